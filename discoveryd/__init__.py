@@ -1,0 +1,82 @@
+"""discoveryd: which machines of this network are up right now, where, offering what, and why it believes so.
+
+Three depths to embed, and a mirror of the local daemon:
+
+- `PeerTable`: the data, without I/O.
+- `Node`: the whole protocol, without I/O.
+- `Discovery`: a node with its threads and sockets.
+- `Client`: the table of the daemon on this machine, kept up to date over its query socket.
+
+Public names are imported on first use: ``discoveryctl`` must not pay for what it does not need.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from discoveryd.errors import (
+        ConfigError,
+        DaemonUnreachable,
+        DiscoveryError,
+        QueryError,
+        SubscriptionLagged,
+        WireError,
+    )
+    from discoveryd.net.query_client import QueryClient
+    from discoveryd.protocol.events import Event
+    from discoveryd.protocol.hello import Hello
+    from discoveryd.protocol.link import Link, Source
+    from discoveryd.protocol.node import Node, Outcome, Send
+    from discoveryd.protocol.parameters import Limits, Parameters
+    from discoveryd.protocol.peer import Peer
+    from discoveryd.protocol.record import Record, Service
+    from discoveryd.protocol.table import PeerTable
+    from discoveryd.runtime.client import Client
+    from discoveryd.runtime.discovery import Discovery, Notice, PingResult
+    from discoveryd.runtime.subscription import Subscription
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "discoveryd.errors": (
+        "ConfigError",
+        "DaemonUnreachable",
+        "DiscoveryError",
+        "QueryError",
+        "SubscriptionLagged",
+        "WireError",
+    ),
+    "discoveryd.net.query_client": ("QueryClient",),
+    "discoveryd.protocol.events": ("Event",),
+    "discoveryd.protocol.hello": ("Hello",),
+    "discoveryd.protocol.link": ("Link", "Source"),
+    "discoveryd.protocol.node": ("Node", "Outcome", "Send"),
+    "discoveryd.protocol.parameters": ("Limits", "Parameters"),
+    "discoveryd.protocol.peer": ("Peer",),
+    "discoveryd.protocol.record": ("Record", "Service"),
+    "discoveryd.protocol.table": ("PeerTable",),
+    "discoveryd.runtime.client": ("Client",),
+    "discoveryd.runtime.discovery": ("Discovery", "Notice", "PingResult"),
+    "discoveryd.runtime.subscription": ("Subscription",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604 - literal for type checkers, compared with _HOMES by a test
+    "Client", "ConfigError", "DaemonUnreachable", "Discovery", "DiscoveryError", "Event", "Hello", "Limits", "Link",
+    "Node", "Notice", "Outcome", "Parameters", "Peer", "PeerTable", "PingResult", "QueryClient", "QueryError",
+    "Record", "Send", "Service", "Source", "Subscription", "SubscriptionLagged", "WireError", "__version__",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 - only here
+
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

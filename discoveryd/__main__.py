@@ -1,0 +1,7 @@
+"""``python -m discoveryd``."""
+
+import sys
+
+from discoveryd.daemon import main
+
+sys.exit(main())

@@ -1,0 +1,69 @@
+"""The exceptions, split by who is to blame.
+
+::
+
+    DiscoveryError
+    ├── WireError            they: a datagram that is not ours to understand
+    ├── ConfigError          you: a configuration or a parameter, every fault of it at once
+    └── QueryError           the local query protocol: a request refused, or its peer gone
+        ├── DaemonUnreachable    nobody answers at the query address
+        └── SubscriptionLagged   a subscriber fell too far behind and lost events
+
+``OSError`` passes unwrapped, with its errno: what the kernel says is better than what we could make of it.
+"""
+
+
+class DiscoveryError(Exception):
+    """Every error this package raises on purpose."""
+
+
+class WireError(DiscoveryError):
+    """A datagram was dropped.
+
+    Attributes:
+        reason: the word it is counted under, one of ``discoveryd.protocol.DROP_REASONS``.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class ConfigError(DiscoveryError):
+    """The configuration is wrong.
+
+    Attributes:
+        problems: one sentence per fault (where, what was found, what is allowed), never empty.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class QueryError(DiscoveryError):
+    """A request on the query socket was refused.
+
+    Attributes:
+        code: a stable word for programs (``bad_request``, ``not_found``, ...).
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class DaemonUnreachable(QueryError):
+    """No daemon answers at the query address."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("unreachable", message)
+
+
+class SubscriptionLagged(QueryError):
+    """The subscriber was too slow; events are missing, so it must subscribe anew."""
+
+    def __init__(self, message: str = "this subscriber fell behind and lost events; subscribe again") -> None:
+        super().__init__("lagged", message)
