@@ -1,0 +1,31 @@
+"""What happened to a peer, as an immutable value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from discoveryd.protocol.peer import Peer, peer_json
+
+EventKind = Literal["joined", "updated", "suspect", "recovered", "down", "left", "restarted", "clone"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One change of the table.
+
+    Attributes:
+        kind: what happened.
+        seq: one more than that of the event before, from 1.
+        peer: the whole row after the change, also when it went.
+        reason: one clause for people.
+    """
+
+    kind: EventKind
+    seq: int
+    peer: Peer
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the event as ``watch`` sends it."""
+        return {"event": self.kind, "seq": self.seq, "peer": peer_json(self.peer), "reason": self.reason}

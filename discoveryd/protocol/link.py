@@ -1,0 +1,43 @@
+"""Where datagrams come in and go out: plain values, without a socket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One usable IPv4 address of one interface.
+
+    Attributes:
+        name: the interface, such as ``eth0``.
+        index: its index in the kernel (a replugged interface gets a new one).
+        address: our address on it.
+        prefix: length of its network prefix.
+        broadcast: where to send so that all on the link hear it.
+    """
+
+    name: str
+    index: int
+    address: str
+    prefix: int
+    broadcast: str
+
+    def __hash__(self) -> int:
+        # looked up for each datagram; the index alone tells nearly all of them apart
+        return self.index
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """Who sent a datagram: compared by identity, so the net floor keeps one object per sender and way in.
+
+    Attributes:
+        address: the sender's IPv4 address.
+        link: the link it came in by, None where no link of ours has that network (a seed's answer).
+        unicast: whether it was sent to us alone.
+    """
+
+    address: str
+    link: Link | None
+    unicast: bool = False

@@ -1,0 +1,503 @@
+"""The engine: one node of the network, without a socket, a thread or a clock.
+
+It is told what came in and what time it is, and answers with what to send and what happened::
+
+    >>> from discoveryd.protocol.link import Link, Source
+    >>> from discoveryd.protocol.record import Record
+    >>> def node(name, address):
+    ...     node = Node(record=Record(name=name), node_id=name, random=Random(name))
+    ...     node.set_links([Link("eth0", 2, address, 24, "10.0.0.255")], now=0.0)
+    ...     return node
+    >>> a, b = node("a", "10.0.0.1"), node("b", "10.0.0.2")
+    >>> [send] = a.poll(now=0.0).sends
+    >>> send.to, send.datagram[:18]
+    ('10.0.0.255', b'HELLO|1|default|a|')
+    >>> outcome = b.receive(send.datagram, Source("10.0.0.1", b.links[0]), now=0.001)
+    >>> [(event.kind, event.peer.name) for event in outcome.events]
+    [('joined', 'a')]
+    >>> [send.to for send in outcome.sends]  # b answers the newcomer at once
+    ['10.0.0.1']
+
+Each call gives an `Outcome`; whoever drives the node sends its datagrams and calls `poll` again when
+`next_deadline` has come. Nothing is raised for what others sent: it is counted in `drops`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+
+from discoveryd.errors import WireError
+from discoveryd.protocol.events import Event
+from discoveryd.protocol.hello import Hello, decode_hello
+from discoveryd.protocol.limiter import Limiter
+from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.parameters import MAX_INTERVAL, MAX_TTL, Parameters
+from discoveryd.protocol.peer import LIVE, Peer
+from discoveryd.protocol.probe import Ping, Pong, decode_probe
+from discoveryd.protocol.record import Record
+from discoveryd.protocol.row import Row
+from discoveryd.protocol.table import NEVER, PeerTable
+
+JITTER = 0.1
+"""HELLOs come up to 10 % early or late, so that nodes started together do not stay together."""
+BURST = (0.0, 0.1, 0.3)
+"""Seconds after a start or a change at which the full HELLO is sent: one of three gets through."""
+FULL_EVERY = 10
+"""Every tenth HELLO carries the record, for whoever missed it."""
+PROMPT_PEERS = 32
+ANSWERS_PER_SECOND = 1000
+"""Up to 32 peers answer a solicit at once; more spread their answers to stay below 1,000 a second."""
+PING_LIFE = 10.0
+MAX_PINGS = 1024
+"""Seconds that a PING may wait for its PONG, and how many may wait."""
+MAX_COMPLAINTS = 256
+"""Bad sources that are named (once for each reason); any further are only counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A datagram to send: to `to`, from the address of `link` (None: whatever the kernel chooses)."""
+
+    datagram: bytes
+    link: Link | None
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A PONG to one of our PINGs.
+
+    Attributes:
+        nonce: of the PING.
+        rtt: seconds.
+        hears_us_s: how long ago the peer last heard a HELLO of ours, None for never.
+        peer: who answered.
+    """
+
+    nonce: str
+    rtt: float
+    hears_us_s: float | None
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """The first datagram that a source had dropped for this reason."""
+
+    reason: str
+    detail: str
+    address: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a call led to: datagrams to send, events in their order, answers to PINGs, sources to complain of."""
+
+    sends: tuple[Send, ...] = ()
+    events: tuple[Event, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    drops: tuple[Drop, ...] = ()
+
+
+NOTHING = Outcome()
+
+
+class Outlet:
+    """A way out for our HELLOs and what is counted there: a link, or the seeds."""
+
+    __slots__ = ("burst", "last_heard", "link", "received", "sent", "since", "solicits", "targets")
+
+    def __init__(self, link: Link | None, targets: tuple[str, ...], now: float) -> None:
+        self.link = link
+        self.targets = targets
+        self.since = now
+        self.sent = 0
+        self.received = 0
+        self.last_heard: float | None = None
+        self.burst: list[float] = []
+        self.solicits = False
+
+    @property
+    def name(self) -> str:
+        """The interface, or ``-`` for what is routed."""
+        return self.link.name if self.link else "-"
+
+    def begin_burst(self, now: float, *, solicits: bool) -> None:
+        """Schedule the full HELLO a few times."""
+        self.burst = [now + offset for offset in BURST]
+        self.solicits = self.solicits or solicits
+
+
+class Node:
+    """One node: its HELLOs, its table, its answers.
+
+    Args:
+        parameters: how to speak.
+        record: what to say of itself.
+        node_id: stable id, 1 to 32 of ``A-Z a-z 0-9 . _ -``; drawn from `random` if empty.
+        random: where boot id, jitter and nonces come from; seeded, a run repeats to the bit.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters | None = None,
+        record: Record | None = None,
+        *,
+        node_id: str = "",
+        random: Random | None = None,
+    ) -> None:
+        self.parameters = parameters or Parameters()
+        self.record = record or Record(name="node")
+        self.random = random or Random()  # noqa: S311 - ids and jitter, not keys
+        self.boot = self._nonce()
+        self.id = node_id or self._nonce()
+        limits = self.parameters.limits
+        self.table = PeerTable(limit=limits.peers, remember=limits.remember, own_id=self.id)
+        self.sent: Counter[str] = Counter()
+        self._received: Counter[str] = Counter()
+        self._steady_received = 0
+        self.drops: Counter[tuple[str, str]] = Counter()
+        self.seq = 0
+        self._outlets: dict[Link, Outlet] = {}
+        self._routed = Outlet(None, self.parameters.seeds, 0.0)
+        self._next_hello = NEVER
+        self._answers: dict[str, tuple[float, Source]] = {}  # due, to whom
+        self._pings: dict[str, float] = {}  # nonce -> sent at
+        self._complaints: set[tuple[str, str]] = set()
+        self._answer_limit = Limiter(limits.answers, ANSWERS_PER_SECOND)
+        self._newcomer_limit = Limiter(limits.newcomers, 20 * limits.newcomers)
+        self._own_addresses: frozenset[str] = frozenset()
+
+    # --- what the driver tells us ---------------------------------------------------------------
+
+    def set_links(self, links: Iterable[Link], now: float) -> None:
+        """Take the links there are now; the ones that were there before are not touched.
+
+        A new link begins with a burst of full HELLOs that solicit answers.
+        """
+        wanted = dict.fromkeys(links)
+        for link in [link for link in self._outlets if link not in wanted]:
+            del self._outlets[link]
+            self.table.forget_link(link)
+            self._answers = {to: (due, source) for to, (due, source) in self._answers.items() if source.link != link}
+        for link in wanted:
+            if link not in self._outlets:
+                self._outlets[link] = Outlet(link, (link.broadcast,), now)
+                self._outlets[link].begin_burst(now, solicits=True)
+        self._own_addresses = frozenset(link.address for link in self._outlets)
+        if self._next_hello == NEVER:
+            self._begin(now)
+
+    def set_record(self, record: Record, now: float) -> None:
+        """Say something else of ourselves from now on, at once and a few times."""
+        if record.digest == self.record.digest:
+            return
+        self.record = record
+        for outlet in self._all_outlets():
+            outlet.begin_burst(now, solicits=False)
+
+    def set_parameters(self, parameters: Parameters, now: float) -> None:
+        """Change the interval, ttl, budget, seeds and limits; port, realm and loopback are for a lifetime."""
+        former, self.parameters = self.parameters, parameters
+        self.table.limit, self.table.remember = parameters.limits.peers, parameters.limits.remember
+        self._answer_limit = Limiter(parameters.limits.answers, ANSWERS_PER_SECOND)
+        self._newcomer_limit = Limiter(parameters.limits.newcomers, 20 * parameters.limits.newcomers)
+        self._routed.targets = parameters.seeds
+        if set(parameters.seeds) - set(former.seeds):
+            self._routed.begin_burst(now, solicits=True)
+        if (former.interval, former.ttl) != (parameters.interval, parameters.ttl):
+            self._next_hello = min(self._next_hello, now)  # whoever counts on the old interval hears of it
+
+    def receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
+        """Take a datagram. Whatever its bytes, nothing is raised and the time is linear in their number."""
+        head, _, seq = datagram.rpartition(b"|")
+        way = self.table.steady.get((head, source))
+        if way is not None and now < way.row.expires and seq.isdigit() and len(seq) <= 10:
+            row = way.row
+            row.last_hello = row.last_heard = way.last_heard = now
+            row.expires = way.expires = now + row.ttl
+            number = int(seq)
+            if number > row.seq:
+                row.seq = number
+            outlet = self._outlet(source)
+            outlet.received += 1
+            outlet.last_heard = now
+            self._steady_received += 1
+            return NOTHING
+        return self._receive(datagram, source, now)
+
+    def poll(self, now: float) -> Outcome:
+        """Do what is due: HELLOs, delayed answers, expiry."""
+        sends: list[Send] = []
+        if now >= self._next_hello:
+            sends += self._beat(now)
+        for outlet in self._all_outlets():
+            sends += self._burst(outlet, now)
+        if self._answers:
+            sends += self._due_answers(now)
+        while self._pings:
+            nonce, sent = next(iter(self._pings.items()))
+            if now < sent + PING_LIFE:
+                break
+            del self._pings[nonce]
+        events = self.table.expire(now)
+        return Outcome(sends=tuple(sends), events=events) if sends or events else NOTHING
+
+    def next_deadline(self) -> float:
+        """Say when `poll` has something to do."""
+        return min(
+            self._next_hello,
+            self.table.next_expiry(),
+            *(outlet.burst[0] for outlet in self._all_outlets() if outlet.burst),
+            *(due for due, _ in self._answers.values()),
+            NEVER,
+        )
+
+    def goodbye(self) -> Outcome:
+        """Say that we leave, on every link and to the seeds. To be sent, a few times, before the end."""
+        return Outcome(sends=tuple(self._hello_everywhere(self._hello(0.0, goodbye=True).encode())))
+
+    def ping(self, row: Row, now: float) -> tuple[str, Outcome]:
+        """Ask one peer for a sign of life.
+
+        Returns:
+            the nonce that its `Answer` will carry, and what to send. Without an answer within 10 s
+            none will be given.
+        """
+        way = row.best(now)
+        nonce = self._nonce()
+        while len(self._pings) >= MAX_PINGS:
+            del self._pings[next(iter(self._pings))]
+        self._pings[nonce] = now
+        ping = Ping(realm=self.parameters.realm, id=self.id, boot=self.boot, nonce=nonce, to=row.boot)
+        self.sent["ping"] += 1
+        return nonce, Outcome(sends=(Send(ping.encode(), self._way_out(way.source), way.address),))
+
+    # --- what can be asked ----------------------------------------------------------------------
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The links in use."""
+        return tuple(self._outlets)
+
+    @property
+    def outlets(self) -> tuple[Outlet, ...]:
+        """Counters of each link in use."""
+        return tuple(self._outlets.values())
+
+    def peers(self, now: float, *, gone: bool = False) -> tuple[Peer, ...]:
+        """Give the peers that are up, and with `gone` those that are no more."""
+        return self.table.peers(now, gone=gone)
+
+    def interval(self, now: float) -> float:
+        """Give the interval in force, seconds: stretched so that a segment stays within its budget."""
+        crowd = (self.table.live_count(now) + 1) / self.parameters.budget
+        return min(max(self.parameters.interval, crowd), MAX_INTERVAL)
+
+    def ttl(self, interval: float) -> float:
+        """Give the ttl that goes with an interval in force."""
+        return min(self.parameters.ttl * interval / self.parameters.interval, MAX_TTL)
+
+    @property
+    def received(self) -> dict[str, int]:
+        """Count what was heard and understood, by kind."""
+        kinds = {kind: self._received[kind] for kind in ("hello", "bare", "ping", "pong")}
+        kinds["hello"] += self._steady_received
+        return kinds
+
+    # --- saying ---------------------------------------------------------------------------------
+
+    def _begin(self, now: float) -> None:
+        if self.parameters.seeds:
+            self._routed.begin_burst(now, solicits=True)
+        # the bursts greet; the beat follows within one interval, at a moment of its own
+        self._next_hello = now + self.parameters.interval * self.random.uniform(0.5, 1.0)
+
+    def _all_outlets(self) -> Iterable[Outlet]:
+        yield from self._outlets.values()
+        if self._routed.targets:
+            yield self._routed
+
+    def _beat(self, now: float) -> list[Send]:
+        self.seq = (self.seq + 1) & 0xFFFFFFFF
+        interval = self.interval(now)
+        self._next_hello = now + interval * self.random.uniform(1 - JITTER, 1 + JITTER)
+        hello = self._hello(interval, full=self.seq % FULL_EVERY == 0)
+        return self._hello_everywhere(hello.encode())
+
+    def _burst(self, outlet: Outlet, now: float) -> list[Send]:
+        """Send what is due of a burst: one HELLO, however late we are."""
+        if not outlet.burst or now < outlet.burst[0]:
+            return []
+        outlet.burst = [due for due in outlet.burst if due > now]
+        hello = self._hello(self.interval(now), full=True, solicit=outlet.solicits)
+        if not outlet.burst:
+            outlet.solicits = False
+        return self._hello_out(hello.encode(), outlet)
+
+    def _hello(
+        self, interval: float, *, full: bool = False, solicit: bool = False, goodbye: bool = False
+    ) -> Hello:
+        interval = interval or self.parameters.interval
+        return Hello(
+            realm=self.parameters.realm,
+            id=self.id,
+            boot=self.boot,
+            interval_ms=round(interval * 1000),
+            ttl_ms=round(self.ttl(interval) * 1000),
+            digest=self.record.digest,
+            seq=self.seq,
+            solicit=solicit,
+            goodbye=goodbye,
+            record=self.record.encoded if full else None,
+        )
+
+    def _hello_everywhere(self, datagram: bytes) -> list[Send]:
+        return [send for outlet in self._all_outlets() for send in self._hello_out(datagram, outlet)]
+
+    def _hello_out(self, datagram: bytes, outlet: Outlet) -> list[Send]:
+        outlet.sent += len(outlet.targets)
+        self.sent["hello"] += len(outlet.targets)
+        return [Send(datagram, outlet.link, target) for target in outlet.targets]
+
+    def _due_answers(self, now: float) -> list[Send]:
+        due = [to for to, (at, _) in self._answers.items() if now >= at]
+        return [self._answer(self._answers.pop(to)[1], now) for to in due]
+
+    def _answer(self, source: Source, now: float) -> Send:
+        self.sent["hello"] += 1
+        hello = self._hello(self.interval(now), full=True)
+        return Send(hello.encode(), self._way_out(source), source.address)
+
+    def _outlet(self, source: Source) -> Outlet:
+        return self._outlets.get(source.link, self._routed) if source.link else self._routed
+
+    def _way_out(self, source: Source) -> Link | None:
+        return source.link if source.link in self._outlets else None
+
+    def _nonce(self) -> str:
+        return f"{self.random.getrandbits(64):016x}"
+
+    # --- hearing --------------------------------------------------------------------------------
+
+    def _receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
+        outlet = self._outlet(source)
+        try:
+            if datagram.startswith(b"P"):
+                outcome = self._hear_probe(decode_probe(datagram), source, now)
+            else:
+                outcome = self._hear_hello(decode_hello(datagram), source, now)
+        except WireError as error:
+            outcome = self._drop(error, source, outlet)
+        else:
+            outlet.received += 1
+            outlet.last_heard = now
+        return outcome
+
+    def _drop(self, error: WireError, source: Source, outlet: Outlet) -> Outcome:
+        """Count what was not understood; name its source the first time."""
+        self.drops[error.reason, outlet.name] += 1
+        complaint = (source.address, error.reason)
+        if error.reason == "own-echo" or complaint in self._complaints or len(self._complaints) >= MAX_COMPLAINTS:
+            return NOTHING
+        self._complaints.add(complaint)
+        drop = Drop(reason=error.reason, detail=error.detail, address=source.address, link=outlet.name)
+        return Outcome(drops=(drop,))
+
+    def _hear_hello(self, hello: Hello | None, source: Source, now: float) -> Outcome:
+        if hello is None:
+            if source.address in self._own_addresses:
+                raise WireError("own-echo", "a bare HELLO from this machine")
+            self._admit(source.address, source, now)
+            events = self.table.heard_bare(source, self.parameters.bare_ttl, now)
+            self._received["bare"] += 1
+            return Outcome(events=events)
+        self._check_sender(hello.realm, hello.boot)
+        self._admit(hello.boot, source, now)
+        events = self.table.heard(hello, source, now)
+        self._received["hello"] += 1
+        sends: list[Send] = []
+        row = self.table.get(hello.boot)
+        if row is not None and row.state in LIVE:
+            sends += self._ask_for_record(row, source, now)
+            if hello.solicit:
+                sends += self._answer_solicit(source, now)
+        if any(event.kind == "restarted" for event in events):
+            for rival in self.table.rivals(hello.id):  # an answer of the older boot proves a clone
+                sends += self.ping(rival, now)[1].sends
+        return Outcome(sends=tuple(sends), events=events)
+
+    def _hear_probe(self, probe: Ping | Pong, source: Source, now: float) -> Outcome:
+        if isinstance(probe, Pong):
+            return self._hear_pong(probe, source, now)
+        self._check_sender(probe.realm, probe.boot)
+        refusal = self._refusal(source, now)
+        if refusal:
+            raise refusal
+        self._received["ping"] += 1
+        row = self.table.get(probe.boot)
+        heard_ms = None if row is None else round((now - row.last_hello) * 1000)
+        pong = Pong(realm=self.parameters.realm, boot=self.boot, nonce=probe.nonce, heard_ms=heard_ms)
+        self.sent["pong"] += 1
+        return Outcome(sends=(Send(pong.encode(), self._way_out(source), source.address),))
+
+    def _hear_pong(self, pong: Pong, source: Source, now: float) -> Outcome:
+        self._check_sender(pong.realm, pong.boot)
+        sent = self._pings.pop(pong.nonce, None)
+        if sent is None:
+            raise WireError("unexpected", "a PONG to no PING of ours")
+        self._received["pong"] += 1
+        hears_us_s = None if pong.heard_ms is None else pong.heard_ms / 1000
+        hears_us = hears_us_s is not None and hears_us_s < self.ttl(self.interval(now))
+        events = self.table.answered(pong.boot, source, now - sent, hears_us=hears_us, now=now)
+        row = self.table.get(pong.boot)
+        if row is None:
+            return Outcome(events=events)
+        answer = Answer(nonce=pong.nonce, rtt=now - sent, hears_us_s=hears_us_s, peer=row.peer(now))
+        return Outcome(events=events, answers=(answer,))
+
+    def _check_sender(self, realm: str, boot: str) -> None:
+        if boot == self.boot:
+            raise WireError("own-echo")
+        if realm != self.parameters.realm:
+            raise WireError("other-realm", realm)
+
+    def _refusal(self, source: Source, now: float) -> WireError | None:
+        """Answer only on the link or to a seed, and only so often: nobody shall amplify through us."""
+        if source.link is None and source.address not in self.parameters.seeds:
+            return WireError("off-link", "asks from beyond our links and is no seed")
+        if not self._answer_limit.allows(source.address, now):
+            return WireError("rate", f"more than {self.parameters.limits.answers} answers a second")
+        return None
+
+    def _admit(self, key: str, source: Source, now: float) -> None:
+        if self.table.get(key) is None and not self._newcomer_limit.allows(source.address, now):
+            raise WireError("rate", f"more than {self.parameters.limits.newcomers} new peers a second")
+
+    def _ask_for_record(self, row: Row, source: Source, now: float) -> list[Send]:
+        """Solicit the record that a digest stands for, at most once an interval."""
+        if self.table.has_digest(row) or now < row.asked + self.parameters.interval:
+            return []
+        row.asked = now
+        self.sent["hello"] += 1
+        hello = self._hello(self.interval(now), solicit=True)
+        return [Send(hello.encode(), self._way_out(source), source.address)]
+
+    def _answer_solicit(self, source: Source, now: float) -> list[Send]:
+        if source.address in self._answers:
+            return []
+        refusal = self._refusal(source, now)
+        if refusal:  # the HELLO itself was welcome
+            self.drops[refusal.reason, self._outlet(source).name] += 1
+            return []
+        crowd = self.table.live_count(now)
+        if crowd <= PROMPT_PEERS:
+            return [self._answer(source, now)]
+        self._answers[source.address] = (now + self.random.uniform(0, crowd / ANSWERS_PER_SECOND), source)
+        return []
+
+

@@ -1,0 +1,129 @@
+"""What can be set, with its default, unit, reason and the consequence of changing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from discoveryd.errors import ConfigError
+
+PORT = 3400
+"""UDP port of HELLOs, source and destination both, and TCP port of the query socket."""
+
+MAX_REALM = 16
+MAX_ID = 32
+"""Longest realm and node id, bytes: with both at their longest the steady HELLO still fits in 128."""
+
+MAX_INTERVAL = 600.0
+MAX_TTL = 3600.0
+"""Longest interval and ttl that can be announced, seconds."""
+
+_WORD = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+
+
+def is_word(text: str, longest: int) -> bool:
+    """Whether `text` can stand in a field of a datagram: 1 to `longest` of ``A-Z a-z 0-9 . _ -``."""
+    return 0 < len(text) <= longest and _WORD.issuperset(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What bounds a node. Past each bound something is refused and counted, never a live peer dropped."""
+
+    peers: int = 4096
+    """Rows in the table. Full: the longest gone row makes room; if all are alive the newcomer is
+    refused (drop reason ``table-full``). A row costs about 3 kB."""
+    remember: float = 3600.0
+    """Seconds a row stays, for ``list --all``, after its peer went down or left."""
+    newcomers: int = 50
+    """New rows per second from one source address (a forger's speed limit; drop reason ``rate``)."""
+    answers: int = 8
+    """Datagrams per second sent in answer to one source address, so that nobody can amplify through us."""
+    subscriber_events: int = 10_000
+    """Events that may wait for one subscriber before it is told that it lagged."""
+    query_connections: int = 64
+    """Open query connections. One more is told so and closed."""
+    query_line: int = 4096
+    """Bytes of one request line."""
+    query_idle: float = 300.0
+    """Seconds a connection may stay silent, unless it watches."""
+    query_backlog: int = 4 * 1024 * 1024
+    """Bytes that may wait for a slow reader before it is disconnected."""
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"limits.{key}: must be at least {least}, not {getattr(self, key)}"
+            for key, least in (
+                ("peers", 1), ("remember", 0), ("newcomers", 1), ("answers", 1), ("subscriber_events", 1),
+                ("query_connections", 1), ("query_line", 64), ("query_idle", 1), ("query_backlog", 65536),
+            )
+            if getattr(self, key) < least
+        ]  # fmt: skip
+        if problems:
+            raise ConfigError(*problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """How a node speaks. Times are in seconds.
+
+    Raises:
+        ConfigError: with every value that is out of its range.
+    """
+
+    port: int = PORT
+    """UDP port. All nodes of a network use the same."""
+    interval: float = 0.8
+    """Time between two HELLOs, jittered by ±10 %. Shorter: losses are seen sooner, more traffic."""
+    ttl: float = 4.0
+    """How long one HELLO vouches for this node (5 intervals). Longer: fewer false alarms, later news of a crash."""
+    bare_ttl: float = 4.0
+    """The same for senders of a plain ``HELLO|``, which announce none."""
+    budget: int = 200
+    """HELLOs per second that all nodes of a segment together may send: with more than budget × interval
+    nodes the interval stretches, and the ttl with it."""
+    interfaces: tuple[str, ...] = ("*",)
+    """Name patterns, the last that matches decides; ``!`` before one excludes. ``*`` means every
+    interface except loopback and those of containers."""
+    seeds: tuple[str, ...] = ()
+    """Addresses greeted by unicast, for peers where no broadcast reaches."""
+    realm: str = "default"
+    """Nodes of another realm are not listed: several groups can share one LAN."""
+    loopback: str = ""
+    """An own address within 127.0.0.0/8, to try several daemons on one machine: HELLOs stay on
+    loopback, the UDP port is shared, `interfaces` is not looked at."""
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        problems = list(self._problems())
+        if problems:
+            raise ConfigError(*problems)
+
+    def _problems(self) -> list[str]:
+        found = []
+        if not 1 <= self.port <= 65535:
+            found.append(f"hello.port: must be 1 to 65535, not {self.port}")
+        if not 0.05 <= self.interval <= MAX_INTERVAL:
+            found.append(f"hello.interval: must be 50ms to 10m, not {self.interval:g}s")
+        if not self.interval * 2 <= self.ttl <= MAX_TTL:
+            found.append(f"hello.ttl: must be at least twice the interval ({self.interval * 2:g}s) "
+                         f"and at most 1h, not {self.ttl:g}s")  # fmt: skip
+        if not 0.1 <= self.bare_ttl <= MAX_TTL:
+            found.append(f"hello.bare_ttl: must be 100ms to 1h, not {self.bare_ttl:g}s")
+        if not 1 <= self.budget <= 100_000:
+            found.append(f"hello.budget: must be 1 to 100000 HELLOs a second, not {self.budget}")
+        if not is_word(self.realm, MAX_REALM):
+            found.append(f"hello.realm: must be 1 to {MAX_REALM} of A-Z a-z 0-9 . _ -, not {self.realm!r}")
+        found += [f"hello.seeds: {seed!r} is not an IPv4 address" for seed in self.seeds if not is_ipv4(seed)]
+        if self.loopback and not (is_ipv4(self.loopback) and self.loopback.startswith("127.")
+                                  and self.loopback != "127.255.255.255"):  # fmt: skip
+            found.append(f"hello.loopback: must be an address of 127.0.0.0/8 such as 127.0.0.2, "
+                         f"or empty, not {self.loopback!r}")  # fmt: skip
+        return found
+
+
+def is_ipv4(text: str) -> bool:
+    """Whether `text` is a dotted IPv4 address in its one canonical form."""
+    parts = text.split(".")
+    return len(parts) == 4 and all(
+        part.isdecimal() and part.isascii() and int(part) < 256 and str(int(part)) == part for part in parts
+    )

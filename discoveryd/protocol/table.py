@@ -1,0 +1,444 @@
+"""The table of peers: what was heard first-hand, and how long it holds.
+
+Complete without a socket, a thread or a clock; time is an argument of every call, in seconds.
+
+    >>> from discoveryd.protocol.link import Link, Source
+    >>> eth0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
+    >>> table = PeerTable(limit=100)
+    >>> [event.kind for event in table.heard_bare(Source("10.0.0.7", eth0), ttl=4.0, now=0.0)]
+    ['joined']
+    >>> [(peer.address, peer.state) for peer in table.peers(now=3.9)]
+    [('10.0.0.7', 'up')]
+    >>> table.peers(now=4.0)
+    ()
+    >>> [(event.kind, event.reason) for event in table.expire(now=4.0)]
+    [('down', 'not heard for its ttl of 4 s')]
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from discoveryd.errors import WireError
+from discoveryd.protocol.events import Event, EventKind
+from discoveryd.protocol.hello import Hello
+from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.peer import LIVE, Peer, State
+from discoveryd.protocol.record import Record, decode_record
+from discoveryd.protocol.row import STALE_INTERVALS, Row, Way
+
+NEVER = float("inf")
+
+MAX_WAYS = 16
+"""Addresses kept per peer; of a peer that has more the longest silent one is forgotten."""
+
+
+class PeerTable:
+    """Rows keyed by boot (bare peers by address), bounded, with an event for each change.
+
+    Args:
+        limit: most rows; a full table gives up gone rows, never live ones.
+        remember: seconds for which gone rows are kept.
+        own_id: a peer with this node id is a clone of ourselves.
+    """
+
+    def __init__(self, *, limit: int = 4096, remember: float = 3600.0, own_id: str = "") -> None:
+        self.limit = limit
+        self.remember = remember
+        self.own_id = own_id
+        self.seq = 0
+        # steady HELLOs repeat to the letter but for seq: what stands before it, and the way it came
+        # by, lead straight to the row. An entry lives as long as hearing it again can change nothing else.
+        self.steady: dict[tuple[bytes, Source], Way] = {}
+        self._rows: dict[str, Row] = {}
+        self._by_id: dict[str, list[Row]] = {}
+        self._gone: dict[str, Row] = {}  # those down or left, the longest gone first
+        self._next_expiry = NEVER  # never later than the first row to expire
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    # --- what was heard -----------------------------------------------------------------------
+
+    def heard(self, hello: Hello, source: Source, now: float) -> tuple[Event, ...]:
+        """Take a HELLO that came from its sender itself.
+
+        Raises:
+            WireError: ``table-full``, ``malformed`` (its record), ``stale`` (sent before the goodbye).
+        """
+        events = list(self.expire(now))
+        row = self._rows.get(hello.boot)
+        if row is not None and row.id != hello.id:
+            raise WireError("malformed", "one boot, two node ids")
+        if hello.goodbye:
+            return (*events, *self._goodbye(row, hello, now))
+        if row is not None and row.state == "left" and hello.seq <= row.seq:
+            raise WireError("stale", "sent before its goodbye")
+        record = _read_record(hello, row)
+        opening: tuple[EventKind, str] | None = None
+        if row is None:
+            row, opening = self._open(hello, source, now)
+        elif row.state not in LIVE:
+            opening = ("recovered", f"heard again on {_where(source)}")
+        way = self._way(row, source, now)
+        self._announce(row, hello, record)
+        row.seq = max(row.seq, hello.seq)
+        row.last_hello = now
+        self._refresh(row, way, now)
+        if row.superseded:
+            row.former_heard += 1  # one may have been under way when the new boot spoke, two were not
+            events += self._unsupersede(row, now) if row.former_heard >= 2 else ()
+        elif opening is not None:
+            events.append(self._event(*opening, row, now))
+        else:
+            events += self._tell(row, now)
+        self._remember_steady(row, way, hello)
+        return tuple(events)
+
+    def heard_bare(self, source: Source, ttl: float, now: float) -> tuple[Event, ...]:
+        """Take a plain ``HELLO|``; its sender is known by its address alone.
+
+        Raises:
+            WireError: ``table-full``.
+        """
+        events = list(self.expire(now))
+        row = self._rows.get(source.address)
+        opening: EventKind | None = None
+        if row is None:
+            self._make_room()
+            row = self._rows[source.address] = Row(
+                source.address, kind="bare", id=source.address, boot="", now=now
+            )
+            opening = "joined"
+        elif row.state not in LIVE:
+            opening = "recovered"
+        row.ttl = ttl
+        row.last_hello = now
+        self._refresh(row, self._way(row, source, now), now)
+        if opening is not None:
+            events.append(self._event(opening, f"bare HELLO on {_where(source)}", row, now))
+        else:
+            events += self._tell(row, now)
+        return tuple(events)
+
+    def answered(self, boot: str, source: Source, rtt: float, *, hears_us: bool, now: float) -> tuple[Event, ...]:
+        """Take a PONG to a PING of ours; it vouches for the peer like a HELLO.
+
+        Args:
+            boot: of the peer that answered.
+            source: where the answer came from.
+            rtt: seconds between PING and PONG.
+            hears_us: whether the peer heard a HELLO of ours within our ttl.
+            now: the moment it came.
+        """
+        events = list(self.expire(now))
+        row = self._rows.get(boot)
+        if row is None or row.kind != "node" or row.state == "left":
+            return tuple(events)
+        was_live = row.state in LIVE
+        self._refresh(row, self._way(row, source, now), now)
+        row.rtt = rtt
+        row.two_way = hears_us
+        row.changed()
+        if row.superseded:
+            events += self._unsupersede(row, now)
+        elif not was_live:
+            events.append(self._event("recovered", "answered a PING", row, now))
+        else:
+            events += self._tell(row, now)
+        return tuple(events)
+
+    def expire(self, now: float) -> tuple[Event, ...]:
+        """Tidy: silent addresses are let go, rows whose ttl ran out go down, those long gone are forgotten."""
+        if now < self._next_expiry:
+            return ()
+        events: list[Event] = []
+        due = [row for row in self._rows.values() if now >= self._deadline(row, now)]
+        # in the order in which they fell silent
+        for row in sorted(due, key=lambda row: row.expires):
+            if row.superseded and now >= row.expires:
+                self._remove(row)
+            elif row.state not in LIVE:
+                if now >= self._deadline(row, now):
+                    self._remove(row)
+            elif now < row.expires:
+                self._drop_ways(row, now)
+                events += () if row.superseded else self._tell(row, now)
+            else:
+                self._go(row, "down")
+                events.append(self._event("down", f"not heard for its ttl of {row.ttl:g} s", row, now))
+                events += self._unclone(row.id, now)
+        self._next_expiry = min((self._deadline(row, now) for row in self._rows.values()), default=NEVER)
+        return tuple(events)
+
+    def forget_link(self, link: Link) -> None:
+        """Let go of sources on a link that is gone; what was heard there ages as before."""
+        for key, way in list(self.steady.items()):
+            if way.source.link == link:
+                del self.steady[key]
+                way.steady = None
+
+    # --- what is known ------------------------------------------------------------------------
+
+    def next_expiry(self) -> float:
+        """Say when `expire` should run again: never too late, sometimes too early."""
+        return self._next_expiry
+
+    def rows(self, now: float, *, gone: bool = False) -> Iterator[Row]:
+        """Iterate over the live rows, or over all that are remembered."""
+        for row in self._rows.values():
+            if not row.superseded and (gone or (row.state in LIVE and now < row.expires)):
+                yield row
+
+    def peers(self, now: float, *, gone: bool = False) -> tuple[Peer, ...]:
+        """Give the live peers (and with `gone` those down or left), oldest row first."""
+        return tuple(row.peer(now) for row in self.rows(now, gone=gone))
+
+    def get(self, key: str) -> Row | None:
+        """Give the row of a boot, or of a bare peer's address."""
+        return self._rows.get(key)
+
+    def find(self, text: str, now: float) -> tuple[Row, ...]:
+        """Give the rows a person may mean: by id, name, boot or address, else by the start of an id.
+
+        Live rows hide gone ones of the same kind of match.
+        """
+        rows = list(self.rows(now, gone=True))
+        exact = [row for row in rows if text in (row.id, row.name, row.boot)]
+        found = exact or [row for row in rows if any(way.address == text for way in row.fresh(now))]
+        if not found and len(text) >= 4:
+            found = [row for row in rows if row.id.startswith(text)]
+        live = [row for row in found if row.state_at(now) in LIVE]
+        return tuple(live or found)
+
+    def counts(self, now: float) -> dict[State, int]:
+        """Count the rows by state."""
+        tally = Counter(row.state_at(now) for row in self.rows(now, gone=True))
+        return {state: tally[state] for state in ("up", "suspect", "down", "left")}
+
+    def live_count(self, now: float) -> int:
+        """Count the peers that are listed."""
+        return sum(1 for _ in self.rows(now))
+
+    def has_digest(self, row: Row) -> bool:
+        """Whether the record we hold is the one the peer announces."""
+        return row.record is not None and row.record.digest == row.digest
+
+    def rivals(self, id: str) -> tuple[Row, ...]:
+        """Give the rows that a newer boot of this id took over from and that may yet prove to be clones."""
+        return tuple(row for row in self._by_id.get(id, ()) if row.superseded)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _event(self, kind: EventKind, reason: str, row: Row, now: float) -> Event:
+        self.seq += 1
+        row.told = _told(row, now)
+        return Event(kind=kind, seq=self.seq, peer=row.peer(now), reason=reason)
+
+    def _tell(self, row: Row, now: float) -> list[Event]:
+        """Report a new record or new addresses, if any, since the last event of this row."""
+        digest, addresses = _told(row, now)
+        if (digest, addresses) == row.told:
+            return []
+        if digest != row.told[0]:
+            reason = "record changed" if row.told[0] else "record received"
+        else:
+            reason = f"addresses {', '.join(row.told[1])} -> {', '.join(addresses)}"
+        row.changed()
+        return [self._event("updated", reason, row, now)]
+
+    def _deadline(self, row: Row, now: float) -> float:
+        """Say when something becomes due for a row that is not heard again."""
+        if row.state not in LIVE:
+            return row.last_heard + max(self.remember, row.ttl)
+        if len(row.ways) == 1:
+            return row.expires
+        limit = STALE_INTERVALS * (row.interval or row.ttl)
+        return min(
+            way.last_heard + limit if now < way.last_heard + limit < way.expires else way.expires
+            for way in row.ways.values()
+        )
+
+    def _refresh(self, row: Row, way: Way, now: float) -> None:
+        row.heard(way, now)
+        if row.state not in LIVE:
+            row.state = "up"
+            row.changed()
+            self._gone.pop(row.key, None)
+        self._next_expiry = min(self._next_expiry, self._deadline(row, now))
+
+    def _way(self, row: Row, source: Source, now: float) -> Way:
+        """Give the way of this source, a new one if need be in place of the longest silent."""
+        way = row.way(source)
+        if way is None:
+            if len(row.ways) >= MAX_WAYS:
+                self._drop_way(row, min(row.ways.values(), key=lambda way: way.last_heard))
+            way = row.add_way(source, now)
+        if way.source is not source:
+            self._unsteady(way)  # its entry stands under the source it had
+            way.source = source
+        return way
+
+    def _drop_ways(self, row: Row, now: float) -> None:
+        for way in [way for way in row.ways.values() if now >= way.expires]:
+            self._drop_way(row, way)
+
+    def _drop_way(self, row: Row, way: Way) -> None:
+        self._unsteady(way)
+        row.drop_way(way)
+
+    def _open(self, hello: Hello, source: Source, now: float) -> tuple[Row, tuple[EventKind, str]]:
+        """Begin a row, in place of an older boot of the same node if there is one."""
+        former = self._former(hello.id, source)
+        if former is not None and former.state_at(now) not in LIVE:
+            self._remove(former)
+        self._make_room()
+        row = Row(hello.boot, kind="node", id=hello.id, boot=hello.boot, now=now)
+        same_id = self._by_id.setdefault(row.id, [])
+        self._rows[row.key] = row
+        if former is None:
+            row.clone = row.id == self.own_id or any(one.state in LIVE for one in same_id)
+            same_id.append(row)
+            return row, ("joined", f"first HELLO on {_where(source)}")
+        same_id.append(row)
+        row.clone = former.clone
+        row.restarts = former.restarts + 1
+        row.first_seen = former.first_seen
+        if former.state not in LIVE:
+            return row, ("joined", f"back with a new boot on {_where(source)}")
+        former.superseded = True
+        former.former_heard = 0
+        self._forget_steady(former)
+        return row, ("restarted", f"new boot {row.boot} in place of {former.boot}")
+
+    def _former(self, id: str, source: Source) -> Row | None:
+        """Pick the row that a new boot of this id continues.
+
+        The one at its address; else the only one; of several clones elsewhere none can be told, so
+        only one that is gone.
+        """
+        rows = [row for row in self._by_id.get(id, ()) if not row.superseded]
+        here = [row for row in rows if any(way.address == source.address for way in row.ways.values())]
+        if not here and not (len(rows) == 1 and not rows[0].clone):
+            here = [row for row in rows if row.state not in LIVE]
+        return min(here or (rows if len(rows) == 1 and not rows[0].clone else []),
+                   key=lambda row: row.last_heard, default=None)  # fmt: skip
+
+    def _unsupersede(self, row: Row, now: float) -> list[Event]:
+        """Two boots of one id speak, so neither restarted: they are clones, and both are shown."""
+        row.superseded = False
+        events = []
+        for one in self._by_id[row.id]:
+            if one.superseded or one.state not in LIVE or (one.clone and one is not row):
+                continue
+            if one is not row and one.restarts:
+                one.restarts -= 1  # what we took for a restart was none
+            one.clone = True
+            one.changed()
+            events.append(self._event("clone", f"another running node has the id {row.id}", one, now))
+        return events
+
+    def _unclone(self, id: str, now: float) -> list[Event]:
+        """Take the flag off the last one that is left."""
+        live = [row for row in self._by_id.get(id, ()) if row.state in LIVE and not row.superseded]
+        if len(live) != 1 or not live[0].clone or id == self.own_id:
+            return []
+        live[0].clone = False
+        live[0].changed()
+        return [self._event("updated", "the clone is gone", live[0], now)]
+
+    def _goodbye(self, row: Row | None, hello: Hello, now: float) -> list[Event]:
+        """Let a peer leave. The goodbye of a boot that is not shown changes nothing."""
+        if row is None or row.state not in LIVE:
+            return []
+        if row.superseded:
+            self._remove(row)
+            return []
+        row.seq = max(row.seq, hello.seq)
+        row.last_heard = row.expires = now
+        self._go(row, "left")
+        return [self._event("left", "said goodbye", row, now), *self._unclone(row.id, now)]
+
+    def _go(self, row: Row, state: State) -> None:
+        row.state = state
+        row.two_way = None
+        row.changed()
+        self._forget_steady(row)
+        self._gone[row.key] = row
+        self._next_expiry = min(self._next_expiry, row.last_heard + max(self.remember, row.ttl))
+
+    def _announce(self, row: Row, hello: Hello, record: Record | None) -> None:
+        """Take over what a HELLO says of its sender."""
+        interval, ttl = hello.interval_ms / 1000, hello.ttl_ms / 1000
+        if (row.interval, row.ttl) != (interval, ttl):
+            row.interval, row.ttl = interval, ttl
+            row.changed()
+        row.digest = hello.digest
+        if record is not None and record is not row.record:
+            row.record = record
+            row.changed()
+
+    def _remember_steady(self, row: Row, way: Way, hello: Hello) -> None:
+        if row.superseded or not self.has_digest(row):
+            return
+        head = steady_head(hello)
+        if way.steady != head:
+            self._unsteady(way)
+            way.steady = head
+            self.steady[head, way.source] = way
+
+    def _unsteady(self, way: Way) -> None:
+        if way.steady is not None:
+            del self.steady[way.steady, way.source]
+            way.steady = None
+
+    def _forget_steady(self, row: Row) -> None:
+        for way in row.ways.values():
+            self._unsteady(way)
+
+    def _make_room(self) -> None:
+        if len(self._rows) < self.limit:
+            return
+        longest_gone = next(iter(self._gone.values()), None)
+        if longest_gone is None:
+            raise WireError("table-full", f"{self.limit} peers")
+        self._remove(longest_gone)
+
+    def _remove(self, row: Row) -> None:
+        self._forget_steady(row)
+        del self._rows[row.key]
+        self._gone.pop(row.key, None)
+        if row.kind == "node":
+            same_id = self._by_id[row.id]
+            same_id.remove(row)
+            if not same_id:
+                del self._by_id[row.id]
+
+
+def steady_head(hello: Hello) -> bytes:
+    """Give all but the seq of the steady HELLO that a sender of `hello` sends next."""
+    return (
+        f"HELLO|1|{hello.realm}|{hello.id}|{hello.boot}|{hello.interval_ms}|{hello.ttl_ms}||{hello.digest}"
+    ).encode("ascii")
+
+
+def _read_record(hello: Hello, row: Row | None) -> Record | None:
+    """Decode the record of a HELLO, unless it is the one we hold."""
+    if hello.record is None:
+        return None
+    if row is not None and row.record is not None and row.record.encoded == hello.record:
+        return row.record
+    record = decode_record(hello.record)
+    if record.digest != hello.digest:
+        raise WireError("malformed", "digest is not that of the record")
+    return record
+
+
+def _where(source: Source) -> str:
+    return source.link.name if source.link else "a routed path"
+
+
+def _told(row: Row, now: float) -> tuple[str, tuple[str, ...]]:
+    view = row.lasting(now)
+    return (row.record.digest if row.record else "", view.addresses)
