@@ -1,0 +1,285 @@
+"""The UDP side: one socket for the life of the daemon, over whatever links there are at the moment.
+
+The socket is bound to the wildcard address. IP_PKTINFO tells by which interface a datagram came in and
+chooses the one it leaves by, so a link that comes or goes opens and closes nothing. With
+`Parameters.loopback` there are two sockets instead, one for the broadcasts that several daemons of this
+machine share and one for the own address.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+import struct
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+
+from discoveryd.net.interfaces import Doorbell, holder, loopback, matches, scan
+from discoveryd.protocol.hello import MAX_DATAGRAM
+from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.node import Send
+from discoveryd.protocol.parameters import Parameters
+
+IP_PKTINFO = 8
+"""linux/in.h; `socket` has no name for it. Its struct: interface index, local address, header address."""
+SO_RCVBUFFORCE = 33
+SO_MEMINFO = 55
+SK_MEMINFO_DROPS = 8
+"""asm-generic/socket.h and linux/sock_diag.h: how many datagrams the full buffer of a socket lost."""
+
+_PKTINFO = struct.Struct("@i4s4s")
+_ANCILLARY = socket.CMSG_SPACE(_PKTINFO.size)
+
+RECEIVE_BUFFER = 4 * 1024 * 1024
+"""Bytes: a full second of 4,000 nodes that all answer at once."""
+BATCH = 64
+"""Datagrams taken at once: few enough that a flood leaves time for the rest."""
+MAX_SOURCES = 8192
+"""Senders remembered; past it the one that came first is looked at anew."""
+
+Datagram = tuple[bytes, Source]
+
+
+class Links:
+    """Sends and receives on every link, and says when the links may have changed.
+
+    Nothing is opened by the constructor. One thread listens; any may send.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._port = parameters.port
+        self._loopback = parameters.loopback
+        self._patterns: Sequence[str] = parameters.interfaces
+        self._links: tuple[Link, ...] = ()
+        self._sender: socket.socket | None = None
+        self._receivers: list[socket.socket] = []
+        self._bell = Doorbell()
+        self._stack = ExitStack()
+        self._selector: selectors.BaseSelector | None = None
+        self._wake_read: socket.socket | None = None
+        self._wake_write: socket.socket | None = None
+        self._sources: dict[tuple[str, bytes], Source | None] = {}
+        self._routes: dict[Link, list[tuple[int, int, bytes]]] = {}
+        self.has_doorbell = False
+        self.drops: Counter[tuple[str, str]] = Counter()
+        self.send_errors: Counter[str] = Counter()
+        self.last_errors: dict[str, str] = {}
+
+    def open(self) -> None:
+        """Bind the port and begin to listen for changes of the interfaces.
+
+        Raises:
+            OSError: with the port, and who holds it where that can be found.
+        """
+        with ExitStack() as stack:
+            if self._loopback:
+                shared = self._bind(stack, "127.255.255.255", share=True)
+                self._sender = self._bind(stack, self._loopback)
+                self._receivers = [shared, self._sender]
+            else:
+                self._sender = self._bind(stack, "0.0.0.0")
+                self._receivers = [self._sender]
+            self._wake_read, self._wake_write = socket.socketpair()
+            stack.enter_context(self._wake_read)
+            stack.enter_context(self._wake_write)
+            self._wake_read.setblocking(False)
+            self._wake_write.setblocking(False)
+            try:
+                self._bell.open()
+            except OSError:  # a sandbox without netlink: look again by time alone, more often
+                self.has_doorbell = False
+            else:
+                self.has_doorbell = True
+                stack.callback(self._bell.close)
+            self._selector = stack.enter_context(selectors.DefaultSelector())
+            for receiver in self._receivers:
+                self._selector.register(receiver, selectors.EVENT_READ, receiver)
+            self._selector.register(self._wake_read, selectors.EVENT_READ)
+            if self.has_doorbell:
+                self._selector.register(self._bell, selectors.EVENT_READ)
+            self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        """Close everything; legal before `open` and more than once."""
+        self._stack.close()
+        self._sender = self._selector = self._wake_read = self._wake_write = None
+        self._receivers = []
+
+    def set_patterns(self, patterns: Sequence[str]) -> None:
+        """Use other interfaces from the next `rescan` on."""
+        self._patterns = patterns
+        self._sources.clear()
+
+    def rescan(self) -> tuple[Link, ...]:
+        """Look at the interfaces anew and give the links there are; an unchanged one stays the same object."""
+        found = (loopback(self._loopback),) if self._loopback else scan(self._patterns)
+        known = {link: link for link in self._links}
+        links = tuple(known.get(link, link) for link in found)
+        if set(links) != set(self._links):
+            self._sources.clear()
+        self._links = links
+        self._routes = {
+            link: [(socket.IPPROTO_IP, IP_PKTINFO, _PKTINFO.pack(link.index, socket.inet_aton(link.address), bytes(4)))]
+            for link in links
+        }
+        names = {link.name for link in links}
+        self.last_errors = {name: text for name, text in self.last_errors.items() if name in names or name == "-"}
+        return links
+
+    # --- receiving: one thread ------------------------------------------------------------------
+
+    def listen(self, timeout: float) -> tuple[list[Datagram], bool]:
+        """Wait for datagrams, for a ring of the doorbell, for `wake`, or until `timeout` (seconds).
+
+        Returns:
+            what came in, at most `BATCH` of each socket, and whether the interfaces may have changed.
+        """
+        assert self._selector is not None
+        batch: list[Datagram] = []
+        rang = False
+        for key, _ in self._selector.select(timeout):
+            if key.data is not None:
+                self._receive(key.data, batch)
+            elif key.fileobj is self._bell:
+                rang = self._bell.drain()
+            elif self._wake_read is not None:
+                self._wake_read.recv(4096)
+        return batch, rang
+
+    def _receive(self, receiver: socket.socket, batch: list[Datagram]) -> None:
+        take = receiver.recvmsg
+        sources = self._sources
+        for _ in range(BATCH):
+            try:
+                datagram, ancillary, _, (address, port) = take(MAX_DATAGRAM + 1, _ANCILLARY)
+            except BlockingIOError:
+                return
+            except OSError as error:  # an error of an earlier datagram; the next call goes on
+                self.drops[errno.errorcode.get(error.errno or 0, "error"), "-"] += 1
+                continue
+            info = ancillary[0][2] if ancillary else b""
+            try:
+                source = sources[address, info]
+            except KeyError:
+                source = self._source(address, info)
+            if source is not None:
+                batch.append((datagram, source))
+
+    def _source(self, address: str, info: bytes) -> Source | None:
+        """Tell where a datagram came from; None (and counted) where the interface is excluded."""
+        index, _, destination = _PKTINFO.unpack(info)
+        here = [link for link in self._links if link.index == index]
+        source: Source | None = None
+        if here or self._is_wanted(index):
+            link = next((link for link in here if _is_within(address, link)), None)
+            to = socket.inet_ntoa(destination)
+            source = Source(address, link, unicast=any(to == link.address for link in self._links))
+        if source is None:
+            self.drops["excluded", _name(index)] += 1
+            return None
+        if len(self._sources) >= MAX_SOURCES:
+            del self._sources[next(iter(self._sources))]
+        self._sources[address, info] = source
+        return source
+
+    def _is_wanted(self, index: int) -> bool:
+        """Whether an interface that is no link (a tunnel, without broadcast) may bring seeds' datagrams."""
+        return not self._loopback and matches(_name(index), self._patterns)
+
+    def wake(self) -> None:
+        """Make `listen` return; from any thread."""
+        if self._wake_write is not None:
+            try:
+                self._wake_write.send(b"w")
+            except BlockingIOError:
+                pass  # it is full of wakes already
+
+    # --- sending: any thread --------------------------------------------------------------------
+
+    def send(self, sends: Iterable[Send]) -> list[tuple[str, str | None]]:
+        """Send, and take every error as one that will pass.
+
+        Returns:
+            the links whose sending began to fail (with the error) or works again (None).
+        """
+        changes = []
+        for one in sends:
+            name = one.link.name if one.link else "-"
+            error = self._send(one)
+            if error is not None:
+                self.send_errors[name] += 1
+            if error != self.last_errors.get(name):
+                changes.append((name, error))
+                if error is None:
+                    del self.last_errors[name]
+                else:
+                    self.last_errors[name] = error
+        return changes
+
+    def _send(self, one: Send) -> str | None:
+        if self._sender is None:
+            return None
+        try:
+            route = self._routes.get(one.link, []) if one.link else []
+            self._sender.sendmsg((one.datagram,), route, 0, (one.to, self._port))
+        except OSError as error:
+            return f"{errno.errorcode.get(error.errno or 0, '?')}: {os.strerror(error.errno or 0)}"
+        return None
+
+    # --- counters -------------------------------------------------------------------------------
+
+    def kernel_drops(self) -> int:
+        """Count what the kernel threw away because a receive buffer was full."""
+        lost = 0
+        for receiver in self._receivers:
+            try:
+                info = receiver.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 64)
+            except OSError:  # before Linux 4.12
+                continue
+            lost += struct.unpack_from("@I", info, 4 * SK_MEMINFO_DROPS)[0]
+        return lost
+
+    def _bind(self, stack: ExitStack, address: str, *, share: bool = False) -> socket.socket:
+        bound = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        bound.setblocking(False)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        bound.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        if share:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        except OSError:  # needs CAP_NET_ADMIN; the kernel caps this one at net.core.rmem_max
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        try:
+            bound.bind((address, self._port))
+        except OSError as error:
+            raise explain_bind(error, "UDP", address, self._port) from None
+        return bound
+
+
+def explain_bind(error: OSError, kind: str, address: str, port: int) -> OSError:
+    """Say which port could not be had, and who has it."""
+    where = f"{kind} port {port}" + ("" if address == "0.0.0.0" else f" on {address}")
+    if error.errno != errno.EADDRINUSE:
+        return OSError(error.errno, f"cannot listen on {where}: {os.strerror(error.errno or 0)}")
+    who = holder(port, "udp" if kind == "UDP" else "tcp") or "another process"
+    return OSError(error.errno, f"{where} is taken by {who}")
+
+
+def _is_within(address: str, link: Link) -> bool:
+    shift = 32 - link.prefix
+    return _as_int(address) >> shift == _as_int(link.address) >> shift
+
+
+def _as_int(address: str) -> int:
+    return int.from_bytes(socket.inet_aton(address), "big")
+
+
+def _name(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return f"#{index}"
