@@ -1,0 +1,1 @@
+"""Every thread, lock and clock of the package."""

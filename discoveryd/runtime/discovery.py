@@ -1,0 +1,568 @@
+"""Discovery: the engine with threads, a clock and sockets around it.
+
+One lock (`Discovery._lock`) guards the node with its table, the subscriptions and the pings under way.
+It is never held across a system call or foreign code: what is to be sent, and who is to be told, is
+collected under it and done after it. Events are queued under it, so their order is the table's order.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any, Self
+
+from discoveryd.errors import QueryError, SubscriptionLagged
+from discoveryd.net.interfaces import compare
+from discoveryd.net.links import Datagram, Links
+from discoveryd.net.query_server import QueryServer
+from discoveryd.protocol import query
+from discoveryd.protocol.events import Event
+from discoveryd.protocol.link import Link
+from discoveryd.protocol.node import NOTHING, Node, Outcome
+from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.peer import SCHEMA, Peer, peer_json
+from discoveryd.protocol.record import Record, Service
+from discoveryd.runtime.subscription import Subscription
+from discoveryd.runtime.worker import Worker
+
+RESCAN = 30.0
+RESCAN_UNTOLD = 3.0
+"""Seconds between two looks at the interfaces: with a doorbell as a safety net, without one as all there is."""
+SETTLE = 0.05
+"""Seconds from a ring to the look: one change rings several times."""
+GOODBYES = 3
+GOODBYE_GAP = 0.03
+"""The goodbye is sent three times within 60 ms, for those who lose one."""
+JOIN_TIMEOUT = 5.0
+LONGEST_WAIT = 3600.0
+PING_GAP = 0.2
+"""Seconds between two PINGs of one request."""
+
+
+def boottime() -> float:
+    """Give seconds that go on in suspend and never step."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something worth a log line that is not a peer's event.
+
+    Attributes:
+        level: ``info``, ``warning`` or ``critical``.
+        text: what happened, the same words for the same thing.
+        fields: with what.
+    """
+
+    level: str
+    text: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PingResult:
+    """What came of a few PINGs.
+
+    Attributes:
+        peer: as it was at the end.
+        sent: PINGs.
+        rtt_ms: of each answer, milliseconds.
+        hears_us_s: how long ago the peer last heard a HELLO of ours; None for never, or no answer.
+    """
+
+    peer: Peer
+    sent: int
+    rtt_ms: tuple[float, ...]
+    hears_us_s: float | None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pinging:
+    """A ping request under way."""
+
+    key: str
+    left: int
+    due: float
+    timeout: float
+    deadline: float
+    done: Callable[[PingResult], None]
+    nonces: set[str] = field(default_factory=set)
+    sent: int = 0
+    rtts: list[float] = field(default_factory=list)
+    hears_us_s: float | None = None
+
+
+class Discovery:
+    """A node of the network, alive between `start` and `stop`.
+
+    Nothing is opened and no thread started before `start`; it opens everything first, in the caller's
+    thread, and starts the threads only when all of it could be had.
+
+        >>> from discoveryd import Discovery, Parameters
+        >>> quiet = Parameters(loopback="127.1.2.3", port=34001)  # stays on this machine
+        >>> with Discovery(quiet, name="renderer", tags={"role": "gpu"}) as discovery:
+        ...     discovery.peers()
+        ()
+
+    Args:
+        parameters: how to speak; defaults if None.
+        name: what to call this node; the machine's name if None.
+        tags: what to say of it.
+        services: what it offers.
+        node_id: stable id; a new random one for each run if empty.
+        query: where to open the query socket, None for none.
+        notify: told a `Notice` now and then, in one of the threads, without the lock.
+        clock: seconds; CLOCK_BOOTTIME unless a test says otherwise.
+
+    Raises:
+        ConfigError: name, tags or services are not allowed, or too long together.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters | None = None,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        services: Iterable[Service] = (),
+        node_id: str = "",
+        query: tuple[str, int] | None = None,
+        notify: Callable[[Notice], None] | None = None,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        self.parameters = parameters or Parameters()
+        record = Record(name=name or os.uname().nodename or "node", tags=tags or {}, services=tuple(services))
+        self._node = Node(self.parameters, record, node_id=node_id)
+        self._links = Links(self.parameters)
+        self._clock = clock
+        self._notify = notify or (lambda notice: None)
+        # guards _node, _subscriptions, _pingings, _is_stopping; its waiters are the sender alone
+        self._lock = threading.Condition(threading.Lock())
+        self._subscriptions: list[Subscription] = []
+        self._pingings: list[_Pinging] = []
+        self._is_stopping = False
+        self._stack = ExitStack()
+        self._is_running = False
+        self._wants_rescan = False
+        self._started_at = 0.0
+        self._failure: BaseException | None = None
+        self._server = QueryServer(query, _Backend(self), self.parameters.limits) if query else None
+        self._backend_events: Subscription | None = None
+        self._sender = Worker("hello-sender", self._send, self._fail)
+        self._receiver = Worker("hello-receiver", self._receive, self._fail)
+        self._answerer = Worker("query-server", self._serve, self._fail)
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the sockets, then start the threads.
+
+        Raises:
+            OSError: a port is taken (the message says by whom) or may not be opened. Nothing stays open.
+            RuntimeError: it was started before.
+        """
+        if self._is_running or self._is_stopping:
+            raise RuntimeError("a Discovery starts once")
+        with ExitStack() as stack:
+            stack.callback(self._links.close)
+            self._links.open()
+            if self._server is not None:
+                stack.callback(self._server.close)
+                self._server.open()
+                self._backend_events = self.subscribe()
+            links = self._links.rescan()
+            self._stack = stack.pop_all()
+        self._started_at = self._clock()
+        self._node.set_links(links, self._started_at)
+        self._is_running = True
+        self._sender.start()
+        self._receiver.start()
+        if self._server is not None:
+            self._answerer.start()
+        self._report_links((), links)
+        if not self._links.has_doorbell:
+            self._notify(Notice(level="warning", text="no netlink: interfaces are looked at by time alone",
+                                fields={"every_s": RESCAN_UNTOLD}))  # fmt: skip
+
+    def stop(self) -> None:
+        """Say goodbye, end the threads, close the sockets. Safe to call again, and before `start`.
+
+        Raises:
+            RuntimeError: a thread did not end; names it.
+        """
+        with self._lock:
+            if self._is_stopping:
+                return
+            self._is_stopping = True
+            self._lock.notify_all()
+            subscriptions = list(self._subscriptions)
+        if not self._is_running:
+            return
+        self._links.wake()
+        stuck = [worker.name for worker in (self._sender, self._receiver) if not worker.join(JOIN_TIMEOUT)]
+        goodbye = self._node.goodbye()
+        pause = threading.Event()
+        for _ in range(GOODBYES):  # no HELLO of ours can follow: the sender has ended
+            self._links.send(goodbye.sends)
+            pause.wait(GOODBYE_GAP)
+        if self._server is not None:
+            self._server.stop()
+            stuck += [] if self._answerer.join(JOIN_TIMEOUT) else [self._answerer.name]
+        for subscription in subscriptions:
+            subscription.put(None)
+        self._is_running = False
+        if stuck:
+            raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {', '.join(stuck)}")
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # --- what a program asks --------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """Our node id."""
+        return self._node.id
+
+    @property
+    def query_address(self) -> tuple[str, int] | None:
+        """Where the query socket listens."""
+        return self._server.address if self._server else None
+
+    def peers(self, *, gone: bool = False) -> tuple[Peer, ...]:
+        """Give the peers that are up; with `gone` also those that went down or left."""
+        with self._lock:
+            self._check()
+            return self._node.peers(self._clock(), gone=gone)
+
+    def subscribe(self, queue: SimpleQueue[Any] | None = None) -> Subscription:
+        """Begin a stream of events, with the peers there are at this moment.
+
+        Args:
+            queue: where to put the events (None at the end, or when it lagged) for a thread that also
+                waits for other things; without one, read the subscription itself.
+        """
+        with self._lock:
+            self._check()
+            subscription = Subscription(
+                self._node.peers(self._clock()),
+                self._node.table.seq,
+                self.parameters.limits.subscriber_events,
+                self._unsubscribe,
+                queue,
+            )
+            self._subscriptions.append(subscription)
+            return subscription
+
+    def status(self) -> dict[str, Any]:
+        """Give what ``discoveryctl status --json`` shows."""
+        from discoveryd import __version__  # noqa: PLC0415 - the package itself, complete by now
+
+        with self._lock:
+            self._check()
+            now = self._clock()
+            status = query.status_answer(self._node, now)
+        status["version"] = __version__
+        status["uptime_s"] = round(now - self._started_at, 3)
+        for link in status["links"]:
+            link["last_error"] = self._links.last_errors.get(link["name"])
+        drops = [(reason, link, count) for (reason, link), count in self._links.drops.items()]
+        drops += [("send-failed", link, count) for link, count in self._links.send_errors.items()]
+        lost = self._links.kernel_drops()
+        drops += [("kernel", "-", lost)] if lost else []
+        status["drops"] += [{"reason": reason, "link": link, "count": count} for reason, link, count in drops]
+        idle = {"connections": 0, "limit": 0, "watchers": 0, "refused": 0}
+        status["query"] = self._server.counts() if self._server else idle
+        return status
+
+    def ping(self, peer: str, *, count: int = 1, timeout: float = 1.0) -> PingResult:
+        """Ping a peer and wait for the answers.
+
+        Args:
+            peer: its name, id (or the first digits) or address.
+            count: of PINGs, 0.2 s apart.
+            timeout: seconds to wait for the last answer.
+
+        Raises:
+            QueryError: ``not_found``, or ``bad_request`` for a bare peer, which cannot answer.
+        """
+        results: SimpleQueue[PingResult] = SimpleQueue()
+        self.begin_ping(peer, count=count, timeout=timeout, done=results.put)
+        try:
+            return results.get(timeout=count * PING_GAP + timeout + JOIN_TIMEOUT)
+        except Empty:
+            raise QueryError("stopping", "discovery stopped before the answer") from None
+
+    def begin_ping(self, peer: str, *, count: int, timeout: float, done: Callable[[PingResult], None]) -> None:
+        """Ping a peer; `done` is called once with the result, in one of the threads, without the lock.
+
+        Raises:
+            QueryError: as `ping`.
+        """
+        with self._lock:
+            self._check()
+            now = self._clock()
+            row = query.find(self._node, peer, now)[0]
+            if row.kind == "bare":
+                raise QueryError("bad_request", f"{peer} is a bare peer: it sends HELLO| and answers nothing")
+            deadline = now + (count - 1) * PING_GAP + timeout
+            self._pingings.append(
+                _Pinging(key=row.key, left=count, due=now, timeout=timeout, deadline=deadline, done=done)
+            )
+            self._lock.notify()
+
+    def set_record(self, *, name: str, tags: Mapping[str, str], services: Iterable[Service]) -> None:
+        """Say something else of this node from now on.
+
+        Raises:
+            ConfigError: not allowed, or too long together; nothing has changed then.
+        """
+        record = Record(name=name, tags=tags, services=tuple(services))
+        with self._lock:
+            self._node.set_record(record, self._clock())
+            self._lock.notify()
+
+    def set_parameters(self, parameters: Parameters) -> None:
+        """Change how to speak. Port, realm and loopback stay as they are until a new start."""
+        with self._lock:
+            self._node.set_parameters(parameters, self._clock())
+            self._lock.notify()
+        self.parameters = parameters
+        if self._server is not None:
+            self._server.limits = parameters.limits
+        self._links.set_patterns(parameters.interfaces)
+        self._wants_rescan = True
+        self._links.wake()
+
+    # --- threads --------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        """Be the timer: HELLOs, answers that wait, pings, expiry."""
+        while True:
+            with self._lock:
+                if self._is_stopping:
+                    return
+                now = self._clock()
+                outcome = self._node.poll(now)
+                self._publish_locked(outcome.events)
+                pings, done = self._due_pings_locked(now)
+                if outcome is NOTHING and not pings and not done:
+                    deadline = min([self._node.next_deadline(), *(ping.due for ping in self._pingings)])
+                    self._lock.wait(min(max(0.0, deadline - now), LONGEST_WAIT))
+                    continue
+            self._carry_out(outcome)
+            for ping in pings:
+                self._carry_out(ping)
+            for report in done:
+                report()
+
+    def _receive(self) -> None:
+        """Hear what comes in, and look after the links."""
+        period = RESCAN if self._links.has_doorbell else RESCAN_UNTOLD
+        rescan_at = self._clock() + period
+        while not self._is_stopping:
+            batch, rang = self._links.listen(max(0.0, rescan_at - self._clock()))
+            now = self._clock()
+            if batch:
+                self._hear(batch, now)
+            if rang:
+                rescan_at = min(rescan_at, now + SETTLE)
+            if now >= rescan_at or self._wants_rescan:
+                self._wants_rescan = False
+                self._rescan()
+                rescan_at = now + period
+
+    def _serve(self) -> None:
+        assert self._server is not None
+        self._server.run(self._clock)
+
+    def _hear(self, batch: list[Datagram], now: float) -> None:
+        outcomes: list[Outcome] = []
+        with self._lock:
+            receive = self._node.receive
+            for datagram, source in batch:
+                outcome = receive(datagram, source, now)
+                if outcome is not NOTHING:
+                    outcomes.append(outcome)
+                    self._publish_locked(outcome.events)
+                    self._collect_answers_locked(outcome)
+            if outcomes:
+                self._lock.notify()  # something may be due earlier than the sender thinks
+        for outcome in outcomes:
+            self._carry_out(outcome)
+
+    def _rescan(self) -> None:
+        links = self._links.rescan()
+        with self._lock:
+            before = self._node.links
+            self._node.set_links(links, self._clock())
+            self._lock.notify()
+        self._report_links(before, links)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        """Refuse to answer from a table that no thread keeps true any more."""
+        if self._failure is not None:
+            raise RuntimeError("a thread of this Discovery has died") from self._failure
+
+    def _publish_locked(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            for subscription in self._subscriptions:
+                subscription.put(event)
+
+    def _collect_answers_locked(self, outcome: Outcome) -> None:
+        for answer in outcome.answers:
+            for pinging in self._pingings:
+                if answer.nonce in pinging.nonces:
+                    pinging.rtts.append(round(answer.rtt * 1000, 3))
+                    pinging.hears_us_s = answer.hears_us_s
+                    if not pinging.left and len(pinging.rtts) == pinging.sent:
+                        pinging.due = pinging.deadline = 0.0
+
+    def _due_pings_locked(self, now: float) -> tuple[list[Outcome], list[Callable[[], None]]]:
+        """Give the PINGs to send now, and the calls that report the pings that are over."""
+        sends: list[Outcome] = []
+        done: list[Callable[[], None]] = []
+        for pinging in [one for one in self._pingings if now >= one.due]:
+            row = self._node.table.get(pinging.key)
+            if row is None:  # forgotten while it was being pinged: nothing left to report on
+                self._pingings.remove(pinging)
+            elif now >= pinging.deadline:
+                self._pingings.remove(pinging)
+                result = PingResult(
+                    peer=row.peer(now),
+                    sent=pinging.sent,
+                    rtt_ms=tuple(pinging.rtts),
+                    hears_us_s=pinging.hears_us_s,
+                )
+                done.append(lambda pinging=pinging, result=result: pinging.done(result))  # type: ignore[misc]
+            elif pinging.left:
+                nonce, outcome = self._node.ping(row, now)
+                pinging.nonces.add(nonce)
+                pinging.sent += 1
+                pinging.left -= 1
+                pinging.due = now + PING_GAP if pinging.left else pinging.deadline
+                sends.append(outcome)
+        return sends, done
+
+    def _carry_out(self, outcome: Outcome) -> None:
+        """Send, tell, wake: everything that must not be done under the lock."""
+        for link, error in self._links.send(outcome.sends):
+            if error is None:
+                self._notify(Notice(level="info", text="sending works again", fields={"link": link}))
+            else:
+                self._notify(Notice(level="warning", text="sending fails", fields={"link": link, "error": error}))
+        for drop in outcome.drops:
+            fields = {"address": drop.address, "link": drop.link, "reason": drop.reason, "detail": drop.detail}
+            self._notify(Notice(level="warning", text="datagrams dropped", fields=fields))
+        if outcome.events and self._server is not None:
+            self._server.wake()
+
+    def _report_links(self, before: tuple[Link, ...], now: tuple[Link, ...]) -> None:
+        gone, come = compare(before, now)
+        for text, links in (("link gone", gone), ("link up", come)):
+            for link in links:
+                fields = {"link": link.name, "address": f"{link.address}/{link.prefix}", "broadcast": link.broadcast}
+                self._notify(Notice(level="info", text=text, fields=fields))
+        if not now and (before or self._node.seq == 0):
+            self._notify(Notice(level="warning", text="no usable link: waiting for one",
+                                fields={"interfaces": ",".join(self.parameters.interfaces)}))  # fmt: skip
+
+    def _unsubscribe(self, subscription: Subscription) -> None:
+        with self._lock:
+            if subscription in self._subscriptions:
+                self._subscriptions.remove(subscription)
+
+    def _fail(self, name: str, error: BaseException) -> None:
+        """End loudly: whoever asks from now on gets the error."""
+        with self._lock:
+            self._failure = error
+            subscriptions = list(self._subscriptions)
+        for subscription in subscriptions:
+            subscription.put(None)
+        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
+        self._notify(Notice(level="critical", text="thread died", fields={"thread": name, "error": repr(error)}))
+        sys.stderr.flush()
+
+
+class _Backend:
+    """Answers the query server's requests out of a Discovery."""
+
+    def __init__(self, discovery: Discovery) -> None:
+        self._of = discovery
+
+    def greeting(self) -> bytes:
+        from discoveryd import __version__  # noqa: PLC0415 - the package itself, complete by now
+
+        node = self._of._node
+        return query.encode(
+            {
+                "discoveryd": __version__,
+                "protocol": query.PROTOCOL,
+                "schema": SCHEMA,
+                "node": {"id": node.id, "name": node.record.name, "boot": node.boot},
+            }
+        )
+
+    def answer(self, request: query.Request) -> bytes:
+        of = self._of
+        if request.op == "status":
+            return query.encode(of.status())
+        if request.op == "metrics":
+            return query.encode(query.metrics_answer(of.status()))
+        with of._lock:
+            now = of._clock()
+            if request.op == "list":
+                return query.list_line(of._node, request.filter, now)
+            answer = query.show_answer(of._node, request.peer, now)
+        return query.encode(answer)
+
+    def watch(self, chosen: query.Filter) -> tuple[bytes, int, set[str]]:
+        of = self._of
+        with of._lock:
+            now = of._clock()
+            rows = of._node.table.rows(now, gone=chosen.wants_gone)
+            shown = {row.key for row in rows if chosen.accepts(row.lasting(now))}
+            return query.snapshot_lines(of._node, chosen, now), of._node.table.seq, shown
+
+    def ping(self, request: query.Request, reply: Callable[[bytes], None]) -> None:
+        def done(result: PingResult) -> None:
+            reply(
+                query.encode(
+                    {
+                        "ok": True,
+                        "schema": SCHEMA,
+                        "peer": peer_json(result.peer),
+                        "sent": result.sent,
+                        "received": len(result.rtt_ms),
+                        "rtt_ms": list(result.rtt_ms),
+                        "hears_us_s": result.hears_us_s,
+                    }
+                )
+            )
+
+        self._of.begin_ping(request.peer, count=request.count, timeout=request.timeout, done=done)
+
+    def events(self) -> list[Event]:
+        of = self._of
+        found: list[Event] = []
+        assert of._backend_events is not None
+        try:
+            while (event := of._backend_events.get(timeout=0)) is not None:
+                found.append(event)
+        except SubscriptionLagged:
+            of._backend_events = of.subscribe()
+            raise
+        return found

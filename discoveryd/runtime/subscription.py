@@ -1,0 +1,92 @@
+"""A stream of events for one subscriber: in order, without a gap, or with an error that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
+from typing import Any, Self
+
+from discoveryd.errors import SubscriptionLagged
+from discoveryd.protocol.events import Event
+from discoveryd.protocol.peer import Peer
+
+
+class Subscription:
+    """Events from the moment of subscribing on; iterate, or call `get`.
+
+    Made by `Discovery.subscribe`. Safe to read in one thread while others publish.
+
+    Attributes:
+        peers: the peers at the moment of subscribing.
+        seq: number of the last event before; the first one here has ``seq + 1``.
+    """
+
+    def __init__(
+        self,
+        peers: tuple[Peer, ...],
+        seq: int,
+        limit: int,
+        closed: Callable[[Subscription], None],
+        queue: SimpleQueue[Any] | None = None,
+    ) -> None:
+        self.peers = peers
+        self.seq = seq
+        self._limit = limit
+        self._closed = closed
+        self._queue: SimpleQueue[Event | None] = queue or SimpleQueue()
+        self._has_lagged = False
+        self._is_over = False
+
+    def put(self, event: Event | None) -> None:
+        """Publish an event, None for the end. Never waits; past the limit the subscription has lagged."""
+        if self._has_lagged:
+            return
+        if event is not None and self._queue.qsize() >= self._limit:
+            self._has_lagged = True
+            event = None
+        self._queue.put(event)
+
+    def get(self, timeout: float | None = None) -> Event | None:
+        """Wait for the next event.
+
+        Args:
+            timeout: seconds, None for as long as it takes.
+
+        Returns:
+            the event; None after `timeout`, or when the subscription was closed (see `is_over`).
+
+        Raises:
+            SubscriptionLagged: events were lost because this subscriber was too slow. Subscribe anew.
+        """
+        if self._is_over:
+            return None
+        try:
+            event = self._queue.get(timeout=timeout) if timeout != 0 else self._queue.get_nowait()
+        except Empty:
+            return None
+        if event is None:
+            self._is_over = True
+            self._closed(self)
+            if self._has_lagged:
+                raise SubscriptionLagged
+        return event
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no event will come any more."""
+        return self._is_over
+
+    def close(self) -> None:
+        """End the subscription; whoever waits in `get` gets None."""
+        self._closed(self)
+        self._queue.put(None)
+
+    def __iter__(self) -> Iterator[Event]:
+        while (event := self.get()) is not None:
+            yield event
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

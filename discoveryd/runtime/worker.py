@@ -1,0 +1,41 @@
+"""A named thread that cannot die unnoticed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class Worker:
+    """Runs a function in a thread of its own; an exception out of it is reported, never lost.
+
+    Args:
+        name: of the thread, as debuggers and ``/proc`` show it.
+        run: the function.
+        failed: told the exception, in that thread, before it ends.
+    """
+
+    def __init__(self, name: str, run: Callable[[], None], failed: Callable[[str, BaseException], None]) -> None:
+        self.name = name
+        self._run = run
+        self._failed = failed
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._main, name=self.name, daemon=True)
+        self._thread.start()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end; whether it came within `timeout` seconds. True at once if never started."""
+        if self._thread is None:
+            return True
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _main(self) -> None:
+        try:
+            self._run()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, a silent end would be worse
+            self._failed(self.name, error)
