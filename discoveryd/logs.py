@@ -1,0 +1,98 @@
+"""Log lines: for people on a terminal, for machines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from discoveryd.protocol.events import Event
+from discoveryd.protocol.peer import Peer
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_SYSLOG = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}
+"""Levels as syslog(3) and sd-daemon(3) number them."""
+
+LOUD = frozenset(("suspect", "down", "clone"))
+"""Events that somebody may have to look after."""
+
+
+def event_line(event: Event) -> tuple[str, str, dict[str, Any]]:
+    """Give level, text and fields of an event's log line."""
+    fields = {"reason": event.reason, **peer_fields(event.peer)}
+    return ("warning" if event.kind in LOUD else "info", f"peer {event.kind}", fields)
+
+
+def peer_fields(peer: Peer) -> dict[str, Any]:
+    """Give what a log line says of a peer."""
+    fields = {"peer": peer.label, "address": peer.address, "link": peer.link or "-"}
+    if peer.name is not None:
+        fields["id"] = peer.id
+    return fields
+
+
+class Log:
+    """Writes log lines to standard error, or to syslog where there is none.
+
+    structlog is imported on making one: 0.1 s, which the first HELLO does not wait for.
+
+    Args:
+        level: least level that is written.
+        form: ``console``, ``logfmt``, ``json``, or ``auto``: console on a terminal, else logfmt.
+        syslog: write there.
+    """
+
+    def __init__(self, level: str, form: str, *, syslog: bool = False) -> None:
+        import structlog  # noqa: PLC0415 - see the class
+
+        is_tty = sys.stderr.isatty() and not syslog
+        is_journal = "JOURNAL_STREAM" in os.environ and not is_tty
+        chosen = form if form != "auto" else ("console" if is_tty else "logfmt")
+        has_colours = is_tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        processors: list[Any] = [structlog.processors.add_log_level]
+        if not is_journal and not syslog:  # both stamp their lines themselves
+            clock = "%H:%M:%S" if chosen == "console" else "iso"
+            processors.append(structlog.processors.TimeStamper(fmt=clock, utc=chosen != "console"))
+        if chosen == "console":
+            processors.append(structlog.dev.ConsoleRenderer(colors=has_colours, pad_event_to=16))
+        elif chosen == "json":
+            processors.append(structlog.processors.JSONRenderer())
+        else:
+            processors.append(structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]))
+        self._log = structlog.wrap_logger(
+            _Stream(_to_syslog() if syslog else _to_stderr(with_priority=is_journal)),
+            processors=processors,
+            wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+            cache_logger_on_first_use=True,
+        )
+
+    def write(self, level: str, text: str, **fields: Any) -> None:
+        """Write one line."""
+        self._log.log(LEVELS[level], text, **fields)
+
+
+class _Stream:
+    """What structlog hands its finished lines to, one method per level."""
+
+    def __init__(self, write: Callable[[int, str], None]) -> None:
+        for name, number in LEVELS.items():
+            setattr(self, name, lambda line, number=number: write(number, line))
+
+
+def _to_stderr(*, with_priority: bool) -> Callable[[int, str], None]:
+    def write(level: int, line: str) -> None:
+        prefix = f"<{_SYSLOG[level]}>" if with_priority else ""
+        try:
+            print(f"{prefix}{line}", file=sys.stderr, flush=True)  # noqa: T201 - this is where logs go
+        except OSError:
+            pass  # the terminal is gone; the daemon stays
+
+    return write
+
+
+def _to_syslog() -> Callable[[int, str], None]:
+    import syslog  # noqa: PLC0415 - detached mode only
+
+    syslog.openlog("discoveryd", syslog.LOG_PID, syslog.LOG_DAEMON)
+    return lambda level, line: syslog.syslog(_SYSLOG[level], line)
