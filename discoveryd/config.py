@@ -1,0 +1,318 @@
+"""The configuration: what can be set, with its default, and how it is found and written.
+
+`discoveryd.config_file` reads it. That module, and YAML with it, is imported only when there is
+something to read: without a file or a variable the daemon starts from the defaults below.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from discoveryd.errors import ConfigError
+from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters, is_ipv4, is_word
+from discoveryd.protocol.record import Record, Service
+
+DEFAULT_PATH = "/etc/discoveryd/discoveryd.yaml"
+PATH_VARIABLE = "DISCOVERYD_CONFIG"
+VARIABLE_PREFIX = "DISCOVERYD_"
+
+MAX_FILE = 64 * 1024
+"""Bytes of a configuration file: eight times the commented sample. More is some other file."""
+
+TTL_INTERVALS = 5
+"""A ttl that is not set is this many intervals (DESIGN, On the wire)."""
+
+LEVELS = ("debug", "info", "warning", "error")
+FORMATS = ("auto", "console", "logfmt", "json")
+
+MAX_DURATION = 365 * 86_400.0
+"""Seconds of the longest duration. Its microseconds are exact in a float, so that what is written reads
+back as the same number."""
+
+_DURATION = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h)"  # compiled when used, not before the first HELLO
+_MICROSECONDS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
+
+_Made = TypeVar("_Made")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSection:
+    """What this node says of itself."""
+
+    name: str = ""
+    """Empty: the name of this machine."""
+    id: str = ""
+    """Empty: derived, and the same after a restart."""
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    services: tuple[Service, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.id and not is_word(self.id, MAX_ID):
+            problems.append(
+                f"node.id: must be 1 to {MAX_ID} of A-Z a-z 0-9 . _ -, or empty to derive it, "
+                f"not {self.id!r:.80}"
+            )
+        try:
+            self.record()
+        except ConfigError as error:
+            problems += [_in_node(problem) for problem in error.problems]
+        if problems:
+            raise ConfigError(*problems)
+
+    def record(self) -> Record:
+        """Give what this node announces, under the name of the machine if none is set."""
+        # a machine can be without a name, a record cannot
+        name = self.name or os.uname().nodename or "localhost"
+        return Record(name=name, tags=self.tags, services=self.services)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuerySection:
+    """Where local programs ask."""
+
+    listen: str = "127.0.0.1:3400"
+
+    def __post_init__(self) -> None:
+        if self.listen == "off":
+            return
+        host, _, port = self.listen.rpartition(":")
+        if not is_ipv4(host) or not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+            raise ConfigError(
+                "query.listen: must be an IPv4 address and a port such as 127.0.0.1:3400, or off, "
+                f"not {self.listen!r:.80}"
+            )
+        if not host.startswith("127."):
+            raise ConfigError(
+                "query.listen: must be within 127.0.0.0/8, because whoever reaches the query socket may read "
+                f"it: it has no authentication yet; not {self.listen!r}"
+            )
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where to listen, None for no query socket."""
+        host, _, port = self.listen.rpartition(":")
+        return (host, int(port)) if host else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSection:
+    """What is logged, and in which form."""
+
+    level: str = "info"
+    format: str = "auto"
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"log.{key}: must be one of {', '.join(allowed)}, not {found!r:.80}"
+            for key, allowed, found in (("level", LEVELS, self.level), ("format", FORMATS, self.format))
+            if found not in allowed
+        ]
+        if problems:
+            raise ConfigError(*problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathsSection:
+    """Directories of the daemon."""
+
+    state: str = "/var/lib/discoveryd"
+    runtime: str = "/run/discoveryd"
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"paths.{key}: must be an absolute path such as {example}, not {found!r:.200}"
+            for key, example, found in (
+                ("state", "/var/lib/discoveryd", self.state),
+                ("runtime", "/run/discoveryd", self.runtime),
+            )
+            if not found.startswith("/")
+        ]
+        if problems:
+            raise ConfigError(*problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that can be set; what `load` returns has been checked as a whole.
+
+    Attributes:
+        parameters: the sections ``hello`` and, within it, ``limits``.
+        source: the file it came from, or ``defaults``.
+    """
+
+    node: NodeSection = field(default_factory=NodeSection)
+    parameters: Parameters = field(default_factory=Parameters)
+    query: QuerySection = field(default_factory=QuerySection)
+    log: LogSection = field(default_factory=LogSection)
+    paths: PathsSection = field(default_factory=PathsSection)
+    source: str = field(default="defaults", compare=False)
+
+    def record(self) -> Record:
+        """Give what this node announces, under the name of the machine if none is set."""
+        return self.node.record()
+
+    def to_yaml(self) -> str:
+        """Write every key with its effective value, as a file that loads to the same configuration."""
+        lines = [f"# from {shown(self.source)}"]
+        sections = {
+            "node": self.node,
+            "hello": self.parameters,
+            "limits": self.parameters.limits,
+            "query": self.query,
+            "log": self.log,
+            "paths": self.paths,
+        }
+        for section, keys in SCHEMA.items():
+            lines.append(f"{section}:")
+            for key, kind in keys.items():
+                lines.append(f"  {key}: {_written(kind, getattr(sections[section], key))}")
+        if not self.node.name:
+            lines[2] += f"  # {shown(self.record().name)}"
+        return "\n".join(lines) + "\n"
+
+
+def _schema() -> Iterator[tuple[str, dict[str, str]]]:
+    """Read sections, keys and their types off the dataclasses, so that a new field is a new key."""
+    for section, values in (
+        ("node", NodeSection),
+        ("hello", Parameters),
+        ("limits", Limits),
+        ("query", QuerySection),
+        ("log", LogSection),
+        ("paths", PathsSection),
+    ):
+        yield section, {one.name: str(one.type) for one in fields(values) if one.name != "limits"}
+
+
+SCHEMA: Mapping[str, Mapping[str, str]] = dict(_schema())
+"""Section to key to the type as annotated, in the order in which they are written."""
+
+
+def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Find and read the configuration.
+
+    The file is `path`, else the one ``DISCOVERYD_CONFIG`` names, else ``/etc/discoveryd/discoveryd.yaml``
+    if there is one; ``DISCOVERYD_SECTION__KEY`` overrides a key of it.
+
+    Raises:
+        ConfigError: with every fault of the file and of the variables.
+    """
+    variables = {
+        name: value
+        for name, value in environ.items()
+        if name.startswith(VARIABLE_PREFIX) and "__" in name.removeprefix(VARIABLE_PREFIX)
+    }
+    file = _file(path, environ)
+    if file is None and not variables:
+        return Config()
+    return _read(file, variables)
+
+
+def parse_duration(text: str) -> float:
+    """Read a duration such as ``800ms``, ``4s``, ``1.5s``, ``1m`` or ``1h``, in seconds.
+
+    Raises:
+        ValueError: says what is allowed.
+    """
+    found = re.fullmatch(_DURATION, text)
+    if not found:
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+            raise ValueError(f"{text:.40} needs a unit, such as {text:.40}s (units are ms, s, m, h)")
+        raise ValueError(f"must be a duration such as 800ms, 4s, 1.5s, 1m or 1h, not {text!r:.80}")
+    microseconds = round(float(found[1]) * _MICROSECONDS[found[2]])
+    if microseconds > MAX_DURATION * 1_000_000:
+        raise ValueError(f"must be at most {format_duration(MAX_DURATION)}, not {text}")
+    return microseconds / 1_000_000
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration as a person would; `parse_duration` gives the same number back."""
+    microseconds = round(seconds * 1_000_000)
+    for unit in ("h", "m", "s"):
+        if microseconds and microseconds % _MICROSECONDS[unit] == 0:
+            return f"{microseconds // _MICROSECONDS[unit]}{unit}"
+    if 0 < microseconds < 1_000_000:
+        return f"{microseconds / 1_000:.3f}".rstrip("0").rstrip(".") + "ms"
+    return f"{microseconds / 1_000_000:.6f}".rstrip("0").rstrip(".") + "s"
+
+
+def shown(text: str) -> str:
+    """Make text of unknown origin fit for one line of a message."""
+    return text if text.isprintable() and len(text) <= 200 else ascii(text[:200])
+
+
+def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes] | None:
+    """Read the file that applies; None where nobody asked for one and the default is not there."""
+    named = path if path is not None else environ.get(PATH_VARIABLE) or None
+    if path is not None:
+        remedy = "name another file, or none for the defaults"
+    elif named is not None:
+        remedy = f"correct {PATH_VARIABLE}, or unset it for the defaults"
+    else:
+        remedy = "correct or remove it, or name another file"
+    path = DEFAULT_PATH if named is None else named
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs milliseconds before the first HELLO
+            raw = file.read(MAX_FILE + 1)
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        if named is None and isinstance(error, FileNotFoundError):
+            return None
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise ConfigError(f"{shown(path)}: {reason}; {remedy}") from None
+    if len(raw) > MAX_FILE:
+        raise ConfigError(f"{shown(path)}: over {MAX_FILE // 1024} KiB is no configuration; {remedy}")
+    return path, raw
+
+
+def _read(file: tuple[str, bytes] | None, variables: Mapping[str, str]) -> Config:
+    from discoveryd.config_file import Reader  # noqa: PLC0415 - YAML is not for those who have no file
+
+    source = file[0] if file else "defaults"
+    reader = Reader(SCHEMA, source)
+    if file:
+        reader.add_file(*file)
+    for name, value in variables.items():
+        reader.add_variable(name, value)
+    values = reader.values()
+
+    def made(section: Callable[..., _Made], **keys: Any) -> _Made:
+        """Build a section, or note its faults and go on with its defaults to find those of the others."""
+        try:
+            return section(**keys)
+        except ConfigError as error:
+            reader.refuse(error.problems)
+            return section()
+
+    hello = values["hello"]
+    if "interval" in hello:
+        hello.setdefault("ttl", round(hello["interval"] * TTL_INTERVALS, 6))
+    config = Config(
+        node=made(NodeSection, **values["node"]),
+        parameters=made(Parameters, **hello, limits=made(Limits, **values["limits"])),
+        query=made(QuerySection, **values["query"]),
+        log=made(LogSection, **values["log"]),
+        paths=made(PathsSection, **values["paths"]),
+        source=source,
+    )
+    reader.finish()
+    return config
+
+
+def _in_node(problem: str) -> str:
+    """Name the section in a fault of a record, which knows its keys only (``name: ...``, ``tags.a: ...``)."""
+    return f"node.{problem}" if problem.startswith(("name:", "tags")) else f"node: {problem}"
+
+
+def _written(kind: str, value: Any) -> str:
+    """Write one value; JSON is YAML, and its quotes keep ``on`` or ``1.10`` the text it is."""
+    if kind == "float":
+        return format_duration(value)
+    if kind == "tuple[Service, ...]" and value:
+        return "".join(f"\n    - {json.dumps(one.to_json(), ensure_ascii=False)}" for one in value)
+    return json.dumps(dict(value) if isinstance(value, Mapping) else value, ensure_ascii=False)
