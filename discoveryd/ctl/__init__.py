@@ -1,0 +1,99 @@
+"""``discoveryctl``: asks the daemon of this machine what it knows.
+
+Only what the command at hand needs is imported, so that the answer is there before one could wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from discoveryd.ctl.arguments import Options, UsageError, parse
+from discoveryd.errors import DaemonUnreachable, QueryError
+
+FINE, NOTHING, USAGE, NO_DAEMON, INTERRUPTED = 0, 1, 2, 3, 130
+"""The exit codes, as ``discoveryctl --help`` documents them."""
+
+_CODES = {
+    "not_found": NOTHING, "timeout": NOTHING,
+    "bad_request": USAGE, "bad_argument": USAGE, "unknown_op": USAGE,
+}  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run ``discoveryctl`` and give its exit code."""
+    try:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="backslashreplace")  # names are Unicode, terminals not always
+        code = _run(sys.argv[1:] if argv is None else argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        _forget_output()
+        return FINE
+    except OSError as error:
+        _forget_output()
+        return _say(f"cannot write the output: {error.strerror}", NOTHING)
+    return code
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        options = parse(argv, os.environ)
+    except UsageError as error:
+        return _say(f"{error}\nTry 'discoveryctl --help'.", USAGE)
+    if options.version:
+        from discoveryd import __version__  # noqa: PLC0415
+
+        print(f"discoveryctl {__version__}")
+        return FINE
+    if options.help:
+        from discoveryd.ctl.usage import usage  # noqa: PLC0415
+
+        print(usage(options.command), end="")
+        return FINE
+    try:
+        return _perform(options)
+    except QueryError as error:
+        return _failed(error, options)
+
+
+def _perform(options: Options) -> int:
+    if options.command in ("watch", "wait"):
+        from discoveryd.ctl import follow  # noqa: PLC0415
+
+        return follow.watch(options) if options.command == "watch" else follow.wait(options)
+    from discoveryd.ctl import ask  # noqa: PLC0415
+
+    return ask.COMMANDS[options.command](options)
+
+
+def _failed(error: QueryError, options: Options) -> int:
+    """Report a failure: in words on stderr, and with ``--json`` as an object on stdout too."""
+    from discoveryd.ctl.tables import printable  # noqa: PLC0415
+
+    if options.json:
+        import json  # noqa: PLC0415
+
+        print(json.dumps({"ok": False, "error": {"code": error.code, "message": error.message}}))
+    text = printable(error.message)
+    if isinstance(error, DaemonUnreachable):
+        text += (
+            "\nIs it running? Start it with 'discoveryd run', or 'systemctl start discoveryd';"
+            "\nif it listens elsewhere, give --address HOST:PORT or set DISCOVERYCTL_ADDRESS."
+        )
+    return _say(text, _CODES.get(error.code, NO_DAEMON))
+
+
+def _say(text: str, code: int) -> int:
+    print(f"discoveryctl: {text}", file=sys.stderr)
+    return code
+
+
+def _forget_output() -> None:
+    """Let what is still buffered go nowhere, or Python would complain of it at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,175 @@
+"""The command line as a value.
+
+``getopt`` reads it: ``argparse`` would take half as long as Python itself to start, for a handful of options.
+"""
+
+from __future__ import annotations
+
+import getopt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+ADDRESS_VARIABLE = "DISCOVERYCTL_ADDRESS"
+PORT = 3400
+
+STATES = ("up", "suspect", "down", "left")
+
+_FILTERS = frozenset(("state", "name", "tag", "service", "link", "all"))
+_EVERYWHERE = frozenset(("help", "json", "address"))
+COMMANDS = {
+    "list": _FILTERS | {"wide"},
+    "show": frozenset[str](),
+    "status": frozenset[str](),
+    "watch": _FILTERS,
+    "ping": frozenset(("count", "timeout")),
+    "wait": _FILTERS | {"count", "timeout"},
+}
+"""The commands, and what each allows besides ``--help``, ``--json`` and ``--address``."""
+
+_LONG = [
+    "help", "version", "json", "all", "wide",
+    "address=", "state=", "name=", "tag=", "service=", "link=", "count=", "timeout=",
+]  # fmt: skip
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class UsageError(Exception):
+    """The command line is wrong; the message says what is allowed."""
+
+
+class Options:
+    """What was asked for. A field that was not given holds its default."""
+
+    def __init__(self) -> None:
+        self.command = ""
+        self.peer = ""
+        self.help = False
+        self.version = False
+        self.json = False
+        self.wide = False
+        self.address = ("127.0.0.1", PORT)
+        self.states: list[str] = []
+        self.name: str | None = None
+        self.tags: dict[str, str] = {}
+        self.service: str | None = None
+        self.link: str | None = None
+        self.all = False
+        self.count: int | None = None
+        self.timeout: float | None = None
+
+    def filters(self) -> dict[str, Any]:
+        """Give the filters as the fields of a request, only those that were given."""
+        return {
+            key: value
+            for key, value in (
+                ("state", self.states), ("name", self.name), ("tags", self.tags),
+                ("service", self.service), ("link", self.link), ("all", self.all),
+            )
+            if value
+        }  # fmt: skip
+
+
+def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
+    """Read a command line.
+
+    Raises:
+        UsageError: it is wrong.
+    """
+    try:
+        given, words = getopt.gnu_getopt(list(arguments), "h", _LONG)
+    except getopt.GetoptError as error:
+        raise UsageError(str(error)) from None
+    options = Options()
+    if environ.get(ADDRESS_VARIABLE):
+        options.address = _address(environ[ADDRESS_VARIABLE], ADDRESS_VARIABLE)
+    names = [{"-h": "help"}.get(option, option[2:]) for option, _ in given]
+    for name, (_, value) in zip(names, given, strict=True):
+        _take(options, name, value)
+    if options.help or options.version:
+        options.command = words[0] if words and words[0] in COMMANDS else ""
+        return options
+    _take_words(options, words)
+    _check(options, names)
+    return options
+
+
+def _take(options: Options, name: str, value: str) -> None:  # noqa: C901  one case per option
+    match name:
+        case "help" | "version" | "json" | "all" | "wide":
+            setattr(options, name, True)
+        case "name" | "service" | "link":
+            if not value:
+                raise UsageError(f"--{name} must not be empty")
+            setattr(options, name, value)
+        case "address":
+            options.address = _address(value, "--address")
+        case "state":
+            if value not in STATES:
+                raise UsageError(f"--state must be one of {', '.join(STATES)}, not {value!r}")
+            options.states.append(value)
+        case "tag":
+            key, equals, wanted = value.partition("=")
+            if not (key and equals):
+                raise UsageError(f"--tag must be KEY=VALUE such as role=gpu, not {value!r}")
+            if options.tags.get(key, wanted) != wanted:
+                raise UsageError(f"--tag {key} is given twice, and a peer has one value: nothing could match")
+            options.tags[key] = wanted
+        case "count":
+            options.count = _count(value)
+        case "timeout":
+            options.timeout = _duration(value)
+
+
+def _take_words(options: Options, words: list[str]) -> None:
+    if not words:
+        raise UsageError(f"which command? One of {', '.join(COMMANDS)}")
+    options.command, *rest = words
+    if options.command not in COMMANDS:
+        raise UsageError(f"no command {options.command!r}: there are {', '.join(COMMANDS)}")
+    if options.command in ("show", "ping"):
+        if not rest or not rest[0]:
+            raise UsageError(f"{options.command} which peer? Give its name, id, address or boot")
+        options.peer, *rest = rest
+    if rest:
+        raise UsageError(f"{options.command} does not take {rest[0]!r} (filters are options, such as --name)")
+
+
+def _check(options: Options, names: list[str]) -> None:
+    allowed = COMMANDS[options.command] | _EVERYWHERE
+    for name in names:
+        if name not in allowed:
+            fit = ", ".join(f"--{one}" for one in sorted(allowed))
+            raise UsageError(f"{options.command} does not take --{name} (it takes {fit})")
+    if options.command == "wait" and options.count is None:
+        raise UsageError("wait for how many peers? Give --count N")
+    if options.command == "ping" and options.timeout == 0:
+        raise UsageError("--timeout must be more than 0: no answer comes at once")
+
+
+def _address(text: str, where: str) -> tuple[str, int]:
+    """Read ``HOST``, ``HOST:PORT`` or ``[IPV6]:PORT``."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]") or (":" in host and not host.startswith("[")):
+        host, port = text, str(PORT)  # no port, or an IPv6 address alone
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535):
+        raise UsageError(f"{where} must be HOST:PORT such as 127.0.0.1:3400, not {text!r}")
+    return host, int(port)
+
+
+def _count(text: str) -> int:
+    if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 1_000_000 and len(text) <= 9:
+        return int(text)
+    raise UsageError(f"--count must be a number from 1, not {text!r}")
+
+
+def _duration(text: str) -> float:
+    digits = text.rstrip("hms")
+    seconds = _UNITS.get(text[len(digits) :] or "s")
+    plain = digits.replace(".", "", 1)
+    if seconds is None or not (plain.isascii() and plain.isdecimal()) or len(plain) > 12:
+        raise UsageError(f"--timeout must be seconds, or such as 500ms, 4s, 1m, not {text!r}")
+    return float(digits) * seconds

@@ -1,0 +1,104 @@
+"""The commands of one question and one answer: ``list``, ``show``, ``status``, ``ping``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from discoveryd.ctl.tables import age, name_of, peers_table, printable, screen_of
+from discoveryd.net.query_client import QueryClient
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from discoveryd.ctl.arguments import Options
+
+FINE, NOTHING = 0, 1
+PING_TIMEOUT = 1.0
+"""Seconds to wait for a PONG: two hundred times what a LAN takes."""
+
+
+def list_peers(options: Options) -> int:
+    """Show the peers that match."""
+    reply = _ask(options, "list", **options.filters())
+    peers = reply["peers"]
+    if peers and not options.json:
+        print(peers_table(peers, screen_of(sys.stdout, os.environ), wide=options.wide))
+    if peers:
+        return FINE
+    print(_none(options), file=sys.stderr)
+    return NOTHING
+
+
+def show(options: Options) -> int:
+    """Show all that is known of a peer, and why it is believed."""
+    reply = _ask(options, "show", peer=options.peer)
+    if not options.json:
+        from discoveryd.ctl.describe import peer_text  # noqa: PLC0415
+
+        screen = screen_of(sys.stdout, os.environ)
+        print("\n\n".join(peer_text(peer, screen) for peer in reply["peers"]))
+    return FINE
+
+
+def status(options: Options) -> int:
+    """Show how the daemon itself is."""
+    reply = _ask(options, "status")
+    if not options.json:
+        from discoveryd.ctl.describe import status_text  # noqa: PLC0415
+
+        print(status_text(reply, screen_of(sys.stdout, os.environ)))
+    return FINE
+
+
+def ping(options: Options) -> int:
+    """Let the daemon probe a peer."""
+    count = options.count or 1
+    timeout = PING_TIMEOUT if options.timeout is None else options.timeout
+    reply = _ask(options, "ping", patience=count * timeout, peer=options.peer, count=count, timeout_s=timeout)
+    if not options.json:
+        print(_ping_text(reply))
+    return FINE if reply["received"] else NOTHING
+
+
+def _ask(options: Options, op: str, patience: float = 0.0, **fields: Any) -> dict[str, Any]:
+    """Give the reply, and with ``--json`` print it as the daemon wrote it."""
+    with QueryClient(options.address) as client:
+        reply = client.request(op, timeout=client.timeout + patience, **fields)
+        if options.json:
+            print(client.line.decode("utf-8", "backslashreplace"))
+        return reply
+
+
+def _none(options: Options) -> str:
+    asked = options.filters()
+    if asked.pop("all", False):
+        return "no peer matches" if asked else "no peer was heard yet (see 'discoveryctl status')"
+    states = " or ".join(options.states)
+    hint = "" if options.states else " (--all shows those gone)"
+    asked.pop("state", None)
+    return f"no peers {states or 'up'}{' match' if asked else ''}{hint}"
+
+
+def _ping_text(reply: dict[str, Any]) -> str:
+    peer = reply["peer"]
+    who = f"{printable(name_of(peer))} ({printable(peer['address'])})"
+    answered = f"{reply['received']} of {reply['sent']} PINGs answered"
+    if not reply["received"]:
+        heard = age(peer["last_heard_s"])
+        return f"{who}: {answered}; it is {printable(peer['state'])}, last heard {heard} ago"
+    times = [f"{time:.2f}" for time in (min(reply["rtt_ms"]), max(reply["rtt_ms"]))]
+    rtt = " to ".join(dict.fromkeys(times))  # one number where they are equal
+    if reply["hears_us_s"] is None:
+        return f"{who}: {answered} in {rtt} ms; it does not hear our HELLOs"
+    return f"{who}: {answered} in {rtt} ms; it heard our HELLO {age(reply['hears_us_s'])} before"
+
+
+COMMANDS: dict[str, Callable[[Options], int]] = {
+    "list": list_peers,
+    "show": show,
+    "status": status,
+    "ping": ping,
+}

@@ -1,0 +1,185 @@
+"""What ``show`` and ``status`` say: not only what is so, but why it is believed and what to do about it."""
+
+from __future__ import annotations
+
+from discoveryd.ctl.tables import age, name_of, printable, service_of, table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from discoveryd.ctl.tables import Screen
+
+ROUTED = "a routed path"
+
+_DROPS = {
+    "malformed": "not of our protocol, or damaged: something else uses this UDP port",
+    "version": "of a protocol version we do not know: update this node",
+    "too-long": "longer than 1024 bytes: none of ours is",
+    "own-echo": "our own datagrams coming back: harmless",
+    "other-realm": "from nodes of another realm (hello.realm)",
+    "off-link": "questions from beyond our links: add the sender to hello.seeds if it is wanted",
+    "rate": "more from one source than limits.newcomers or limits.answers allow",
+    "stale": "late datagrams of peers that had said goodbye: harmless",
+    "table-full": "new peers past limits.peers: raise it if they are wanted",
+    "unexpected": "PONGs to no PING of ours: late, or forged",
+}
+
+
+def peer_text(peer: dict[str, Any], screen: Screen) -> str:
+    """Describe a peer: its state and why, in a sentence; then what is known of it, line by line."""
+    state = screen.paint(peer["state"], peer["state"])
+    who = peer["address"] if peer["kind"] == "bare" else name_of(peer)
+    lines = [f"{printable(who)} is {state}: {_why(peer)}"]
+    for label, values in _facts(peer):
+        for number, value in enumerate(values):
+            lines.append(f"  {'' if number else label:<12}{printable(value)}")
+    return "\n".join(lines)
+
+
+def status_text(status: dict[str, Any], screen: Screen) -> str:
+    """Describe the daemon: itself, its links, what it hears, sends and drops, and what looks wrong."""
+    node, hello, query = status["node"], status["hello"], status["query"]
+    beat = f"each {hello['interval_s']:g}s, valid {hello['ttl_s']:g}s"
+    parts = [
+        f"discoveryd {printable(status['version'])}, up {age(status['uptime_s'])}",
+        _labelled("node", f"{node['name']} (id {node['id']}, boot {node['boot']}), realm {node['realm']}"),
+        *_optional("services", ", ".join(service_of(one) for one in node["services"])),
+        *_optional("tags", _pairs(node["tags"])),
+        _labelled("hello", f"UDP port {hello['port']}, {beat}"),
+        _labelled("peers", f"{_counts(status['peers'])} ({status['table']['rows']} of at most "
+                           f"{status['table']['limit']} rows)"),
+        _labelled("sent", _counts(status["sent"])),
+        _labelled("received", _counts(status["received"])),
+        _labelled("query", f"{query['connections']} of at most {query['limit']} connections, "
+                           f"{query['watchers']} watching, {query['refused']} refused"),
+    ]  # fmt: skip
+    if status["links"]:
+        parts += ["", _links_table(status["links"], screen)]
+    if status["drops"]:
+        parts += ["", _drops_table(status["drops"], screen)]
+    hints = [f"! {hint}" for hint in _hints(status)]
+    return "\n".join([*parts, "", *hints] if hints else parts)
+
+
+# --- a peer -----------------------------------------------------------------------------------------
+
+
+def _why(peer: dict[str, Any]) -> str:
+    heard = f"{age(peer['last_heard_s'])} ago"
+    where = f"on {printable(peer['link'] or ROUTED)} from {printable(peer['address'])}"
+    match peer["state"]:
+        case "up":
+            return f"last heard {heard} {where}, valid {age(peer['expires_s'])} more"
+        case "suspect":
+            return f"overdue, last heard {heard} {where}; counts as down in {age(peer['expires_s'])}"
+        case "down":
+            return f"not heard within its ttl of {peer['ttl_s']:g}s, last heard {heard} {where}"
+        case "left":
+            return f"said goodbye {heard} {where}"
+    return f"last heard {heard} {where}"
+
+
+def _facts(peer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    bare = peer["kind"] == "bare"
+    if not bare:
+        yield "id", [peer["id"]]
+        yield "boot", [f"{peer['boot']}, {_times(peer['restarts'])} since first seen"]
+    yield "kind", ["bare: it sends plain HELLO| only, so its address is all there is" if bare else "node"]
+    yield "first seen", [f"{age(peer['first_seen_s'])} ago"]
+    if peer["interval_s"] is not None:
+        yield "announces", [f"a HELLO each {peer['interval_s']:g}s, valid {peer['ttl_s']:g}s"]
+    yield "paths", [_path(path) for path in peer.get("paths", ())] or ["none within its ttl"]
+    if not bare:
+        yield "two-way", [_two_way(peer)]
+        yield "round trip", ["not measured" if peer["rtt_ms"] is None else f"{peer['rtt_ms']:.2f} ms"]
+        yield "loss", ["not measured" if peer["loss"] is None else f"{peer['loss']:.0%} of its HELLOs"]
+        yield "services", [_service(one) for one in peer["services"]] or ["none"]
+        yield "tags", [_pairs(peer["tags"]) or "none"]
+        yield "key", [peer["key"] or "none, its HELLOs are not sealed"]
+    if peer["clone"]:
+        yield "clone", [f"another running node has the id {peer['id']}: give one of them its own (node.id)"]
+
+
+def _times(restarts: int) -> str:
+    return "no restart" if not restarts else "1 restart" if restarts == 1 else f"{restarts} restarts"
+
+
+def _path(path: dict[str, Any]) -> str:
+    valid = f"valid {age(path['expires_s'])} more" if path["expires_s"] > 0 else "expired"
+    return f"{path['address']} on {path['link'] or ROUTED}: heard {age(path['last_heard_s'])} ago, {valid}"
+
+
+def _two_way(peer: dict[str, Any]) -> str:
+    if peer["two_way"] is None:
+        return f"not known, it was not asked (discoveryctl ping {peer['name'] or peer['id']})"
+    if peer["two_way"]:
+        return "yes, it hears us too"
+    return "no, it does not hear our HELLOs: does a firewall there drop UDP from us?"
+
+
+def _service(service: dict[str, Any]) -> str:
+    tags = _pairs(service["tags"])
+    return f"{service_of(service)} ({tags})" if tags else service_of(service)
+
+
+# --- the daemon -------------------------------------------------------------------------------------
+
+
+def _links_table(links: list[dict[str, Any]], screen: Screen) -> str:
+    heads = ("LINK", "ADDRESS", "BROADCAST", "UP", "SENT", "RECEIVED", "HEARD", "LAST ERROR")
+    rows = [
+        (
+            link["name"],
+            f"{link['address']}/{link['prefix']}",
+            link["broadcast"],
+            age(link["up_s"]),
+            str(link["sent"]),
+            str(link["received"]),
+            "never" if link["last_heard_s"] is None else age(link["last_heard_s"]),
+            link["last_error"] or "",
+        )
+        for link in links
+    ]
+    return table(heads, rows, screen, flexible=("LAST ERROR",))
+
+
+def _drops_table(drops: list[dict[str, Any]], screen: Screen) -> str:
+    ordered = sorted(drops, key=lambda drop: -drop["count"])
+    rows = [(one["reason"], one["link"], str(one["count"]), _DROPS.get(one["reason"], "")) for one in ordered]
+    return table(("DROPPED", "LINK", "COUNT", "MEANING"), rows, screen, flexible=("MEANING",))
+
+
+def _hints(status: dict[str, Any]) -> Iterator[str]:
+    """Say what looks wrong, and what to do."""
+    links, port = status["links"], status["hello"]["port"]
+    if not links:
+        yield ("no usable link: no interface that hello.interfaces allows is up, has an IPv4 address and can "
+               "broadcast; one that appears is used at once")  # fmt: skip
+    if status["isolated"]:
+        yield "isolated: most peers fell silent together, the fault is probably here (cable, switch, Wi-Fi)"
+    # the first HELLOs of others may be one interval away
+    settled = status["uptime_s"] > 2 * status["hello"]["interval_s"]
+    if links and settled and not (status["received"].get("hello") or status["received"].get("bare")):
+        yield (f"no HELLO was ever heard: is another node running on these networks, and does the firewall "
+               f"let UDP port {port} in? See what arrives with: tcpdump -ni any udp port {port}")  # fmt: skip
+    for link in links:
+        if link["last_error"]:
+            yield f"{printable(link['name'])}: sending failed: {printable(link['last_error'])}"
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"  {label:<10}{printable(text)}"
+
+
+def _optional(label: str, text: str) -> list[str]:
+    return [_labelled(label, text)] if text else []
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.items())
+
+
+def _pairs(tags: dict[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in tags.items())

@@ -1,0 +1,177 @@
+"""The commands that stay: ``watch`` and ``wait``. When the daemon restarts they connect again."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from select import select
+
+from discoveryd.ctl.tables import name_of, peers_table, printable, screen_of
+from discoveryd.errors import QueryError
+from discoveryd.net.query_client import QueryClient
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from discoveryd.ctl.arguments import Options
+    from discoveryd.ctl.tables import Screen
+
+FINE = 0
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 2.0
+"""Seconds between two attempts to connect again: the pause doubles from the first to the longest."""
+
+_MARKS = {
+    "joined": "+", "recovered": "+", "updated": "~", "restarted": "~",
+    "suspect": "?", "down": "-", "left": "-", "clone": "!",
+}  # fmt: skip
+_LOST = frozenset(("closed", "stopping", "lagged", "unreachable"))
+"""What ends one connection but not the watching."""
+
+
+def watch(options: Options) -> int:
+    """Show the peers, and then each change, until interrupted."""
+    screen = screen_of(sys.stdout, os.environ)
+    for line, event in _follow(options.address, options.filters(), _note):
+        if options.json:
+            print(line.decode("utf-8", "backslashreplace"), flush=True)
+            continue
+        if event["event"] == "snapshot":
+            print(_snapshot_text(event["peers"], screen), flush=True)
+        elif "peer" in event:
+            print(_event_text(event, screen), flush=True)
+    raise AssertionError("watching has no end")
+
+
+def wait(options: Options) -> int:
+    """Wait until enough matching peers are up.
+
+    Raises:
+        QueryError: ``timeout``.
+    """
+    # the daemon's own filter, but applied here: a peer that no longer matches must be seen to go
+    from discoveryd.protocol.peer import STATES, peer_from_json  # noqa: PLC0415  50 ms that only `wait` pays
+    from discoveryd.protocol.query import Filter  # noqa: PLC0415
+
+    wanted = options.count or 1
+    states = options.states or (STATES if options.all else ("up",))
+    chosen = Filter(
+        states=frozenset(states),
+        name=options.name,
+        tags=options.tags,
+        service=options.service,
+        link=options.link,
+    )
+    deadline = None if options.timeout is None else time.monotonic() + options.timeout
+    rows = Rows()
+    found: list[dict[str, Any]] = []
+    try:
+        for _, event in _follow(options.address, {"all": True}, _note, deadline):
+            rows.take(event)
+            found = [peer for peer in rows.peers() if chosen.accepts(peer_from_json(peer))]
+            if rows.synced and len(found) >= wanted:
+                _report(options, found)
+                return FINE
+    except QueryError as error:
+        if error.code != "timeout" or not rows.synced:
+            raise
+    here = f"{len(found)} of {wanted} peers {'known' if options.all else ' or '.join(states)}"
+    raise QueryError("timeout", f"timed out after {options.timeout:g} s with {here}")
+
+
+class Rows:
+    """The peers that a watch tells of, so far."""
+
+    def __init__(self) -> None:
+        self.synced = False
+        self._rows: dict[str, dict[str, Any]] = {}
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Take a snapshot, ``sync`` or an event."""
+        if event["event"] == "snapshot":
+            self.synced = False
+            self._rows = {_key(peer): peer for peer in event["peers"]}
+        elif event["event"] == "sync":
+            self.synced = True
+        elif "peer" in event:
+            peer = event["peer"]
+            if event["event"] in ("restarted", "joined"):
+                self._replace(peer)
+            self._rows[_key(peer)] = peer
+
+    def peers(self) -> list[dict[str, Any]]:
+        """Give them as they were last told of."""
+        return list(self._rows.values())
+
+    def _replace(self, new: dict[str, Any]) -> None:
+        """Forget the older boots that a new one stands for: any, but of clones only that at its address."""
+        for key, old in list(self._rows.items()):
+            if old["id"] == new["id"] and (not new["clone"] or old["address"] == new["address"]):
+                del self._rows[key]
+
+
+def _key(peer: dict[str, Any]) -> str:
+    return str(peer["boot"] or peer["address"])
+
+
+def _follow(
+    address: tuple[str, int],
+    filters: dict[str, Any],
+    note: Callable[[str], None],
+    deadline: float | None = None,
+) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Give each line of a watch, for ever: raw, and parsed. A new connection begins with a new snapshot.
+
+    Raises:
+        QueryError: the first connection failed, the request is refused, or ``timeout`` at the deadline.
+    """
+    pause, last_note, was_connected = 0.0, "", False
+    while True:
+        try:
+            with QueryClient(address) as client:
+                for event in client.watch(deadline=deadline, **filters):
+                    if last_note and event["event"] == "snapshot":
+                        note("connected again")
+                    if event["event"] == "sync":
+                        pause, last_note, was_connected = 0.0, "", True
+                    yield client.line, event
+        except QueryError as error:
+            if not was_connected or error.code not in _LOST:
+                raise
+            if error.code != last_note:  # once for each kind of trouble, not for each attempt
+                last_note = error.code
+                note(f"{error.message}; trying again")
+        pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+        left = pause if deadline is None else min(pause, deadline - time.monotonic())
+        if left <= 0:
+            raise QueryError("timeout", "the daemon did not come back in time")
+        select((), (), (), left)  # nothing tells that a port is listened to again, one can only try
+
+
+def _note(text: str) -> None:
+    print(f"discoveryctl: {printable(text)}", file=sys.stderr, flush=True)
+
+
+def _snapshot_text(peers: list[dict[str, Any]], screen: Screen) -> str:
+    return peers_table(peers, screen) if peers else "no peers up yet"
+
+
+def _event_text(event: dict[str, Any], screen: Screen) -> str:
+    """Write an event on one line: when, a mark, what, who, where, why."""
+    peer, kind = event["peer"], printable(event["event"])
+    where = printable(" ".join(filter(None, (peer["address"], peer["link"]))))
+    state = "clone" if kind == "clone" else peer["state"]
+    what = screen.paint(state, f"{_MARKS.get(kind, ' ')} {kind:<9}")
+    who, why = printable(name_of(peer)), printable(event["reason"])
+    return f"{time.strftime('%H:%M:%S')} {what}  {who}  {where}  {why}"
+
+
+def _report(options: Options, peers: list[dict[str, Any]]) -> None:
+    if options.json:
+        print(json.dumps({"ok": True, "schema": 1, "peers": peers}, separators=(",", ":")))
+    else:
+        print(peers_table(peers, screen_of(sys.stdout, os.environ)))

@@ -1,0 +1,284 @@
+"""The client of the query socket: one JSON object per line each way.
+
+It is the floor of ``discoveryctl``, whose start must feel instant, so what is imported here is chosen
+by its price: ``_socket`` is the C half of ``socket``, without the enumerations and selectors that
+would cost as much again as starting Python does.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import json
+import os
+from time import monotonic
+
+from discoveryd.errors import DaemonUnreachable, QueryError, SubscriptionLagged
+
+TYPE_CHECKING = False  # what `typing` calls so, without its import
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Any, Self
+
+MAX_LINE = 16 * 1024 * 1024
+"""Bytes of one reply: 4096 peers with records of 700 bytes are 6 MB, all escaped 12 MB."""
+SCHEMA = 1
+"""The shape of peers we read, ``protocol.peer.SCHEMA``."""
+
+_CHUNK = 1 << 18
+
+
+class QueryClient:
+    """A connection to the query socket of a daemon.
+
+    One thread uses it at a time, except that any may call `close`, which wakes one that waits. A
+    closed client stays closed; to connect again make a new one.
+
+    Args:
+        address: host name or IP address, and TCP port.
+        timeout: seconds the daemon may take to accept, to greet and to answer.
+
+    Attributes:
+        greeting: what the daemon said of itself; empty before `connect`.
+        line: the last line received, as the daemon wrote it.
+    """
+
+    def __init__(self, address: tuple[str, int] = ("127.0.0.1", 3400), timeout: float = 5.0) -> None:
+        self.address = address
+        self.timeout = timeout
+        self.greeting: dict[str, Any] = {}
+        self.line = b""
+        self._socket: _socket.socket | None = None
+        self._buffer = bytearray()
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def where(self) -> str:
+        """The address as people write it."""
+        return format_address(self.address)
+
+    def connect(self) -> None:
+        """Connect and read the greeting; a second call changes nothing.
+
+        Raises:
+            DaemonUnreachable: nobody answers, or what answers is no discoveryd of our schema.
+            QueryError: a daemon answers, but refuses the connection.
+        """
+        if self._closed:
+            raise QueryError("closed", "this client was closed")
+        if self._socket is not None:
+            return
+        try:
+            self._open()
+            self._greet(monotonic() + self.timeout)
+        except QueryError:
+            self.close()
+            raise
+
+    def request(self, op: str, *, timeout: float | None = None, **fields: Any) -> dict[str, Any]:
+        """Ask, and wait for the one reply.
+
+        Args:
+            op: ``list``, ``show``, ``status``, ``ping``, ...
+            timeout: seconds to wait for the reply, the client's own if None.
+            fields: of the request; those that are None are left out.
+
+        Raises:
+            QueryError: refused, with the daemon's code; or ``timeout``, or ``closed``.
+        """
+        patience = self.timeout if timeout is None else timeout
+        deadline = monotonic() + patience
+        self._send({"op": op, **fields}, deadline)
+        try:
+            reply = self._read(deadline)
+        except TimeoutError:
+            self.close()  # a late reply would pass for that to the next request
+            message = f"the daemon at {self.where} did not answer in {patience:g} s"
+            raise QueryError("timeout", message) from None
+        _check(reply)
+        return reply
+
+    def watch(self, *, deadline: float | None = None, **filters: Any) -> Iterator[dict[str, Any]]:
+        """Subscribe: give the snapshot, ``sync``, and then each event as it comes.
+
+        Snapshot and ``sync`` must come within the client's timeout; events may take for ever, or until
+        `deadline` (as ``time.monotonic`` tells it).
+
+        Raises:
+            QueryError: refused, or the daemon is ``stopping``; or ``closed``; or ``timeout`` at the deadline.
+            SubscriptionLagged: this reader was too slow.
+        """
+        self._send({"op": "watch", **filters}, monotonic() + self.timeout)
+        until: float | None = monotonic() + self.timeout
+        try:
+            while True:
+                event = self._read(until)
+                _check(event)
+                if event.get("event") == "sync":
+                    until = deadline
+                yield event
+        except TimeoutError:
+            self.close()
+            raise QueryError("timeout", f"the daemon at {self.where} sent nothing more in time") from None
+
+    def close(self) -> None:
+        """Close, from any thread and as often as wanted."""
+        self._closed = True
+        sock, self._socket = self._socket, None
+        if sock is None:
+            return
+        try:  # noqa: SIM105  contextlib is one more import
+            sock.shutdown(_socket.SHUT_RDWR)  # closing alone does not wake a thread that waits in recv
+        except OSError:  # the other side was faster
+            pass
+        sock.close()
+
+    def fileno(self) -> int:
+        """Give the file descriptor, for a selector; -1 unless connected."""
+        return -1 if self._socket is None else self._socket.fileno()
+
+    # --- the socket -----------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        host, port = self.address
+        try:
+            # given bytes it does not load the codec of international names (10 ms)
+            name = host.encode("ascii" if host.isascii() else "idna")
+            found = _socket.getaddrinfo(name, port, 0, _socket.SOCK_STREAM)
+        except (OSError, ValueError) as error:
+            raise DaemonUnreachable(f"no daemon can be found at {self.where}: {in_words(error)}") from error
+        failure: OSError | None = None
+        for family, kind, protocol, _, where in found:
+            sock = _socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(self.timeout)
+                sock.connect(where)
+            except OSError as error:
+                sock.close()
+                failure = error
+                continue
+            self._socket = sock
+            if self._closed:  # by another thread, just now
+                self._socket = None
+                sock.close()
+                raise QueryError("closed", "this client was closed")
+            return
+        raise DaemonUnreachable(f"no daemon answers at {self.where}: {in_words(failure)}") from failure
+
+    def _greet(self, deadline: float) -> None:
+        foreign = f"what answers at {self.where} is no discoveryd"
+        try:
+            line = self._read_line(deadline)
+        except TimeoutError:
+            raise DaemonUnreachable(f"{foreign}: it sent no line in {self.timeout:g} s") from None
+        except QueryError as error:
+            if self._closed:
+                raise
+            raise DaemonUnreachable(f"{foreign}, or one that is stopping: {error.message}") from None
+        greeting = _parse(line)
+        if greeting is not None and greeting.get("ok") is False:
+            _check(greeting)
+        if greeting is None or "discoveryd" not in greeting:
+            raise DaemonUnreachable(f"{foreign}: it began with {ascii(line[:60])[1:]}")
+        if greeting.get("schema") != SCHEMA:
+            raise DaemonUnreachable(
+                f"the discoveryd at {self.where} speaks schema {greeting.get('schema')!s:.20}, this program "
+                f"{SCHEMA}: use the program of the daemon's version, or restart the daemon if it was updated"
+            )
+        self.greeting = greeting
+
+    def _send(self, request: dict[str, Any], deadline: float) -> None:
+        sock = self._connected()
+        given = {key: value for key, value in request.items() if value is not None}
+        try:
+            sock.settimeout(max(deadline - monotonic(), 0.001))
+            sock.sendall(json.dumps(given, separators=(",", ":")).encode("ascii") + b"\n")
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _read(self, deadline: float | None) -> dict[str, Any]:
+        line = self._read_line(deadline)
+        found = _parse(line)
+        if found is None:
+            message = f"the daemon at {self.where} sent no JSON object: {ascii(line[:60])[1:]}"
+            raise QueryError("bad_reply", message)
+        return found
+
+    def _read_line(self, deadline: float | None) -> bytes:
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            if searched > MAX_LINE:
+                raise QueryError("bad_reply", f"{self.where} sent a line of more than {MAX_LINE} bytes")
+            self._buffer += self._receive(deadline)
+        self.line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return self.line
+
+    def _receive(self, deadline: float | None) -> bytes:
+        sock = self._connected()
+        try:
+            sock.settimeout(None if deadline is None else max(deadline - monotonic(), 0.001))
+            chunk = sock.recv(_CHUNK)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise self._lost(error) from error
+        if not chunk:
+            raise self._lost(None)
+        return chunk
+
+    def _connected(self) -> _socket.socket:
+        if self._socket is None:
+            raise QueryError("closed", f"this client {'was closed' if self._closed else 'is not connected'}")
+        return self._socket
+
+    def _lost(self, error: OSError | None) -> QueryError:
+        if self._closed:
+            return QueryError("closed", "this client was closed")
+        why = f": {in_words(error)}" if error else ""
+        return QueryError("closed", f"{self.where} closed the connection{why}")
+
+
+def format_address(address: tuple[str, int]) -> str:
+    """Write a host and port, an IPv6 address in brackets."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def in_words(error: Exception | None) -> str:
+    """Say an error of the system in words, with its name."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is not None and number in errno.errorcode:
+        return f"{os.strerror(number)} ({errno.errorcode[number]})"
+    if isinstance(error, TimeoutError):
+        return "it did not accept in time"
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _check(reply: dict[str, Any]) -> None:
+    """Raise what a refusal says."""
+    if reply.get("ok", True):
+        return
+    error = reply.get("error")
+    found = error if isinstance(error, dict) else {}
+    code, message = str(found.get("code", "unknown")), str(found.get("message", "refused without a reason"))
+    raise SubscriptionLagged(message) if code == "lagged" else QueryError(code, message)
