@@ -1,0 +1,217 @@
+"""Client: the table of the daemon on this machine, mirrored in a program of yours."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+from discoveryd.errors import QueryError
+from discoveryd.net.query_client import QueryClient
+from discoveryd.protocol.events import Event
+from discoveryd.protocol.parameters import Limits
+from discoveryd.protocol.peer import LIVE, Peer, peer_from_json
+from discoveryd.runtime.discovery import boottime
+from discoveryd.runtime.subscription import Subscription
+from discoveryd.runtime.worker import Worker
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+"""Seconds before the first and the later attempts to connect again; each is twice the one before."""
+
+
+class Client:
+    """A live mirror of the local daemon's peers over its query socket. It reconnects by itself.
+
+    Nothing is opened before `start`, which does not wait for the daemon: it may come later.
+
+        >>> from discoveryd import Client
+        >>> with Client(("127.0.0.1", 9)) as client:  # nobody there: the mirror is empty, and goes on trying
+        ...     client.is_connected, client.peers()
+        (False, ())
+
+    While the daemon cannot be reached a peer stays for its ttl and is then no longer given as up.
+    Ages are those of the peer's last event, grown by the time since.
+
+    Args:
+        address: of the query socket.
+        clock: seconds; CLOCK_BOOTTIME unless a test says otherwise.
+    """
+
+    def __init__(self, address: tuple[str, int] = ("127.0.0.1", 3400), *, clock: Callable[[], float] = boottime) -> None:
+        self.address = address
+        self._clock = clock
+        # guards all below; its waiters are `wait_for` and the pause between two attempts
+        self._lock = threading.Condition(threading.Lock())
+        self._peers: dict[str, tuple[float, Peer]] = {}  # when it was told, by boot or bare address
+        self._subscriptions: list[Subscription] = []
+        self._snapshot: dict[str, tuple[float, Peer]] = {}  # come in, not yet in force
+        self._query: QueryClient | None = None
+        self._lost_at: float | None = clock()
+        self._seq = 0
+        self._is_stopping = False
+        self._failure: BaseException | None = None
+        self.last_error = ""
+        self._worker = Worker("client-mirror", self._mirror, self._fail)
+
+    def start(self) -> None:
+        """Begin to mirror."""
+        self._worker.start()
+
+    def stop(self) -> None:
+        """End. Safe to call again, and before `start`."""
+        with self._lock:
+            self._is_stopping = True
+            query = self._query
+            subscriptions = list(self._subscriptions)
+            self._lock.notify_all()
+        if query is not None:
+            query.close()
+        self._worker.join(LONGEST_PAUSE)
+        for subscription in subscriptions:
+            subscription.put(None)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the mirror follows the daemon at this moment; if not, `last_error` says why."""
+        return self._lost_at is None
+
+    def peers(self) -> tuple[Peer, ...]:
+        """Give the peers that are up.
+
+        Raises:
+            RuntimeError: the mirror's thread has died.
+        """
+        with self._lock:
+            return self._peers_locked()
+
+    def wait_for(
+        self, holds: Callable[[tuple[Peer, ...]], bool], timeout: float | None = None
+    ) -> tuple[Peer, ...] | None:
+        """Wait until something holds of the peers, such as ``lambda peers: len(peers) >= 3``.
+
+        Args:
+            holds: called with the peers at each change, with a lock held: it must be quick.
+            timeout: seconds, None for as long as it takes.
+
+        Returns:
+            the peers of which it holds, None if it did not within `timeout`.
+        """
+        with self._lock:
+            found = self._lock.wait_for(lambda: self._is_stopping or holds(self._peers_locked()), timeout)
+            peers = self._peers_locked()
+            return peers if found and holds(peers) else None
+
+    def subscribe(self) -> Subscription:
+        """Begin a stream of events. After a lost connection the differences come as events too, and `seq` jumps."""
+        with self._lock:
+            subscription = Subscription(
+                self._peers_locked(), self._seq, Limits().subscriber_events, self._unsubscribe
+            )
+            self._subscriptions.append(subscription)
+            return subscription
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _peers_locked(self) -> tuple[Peer, ...]:
+        if self._failure is not None:
+            raise RuntimeError("the thread of this Client has died") from self._failure
+        now = self._clock()
+        return tuple(
+            _aged(peer, now - told)
+            for told, peer in self._peers.values()
+            if self._lost_at is None or now - self._lost_at < peer.ttl_s
+        )
+
+    def _mirror(self) -> None:
+        pause = FIRST_PAUSE
+        while not self._is_stopping:
+            query = QueryClient(self.address)
+            with self._lock:
+                self._query = query
+            try:
+                query.connect()
+                for line in query.watch(all=False):
+                    pause = FIRST_PAUSE
+                    self._take(line)
+            except QueryError as error:
+                self.last_error = str(error)
+            finally:
+                query.close()
+            with self._lock:
+                if self._lost_at is None:
+                    self._lost_at = self._clock()
+                self._lock.notify_all()
+                self._lock.wait_for(lambda: self._is_stopping, pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        now = self._clock()
+        with self._lock:
+            kind = line["event"]
+            if kind == "snapshot":
+                self._snapshot = {_key(peer): (now, peer) for peer in map(peer_from_json, line["peers"])}
+            elif kind == "sync":
+                self._replace_locked(self._snapshot, line["seq"], now)
+            else:
+                event = Event(kind=kind, seq=line["seq"], peer=peer_from_json(line["peer"]), reason=line["reason"])
+                self._apply_locked(event, now)
+            self._lock.notify_all()
+
+    def _replace_locked(self, fresh: dict[str, tuple[float, Peer]], seq: int, now: float) -> None:
+        """Take a new snapshot over, telling subscribers what it changes."""
+        self._seq = seq
+        before, self._lost_at, self.last_error = dict(self._peers), None, ""
+        reason = "seen after connecting to the daemon"
+        for key, (_, peer) in before.items():
+            if key not in fresh:
+                self._apply_locked(Event(kind="down", seq=seq, peer=replace(peer, state="down"), reason=reason), now)
+        for key, (_, peer) in fresh.items():
+            if key not in before:
+                self._apply_locked(Event(kind="joined", seq=seq, peer=peer, reason=reason), now)
+        self._peers = dict(fresh)
+
+    def _apply_locked(self, event: Event, now: float) -> None:
+        self._seq = event.seq
+        if event.kind == "restarted":  # the boot before is not told to be gone
+            same = [key for key, (_, peer) in self._peers.items() if peer.id == event.peer.id]
+            for key in same if not event.peer.clone else ():
+                del self._peers[key]
+        if event.peer.state in LIVE:
+            self._peers[_key(event.peer)] = (now, event.peer)
+        else:
+            self._peers.pop(_key(event.peer), None)
+        for subscription in self._subscriptions:
+            subscription.put(event)
+
+    def _unsubscribe(self, subscription: Subscription) -> None:
+        with self._lock:
+            if subscription in self._subscriptions:
+                self._subscriptions.remove(subscription)
+
+    def _fail(self, name: str, error: BaseException) -> None:
+        with self._lock:
+            self._failure = error
+            self._lock.notify_all()
+        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
+
+
+def _key(peer: Peer) -> str:
+    return peer.boot or peer.id
+
+
+def _aged(peer: Peer, elapsed: float) -> Peer:
+    return replace(
+        peer,
+        first_seen_s=peer.first_seen_s + elapsed,
+        last_heard_s=peer.last_heard_s + elapsed,
+        expires_s=peer.expires_s - elapsed,
+    )

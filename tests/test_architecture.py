@@ -1,0 +1,69 @@
+"""The floors: imports go down only, each dangerous module has one home, and every module is listed."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "discoveryd"
+
+FLOORS = {  # floor -> (what it may import of ours, what it may import of the world besides the harmless)
+    "ground": ({"ground"}, set()),
+    "first": ({"ground", "first"}, {"socket", "_socket", "selectors", "psutil", "time", "os"}),
+    "second": ({"ground", "first", "second"}, {"threading", "queue", "time", "os", "sys"}),
+    "top": (
+        {"ground", "first", "second", "top"},
+        {"argparse", "signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "syslog", "subprocess",
+         "tempfile", "select", "queue", "unicodedata", "time", "getopt"},
+    ),
+}  # fmt: skip
+HARMLESS = {
+    "__future__", "ast", "collections", "contextlib", "dataclasses", "difflib", "errno", "fnmatch", "functools",
+    "hashlib", "importlib", "itertools", "json", "math", "random", "re", "struct", "types", "typing", "gettext",
+}  # fmt: skip
+MODULES = {
+    "ground": "errors protocol protocol.events protocol.hello protocol.limiter protocol.link protocol.node "
+    "protocol.parameters protocol.peer protocol.probe protocol.query protocol.record protocol.row protocol.table",
+    "first": "net net.interfaces net.links net.query_client net.query_server",
+    "second": "runtime runtime.client runtime.discovery runtime.subscription runtime.worker",
+    "top": "__main__ config config_file config_text daemon demo identity logs pidfile ctl ctl.__main__ "
+    "ctl.arguments ctl.ask ctl.describe ctl.follow ctl.tables ctl.usage",
+}
+FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        if name:  # the package itself holds public names, imported on first use
+            yield name, path
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+
+
+def test_every_module_is_on_a_floor():
+    assert {name for name, _ in modules()} == set(FLOOR_OF)
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()), ids=lambda value: value if isinstance(value, str) else "")
+def test_imports_go_down_only(name, path):
+    below, world = FLOORS[FLOOR_OF[name]]
+    for imported in imports(path):
+        if imported == "discoveryd":
+            continue  # the version
+        if imported.startswith("discoveryd."):
+            target = imported.removeprefix("discoveryd.")
+            assert FLOOR_OF[target] in below, f"{name} imports {imported}, which is above it"
+        else:
+            top = imported.partition(".")[0]
+            assert top in HARMLESS | world, f"{name} ({FLOOR_OF[name]}) imports {imported}: its home is elsewhere"
+            assert top in sys.stdlib_module_names | {"psutil", "yaml", "structlog", "daemon"}, imported
