@@ -8,16 +8,16 @@ collected under it and done after it. Events are queued under it, so their order
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from discoveryd.errors import QueryError, SubscriptionLagged
+from discoveryd import __version__
+from discoveryd.errors import QueryError
 from discoveryd.net.interfaces import compare
 from discoveryd.net.links import Datagram, Links
 from discoveryd.net.query_server import QueryServer
@@ -26,8 +26,10 @@ from discoveryd.protocol.events import Event
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import NOTHING, Node, Outcome
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.peer import SCHEMA, Peer, peer_json
+from discoveryd.protocol.peer import Peer
 from discoveryd.protocol.record import Record, Service
+from discoveryd.runtime.backend import Backend
+from discoveryd.runtime.pings import Pinging, PingResult, Pings
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Worker
 
@@ -41,8 +43,8 @@ GOODBYE_GAP = 0.03
 """The goodbye is sent three times within 60 ms, for those who lose one."""
 JOIN_TIMEOUT = 5.0
 LONGEST_WAIT = 3600.0
-PING_GAP = 0.2
-"""Seconds between two PINGs of one request."""
+
+_Seen = TypeVar("_Seen")
 
 
 def boottime() -> float:
@@ -63,39 +65,6 @@ class Notice:
     level: str
     text: str
     fields: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PingResult:
-    """What came of a few PINGs.
-
-    Attributes:
-        peer: as it was at the end.
-        sent: PINGs.
-        rtt_ms: of each answer, milliseconds.
-        hears_us_s: how long ago the peer last heard a HELLO of ours; None for never, or no answer.
-    """
-
-    peer: Peer
-    sent: int
-    rtt_ms: tuple[float, ...]
-    hears_us_s: float | None
-
-
-@dataclass(slots=True, kw_only=True)
-class _Pinging:
-    """A ping request under way."""
-
-    key: str
-    left: int
-    due: float
-    timeout: float
-    deadline: float
-    done: Callable[[PingResult], None]
-    nonces: set[str] = field(default_factory=set)
-    sent: int = 0
-    rtts: list[float] = field(default_factory=list)
-    hears_us_s: float | None = None
 
 
 class Discovery:
@@ -142,18 +111,18 @@ class Discovery:
         self._links = Links(self.parameters)
         self._clock = clock
         self._notify = notify or (lambda notice: None)
-        # guards _node, _subscriptions, _pingings, _is_stopping; its waiters are the sender alone
+        # guards _node, _subscriptions, _pings, _is_stopping; its waiter is the sender alone
         self._lock = threading.Condition(threading.Lock())
         self._subscriptions: list[Subscription] = []
-        self._pingings: list[_Pinging] = []
+        self._pings = Pings()
         self._is_stopping = False
         self._stack = ExitStack()
         self._is_running = False
         self._wants_rescan = False
         self._started_at = 0.0
         self._failure: BaseException | None = None
-        self._server = QueryServer(query, _Backend(self), self.parameters.limits) if query else None
-        self._backend_events: Subscription | None = None
+        self._backend = Backend(self)
+        self._server = QueryServer(query, self._backend, self.parameters.limits) if query else None
         self._sender = Worker("hello-sender", self._send, self._fail)
         self._receiver = Worker("hello-receiver", self._receive, self._fail)
         self._answerer = Worker("query-server", self._serve, self._fail)
@@ -175,7 +144,7 @@ class Discovery:
             if self._server is not None:
                 stack.callback(self._server.close)
                 self._server.open()
-                self._backend_events = self.subscribe()
+                self._backend.subscribe()
             links = self._links.rescan()
             self._stack = stack.pop_all()
         self._started_at = self._clock()
@@ -202,8 +171,15 @@ class Discovery:
             self._is_stopping = True
             self._lock.notify_all()
             subscriptions = list(self._subscriptions)
-        if not self._is_running:
-            return
+        stuck = self._end() if self._is_running else []
+        for subscription in subscriptions:
+            subscription.put(None)
+        if stuck:
+            raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {', '.join(stuck)}")
+        self._stack.close()
+
+    def _end(self) -> list[str]:
+        """Say goodbye; give the threads that would not end."""
         self._links.wake()
         stuck = [worker.name for worker in (self._sender, self._receiver) if not worker.join(JOIN_TIMEOUT)]
         goodbye = self._node.goodbye()
@@ -214,12 +190,8 @@ class Discovery:
         if self._server is not None:
             self._server.stop()
             stuck += [] if self._answerer.join(JOIN_TIMEOUT) else [self._answerer.name]
-        for subscription in subscriptions:
-            subscription.put(None)
         self._is_running = False
-        if stuck:
-            raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {', '.join(stuck)}")
-        self._stack.close()
+        return stuck
 
     def __enter__(self) -> Self:
         self.start()
@@ -242,9 +214,13 @@ class Discovery:
 
     def peers(self, *, gone: bool = False) -> tuple[Peer, ...]:
         """Give the peers that are up; with `gone` also those that went down or left."""
+        return self.look(lambda node, now: node.peers(now, gone=gone))
+
+    def look(self, at: Callable[[Node, float], _Seen]) -> _Seen:
+        """Give what a function makes of the engine and the time, called with the lock held: it must be quick."""
         with self._lock:
             self._check()
-            return self._node.peers(self._clock(), gone=gone)
+            return at(self._node, self._clock())
 
     def subscribe(self, queue: SimpleQueue[Any] | None = None) -> Subscription:
         """Begin a stream of events, with the peers there are at this moment.
@@ -262,23 +238,22 @@ class Discovery:
                 self._unsubscribe,
                 queue,
             )
-            self._subscriptions.append(subscription)
+            if self._is_stopping:
+                subscription.put(None)
+            else:
+                self._subscriptions.append(subscription)
             return subscription
 
     def status(self) -> dict[str, Any]:
         """Give what ``discoveryctl status --json`` shows."""
-        from discoveryd import __version__  # noqa: PLC0415 - the package itself, complete by now
-
-        with self._lock:
-            self._check()
-            now = self._clock()
-            status = query.status_answer(self._node, now)
+        status = self.look(query.status_answer)
         status["version"] = __version__
-        status["uptime_s"] = round(now - self._started_at, 3)
+        status["uptime_s"] = round(self._clock() - self._started_at, 3)
         for link in status["links"]:
             link["last_error"] = self._links.last_errors.get(link["name"])
-        drops = [(reason, link, count) for (reason, link), count in self._links.drops.items()]
-        drops += [("send-failed", link, count) for link, count in self._links.send_errors.items()]
+        # copied first: other threads go on counting
+        drops = [(reason, link, count) for (reason, link), count in list(self._links.drops.items())]
+        drops += [("send-failed", link, count) for link, count in list(self._links.send_errors.items())]
         lost = self._links.kernel_drops()
         drops += [("kernel", "-", lost)] if lost else []
         status["drops"] += [{"reason": reason, "link": link, "count": count} for reason, link, count in drops]
@@ -300,7 +275,7 @@ class Discovery:
         results: SimpleQueue[PingResult] = SimpleQueue()
         self.begin_ping(peer, count=count, timeout=timeout, done=results.put)
         try:
-            return results.get(timeout=count * PING_GAP + timeout + JOIN_TIMEOUT)
+            return results.get(timeout=Pings.duration(count, timeout) + JOIN_TIMEOUT)
         except Empty:
             raise QueryError("stopping", "discovery stopped before the answer") from None
 
@@ -312,14 +287,13 @@ class Discovery:
         """
         with self._lock:
             self._check()
+            if self._is_stopping:
+                raise QueryError("stopping", "this node has said goodbye")
             now = self._clock()
             row = query.find(self._node, peer, now)[0]
             if row.kind == "bare":
                 raise QueryError("bad_request", f"{peer} is a bare peer: it sends HELLO| and answers nothing")
-            deadline = now + (count - 1) * PING_GAP + timeout
-            self._pingings.append(
-                _Pinging(key=row.key, left=count, due=now, timeout=timeout, deadline=deadline, done=done)
-            )
+            self._pings.begin(Pinging(row, count=count, timeout=timeout, done=done, now=now))
             self._lock.notify()
 
     def set_record(self, *, name: str, tags: Mapping[str, str], services: Iterable[Service]) -> None:
@@ -356,9 +330,9 @@ class Discovery:
                 now = self._clock()
                 outcome = self._node.poll(now)
                 self._publish_locked(outcome.events)
-                pings, done = self._due_pings_locked(now)
+                pings, done = self._pings.poll(self._node, now)
                 if outcome is NOTHING and not pings and not done:
-                    deadline = min([self._node.next_deadline(), *(ping.due for ping in self._pingings)])
+                    deadline = min(self._node.next_deadline(), self._pings.next_deadline())
                     self._lock.wait(min(max(0.0, deadline - now), LONGEST_WAIT))
                     continue
             self._carry_out(outcome)
@@ -396,7 +370,7 @@ class Discovery:
                 if outcome is not NOTHING:
                     outcomes.append(outcome)
                     self._publish_locked(outcome.events)
-                    self._collect_answers_locked(outcome)
+                    self._pings.collect(outcome.answers)
             if outcomes:
                 self._lock.notify()  # something may be due earlier than the sender thinks
         for outcome in outcomes:
@@ -419,43 +393,7 @@ class Discovery:
 
     def _publish_locked(self, events: tuple[Event, ...]) -> None:
         for event in events:
-            for subscription in self._subscriptions:
-                subscription.put(event)
-
-    def _collect_answers_locked(self, outcome: Outcome) -> None:
-        for answer in outcome.answers:
-            for pinging in self._pingings:
-                if answer.nonce in pinging.nonces:
-                    pinging.rtts.append(round(answer.rtt * 1000, 3))
-                    pinging.hears_us_s = answer.hears_us_s
-                    if not pinging.left and len(pinging.rtts) == pinging.sent:
-                        pinging.due = pinging.deadline = 0.0
-
-    def _due_pings_locked(self, now: float) -> tuple[list[Outcome], list[Callable[[], None]]]:
-        """Give the PINGs to send now, and the calls that report the pings that are over."""
-        sends: list[Outcome] = []
-        done: list[Callable[[], None]] = []
-        for pinging in [one for one in self._pingings if now >= one.due]:
-            row = self._node.table.get(pinging.key)
-            if row is None:  # forgotten while it was being pinged: nothing left to report on
-                self._pingings.remove(pinging)
-            elif now >= pinging.deadline:
-                self._pingings.remove(pinging)
-                result = PingResult(
-                    peer=row.peer(now),
-                    sent=pinging.sent,
-                    rtt_ms=tuple(pinging.rtts),
-                    hears_us_s=pinging.hears_us_s,
-                )
-                done.append(lambda pinging=pinging, result=result: pinging.done(result))  # type: ignore[misc]
-            elif pinging.left:
-                nonce, outcome = self._node.ping(row, now)
-                pinging.nonces.add(nonce)
-                pinging.sent += 1
-                pinging.left -= 1
-                pinging.due = now + PING_GAP if pinging.left else pinging.deadline
-                sends.append(outcome)
-        return sends, done
+            self._subscriptions = [one for one in self._subscriptions if one.put(event)]
 
     def _carry_out(self, outcome: Outcome) -> None:
         """Send, tell, wake: everything that must not be done under the lock."""
@@ -488,81 +426,11 @@ class Discovery:
     def _fail(self, name: str, error: BaseException) -> None:
         """End loudly: whoever asks from now on gets the error."""
         with self._lock:
-            self._failure = error
+            self._failure = self._failure or error
             subscriptions = list(self._subscriptions)
-        for subscription in subscriptions:
-            subscription.put(None)
-        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
-        self._notify(Notice(level="critical", text="thread died", fields={"thread": name, "error": repr(error)}))
-        sys.stderr.flush()
-
-
-class _Backend:
-    """Answers the query server's requests out of a Discovery."""
-
-    def __init__(self, discovery: Discovery) -> None:
-        self._of = discovery
-
-    def greeting(self) -> bytes:
-        from discoveryd import __version__  # noqa: PLC0415 - the package itself, complete by now
-
-        node = self._of._node
-        return query.encode(
-            {
-                "discoveryd": __version__,
-                "protocol": query.PROTOCOL,
-                "schema": SCHEMA,
-                "node": {"id": node.id, "name": node.record.name, "boot": node.boot},
-            }
-        )
-
-    def answer(self, request: query.Request) -> bytes:
-        of = self._of
-        if request.op == "status":
-            return query.encode(of.status())
-        if request.op == "metrics":
-            return query.encode(query.metrics_answer(of.status()))
-        with of._lock:
-            now = of._clock()
-            if request.op == "list":
-                return query.list_line(of._node, request.filter, now)
-            answer = query.show_answer(of._node, request.peer, now)
-        return query.encode(answer)
-
-    def watch(self, chosen: query.Filter) -> tuple[bytes, int, set[str]]:
-        of = self._of
-        with of._lock:
-            now = of._clock()
-            rows = of._node.table.rows(now, gone=chosen.wants_gone)
-            shown = {row.key for row in rows if chosen.accepts(row.lasting(now))}
-            return query.snapshot_lines(of._node, chosen, now), of._node.table.seq, shown
-
-    def ping(self, request: query.Request, reply: Callable[[bytes], None]) -> None:
-        def done(result: PingResult) -> None:
-            reply(
-                query.encode(
-                    {
-                        "ok": True,
-                        "schema": SCHEMA,
-                        "peer": peer_json(result.peer),
-                        "sent": result.sent,
-                        "received": len(result.rtt_ms),
-                        "rtt_ms": list(result.rtt_ms),
-                        "hears_us_s": result.hears_us_s,
-                    }
-                )
-            )
-
-        self._of.begin_ping(request.peer, count=request.count, timeout=request.timeout, done=done)
-
-    def events(self) -> list[Event]:
-        of = self._of
-        found: list[Event] = []
-        assert of._backend_events is not None
         try:
-            while (event := of._backend_events.get(timeout=0)) is not None:
-                found.append(event)
-        except SubscriptionLagged:
-            of._backend_events = of.subscribe()
-            raise
-        return found
+            self._notify(Notice(level="critical", text="thread died", fields={"thread": name, "error": repr(error)}))
+        finally:
+            for subscription in subscriptions:
+                subscription.put(None)
+        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))

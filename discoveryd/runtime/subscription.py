@@ -37,14 +37,17 @@ class Subscription:
         self._has_lagged = False
         self._is_over = False
 
-    def put(self, event: Event | None) -> None:
-        """Publish an event, None for the end. Never waits; past the limit the subscription has lagged."""
-        if self._has_lagged:
-            return
+    def put(self, event: Event | None) -> bool:
+        """Publish an event, None for the end. Never waits.
+
+        Returns:
+            whether it goes on; not after None, nor past the limit: the subscription has lagged then.
+        """
         if event is not None and self._queue.qsize() >= self._limit:
             self._has_lagged = True
             event = None
         self._queue.put(event)
+        return event is not None
 
     def get(self, timeout: float | None = None) -> Event | None:
         """Wait for the next event.

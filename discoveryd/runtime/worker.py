@@ -10,12 +10,14 @@ class Worker:
     """Runs a function in a thread of its own; an exception out of it is reported, never lost.
 
     Args:
-        name: of the thread, as debuggers and ``/proc`` show it.
+        name: of the thread, as debuggers and error messages show it.
         run: the function.
         failed: told the exception, in that thread, before it ends.
     """
 
-    def __init__(self, name: str, run: Callable[[], None], failed: Callable[[str, BaseException], None]) -> None:
+    def __init__(
+        self, name: str, run: Callable[[], None], failed: Callable[[str, BaseException], None]
+    ) -> None:
         self.name = name
         self._run = run
         self._failed = failed
@@ -27,11 +29,13 @@ class Worker:
         self._thread.start()
 
     def join(self, timeout: float) -> bool:
-        """Wait for the end; whether it came within `timeout` seconds. True at once if never started."""
-        if self._thread is None:
+        """Wait for the end; whether it came within `timeout` seconds.
+
+        True at once if never started, or called in this very thread, which cannot wait for itself.
+        """
+        if self._thread is None or self._thread is threading.current_thread():
             return True
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout)
+        self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _main(self) -> None:

@@ -1,0 +1,112 @@
+"""Ping requests of people and programs, while they are under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from discoveryd.protocol.node import Answer, Node, Outcome
+from discoveryd.protocol.peer import Peer
+from discoveryd.protocol.row import Row
+from discoveryd.protocol.table import NEVER
+
+GAP = 0.2
+"""Seconds between two PINGs of one request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PingResult:
+    """What came of a few PINGs.
+
+    Attributes:
+        peer: as it was at the end.
+        sent: PINGs.
+        rtt_ms: of each answer, milliseconds.
+        hears_us_s: how long ago the peer last heard a HELLO of ours; None for never, or no answer.
+    """
+
+    peer: Peer
+    sent: int
+    rtt_ms: tuple[float, ...]
+    hears_us_s: float | None
+
+
+class Pinging:
+    """One request: `count` PINGs to one row, then `done` with what came of them."""
+
+    def __init__(
+        self, row: Row, *, count: int, timeout: float, done: Callable[[PingResult], None], now: float
+    ) -> None:
+        self.key = row.key
+        self.peer = row.peer(now)
+        self.left = count
+        self.due = now
+        self.deadline = now + Pings.duration(count, timeout)
+        self.done = done
+        self.nonces: set[str] = set()
+        self.rtts: list[float] = []
+        self.hears_us_s: float | None = None
+
+    def send(self, node: Node, row: Row, now: float) -> Outcome:
+        """Send one more."""
+        nonce, outcome = node.ping(row, now)
+        self.nonces.add(nonce)
+        self.left -= 1
+        self.due = now + GAP if self.left else self.deadline
+        return outcome
+
+    def take(self, answer: Answer) -> None:
+        """Take an answer; after the last one there is nothing to wait for."""
+        self.rtts.append(round(answer.rtt * 1000, 3))
+        self.hears_us_s = answer.hears_us_s
+        if not self.left and len(self.rtts) == len(self.nonces):
+            self.due = self.deadline = float("-inf")
+
+    def result(self) -> PingResult:
+        """Give what came of it."""
+        return PingResult(
+            peer=self.peer, sent=len(self.nonces), rtt_ms=tuple(self.rtts), hears_us_s=self.hears_us_s
+        )
+
+
+class Pings:
+    """The requests under way. Not thread-safe: its owner's lock guards it."""
+
+    def __init__(self) -> None:
+        self._under_way: list[Pinging] = []
+
+    @staticmethod
+    def duration(count: int, timeout: float) -> float:
+        """Give the seconds that a request takes at most."""
+        return (count - 1) * GAP + timeout
+
+    def begin(self, pinging: Pinging) -> None:
+        """Add a request; its first PING is due at once."""
+        self._under_way.append(pinging)
+
+    def next_deadline(self) -> float:
+        """Say when `poll` has something to do."""
+        return min((pinging.due for pinging in self._under_way), default=NEVER)
+
+    def collect(self, answers: Iterable[Answer]) -> None:
+        """Give each answer to the request that waits for it."""
+        for answer in answers:
+            for pinging in self._under_way:
+                if answer.nonce in pinging.nonces:
+                    pinging.take(answer)
+
+    def poll(self, node: Node, now: float) -> tuple[list[Outcome], list[Callable[[], None]]]:
+        """Give the PINGs to send now, and the calls that report what is over (for after the lock)."""
+        sends: list[Outcome] = []
+        reports: list[Callable[[], None]] = []
+        for pinging in [one for one in self._under_way if now >= one.due]:
+            row = node.table.get(pinging.key)
+            if row is not None:  # else it was forgotten meanwhile: the report is of what it was
+                pinging.peer = row.peer(now)
+                if pinging.left and now < pinging.deadline:
+                    sends.append(pinging.send(node, row, now))
+                    continue
+            self._under_way.remove(pinging)
+            reports.append(partial(pinging.done, pinging.result()))
+        return sends, reports

@@ -1,0 +1,80 @@
+"""The public API as a user writes it; mypy --strict reads this file, nothing runs it."""
+
+from collections.abc import Mapping
+from random import Random
+
+from discoveryd import (
+    Client,
+    ConfigError,
+    Discovery,
+    Event,
+    Limits,
+    Link,
+    Node,
+    Notice,
+    Outcome,
+    Parameters,
+    Peer,
+    PeerTable,
+    PingResult,
+    QueryClient,
+    QueryError,
+    Record,
+    Service,
+    Source,
+    Subscription,
+    SubscriptionLagged,
+)
+
+
+def embed() -> tuple[str | None, ...]:
+    parameters = Parameters(interval=0.5, ttl=2.5, interfaces=("eth*", "!eth1"), limits=Limits(peers=100))
+    service = Service(name="render", port=9000, proto="tcp", tags={"queue": "gpu"})
+
+    def notify(notice: Notice) -> None:
+        print(notice.level, notice.text, dict(notice.fields))
+
+    try:
+        with Discovery(parameters, name="a", tags={"role": "gpu"}, services=[service], notify=notify) as discovery:
+            subscription: Subscription = discovery.subscribe()
+            for event in subscription:
+                handle(event)
+            result: PingResult = discovery.ping("b", count=3, timeout=0.5)
+            print(result.rtt_ms, result.hears_us_s)
+            peers: tuple[Peer, ...] = discovery.peers(gone=True)
+            discovery.set_record(name="a", tags={}, services=())
+    except (ConfigError, OSError) as error:
+        raise SystemExit(str(error)) from error
+    except SubscriptionLagged:
+        return ()
+    return tuple(peer.name for peer in peers)
+
+
+def handle(event: Event) -> None:
+    tags: Mapping[str, str] = event.peer.tags
+    print(event.kind, event.seq, event.peer.address, tags.get("role"), event.reason)
+
+
+def mirror() -> None:
+    with Client(("127.0.0.1", 3400)) as client:
+        found: tuple[Peer, ...] | None = client.wait_for(lambda peers: len(peers) > 2, timeout=1.0)
+        print(found, client.is_connected, client.last_error)
+
+
+def ask() -> None:
+    try:
+        with QueryClient(("127.0.0.1", 3400), timeout=1.0) as query:
+            print(query.request("list", tags={"role": "gpu"})["peers"])
+    except QueryError as error:
+        print(error.code, error.message)
+
+
+def engine(datagram: bytes) -> Outcome:
+    node = Node(Parameters(), Record(name="a"), node_id="a", random=Random(1))
+    eth0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
+    node.set_links([eth0], now=0.0)
+    for send in node.poll(now=0.0).sends:
+        print(send.to, send.link, len(send.datagram))
+    table = PeerTable(limit=10, remember=60.0)
+    table.heard_bare(Source("10.0.0.9", eth0), ttl=4.0, now=1.0)
+    return node.receive(datagram, Source("10.0.0.2", eth0), now=node.next_deadline())
