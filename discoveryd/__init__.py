@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from discoveryd.protocol.record import Record, Service
     from discoveryd.protocol.table import PeerTable
     from discoveryd.runtime.client import Client
-    from discoveryd.runtime.discovery import Discovery, Notice, PingResult
+    from discoveryd.runtime.discovery import Discovery, Notice
+    from discoveryd.runtime.pings import PingResult
     from discoveryd.runtime.subscription import Subscription
 
 __version__ = "0.1.0"
@@ -56,12 +57,13 @@ _HOMES = {
     "discoveryd.protocol.record": ("Record", "Service"),
     "discoveryd.protocol.table": ("PeerTable",),
     "discoveryd.runtime.client": ("Client",),
-    "discoveryd.runtime.discovery": ("Discovery", "Notice", "PingResult"),
+    "discoveryd.runtime.discovery": ("Discovery", "Notice"),
+    "discoveryd.runtime.pings": ("PingResult",),
     "discoveryd.runtime.subscription": ("Subscription",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604 - literal for type checkers, compared with _HOMES by a test
+__all__ = [  # literal for type checkers; a test compares it with _HOMES
     "Client", "ConfigError", "DaemonUnreachable", "Discovery", "DiscoveryError", "Event", "Hello", "Limits", "Link",
     "Node", "Notice", "Outcome", "Parameters", "Peer", "PeerTable", "PingResult", "QueryClient", "QueryError",
     "Record", "Send", "Service", "Source", "Subscription", "SubscriptionLagged", "WireError", "__version__",

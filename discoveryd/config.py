@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from discoveryd.config_values import VARIABLE_PREFIX, format_duration, shown
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters, is_ipv4, is_word
 from discoveryd.protocol.record import Record, Service
 
 DEFAULT_PATH = "/etc/discoveryd/discoveryd.yaml"
 PATH_VARIABLE = "DISCOVERYD_CONFIG"
-VARIABLE_PREFIX = "DISCOVERYD_"
 
 MAX_FILE = 64 * 1024
 """Bytes of a configuration file: eight times the commented sample. More is some other file."""
@@ -29,13 +29,6 @@ TTL_INTERVALS = 5
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("auto", "console", "logfmt", "json")
-
-MAX_DURATION = 365 * 86_400.0
-"""Seconds of the longest duration. Its microseconds are exact in a float, so that what is written reads
-back as the same number."""
-
-_DURATION = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h)"  # compiled when used, not before the first HELLO
-_MICROSECONDS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
 
 _Made = TypeVar("_Made")
 
@@ -214,39 +207,6 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Co
     return _read(file, variables)
 
 
-def parse_duration(text: str) -> float:
-    """Read a duration such as ``800ms``, ``4s``, ``1.5s``, ``1m`` or ``1h``, in seconds.
-
-    Raises:
-        ValueError: says what is allowed.
-    """
-    found = re.fullmatch(_DURATION, text)
-    if not found:
-        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
-            raise ValueError(f"{text:.40} needs a unit, such as {text:.40}s (units are ms, s, m, h)")
-        raise ValueError(f"must be a duration such as 800ms, 4s, 1.5s, 1m or 1h, not {text!r:.80}")
-    microseconds = round(float(found[1]) * _MICROSECONDS[found[2]])
-    if microseconds > MAX_DURATION * 1_000_000:
-        raise ValueError(f"must be at most {format_duration(MAX_DURATION)}, not {text}")
-    return microseconds / 1_000_000
-
-
-def format_duration(seconds: float) -> str:
-    """Write a duration as a person would; `parse_duration` gives the same number back."""
-    microseconds = round(seconds * 1_000_000)
-    for unit in ("h", "m", "s"):
-        if microseconds and microseconds % _MICROSECONDS[unit] == 0:
-            return f"{microseconds // _MICROSECONDS[unit]}{unit}"
-    if 0 < microseconds < 1_000_000:
-        return f"{microseconds / 1_000:.3f}".rstrip("0").rstrip(".") + "ms"
-    return f"{microseconds / 1_000_000:.6f}".rstrip("0").rstrip(".") + "s"
-
-
-def shown(text: str) -> str:
-    """Make text of unknown origin fit for one line of a message."""
-    return text if text.isprintable() and len(text) <= 200 else ascii(text[:200])
-
-
 def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes] | None:
     """Read the file that applies; None where nobody asked for one and the default is not there."""
     named = path if path is not None else environ.get(PATH_VARIABLE) or None
@@ -258,7 +218,7 @@ def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes] | N
         remedy = "correct or remove it, or name another file"
     path = DEFAULT_PATH if named is None else named
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs milliseconds before the first HELLO
+        with open(path, "rb") as file:
             raw = file.read(MAX_FILE + 1)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         if named is None and isinstance(error, FileNotFoundError):

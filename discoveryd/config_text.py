@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 from yaml.reader import Reader
 
-from discoveryd.config import shown
+from discoveryd.config_values import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

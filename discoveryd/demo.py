@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from discoveryd.config import VARIABLE_PREFIX
+from discoveryd.config_values import VARIABLE_PREFIX
 from discoveryd.ctl.tables import peers_table, screen_of
 from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
@@ -65,8 +65,8 @@ class Demo:
             "PATHS__RUNTIME": self._directory,
             "LOG__LEVEL": "error",
         }
-        empty = os.path.join(self._directory, "discoveryd.yaml")  # noqa: PTH118 - nobody's own configuration
-        with open(empty, "a"):  # noqa: PTH123
+        empty = os.path.join(self._directory, "discoveryd.yaml")
+        with open(empty, "a"):
             pass
         environment = {**ours, **{VARIABLE_PREFIX + key: value for key, value in settings.items()}}
         process = subprocess.Popen(  # noqa: S603 - ourselves

@@ -26,8 +26,8 @@ MODULES = {
     "ground": "errors protocol protocol.events protocol.hello protocol.limiter protocol.link protocol.node "
     "protocol.parameters protocol.peer protocol.probe protocol.query protocol.record protocol.row protocol.table",
     "first": "net net.interfaces net.links net.query_client net.query_server",
-    "second": "runtime runtime.client runtime.discovery runtime.subscription runtime.worker",
-    "top": "__main__ config config_file config_text daemon demo identity logs pidfile ctl ctl.__main__ "
+    "second": "runtime runtime.backend runtime.client runtime.discovery runtime.pings runtime.subscription runtime.worker",
+    "top": "__main__ config config_file config_text config_values daemon demo identity logs pidfile ctl ctl.__main__ "
     "ctl.arguments ctl.ask ctl.describe ctl.follow ctl.tables ctl.usage",
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}

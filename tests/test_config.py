@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 import discoveryd.config
 from discoveryd.config import (
-    MAX_DURATION,
     MAX_FILE,
     SCHEMA,
     Config,
@@ -21,11 +20,10 @@ from discoveryd.config import (
     NodeSection,
     PathsSection,
     QuerySection,
-    format_duration,
     load,
-    parse_duration,
 )
 from discoveryd.config_file import MAX_FAULTS
+from discoveryd.config_values import MAX_DURATION, format_duration, parse_duration
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.record import Record, Service
