@@ -1,0 +1,184 @@
+r"""The wire protocol, byte by byte, and (in the modules below) the engine that speaks it.
+
+**In one paragraph.** Every node broadcasts a HELLO of about 90 bytes each 0.8 s: who it is, for how
+long this HELLO holds, and a digest of its record. Whoever hears it lists the node until that time is
+over. What a node says of itself (its record) travels in every tenth HELLO and to whoever asks. PING and
+PONG tell whether one node is there, how far away, and whether it hears us. A goodbye ends it at once.
+
+Every datagram
+==============
+
+- UDP over IPv4, source *and* destination port 3400, also when sent by unicast.
+- Printable ASCII, at most 1024 bytes, fields separated by ``|``, no terminator. The first field is the
+  kind, the second the version, now ``1``.
+- Forward compatibility: fields after the ones named here, flags of other letters and keys of the record
+  that are not known are passed over. Another version is dropped, reason ``version``.
+- Only what comes from a node itself speaks for it: nobody relays.
+
+============  ==============================================================================
+field         form
+============  ==============================================================================
+*realm*       1 to 16 of ``A-Z a-z 0-9 . _ -``; nodes of another realm are not listed
+*id*          1 to 32 of the same: the node, for good
+*boot*        16 of ``0-9 a-f``: one run of the node, random
+*interval*    decimal milliseconds, 1 to 600000: until the next HELLO, more or less
+*ttl*         decimal milliseconds, *interval* to 3600000: how long this HELLO holds
+*flags*       any of ``s`` (solicit), ``g`` (goodbye), mostly empty
+*digest*      16 of ``0-9 a-f``: BLAKE2b of the record's bytes, 8 bytes long
+*seq*         decimal, 0 to 4294967295: one more with each beat
+*record*      JSON, at most 700 bytes, without ``|``
+*nonce*       16 of ``0-9 a-f``, random, repeated by the answer
+*to*          boot of the node that is meant, or sixteen zeros for whoever has the address
+*heard*       decimal milliseconds, 0 to 9999999, or ``-`` for never
+============  ==============================================================================
+
+HELLO
+=====
+
+::
+
+    HELLO|1|<realm>|<id>|<boot>|<interval>|<ttl>|<flags>|<digest>|<seq>
+    HELLO|1|<realm>|<id>|<boot>|<interval>|<ttl>|<flags>|<digest>|<seq>|<record>
+    HELLO|
+
+The **steady** HELLO has no record: at most 120 bytes. The **full** one has it: at most 821 bytes. The
+**bare** one is all that the simplest sender needs to say; its sender is listed as a bare peer, known by
+its address alone, and line ends or NULs after it are passed over. A steady, a full and a bare one::
+
+    HELLO|1|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|41
+    HELLO|1|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|50|{"name":"web1","tags":{"rack":"b2"}}
+    HELLO|
+
+A solicit (the first HELLO after a start, here of a node whose record is the shortest), and a goodbye::
+
+    HELLO|1|default|web2|a3d1e00942bb7c15|800|4000|s|ba158d96e1f06bbb|0|{"name":"web2"}
+    HELLO|1|default|web1|5f0c8b1e2d3a4f60|800|4000|g|40438a3c69897b62|52
+
+*Any bytes give a HELLO, a bare HELLO or a* `WireError`, *nothing else, in linear time.*
+
+The record
+----------
+
+A JSON object, ASCII, every other character and ``|`` escaped (``|`` is ``\u007c``):
+
+- ``name``: text, 1 to 64 characters. The only key that must be there.
+- ``tags``: object of texts; keys of 1 to 64 characters, values of up to 255.
+- ``services``: array of objects with ``name`` (1 to 64 characters), ``port`` (0 to 65535), and where
+  they differ from ``tcp`` and ``{}``, ``proto`` (1 to 16 characters) and ``tags``.
+
+All characters must be printable (no control characters, no marks that turn the direction of writing):
+they end on somebody's terminal. The digest is that of the bytes as sent, whatever they mean.
+
+*Any bytes give a record or a* `WireError`, *nothing else, in linear time.*
+
+PING and PONG
+=============
+
+::
+
+    PING|1|<realm>|<id>|<boot>|<nonce>|<to>
+    PONG|1|<realm>|<boot>|<nonce>|<heard>
+
+*id* and *boot* are those of the sender; in a PONG *boot* is that of the node which answers, whichever
+was meant. *heard* says how long ago it last heard a HELLO of the pinger, so that the pinger knows of
+both directions of the path. A PONG is always shorter than its PING. A PING, its answer, and one of a
+node that never heard us::
+
+    PING|1|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|a3d1e00942bb7c15
+    PONG|1|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|312
+    PONG|1|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|-
+
+*Any bytes give a PING, a PONG or a* `WireError`, *nothing else, in linear time.*
+
+Who says what, and when
+=======================
+
+- **Beat.** Each interval (0.8 s, every gap jittered by ±10 %) one HELLO to the broadcast address of
+  each link and to each seed, the same datagram everywhere, *seq* one more than before. It is full when
+  *seq* is a multiple of ten. The first beat comes half an interval to one interval after the start.
+- **Burst.** After a start, on a link that is new, and when the record changes: a full HELLO at once,
+  100 ms and 300 ms later, on the links concerned, beside the beat and with its *seq*. After a start and
+  on a new link it solicits.
+- **Solicit.** Whoever hears one answers with a full HELLO by unicast: at once while it lists at most 32
+  peers, with more of them after a random delay of up to 1 ms per peer, so that the answers stay below
+  1,000 a second.
+- **Unknown digest.** The sender is listed at once under what is known of it and sent a steady HELLO
+  that solicits, by unicast, at most once an interval. Its answer is the record.
+- **PING.** When a program asks for it, and to the older of two boots that use one id. A PING counts as
+  answered within 10 s.
+- **Goodbye.** When a node ends: three times within 60 ms, on every link and to the seeds.
+- **Stretching.** A segment carries at most 200 HELLOs a second (``hello.budget``): with *n* nodes the
+  interval is at least *n* / 200 s, at most 600 s, and the ttl grows in proportion, to 3600 s at most.
+  HELLOs are stretched, never left out.
+- **Bounds.** Nothing is answered to a source that is neither on a link of ours nor a seed. One source
+  gets at most 8 answers a second (``limits.answers``: PONGs, answers to solicits, requests for a
+  record), all sources together 1,000.
+
+How it is judged
+================
+
+- **ttl.** A peer is up while its last HELLO or PONG is younger than its announced ttl, and down from
+  that moment on, on the receiver's own clock: no two clocks are compared. A bare peer has
+  ``hello.bare_ttl`` (4 s).
+- **seq.** A HELLO with a smaller *seq* than one heard before was overtaken: a sign of life, but its
+  interval, ttl and digest are no news.
+- **Goodbye.** The peer has left; a HELLO of that boot whose *seq* is not above the goodbye's is
+  dropped, reason ``stale``. The goodbye of a boot that is not listed changes nothing.
+- **Restart.** A new *boot* with a known *id* takes over the row: that at the same address, else the
+  only one. One event, nothing goes down. The older boot is pinged.
+- **Clone.** When the older boot answers that PING, or two more HELLOs of it come, two nodes use one id.
+  Both are listed and flagged until one of them is gone. So is a peer with our own id.
+- **Several paths.** A peer heard at several addresses or links is one row. Each path ages alone, and
+  one that missed two HELLOs (2.2 intervals) yields to one that did not.
+- **Limits.** A full table refuses newcomers unless a peer that is gone can make room (``table-full``).
+  One source may bring 50 new peers a second (``limits.newcomers``), all together twenty times that
+  (``rate``).
+
+Modules
+=======
+
+From the bottom: `parameters`, `record`, `hello` and `probe` are values that encode and decode
+themselves; `peer` and `events` are what is told of the table; `row` and `table` are the table,
+`limiter` bounds what others can make us do; `node` is the engine, `query` what local
+programs may ask it.
+"""
+
+from typing import Final
+
+DROP_REASONS: Final[dict[str, str]] = {
+    "malformed": (
+        "Not a HELLO, PING or PONG as specified: some other program uses this UDP port, or a datagram was"
+        " damaged. Look at it with tcpdump."
+    ),
+    "version": "Sent by another version of the protocol: bring both nodes to the same release.",
+    "too-long": "Longer than a HELLO can be: some other program uses this UDP port.",
+    "other-realm": (
+        "Sent by a node of another realm. Intended if several groups share this network; otherwise give "
+        "both nodes the same hello.realm."
+    ),
+    "own-echo": "Our own HELLO came back. Normal on broadcast links; nothing to do.",
+    "stale": "A HELLO that was overtaken by the goodbye of its sender. Normal; nothing to do.",
+    "table-full": (
+        "A newcomer was refused because the table holds limits.peers live peers: raise that, or find out "
+        "who forges so many."
+    ),
+    "rate": (
+        "One source sent more than limits.newcomers new peers or asked for more than limits.answers "
+        "answers a second: look at that source, it restarts in a loop or forges."
+    ),
+    "off-link": (
+        "A question from an address that is neither on one of our links nor a seed was not answered: add "
+        "it to hello.seeds if it is a peer."
+    ),
+    "unexpected": "A PONG to no PING of ours, or one that came after 10 s.",
+    "excluded": "Came in by an interface that hello.interfaces excludes.",
+    "kernel": (
+        "The receive buffer of the socket overflowed before the daemon could read it: too many datagrams "
+        "at once, or too little processor time."
+    ),
+    "send-failed": "The kernel would not send: see the link's last error in the status.",
+}
+"""Why datagrams are dropped, reason by reason, for people: what it means and what to do.
+
+A reason in capitals, such as ``ECONNREFUSED``, is an error that the kernel reported on receiving.
+"""

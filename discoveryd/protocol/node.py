@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from discoveryd.errors import WireError
@@ -36,7 +36,7 @@ from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.parameters import MAX_INTERVAL, MAX_TTL, Parameters
 from discoveryd.protocol.peer import LIVE, Peer
-from discoveryd.protocol.probe import Ping, Pong, decode_probe
+from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe
 from discoveryd.protocol.record import Record
 from discoveryd.protocol.row import Row
 from discoveryd.protocol.table import NEVER, PeerTable
@@ -95,7 +95,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a call led to: datagrams to send, events in their order, answers to PINGs, sources to complain of."""
+    """What a call led to: datagrams to send, events in their order, answers to PINGs, bad sources."""
 
     sends: tuple[Send, ...] = ()
     events: tuple[Event, ...] = ()
@@ -183,7 +183,7 @@ class Node:
         for link in [link for link in self._outlets if link not in wanted]:
             del self._outlets[link]
             self.table.forget_link(link)
-            self._answers = {to: (due, source) for to, (due, source) in self._answers.items() if source.link != link}
+            self._answers = {to: answer for to, answer in self._answers.items() if answer[1].link != link}
         for link in wanted:
             if link not in self._outlets:
                 self._outlets[link] = Outlet(link, (link.broadcast,), now)
@@ -202,26 +202,29 @@ class Node:
 
     def set_parameters(self, parameters: Parameters, now: float) -> None:
         """Change the interval, ttl, budget, seeds and limits; port, realm and loopback are for a lifetime."""
-        former, self.parameters = self.parameters, parameters
+        former = self.parameters
+        self.parameters = replace(parameters, port=former.port, realm=former.realm, loopback=former.loopback)
         self.table.limit, self.table.remember = parameters.limits.peers, parameters.limits.remember
         self._answer_limit = Limiter(parameters.limits.answers, ANSWERS_PER_SECOND)
         self._newcomer_limit = Limiter(parameters.limits.newcomers, 20 * parameters.limits.newcomers)
         self._routed.targets = parameters.seeds
         if set(parameters.seeds) - set(former.seeds):
             self._routed.begin_burst(now, solicits=True)
-        if (former.interval, former.ttl) != (parameters.interval, parameters.ttl):
+        is_begun = self._next_hello != NEVER
+        if is_begun and (former.interval, former.ttl) != (parameters.interval, parameters.ttl):
             self._next_hello = min(self._next_hello, now)  # whoever counts on the old interval hears of it
 
     def receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
         """Take a datagram. Whatever its bytes, nothing is raised and the time is linear in their number."""
         head, _, seq = datagram.rpartition(b"|")
         way = self.table.steady.get((head, source))
-        if way is not None and now < way.row.expires and seq.isdigit() and len(seq) <= 10:
+        # fewer than 10 digits: no check of the range is needed
+        if way is not None and now < way.expires and seq.isdigit() and len(seq) < 10:
             row = way.row
             row.last_hello = row.last_heard = way.last_heard = now
             row.expires = way.expires = now + row.ttl
             number = int(seq)
-            if number > row.seq:
+            if number > row.seq:  # noqa: PLR1730 - faster than max()
                 row.seq = number
             outlet = self._outlet(source)
             outlet.received += 1
@@ -273,7 +276,8 @@ class Node:
         while len(self._pings) >= MAX_PINGS:
             del self._pings[next(iter(self._pings))]
         self._pings[nonce] = now
-        ping = Ping(realm=self.parameters.realm, id=self.id, boot=self.boot, nonce=nonce, to=row.boot)
+        to = row.boot or ANYONE
+        ping = Ping(realm=self.parameters.realm, id=self.id, boot=self.boot, nonce=nonce, to=to)
         self.sent["ping"] += 1
         return nonce, Outcome(sends=(Send(ping.encode(), self._way_out(way.source), way.address),))
 
@@ -386,6 +390,7 @@ class Node:
 
     def _receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
         outlet = self._outlet(source)
+        expired = self.table.expire(now)  # told also where the datagram is dropped
         try:
             if datagram.startswith(b"P"):
                 outcome = self._hear_probe(decode_probe(datagram), source, now)
@@ -396,13 +401,17 @@ class Node:
         else:
             outlet.received += 1
             outlet.last_heard = now
-        return outcome
+        return replace(outcome, events=(*expired, *outcome.events)) if expired else outcome
 
     def _drop(self, error: WireError, source: Source, outlet: Outlet) -> Outcome:
         """Count what was not understood; name its source the first time."""
         self.drops[error.reason, outlet.name] += 1
         complaint = (source.address, error.reason)
-        if error.reason == "own-echo" or complaint in self._complaints or len(self._complaints) >= MAX_COMPLAINTS:
+        if (
+            error.reason == "own-echo"
+            or complaint in self._complaints
+            or len(self._complaints) >= MAX_COMPLAINTS
+        ):
             return NOTHING
         self._complaints.add(complaint)
         drop = Drop(reason=error.reason, detail=error.detail, address=source.address, link=outlet.name)
@@ -428,7 +437,8 @@ class Node:
                 sends += self._answer_solicit(source, now)
         if any(event.kind == "restarted" for event in events):
             for rival in self.table.rivals(hello.id):  # an answer of the older boot proves a clone
-                sends += self.ping(rival, now)[1].sends
+                if self._answer_limit.allows(rival.best(now).address, now):
+                    sends += self.ping(rival, now)[1].sends
         return Outcome(sends=tuple(sends), events=events)
 
     def _hear_probe(self, probe: Ping | Pong, source: Source, now: float) -> Outcome:
@@ -479,10 +489,15 @@ class Node:
             raise WireError("rate", f"more than {self.parameters.limits.newcomers} new peers a second")
 
     def _ask_for_record(self, row: Row, source: Source, now: float) -> list[Send]:
-        """Solicit the record that a digest stands for, at most once an interval."""
+        """Solicit the record that a digest stands for, at most once an interval.
+
+        Where that is refused, it comes by itself with the next full HELLO.
+        """
         if self.table.has_digest(row) or now < row.asked + self.parameters.interval:
             return []
         row.asked = now
+        if self._refusal(source, now):
+            return []
         self.sent["hello"] += 1
         hello = self._hello(self.interval(now), solicit=True)
         return [Send(hello.encode(), self._way_out(source), source.address)]
@@ -499,5 +514,3 @@ class Node:
             return [self._answer(source, now)]
         self._answers[source.address] = (now + self.random.uniform(0, crowd / ANSWERS_PER_SECOND), source)
         return []
-
-

@@ -56,7 +56,7 @@ class Limits:
                 ("peers", 1), ("remember", 0), ("newcomers", 1), ("answers", 1), ("subscriber_events", 1),
                 ("query_connections", 1), ("query_line", 64), ("query_idle", 1), ("query_backlog", 65536),
             )
-            if getattr(self, key) < least
+            if not getattr(self, key) >= least  # so that nan is refused too
         ]  # fmt: skip
         if problems:
             raise ConfigError(*problems)
@@ -75,12 +75,13 @@ class Parameters:
     interval: float = 0.8
     """Time between two HELLOs, jittered by ±10 %. Shorter: losses are seen sooner, more traffic."""
     ttl: float = 4.0
-    """How long one HELLO vouches for this node (5 intervals). Longer: fewer false alarms, later news of a crash."""
+    """How long one HELLO vouches for this node (5 intervals). Longer: fewer false alarms, but a crash
+    is noticed later."""
     bare_ttl: float = 4.0
     """The same for senders of a plain ``HELLO|``, which announce none."""
     budget: int = 200
-    """HELLOs per second that all nodes of a segment together may send: with more than budget × interval
-    nodes the interval stretches, and the ttl with it."""
+    """HELLOs per second that all nodes of a segment together may send: with more than budget times
+    interval nodes the interval stretches, and the ttl with it."""
     interfaces: tuple[str, ...] = ("*",)
     """Name patterns, the last that matches decides; ``!`` before one excludes. ``*`` means every
     interface except loopback and those of containers."""
@@ -125,5 +126,6 @@ def is_ipv4(text: str) -> bool:
     """Whether `text` is a dotted IPv4 address in its one canonical form."""
     parts = text.split(".")
     return len(parts) == 4 and all(
-        part.isdecimal() and part.isascii() and int(part) < 256 and str(int(part)) == part for part in parts
+        len(part) <= 3 and part.isdecimal() and part.isascii() and int(part) < 256 and str(int(part)) == part
+        for part in parts
     )

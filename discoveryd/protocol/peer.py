@@ -137,3 +137,25 @@ def _lasting(peer: Peer) -> dict[str, Any]:
         "clone": peer.clone,
         "key": peer.key,
     }
+
+
+def peer_from_json(found: Mapping[str, Any]) -> Peer:
+    """Read a peer as `peer_json` wrote it; keys of a later version are passed over.
+
+    Raises:
+        KeyError, TypeError: a key is missing, or not what it should be.
+    """
+    services = tuple(
+        Service(name=one["name"], port=one["port"], proto=one["proto"], tags=one["tags"]) for one in found["services"]
+    )
+    paths = tuple(
+        Path(**{key: one[key] for key in ("address", "link", "last_heard_s", "expires_s")})
+        for one in found.get("paths", ())
+    )
+    made: dict[str, Any] = {
+        "services": services,
+        "paths": paths,
+        "addresses": tuple(found["addresses"]),
+        "tags": dict(found["tags"]),
+    }
+    return Peer(**{key: made[key] if key in made else found[key] for key in Peer.__slots__})

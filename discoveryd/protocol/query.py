@@ -34,6 +34,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "metrics": (),
 }
 _HTTP = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"TRACE ")
+_HOW = 'send one JSON object per line, such as {"op":"list"}, or a bare word: list'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,7 @@ def parse_request(line: bytes) -> Request:
     text = line.strip()
     if text.startswith(_HTTP):
         # a web page can make a browser connect to loopback ports
-        raise QueryError("http", "this is no web server; send one JSON object per line, such as {\"op\":\"list\"}")
+        raise QueryError("http", f"this is no web server; {_HOW}")
     fields = _fields(text)
     op = fields.pop("op", None)
     if op not in _ARGUMENTS:
@@ -121,7 +122,7 @@ def parse_request(line: bytes) -> Request:
         return Request(
             op=op,
             peer=_text(fields, "peer") or _missing(op),
-            count=int(_number(fields, "count", 1, 1, MAX_PINGS)),
+            count=_count(fields),
             timeout=_number(fields, "timeout_s", 1.0, 0.001, MAX_TIMEOUT),
         )
     return Request(op=op, filter=_filter(fields))
@@ -131,7 +132,7 @@ def _fields(text: bytes) -> dict[str, Any]:
     if not text.startswith(b"{"):
         words = text.decode("utf-8", "replace").split(maxsplit=1)
         if not words or not words[0].isidentifier():
-            raise QueryError("bad_request", 'send a JSON object per line, such as {"op":"list"}, or a bare word: list')
+            raise QueryError("bad_request", _HOW)
         return {"op": words[0], **({"peer": words[1]} if len(words) > 1 else {})}
     try:
         fields = json.loads(text)
@@ -150,7 +151,9 @@ def _filter(fields: Mapping[str, Any]) -> Filter:
     if states is not None and not (
         isinstance(states, list) and all(isinstance(state, str) and state in STATES for state in states)
     ):
-        raise QueryError("bad_argument", f"state must be one or a list of {', '.join(STATES)}, not {states!r:.60}")
+        raise QueryError(
+            "bad_argument", f"state must be one or a list of {', '.join(STATES)}, not {states!r:.60}"
+        )
     tags = fields.get("tags")
     if tags is not None and not (
         isinstance(tags, dict) and all(isinstance(value, str) for value in tags.values())
@@ -176,6 +179,13 @@ def _text(fields: Mapping[str, Any], key: str) -> str | None:
     return value
 
 
+def _count(fields: Mapping[str, Any]) -> int:
+    count = _number(fields, "count", 1, 1, MAX_PINGS)
+    if not count.is_integer():
+        raise QueryError("bad_argument", f"count must be a whole number, not {count:g}")
+    return int(count)
+
+
 def _number(fields: Mapping[str, Any], key: str, default: float, least: float, most: float) -> float:
     value = fields.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
@@ -184,7 +194,9 @@ def _number(fields: Mapping[str, Any], key: str, default: float, least: float, m
 
 
 def _missing(op: str) -> str:
-    raise QueryError("bad_argument", f'{op} needs "peer": a name, an id (or its first 4 digits) or an address')
+    raise QueryError(
+        "bad_argument", f'{op} needs "peer": a name, an id (or at least its first 4 characters) or an address'
+    )
 
 
 # --- answers --------------------------------------------------------------------------------------
@@ -306,7 +318,9 @@ def metrics_answer(status: Mapping[str, Any]) -> dict[str, Any]:
     ]
     rows += [("discoveryd_peers", {"state": state}, count) for state, count in status["peers"].items()]
     rows += [("discoveryd_sent_total", {"kind": kind}, count) for kind, count in status["sent"].items()]
-    rows += [("discoveryd_received_total", {"kind": kind}, count) for kind, count in status["received"].items()]
+    rows += [
+        ("discoveryd_received_total", {"kind": kind}, count) for kind, count in status["received"].items()
+    ]
     rows += [
         ("discoveryd_drops_total", {"reason": drop["reason"], "link": drop["link"]}, drop["count"])
         for drop in status["drops"]

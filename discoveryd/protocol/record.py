@@ -16,6 +16,9 @@ MAX_RECORD = 700
 MAX_NAME = 64
 MAX_VALUE = 255
 """Characters of a name or tag key, and of a tag value."""
+DEFAULT_PROTO = "tcp"
+"""The transport of a service that names none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
@@ -30,7 +33,7 @@ class Service:
 
     name: str
     port: int
-    proto: str = "tcp"
+    proto: str = DEFAULT_PROTO
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -42,6 +45,7 @@ class Service:
     def to_json(self) -> dict[str, Any]:
         """Give the service as it stands in every JSON of this project."""
         return {"name": self.name, "port": self.port, "proto": self.proto, "tags": dict(self.tags)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -72,9 +76,11 @@ class Record:
         object.__setattr__(self, "encoded", encoded)
         object.__setattr__(self, "digest", digest_of(encoded))
 
+
 def digest_of(encoded: bytes) -> str:
     """Digest an encoded record: 16 hexadecimal digits, to tell versions apart (not a seal)."""
     return blake2b(encoded, digest_size=8).hexdigest()
+
 
 def decode_record(encoded: bytes) -> Record:
     """Read a record off the wire. Any bytes give a `Record` or a `WireError`, in linear time.
@@ -83,7 +89,7 @@ def decode_record(encoded: bytes) -> Record:
     protocol put more into them than we know.
 
     Raises:
-        WireError: ``malformed``.
+        WireError: ``malformed`` or ``too-long``.
     """
     if len(encoded) > MAX_RECORD:
         raise WireError("too-long", f"record of {len(encoded)} bytes")
@@ -91,7 +97,12 @@ def decode_record(encoded: bytes) -> Record:
         # RecursionError: brackets nested as deep as a datagram allows
         found = json.loads(encoded.decode("ascii"), parse_constant=_refuse)
         services = tuple(
-            Service(name=one["name"], port=one["port"], proto=one.get("proto", "tcp"), tags=one.get("tags", {}))
+            Service(
+                name=one["name"],
+                port=one["port"],
+                proto=one.get("proto", DEFAULT_PROTO),
+                tags=one.get("tags", {}),
+            )
             for one in found.get("services", [])
         )
         record = Record(name=found["name"], tags=found.get("tags", {}), services=services)
@@ -101,20 +112,32 @@ def decode_record(encoded: bytes) -> Record:
     object.__setattr__(record, "digest", digest_of(encoded))
     return record
 
+
 def _refuse(constant: str) -> None:
     raise ValueError(constant)  # NaN and Infinity are not JSON
 
+
 def _encode(record: Record) -> bytes:
-    """Encode with the empty parts left out; ``|`` separates fields, so it is escaped too."""
+    """Encode as short as can be: what `decode_record` would assume is left out.
+
+    So no record that fits into 700 bytes takes more when it is encoded again. ``|`` separates
+    fields of a HELLO and is escaped too.
+    """
     body: dict[str, Any] = {"name": record.name}
     if record.tags:
         body["tags"] = dict(record.tags)
     if record.services:
         body["services"] = [
-            {key: value for key, value in one.to_json().items() if not (key == "tags" and not value)}
+            {
+                "name": one.name,
+                "port": one.port,
+                **({} if one.proto == DEFAULT_PROTO else {"proto": one.proto}),
+                **({"tags": dict(one.tags)} if one.tags else {}),
+            }
             for one in record.services
         ]
     return json.dumps(body, separators=(",", ":")).replace("|", "\\u007c").encode("ascii")
+
 
 def _text_problems(what: str, text: Any, longest: int) -> list[str]:
     # isprintable also refuses control characters, escapes and bidirectional marks:
@@ -122,6 +145,7 @@ def _text_problems(what: str, text: Any, longest: int) -> list[str]:
     if not isinstance(text, str) or not 0 < len(text) <= longest or not text.isprintable():
         return [f"{what}: must be 1 to {longest} printable characters, not {text!r:.80}"]
     return []
+
 
 def _tag_problems(tags: Any, where: str = "tags") -> list[str]:
     if not isinstance(tags, Mapping):
@@ -132,6 +156,7 @@ def _tag_problems(tags: Any, where: str = "tags") -> list[str]:
         if value != "":
             found += _text_problems(f"{where}.{key!s:.40}", value, MAX_VALUE)
     return found
+
 
 def _service_problems(name: Any, port: Any, proto: Any, tags: Any) -> list[str]:
     found = _text_problems("services: name", name, MAX_NAME)

@@ -34,9 +34,9 @@ class Row:
     """A peer as the engine knows it. Times are those of the caller's clock."""
 
     __slots__ = (
-        "_best", "_text", "_view", "asked", "boot", "clone", "digest", "expires", "first_seen", "former_heard", "id",
-        "interval", "key", "kind", "last_heard", "last_hello", "record", "restarts", "rtt", "seq", "state",
-        "superseded", "told", "ttl", "two_way", "ways",
+        "_fresh", "_text", "_view", "asked", "boot", "clone", "digest", "ended", "expires", "first_seen",
+        "former_heard", "id", "interval", "key", "kind", "last_heard", "last_hello", "record", "restarts",
+        "rtt", "seq", "state", "superseded", "told", "ttl", "two_way", "ways",
     )  # fmt: skip
 
     def __init__(self, key: str, *, kind: Kind, id: str, boot: str, now: float) -> None:
@@ -62,8 +62,9 @@ class Row:
         self.clone = False
         self.superseded = False  # another boot took this id over: hidden, unless it speaks again
         self.former_heard = 0
+        self.ended = ""  # the boot before this one, if it said goodbye
         self.told: tuple[str, tuple[str, ...]] = ("", ())  # record and addresses as of the last event
-        self._best: Way | None = None
+        self._fresh: list[Way] = []
         self._view: Peer | None = None
         self._text = ""
 
@@ -101,16 +102,19 @@ class Row:
         """Forget what was prepared for readers."""
         self._view = None
 
+    def stales(self, way: Way) -> float:
+        """Say when a way that is not heard again no longer is as good as one that is."""
+        return way.last_heard + STALE_INTERVALS * (self.interval or self.ttl)
+
     def best(self, now: float) -> Way:
         """Choose the way to use: one that is fresh, then the one known for longest."""
         if len(self.ways) == 1:
             return next(iter(self.ways.values()))
-        stale = now - STALE_INTERVALS * (self.interval or self.ttl)
         last = self.last_heard
         return min(
             self.ways.values(),
             # when all fell silent together the last one heard is as good as any
-            key=lambda way: (way.last_heard < stale and way.last_heard < last, now >= way.expires),
+            key=lambda way: (now >= self.stales(way) and way.last_heard < last, now >= way.expires),
         )
 
     def fresh(self, now: float) -> list[Way]:
@@ -120,12 +124,13 @@ class Row:
 
     def lasting(self, now: float) -> Peer:
         """Give the row with all ages zero, kept from call to call while nothing else changes."""
-        view, best, state = self._view, self.best(now), self.state_at(now)
-        if view is not None and best is self._best and state == view.state:
+        view, state = self._view, self.state_at(now)
+        same_ways = len(self.ways) == 1 or self.fresh(now) == self._fresh
+        if view is not None and state == view.state and same_ways:
             return view
-        self._best = best
         self._text = ""
-        self._view = self._peer(now, best, state)
+        self._fresh = self.fresh(now)
+        self._view = self._peer(self._fresh, state)
         return self._view
 
     def text(self, now: float) -> str:
@@ -137,18 +142,22 @@ class Row:
 
     def peer(self, now: float) -> Peer:
         """Give the row as it is now, for good."""
-        best = self.best(now)
+        fresh = self.fresh(now)
         ages = (now - self.first_seen, now - self.last_heard, self.expires - now)
         paths = tuple(
-            Path(address=way.address, link=way.link, last_heard_s=now - way.last_heard, expires_s=way.expires - now)
-            for way in self.fresh(now)
+            Path(
+                address=way.address,
+                link=way.link,
+                last_heard_s=now - way.last_heard,
+                expires_s=way.expires - now,
+            )
+            for way in fresh
         )
-        return self._peer(now, best, self.state_at(now), ages, paths)
+        return self._peer(fresh, self.state_at(now), ages, paths)
 
     def _peer(
         self,
-        now: float,
-        best: Way,
+        fresh: list[Way],
         state: State,
         ages: tuple[float, float, float] = (0.0, 0.0, 0.0),
         paths: tuple[Path, ...] = (),
@@ -159,9 +168,9 @@ class Row:
             name=self.name,
             state=state,
             kind=self.kind,
-            address=best.address,
-            addresses=tuple(dict.fromkeys(way.address for way in self.fresh(now))),
-            link=best.link,
+            address=fresh[0].address,
+            addresses=tuple(dict.fromkeys(way.address for way in fresh)),
+            link=fresh[0].link,
             boot=self.boot,
             services=record.services if record else (),
             tags=record.tags if record else _NO_TAGS,

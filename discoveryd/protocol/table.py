@@ -26,7 +26,7 @@ from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.peer import LIVE, Peer, State
 from discoveryd.protocol.record import Record, decode_record
-from discoveryd.protocol.row import STALE_INTERVALS, Row, Way
+from discoveryd.protocol.row import Row, Way
 
 NEVER = float("inf")
 
@@ -66,6 +66,7 @@ class PeerTable:
 
         Raises:
             WireError: ``table-full``, ``malformed`` (its record), ``stale`` (sent before the goodbye).
+                It leaves no room for the events of `expire`, so call that first.
         """
         events = list(self.expire(now))
         row = self._rows.get(hello.boot)
@@ -75,6 +76,8 @@ class PeerTable:
             return (*events, *self._goodbye(row, hello, now))
         if row is not None and row.state == "left" and hello.seq <= row.seq:
             raise WireError("stale", "sent before its goodbye")
+        if row is None and any(one.ended == hello.boot for one in self._by_id.get(hello.id, ())):
+            raise WireError("stale", "of a run that said goodbye")
         record = _read_record(hello, row)
         opening: tuple[EventKind, str] | None = None
         if row is None:
@@ -82,15 +85,16 @@ class PeerTable:
         elif row.state not in LIVE:
             opening = ("recovered", f"heard again on {_where(source)}")
         way = self._way(row, source, now)
-        self._announce(row, hello, record)
-        row.seq = max(row.seq, hello.seq)
+        if hello.seq >= row.seq:  # one that was overtaken is a sign of life, but no news
+            row.seq = hello.seq
+            self._announce(row, hello, record)
         row.last_hello = now
         self._refresh(row, way, now)
         if row.superseded:
             row.former_heard += 1  # one may have been under way when the new boot spoke, two were not
             events += self._unsupersede(row, now) if row.former_heard >= 2 else ()
         elif opening is not None:
-            events.append(self._event(*opening, row, now))
+            events += self._appear(*opening, row, now)
         else:
             events += self._tell(row, now)
         self._remember_steady(row, way, hello)
@@ -100,7 +104,7 @@ class PeerTable:
         """Take a plain ``HELLO|``; its sender is known by its address alone.
 
         Raises:
-            WireError: ``table-full``.
+            WireError: ``table-full``; as with `heard`, call `expire` first.
         """
         events = list(self.expire(now))
         row = self._rows.get(source.address)
@@ -122,7 +126,9 @@ class PeerTable:
             events += self._tell(row, now)
         return tuple(events)
 
-    def answered(self, boot: str, source: Source, rtt: float, *, hears_us: bool, now: float) -> tuple[Event, ...]:
+    def answered(
+        self, boot: str, source: Source, rtt: float, *, hears_us: bool, now: float
+    ) -> tuple[Event, ...]:
         """Take a PONG to a PING of ours; it vouches for the peer like a HELLO.
 
         Args:
@@ -144,17 +150,17 @@ class PeerTable:
         if row.superseded:
             events += self._unsupersede(row, now)
         elif not was_live:
-            events.append(self._event("recovered", "answered a PING", row, now))
+            events += self._appear("recovered", "answered a PING", row, now)
         else:
             events += self._tell(row, now)
         return tuple(events)
 
     def expire(self, now: float) -> tuple[Event, ...]:
-        """Tidy: silent addresses are let go, rows whose ttl ran out go down, those long gone are forgotten."""
+        """Tidy: let go of silent addresses, let rows whose ttl ran out go down, forget those long gone."""
         if now < self._next_expiry:
             return ()
         events: list[Event] = []
-        due = [row for row in self._rows.values() if now >= self._deadline(row, now)]
+        due = [row for row in self._rows.values() if len(row.ways) > 1 or now >= self._deadline(row, now)]
         # in the order in which they fell silent
         for row in sorted(due, key=lambda row: row.expires):
             if row.superseded and now >= row.expires:
@@ -168,7 +174,7 @@ class PeerTable:
             else:
                 self._go(row, "down")
                 events.append(self._event("down", f"not heard for its ttl of {row.ttl:g} s", row, now))
-                events += self._unclone(row.id, now)
+                events += self._settle_clones(row.id, now)
         self._next_expiry = min((self._deadline(row, now) for row in self._rows.values()), default=NEVER)
         return tuple(events)
 
@@ -233,6 +239,7 @@ class PeerTable:
 
     def _event(self, kind: EventKind, reason: str, row: Row, now: float) -> Event:
         self.seq += 1
+        row.changed()
         row.told = _told(row, now)
         return Event(kind=kind, seq=self.seq, peer=row.peer(now), reason=reason)
 
@@ -245,7 +252,6 @@ class PeerTable:
             reason = "record changed" if row.told[0] else "record received"
         else:
             reason = f"addresses {', '.join(row.told[1])} -> {', '.join(addresses)}"
-        row.changed()
         return [self._event("updated", reason, row, now)]
 
     def _deadline(self, row: Row, now: float) -> float:
@@ -254,9 +260,9 @@ class PeerTable:
             return row.last_heard + max(self.remember, row.ttl)
         if len(row.ways) == 1:
             return row.expires
-        limit = STALE_INTERVALS * (row.interval or row.ttl)
+        # a way first goes stale (another becomes the best), then expires
         return min(
-            way.last_heard + limit if now < way.last_heard + limit < way.expires else way.expires
+            row.stales(way) if now < row.stales(way) < way.expires else way.expires
             for way in row.ways.values()
         )
 
@@ -281,8 +287,11 @@ class PeerTable:
         return way
 
     def _drop_ways(self, row: Row, now: float) -> None:
-        for way in [way for way in row.ways.values() if now >= way.expires]:
-            self._drop_way(row, way)
+        for way in list(row.ways.values()):
+            if now >= way.expires:
+                self._drop_way(row, way)
+            elif now >= row.stales(way):
+                self._unsteady(way)  # to hear it again will change which one is the best
 
     def _drop_way(self, row: Row, way: Way) -> None:
         self._unsteady(way)
@@ -295,17 +304,14 @@ class PeerTable:
             self._remove(former)
         self._make_room()
         row = Row(hello.boot, kind="node", id=hello.id, boot=hello.boot, now=now)
-        same_id = self._by_id.setdefault(row.id, [])
         self._rows[row.key] = row
+        self._by_id.setdefault(row.id, []).append(row)
         if former is None:
-            row.clone = row.id == self.own_id or any(one.state in LIVE for one in same_id)
-            same_id.append(row)
             return row, ("joined", f"first HELLO on {_where(source)}")
-        same_id.append(row)
-        row.clone = former.clone
         row.restarts = former.restarts + 1
         row.first_seen = former.first_seen
         if former.state not in LIVE:
+            row.ended = former.boot if former.state == "left" else ""
             return row, ("joined", f"back with a new boot on {_where(source)}")
         former.superseded = True
         former.former_heard = 0
@@ -320,33 +326,45 @@ class PeerTable:
         """
         rows = [row for row in self._by_id.get(id, ()) if not row.superseded]
         here = [row for row in rows if any(way.address == source.address for way in row.ways.values())]
-        if not here and not (len(rows) == 1 and not rows[0].clone):
-            here = [row for row in rows if row.state not in LIVE]
-        return min(here or (rows if len(rows) == 1 and not rows[0].clone else []),
-                   key=lambda row: row.last_heard, default=None)  # fmt: skip
+        if here:
+            rows = here
+        elif len(rows) > 1 or any(row.clone for row in rows):
+            rows = [row for row in rows if row.state not in LIVE]
+        return min(rows, key=lambda row: row.last_heard, default=None)
+
+    def _appear(self, kind: EventKind, reason: str, row: Row, now: float) -> list[Event]:
+        """Report a row that is live from now on, and what that makes of the others with its id."""
+        row.clone = self._has_clones(row.id)
+        return [self._event(kind, reason, row, now), *self._settle_clones(row.id, now)]
 
     def _unsupersede(self, row: Row, now: float) -> list[Event]:
-        """Two boots of one id speak, so neither restarted: they are clones, and both are shown."""
+        """Show an older boot again: it speaks, so the newer one is no restart of it."""
         row.superseded = False
-        events = []
-        for one in self._by_id[row.id]:
-            if one.superseded or one.state not in LIVE or (one.clone and one is not row):
-                continue
-            if one is not row and one.restarts:
+        for one in self._namesakes(row.id):
+            if one is not row and one.restarts and not one.clone:
                 one.restarts -= 1  # what we took for a restart was none
-            one.clone = True
-            one.changed()
-            events.append(self._event("clone", f"another running node has the id {row.id}", one, now))
-        return events
+        if self._has_clones(row.id):
+            return self._appear("clone", f"another running node has the id {row.id}", row, now)
+        return self._appear("recovered", "the newer boot of its id is gone", row, now)
 
-    def _unclone(self, id: str, now: float) -> list[Event]:
-        """Take the flag off the last one that is left."""
-        live = [row for row in self._by_id.get(id, ()) if row.state in LIVE and not row.superseded]
-        if len(live) != 1 or not live[0].clone or id == self.own_id:
-            return []
-        live[0].clone = False
-        live[0].changed()
-        return [self._event("updated", "the clone is gone", live[0], now)]
+    def _namesakes(self, id: str) -> list[Row]:
+        return [row for row in self._by_id.get(id, ()) if row.state in LIVE and not row.superseded]
+
+    def _has_clones(self, id: str) -> bool:
+        return id == self.own_id or len(self._namesakes(id)) > 1
+
+    def _settle_clones(self, id: str, now: float) -> list[Event]:
+        """Flag the live rows of an id if there are several; take the flag off one that is left alone."""
+        clones = self._has_clones(id)
+        events = []
+        for row in self._namesakes(id):
+            if row.clone != clones:
+                row.clone = clones
+                if clones:
+                    events.append(self._event("clone", f"another running node has the id {id}", row, now))
+                else:
+                    events.append(self._event("updated", "the clone is gone", row, now))
+        return events
 
     def _goodbye(self, row: Row | None, hello: Hello, now: float) -> list[Event]:
         """Let a peer leave. The goodbye of a boot that is not shown changes nothing."""
@@ -358,7 +376,7 @@ class PeerTable:
         row.seq = max(row.seq, hello.seq)
         row.last_heard = row.expires = now
         self._go(row, "left")
-        return [self._event("left", "said goodbye", row, now), *self._unclone(row.id, now)]
+        return [self._event("left", "said goodbye", row, now), *self._settle_clones(row.id, now)]
 
     def _go(self, row: Row, state: State) -> None:
         row.state = state
@@ -371,16 +389,16 @@ class PeerTable:
     def _announce(self, row: Row, hello: Hello, record: Record | None) -> None:
         """Take over what a HELLO says of its sender."""
         interval, ttl = hello.interval_ms / 1000, hello.ttl_ms / 1000
-        if (row.interval, row.ttl) != (interval, ttl):
-            row.interval, row.ttl = interval, ttl
+        if (row.interval, row.ttl, row.digest) != (interval, ttl, hello.digest):
+            row.interval, row.ttl, row.digest = interval, ttl, hello.digest
             row.changed()
-        row.digest = hello.digest
+            self._forget_steady(row)  # also on other ways, where the former HELLO may still arrive
         if record is not None and record is not row.record:
             row.record = record
             row.changed()
 
     def _remember_steady(self, row: Row, way: Way, hello: Hello) -> None:
-        if row.superseded or not self.has_digest(row):
+        if row.superseded or hello.seq < row.seq or not self.has_digest(row):
             return
         head = steady_head(hello)
         if way.steady != head:
@@ -398,12 +416,11 @@ class PeerTable:
             self._unsteady(way)
 
     def _make_room(self) -> None:
-        if len(self._rows) < self.limit:
-            return
-        longest_gone = next(iter(self._gone.values()), None)
-        if longest_gone is None:
-            raise WireError("table-full", f"{self.limit} peers")
-        self._remove(longest_gone)
+        while len(self._rows) >= self.limit:
+            longest_gone = next(iter(self._gone.values()), None)
+            if longest_gone is None:
+                raise WireError("table-full", f"{self.limit} peers")
+            self._remove(longest_gone)
 
     def _remove(self, row: Row) -> None:
         self._forget_steady(row)

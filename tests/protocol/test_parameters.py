@@ -1,0 +1,84 @@
+from math import inf, nan
+
+import pytest
+
+from discoveryd.errors import ConfigError
+from discoveryd.protocol.parameters import Limits, Parameters, is_ipv4, is_word
+
+
+def problems(make):
+    with pytest.raises(ConfigError) as caught:
+        make()
+    return caught.value.problems
+
+
+def test_defaults():
+    parameters = Parameters()
+    assert (parameters.port, parameters.interval, parameters.ttl, parameters.bare_ttl) == (3400, 0.8, 4.0, 4.0)
+    assert (parameters.budget, parameters.realm, parameters.interfaces, parameters.seeds) == (200, "default", ("*",), ())
+    assert parameters.limits == Limits()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"port": 1}, {"port": 65535}, {"interval": 0.05, "ttl": 0.1}, {"interval": 600, "ttl": 1200}, {"ttl": 1.6},
+        {"ttl": 3600}, {"bare_ttl": 0.1}, {"bare_ttl": 3600}, {"budget": 1}, {"budget": 100_000}, {"realm": "r" * 16},
+        {"seeds": ("10.0.0.1", "192.168.255.254")}, {"loopback": "127.0.0.2"}, {"loopback": ""},
+    ],
+)  # fmt: skip
+def test_what_is_allowed(changed):
+    Parameters(**changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"port": 0}, "hello.port: must be 1 to 65535, not 0"),
+        ({"port": 65536}, "hello.port: must be 1 to 65535, not 65536"),
+        ({"interval": 0.01}, "hello.interval: must be 50ms to 10m, not 0.01s"),
+        ({"interval": nan, "ttl": 4.0}, "hello.interval: must be 50ms to 10m, not nans"),
+        ({"ttl": 1.0}, "hello.ttl: must be at least twice the interval (1.6s) and at most 1h, not 1s"),
+        ({"ttl": inf}, "hello.ttl: must be at least twice the interval (1.6s) and at most 1h, not infs"),
+        ({"bare_ttl": 0.0}, "hello.bare_ttl: must be 100ms to 1h, not 0s"),
+        ({"budget": 0}, "hello.budget: must be 1 to 100000 HELLOs a second, not 0"),
+        ({"realm": "a b"}, "hello.realm: must be 1 to 16 of A-Z a-z 0-9 . _ -, not 'a b'"),
+        ({"seeds": ("10.0.0.1", "web1")}, "hello.seeds: 'web1' is not an IPv4 address"),
+        ({"loopback": "10.0.0.1"}, "hello.loopback: must be an address of 127.0.0.0/8 such as 127.0.0.2, or empty, not '10.0.0.1'"),
+        ({"loopback": "127.255.255.255"}, "hello.loopback: must be an address of 127.0.0.0/8 such as 127.0.0.2, or empty, not '127.255.255.255'"),
+        ({"loopback": "127.1"}, "hello.loopback: must be an address of 127.0.0.0/8 such as 127.0.0.2, or empty, not '127.1'"),
+    ],
+)
+def test_what_is_not(changed, problem):
+    assert problem in problems(lambda: Parameters(**changed))
+
+
+def test_every_fault_is_named_at_once():
+    assert len(problems(lambda: Parameters(port=0, budget=0, realm="", seeds=("a", "b")))) == 5
+
+
+@pytest.mark.parametrize("key", Limits.__slots__)
+def test_limits_have_a_floor(key):
+    for value in (-1, nan):
+        [problem] = problems(lambda value=value: Limits(**{key: value}))
+        assert problem.startswith(f"limits.{key}: must be at least ")
+        assert problem.endswith(f"not {value}")
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("10.0.0.1", True), ("0.0.0.0", True), ("255.255.255.255", True), ("256.0.0.1", False), ("10.0.0", False),
+        ("10.0.0.1.", False), ("010.0.0.1", False), ("10.0.0.-1", False), ("10.0.0. 1", False), ("", False),
+        ("١.0.0.1", False), ("9" * 5000 + ".0.0.1", False), ("::1", False),
+    ],
+)  # fmt: skip
+def test_is_ipv4(text, good):
+    assert is_ipv4(text) is good
+
+
+@pytest.mark.parametrize(
+    ("text", "good"), [("a", True), ("A.b_c-9", True), ("a" * 7, True), ("a" * 8, False), ("", False), ("ä", False), ("a|", False)]
+)
+def test_is_word(text, good):
+    assert is_word(text, 7) is good

@@ -1,0 +1,107 @@
+"""The JSON of a peer and of an event is public API: these tests are its contract."""
+
+import json
+
+from discoveryd.protocol.events import Event
+from discoveryd.protocol.link import Link
+from discoveryd.protocol.peer import AGES_TEXT, SCHEMA, lasting_text, peer_from_json, peer_json
+from discoveryd.protocol.table import PeerTable
+from tests.protocol.samples import ETH0, WEB, boot, hello, source
+
+KEYS = (
+    "id name state kind address addresses link boot services tags interval_s ttl_s rtt_ms loss two_way restarts clone key "
+    "first_seen_s last_heard_s expires_s"
+).split()
+
+
+def web1():
+    table = PeerTable()
+    table.heard(hello(), source(), now=10.0)
+    return table.get(boot(1)).peer(now=11.0004)
+
+
+def test_node():
+    assert SCHEMA == 1
+    assert peer_json(web1()) == {
+        "id": "web1",
+        "name": "web1",
+        "state": "up",
+        "kind": "node",
+        "address": "10.0.0.7",
+        "addresses": ["10.0.0.7"],
+        "link": "eth0",
+        "boot": "0000000000000001",
+        "services": [{"name": "http", "port": 80, "proto": "tcp", "tags": {}}],
+        "tags": {"rack": "b2"},
+        "first_seen_s": 1.0,
+        "last_heard_s": 1.0,
+        "expires_s": 3.0,
+        "interval_s": 0.8,
+        "ttl_s": 4.0,
+        "rtt_ms": None,
+        "loss": None,
+        "two_way": None,
+        "restarts": 0,
+        "clone": False,
+        "key": None,
+    }
+    assert list(peer_json(web1())) == KEYS
+
+
+def test_bare():
+    table = PeerTable()
+    [event] = table.heard_bare(source(link=None), ttl=4.0, now=0.0)
+    found = peer_json(event.peer)
+    assert list(found) == KEYS
+    assert {key: found[key] for key in ("id", "name", "kind", "boot", "link", "interval_s", "ttl_s", "tags", "services")} == {
+        "id": "10.0.0.7", "name": None, "kind": "bare", "boot": "", "link": "", "interval_s": None, "ttl_s": 4.0, "tags": {},
+        "services": [],
+    }  # fmt: skip
+
+
+def test_with_paths():
+    assert peer_json(web1(), paths=True)["paths"] == [
+        {"address": "10.0.0.7", "link": "eth0", "last_heard_s": 1.0, "expires_s": 3.0}
+    ]
+
+
+def test_the_fast_way_to_the_text_gives_the_same():
+    peer = web1()
+    text = AGES_TEXT % (lasting_text(peer), peer.first_seen_s, peer.last_heard_s, peer.expires_s)
+    assert json.loads(text) == peer_json(peer)
+
+
+def test_read_back():
+    found = json.loads(json.dumps(peer_json(web1(), paths=True)))
+    peer = peer_from_json(found | {"later": 1})
+    assert peer_json(peer, paths=True) == found
+    assert peer_from_json(peer_json(web1())).paths == ()
+
+
+def test_label():
+    table = PeerTable()
+    table.heard(hello(id="n-17", full=False), source(), now=0.0)
+    row = table.get(boot(1))
+    assert row.peer(0.0).label == "n-17"
+    table.heard(hello(id="n-17"), source(), now=0.1)
+    assert row.peer(0.1).label == "web1"
+
+
+def test_event():
+    event = Event(kind="joined", seq=7, peer=web1(), reason="first HELLO on eth0")
+    assert event.to_json() == {"event": "joined", "seq": 7, "peer": peer_json(web1()), "reason": "first HELLO on eth0"}
+
+
+def test_links_differ_by_all_they_are_though_the_index_is_their_hash():
+    other = Link("eth0", 2, "10.0.0.2", 24, "10.0.0.255")
+    assert hash(other) == hash(ETH0)
+    assert other != ETH0
+    assert len({ETH0: 1, other: 2, Link(*(getattr(ETH0, key) for key in Link.__slots__)): 3}) == 2
+
+
+def test_sources_are_compared_by_identity():
+    assert source() != source()
+
+
+def test_the_record_of_the_samples_is_that_of_the_specification():
+    assert WEB.digest == "6f528de9e331597c"

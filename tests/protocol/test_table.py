@@ -1,0 +1,764 @@
+import doctest
+from dataclasses import replace
+
+import pytest
+
+import discoveryd.protocol.table
+from discoveryd.errors import WireError
+from discoveryd.protocol.parameters import Limits
+from discoveryd.protocol.record import Record
+from discoveryd.protocol.table import MAX_WAYS, NEVER, PeerTable
+from tests.protocol.samples import ETH0, ETH1, WEB, boot, hello, kinds, source, states
+
+HERE = source()
+THERE = source("10.0.0.8")
+OTHER = Record(name="web1", tags={"rack": "c3"})
+
+
+def told(events):
+    return [(event.kind, event.reason) for event in events]
+
+
+def clones(table, now):
+    return {row.key: row.clone for row in table.rows(now)}
+
+
+def refusal(call, *args, **kwargs):
+    with pytest.raises(WireError) as caught:
+        call(*args, **kwargs)
+    return caught.value.reason
+
+
+def test_the_docstring_is_right():
+    assert doctest.testmod(discoveryd.protocol.table).attempted > 5
+    assert doctest.testmod(discoveryd.protocol.table).failed == 0
+
+
+# --- the ttl ---------------------------------------------------------------------------------------
+
+
+def test_up_until_its_ttl_and_not_one_moment_longer_whether_or_not_a_timer_ran():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    assert [peer.state for peer in table.peers(3.999)] == ["up"]
+    assert table.peers(4.0) == ()
+    assert [peer.state for peer in table.peers(4.0, gone=True)] == ["down"]
+    assert table.live_count(3.999) == 1
+    assert table.live_count(4.0) == 0
+    assert table.counts(4.0) == {"up": 0, "suspect": 0, "down": 1, "left": 0}
+
+
+def test_down_is_told_once_with_the_whole_peer():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    assert table.next_expiry() == 4.0
+    assert table.expire(3.999) == ()
+    [event] = table.expire(4.0)
+    assert (event.kind, event.seq, event.reason) == ("down", 2, "not heard for its ttl of 4 s")
+    assert (event.peer.name, event.peer.state, event.peer.last_heard_s, event.peer.expires_s) == ("web1", "down", 4.0, 0.0)
+    assert table.expire(5.0) == ()
+
+
+def test_each_peer_has_the_ttl_it_announces():
+    table = PeerTable()
+    table.heard(hello(1, "a", ttl=2.0), HERE, now=0.0)
+    table.heard(hello(2, "b", ttl=3.5), THERE, now=0.0)
+    assert [peer.id for peer in table.peers(1.9)] == ["a", "b"]
+    assert [peer.id for peer in table.peers(2.0)] == ["b"]
+    assert table.next_expiry() == 2.0
+    assert kinds(table.expire(2.0)) == ["down"]
+    assert table.next_expiry() == 3.5
+
+
+def test_the_ttl_may_change_while_it_lives():
+    table = PeerTable()
+    table.heard(hello(ttl=4.0), HERE, now=0.0)
+    assert table.heard(hello(seq=2, ttl=2.0), HERE, now=1.0) == ()
+    assert table.next_expiry() <= 3.0
+    assert table.peers(3.0) == ()
+
+
+def test_those_due_together_go_in_the_order_they_fell_silent():
+    table = PeerTable()
+    table.heard(hello(1, "a"), HERE, now=0.5)
+    table.heard(hello(2, "b"), THERE, now=0.2)
+    assert [event.peer.id for event in table.expire(10.0)] == ["b", "a"]
+
+
+def test_heard_again_before_it_was_tidied():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    events = table.heard(hello(seq=9), HERE, now=5.0)
+    assert told(events) == [("down", "not heard for its ttl of 4 s"), ("recovered", "heard again on eth0")]
+    assert events[1].peer.restarts == 0
+    assert events[1].peer.first_seen_s == 5.0
+
+
+def test_gone_rows_are_remembered_for_a_while():
+    table = PeerTable(remember=60.0)
+    table.heard(hello(), HERE, now=0.0)
+    table.expire(4.0)
+    assert table.next_expiry() == 60.0
+    assert table.expire(59.9) == ()
+    assert len(table) == 1
+    assert table.expire(60.0) == ()
+    assert len(table) == 0
+    assert table.next_expiry() == NEVER
+
+
+def test_remembered_no_shorter_than_its_ttl():
+    """A goodbye must outlive the HELLOs that it overtook."""
+    table = PeerTable(remember=0.0)
+    table.heard(hello(), HERE, now=0.0)
+    table.heard(hello(goodbye=True), HERE, now=1.0)
+    assert table.expire(4.9) == ()
+    assert refusal(table.heard, hello(), HERE, now=4.9) == "stale"
+    table.expire(5.0)
+    assert len(table) == 0
+
+
+# --- what is announced -----------------------------------------------------------------------------
+
+
+def test_joined_carries_the_record():
+    table = PeerTable()
+    [event] = table.heard(hello(), HERE, now=0.0)
+    assert (event.kind, event.seq, event.reason) == ("joined", 1, "first HELLO on eth0")
+    assert (event.peer.name, dict(event.peer.tags), event.peer.services) == ("web1", {"rack": "b2"}, WEB.services)
+
+
+def test_listed_before_its_record_came():
+    table = PeerTable()
+    [event] = table.heard(hello(full=False), HERE, now=0.0)
+    assert (event.kind, event.peer.name, event.peer.id) == ("joined", None, "web1")
+    assert not table.has_digest(table.get(boot(1)))
+    [event] = table.heard(hello(), HERE, now=0.01)
+    assert (event.kind, event.reason, event.peer.name) == ("updated", "record received", "web1")
+    assert table.has_digest(table.get(boot(1)))
+
+
+def test_a_changed_record_is_told_once():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    [event] = table.heard(hello(seq=2, record=OTHER), HERE, now=0.1)
+    assert (event.kind, event.reason, dict(event.peer.tags)) == ("updated", "record changed", {"rack": "c3"})
+    assert table.heard(hello(seq=2, record=OTHER), HERE, now=0.2) == ()
+
+
+def test_a_new_digest_alone_keeps_the_record_we_have():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    assert table.heard(hello(seq=2, record=OTHER, full=False), HERE, now=0.1) == ()
+    row = table.get(boot(1))
+    assert not table.has_digest(row)
+    assert row.record == WEB
+
+
+def test_an_overtaken_hello_is_a_sign_of_life_but_no_news():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    table.heard(hello(seq=3, record=OTHER, interval=1.0, ttl=5.0), HERE, now=0.1)
+    assert table.heard(hello(seq=2), HERE, now=0.2) == ()
+    row = table.get(boot(1))
+    assert (row.record, row.digest, row.seq) == (OTHER, OTHER.digest, 3)
+    assert (row.interval, row.ttl, row.expires) == (1.0, 5.0, 5.2)
+
+
+@pytest.mark.parametrize("record", [b"{}", b"[", OTHER.encoded])
+def test_a_record_that_is_not_what_its_digest_says(record):
+    table = PeerTable()
+    assert refusal(table.heard, replace(hello(), record=record), HERE, now=0.0) == "malformed"
+    assert len(table) == 0
+
+
+def test_one_boot_cannot_have_two_ids():
+    table = PeerTable()
+    table.heard(hello(1, "a"), HERE, now=0.0)
+    assert refusal(table.heard, hello(1, "b"), HERE, now=0.1) == "malformed"
+
+
+# --- goodbye ---------------------------------------------------------------------------------------
+
+
+def test_goodbye():
+    table = PeerTable()
+    table.heard(hello(seq=5), HERE, now=0.0)
+    [event] = table.heard(hello(seq=5, full=False, goodbye=True), HERE, now=1.0)
+    assert (event.kind, event.reason, event.peer.state, event.peer.name) == ("left", "said goodbye", "left", "web1")
+    assert (event.peer.last_heard_s, event.peer.expires_s) == (0.0, 0.0)
+    assert table.peers(1.0) == ()
+    assert table.heard(hello(seq=5, goodbye=True), HERE, now=1.03) == ()
+
+
+@pytest.mark.parametrize("seq", [4, 5])
+def test_a_hello_that_the_goodbye_overtook_is_stale(seq):
+    table = PeerTable()
+    table.heard(hello(seq=5), HERE, now=0.0)
+    table.heard(hello(seq=5, goodbye=True), HERE, now=1.0)
+    assert refusal(table.heard, hello(seq=seq), HERE, now=1.1) == "stale"
+    assert states(table, 1.1) == {boot(1): "left"}
+
+
+def test_one_that_goes_on_after_its_goodbye_is_back():
+    table = PeerTable()
+    table.heard(hello(seq=5), HERE, now=0.0)
+    table.heard(hello(seq=5, goodbye=True), HERE, now=1.0)
+    assert kinds(table.heard(hello(seq=6), HERE, now=1.8)) == ["recovered"]
+
+
+def test_a_goodbye_of_nobody_changes_nothing():
+    table = PeerTable()
+    assert table.heard(hello(goodbye=True), HERE, now=0.0) == ()
+    assert len(table) == 0
+
+
+def test_the_goodbye_of_an_older_boot_changes_nothing():
+    table = PeerTable()
+    table.heard(hello(1), HERE, now=0.0)
+    table.heard(hello(2), HERE, now=1.0)
+    assert table.heard(hello(1, goodbye=True), HERE, now=1.1) == ()
+    assert [(peer.boot, peer.state) for peer in table.peers(1.1, gone=True)] == [(boot(2), "up")]
+
+
+def test_a_goodbye_of_one_that_is_down_changes_nothing():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    table.expire(4.0)
+    assert table.heard(hello(goodbye=True), HERE, now=5.0) == ()
+    assert states(table, 5.0) == {boot(1): "down"}
+
+
+def test_a_pong_does_not_bring_back_one_that_left():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    table.heard(hello(goodbye=True), HERE, now=1.0)
+    assert table.answered(boot(1), HERE, 0.001, hears_us=True, now=1.1) == ()
+    assert states(table, 1.1) == {boot(1): "left"}
+
+
+# --- restart ---------------------------------------------------------------------------------------
+
+
+def test_a_restart_is_one_event_and_one_row():
+    table = PeerTable()
+    table.heard(hello(1), HERE, now=0.0)
+    [event] = table.heard(hello(2), HERE, now=2.0)
+    assert (event.kind, event.reason) == ("restarted", f"new boot {boot(2)} in place of {boot(1)}")
+    assert (event.peer.boot, event.peer.restarts, event.peer.first_seen_s, event.peer.clone) == (boot(2), 1, 2.0, False)
+    assert [peer.boot for peer in table.peers(2.0, gone=True)] == [boot(2)]
+    assert table.expire(4.0) == ()  # the former goes without a word
+    assert len(table) == 1
+
+
+def test_a_restart_at_another_address():
+    table = PeerTable()
+    table.heard(hello(1), HERE, now=0.0)
+    [event] = table.heard(hello(2), THERE, now=1.0)
+    assert (event.kind, event.peer.addresses, event.peer.restarts) == ("restarted", ("10.0.0.8",), 1)
+
+
+def test_a_hello_of_the_former_boot_may_still_be_under_way():
+    table = PeerTable()
+    table.heard(hello(1, seq=5), HERE, now=0.0)
+    table.heard(hello(2), HERE, now=1.0)
+    assert table.heard(hello(1, seq=6), HERE, now=1.001) == ()
+    assert [peer.boot for peer in table.peers(1.001)] == [boot(2)]
+
+
+def test_a_restart_after_it_was_down():
+    table = PeerTable()
+    table.heard(hello(1), HERE, now=0.0)
+    table.expire(4.0)
+    [event] = table.heard(hello(2), HERE, now=9.0)
+    assert (event.kind, event.reason) == ("joined", "back with a new boot on eth0")
+    assert (event.peer.restarts, event.peer.first_seen_s) == (1, 9.0)
+    assert states(table, 9.0) == {boot(2): "up"}
+
+
+def test_a_restart_after_a_goodbye_is_not_undone_by_what_was_overtaken():
+    table = PeerTable()
+    table.heard(hello(1, seq=5), HERE, now=0.0)
+    table.heard(hello(1, seq=5, goodbye=True), HERE, now=1.0)
+    assert kinds(table.heard(hello(2), HERE, now=1.1)) == ["joined"]
+    assert refusal(table.heard, hello(1, seq=5), HERE, now=1.2) == "stale"
+    assert table.heard(hello(1, seq=5, goodbye=True), HERE, now=1.2) == ()
+    assert states(table, 1.2) == {boot(2): "up"}
+
+
+def test_a_boot_that_was_down_may_come_back_as_a_clone():
+    table = PeerTable()
+    table.heard(hello(1), HERE, now=0.0)
+    table.expire(4.0)
+    table.heard(hello(2), HERE, now=5.0)
+    assert kinds(table.heard(hello(1, seq=9), HERE, now=5.5)) == ["restarted"]
+    assert table.heard(hello(2, seq=2), HERE, now=5.8) == ()
+    assert kinds(table.heard(hello(2, seq=3), HERE, now=6.6)) == ["clone", "clone"]
+
+
+# --- clones ----------------------------------------------------------------------------------------
+
+
+def two_clones(table):
+    table.heard(hello(1), HERE, now=0.0)
+    table.heard(hello(2), THERE, now=0.1)
+    table.heard(hello(1, seq=2), HERE, now=0.8)
+    return table.heard(hello(1, seq=3), HERE, now=1.6)
+
+
+def test_two_hellos_of_the_older_boot_prove_a_clone():
+    table = PeerTable()
+    events = two_clones(table)
+    assert [(event.kind, event.peer.boot, event.peer.clone) for event in events] == [
+        ("clone", boot(1), True),
+        ("clone", boot(2), True),
+    ]
+    assert events[0].reason == "another running node has the id web1"
+    assert [(peer.address, peer.restarts) for peer in table.peers(1.6)] == [("10.0.0.7", 0), ("10.0.0.8", 0)]
+    assert table.heard(hello(2, seq=2), THERE, now=1.7) == ()
+
+
+def test_so_does_one_answer_to_a_ping():
+    table = PeerTable()
+    table.heard(hello(1), HERE, now=0.0)
+    table.heard(hello(2), THERE, now=0.1)
+    assert [row.key for row in table.rivals("web1")] == [boot(1)]
+    events = table.answered(boot(1), HERE, 0.001, hears_us=True, now=0.11)
+    assert kinds(events) == ["clone", "clone"]
+    assert table.rivals("web1") == ()
+
+
+def test_the_flag_goes_with_the_other_one():
+    table = PeerTable()
+    two_clones(table)
+    events = table.heard(hello(1, seq=4, goodbye=True), HERE, now=2.0)
+    assert told(events) == [("left", "said goodbye"), ("updated", "the clone is gone")]
+    assert events[1].peer.boot == boot(2)
+    assert clones(table, 2.0) == {boot(2): False}
+
+
+def test_it_goes_too_when_the_other_falls_silent():
+    table = PeerTable()
+    two_clones(table)
+    events = table.expire(4.1)
+    assert [(event.kind, event.peer.boot) for event in events] == [("down", boot(2)), ("updated", boot(1))]
+
+
+def test_and_comes_back_with_it_on_both():
+    table = PeerTable()
+    two_clones(table)
+    table.expire(4.1)
+    events = table.heard(hello(2, seq=9), THERE, now=4.5)
+    assert [(event.kind, event.peer.boot, event.peer.clone) for event in events] == [
+        ("recovered", boot(2), True),
+        ("clone", boot(1), True),
+    ]
+
+
+def test_a_clone_that_restarts_stays_one():
+    table = PeerTable()
+    two_clones(table)
+    [event] = table.heard(hello(3), THERE, now=2.0)
+    assert (event.kind, event.peer.clone) == ("restarted", True)
+    assert clones(table, 2.0) == {boot(1): True, boot(3): True}
+
+
+def test_a_clone_that_comes_back_with_a_new_boot():
+    table = PeerTable()
+    two_clones(table)
+    table.expire(4.1)
+    events = table.heard(hello(3), THERE, now=5.0)
+    assert [(event.kind, event.peer.boot) for event in events] == [("joined", boot(3)), ("clone", boot(1))]
+    assert clones(table, 5.0) == {boot(1): True, boot(3): True}
+
+
+def test_a_third_is_shown_as_well():
+    table = PeerTable()
+    two_clones(table)
+    [event] = table.heard(hello(3), source("10.0.0.9"), now=2.0)
+    assert (event.kind, event.peer.clone, event.peer.restarts) == ("joined", True, 0)
+    assert len(table.peers(2.0)) == 3
+
+
+def test_a_new_boot_elsewhere_continues_the_clone_that_is_gone():
+    table = PeerTable()
+    two_clones(table)
+    table.expire(4.1)
+    table.heard(hello(3), source("10.0.0.9"), now=5.0)
+    assert states(table, 5.0) == {boot(1): "up", boot(3): "up"}
+
+
+def test_the_older_boot_outlives_the_newer_one():
+    """Both had one id, and by the time the older one is sure to speak it is alone again."""
+    table = PeerTable()
+    table.heard(hello(1), HERE, now=0.0)
+    table.heard(hello(2), THERE, now=0.1)
+    table.heard(hello(1, seq=2), HERE, now=0.8)
+    table.heard(hello(2, goodbye=True), THERE, now=1.0)
+    [event] = table.heard(hello(1, seq=3), HERE, now=1.6)
+    assert (event.kind, event.reason, event.peer.clone) == ("recovered", "the newer boot of its id is gone", False)
+
+
+def test_our_own_id_is_a_clone_of_us_whoever_it_is():
+    table = PeerTable(own_id="web1")
+    [event] = table.heard(hello(1), HERE, now=0.0)
+    assert (event.kind, event.peer.clone) == ("joined", True)
+    [event] = table.heard(hello(2), HERE, now=1.0)
+    assert (event.kind, event.peer.clone) == ("restarted", True)
+    [event] = table.expire(5.0)
+    assert (event.kind, event.peer.clone) == ("down", True)
+
+
+# --- bare peers ------------------------------------------------------------------------------------
+
+
+def test_bare_peer():
+    table = PeerTable()
+    [event] = table.heard_bare(HERE, ttl=4.0, now=0.0)
+    assert (event.kind, event.reason, event.peer.kind, event.peer.id) == ("joined", "bare HELLO on eth0", "bare", "10.0.0.7")
+    assert table.heard_bare(HERE, ttl=4.0, now=0.8) == ()
+    assert [peer.state for peer in table.peers(4.799)] == ["up"]
+    assert table.peers(4.8) == ()
+    assert kinds(table.heard_bare(HERE, ttl=4.0, now=9.0)) == ["down", "recovered"]
+
+
+def test_bare_peers_expire_and_are_forgotten():
+    table = PeerTable(remember=10.0)
+    table.heard_bare(HERE, ttl=4.0, now=0.0)
+    assert kinds(table.expire(4.0)) == ["down"]
+    table.expire(10.0)
+    assert len(table) == 0
+
+
+def test_a_bare_peer_answers_nothing():
+    table = PeerTable()
+    table.heard_bare(HERE, ttl=4.0, now=0.0)
+    assert table.answered("10.0.0.7", HERE, 0.001, hears_us=True, now=1.0) == ()
+    assert table.get("10.0.0.7").rtt is None
+
+
+def test_a_bare_hello_beyond_our_links():
+    table = PeerTable()
+    [event] = table.heard_bare(source("192.0.2.1", None), ttl=4.0, now=0.0)
+    assert (event.reason, event.peer.link) == ("bare HELLO on a routed path", "")
+
+
+# --- answers to PINGs ------------------------------------------------------------------------------
+
+
+def test_an_answer_vouches_like_a_hello():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    assert table.answered(boot(1), HERE, 0.0015, hears_us=True, now=3.0) == ()
+    [peer] = table.peers(6.9)
+    assert (peer.rtt_ms, peer.two_way, peer.last_heard_s) == (1.5, True, pytest.approx(3.9))
+    assert table.peers(7.0) == ()
+
+
+def test_an_answer_of_one_that_does_not_hear_us():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    table.answered(boot(1), HERE, 0.001, hears_us=False, now=1.0)
+    assert table.peers(1.0)[0].two_way is False
+
+
+def test_an_answer_brings_back_one_that_was_down_and_it_hears_us_no_more_when_it_goes():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    table.expire(4.0)
+    [event] = table.answered(boot(1), HERE, 0.001, hears_us=True, now=5.0)
+    assert (event.kind, event.reason) == ("recovered", "answered a PING")
+    [event] = table.expire(9.0)
+    assert event.peer.two_way is None
+
+
+def test_an_answer_of_nobody():
+    assert PeerTable().answered(boot(1), HERE, 0.001, hears_us=True, now=0.0) == ()
+
+
+# --- several addresses -----------------------------------------------------------------------------
+
+
+def test_one_row_for_all_its_addresses():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    [event] = table.heard(hello(), source("10.1.0.7", ETH1), now=0.01)
+    assert told([event]) == [("updated", "addresses 10.0.0.7 -> 10.0.0.7, 10.1.0.7")]
+    [peer] = table.peers(0.01)
+    assert (peer.address, peer.link, peer.addresses) == ("10.0.0.7", "eth0", ("10.0.0.7", "10.1.0.7"))
+    assert [(path.address, path.link, path.last_heard_s) for path in peer.paths] == [
+        ("10.0.0.7", "eth0", 0.01),
+        ("10.1.0.7", "eth1", 0.0),
+    ]
+
+
+def test_one_address_on_two_links_is_listed_once():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    assert table.heard(hello(), source("10.0.0.7", ETH1), now=0.01) == ()
+    [peer] = table.peers(0.01)
+    assert peer.addresses == ("10.0.0.7",)
+    assert [path.link for path in peer.paths] == ["eth0", "eth1"]
+
+
+def two_paths(until):
+    """Heard on both links at first, then on the second alone, each 0.8 s."""
+    table = PeerTable()
+    second = source("10.1.0.7", ETH1)
+    table.heard(hello(seq=1), HERE, now=0.0)
+    table.heard(hello(seq=1), second, now=0.0)
+    events = []
+    for beat in range(1, until):
+        while table.next_expiry() <= beat * 0.8:
+            events += table.expire(table.next_expiry())
+        events += table.heard(hello(seq=1 + beat, full=False), second, now=beat * 0.8)
+    return table, events
+
+
+def test_the_best_address_moves_as_soon_as_it_is_stale_and_that_is_told_once():
+    table, events = two_paths(4)  # the last at 2.4
+    [event] = events
+    assert (event.kind, event.reason) == ("updated", "addresses 10.0.0.7, 10.1.0.7 -> 10.1.0.7, 10.0.0.7")
+    assert event.peer.address == "10.1.0.7"
+    assert event.peer.paths[1].last_heard_s == pytest.approx(1.76)  # two HELLOs missed
+    assert table.peers(2.4)[0].addresses == ("10.1.0.7", "10.0.0.7")
+
+
+def test_the_best_address_is_the_right_one_also_when_no_timer_ran():
+    table = PeerTable()
+    table.heard(hello(seq=1), HERE, now=0.0)
+    table.heard(hello(seq=1), source("10.1.0.7", ETH1), now=0.8)
+    assert table.peers(1.75)[0].address == "10.0.0.7"
+    assert table.peers(1.77)[0].address == "10.1.0.7"
+    assert table.get(boot(1)).lasting(1.77).address == "10.1.0.7"
+    assert table.get(boot(1)).lasting(4.0).addresses == ("10.1.0.7",)
+
+
+def test_a_silent_address_is_let_go_after_the_ttl():
+    table, events = two_paths(7)  # the last at 4.8
+    assert told(events)[1:] == [("updated", "addresses 10.1.0.7, 10.0.0.7 -> 10.1.0.7")]
+    assert table.peers(4.8)[0].addresses == ("10.1.0.7",)
+    assert len(table.get(boot(1)).ways) == 1
+
+
+def test_an_address_that_comes_back_is_the_best_again_at_once():
+    table, _ = two_paths(4)
+    [event] = table.heard(hello(seq=4, full=False), HERE, now=2.5)
+    assert told([event]) == [("updated", "addresses 10.1.0.7, 10.0.0.7 -> 10.0.0.7, 10.1.0.7")]
+
+
+def test_when_all_fall_silent_together_the_last_one_heard_is_the_best():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    table.heard(hello(), source("10.1.0.7", ETH1), now=0.3)
+    table.expire(table.next_expiry())
+    assert table.peers(3.0)[0].addresses == ("10.1.0.7", "10.0.0.7")
+    assert table.peers(4.1)[0].addresses == ("10.1.0.7",)
+    [event] = [event for event in table.expire(5.0) if event.kind == "down"]
+    assert event.peer.addresses == ("10.1.0.7",)
+
+
+def test_a_gone_row_of_several_addresses_is_remembered_like_any_other():
+    table = PeerTable(remember=60.0)
+    table.heard(hello(), HERE, now=0.0)
+    table.heard(hello(), source("10.1.0.7", ETH1), now=0.0)
+    table.expire(4.0)
+    table.heard(hello(2, "b"), THERE, now=5.0)
+    table.expire(9.0)
+    assert states(table, 9.0) == {boot(1): "down", boot(2): "down"}
+    table.expire(60.0)
+    assert states(table, 60.0) == {boot(2): "down"}
+
+
+def test_a_superseded_row_of_several_addresses_ages_silently():
+    table = PeerTable()
+    table.heard(hello(1), HERE, now=0.0)
+    table.heard(hello(1), source("10.1.0.7", ETH1), now=0.5)
+    table.heard(hello(2), HERE, now=1.0)
+    table.heard(hello(2, seq=2), HERE, now=3.9)
+    assert table.expire(4.1) == ()
+    assert table.expire(4.5) == ()
+    assert len(table) == 1
+
+
+def test_of_many_addresses_the_longest_silent_is_forgotten():
+    table = PeerTable()
+    for number in range(MAX_WAYS + 1):
+        table.heard(hello(seq=number), source(f"10.0.0.{number + 1}"), now=number / 100)
+    row = table.get(boot(1))
+    assert len(row.ways) == MAX_WAYS
+    assert "10.0.0.1" not in [way.address for way in row.ways.values()]
+    assert len(table.steady) == MAX_WAYS
+
+
+# --- limits ----------------------------------------------------------------------------------------
+
+
+def test_a_full_table_refuses_newcomers_and_keeps_the_living():
+    table = PeerTable(limit=2)
+    table.heard(hello(1, "a"), HERE, now=0.0)
+    table.heard_bare(THERE, ttl=4.0, now=0.0)
+    assert refusal(table.heard, hello(3, "c"), source("10.0.0.9"), now=0.1) == "table-full"
+    assert refusal(table.heard_bare, source("10.0.0.9"), ttl=4.0, now=0.1) == "table-full"
+    assert len(table.peers(0.1)) == len(table) == 2
+
+
+def test_the_longest_gone_makes_room():
+    table = PeerTable(limit=3)
+    table.heard(hello(1, "a"), source("10.0.0.1"), now=0.0)
+    table.heard(hello(2, "b"), source("10.0.0.2"), now=1.0)
+    table.heard(hello(3, "c"), source("10.0.0.3"), now=1.0)
+    table.heard(hello(2, "b", goodbye=True), source("10.0.0.2"), now=2.0)
+    table.heard(hello(1, "a", goodbye=True), source("10.0.0.1"), now=3.0)
+    assert kinds(table.heard(hello(4, "d"), source("10.0.0.4"), now=3.1)) == ["joined"]
+    assert states(table, 3.1) == {boot(1): "left", boot(3): "up", boot(4): "up"}
+
+
+def test_one_that_came_back_no_longer_makes_room():
+    table = PeerTable(limit=1)
+    table.heard(hello(1, "a"), HERE, now=0.0)
+    table.expire(4.0)
+    table.heard(hello(1, "a", seq=2), HERE, now=5.0)
+    assert refusal(table.heard, hello(2, "b"), THERE, now=5.1) == "table-full"
+
+
+def test_a_lowered_limit_is_reached_as_rows_go():
+    table = PeerTable(limit=10)
+    for number in range(1, 7):
+        table.heard(hello(number, f"n{number}"), source(f"10.0.0.{number}"), now=0.0)
+        if number > 2:
+            table.heard(hello(number, f"n{number}", goodbye=True), source(f"10.0.0.{number}"), now=0.1)
+    table.limit = 3
+    table.heard(hello(9, "n9"), THERE, now=0.2)
+    assert len(table) == 3
+
+
+def test_a_restart_needs_no_room_when_the_former_is_gone():
+    table = PeerTable(limit=1)
+    table.heard(hello(1), HERE, now=0.0)
+    table.expire(4.0)
+    assert kinds(table.heard(hello(2), HERE, now=5.0)) == ["joined"]
+
+
+def test_nothing_is_left_behind_when_all_is_over():
+    table = PeerTable(remember=10.0)
+    two_clones(table)
+    table.heard_bare(THERE, ttl=4.0, now=1.0)
+    table.heard(hello(5), HERE, now=2.0)
+    table.expire(6.0)
+    table.expire(20.0)
+    assert (len(table), table.steady, table._by_id, table._gone, table.next_expiry()) == (0, {}, {}, {}, NEVER)
+
+
+def test_the_default_is_that_of_the_parameters():
+    assert PeerTable().limit == Limits().peers
+    assert PeerTable().remember == Limits().remember
+
+
+# --- the shortcut ----------------------------------------------------------------------------------
+
+
+def steady_keys(table):
+    return [head for head, _ in table.steady]
+
+
+def test_a_steady_peer_is_known_by_all_but_its_seq():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    assert steady_keys(table) == [hello(full=False).encode().rpartition(b"|")[0]]
+
+
+def test_no_shortcut_while_the_record_is_unknown():
+    table = PeerTable()
+    table.heard(hello(full=False), HERE, now=0.0)
+    assert table.steady == {}
+
+
+def test_a_way_has_one_shortcut_under_the_source_it_has_now():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    again = source()
+    table.heard(hello(seq=2), again, now=0.1)
+    assert [key[1] for key in table.steady] == [again]
+    table.heard(hello(seq=3), again, now=0.2)
+    assert len(table.steady) == 1
+
+
+def test_news_end_the_shortcuts_of_all_ways():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    table.heard(hello(), THERE, now=0.0)
+    assert len(table.steady) == 2
+    table.heard(hello(seq=2, ttl=5.0), HERE, now=0.1)
+    assert steady_keys(table) == [hello(ttl=5.0, full=False).encode().rpartition(b"|")[0]]
+    table.heard(hello(seq=1), THERE, now=0.2)  # overtaken: not to be taken for granted
+    assert len(table.steady) == 1
+
+
+@pytest.mark.parametrize("end", ["goodbye", "expiry", "restart"])
+def test_the_shortcut_ends_with_the_peer(end):
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    if end == "goodbye":
+        table.heard(hello(goodbye=True), HERE, now=1.0)
+    elif end == "expiry":
+        table.expire(4.0)
+    else:
+        table.heard(hello(2, full=False), HERE, now=1.0)
+    assert table.steady == {}
+
+
+def test_and_with_the_link():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    table.heard(hello(), source("10.1.0.7", ETH1), now=0.0)
+    table.forget_link(ETH0)
+    assert [key[1].link for key in table.steady] == [ETH1]
+    assert table.peers(0.1)[0].addresses == ("10.0.0.7", "10.1.0.7")  # what was heard holds
+
+
+# --- finding ---------------------------------------------------------------------------------------
+
+
+def test_find_by_everything():
+    table = PeerTable()
+    table.heard(hello(1, "id-of-one", record=Record(name="one")), source("10.0.0.1"), now=0.0)
+    table.heard(hello(2, "id-of-two", record=Record(name="two")), source("10.0.0.2"), now=0.0)
+    table.heard_bare(source("10.0.0.3"), ttl=4.0, now=0.0)
+
+    def find(text):
+        return [row.key for row in table.find(text, 1.0)]
+
+    assert find("one") == find("id-of-one") == find(boot(1)) == find("10.0.0.1") == [boot(1)]
+    assert find("10.0.0.3") == ["10.0.0.3"]
+    assert find("id-o") == [boot(1), boot(2)]
+    assert find("id-of-t") == [boot(2)]
+    assert find("id-") == []  # too short to be meant
+    assert find("three") == []
+
+
+def test_find_prefers_the_living():
+    table = PeerTable()
+    table.heard(hello(1, "a"), source("10.0.0.1"), now=0.0)
+    table.heard(hello(2, "b"), source("10.0.0.2"), now=3.0)
+    assert [row.id for row in table.find("web1", 3.5)] == ["a", "b"]
+    assert [row.id for row in table.find("web1", 4.5)] == ["b"]
+    assert [row.id for row in table.find("web1", 9.0)] == ["a", "b"]
+
+
+# --- numbers ---------------------------------------------------------------------------------------
+
+
+def test_events_are_numbered_without_a_gap():
+    table = PeerTable()
+    events = list(two_clones(table)) + list(table.expire(10.0))
+    assert [event.seq for event in events] == [3, 4, 5, 6, 7]
+    assert table.seq == 7
+
+
+def test_counts():
+    table = PeerTable()
+    table.heard(hello(1, "a"), source("10.0.0.1"), now=0.0)
+    table.heard(hello(2, "b"), source("10.0.0.2"), now=3.0)
+    table.heard(hello(3, "c"), source("10.0.0.3"), now=3.0)
+    table.heard(hello(3, "c", goodbye=True), source("10.0.0.3"), now=3.1)
+    assert table.counts(4.0) == {"up": 1, "suspect": 0, "down": 1, "left": 1}
