@@ -23,7 +23,7 @@ HARMLESS = {
     "hashlib", "importlib", "itertools", "json", "math", "random", "re", "struct", "types", "typing", "gettext",
 }  # fmt: skip
 MODULES = {
-    "ground": "errors protocol protocol.events protocol.hello protocol.limiter protocol.link protocol.node "
+    "ground": "errors protocol protocol.events protocol.hello protocol.limiter protocol.link protocol.liveness protocol.node "
     "protocol.parameters protocol.peer protocol.probe protocol.query protocol.record protocol.row protocol.table",
     "first": "net net.interfaces net.links net.query_client net.query_server",
     "second": "runtime runtime.backend runtime.client runtime.discovery runtime.pings runtime.subscription runtime.worker",

@@ -1,0 +1,115 @@
+"""Silence, loss and evidence, by literal numbers."""
+
+import random
+from math import isclose
+
+import pytest
+
+from discoveryd.protocol.liveness import (
+    ENOUGH,
+    P_FALSE,
+    WINDOW,
+    Reach,
+    is_isolated,
+    misses,
+    probes_needed,
+    suspect_after,
+)
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [(0.8, 1.96), (1.0, 2.45), (5.0, 12.25)]
+)
+def test_suspect_after(interval, seconds):
+    assert isclose(suspect_after(interval), seconds)
+
+
+@pytest.mark.parametrize(
+    ("silence", "interval", "count"),
+    [
+        (0.0, 0.8, 0),
+        (0.8, 0.8, 0),
+        (1.07, 0.8, 0),  # 10 % late and a quarter of an interval on top: still only late
+        (1.08, 0.8, 1),
+        (1.95, 0.8, 1),
+        (1.96, 0.8, 2),
+        (4.0, 0.8, 4),
+        (4.0, 2.0, 1),  # a slower sender has missed less in the same time
+        (60.0, 0.05, 1090),
+    ],
+)
+def test_misses_are_judged_by_the_senders_interval(silence, interval, count):
+    assert misses(silence, interval) == count
+
+
+@pytest.mark.parametrize(
+    ("loss", "probes"),
+    [(None, None), (0.0, 5), (0.02, 5), (0.05, 6), (0.1, 9), (0.2, 14), (0.3, 21), (0.5, 49), (0.9, 1375), (1.0, None)],
+)
+def test_probes_that_a_loss_demands(loss, probes):
+    assert probes_needed(loss) == probes
+    if loss and probes:
+        fails = 1 - (1 - loss) ** 2
+        assert fails**probes <= P_FALSE < fails ** (probes - 1) or loss < 0.02
+
+
+def test_loss_of_a_clean_path_and_of_a_deaf_one():
+    reach = Reach(0)
+    assert reach.loss() is None
+    for seq in range(1, 30):
+        reach.hear(seq)
+    assert reach.loss() == 0.0
+    reach = Reach(0)
+    reach.hear(100)
+    assert reach.loss() == 0.99
+
+
+def test_loss_is_not_told_too_soon():
+    reach = Reach(10)
+    reach.hear(10 + ENOUGH - 1)
+    assert reach.loss() is None
+    reach.hear(10 + ENOUGH)
+    assert isclose(reach.loss(), 1 - 2 / ENOUGH)
+
+
+def test_duplicates_and_overtaken_ones_count_for_nothing():
+    reach = Reach(0)
+    for seq in (2, 2, 1, 4, 3, 4, 6, 8, 10):
+        reach.hear(seq)
+    assert (reach.seq, reach.heard) == (10, 5)
+    assert reach.loss() == 0.5
+
+
+def test_the_window_forgets():
+    reach = Reach(0)
+    for seq in range(1, 200, 2):  # half of them
+        reach.hear(seq)
+        reach.mark()
+    assert isclose(reach.loss(), 0.5, abs_tol=0.02)
+    for seq in range(200, 200 + WINDOW + WINDOW // 4):
+        reach.hear(seq)
+        reach.mark()
+    assert reach.loss() == 0.0
+    assert len(reach._marks) < 12
+
+
+@pytest.mark.parametrize("truth", [0.0, 0.1, 0.2, 0.3, 0.5])
+def test_the_estimate_is_near_the_truth(truth):
+    draw = random.Random(f"loss {truth}")
+    reach, estimates = Reach(0), []
+    for seq in range(1, 5000):
+        if draw.random() >= truth:
+            reach.hear(seq)
+        if seq % 10 == 0:
+            reach.mark()
+            if reach.loss() is not None:
+                estimates.append(reach.loss())
+    assert abs(sum(estimates) / len(estimates) - truth) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("links", "up", "silent", "verdict"),
+    [(0, 5, 0, True), (1, 0, 0, False), (1, 0, 3, False), (1, 2, 2, True), (1, 3, 2, False), (2, 0, 4, True), (1, 9, 1, False)],
+)
+def test_isolated(links, up, silent, verdict):
+    assert is_isolated(links, up, silent) is verdict

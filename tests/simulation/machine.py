@@ -1,0 +1,277 @@
+"""Machines on a virtual LAN: each runs one `Node` after another, as the daemon does, and is checked.
+
+A check compares three things that come about independently: what the table lists, what it must list by
+the deliveries that the medium noted, and what somebody knows who followed the events alone.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import count
+from random import Random
+
+from discoveryd.protocol.events import Event
+from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.node import Node, Outcome
+from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.peer import Peer
+from discoveryd.protocol.record import Record
+from tests.simulation.medium import LEFT, Medium, Plug, Segment
+
+NEVER = float("inf")
+GOODBYES = (0.0, 0.03, 0.06)
+"""Seconds after the decision to leave at which the daemon says goodbye."""
+ADDING = ("joined", "recovered", "restarted", "clone")
+REMOVING = ("down", "left")
+
+
+class Lan:
+    """The machines, and the truth about them.
+
+    Args:
+        medium: clock, dice and log.
+        parameters: of all nodes. Their number must leave the interval unstretched: the ttl is taken from here.
+        late: by how many seconds at most the timers of the machines are late.
+    """
+
+    def __init__(self, medium: Medium, parameters: Parameters | None = None, *, late: float = 0.0) -> None:
+        self.medium = medium
+        self.parameters = parameters or Parameters()
+        self.late = late
+        self.machines: list[Machine] = []
+        self._numbers = count(1)
+        self.boots: dict[str, tuple[str, int]] = {}  # boot -> id, generation
+        self.running: set[str] = set()  # boots
+        self.false_downs = 0
+        self.events = 0
+
+    def add(self, *segments: Segment, name: str = "") -> Machine:
+        """Give a new machine, plugged into these segments, not yet started."""
+        number = next(self._numbers)
+        machine = Machine(self, name or f"m{number:02}", number, segments)
+        self.machines.append(machine)
+        return machine
+
+    def up(self) -> list[Machine]:
+        """Give the machines whose node runs."""
+        return [machine for machine in self.machines if machine.is_up]
+
+    def check(self) -> None:
+        """Check every table at this moment."""
+        for machine in self.up():
+            machine.check()
+
+    def forget(self) -> None:
+        """Forget what was, so that the memory of a long run is that of the nodes."""
+        self.machines = self.up()
+        self.boots = {machine.node.boot: (machine.name, machine.generation) for machine in self.machines}
+        for machine in self.machines:
+            machine.forget()
+
+    def check_truth(self) -> None:
+        """Every table lists the others that run, all of them, as they are, and nothing else."""
+        truth = {machine.node.boot: machine.shows() for machine in self.up()}
+        for machine in self.up():
+            listed = {peer.boot: _shown(peer) for peer in machine.node.peers(self.medium.now)}
+            others = {boot: shows for boot, shows in truth.items() if boot != machine.node.boot}
+            assert listed == others, f"{machine.name} lists {listed}, the others are {others}"
+
+
+class Machine:
+    """One machine of the LAN.
+
+    Attributes:
+        mirror: boot (or bare peer's address) -> peer for someone who only follows the events of the node that runs.
+    """
+
+    def __init__(self, lan: Lan, name: str, number: int, segments: tuple[Segment, ...]) -> None:
+        self.lan = lan
+        self.medium = lan.medium
+        self.name = name
+        self.number = number
+        self.links: dict[Segment, Link] = {segment: segment.link(number) for segment in segments}
+        self.generation = 0
+        self.is_up = False
+        self.node = Node()
+        self.mirror: dict[str, Peer] = {}
+        self.kinds: list[str] = []
+        self._heard: dict[str, float] = {}
+        self._plugs: dict[Link, Plug] = {}
+        self._seq = 0
+        self._wake = NEVER
+
+    # --- its life -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Run a new node, of the same id as ever."""
+        assert not self.is_up
+        self.generation += 1
+        self.is_up = True
+        self.node = Node(
+            self.lan.parameters,
+            Record(name=self.name, tags={"version": "0"}),
+            node_id=self.name,
+            random=Random(f"{self.medium.seed}/{self.number}/{self.generation}"),
+        )
+        self.lan.boots[self.node.boot] = (self.name, self.generation)
+        self.lan.running.add(self.node.boot)
+        self._heard, self.mirror, self.kinds, self._seq, self._wake = {}, {}, [], 0, NEVER
+        self.set_links(self.links)
+
+    def set_links(self, links: dict[Segment, Link]) -> None:
+        """Have these links from now on."""
+        self.links = links
+        for link in set(self._plugs) - set(links.values()):
+            plug = self._plugs.pop(link)
+            plug.segment.pull_out(plug)
+        for segment, link in links.items():
+            if link not in self._plugs:
+                plug = self._plugs[link] = Plug(segment, link, self.node.boot, self._heard)
+                plug.receive, plug.act = self.node.receive, self.act
+                segment.plug_in(plug)
+        self.node.set_links(links.values(), self.medium.now)
+        self._schedule()
+
+    def set_tag(self, version: str) -> None:
+        """Say something else of itself."""
+        self.node.set_record(Record(name=self.name, tags={"version": version}), self.medium.now)
+        self._schedule()
+
+    def crash(self) -> None:
+        """End without a word."""
+        self.medium.note(f"{self.name} crashes")
+        self._end()
+
+    def leave(self) -> None:
+        """Say goodbye, and end."""
+        self.medium.note(f"{self.name} leaves")
+        plugs = dict(self._plugs)
+        sends = self.node.goodbye().sends
+        self._end()
+        for plug in plugs.values():
+            plug.has_left = True
+        for offset in GOODBYES:
+            for send in sends:
+                plug = plugs[send.link]
+                self.medium.after(offset, partial(plug.segment.send, plug, send.to, send.datagram))
+
+    def sleep(self) -> None:
+        """Stand still, deaf and dumb, while the time goes on; the truth is that it is not up."""
+        self.medium.note(f"{self.name} falls asleep")
+        self.is_up = False
+        self.lan.running.discard(self.node.boot)
+        self._wake = NEVER
+        for plug in self._plugs.values():
+            plug.segment.pull_out(plug)
+
+    def wake(self) -> None:
+        """Go on."""
+        self.medium.note(f"{self.name} awakes")
+        self.is_up = True
+        self.lan.running.add(self.node.boot)
+        for plug in self._plugs.values():
+            plug.segment.plug_in(plug)
+        self._schedule()
+
+    def shows(self) -> tuple[str, frozenset[str], str]:
+        """Give what others must see of it."""
+        addresses = frozenset(link.address for link in self.links.values())
+        return self.name, addresses, self.node.record.tags["version"]
+
+    def _end(self) -> None:
+        self.is_up = False
+        self.lan.running.discard(self.node.boot)
+        for plug in self._plugs.values():
+            plug.segment.pull_out(plug)
+        self._plugs = {}
+        self._wake = NEVER
+
+    def hear(self, datagram: bytes, address: str) -> None:
+        """Take a datagram from someone who is no machine of this LAN."""
+        [link, *_] = self._plugs
+        self.act(self.node.receive(datagram, Source(address, link), self.medium.now))
+
+    def forget(self) -> None:
+        """Forget what was."""
+        self.kinds.clear()
+        self._heard.clear()
+
+    # --- what a daemon does for its node --------------------------------------------------------
+
+    def act(self, outcome: Outcome) -> None:
+        """Send what is to be sent, and follow the events."""
+        for send in outcome.sends:
+            plug = self._plugs[send.link]
+            plug.segment.send(plug, send.to, send.datagram)
+        for event in outcome.events:
+            self._follow(event)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        due = self.node.next_deadline()
+        if due < self._wake:
+            self._wake = due
+            late = self.medium.random.uniform(0, self.lan.late) if self.lan.late else 0.0
+            self.medium.at(max(due + late, self.medium.now), partial(self._poll, self.node, due))
+
+    def _poll(self, node: Node, due: float) -> None:
+        if node is not self.node or due != self._wake:
+            return
+        self._wake = NEVER
+        outcome = node.poll(self.medium.now)
+        again = node.next_deadline()
+        assert again > self.medium.now, f"{self.name} has polled and is to poll at once again"
+        self.act(outcome)
+
+    # --- what is checked ------------------------------------------------------------------------
+
+    def _follow(self, event: Event) -> None:
+        """Take an event as a subscriber does, who sees nothing else."""
+        self._seq += 1
+        assert event.seq == self._seq, f"{self.name}: event {event.seq} follows {self._seq - 1}"
+        peer = event.peer
+        self.medium.note(f"{self.name} sees {event.kind} {peer.id} {peer.boot}: {event.reason}")
+        self.lan.events += 1
+        self.kinds.append(event.kind)
+        key = peer.boot or peer.id  # a bare peer's id is its address
+        if event.kind in REMOVING:
+            assert key in self.mirror, f"{self.name}: {event.kind} of {key}, which was not up"
+            del self.mirror[key]
+            self.lan.false_downs += event.kind == "down" and peer.boot in self.lan.running
+            return
+        if event.kind in ("updated", "suspect"):
+            assert key in self.mirror, f"{self.name}: {event.kind} of {key}, which was not up"
+        elif event.kind != "clone":
+            assert key not in self.mirror, f"{self.name}: {event.kind} of {key}, which was up"
+        if event.kind == "restarted":
+            [former] = [boot for boot, one in self.mirror.items() if one.id == peer.id]
+            del self.mirror[former]
+        self.mirror[key] = peer
+
+    def check(self) -> None:
+        """Check the table at this moment."""
+        now = self.medium.now
+        listed = {row.boot for row in self.node.table.rows(now)}
+        expected = self._expected(now)
+        assert listed == expected, f"{self.name} lists {listed - expected} too many, {expected - listed} too few"
+        if not self.lan.late:  # a late timer makes the events late, never the list untrue
+            assert set(self.mirror) == listed, f"{self.name}: events say {set(self.mirror)}, the list {listed}"
+
+    def _expected(self, now: float) -> set[str]:
+        """Tell from the deliveries alone who is up: heard within the ttl, no goodbye, no newer boot heard."""
+        heard, ttl, boots = self._heard, self.lan.parameters.ttl, self.lan.boots
+        newest: dict[str, tuple[int, str]] = {}
+        for boot, at in list(heard.items()):
+            id, generation = boots[boot]
+            newest[id] = max(newest.get(id, (0, "")), (generation, boot))
+            if at != LEFT and now - at > 4 * ttl:
+                del heard[boot]  # silent for so long that nothing is under way
+        return {
+            boot
+            for id, (_, boot) in newest.items()
+            if id != self.name and heard.get(boot, LEFT) != LEFT and now < heard[boot] + ttl
+        }
+
+
+def _shown(peer: Peer) -> tuple[str, frozenset[str], str]:
+    return peer.id, frozenset(peer.addresses), peer.tags.get("version", "")

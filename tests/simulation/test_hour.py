@@ -1,0 +1,40 @@
+"""The hour: 50 machines, 20 % loss, joins, leaves, crashes and restarts, checked at every step by `machine.check`."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.simulation.hour import LOSS, MACHINES, Play, play
+
+SEED = 1
+ROOT = Path(__file__).parents[2]
+
+
+def test_an_hour_ends_with_the_truth_and_repeats_to_the_bit(capsys):
+    # another interpreter with other hashes plays the same hour on the other core
+    environment = {**os.environ, "PYTHONHASHSEED": "4711"}
+    command = [sys.executable, "-m", "tests.simulation.hour", str(SEED), "60"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as other:
+        try:
+            mine = asdict(play(SEED))
+        except BaseException:
+            other.kill()
+            raise
+        theirs = json.loads(other.communicate()[0])
+    with capsys.disabled():
+        print(f"\n{MACHINES} machines, {LOSS:.0%} loss, one hour: {mine}")
+    for figures in (mine, theirs):
+        del figures["seconds"]
+    assert mine == theirs, f"seed {SEED} is not repeatable"
+    assert mine["boots"] > 5 * MACHINES
+
+
+def test_another_seed_is_another_hour():
+    plays = [Play(seed) for seed in (SEED, SEED, SEED + 1)]
+    for one in plays:
+        one.medium.run(20.0)
+    same, again, other = (one.medium.digest() for one in plays)
+    assert same == again != other

@@ -1,0 +1,264 @@
+"""What befalls a network, one thing at a time."""
+
+import pytest
+
+from tests.simulation.machine import Lan
+from tests.simulation.medium import Medium, Segment
+
+
+@pytest.fixture
+def medium(request):
+    """Give a clock at 0, seeded by the name of the test."""
+    return Medium(request.node.name)
+
+
+def populate(lan, count, *segments):
+    """Start machines within the first second and let them find each other."""
+    machines = [lan.add(*segments) for _ in range(count)]
+    for machine in machines:
+        lan.medium.after(lan.medium.random.uniform(0, 1), machine.start)
+    lan.medium.run(5.0)
+    lan.check_truth()
+    return machines
+
+
+def watch(lan, until, every=0.05):
+    """Let time pass and check all tables all the while."""
+    while lan.medium.now < until:
+        lan.medium.run(min(until, lan.medium.now + every * lan.medium.random.uniform(0.5, 1.5)))
+        lan.check()
+
+
+def kinds_of(machines):
+    """Give the kinds of events seen so far, `updated` apart."""
+    return {kind for machine in machines for kind in machine.kinds} - {"updated"}
+
+
+# --- beginnings -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [2, 10, 60])
+def test_all_know_all_a_second_after_the_last_start(medium, count):
+    lan = Lan(medium)
+    segment = Segment(medium)
+    for _ in range(count):
+        machine = lan.add(segment)
+        medium.after(medium.random.uniform(0, 1), machine.start)
+    medium.run(2.0)
+    lan.check_truth()
+
+
+@pytest.mark.parametrize("count", [5, 60])
+def test_a_newcomer_need_not_wait_for_the_next_beat(medium, count):
+    lan = Lan(medium)
+    segment = Segment(medium)
+    populate(lan, count, segment)
+    newcomer = lan.add(segment)
+    newcomer.start()
+    medium.run(medium.now + 0.1)
+    lan.check_truth()
+
+
+def test_a_node_starts_before_its_network_is_there(medium):
+    lan = Lan(medium)
+    segment = Segment(medium)
+    populate(lan, 5, segment)
+    early = lan.add()
+    early.start()
+    medium.run(60.0)
+    assert early.node.peers(medium.now) == ()
+    early.set_links({segment: segment.link(6)})
+    medium.run(60.1)
+    lan.check_truth()
+
+
+# --- a bad network ----------------------------------------------------------------------------------
+
+
+def test_a_partition_heals(medium):
+    lan = Lan(medium)
+    segment = Segment(medium)
+    machines = populate(lan, 12, segment)
+    left, right = machines[:5], machines[5:]
+    segment.part([machine.links[segment].address for machine in left])
+    watch(lan, medium.now + 4.1)
+    for half in (left, right):
+        names = {machine.name for machine in half}
+        for machine in half:
+            assert {peer.id for peer in machine.node.peers(medium.now)} == names - {machine.name}
+    watch(lan, 60.0)
+    segment.heal()
+    watch(lan, 61.0)  # the beat, at most 10 % late
+    lan.check_truth()
+    assert kinds_of(machines) == {"joined", "down", "recovered"}
+
+
+def test_duplicates_and_reordering_change_nothing(medium):
+    lan = Lan(medium)
+    machines = populate(lan, 10, Segment(medium, delay=(0.0, 0.5), scattered=True, duplicated=0.3))
+    watch(lan, 120.0)
+    lan.check_truth()
+    assert kinds_of(machines) == {"joined"}
+
+
+def test_what_a_goodbye_overtook_brings_nobody_back(medium):
+    lan = Lan(medium)
+    machines = populate(lan, 10, Segment(medium, delay=(0.0, 0.5), scattered=True, duplicated=0.3))
+    for machine in machines[:8]:
+        watch(lan, medium.now + 2.0)
+        machine.leave()
+    watch(lan, medium.now + 10.0)
+    lan.check_truth()
+    assert kinds_of(machines[8:]) == {"joined", "left"}
+
+
+def test_a_restart_amid_reordering_is_no_clone(medium):
+    lan = Lan(medium)
+    restless, *others = populate(lan, 6, Segment(medium, delay=(0.0, 0.3), scattered=True, duplicated=0.3))
+    for _ in range(20):
+        restless.crash()
+        medium.run(medium.now + 0.15)  # some of what the former boot said is still under way
+        restless.start()
+        watch(lan, medium.now + 6.0, every=1.0)
+    lan.check_truth()
+    assert kinds_of(others) == {"joined", "restarted"}
+
+
+def test_late_timers_make_no_ghosts(medium):
+    # every timer up to 3 s late: the list is checked against the deliveries all the same
+    lan = Lan(medium, late=3.0)
+    segment = Segment(medium, loss=0.3)
+    machines = [lan.add(segment) for _ in range(12)]
+    for machine in machines:
+        machine.start()
+    for machine in machines[:8]:
+        watch(lan, medium.now + 5.0)
+        machine.crash()
+    watch(lan, medium.now + 5.0)
+    for machine in lan.up():
+        assert {row.boot for row in machine.node.table.rows(medium.now)} <= lan.running
+
+
+def test_after_a_suspend_nobody_is_listed_until_heard_again(medium):
+    lan = Lan(medium)
+    machines = populate(lan, 8, Segment(medium))
+    sleeper, *others = machines
+    sleeper.sleep()
+    medium.run(3600.0)
+    assert sleeper.node.peers(medium.now) == ()
+    assert all(len(machine.node.peers(medium.now)) == 6 for machine in others)
+    sleeper.wake()
+    medium.run(3601.0)
+    lan.check()
+    lan.check_truth()
+
+
+# --- comings and goings -----------------------------------------------------------------------------
+
+
+def test_a_goodbye_is_news_at_once_and_a_crash_within_the_ttl(medium):
+    lan = Lan(medium)
+    machines = populate(lan, 6, Segment(medium))
+    machines[0].leave()
+    medium.run(medium.now + 0.01)
+    lan.check_truth()
+    machines[1].crash()
+    watch(lan, medium.now + 4.0)
+    lan.check_truth()
+
+
+def test_a_storm_of_restarts(medium):
+    lan = Lan(medium)
+    machines = populate(lan, 8, Segment(medium))
+    restless, *others = machines
+    for _ in range(200):
+        restless.crash()
+        medium.run(medium.now + 0.05)  # what is under way arrives
+        restless.start()
+        watch(lan, medium.now + 0.3, every=0.2)
+        assert all(len(machine.node.table) < 8 + 4.0 / 0.3 + 2 for machine in others)
+    watch(lan, medium.now + 5.0)
+    lan.check_truth()
+    assert kinds_of(others) == {"joined", "restarted"}
+    for machine in others:
+        [peer] = [peer for peer in machine.node.peers(medium.now) if peer.id == restless.name]
+        assert (peer.restarts, peer.clone) == (200, False)
+        assert machine.kinds.count("restarted") == 200
+
+
+def test_clones_both_stay_visible_until_one_goes(medium):
+    lan = Lan(medium)
+    segment = Segment(medium)
+    observer, one, two = lan.add(segment), lan.add(segment, name="twin"), lan.add(segment, name="twin")
+    for machine in (observer, one, two):
+        machine.start()
+        medium.run(medium.now + 1.5)
+    twins = [peer for peer in observer.node.peers(medium.now) if peer.id == "twin"]
+    assert [(peer.boot, peer.clone) for peer in twins] == [(one.node.boot, True), (two.node.boot, True)]
+    medium.run(600.0)
+    assert observer.kinds.count("clone") == 2  # both flagged, once
+    assert set(observer.mirror) == {one.node.boot, two.node.boot}
+    one.leave()
+    medium.run(600.1)
+    assert [(peer.boot, peer.clone) for peer in observer.node.peers(medium.now)] == [(two.node.boot, False)]
+
+
+def test_a_new_record_is_known_to_all_within_half_a_second(medium):
+    lan = Lan(medium)
+    machines = populate(lan, 20, Segment(medium))
+    machines[3].set_tag("2")
+    medium.run(medium.now + 0.5)
+    lan.check_truth()
+
+
+# --- several addresses ------------------------------------------------------------------------------
+
+
+def test_one_of_two_segments_is_cut(medium):
+    lan = Lan(medium)
+    first, second = Segment(medium, "eth0"), Segment(medium, "eth1")
+    machines = populate(lan, 6, first, second)
+    first.loss = 1.0
+    watch(lan, medium.now + 2.0)
+    for machine in machines:  # the address that is fresh comes first after two missed HELLOs ...
+        assert {peer.link for peer in machine.node.peers(medium.now)} == {"eth1"}
+    watch(lan, medium.now + 2.1)
+    for machine in machines:  # ... and stands alone when the ttl of the other ran out
+        assert {len(peer.addresses) for peer in machine.node.peers(medium.now)} == {1}
+    watch(lan, 60.0)
+    first.loss = 0.0
+    watch(lan, 61.0)
+    lan.check_truth()
+    assert kinds_of(machines) == {"joined"}
+
+
+def test_a_machine_that_both_segments_share_is_cut_off_one(medium):
+    lan = Lan(medium)
+    first, second = Segment(medium, "eth0"), Segment(medium, "eth1")
+    here, there, both = lan.add(first), lan.add(second), lan.add(first, second)
+    for machine in (here, there, both):
+        machine.start()
+    watch(lan, 5.0)
+    assert [len(machine.node.peers(medium.now)) for machine in (here, there, both)] == [1, 1, 2]
+    both.set_links({second: both.links[second]})
+    watch(lan, 9.1)
+    assert [len(machine.node.peers(medium.now)) for machine in (here, there, both)] == [0, 1, 1]
+
+
+def test_a_changed_address_is_seen_within_two_seconds(medium):
+    lan = Lan(medium)
+    segment = Segment(medium)
+    machines = populate(lan, 10, segment)
+    mover, *others = machines
+    seen = [list(machine.kinds) for machine in others]
+    mover.set_links({segment: segment.link(4000)})
+    address = mover.links[segment].address
+    watch(lan, medium.now + 2.0)
+    for machine in others:
+        [peer] = [peer for peer in machine.node.peers(medium.now) if peer.id == mover.name]
+        assert peer.address == address
+    watch(lan, medium.now + 3.0)
+    lan.check_truth()
+    assert kinds_of(machines) == {"joined"}
+    for machine, before in zip(others, seen, strict=True):
+        assert set(machine.kinds[len(before) :]) == {"updated"}
