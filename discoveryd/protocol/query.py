@@ -217,13 +217,12 @@ def list_text(rows: Iterable[Row], chosen: Filter, now: float) -> str:
 
     Not by way of `Peer` and `json`: a thousand rows would take 15 ms instead of 2.
     """
-    texts = []
-    for row in rows:
-        view = row.lasting(now)
-        if chosen.accepts(view):
-            ages = (now - row.first_seen, now - row.last_heard, row.expires - now)
-            texts.append(AGES_TEXT % (row.text(now), *ages))
-    return ",".join(texts)
+    takes_all = chosen == Filter(all=chosen.all)  # the rows are the live ones, or all, already
+    return ",".join(
+        AGES_TEXT % (row.text(now), now - row.first_seen, now - row.last_heard, row.expires - now)
+        for row in rows
+        if takes_all or chosen.accepts(row.lasting(now))
+    )
 
 
 def list_line(node: Node, chosen: Filter, now: float) -> bytes:

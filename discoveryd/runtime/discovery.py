@@ -182,11 +182,12 @@ class Discovery:
         """Say goodbye; give the threads that would not end."""
         self._links.wake()
         stuck = [worker.name for worker in (self._sender, self._receiver) if not worker.join(JOIN_TIMEOUT)]
-        goodbye = self._node.goodbye()
+        goodbye = self._node.goodbye()  # no HELLO of ours can follow: the sender has ended
         pause = threading.Event()
-        for _ in range(GOODBYES):  # no HELLO of ours can follow: the sender has ended
-            self._links.send(goodbye.sends)
+        self._links.send(goodbye.sends)
+        for _ in range(GOODBYES - 1):
             pause.wait(GOODBYE_GAP)
+            self._links.send(goodbye.sends)
         if self._server is not None:
             self._server.stop()
             stuck += [] if self._answerer.join(JOIN_TIMEOUT) else [self._answerer.name]
