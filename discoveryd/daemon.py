@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from discoveryd import __version__
-from discoveryd.config import Config, load
+from discoveryd.config import PATH_VARIABLE, Config, load
 from discoveryd.errors import ConfigError
 from discoveryd.identity import node_id
 from discoveryd.protocol.events import Event
@@ -147,7 +147,7 @@ class _Daemon:
         self, discovery: Discovery, config: Config, path: str | None, inbox: SimpleQueue[Any], *, is_detached: bool
     ) -> None:
         self._discovery = discovery
-        self._config = config
+        self._config = self._begun_with = config
         self._path = path
         self._inbox = inbox
         self._is_detached = is_detached
@@ -200,14 +200,14 @@ class _Daemon:
             self._log.write("warning", "the former configuration stays in force")
             return
         former, self._config = self._config, config
-        fixed = _fixed(former)
+        fixed = _fixed(self._begun_with)
         for key, value in _fixed(config).items():
             if value != fixed[key]:
                 self._log.write("warning", "needs a restart", key=key, now=fixed[key], wanted=value)
         if config.log != former.log:
             self._log = self._open_log()
         self._discovery.set_record(name=record.name, tags=record.tags, services=record.services)
-        self._discovery.set_parameters(_with_fixed(config, former))
+        self._discovery.set_parameters(_with_fixed(config, self._begun_with))
         self._log.write("info", "configuration reloaded", config=config.source)
 
 
@@ -224,10 +224,10 @@ def _fixed(config: Config) -> dict[str, Any]:
     }
 
 
-def _with_fixed(config: Config, former: Config) -> Any:
+def _with_fixed(config: Config, begun_with: Config) -> Any:
     from dataclasses import replace  # noqa: PLC0415 - reload only
 
-    old = former.parameters
+    old = begun_with.parameters
     return replace(config.parameters, port=old.port, realm=old.realm, loopback=old.loopback)
 
 
@@ -235,7 +235,7 @@ def _with_fixed(config: Config, former: Config) -> Any:
 
 
 def _pid_path(config: Config) -> str:
-    return os.path.join(config.paths.runtime, "discoveryd.pid")  # noqa: PTH118 - one join
+    return os.path.join(config.paths.runtime, "discoveryd.pid")
 
 
 def _start(arguments: argparse.Namespace) -> int:
@@ -243,7 +243,8 @@ def _start(arguments: argparse.Namespace) -> int:
     from discoveryd.pidfile import PidFile  # noqa: PLC0415 - detached mode only
 
     config = load(arguments.config)
-    path = os.path.abspath(arguments.config) if arguments.config else None  # noqa: PTH100 - detaching changes directory
+    named = arguments.config or os.environ.get(PATH_VARIABLE)
+    path = os.path.abspath(named) if named else None
     pidfile = PidFile(_pid_path(config))
     try:
         holder = pidfile.holder()
@@ -251,7 +252,7 @@ def _start(arguments: argparse.Namespace) -> int:
             _say(f"already running (pid {holder}, {pidfile.path})")
             return FAILED
     except OSError as error:
-        _say(f"cannot read {pidfile.path}: {error.strerror}")
+        _say(f"cannot read {pidfile.path}: {error.strerror}; run as root, or set paths.runtime")
         return FAILED
     read_end, write_end = os.pipe()
     child = os.fork()
@@ -308,7 +309,7 @@ def _stop(arguments: argparse.Namespace) -> int:
             _say(f"no daemon runs that start began ({pidfile.path})")
             return NOT_RUNNING
         handle = os.pidfd_open(pid)
-        os.kill(pid, signal.SIGTERM)
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
     except ProcessLookupError:
         return OK
     except OSError as error:

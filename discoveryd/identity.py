@@ -20,14 +20,14 @@ def node_id(state_directory: str) -> tuple[str, str]:
     machine = _read(MACHINE_ID)
     if len(machine) == 32 and set(machine) <= set("0123456789abcdef"):
         return blake2b(bytes.fromhex(machine), key=_KEY, digest_size=8).hexdigest(), ""
-    path = os.path.join(state_directory, "node-id")  # noqa: PTH118 - pathlib costs milliseconds before the first HELLO
+    path = os.path.join(state_directory, "node-id")
     kept = _read(path)
     if len(kept) == 16 and set(kept) <= set("0123456789abcdef"):
         return kept, ""
     fresh = os.urandom(8).hex()
     try:
-        os.makedirs(state_directory, exist_ok=True)  # noqa: PTH103
-        with open(path, "x" if not kept else "w", encoding="ascii") as file:  # noqa: PTH123
+        os.makedirs(state_directory, exist_ok=True)
+        with open(path, "x" if not kept else "w", encoding="ascii") as file:
             file.write(fresh + "\n")
     except OSError as error:
         return fresh, f"no {MACHINE_ID}, and {path} cannot be written ({error.strerror}): set node.id or paths.state"
@@ -36,7 +36,7 @@ def node_id(state_directory: str) -> tuple[str, str]:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123
+        with open(path, encoding="ascii", errors="replace") as file:
             return file.read(64).strip()
     except OSError:
         return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from discoveryd.protocol.events import Event
@@ -46,8 +47,8 @@ class Log:
     def __init__(self, level: str, form: str, *, syslog: bool = False) -> None:
         import structlog  # noqa: PLC0415 - see the class
 
-        is_tty = sys.stderr.isatty() and not syslog
-        is_journal = "JOURNAL_STREAM" in os.environ and not is_tty
+        is_tty = sys.stderr is not None and sys.stderr.isatty() and not syslog
+        is_journal = _is_journal() and not syslog
         chosen = form if form != "auto" else ("console" if is_tty else "logfmt")
         has_colours = is_tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         processors: list[Any] = [structlog.processors.add_log_level]
@@ -59,7 +60,8 @@ class Log:
         elif chosen == "json":
             processors.append(structlog.processors.JSONRenderer())
         else:
-            processors.append(structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]))
+            order = ["timestamp", "level", "event"]
+            processors.append(structlog.processors.LogfmtRenderer(key_order=order, drop_missing=True))
         self._log = structlog.wrap_logger(
             _Stream(_to_syslog() if syslog else _to_stderr(with_priority=is_journal)),
             processors=processors,
@@ -68,8 +70,8 @@ class Log:
         )
 
     def write(self, level: str, text: str, **fields: Any) -> None:
-        """Write one line."""
-        self._log.log(LEVELS[level], text, **fields)
+        """Write one line, whatever is in the fields."""
+        self._log.log(LEVELS[level], text, **{key: _printable(value) for key, value in fields.items()})
 
 
 class _Stream:
@@ -80,13 +82,35 @@ class _Stream:
             setattr(self, name, lambda line, number=number: write(number, line))
 
 
+def _printable(value: Any) -> Any:
+    """Escape what could end a line or command a terminal; some of what is logged comes from the network."""
+    return ascii(value)[1:-1] if isinstance(value, str) and not value.isprintable() else value
+
+
+def _is_journal() -> bool:
+    """Say whether standard error goes to the journal itself, as systemd.exec(5) says to find out.
+
+    The variable alone is inherited by whatever a service starts, whose lines may go to a file.
+    """
+    try:
+        found = os.fstat(2)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
 def _to_stderr(*, with_priority: bool) -> Callable[[int, str], None]:
+    if sys.stderr is None:  # closed before we began: 2 may be one of our sockets by now
+        return lambda _level, _line: None
+    # not through sys.stderr: what a full disk refused would wait in its buffer and spoil the exit code
+    descriptor = sys.stderr.fileno()
+
     def write(level: int, line: str) -> None:
         prefix = f"<{_SYSLOG[level]}>" if with_priority else ""
-        try:
-            print(f"{prefix}{line}", file=sys.stderr, flush=True)  # noqa: T201 - this is where logs go
-        except OSError:
-            pass  # the terminal is gone; the daemon stays
+        left = f"{prefix}{line}\n".encode("utf-8", "backslashreplace")
+        with suppress(OSError):  # the terminal is gone, or the disk full; the daemon stays
+            while left:
+                left = left[os.write(descriptor, left) :]
 
     return write
 

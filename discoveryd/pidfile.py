@@ -56,13 +56,9 @@ class PidFile:
             BlockingIOError: another process has it.
             OSError: the file may not be written.
         """
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)  # noqa: PTH103, PTH120 - os.open is below
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        while not self._is_there(descriptor := self._locked()):
             os.close(descriptor)
-            raise
         self._descriptor = descriptor
         self.write_pid()
         return self
@@ -71,6 +67,22 @@ class PidFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._descriptor is not None:
-            os.unlink(self.path)  # noqa: PTH108
+            os.unlink(self.path)
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _locked(self) -> int:
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _is_there(self, descriptor: int) -> bool:
+        """Say whether the file still is the one at the path; its last holder may have removed it meanwhile."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
+        except FileNotFoundError:
+            return False

@@ -110,15 +110,18 @@ def compare(old: Sequence[Link], new: Sequence[Link]) -> tuple[tuple[Link, ...],
     return tuple(link for link in old if link not in new), tuple(link for link in new if link not in old)
 
 
-def holder(port: int, kind: Literal["udp", "tcp"] = "udp") -> str | None:
+def holder(port: int, kind: Literal["udp", "tcp"] = "udp", address: str = "0.0.0.0") -> str | None:
     """Name the process that holds a port, as ``avahi-daemon (pid 512)``; None where it cannot be found.
 
-    Other people's processes are seen by root only. Slow (reads all of /proc): for error messages.
+    With an address, one that keeps others from it: several may share a port. Other people's processes
+    are seen by root only. Slow (reads all of /proc): for error messages.
     """
     try:
         for connection in psutil.net_connections(kind):
             is_held = kind == "udp" or connection.status == psutil.CONN_LISTEN
-            if is_held and connection.pid and connection.laddr and connection.laddr.port == port:
+            if not is_held or not connection.pid or not connection.laddr or connection.laddr.port != port:
+                continue
+            if address == "0.0.0.0" or connection.laddr.ip in (address, "0.0.0.0", "::"):
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except (psutil.Error, OSError):
         pass  # no permission, or it ended meanwhile

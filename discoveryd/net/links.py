@@ -53,6 +53,7 @@ class Links:
         self._port = parameters.port
         self._loopback = parameters.loopback
         self._patterns: Sequence[str] = parameters.interfaces
+        self._has_new_patterns = False
         self._links: tuple[Link, ...] = ()
         self._sender: socket.socket | None = None
         self._receivers: list[socket.socket] = []
@@ -111,14 +112,15 @@ class Links:
     def set_patterns(self, patterns: Sequence[str]) -> None:
         """Use other interfaces from the next `rescan` on."""
         self._patterns = patterns
-        self._sources.clear()
+        self._has_new_patterns = True
 
     def rescan(self) -> tuple[Link, ...]:
         """Look at the interfaces anew and give the links there are; an unchanged one stays the same object."""
         found = (loopback(self._loopback),) if self._loopback else scan(self._patterns)
         known = {link: link for link in self._links}
         links = tuple(known.get(link, link) for link in found)
-        if set(links) != set(self._links):
+        if self._has_new_patterns or set(links) != set(self._links):
+            self._has_new_patterns = False
             self._sources.clear()
         self._links = links
         self._routes = {
@@ -126,7 +128,8 @@ class Links:
             for link in links
         }
         names = {link.name for link in links}
-        self.last_errors = {name: text for name, text in self.last_errors.items() if name in names or name == "-"}
+        for gone in set(self.last_errors) - names - {"-"}:
+            self.last_errors.pop(gone, None)
         return links
 
     # --- receiving: one thread ------------------------------------------------------------------
@@ -154,7 +157,7 @@ class Links:
         sources = self._sources
         for _ in range(BATCH):
             try:
-                datagram, ancillary, _, (address, port) = take(MAX_DATAGRAM + 1, _ANCILLARY)
+                datagram, ancillary, _, (address, _) = take(MAX_DATAGRAM + 1, _ANCILLARY)
             except BlockingIOError:
                 return
             except OSError as error:  # an error of an earlier datagram; the next call goes on
@@ -214,7 +217,7 @@ class Links:
             if error != self.last_errors.get(name):
                 changes.append((name, error))
                 if error is None:
-                    del self.last_errors[name]
+                    self.last_errors.pop(name, None)  # another thread may have found the same
                 else:
                     self.last_errors[name] = error
         return changes
@@ -265,8 +268,16 @@ def explain_bind(error: OSError, kind: str, address: str, port: int) -> OSError:
     where = f"{kind} port {port}" + ("" if address == "0.0.0.0" else f" on {address}")
     if error.errno != errno.EADDRINUSE:
         return OSError(error.errno, f"cannot listen on {where}: {os.strerror(error.errno or 0)}")
-    who = holder(port, "udp" if kind == "UDP" else "tcp") or "another process"
+    who = holder(port, "udp" if kind == "UDP" else "tcp", address) or "another process"
     return OSError(error.errno, f"{where} is taken by {who}")
+
+
+def free_port(address: str, kind: str) -> int:
+    """Find a port that nobody holds at this moment (``udp`` or ``tcp``)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _is_within(address: str, link: Link) -> bool:

@@ -10,7 +10,7 @@ import selectors
 import socket
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Protocol
 
 from discoveryd.errors import QueryError
@@ -41,8 +41,8 @@ class Backend(Protocol):
             QueryError: which becomes the reply.
         """
 
-    def watch(self, chosen: Filter) -> tuple[bytes, int, set[str]]:
-        """Give the opening lines of a watch, the seq they stand for and the keys of the peers in them."""
+    def watch(self, chosen: Filter) -> tuple[bytes, int, dict[str, str]]:
+        """Give the opening lines of a watch, the seq they stand for, and of the peers in them key and id."""
 
     def ping(self, request: Request, reply: Callable[[bytes], None]) -> None:
         """Ping, and call `reply` once, later, from any thread."""
@@ -59,7 +59,9 @@ class Client:
     """One connection."""
 
     __slots__ = (
+        "awaits_ping",
         "closing_at",
+        "granted",
         "has_begun",
         "has_ended",
         "heard_at",
@@ -67,7 +69,6 @@ class Client:
         "owed",
         "owed_bytes",
         "partial",
-        "pending",
         "shown",
         "sock",
         "watched_from",
@@ -84,10 +85,11 @@ class Client:
         self.owed_bytes = 0
         self.heard_at = now
         self.closing_at: float | None = None
-        self.pending = 0  # pings under way
+        self.awaits_ping = False  # what was asked after it waits, so that replies come in order
         self.watches: Filter | None = None
         self.watched_from = 0
-        self.shown: set[str] = set()
+        self.shown: dict[str, str] = {}  # of the peers it was told of: key -> id
+        self.granted = 0  # bytes owed when the watch began; only what comes on top shows a slow reader
 
     def owe(self, line: bytes) -> None:
         """Queue a line."""
@@ -160,14 +162,12 @@ class QueryServer:
     def wake(self) -> None:
         """Make the loop look for events and late replies."""
         if self._wake_write is not None:
-            try:
+            with suppress(BlockingIOError):  # it is full of wakes already
                 self._wake_write.send(b"w")
-            except BlockingIOError:
-                pass  # it is full of wakes already
 
     def counts(self) -> dict[str, int]:
         """Give what ``status`` says of this socket."""
-        clients = list(self._clients.values())
+        clients = self._served()
         return {
             "connections": len(clients),
             "limit": self.limits.query_connections,
@@ -188,7 +188,7 @@ class QueryServer:
                     self._serve(key.data, ready, clock())
             self._deliver(clock())
             self._tidy(clock())
-        for client in list(self._clients.values()):
+        for client in self._served():
             self._dismiss(client, "stopping", "discoveryd is stopping", clock())
 
     # --- connections ----------------------------------------------------------------------------
@@ -208,17 +208,26 @@ class QueryServer:
             self._selector.unregister(self._listener)
             self._accept_at = now + ACCEPT_PAUSE
             return
+        limit = self.limits.query_connections
+        if len(self._clients) >= 2 * limit:  # as many again are being told that they are refused
+            self.refused += 1
+            sock.close()
+            return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client = Client(sock, now)
         self._clients[sock] = client
         self._selector.register(sock, selectors.EVENT_READ, client)
-        if len(self._clients) > self.limits.query_connections:
-            limit = self.limits.query_connections
-            self._refuse(client, "busy", f"{limit} connections are open already (limits.query_connections)", now)
+        if len(self._served()) > limit:
+            why = f"{limit} connections are open already (limits.query_connections)"
+            self._refuse(client, "busy", why, now)
             return
         client.owe(self._backend.greeting())
         self._flush(client, now)
+
+    def _served(self) -> list[Client]:
+        """Give the clients that are not on their way out; from any thread."""
+        return [client for client in list(self._clients.values()) if client.closing_at is None]
 
     def _serve(self, client: Client, ready: int, now: float) -> None:
         if ready & selectors.EVENT_READ and client.sock in self._clients:  # an earlier key may have closed it
@@ -236,8 +245,7 @@ class QueryServer:
         if not data:
             client.has_ended = True
             client.watches = None  # from now on we would not notice that the reader is gone
-            self._flush(client, now)
-            return
+            data = b"\n"  # the last line may lack its end
         if client.closing_at is not None:
             return  # whatever it still says no longer matters
         client.heard_at = now
@@ -247,16 +255,16 @@ class QueryServer:
 
     def _take_lines(self, client: Client, now: float) -> None:
         """Answer what was asked, unless the client should first read what it asked for before."""
-        while client.lines and client.closing_at is None and client.owed_bytes <= REPLIES_AHEAD:
+        longest = self.limits.query_line
+        too_long = f"a request is at most {longest} bytes (limits.query_line)"
+        while client.lines and not client.awaits_ping and client.owed_bytes <= REPLIES_AHEAD:
             line = client.lines.popleft()
-            if len(line) > self.limits.query_line:
-                break
-            if line.strip():
+            if len(line) > longest:
+                self._refuse(client, "too_long", too_long, now)
+            elif line.strip():
                 self._request(client, line, now)
-        else:
-            if len(client.partial) <= self.limits.query_line:
-                return
-        self._refuse(client, "too_long", f"a request is at most {self.limits.query_line} bytes", now)
+        if len(client.partial) > longest:
+            self._refuse(client, "too_long", too_long, now)
 
     def _request(self, client: Client, line: bytes, now: float) -> None:
         try:
@@ -265,9 +273,10 @@ class QueryServer:
                 opening, client.watched_from, client.shown = self._backend.watch(request.filter)
                 client.watches = request.filter
                 client.owe(opening)
+                client.granted = client.owed_bytes
             elif request.op == "ping":
-                client.pending += 1
                 self._backend.ping(request, lambda reply: self._later(client, reply))
+                client.awaits_ping = True
             else:
                 client.owe(self._backend.answer(request))
         except QueryError as error:
@@ -286,11 +295,12 @@ class QueryServer:
         """Hand out late replies and events."""
         while self._late:
             client, reply = self._late.popleft()
-            client.pending = max(0, client.pending - 1)
-            if client.sock in self._clients:
+            if client.sock in self._clients and client.closing_at is None:
+                client.awaits_ping = False
+                client.heard_at = now  # it was we who were silent
                 client.owe(reply)
                 self._flush(client, now)
-        watchers = [client for client in self._clients.values() if client.watches and client.closing_at is None]
+        watchers = [client for client in self._served() if client.watches]
         try:
             events = self._backend.events()
         except QueryError as error:
@@ -302,25 +312,37 @@ class QueryServer:
             for client in watchers:
                 self._tell(client, event, line)
         for client in watchers:
-            if client.owed_bytes > self.limits.query_backlog:
-                limit = self.limits.query_backlog
-                self._refuse(client, "lagged", f"more than {limit} bytes wait to be read (limits.query_backlog)", now)
-            else:
-                self._flush(client, now)
+            self._check_pace(client, now)
+
+    def _check_pace(self, client: Client, now: float) -> None:
+        """Send a watcher away that is too slow, or was told of more peers than there can be."""
+        limit = self.limits.query_backlog
+        if client.owed_bytes > client.granted + limit:
+            why = f"more than {limit} bytes wait to be read (limits.query_backlog); watch again"
+            self._refuse(client, "lagged", why, now)
+        elif len(client.shown) > 2 * self.limits.peers:  # new boots without end; a new snapshot starts afresh
+            self._refuse(client, "lagged", "too many peers came and went; watch again", now)
+        else:
+            self._flush(client, now)
 
     def _tell(self, client: Client, event: Event, line: bytes) -> None:
         """Pass on an event of a peer that matches, or did until this event."""
         if event.seq <= client.watched_from or client.watches is None:
             return
-        key = event.peer.boot or event.peer.id
+        key, id = event.peer.boot or event.peer.id, event.peer.id
+        was_shown = key in client.shown
+        if event.kind == "restarted":
+            for former in [one for one, its_id in client.shown.items() if its_id == id and one != key]:
+                del client.shown[former]
+                was_shown = True
         if client.watches.accepts(event.peer):
-            client.shown.add(key)
-        elif key in client.shown:
-            client.shown.discard(key)
+            client.shown[key] = id
+        elif was_shown:
+            client.shown.pop(key, None)
         else:
             return
         if event.peer.state in ("down", "left") and not client.watches.wants_gone:
-            client.shown.discard(key)
+            client.shown.pop(key, None)
         client.owe(line)
 
     def _flush(self, client: Client, now: float) -> None:
@@ -342,19 +364,21 @@ class QueryServer:
                 client.owed[0] = rest
             else:
                 client.owed.popleft()
-        if client.lines and client.owed_bytes <= REPLIES_AHEAD:
+        if client.lines:
             self._take_lines(client, now)
-        is_done = client.closing_at is not None or (client.has_ended and not client.pending and not client.lines)
-        if is_done and not client.owed:
+        if client.sock not in self._clients:  # dismissed for what it asked, and gone
+            return
+        is_through = not (client.owed or client.lines or client.awaits_ping)
+        if is_through and (client.has_ended or (client.closing_at is not None and not _hang_up(client.sock))):
             self._close(client)
-        elif client.sock in self._clients:
+        else:
             self._listen_to(client)
 
     def _listen_to(self, client: Client) -> None:
         """Wait for what can be done next: writing what is owed, reading while little is."""
         assert self._selector is not None
         wanted = selectors.EVENT_WRITE if client.owed else 0
-        if not client.lines and not client.has_ended and client.closing_at is None:
+        if not client.lines and not client.has_ended:
             wanted |= selectors.EVENT_READ
         registered = client.sock in self._selector.get_map()
         if wanted and registered:
@@ -379,7 +403,7 @@ class QueryServer:
         client.lines.clear()
         client.partial = b""
         client.watches = None
-        client.pending = 0
+        client.awaits_ping = False
         client.closing_at = now + LINGER
         self._flush(client, now)
 
@@ -400,9 +424,12 @@ class QueryServer:
 
     def _patience(self, now: float) -> float | None:
         """Say how long the loop may sleep: until a client is due to be sent away."""
-        due = [client.closing_at if client.closing_at is not None else client.heard_at + self.limits.query_idle
-               for client in self._clients.values()
-               if client.closing_at is not None or not client.watches]  # fmt: skip
+        idle = self.limits.query_idle
+        due = [
+            client.heard_at + idle if client.closing_at is None else client.closing_at
+            for client in self._clients.values()
+            if client.closing_at is not None or not (client.watches or client.awaits_ping)
+        ]
         if self._accept_at:
             due.append(self._accept_at)
         return max(0.0, min(due) - now) if due else None
@@ -416,6 +443,19 @@ class QueryServer:
             if client.closing_at is not None:
                 if now >= client.closing_at:
                     self._close(client)
-            elif not client.watches and not client.pending and now >= client.heard_at + self.limits.query_idle:
-                idle = self.limits.query_idle
+            elif client.watches or client.awaits_ping:
+                continue
+            elif now >= client.heard_at + (idle := self.limits.query_idle):
                 self._dismiss(client, "idle", f"nothing was asked for {idle:g} s (limits.query_idle)", now)
+
+
+def _hang_up(sock: socket.socket) -> bool:
+    """End our half, and say whether the other end still has to; it will once it has read why.
+
+    Closed at once, with something of it unread, the connection would be reset and the reason lost.
+    """
+    try:
+        sock.shutdown(socket.SHUT_WR)
+    except OSError:
+        return False  # gone already
+    return True

@@ -280,6 +280,7 @@ class PeerTable:
         if way is None:
             if len(row.ways) >= MAX_WAYS:
                 self._drop_way(row, min(row.ways.values(), key=lambda way: way.last_heard))
+            self._forget_steady(row)  # one that is stale was the best while it was the only one
             way = row.add_way(source, now)
         if way.source is not source:
             self._unsteady(way)  # its entry stands under the source it had

@@ -8,10 +8,11 @@ from discoveryd.protocol.peer import AGES_TEXT, SCHEMA, lasting_text, peer_from_
 from discoveryd.protocol.table import PeerTable
 from tests.protocol.samples import ETH0, WEB, boot, hello, source
 
-KEYS = (
-    "id name state kind address addresses link boot services tags interval_s ttl_s rtt_ms loss two_way restarts clone key "
-    "first_seen_s last_heard_s expires_s"
-).split()
+KEYS = [
+    "id", "name", "state", "kind", "address", "addresses", "link", "boot", "services", "tags",
+    "interval_s", "ttl_s", "rtt_ms", "loss", "two_way", "restarts", "clone", "key", "first_seen_s",
+    "last_heard_s", "expires_s",
+]  # fmt: skip
 
 
 def web1():

@@ -582,8 +582,9 @@ def test_a_superseded_row_of_several_addresses_ages_silently():
 
 def test_of_many_addresses_the_longest_silent_is_forgotten():
     table = PeerTable()
-    for number in range(MAX_WAYS + 1):
-        table.heard(hello(seq=number), source(f"10.0.0.{number + 1}"), now=number / 100)
+    sources = [source(f"10.0.0.{number + 1}") for number in range(MAX_WAYS + 1)]
+    for number, one in enumerate(sources + sources[1:]):
+        table.heard(hello(seq=number), one, now=number / 100)
     row = table.get(boot(1))
     assert len(row.ways) == MAX_WAYS
     assert "10.0.0.1" not in [way.address for way in row.ways.values()]
@@ -683,10 +684,19 @@ def test_a_way_has_one_shortcut_under_the_source_it_has_now():
     assert len(table.steady) == 1
 
 
-def test_news_end_the_shortcuts_of_all_ways():
+def test_a_new_way_ends_the_shortcuts_of_the_others():
+    """One of them may be stale, and only was the best because it was the only one."""
     table = PeerTable()
     table.heard(hello(), HERE, now=0.0)
-    table.heard(hello(), THERE, now=0.0)
+    table.heard(hello(seq=4), source("10.1.0.7", ETH1), now=2.0)
+    assert table.peers(2.0)[0].address == "10.1.0.7"
+    assert [key[1].address for key in table.steady] == ["10.1.0.7"]
+
+
+def test_news_end_the_shortcuts_of_all_ways():
+    table = PeerTable()
+    for where in (HERE, THERE, HERE):
+        table.heard(hello(), where, now=0.0)
     assert len(table.steady) == 2
     table.heard(hello(seq=2, ttl=5.0), HERE, now=0.1)
     assert steady_keys(table) == [hello(ttl=5.0, full=False).encode().rpartition(b"|")[0]]

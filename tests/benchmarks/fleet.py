@@ -1,0 +1,115 @@
+"""Peers that do not exist: HELLOs from loopback addresses, sent over a real socket to a real daemon."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import replace
+
+import machine  # noqa: F401 - makes the checkout importable
+
+from discoveryd.net.links import IP_PKTINFO
+from discoveryd.protocol.hello import Hello
+from discoveryd.protocol.record import Record, Service
+
+BROADCAST = "127.255.255.255"
+NODE = "127.77.0.1"
+"""Address of the daemon under test."""
+
+Datagram = tuple[bytes, list[tuple[int, int, bytes]]]
+
+
+class Fleet:
+    """So many peers, each with an address of 127.78.0.0/15 and a record of ordinary size.
+
+    Their HELLOs are good for an hour: a benchmark need not keep them alive.
+    """
+
+    def __init__(self, size: int, port: int) -> None:
+        self._port = port
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        # the kernel takes the source address from here, so that one socket speaks for all
+        self._routes = [[_from(number)] for number in range(size)]
+        self._hellos = [_hello(number, 0) for number in range(size)]
+        self._seq = 0
+
+    def __len__(self) -> int:
+        return len(self._hellos)
+
+    def say_records(self, generation: int = 0) -> None:
+        """Send the full HELLO of every peer; another generation has other records."""
+        self._seq += 1
+        for number in range(len(self)):
+            hello = self._hellos[number] = _hello(number, generation)
+            record = _record(number, generation)
+            self._send((replace(hello, seq=self._seq, record=record.encoded).encode(), self._routes[number]))
+
+    def steady(self, count: int) -> list[Datagram]:
+        """Make the next so many steady HELLOs, of one peer after the other."""
+        heads = [hello.encode().rpartition(b"|")[0] for hello in self._hellos]
+        made = []
+        for turn in range(count):
+            number = turn % len(self)
+            self._seq += number == 0
+            made.append((b"%b|%d" % (heads[number], self._seq), self._routes[number]))
+        return made
+
+    def send(self, datagrams: list[Datagram], *, port: int | None = None) -> None:
+        """Send what `steady` made."""
+        for one in datagrams:
+            self._send(one, port)
+
+    def say_bare(self, number: int) -> str:
+        """Send a bare HELLO from an address not used yet, and give the address."""
+        address = f"127.80.{number >> 8}.{number & 255}"
+        self._send((b"HELLO|", [_route(address)]))
+        return address
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def _send(self, datagram: Datagram, port: int | None = None) -> None:
+        self._socket.sendmsg((datagram[0],), datagram[1], 0, (BROADCAST, port or self._port))
+
+
+def free_port() -> int:
+    """Find a port that neither UDP nor TCP uses on loopback."""
+    while True:
+        with socket.socket() as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            stream.bind(("127.0.0.1", 0))
+            port: int = stream.getsockname()[1]
+            try:
+                datagrams.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+            return port
+
+
+def _record(number: int, generation: int) -> Record:
+    return Record(
+        name=f"peer-{number:04}",
+        tags={"role": "worker", "rack": str(number % 40), "generation": str(generation)},
+        services=(Service(name="http", port=8080),),
+    )
+
+
+def _hello(number: int, generation: int) -> Hello:
+    return Hello(
+        realm="default",
+        id=f"{number:016x}",
+        boot=f"b{number:015x}",
+        interval_ms=600_000,
+        ttl_ms=3_600_000,
+        digest=_record(number, generation).digest,
+        seq=0,
+    )
+
+
+def _from(number: int) -> tuple[int, int, bytes]:
+    return _route(f"127.78.{number // 250}.{number % 250 + 1}")
+
+
+def _route(address: str) -> tuple[int, int, bytes]:
+    return socket.IPPROTO_IP, IP_PKTINFO, struct.pack("@i4s4s", 0, socket.inet_aton(address), bytes(4))

@@ -1,0 +1,394 @@
+"""``discoveryd`` as a person, a shell or a service manager runs it."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+from time import monotonic
+
+import pytest
+
+from discoveryd.net.query_client import QueryClient
+
+SECOND = 1.0
+"""What the daemon promises: goodbye and exit within a second of the signal."""
+
+
+# --- run ----------------------------------------------------------------------------------------------
+
+
+def test_two_daemons_list_each_other(make):
+    one, two = make().run(), make().run()
+    one.log_until("peer joined")
+    two.log_until("peer joined")
+    assert [peer["name"] for peer in one.ask("list")["peers"]] == ["node-3"]
+    assert [peer["name"] for peer in two.ask("list")["peers"]] == ["node-2"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_a_goodbye_within_a_second(make, observer, number):
+    daemon = make().run()
+    observer.until("joined")
+    daemon.log_until("discoveryd started")
+    code, seconds = daemon.end(number)
+    assert code == 0
+    assert seconds < SECOND
+    assert observer.until("left", timeout=0.2).name == "node-2"
+    assert daemon.log_rest()[-1].endswith(f'event="discoveryd stops" signal={number.name}')
+
+
+def test_a_signal_ends_it_also_while_clients_watch_and_do_not_read(make, observer):
+    daemon = make().run()
+    observer.until("joined")
+    with daemon.client() as client:
+        watch = client.watch()
+        assert next(watch)["event"] == "snapshot"
+        code, seconds = daemon.end()
+    assert (code, seconds < SECOND) == (0, True)
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp"])
+def test_a_taken_port_is_named_with_its_process_and_nothing_is_half_started(make, observer, kind):
+    daemon = make()
+    port = daemon.port if kind == "udp" else daemon.query[1]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as other:
+        other.bind((daemon.address, port))
+        if kind == "tcp":
+            other.listen()
+        result = daemon.command("run")
+    assert result.returncode == 1
+    name = f"{kind.upper()} port {port} on {daemon.address} is taken by"
+    assert re.fullmatch(rf"discoveryd: {name} \S+ \(pid {os.getpid()}\); stop that, or set .*\n", result.stderr)
+    assert ("hello.port" if kind == "udp" else "query.listen") in result.stderr
+    assert observer.discovery.peers(gone=True) == ()
+
+
+def test_the_process_named_is_the_one_at_that_address(make):
+    """Several daemons hold the port, each at its own address."""
+    one, two = make().run(), make().run()
+    for daemon in (one, two):
+        daemon.log_until("discoveryd started")
+    for daemon in (one, two):
+        assert f"(pid {daemon.process.pid})" in daemon.command("run").stderr
+
+
+def test_a_wrong_configuration_tells_every_fault_and_exits_2(make):
+    daemon = make(config="hello:\n  intervall: 1s\n  budget: 0\nlog:\n  level: loud\n")
+    result = daemon.command("run")
+    assert (result.returncode, result.stdout) == (2, "")
+    lines = result.stderr.splitlines()
+    assert len(lines) == 3
+    for line, (number, word) in zip(lines, ((2, "intervall"), (3, "budget"), (5, "loud")), strict=True):
+        assert line.startswith(f"discoveryd: {daemon.config}:{number}: ")
+        assert word in line
+
+
+# --- reload -------------------------------------------------------------------------------------------
+
+BEFORE = """\
+node:
+  tags: {role: cpu}
+hello:
+  interval: 800ms
+log:
+  level: info
+  format: logfmt
+"""
+AFTER = """\
+node:
+  tags: {role: gpu}
+  services: [{name: http, port: 8080}]
+hello:
+  interval: 200ms
+  ttl: 3s
+  realm: other
+log:
+  level: warning
+  format: json
+"""
+
+
+def test_sighup_takes_over_what_can_change_and_names_what_cannot(make, observer):
+    daemon = make(config=BEFORE).run()
+    assert dict(observer.until("joined", lambda peer: peer.tags).tags) == {"role": "cpu"}
+    boot = daemon.ask("status")["node"]["boot"]
+    daemon.log_until("discoveryd started")
+    daemon.config.write_text(AFTER, encoding="utf-8")
+    daemon.kill(signal.SIGHUP)
+    assert 'event="needs a restart" key=hello.realm now=default wanted=other' in daemon.log_until("restart")[-1]
+    for _ in range(2):  # and still does, when nothing has changed since; in the new form by now
+        daemon.kill(signal.SIGHUP)
+        line = json.loads(daemon.log_until("needs a restart")[-1])
+        assert (line["key"], line["now"], line["wanted"]) == ("hello.realm", "default", "other")
+    peer = observer.until("updated", lambda peer: peer.tags == {"role": "gpu"})
+    assert [(service.name, service.port) for service in peer.services] == [("http", 8080)]
+    status = daemon.ask("status")
+    assert status["hello"] == {"port": daemon.port, "interval_s": 0.2, "ttl_s": 3.0}
+    assert (status["node"]["realm"], status["node"]["boot"]) == ("default", boot)
+    daemon.end()
+    assert daemon.log_rest() == []  # level warning: the goodbye is no news
+
+
+def test_sighup_with_a_broken_configuration_changes_nothing(make, observer):
+    daemon = make(config=BEFORE).run()
+    observer.until("joined")
+    daemon.log_until("discoveryd started")
+    daemon.config.write_text("node:\n  tags: {role: gpu}\nhello:\n  interval: 5\n", encoding="utf-8")
+    daemon.kill(signal.SIGHUP)
+    refused, kept = daemon.log_until("the former configuration stays in force")[-2:]
+    assert 'level=error event="configuration refused"' in refused
+    assert f"{daemon.config}:4: " in refused
+    assert "hello.interval" in refused
+    assert "level=warning" in kept
+    status = daemon.ask("status")
+    assert (status["node"]["tags"], status["hello"]["interval_s"]) == ({"role": "cpu"}, 0.8)
+    daemon.config.unlink()
+    daemon.kill(signal.SIGHUP)
+    assert "No such file" in daemon.log_until("stays in force")[-2]
+    daemon.config.write_text(BEFORE.replace("cpu", "tpu"), encoding="utf-8")
+    daemon.kill(signal.SIGHUP)
+    daemon.log_until("configuration reloaded")
+    assert daemon.ask("status")["node"]["tags"] == {"role": "tpu"}
+
+
+# --- start, stop, status ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def detached(make):
+    """Give a daemon that is begun by `start`; it is stopped at the end, if need be."""
+    daemon = make()
+    yield daemon
+    daemon.command("stop")
+
+
+def pid_file(daemon):
+    return os.path.join(daemon.environment["DISCOVERYD_PATHS__RUNTIME"], "discoveryd.pid")
+
+
+def test_start_status_stop(detached, observer):
+    assert detached.command("status").returncode == 3
+    result = detached.command("start")
+    assert result.returncode == 0, result.stderr
+    pid = int(re.fullmatch(r"discoveryd started \(pid (\d+)\)\n", result.stdout)[1])
+    assert detached.ask("status")["node"]["name"] == "node-2"  # started means ready to be asked
+    observer.until("joined")
+    with open(pid_file(detached), encoding="ascii") as file:
+        assert int(file.read()) == pid
+    status = detached.command("status")
+    assert status.returncode == 0
+    assert re.fullmatch(rf"discoveryd \S+ runs \(pid {pid}\) as node-2: 1 up; lo 127.0.0.2\n", status.stdout)
+    again = detached.command("start")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr == f"discoveryd: already running (pid {pid}, {pid_file(detached)})\n"
+    began = monotonic()
+    stop = detached.command("stop")
+    assert (stop.returncode, stop.stdout) == (0, f"discoveryd stopped (pid {pid})\n")
+    assert monotonic() - began < 2 * SECOND  # python's own start is in this
+    observer.until("left", timeout=0.2)
+    assert not os.path.exists(pid_file(detached))
+    assert detached.command("stop").returncode == 3
+    assert detached.command("status").returncode == 3
+
+
+def test_a_detached_daemon_has_no_terminal_and_reads_its_configuration_again(detached, observer, tmp_path):
+    config = tmp_path / "relative.yaml"
+    config.write_text("node:\n  tags: {role: cpu}\n", encoding="utf-8")
+    detached.environment["DISCOVERYD_CONFIG"] = "relative.yaml"
+    result = subprocess.run(
+        [sys.executable, "-m", "discoveryd", "start"],
+        env=detached.environment, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=True,
+    )  # fmt: skip
+    pid = int(re.search(r"pid (\d+)", result.stdout)[1])
+    observer.until("joined")
+    assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)} == {"/dev/null"}
+    assert os.readlink(f"/proc/{pid}/cwd") == "/"
+    assert os.getsid(pid) != os.getsid(0)
+    config.write_text("node:\n  tags: {role: gpu}\n", encoding="utf-8")
+    os.kill(pid, signal.SIGHUP)
+    observer.until("updated", lambda peer: peer.tags == {"role": "gpu"})
+
+
+def test_a_pid_file_that_a_crash_left_is_no_obstacle(detached):
+    first = detached.command("start")
+    pid = int(re.search(r"pid (\d+)", first.stdout)[1])
+    handle = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    assert select.select([handle], [], [], 5.0)[0]
+    os.close(handle)
+    assert os.path.exists(pid_file(detached))
+    assert detached.command("status").returncode == 3
+    assert detached.command("stop").returncode == 3
+    again = detached.command("start")
+    assert again.returncode == 0
+    assert str(pid) not in again.stdout
+
+
+def test_start_reports_what_kept_the_daemon_from_starting(make):
+    daemon = make()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind((daemon.address, daemon.port))
+        result = daemon.command("start")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"UDP port {daemon.port} on {daemon.address} is taken by" in result.stderr
+    assert f"(pid {os.getpid()})" in result.stderr
+    assert result.stderr.count("discoveryd:") == 1
+    assert not os.path.exists(pid_file(daemon))
+    assert daemon.command("status").returncode == 3
+
+
+@pytest.mark.parametrize("place", ["/proc/discoveryd", "/dev/null/discoveryd"])
+def test_a_runtime_directory_that_cannot_be_written_is_named(make, place):
+    daemon = make(environment={"DISCOVERYD_PATHS__RUNTIME": place})
+    result = daemon.command("start")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"{place}/discoveryd.pid" in result.stderr
+    assert "run as root, or set paths.runtime" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_status_knows_a_daemon_that_start_did_not_begin(make, observer):
+    daemon = make().run()
+    observer.until("joined")
+    status = daemon.command("status")
+    assert status.returncode == 0
+    assert "runs (not begun by start) as node-2: 1 up" in status.stdout
+    stop = daemon.command("stop")
+    assert stop.returncode == 3
+    assert "no daemon runs that start began" in stop.stderr
+
+
+# --- logs ---------------------------------------------------------------------------------------------
+
+
+def test_one_line_per_event_in_logfmt_when_nobody_watches(make):
+    one = make().run()
+    one.log_until("discoveryd started")
+    two = make().run()
+    joined = one.log_until("peer joined")[-1]
+    assert re.fullmatch(
+        r'timestamp=\S+Z level=info event="peer joined" reason="first HELLO on lo" '
+        r"peer=node-3 address=127.0.0.3 link=lo id=id-3",
+        joined,
+    )
+    two.end()
+    assert 'level=info event="peer left" reason="said goodbye"' in one.log_until("peer left")[-1]
+    one.end()
+    rest = one.log_rest()
+    assert [line for line in rest if "discoveryd stops" not in line] == []
+
+
+def test_json_is_one_object_per_line(make):
+    one, two = make(environment={"DISCOVERYD_LOG__FORMAT": "json"}).run(), make().run()
+    one.log_until("peer joined")
+    two.end()
+    lines = [json.loads(line) for line in one.log_until("peer left")]
+    assert {"timestamp", "level", "event", "reason", "peer", "address", "link", "id"} == set(lines[-1])
+    one.end()
+    assert json.loads(one.log_rest()[-1])["event"] == "discoveryd stops"
+
+
+def test_in_the_journal_lines_have_a_priority_and_no_timestamp(make):
+    read_end, write_end = os.pipe()
+    about = os.fstat(write_end)
+    daemon = make(environment={"JOURNAL_STREAM": f"{about.st_dev}:{about.st_ino}"}, stderr=write_end)
+    daemon.run()
+    os.close(write_end)
+    with os.fdopen(read_end, encoding="utf-8") as journal:
+        first = journal.readline()
+        assert daemon.end()[0] == 0
+        lines = [first, *journal]
+    assert first.startswith('<6>level=info event="discoveryd started" ')
+    assert all(re.match(r"<[0-7]>level=", line) for line in lines)
+
+
+def test_a_bad_source_is_logged_once_and_then_counted(make):
+    daemon = make().run()
+    daemon.log_until("discoveryd started")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger, daemon.client() as client:
+        stranger.bind(("127.0.0.99", 0))
+
+        def dropped():
+            drops = client.request("status")["drops"]
+            return sum(drop["count"] for drop in drops if drop["reason"] == "malformed")
+
+        for count in range(1, 51):
+            stranger.sendto(b"nonsense \x1b[31m\n", (daemon.address, daemon.port))
+            deadline = monotonic() + 5
+            while dropped() < count:
+                assert monotonic() < deadline
+    daemon.end()
+    lines = [line for line in daemon.log_rest() if "datagrams dropped" in line]
+    assert len(lines) == 1
+    assert "address=127.0.0.99 link=lo reason=malformed" in lines[0]
+    assert "\x1b" not in lines[0]
+
+
+def full_disk():
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def closed_pipe():
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    return write_end
+
+
+@pytest.mark.parametrize("broken", [full_disk, closed_pipe])
+def test_a_log_that_cannot_be_written_ends_nothing(make, observer, broken):
+    descriptor = broken()
+    daemon = make(stderr=descriptor).run()
+    os.close(descriptor)
+    observer.until("joined")
+    assert daemon.ask("list")["ok"]
+    code, seconds = daemon.end()
+    assert (code, seconds < SECOND) == (0, True)
+    observer.until("left", timeout=0.2)
+
+
+def test_a_standard_error_that_was_closed_before_ends_nothing(make, observer):
+    """Number 2 is then one of the daemon's own sockets: no log line may go there."""
+    daemon = make()
+    daemon.process = subprocess.Popen(
+        ["sh", "-c", 'exec "$0" -m discoveryd run 2>&-', sys.executable],
+        env=daemon.environment, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    observer.until("joined")
+    assert daemon.ask("list")["ok"]
+    code, seconds = daemon.end()
+    assert (code, seconds < SECOND) == (0, True)
+    with daemon.process.stdout as stdout:
+        assert stdout.read() == b""  # nor may it turn up among what the daemon prints
+
+
+def test_on_a_terminal_it_is_for_people(make):
+    main, terminal = pty.openpty()
+    daemon = make(stderr=terminal, environment={"TERM": "xterm", "NO_COLOR": "1"})
+    daemon.run()
+    os.close(terminal)
+    with os.fdopen(main, "rb", buffering=0) as screen:
+        line = b""
+        while b"\n" not in line:
+            line += screen.read(4096)
+        assert re.match(rb"\d\d:\d\d:\d\d \[info +\] discoveryd started", line)
+        assert daemon.end()[0] == 0
+
+
+# --- the rest -----------------------------------------------------------------------------------------
+
+
+def test_a_free_address_again_after_the_end(make):
+    """No port stays taken: a service manager restarts at once."""
+    daemon = make()
+    for _ in range(2):
+        daemon.run()
+        daemon.log_until("discoveryd started")
+        with QueryClient(daemon.query) as client:
+            assert client.request("list")["ok"]
+            assert daemon.end()[0] == 0
+        daemon.process.stderr.close()

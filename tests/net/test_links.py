@@ -1,0 +1,321 @@
+"""The UDP sockets, on loopback and between sockets of this process."""
+
+import errno
+import os
+import socket
+import struct
+import threading
+from time import monotonic
+
+import pytest
+
+from discoveryd.net import links as module
+from discoveryd.net.interfaces import Doorbell, loopback
+from discoveryd.net.links import BATCH, Links, explain_bind, free_port
+from discoveryd.protocol.hello import MAX_DATAGRAM
+from discoveryd.protocol.node import Node, Send
+from discoveryd.protocol.parameters import Parameters
+from tests.conftest import descriptors
+from tests.ear import EVERYBODY, Ear
+
+
+@pytest.fixture
+def port():
+    return free_port("127.0.0.1", "udp")
+
+
+@pytest.fixture
+def make(port):
+    """Open links at own addresses of loopback, all on one port."""
+    made = []
+
+    def make(address="127.0.0.2", **parameters):
+        links = Links(Parameters(port=port, loopback=address, **parameters))
+        made.append(links)
+        links.open()
+        links.rescan()
+        return links
+
+    yield make
+    for links in made:
+        links.close()
+
+
+def hear(links, count=1, timeout=5.0):
+    """Listen until so many datagrams came in."""
+    deadline = monotonic() + timeout
+    found = []
+    while len(found) < count and (left := deadline - monotonic()) > 0:
+        found += links.listen(left)[0]
+    assert len(found) == count, found
+    return found
+
+
+def stranger(address="127.0.0.9"):
+    """Give a socket that is none of ours."""
+    found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    found.bind((address, 0))
+    return found
+
+
+def test_a_broadcast_reaches_all_and_names_sender_and_link(make, port):
+    a, b = make("127.0.0.2"), make("127.0.0.3")
+    with Ear(port) as ear:
+        assert a.send([Send(b"HELLO|", loopback("127.0.0.2"), EVERYBODY)]) == []
+        assert ear.hear() == (b"HELLO|", ("127.0.0.2", port))  # source port too: stateful firewalls want it
+    [(datagram, source)] = hear(b)
+    assert (datagram, source.address, source.link, source.unicast) == (
+        b"HELLO|", "127.0.0.2", loopback("127.0.0.3"), False,
+    )  # fmt: skip
+    assert [datagram for datagram, _ in hear(a)] == [b"HELLO|"]
+
+
+def test_unicast_is_told_from_broadcast(make):
+    a, b = make("127.0.0.2"), make("127.0.0.3")
+    a.send([Send(b"PING|", loopback("127.0.0.2"), "127.0.0.3")])
+    [(_, source)] = hear(b)
+    assert source.unicast
+    assert a.listen(0) == ([], False)
+
+
+def test_a_source_stays_the_same_object_until_the_links_change(make):
+    a, b = make("127.0.0.2"), make("127.0.0.3")
+
+    def source():
+        a.send([Send(b"HELLO|", a.rescan()[0], "127.0.0.3")])
+        return hear(b)[0][1]
+
+    first = source()
+    b.rescan()
+    assert source() is first
+    b.set_patterns(("eth*",))
+    assert source() is first  # the receiver decides when: at its next look
+    b.rescan()
+    assert source() is not first
+
+
+def test_rescan_keeps_the_object_of_an_unchanged_link(make):
+    links = make()
+    [link] = links.rescan()
+    assert links.rescan()[0] is link
+
+
+def test_sources_are_bounded_and_the_newest_are_kept(make, monkeypatch, port):
+    monkeypatch.setattr(module, "MAX_SOURCES", 4)
+    links = make()
+    seen = {}
+    for number in range(1, 11):
+        with stranger(f"127.0.1.{number}") as sender:
+            sender.sendto(b"HELLO|", ("127.0.0.2", port))
+            [(_, seen[number])] = hear(links)
+    assert len(links._sources) == 4
+    with stranger("127.0.1.10") as sender:
+        sender.sendto(b"HELLO|", ("127.0.0.2", port))
+        assert hear(links)[0][1] is seen[10]
+
+
+def test_a_datagram_that_is_too_long_is_known_as_such(make, port):
+    links = make()
+    node = Node()
+    with stranger() as sender:
+        for size in (MAX_DATAGRAM, MAX_DATAGRAM + 1, 9000):
+            sender.sendto(b"HELLO|".ljust(size, b"x"), ("127.0.0.2", port))
+    batch = hear(links, 3)
+    assert [len(datagram) for datagram, _ in batch] == [MAX_DATAGRAM, MAX_DATAGRAM + 1, MAX_DATAGRAM + 1]
+    node.set_links(links.rescan(), 0.0)
+    for datagram, source in batch:
+        node.receive(datagram, source, 0.0)
+    assert node.drops == {("version", "lo"): 1, ("too-long", "lo"): 2}
+
+
+def test_a_batch_is_bounded(make, port):
+    links = make()
+    with stranger() as sender:
+        for _ in range(BATCH + 1):
+            sender.sendto(b"HELLO|", ("127.0.0.2", port))
+    assert len(links.listen(1.0)[0]) == BATCH
+    assert len(links.listen(1.0)[0]) == 1
+
+
+def test_wake_ends_a_listen_from_another_thread(make):
+    links = make()
+    returned = []
+    listener = threading.Thread(target=lambda: returned.append(links.listen(30.0)))
+    listener.start()
+    links.wake()
+    listener.join(5.0)
+    assert returned == [([], False)]
+
+
+def test_any_number_of_wakes_waits_for_nobody(make):
+    links = make()
+    for _ in range(5000):
+        links.wake()
+    began = monotonic()
+    links.listen(30.0)
+    assert monotonic() - began < 10
+
+
+def test_nothing_is_open_before_open_and_after_close(port):
+    before = descriptors()
+    links = Links(Parameters(port=port, loopback="127.0.0.2"))
+    assert descriptors() == before
+    links.wake()
+    assert links.send([Send(b"HELLO|", None, EVERYBODY)]) == []
+    assert links.kernel_drops() == 0
+    links.close()
+    links.open()
+    links.close()
+    links.close()
+    assert descriptors() == before
+    links.wake()
+    links.open()  # and it can be opened anew
+    links.close()
+
+
+@pytest.mark.parametrize("loopback_address", ["127.0.0.2", ""])
+def test_a_taken_port_is_named_with_its_holder_and_nothing_stays_open(port, loopback_address):
+    links = Links(Parameters(port=port, loopback=loopback_address))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind((loopback_address or "127.0.0.1", port))
+        before = descriptors()
+        with pytest.raises(OSError, match=rf"UDP port {port} .*is taken by .*\(pid {os.getpid()}\)") as caught:
+            links.open()
+        assert caught.value.errno == errno.EADDRINUSE
+        assert descriptors() == before
+    links.open()
+    links.close()
+
+
+def test_a_port_below_1024_without_permission_is_no_mystery():
+    error = explain_bind(PermissionError(errno.EACCES, "Permission denied"), "UDP", "0.0.0.0", 34)
+    assert isinstance(error, PermissionError)
+    assert error.strerror == "cannot listen on UDP port 34: Permission denied"
+
+
+def test_send_errors_are_counted_and_told_once_per_change(make):
+    links = make()
+    good, bad = (Send(text, loopback("127.0.0.2"), EVERYBODY) for text in (b"HELLO|", bytes(70_000)))
+    error = f"EMSGSIZE: {os.strerror(errno.EMSGSIZE)}"
+    assert links.send([bad]) == [("lo", error)]
+    assert links.send([bad, bad]) == []
+    assert links.last_errors == {"lo": error}
+    assert links.send([good, good]) == [("lo", None)]
+    assert links.last_errors == {}
+    assert links.send([bad, good]) == [("lo", error), ("lo", None)]
+    assert links.send_errors == {"lo": 4}
+
+
+def test_what_was_said_of_a_link_that_is_gone_is_forgotten(make):
+    links = make()
+    links.last_errors.update({"eth7": "ENODEV: No such device", "lo": "x", "-": "y"})
+    links.rescan()
+    assert links.last_errors == {"lo": "x", "-": "y"}
+
+
+def test_two_threads_may_find_at_once_that_sending_works_again(make):
+    class Raced(dict):
+        """Another thread takes the error away right after we looked at it."""
+
+        def get(self, name):
+            return self.pop(name, None)
+
+    links = make()
+    links.last_errors = Raced(lo="ENETDOWN: Network is down")
+    assert links.send([Send(b"HELLO|", loopback("127.0.0.2"), EVERYBODY)]) == [("lo", None)]
+
+
+@pytest.fixture
+def wildcard(port):
+    """Open links as without `loopback`, wanting no interface, so that nothing is ever sent."""
+    links = Links(Parameters(port=port, interfaces=("none0",)))
+    links.open()
+    links.rescan()
+    yield links
+    links.close()
+
+
+def test_an_excluded_interface_is_counted_by_name(wildcard, port):
+    with stranger() as sender:
+        sender.sendto(b"HELLO|", ("127.0.0.1", port))
+    assert wildcard.listen(5.0) == ([], False)
+    assert wildcard.drops == {("excluded", "lo"): 1}
+    assert wildcard._sources == {}
+
+
+def test_an_interface_without_broadcast_may_bring_seeds_datagrams_if_it_is_wanted(wildcard, port):
+    wildcard.set_patterns(("lo",))
+    wildcard.rescan()
+    with stranger() as sender:
+        sender.sendto(b"HELLO|", ("127.0.0.1", port))
+    [(_, source)] = hear(wildcard)
+    assert (source.address, source.link, source.unicast) == ("127.0.0.9", None, False)
+
+
+def test_what_the_kernel_lost_is_counted(make, port):
+    links = make()
+    for receiver in links._receivers:
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    assert links.kernel_drops() == 0
+    with stranger() as sender:
+        for _ in range(100):
+            sender.sendto(bytes(1000), ("127.0.0.2", port))
+    assert 50 <= links.kernel_drops() < 100
+
+
+def test_a_kernel_without_that_count_is_no_error(make, monkeypatch):
+    links = make()
+    monkeypatch.setattr(module, "SO_MEMINFO", 9999)
+    assert links.kernel_drops() == 0
+
+
+def test_a_sandbox_without_netlink_is_known(make, monkeypatch):
+    def refuse(_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    assert make("127.0.0.2").has_doorbell
+    monkeypatch.setattr(Doorbell, "open", refuse)
+    links = make("127.0.0.3")
+    assert not links.has_doorbell
+    assert links.listen(0) == ([], False)
+
+
+def test_the_doorbell_ends_a_listen(make, monkeypatch):
+    ours, kernel = socket.socketpair()
+
+    class Bell(Doorbell):
+        def open(self):
+            ours.setblocking(False)
+            self._socket = ours
+
+    monkeypatch.setattr(module, "Doorbell", Bell)
+    with kernel:
+        links = make()
+        kernel.send(b"link changed")
+        assert links.listen(5.0) == ([], True)
+        assert links.listen(0) == ([], False)
+        links.close()
+
+
+def test_an_error_of_an_earlier_datagram_does_not_hide_the_next(make, port, monkeypatch):
+    """IP_RECVERR is off, but a socket may still report an error: it is counted, and reading goes on."""
+    links = make()
+    with stranger() as gone:
+        nobody = gone.getsockname()
+    receiver = links._receivers[1]
+    receiver.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR of linux/in.h: ICMP errors come back
+    receiver.sendto(b"PING|", nobody)
+    with stranger() as sender:
+        sender.sendto(b"HELLO|", ("127.0.0.2", port))
+    assert [datagram for datagram, _ in hear(links)] == [b"HELLO|"]
+    assert links.drops == {("ECONNREFUSED", "-"): 1}
+
+
+def test_the_receive_buffer_is_asked_for(make):
+    links = make()
+    with open("/proc/sys/net/core/rmem_max", encoding="ascii") as file:
+        granted = min(module.RECEIVE_BUFFER, int(file.read()))
+    size = links._receivers[0].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    assert size >= granted
+    assert struct.calcsize("@i4s4s") == 12  # struct in_pktinfo

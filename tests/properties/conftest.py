@@ -1,0 +1,19 @@
+"""How hypothesis tries: quickly here, harder under CI, as long as you like by DISCOVERYD_FUZZ_EXAMPLES."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+CI = os.environ.get("CI") == "true"
+
+settings.register_profile(
+    "discoveryd",
+    max_examples=200 if CI else 60,
+    stateful_step_count=60,
+    deadline=None,  # this machine may be busy
+    derandomize=CI,
+    database=None,  # a failure prints its blob instead; put what it found into tests/fuzz/corpus
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("discoveryd")

@@ -1,0 +1,93 @@
+"""What is encoded is read back, and any bytes give a message or a WireError."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from discoveryd.errors import WireError
+from discoveryd.protocol import DROP_REASONS
+from discoveryd.protocol.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
+from discoveryd.protocol.probe import decode_probe
+from discoveryd.protocol.record import MAX_RECORD, decode_record
+from tests.properties.strategies import FUZZ, datagrams, hellos, mutated, pings, pongs, records
+
+# fewer than of the whole way in: test_receive feeds the decoders too
+decoding = settings(max_examples=max(100, FUZZ // 10))
+
+
+@given(hellos())
+def test_hello_round_trip(hello):
+    datagram = hello.encode()
+    assert decode_hello(datagram) == hello
+    assert len(datagram) <= (MAX_STEADY if hello.record is None else MAX_DATAGRAM)
+    assert datagram.isascii()
+    assert datagram.count(b"|") == (9 if hello.record is None else 10)
+
+
+@given(pings)
+def test_ping_round_trip(ping):
+    assert decode_probe(ping.encode()) == ping
+
+
+@given(pongs)
+def test_pong_round_trip(pong):
+    assert decode_probe(pong.encode()) == pong
+
+
+@given(records())
+def test_record_round_trip(record):
+    again = decode_record(record.encoded)
+    assert again == record
+    assert (again.encoded, again.digest) == (record.encoded, record.digest)
+    assert record.encoded.isascii()
+    assert b"|" not in record.encoded
+    assert len(record.encoded) <= MAX_RECORD
+
+
+def attempt(decode, data):
+    try:
+        return decode(data), None
+    except WireError as error:
+        return None, error
+
+
+def stable(decode, data):
+    """Decode; what comes out must encode to something that means the same."""
+    message, refusal = attempt(decode, data)
+    if message is not None:
+        assert decode(message.encode()) == message
+    assert refusal is None or refusal.reason in DROP_REASONS
+    assert len(str(refusal)) < 1000
+
+
+@decoding
+@given(datagrams)
+def test_any_bytes_are_a_hello_or_a_wire_error(data):
+    stable(decode_hello, data)
+
+
+@decoding
+@given(datagrams)
+def test_any_bytes_are_a_probe_or_a_wire_error(data):
+    stable(decode_probe, data)
+
+
+RECORDS = (
+    b'{"name":"web1"}',
+    b'{"name":"web1","tags":{"rack":"b2"},"services":[{"name":"http","port":80,"proto":"tcp","tags":{"a":"b"}}]}',
+    b'{"name":"w","services":[' + b",".join([b'{"name":"s","port":1}'] * 30) + b"]}",
+)
+JSON = (
+    b"null", b"true", b"-0", b"1e400", b"9" * 500, b"NaN", b'""', b"[]", b"{}", b"[" * 600, b'{"":' * 150, b'"\\u202e"', b"\\",
+    b'"\\ud83d"', b"\xef\xbb\xbf", b"\0", b'"name"', b":",
+)  # fmt: skip
+
+
+@decoding
+@given(mutated(RECORDS, JSON, b",") | mutated(RECORDS, JSON, b":") | st.binary(max_size=720))
+def test_any_bytes_are_a_record_or_a_wire_error(data):
+    record, refusal = attempt(decode_record, data)
+    if record is not None:
+        assert record.encoded == data
+        assert record.name.isprintable()
+    else:
+        assert refusal.reason in DROP_REASONS

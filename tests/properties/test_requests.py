@@ -1,0 +1,82 @@
+"""Any line gives a request that can be answered or a QueryError that can be sent."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discoveryd.errors import QueryError
+from discoveryd.protocol.query import (
+    encode,
+    error_line,
+    list_line,
+    parse_request,
+    show_answer,
+    snapshot_lines,
+    status_answer,
+)
+from discoveryd.protocol.record import Record, Service
+from tests.properties.strategies import fuzz, mutated
+from tests.properties.test_receive import SOURCES, make_node
+from tests.protocol.samples import hello
+
+OPS = ("list", "show", "status", "watch", "ping", "metrics")
+CODES = ("", "http", "bad_request", "unknown_op", "bad_argument", "not_found")
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(("up", "*", "[![", "[a-", "web1")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+keys = st.sampled_from(("state", "name", "tags", "service", "link", "all", "peer", "count", "timeout_s")) | st.text(max_size=5)
+requests = st.builds(
+    lambda op, fields: json.dumps({"op": op, **fields}).encode(),
+    st.sampled_from(OPS) | values,
+    st.dictionaries(keys, values, max_size=3),
+)
+LINES = (
+    b"list", b"show web1", b'{"op":"list","state":["up","down"],"tags":{"rack":"b2"},"all":true}', b'{"op":"watch","name":"w[!a-z]*"}',
+    b'{"op":"ping","peer":"web1","count":3,"timeout_s":0.5}', b"GET / HTTP/1.1",
+)  # fmt: skip
+ODD = (
+    b"", b"{", b"}", b"[" * 3000, b'{"a":' * 500, b"9" * 4400, b"1e999", b"-1", b"NaN", b"\0", b"\xff\xfe", b"\r\n", b'"\\ud800"',
+    b"null", b"[![", b"[]-a]", b"[a-]", b"**" * 30, b"\\", b"\xc3", b" ",
+)  # fmt: skip
+lines = requests | mutated(LINES, ODD, b'"') | mutated(LINES, ODD, b",") | st.binary(max_size=300)
+
+
+def populated():
+    node = make_node()
+    record = Record(name="web1", tags={"rack": "b2"}, services=(Service(name="http", port=80),))
+    node.receive(hello(record=record).encode(), SOURCES[1], 0.1)
+    node.receive(b"HELLO|", SOURCES[3], 0.1)
+    return node
+
+
+@fuzz
+@given(lines)
+def test_any_line_is_answered_or_refused(line):
+    """10,000 examples under CI=true; for a night of it set DISCOVERYD_FUZZ_EXAMPLES=1000000."""
+    node = populated()
+    code, message = "", "fine"
+    try:
+        request = parse_request(line)
+        match request.op:
+            case "list":
+                answer = list_line(node, request.filter, 1.0)
+            case "watch":
+                answer = snapshot_lines(node, request.filter, 1.0).splitlines()[0]
+            case "show" | "ping":
+                answer = encode(show_answer(node, request.peer, 1.0))
+            case _:
+                answer = encode(status_answer(node, 1.0))
+        assert request.op in OPS
+        assert 1 <= request.count <= 100
+        assert 0 < request.timeout <= 60
+    except QueryError as error:
+        code, message = error.code, error.message
+        answer = error_line(code, message)
+    assert code in CODES
+    assert 0 < len(message) < 500
+    assert isinstance(json.loads(answer), dict)
+    assert answer.rstrip(b"\n").count(b"\n") == 0

@@ -1,0 +1,213 @@
+"""PeerTable against a model that anyone can check by reading: a dict of what was heard last.
+
+Each node keeps to its own address here, and a boot that was replaced says nothing any more but late
+goodbyes; clones have tests of their own.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from discoveryd.errors import WireError
+from discoveryd.protocol.table import PeerTable
+from tests.protocol.samples import boot, hello, source
+
+NAMES = ("a", "b", "c", "d", "e", "f")
+LIMIT = 4
+REMEMBER = 8.0
+
+names = st.sampled_from(NAMES)
+ttls = st.sampled_from((1.5, 4.0, 6.5))  # like the pauses exact in binary: the model need not round
+
+
+@dataclass
+class Heard:
+    """What the model knows of one name: the last thing heard, and from which boot."""
+
+    key: str
+    ttl: float
+    at: float
+    seq: int = 0
+    state: str = "up"
+
+
+class TableMachine(RuleBasedStateMachine):
+    @initialize()
+    def begin(self):
+        self.table = PeerTable(limit=LIMIT, remember=REMEMBER)
+        self.now = 0.0
+        self.model = {}
+        self.gone = []  # names, the longest gone first
+        self.boots = {name: 100 * number for number, name in enumerate(NAMES, 1)}
+        self.mirror = {}  # kept by events alone
+        self.told = 0
+
+    # --- the model -------------------------------------------------------------------------------
+
+    def tidy(self):
+        """Let the model forget what is over; those that fell silent go in that order."""
+        silent = [name for name, one in self.model.items() if one.state == "up" and self.now >= one.at + one.ttl]
+        for name in sorted(silent, key=lambda name: self.model[name].at + self.model[name].ttl):
+            self.model[name].state = "down"
+            self.gone.append(name)
+        for name in list(self.gone):
+            if self.now >= self.model[name].at + max(REMEMBER, self.model[name].ttl):
+                self.forget(name)
+
+    def forget(self, name):
+        del self.model[name]
+        self.gone.remove(name)
+
+    def has_room(self):
+        while len(self.model) >= LIMIT:
+            if not self.gone:
+                return False
+            self.forget(self.gone[0])
+        return True
+
+    # --- the table -------------------------------------------------------------------------------
+
+    def expire(self):
+        self.apply(self.table.expire(self.now))
+        if self.table.next_expiry() <= self.now:  # so long ago that it is to be forgotten as well
+            assert self.table.expire(self.now) == ()
+        self.tidy()
+
+    def hear(self, said, name):
+        self.expire()
+        self.apply(self.table.heard(said, self.source(name), self.now))
+
+    def source(self, name):
+        return source(f"10.0.0.{NAMES.index(name) + 1}")
+
+    def apply(self, events):
+        for event in events:
+            self.told += 1
+            assert event.seq == self.told
+            key = event.peer.boot or event.peer.address
+            if event.kind == "restarted":
+                [former] = [boot for boot, id in self.mirror.items() if id == event.peer.id]
+                del self.mirror[former]
+            if event.kind in ("joined", "recovered", "restarted"):
+                assert key not in self.mirror
+                self.mirror[key] = event.peer.id
+            elif event.kind in ("down", "left"):
+                del self.mirror[key]
+            else:
+                assert key in self.mirror
+            assert (event.kind in ("down", "left")) is (event.peer.state in ("down", "left"))
+
+    # --- what may happen -------------------------------------------------------------------------
+
+    @rule(pause=st.sampled_from((0.0625, 0.5, 0.75, 1.5, 4.0, 9.0)))
+    def time_passes(self, pause):
+        self.now += pause
+
+    @rule()
+    def the_timer_runs(self):
+        self.expire()
+
+    @rule(name=names, ttl=ttls, full=st.booleans())
+    def a_hello_comes(self, name, ttl, full):
+        self.expire()
+        one = self.model.get(name)
+        said = hello(self.boots[name], name, one.seq + 1 if one else 1, full=full, ttl=ttl)
+        if one is None and not self.has_room():
+            self.is_refused(said, name, "table-full")
+            return
+        self.hear(said, name)
+        if one is None:
+            one = self.model[name] = Heard(boot(self.boots[name]), ttl, self.now)
+        elif one.state != "up":
+            self.gone.remove(name)
+        one.ttl, one.at, one.seq, one.state = ttl, self.now, said.seq, "up"
+
+    @rule(name=names)
+    def an_overtaken_hello_comes(self, name):
+        self.expire()
+        one = self.model.get(name)
+        if one is None or one.seq < 2:
+            return
+        said = hello(self.boots[name], name, one.seq - 1, ttl=3.0)
+        if one.state == "left":
+            self.is_refused(said, name, "stale")
+            return
+        self.hear(said, name)
+        if one.state != "up":
+            self.gone.remove(name)
+        one.at, one.state = self.now, "up"
+
+    @rule(name=names)
+    def a_goodbye_comes(self, name):
+        self.expire()
+        one = self.model.get(name)
+        self.hear(hello(self.boots[name], name, one.seq if one else 1, full=False, goodbye=True), name)
+        if one is not None and one.state == "up":
+            one.state, one.at = "left", self.now
+            self.gone.append(name)
+
+    @rule(name=names, ttl=ttls)
+    def a_node_restarts(self, name, ttl):
+        self.expire()
+        one = self.model.get(name)
+        if one is None:
+            return
+        if one.state != "up":
+            self.forget(name)
+        elif not self.has_room():  # its former boot stays, unseen, until its ttl is over
+            return
+        self.boots[name] += 1
+        self.hear(hello(self.boots[name], name, 1, ttl=ttl), name)
+        if one.state == "up":
+            # the model knows of no unseen rows: a late goodbye makes this one go at once
+            self.hear(hello(self.boots[name] - 1, name, 99, full=False, goodbye=True), name)
+        self.model[name] = Heard(boot(self.boots[name]), ttl, self.now, seq=1)
+
+    @rule(name=names)
+    def the_goodbye_of_a_former_boot_comes_late(self, name):
+        self.hear(hello(self.boots[name] - 1, name, 99, full=False, goodbye=True), name)
+
+    @rule(name=names)
+    def a_pong_comes(self, name):
+        self.expire()
+        self.apply(self.table.answered(boot(self.boots[name]), self.source(name), 0.001, hears_us=True, now=self.now))
+        one = self.model.get(name)
+        if one is not None and one.state != "left":
+            if one.state != "up":
+                self.gone.remove(name)
+            one.at, one.state = self.now, "up"
+
+    def is_refused(self, said, name, reason):
+        with pytest.raises(WireError, match=reason):
+            self.hear(said, name)
+
+    # --- what must hold --------------------------------------------------------------------------
+
+    @invariant()
+    def those_up_are_those_heard_within_their_ttl(self):
+        up = {one.key for one in self.model.values() if one.state == "up" and self.now < one.at + one.ttl}
+        assert {peer.boot for peer in self.table.peers(self.now)} == up
+        assert self.table.live_count(self.now) == len(up)
+        assert self.table.counts(self.now)["up"] == len(up)
+        for peer in self.table.peers(self.now):
+            assert 0 < peer.expires_s <= peer.ttl_s
+
+    @invariant()
+    def nothing_is_due_before_the_next_expiry(self):
+        due = [one.at + one.ttl for one in self.model.values() if one.state == "up"]
+        assert self.table.next_expiry() <= min(due, default=float("inf"))
+
+    @invariant()
+    def after_the_timer_all_states_are_right_and_events_told_them(self):
+        self.expire()
+        states = {peer.boot: peer.state for peer in self.table.peers(self.now, gone=True)}
+        assert states == {one.key: one.state for one in self.model.values()}
+        assert set(self.mirror) == {key for key, state in states.items() if state == "up"}
+        assert len(self.table) <= LIMIT
+        assert self.table.next_expiry() > self.now
+        assert {way.row.key for way in self.table.steady.values()} <= set(self.mirror)
+
+
+TestTable = TableMachine.TestCase

@@ -1,0 +1,601 @@
+"""Discovery with its threads and real sockets, on loopback."""
+
+import errno
+import os
+import socket
+import threading
+from contextlib import ExitStack
+from dataclasses import replace
+from queue import SimpleQueue
+from time import monotonic
+
+import pytest
+
+from discoveryd.errors import ConfigError, QueryError, SubscriptionLagged
+from discoveryd.net.interfaces import Doorbell
+from discoveryd.net.links import free_port
+from discoveryd.net.query_client import QueryClient
+from discoveryd.protocol.parameters import Limits, Parameters
+from discoveryd.protocol.record import Service
+from discoveryd.runtime import discovery as module
+from discoveryd.runtime.discovery import Discovery
+from tests.conftest import descriptors
+from tests.ear import EVERYBODY, Ear, fields, is_goodbye
+
+WAIT = 5.0
+
+
+@pytest.fixture
+def port():
+    return free_port("127.0.0.1", "udp")
+
+
+@pytest.fixture
+def make(port):
+    """Make nodes that share a port of loopback; they are stopped at the end."""
+    made = []
+
+    def make(name="anna", *, number=None, query=False, notify=None, clock=module.boottime, **parameters):
+        address = f"127.0.0.{number or 2 + len(made)}"
+        parameters.setdefault("interval", 0.05)
+        parameters.setdefault("ttl", 4.0)
+        discovery = Discovery(
+            Parameters(port=port, loopback=address, **parameters),
+            name=name, node_id=f"id-{name}", query=(address, 0) if query else None, notify=notify, clock=clock,
+        )  # fmt: skip
+        made.append(discovery)
+        return discovery
+
+    with ExitStack() as stack:
+        yield make
+        for discovery in made:
+            stack.callback(discovery.stop)
+
+
+def wait_for(subscription, kind, name=None, timeout=WAIT):
+    """Read events up to one of a kind."""
+    deadline = monotonic() + timeout
+    while (left := deadline - monotonic()) > 0:
+        event = subscription.get(timeout=left)
+        if event is not None and event.kind == kind and name in (None, event.peer.name):
+            return event
+    raise AssertionError(f"no {kind} of {name} within {timeout:g} s")
+
+
+# --- two nodes ----------------------------------------------------------------------------------------
+
+
+def test_two_nodes_find_each_other_at_once(make):
+    anna, bert = make("anna", interval=0.8), make("bert", interval=0.8)
+    told = [one.subscribe() for one in (anna, bert)]
+    began = monotonic()
+    anna.start()
+    bert.start()
+    assert wait_for(told[0], "joined").peer.name == "bert"
+    assert wait_for(told[1], "joined").peer.name == "anna"
+    assert monotonic() - began < 0.7  # a newcomer does not wait for the next beat
+    [peer] = anna.peers()
+    assert (peer.id, peer.name, peer.state, peer.address, peer.link) == ("id-bert", "bert", "up", "127.0.0.3", "lo")
+
+
+def test_a_goodbye_is_seen_at_once_and_stays_on_record(make):
+    anna, bert = make("anna"), make("bert")
+    told = anna.subscribe()
+    anna.start()
+    bert.start()
+    wait_for(told, "joined", "bert")
+    began = monotonic()
+    stopper = threading.Thread(target=bert.stop)
+    stopper.start()
+    assert wait_for(told, "left").reason == "said goodbye"
+    assert monotonic() - began < 1.0
+    assert anna.peers() == ()
+    assert [peer.state for peer in anna.peers(gone=True)] == ["left"]
+    stopper.join(WAIT)
+
+
+def test_after_the_goodbye_nothing_is_said(make, port):
+    """A HELLO behind it would bring a peer back that has gone."""
+    with Ear(port) as ear:
+        anna = make("anna", interval=0.05, ttl=1.0)
+        anna.start()
+        for _ in range(5):
+            assert ear.hear()
+        anna.stop()
+        said = [datagram for datagram, _ in ear.rest()]
+    farewell = said[-3:]
+    assert all(map(is_goodbye, farewell))
+    assert not any(map(is_goodbye, said[:-3]))
+
+
+def test_a_peer_that_falls_silent_goes_down_by_itself(make, port):
+    anna = make("anna")
+    told = anna.subscribe()
+    anna.start()
+    boot = "0123456789abcdef"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind(("127.0.0.77", 0))
+        sender.sendto(f"HELLO|1|default|mute|{boot}|100|200||{boot}|1".encode(), ("127.0.0.2", port))
+        began = monotonic()
+        assert wait_for(told, "joined").peer.id == "mute"
+        assert wait_for(told, "down").peer.id == "mute"
+    assert 0.15 < monotonic() - began < 2.0
+    assert anna.peers() == ()
+
+
+def test_a_changed_record_is_seen_by_the_other(make):
+    anna, bert = make("anna"), make("bert")
+    told = anna.subscribe()
+    anna.start()
+    bert.start()
+    wait_for(told, "joined", "bert")
+    bert.set_record(name="berta", tags={"role": "gpu"}, services=[Service(name="http", port=80)])
+    peer = wait_for(told, "updated", "berta").peer
+    assert (dict(peer.tags), [service.name for service in peer.services]) == ({"role": "gpu"}, ["http"])
+    with pytest.raises(ConfigError):
+        bert.set_record(name="b" * 65, tags={}, services=())
+    assert bert.status()["node"]["name"] == "berta"
+
+
+def test_changed_parameters_are_seen_by_the_other(make, port):
+    anna, bert = make("anna"), make("bert")
+    told = anna.subscribe()
+    with Ear(port) as ear:
+        anna.start()
+        bert.start()
+        wait_for(told, "joined", "bert")
+        bert.set_parameters(replace(bert.parameters, interval=0.1, ttl=0.7))
+        ear.until(lambda: [peer.ttl_s for peer in anna.peers()] == [0.7])
+        assert [peer.interval_s for peer in anna.peers()] == [0.1]
+
+
+def test_another_interval_takes_effect_at_once(make, port):
+    """Not after the long one that was in force."""
+    with Ear(port) as ear:
+        anna = make("anna", interval=60.0, ttl=300.0)
+        anna.start()
+        anna.set_parameters(replace(anna.parameters, interval=0.05, ttl=4.0))
+        ear.until(lambda: int(fields(ear.hear()[0])[9]) > 3)
+
+
+def test_ping_measures_the_way_and_back(make):
+    anna, bert = make("anna"), make("bert")
+    told = anna.subscribe()
+    anna.start()
+    bert.start()
+    wait_for(told, "joined", "bert")
+    heard = bert.subscribe()
+    if not heard.peers:
+        wait_for(heard, "joined", "anna")
+    result = anna.ping("bert", count=3)
+    assert (result.sent, len(result.rtt_ms), result.peer.two_way) == (3, 3, True)
+    assert all(0 < rtt < 1000 for rtt in result.rtt_ms)
+    assert result.hears_us_s < 4.0
+    assert anna.peers()[0].rtt_ms == result.rtt_ms[-1]
+
+
+def test_ping_of_nobody_and_of_the_dumb_is_refused(make, port):
+    anna = make("anna")
+    told = anna.subscribe()
+    anna.start()
+    with pytest.raises(QueryError, match="no peer has the name") as caught:
+        anna.ping("nobody")
+    assert caught.value.code == "not_found"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as simple:
+        simple.bind(("127.0.0.77", 0))
+        simple.sendto(b"HELLO|", ("127.0.0.2", port))
+        wait_for(told, "joined")
+        with pytest.raises(QueryError, match="bare peer"):
+            anna.ping("127.0.0.77")
+
+
+def test_a_ping_without_an_answer_ends(make, port):
+    anna = make("anna")
+    told = anna.subscribe()
+    anna.start()
+    boot = "0123456789abcdef"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+        mute.bind(("127.0.0.77", port))
+        mute.sendto(f"HELLO|1|default|mute|{boot}|800|4000||{boot}|1".encode(), ("127.0.0.2", port))
+        wait_for(told, "joined")
+        result = anna.ping("mute", count=2, timeout=0.05)
+    assert (result.sent, result.rtt_ms, result.hears_us_s) == (2, (), None)
+
+
+# --- life ---------------------------------------------------------------------------------------------
+
+
+def test_stop_is_legal_before_start_and_twice_and_closes_all(make):
+    before = descriptors()
+    never = make("anna")
+    never.stop()
+    never.stop()
+    with pytest.raises(RuntimeError, match="starts once"):
+        never.start()
+    bert = make("bert", query=True)
+    assert descriptors() == before  # no constructor opens anything
+    bert.start()
+    with pytest.raises(RuntimeError, match="starts once"):
+        bert.start()
+    bert.stop()
+    bert.stop()
+    with pytest.raises(RuntimeError, match="starts once"):
+        bert.start()
+    assert descriptors() == before
+
+
+def test_threads_have_names_and_end(make):
+    before = set(threading.enumerate())
+    anna = make("anna", query=True)
+    anna.start()
+    started = [thread for thread in threading.enumerate() if thread not in before]
+    assert {thread.name for thread in started} == {"hello-sender", "hello-receiver", "query-server"}
+    anna.stop()
+    assert not any(thread.is_alive() for thread in started)
+
+
+def test_stop_takes_a_fraction_of_a_second(make):
+    anna = make("anna", query=True)
+    anna.start()
+    with QueryClient(anna.query_address):
+        began = monotonic()
+        anna.stop()
+    assert monotonic() - began < 1.0
+
+
+@pytest.mark.parametrize("taken", ["udp", "tcp"])
+def test_a_start_that_fails_leaves_nothing_and_can_be_repeated(make, port, taken):
+    anna = make("anna", query=True)
+    anna._server.address = ("127.0.0.2", port)
+    kind = socket.SOCK_DGRAM if taken == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as other:
+        other.bind(("127.0.0.2", port))
+        if taken == "tcp":
+            other.listen()
+        before, threads = descriptors(), threading.enumerate()
+        with pytest.raises(OSError, match=rf"{taken.upper()} port {port} on 127.0.0.2 is taken by .*{os.getpid()}"):
+            anna.start()
+        assert (descriptors(), threading.enumerate()) == (before, threads)
+    anna.start()
+    assert anna.status()["links"][0]["address"] == "127.0.0.2"
+
+
+def test_a_thread_that_dies_is_no_secret(make, monkeypatch):
+    printed = []
+    monkeypatch.setattr(threading, "excepthook", printed.append)
+    notices = SimpleQueue()
+    anna = make("anna", query=True, notify=notices.put)
+    told = anna.subscribe()
+    anna.start()
+    reader = QueryClient(anna.query_address)
+    reader.connect()
+
+    def break_down(now):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(anna._node, "poll", break_down)
+    while (notice := notices.get(timeout=WAIT)).level != "critical":
+        pass
+    assert (notice.text, dict(notice.fields)) == (
+        "thread died", {"thread": "hello-sender", "error": "ZeroDivisionError('a bug')"},
+    )  # fmt: skip
+    assert list(told) == []  # who waits for events does not wait for ever
+    for call in (anna.peers, anna.status, anna.subscribe, lambda: anna.ping("bert")):
+        with pytest.raises(RuntimeError, match="a thread of this Discovery has died") as caught:
+            call()
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    began = monotonic()
+    anna.stop()
+    assert monotonic() - began < 2.0
+    assert printed[0].exc_type is ZeroDivisionError
+    with pytest.raises(QueryError):
+        reader.request("list")
+    reader.close()
+
+
+def test_a_program_may_stop_it_from_where_it_is_told(make, monkeypatch):
+    """A callback that stops the node runs in one of the threads that stop waits for."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    stopped = threading.Event()
+    found = []
+
+    def notify(notice):
+        if notice.level == "critical":
+            try:
+                anna.stop()
+            except Exception as error:
+                found.append(error)
+            stopped.set()
+
+    anna = make("anna", notify=notify)
+    anna.start()
+    monkeypatch.setattr(anna._node, "poll", lambda now: 1 // 0)
+    assert stopped.wait(WAIT)
+    assert found == []
+
+
+def test_the_lock_is_never_held_while_something_is_sent_or_told(make, monkeypatch):
+    class Lock:
+        """A lock that knows who holds it."""
+
+        def __init__(self):
+            self._lock = threading.Lock()
+            self.owner = None
+
+        def acquire(self, *arguments):
+            got = self._lock.acquire(*arguments)
+            if got:
+                self.owner = threading.get_ident()
+            return got
+
+        def release(self):
+            self.owner = None
+            self._lock.release()
+
+        def __enter__(self):
+            self.acquire()
+
+        def __exit__(self, *_):
+            self.release()
+
+    lock, calls, violations = Lock(), [], []
+
+    def guard(name, call):
+        def guarded(*arguments, **keywords):
+            calls.append(name)
+            if lock.owner == threading.get_ident():
+                violations.append(name)
+            return call(*arguments, **keywords)
+
+        return guarded
+
+    anna, bert = make("anna", query=True, notify=guard("notify", lambda _: None)), make("bert")
+    anna._lock = threading.Condition(lock)
+    for owner, name in [(anna._links, each) for each in ("send", "listen", "rescan", "wake", "kernel_drops")] + [
+        (anna._server, "wake"),
+        (anna._server, "counts"),
+    ]:
+        monkeypatch.setattr(owner, name, guard(name, getattr(owner, name)))
+    told = anna.subscribe()
+    anna.start()
+    bert.start()
+    wait_for(told, "joined", "bert")
+    results = SimpleQueue()
+    anna.begin_ping("bert", count=1, timeout=1.0, done=guard("done", results.put))
+    results.get(timeout=WAIT)
+    with QueryClient(anna.query_address) as client:
+        for op in ("list", "status", "metrics"):
+            client.request(op)
+    anna.set_parameters(replace(anna.parameters, interval=0.06))
+    anna.set_record(name="anne", tags={}, services=())
+    bert.stop()
+    wait_for(told, "left")
+    anna.stop()
+    assert violations == []
+    assert {"send", "listen", "rescan", "wake", "kernel_drops", "counts", "notify", "done"} <= set(calls)
+
+
+# --- links --------------------------------------------------------------------------------------------
+
+
+def test_without_netlink_it_looks_by_time_and_says_so(make, monkeypatch):
+    def refuse(_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Doorbell, "open", refuse)
+    monkeypatch.setattr(module, "RESCAN_UNTOLD", 0.02)
+    looks = SimpleQueue()
+    notices = SimpleQueue()
+    anna = make("anna", notify=notices.put)
+    rescan = anna._links.rescan
+    monkeypatch.setattr(anna._links, "rescan", lambda: (looks.put(monotonic()), rescan())[1])
+    anna.start()
+    for _ in range(4):
+        looks.get(timeout=WAIT)
+    texts = []
+    while "no netlink: interfaces are looked at by time alone" not in texts:
+        texts.append(notices.get(timeout=WAIT).text)
+
+
+def test_links_come_and_go_with_a_notice(make, monkeypatch):
+    notices = SimpleQueue()
+    anna = make("anna", notify=notices.put)
+    rescan = anna._links.rescan
+    there = True
+    monkeypatch.setattr(anna._links, "rescan", lambda: rescan() if there else ())
+    anna.start()
+    assert notices.get(timeout=WAIT).text == "link up"
+    there = False
+    anna.set_parameters(anna.parameters)  # which has the links looked at
+    assert [notices.get(timeout=WAIT).text for _ in range(2)] == ["link gone", "no usable link: waiting for one"]
+    there = True
+    anna.set_parameters(anna.parameters)
+    notice = notices.get(timeout=WAIT)
+    assert (notice.text, notice.fields["address"]) == ("link up", "127.0.0.2/8")
+
+
+def test_a_send_that_fails_is_told_once_and_again_when_it_works(make, monkeypatch, port):
+    notices = SimpleQueue()
+    anna = make("anna", notify=notices.put)
+    fails = True
+    send = anna._links._send
+    monkeypatch.setattr(anna._links, "_send", lambda one: "ENETDOWN: Network is down" if fails else send(one))
+    with Ear(port) as ear:
+        anna.start()
+        texts = [notices.get(timeout=WAIT).text]
+        texts.append(notices.get(timeout=WAIT).text)
+        assert sorted(texts) == ["link up", "sending fails"]
+        assert anna.status()["links"][0]["last_error"] == "ENETDOWN: Network is down"
+        fails = False
+        assert notices.get(timeout=WAIT).text == "sending works again"
+        assert ear.hear()
+    status = anna.status()
+    assert status["links"][0]["last_error"] is None
+    assert [drop["reason"] for drop in status["drops"] if drop["link"] == "lo"].count("send-failed") == 1
+
+
+# --- subscriptions ------------------------------------------------------------------------------------
+
+
+def test_snapshot_and_events_fit_together(make):
+    anna = make("anna")
+    anna.start()
+    early = anna.subscribe()
+    others = [make(f"peer{number}") for number in range(5)]
+    subscriptions = []
+    for other in others:
+        other.start()
+        subscriptions.append(anna.subscribe())
+    joined = set()
+    while len(joined) < 5:
+        joined.add(wait_for(early, "joined").peer.name)
+    for other in others:
+        other.stop()
+    end = anna.subscribe()
+    for subscription in [*subscriptions, anna.subscribe()]:
+        events = []
+        while subscription.seq + len(events) < end.seq:
+            event = subscription.get(timeout=WAIT)
+            assert event is not None
+            events.append(event)
+        assert [event.seq for event in events] == list(range(subscription.seq + 1, end.seq + 1))
+        table = {peer.boot for peer in subscription.peers}
+        for event in events:
+            (table.discard if event.peer.state == "left" else table.add)(event.peer.boot)
+        assert table == set()
+
+
+def test_a_subscriber_that_lags_is_told_and_subscribes_anew(make, port):
+    anna = make("anna", limits=Limits(subscriber_events=1))
+    slow = anna.subscribe()
+    with Ear(port) as ear:
+        anna.start()
+        for number in range(3):
+            make(f"peer{number}").start()
+        ear.until(lambda: len(anna.peers()) == 3)
+    assert slow.get(timeout=WAIT).kind == "joined"
+    with pytest.raises(SubscriptionLagged):
+        slow.get(timeout=WAIT)
+    assert slow not in anna._subscriptions
+    assert len(anna.subscribe().peers) == 3
+
+
+def test_stop_ends_every_subscription_also_before_start(make):
+    anna, never = make("anna"), make("never")
+    waiting = [anna.subscribe(), never.subscribe()]
+    got = []
+    readers = [threading.Thread(target=lambda one=one: got.append(list(one))) for one in waiting]
+    for reader in readers:
+        reader.start()
+    anna.start()
+    anna.stop()
+    never.stop()
+    for reader in readers:
+        reader.join(WAIT)
+        assert not reader.is_alive()
+    assert list(anna.subscribe()) == []  # and one made too late has none to come
+    with pytest.raises(QueryError, match="goodbye"):
+        anna.ping("bert")
+
+
+def test_closing_a_subscription_in_another_thread_wakes_its_reader(make):
+    anna = make("anna")
+    anna.start()
+    subscription = anna.subscribe()
+    got = []
+    reader = threading.Thread(target=lambda: got.append(subscription.get()))
+    reader.start()
+    subscription.close()
+    reader.join(WAIT)
+    assert got == [None]
+    assert subscription not in anna._subscriptions
+    subscription.close()
+
+
+# --- over the query socket ----------------------------------------------------------------------------
+
+
+def test_the_query_socket_tells_the_same(make):
+    anna, bert = make("anna", query=True), make("bert")
+    told = anna.subscribe()
+    anna.start()
+    with QueryClient(anna.query_address) as client, QueryClient(anna.query_address) as watcher:
+        assert client.greeting["node"] == {"id": "id-anna", "name": "anna", "boot": anna._node.boot}
+        watch = watcher.watch()
+        assert [next(watch)["event"], next(watch)["event"]] == ["snapshot", "sync"]
+        bert.start()
+        wait_for(told, "joined", "bert")
+        assert next(watch)["peer"]["name"] == "bert"
+        [peer] = client.request("list")["peers"]
+        assert (peer["name"], peer["state"]) == ("bert", "up")
+        assert client.request("show", peer="bert")["peers"][0]["paths"][0]["address"] == "127.0.0.3"
+        assert client.request("ping", peer="bert", count=2)["received"] == 2
+        with pytest.raises(QueryError, match="no peer"):
+            client.request("ping", peer="nobody")
+        status = client.request("status")
+        assert status["query"] == {"connections": 2, "limit": 64, "watchers": 1, "refused": 0}
+        assert {metric["name"] for metric in client.request("metrics")["metrics"]} >= {"discoveryd_peers"}
+        bert.stop()
+        wait_for(told, "left")
+        assert client.request("list")["peers"] == []
+        kinds = [next(watch)["event"]]
+        while kinds[-1] != "left":
+            kinds.append(next(watch)["event"])
+
+
+def test_a_lagged_server_tells_its_watchers(make, monkeypatch, port):
+    anna = make("anna", query=True, limits=Limits(subscriber_events=1))
+    anna.start()
+    with QueryClient(anna.query_address) as watcher, Ear(port) as ear:
+        watch = watcher.watch()
+        assert [next(watch)["event"], next(watch)["event"]] == ["snapshot", "sync"]
+        with monkeypatch.context() as asleep:
+            asleep.setattr(anna._server, "wake", lambda: None)
+            for number in range(3):
+                make(f"peer{number}").start()
+            ear.until(lambda: len(anna.peers()) == 3)
+        anna._server.wake()
+        with pytest.raises(SubscriptionLagged):
+            next(watch)
+        with QueryClient(anna.query_address) as again:
+            assert len(next(again.watch())["peers"]) == 3
+
+
+def test_a_watch_begun_in_the_middle_misses_nothing(make):
+    anna = make("anna", query=True)
+    anna.start()
+    others = [make(f"peer{number}") for number in range(4)]
+    with QueryClient(anna.query_address) as late:
+        for other in others:
+            other.start()
+        watch = late.watch()
+        names_seen = {peer["name"] for peer in next(watch)["peers"]}
+        seq = next(watch)["seq"]
+        while len(names_seen) < 4:
+            event = next(watch)
+            seq += 1
+            assert event["seq"] == seq
+            names_seen.add(event["peer"]["name"])
+
+
+def test_status_counts_what_was_dropped(make, port):
+    anna = make("anna", query=True)
+    anna.start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind(("127.0.0.77", 0))
+        sender.sendto(b"nonsense", ("127.0.0.2", port))
+        sender.sendto(bytes(2000), ("127.0.0.2", port))
+        sender.sendto(b"HELLO|", ("127.0.0.2", port))
+    with QueryClient(anna.query_address) as client, Ear(port) as ear:
+        drops = {}
+
+        def counted():
+            status = client.request("status")
+            drops.update({drop["reason"]: drop["count"] for drop in status["drops"]})
+            return status["received"]["bare"]
+
+        ear.until(counted)
+    assert drops["malformed"] == 1
+    assert drops["too-long"] == 1
+    assert drops["own-echo"] >= 1
+    assert anna.status()["links"][0]["broadcast"] == EVERYBODY

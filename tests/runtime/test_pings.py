@@ -1,0 +1,80 @@
+"""Ping requests under way, on a literal clock."""
+
+from random import Random
+
+from discoveryd.protocol.hello import Hello
+from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.node import Answer, Node
+from discoveryd.protocol.table import NEVER
+from discoveryd.runtime.pings import GAP, Pinging, Pings
+
+LINK = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
+BOOT = "b" * 16
+
+
+def node_with_peer():
+    node = Node(random=Random(1))
+    node.set_links([LINK], 0.0)
+    hello = Hello(
+        realm="default", id="anna", boot=BOOT, interval_ms=800, ttl_ms=4000, digest="d" * 16, seq=1,
+    )  # fmt: skip
+    node.receive(hello.encode(), Source("10.0.0.7", LINK), 0.0)
+    return node, node.table.get(BOOT)
+
+
+def begin(pings, row, count=1, timeout=1.0, now=0.0):
+    results = []
+    pings.begin(Pinging(row, count=count, timeout=timeout, done=results.append, now=now))
+    return results
+
+
+def run(pings, node, now):
+    outcomes, reports = pings.poll(node, now)
+    for report in reports:
+        report()
+    return [send.to for outcome in outcomes for send in outcome.sends]
+
+
+def test_pings_go_out_one_by_one_and_the_result_comes_when_time_is_up():
+    node, row = node_with_peer()
+    pings = Pings()
+    assert pings.next_deadline() == NEVER
+    results = begin(pings, row, count=3)
+    assert pings.next_deadline() == 0.0
+    assert [run(pings, node, now) for now in (0.0, 0.1, GAP, 2 * GAP, 2 * GAP + 0.99)] == [
+        ["10.0.0.7"], [], ["10.0.0.7"], ["10.0.0.7"], [],
+    ]  # fmt: skip
+    assert results == []
+    assert pings.next_deadline() == Pings.duration(3, 1.0) == 2 * GAP + 1.0
+    assert run(pings, node, 2 * GAP + 1.0) == []
+    [result] = results
+    assert (result.sent, result.rtt_ms, result.hears_us_s, result.peer.id) == (3, (), None, "anna")
+    assert pings.next_deadline() == NEVER
+
+
+def test_the_last_answer_ends_the_waiting():
+    node, row = node_with_peer()
+    pings = Pings()
+    results = begin(pings, row, count=2)
+    for now in (0.0, GAP):
+        outcomes, _ = pings.poll(node, now)
+        nonce = outcomes[0].sends[0].datagram.split(b"|")[5].decode()
+        pings.collect([Answer(nonce=nonce, rtt=0.0015, hears_us_s=0.1, peer=row.peer(now))])
+        pings.collect([Answer(nonce="0" * 16, rtt=9.0, hears_us_s=9.0, peer=row.peer(now))])  # not ours
+    assert pings.next_deadline() < GAP
+    run(pings, node, GAP)
+    [result] = results
+    assert (result.sent, result.rtt_ms, result.hears_us_s) == (2, (1.5, 1.5), 0.1)
+
+
+def test_a_peer_forgotten_meanwhile_still_gives_a_result():
+    """Whoever waits for the reply of a ping waits for exactly one."""
+    node, row = node_with_peer()
+    pings = Pings()
+    results = begin(pings, row, count=2)
+    run(pings, node, 0.0)
+    node.table._remove(row)
+    for now in (GAP, 10.0):
+        run(pings, node, now)
+    [result] = results
+    assert result.peer.id == "anna"

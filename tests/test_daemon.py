@@ -1,0 +1,142 @@
+"""``discoveryd`` within this process: what needs no daemon to run, and what one does with its inbox."""
+
+import errno
+import signal
+from queue import SimpleQueue
+
+import pytest
+
+from discoveryd import __version__, daemon
+from discoveryd.config import load
+from discoveryd.daemon import main
+from discoveryd.net.links import free_port
+from discoveryd.runtime.discovery import Notice
+
+
+@pytest.fixture
+def signals():
+    """Put the signal handlers back."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def quiet(monkeypatch, tmp_path):
+    """Let the defaults stay on this machine, on ports of their own."""
+    monkeypatch.setenv("DISCOVERYD_HELLO__LOOPBACK", "127.0.0.2")
+    monkeypatch.setenv("DISCOVERYD_HELLO__PORT", str(free_port("127.0.0.2", "udp")))
+    monkeypatch.setenv("DISCOVERYD_QUERY__LISTEN", f"127.0.0.2:{free_port('127.0.0.2', 'tcp')}")
+    monkeypatch.setenv("DISCOVERYD_NODE__NAME", "anna")
+    monkeypatch.setenv("DISCOVERYD_PATHS__STATE", str(tmp_path))
+    monkeypatch.setenv("DISCOVERYD_PATHS__RUNTIME", str(tmp_path))
+
+
+def run_with(monkeypatch, *messages):
+    """Run a daemon whose inbox holds these messages from the beginning."""
+
+    def inbox():
+        queue = SimpleQueue()
+        for message in messages:
+            queue.put(message)
+        return queue
+
+    monkeypatch.setattr(daemon, "SimpleQueue", inbox)
+    return main(["run"])
+
+
+# --- the command line ---------------------------------------------------------------------------------
+
+
+def test_version(capsys):
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out == f"discoveryd {__version__}\n"
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"discoveryd {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--fast"]])
+def test_wrong_usage_exits_2_and_says_how_to_ask(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: discoveryd" in capsys.readouterr().err
+
+
+def test_help_names_commands_exit_codes_and_where_the_configuration_comes_from(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for word in ("run", "start", "stop", "status", "check", "demo", "version", "exit codes", "DISCOVERYD_CONFIG"):
+        assert word in text
+
+
+def test_check_prints_a_configuration_that_loads_to_the_same(capsys, tmp_path):
+    path = tmp_path / "discoveryd.yaml"
+    path.write_text("node:\n  name: anna\n  tags: {role: 'on'}\nhello:\n  interval: 250ms\n", encoding="utf-8")
+    assert main(["check", "--config", str(path)]) == 0
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert load(str(printed)) == load(str(path))
+
+
+@pytest.mark.parametrize("command", ["check", "run", "start", "stop", "status"])
+def test_a_wrong_configuration_is_told_whole_by_every_command(capsys, tmp_path, command):
+    path = tmp_path / "discoveryd.yaml"
+    path.write_text("hello:\n  port: 99999\n  ttl: 5\nnode:\n  nam: x\n", encoding="utf-8")
+    assert main([command, "--config", str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.split(": ")[:2] for line in err.splitlines()] == [
+        ["discoveryd", f"{path}:{number}"] for number in (2, 3, 5)
+    ]
+
+
+def test_a_configuration_that_is_named_but_not_there_is_an_error(capsys):
+    assert main(["check", "--config", "/nowhere/discoveryd.yaml"]) == 2
+    assert "/nowhere/discoveryd.yaml: No such file" in capsys.readouterr().err
+
+
+# --- the inbox ----------------------------------------------------------------------------------------
+
+
+def test_a_doubt_about_the_id_is_logged(quiet, signals, monkeypatch, capfd):
+    monkeypatch.setattr(daemon, "node_id", lambda _: ("0123456789abcdef", "nothing can be written"))
+    assert run_with(monkeypatch, signal.SIGTERM) == 0
+    lines = capfd.readouterr().err.splitlines()
+    assert "id=0123456789abcdef" in lines[0]
+    assert 'level=warning event="the node id lasts for this run only" why="nothing can be written"' in lines[1]
+
+
+def test_a_thread_that_died_ends_the_process_with_an_error(quiet, signals, monkeypatch, capfd):
+    notice = Notice(level="critical", text="thread died", fields={"thread": "hello-sender"})
+    assert run_with(monkeypatch, notice, signal.SIGTERM) == 1
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert 'level=critical event="thread died" thread=hello-sender' in last
+
+
+def test_events_that_could_not_be_logged_are_owned_up_to_and_the_next_are(quiet, signals, monkeypatch, capfd):
+    assert run_with(monkeypatch, None, signal.SIGTERM) == 0
+    assert 'level=warning event="events went unlogged"' in capfd.readouterr().err
+
+
+def test_a_port_that_takes_permission_names_the_remedy(quiet, signals, monkeypatch, capsys):
+    def refuse(_):
+        raise PermissionError(errno.EACCES, "cannot listen on UDP port 34: Permission denied")
+
+    monkeypatch.setattr("discoveryd.runtime.discovery.Links.open", refuse)
+    assert main(["run"]) == 1
+    assert capsys.readouterr().err == (
+        "discoveryd: cannot listen on UDP port 34: Permission denied; "
+        "run it as a user who may, or choose a port above 1023\n"
+    )
+
+
+def test_without_a_query_socket_status_goes_by_the_pid_file(quiet, monkeypatch, capsys):
+    monkeypatch.setenv("DISCOVERYD_QUERY__LISTEN", "off")
+    assert main(["status"]) == 3
+    assert "does not run" in capsys.readouterr().out

@@ -1,0 +1,95 @@
+"""The pid file: its lock says whether a daemon runs, its text only which."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from discoveryd import pidfile as module
+from discoveryd.pidfile import PidFile
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "run" / "discoveryd.pid")
+
+
+def test_it_holds_the_pid_while_it_lives_and_leaves_nothing(path):
+    file = PidFile(path)
+    assert file.holder() is None
+    with file:
+        assert PidFile(path).holder() == os.getpid()
+        with open(path, encoding="ascii") as text:
+            assert text.read() == f"{os.getpid()}\n"
+    assert PidFile(path).holder() is None
+    assert not os.path.exists(path)
+
+
+def test_the_second_is_refused_and_harms_nothing(path):
+    with PidFile(path):
+        with pytest.raises(BlockingIOError), PidFile(path):
+            pass
+        assert PidFile(path).holder() == os.getpid()
+
+
+def test_it_is_given_back_also_after_an_error(path):
+    with pytest.raises(ZeroDivisionError), PidFile(path):
+        raise ZeroDivisionError
+    with PidFile(path):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "1\n", "999999999\n", "nonsense"])
+def test_one_that_a_crash_left_says_nothing(path, text):
+    os.makedirs(os.path.dirname(path))
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+    assert PidFile(path).holder() is None
+    with PidFile(path) as file:
+        assert file.holder() == os.getpid()  # shorter than what stood there
+
+
+def test_a_file_that_its_holder_removes_meanwhile_is_not_the_one_to_lock(path, monkeypatch):
+    """Open, then the former daemon ends, then lock: that lock would be on a file nobody else can find."""
+    former = PidFile(path)
+    former.__enter__()
+    opened = os.open
+
+    def open_late(*arguments):
+        descriptor = opened(*arguments)
+        former.__exit__(None, None, None)
+        return descriptor
+
+    monkeypatch.setattr(module.os, "open", open_late)
+    with PidFile(path):
+        monkeypatch.undo()
+        assert PidFile(path).holder() == os.getpid()
+
+
+def test_the_lock_ends_with_the_process_however_it_ends(path):
+    script = f"""
+import sys
+from discoveryd.pidfile import PidFile
+with PidFile({path!r}):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+    root = os.path.dirname(os.path.dirname(module.__file__))
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root
+    ) as process:
+        assert process.stdout.readline() == b"locked\n"
+        assert PidFile(path).holder() == process.pid
+        process.kill()
+    assert os.path.exists(path)
+    assert PidFile(path).holder() is None
+
+
+def test_a_path_that_cannot_be_had_is_an_error(tmp_path):
+    (tmp_path / "file").touch()
+    file = PidFile(str(tmp_path / "file" / "discoveryd.pid"))
+    with pytest.raises(NotADirectoryError):
+        file.holder()
+    with pytest.raises(OSError), file:
+        pass
