@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from discoveryd.protocol.events import Event
     from discoveryd.protocol.hello import Hello
     from discoveryd.protocol.link import Link, Source
-    from discoveryd.protocol.node import Node, Outcome, Send
+    from discoveryd.protocol.node import Node
+    from discoveryd.protocol.outcome import Outcome, Send
     from discoveryd.protocol.parameters import Limits, Parameters
     from discoveryd.protocol.peer import Peer
     from discoveryd.protocol.record import Record, Service
@@ -51,7 +52,8 @@ _HOMES = {
     "discoveryd.protocol.events": ("Event",),
     "discoveryd.protocol.hello": ("Hello",),
     "discoveryd.protocol.link": ("Link", "Source"),
-    "discoveryd.protocol.node": ("Node", "Outcome", "Send"),
+    "discoveryd.protocol.node": ("Node",),
+    "discoveryd.protocol.outcome": ("Outcome", "Send"),
     "discoveryd.protocol.parameters": ("Limits", "Parameters"),
     "discoveryd.protocol.peer": ("Peer",),
     "discoveryd.protocol.record": ("Record", "Service"),

@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from discoveryd.net.interfaces import Doorbell, holder, loopback, matches, scan
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.node import Send
+from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import Parameters
 
 IP_PKTINFO = 8

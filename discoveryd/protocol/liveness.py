@@ -28,6 +28,10 @@ ENOUGH = 8
 """HELLOs after which it can be told."""
 _MARKS = 8
 
+EVENT_BURST = 10
+EVENT_GAP = 5.0
+"""Events of one peer at once, and seconds per event for one that flaps on."""
+
 
 def suspect_after(interval: float) -> float:
     """Say after how much silence the second HELLO in a row has been missed, grace included."""
@@ -107,3 +111,32 @@ def is_isolated(links: int, up: int, silent: int) -> bool:
         silent: peers that are suspect or went down without a goodbye, not long ago.
     """
     return links == 0 or (up + silent >= 4 and silent >= up)
+
+
+class Pace:
+    """How fast the events of one peer may come: a few at once, then one in `EVENT_GAP` seconds.
+
+    A peer that flaps is told of less often; its row stays true all the time.
+    """
+
+    __slots__ = ("_at", "_tokens", "held")
+
+    def __init__(self) -> None:
+        self._tokens = float(EVENT_BURST)
+        self._at = 0.0
+        self.held = 0  # events not told since the last one that was
+
+    def allows(self, now: float) -> bool:
+        """Whether an event may be told now; if so it counts."""
+        self._tokens = min(EVENT_BURST, self._tokens + max(0.0, now - self._at) / EVENT_GAP)
+        self._at = now
+        if self._tokens < 1 - 1e-9:
+            self.held += 1
+            return False
+        self._tokens -= 1
+        self.held = 0
+        return True
+
+    def opens(self) -> float:
+        """Say when the next event may be told."""
+        return self._at + max(0.0, 1 - self._tokens) * EVENT_GAP

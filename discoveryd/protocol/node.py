@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 
 from discoveryd.errors import WireError
@@ -34,102 +34,26 @@ from discoveryd.protocol.events import Event
 from discoveryd.protocol.hello import Hello, decode_hello
 from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.liveness import JITTER, is_isolated
+from discoveryd.protocol.outcome import NOTHING, Answer, Drop, Outcome, Send
+from discoveryd.protocol.outlet import Outlet
 from discoveryd.protocol.parameters import MAX_INTERVAL, MAX_TTL, Parameters
 from discoveryd.protocol.peer import LIVE, Peer
 from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe
+from discoveryd.protocol.prober import Prober
 from discoveryd.protocol.record import Record
-from discoveryd.protocol.row import Row
-from discoveryd.protocol.table import NEVER, PeerTable
+from discoveryd.protocol.row import NEVER, Row, Way
+from discoveryd.protocol.table import PeerTable
 
-JITTER = 0.1
-"""HELLOs come up to 10 % early or late, so that nodes started together do not stay together."""
-BURST = (0.0, 0.1, 0.3)
-"""Seconds after a start or a change at which the full HELLO is sent: one of three gets through."""
+WAKE_LATE = 1.0
+"""Seconds that `poll` may come late before we take it that we were asleep, not busy."""
 FULL_EVERY = 10
 """Every tenth HELLO carries the record, for whoever missed it."""
 PROMPT_PEERS = 32
 ANSWERS_PER_SECOND = 1000
 """Up to 32 peers answer a solicit at once; more spread their answers to stay below 1,000 a second."""
-PING_LIFE = 10.0
-MAX_PINGS = 1024
-"""Seconds that a PING may wait for its PONG, and how many may wait."""
 MAX_COMPLAINTS = 256
 """Bad sources that are named (once for each reason); any further are only counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """A datagram to send: to `to`, from the address of `link` (None: whatever the kernel chooses)."""
-
-    datagram: bytes
-    link: Link | None
-    to: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A PONG to one of our PINGs.
-
-    Attributes:
-        nonce: of the PING.
-        rtt: seconds.
-        hears_us_s: how long ago the peer last heard a HELLO of ours, None for never.
-        peer: who answered.
-    """
-
-    nonce: str
-    rtt: float
-    hears_us_s: float | None
-    peer: Peer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drop:
-    """The first datagram that a source had dropped for this reason."""
-
-    reason: str
-    detail: str
-    address: str
-    link: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a call led to: datagrams to send, events in their order, answers to PINGs, bad sources."""
-
-    sends: tuple[Send, ...] = ()
-    events: tuple[Event, ...] = ()
-    answers: tuple[Answer, ...] = ()
-    drops: tuple[Drop, ...] = ()
-
-
-NOTHING = Outcome()
-
-
-class Outlet:
-    """A way out for our HELLOs and what is counted there: a link, or the seeds."""
-
-    __slots__ = ("burst", "last_heard", "link", "received", "sent", "since", "solicits", "targets")
-
-    def __init__(self, link: Link | None, targets: tuple[str, ...], now: float) -> None:
-        self.link = link
-        self.targets = targets
-        self.since = now
-        self.sent = 0
-        self.received = 0
-        self.last_heard: float | None = None
-        self.burst: list[float] = []
-        self.solicits = False
-
-    @property
-    def name(self) -> str:
-        """The interface, or ``-`` for what is routed."""
-        return self.link.name if self.link else "-"
-
-    def begin_burst(self, now: float, *, solicits: bool) -> None:
-        """Schedule the full HELLO a few times."""
-        self.burst = [now + offset for offset in BURST]
-        self.solicits = self.solicits or solicits
 
 
 class Node:
@@ -165,8 +89,10 @@ class Node:
         self._outlets: dict[Link, Outlet] = {}
         self._routed = Outlet(None, self.parameters.seeds, 0.0)
         self._next_hello = NEVER
+        self._interval = self.parameters.interval  # of the beat that was last
         self._answers: dict[str, tuple[float, Source]] = {}  # due, to whom
-        self._pings: dict[str, float] = {}  # nonce -> sent at
+        self._prober = Prober(self.table, self.random, self._ping)
+        self._polled: float | None = None
         self._complaints: set[tuple[str, str]] = set()
         self._answer_limit = Limiter(limits.answers, ANSWERS_PER_SECOND)
         self._newcomer_limit = Limiter(limits.newcomers, 20 * limits.newcomers)
@@ -210,6 +136,7 @@ class Node:
         self._routed.targets = parameters.seeds
         if set(parameters.seeds) - set(former.seeds):
             self._routed.begin_burst(now, solicits=True)
+        self._interval = self.interval(now)
         is_begun = self._next_hello != NEVER
         if is_begun and (former.interval, former.ttl) != (parameters.interval, parameters.ttl):
             self._next_hello = min(self._next_hello, now)  # whoever counts on the old interval hears of it
@@ -232,6 +159,12 @@ class Node:
             number = int(seq)
             if number > row.seq:  # noqa: PLR1730 - faster than max()
                 row.seq = number
+            reach = way.reach
+            if number > reach.seq:  # what `Reach.hear` does
+                reach.seq = number
+                reach.heard += 1
+                if not number & 7:
+                    reach.mark()
             outlet = self._outlet(source)
             outlet.received += 1
             outlet.last_heard = now
@@ -248,27 +181,24 @@ class Node:
             sends += self._burst(outlet, now)
         if self._answers:
             sends += self._due_answers(now)
-        while self._pings:
-            nonce, sent = next(iter(self._pings.items()))
-            if now < sent + PING_LIFE:
-                break
-            del self._pings[nonce]
-        events = self.table.expire(now)
-        return Outcome(sends=tuple(sends), events=events) if sends or events else NOTHING
+        events = self._lapse(now)
+        probes, given_up = self._prober.poll(now)
+        self._polled = now
+        sends += probes
+        events = (*events, *given_up)
+        return Outcome(sends=tuple(sends), events=tuple(events)) if sends or events else NOTHING
 
     def next_deadline(self) -> float:
         """Say when `poll` has something to do."""
+        bursts = [outlet.burst[0] for outlet in self._all_outlets() if outlet.burst]
+        answers = [due for due, _ in self._answers.values()] if self._answers else []
         return min(
-            self._next_hello,
-            self.table.next_expiry(),
-            *(outlet.burst[0] for outlet in self._all_outlets() if outlet.burst),
-            *(due for due, _ in self._answers.values()),
-            NEVER,
-        )
+            self._next_hello, self.table.next_expiry(), self._prober.next_deadline(), *bursts, *answers
+        )  # fmt: skip
 
     def goodbye(self) -> Outcome:
         """Say that we leave, on every link and to the seeds. To be sent, a few times, before the end."""
-        return Outcome(sends=tuple(self._hello_everywhere(self._hello(0.0, goodbye=True).encode())))
+        return Outcome(sends=tuple(self._hello_everywhere(self._hello(goodbye=True).encode())))
 
     def ping(self, row: Row, now: float) -> tuple[str, Outcome]:
         """Ask one peer for a sign of life.
@@ -277,15 +207,22 @@ class Node:
             the nonce that its `Answer` will carry, and what to send. Without an answer within 10 s
             none will be given.
         """
-        way = row.best(now)
-        nonce = self._nonce()
-        while len(self._pings) >= MAX_PINGS:
-            del self._pings[next(iter(self._pings))]
-        self._pings[nonce] = now
-        to = row.boot or ANYONE
-        ping = Ping(realm=self.parameters.realm, id=self.id, boot=self.boot, nonce=nonce, to=to)
-        self.sent["ping"] += 1
-        return nonce, Outcome(sends=(Send(ping.encode(), self._way_out(way.source), way.address),))
+        nonce, send = self._prober.ask(row, row.best(now), now)
+        return nonce, Outcome(sends=(send,))
+
+    def refused(self, datagram: bytes, now: float) -> Outcome:
+        """Take the kernel's word (ICMP port unreachable) that nobody listens where this datagram went."""
+        try:
+            ping = decode_probe(datagram)
+        except WireError:
+            return NOTHING  # a HELLO to a seed, perhaps
+        events = self._prober.refused(ping.nonce, now)
+        return Outcome(events=events) if events else NOTHING
+
+    def is_isolated(self, now: float) -> bool:
+        """Whether it is rather we who are cut off than all the others who are down."""
+        silent = self.table.silent_count(now)
+        return is_isolated(len(self._outlets), self.table.live_count(now) - len(self.table.suspects), silent)
 
     # --- what can be asked ----------------------------------------------------------------------
 
@@ -334,9 +271,9 @@ class Node:
 
     def _beat(self, now: float) -> list[Send]:
         self.seq = (self.seq + 1) & 0xFFFFFFFF
-        interval = self.interval(now)
+        interval = self._interval = self.interval(now)
         self._next_hello = now + interval * self.random.uniform(1 - JITTER, 1 + JITTER)
-        hello = self._hello(interval, full=self.seq % FULL_EVERY == 0)
+        hello = self._hello(full=self.seq % FULL_EVERY == 0)
         return self._hello_everywhere(hello.encode())
 
     def _burst(self, outlet: Outlet, now: float) -> list[Send]:
@@ -344,15 +281,13 @@ class Node:
         if not outlet.burst or now < outlet.burst[0]:
             return []
         outlet.burst = [due for due in outlet.burst if due > now]
-        hello = self._hello(self.interval(now), full=True, solicit=outlet.solicits)
+        hello = self._hello(full=True, solicit=outlet.solicits)
         if not outlet.burst:
             outlet.solicits = False
         return self._hello_out(hello.encode(), outlet)
 
-    def _hello(
-        self, interval: float, *, full: bool = False, solicit: bool = False, goodbye: bool = False
-    ) -> Hello:
-        interval = interval or self.parameters.interval
+    def _hello(self, *, full: bool = False, solicit: bool = False, goodbye: bool = False) -> Hello:
+        interval = self._interval
         return Hello(
             realm=self.parameters.realm,
             id=self.id,
@@ -380,11 +315,17 @@ class Node:
 
     def _answer(self, source: Source, now: float) -> Send:
         self.sent["hello"] += 1
-        hello = self._hello(self.interval(now), full=True)
+        hello = self._hello(full=True)
         return Send(hello.encode(), self._way_out(source), source.address)
 
     def _outlet(self, source: Source) -> Outlet:
         return self._outlets.get(source.link, self._routed) if source.link else self._routed
+
+    def _ping(self, row: Row, way: Way, nonce: str) -> Send:
+        to = row.boot or ANYONE
+        ping = Ping(realm=self.parameters.realm, id=self.id, boot=self.boot, nonce=nonce, to=to)
+        self.sent["ping"] += 1
+        return Send(ping.encode(), self._way_out(way.source), way.address)
 
     def _way_out(self, source: Source) -> Link | None:
         return source.link if source.link in self._outlets else None
@@ -396,7 +337,7 @@ class Node:
 
     def _receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
         outlet = self._outlet(source)
-        expired = self.table.expire(now)  # told also where the datagram is dropped
+        expired = self._lapse(now)  # told also where the datagram is dropped
         try:
             if datagram.startswith(b"P"):
                 outcome = self._hear_probe(decode_probe(datagram), source, now)
@@ -441,6 +382,7 @@ class Node:
             sends += self._ask_for_record(row, source, now)
             if hello.solicit:
                 sends += self._answer_solicit(source, now)
+            self._prober.watch(row, now)
         if any(event.kind == "restarted" for event in events):
             for rival in self.table.rivals(hello.id):  # an answer of the older boot proves a clone
                 if self._answer_limit.allows(rival.best(now).address, now):
@@ -457,24 +399,42 @@ class Node:
         self._received["ping"] += 1
         row = self.table.get(probe.boot)
         heard_ms = None if row is None else round((now - row.last_hello) * 1000)
+        way = None if row is None else row.way(source)
+        if row is not None and way is not None:
+            self._prober.is_asked(row, way, now)
         pong = Pong(realm=self.parameters.realm, boot=self.boot, nonce=probe.nonce, heard_ms=heard_ms)
         self.sent["pong"] += 1
         return Outcome(sends=(Send(pong.encode(), self._way_out(source), source.address),))
 
     def _hear_pong(self, pong: Pong, source: Source, now: float) -> Outcome:
         self._check_sender(pong.realm, pong.boot)
-        sent = self._pings.pop(pong.nonce, None)
-        if sent is None:
+        asked = self._prober.answer(pong)
+        if asked is None:
             raise WireError("unexpected", "a PONG to no PING of ours")
         self._received["pong"] += 1
+        rtt = now - asked.at
         hears_us_s = None if pong.heard_ms is None else pong.heard_ms / 1000
-        hears_us = hears_us_s is not None and hears_us_s < self.ttl(self.interval(now))
-        events = self.table.answered(pong.boot, source, now - sent, hears_us=hears_us, now=now)
+        two_way = hears_us_s is not None and hears_us_s < self.ttl(self._interval)
+        events = self.table.answered(pong.boot, source, rtt, hears_us_s, two_way=two_way, now=now)
         row = self.table.get(pong.boot)
         if row is None:
             return Outcome(events=events)
-        answer = Answer(nonce=pong.nonce, rtt=now - sent, hears_us_s=hears_us_s, peer=row.peer(now))
+        self._prober.watch(row, now)
+        answer = Answer(nonce=pong.nonce, rtt=rtt, hears_us_s=hears_us_s, peer=row.peer(now))
         return Outcome(events=events, answers=(answer,))
+
+    def _lapse(self, now: float) -> tuple[Event, ...]:
+        """Let time pass over the table; if we did not see it pass (suspend, SIGSTOP), judge nobody by it."""
+        if self._polled is not None and now > self._polled + self._longest_pause():
+            self._polled = now
+            for outlet in self._all_outlets():
+                outlet.begin_burst(now, solicits=True)
+            return self.table.resume(now) + self.table.expire(now)
+        return self.table.expire(now)
+
+    def _longest_pause(self) -> float:
+        """Give the seconds within which `poll` is called while we are awake: the beat, and a busy machine."""
+        return self._interval * (1 + JITTER) + WAKE_LATE
 
     def _check_sender(self, realm: str, boot: str) -> None:
         if boot == self.boot:
@@ -505,7 +465,7 @@ class Node:
         if self._refusal(source, now):
             return []
         self.sent["hello"] += 1
-        hello = self._hello(self.interval(now), solicit=True)
+        hello = self._hello(solicit=True)
         return [Send(hello.encode(), self._way_out(source), source.address)]
 
     def _answer_solicit(self, source: Source, now: float) -> list[Send]:

@@ -26,6 +26,11 @@ class Path:
     link: str
     last_heard_s: float
     expires_s: float
+    rtt_ms: float | None = None
+    loss: float | None = None
+    two_way: bool | None = None
+    hears_us_s: float | None = None
+    """How long ago it had last heard a HELLO of ours, when it last answered a PING; None for never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +103,10 @@ def peer_json(peer: Peer, *, paths: bool = False) -> dict[str, Any]:
                 "link": path.link,
                 "last_heard_s": round(path.last_heard_s, 3),
                 "expires_s": round(path.expires_s, 3),
+                "rtt_ms": path.rtt_ms,
+                "loss": path.loss,
+                "two_way": path.two_way,
+                "hears_us_s": path.hears_us_s,
             }
             for path in peer.paths
         ]
@@ -149,8 +158,7 @@ def peer_from_json(found: Mapping[str, Any]) -> Peer:
         Service(name=one["name"], port=one["port"], proto=one["proto"], tags=one["tags"]) for one in found["services"]
     )
     paths = tuple(
-        Path(**{key: one[key] for key in ("address", "link", "last_heard_s", "expires_s")})
-        for one in found.get("paths", ())
+        Path(**{key: one[key] for key in Path.__slots__ if key in one}) for one in found.get("paths", ())
     )
     made: dict[str, Any] = {
         "services": services,

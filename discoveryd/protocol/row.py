@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 from discoveryd.protocol.link import Source
+from discoveryd.protocol.liveness import Pace, Reach, suspect_after
 from discoveryd.protocol.peer import LIVE, Kind, Path, Peer, State, lasting_text
 from discoveryd.protocol.record import Record
 
 STALE_INTERVALS = 2.2
 """A path that missed two HELLOs (each at most 10 % late) no longer is the best, if another did not."""
+
+NEVER = float("inf")
 
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
@@ -18,7 +22,10 @@ _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 class Way:
     """One address of a peer on one link, ageing alone."""
 
-    __slots__ = ("address", "expires", "last_heard", "link", "row", "source", "steady")
+    __slots__ = (
+        "address", "answered_at", "expires", "hears_us_s", "last_heard", "link", "pinged", "reach", "row", "rtt",
+        "source", "steady", "turn_at", "two_way", "unanswered",
+    )  # fmt: skip
 
     def __init__(self, row: Row, source: Source, now: float) -> None:
         self.row = row
@@ -28,6 +35,43 @@ class Way:
         self.last_heard = now
         self.expires = now
         self.steady: bytes | None = None
+        self.reach = Reach(-1)  # nothing yet
+        self.rtt: float | None = None
+        self.two_way: bool | None = None
+        self.hears_us_s: float | None = None  # as its last PONG told
+        self.pinged = -NEVER
+        self.answered_at = -NEVER
+        self.unanswered = 0  # PINGs in a row
+        self.turn_at = NEVER  # when it is pinged next
+
+    @property
+    def loss(self) -> float | None:
+        """Share of its HELLOs lost here, None while not known."""
+        return self.reach.loss()
+
+    def quality(self) -> tuple[int, int, int]:
+        """Rank, the lower the better: two-way, then loss, then round trip, coarsely, so that it rarely changes."""
+        rank = {True: 0, None: 1, False: 2}[self.two_way]
+        return rank, int((self.loss or 0) * 5), 0 if self.rtt is None else int(self.rtt / 0.005).bit_length()
+
+    def answered(self, rtt: float, hears_us_s: float | None, *, two_way: bool, now: float) -> None:
+        """Take what a PONG told."""
+        self.answered_at = now
+        # smoothed as TCP does (RFC 6298): one eighth of the new value
+        self.rtt = rtt if self.rtt is None else self.rtt + (rtt - self.rtt) / 8
+        self.hears_us_s = hears_us_s
+        self.two_way = two_way
+        self.unanswered = 0
+
+
+class Told(NamedTuple):
+    """What the last event of a row said, to tell whether there is something new to say."""
+
+    state: State | None = None
+    boot: str = ""
+    digest: str = ""
+    addresses: tuple[str, ...] = ()
+    deaf: bool = False
 
 
 class Row:
@@ -35,8 +79,8 @@ class Row:
 
     __slots__ = (
         "_fresh", "_text", "_view", "asked", "boot", "clone", "digest", "ended", "expires", "first_seen",
-        "former_heard", "id", "interval", "key", "kind", "last_heard", "last_hello", "record", "restarts",
-        "rtt", "seq", "state", "superseded", "told", "ttl", "two_way", "ways",
+        "former_heard", "id", "interval", "key", "kind", "last_heard", "last_hello", "pace", "probe_at", "probes", "record",
+        "refused", "rejects", "restarts", "seq", "state", "superseded", "suspect_after", "told", "ttl", "ways",
     )  # fmt: skip
 
     def __init__(self, key: str, *, kind: Kind, id: str, boot: str, now: float) -> None:
@@ -56,14 +100,18 @@ class Row:
         self.record: Record | None = None
         self.asked = float("-inf")  # when its record was last asked for
         self.ways: dict[tuple[str, str], Way] = {}
-        self.rtt: float | None = None
-        self.two_way: bool | None = None
+        self.suspect_after = NEVER  # seconds of silence; bare peers announce no interval to judge by
+        self.probes = 0  # unanswered, since it is suspect
+        self.probe_at = NEVER
+        self.refused = -NEVER  # when its machine said that nobody listens
+        self.rejects = False  # its machine says so though it does: a firewall
         self.restarts = 0
         self.clone = False
         self.superseded = False  # another boot took this id over: hidden, unless it speaks again
         self.former_heard = 0
         self.ended = ""  # the boot before this one, if it said goodbye
-        self.told: tuple[str, tuple[str, ...]] = ("", ())  # record and addresses as of the last event
+        self.told = Told()
+        self.pace = Pace()
         self._fresh: list[Way] = []
         self._view: Peer | None = None
         self._text = ""
@@ -74,8 +122,23 @@ class Row:
         return self.record.name if self.record else None
 
     def state_at(self, now: float) -> State:
-        """Give the state, where the ttl is a promise also while no timer has run."""
-        return "down" if self.state in LIVE and now >= self.expires else self.state
+        """Give the state, true also while no timer has run: the ttl is a promise."""
+        if self.state in LIVE and now >= self.expires:
+            return "down"
+        return "suspect" if self.state == "up" and now >= self.suspect_at() else self.state
+
+    def suspect_at(self) -> float:
+        """Say when its silence becomes suspicious."""
+        return self.last_heard + self.suspect_after
+
+    def announce(self, interval: float, ttl: float, digest: str) -> bool:
+        """Take over what a HELLO says of its sender; whether it is news."""
+        if (self.interval, self.ttl, self.digest) == (interval, ttl, digest):
+            return False
+        self.interval, self.ttl, self.digest = interval, ttl, digest
+        self.suspect_after = suspect_after(interval)
+        self.changed()
+        return True
 
     def way(self, source: Source) -> Way | None:
         """Give the way this source stands for, if it was heard there before."""
@@ -114,7 +177,12 @@ class Row:
         return min(
             self.ways.values(),
             # when all fell silent together the last one heard is as good as any
-            key=lambda way: (now >= self.stales(way) and way.last_heard < last, now >= way.expires),
+            key=lambda way: (
+                now >= self.stales(way) and way.last_heard < last,
+                now >= way.expires,
+                *way.quality(),
+                way is not self._fresh[0] if self._fresh else False,  # as good as the one in use is not better
+            ),
         )
 
     def fresh(self, now: float) -> list[Way]:
@@ -150,6 +218,10 @@ class Row:
                 link=way.link,
                 last_heard_s=now - way.last_heard,
                 expires_s=way.expires - now,
+                rtt_ms=_milliseconds(way.rtt),
+                loss=_rounded(way.loss),
+                two_way=way.two_way,
+                hears_us_s=way.hears_us_s,
             )
             for way in fresh
         )
@@ -179,11 +251,19 @@ class Row:
             expires_s=ages[2],
             interval_s=self.interval,
             ttl_s=self.ttl,
-            rtt_ms=None if self.rtt is None else round(self.rtt * 1000, 3),
-            loss=None,
-            two_way=self.two_way,
+            rtt_ms=_milliseconds(fresh[0].rtt),
+            loss=_rounded(fresh[0].loss),
+            two_way=fresh[0].two_way,
             restarts=self.restarts,
             clone=self.clone,
             key=None,
             paths=paths,
         )
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 3)

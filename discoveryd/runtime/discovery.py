@@ -24,7 +24,8 @@ from discoveryd.net.query_server import QueryServer
 from discoveryd.protocol import query
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.link import Link
-from discoveryd.protocol.node import NOTHING, Node, Outcome
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.peer import Peer
 from discoveryd.protocol.record import Record, Service

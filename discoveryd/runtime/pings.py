@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from discoveryd.protocol.node import Answer, Node, Outcome
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.outcome import Answer, Outcome
 from discoveryd.protocol.peer import Peer
-from discoveryd.protocol.row import Row
-from discoveryd.protocol.table import NEVER
+from discoveryd.protocol.row import NEVER, Row
 
 GAP = 0.2
 """Seconds between two PINGs of one request."""

@@ -9,18 +9,14 @@ from hypothesis import strategies as st
 
 import discoveryd.protocol.node
 from discoveryd.protocol.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
-from discoveryd.protocol.node import (
-    BURST,
-    MAX_COMPLAINTS,
-    MAX_PINGS,
-    NOTHING,
-    PROMPT_PEERS,
-    Node,
-)
+from discoveryd.protocol.node import MAX_COMPLAINTS, PROMPT_PEERS, Node
+from discoveryd.protocol.outcome import NOTHING
+from discoveryd.protocol.outlet import BURST
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe
+from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.record import MAX_RECORD, Record
-from discoveryd.protocol.table import NEVER
+from discoveryd.protocol.row import NEVER
 from tests.protocol.samples import ETH0, ETH1, WEB, boot, hello, kinds, make_node, source
 
 HERE = source()

@@ -21,7 +21,7 @@ from math import ceil
 from random import Random
 
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.node import NOTHING, Outcome
+from discoveryd.protocol.outcome import NOTHING, Outcome
 
 LEFT = float("-inf")
 """In place of the moment a boot was last heard: its goodbye was delivered, nothing can follow."""

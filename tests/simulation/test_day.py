@@ -8,7 +8,8 @@ from itertools import count
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from discoveryd.protocol.hello import Hello
-from discoveryd.protocol.node import MAX_COMPLAINTS, MAX_PINGS
+from discoveryd.protocol.node import MAX_COMPLAINTS
+from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.probe import Ping
 from discoveryd.protocol.record import Record

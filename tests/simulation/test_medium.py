@@ -2,7 +2,7 @@
 
 import pytest
 
-from discoveryd.protocol.node import NOTHING
+from discoveryd.protocol.outcome import NOTHING
 from tests.simulation.medium import Medium, Plug, Segment
 
 

@@ -1,0 +1,58 @@
+"""What a call of the engine led to, as immutable values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from discoveryd.protocol.events import Event
+from discoveryd.protocol.link import Link
+from discoveryd.protocol.peer import Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A datagram to send: to `to`, from the address of `link` (None: whatever the kernel chooses)."""
+
+    datagram: bytes
+    link: Link | None
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A PONG to one of our PINGs.
+
+    Attributes:
+        nonce: of the PING.
+        rtt: seconds.
+        hears_us_s: how long ago the peer last heard a HELLO of ours, None for never.
+        peer: who answered.
+    """
+
+    nonce: str
+    rtt: float
+    hears_us_s: float | None
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """The first datagram that a source had dropped for this reason."""
+
+    reason: str
+    detail: str
+    address: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a call led to: datagrams to send, events in their order, answers to PINGs, bad sources."""
+
+    sends: tuple[Send, ...] = ()
+    events: tuple[Event, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    drops: tuple[Drop, ...] = ()
+
+
+NOTHING = Outcome()
