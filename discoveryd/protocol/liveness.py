@@ -8,6 +8,8 @@ judged by the announced interval, a late HELLO forgiven) and SWIM's (suspect fir
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from math import ceil, log
 
 JITTER = 0.1
@@ -19,18 +21,27 @@ SUSPECT_MISSES = 2
 
 P_FALSE = 1e-6
 """A peer that is there is given up early at most once in a million suspicions."""
+P_DEAF = 1e-4
+"""And one that hears us is called deaf at most once in ten thousand turns: that costs nobody a peer."""
 LEAST_LOSS = 0.02
 """No path is taken for better than this, whatever was measured: 64 HELLOs cannot tell."""
+MOST_LOSS = 0.95
+"""On a path that is worse thousands of probes would be needed: then the ttl decides."""
+
+PROBE_GAP = 0.2
+LEAST_PROBE_GAP = 0.1
+"""Seconds between two probes of one suspect: mostly, and on a path so bad that it takes many of them."""
 
 WINDOW = 64
 """HELLOs over which loss is measured: 51 s at the default interval."""
 ENOUGH = 8
-"""HELLOs after which it can be told."""
-_MARKS = 8
+"""HELLOs after which it can be told, and after each of which it is told anew."""
 
 EVENT_BURST = 10
 EVENT_GAP = 5.0
 """Events of one peer at once, and seconds per event for one that flaps on."""
+EVENTS_SPARED = 5
+"""Of these, how many doubts (suspect and back, new addresses) leave to comings and goings."""
 
 
 def suspect_after(interval: float) -> float:
@@ -48,35 +59,52 @@ def misses(silence: float, interval: float) -> int:
     return max(0, int((silence / interval - GRACE) / (1 + JITTER) + 1e-9))
 
 
-def probes_needed(loss: float | None) -> int | None:
+def probes_needed(loss: float | None, p_false: float = P_FALSE) -> int | None:
     """Say how many unanswered probes prove that a peer is gone.
 
-    A probe fails by chance when the PING or its PONG is lost. All of them do with at most `P_FALSE`.
+    A probe fails by chance when the PING or its PONG is lost. All of them do with at most `p_false`.
 
     Args:
         loss: measured share of its HELLOs that were lost, None while not known.
+        p_false: how often the proof may be wrong.
 
     Returns:
-        None where no number proves anything: the loss is not known, or everything is lost.
+        None where no number proves anything: the loss is not known, or nearly everything is lost.
     """
-    if loss is None or loss >= 1:
+    if loss is None or loss > MOST_LOSS:
         return None
     lost_one_way = max(loss, LEAST_LOSS)
     fails = 1 - (1 - lost_one_way) ** 2
-    return ceil(log(P_FALSE) / log(fails))
+    return ceil(log(p_false) / log(fails))
+
+
+def probe_gap(loss: float | None, seconds: float) -> float:
+    """Say how fast to probe a suspect, so that as many probes as its loss demands go out before its ttl is over.
+
+    Without that a path at 30 % loss would see ten probes where it takes twenty, and the ttl would
+    strike down peers that are there.
+
+    Args:
+        loss: of the path.
+        seconds: from suspicion to the end of the ttl.
+    """
+    needed = probes_needed(loss) or 0
+    return min(PROBE_GAP, max(LEAST_PROBE_GAP, seconds / (needed + 1)))
 
 
 class Reach:
     """Which of a sender's HELLOs came: a count, with marks to forget what is older than `WINDOW`.
 
-    `seq` and `heard` are public for the engine's hot path, which does what `hear` does in place.
+    `seq`, `heard` and `due` are public for the engine's hot path, which does what `hear` does in place
+    and calls `mark` when `seq` has reached `due`.
     """
 
-    __slots__ = ("_marks", "heard", "seq")
+    __slots__ = ("_marks", "due", "heard", "seq")
 
     def __init__(self, seq: int) -> None:
         self.seq = seq
         self.heard = 0
+        self.due = seq + ENOUGH
         self._marks = [(seq, 0)]
 
     def hear(self, seq: int) -> None:
@@ -86,9 +114,8 @@ class Reach:
             self.heard += 1
 
     def mark(self) -> None:
-        """Let the window move on; to be called now and then, more often than once in `WINDOW` HELLOs."""
-        if self.seq - self._marks[-1][0] < WINDOW // _MARKS:
-            return
+        """Let the window move on."""
+        self.due = self.seq + ENOUGH
         self._marks.append((self.seq, self.heard))
         while len(self._marks) > 2 and self.seq - self._marks[1][0] >= WINDOW:
             del self._marks[0]
@@ -102,13 +129,19 @@ class Reach:
         return max(0.0, 1 - (self.heard - heard) / sent)
 
 
+def most_together(moments: Sequence[float], within: float) -> int:
+    """Count the most of these moments that lie within so many seconds of each other."""
+    ordered = sorted(moments)
+    return max((place + 1 - bisect_left(ordered, moment - within) for place, moment in enumerate(ordered)), default=0)
+
+
 def is_isolated(links: int, up: int, silent: int) -> bool:
     """Doubt ourselves: no link, or at least half of four or more peers fell silent.
 
     Args:
         links: usable ones.
         up: peers heard in time.
-        silent: peers that are suspect or went down without a goodbye, not long ago.
+        silent: peers that fell silent together, without a goodbye, not long ago.
     """
     return links == 0 or (up + silent >= 4 and silent >= up)
 
@@ -119,24 +152,21 @@ class Pace:
     A peer that flaps is told of less often; its row stays true all the time.
     """
 
-    __slots__ = ("_at", "_tokens", "held")
+    __slots__ = ("_at", "_tokens")
 
     def __init__(self) -> None:
         self._tokens = float(EVENT_BURST)
         self._at = 0.0
-        self.held = 0  # events not told since the last one that was
 
-    def allows(self, now: float) -> bool:
-        """Whether an event may be told now; if so it counts."""
+    def allows(self, now: float, spared: int = 0) -> bool:
+        """Whether an event may be told now that leaves so many to others; if so it counts."""
         self._tokens = min(EVENT_BURST, self._tokens + max(0.0, now - self._at) / EVENT_GAP)
         self._at = now
-        if self._tokens < 1 - 1e-9:
-            self.held += 1
+        if self._tokens < 1 + spared - 1e-9:
             return False
         self._tokens -= 1
-        self.held = 0
         return True
 
-    def opens(self) -> float:
-        """Say when the next event may be told."""
-        return self._at + max(0.0, 1 - self._tokens) * EVENT_GAP
+    def opens(self, spared: int = 0) -> float:
+        """Say when the next event may be told, after one that was not allowed."""
+        return self._at + max(0.0, 1 + spared - self._tokens) * EVENT_GAP

@@ -91,7 +91,7 @@ class Node:
         self._next_hello = NEVER
         self._interval = self.parameters.interval  # of the beat that was last
         self._answers: dict[str, tuple[float, Source]] = {}  # due, to whom
-        self._prober = Prober(self.table, self.random, self._ping)
+        self._prober = Prober(self.table, self.random, self._ping, self._reaches)
         self._polled: float | None = None
         self._complaints: set[tuple[str, str]] = set()
         self._answer_limit = Limiter(limits.answers, ANSWERS_PER_SECOND)
@@ -108,7 +108,7 @@ class Node:
         wanted = dict.fromkeys(links)
         for link in [link for link in self._outlets if link not in wanted]:
             del self._outlets[link]
-            self.table.forget_link(link)
+            self.table.steady.drop_link(link)
             self._answers = {to: answer for to, answer in self._answers.items() if answer[1].link != link}
         for link in wanted:
             if link not in self._outlets:
@@ -160,11 +160,11 @@ class Node:
             if number > row.seq:  # noqa: PLR1730 - faster than max()
                 row.seq = number
             reach = way.reach
-            if number > reach.seq:  # what `Reach.hear` does
+            if reach is not None and number > reach.seq:  # what `Way.heard` does
                 reach.seq = number
                 reach.heard += 1
-                if not number & 7:
-                    reach.mark()
+                if number >= reach.due:
+                    way.mark(reach)
             outlet = self._outlet(source)
             outlet.received += 1
             outlet.last_heard = now
@@ -175,18 +175,18 @@ class Node:
     def poll(self, now: float) -> Outcome:
         """Do what is due: HELLOs, delayed answers, expiry."""
         sends: list[Send] = []
+        events = self._lapse(now)
+        self._polled = now
         if now >= self._next_hello:
             sends += self._beat(now)
         for outlet in self._all_outlets():
             sends += self._burst(outlet, now)
         if self._answers:
             sends += self._due_answers(now)
-        events = self._lapse(now)
         probes, given_up = self._prober.poll(now)
-        self._polled = now
         sends += probes
         events = (*events, *given_up)
-        return Outcome(sends=tuple(sends), events=tuple(events)) if sends or events else NOTHING
+        return Outcome(sends=tuple(sends), events=events) if sends or events else NOTHING
 
     def next_deadline(self) -> float:
         """Say when `poll` has something to do."""
@@ -207,8 +207,11 @@ class Node:
             the nonce that its `Answer` will carry, and what to send. Without an answer within 10 s
             none will be given.
         """
-        nonce, send = self._prober.ask(row, row.best(now), now)
-        return nonce, Outcome(sends=(send,))
+        for way in row.fresh(now):
+            if way.source.link is None or way.source.link in self._outlets:
+                nonce, send = self._prober.ask(row, way, now)
+                return nonce, Outcome(sends=(send,))
+        return self._nonce(), NOTHING  # its links are gone, it may come back by another
 
     def refused(self, datagram: bytes, now: float) -> Outcome:
         """Take the kernel's word (ICMP port unreachable) that nobody listens where this datagram went."""
@@ -221,8 +224,8 @@ class Node:
 
     def is_isolated(self, now: float) -> bool:
         """Whether it is rather we who are cut off than all the others who are down."""
-        silent = self.table.silent_count(now)
-        return is_isolated(len(self._outlets), self.table.live_count(now) - len(self.table.suspects), silent)
+        silent = self.table.silent_together(now, self.ttl(self._interval))
+        return is_isolated(len(self._outlets), self.table.counts(now)["up"], silent)
 
     # --- what can be asked ----------------------------------------------------------------------
 
@@ -311,12 +314,12 @@ class Node:
 
     def _due_answers(self, now: float) -> list[Send]:
         due = [to for to, (at, _) in self._answers.items() if now >= at]
-        return [self._answer(self._answers.pop(to)[1], now) for to in due]
+        return [self._answer(self._answers.pop(to)[1]) for to in due]
 
-    def _answer(self, source: Source, now: float) -> Send:
+    def _answer(self, source: Source) -> Send:
         self.sent["hello"] += 1
         hello = self._hello(full=True)
-        return Send(hello.encode(), self._way_out(source), source.address)
+        return Send(hello.encode(), source.link, source.address)
 
     def _outlet(self, source: Source) -> Outlet:
         return self._outlets.get(source.link, self._routed) if source.link else self._routed
@@ -325,10 +328,14 @@ class Node:
         to = row.boot or ANYONE
         ping = Ping(realm=self.parameters.realm, id=self.id, boot=self.boot, nonce=nonce, to=to)
         self.sent["ping"] += 1
-        return Send(ping.encode(), self._way_out(way.source), way.address)
+        return Send(ping.encode(), way.source.link, way.address)
 
-    def _way_out(self, source: Source) -> Link | None:
-        return source.link if source.link in self._outlets else None
+    def _reaches(self, way: Way) -> bool:
+        return self._is_ours(way.source)
+
+    def _is_ours(self, source: Source) -> bool:
+        """Whether a source is on a link of ours, or a seed: nothing is sent to any other."""
+        return source.link in self._outlets if source.link else source.address in self.parameters.seeds
 
     def _nonce(self) -> str:
         return f"{self.random.getrandbits(64):016x}"
@@ -404,7 +411,7 @@ class Node:
             self._prober.is_asked(row, way, now)
         pong = Pong(realm=self.parameters.realm, boot=self.boot, nonce=probe.nonce, heard_ms=heard_ms)
         self.sent["pong"] += 1
-        return Outcome(sends=(Send(pong.encode(), self._way_out(source), source.address),))
+        return Outcome(sends=(Send(pong.encode(), source.link, source.address),))
 
     def _hear_pong(self, pong: Pong, source: Source, now: float) -> Outcome:
         self._check_sender(pong.realm, pong.boot)
@@ -425,16 +432,12 @@ class Node:
 
     def _lapse(self, now: float) -> tuple[Event, ...]:
         """Let time pass over the table; if we did not see it pass (suspend, SIGSTOP), judge nobody by it."""
-        if self._polled is not None and now > self._polled + self._longest_pause():
-            self._polled = now
-            for outlet in self._all_outlets():
-                outlet.begin_burst(now, solicits=True)
-            return self.table.resume(now) + self.table.expire(now)
-        return self.table.expire(now)
-
-    def _longest_pause(self) -> float:
-        """Give the seconds within which `poll` is called while we are awake: the beat, and a busy machine."""
-        return self._interval * (1 + JITTER) + WAKE_LATE
+        if self._polled is None or now <= max(self._polled, self.next_deadline()) + WAKE_LATE:
+            return self.table.expire(now)
+        self._polled = now
+        for outlet in self._all_outlets():
+            outlet.begin_burst(now, solicits=True)
+        return self.table.resume(now) + self.table.expire(now)
 
     def _check_sender(self, realm: str, boot: str) -> None:
         if boot == self.boot:
@@ -444,7 +447,7 @@ class Node:
 
     def _refusal(self, source: Source, now: float) -> WireError | None:
         """Answer only on the link or to a seed, and only so often: nobody shall amplify through us."""
-        if source.link is None and source.address not in self.parameters.seeds:
+        if not self._is_ours(source):
             return WireError("off-link", "asks from beyond our links and is no seed")
         if not self._answer_limit.allows(source.address, now):
             return WireError("rate", f"more than {self.parameters.limits.answers} answers a second")
@@ -466,7 +469,7 @@ class Node:
             return []
         self.sent["hello"] += 1
         hello = self._hello(solicit=True)
-        return [Send(hello.encode(), self._way_out(source), source.address)]
+        return [Send(hello.encode(), source.link, source.address)]
 
     def _answer_solicit(self, source: Source, now: float) -> list[Send]:
         if source.address in self._answers:
@@ -477,6 +480,6 @@ class Node:
             return []
         crowd = self.table.live_count(now)
         if crowd <= PROMPT_PEERS:
-            return [self._answer(source, now)]
+            return [self._answer(source)]
         self._answers[source.address] = (now + self.random.uniform(0, crowd / ANSWERS_PER_SECOND), source)
         return []

@@ -4,35 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from random import Random
+from typing import NamedTuple
 
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.limiter import Limiter
-from discoveryd.protocol.liveness import probes_needed
+from discoveryd.protocol.liveness import PROBE_GAP, probe_gap, probes_needed
 from discoveryd.protocol.outcome import Send
-from discoveryd.protocol.peer import LIVE
 from discoveryd.protocol.probe import Pong
 from discoveryd.protocol.row import NEVER, Row, Way
-from discoveryd.protocol.table import DEAF_PINGS, PeerTable
+from discoveryd.protocol.table import PeerTable
 
-PROBE_GAP = 0.2
-"""Seconds between two probes of one suspect; as long one may take to be answered."""
 PROBES_PER_SECOND = 100
 """Probes of all suspects together, when a whole network falls silent."""
 
 TURN = 20.0
+"""Seconds, ±10 %, between two PINGs to one address."""
 FIRST_TURN = (0.3, 1.0)
+"""Seconds after which an address that is new is asked, at the soonest and at the latest."""
 RETRY = 1.0
-"""Seconds between two PINGs to one address: in turn, after it appeared, and after one was not answered."""
+DOUBT = 5.0
+"""Seconds to the next PING after one that was not answered, and of a peer that says it does not hear us."""
+PATIENCE = 20
+"""PINGs in a row without an answer, in turn or to a suspect, after which there is no hurry."""
 TURN_GAP = 0.2
 """At most 5 PINGs a second are sent in turn, however many peers there are: then a turn takes longer."""
-
-REFUSED = "its machine says that no discoveryd listens there (port unreachable)"
+LEAST_TURNS = 1024
+"""Turns kept before those that are void are cleared out."""
 
 PING_LIFE = 10.0
 MAX_PINGS = 1024
 """Seconds that a PING may wait for its PONG, and how many may wait."""
+
+REFUSED = "its machine says that no discoveryd listens there (port unreachable)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,16 @@ class Asked:
     way: Way
 
 
+class Turn(NamedTuple):
+    """When a way is to be pinged; void once the way has another turn (`Way.turn_at`)."""
+
+    due: float
+    tie: int
+    listed: float
+    row: Row
+    way: Way
+
+
 class Prober:
     """Decides whom to PING and when, and what silence proves.
 
@@ -51,19 +66,30 @@ class Prober:
         table: whose suspects and addresses it asks.
         random: for nonces and turns.
         write: makes the PING to send to a row, given its nonce and the way it goes.
+        reaches: whether we may send PINGs of our own accord that way.
     """
 
-    def __init__(self, table: PeerTable, random: Random, write: Callable[[Row, Way, str], Send]) -> None:
+    def __init__(
+        self,
+        table: PeerTable,
+        random: Random,
+        write: Callable[[Row, Way, str], Send],
+        reaches: Callable[[Way], bool] = lambda _: True,
+    ) -> None:
         self._table = table
         self._random = random
         self._write = write
+        self._reaches = reaches
         self._asked: dict[str, Asked] = {}
         self._budget = Limiter(PROBES_PER_SECOND, PROBES_PER_SECOND, sources=1)
-        self._turns: list[tuple[float, int, Row, Way]] = []
+        self._next_probe = -NEVER
+        self._turns: list[Turn] = []
         self._tie = 0
-        self._next_turn = 0.0
+        self._next_turn = -NEVER
+        self._most_turns = LEAST_TURNS
 
     def __len__(self) -> int:
+        """Count the PINGs that wait for an answer."""
         return len(self._asked)
 
     def ask(self, row: Row, way: Way, now: float) -> tuple[str, Send]:
@@ -82,84 +108,141 @@ class Prober:
     def watch(self, row: Row, now: float) -> None:
         """PING the addresses of a row in turn from now on."""
         for way in row.ways.values():
-            if way.turn_at == NEVER:
-                self._list(now + self._random.uniform(*FIRST_TURN), row, way)
+            if way.turn_at == NEVER and self._reaches(way):
+                self._list(now, now + self._random.uniform(*FIRST_TURN), row, way)
 
     def is_asked(self, row: Row, way: Way, now: float) -> None:
         """Ask back who asks us, unless we just did: it may have stopped to hear us."""
-        if row.state == "up" and now >= way.pinged + RETRY:
-            self._list(now, row, way)
+        if row.state == "up" and now >= way.pinged + RETRY and now < way.turn_at < NEVER:
+            self._list(now, now, row, way)
 
     def refused(self, nonce: str, now: float) -> tuple[Event, ...]:
         """Take the kernel's word that nobody listens where a PING of ours went.
 
         It is the end of a suspect. Of a peer that was just heard it is remembered; should it be
-        heard again, its firewall said so, and such words count for nothing.
+        heard again, its firewall said so, and such words count for nothing. So do those from an
+        address that it no longer uses: somebody else may have it.
         """
         asked = self._asked.pop(nonce, None)
-        if asked is None or asked.row.rejects:
+        if asked is None or asked.row.rejects or asked.way not in asked.row.last_ways():
             return ()
-        asked.row.refused = now
-        return self._table.give_up(asked.row, REFUSED, now)
+        return self._table.refused(asked.row, REFUSED, now)
 
     def poll(self, now: float) -> tuple[list[Send], list[Event]]:
         """Give what is due: PINGs, and peers to give up."""
         sends: list[Send] = []
         events: list[Event] = []
-        self._forget(now)
-        for row in [row for row in self._table.suspects.values() if now >= row.probe_at]:
-            proof = self._proof(row, now)
-            if proof:
-                events += self._table.give_up(row, proof, now)
-                continue
-            row.probe_at = now + PROBE_GAP
-            if self._budget.allows("", now):
-                ways = row.fresh(now)
-                sends.append(self.ask(row, ways[row.probes % len(ways)], now)[1])
-                row.probes += 1
-        self._take_turns(now, sends, events)
+        if self._asked:
+            self._forget(now)
+        if self._table.suspects and now >= self._next_probe:
+            self._probe(now, sends, events)
+        if self._turns and self._turns[0].due <= now:
+            self._take_turns(now, sends, events)
         return sends, events
 
     def next_deadline(self) -> float:
         """Say when `poll` has something to do."""
-        turn = max(self._turns[0][0], self._next_turn) if self._turns else NEVER
-        return min(turn, min((row.probe_at for row in self._table.suspects.values()), default=NEVER))
+        due = max(self._turns[0].due, self._next_turn) if self._turns else NEVER
+        if self._table.suspects:
+            probe_at = min(row.probe_at for row in self._table.suspects.values())
+            due = min(due, max(probe_at, self._next_probe))
+        return due
+
+    # --- suspects -------------------------------------------------------------------------------
+
+    def _probe(self, now: float, sends: list[Send], events: list[Event]) -> None:
+        """Ask the suspects whose time it is, who waited longest first; give up whose silence is proof enough."""
+        due = [row for row in self._table.suspects.values() if now >= row.probe_at]
+        for row in sorted(due, key=lambda row: row.probe_at):
+            proof = self._proof(row, now)
+            if proof:
+                events += self._table.give_up(row, proof, now)
+                continue
+            ways = [way for way in row.last_ways() if self._reaches(way)]
+            if not ways:
+                row.probe_at = now + PROBE_GAP
+                continue
+            if not self._budget.allows("", now):
+                self._next_probe = now + PROBE_GAP
+                return
+            way = min(ways, key=lambda way: way.probes)  # one after the other
+            row.probe_at = now + self._gap(row, ways)
+            way.probes += 1
+            sends.append(self.ask(row, way, now)[1])
+
+    def _gap(self, row: Row, ways: list[Way]) -> float:
+        worst = max((way.loss for way in ways if way.loss is not None), default=None)
+        if min(way.probes for way in ways) > max(PATIENCE, probes_needed(worst) or 0):
+            return RETRY  # of a peer with a long ttl, from which no proof will come
+        return probe_gap(worst, row.ttl - row.suspect_after)
 
     def _proof(self, row: Row, now: float) -> str:
-        """Say what proves that a suspect is gone; empty if nothing does."""
+        """Say what proves that a suspect is gone; empty if nothing does.
+
+        Each way by which it was heard lately must be proved to be silent: where one of two cables is
+        cut, the silence there says nothing of the other.
+        """
         if row.refused > row.last_heard and not row.rejects:
             return REFUSED
-        worst = max(row.ways.values(), key=lambda way: way.loss or 0)
-        needed = probes_needed(worst.loss)
-        # who never answered does not prove anything by not answering
-        if needed is None or not worst.two_way or row.probes < needed or now < worst.pinged + 2 * (worst.rtt or 0):
-            return ""
-        return f"{row.probes} probes unanswered, at {worst.loss or 0:.0%} loss"
+        ways = row.last_ways()
+        for way in ways:
+            needed = probes_needed(way.loss)
+            # who never answered does not prove anything by not answering
+            if needed is None or not way.two_way or way.probes < needed:
+                return ""
+            if now < way.pinged + max(PROBE_GAP, 2 * (way.rtt or 0.0)):
+                return ""
+        loss = max(way.loss or 0.0 for way in ways)
+        return f"{sum(way.probes for way in ways)} probes unanswered, at {loss:.0%} loss"
+
+    # --- everyone, in turn ------------------------------------------------------------------------
 
     def _take_turns(self, now: float, sends: list[Send], events: list[Event]) -> None:
         """PING the next one whose turn it is, at most one in `TURN_GAP`."""
-        while self._turns and self._turns[0][0] <= now and self._next_turn <= now:
-            due, _, row, way = heappop(self._turns)
-            if due != way.turn_at:
-                continue  # its turn was moved
-            way.turn_at = NEVER
-            is_known = self._table.get(row.key) is row and row.ways.get((way.address, way.link)) is way
-            if not is_known or row.state not in LIVE or row.superseded:
-                continue  # it is listed again when it comes back
+        while self._turns and self._turns[0].due <= now and self._next_turn <= now:
+            turn = heappop(self._turns)
+            row, way = turn.row, turn.way
+            if not self._holds(turn):
+                continue
             is_answered = way.answered_at >= way.pinged
-            if row.state == "suspect" or (is_answered and now < way.pinged + TURN * 0.9):
-                self._list(now + TURN * self._random.uniform(0.9, 1.1), row, way)
+            if row.state == "suspect" or (is_answered and way.pinged >= turn.listed):  # it was asked meanwhile
+                self._list(now, max(now + RETRY, way.pinged + self._pause(way)), row, way)
                 continue
             if not is_answered:
                 events += self._table.unanswered(row, way, now)
             self._next_turn = now + TURN_GAP
             sends.append(self.ask(row, way, now)[1])
-            self._list(now + (RETRY if way.unanswered <= DEAF_PINGS else TURN), row, way)
+            self._list(now, now + (RETRY if way.unanswered < PATIENCE else self._pause(way)), row, way)
 
-    def _list(self, due: float, row: Row, way: Way) -> None:
+    def _pause(self, way: Way) -> float:
+        """Say when to PING again who answered, or never will; 5 a second must do for all."""
+        if way.two_way is False and way.unanswered < PATIENCE:
+            return DOUBT
+        return max(TURN, len(self._turns) * TURN_GAP * 1.2) * self._random.uniform(0.9, 1.1)
+
+    def _holds(self, turn: Turn) -> bool:
+        """Whether a turn is to be taken; a peer that is gone is listed again when it comes back."""
+        row, way = turn.row, turn.way
+        if turn.due != way.turn_at:
+            return False  # its turn was moved
+        if (
+            self._table.get(row.key) is row
+            and row.ways.get((way.address, way.link)) is way
+            and row.is_shown
+            and self._reaches(way)
+        ):
+            return True
+        way.turn_at = NEVER
+        return False
+
+    def _list(self, now: float, due: float, row: Row, way: Way) -> None:
+        if len(self._turns) >= self._most_turns:
+            self._turns = [turn for turn in self._turns if self._holds(turn)]
+            heapify(self._turns)
+            self._most_turns = max(LEAST_TURNS, 2 * len(self._turns))
         way.turn_at = due
         self._tie += 1
-        heappush(self._turns, (due, self._tie, row, way))
+        heappush(self._turns, Turn(due, self._tie, now, row, way))
 
     def _forget(self, now: float) -> None:
         while self._asked:

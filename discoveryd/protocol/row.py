@@ -7,15 +7,21 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.liveness import Pace, Reach, suspect_after
+from discoveryd.protocol.liveness import PROBE_GAP, Pace, Reach, suspect_after
 from discoveryd.protocol.peer import LIVE, Kind, Path, Peer, State, lasting_text
 from discoveryd.protocol.record import Record
 
 STALE_INTERVALS = 2.2
 """A path that missed two HELLOs (each at most 10 % late) no longer is the best, if another did not."""
 
+CLEARLY_LOST = 0.1
+CLEARLY_SLOWER = 2
+CLEARLY_LATER = 0.001
+"""A path is better if it loses a tenth less, or takes half the time and a millisecond less: else it stays."""
+
 NEVER = float("inf")
 
+_DIRECTIONS = {True: 0, None: 1, False: 2}
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -23,8 +29,8 @@ class Way:
     """One address of a peer on one link, ageing alone."""
 
     __slots__ = (
-        "address", "answered_at", "expires", "hears_us_s", "last_heard", "link", "pinged", "reach", "row", "rtt",
-        "source", "steady", "turn_at", "two_way", "unanswered",
+        "address", "answered_at", "expires", "hears_us_s", "last_heard", "link", "loss", "pinged", "probes", "reach",
+        "row", "rtt", "source", "steady", "turn_at", "two_way", "unanswered",
     )  # fmt: skip
 
     def __init__(self, row: Row, source: Source, now: float) -> None:
@@ -35,24 +41,30 @@ class Way:
         self.last_heard = now
         self.expires = now
         self.steady: bytes | None = None
-        self.reach = Reach(-1)  # nothing yet
+        self.reach: Reach | None = None
+        self.loss: float | None = None  # share of its HELLOs that were lost here
         self.rtt: float | None = None
         self.two_way: bool | None = None
         self.hears_us_s: float | None = None  # as its last PONG told
         self.pinged = -NEVER
         self.answered_at = -NEVER
-        self.unanswered = 0  # PINGs in a row
+        self.unanswered = 0  # PINGs in a row, while it was up
+        self.probes = 0  # unanswered, since it is suspect
         self.turn_at = NEVER  # when it is pinged next
 
-    @property
-    def loss(self) -> float | None:
-        """Share of its HELLOs lost here, None while not known."""
-        return self.reach.loss()
+    def heard(self, seq: int) -> None:
+        """Count a HELLO."""
+        if self.reach is None:
+            self.reach = Reach(seq)
+        self.reach.hear(seq)
+        if self.reach.seq >= self.reach.due:
+            self.mark(self.reach)
 
-    def quality(self) -> tuple[int, int, int]:
-        """Rank, the lower the better: two-way, then loss, then round trip, coarsely, so that it rarely changes."""
-        rank = {True: 0, None: 1, False: 2}[self.two_way]
-        return rank, int((self.loss or 0) * 5), 0 if self.rtt is None else int(self.rtt / 0.005).bit_length()
+    def mark(self, reach: Reach) -> None:
+        """Tell the loss anew."""
+        reach.mark()
+        self.loss = reach.loss()
+        self.row.changed()
 
     def answered(self, rtt: float, hears_us_s: float | None, *, two_way: bool, now: float) -> None:
         """Take what a PONG told."""
@@ -62,25 +74,45 @@ class Way:
         self.hears_us_s = hears_us_s
         self.two_way = two_way
         self.unanswered = 0
+        self.row.changed()
+
+    def distrust(self) -> None:
+        """Forget what was measured: the path may be another one now."""
+        self.reach = None
+        self.loss = self.rtt = self.two_way = None
+
+    def beats(self, other: Way) -> bool:
+        """Whether this way is so much better that it is worth changing over: two-way, then loss, then round trip."""
+        mine, its = _DIRECTIONS[self.two_way], _DIRECTIONS[other.two_way]
+        if mine != its:
+            return mine < its
+        more_lost = (other.loss or 0) - (self.loss or 0)
+        if abs(more_lost) > CLEARLY_LOST:
+            return more_lost > 0
+        return self.rtt is not None and other.rtt is not None and CLEARLY_SLOWER * self.rtt + CLEARLY_LATER < other.rtt
 
 
 class Told(NamedTuple):
-    """What the last event of a row said, to tell whether there is something new to say."""
+    """What an event says of a row, to tell whether there is something new to say."""
 
     state: State | None = None
     boot: str = ""
+    clone: bool = False
     digest: str = ""
     addresses: tuple[str, ...] = ()
     deaf: bool = False
+
+
+UNTOLD = Told()
 
 
 class Row:
     """A peer as the engine knows it. Times are those of the caller's clock."""
 
     __slots__ = (
-        "_fresh", "_text", "_view", "asked", "boot", "clone", "digest", "ended", "expires", "first_seen",
-        "former_heard", "id", "interval", "key", "kind", "last_heard", "last_hello", "pace", "probe_at", "probes", "record",
-        "refused", "rejects", "restarts", "seq", "state", "superseded", "suspect_after", "told", "ttl", "ways",
+        "_fresh", "_text", "_view", "asked", "boot", "clone", "digest", "ended", "excused", "expires", "first_seen",
+        "former_heard", "id", "interval", "key", "kind", "last_heard", "last_hello", "pace", "probe_at", "record",
+        "refused", "rejects", "restarts", "seq", "state", "superseded", "suspect_after", "told", "ttl", "used", "ways",
     )  # fmt: skip
 
     def __init__(self, key: str, *, kind: Kind, id: str, boot: str, now: float) -> None:
@@ -101,8 +133,9 @@ class Row:
         self.asked = float("-inf")  # when its record was last asked for
         self.ways: dict[tuple[str, str], Way] = {}
         self.suspect_after = NEVER  # seconds of silence; bare peers announce no interval to judge by
-        self.probes = 0  # unanswered, since it is suspect
+        self.used: Way | None = None  # the best way, when that was last considered
         self.probe_at = NEVER
+        self.excused = -NEVER  # the silence before which we slept: when it began
         self.refused = -NEVER  # when its machine said that nobody listens
         self.rejects = False  # its machine says so though it does: a firewall
         self.restarts = 0
@@ -110,7 +143,7 @@ class Row:
         self.superseded = False  # another boot took this id over: hidden, unless it speaks again
         self.former_heard = 0
         self.ended = ""  # the boot before this one, if it said goodbye
-        self.told = Told()
+        self.told = UNTOLD
         self.pace = Pace()
         self._fresh: list[Way] = []
         self._view: Peer | None = None
@@ -121,11 +154,22 @@ class Row:
         """What it calls itself, None until its record is here."""
         return self.record.name if self.record else None
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is live, and no newer boot took its id over."""
+        return self.state in LIVE and not self.superseded
+
     def state_at(self, now: float) -> State:
         """Give the state, true also while no timer has run: the ttl is a promise."""
         if self.state in LIVE and now >= self.expires:
             return "down"
         return "suspect" if self.state == "up" and now >= self.suspect_at() else self.state
+
+    def is_silent(self, now: float, remembered: float) -> bool:
+        """Whether it fell silent without a goodbye, and probes begin to show it; not by a pause of our own."""
+        if self.state not in LIVE:
+            return self.state == "down" and now < self.last_heard + remembered
+        return now >= self.suspect_at() + 2 * PROBE_GAP and self.excused != self.last_heard
 
     def suspect_at(self) -> float:
         """Say when its silence becomes suspicious."""
@@ -154,10 +198,14 @@ class Row:
     def drop_way(self, way: Way) -> None:
         """Forget a way."""
         del self.ways[way.address, way.link]
+        if way is self.used:
+            self.used = None
         self.changed()
 
     def heard(self, way: Way, now: float) -> None:
         """Refresh: this datagram came from the peer itself, by this way."""
+        if self.refused > self.last_heard:
+            self.rejects = True  # its machine refuses our PINGs, but it is there: a firewall
         self.last_heard = way.last_heard = now
         self.expires = way.expires = now + self.ttl
 
@@ -169,21 +217,29 @@ class Row:
         """Say when a way that is not heard again no longer is as good as one that is."""
         return way.last_heard + STALE_INTERVALS * (self.interval or self.ttl)
 
+    def consider(self, now: float) -> None:
+        """Change over to a better way, if there is one; nothing else does, so that it is told when it happens."""
+        if len(self.ways) > 1:
+            best = self.best(now)
+            for way in self.ways.values():
+                if not self._is_out(way, now) and way.beats(best):
+                    best = way
+            self.used = best
+
     def best(self, now: float) -> Way:
-        """Choose the way to use: one that is fresh, then the one known for longest."""
+        """Give the way to use: the one in use, unless it fell silent and another did not."""
         if len(self.ways) == 1:
             return next(iter(self.ways.values()))
-        last = self.last_heard
-        return min(
-            self.ways.values(),
-            # when all fell silent together the last one heard is as good as any
-            key=lambda way: (
-                now >= self.stales(way) and way.last_heard < last,
-                now >= way.expires,
-                *way.quality(),
-                way is not self._fresh[0] if self._fresh else False,  # as good as the one in use is not better
-            ),
-        )
+        # when all fell silent together the last one heard is as good as any
+        used = self.used
+        return min(self.ways.values(), key=lambda way: (self._is_out(way, now), now >= way.expires, way is not used))
+
+    def last_ways(self) -> list[Way]:
+        """Give the ways by which it was heard in the two intervals before it fell silent."""
+        return [way for way in self.ways.values() if self.stales(way) > self.last_heard]
+
+    def _is_out(self, way: Way, now: float) -> bool:
+        return now >= self.stales(way) and way.last_heard < self.last_heard
 
     def fresh(self, now: float) -> list[Way]:
         """Give the ways within their ttl, the best first; at least one."""

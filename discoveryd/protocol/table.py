@@ -23,17 +23,20 @@ from collections.abc import Iterator
 from discoveryd.errors import WireError
 from discoveryd.protocol.events import Event, EventKind
 from discoveryd.protocol.hello import Hello
-from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.liveness import Pace, Reach, misses
+from discoveryd.protocol.link import Source
+from discoveryd.protocol.liveness import P_DEAF, misses, most_together, probes_needed
+from discoveryd.protocol.namesakes import Namesakes
+from discoveryd.protocol.news import News
 from discoveryd.protocol.peer import LIVE, Peer, State
 from discoveryd.protocol.record import Record, decode_record
-from discoveryd.protocol.row import NEVER, Row, Told, Way
+from discoveryd.protocol.row import NEVER, Row, Way
+from discoveryd.protocol.shortcuts import Shortcuts
 
 MAX_WAYS = 16
 """Addresses kept per peer; of a peer that has more the longest silent one is forgotten."""
 
 DEAF_PINGS = 3
-"""PINGs in a row without an answer, from a peer whose HELLOs arrive: it does not hear us."""
+"""At least so many PINGs in a row without an answer, from a peer whose HELLOs arrive: it does not hear us."""
 
 SILENT_FOR = 600.0
 """Seconds for which a peer that went down still counts as silent, when we doubt ourselves."""
@@ -51,16 +54,11 @@ class PeerTable:
     def __init__(self, *, limit: int = 4096, remember: float = 3600.0, own_id: str = "") -> None:
         self.limit = limit
         self.remember = remember
-        self.own_id = own_id
-        self.seq = 0
-        # steady HELLOs repeat to the letter but for seq: what stands before it, and the way it came
-        # by, lead straight to the row. An entry lives as long as hearing it again can change nothing else.
-        self.steady: dict[tuple[bytes, Source], Way] = {}
-        self._rows: dict[str, Row] = {}
-        self._by_id: dict[str, list[Row]] = {}
+        self.steady = Shortcuts()
         self.suspects: dict[str, Row] = {}  # to be probed
-        self._said: list[Event] = []
-        self._held: dict[str, Row] = {}  # those of which events are held back
+        self._rows: dict[str, Row] = {}
+        self._namesakes = Namesakes(own_id)
+        self._news = News()
         self._gone: dict[str, Row] = {}  # those down or left, the longest gone first
         self._next_expiry = NEVER  # never later than the first row to expire
 
@@ -82,11 +80,9 @@ class PeerTable:
             raise WireError("malformed", "one boot, two node ids")
         if hello.goodbye:
             self._goodbye(row, hello, now)
-            return self._flush()
-        if row is not None and row.state == "left" and hello.seq <= row.seq:
+            return self._news.take()
+        if self._namesakes.has_left(hello, row):
             raise WireError("stale", "sent before its goodbye")
-        if row is None and any(one.ended == hello.boot for one in self._by_id.get(hello.id, ())):
-            raise WireError("stale", "of a run that said goodbye")
         record = _read_record(hello, row)
         opening: tuple[EventKind, str] | None = None
         if row is None:
@@ -94,24 +90,21 @@ class PeerTable:
         elif row.state != "up":
             opening = ("recovered", f"heard again on {_where(source)} after {now - row.last_heard:.1f} s")
         way = self._way(row, source, now)
-        self._count(way, hello.seq)
+        way.heard(hello.seq)
         if hello.seq >= row.seq:  # one that was overtaken is a sign of life, but no news
             row.seq = hello.seq
             self._announce(row, hello, record)
         row.last_hello = now
-        if row.refused > row.last_heard:
-            row.rejects = True  # its machine refuses our PINGs, but it lives: a firewall
         self._refresh(row, way, now)
         if row.superseded:
-            row.former_heard += 1  # one may have been under way when the new boot spoke, two were not
-            if row.former_heard >= 2:
-                self._unsupersede(row, now)
+            self._doubt_restart(row, now)
         elif opening is not None:
             self._appear(*opening, row, now)
         else:
-            self._tell(row, now)
-        self._remember_steady(row, way, hello)
-        return self._flush()
+            self._news.tell(row, now)
+        if not row.superseded and hello.seq >= row.seq and self.has_digest(row):
+            self.steady.add(way, hello)
+        return self._news.take()
 
     def heard_bare(self, source: Source, ttl: float, now: float) -> tuple[Event, ...]:
         """Take a plain ``HELLO|``; its sender is known by its address alone.
@@ -128,16 +121,16 @@ class PeerTable:
                 source.address, kind="bare", id=source.address, boot="", now=now
             )
             opening = "joined"
-        elif row.state not in LIVE:
+        elif row.state != "up":
             opening = "recovered"
         row.ttl = ttl
         row.last_hello = now
         self._refresh(row, self._way(row, source, now), now)
         if opening is not None:
-            self._say(opening, f"bare HELLO on {_where(source)}", row, now)
+            self._news.say(opening, f"bare HELLO on {_where(source)}", row, now)
         else:
-            self._tell(row, now)
-        return self._flush()
+            self._news.tell(row, now)
+        return self._news.take()
 
     def answered(
         self, boot: str, source: Source, rtt: float, hears_us_s: float | None, *, two_way: bool, now: float
@@ -158,61 +151,71 @@ class PeerTable:
             former = row.state
             way = self._way(row, source, now)
             way.answered(rtt, hears_us_s, two_way=two_way, now=now)
-            row.changed()
             self._refresh(row, way, now)
             if row.superseded:
                 self._unsupersede(row, now)
             elif former != "up":
                 self._appear("recovered", "answered a PING", row, now)
             else:
-                self._tell(row, now)
-        return self._flush()
+                self._news.tell(row, now)
+        return self._news.take()
 
     def unanswered(self, row: Row, way: Way, now: float) -> tuple[Event, ...]:
         """Count a PING that nobody answered; a peer we hear all the while does not hear us."""
         way.unanswered += 1
-        if way.unanswered >= DEAF_PINGS and row.state == "up" and way.two_way is not False:
+        enough = probes_needed(way.loss, P_DEAF)
+        if enough and way.unanswered >= max(DEAF_PINGS, enough) and row.state == "up" and way.two_way is not False:
             way.two_way = False
             row.changed()
-            self._tell(row, now)
-        return self._flush()
+            row.consider(now)
+            self._news.tell(row, now)
+        return self._news.take()
+
+    def refused(self, row: Row, reason: str, now: float) -> tuple[Event, ...]:
+        """Take the word of its machine that no peer is there: the end of a suspect; else it is remembered."""
+        row.refused = now
+        self.steady.drop_row(row)  # to hear it again says that the word is worth nothing
+        return self.give_up(row, reason, now)
 
     def give_up(self, row: Row, reason: str, now: float) -> tuple[Event, ...]:
         """Let a suspect peer go down before its ttl, on evidence."""
+        self._expire(now)
         if row.state == "suspect" and not row.superseded:
             self._down(row, reason, now)
-        return self._flush()
+        return self._news.take()
 
     def resume(self, now: float) -> tuple[Event, ...]:
-        """Come back from a pause of our own: whoever would be down meanwhile is suspect, for one grace period."""
+        """Come back from a pause of our own: whoever would be down meanwhile is suspect, for one grace period.
+
+        One for each silence: pauses in a row keep nobody alive.
+        """
         for row in self._rows.values():
-            if not _is_shown(row) or now < min(row.suspect_at(), row.expires):
+            if not row.is_shown or row.excused == row.last_heard or now < min(row.suspect_at(), row.expires):
                 continue
-            grace = row.suspect_after if row.suspect_after < NEVER else row.ttl
-            best = row.best(now)
-            best.expires = max(best.expires, now + grace)
-            row.expires = max(row.expires, now + grace)
+            row.excused = row.last_heard
+            row.expires = max(row.expires, now + min(row.suspect_after, row.ttl))
+            for way in row.last_ways():
+                way.expires = row.expires
+                way.distrust()  # we may be somewhere else now
             self._suspect(row, "we were asleep, so its silence means little", now)
         self._next_expiry = now
-        return self._flush()
+        return self._news.take()
 
     def expire(self, now: float) -> tuple[Event, ...]:
         """Tidy: what fell silent becomes suspect, then down, then forgotten; its silent addresses are let go."""
         self._expire(now)
-        return self._flush()
-
-    def forget_link(self, link: Link) -> None:
-        """Let go of sources on a link that is gone; what was heard there ages as before."""
-        for key, way in list(self.steady.items()):
-            if way.source.link == link:
-                del self.steady[key]
-                way.steady = None
+        return self._news.take()
 
     # --- what is known ------------------------------------------------------------------------
 
+    @property
+    def seq(self) -> int:
+        """Number of the last event."""
+        return self._news.seq
+
     def next_expiry(self) -> float:
         """Say when `expire` should run again: never too late, sometimes too early."""
-        return self._next_expiry
+        return min(self._next_expiry, self._news.next_due())
 
     def rows(self, now: float, *, gone: bool = False) -> Iterator[Row]:
         """Iterate over the live rows, or over all that are remembered."""
@@ -250,10 +253,10 @@ class PeerTable:
         """Count the peers that are listed."""
         return sum(1 for _ in self.rows(now))
 
-    def silent_count(self, now: float) -> int:
-        """Count the peers that fell silent not long ago, without a goodbye."""
-        gone = sum(row.state == "down" and now < row.expires + SILENT_FOR for row in self._gone.values())
-        return gone + sum(row.state_at(now) != "up" for row in self._rows.values() if _is_shown(row))
+    def silent_together(self, now: float, within: float) -> int:
+        """Count the most peers that fell silent within so many seconds of each other, not long ago."""
+        rows = self.rows(now, gone=True)
+        return most_together([row.last_heard for row in rows if row.is_silent(now, SILENT_FOR)], within)
 
     def has_digest(self, row: Row) -> bool:
         """Whether the record we hold is the one the peer announces."""
@@ -261,61 +264,17 @@ class PeerTable:
 
     def rivals(self, id: str) -> tuple[Row, ...]:
         """Give the rows that a newer boot of this id took over from and that may yet prove to be clones."""
-        return tuple(row for row in self._by_id.get(id, ()) if row.superseded)
+        return self._namesakes.rivals(id)
 
-    # --- inside -------------------------------------------------------------------------------
-
-    def _flush(self) -> tuple[Event, ...]:
-        said, self._said = self._said, []
-        return tuple(said)
-
-    def _say(self, kind: EventKind, reason: str, row: Row, now: float, *, always: bool = False) -> None:
-        """Queue an event, unless the peer flaps: then what it comes to is told a little later."""
-        row.changed()
-        if not row.pace.allows(now) and not always:
-            self._held[row.key] = row
-            self._next_expiry = min(self._next_expiry, row.pace.opens())
-            return
-        self._held.pop(row.key, None)
-        self.seq += 1
-        row.told = _told(row, now)
-        self._said.append(Event(kind=kind, seq=self.seq, peer=row.peer(now), reason=reason))
-
-    def _tell(self, row: Row, now: float) -> None:
-        """Report a new record, new addresses, or that it does not hear us, since the last event of this row."""
-        told, true = row.told, _told(row, now)
-        if told[2:] == true[2:]:
-            return
-        if true.digest != told.digest:
-            reason = "record changed" if told.digest else "record received"
-        elif true.addresses != told.addresses:
-            reason = f"addresses {', '.join(told.addresses)} -> {', '.join(true.addresses)}"
-        else:
-            reason = "it does not hear us" if true.deaf else "it hears us again"
-        self._say("updated", reason, row, now)
-
-    def _catch_up(self, row: Row, now: float) -> None:
-        """Report what became of a row while its events were held back, if anything did."""
-        del self._held[row.key]
-        changes, told, true = row.pace.held, row.told, _told(row, now)
-        if told == true or row.superseded:
-            return
-        kind: EventKind = "updated"
-        if true.state == "down" or true.state == "left":
-            kind = true.state
-        elif told.state not in LIVE:
-            kind = "joined" if told.state == "left" else "recovered"
-        elif true.boot != told.boot:
-            kind = "restarted"
-        elif true.state != told.state:
-            kind = "suspect" if true.state == "suspect" else "recovered"
-        self._say(kind, f"after {changes} changes in short succession", row, now, always=True)
+    # --- time ---------------------------------------------------------------------------------
 
     def _expire(self, now: float) -> None:
-        if now < self._next_expiry:
-            return
-        for row in [row for row in self._held.values() if now >= row.pace.opens()]:
-            self._catch_up(row, now)
+        if now >= self._next_expiry:
+            self._tidy(now)
+        if now >= self._news.next_due():
+            self._news.catch_up(now)
+
+    def _tidy(self, now: float) -> None:
         due: list[Row] = []
         next_expiry = NEVER
         for row in self._rows.values():
@@ -326,22 +285,26 @@ class PeerTable:
                 next_expiry = deadline
         # in the order in which they fell silent
         for row in sorted(due, key=lambda row: row.expires):
-            if row.state not in LIVE or (row.superseded and now >= row.expires):
-                if now >= self._deadline(row, now):
-                    self._remove(row, now)
-            elif now >= row.expires:
-                self._down(row, f"not heard for its ttl of {row.ttl:g} s", now)
-            else:
-                self._drop_ways(row, now)
-                if row.superseded:
-                    continue
-                if row.state == "up" and now >= row.suspect_at():
-                    self._suspect(row, f"{misses(now - row.last_heard, row.interval or row.ttl)} HELLOs missed", now)
-                else:
-                    self._tell(row, now)
+            self._judge(row, now)
         later = [self._deadline(row, now) for row in due if row.key in self._rows]
-        held = [row.pace.opens() for row in self._held.values()]
-        self._next_expiry = min(next_expiry, *later, *held, NEVER)
+        self._next_expiry = min(next_expiry, *later, NEVER)
+
+    def _judge(self, row: Row, now: float) -> None:
+        """Do what is due for one row."""
+        if row.state not in LIVE or (row.superseded and now >= row.expires):
+            if now >= self._deadline(row, now):
+                self._remove(row, now)
+        elif now >= row.expires:
+            self._down(row, f"not heard for its ttl of {row.ttl:g} s", now)
+        else:
+            self._drop_ways(row, now)
+            row.consider(now)
+            if row.superseded:
+                return
+            if row.state == "up" and now >= row.suspect_at():
+                self._suspect(row, f"{misses(now - row.last_heard, row.interval or row.ttl)} HELLOs missed", now)
+            else:
+                self._news.tell(row, now)
 
     def _deadline(self, row: Row, now: float) -> float:
         """Say when something becomes due for a row that is not heard again."""
@@ -350,7 +313,7 @@ class PeerTable:
         due = row.expires
         if row.state == "up" and not row.superseded:
             suspect_at = row.last_heard + row.suspect_after
-            due = suspect_at if suspect_at < due else due
+            due = suspect_at if suspect_at < due else due  # noqa: FURB136 - faster than min()
         if len(row.ways) == 1:
             return due
         # a way first goes stale (another becomes the best), then expires
@@ -358,19 +321,30 @@ class PeerTable:
         return min(due, *stale)
 
     def _suspect(self, row: Row, reason: str, now: float) -> None:
-        self._forget_steady(row)
+        self.steady.drop_row(row)
         if row.kind == "node":  # a bare one answers nothing
-            row.probes = 0
             row.probe_at = now
             self.suspects[row.key] = row
+            for way in row.ways.values():
+                way.probes = 0
         if row.state != "suspect":
             row.state = "suspect"
-            self._say("suspect", reason, row, now)
+            self._news.say("suspect", reason, row, now)
 
     def _down(self, row: Row, reason: str, now: float) -> None:
         self._go(row, "down")
-        self._say("down", reason, row, now)
+        self._news.say("down", reason, row, now)
         self._settle_clones(row.id, now)
+
+    def _go(self, row: Row, state: State) -> None:
+        row.state = state
+        for way in row.ways.values():
+            way.two_way = None
+        row.changed()
+        self.steady.drop_row(row)
+        self.suspects.pop(row.key, None)
+        self._gone[row.key] = row
+        self._next_expiry = min(self._next_expiry, row.last_heard + max(self.remember, row.ttl))
 
     def _refresh(self, row: Row, way: Way, now: float) -> None:
         row.heard(way, now)
@@ -379,13 +353,26 @@ class PeerTable:
             row.changed()
             self.suspects.pop(row.key, None)
             self._gone.pop(row.key, None)
+        row.consider(now)
         self._next_expiry = min(self._next_expiry, self._deadline(row, now))
 
-    def _count(self, way: Way, seq: int) -> None:
-        if way.reach.seq < 0:
-            way.reach = Reach(seq)
-        way.reach.hear(seq)
-        way.reach.mark()
+    def _make_room(self, now: float) -> None:
+        while len(self._rows) >= self.limit:
+            longest_gone = next(iter(self._gone.values()), None)
+            if longest_gone is None:
+                raise WireError("table-full", f"{self.limit} peers")
+            self._remove(longest_gone, now)
+
+    def _remove(self, row: Row, now: float) -> None:
+        self._news.settle(row, now)
+        self.steady.drop_row(row)
+        self.suspects.pop(row.key, None)
+        del self._rows[row.key]
+        self._gone.pop(row.key, None)
+        if row.kind == "node":
+            self._namesakes.remove(row)
+
+    # --- ways -----------------------------------------------------------------------------------
 
     def _way(self, row: Row, source: Source, now: float) -> Way:
         """Give the way of this source, a new one if need be in place of the longest silent."""
@@ -393,10 +380,10 @@ class PeerTable:
         if way is None:
             if len(row.ways) >= MAX_WAYS:
                 self._drop_way(row, min(row.ways.values(), key=lambda way: way.last_heard))
-            self._forget_steady(row)  # one that is stale was the best while it was the only one
+            self.steady.drop_row(row)  # one that is stale was the best while it was the only one
             way = row.add_way(source, now)
         if way.source is not source:
-            self._unsteady(way)  # its entry stands under the source it had
+            self.steady.drop(way)  # its entry stands under the source it had
             way.source = source
         return way
 
@@ -405,84 +392,21 @@ class PeerTable:
             if now >= way.expires:
                 self._drop_way(row, way)
             elif now >= row.stales(way):
-                self._unsteady(way)  # to hear it again will change which one is the best
+                self.steady.drop(way)  # to hear it again will change which one is the best
 
     def _drop_way(self, row: Row, way: Way) -> None:
-        self._unsteady(way)
+        self.steady.drop(way)
         row.drop_way(way)
 
-    def _open(self, hello: Hello, source: Source, now: float) -> tuple[Row, tuple[EventKind, str]]:
-        """Begin a row, in place of an older boot of the same node if there is one."""
-        former = self._former(hello.id, source)
-        if former is not None and former.state_at(now) not in LIVE:
-            self._remove(former, now)
-        self._make_room(now)
-        row = Row(hello.boot, kind="node", id=hello.id, boot=hello.boot, now=now)
-        self._rows[row.key] = row
-        self._by_id.setdefault(row.id, []).append(row)
-        if former is None:
-            return row, ("joined", f"first HELLO on {_where(source)}")
-        row.restarts = former.restarts + 1
-        row.first_seen = former.first_seen
-        row.pace, row.told = former.pace, former.told  # a crash loop flaps too
-        if former.state not in LIVE:
-            row.ended = former.boot if former.state == "left" else ""
-            return row, ("joined", f"back with a new boot on {_where(source)}")
-        former.superseded = True
-        former.former_heard = 0
-        self._forget_steady(former)
-        self.suspects.pop(former.key, None)
-        self._held.pop(former.key, None)
-        return row, ("restarted", f"new boot {row.boot} in place of {former.boot}")
+    # --- what a HELLO says ------------------------------------------------------------------------
 
-    def _former(self, id: str, source: Source) -> Row | None:
-        """Pick the row that a new boot of this id continues.
-
-        The one at its address; else the only one; of several clones elsewhere none can be told, so
-        only one that is gone.
-        """
-        rows = [row for row in self._by_id.get(id, ()) if not row.superseded]
-        here = [row for row in rows if any(way.address == source.address for way in row.ways.values())]
-        if here:
-            rows = here
-        elif len(rows) > 1 or any(row.clone for row in rows):
-            rows = [row for row in rows if row.state not in LIVE]
-        return min(rows, key=lambda row: row.last_heard, default=None)
-
-    def _appear(self, kind: EventKind, reason: str, row: Row, now: float) -> None:
-        """Report a row that is live from now on, and what that makes of the others with its id."""
-        row.clone = self._has_clones(row.id)
-        self._say(kind, reason, row, now)
-        self._settle_clones(row.id, now)
-
-    def _unsupersede(self, row: Row, now: float) -> None:
-        """Show an older boot again: it speaks, so the newer one is no restart of it."""
-        row.superseded = False
-        row.pace, row.told = Pace(), Told()  # its own again
-        for one in self._namesakes(row.id):
-            if one is not row and one.restarts and not one.clone:
-                one.restarts -= 1  # what we took for a restart was none
-        if self._has_clones(row.id):
-            self._appear("clone", f"another running node has the id {row.id}", row, now)
-        else:
-            self._appear("recovered", "the newer boot of its id is gone", row, now)
-
-    def _namesakes(self, id: str) -> list[Row]:
-        return [row for row in self._by_id.get(id, ()) if _is_shown(row)]
-
-    def _has_clones(self, id: str) -> bool:
-        return id == self.own_id or len(self._namesakes(id)) > 1
-
-    def _settle_clones(self, id: str, now: float) -> None:
-        """Flag the live rows of an id if there are several; take the flag off one that is left alone."""
-        clones = self._has_clones(id)
-        for row in self._namesakes(id):
-            if row.clone != clones:
-                row.clone = clones
-                if clones:
-                    self._say("clone", f"another running node has the id {id}", row, now)
-                else:
-                    self._say("updated", "the clone is gone", row, now)
+    def _announce(self, row: Row, hello: Hello, record: Record | None) -> None:
+        """Take over what a HELLO says of its sender."""
+        if row.announce(hello.interval_ms / 1000, hello.ttl_ms / 1000, hello.digest):
+            self.steady.drop_row(row)  # also on other ways, where the former HELLO may still arrive
+        if record is not None and record is not row.record:
+            row.record = record
+            row.changed()
 
     def _goodbye(self, row: Row | None, hello: Hello, now: float) -> None:
         """Let a peer leave. The goodbye of a boot that is not shown changes nothing."""
@@ -494,75 +418,74 @@ class PeerTable:
         row.seq = max(row.seq, hello.seq)
         row.last_heard = row.expires = now
         self._go(row, "left")
-        self._say("left", "said goodbye", row, now)
+        self._news.say("left", "said goodbye", row, now)
         self._settle_clones(row.id, now)
 
-    def _go(self, row: Row, state: State) -> None:
-        row.state = state
-        for way in row.ways.values():
-            way.two_way = None
-        row.changed()
-        self._forget_steady(row)
-        self.suspects.pop(row.key, None)
-        self._gone[row.key] = row
-        self._next_expiry = min(self._next_expiry, row.last_heard + max(self.remember, row.ttl))
+    # --- boots of one id --------------------------------------------------------------------------
 
-    def _announce(self, row: Row, hello: Hello, record: Record | None) -> None:
-        """Take over what a HELLO says of its sender."""
-        if row.announce(hello.interval_ms / 1000, hello.ttl_ms / 1000, hello.digest):
-            self._forget_steady(row)  # also on other ways, where the former HELLO may still arrive
-        if record is not None and record is not row.record:
-            row.record = record
-            row.changed()
+    def _open(self, hello: Hello, source: Source, now: float) -> tuple[Row, tuple[EventKind, str]]:
+        """Begin a row, in place of an older boot of the same node if there is one."""
+        former = self._namesakes.former(hello.id, source)
+        is_restart = former is not None and former.state_at(now) in LIVE
+        if former is None or is_restart:
+            self._make_room(now)
+        row = Row(hello.boot, kind="node", id=hello.id, boot=hello.boot, now=now)
+        if former is not None:
+            row.restarts = former.restarts + 1
+            row.first_seen = former.first_seen
+            self._news.hand_over(former, row)  # a crash loop flaps too
+            if is_restart:
+                self._supersede(former)
+            else:
+                row.ended = former.boot if former.state == "left" else ""
+                self._remove(former, now)
+        self._rows[row.key] = row
+        self._namesakes.add(row)
+        if former is None:
+            return row, ("joined", f"first HELLO on {_where(source)}")
+        if is_restart:
+            return row, ("restarted", f"new boot {row.boot} in place of {former.boot}")
+        return row, ("joined", f"back with a new boot on {_where(source)}")
 
-    def _remember_steady(self, row: Row, way: Way, hello: Hello) -> None:
-        if row.superseded or hello.seq < row.seq or not self.has_digest(row):
-            return
-        head = steady_head(hello)
-        if way.steady != head:
-            self._unsteady(way)
-            way.steady = head
-            self.steady[head, way.source] = way
+    def _supersede(self, former: Row) -> None:
+        """Hide a row that a new boot continues, unless it speaks again."""
+        former.superseded = True
+        former.former_heard = 0
+        self.steady.drop_row(former)
+        self.suspects.pop(former.key, None)
 
-    def _unsteady(self, way: Way) -> None:
-        if way.steady is not None:
-            del self.steady[way.steady, way.source]
-            way.steady = None
+    def _doubt_restart(self, row: Row, now: float) -> None:
+        """Count a HELLO of an older boot: one may have been under way when the new boot spoke, two were not."""
+        row.former_heard += 1
+        if row.former_heard >= 2:
+            self._unsupersede(row, now)
 
-    def _forget_steady(self, row: Row) -> None:
-        for way in row.ways.values():
-            self._unsteady(way)
+    def _unsupersede(self, row: Row, now: float) -> None:
+        """Show an older boot again: it speaks, so the newer one is no restart of it."""
+        row.superseded = False
+        namesakes = self._namesakes.shown(row.id)
+        self._news.hand_back(row, namesakes)
+        for one in namesakes:
+            if one is not row and one.restarts and not one.clone:
+                one.restarts -= 1  # what we took for a restart was none
+        if self._namesakes.are_clones(row.id):
+            self._appear("clone", f"another running node has the id {row.id}", row, now)
+        else:
+            self._appear("recovered", "the newer boot of its id is gone", row, now)
 
-    def _make_room(self, now: float) -> None:
-        while len(self._rows) >= self.limit:
-            longest_gone = next(iter(self._gone.values()), None)
-            if longest_gone is None:
-                raise WireError("table-full", f"{self.limit} peers")
-            self._remove(longest_gone, now)
+    def _appear(self, kind: EventKind, reason: str, row: Row, now: float) -> None:
+        """Report a row that is live from now on, and what that makes of the others with its id."""
+        row.clone = self._namesakes.are_clones(row.id)
+        self._news.say(kind, reason, row, now)
+        self._settle_clones(row.id, now)
 
-    def _remove(self, row: Row, now: float) -> None:
-        if row.key in self._held:
-            self._catch_up(row, now)
-        self._forget_steady(row)
-        self.suspects.pop(row.key, None)
-        del self._rows[row.key]
-        self._gone.pop(row.key, None)
-        if row.kind == "node":
-            same_id = self._by_id[row.id]
-            same_id.remove(row)
-            if not same_id:
-                del self._by_id[row.id]
-
-
-def _is_shown(row: Row) -> bool:
-    return row.state in LIVE and not row.superseded
-
-
-def steady_head(hello: Hello) -> bytes:
-    """Give all but the seq of the steady HELLO that a sender of `hello` sends next."""
-    return (
-        f"HELLO|1|{hello.realm}|{hello.id}|{hello.boot}|{hello.interval_ms}|{hello.ttl_ms}||{hello.digest}"
-    ).encode("ascii")
+    def _settle_clones(self, id: str, now: float) -> None:
+        """Flag the live rows of an id if there are several; take the flag off one that is left alone."""
+        for row in self._namesakes.settle(id):
+            if row.clone:
+                self._news.say("clone", f"another running node has the id {id}", row, now)
+            else:
+                self._news.say("updated", "the clone is gone", row, now)
 
 
 def _read_record(hello: Hello, row: Row | None) -> Record | None:
@@ -579,10 +502,3 @@ def _read_record(hello: Hello, row: Row | None) -> Record | None:
 
 def _where(source: Source) -> str:
     return source.link.name if source.link else "a routed path"
-
-
-def _told(row: Row, now: float) -> Told:
-    fresh = row.fresh(now)
-    digest = row.record.digest if row.record else ""
-    addresses = tuple(dict.fromkeys(way.address for way in fresh))
-    return Told(row.state, row.boot, digest, addresses, fresh[0].two_way is False)

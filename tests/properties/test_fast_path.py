@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.node import NOTHING, Node
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Limits, Parameters
+from discoveryd.protocol.peer import LIVE
 from discoveryd.protocol.probe import Pong
 from discoveryd.protocol.record import Record
-from discoveryd.protocol.table import NEVER
+from discoveryd.protocol.row import NEVER
 from tests.protocol.samples import boot, hello
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
@@ -130,9 +132,11 @@ def check_told(node, now):
     """Without an event since, nothing has changed that an event would tell."""
     for row in node.table.rows(now, gone=True):
         assert row.state_at(now) == row.state
-        if row.state == "up":
-            assert row.told == (row.record.digest if row.record else "", row.lasting(now).addresses)
-            assert row.peer(now).addresses == row.lasting(now).addresses
+        if row.state in LIVE and not node.table._news.is_held(row):
+            seen = row.lasting(now)
+            digest = row.record.digest if row.record else ""
+            assert row.told == (row.state, row.boot, row.clone, digest, seen.addresses, seen.two_way is False)
+            assert row.peer(now).addresses == seen.addresses
 
 
 @given(st.lists(steps, min_size=10, max_size=80))

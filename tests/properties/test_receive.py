@@ -10,6 +10,7 @@ from discoveryd.protocol.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Limits, Parameters
+from discoveryd.protocol.peer import LIVE
 from discoveryd.protocol.query import Filter, list_line, status_answer
 from discoveryd.protocol.record import Record
 from tests.properties.strategies import datagrams, fuzz
@@ -59,7 +60,7 @@ def test_any_bytes_are_received_or_dropped(arrivals):
             assert outcome.sends == outcome.answers == ()
         assert all(reason in DROP_REASONS for reason, _ in dropped)
         check_sends(outcome.sends, datagram, source)
-        assert all(peer.state == "up" and peer.expires_s > 0 for peer in node.peers(now))
+        assert all(peer.state in LIVE and peer.expires_s > 0 for peer in node.peers(now))
         assert len(node.table) <= 3
         assert node.next_deadline() > now or node.poll(now) is not None
     assert [event.seq for event in events] == list(range(1, len(events) + 1))

@@ -39,6 +39,10 @@ def fresh(*links, parameters=None, record=None):
     return node
 
 
+def hellos(sends):
+    return [decode_hello(send.datagram) for send in sends if send.datagram.startswith(b"HELLO")]
+
+
 def drops(node):
     return dict(node.drops)
 
@@ -162,11 +166,10 @@ def test_the_interval_stretches_with_the_crowd_and_the_ttl_with_it():
     assert node.interval(0.0) == 0.8
     crowd(node, 19)
     assert (node.interval(0.0), node.ttl(node.interval(0.0))) == (2.0, 10.0)
-    now = node.next_deadline()
-    [send] = node.poll(now).sends
-    said = decode_hello(send.datagram)
+    now = node._next_hello
+    [said] = hellos(node.poll(now).sends)
     assert (said.interval_ms, said.ttl_ms) == (2000, 10_000)
-    assert now + 1.8 <= node.next_deadline() <= now + 2.2
+    assert now + 1.8 <= node._next_hello <= now + 2.2
     assert node.interval(101.0) == 0.8  # they are gone
 
 
@@ -191,7 +194,7 @@ def test_a_second_link_is_greeted_and_the_first_left_alone():
     assert node.outlets[0] is before
     assert node.table.steady == steady
     sent = run(node, 2.0, 2.35)
-    greeting = [(now, send.link) for now, send in sent if decode_hello(send.datagram).solicit]
+    greeting = [(now, send.link) for now, send in sent if any(hello.solicit for hello in hellos([send]))]
     assert greeting == [(2.0 + offset, ETH1) for offset in BURST]
 
 
@@ -206,7 +209,9 @@ def test_a_link_that_goes_takes_its_peers_shortcut_but_not_the_peer():
     node.receive(hello(seq=2).encode(), HERE, 2.1)
     assert node.outlets[0].received == 0
     _, outcome = node.ping(node.table.get(boot(1)), 2.2)
-    assert outcome.sends[0].link is None
+    assert outcome.sends == ()  # there is no way out to it
+    assert node.receive(ping_from(1).encode(), HERE, 2.3).sends == ()
+    assert drops(node) == {("off-link", "-"): 1}
 
 
 def test_answers_that_wait_for_a_link_go_with_it():
@@ -299,7 +304,10 @@ def test_a_steady_hello_takes_the_short_way_and_refreshes_all_the_same():
     assert node.received == {"hello": 2, "bare": 0, "ping": 0, "pong": 0}
     assert (node.outlets[0].received, node.outlets[0].last_heard) == (2, 2.0)
     assert node._steady_received == 1
-    assert node.poll(5.9).events == ()
+    assert node.poll(3.9).events == ()
+    assert kinds(node.poll(4.0).events) == ["suspect"]
+    assert node.poll(4.9).events == ()
+    assert node.poll(5.8).events == ()
     assert kinds(node.poll(6.0).events) == ["down"]
 
 
@@ -510,7 +518,7 @@ def test_a_record_is_asked_for_and_arrives():
     a, b = make_node("a"), make_node("b")
     b_here = source("10.0.0.2")
     b.set_record(Record(name="b", tags={"x": "y"}), now=0.0)
-    [send] = b._hello_out(b._hello(0.8).encode(), b.outlets[0])
+    [send] = b._hello_out(b._hello().encode(), b.outlets[0])
     outcome = a.receive(send.datagram, b_here, 1.0)
     assert kinds(outcome.events) == ["joined"]
     [asking] = outcome.sends
@@ -522,7 +530,7 @@ def test_a_record_is_asked_for_and_arrives():
     [event] = a.receive(answer.datagram, b_here, 1.002).events
     assert (event.kind, dict(event.peer.tags)) == ("updated", {"x": "y"})
     b.poll(1.5)
-    assert a.receive(b._hello_out(b._hello(0.8).encode(), b.outlets[0])[0].datagram, b_here, 1.9) is NOTHING
+    assert a.receive(b._hello_out(b._hello().encode(), b.outlets[0])[0].datagram, b_here, 1.9) is NOTHING
 
 
 def test_it_is_asked_for_once_an_interval():
@@ -643,8 +651,8 @@ def test_a_pong_counts_once():
 def test_a_pong_after_ten_seconds_is_unexpected():
     node = make_node()
     nonce = pinged(node)
-    node.poll(10.999)
-    assert nonce in node._pings
+    second = node.ping(node.table.get(boot(1)), 1.1)[0]
+    assert node._prober.answer(decode_probe(pong(second))) is not None
     node.poll(11.0)
     node.receive(pong(nonce), HERE, 11.0)
     assert drops(node) == {("unexpected", "eth0"): 1}
@@ -670,8 +678,9 @@ def test_the_number_of_waiting_pings_is_bounded():
     first = pinged(node)
     for _ in range(MAX_PINGS):
         node.ping(node.table.get(boot(1)), 1.0)
-    assert len(node._pings) == MAX_PINGS
-    assert first not in node._pings
+    assert len(node._prober) == MAX_PINGS
+    node.receive(pong(first), HERE, 1.1)
+    assert drops(node) == {("unexpected", "eth0"): 1}
 
 
 def test_a_bare_peer_is_pinged_by_its_address():

@@ -9,9 +9,9 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.node import MAX_COMPLAINTS
-from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.probe import Ping
+from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.record import Record
 from tests.simulation.machine import Lan
 from tests.simulation.medium import Medium, Segment
@@ -90,7 +90,8 @@ class Day:
 
 def container_sizes(node):
     """Give the length of every container that a node, its table and its limiters keep."""
-    for part in (node, node.table, node._answer_limit, node._newcomer_limit):
+    table = node.table
+    for part in (node, table, table._news, table._namesakes, node._prober, node._answer_limit, node._newcomer_limit):
         names = [*getattr(part, "__dict__", ()), *getattr(type(part), "__slots__", ())]
         for name in names:
             value = getattr(part, name)
@@ -121,7 +122,7 @@ def test_memory_is_flat(capsys):
     # the bounds were reached, and held
     assert len(node.table) == PARAMETERS.limits.peers
     assert len(node._complaints) == MAX_COMPLAINTS
-    assert len(node._pings) == MAX_PINGS
+    assert len(node._prober) == MAX_PINGS
     for name in sizes[-1]:
         early, late = (max(one[name] for one in part) for part in (sizes[1:6], sizes[12:]))
         assert late <= max(early * 1.1, early + 5), f"{name} grows: {[one[name] for one in sizes]}"

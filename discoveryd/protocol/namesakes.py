@@ -1,0 +1,76 @@
+"""Which rows share a node id: restarts, and clones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from discoveryd.protocol.hello import Hello
+from discoveryd.protocol.link import Source
+from discoveryd.protocol.peer import LIVE
+from discoveryd.protocol.row import Row
+
+
+class Namesakes:
+    """The rows of nodes by their id, each id once for each of its boots.
+
+    Args:
+        own_id: a peer with this node id is a clone of ourselves.
+    """
+
+    def __init__(self, own_id: str) -> None:
+        self._own_id = own_id
+        self._by_id: dict[str, list[Row]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def add(self, row: Row) -> None:
+        """Take in a new row."""
+        self._by_id.setdefault(row.id, []).append(row)
+
+    def remove(self, row: Row) -> None:
+        """Forget a row."""
+        rows = self._by_id[row.id]
+        rows.remove(row)
+        if not rows:
+            del self._by_id[row.id]
+
+    def shown(self, id: str) -> list[Row]:
+        """Give the rows of an id that are listed."""
+        return [row for row in self._by_id.get(id, ()) if row.is_shown]
+
+    def rivals(self, id: str) -> tuple[Row, ...]:
+        """Give those that a newer boot took over from and that may yet prove to be clones."""
+        return tuple(row for row in self._by_id.get(id, ()) if row.superseded)
+
+    def are_clones(self, id: str) -> bool:
+        """Whether several running nodes use this id."""
+        return id == self._own_id or len(self.shown(id)) > 1
+
+    def has_left(self, hello: Hello, row: Row | None) -> bool:
+        """Whether a HELLO was sent before the goodbye of its boot, whose row another boot may have gone on with."""
+        if row is not None:
+            return row.state == "left" and hello.seq <= row.seq
+        return any(one.ended == hello.boot for one in self._by_id.get(hello.id, ()))
+
+    def former(self, id: str, source: Source) -> Row | None:
+        """Pick the row that a new boot of this id continues.
+
+        The one at its address; else the only one; of several clones elsewhere none can be told, so
+        only one that is gone.
+        """
+        rows = [row for row in self._by_id.get(id, ()) if not row.superseded]
+        here = [row for row in rows if any(way.address == source.address for way in row.ways.values())]
+        if here:
+            rows = here
+        elif len(rows) > 1 or any(row.clone for row in rows):
+            rows = [row for row in rows if row.state not in LIVE]
+        return min(rows, key=lambda row: row.last_heard, default=None)
+
+    def settle(self, id: str) -> Iterator[Row]:
+        """Flag the listed rows of an id if they are clones, or take the flag off; give those that changed."""
+        clones = self.are_clones(id)
+        for row in self.shown(id):
+            if row.clone != clones:
+                row.clone = clones
+                yield row

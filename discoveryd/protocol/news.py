@@ -1,0 +1,161 @@
+"""What is told of the rows of a table: one event for each change, few for a peer that flaps.
+
+A peer has a budget of events (`Pace`). While it is used up, changes are only counted; what they come to
+is told as soon as the budget allows, or never if in the end nothing has changed. So whoever follows the
+events knows the same as whoever asks for the list, a little later for a peer that flaps.
+"""
+
+from __future__ import annotations
+
+from discoveryd.protocol.events import Event, EventKind
+from discoveryd.protocol.liveness import EVENTS_SPARED, Pace
+from discoveryd.protocol.peer import LIVE
+from discoveryd.protocol.row import NEVER, UNTOLD, Row, Told
+
+
+class Held:
+    """A row of which something is to be told later.
+
+    Attributes:
+        true: what is so, as far as it was counted.
+        changes: since the last event.
+        opens: when it may be told.
+    """
+
+    __slots__ = ("changes", "opens", "row", "true")
+
+    def __init__(self, row: Row, true: Told, changes: int) -> None:
+        self.row = row
+        self.true = true
+        self.changes = changes
+        self.opens = row.pace.opens(_spared(row.told, true))
+
+
+def net_events(told: Told, true: Told) -> tuple[EventKind, ...]:
+    """Say which events lead from what was told of a row to what is true.
+
+    Two only where a new boot came and went since: the one that was told of must be taken away first.
+    """
+    was_live, is_live, same_boot = told.state in LIVE, true.state in LIVE, told.boot == true.boot
+    if not was_live:
+        if not is_live:
+            return ()
+        return ("recovered",) if told.state and same_boot else ("joined",)
+    if true.state == "down" or true.state == "left":  # noqa: PLR1714 - mypy narrows no other form
+        return (true.state,) if same_boot else ("restarted", true.state)
+    if not same_boot:
+        return ("restarted",)
+    if told.state != true.state:
+        return ("suspect",) if true.state == "suspect" else ("recovered",)
+    if true.clone and not told.clone:
+        return ("clone",)
+    return ("updated",) if told != true else ()
+
+
+class News:
+    """Numbers the events of one table, and holds back those of a peer that flaps."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self._events: list[Event] = []
+        self._held: dict[str, Held] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def take(self) -> tuple[Event, ...]:
+        """Give the events since the last call, in their order."""
+        if not self._events:
+            return ()
+        events, self._events = self._events, []
+        return tuple(events)
+
+    def is_held(self, row: Row) -> bool:
+        """Whether something is still to be told of a row."""
+        return row.key in self._held
+
+    def say(self, kind: EventKind, reason: str, row: Row, now: float) -> None:
+        """Tell of a change, or of what it comes to later, if the peer flaps."""
+        row.changed()
+        true = _true(row, now)
+        held = self._held.get(row.key)
+        if held is not None:
+            held.changes += true != held.true
+            held.true = true
+            self._release(held, now)
+        elif row.pace.allows(now, _spared(row.told, true)):
+            self._publish(kind, reason, row, true, now)
+        else:
+            self._held[row.key] = Held(row, true, 1)
+
+    def tell(self, row: Row, now: float) -> None:
+        """Tell of a new record, new addresses, or that it does not hear us, if that is so since the last event."""
+        told, true = row.told, _true(row, now)
+        if told[3:] == true[3:]:
+            return
+        if true.digest != told.digest:
+            reason = "record changed" if told.digest else "record received"
+        elif true.addresses != told.addresses:
+            reason = f"addresses {', '.join(told.addresses)} -> {', '.join(true.addresses)}"
+        else:
+            reason = "it does not hear us" if true.deaf else "it hears us"
+        self.say("updated", reason, row, now)
+
+    def catch_up(self, now: float) -> None:
+        """Tell what is held back of peers that may be told of again."""
+        for held in [one for one in self._held.values() if now >= one.opens]:
+            self._release(held, now)
+
+    def next_due(self) -> float:
+        """Say when `catch_up` has something to do."""
+        return min(held.opens for held in self._held.values()) if self._held else NEVER
+
+    def settle(self, row: Row, now: float) -> None:
+        """Tell what is held back of a row that will be forgotten."""
+        held = self._held.get(row.key)
+        if held is not None:
+            self._release(held, now, at_once=True)
+
+    def hand_over(self, former: Row, row: Row) -> None:
+        """Let a row continue another: what was told of that one, and how fast it may be told of."""
+        row.pace = former.pace
+        row.told, former.told = former.told, UNTOLD
+        held = self._held.pop(former.key, None)
+        if held is not None:
+            self._held[row.key] = Held(row, held.true, held.changes)
+
+    def hand_back(self, row: Row, namesakes: list[Row]) -> None:
+        """Let a row have back what was told of it and handed over to another; from now on its events are its own."""
+        row.pace = Pace()
+        for one in namesakes:
+            if one is not row and one.told.boot == row.boot:
+                row.told, one.told = one.told, UNTOLD
+
+    def _release(self, held: Held, now: float, *, at_once: bool = False) -> None:
+        row = held.row
+        true = _true(row, now)
+        kinds = net_events(row.told, true)
+        if kinds and not at_once and not row.pace.allows(now, _spared(row.told, true)):
+            held.opens = row.pace.opens(_spared(row.told, true))
+            return
+        del self._held[row.key]
+        for kind in kinds:
+            self._publish(kind, f"after {held.changes} changes in short succession", row, true, now)
+
+    def _publish(self, kind: EventKind, reason: str, row: Row, true: Told, now: float) -> None:
+        self.seq += 1
+        row.told = true
+        self._events.append(Event(kind=kind, seq=self.seq, peer=row.peer(now), reason=reason))
+
+
+def _spared(told: Told, true: Told) -> int:
+    """Say how much of its budget an event must leave: to doubt a peer must not keep its end from being told."""
+    is_doubt = told.state in LIVE and true.state in LIVE and told[1:3] == true[1:3]
+    return EVENTS_SPARED if is_doubt else 0
+
+
+def _true(row: Row, now: float) -> Told:
+    fresh = row.fresh(now)
+    digest = row.record.digest if row.record else ""
+    addresses = tuple(dict.fromkeys(way.address for way in fresh))
+    return Told(row.state, row.boot, row.clone, digest, addresses, fresh[0].two_way is False)
