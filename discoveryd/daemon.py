@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from discoveryd import __version__
 from discoveryd.config import PATH_VARIABLE, Config, load
 from discoveryd.errors import ConfigError
-from discoveryd.identity import node_id
+from discoveryd.identity import node_id, reset
 from discoveryd.protocol.events import Event
 from discoveryd.runtime.discovery import Discovery, Notice
 
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         ("start", _start, "run in the background, with a pid file"),
         ("stop", _stop, "stop the daemon that start began"),
         ("status", _status, "say whether a daemon runs here, and what it sees"),
+        ("reset-id", _reset_id, "choose a new node id for this machine: one of two that were cloned needs it"),
         ("check", _check, "check the configuration and print what is in force"),
     ):
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
@@ -356,6 +357,21 @@ def _status(arguments: argparse.Namespace) -> int:
     states = ", ".join(f"{count} {state}" for state, count in status["peers"].items() if count) or "no peers yet"
     links = ", ".join(f"{link['name']} {link['address']}" for link in status["links"]) or "no link"
     print(f"discoveryd {status['version']} runs ({who}) as {status['node']['name']}: {states}; {links}")  # noqa: T201
+    return OK
+
+
+def _reset_id(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    if config.node.id:
+        _say(f"the configuration sets node.id to {config.node.id}: change it there ({config.source})")
+        return FAILED
+    former, _ = node_id(config.paths.state)
+    try:
+        fresh = reset(config.paths.state)
+    except OSError as error:
+        _say(f"cannot write to {config.paths.state}: {error.strerror}; run as root, or set paths.state")
+        return FAILED
+    print(f"node id {fresh} from the next start on (was {former}); now restart discoveryd")  # noqa: T201
     return OK
 
 

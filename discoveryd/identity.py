@@ -6,32 +6,57 @@ import os
 from hashlib import blake2b
 
 MACHINE_ID = "/etc/machine-id"
+_HEX = frozenset("0123456789abcdef")
 _KEY = b"discoveryd node id"
 """machine-id(5) asks not to show the id itself on the network, only a keyed hash of it."""
 
 
 def node_id(state_directory: str) -> tuple[str, str]:
-    """Derive the node id.
+    """Give the node id: the one `reset` chose, else one derived from the machine id, else one made up and kept.
 
     Returns:
         16 hexadecimal digits, and a problem worth a log line (empty if there is none): where neither
         ``/etc/machine-id`` nor the state directory can be used the id lasts for this run only.
     """
-    machine = _read(MACHINE_ID)
-    if len(machine) == 32 and set(machine) <= set("0123456789abcdef"):
-        return blake2b(bytes.fromhex(machine), key=_KEY, digest_size=8).hexdigest(), ""
-    path = os.path.join(state_directory, "node-id")
-    kept = _read(path)
-    if len(kept) == 16 and set(kept) <= set("0123456789abcdef"):
+    kept = _kept(state_directory)
+    if kept:
         return kept, ""
+    machine = _read(MACHINE_ID)
+    if len(machine) == 32 and set(machine) <= _HEX:
+        return blake2b(bytes.fromhex(machine), key=_KEY, digest_size=8).hexdigest(), ""
     fresh = os.urandom(8).hex()
     try:
-        os.makedirs(state_directory, exist_ok=True)
-        with open(path, "x" if not kept else "w", encoding="ascii") as file:
-            file.write(fresh + "\n")
+        _keep(state_directory, fresh)
     except OSError as error:
+        path = _path(state_directory)
         return fresh, f"no {MACHINE_ID}, and {path} cannot be written ({error.strerror}): set node.id or paths.state"
     return fresh, ""
+
+
+def reset(state_directory: str) -> str:
+    """Choose a new id, for a machine that was cloned, and keep it.
+
+    Raises:
+        OSError: the state directory may not be written.
+    """
+    fresh = os.urandom(8).hex()
+    _keep(state_directory, fresh)
+    return fresh
+
+
+def _path(state_directory: str) -> str:
+    return os.path.join(state_directory, "node-id")
+
+
+def _kept(state_directory: str) -> str:
+    found = _read(_path(state_directory))
+    return found if len(found) == 16 and set(found) <= _HEX else ""
+
+
+def _keep(state_directory: str, id: str) -> None:
+    os.makedirs(state_directory, exist_ok=True)
+    with open(_path(state_directory), "w", encoding="ascii") as file:
+        file.write(id + "\n")
 
 
 def _read(path: str) -> str:

@@ -57,3 +57,13 @@ def test_where_nothing_can_be_kept_it_lasts_for_the_run_and_says_what_to_do(mach
     assert f"{state}/node-id cannot be written (Not a directory)" in doubt
     assert doubt.endswith("set node.id or paths.state")
     assert node_id(state)[0] != found
+
+
+def test_reset_chooses_another_for_good(machine, tmp_path):
+    machine.write_text("0123456789abcdef" * 2 + "\n")
+    before, _ = node_id(str(tmp_path / "state"))
+    fresh = identity.reset(str(tmp_path / "state"))
+    assert fresh != before
+    assert is_word(fresh, MAX_ID)
+    assert node_id(str(tmp_path / "state")) == (fresh, "")
+    assert identity.reset(str(tmp_path / "state")) != fresh

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from discoveryd.ctl.tables import age, name_of, printable, service_of, table
+from discoveryd.protocol import DROP_REASONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,19 +13,6 @@ if TYPE_CHECKING:
     from discoveryd.ctl.tables import Screen
 
 ROUTED = "a routed path"
-
-_DROPS = {
-    "malformed": "not of our protocol, or damaged: something else uses this UDP port",
-    "version": "of a protocol version we do not know: update this node",
-    "too-long": "longer than 1024 bytes: none of ours is",
-    "own-echo": "our own datagrams coming back: harmless",
-    "other-realm": "from nodes of another realm (hello.realm)",
-    "off-link": "questions from beyond our links: add the sender to hello.seeds if it is wanted",
-    "rate": "more from one source than limits.newcomers or limits.answers allow",
-    "stale": "late datagrams of peers that had said goodbye: harmless",
-    "table-full": "new peers past limits.peers: raise it if they are wanted",
-    "unexpected": "PONGs to no PING of ours: late, or forged",
-}
 
 
 def peer_text(peer: dict[str, Any], screen: Screen) -> str:
@@ -75,7 +63,8 @@ def _why(peer: dict[str, Any]) -> str:
         case "suspect":
             return f"overdue, last heard {heard} {where}; counts as down in {age(peer['expires_s'])}"
         case "down":
-            return f"not heard within its ttl of {peer['ttl_s']:g}s, last heard {heard} {where}"
+            return (f"last heard {heard} {where}; since then nothing of it arrives here: it is gone, or the way "
+                    "from it to us is broken (whether it hears us cannot be told)")  # fmt: skip
         case "left":
             return f"said goodbye {heard} {where}"
     return f"last heard {heard} {where}"
@@ -99,7 +88,7 @@ def _facts(peer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
         yield "tags", [_pairs(peer["tags"]) or "none"]
         yield "key", [peer["key"] or "none, its HELLOs are not sealed"]
     if peer["clone"]:
-        yield "clone", [f"another running node has the id {peer['id']}: give one of them its own (node.id)"]
+        yield "clone", [f"another running node has the id {peer['id']}: give one of them its own: discoveryd reset-id"]
 
 
 def _times(restarts: int) -> str:
@@ -108,15 +97,22 @@ def _times(restarts: int) -> str:
 
 def _path(path: dict[str, Any]) -> str:
     valid = f"valid {age(path['expires_s'])} more" if path["expires_s"] > 0 else "expired"
-    return f"{path['address']} on {path['link'] or ROUTED}: heard {age(path['last_heard_s'])} ago, {valid}"
+    parts = [f"{path['address']} on {path['link'] or ROUTED}: heard {age(path['last_heard_s'])} ago, {valid}"]
+    if path.get("rtt_ms") is not None:
+        parts.append(f"{path['rtt_ms']:.2f} ms")
+    if path.get("loss"):
+        parts.append(f"{path['loss']:.0%} loss")
+    if path.get("two_way") is False:
+        parts.append("one-way")
+    return ", ".join(parts)
 
 
 def _two_way(peer: dict[str, Any]) -> str:
     if peer["two_way"] is None:
-        return f"not known, it was not asked (discoveryctl ping {peer['name'] or peer['id']})"
+        return f"not known yet (discoveryctl ping {peer['name'] or peer['id']})"
     if peer["two_way"]:
         return "yes, it hears us too"
-    return "no, it does not hear our HELLOs: does a firewall there drop UDP from us?"
+    return "no: we hear it, but it does not hear us: does a firewall there drop UDP from us?"
 
 
 def _service(service: dict[str, Any]) -> str:
@@ -147,7 +143,7 @@ def _links_table(links: list[dict[str, Any]], screen: Screen) -> str:
 
 def _drops_table(drops: list[dict[str, Any]], screen: Screen) -> str:
     ordered = sorted(drops, key=lambda drop: -drop["count"])
-    rows = [(one["reason"], one["link"], str(one["count"]), _DROPS.get(one["reason"], "")) for one in ordered]
+    rows = [(one["reason"], one["link"], str(one["count"]), DROP_REASONS.get(one["reason"], "")) for one in ordered]
     return table(("DROPPED", "LINK", "COUNT", "MEANING"), rows, screen, flexible=("MEANING",))
 
 
@@ -159,6 +155,10 @@ def _hints(status: dict[str, Any]) -> Iterator[str]:
                "broadcast; one that appears is used at once")  # fmt: skip
     if status["isolated"]:
         yield "isolated: most peers fell silent together, the fault is probably here (cable, switch, Wi-Fi)"
+    for id in status.get("clones", ()):
+        ours = "this node and another" if id == status["node"]["id"] else "two running nodes"
+        yield (f"clone: {ours} have the id {printable(id)}, perhaps of one disk image: on one of them run "
+               "discoveryd reset-id, then restart it")  # fmt: skip
     # the first HELLOs of others may be one interval away
     settled = status["uptime_s"] > 2 * status["hello"]["interval_s"]
     if links and settled and not (status["received"].get("hello") or status["received"].get("bare")):
