@@ -24,14 +24,18 @@ from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import Parameters
 
 IP_PKTINFO = 8
-"""linux/in.h; `socket` has no name for it. Its struct: interface index, local address, header address."""
+IP_RECVERR = 11
+"""linux/in.h; `socket` has no names for them."""
 SO_RCVBUFFORCE = 33
 SO_MEMINFO = 55
 SK_MEMINFO_DROPS = 8
 """asm-generic/socket.h and linux/sock_diag.h: how many datagrams the full buffer of a socket lost."""
 
-_PKTINFO = struct.Struct("@i4s4s")
+_PKTINFO = struct.Struct("@i4s4s")  # interface index, local address, header address
+_EXTENDED_ERROR = struct.Struct("@I4B2I")  # errno, origin, type, code, ... (linux/errqueue.h)
+_PORT_UNREACHABLE = (errno.ECONNREFUSED, 2, 3, 3)  # origin ICMP, destination unreachable, port
 _ANCILLARY = socket.CMSG_SPACE(_PKTINFO.size)
+_ERROR_ANCILLARY = _ANCILLARY + socket.CMSG_SPACE(_EXTENDED_ERROR.size + 16)
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes: a full second of 4,000 nodes that all answer at once."""
@@ -64,6 +68,7 @@ class Links:
         self._wake_write: socket.socket | None = None
         self._sources: dict[tuple[str, bytes], Source | None] = {}
         self._routes: dict[Link, list[tuple[int, int, bytes]]] = {}
+        self._refused: list[bytes] = []
         self.has_doorbell = False
         self.drops: Counter[tuple[str, str]] = Counter()
         self.send_errors: Counter[str] = Counter()
@@ -155,13 +160,15 @@ class Links:
     def _receive(self, receiver: socket.socket, batch: list[Datagram]) -> None:
         take = receiver.recvmsg
         sources = self._sources
-        for _ in range(BATCH):
+        for taken in range(BATCH):
             try:
                 datagram, ancillary, _, (address, _) = take(MAX_DATAGRAM + 1, _ANCILLARY)
             except BlockingIOError:
+                if not taken:  # what woke us was no datagram
+                    self._receive_errors(receiver)
                 return
-            except OSError as error:  # an error of an earlier datagram; the next call goes on
-                self.drops[errno.errorcode.get(error.errno or 0, "error"), "-"] += 1
+            except OSError:  # the error of something we sent; the next call goes on
+                self._receive_errors(receiver)
                 continue
             info = ancillary[0][2] if ancillary else b""
             try:
@@ -170,6 +177,24 @@ class Links:
                 source = self._source(address, info)
             if source is not None:
                 batch.append((datagram, source))
+
+    def _receive_errors(self, receiver: socket.socket) -> None:
+        """Read what ICMP says of datagrams we sent: of a PING that nobody listens there, of others nothing new."""
+        for _ in range(BATCH):
+            try:
+                datagram, ancillary, _, _ = receiver.recvmsg(MAX_DATAGRAM, _ERROR_ANCILLARY, socket.MSG_ERRQUEUE)
+            except OSError:  # empty
+                return
+            for level, kind, data in ancillary:
+                if (level, kind) == (socket.IPPROTO_IP, IP_RECVERR) and len(data) >= _EXTENDED_ERROR.size:
+                    number, origin, icmp, code, *_ = _EXTENDED_ERROR.unpack_from(data)
+                    if (number, origin, icmp, code) == _PORT_UNREACHABLE:
+                        self._refused.append(datagram)
+
+    def refused(self) -> list[bytes]:
+        """Give the datagrams that came back since the last call: nobody listens where they went."""
+        found, self._refused = self._refused, []
+        return found
 
     def _source(self, address: str, info: bytes) -> Source | None:
         """Tell where a datagram came from; None (and counted) where the interface is excluded."""
@@ -225,12 +250,19 @@ class Links:
     def _send(self, one: Send) -> str | None:
         if self._sender is None:
             return None
-        try:
-            route = self._routes.get(one.link, []) if one.link else []
-            self._sender.sendmsg((one.datagram,), route, 0, (one.to, self._port))
-        except OSError as error:
-            return f"{errno.errorcode.get(error.errno or 0, '?')}: {os.strerror(error.errno or 0)}"
-        return None
+        route = self._routes.get(one.link) if one.link else ()
+        if route is None:
+            return None  # the link has just gone; without it the kernel would send elsewhere
+        failure: OSError | None = None
+        for _ in range(2):  # the first error may be that of another datagram, come back by ICMP
+            try:
+                self._sender.sendmsg((one.datagram,), route, 0, (one.to, self._port))
+            except OSError as error:
+                failure = error
+            else:
+                return None
+        number = failure.errno or 0 if failure else 0
+        return f"{errno.errorcode.get(number, '?')}: {os.strerror(number)}"
 
     # --- counters -------------------------------------------------------------------------------
 
@@ -250,6 +282,7 @@ class Links:
         bound.setblocking(False)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         bound.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        bound.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         if share:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -282,7 +282,8 @@ def status_answer(node: Node, now: float) -> dict[str, Any]:
             "interval_s": round(interval, 3),
             "ttl_s": round(node.ttl(interval), 3),
         },
-        "isolated": False,
+        "isolated": node.is_isolated(now),
+        "clones": sorted({row.id for row in node.table.rows(now) if row.clone}),
         "links": [
             {
                 "name": outlet.name,

@@ -117,6 +117,7 @@ class Discovery:
         self._subscriptions: list[Subscription] = []
         self._pings = Pings()
         self._is_stopping = False
+        self._is_isolated = False
         self._stack = ExitStack()
         self._is_running = False
         self._wants_rescan = False
@@ -332,12 +333,15 @@ class Discovery:
                 now = self._clock()
                 outcome = self._node.poll(now)
                 self._publish_locked(outcome.events)
+                doubt = self._doubt_locked(now) if outcome.events else None
                 pings, done = self._pings.poll(self._node, now)
                 if outcome is NOTHING and not pings and not done:
                     deadline = min(self._node.next_deadline(), self._pings.next_deadline())
                     self._lock.wait(min(max(0.0, deadline - now), LONGEST_WAIT))
                     continue
             self._carry_out(outcome)
+            if doubt is not None:
+                self._notify(doubt)
             for ping in pings:
                 self._carry_out(ping)
             for report in done:
@@ -350,8 +354,9 @@ class Discovery:
         while not self._is_stopping:
             batch, rang = self._links.listen(max(0.0, rescan_at - self._clock()))
             now = self._clock()
-            if batch:
-                self._hear(batch, now)
+            refused = self._links.refused()
+            if batch or refused:
+                self._hear(batch, refused, now)
             if rang:
                 rescan_at = min(rescan_at, now + SETTLE)
             if now >= rescan_at or self._wants_rescan:
@@ -363,7 +368,7 @@ class Discovery:
         assert self._server is not None
         self._server.run(self._clock)
 
-    def _hear(self, batch: list[Datagram], now: float) -> None:
+    def _hear(self, batch: list[Datagram], refused: list[bytes], now: float) -> None:
         outcomes: list[Outcome] = []
         with self._lock:
             receive = self._node.receive
@@ -373,18 +378,29 @@ class Discovery:
                     outcomes.append(outcome)
                     self._publish_locked(outcome.events)
                     self._pings.collect(outcome.answers)
+            for datagram in refused:
+                outcome = self._node.refused(datagram, now)
+                outcomes.append(outcome)
+                self._publish_locked(outcome.events)
             if outcomes:
                 self._lock.notify()  # something may be due earlier than the sender thinks
+            doubt = self._doubt_locked(now) if any(outcome.events for outcome in outcomes) else None
         for outcome in outcomes:
             self._carry_out(outcome)
+        if doubt is not None:
+            self._notify(doubt)
 
     def _rescan(self) -> None:
         links = self._links.rescan()
         with self._lock:
             before = self._node.links
-            self._node.set_links(links, self._clock())
+            now = self._clock()
+            self._node.set_links(links, now)
+            doubt = self._doubt_locked(now)
             self._lock.notify()
         self._report_links(before, links)
+        if doubt is not None:
+            self._notify(doubt)
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -396,6 +412,17 @@ class Discovery:
     def _publish_locked(self, events: tuple[Event, ...]) -> None:
         for event in events:
             self._subscriptions = [one for one in self._subscriptions if one.put(event)]
+
+    def _doubt_locked(self, now: float) -> Notice | None:
+        """See whether it is rather we who are cut off; what to say if that has changed."""
+        is_isolated = self._node.is_isolated(now)
+        if is_isolated == self._is_isolated:
+            return None
+        self._is_isolated = is_isolated
+        if not is_isolated:
+            return Notice(level="info", text="no longer isolated")
+        why = "most peers fell silent together: look at our own cable, switch or Wi-Fi" if self._node.links else "no link"
+        return Notice(level="warning", text="isolated", fields={"why": why})
 
     def _carry_out(self, outcome: Outcome) -> None:
         """Send, tell, wake: everything that must not be done under the lock."""
