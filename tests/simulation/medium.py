@@ -78,6 +78,7 @@ class Plug:
 
     Attributes:
         receive: takes a datagram, as `Node.receive` does.
+        refused: takes one of its own that came back, as `Node.refused` does.
         act: is given each outcome that is not `NOTHING`.
         boot: of the node that speaks here.
         heard: boot -> when the last datagram that vouches for it came in; shared by the plugs of a machine.
@@ -91,6 +92,7 @@ class Plug:
         self.island = 0
         self.has_left = False
         self.receive: Callable[[bytes, Source, float], Outcome] = lambda *_: NOTHING
+        self.refused: Callable[[bytes, float], Outcome] = lambda *_: NOTHING
         self.act: Callable[[Outcome], None] = lambda _: None
         self.broadcasts = Sources(link, unicast=False)
         self.unicasts = Sources(link, unicast=True)
@@ -145,6 +147,7 @@ class Segment:
         self.scattered = scattered
         self.duplicated = duplicated
         self._plugs: dict[str, Plug] = {}  # by address
+        self._closed: set[str] = set()  # addresses of machines that run no daemon
         self._is_parted = False
 
     def link(self, number: int) -> Link:
@@ -155,12 +158,17 @@ class Segment:
         """Connect."""
         assert plug.link.address not in self._plugs, f"{plug.link.address} is taken"
         self._plugs[plug.link.address] = plug
+        self._closed.discard(plug.link.address)
         self.medium.note(f"{self.name} {plug.link.address} plugged in")
 
     def pull_out(self, plug: Plug) -> None:
         """Disconnect; what is under way to it is lost, what it has sent is not."""
         del self._plugs[plug.link.address]
         self.medium.note(f"{self.name} {plug.link.address} pulled out")
+
+    def close_port(self, address: str) -> None:
+        """Answer with port unreachable what is sent to this address alone, until somebody plugs in there."""
+        self._closed.add(address)
 
     def part(self, *islands: Sequence[str]) -> None:
         """Let only those hear each other whose addresses stand together; the rest are one island too."""
@@ -220,8 +228,12 @@ class Segment:
         """Deliver to one."""
         plug = self._plugs.get(address)
         heard = plug is not None and plug.island == sender.island
+        if address == sender.link.address:  # its own echo is heard by the run that sent it, or by none
+            heard = plug is sender
         self._note(sender.link.address, address, datagram, b"\1" if heard else b"\0")
         if plug is None or not heard:
+            if address in self._closed and self._copies():
+                self.medium.after(self.medium.random.uniform(*self.delay), partial(self._refuse, sender, datagram))
             return
         now = self.medium.now
         sources = plug.broadcasts if to == self.broadcast else plug.unicasts
@@ -230,6 +242,15 @@ class Segment:
         if outcome is not NOTHING:
             plug.act(outcome)
         self.medium.delivered += 1
+
+    def _refuse(self, sender: Plug, datagram: bytes) -> None:
+        """Bring a datagram back to its sender, as the ICMP message port unreachable does."""
+        if self._plugs.get(sender.link.address) is not sender:
+            return
+        self.medium.note(f"{self.name} {sender.link.address} < refused {datagram.decode('latin-1')}")
+        outcome = sender.refused(datagram, self.medium.now)
+        if outcome is not NOTHING:
+            sender.act(outcome)
 
     def _note(self, sender: str, to: str, datagram: bytes, fates: bytes) -> None:
         marks = fates.translate(MARKS).decode()

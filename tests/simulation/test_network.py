@@ -90,7 +90,7 @@ def test_a_partition_heals(medium):
     segment.heal()
     watch(lan, 61.0)  # the beat, at most 10 % late
     lan.check_truth()
-    assert kinds_of(machines) == {"joined", "down", "recovered"}
+    assert kinds_of(machines) == {"joined", "suspect", "down", "recovered"}
 
 
 def test_duplicates_and_reordering_change_nothing(medium):
@@ -134,7 +134,7 @@ def test_late_timers_make_no_ghosts(medium):
     for machine in machines[:8]:
         watch(lan, medium.now + 5.0)
         machine.crash()
-    watch(lan, medium.now + 5.0)
+    watch(lan, medium.now + 10.0)  # ttl, pause, grace
     for machine in lan.up():
         assert {row.boot for row in machine.node.table.rows(medium.now)} <= lan.running
 
@@ -180,10 +180,13 @@ def test_a_storm_of_restarts(medium):
     watch(lan, medium.now + 5.0)
     lan.check_truth()
     assert kinds_of(others) == {"joined", "restarted"}
+    watch(lan, medium.now + 10.0)
     for machine in others:
         [peer] = [peer for peer in machine.node.peers(medium.now) if peer.id == restless.name]
         assert (peer.restarts, peer.clone) == (200, False)
-        assert machine.kinds.count("restarted") == 200
+        # ten at once, then one in five seconds; and in the end those who follow the events know its boot
+        assert machine.kinds.count("restarted") <= 10 + medium.now / 5
+        assert restless.node.boot in machine.mirror
 
 
 def test_clones_both_stay_visible_until_one_goes(medium):
