@@ -67,10 +67,15 @@ done
 """
 
 
+def has_tool(name: str) -> bool:
+    """Say whether a command is installed, in the places of the administrator too."""
+    return shutil.which(name, path=_PATH) is not None
+
+
 @cache
 def why_not() -> str | None:
     """Say why this machine cannot hold a lab, None if it can."""
-    missing = [tool for tool in ("unshare", "nsenter", "ip", "mount", "stat") if not shutil.which(tool, path=_PATH)]
+    missing = [tool for tool in ("unshare", "nsenter", "ip", "mount", "stat") if not has_tool(tool)]
     if missing:
         return f"needs {', '.join(missing)} (packages util-linux, iproute2, mount, coreutils)"
     if os.geteuid() != 0:

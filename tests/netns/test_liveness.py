@@ -1,0 +1,206 @@
+"""Who is down, and how soon; who is not, however bad the network: between real hosts."""
+
+import os
+import signal
+import statistics
+import sys
+import time
+
+import pytest
+
+from discoveryd.errors import QueryError
+from tests.netns.daemons import TTL, asking, events, listed, names, until
+from tests.netns.lab import has_tool
+
+SECONDS = float(os.environ.get("DISCOVERYD_LOSS_SECONDS") or 20)
+"""Of loss; DISCOVERYD_LOSS_SECONDS=120 is the long run."""
+
+TABLE = """
+table ip lab {{
+    chain input {{
+        type filter hook input priority 0;
+        udp dport 3400 {} drop
+    }}
+}}
+"""
+
+
+@pytest.fixture
+def firewall(permitted):
+    """Skip where nftables is missing; under CI=true that is a failure."""
+    if has_tool("nft"):
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail("CI must not skip this: needs nft (package nftables)")
+    pytest.skip("needs nft (package nftables)")
+
+
+def lose(host, rule=""):
+    """Let the host lose UDP datagrams that come in: all, or as the rule says."""
+    host.run("nft", "-f", "-", input=TABLE.format(rule))
+
+
+def heal(host):
+    """Let it lose no more."""
+    host.run("nft", "delete table ip lab")
+
+
+@pytest.fixture
+def fleet(lab):
+    """Give a function that makes so many hosts, with a daemon and a connection to it, all complete."""
+    contexts = []
+
+    def make(count, prepare=lambda host: None):
+        hosts = [lab.host(f"n{last}", address=f"10.77.0.{last}/24") for last in range(1, count + 1)]
+        processes = []
+        for host in hosts:
+            prepare(host)
+            processes.append(host.discoveryd())
+        clients = []
+        for host in hosts:
+            context = asking(host)
+            contexts.append(context)
+            clients.append(context.__enter__())
+        for host, client in zip(hosts, clients, strict=True):
+            until(client, names(*(other.name for other in hosts if other is not host)))
+        return hosts, processes, clients
+
+    yield make
+    for context in contexts:
+        context.__exit__(None, None, None)
+
+
+def seen_down(stream, name):
+    """Wait until a peer is told to be down; give the seconds and the reason."""
+    began = time.monotonic()
+    for event in stream:
+        if event["event"] == "down" and event["peer"]["name"] == name:
+            return time.monotonic() - began, event["reason"]
+    raise AssertionError("the watch ended")
+
+
+def test_a_killed_daemon_is_seen_by_all_within_two_and_a_half_seconds(lab, fleet):
+    hosts, processes, _ = fleet(10)
+    took = []
+    for victim in (9, 8, 7):
+        watching = []
+        for host in hosts[:victim]:
+            context = asking(host)
+            watching.append((context, context.__enter__()))
+        streams = [events(client) for _, client in watching]
+        killed = time.monotonic()
+        processes[victim].kill()
+        for stream in streams:
+            _, reason = seen_down(stream, hosts[victim].name)
+            took.append(time.monotonic() - killed)
+            assert "port unreachable" in reason
+        for context, _ in watching:
+            context.__exit__(None, None, None)
+    print(f"killed, seen after: median {statistics.median(took):.2f} s, worst {max(took):.2f} s of {len(took)}")
+    assert max(took) < 2.5
+    assert statistics.median(took) < 2.0
+
+
+def test_a_host_that_is_cut_off_is_seen_and_doubts_itself(fleet):
+    hosts, _, clients = fleet(10)
+    with asking(hosts[0]) as watching:
+        stream = events(watching)
+        hosts[9].cable(up=False)
+        took, _ = seen_down(stream, "n10")
+        assert took < 4.2
+    # its link is down: it is the one that is isolated, and says so; the others are not
+    until(clients[9], lambda _: clients[9].request("status")["isolated"])
+    assert clients[0].request("status")["isolated"] is False
+    hosts[9].cable(up=True)
+    until(clients[9], lambda peers: len(peers) == 9)
+    assert clients[9].request("status")["isolated"] is False
+
+
+def test_thirty_percent_loss_takes_nobody_down(firewall, fleet):
+    hosts, _, clients = fleet(10, lambda host: lose(host, "numgen random mod 100 < 30"))
+    with asking(hosts[0]) as watching:
+        stream = watching.watch(deadline=time.monotonic() + SECONDS)
+        told = []
+        try:
+            for line in stream:
+                told.append(line["event"])
+        except QueryError as error:
+            assert error.code == "timeout"
+    print({kind: told.count(kind) for kind in set(told)})
+    assert "suspect" in told, "a third of all HELLOs is lost: somebody misses two in a row"
+    for host, client in zip(hosts, clients, strict=True):
+        assert "peer down" not in host.log(), host.log()
+        assert len(listed(client)) == 9
+    losses = [peer["loss"] for peer in clients[0].request("list")["peers"]]
+    assert 0.15 < statistics.mean(losses) < 0.45
+
+
+def test_a_one_way_path_is_told_by_both_sides(firewall, fleet):
+    (a, b), _, (on_a, on_b) = fleet(2)
+    until(on_a, lambda peers: peers and peers[0]["two_way"])
+    until(on_b, lambda peers: peers and peers[0]["two_way"])
+    lose(b)  # b hears nothing; a hears b
+    broken = time.monotonic()
+    until(on_a, lambda peers: peers and peers[0]["two_way"] is False)
+    assert time.monotonic() - broken < 10
+    assert "does not hear us" in a.discoveryctl("show", "n2").stdout
+    until(on_b, names())
+    assert time.monotonic() - broken < 10
+    assert "nothing of it arrives here" in b.discoveryctl("show", "n1").stdout
+    heal(b)
+    until(on_b, lambda peers: peers and peers[0]["two_way"])
+    until(on_a, lambda peers: peers and peers[0]["two_way"])
+
+
+def test_a_daemon_that_was_stopped_does_not_declare_everybody_down(fleet):
+    hosts, processes, clients = fleet(5)
+    with asking(hosts[0]) as watching, asking(hosts[4]) as asleep:
+        stream, own = events(watching), events(asleep)
+        processes[4].send_signal(signal.SIGSTOP)
+        kinds = []
+        for event in stream:
+            kinds.append(event["event"])
+            if event["event"] == "down":
+                break
+        assert kinds == ["suspect", "down"]
+        until(clients[0], lambda peers: peers and peers[0]["first_seen_s"] > 12, all=True)  # ten seconds and more
+        processes[4].send_signal(signal.SIGCONT)
+        assert next(stream)["event"] == "recovered"
+        until(clients[4], lambda peers: len(peers) == 4 and all(peer["state"] == "up" for peer in peers))
+        kinds = [next(own)["event"] for _ in range(8)]
+        assert sorted(kinds) == ["recovered"] * 4 + ["suspect"] * 4
+    assert "peer down" not in hosts[4].log()
+
+
+def test_two_nodes_of_one_id_and_then_one(lab):
+    a, b, c = (lab.host(name, address=f"10.77.0.{last}/24") for last, name in enumerate("abc", 1))
+    a.discoveryd()
+    processes = [host.discoveryd(env={"DISCOVERYD_NODE__ID": "golden-image"}) for host in (b, c)]
+    with asking(a) as on_a, asking(b) as on_b:
+        until(on_a, lambda peers: names("b", "c")(peers) and all(peer["clone"] for peer in peers))
+        assert "golden-image" in a.discoveryctl("status").stdout
+        until(on_b, lambda peers: names("a", "c")(peers) and {peer["clone"] for peer in peers} == {True, False})
+        assert "reset-id" in b.discoveryctl("status").stdout
+        processes[1].kill()
+        (peer,), _ = until(on_a, names("b"))
+        until(on_a, lambda peers: not peers[0]["clone"])
+
+
+def test_the_wall_clock_may_step_as_it_likes(fleet):
+    """The daemon is given a wall clock that jumps by two days each second."""
+    hosts, _, clients = fleet(2)
+    code = (
+        "import sys, time, discoveryd.runtime.discovery as d\n"
+        "real = time.time\n"
+        "time.time = lambda: real() + (86400 if int(real()) % 2 else -86400)  # a day ahead, a day behind\n"
+        "from discoveryd.daemon import main\n"
+        "sys.exit(main(['run']))\n"
+    )
+    third = hosts[0]._lab.host("n3", address="10.77.0.3/24")
+    third.popen(sys.executable, "-c", code)
+    with asking(third) as on_third:
+        until(on_third, names("n1", "n2"))
+        until(clients[0], names("n2", "n3"))
+        until(on_third, lambda peers: all(peer["first_seen_s"] > 2 * TTL for peer in peers))
+    assert "peer down" not in third.log() + hosts[0].log()
+    assert "peer suspect" not in third.log() + hosts[0].log()
