@@ -34,7 +34,7 @@ class Row:
     """A peer as the engine knows it. Times are those of the caller's clock."""
 
     __slots__ = (
-        "_fresh", "_text", "_view", "asked", "boot", "clone", "digest", "ended", "expires", "first_seen",
+        "_fresh", "_text", "_text_until", "_view", "asked", "boot", "clone", "digest", "ended", "expires", "first_seen",
         "former_heard", "id", "interval", "key", "kind", "last_heard", "last_hello", "record", "restarts",
         "rtt", "seq", "state", "superseded", "told", "ttl", "two_way", "ways",
     )  # fmt: skip
@@ -67,6 +67,7 @@ class Row:
         self._fresh: list[Way] = []
         self._view: Peer | None = None
         self._text = ""
+        self._text_until = 0.0
 
     @property
     def name(self) -> str | None:
@@ -101,6 +102,7 @@ class Row:
     def changed(self) -> None:
         """Forget what was prepared for readers."""
         self._view = None
+        self._text_until = 0.0
 
     def stales(self, way: Way) -> float:
         """Say when a way that is not heard again no longer is as good as one that is."""
@@ -135,9 +137,13 @@ class Row:
 
     def text(self, now: float) -> str:
         """Give the JSON of `lasting`, encoded once per change."""
+        if now < self._text_until:
+            return self._text
         view = self.lasting(now)
         if not self._text:
             self._text = lasting_text(view)
+        if len(self.ways) == 1:  # nothing but an event or the end of its ttl can change it
+            self._text_until = self.expires
         return self._text
 
     def peer(self, now: float) -> Peer:
