@@ -69,7 +69,7 @@ class Entries:
 Node = Nothing | Text | Items | Entries
 
 
-class Fault(Exception):  # noqa: N818 - the word of the whole configuration for what is wrong in it
+class Fault(Exception):
     """The text cannot be read: where, and what to do."""
 
     def __init__(self, place: Place, problem: str) -> None:

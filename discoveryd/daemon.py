@@ -283,21 +283,21 @@ def _detached(config: Config, path: str | None, pidfile: Any, write_end: int) ->
         os.close(null)
 
     code = FAILED
-    with os.fdopen(os.dup(write_end), "w") as words:
-        # python-daemon would close the pipe and point stderr at nothing; what is said is for the pipe
-        with daemon.DaemonContext(
-            files_preserve=[write_end, words], stderr=words, umask=0o022, prevent_core=False, signal_map={}
-        ):
-            words.close()
-            try:
-                with pidfile:
-                    code = serve(config, path, ready=ready)
-            except BlockingIOError:
-                _say(f"already running (pid {pidfile.holder()}, {pidfile.path})")
-            except OSError as error:
-                _say(f"cannot write {pidfile.path}: {error.strerror}; run as root, or set paths.runtime")
-            sys.stderr.flush()
-            os._exit(code)
+    words = os.fdopen(os.dup(write_end), "w")
+    # python-daemon would close the pipe and point stderr at nothing; what is said is for the pipe
+    with daemon.DaemonContext(
+        files_preserve=[write_end, words], stderr=words, umask=0o022, prevent_core=False, signal_map={}
+    ):
+        words.close()
+        try:
+            with pidfile:
+                code = serve(config, path, ready=ready)
+        except BlockingIOError:
+            _say(f"already running (pid {pidfile.holder()}, {pidfile.path})")
+        except OSError as error:
+            _say(f"cannot write {pidfile.path}: {error.strerror}; run as root, or set paths.runtime")
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _stop(arguments: argparse.Namespace) -> int:

@@ -92,7 +92,7 @@ def test_public_names():
         assert getattr(discoveryd, name) is not None
     assert set(dir(discoveryd)) == set(discoveryd.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
-        discoveryd.nonsense
+        _ = discoveryd.nonsense
 
 
 def test_importing_the_package_imports_nothing_of_it():

@@ -15,7 +15,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from discoveryd.net.interfaces import Doorbell, holder, loopback, matches, scan
 from discoveryd.protocol.hello import MAX_DATAGRAM
@@ -220,10 +220,8 @@ class Links:
     def wake(self) -> None:
         """Make `listen` return; from any thread."""
         if self._wake_write is not None:
-            try:
+            with suppress(BlockingIOError):  # it is full of wakes already
                 self._wake_write.send(b"w")
-            except BlockingIOError:
-                pass  # it is full of wakes already
 
     # --- sending: any thread --------------------------------------------------------------------
 

@@ -110,9 +110,9 @@ class Row:
     """A peer as the engine knows it. Times are those of the caller's clock."""
 
     __slots__ = (
-        "_fresh", "_text", "_view", "asked", "boot", "clone", "digest", "ended", "excused", "expires", "first_seen",
-        "former_heard", "id", "interval", "key", "kind", "last_heard", "last_hello", "pace", "probe_at", "record",
-        "refused", "rejects", "restarts", "seq", "state", "superseded", "suspect_after", "told", "ttl", "used", "ways",
+        "_fresh", "_text", "_text_until", "_view", "asked", "boot", "clone", "digest", "ended", "excused", "expires",
+        "first_seen", "former_heard", "id", "interval", "key", "kind", "last_heard", "last_hello", "pace", "probe_at",
+        "record", "refused", "rejects", "restarts", "seq", "state", "superseded", "suspect_after", "told", "ttl", "used", "ways",
     )  # fmt: skip
 
     def __init__(self, key: str, *, kind: Kind, id: str, boot: str, now: float) -> None:
@@ -148,6 +148,7 @@ class Row:
         self._fresh: list[Way] = []
         self._view: Peer | None = None
         self._text = ""
+        self._text_until = 0.0
 
     @property
     def name(self) -> str | None:
@@ -212,6 +213,7 @@ class Row:
     def changed(self) -> None:
         """Forget what was prepared for readers."""
         self._view = None
+        self._text_until = 0.0
 
     def stales(self, way: Way) -> float:
         """Say when a way that is not heard again no longer is as good as one that is."""
@@ -259,9 +261,13 @@ class Row:
 
     def text(self, now: float) -> str:
         """Give the JSON of `lasting`, encoded once per change."""
+        if now < self._text_until:
+            return self._text
         view = self.lasting(now)
         if not self._text:
             self._text = lasting_text(view)
+        if len(self.ways) == 1:  # nothing but an event or more silence can change it
+            self._text_until = min(self.expires, self.suspect_at()) if self.state == "up" else self.expires
         return self._text
 
     def peer(self, now: float) -> Peer:

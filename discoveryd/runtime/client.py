@@ -39,7 +39,9 @@ class Client:
         clock: seconds; CLOCK_BOOTTIME unless a test says otherwise.
     """
 
-    def __init__(self, address: tuple[str, int] = ("127.0.0.1", 3400), *, clock: Callable[[], float] = boottime) -> None:
+    def __init__(
+        self, address: tuple[str, int] = ("127.0.0.1", 3400), *, clock: Callable[[], float] = boottime
+    ) -> None:
         self.address = address
         self._clock = clock
         # guards all below; its waiters are `wait_for` and the pause between two attempts
@@ -197,7 +199,7 @@ class Client:
             if subscription in self._subscriptions:
                 self._subscriptions.remove(subscription)
 
-    def _fail(self, name: str, error: BaseException) -> None:
+    def _fail(self, _: str, error: BaseException) -> None:
         with self._lock:
             self._failure = error
             self._lock.notify_all()

@@ -111,7 +111,7 @@ class Discovery:
         self._node = Node(self.parameters, record, node_id=node_id)
         self._links = Links(self.parameters)
         self._clock = clock
-        self._notify = notify or (lambda notice: None)
+        self._notify = notify or (lambda _: None)
         # guards _node, _subscriptions, _pings, _is_stopping; its waiter is the sender alone
         self._lock = threading.Condition(threading.Lock())
         self._subscriptions: list[Subscription] = []

@@ -1,0 +1,162 @@
+"""The mirror of a daemon, against a real query socket."""
+
+import threading
+
+import pytest
+
+from discoveryd.net.links import free_port
+from discoveryd.protocol.parameters import Parameters
+from discoveryd.runtime.client import Client
+from discoveryd.runtime.discovery import Discovery
+
+PATIENCE = 10.0
+
+
+@pytest.fixture
+def port():
+    return free_port("127.0.0.1", "udp")
+
+
+@pytest.fixture
+def make(port):
+    """Make started nodes on loopback; those still running are stopped."""
+    running = []
+
+    def make(name, last, query=None, **options):
+        address = f"127.0.9.{last}"
+        parameters = Parameters(loopback=address, port=port, interval=0.1, ttl=0.5)
+        where = None if query is None else (address, query)
+        discovery = Discovery(parameters, name=name, node_id=name, query=where, **options)
+        discovery.start()
+        running.append(discovery)
+        return discovery
+
+    yield make
+    for discovery in running:
+        discovery.stop()
+
+
+def named(*names):
+    return lambda peers: {peer.name for peer in peers} == set(names)
+
+
+def test_it_mirrors_and_tells(make):
+    a = make("a", 1, query=0)
+    with Client(a.query_address) as client:
+        events = client.subscribe()
+        b = make("b", 2, tags={"role": "gpu"})
+        (peer,) = client.wait_for(named("b"), PATIENCE)
+        assert client.is_connected
+        assert (peer.address, dict(peer.tags), peer.state) == ("127.0.9.2", {"role": "gpu"}, "up")
+        b.set_record(name="b", tags={"role": "cpu"}, services=())
+        assert client.wait_for(lambda peers: peers and peers[0].tags["role"] == "cpu", PATIENCE)
+        b.stop()
+        assert client.wait_for(named(), PATIENCE) == ()
+        kinds = [events.get(PATIENCE).kind for _ in range(3)]
+        assert kinds == ["joined", "updated", "left"]
+    assert events.get(PATIENCE) is None
+    assert events.is_over
+
+
+def test_what_is_there_already_comes_with_the_connection(make):
+    a = make("a", 1, query=0)
+    make("b", 2)
+    with Client(a.query_address) as first:
+        assert first.wait_for(named("b"), PATIENCE)
+    with Client(a.query_address) as client:
+        events = client.subscribe()
+        assert client.wait_for(named("b"), PATIENCE)
+        if not events.peers:  # connected after the subscription
+            event = events.get(PATIENCE)
+            assert (event.kind, event.peer.name) == ("joined", "b")
+
+
+def test_it_waits_for_a_daemon_that_comes_later_and_finds_it_again(make):
+    port = free_port("127.0.9.1", "tcp")
+    with Client(("127.0.9.1", port)) as client:
+        assert client.wait_for(lambda _: bool(client.last_error), PATIENCE) == ()
+        assert "no daemon answers" in client.last_error
+        assert not client.is_connected
+        a = make("a", 1, query=port)
+        make("b", 2)
+        assert client.wait_for(named("b"), PATIENCE)
+        assert client.last_error == ""
+        a.stop()
+        assert client.wait_for(lambda _: not client.is_connected, PATIENCE) is not None
+        # nobody refreshes b for us now: it is given for its ttl, and then no more
+        make("a", 1, query=port)
+        assert client.wait_for(lambda peers: client.is_connected and named("b")(peers), PATIENCE)
+
+
+def test_without_the_daemon_peers_stay_for_their_ttl_only(make):
+    now = [100.0]
+    a = make("a", 1, query=0)
+    make("b", 2)
+    with Client(a.query_address, clock=lambda: now[0]) as client:
+        assert client.wait_for(named("b"), PATIENCE)
+        a.stop()
+        assert client.wait_for(lambda _: not client.is_connected, PATIENCE) is not None
+        now[0] += 0.49
+        assert named("b")(client.peers())
+        now[0] += 0.02
+        assert client.peers() == ()
+
+
+def test_ages_go_on(make):
+    now = [100.0]
+    a = make("a", 1, query=0)
+    make("b", 2)
+    with Client(a.query_address, clock=lambda: now[0]) as client:
+        (before,) = client.wait_for(named("b"), PATIENCE)
+        now[0] += 2.5
+        (after,) = client.peers()
+        assert after.first_seen_s == pytest.approx(before.first_seen_s + 2.5)
+        assert after.expires_s == pytest.approx(before.expires_s - 2.5)
+
+
+def test_a_wait_that_is_in_vain(make):
+    a = make("a", 1, query=0)
+    with Client(a.query_address) as client:
+        assert client.wait_for(named("nobody"), 0.05) is None
+
+
+def test_stop_is_idempotent_legal_before_start_and_ends_a_wait():
+    client = Client(("127.0.9.1", 9))
+    client.stop()
+    client.stop()
+    client = Client(("127.0.9.1", 9))
+    client.start()
+    found = []
+    waiting = threading.Thread(target=lambda: found.append(client.wait_for(named("nobody"))))
+    waiting.start()
+    client.stop()
+    waiting.join(PATIENCE)
+    assert found == [None]
+    client.stop()
+
+
+def test_a_mirror_whose_thread_died_says_so(make, monkeypatch):
+    a = make("a", 1, query=0)
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    monkeypatch.setattr(Client, "_take", lambda self, line: 1 / 0)
+    client = Client(a.query_address)
+    client.start()
+    with pytest.raises(RuntimeError, match="died"):
+        client.wait_for(named("nobody"), PATIENCE)
+    with pytest.raises(RuntimeError, match="died"):
+        client.peers()
+    client.stop()
+    assert told[0].exc_type is ZeroDivisionError
+
+
+def test_a_restart_replaces_the_row(make):
+    a = make("a", 1, query=0)
+    b = make("b", 2)
+    with Client(a.query_address) as client:
+        (before,) = client.wait_for(named("b"), PATIENCE)
+        b._node.goodbye = lambda: type("Nothing", (), {"sends": ()})()  # it crashes: no goodbye
+        b.stop()
+        make("b", 2)
+        (after,) = client.wait_for(lambda peers: len(peers) == 1 and peers[0].boot != before.boot, PATIENCE)
+        assert after.restarts == 1
