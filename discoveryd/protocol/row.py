@@ -112,7 +112,8 @@ class Row:
     __slots__ = (
         "_fresh", "_text", "_text_until", "_view", "asked", "boot", "clone", "digest", "ended", "excused", "expires",
         "first_seen", "former_heard", "id", "interval", "key", "kind", "last_heard", "last_hello", "pace", "probe_at",
-        "record", "refused", "rejects", "restarts", "seq", "state", "superseded", "suspect_after", "told", "ttl", "used", "ways",
+        "record", "refused", "rejects", "restarts", "seq", "state", "superseded",
+        "suspect_after", "told", "ttl", "used", "ways",
     )  # fmt: skip
 
     def __init__(self, key: str, *, kind: Kind, id: str, boot: str, now: float) -> None:

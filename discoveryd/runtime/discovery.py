@@ -415,13 +415,14 @@ class Discovery:
 
     def _doubt_locked(self, now: float) -> Notice | None:
         """See whether it is rather we who are cut off; what to say if that has changed."""
-        is_isolated = self._node.is_isolated(now)
+        # that there is no link is told anyway
+        is_isolated = bool(self._node.links) and self._node.is_isolated(now)
         if is_isolated == self._is_isolated:
             return None
         self._is_isolated = is_isolated
         if not is_isolated:
             return Notice(level="info", text="no longer isolated")
-        why = "most peers fell silent together: look at our own cable, switch or Wi-Fi" if self._node.links else "no link"
+        why = "most peers fell silent together: look at our own cable, switch or Wi-Fi"
         return Notice(level="warning", text="isolated", fields={"why": why})
 
     def _carry_out(self, outcome: Outcome) -> None:

@@ -13,7 +13,9 @@ from discoveryd.net import links as module
 from discoveryd.net.interfaces import Doorbell, loopback
 from discoveryd.net.links import BATCH, Links, explain_bind, free_port
 from discoveryd.protocol.hello import MAX_DATAGRAM
-from discoveryd.protocol.node import Node, Send
+from discoveryd.protocol.link import Link
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import Parameters
 from tests.conftest import descriptors
 from tests.ear import EVERYBODY, Ear
@@ -298,18 +300,44 @@ def test_the_doorbell_ends_a_listen(make, monkeypatch):
         links.close()
 
 
-def test_an_error_of_an_earlier_datagram_does_not_hide_the_next(make, port, monkeypatch):
-    """IP_RECVERR is off, but a socket may still report an error: it is counted, and reading goes on."""
+def test_what_nobody_listens_for_comes_back_and_does_not_hide_the_next(make, port):
     links = make()
-    with stranger() as gone:
-        nobody = gone.getsockname()
-    receiver = links._receivers[1]
-    receiver.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR of linux/in.h: ICMP errors come back
-    receiver.sendto(b"PING|", nobody)
+    (lo,) = links.rescan()
+    links.send([Send(b"PING|to nobody", lo, "127.0.0.99")])  # no socket has this port there
     with stranger() as sender:
         sender.sendto(b"HELLO|", ("127.0.0.2", port))
     assert [datagram for datagram, _ in hear(links)] == [b"HELLO|"]
-    assert links.drops == {("ECONNREFUSED", "-"): 1}
+    deadline = monotonic() + 5.0
+    refused = links.refused()
+    while not refused and monotonic() < deadline:
+        links.listen(0.1)
+        refused = links.refused()
+    assert refused == [b"PING|to nobody"]
+    assert links.refused() == []
+    assert links.listen(0) == ([], False), "the error queue is empty: nothing wakes us"
+
+
+def test_an_error_that_came_back_does_not_swallow_what_is_sent_next(make):
+    links = make()
+    (lo,) = links.rescan()
+    for number in range(3):
+        links.send([Send(b"PING|to nobody", lo, "127.0.0.99")])
+        assert links.send([Send(b"HELLO|%d" % number, lo, lo.broadcast)]) == []
+    assert links.send_errors == {}
+    assert [datagram for datagram, _ in hear(links, count=3)] == [b"HELLO|0", b"HELLO|1", b"HELLO|2"]
+
+
+def test_nothing_is_sent_for_a_link_that_has_gone(make):
+    links = make()
+    (lo,) = links.rescan()
+    gone = Link("eth9", 99, "10.9.9.9", 24, "10.9.9.255")
+    sent = []
+    links._sender, kept = type("Spy", (), {"sendmsg": lambda self, *what: sent.append(what)})(), links._sender
+    try:
+        assert links.send([Send(b"HELLO|", gone, "127.0.0.98"), Send(b"HELLO|", lo, "127.0.0.98")]) == []
+    finally:
+        links._sender = kept
+    assert len(sent) == 1, "without its link the kernel would have routed it elsewhere"
 
 
 def test_the_receive_buffer_is_asked_for(make):

@@ -171,7 +171,7 @@ def test_ping_measures_the_way_and_back(make):
     assert (result.sent, len(result.rtt_ms), result.peer.two_way) == (3, 3, True)
     assert all(0 < rtt < 1000 for rtt in result.rtt_ms)
     assert result.hears_us_s < 4.0
-    assert anna.peers()[0].rtt_ms == result.rtt_ms[-1]
+    assert 0 < anna.peers()[0].rtt_ms <= max(result.rtt_ms) * 2  # smoothed, and pinged in turn besides
 
 
 def test_ping_of_nobody_and_of_the_dumb_is_refused(make, port):

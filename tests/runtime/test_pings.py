@@ -73,7 +73,7 @@ def test_a_peer_forgotten_meanwhile_still_gives_a_result():
     pings = Pings()
     results = begin(pings, row, count=2)
     run(pings, node, 0.0)
-    node.table._remove(row)
+    node.table._remove(row, 0.1)
     for now in (GAP, 10.0):
         run(pings, node, now)
     [result] = results
