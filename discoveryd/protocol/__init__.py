@@ -3,7 +3,8 @@ r"""The wire protocol, byte by byte, and (in the modules below) the engine that 
 **In one paragraph.** Every node broadcasts a HELLO of about 90 bytes each 0.8 s: who it is, for how
 long this HELLO holds, and a digest of its record. Whoever hears it lists the node until that time is
 over. What a node says of itself (its record) travels in every tenth HELLO and to whoever asks. PING and
-PONG tell whether one node is there, how far away, and whether it hears us. A goodbye ends it at once.
+PONG tell whether one node is there, how far away, and whether it hears us: all are asked in turn, and who
+missed two HELLOs several times a second. A goodbye ends it at once.
 
 Every datagram
 ==============
@@ -104,8 +105,20 @@ Who says what, and when
   1,000 a second.
 - **Unknown digest.** The sender is listed at once under what is known of it and sent a steady HELLO
   that solicits, by unicast, at most once an interval. Its answer is the record.
-- **PING.** When a program asks for it, and to the older of two boots that use one id. A PING counts as
-  answered within 10 s.
+- **PING.** To one address of one node, by unicast. It counts as answered within 10 s. One is sent
+
+  - *to a suspect* (below): at once, then each 0.2 s, to its addresses one after the other. Faster, down
+    to each 0.1 s, where the loss measured asks for more PINGs than that before the ttl is over; once per
+    interval when as many as could prove anything went unanswered. All suspects together get 100 a second,
+    who waited longest first;
+  - *in turn*, to each address of each peer: first 0.3 to 1 s after it was heard first, then each 60 s
+    ±10 %, at most 5 a second in all, so that with many peers a turn takes longer. After one that was not
+    answered again after 1 s, for 20 times, then each 60 s; after 1, 2, 4, 8 and 16 s if that address
+    never answered. Each 5 s to a peer that answers but does not hear us;
+  - *back* to who asks us, if we did not ask it for 2 s: when it asks, it may be about to give us up;
+  - when a program asks for it, and to the older of two boots that use one id.
+
+  Nobody beyond our links is asked unless it is a seed, or a program wants it.
 - **Goodbye.** When a node ends: three times within 60 ms, on every link and to the seeds.
 - **Stretching.** A segment carries at most 200 HELLOs a second (``hello.budget``): with *n* nodes the
   interval is at least *n* / 200 s, at most 600 s, and the ttl grows in proportion, to 3600 s at most.
@@ -117,9 +130,36 @@ Who says what, and when
 How it is judged
 ================
 
-- **ttl.** A peer is up while its last HELLO or PONG is younger than its announced ttl, and down from
+- **ttl.** A peer is listed while its last HELLO or PONG is younger than its announced ttl, and down from
   that moment on, on the receiver's own clock: no two clocks are compared. A bare peer has
   ``hello.bare_ttl`` (4 s).
+- **Suspicion.** A peer that was not heard for 2.45 of its intervals (two HELLOs, each at most 10 % late,
+  and a quarter of one for a busy sender) is *suspect*, and pinged as above. A HELLO or PONG makes it *up*
+  again. A bare peer is never suspect: it announces no interval and answers nothing.
+- **Loss** is measured for each path from the gaps of *seq*, over the last 64 HELLOs, and not told before
+  there were 8.
+- **Early down.** A suspect is down before its ttl is over
+
+  - when so many PINGs went unanswered as chance would leave unanswered once in 10^6: with the loss *p* at
+    most (Wilson's upper bound at two standard deviations, for 64 HELLOs may deceive), *n* such that
+    (1 - (1 - p)^2)^n < 10^-6, that is 7 where none of 64 was lost. Each path by which it was heard in the
+    two intervals before it fell silent must be proved to be silent, and only one that was two-way can be.
+    The last PING may take 0.2 s, or twice the round trip if that is longer;
+  - when its machine refuses a PING (ICMP port unreachable): the process is gone. A refusal of a peer that is
+    up is remembered until it is suspect. If it is heard after a refusal, a firewall said so, and what it
+    says counts for nothing from then on.
+- **Two-way.** A path is two-way if the last PONG says that the peer heard a HELLO of ours within our ttl,
+  one-way if it says that it did not, or if as many PINGs in a row went unanswered as chance would leave
+  unanswered once in 10^4 (at least 3) while its HELLOs arrive.
+- **Self-doubt.** We are *isolated* without a link, or when of four peers or more at least half fell silent
+  within one ttl of each other (suspect and not answering, or down in the last 10 minutes).
+- **Resume.** If we do something more than 1 s late, we were asleep (suspend, SIGSTOP). Then whoever would be
+  suspect or down by now is suspect for one more grace period (2.45 intervals, or its ttl if that is
+  shorter), what was measured on its paths is forgotten, and we solicit. There is one such period for each
+  silence. Nobody is *up* who was not heard.
+- **Damping.** Of one peer at most 10 events are told at once, then one in 5 s; doubts (``suspect`` and back,
+  ``updated``) leave 5 of the 10 to comings and goings. What is held back is told as what it comes to as
+  soon as that may be told, or not at all if it comes to nothing. The list is true all the time.
 - **seq.** A HELLO with a smaller *seq* than one heard before was overtaken: a sign of life, but its
   interval, ttl and digest are no news.
 - **Goodbye.** The peer has left; a HELLO of that boot whose *seq* is not above the goodbye's is
@@ -129,7 +169,8 @@ How it is judged
 - **Clone.** When the older boot answers that PING, or two more HELLOs of it come, two nodes use one id.
   Both are listed and flagged until one of them is gone. So is a peer with our own id.
 - **Several paths.** A peer heard at several addresses or links is one row. Each path ages alone, and
-  one that missed two HELLOs (2.2 intervals) yields to one that did not.
+  one that missed two HELLOs (2.2 intervals) yields to one that did not. Else the path in use stays, unless
+  another is clearly better: two-way where it is not, then a tenth less of loss, then half the round trip.
 - **Limits.** A full table refuses newcomers unless a peer that is gone can make room (``table-full``).
   One source may bring 50 new peers a second (``limits.newcomers``), all together twenty times that
   (``rate``).
@@ -138,9 +179,11 @@ Modules
 =======
 
 From the bottom: `parameters`, `record`, `hello` and `probe` are values that encode and decode
-themselves; `peer` and `events` are what is told of the table; `row` and `table` are the table,
-`limiter` bounds what others can make us do; `node` is the engine, `query` what local
-programs may ask it.
+themselves; `peer` and `events` are what is told of the table; `liveness` judges silence, in pure functions;
+`row` and `table` are the table, with `namesakes` (restarts and clones), `news` (events, damped) and
+`shortcuts` (the short way of a steady HELLO); `limiter` bounds what others can make us do; `prober` says whom
+to PING and what silence proves; `node` is the engine, which gives an `outcome` for each call; `query` is
+what local programs may ask it.
 """
 
 from typing import Final

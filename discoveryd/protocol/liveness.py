@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from math import ceil, log
+from math import ceil, log, sqrt
 
 JITTER = 0.1
 """HELLOs come up to 10 % early or late, so that nodes started together do not stay together."""
@@ -24,7 +24,9 @@ P_FALSE = 1e-6
 P_DEAF = 1e-4
 """And one that hears us is called deaf at most once in ten thousand turns: that costs nobody a peer."""
 LEAST_LOSS = 0.02
-"""No path is taken for better than this, whatever was measured: 64 HELLOs cannot tell."""
+"""No path is taken for better than this."""
+DEVIATIONS = 2.0
+"""What was measured may be wrong by two standard deviations: of 16 HELLOs one may be lost where it is one in five."""
 MOST_LOSS = 0.95
 """On a path that is worse thousands of probes would be needed: then the ttl decides."""
 
@@ -65,7 +67,7 @@ def probes_needed(loss: float | None, p_false: float = P_FALSE) -> int | None:
     A probe fails by chance when the PING or its PONG is lost. All of them do with at most `p_false`.
 
     Args:
-        loss: measured share of its HELLOs that were lost, None while not known.
+        loss: share of HELLOs lost on its path, at most (`Reach.at_most`); None while not known.
         p_false: how often the proof may be wrong.
 
     Returns:
@@ -85,7 +87,7 @@ def probe_gap(loss: float | None, seconds: float) -> float:
     strike down peers that are there.
 
     Args:
-        loss: of the path.
+        loss: of the path, at most.
         seconds: from suspicion to the end of the ttl.
     """
     needed = probes_needed(loss) or 0
@@ -127,6 +129,17 @@ class Reach:
         if sent < ENOUGH:
             return None
         return max(0.0, 1 - (self.heard - heard) / sent)
+
+
+    def at_most(self) -> float | None:
+        """Give the loss that there may be, by what was measured (Wilson's upper bound); None as `loss`."""
+        seq, heard = self._marks[0]
+        sent = self.seq - seq
+        if sent < ENOUGH:
+            return None
+        lost = max(0, sent - (self.heard - heard))
+        spread = DEVIATIONS * sqrt(lost * (sent - lost) / sent + DEVIATIONS**2 / 4)
+        return (lost + DEVIATIONS**2 / 2 + spread) / (sent + DEVIATIONS**2)
 
 
 def most_together(moments: Sequence[float], within: float) -> int:

@@ -180,7 +180,8 @@ class Node:
         if now >= self._next_hello:
             sends += self._beat(now)
         for outlet in self._all_outlets():
-            sends += self._burst(outlet, now)
+            if outlet.burst:
+                sends += self._burst(outlet, now)
         if self._answers:
             sends += self._due_answers(now)
         probes, given_up = self._prober.poll(now)
@@ -190,11 +191,13 @@ class Node:
 
     def next_deadline(self) -> float:
         """Say when `poll` has something to do."""
-        bursts = [outlet.burst[0] for outlet in self._all_outlets() if outlet.burst]
-        answers = [due for due, _ in self._answers.values()] if self._answers else []
-        return min(
-            self._next_hello, self.table.next_expiry(), self._prober.next_deadline(), *bursts, *answers
-        )  # fmt: skip
+        due = min(self._next_hello, self.table.next_expiry(), self._prober.next_deadline())
+        for outlet in self._all_outlets():
+            if outlet.burst and outlet.burst[0] < due:
+                due = outlet.burst[0]
+        for at, _ in self._answers.values():
+            due = min(due, at)
+        return due
 
     def goodbye(self) -> Outcome:
         """Say that we leave, on every link and to the seeds. To be sent, a few times, before the end."""
@@ -209,7 +212,7 @@ class Node:
         """
         for way in row.fresh(now):
             if way.source.link is None or way.source.link in self._outlets:
-                nonce, send = self._prober.ask(row, way, now)
+                nonce, send = self._prober.ask(row, way, now, wanted=True)
                 return nonce, Outcome(sends=(send,))
         return self._nonce(), NOTHING  # its links are gone, it may come back by another
 
@@ -268,9 +271,7 @@ class Node:
         self._next_hello = now + self.parameters.interval * self.random.uniform(0.5, 1.0)
 
     def _all_outlets(self) -> Iterable[Outlet]:
-        yield from self._outlets.values()
-        if self._routed.targets:
-            yield self._routed
+        return (*self._outlets.values(), self._routed) if self._routed.targets else self._outlets.values()
 
     def _beat(self, now: float) -> list[Send]:
         self.seq = (self.seq + 1) & 0xFFFFFFFF
@@ -281,7 +282,7 @@ class Node:
 
     def _burst(self, outlet: Outlet, now: float) -> list[Send]:
         """Send what is due of a burst: one HELLO, however late we are."""
-        if not outlet.burst or now < outlet.burst[0]:
+        if now < outlet.burst[0]:
             return []
         outlet.burst = [due for due in outlet.burst if due > now]
         hello = self._hello(full=True, solicit=outlet.solicits)
@@ -424,15 +425,14 @@ class Node:
         two_way = hears_us_s is not None and hears_us_s < self.ttl(self._interval)
         events = self.table.answered(pong.boot, source, rtt, hears_us_s, two_way=two_way, now=now)
         row = self.table.get(pong.boot)
-        if row is None:
-            return Outcome(events=events)
-        self._prober.watch(row, now)
+        if row is None or not asked.wanted:
+            return Outcome(events=events) if events else NOTHING
         answer = Answer(nonce=pong.nonce, rtt=rtt, hears_us_s=hears_us_s, peer=row.peer(now))
         return Outcome(events=events, answers=(answer,))
 
     def _lapse(self, now: float) -> tuple[Event, ...]:
         """Let time pass over the table; if we did not see it pass (suspend, SIGSTOP), judge nobody by it."""
-        if self._polled is None or now <= max(self._polled, self.next_deadline()) + WAKE_LATE:
+        if self._polled is None or now <= self._polled + WAKE_LATE or now <= self.next_deadline() + WAKE_LATE:
             return self.table.expire(now)
         self._polled = now
         for outlet in self._all_outlets():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from random import Random
 from typing import NamedTuple
@@ -19,13 +18,17 @@ from discoveryd.protocol.table import PeerTable
 PROBES_PER_SECOND = 100
 """Probes of all suspects together, when a whole network falls silent."""
 
-TURN = 20.0
+TURN = 60.0
 """Seconds, ±10 %, between two PINGs to one address."""
 FIRST_TURN = (0.3, 1.0)
 """Seconds after which an address that is new is asked, at the soonest and at the latest."""
 RETRY = 1.0
 DOUBT = 5.0
-"""Seconds to the next PING after one that was not answered, and of a peer that says it does not hear us."""
+"""Seconds to the next PING after one that was not answered, and of a peer that says it does not hear us.
+
+Of one that never answered the seconds double each time: it may be a forgery, or mute for good."""
+ASK_BACK = 2.0
+"""Seconds since our last PING after which one is sent back to who asks us: it may be about to give us up."""
 PATIENCE = 20
 """PINGs in a row without an answer, in turn or to a suspect, after which there is no hurry."""
 TURN_GAP = 0.2
@@ -40,13 +43,13 @@ MAX_PINGS = 1024
 REFUSED = "its machine says that no discoveryd listens there (port unreachable)"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A PING that waits for its PONG."""
 
     at: float
     row: Row
     way: Way
+    wanted: bool  # somebody waits for the answer
 
 
 class Turn(NamedTuple):
@@ -92,12 +95,12 @@ class Prober:
         """Count the PINGs that wait for an answer."""
         return len(self._asked)
 
-    def ask(self, row: Row, way: Way, now: float) -> tuple[str, Send]:
+    def ask(self, row: Row, way: Way, now: float, *, wanted: bool = False) -> tuple[str, Send]:
         """Send one PING; give its nonce too."""
         nonce = f"{self._random.getrandbits(64):016x}"
         while len(self._asked) >= MAX_PINGS:
             del self._asked[next(iter(self._asked))]
-        self._asked[nonce] = Asked(now, row, way)
+        self._asked[nonce] = Asked(now, row, way, wanted)
         way.pinged = now
         return nonce, self._write(row, way, nonce)
 
@@ -112,8 +115,8 @@ class Prober:
                 self._list(now, now + self._random.uniform(*FIRST_TURN), row, way)
 
     def is_asked(self, row: Row, way: Way, now: float) -> None:
-        """Ask back who asks us, unless we just did: it may have stopped to hear us."""
-        if row.state == "up" and now >= way.pinged + RETRY and now < way.turn_at < NEVER:
+        """Ask back who asks us, unless we just did: it may not hear us any more."""
+        if row.state == "up" and now >= way.pinged + ASK_BACK and now < way.turn_at < NEVER:
             self._list(now, now, row, way)
 
     def refused(self, nonce: str, now: float) -> tuple[Event, ...]:
@@ -136,7 +139,7 @@ class Prober:
             self._forget(now)
         if self._table.suspects and now >= self._next_probe:
             self._probe(now, sends, events)
-        if self._turns and self._turns[0].due <= now:
+        if self._turns and self._turns[0].due <= now and self._next_turn <= now:
             self._take_turns(now, sends, events)
         return sends, events
 
@@ -171,9 +174,9 @@ class Prober:
             sends.append(self.ask(row, way, now)[1])
 
     def _gap(self, row: Row, ways: list[Way]) -> float:
-        worst = max((way.loss for way in ways if way.loss is not None), default=None)
+        worst = max((way.loss_at_most for way in ways if way.loss_at_most is not None), default=None)
         if min(way.probes for way in ways) > max(PATIENCE, probes_needed(worst) or 0):
-            return RETRY  # of a peer with a long ttl, from which no proof will come
+            return max(RETRY, row.interval or 0.0)  # no proof will come: its ttl, which is long, decides
         return probe_gap(worst, row.ttl - row.suspect_after)
 
     def _proof(self, row: Row, now: float) -> str:
@@ -186,7 +189,7 @@ class Prober:
             return REFUSED
         ways = row.last_ways()
         for way in ways:
-            needed = probes_needed(way.loss)
+            needed = probes_needed(way.loss_at_most)
             # who never answered does not prove anything by not answering
             if needed is None or not way.two_way or way.probes < needed:
                 return ""
@@ -199,7 +202,8 @@ class Prober:
 
     def _take_turns(self, now: float, sends: list[Send], events: list[Event]) -> None:
         """PING the next one whose turn it is, at most one in `TURN_GAP`."""
-        while self._turns and self._turns[0].due <= now and self._next_turn <= now:
+        self._next_turn = now + TURN_GAP
+        while self._turns and self._turns[0].due <= now:
             turn = heappop(self._turns)
             row, way = turn.row, turn.way
             if not self._holds(turn):
@@ -210,13 +214,13 @@ class Prober:
                 continue
             if not is_answered:
                 events += self._table.unanswered(row, way, now)
-            self._next_turn = now + TURN_GAP
             sends.append(self.ask(row, way, now)[1])
-            self._list(now, now + (RETRY if way.unanswered < PATIENCE else self._pause(way)), row, way)
+            self._list(now, now + _retry(way), row, way)
+            return
 
     def _pause(self, way: Way) -> float:
-        """Say when to PING again who answered, or never will; 5 a second must do for all."""
-        if way.two_way is False and way.unanswered < PATIENCE:
+        """Say when to PING again who answered; 5 a second must do for all."""
+        if way.two_way is False and way.answered_at >= way.pinged:
             return DOUBT
         return max(TURN, len(self._turns) * TURN_GAP * 1.2) * self._random.uniform(0.9, 1.1)
 
@@ -250,3 +254,10 @@ class Prober:
             if now < asked.at + PING_LIFE:
                 return
             del self._asked[nonce]
+
+
+def _retry(way: Way) -> float:
+    """Say when to PING again who has not answered yet."""
+    if way.two_way and way.unanswered < PATIENCE:
+        return RETRY
+    return min(RETRY * 2.0 ** min(way.unanswered, PATIENCE), TURN)

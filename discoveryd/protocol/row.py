@@ -29,8 +29,8 @@ class Way:
     """One address of a peer on one link, ageing alone."""
 
     __slots__ = (
-        "address", "answered_at", "expires", "hears_us_s", "last_heard", "link", "loss", "pinged", "probes", "reach",
-        "row", "rtt", "source", "steady", "turn_at", "two_way", "unanswered",
+        "address", "answered_at", "expires", "hears_us_s", "last_heard", "link", "loss", "loss_at_most", "pinged",
+        "probes", "reach", "row", "rtt", "source", "steady", "turn_at", "two_way", "unanswered",
     )  # fmt: skip
 
     def __init__(self, row: Row, source: Source, now: float) -> None:
@@ -43,6 +43,7 @@ class Way:
         self.steady: bytes | None = None
         self.reach: Reach | None = None
         self.loss: float | None = None  # share of its HELLOs that were lost here
+        self.loss_at_most: float | None = None  # that it may be, measured on so few
         self.rtt: float | None = None
         self.two_way: bool | None = None
         self.hears_us_s: float | None = None  # as its last PONG told
@@ -64,6 +65,7 @@ class Way:
         """Tell the loss anew."""
         reach.mark()
         self.loss = reach.loss()
+        self.loss_at_most = reach.at_most()
         self.row.changed()
 
     def answered(self, rtt: float, hears_us_s: float | None, *, two_way: bool, now: float) -> None:
@@ -79,7 +81,7 @@ class Way:
     def distrust(self) -> None:
         """Forget what was measured: the path may be another one now."""
         self.reach = None
-        self.loss = self.rtt = self.two_way = None
+        self.loss = self.loss_at_most = self.rtt = self.two_way = None
 
     def beats(self, other: Way) -> bool:
         """Whether this way is so much better that it is worth changing over: two-way, then loss, then round trip."""
@@ -111,8 +113,8 @@ class Row:
 
     __slots__ = (
         "_fresh", "_text", "_text_until", "_view", "asked", "boot", "clone", "digest", "ended", "excused", "expires",
-        "first_seen", "former_heard", "id", "interval", "key", "kind", "last_heard", "last_hello", "pace", "probe_at",
-        "record", "refused", "rejects", "restarts", "seq", "state", "superseded",
+        "first_seen", "former_heard", "id", "interval", "key", "kind", "last_heard", "last_hello", "pace", "patience",
+        "probe_at", "record", "refused", "rejects", "restarts", "seq", "several", "state", "superseded",
         "suspect_after", "told", "ttl", "used", "ways",
     )  # fmt: skip
 
@@ -128,11 +130,13 @@ class Row:
         self.expires = now
         self.interval: float | None = None
         self.ttl = 0.0
+        self.patience = 0.0  # the shorter of `suspect_after` and `ttl`
         self.seq = -1
         self.digest = ""
         self.record: Record | None = None
         self.asked = float("-inf")  # when its record was last asked for
         self.ways: dict[tuple[str, str], Way] = {}
+        self.several = False  # of them
         self.suspect_after = NEVER  # seconds of silence; bare peers announce no interval to judge by
         self.used: Way | None = None  # the best way, when that was last considered
         self.probe_at = NEVER
@@ -183,6 +187,7 @@ class Row:
             return False
         self.interval, self.ttl, self.digest = interval, ttl, digest
         self.suspect_after = suspect_after(interval)
+        self.patience = min(self.suspect_after, ttl)
         self.changed()
         return True
 
@@ -194,12 +199,14 @@ class Row:
         """Begin a new way."""
         way = Way(self, source, now)
         self.ways[way.address, way.link] = way
+        self.several = len(self.ways) > 1
         self.changed()
         return way
 
     def drop_way(self, way: Way) -> None:
         """Forget a way."""
         del self.ways[way.address, way.link]
+        self.several = len(self.ways) > 1
         if way is self.used:
             self.used = None
         self.changed()
@@ -222,7 +229,7 @@ class Row:
 
     def consider(self, now: float) -> None:
         """Change over to a better way, if there is one; nothing else does, so that it is told when it happens."""
-        if len(self.ways) > 1:
+        if self.several:
             best = self.best(now)
             for way in self.ways.values():
                 if not self._is_out(way, now) and way.beats(best):
@@ -231,7 +238,7 @@ class Row:
 
     def best(self, now: float) -> Way:
         """Give the way to use: the one in use, unless it fell silent and another did not."""
-        if len(self.ways) == 1:
+        if not self.several:
             return next(iter(self.ways.values()))
         # when all fell silent together the last one heard is as good as any
         used = self.used
@@ -247,12 +254,14 @@ class Row:
     def fresh(self, now: float) -> list[Way]:
         """Give the ways within their ttl, the best first; at least one."""
         best = self.best(now)
+        if not self.several:
+            return [best]
         return [best, *(way for way in self.ways.values() if way is not best and now < way.expires)]
 
     def lasting(self, now: float) -> Peer:
         """Give the row with all ages zero, kept from call to call while nothing else changes."""
         view, state = self._view, self.state_at(now)
-        same_ways = len(self.ways) == 1 or self.fresh(now) == self._fresh
+        same_ways = not self.several or self.fresh(now) == self._fresh
         if view is not None and state == view.state and same_ways:
             return view
         self._text = ""

@@ -90,18 +90,16 @@ class PeerTable:
         elif row.state != "up":
             opening = ("recovered", f"heard again on {_where(source)} after {now - row.last_heard:.1f} s")
         way = self._way(row, source, now)
+        if way.source is not source:
+            self.steady.drop(way)  # its entry stands under the source it had
+            way.source = source
         way.heard(hello.seq)
         if hello.seq >= row.seq:  # one that was overtaken is a sign of life, but no news
             row.seq = hello.seq
             self._announce(row, hello, record)
         row.last_hello = now
         self._refresh(row, way, now)
-        if row.superseded:
-            self._doubt_restart(row, now)
-        elif opening is not None:
-            self._appear(*opening, row, now)
-        else:
-            self._news.tell(row, now)
+        self._show(row, opening, now)
         if not row.superseded and hello.seq >= row.seq and self.has_digest(row):
             self.steady.add(way, hello)
         return self._news.take()
@@ -123,7 +121,7 @@ class PeerTable:
             opening = "joined"
         elif row.state != "up":
             opening = "recovered"
-        row.ttl = ttl
+        row.ttl = row.patience = ttl
         row.last_hello = now
         self._refresh(row, self._way(row, source, now), now)
         if opening is not None:
@@ -154,10 +152,8 @@ class PeerTable:
             self._refresh(row, way, now)
             if row.superseded:
                 self._unsupersede(row, now)
-            elif former != "up":
-                self._appear("recovered", "answered a PING", row, now)
             else:
-                self._news.tell(row, now)
+                self._show(row, ("recovered", "answered a PING") if former != "up" else None, now)
         return self._news.take()
 
     def unanswered(self, row: Row, way: Way, now: float) -> tuple[Event, ...]:
@@ -215,7 +211,7 @@ class PeerTable:
 
     def next_expiry(self) -> float:
         """Say when `expire` should run again: never too late, sometimes too early."""
-        return min(self._next_expiry, self._news.next_due())
+        return min(self._next_expiry, self._news.next_due()) if self._news.holds else self._next_expiry
 
     def rows(self, now: float, *, gone: bool = False) -> Iterator[Row]:
         """Iterate over the live rows, or over all that are remembered."""
@@ -251,7 +247,7 @@ class PeerTable:
 
     def live_count(self, now: float) -> int:
         """Count the peers that are listed."""
-        return sum(1 for _ in self.rows(now))
+        return sum([row.state in LIVE and now < row.expires and not row.superseded for row in self._rows.values()])
 
     def silent_together(self, now: float, within: float) -> int:
         """Count the most peers that fell silent within so many seconds of each other, not long ago."""
@@ -271,23 +267,23 @@ class PeerTable:
     def _expire(self, now: float) -> None:
         if now >= self._next_expiry:
             self._tidy(now)
-        if now >= self._news.next_due():
+        if self._news.holds and now >= self._news.next_due():
             self._news.catch_up(now)
 
     def _tidy(self, now: float) -> None:
-        due: list[Row] = []
-        next_expiry = NEVER
-        for row in self._rows.values():
-            deadline = self._deadline(row, now)
-            if now >= deadline or len(row.ways) > 1:
-                due.append(row)
-            elif deadline < next_expiry:
-                next_expiry = deadline
+        rows = self._rows.values()
+        deadlines = [
+            # what `_deadline` does, for nearly all of them; the ways of one that has several need a look
+            row.last_heard + row.patience if row.state == "up" and not row.several and not row.superseded
+            else now if row.several else self._deadline(row, now)
+            for row in rows
+        ]  # fmt: skip
+        due = [row for row, deadline in zip(rows, deadlines, strict=True) if now >= deadline]
+        next_expiry = min([deadline for deadline in deadlines if deadline > now], default=NEVER)
         # in the order in which they fell silent
         for row in sorted(due, key=lambda row: row.expires):
             self._judge(row, now)
-        later = [self._deadline(row, now) for row in due if row.key in self._rows]
-        self._next_expiry = min(next_expiry, *later, NEVER)
+        self._next_expiry = min([next_expiry, *(self._deadline(row, now) for row in due if row.key in self._rows)])
 
     def _judge(self, row: Row, now: float) -> None:
         """Do what is due for one row."""
@@ -297,8 +293,9 @@ class PeerTable:
         elif now >= row.expires:
             self._down(row, f"not heard for its ttl of {row.ttl:g} s", now)
         else:
-            self._drop_ways(row, now)
-            row.consider(now)
+            if row.several:
+                self._drop_ways(row, now)
+                row.consider(now)
             if row.superseded:
                 return
             if row.state == "up" and now >= row.suspect_at():
@@ -310,11 +307,8 @@ class PeerTable:
         """Say when something becomes due for a row that is not heard again."""
         if row.state not in LIVE:
             return row.last_heard + max(self.remember, row.ttl)
-        due = row.expires
-        if row.state == "up" and not row.superseded:
-            suspect_at = row.last_heard + row.suspect_after
-            due = suspect_at if suspect_at < due else due  # noqa: FURB136 - faster than min()
-        if len(row.ways) == 1:
+        due = row.expires if row.state == "suspect" or row.superseded else row.last_heard + row.patience
+        if not row.several:
             return due
         # a way first goes stale (another becomes the best), then expires
         stale = (row.stales(way) if now < row.stales(way) < way.expires else way.expires for way in row.ways.values())
@@ -382,9 +376,6 @@ class PeerTable:
                 self._drop_way(row, min(row.ways.values(), key=lambda way: way.last_heard))
             self.steady.drop_row(row)  # one that is stale was the best while it was the only one
             way = row.add_way(source, now)
-        if way.source is not source:
-            self.steady.drop(way)  # its entry stands under the source it had
-            way.source = source
         return way
 
     def _drop_ways(self, row: Row, now: float) -> None:
@@ -454,11 +445,16 @@ class PeerTable:
         self.steady.drop_row(former)
         self.suspects.pop(former.key, None)
 
-    def _doubt_restart(self, row: Row, now: float) -> None:
-        """Count a HELLO of an older boot: one may have been under way when the new boot spoke, two were not."""
-        row.former_heard += 1
-        if row.former_heard >= 2:
-            self._unsupersede(row, now)
+    def _show(self, row: Row, opening: tuple[EventKind, str] | None, now: float) -> None:
+        """Report a row that was heard: that it is live from now on, or else what is new."""
+        if row.superseded:
+            row.former_heard += 1  # one HELLO may have been under way when the new boot spoke, two were not
+            if row.former_heard >= 2:
+                self._unsupersede(row, now)
+        elif opening is not None:
+            self._appear(*opening, row, now)
+        else:
+            self._news.tell(row, now)
 
     def _unsupersede(self, row: Row, now: float) -> None:
         """Show an older boot again: it speaks, so the newer one is no restart of it."""

@@ -236,7 +236,7 @@ class TableMachine(RuleBasedStateMachine):
         self.expire()
         self.expire()
         assert self.mirror == {}
-        assert len(self.table._news) == 0
+        assert self.table._news.holds == 0
 
 
 TestTable = TableMachine.TestCase

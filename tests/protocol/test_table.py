@@ -659,7 +659,7 @@ def test_nothing_is_left_behind_when_all_is_over():
     table.expire(6.0)
     table.expire(20.0)
     assert (len(table), table.steady, table.suspects, table._gone, table.next_expiry()) == (0, {}, {}, {}, NEVER)
-    assert len(table._namesakes) == len(table._news) == 0
+    assert len(table._namesakes) == table._news.holds == 0
 
 
 def test_the_default_is_that_of_the_parameters():

@@ -1,4 +1,7 @@
-"""An hour of a lossy LAN on which machines come and go. ``python -m tests.simulation.hour SEED MINUTES`` plays it."""
+"""An hour of a lossy LAN on which machines come and go.
+
+``python -m tests.simulation.hour SEED MINUTES [INTERVAL]`` plays it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from time import perf_counter
 
+from discoveryd.protocol.parameters import Parameters
 from tests.simulation.machine import Lan, Machine
 from tests.simulation.medium import Medium, Segment
 
@@ -36,14 +40,13 @@ class Hour:
 class Play:
     """Changes until two minutes before the end; loss until one minute before the end.
 
-    The last minute is without loss on purpose: at 20 % a peer is unheard for 5 intervals every 20 minutes
-    or so by chance alone, so that at any moment one table or another lacks a peer that is up. Until there
-    are suspicion and probes this is as it must be; what is wrong at no moment is checked at every moment.
+    The last minute is without loss, so that what the tables must equal at the end is the truth itself,
+    tags included. What is wrong at no moment is checked at every moment.
     """
 
-    def __init__(self, seed: int, minutes: int = 60) -> None:
+    def __init__(self, seed: int, minutes: int = 60, interval: float = 0.8) -> None:
         self.medium = Medium(seed)
-        self.lan = Lan(self.medium)
+        self.lan = Lan(self.medium, Parameters(interval=interval, ttl=5 * interval))
         self.segment = Segment(self.medium, loss=LOSS)
         self.end = minutes * 60.0
         self.samples = 0
@@ -57,7 +60,7 @@ class Play:
         """Play."""
         began = perf_counter()
         self._sample()
-        self.medium.run(self.end - 110)
+        self.medium.run(self.end - 120 + 2.5 * self.lan.parameters.ttl)
         self._settled()
         self.medium.run(self.end - 60)
         self.segment.loss = 0.0
@@ -83,7 +86,7 @@ class Play:
         self.medium.after(self.medium.random.uniform(2, 6), self._sample)
 
     def _settled(self) -> None:
-        """Ten seconds after the last change, still at full loss: no table lists one that is gone."""
+        """Two ttls and a half after the last change, still at full loss: no table lists one that is gone."""
         running = self.lan.running
         for machine in self.lan.up():
             listed = {row.boot for row in machine.node.table.rows(self.medium.now)}
@@ -117,10 +120,10 @@ class Play:
         self._plan(machine, away + 0.2)
 
 
-def play(seed: int, minutes: int = 60) -> Hour:
+def play(seed: int, minutes: int = 60, interval: float = 0.8) -> Hour:
     """Play once."""
-    return Play(seed, minutes).run()
+    return Play(seed, minutes, interval).run()
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(play(int(sys.argv[1]), int(sys.argv[2])))))
+    print(json.dumps(asdict(play(int(sys.argv[1]), int(sys.argv[2]), *map(float, sys.argv[3:])))))

@@ -234,8 +234,7 @@ class Machine:
             return
         self._wake = NEVER
         outcome = node.poll(self.medium.now)
-        again = node.next_deadline()
-        assert again > self.medium.now, f"{self.name} has polled and is to poll at once again"
+        assert node.next_deadline() > self.medium.now, f"{self.name} has polled and is to poll at once again"
         self.act(outcome)
 
     # --- what is checked ------------------------------------------------------------------------
