@@ -78,6 +78,20 @@ def _parser() -> argparse.ArgumentParser:
         "of it is seen. Nothing leaves this machine.",
     )
     demo.set_defaults(run=_demo)
+    simulate = commands.add_parser(
+        "simulate",
+        help="what a network of so many nodes would do: traffic, delays, false alarms",
+        description="Let the engine run many nodes in virtual time, and print what it would be like: traffic on the "
+        "segment, time to full tables after all start at once, how soon a crash is seen, false alarms. Nothing is "
+        "sent. The same seed gives the same figures, but for the processor time.",
+    )
+    simulate.add_argument("--nodes", metavar="N", default="20", help="nodes on one segment (20)")
+    simulate.add_argument("--loss", metavar="P", default="0", help="share of datagrams lost, such as 0.2 or 20%% (0)")
+    simulate.add_argument("--minutes", metavar="M", default="5", help="virtual minutes to play (5)")
+    simulate.add_argument("--seed", metavar="S", default="1", help="another seed, another course of chance (1)")
+    simulate.add_argument("--config", metavar="FILE", help="take interval, ttl, budget and limits from here")
+    simulate.add_argument("--json", action="store_true", help="print the figures as one line of JSON")
+    simulate.set_defaults(run=_simulate)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)
     return parser
@@ -391,3 +405,9 @@ def _demo(_: argparse.Namespace) -> int:
     from discoveryd.demo import main as demo  # noqa: PLC0415 - nothing a daemon needs
 
     return demo()
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from discoveryd.simulate import main as simulate  # noqa: PLC0415 - nothing a daemon needs
+
+    return simulate(arguments)

@@ -20,16 +20,18 @@ FLOORS = {  # floor -> (what it may import of ours, what it may import of the wo
 }  # fmt: skip
 HARMLESS = {
     "__future__", "ast", "bisect", "collections", "contextlib", "dataclasses", "difflib", "errno", "fnmatch", "functools",
-    "hashlib", "heapq", "importlib", "itertools", "json", "math", "random", "re", "struct", "types", "typing", "gettext",
+    "hashlib", "heapq", "importlib", "itertools", "json", "math", "random", "re", "statistics", "struct", "types", "typing", "gettext",
 }  # fmt: skip
 MODULES = {
-    "ground": "errors protocol protocol.events protocol.hello protocol.limiter protocol.link protocol.liveness "
+    "ground": "errors protocol protocol.events protocol.hello protocol.limiter protocol.link protocol.liveness protocol.medium "
     "protocol.namesakes protocol.news protocol.node protocol.outcome protocol.outlet protocol.parameters protocol.peer "
-    "protocol.probe protocol.prober protocol.query protocol.record protocol.row protocol.shortcuts protocol.table",
+    "protocol.probe protocol.prober protocol.query protocol.record protocol.row protocol.shortcuts protocol.speaker "
+    "protocol.table",
     "first": "net net.interfaces net.links net.query_client net.query_server",
     "second": "runtime runtime.backend runtime.client runtime.discovery runtime.pings runtime.subscription runtime.worker",
     "top": "__main__ config config_file config_text config_values daemon demo identity logs pidfile ctl ctl.__main__ "
-    "ctl.arguments ctl.ask ctl.describe ctl.follow ctl.tables ctl.usage",
+    "ctl.arguments ctl.ask ctl.describe ctl.follow ctl.tables ctl.usage simulate simulate.counts simulate.lan "
+    "simulate.plan simulate.report",
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}
 

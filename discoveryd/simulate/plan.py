@@ -1,0 +1,119 @@
+"""What to simulate: the command line of ``discoveryd simulate``, checked, and the times that follow from it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from math import ceil
+
+from discoveryd.config import load
+from discoveryd.errors import ConfigError
+from discoveryd.protocol.parameters import Parameters
+
+MOST_NODES = 20_000
+"""Their sample has 200,000 rows, 600 MB."""
+MOST_MINUTES = 24 * 60.0
+
+SETTLE = 3
+"""Intervals (and five seconds) after which the start is over."""
+GONE = 1.25
+"""Of a ttl: after so much silence every crash is seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to simulate.
+
+    Attributes:
+        nodes: on one segment.
+        loss: share of datagrams that each receiver loses, 0 to 1.
+        minutes: of virtual time.
+        seed: everything random comes from it.
+        parameters: of all nodes; seeds and loopback do not count here.
+        observers: nodes that run the whole engine, 0 for as many as is sensible.
+
+    Raises:
+        ConfigError: with every value that is out of its range.
+    """
+
+    nodes: int = 20
+    loss: float = 0.0
+    minutes: float = 5.0
+    seed: str = "1"
+    parameters: Parameters = field(default_factory=Parameters)
+    observers: int = 0
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 2 <= self.nodes <= MOST_NODES:
+            problems.append(f"--nodes: must be 2 to {MOST_NODES}, not {self.nodes}")
+        if not 0 <= self.loss <= 0.95:
+            problems.append(f"--loss: must be 0 to 0.95 (or 0% to 95%), not {self.loss:g}")
+        if not 0.5 <= self.minutes <= MOST_MINUTES:
+            problems.append(f"--minutes: must be 0.5 to {MOST_MINUTES:g}, not {self.minutes:g}")
+        if not 0 <= self.observers <= self.nodes:
+            problems.append(f"observers: must be 0 to {self.nodes}, not {self.observers}")
+        if problems:
+            raise ConfigError(*problems)
+
+    @property
+    def interval(self) -> float:
+        """The interval of nodes that know of each other, seconds."""
+        return max(self.parameters.interval, self.nodes / self.parameters.budget)
+
+    @property
+    def ttl(self) -> float:
+        """The ttl that goes with it."""
+        return self.parameters.ttl * self.interval / self.parameters.interval
+
+    @property
+    def settled(self) -> float:
+        """When the steady state begins, seconds."""
+        return ceil(5 + SETTLE * self.interval)
+
+    @property
+    def last_crash(self) -> float:
+        """When the last crash may come so that it is seen before the end."""
+        return self.minutes * 60 - GONE * self.ttl
+
+    @property
+    def first_crash(self) -> float:
+        """When the steady state has been measured."""
+        return max(self.settled, (self.settled + self.last_crash) // 2)
+
+    @property
+    def minutes_needed(self) -> int:
+        """Least duration that shows a steady state of four intervals, and crashes in as many more."""
+        return ceil((self.settled + 8 * self.interval + GONE * self.ttl) / 60)
+
+    def nodes_parameters(self) -> Parameters:
+        """Give the parameters of the nodes: tables large enough for all."""
+        limits = self.parameters.limits
+        return replace(
+            self.parameters, seeds=(), loopback="", limits=replace(limits, peers=max(limits.peers, 2 * self.nodes))
+        )
+
+
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    """Read the command line; every fault of it is told at once."""
+    problems: list[str] = []
+
+    def number(option: str, text: str, read: Callable[[str], float], what: str) -> float:
+        try:
+            return read(text)
+        except ValueError:
+            problems.append(f"{option}: must be {what}, not {text!r}")
+            return 0
+
+    nodes = number("--nodes", arguments.nodes, int, "a number such as 20")
+    loss = number("--loss", arguments.loss, _share, "a share such as 0.2 or 20%")
+    minutes = number("--minutes", arguments.minutes, float, "a number such as 5")
+    parameters = load(arguments.config).parameters if arguments.config else Parameters()
+    if problems:
+        raise ConfigError(*problems)
+    return Plan(nodes=int(nodes), loss=loss, minutes=minutes, seed=arguments.seed, parameters=parameters)
+
+
+def _share(text: str) -> float:
+    return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
