@@ -83,10 +83,10 @@ class Segment:
         clock: whose time passes here.
         random: for losses and delays.
         loss: share of deliveries lost, 0 to 1, for each receiver on its own.
-        meter: reads how much processor time was used, in seconds; None if nobody wants to know.
+        meter: reads a stopwatch, seconds.
 
     Attributes:
-        spent: processor time that receivers took for broadcasts, where nearly all of it goes.
+        spent: what the stopwatch says of receivers of broadcasts, where nearly all time goes.
     """
 
     BROADCAST = "10.0.255.255"

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from functools import partial
 from math import ceil
 from statistics import median
-from time import monotonic, process_time
+from time import monotonic, perf_counter, process_time
 
 from discoveryd.protocol.node import Node
 from discoveryd.simulate.counts import CrashKind
@@ -30,7 +30,7 @@ BACK = 1.5
 """Of a ttl: after so much time the node is back."""
 CRASHES = 50
 """At most so many, and never more than one in twenty nodes at a time."""
-ACTIONS = 2000
+ACTIONS = 200
 """Between two looks at the screen."""
 
 
@@ -39,10 +39,13 @@ class Simulation:
 
     Args:
         plan: what to simulate.
-        meter: reads the processor time of this process, seconds.
+        meter: reads a stopwatch, seconds.
+        cpu: reads the processor time of this process, seconds; too slowly to be asked at each datagram.
     """
 
-    def __init__(self, plan: Plan, meter: Callable[[], float] = process_time) -> None:
+    def __init__(
+        self, plan: Plan, meter: Callable[[], float] = perf_counter, cpu: Callable[[], float] = process_time
+    ) -> None:
         self.plan = plan
         self.lan = Lan(
             plan.nodes,
@@ -52,12 +55,15 @@ class Simulation:
             observers=plan.observers or observers_of(plan.nodes),
             meter=meter,
         )
-        self._cpu: list[float] = []  # when the steady state began, and ended
+        self._cpu = cpu
+        self._meter = meter
+        self._marks: list[tuple[float, float, float]] = []  # when the steady state began, and ended
+        self._interval = 0.0  # then
         clock, dice = self.lan.clock, self.lan.random
         for machine in self.lan.machines:
             clock.at(dice.uniform(0, START), machine.start)
         for moment in (plan.settled, plan.first_crash):
-            clock.at(moment, lambda: self._cpu.append(self.lan.cpu))
+            clock.at(moment, self._mark)
         self._plan_crashes()
 
     def run(self, look: Callable[[float], None] = lambda _: None) -> None:
@@ -69,8 +75,7 @@ class Simulation:
         """Say what is known by now."""
         plan, lan, now = self.plan, self.lan, self.lan.clock.now
         started = min(plan.settled, now)
-        engine = lan.observers[0].engine
-        interval = engine.interval(now) if isinstance(engine, Node) and lan.observers[0].is_up else plan.interval
+        interval = self._interval or self._interval_now()
         findings = lan.findings
         suspicions = sum(at >= started for at in findings.suspicions)
         hours = (now - started) / 3600 * len(lan.observers)
@@ -119,6 +124,24 @@ class Simulation:
         machine.crash(kind)
         self.lan.clock.after(BACK * self.plan.ttl, machine.start)
 
+    def _mark(self) -> None:
+        """Note what holds at the beginning and at the end of the steady state."""
+        self._marks.append(self._clocks())
+        self._interval = self._interval_now()
+
+    def _clocks(self) -> tuple[float, float, float]:
+        return self._cpu(), self._meter(), self.lan.spent_in_engines
+
+    def _engine_cpu(self) -> float:
+        """Give the processor time of engines in the steady state: their part of the time is their part of all."""
+        (cpu, time, spent), (cpu_end, time_end, spent_end) = [*self._marks, self._clocks()][:2]
+        return (cpu_end - cpu) * (spent_end - spent) / max(time_end - time, 1e-9)
+
+    def _interval_now(self) -> float:
+        """Give the interval in force at a node that is up."""
+        now, engines = self.lan.clock.now, [machine.engine for machine in self.lan.observers if machine.is_up]
+        return median([engine.interval(now) for engine in engines if isinstance(engine, Node)] or [self.plan.interval])
+
     # --- figures --------------------------------------------------------------------------------
 
     def _start(self) -> Start:
@@ -142,7 +165,6 @@ class Simulation:
             return None
         traffic = self.lan.traffic
         busiest = traffic.busiest(begin, end, "hello")
-        cpu = (self._cpu[1] if len(self._cpu) > 1 else self.lan.cpu) - self._cpu[0]
         return Steady(
             seconds=end - begin,
             hellos=round(traffic.rate(begin, end, "hello"), 1),
@@ -152,7 +174,7 @@ class Simulation:
             pings=round(traffic.rate(begin, end, "ping"), 1),
             pongs=round(traffic.rate(begin, end, "pong"), 1),
             other_bytes=round(traffic.byte_rate(begin, end, "answer", "ping", "pong")),
-            cpu_percent_per_node=round(100 * cpu / (end - begin) / len(self.lan.observers), 4),
+            cpu_percent_per_node=round(100 * self._engine_cpu() / (end - begin) / len(self.lan.observers), 4),
         )
 
     def _delays(self, kind: CrashKind) -> Delays | None:

@@ -47,7 +47,7 @@ class Lan:
         loss: share of deliveries lost.
         seed: everything random comes from it.
         observers: how many of them run the whole engine.
-        meter: reads how much processor time was used, seconds.
+        meter: reads a stopwatch, seconds.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Lan:
         self.findings = Findings()
         self.running: set[str] = set()
         self.crashes: dict[str, Crash] = {}
-        self.spent = 0.0  # processor time outside of broadcasts
+        self.spent = 0.0  # outside of broadcasts
         self.observers = [Machine(self, number, weight=nodes / observers) for number in range(1, observers + 1)]
         self.crowd = Crowd(self, [Machine(self, number, weight=0) for number in range(observers + 1, nodes + 1)])
 
@@ -91,8 +91,8 @@ class Lan:
         return [*self.observers, *self.crowd.machines]
 
     @property
-    def cpu(self) -> float:
-        """Processor time of the observers so far, seconds."""
+    def spent_in_engines(self) -> float:
+        """What the stopwatch says of the observers so far, seconds."""
         return self.spent + self.segment.spent
 
     def dice(self, whose: str) -> Random:

@@ -1,0 +1,181 @@
+"""``discoveryd simulate``: what it plays is checked where the truth is known, and what it prints is read."""
+
+import json
+import re
+from dataclasses import asdict, replace
+
+import pytest
+
+from discoveryd.daemon import main
+from discoveryd.errors import ConfigError
+from discoveryd.protocol.parameters import Parameters
+from discoveryd.simulate import Plan, Simulation
+from discoveryd.simulate.report import text_of
+
+
+def played(**options):
+    simulation = Simulation(Plan(**options), meter=lambda: 0.0)
+    simulation.run()
+    return simulation.report()
+
+
+@pytest.fixture(scope="module")
+def small():
+    return played(nodes=12, minutes=2)
+
+
+# --- what is played -----------------------------------------------------------------------------------
+
+
+def test_a_clean_network_of_a_few(small):
+    assert (small.interval_s, small.ttl_s, small.whole_engines) == (0.8, 4.0, 12)
+    assert small.start.full_tables == 12
+    assert small.start.full_last_s < 1.2
+    assert small.steady.hellos == pytest.approx(12 / 0.8, rel=0.02)
+    # once in 20 s each of 12 asks each of 11
+    assert small.steady.pings == pytest.approx(12 * 11 / 20, rel=0.1)
+    assert small.steady.pings == pytest.approx(small.steady.pongs, rel=0.02)
+    assert (small.false_downs, small.suspicions_per_node_hour) == (0, 0)
+    assert (small.rows_missing_at_end, small.ghosts_at_end) == (0, 0)
+
+
+def test_crashes_of_both_kinds_are_seen_by_all_in_time(small):
+    for delays in (small.killed, small.gone):
+        assert delays.crashes >= 3
+        assert delays.seen >= 10 * delays.crashes
+        assert delays.median_s <= delays.p90_s <= delays.p99_s <= delays.longest_s
+    assert small.killed.longest_s < 2.5
+    assert small.gone.longest_s < 4.2
+
+
+def test_one_seed_gives_one_result_and_another_another(small):
+    assert played(nodes=12, minutes=2) == small
+    assert played(nodes=12, minutes=2, seed="2") != small
+
+
+def test_loss_makes_suspicions():
+    report = played(nodes=10, loss=0.2, minutes=1)
+    assert report.suspicions_per_node_hour > 100
+    assert report.steady.pongs == pytest.approx(report.steady.pings * 0.8, rel=0.1)
+
+
+def test_the_parameters_are_those_of_all_nodes():
+    report = played(nodes=12, minutes=1, parameters=Parameters(interval=2.0, ttl=10.0, budget=3, seeds=("10.9.9.9",)))
+    assert (report.interval_s, report.ttl_s) == (4.0, 20.0)
+    assert report.steady.hellos == pytest.approx(3, rel=0.1)
+
+
+def test_a_sample_tells_the_same_as_whole_engines_everywhere():
+    whole = played(nodes=40, minutes=1.5)
+    sample = played(nodes=40, minutes=1.5, observers=15)
+    assert (whole.whole_engines, sample.whole_engines) == (40, 15)
+    # not PINGs: below a hundred nodes two keep step in asking each other, and the crowd does not
+    for one in ("hellos", "hello_bytes"):
+        assert getattr(sample.steady, one) == pytest.approx(getattr(whole.steady, one), rel=0.05), one
+    assert sample.start.full_last_s == pytest.approx(whole.start.full_last_s, abs=0.2)
+    assert sample.killed.median_s == pytest.approx(whole.killed.median_s, abs=0.3)
+    assert sample.gone.median_s == pytest.approx(whole.gone.median_s, abs=0.5)
+    for report in (whole, sample):
+        assert (report.false_downs, report.rows_missing_at_end, report.ghosts_at_end) == (0, 0, 0)
+
+
+def test_a_thousand_nodes_stay_within_the_budget_and_know_each_other():
+    # a few observers: the storm of the start is most of the work, and of the same height for each
+    report = played(nodes=1000, minutes=2, observers=4)
+    assert (report.interval_s, report.ttl_s) == (5.0, 25.0)
+    assert report.steady.hellos <= 200 * 1.1
+    assert report.steady.hellos == pytest.approx(200, rel=0.05)
+    assert report.start.full_tables == 4
+    assert (report.false_downs, report.rows_missing_at_end, report.ghosts_at_end) == (0, 0, 0)
+
+
+# --- what is printed ----------------------------------------------------------------------------------
+
+
+def test_a_person_reads_the_figures(capsys):
+    assert main(["simulate", "--nodes", "5", "--minutes", "1", "--loss", "10%"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""  # progress is for terminals
+    assert out.startswith("5 nodes on one segment, 10% loss, 1 virtual minutes, seed 1\n")
+    for title in ("in force", "steady state", "tables", "process killed", "machine gone", "false alarms", "processor"):
+        assert re.search(f"^{title} ", out, re.MULTILINE), title
+    assert "interval 0.8 s, ttl 4 s" in out
+
+
+def test_a_program_reads_json_that_repeats_but_for_the_processor_time(capsys):
+    found = []
+    for _ in range(2):
+        assert main(["simulate", "--nodes", "5", "--minutes", "1", "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+        assert found[-1]["steady"].pop("cpu_percent_per_node") >= 0
+    assert found[0] == found[1]
+    assert found[0]["nodes"] == 5
+
+
+def test_a_time_too_short_says_what_is_missing_and_what_it_takes():
+    text = text_of(played(nodes=5, minutes=0.5, parameters=Parameters(interval=5.0, ttl=25.0)))
+    assert "steady state    not reached" in text
+    assert "machine gone    not played" in text
+    assert "To see everything at this interval takes --minutes 2." in text
+
+
+def test_a_sample_is_owned_up_to_and_the_limit_that_a_large_network_needs(small):
+    assert "whole engine" not in text_of(small)
+    text = text_of(replace(small, nodes=1000))
+    assert "12 of them run the whole engine" in text
+    assert "limits.peers" not in text
+    text = text_of(replace(small, nodes=10_000, limit_peers=20_000))
+    assert "limits.peers is raised from 4096 to 20000" in text
+
+
+def test_an_interruption_prints_what_was_known(monkeypatch, capsys):
+    def interrupt(self, look):
+        while self.lan.clock.run(8.0, 1000):
+            look(self.lan.clock.now)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Simulation, "run", interrupt)
+    assert main(["simulate", "--nodes", "5"]) == 130
+    out = capsys.readouterr().out
+    assert "interrupted after 0.13 of 5 virtual minutes" in out
+    assert "steady state    not reached" in out
+
+
+def test_a_bar_is_drawn_on_a_terminal_and_wiped_away(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["simulate", "--nodes", "10", "--minutes", "0.5"]) == 0
+    err = capsys.readouterr().err
+    assert re.match(r"\r\[#*-+\] +\d+% of 0.5 virtual minutes", err)
+    assert err.endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--nodes", "many"], ["--nodes: must be a number such as 20, not 'many'"]),
+        (["--loss", "some", "--minutes", "x"],
+         ["--loss: must be a share such as 0.2 or 20%, not 'some'", "--minutes: must be a number such as 5, not 'x'"]),
+        (["--nodes", "1", "--loss", "99%", "--minutes", "nan"],
+         ["--nodes: must be 2 to 20000, not 1", "--loss: must be 0 to 0.95 (or 0% to 95%), not 0.99",
+          "--minutes: must be 0.5 to 1440, not nan"]),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_told_and_exit_2(arguments, told, capsys):
+    assert main(["simulate", *arguments]) == 2
+    assert capsys.readouterr().err.splitlines() == [f"discoveryd: {line}" for line in told]
+
+
+def test_the_configuration_counts_where_it_is_named(tmp_path, capsys):
+    path = tmp_path / "discoveryd.yaml"
+    path.write_text("hello:\n  interval: 400ms\n  ttl: 3s\n", encoding="utf-8")
+    assert main(["simulate", "--nodes", "3", "--minutes", "0.5", "--config", str(path)]) == 0
+    assert "interval 0.4 s, ttl 3 s" in capsys.readouterr().out
+
+
+def test_a_plan_refuses_more_observers_than_nodes():
+    with pytest.raises(ConfigError, match="observers: must be 0 to 3"):
+        Plan(nodes=3, observers=4)
+
+
+def test_the_report_is_plain_values(small):
+    assert json.loads(json.dumps(asdict(small))) == asdict(small)
