@@ -111,7 +111,9 @@ class Prober:
     def watch(self, row: Row, now: float) -> None:
         """PING the addresses of a row in turn from now on."""
         for way in row.ways.values():
-            if way.turn_at == NEVER and self._reaches(way):
+            # one that came back is asked as soon as one that is new: what was known of it no longer holds
+            is_unknown = way.two_way is None and not way.unanswered and way.turn_at > now + FIRST_TURN[1]
+            if is_unknown and self._reaches(way):
                 self._list(now, now + self._random.uniform(*FIRST_TURN), row, way)
 
     def is_asked(self, row: Row, way: Way, now: float) -> None:
