@@ -60,7 +60,7 @@ class Play:
         """Play."""
         began = perf_counter()
         self._sample()
-        self.medium.run(self.end - 120 + 2.5 * self.lan.parameters.ttl)
+        self.medium.run(self.end - 120 + 1.6 * self.lan.parameters.ttl)
         self._settled()
         self.medium.run(self.end - 60)
         self.segment.loss = 0.0
@@ -86,7 +86,7 @@ class Play:
         self.medium.after(self.medium.random.uniform(2, 6), self._sample)
 
     def _settled(self) -> None:
-        """Two ttls and a half after the last change, still at full loss: no table lists one that is gone."""
+        """A good ttl and a half after the last change, still at full loss: no table lists one that is gone."""
         running = self.lan.running
         for machine in self.lan.up():
             listed = {row.boot for row in machine.node.table.rows(self.medium.now)}

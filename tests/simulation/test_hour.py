@@ -13,7 +13,7 @@ SEED = 1
 ROOT = Path(__file__).parents[2]
 
 
-INTERVAL = 4.0
+INTERVAL = 6.0
 """Seconds: an hour of the default interval would be three minutes of this machine; a few of its minutes follow."""
 
 
