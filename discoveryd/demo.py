@@ -11,10 +11,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+from argparse import Namespace
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from discoveryd.config_values import VARIABLE_PREFIX
+from discoveryd.config.values import VARIABLE_PREFIX
 from discoveryd.ctl.tables import peers_table, screen_of
 from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
@@ -116,7 +117,7 @@ class Demo:
         return 0
 
 
-def main() -> int:
+def main(_: Namespace) -> int:
     """Play the demo and give its exit code."""
     with ExitStack() as stack:
         print("Four daemons on this machine, over loopback; what follows is anna's view of the others.")  # noqa: T201

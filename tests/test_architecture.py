@@ -27,11 +27,12 @@ MODULES = {
     "protocol.namesakes protocol.news protocol.node protocol.outcome protocol.outlet protocol.parameters protocol.peer "
     "protocol.probe protocol.prober protocol.query protocol.record protocol.row protocol.shortcuts protocol.speaker "
     "protocol.table",
-    "first": "net net.interfaces net.links net.query_client net.query_server",
-    "second": "runtime runtime.backend runtime.client runtime.discovery runtime.pings runtime.subscription runtime.worker",
-    "top": "__main__ config config_file config_text config_values daemon demo identity logs pidfile ctl ctl.__main__ "
-    "ctl.arguments ctl.ask ctl.describe ctl.follow ctl.tables ctl.usage simulate simulate.counts simulate.lan "
-    "simulate.plan simulate.report",
+    "first": "net net.interfaces net.links net.query_client net.query_server net.systemd",
+    "second": "runtime runtime.backend runtime.client runtime.discovery runtime.pings runtime.pulse "
+    "runtime.subscription runtime.worker",
+    "top": "__main__ config config.file config.text config.values daemon daemon.arguments daemon.detached daemon.reload "
+    "daemon.report daemon.serve demo identity logs pidfile ctl ctl.__main__ ctl.arguments ctl.ask ctl.describe "
+    "ctl.follow ctl.tables ctl.usage simulate simulate.counts simulate.lan simulate.plan simulate.report",
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}
 

@@ -22,8 +22,8 @@ from discoveryd.config import (
     QuerySection,
     load,
 )
-from discoveryd.config_file import MAX_FAULTS
-from discoveryd.config_values import MAX_DURATION, format_duration, parse_duration
+from discoveryd.config.file import MAX_FAULTS
+from discoveryd.config.values import MAX_DURATION, format_duration, parse_duration
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.record import Record, Service
@@ -115,7 +115,7 @@ def test_the_defaults_do_not_import_yaml(tmp_path):
         "import sys, discoveryd.config as c\n"
         f"c.DEFAULT_PATH = {str(tmp_path / 'absent.yaml')!r}\n"
         "c.load(None, {}).record()\n"
-        "print([name for name in sys.modules if name in ('yaml', 'difflib', 'pathlib', 'discoveryd.config_file')])"
+        "print([name for name in sys.modules if name in ('yaml', 'difflib', 'pathlib', 'discoveryd.config.file')])"
     )
     root = Path(__file__).parents[1]
     done = subprocess.run(

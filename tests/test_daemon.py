@@ -6,9 +6,9 @@ from queue import SimpleQueue
 
 import pytest
 
-from discoveryd import __version__, daemon
+from discoveryd import __version__
 from discoveryd.config import load
-from discoveryd.daemon import main
+from discoveryd.daemon import main, serve
 from discoveryd.net.links import free_port
 from discoveryd.runtime.discovery import Notice
 
@@ -42,7 +42,7 @@ def run_with(monkeypatch, *messages):
             queue.put(message)
         return queue
 
-    monkeypatch.setattr(daemon, "SimpleQueue", inbox)
+    monkeypatch.setattr(serve, "SimpleQueue", inbox)
     return main(["run"])
 
 
@@ -105,7 +105,7 @@ def test_a_configuration_that_is_named_but_not_there_is_an_error(capsys):
 
 
 def test_a_doubt_about_the_id_is_logged(quiet, signals, monkeypatch, capfd):
-    monkeypatch.setattr(daemon, "node_id", lambda _: ("0123456789abcdef", "nothing can be written"))
+    monkeypatch.setattr(serve, "node_id", lambda _: ("0123456789abcdef", "nothing can be written"))
     assert run_with(monkeypatch, signal.SIGTERM) == 0
     lines = capfd.readouterr().err.splitlines()
     assert "id=0123456789abcdef" in lines[0]

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from discoveryd.errors import QueryError
 from discoveryd.net.links import explain_bind
+from discoveryd.net.systemd import Listener
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.query import Filter, Request, error_line, event_line, parse_request
@@ -106,10 +107,14 @@ class QueryServer:
         address: where to listen.
         backend: who answers.
         limits: connections, bytes per line, idle seconds, bytes owed.
+        inherited: a socket that listens already.
     """
 
-    def __init__(self, address: tuple[str, int], backend: Backend, limits: Limits) -> None:
+    def __init__(
+        self, address: tuple[str, int], backend: Backend, limits: Limits, inherited: Listener | None = None
+    ) -> None:
         self.address = address
+        self._inherited = inherited
         self.limits = limits
         self.refused = 0
         self._backend = backend
@@ -130,14 +135,7 @@ class QueryServer:
             OSError: with the port, and who holds it where that can be found.
         """
         with ExitStack() as stack:
-            self._listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._listener.setblocking(False)
-            try:
-                self._listener.bind(self.address)
-                self._listener.listen(128)
-            except OSError as error:
-                raise explain_bind(error, "TCP", *self.address) from None
+            self._listener = stack.enter_context(self._inherited or _listen(self.address))
             self.address = self._listener.getsockname()
             self._wake_read, self._wake_write = socket.socketpair()
             for end in (self._wake_read, self._wake_write):
@@ -175,10 +173,11 @@ class QueryServer:
             "refused": self.refused,
         }
 
-    def run(self, clock: Callable[[], float]) -> None:
-        """Serve until `stop`."""
+    def run(self, clock: Callable[[], float], turned: Callable[[], None] = lambda: None) -> None:
+        """Serve until `stop`; `turned` is called each time the loop comes round."""
         assert self._selector is not None
         while not self._stopping:
+            turned()
             for key, ready in self._selector.select(self._patience(clock())):
                 if key.fileobj is self._listener:
                     self._accept(clock())
@@ -447,6 +446,20 @@ class QueryServer:
                 continue
             elif now >= client.heard_at + (idle := self.limits.query_idle):
                 self._dismiss(client, "idle", f"nothing was asked for {idle:g} s (limits.query_idle)", now)
+
+
+def _listen(address: tuple[str, int]) -> socket.socket:
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        try:
+            listener.bind(address)
+            listener.listen(128)
+        except OSError as error:
+            raise explain_bind(error, "TCP", *address) from None
+        stack.pop_all()
+    return listener
 
 
 def _hang_up(sock: socket.socket) -> bool:

@@ -21,6 +21,7 @@ from discoveryd.errors import QueryError
 from discoveryd.net.interfaces import compare
 from discoveryd.net.links import Datagram, Links
 from discoveryd.net.query_server import QueryServer
+from discoveryd.net.systemd import Listener
 from discoveryd.protocol import query
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.link import Link
@@ -31,6 +32,7 @@ from discoveryd.protocol.peer import Peer
 from discoveryd.protocol.record import Record, Service
 from discoveryd.runtime.backend import Backend
 from discoveryd.runtime.pings import Pinging, PingResult, Pings
+from discoveryd.runtime.pulse import Pulse
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Worker
 
@@ -87,6 +89,7 @@ class Discovery:
         services: what it offers.
         node_id: stable id; a new random one for each run if empty.
         query: where to open the query socket, None for none.
+        listener: a socket that listens there already, opened by a service manager.
         notify: told a `Notice` now and then, in one of the threads, without the lock.
         clock: seconds; CLOCK_BOOTTIME unless a test says otherwise.
 
@@ -103,6 +106,7 @@ class Discovery:
         services: Iterable[Service] = (),
         node_id: str = "",
         query: tuple[str, int] | None = None,
+        listener: Listener | None = None,
         notify: Callable[[Notice], None] | None = None,
         clock: Callable[[], float] = boottime,
     ) -> None:
@@ -124,10 +128,12 @@ class Discovery:
         self._started_at = 0.0
         self._failure: BaseException | None = None
         self._backend = Backend(self)
-        self._server = QueryServer(query, self._backend, self.parameters.limits) if query else None
+        self._server = QueryServer(query, self._backend, self.parameters.limits, listener) if query else None
         self._sender = Worker("hello-sender", self._send, self._fail)
         self._receiver = Worker("hello-receiver", self._receive, self._fail)
         self._answerer = Worker("query-server", self._serve, self._fail)
+        workers = (self._sender, self._receiver, *((self._answerer,) if self._server else ()))
+        self.pulse = Pulse(workers, self._nudge)
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -264,6 +270,15 @@ class Discovery:
         status["query"] = self._server.counts() if self._server else idle
         return status
 
+    def summary(self) -> str:
+        """Give one line such as ``12 up, 1 suspect, 2 links``."""
+        counts, links, is_isolated = self.look(
+            lambda node, now: (node.table.counts(now), len(node.links), node.is_isolated(now))
+        )
+        parts = [f"{counts['up']} up", *([f"{counts['suspect']} suspect"] if counts["suspect"] else [])]
+        parts.append(f"{links} link{'' if links == 1 else 's'}")
+        return ", ".join([*parts, *(["isolated"] if is_isolated and links else [])])
+
     def ping(self, peer: str, *, count: int = 1, timeout: float = 1.0) -> PingResult:
         """Ping a peer and wait for the answers.
 
@@ -327,6 +342,7 @@ class Discovery:
     def _send(self) -> None:
         """Be the timer: HELLOs, answers that wait, pings, expiry."""
         while True:
+            self._sender.turn()
             with self._lock:
                 if self._is_stopping:
                     return
@@ -352,6 +368,7 @@ class Discovery:
         period = RESCAN if self._links.has_doorbell else RESCAN_UNTOLD
         rescan_at = self._clock() + period
         while not self._is_stopping:
+            self._receiver.turn()
             batch, rang = self._links.listen(max(0.0, rescan_at - self._clock()))
             now = self._clock()
             refused = self._links.refused()
@@ -366,7 +383,7 @@ class Discovery:
 
     def _serve(self) -> None:
         assert self._server is not None
-        self._server.run(self._clock)
+        self._server.run(self._clock, self._answerer.turn)
 
     def _hear(self, batch: list[Datagram], refused: list[bytes], now: float) -> None:
         outcomes: list[Outcome] = []
@@ -401,6 +418,14 @@ class Discovery:
         self._report_links(before, links)
         if doubt is not None:
             self._notify(doubt)
+
+    def _nudge(self) -> None:
+        """Make every thread come round."""
+        with self._lock:
+            self._lock.notify()
+        self._links.wake()
+        if self._server is not None:
+            self._server.wake()
 
     # --- inside ---------------------------------------------------------------------------------
 

@@ -13,12 +13,16 @@ class Worker:
         name: of the thread, as debuggers and error messages show it.
         run: the function.
         failed: told the exception, in that thread, before it ends.
+
+    Attributes:
+        turns: how often its loop has come round, counted by itself.
     """
 
     def __init__(
         self, name: str, run: Callable[[], None], failed: Callable[[str, BaseException], None]
     ) -> None:
         self.name = name
+        self.turns = 0
         self._run = run
         self._failed = failed
         self._thread: threading.Thread | None = None
@@ -27,6 +31,10 @@ class Worker:
         """Start the thread."""
         self._thread = threading.Thread(target=self._main, name=self.name, daemon=True)
         self._thread.start()
+
+    def turn(self) -> None:
+        """Count a turn of the loop: called by the function itself."""
+        self.turns += 1
 
     def join(self, timeout: float) -> bool:
         """Wait for the end; whether it came within `timeout` seconds.

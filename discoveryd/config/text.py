@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 from yaml.reader import Reader
 
-from discoveryd.config_values import shown
+from discoveryd.config.values import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,8 +9,8 @@ import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from discoveryd.config_text import Entries, Fault, Items, Node, Nothing, Origin, Place, Text, parse
-from discoveryd.config_values import VARIABLE_PREFIX, parse_duration, shown
+from discoveryd.config.text import Entries, Fault, Items, Node, Nothing, Origin, Place, Text, parse
+from discoveryd.config.values import VARIABLE_PREFIX, parse_duration, shown
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.record import Service
 

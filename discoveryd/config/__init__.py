@@ -1,6 +1,6 @@
 """The configuration: what can be set, with its default, and how it is found and written.
 
-`discoveryd.config_file` reads it. That module, and YAML with it, is imported only when there is
+`discoveryd.config.file` reads it. That module, and YAML with it, is imported only when there is
 something to read: without a file or a variable the daemon starts from the defaults below.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from discoveryd.config_values import VARIABLE_PREFIX, format_duration, shown
+from discoveryd.config.values import VARIABLE_PREFIX, format_duration, shown
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters, is_ipv4, is_word
 from discoveryd.protocol.record import Record, Service
@@ -129,6 +129,11 @@ class PathsSection:
         if problems:
             raise ConfigError(*problems)
 
+    @property
+    def pid_file(self) -> str:
+        """Where ``discoveryd start`` leaves the pid."""
+        return os.path.join(self.runtime, "discoveryd.pid")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -231,7 +236,7 @@ def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes] | N
 
 
 def _read(file: tuple[str, bytes] | None, variables: Mapping[str, str]) -> Config:
-    from discoveryd.config_file import Reader  # noqa: PLC0415 - YAML is not for those who have no file
+    from discoveryd.config.file import Reader  # noqa: PLC0415 - YAML is not for those who have no file
 
     source = file[0] if file else "defaults"
     reader = Reader(SCHEMA, source)

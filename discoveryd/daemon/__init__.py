@@ -1,0 +1,50 @@
+"""``discoveryd``: the command that runs, starts, stops and checks the daemon."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from importlib import import_module
+
+from discoveryd.daemon.arguments import parser
+from discoveryd.errors import ConfigError
+
+OK, FAILED, USAGE, NOT_RUNNING = 0, 1, 2, 3
+
+_HOMES = {
+    "run": "daemon.serve",
+    "start": "daemon.detached",
+    "stop": "daemon.detached",
+    "status": "daemon.report",
+    "check": "daemon.report",
+    "reset-id": "daemon.report",
+    "version": "daemon.report",
+    "demo": "demo",
+    "simulate": "simulate",
+}
+"""Command to the module whose function of that name (or `main`) is the command: only that one is loaded."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and give its exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        return _run(arguments)
+    except ConfigError as error:
+        for problem in error.problems:
+            say(problem)
+        return USAGE
+    except KeyboardInterrupt:
+        return 130
+
+
+def say(text: str) -> None:
+    """Tell a person, on standard error."""
+    print(f"discoveryd: {text}", file=sys.stderr)  # noqa: T201 - this is what a person reads
+
+
+def _run(arguments: Namespace) -> int:
+    module = import_module(f"discoveryd.{_HOMES[arguments.command]}")
+    run = getattr(module, arguments.command.replace("-", "_"), None) or module.main
+    code: int = run(arguments)
+    return code

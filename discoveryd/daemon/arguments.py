@@ -1,0 +1,74 @@
+"""The command line of ``discoveryd``: what there is to say, apart from what it does.
+
+Manual pages and completions are made from this parser, so it is all there is to know of the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from discoveryd import __version__
+from discoveryd.config import DEFAULT_PATH
+
+EXIT_CODES = (
+    (0, "fine"),
+    (1, "failed: a port is taken, a permission is missing, a thread died"),
+    (2, "usage, or the configuration is wrong"),
+    (3, "status, stop: no daemon runs"),
+)
+
+_CONFIG = f"""\
+The configuration is read from --config, else $DISCOVERYD_CONFIG, else {DEFAULT_PATH},
+else the defaults hold; DISCOVERYD_SECTION__KEY in the environment overrides a key of it.
+Ask the daemon with discoveryctl.
+"""
+
+_COMMANDS = (
+    ("run", "run in the foreground until SIGTERM or Ctrl-C"),
+    ("start", "run in the background, with a pid file"),
+    ("stop", "stop the daemon that start began"),
+    ("status", "say whether a daemon runs here, and what it sees"),
+    ("reset-id", "choose a new node id for this machine: one of two that were cloned needs it"),
+    ("check", "check the configuration and print what is in force"),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give the parser; what it reads has the command's name in `command`."""
+    exits = "exit codes:\n" + "".join(f"  {code}  {text}\n" for code, text in EXIT_CODES)
+    made = argparse.ArgumentParser(
+        prog="discoveryd",
+        description="Know which other machines of this network are up right now, at which address, offering what.",
+        epilog=f"{exits}\n{_CONFIG}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--version", action="version", version=f"discoveryd {__version__}")
+    commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
+    for name, text in _COMMANDS:
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        command.add_argument("--config", metavar="FILE", help="configuration file")
+    commands.add_parser(
+        "demo",
+        help="four daemons on this machine alone: watch peers come and go for 12 seconds",
+        description="Start four daemons on loopback, let one leave, kill one, bring one back, and check that all "
+        "of it is seen. Nothing leaves this machine.",
+    )
+    _add_simulate(commands)
+    commands.add_parser("version", help="print the version", description="Print the version.")
+    return made
+
+
+def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    simulate = commands.add_parser(
+        "simulate",
+        help="what a network of so many nodes would do: traffic, delays, false alarms",
+        description="Let the engine run many nodes in virtual time, and print what it would be like: traffic on the "
+        "segment, time to full tables after all start at once, how soon a crash is seen, false alarms. Nothing is "
+        "sent. The same seed gives the same figures, but for the processor time.",
+    )
+    simulate.add_argument("--nodes", metavar="N", default="20", help="nodes on one segment (20)")
+    simulate.add_argument("--loss", metavar="P", default="0", help="share of datagrams lost, such as 0.2 or 20%% (0)")
+    simulate.add_argument("--minutes", metavar="M", default="5", help="virtual minutes to play (5)")
+    simulate.add_argument("--seed", metavar="S", default="1", help="another seed, another course of chance (1)")
+    simulate.add_argument("--config", metavar="FILE", help="take interval, ttl, budget and limits from here")
+    simulate.add_argument("--json", action="store_true", help="print the figures as one line of JSON")

@@ -1,0 +1,43 @@
+"""What of a new configuration a running daemon can take over, and what it cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from discoveryd.config import Config
+from discoveryd.protocol.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A key whose new value waits for a restart."""
+
+    key: str
+    now: Any
+    wanted: Any
+
+
+def needs_restart(begun_with: Config, config: Config) -> list[Change]:
+    """Give what is wanted and cannot be had from this process."""
+    now, wanted = _fixed(begun_with), _fixed(config)
+    return [Change(key=key, now=now[key], wanted=wanted[key]) for key in now if now[key] != wanted[key]]
+
+
+def with_fixed(parameters: Parameters, begun_with: Parameters) -> Parameters:
+    """Give new parameters that keep what is for the life of a process."""
+    fixed = {key: getattr(begun_with, key) for key in ("port", "realm", "loopback")}
+    return replace(parameters, **fixed)
+
+
+def _fixed(config: Config) -> dict[str, Any]:
+    """Give the keys that hold for the life of a process: it is known by them, or has a socket open for them."""
+    return {
+        "node.id": config.node.id,
+        "hello.port": config.parameters.port,
+        "hello.realm": config.parameters.realm,
+        "hello.loopback": config.parameters.loopback,
+        "query.listen": config.query.listen,
+        "paths.state": config.paths.state,
+        "paths.runtime": config.paths.runtime,
+    }

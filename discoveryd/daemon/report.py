@@ -1,0 +1,69 @@
+"""``discoveryd status``, ``check``, ``reset-id`` and ``version``: look, and go."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from discoveryd import __version__
+from discoveryd.config import load
+from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
+from discoveryd.errors import QueryError
+from discoveryd.identity import node_id, reset
+from discoveryd.net.query_client import QueryClient
+from discoveryd.pidfile import PidFile
+
+
+def status(arguments: Namespace) -> int:
+    """Say whether a daemon runs, and what it sees."""
+    config = load(arguments.config)
+    pidfile = PidFile(config.paths.pid_file)
+    try:
+        pid = pidfile.holder()
+    except OSError as error:
+        say(f"cannot read {pidfile.path}: {error.strerror}")
+        return FAILED
+    who = f"pid {pid}" if pid else "not begun by start"
+    if config.query.address is None:
+        print(f"discoveryd {'runs' if pid else 'does not run'} ({who}; no query socket to ask)")  # noqa: T201
+        return OK if pid else NOT_RUNNING
+    try:
+        with QueryClient(config.query.address) as client:
+            seen = client.request("status")
+    except QueryError as error:
+        print(f"discoveryd runs ({who}) but does not answer: {error}" if pid else "discoveryd does not run")  # noqa: T201
+        return FAILED if pid else NOT_RUNNING
+    states = ", ".join(f"{count} {state}" for state, count in seen["peers"].items() if count) or "no peers yet"
+    links = ", ".join(f"{link['name']} {link['address']}" for link in seen["links"]) or "no link"
+    print(f"discoveryd {seen['version']} runs ({who}) as {seen['node']['name']}: {states}; {links}")  # noqa: T201
+    return OK
+
+
+def reset_id(arguments: Namespace) -> int:
+    """Choose a new node id."""
+    config = load(arguments.config)
+    if config.node.id:
+        say(f"the configuration sets node.id to {config.node.id}: change it there ({config.source})")
+        return FAILED
+    former, _ = node_id(config.paths.state)
+    try:
+        fresh = reset(config.paths.state)
+    except OSError as error:
+        say(f"cannot write to {config.paths.state}: {error.strerror}; run as root, or set paths.state")
+        return FAILED
+    print(f"node id {fresh} from the next start on (was {former}); now restart discoveryd")  # noqa: T201
+    return OK
+
+
+def check(arguments: Namespace) -> int:
+    """Check the configuration and print what is in force."""
+    config = load(arguments.config)
+    config.record()
+    sys.stdout.write(config.to_yaml())
+    return OK
+
+
+def version(_: Namespace) -> int:
+    """Print the version."""
+    print(f"discoveryd {__version__}")  # noqa: T201
+    return OK

@@ -1,0 +1,216 @@
+"""``discoveryd run``: a daemon in this process, from its first socket to its goodbye."""
+
+from __future__ import annotations
+
+import os
+import signal
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from discoveryd import __version__
+from discoveryd.config import Config, load
+from discoveryd.daemon import FAILED, OK, say
+from discoveryd.daemon.reload import needs_restart, with_fixed
+from discoveryd.errors import ConfigError
+from discoveryd.identity import node_id
+from discoveryd.net.systemd import ServiceManager, inherited
+from discoveryd.protocol.events import Event
+from discoveryd.runtime.discovery import Discovery, Notice
+
+if TYPE_CHECKING:
+    from discoveryd.logs import Log
+
+TICK = 2.0
+"""Seconds between two looks at what no message tells of, and at most between two of the watchdog's feeds."""
+FEEDS = 3
+"""Per watchdog period: two may be late or lost."""
+
+
+def run(arguments: Namespace) -> int:
+    """Run in the foreground."""
+    return serve(load(arguments.config), arguments.config)
+
+
+def serve(config: Config, path: str | None, *, ready: Callable[[], None] | None = None) -> int:
+    """Run a daemon in this process until it is told to end.
+
+    Args:
+        config: what to begin with.
+        path: where a reload reads it again, None for the usual places.
+        ready: called once the sockets are open; then the process is detached, and logs go to syslog.
+    """
+    inbox: SimpleQueue[Any] = SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, _: inbox.put(signal.Signals(number)))
+    found, doubt = (config.node.id, "") if config.node.id else node_id(config.paths.state)
+    record = config.record()
+    try:
+        discovery = Discovery(
+            config.parameters,
+            name=record.name,
+            tags=record.tags,
+            services=record.services,
+            node_id=found,
+            query=config.query.address,
+            listener=inherited() if config.query.address else None,
+            notify=inbox.put,
+        )
+        discovery.subscribe(inbox)
+        discovery.start()
+    except OSError as error:
+        say(f"{error.strerror or error}; {_remedy(error, config)}")
+        return FAILED
+    manager = ServiceManager()
+    manager.ready(discovery.summary())
+    try:
+        if ready is not None:
+            ready()
+        return Daemon(discovery, config, path, inbox, manager, is_detached=ready is not None).main(doubt)
+    finally:
+        manager.stopping()
+        discovery.stop()
+
+
+def _remedy(error: OSError, config: Config) -> str:
+    text = error.strerror or str(error)
+    if isinstance(error, PermissionError):
+        return "run it as a user who may, or choose a port above 1023"
+    if text.startswith("TCP"):
+        return f"stop that, or set query.listen (now {config.query.listen})"
+    if "ListenStream=" in text:
+        return "correct discoveryd.socket, or do without: systemctl disable --now discoveryd.socket"
+    if config.parameters.loopback:
+        return "stop that, or set another hello.loopback or hello.port"
+    return "stop that, or set hello.port, on every node alike; to try several daemons here set hello.loopback"
+
+
+class Daemon:
+    """The main thread: signals, notices and events come in one inbox and go to the log.
+
+    Args:
+        discovery: what it looks after; already started.
+        config: what that began with.
+        path: where a reload reads it again, None for the usual places.
+        inbox: where everything comes in.
+        manager: who is told how things are.
+        is_detached: whether there is no standard error to log to.
+    """
+
+    def __init__(
+        self,
+        discovery: Discovery,
+        config: Config,
+        path: str | None,
+        inbox: SimpleQueue[Any],
+        manager: ServiceManager,
+        *,
+        is_detached: bool,
+    ) -> None:
+        self._discovery = discovery
+        self._config = self._begun_with = config
+        self._path = path
+        self._inbox = inbox
+        self._manager = manager
+        self._is_detached = is_detached
+        self._status = ""
+        self._silent: list[str] = []
+        self._log = self._open_log()
+
+    def main(self, doubt: str) -> int:
+        """Look after it until it is to end; give the exit code.
+
+        Args:
+            doubt: what is wrong with the node id, if anything.
+        """
+        config = self._config
+        self._log.write(
+            "info", "discoveryd started", version=__version__, node=config.record().name, id=self._discovery.id,
+            config=config.source, query=config.query.listen, pid=os.getpid(),
+        )  # fmt: skip
+        if doubt:
+            self._log.write("warning", "the node id lasts for this run only", why=doubt)
+        tick = min(TICK, self._manager.watchdog / FEEDS) if self._manager.watchdog else TICK
+        next_tick = monotonic()
+        code = None
+        while code is None:
+            with suppress(Empty):
+                code = self._take(self._inbox.get(timeout=max(0.0, next_tick - monotonic())))
+            if monotonic() >= next_tick:
+                next_tick = monotonic() + tick
+                self._tick()
+        return code
+
+    def _take(self, message: Any) -> int | None:
+        """Act on a message; give the exit code if it is the last one."""
+        if isinstance(message, Event):
+            self._log_event(message)
+        elif isinstance(message, Notice):
+            self._log.write(message.level, message.text, **message.fields)
+            if message.level == "critical":
+                return FAILED
+        elif message == signal.SIGHUP:
+            self._reload()
+        elif isinstance(message, signal.Signals):
+            self._log.write("info", "discoveryd stops", signal=message.name)
+            return OK
+        else:  # None: the log could not be written as fast as things happened
+            self._log.write("warning", "events went unlogged")
+            self._discovery.subscribe(self._inbox)
+        return None
+
+    def _tick(self) -> None:
+        if self._manager.watchdog:
+            self._feed()
+        if self._manager.is_there:
+            status = self._discovery.summary()
+            if status != self._status:
+                self._status = status
+                self._manager.status(status)
+
+    def _feed(self) -> None:
+        """Feed the watchdog, if every thread has come round; say it once if one has not."""
+        silent = self._discovery.pulse.silent()
+        if not silent:
+            self._manager.feed()
+        elif silent != self._silent:
+            self._log.write("error", "the watchdog is not fed", silent=",".join(silent))
+        self._silent = silent
+
+    def _open_log(self) -> Log:
+        from discoveryd.logs import Log  # noqa: PLC0415 - after the first HELLO
+
+        return Log(self._config.log.level, self._config.log.format, syslog=self._is_detached)
+
+    def _log_event(self, event: Event) -> None:
+        from discoveryd.logs import event_line  # noqa: PLC0415 - after the first HELLO
+
+        level, text, fields = event_line(event)
+        self._log.write(level, text, **fields)
+
+    def _reload(self) -> None:
+        """Read the configuration again; a wrong one changes nothing."""
+        self._manager.reloading()
+        try:
+            config = load(self._path)
+        except ConfigError as error:
+            for problem in error.problems:
+                self._log.write("error", "configuration refused", problem=problem)
+            self._log.write("warning", "the former configuration stays in force")
+        else:
+            self._take_over(config)
+        self._manager.ready(self._discovery.summary())
+
+    def _take_over(self, config: Config) -> None:
+        former, self._config = self._config, config
+        for change in needs_restart(self._begun_with, config):
+            self._log.write("warning", "needs a restart", key=change.key, now=change.now, wanted=change.wanted)
+        if config.log != former.log:
+            self._log = self._open_log()
+        record = config.record()
+        self._discovery.set_record(name=record.name, tags=record.tags, services=record.services)
+        self._discovery.set_parameters(with_fixed(config.parameters, self._begun_with.parameters))
+        self._log.write("info", "configuration reloaded", config=config.source)

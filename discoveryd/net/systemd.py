@@ -1,0 +1,97 @@
+"""The service manager's side of a socket: readiness, status, watchdog, and sockets it opened for us.
+
+The protocol is a datagram of ``KEY=value`` lines to the socket that ``NOTIFY_SOCKET`` names, see sd_notify(3)
+and sd_listen_fds(3). Without a service manager all of it does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TypeAlias
+
+Listener: TypeAlias = socket.socket
+"""A TCP socket that listens."""
+
+FIRST_FD = 3
+"""SD_LISTEN_FDS_START: standard input, output and error come before it."""
+
+
+class ServiceManager:
+    """What started us, if it wants to hear of us.
+
+    Args:
+        environ: where it left word: ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        path = environ.get("NOTIFY_SOCKET", "")
+        # an abstract name begins with NUL; other address families are for virtual machines
+        self._address = f"\0{path[1:]}" if path.startswith("@") else path if path.startswith("/") else ""
+        self.watchdog = _watchdog(environ) if self._address else None
+        """Seconds within which it wants to hear ``WATCHDOG=1``, None if it does not."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._address)
+
+    def ready(self, status: str) -> None:
+        """Tell that the sockets are open, or that a reload is over."""
+        self._tell("READY=1", f"STATUS={status}")
+
+    def reloading(self) -> None:
+        """Tell that a reload begins; `ready` ends it."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000  # asked for by Type=notify-reload
+        self._tell("RELOADING=1", f"MONOTONIC_USEC={now}")
+
+    def stopping(self) -> None:
+        """Tell that the end has begun."""
+        self._tell("STOPPING=1")
+
+    def status(self, text: str) -> None:
+        """Tell one line for ``systemctl status``."""
+        self._tell(f"STATUS={text}")
+
+    def feed(self) -> None:
+        """Tell the watchdog that all is well."""
+        self._tell("WATCHDOG=1")
+
+    def _tell(self, *lines: str) -> None:
+        if not self._address:
+            return
+        # nobody listens any more, or it does not keep up: no reason to fail
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock, suppress(OSError):
+            sock.setblocking(False)
+            sock.sendto("\n".join(lines).encode(), self._address)
+
+
+def inherited(environ: Mapping[str, str] = os.environ) -> Listener | None:
+    """Give the listening TCP socket that a socket unit opened for us, None without one.
+
+    Raises:
+        OSError: what was handed over is something else.
+    """
+    if environ.get("LISTEN_PID") != str(os.getpid()) or not environ.get("LISTEN_FDS", "").isdigit():
+        return None
+    count = int(environ["LISTEN_FDS"])
+    if count == 0:
+        return None
+    if count > 1:
+        raise OSError(f"the socket unit hands over {count} sockets, one is wanted: the query socket (ListenStream=)")
+    listener = socket.socket(fileno=FIRST_FD)
+    if listener.family != socket.AF_INET or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise OSError("the socket unit's ListenStream= must be an IPv4 address and port, such as 127.0.0.1:3400")
+    listener.set_inheritable(False)
+    listener.setblocking(False)
+    return listener
+
+
+def _watchdog(environ: Mapping[str, str]) -> float | None:
+    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    microseconds = environ.get("WATCHDOG_USEC", "")
+    return int(microseconds) / 1e6 if microseconds.isdigit() and int(microseconds) else None
