@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TypeAlias
 
 Listener: TypeAlias = socket.socket
@@ -82,11 +82,13 @@ def inherited(environ: Mapping[str, str] = os.environ) -> Listener | None:
         return None
     if count > 1:
         raise OSError(f"the socket unit hands over {count} sockets, one is wanted: the query socket (ListenStream=)")
-    listener = socket.socket(fileno=FIRST_FD)
-    if listener.family != socket.AF_INET or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        raise OSError("the socket unit's ListenStream= must be an IPv4 address and port, such as 127.0.0.1:3400")
-    listener.set_inheritable(False)
-    listener.setblocking(False)
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(fileno=FIRST_FD))
+        if listener.family != socket.AF_INET or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise OSError("the socket unit's ListenStream= must be an IPv4 address and port, such as 127.0.0.1:3400")
+        listener.set_inheritable(False)
+        listener.setblocking(False)
+        stack.pop_all()
     return listener
 
 

@@ -55,10 +55,10 @@ class Daemon:
         for name in names:
             del self.environment[name]
 
-    def run(self):
-        """Start it in the foreground, as a child of ours."""
+    def run(self, *code):
+        """Start it in the foreground, as a child of ours; with `code`, that is what starts it."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "discoveryd", "run"],
+            [sys.executable, *(("-c", *code) if code else ("-m", "discoveryd", "run"))],
             env=self.environment, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._stderr,
         )  # fmt: skip
         return self
