@@ -20,15 +20,15 @@ FLOORS = {  # floor -> (what it may import of ours, what it may import of the wo
 }  # fmt: skip
 HARMLESS = {
     "__future__", "ast", "bisect", "collections", "contextlib", "dataclasses", "difflib", "errno", "fnmatch", "functools",
-    "hashlib", "heapq", "importlib", "itertools", "json", "math", "random", "re", "statistics", "struct", "types", "typing", "gettext",
+    "array", "hashlib", "heapq", "importlib", "itertools", "json", "math", "random", "re", "statistics", "struct", "types", "typing", "gettext",
 }  # fmt: skip
 MODULES = {
-    "ground": "errors protocol protocol.events protocol.hello protocol.limiter protocol.link protocol.liveness protocol.medium "
+    "ground": "errors protocol protocol.events protocol.flood protocol.hello protocol.limiter protocol.link protocol.liveness protocol.medium "
     "protocol.namesakes protocol.news protocol.node protocol.outcome protocol.outlet protocol.parameters protocol.peer "
     "protocol.probe protocol.prober protocol.query protocol.record protocol.row protocol.shortcuts protocol.speaker "
     "protocol.table",
-    "first": "net net.interfaces net.links net.query_client net.query_server net.systemd",
-    "second": "runtime runtime.backend runtime.client runtime.discovery runtime.pings runtime.pulse "
+    "first": "net net.interfaces net.links net.query_client net.query_server net.sluice net.systemd",
+    "second": "runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.pings runtime.pulse "
     "runtime.subscription runtime.worker",
     "top": "__main__ config config.file config.text config.values daemon daemon.arguments daemon.detached daemon.reload "
     "daemon.report daemon.serve demo identity logs pidfile ctl ctl.__main__ ctl.arguments ctl.ask ctl.describe "

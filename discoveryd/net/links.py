@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 
+from discoveryd.net import sluice
 from discoveryd.net.interfaces import Doorbell, holder, loopback, matches, scan
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.link import Link, Source
@@ -26,10 +27,11 @@ from discoveryd.protocol.parameters import Parameters
 IP_PKTINFO = 8
 IP_RECVERR = 11
 """linux/in.h; `socket` has no names for them."""
-SO_RCVBUFFORCE = 33
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 SO_MEMINFO = 55
-SK_MEMINFO_DROPS = 8
-"""asm-generic/socket.h and linux/sock_diag.h: how many datagrams the full buffer of a socket lost."""
+SK_MEMINFO_WMEM_ALLOC, SK_MEMINFO_SNDBUF, SK_MEMINFO_DROPS = 2, 3, 8
+"""asm-generic/socket.h and linux/sock_diag.h: the send buffer in use and in all, bytes, and how many datagrams
+the full receive buffer lost."""
 
 _PKTINFO = struct.Struct("@i4s4s")  # interface index, local address, header address
 _EXTENDED_ERROR = struct.Struct("@I4B2I")  # errno, origin, type, code, ... (linux/errqueue.h)
@@ -39,6 +41,8 @@ _ERROR_ANCILLARY = _ANCILLARY + socket.CMSG_SPACE(_EXTENDED_ERROR.size + 16)
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes: a full second of 4,000 nodes that all answer at once."""
+SEND_BUFFER = 1024 * 1024
+"""Bytes. Datagrams to addresses where nobody is wait in it for seconds, until ARP gives up."""
 BATCH = 64
 """Datagrams taken at once: few enough that a flood leaves time for the rest."""
 MAX_SOURCES = 8192
@@ -223,6 +227,22 @@ class Links:
             with suppress(BlockingIOError):  # it is full of wakes already
                 self._wake_write.send(b"w")
 
+    def sample(self, known: Iterable[str], share: float) -> str | None:
+        """Let the kernel pass only datagrams from these addresses and a share of all others; 1 passes all.
+
+        Returns:
+            why it cannot, None if it can.
+        """
+        try:
+            for receiver in self._receivers:
+                if share < 1:
+                    sluice.attach(receiver, sluice.program(known, share))
+                else:
+                    sluice.detach(receiver)
+        except OSError as error:
+            return os.strerror(error.errno or 0)
+        return None
+
     # --- sending: any thread --------------------------------------------------------------------
 
     def send(self, sends: Iterable[Send]) -> list[tuple[str, str | None]]:
@@ -234,9 +254,15 @@ class Links:
         changes = []
         for one in sends:
             name = one.link.name if one.link else "-"
+            is_to_one = one.link is not None and one.to != one.link.broadcast
+            if is_to_one and self._is_clogged():
+                self.send_errors[name] += 1
+                continue
             error = self._send(one)
             if error is not None:
                 self.send_errors[name] += 1
+            if is_to_one:
+                continue  # that one address cannot be reached says nothing of the link
             if error != self.last_errors.get(name):
                 changes.append((name, error))
                 if error is None:
@@ -262,18 +288,18 @@ class Links:
         number = failure.errno or 0 if failure else 0
         return f"{errno.errorcode.get(number, '?')}: {os.strerror(number)}"
 
+    def _is_clogged(self) -> bool:
+        """Whether half of the send buffer is in use: the other half is for HELLOs to all, whoever is answered."""
+        if self._sender is None:
+            return False
+        used, size = _memory(self._sender, SK_MEMINFO_WMEM_ALLOC, SK_MEMINFO_SNDBUF)
+        return used > size // 2
+
     # --- counters -------------------------------------------------------------------------------
 
     def kernel_drops(self) -> int:
         """Count what the kernel threw away because a receive buffer was full."""
-        lost = 0
-        for receiver in self._receivers:
-            try:
-                info = receiver.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 64)
-            except OSError:  # before Linux 4.12
-                continue
-            lost += struct.unpack_from("@I", info, 4 * SK_MEMINFO_DROPS)[0]
-        return lost
+        return sum(_memory(receiver, SK_MEMINFO_DROPS)[0] for receiver in self._receivers)
 
     def _bind(self, stack: ExitStack, address: str, *, share: bool = False) -> socket.socket:
         bound = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -283,10 +309,14 @@ class Links:
         bound.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         if share:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
-        except OSError:  # needs CAP_NET_ADMIN; the kernel caps this one at net.core.rmem_max
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        for forced, modest, size in (
+            (SO_RCVBUFFORCE, socket.SO_RCVBUF, RECEIVE_BUFFER),
+            (SO_SNDBUFFORCE, socket.SO_SNDBUF, SEND_BUFFER),
+        ):
+            try:
+                bound.setsockopt(socket.SOL_SOCKET, forced, size)
+            except OSError:  # needs CAP_NET_ADMIN; the kernel caps these at net.core.rmem_max and wmem_max
+                bound.setsockopt(socket.SOL_SOCKET, modest, size)
         try:
             bound.bind((address, self._port))
         except OSError as error:
@@ -309,6 +339,15 @@ def free_port(address: str, kind: str) -> int:
         probe.bind((address, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _memory(sock: socket.socket, *fields: int) -> list[int]:
+    """Give what the kernel says of a socket's memory; zeros before Linux 4.12."""
+    try:
+        info = struct.unpack("@9I", sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))
+    except OSError:
+        return [0] * len(fields)
+    return [info[field] for field in fields]
 
 
 def _is_within(address: str, link: Link) -> bool:

@@ -209,6 +209,10 @@ DROP_REASONS: Final[dict[str, str]] = {
         "One source sent more than limits.newcomers new peers or asked for more than limits.answers "
         "answers a second: look at that source, it restarts in a loop or forges."
     ),
+    "flood": (
+        "More than limits.datagrams came in a second: until that ends only peers that were known before are "
+        "heard. Look for who forges HELLOs, or for a loop in the network."
+    ),
     "off-link": (
         "A question from an address that is neither on one of our links nor a seed was not answered: add "
         "it to hello.seeds if it is a peer."

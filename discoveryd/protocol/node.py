@@ -97,6 +97,7 @@ class Node:
         self._answer_limit = Limiter(limits.answers, ANSWERS_PER_SECOND)
         self._newcomer_limit = Limiter(limits.newcomers, 20 * limits.newcomers)
         self._own_addresses: frozenset[str] = frozenset()
+        self._flooded_since: float | None = None
 
     # --- what the driver tells us ---------------------------------------------------------------
 
@@ -262,6 +263,25 @@ class Node:
         kinds["hello"] += self._steady_received
         return kinds
 
+    def begin_flood(self, since: float, now: float) -> Outcome:
+        """Take it that from then on more came in than can be looked at: nobody new is listed until it is over.
+
+        Who came since then, and answered no PING, is taken for a part of it.
+        """
+        self._flooded_since = since
+        return Outcome(events=self.table.turn_away(since, now))
+
+    def end_flood(self) -> None:
+        """Take it that it is over."""
+        self._flooded_since = None
+
+    def known_addresses(self, since: float) -> tuple[str, ...]:
+        """Give the addresses that count in a flood: of seeds, of peers there before, of those that answered a PING.
+
+        An answer cannot be forged by who does not see the PING; a HELLO from a false address can.
+        """
+        return (*self.parameters.seeds, *self.table.known_addresses(since))
+
     # --- saying ---------------------------------------------------------------------------------
 
     def _begin(self, now: float) -> None:
@@ -363,7 +383,7 @@ class Node:
         self.drops[error.reason, outlet.name] += 1
         complaint = (source.address, error.reason)
         if (
-            error.reason == "own-echo"
+            error.reason in ("own-echo", "flood")
             or complaint in self._complaints
             or len(self._complaints) >= MAX_COMPLAINTS
         ):
@@ -454,6 +474,8 @@ class Node:
         return None
 
     def _admit(self, key: str, source: Source, now: float) -> None:
+        if self._flooded_since is not None and not self.table.knew(key, self._flooded_since):
+            raise WireError("flood", "nobody new is listed in a flood")
         if self.table.get(key) is None and not self._newcomer_limit.allows(source.address, now):
             raise WireError("rate", f"more than {self.parameters.limits.newcomers} new peers a second")
 

@@ -36,6 +36,9 @@ class Limits:
     """Seconds a row stays, for ``list --all``, after its peer went down or left."""
     newcomers: int = 50
     """New rows per second from one source address (a forger's speed limit; drop reason ``rate``)."""
+    datagrams: int = 4000
+    """Datagrams per second, from all sources together, past which it is a flood: then only peers that
+    were known before, or answered a PING, are heard, and a sample of others (drop reason ``flood``)."""
     answers: int = 8
     """Datagrams per second sent in answer to one source address, so that nobody can amplify through us."""
     subscriber_events: int = 10_000
@@ -53,7 +56,8 @@ class Limits:
         problems = [
             f"limits.{key}: must be at least {least}, not {getattr(self, key)}"
             for key, least in (
-                ("peers", 1), ("remember", 0), ("newcomers", 1), ("answers", 1), ("subscriber_events", 1),
+                ("peers", 1), ("remember", 0), ("newcomers", 1), ("datagrams", 100),
+                ("answers", 1), ("subscriber_events", 1),
                 ("query_connections", 1), ("query_line", 64), ("query_idle", 1), ("query_backlog", 65536),
             )
             if not getattr(self, key) >= least  # so that nan is refused too

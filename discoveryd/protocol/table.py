@@ -65,6 +65,26 @@ class PeerTable:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def known_addresses(self, since: float) -> Iterator[str]:
+        """Give the addresses of live rows that were there before, or once answered a PING."""
+        for row in self._rows.values():
+            if row.state in LIVE and not _is_stranger(row, since):
+                yield from (way.address for way in row.ways.values())
+
+    def knew(self, key: str, since: float) -> bool:
+        """Whether a peer was there before, or once answered a PING."""
+        row = self._rows.get(key)
+        return row is not None and not _is_stranger(row, since)
+
+    def turn_away(self, since: float, now: float) -> tuple[Event, ...]:
+        """Take down who came since then and never answered a PING: the forged ones of a flood."""
+        for row in list(self._rows.values()):
+            if row.state in LIVE and _is_stranger(row, since):
+                if not row.superseded:
+                    self._down(row, "came with a flood, and answered no PING", now)
+                self._remove(row, now)  # its silence says nothing of us
+        return self._news.take()
+
     # --- what was heard -----------------------------------------------------------------------
 
     def heard(self, hello: Hello, source: Source, now: float) -> tuple[Event, ...]:
@@ -494,6 +514,10 @@ def _read_record(hello: Hello, row: Row | None) -> Record | None:
     if record.digest != hello.digest:
         raise WireError("malformed", "digest is not that of the record")
     return record
+
+
+def _is_stranger(row: Row, since: float) -> bool:
+    return row.first_seen >= since and all(way.answered_at == -NEVER for way in row.ways.values())
 
 
 def _where(source: Source) -> str:

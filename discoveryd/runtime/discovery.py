@@ -31,6 +31,7 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.peer import Peer
 from discoveryd.protocol.record import Record, Service
 from discoveryd.runtime.backend import Backend
+from discoveryd.runtime.floodgate import Floodgate
 from discoveryd.runtime.pings import Pinging, PingResult, Pings
 from discoveryd.runtime.pulse import Pulse
 from discoveryd.runtime.subscription import Subscription
@@ -127,6 +128,7 @@ class Discovery:
         self._wants_rescan = False
         self._started_at = 0.0
         self._failure: BaseException | None = None
+        self._floodgate = Floodgate(self._links, self.parameters.limits.datagrams, self._flood, self._known)
         self._backend = Backend(self)
         self._server = QueryServer(query, self._backend, self.parameters.limits, listener) if query else None
         self._sender = Worker("hello-sender", self._send, self._fail)
@@ -263,8 +265,9 @@ class Discovery:
         # copied first: other threads go on counting
         drops = [(reason, link, count) for (reason, link), count in list(self._links.drops.items())]
         drops += [("send-failed", link, count) for link, count in list(self._links.send_errors.items())]
-        lost = self._links.kernel_drops()
-        drops += [("kernel", "-", lost)] if lost else []
+        flooded = self._floodgate.dropped
+        lost = self._links.kernel_drops() - flooded
+        drops += [(reason, "-", count) for reason, count in (("kernel", lost), ("flood", flooded)) if count]
         status["drops"] += [{"reason": reason, "link": link, "count": count} for reason, link, count in drops]
         idle = {"connections": 0, "limit": 0, "watchers": 0, "refused": 0}
         status["query"] = self._server.counts() if self._server else idle
@@ -369,8 +372,12 @@ class Discovery:
         rescan_at = self._clock() + period
         while not self._is_stopping:
             self._receiver.turn()
-            batch, rang = self._links.listen(max(0.0, rescan_at - self._clock()))
+            before = self._clock()
+            patience = self._floodgate.patience(before)
+            left = max(0.0, rescan_at - before)
+            batch, rang = self._links.listen(left if patience is None else min(left, patience))
             now = self._clock()
+            self._floodgate.took(len(batch), now)
             refused = self._links.refused()
             if batch or refused:
                 self._hear(batch, refused, now)
@@ -472,6 +479,28 @@ class Discovery:
         if not now and (before or self._node.seq == 0):
             self._notify(Notice(level="warning", text="no usable link: waiting for one",
                                 fields={"interfaces": ",".join(self.parameters.interfaces)}))  # fmt: skip
+
+    def _known(self, since: float) -> tuple[str, ...]:
+        """Give the addresses that are heard also in a flood."""
+        return self.look(lambda node, _: node.known_addresses(since))
+
+    def _flood(self, since: float | None, failure: str | None) -> None:
+        """Let nobody new in while there is a flood."""
+        with self._lock:
+            if since is None:
+                self._node.end_flood()
+                outcome = NOTHING
+            else:
+                outcome = self._node.begin_flood(since, self._clock())
+            self._publish_locked(outcome.events)
+            self._lock.notify()
+        self._carry_out(outcome)
+        if since is None:
+            self._notify(Notice(level="info", text="flood is over", fields={"dropped": self._floodgate.dropped}))
+            return
+        fields: dict[str, Any] = {"limit_per_s": self.parameters.limits.datagrams, "dropped": len(outcome.events)}
+        fields |= {"unfiltered": failure} if failure else {}
+        self._notify(Notice(level="warning", text="flood: only known peers are heard", fields=fields))
 
     def _unsubscribe(self, subscription: Subscription) -> None:
         with self._lock:

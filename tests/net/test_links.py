@@ -332,7 +332,7 @@ def test_nothing_is_sent_for_a_link_that_has_gone(make):
     (lo,) = links.rescan()
     gone = Link("eth9", 99, "10.9.9.9", 24, "10.9.9.255")
     sent = []
-    links._sender, kept = type("Spy", (), {"sendmsg": lambda self, *what: sent.append(what)})(), links._sender
+    links._sender, kept = type("Spy", (), {"sendmsg": lambda self, *what: sent.append(what), "getsockopt": lambda *_: bytes(36)})(), links._sender
     try:
         assert links.send([Send(b"HELLO|", gone, "127.0.0.98"), Send(b"HELLO|", lo, "127.0.0.98")]) == []
     finally:

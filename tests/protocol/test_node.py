@@ -738,3 +738,62 @@ def test_many_addresses_of_one_peer_are_bound():
     for number in range(1, 40):
         node.receive(hello(seq=number).encode(), source(f"10.0.0.{number}"), number / 1000)
     assert len(node.table.get(boot(1)).ways) == 16
+
+
+# --- a flood ------------------------------------------------------------------------------------------
+
+
+def answer(node, to, number, now):
+    """Answer the PING that the node sends in turn."""
+    [ping] = [decode_probe(send.datagram) for send in run_until_ping(node, now) if send.to == to]
+    pong = Pong(realm="default", boot=boot(number), nonce=ping.nonce, heard_ms=10)
+    return node.receive(pong.encode(), source(to), now + 1.1)
+
+
+def run_until_ping(node, now):
+    return [send for _, send in run(node, now, now + 1.1) if send.datagram.startswith(b"PING")]
+
+
+def test_in_a_flood_those_who_came_before_it_stay_and_those_who_came_with_it_go():
+    node = fresh(ETH0)
+    node.receive(hello(1, "old", ttl=60).encode(), source("10.0.0.8"), 1.0)
+    node.receive(hello(2, "forged", ttl=60).encode(), source("10.0.0.9"), 10.0)
+    outcome = node.begin_flood(since=9.0, now=10.5)
+    assert [(event.kind, event.peer.id, event.reason) for event in outcome.events] == [
+        ("down", "forged", "came with a flood, and answered no PING")
+    ]
+    assert [peer.id for peer in node.peers(10.5, gone=True)] == ["old"]
+    assert not node.is_isolated(10.5)
+
+
+def test_who_answered_a_ping_is_no_forgery():
+    node = fresh(ETH0)
+    node.receive(hello(2, "true", ttl=60).encode(), source("10.0.0.9"), 10.0)
+    answer(node, "10.0.0.9", 2, 10.0)
+    assert node.begin_flood(since=9.0, now=11.5).events == ()
+    assert node.known_addresses(9.0) == ("10.0.0.9",)
+
+
+def test_nobody_new_is_listed_until_it_is_over():
+    node = fresh(ETH0, parameters=Parameters(seeds=("192.0.2.1",)))
+    node.receive(hello(1, "old", seq=1).encode(), source("10.0.0.8"), 1.0)
+    node.begin_flood(since=2.0, now=2.0)
+    for number, kind in enumerate((hello(3, "new").encode(), b"HELLO|")):
+        assert node.receive(kind, source(f"10.0.0.{20 + number}"), 2.1) is NOTHING
+    node.receive(hello(1, "old", seq=2).encode(), source("10.0.0.8"), 2.2)
+    assert [peer.id for peer in node.peers(2.3)] == ["old"]
+    assert drops(node) == {("flood", "eth0"): 2}
+    assert node.known_addresses(2.0) == ("192.0.2.1", "10.0.0.8")
+    node.end_flood()
+    node.receive(hello(3, "new").encode(), source("10.0.0.20"), 5.0)
+    assert [peer.id for peer in node.peers(5.0)] == ["old", "new"]
+
+
+def test_a_peer_that_went_down_in_a_flood_may_come_back_in_it():
+    node = fresh(ETH0)
+    node.receive(hello(1, "old", seq=1).encode(), source("10.0.0.8"), 1.0)
+    node.begin_flood(since=2.0, now=3.0)
+    node.poll(30.0)
+    assert node.peers(30.0) == ()
+    node.receive(hello(1, "old", seq=2).encode(), source("10.0.0.8"), 30.0)
+    assert [peer.id for peer in node.peers(30.0)] == ["old"]

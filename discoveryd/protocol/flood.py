@@ -1,0 +1,62 @@
+"""When more datagrams come in than a network of nodes has to say, and how many of them to look at then."""
+
+from __future__ import annotations
+
+SAMPLE = 100.0
+"""Datagrams a second from strangers that are still looked at in a flood: a newcomer gets in sooner or later."""
+CALM = 2.0
+"""Seconds below half the limit, after which a flood is over."""
+ONSET = 2.0
+"""Seconds before it was seen, in which a flood may have begun: the first of it wait in a long buffer."""
+ADJUST = 2.0
+"""The share is set anew when the rate is this many times more or less than it was set for."""
+
+
+class Flood:
+    """Judges a rate. Time is an argument, in seconds.
+
+    Args:
+        limit: datagrams a second, from which on it is a flood.
+    """
+
+    __slots__ = ("_at", "_calm_since", "_set_for", "_total", "limit", "share", "since")
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.share = 1.0
+        """Of the datagrams of strangers that is to be let through."""
+        self.since = 0.0
+        """When there certainly was none yet: whoever was heard before that is no part of it."""
+        self._at: float | None = None
+        self._total = 0
+        self._set_for = 0.0
+        self._calm_since: float | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is one."""
+        return self.share < 1
+
+    def see(self, total: int, now: float) -> bool:
+        """Take the number of all datagrams that ever came in, those thrown away too; whether `share` is another."""
+        before, self._at = self._at, now
+        rate = (total - self._total) / (now - before) if before is not None and now > before else 0.0
+        self._total = total
+        if rate > self.limit:
+            self._calm_since = None
+            if not self.is_on:
+                self.since = (before if before is not None else now) - ONSET
+            if self.is_on and self._set_for / ADJUST < rate < self._set_for * ADJUST:
+                return False
+            self._set_for = rate
+            self.share = SAMPLE / rate
+            return True
+        if not self.is_on or rate > self.limit / 2:
+            self._calm_since = None
+            return False
+        if self._calm_since is None:
+            self._calm_since = now
+        if now < self._calm_since + CALM:
+            return False
+        self.share = 1.0
+        return True

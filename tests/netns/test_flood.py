@@ -1,0 +1,48 @@
+"""A flood of forged HELLOs from changing addresses, on real hosts."""
+
+import json
+import os
+import sys
+import time
+
+import psutil
+
+from tests.netns.daemons import asking, until
+
+SECONDS = float(os.environ.get("DISCOVERYD_FLOOD_SECONDS") or 6)
+"""DISCOVERYD_FLOOD_SECONDS=20 is the long run."""
+RATE = 50_000
+
+
+def test_a_flood_costs_nobody_a_peer(lab):
+    hosts = [lab.host(f"n{last}", address=f"10.77.0.{last}/16") for last in (1, 2, 3)]
+    flooder = lab.host("flooder", address="10.77.9.9/16")
+    processes = [host.discoveryd() for host in hosts]
+    with asking(hosts[0]) as client:
+        until(client, lambda peers: len(peers) == 2 and all(peer["first_seen_s"] > 3 for peer in peers))
+        process = psutil.Process(processes[0].pid)
+        before = process.memory_info().rss
+        flood = flooder.popen(sys.executable, "-m", "tests.netns.flood", "eth0", "10.77.0.0/16", str(RATE), str(SECONDS))
+        rounds = []
+        while flood.poll() is None:
+            began = time.monotonic()
+            states = {peer["name"]: peer["state"] for peer in client.request("list")["peers"] if peer["name"]}
+            rounds.append(time.monotonic() - began)
+            assert set(states) == {"n2", "n3"}, states
+        sent = json.loads(flooder.log())
+        grown = (process.memory_info().rss - before) / 1e6
+        print(f"{sent['rate']} forged HELLOs/s for {sent['seconds']} s; list: worst {max(rounds) * 1000:.0f} ms; "
+              f"memory +{grown:.1f} MB; {process.cpu_times()}")  # fmt: skip
+        status = client.request("status")
+        drops = {drop["reason"]: drop["count"] for drop in status["drops"]}
+        assert drops["flood"] > sent["sent"] / 2, "the kernel threw them away"
+        assert grown < 20
+        assert sorted(rounds)[len(rounds) * 95 // 100] < 0.1
+        # and at its end: everyone is let in again
+        late = lab.host("late", address="10.77.0.4/16")
+        until(client, lambda _: "flood is over" in hosts[0].log())
+        late.discoveryd()
+        until(client, lambda peers: {peer["name"] for peer in peers} >= {"n2", "n3", "late"})
+    for host in hosts:
+        told = [line for line in host.log().splitlines() if "peer down" in line and "peer=n" in line]
+        assert not told, host.name

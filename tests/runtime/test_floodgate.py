@@ -1,0 +1,75 @@
+"""The floodgate over links that the test plays."""
+
+from discoveryd.runtime.floodgate import PERIOD, REVIEW, Floodgate
+
+
+class Links:
+    def __init__(self, failure=None):
+        self.lost = 0
+        self.samples = []
+        self.failure = failure
+
+    def kernel_drops(self):
+        return self.lost
+
+    def sample(self, known, share):
+        self.samples.append((tuple(known), share))
+        return self.failure
+
+
+def made(links):
+    told = []
+    gate = Floodgate(links, 4000, lambda *turn: told.append(turn), lambda since: (f"known since {since:g}",))
+    gate.took(0, 100.0)
+    return gate, told
+
+
+def test_a_flood_opens_it_for_those_known_and_its_end_for_all():
+    links = Links()
+    gate, told = made(links)
+    assert gate.patience(100.0) is None
+    gate.took(5000, 100.25)
+    assert links.samples == [(("known since 98",), 100 / 20_000)]
+    assert told == [(98.0, None)]
+    assert gate.patience(100.3) == PERIOD - (100.3 - 100.25)
+    gate.took(0, 100.5)
+    gate.took(0, 102.5)
+    assert links.samples[-1] == ((), 1.0)
+    assert told[1:] == [(None, None)]
+    assert gate.patience(102.5) is None
+
+
+def test_what_the_kernel_threw_away_counts_for_the_rate_and_in_a_flood_as_its_loss():
+    links = Links()
+    gate, told = made(links)
+    links.lost = 5000
+    gate.took(10, 100.25)
+    assert told
+    assert gate.dropped == 0  # the buffer was full: that was before
+    links.lost = 17_500
+    gate.took(10, 100.5)
+    assert gate.dropped == 12_500
+
+
+def test_between_two_looks_it_only_counts():
+    links = Links()
+    gate, told = made(links)
+    for step in range(10):
+        gate.took(1000, 100.01 + step / 100)
+    assert not told
+    gate.took(0, 100.25)
+    assert told
+
+
+def test_those_known_are_looked_up_anew_while_it_lasts():
+    links = Links()
+    gate, _ = made(links)
+    for step in range(1, 13):
+        gate.took(5000, 100 + step * PERIOD)
+    assert len(links.samples) == 1 + int((12 * PERIOD - PERIOD) / REVIEW)
+
+
+def test_a_kernel_that_cannot_is_told():
+    gate, told = made(Links("Protocol not available"))
+    gate.took(5000, 100.25)
+    assert told == [(98.0, "Protocol not available")]
