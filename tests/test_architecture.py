@@ -23,7 +23,7 @@ HARMLESS = {
     "hashlib", "heapq", "importlib", "itertools", "json", "math", "random", "re", "statistics", "struct", "types", "typing", "gettext",
 }  # fmt: skip
 MODULES = {
-    "ground": "errors protocol protocol.events protocol.hello protocol.limiter protocol.link protocol.liveness protocol.medium "
+    "ground": "errors protocol protocol.events protocol.hello protocol.histogram protocol.limiter protocol.link protocol.liveness protocol.medium "
     "protocol.namesakes protocol.news protocol.node protocol.outcome protocol.outlet protocol.parameters protocol.peer "
     "protocol.probe protocol.prober protocol.query protocol.record protocol.row protocol.shortcuts protocol.speaker "
     "protocol.table",
