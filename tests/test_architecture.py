@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "discoveryd"
 
 FLOORS = {  # floor -> (what it may import of ours, what it may import of the world besides the harmless)
     "ground": ({"ground"}, set()),
-    "first": ({"ground", "first"}, {"socket", "_socket", "selectors", "psutil", "time", "os"}),
+    "first": ({"ground", "first"}, {"socket", "_socket", "selectors", "psutil", "time", "os", "io", "wsgiref"}),
     "second": ({"ground", "first", "second"}, {"threading", "queue", "time", "os", "sys"}),
     "top": (
         {"ground", "first", "second", "top"},
@@ -27,7 +27,7 @@ MODULES = {
     "protocol.namesakes protocol.news protocol.node protocol.outcome protocol.outlet protocol.parameters protocol.peer "
     "protocol.probe protocol.prober protocol.query protocol.record protocol.row protocol.shortcuts protocol.speaker "
     "protocol.table",
-    "first": "net net.interfaces net.links net.query_client net.query_server net.systemd",
+    "first": "net net.interfaces net.links net.metrics_server net.query_client net.query_server net.scrape net.systemd",
     "second": "runtime runtime.backend runtime.client runtime.discovery runtime.pings runtime.pulse "
     "runtime.subscription runtime.worker",
     "top": "__main__ config config.file config.text config.values daemon daemon.arguments daemon.detached daemon.reload "
