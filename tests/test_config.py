@@ -17,6 +17,7 @@ from discoveryd.config import (
     SCHEMA,
     Config,
     LogSection,
+    MetricsSection,
     NodeSection,
     PathsSection,
     QuerySection,
@@ -187,6 +188,7 @@ def test_every_section_is_read(read):
         "hello: {port: 3401, interval: 1s, bare_ttl: 1m, budget: 9, interfaces: ['*', '!eth1'], seeds: [10.0.0.1]}\n"
         "limits: {peers: 5, remember: 0s, query_idle: 1h}\n"
         "query: {listen: 127.0.0.2:1}\n"
+        "metrics: {listen: 0.0.0.0:9100}\n"
         "log: {level: debug, format: json}\n"
         "paths: {state: /s, runtime: /r}\n"
     )
@@ -200,11 +202,13 @@ def test_every_section_is_read(read):
             seeds=("10.0.0.1",), limits=Limits(peers=5, remember=0.0, query_idle=3600.0),
         ),
         query=QuerySection(listen="127.0.0.2:1"),
+        metrics=MetricsSection(listen="0.0.0.0:9100"),
         log=LogSection(level="debug", format="json"),
         paths=PathsSection(state="/s", runtime="/r"),
     )  # fmt: skip
     assert config.source == "c.yaml"
     assert config.query.address == ("127.0.0.2", 1)
+    assert config.metrics.address == ("0.0.0.0", 9100)
 
 
 def test_a_text_stays_as_it_was_written(read):
@@ -224,6 +228,11 @@ def test_a_ttl_not_set_is_five_intervals(read, text, ttl, bare_ttl):
 
 def test_the_query_socket_can_be_off(read):
     assert read("query: {listen: off}").query.address is None
+
+
+def test_the_metrics_are_off_unless_asked_for(read):
+    assert Config().metrics.address is None
+    assert read("metrics: {listen: off}").metrics.address is None
 
 
 def test_the_record_has_the_name_of_the_machine_unless_one_is_set(monkeypatch):
@@ -300,7 +309,7 @@ def test_a_variable_goes_before_the_file(read):
         ("HELLO__INTERVL", "3s", "unknown key hello.intervl; did you mean hello.interval?"),
         ("HELO__INTERVAL", "3s", "unknown key helo.interval; did you mean hello.interval?"),
         ("NODE__TAGS__ROLE", "db", "unknown key node.tags__role; known here are name, id, tags, services"),
-        ("X__Y", "", "unknown key x.y; known here are node, hello, limits, query, log, paths"),
+        ("X__Y", "", "unknown key x.y; known here are node, hello, limits, query, metrics, log, paths"),
         ("HELLO__TTL", "3", "hello.ttl: 3 needs a unit, such as 3s (units are ms, s, m, h)"),
         ("HELLO__TTL", "1s", "hello.ttl: must be at least twice the interval (1.6s) and at most 1h, not 1s"),
         ("HELLO__PORT", "[3400]", "hello.port: must be a whole number, not a list"),
@@ -374,7 +383,7 @@ def test_a_wrong_variable_is_named(name, value, problem, monkeypatch):
         ("interval: 3s\n", "1: unknown key interval; did you mean hello.interval?"),
         ("helo:\n  port: 1\n", "1: unknown key helo; did you mean hello?"),
         ("log:\n  xyz: 1\n", "2: unknown key log.xyz; known here are level, format"),
-        ('"a\\nb\\e": 1\n', "1: unknown key 'a\\nb\\x1b'; known here are node, hello, limits, query, log, paths"),
+        ('"a\\nb\\e": 1\n', "1: unknown key 'a\\nb\\x1b'; known here are node, hello, limits, query, metrics, log, paths"),
         ("node:\n  services:\n    - {name: a, port: 1, prot: udp}\n",
          "3: unknown key node.services.prot; did you mean node.services.proto?"),
         ("hello:\n  port: 1\n\n  port: 2\n", "4: hello.port: set twice, first on line 2; keep one"),
@@ -403,6 +412,10 @@ def test_a_wrong_variable_is_named(name, value, problem, monkeypatch):
         ("query:\n  listen: 0.0.0.0:3400\n",
          ("2: query.listen: must be within 127.0.0.0/8, because whoever reaches the query socket may read it: "
           "it has no authentication yet; not '0.0.0.0:3400'")),
+        ("metrics:\n  listen: localhost:9100\n",
+         "2: metrics.listen: must be an IPv4 address and a port such as 127.0.0.1:9100, or off, not 'localhost:9100'"),
+        ("metrics:\n  listen: 127.0.0.1:65536\n",
+         "2: metrics.listen: must be an IPv4 address and a port such as 127.0.0.1:9100, or off, not '127.0.0.1:65536'"),
         ("log:\n  level: loud\n", "2: log.level: must be one of debug, info, warning, error, not 'loud'"),
         ("paths:\n  state: var\n", "2: paths.state: must be an absolute path such as /var/lib/discoveryd, not 'var'"),
     ],

@@ -58,6 +58,12 @@ STATUS = {
 }  # fmt: skip
 
 
+METRICS = {
+    "ok": True, "schema": 1, "content_type": "text/plain", "text": "# TYPE a gauge\na 1.0\n",
+    "metrics": [{"name": "a", "labels": {}, "value": 1.0}],
+}  # fmt: skip
+
+
 def peers_reply(*peers):
     return {"ok": True, "schema": 1, "peers": list(peers)}
 
@@ -176,6 +182,7 @@ def spawn(*words, **more):
             {"op": "ping", "peer": "alpha", "count": 3, "timeout_s": 0.5},
         ),
         ("status", {"op": "status"}),
+        ("metrics", {"op": "metrics"}),
     ],
 )
 def test_options_reach_the_wire(capsys, words, request_):
@@ -223,7 +230,7 @@ def test_durations(text, seconds):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "which command? One of list, show, status, watch, ping, wait"),
+        ([], "which command? One of list, show, status, metrics, watch, ping, wait"),
         (["lst"], "no command 'lst'"),
         (["list", "alpha"], "list does not take 'alpha'"),
         (["list", "--frob"], "option --frob not recognized"),
@@ -501,6 +508,11 @@ def test_ping(capsys, reply, code, told):
     assert told in found[1]
 
 
+def test_metrics_prints_the_text_as_the_daemon_made_it(capsys):
+    with Daemon([[METRICS]]) as daemon:
+        assert ask(capsys, daemon, "metrics") == (0, METRICS["text"], "")
+
+
 # --- json -------------------------------------------------------------------------------------------
 
 
@@ -510,6 +522,7 @@ def test_ping(capsys, reply, code, told):
         (["list"], peers_reply(peer()), 0),
         (["show", "alpha"], peers_reply(peer(paths=PATHS)), 0),
         (["status"], STATUS, 0),
+        (["metrics"], METRICS, 0),
         (["ping", "a"], {"ok": True, "schema": 1, "peer": peer(), "sent": 1, "received": 0, "rtt_ms": []}, 1),
     ],
 )

@@ -15,7 +15,9 @@ import discoveryd
 from discoveryd.config import load
 from discoveryd.ctl.arguments import parse
 from discoveryd.errors import ConfigError
+from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.peer import Peer
+from discoveryd.runtime.discovery import Discovery
 from tests.netns.daemons import asking, names, until
 from tests.netns.lab import Lab, why_not
 
@@ -103,3 +105,10 @@ def test_importing_the_package_imports_nothing_of_it():
 
 def test_the_version_is_the_packages():
     assert f'version = "{discoveryd.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_docs_query_names_every_key_of_the_status():
+    page = (ROOT / "docs" / "query.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("## The status")[2], re.MULTILINE)
+    named = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+    assert named == set(Discovery(Parameters(loopback="127.0.0.2")).status()) - {"ok", "schema"}

@@ -72,15 +72,8 @@ class QuerySection:
     listen: str = "127.0.0.1:3400"
 
     def __post_init__(self) -> None:
-        if self.listen == "off":
-            return
-        host, _, port = self.listen.rpartition(":")
-        if not is_ipv4(host) or not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-            raise ConfigError(
-                "query.listen: must be an IPv4 address and a port such as 127.0.0.1:3400, or off, "
-                f"not {self.listen!r:.80}"
-            )
-        if not host.startswith("127."):
+        address = _address("query.listen", self.listen, "127.0.0.1:3400")
+        if address is not None and not address[0].startswith("127."):
             raise ConfigError(
                 "query.listen: must be within 127.0.0.0/8, because whoever reaches the query socket may read "
                 f"it: it has no authentication yet; not {self.listen!r}"
@@ -89,8 +82,22 @@ class QuerySection:
     @property
     def address(self) -> tuple[str, int] | None:
         """Where to listen, None for no query socket."""
-        host, _, port = self.listen.rpartition(":")
-        return (host, int(port)) if host else None
+        return _address("query.listen", self.listen, "127.0.0.1:3400")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSection:
+    """Where Prometheus asks."""
+
+    listen: str = "off"
+
+    def __post_init__(self) -> None:
+        _address("metrics.listen", self.listen, "127.0.0.1:9100")
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where to listen, None for no HTTP."""
+        return _address("metrics.listen", self.listen, "127.0.0.1:9100")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +154,7 @@ class Config:
     node: NodeSection = field(default_factory=NodeSection)
     parameters: Parameters = field(default_factory=Parameters)
     query: QuerySection = field(default_factory=QuerySection)
+    metrics: MetricsSection = field(default_factory=MetricsSection)
     log: LogSection = field(default_factory=LogSection)
     paths: PathsSection = field(default_factory=PathsSection)
     source: str = field(default="defaults", compare=False)
@@ -163,6 +171,7 @@ class Config:
             "hello": self.parameters,
             "limits": self.parameters.limits,
             "query": self.query,
+            "metrics": self.metrics,
             "log": self.log,
             "paths": self.paths,
         }
@@ -182,6 +191,7 @@ def _schema() -> Iterator[tuple[str, dict[str, str]]]:
         ("hello", Parameters),
         ("limits", Limits),
         ("query", QuerySection),
+        ("metrics", MetricsSection),
         ("log", LogSection),
         ("paths", PathsSection),
     ):
@@ -261,12 +271,23 @@ def _read(file: tuple[str, bytes] | None, variables: Mapping[str, str]) -> Confi
         node=made(NodeSection, **values["node"]),
         parameters=made(Parameters, **hello, limits=made(Limits, **values["limits"])),
         query=made(QuerySection, **values["query"]),
+        metrics=made(MetricsSection, **values["metrics"]),
         log=made(LogSection, **values["log"]),
         paths=made(PathsSection, **values["paths"]),
         source=source,
     )
     reader.finish()
     return config
+
+
+def _address(key: str, listen: str, example: str) -> tuple[str, int] | None:
+    """Read where to listen; None for ``off``."""
+    if listen == "off":
+        return None
+    host, _, port = listen.rpartition(":")
+    if not is_ipv4(host) or not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise ConfigError(f"{key}: must be an IPv4 address and a port such as {example}, or off, not {listen!r:.80}")
+    return host, int(port)
 
 
 def _in_node(problem: str) -> str:

@@ -23,6 +23,7 @@ COMMANDS = {
     "list": _FILTERS | {"wide"},
     "show": frozenset[str](),
     "status": frozenset[str](),
+    "metrics": frozenset[str](),
     "watch": _FILTERS,
     "ping": frozenset(("count", "timeout")),
     "wait": _FILTERS | {"count", "timeout"},

@@ -1,4 +1,4 @@
-"""The commands of one question and one answer: ``list``, ``show``, ``status``, ``ping``."""
+"""The commands of one question and one answer: ``list``, ``show``, ``status``, ``metrics``, ``ping``."""
 
 from __future__ import annotations
 
@@ -53,6 +53,14 @@ def status(options: Options) -> int:
     return FINE
 
 
+def metrics(options: Options) -> int:
+    """Show the counters as Prometheus reads them."""
+    reply = _ask(options, "metrics")
+    if not options.json:
+        print(reply["text"], end="")
+    return FINE
+
+
 def ping(options: Options) -> int:
     """Let the daemon probe a peer."""
     count = options.count or 1
@@ -100,5 +108,6 @@ COMMANDS: dict[str, Callable[[Options], int]] = {
     "list": list_peers,
     "show": show,
     "status": status,
+    "metrics": metrics,
     "ping": ping,
 }

@@ -11,6 +11,7 @@ commands:
   list             the peers that are up
   show PEER        all that is known of a peer (name, id or its beginning, address, boot), and why
   status           the daemon itself: links, counters, what it dropped, what looks wrong
+  metrics          its counters as Prometheus reads them
   watch            the peers, then each change as it happens
   ping PEER        probe a peer: round-trip time, and whether it hears us
   wait --count N   wait until N matching peers are up
@@ -35,6 +36,12 @@ usage: discoveryctl status [--json]
 
 Tell how the daemon itself is: node, links with their last error, peers by state, counters, what was
 dropped and why, and what looks wrong.
+""",
+    "metrics": """\
+usage: discoveryctl metrics [--json]
+
+Print the counters of the daemon in the text format of Prometheus (docs/metrics.md). Where
+metrics.listen is set, the daemon serves the same over HTTP.
 """,
     "watch": """\
 usage: discoveryctl watch [FILTERS] [--json]

@@ -38,6 +38,7 @@ def _fixed(config: Config) -> dict[str, Any]:
         "hello.realm": config.parameters.realm,
         "hello.loopback": config.parameters.loopback,
         "query.listen": config.query.listen,
+        "metrics.listen": config.metrics.listen,
         "paths.state": config.paths.state,
         "paths.runtime": config.paths.runtime,
     }

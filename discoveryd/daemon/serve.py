@@ -57,6 +57,7 @@ def serve(config: Config, path: str | None, *, ready: Callable[[], None] | None 
             node_id=found,
             query=config.query.address,
             listener=inherited() if config.query.address else None,
+            metrics=config.metrics.address,
             notify=inbox.put,
         )
         discovery.subscribe(inbox)
@@ -79,6 +80,10 @@ def _remedy(error: OSError, config: Config) -> str:
     text = error.strerror or str(error)
     if isinstance(error, PermissionError):
         return "run it as a user who may, or choose a port above 1023"
+    host, port = config.metrics.address or ("", 0)
+    on = "" if host == "0.0.0.0" else f" on {host}"
+    if text.startswith(f"TCP port {port}{on} is"):  # if both sockets have one address, this is the one that failed
+        return f"stop that, or set metrics.listen (now {config.metrics.listen})"
     if text.startswith("TCP"):
         return f"stop that, or set query.listen (now {config.query.listen})"
     if "ListenStream=" in text:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from discoveryd.protocol.peer import Peer, peer_json
 
 EventKind = Literal["joined", "updated", "suspect", "recovered", "down", "left", "restarted", "clone"]
+KINDS: tuple[EventKind, ...] = get_args(EventKind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

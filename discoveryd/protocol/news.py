@@ -7,6 +7,8 @@ events knows the same as whoever asks for the list, a little later for a peer th
 
 from __future__ import annotations
 
+from collections import Counter
+
 from discoveryd.protocol.events import Event, EventKind
 from discoveryd.protocol.liveness import EVENTS_SPARED, Pace
 from discoveryd.protocol.peer import LIVE
@@ -57,6 +59,7 @@ class News:
 
     def __init__(self) -> None:
         self.seq = 0
+        self.counts: Counter[EventKind] = Counter()
         self._events: list[Event] = []
         self._held: dict[str, Held] = {}
 
@@ -148,6 +151,7 @@ class News:
 
     def _publish(self, kind: EventKind, reason: str, row: Row, true: Told, now: float) -> None:
         self.seq += 1
+        self.counts[kind] += 1
         row.told = true
         self._events.append(Event(kind=kind, seq=self.seq, peer=row.peer(now), reason=reason))
 

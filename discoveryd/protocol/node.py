@@ -32,6 +32,7 @@ from random import Random
 from discoveryd.errors import WireError
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.hello import Hello, decode_hello
+from discoveryd.protocol.histogram import RTT_BOUNDS, Histogram
 from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.liveness import JITTER, is_isolated
@@ -85,6 +86,7 @@ class Node:
         self._received: Counter[str] = Counter()
         self._steady_received = 0
         self.drops: Counter[tuple[str, str]] = Counter()
+        self.rtts = Histogram(RTT_BOUNDS)  # seconds, one for each PONG
         self.seq = 0
         self._outlets: dict[Link, Outlet] = {}
         self._routed = Outlet(None, self.parameters.seeds, 0.0)
@@ -441,6 +443,7 @@ class Node:
             raise WireError("unexpected", "a PONG to no PING of ours")
         self._received["pong"] += 1
         rtt = now - asked.at
+        self.rtts.observe(rtt)
         hears_us_s = None if pong.heard_ms is None else pong.heard_ms / 1000
         two_way = hears_us_s is not None and hears_us_s < self.ttl(self._interval)
         events = self.table.answered(pong.boot, source, rtt, hears_us_s, two_way=two_way, now=now)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from discoveryd.errors import QueryError
 from discoveryd.protocol.events import Event
+from discoveryd.protocol.histogram import LOSS_BOUNDS, Histogram
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.peer import AGES_TEXT, LIVE, SCHEMA, STATES, Peer, peer_json
 from discoveryd.protocol.row import Row
@@ -305,28 +306,17 @@ def status_answer(node: Node, now: float) -> dict[str, Any]:
             {"reason": reason, "link": link, "count": count}
             for (reason, link), count in sorted(node.drops.items())
         ],
+        "events": node.table.event_counts,
+        "rtt_s": node.rtts.to_json(),
+        "loss": _losses(node, now).to_json(),
     }
 
 
-def metrics_answer(status: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer ``metrics``: the counters of ``status``, flat, with names and labels as Prometheus has them."""
-    rows: list[tuple[str, dict[str, str], float]] = [
-        ("discoveryd_uptime_seconds", {}, status["uptime_s"]),
-        ("discoveryd_table_rows", {}, status["table"]["rows"]),
-        ("discoveryd_query_connections", {}, status["query"]["connections"]),
-        ("discoveryd_query_refused_total", {}, status["query"]["refused"]),
-    ]
-    rows += [("discoveryd_peers", {"state": state}, count) for state, count in status["peers"].items()]
-    rows += [("discoveryd_sent_total", {"kind": kind}, count) for kind, count in status["sent"].items()]
-    rows += [
-        ("discoveryd_received_total", {"kind": kind}, count) for kind, count in status["received"].items()
-    ]
-    rows += [
-        ("discoveryd_drops_total", {"reason": drop["reason"], "link": drop["link"]}, drop["count"])
-        for drop in status["drops"]
-    ]
-    return {
-        "ok": True,
-        "schema": SCHEMA,
-        "metrics": [{"name": name, "labels": labels, "value": value} for name, labels, value in rows],
-    }
+def _losses(node: Node, now: float) -> Histogram:
+    """Say how many of the live peers lose how much, those of which it is known."""
+    losses = Histogram(LOSS_BOUNDS)
+    for row in node.table.rows(now):
+        loss = row.best(now).loss
+        if loss is not None:
+            losses.observe(loss)
+    return losses

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.events import Event, EventKind
+from discoveryd.protocol.events import KINDS, Event, EventKind
 from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.liveness import P_DEAF, misses, most_together, probes_needed
@@ -228,6 +228,11 @@ class PeerTable:
     def seq(self) -> int:
         """Number of the last event."""
         return self._news.seq
+
+    @property
+    def event_counts(self) -> dict[EventKind, int]:
+        """Count the events there were, by kind."""
+        return {kind: self._news.counts[kind] for kind in KINDS}
 
     def next_expiry(self) -> float:
         """Say when `expire` should run again: never too late, sometimes too early."""

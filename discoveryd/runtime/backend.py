@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from discoveryd import __version__
@@ -15,7 +16,10 @@ from discoveryd.runtime.pings import PingResult
 from discoveryd.runtime.subscription import Subscription
 
 if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
     from discoveryd.runtime.discovery import Discovery
+    from discoveryd.runtime.metrics import Metrics
 
 
 class Backend:
@@ -38,10 +42,14 @@ class Backend:
         if request.op == "status":
             return query.encode(self._discovery.status())
         if request.op == "metrics":
-            return query.encode(query.metrics_answer(self._discovery.status()))
+            return query.encode({"ok": True, "schema": SCHEMA, **self._metrics.read()})
         if request.op == "list":
             return self._discovery.look(lambda node, now: query.list_line(node, request.filter, now))
         return query.encode(self._discovery.look(lambda node, now: query.show_answer(node, request.peer, now)))
+
+    def page(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one HTTP request for the metrics; called in the thread of their server."""
+        return self._metrics.answer(environ, start_response)
 
     def watch(self, chosen: query.Filter) -> tuple[bytes, int, dict[str, str]]:
         """Open a watch."""
@@ -70,6 +78,12 @@ class Backend:
             self.subscribe()
             raise
         return found
+
+    @cached_property
+    def _metrics(self) -> Metrics:
+        from discoveryd.runtime.metrics import Metrics  # noqa: PLC0415 - for those who ask
+
+        return Metrics(self._discovery.status)
 
 
 def _greeting(node: Node, _: float) -> bytes:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Any, Self, TypeVar
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from discoveryd import __version__
 from discoveryd.errors import QueryError
@@ -36,6 +37,9 @@ from discoveryd.runtime.pings import Pinging, PingResult, Pings
 from discoveryd.runtime.pulse import Pulse
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from discoveryd.net.metrics_server import MetricsServer
 
 RESCAN = 30.0
 RESCAN_UNTOLD = 3.0
@@ -91,6 +95,7 @@ class Discovery:
         node_id: stable id; a new random one for each run if empty.
         query: where to open the query socket, None for none.
         listener: a socket that listens there already, opened by a service manager.
+        metrics: where to serve the metrics over HTTP, None for not at all.
         notify: told a `Notice` now and then, in one of the threads, without the lock.
         clock: seconds; CLOCK_BOOTTIME unless a test says otherwise.
 
@@ -108,6 +113,7 @@ class Discovery:
         node_id: str = "",
         query: tuple[str, int] | None = None,
         listener: Listener | None = None,
+        metrics: tuple[str, int] | None = None,
         notify: Callable[[Notice], None] | None = None,
         clock: Callable[[], float] = boottime,
     ) -> None:
@@ -117,7 +123,7 @@ class Discovery:
         self._links = Links(self.parameters)
         self._clock = clock
         self._notify = notify or (lambda _: None)
-        # guards _node, _subscriptions, _pings, _is_stopping; its waiter is the sender alone
+        # guards _node, _subscriptions, _pings, _is_stopping, _engine_s; its waiter is the sender alone
         self._lock = threading.Condition(threading.Lock())
         self._subscriptions: list[Subscription] = []
         self._pings = Pings()
@@ -129,11 +135,14 @@ class Discovery:
         self._started_at = 0.0
         self._failure: BaseException | None = None
         self._floodgate = Floodgate(self._links, self.parameters.limits.datagrams, self._flood, self._known)
+        self._engine_s = 0.0
         self._backend = Backend(self)
         self._server = QueryServer(query, self._backend, self.parameters.limits, listener) if query else None
+        self._metrics = self._metrics_server(metrics) if metrics else None
         self._sender = Worker("hello-sender", self._send, self._fail)
         self._receiver = Worker("hello-receiver", self._receive, self._fail)
         self._answerer = Worker("query-server", self._serve, self._fail)
+        self._scraped = Worker("metrics-server", self._serve_metrics, self._fail)
         workers = (self._sender, self._receiver, *((self._answerer,) if self._server else ()))
         self.pulse = Pulse(workers, self._nudge)
 
@@ -155,6 +164,9 @@ class Discovery:
                 stack.callback(self._server.close)
                 self._server.open()
                 self._backend.subscribe()
+            if self._metrics is not None:
+                stack.callback(self._metrics.close)
+                self._metrics.open()
             links = self._links.rescan()
             self._stack = stack.pop_all()
         self._started_at = self._clock()
@@ -164,6 +176,8 @@ class Discovery:
         self._receiver.start()
         if self._server is not None:
             self._answerer.start()
+        if self._metrics is not None:
+            self._scraped.start()
         self._report_links((), links)
         if not self._links.has_doorbell:
             self._notify(Notice(level="warning", text="no netlink: interfaces are looked at by time alone",
@@ -201,6 +215,9 @@ class Discovery:
         if self._server is not None:
             self._server.stop()
             stuck += [] if self._answerer.join(JOIN_TIMEOUT) else [self._answerer.name]
+        if self._metrics is not None:
+            self._metrics.stop()
+            stuck += [] if self._scraped.join(JOIN_TIMEOUT) else [self._scraped.name]
         self._is_running = False
         return stuck
 
@@ -222,6 +239,11 @@ class Discovery:
     def query_address(self) -> tuple[str, int] | None:
         """Where the query socket listens."""
         return self._server.address if self._server else None
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Where the metrics are served over HTTP."""
+        return self._metrics.address if self._metrics else None
 
     def peers(self, *, gone: bool = False) -> tuple[Peer, ...]:
         """Give the peers that are up; with `gone` also those that went down or left."""
@@ -260,6 +282,7 @@ class Discovery:
         status = self.look(query.status_answer)
         status["version"] = __version__
         status["uptime_s"] = round(self._clock() - self._started_at, 3)
+        status["engine_s"] = round(self._engine_s, 6)
         for link in status["links"]:
             link["last_error"] = self._links.last_errors.get(link["name"])
         # copied first: other threads go on counting
@@ -271,6 +294,7 @@ class Discovery:
         status["drops"] += [{"reason": reason, "link": link, "count": count} for reason, link, count in drops]
         idle = {"connections": 0, "limit": 0, "watchers": 0, "refused": 0}
         status["query"] = self._server.counts() if self._server else idle
+        status["metrics"] = self._metrics.counts() if self._metrics else {"requests": 0, "refused": 0}
         return status
 
     def summary(self) -> str:
@@ -349,13 +373,15 @@ class Discovery:
             with self._lock:
                 if self._is_stopping:
                     return
-                now = self._clock()
+                now, began = self._clock(), perf_counter()
                 outcome = self._node.poll(now)
                 self._publish_locked(outcome.events)
                 doubt = self._doubt_locked(now) if outcome.events else None
                 pings, done = self._pings.poll(self._node, now)
-                if outcome is NOTHING and not pings and not done:
-                    deadline = min(self._node.next_deadline(), self._pings.next_deadline())
+                is_idle = outcome is NOTHING and not pings and not done
+                deadline = min(self._node.next_deadline(), self._pings.next_deadline()) if is_idle else now
+                self._engine_s += perf_counter() - began
+                if is_idle:
                     self._lock.wait(min(max(0.0, deadline - now), LONGEST_WAIT))
                     continue
             self._carry_out(outcome)
@@ -392,9 +418,14 @@ class Discovery:
         assert self._server is not None
         self._server.run(self._clock, self._answerer.turn)
 
+    def _serve_metrics(self) -> None:
+        assert self._metrics is not None
+        self._metrics.run(self._clock)
+
     def _hear(self, batch: list[Datagram], refused: list[bytes], now: float) -> None:
         outcomes: list[Outcome] = []
         with self._lock:
+            began = perf_counter()
             receive = self._node.receive
             for datagram, source in batch:
                 outcome = receive(datagram, source, now)
@@ -409,6 +440,7 @@ class Discovery:
             if outcomes:
                 self._lock.notify()  # something may be due earlier than the sender thinks
             doubt = self._doubt_locked(now) if any(outcome.events for outcome in outcomes) else None
+            self._engine_s += perf_counter() - began  # once a batch, so that no datagram pays for it
         for outcome in outcomes:
             self._carry_out(outcome)
         if doubt is not None:
@@ -433,6 +465,11 @@ class Discovery:
         self._links.wake()
         if self._server is not None:
             self._server.wake()
+
+    def _metrics_server(self, address: tuple[str, int]) -> MetricsServer:
+        from discoveryd.net.metrics_server import MetricsServer  # noqa: PLC0415 - most daemons have none
+
+        return MetricsServer(address, self._backend.page)
 
     # --- inside ---------------------------------------------------------------------------------
 

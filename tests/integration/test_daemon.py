@@ -13,6 +13,7 @@ from time import monotonic
 
 import pytest
 
+from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
 
 SECOND = 1.0
@@ -52,10 +53,15 @@ def test_a_signal_ends_it_also_while_clients_watch_and_do_not_read(make, observe
     assert (code, seconds < SECOND) == (0, True)
 
 
-@pytest.mark.parametrize("kind", ["udp", "tcp"])
-def test_a_taken_port_is_named_with_its_process_and_nothing_is_half_started(make, observer, kind):
+@pytest.mark.parametrize(
+    ("kind", "key"), [("udp", "hello.port"), ("tcp", "query.listen"), ("tcp", "metrics.listen")]
+)
+def test_a_taken_port_is_named_with_its_process_and_nothing_is_half_started(make, observer, kind, key):
     daemon = make()
     port = daemon.port if kind == "udp" else daemon.query[1]
+    if key == "metrics.listen":
+        port = free_port(daemon.address, "tcp")
+        daemon.environment["DISCOVERYD_METRICS__LISTEN"] = f"{daemon.address}:{port}"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as other:
         other.bind((daemon.address, port))
         if kind == "tcp":
@@ -64,7 +70,7 @@ def test_a_taken_port_is_named_with_its_process_and_nothing_is_half_started(make
     assert result.returncode == 1
     name = f"{kind.upper()} port {port} on {daemon.address} is taken by"
     assert re.fullmatch(rf"discoveryd: {name} \S+ \(pid {os.getpid()}\); stop that, or set .*\n", result.stderr)
-    assert ("hello.port" if kind == "udp" else "query.listen") in result.stderr
+    assert key in result.stderr
     assert observer.discovery.peers(gone=True) == ()
 
 

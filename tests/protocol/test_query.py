@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -6,6 +7,7 @@ from discoveryd.errors import QueryError
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.peer import peer_json
+from discoveryd.protocol.probe import Pong
 from discoveryd.protocol.query import (
     Filter,
     Request,
@@ -13,7 +15,6 @@ from discoveryd.protocol.query import (
     error_line,
     event_line,
     list_line,
-    metrics_answer,
     parse_request,
     show_answer,
     snapshot_lines,
@@ -232,7 +233,27 @@ def test_status(node):
     assert status["received"] == {"hello": 5, "bare": 1, "ping": 0, "pong": 0}
     assert status["drops"] == [{"reason": "malformed", "link": "eth0", "count": 1}]
     assert status["isolated"] is False
+    assert sum(status["events"].values()) == node.table.seq
+    assert (status["events"]["joined"], status["events"]["left"], status["events"]["clone"]) == (5, 1, 0)
+    assert (status["rtt_s"]["count"], status["loss"]["count"]) == (0, 0)
     json.dumps(status)
+
+
+def test_status_has_the_round_trips_and_the_losses():
+    node = make_node()
+    peer = hello(1, "n1")
+    for seq in range(1, 33):
+        if seq % 4:  # a quarter of them lost
+            node.receive(replace(peer, seq=seq).encode(), source("10.0.0.1"), seq * 0.8)
+    row = node.table.get(boot(1))
+    nonce, _ = node.ping(row, 30.0)
+    node.receive(Pong(realm="default", boot=boot(1), nonce=nonce, heard_ms=None).encode(), source("10.0.0.1"), 30.002)
+    status = status_answer(node, 30.1)
+    assert (status["rtt_s"]["count"], status["rtt_s"]["sum"]) == (1, 0.002)
+    assert [bucket["count"] for bucket in status["rtt_s"]["buckets"] if bucket["le"] in (0.001, 0.0025)] == [0, 1]
+    assert (status["loss"]["count"], status["loss"]["sum"]) == (1, round(row.best(30.1).loss, 6))
+    assert [bucket["count"] for bucket in status["loss"]["buckets"] if bucket["le"] in (0.1, 0.3)] == [0, 1]
+    assert status_answer(node, 60.0)["loss"]["count"] == 0  # it is down by then
 
 
 def test_status_gives_the_stretched_interval():
@@ -246,23 +267,3 @@ def test_status_before_anything_happened():
     status = status_answer(make_node(), 0.0)
     assert status["links"][0]["last_heard_s"] is None
     assert status["drops"] == []
-
-
-def test_metrics_are_the_counters_of_status(node):
-    node.receive(b"rubbish", source("10.0.0.9"), 5.0)
-    status = status_answer(node, 5.0)
-    status |= {"uptime_s": 12.5, "query": {"connections": 2, "refused": 1}}
-    metrics = {(row["name"], *row["labels"].values()): row["value"] for row in metrics_answer(status)["metrics"]}
-    assert len(metrics) == len(metrics_answer(status)["metrics"])
-    assert metrics["discoveryd_uptime_seconds",] == 12.5
-    assert metrics["discoveryd_table_rows",] == status["table"]["rows"]
-    assert metrics["discoveryd_query_connections",] == 2
-    assert metrics["discoveryd_query_refused_total",] == 1
-    for state, count in status["peers"].items():
-        assert metrics["discoveryd_peers", state] == count
-    for kind, count in status["sent"].items():
-        assert metrics["discoveryd_sent_total", kind] == count
-    for kind, count in status["received"].items():
-        assert metrics["discoveryd_received_total", kind] == count
-    for drop in status["drops"]:
-        assert metrics["discoveryd_drops_total", drop["reason"], drop["link"]] == drop["count"]

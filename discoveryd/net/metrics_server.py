@@ -1,0 +1,142 @@
+"""The metrics page: a small HTTP server for whoever scrapes, when ``metrics.listen`` is set.
+
+One request at a time, in one thread; a client has `PATIENCE` for the whole of its exchange. What speaks
+HTTP (`discoveryd.net.scrape`) is imported with the first connection.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
+
+from discoveryd.net.links import explain_bind
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+IP_FREEBIND = 15
+"""linux/in.h; `socket` has no name for it."""
+PATIENCE = 2.0
+"""Seconds in which a client must have asked and read: a scrape takes 10 ms, the next one waits meanwhile."""
+BACKLOG = 16
+"""Connections that may wait for their turn; the kernel refuses more."""
+ACCEPT_PAUSE = 1.0
+"""Seconds without accepting after the process ran out of descriptors."""
+
+
+class MetricsServer:
+    """Listens and serves one client after the other.
+
+    Nothing is opened by the constructor. `run` is for one thread; `stop` and `counts` are for any.
+
+    Args:
+        address: where to listen. It may be one that this machine does not have yet.
+        application: gives the pages; called in the thread of `run`.
+    """
+
+    def __init__(self, address: tuple[str, int], application: WSGIApplication) -> None:
+        self.address = address
+        self._application = application
+        self._requests = 0
+        self._refused = 0
+        self._stack = ExitStack()
+        self._listener: socket.socket | None = None
+        self._selector: selectors.BaseSelector | None = None
+        self._wake_write: socket.socket | None = None
+        self._client: socket.socket | None = None
+        self._stopping = False
+
+    def open(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: with the port, and who holds it where that can be found.
+        """
+        with ExitStack() as stack:
+            self._listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._listener.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)  # started before the network is there
+            self._listener.setblocking(False)
+            try:
+                self._listener.bind(self.address)
+                self._listener.listen(BACKLOG)
+            except OSError as error:
+                raise explain_bind(error, "TCP", *self.address) from None
+            self.address = self._listener.getsockname()
+            wake_read, self._wake_write = socket.socketpair()
+            for end in (wake_read, self._wake_write):
+                stack.enter_context(end)
+            self._selector = stack.enter_context(selectors.DefaultSelector())
+            self._selector.register(wake_read, selectors.EVENT_READ)
+            self._selector.register(self._listener, selectors.EVENT_READ)
+            self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        """Close everything; legal before `open` and more than once, not while `run` runs."""
+        self._stack.close()
+        self._listener = self._selector = self._wake_write = None
+
+    def stop(self) -> None:
+        """Make `run` return; the client it is at, if any, is cut off."""
+        self._stopping = True
+        if self._wake_write is not None:
+            self._wake_write.send(b"w")
+        client = self._client
+        if client is not None:
+            with suppress(OSError):  # it has just been served
+                client.shutdown(socket.SHUT_RDWR)
+
+    def counts(self) -> dict[str, int]:
+        """Give what ``status`` says of this server."""
+        return {"requests": self._requests, "refused": self._refused}
+
+    def run(self, clock: Callable[[], float]) -> None:
+        """Serve until `stop`."""
+        assert self._selector is not None
+        while not self._stopping:
+            self._selector.select()
+            if not self._stopping:  # then it is the listener that is ready
+                self._accept(clock)
+
+    def _accept(self, clock: Callable[[], float]) -> None:
+        assert self._listener is not None
+        try:
+            client, address = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                raise
+            self._refused += 1
+            self._pause()
+            return
+        with client:
+            self._client = client
+            if not self._stopping:
+                self._serve(client, address, clock)
+            self._client = None
+
+    def _pause(self) -> None:
+        """Leave the connection in the queue for a while: without a pause the loop would spin."""
+        assert self._listener is not None
+        assert self._selector is not None
+        self._selector.unregister(self._listener)
+        self._selector.select(ACCEPT_PAUSE)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+
+    def _serve(self, client: socket.socket, address: tuple[str, int], clock: Callable[[], float]) -> None:
+        from discoveryd.net.scrape import answer  # noqa: PLC0415 - only who is scraped needs HTTP
+
+        asked = self._requests
+        with suppress(OSError):  # too slow, or gone
+            answer(client, address, self._counted, clock, clock() + PATIENCE)
+        if self._requests == asked:
+            self._refused += 1
+
+    def _counted(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self._requests += 1
+        return self._application(environ, start_response)

@@ -1,0 +1,191 @@
+"""The HTTP side of the metrics: who is answered, who is cut off, and how it begins and ends."""
+
+import errno
+import os
+import resource
+import select
+import socket
+import threading
+from contextlib import contextmanager, suppress
+from time import monotonic
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from discoveryd.net import metrics_server as module
+from discoveryd.net.links import free_port
+from discoveryd.net.metrics_server import MetricsServer
+from tests.conftest import descriptors
+
+WAIT = 5.0
+
+
+def echo(environ, start_response):
+    """Say what was asked."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ['QUERY_STRING']}".encode()]
+
+
+@contextmanager
+def serving(application=echo, address=("127.0.0.1", 0)):
+    server = MetricsServer(address, application)
+    server.open()
+    thread = threading.Thread(target=server.run, args=(monotonic,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join(WAIT)
+        assert not thread.is_alive()
+        server.close()
+
+
+def fetch(server, path="/", **options):
+    with urlopen(Request(f"http://{server.address[0]}:{server.address[1]}{path}", **options), timeout=WAIT) as answer:
+        return answer.read()
+
+
+def rest(sock):
+    """Read to the end; a reset is one too."""
+    sock.settimeout(WAIT)
+    found = b""
+    try:
+        while chunk := sock.recv(65536):
+            found += chunk
+    except ConnectionResetError:
+        pass
+    return found
+
+
+def test_requests_are_answered_and_counted():
+    with serving() as server:
+        assert fetch(server, "/metrics?a=b") == b"GET /metrics?a=b"
+        assert fetch(server, "/", method="POST", data=b"x") == b"POST /?"
+        assert server.counts() == {"requests": 2, "refused": 0}
+
+
+def test_nothing_is_printed_for_what_a_client_asks(capfd):
+    with serving() as server:
+        fetch(server)
+        with socket.create_connection(server.address) as client:
+            client.sendall(b"\x16\x03\x01 no HTTP\r\n\r\n")
+            assert b"400" in rest(client)
+        assert server.counts() == {"requests": 1, "refused": 1}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_application_that_fails_is_an_error_of_that_page_alone(capfd):
+    pages = [ValueError("broken"), b"fine"]
+
+    def application(environ, start_response):
+        page = pages.pop(0)
+        if isinstance(page, ValueError):
+            raise page
+        start_response("200 OK", [])
+        return [page]
+
+    with serving(application) as server:
+        with pytest.raises(HTTPError, match="500"):
+            fetch(server)
+        assert fetch(server) == b"fine"
+    assert "ValueError: broken" in capfd.readouterr().err  # for the journal
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"])
+def test_a_client_that_does_not_ask_keeps_nobody_waiting_for_long(monkeypatch, begun):
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    with serving() as server, socket.create_connection(server.address) as slow:
+        slow.sendall(begun)
+        assert fetch(server, "/other") == b"GET /other?"
+        assert rest(slow) == b""
+        assert server.counts() == {"requests": 1, "refused": 1}
+
+
+def test_a_client_that_trickles_has_no_more_time_than_one_that_is_silent(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    with serving() as server, socket.create_connection(server.address) as slow:
+        deadline = monotonic() + WAIT
+        while not select.select([slow], [], [], 0.02)[0]:  # until it is hung up
+            assert monotonic() < deadline
+            slow.sendall(b"G")
+        assert server.counts()["requests"] == 0
+
+
+def test_a_client_that_does_not_read_is_cut_off(monkeypatch, capfd):
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
+
+    def flood(environ, start_response):
+        start_response("200 OK", [])
+        return [bytes(64 * 1024 * 1024)] if environ["PATH_INFO"] == "/flood" else [b"fine"]
+
+    with serving(flood) as server, socket.create_connection(server.address) as slow:
+        slow.sendall(b"GET /flood HTTP/1.0\r\n\r\n")
+        assert fetch(server) == b"fine"
+        assert len(rest(slow)) < 64 * 1024 * 1024
+    assert capfd.readouterr().err == ""
+
+
+def test_stop_does_not_wait_for_a_slow_client(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 60.0)
+    with serving() as server:
+        slow = socket.create_connection(server.address)
+        deadline = monotonic() + WAIT
+        while server._client is None:  # until it has its turn
+            assert monotonic() < deadline
+    with slow:
+        assert rest(slow) == b""
+
+
+def test_a_taken_port_is_named_and_nothing_stays_open():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        before = descriptors()
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match=rf"TCP port {port} on 127.0.0.1 is taken by .*pid {os.getpid()}") as caught:
+            MetricsServer(("127.0.0.1", port), echo).open()
+        assert caught.value.errno == errno.EADDRINUSE
+        assert descriptors() == before
+
+
+def test_an_address_that_is_not_here_yet_is_no_obstacle():
+    server = MetricsServer(("192.0.2.1", free_port("127.0.0.1", "tcp")), echo)
+    server.open()
+    server.close()
+
+
+def test_stop_and_close_are_legal_before_open_and_more_than_once():
+    server = MetricsServer(("127.0.0.1", 0), echo)
+    server.stop()
+    server.close()
+    server.close()
+
+
+def use_up_descriptors():
+    made = []
+    with suppress(OSError):
+        while True:
+            made.append(socket.socket())
+    return made
+
+
+def test_without_descriptors_it_waits_and_goes_on(monkeypatch):
+    monkeypatch.setattr(module, "ACCEPT_PAUSE", 0.2)
+    with serving() as server, socket.socket() as client:
+        fetch(server)  # all is imported
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(number for number, _ in descriptors()) + 1, limits[1]))
+        try:
+            spare = use_up_descriptors()
+            client.connect(server.address)
+            deadline = monotonic() + WAIT
+            while not server.counts()["refused"]:
+                assert monotonic() < deadline
+            select.select([client], [], [], 0.1)
+            assert server.counts()["refused"] == 1  # it does not spin
+        finally:
+            for one in spare:
+                one.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        client.sendall(b"GET /late HTTP/1.0\r\n\r\n")
+        assert b"GET /late" in rest(client)
