@@ -51,6 +51,13 @@ class Limits:
     """Seconds a connection may stay silent, unless it watches."""
     query_backlog: int = 4 * 1024 * 1024
     """Bytes that may wait for a slow reader before it is disconnected."""
+    hooks: int = 4
+    """Hooks that run at the same time, processes."""
+    hook_timeout: float = 10.0
+    """Seconds one run of a hook may take; then it and what it started are ended."""
+    hook_queue: int = 4096
+    """Peers whose newest event may wait for one hook; past it the events of further ones are dropped.
+    As many as `peers`: a whole table may come or go at once. About 3 kB each."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -59,6 +66,7 @@ class Limits:
                 ("peers", 1), ("remember", 0), ("newcomers", 1), ("datagrams", 100),
                 ("answers", 1), ("subscriber_events", 1),
                 ("query_connections", 1), ("query_line", 64), ("query_idle", 1), ("query_backlog", 65536),
+                ("hooks", 1), ("hook_timeout", 0.1), ("hook_queue", 1),
             )
             if not getattr(self, key) >= least  # so that nan is refused too
         ]  # fmt: skip
