@@ -1,0 +1,83 @@
+"""Which files of a directory are hooks, and which may not be run."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+MAX_HOOKS = 64
+"""Hooks of one directory; a directory with more was not meant to hold hooks."""
+
+_PASSED_OVER = (
+    ".*", "*~", "#*#", "*.bak", "*.old", "*.orig", "*.rej", "*.swp", "*.tmp",
+    "*.dpkg-*", "*.ucf-*", "*.rpmsave", "*.rpmnew", "*.rpmorig",
+)  # fmt: skip
+"""What editors and package managers leave behind."""
+_FOREIGN_WRITERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why something in the directory is not run, and what to do about it."""
+
+    path: str
+    why: str
+
+
+def look(directory: str) -> tuple[tuple[str, ...], tuple[Fault, ...]]:
+    """Give the paths of the hooks, in the order of their names, and what stands there but is not run.
+
+    No directory, no hooks: that is no fault. What backups are called, and directories, is passed over.
+    """
+    try:
+        names = sorted(os.listdir(directory))
+        fault = _foreign(directory)
+    except FileNotFoundError:
+        return (), ()
+    except OSError as error:
+        return (), (Fault(directory, f"cannot be read: {error.strerror}"),)
+    if fault:
+        return (), (Fault(directory, fault),)
+    hooks: list[str] = []
+    faults: list[Fault] = []
+    for name in names:
+        path = os.path.join(directory, name)
+        if any(fnmatchcase(name, pattern) for pattern in _PASSED_OVER) or os.path.isdir(path):
+            continue
+        why = why_not(path)
+        if why:
+            faults.append(Fault(path, why))
+        else:
+            hooks.append(path)
+    if len(hooks) > MAX_HOOKS:
+        faults.append(Fault(directory, f"has {len(hooks)} hooks; only the first {MAX_HOOKS} by name are run"))
+    return tuple(hooks[:MAX_HOOKS]), tuple(faults[:MAX_HOOKS])
+
+
+def why_not(path: str) -> str:
+    """Say why a file is not to be run, empty if it may be.
+
+    Whoever can write the file, or replace it, has the rights of the daemon if it is run.
+    """
+    try:
+        found = os.stat(path)
+        real = os.path.realpath(path)
+        fault = _foreign(path) or _foreign(os.path.dirname(real))
+    except OSError as error:
+        return f"cannot be looked at: {error.strerror}"
+    if not stat.S_ISREG(found.st_mode):
+        return "is no regular file: remove it"
+    if fault:
+        return fault
+    return "" if os.access(path, os.X_OK) else f"is not executable: chmod +x {path}"
+
+
+def _foreign(path: str) -> str:
+    found = os.stat(path)
+    if found.st_uid not in (0, os.geteuid()):
+        return f"{path} belongs to uid {found.st_uid}, neither root nor the daemon's: chown root {path}"
+    if found.st_mode & _FOREIGN_WRITERS:
+        return f"{path} is writable by group or others: chmod go-w {path}"
+    return ""

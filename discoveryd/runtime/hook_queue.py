@@ -1,0 +1,185 @@
+"""What hooks are to be told, and in which order; pure, guarded by the lock of `Hooks`."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from discoveryd.protocol.events import Event
+from discoveryd.protocol.peer import Peer, peer_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What a hook is told: an event of a peer, or that it is we who are cut off.
+
+    Attributes:
+        kind: that of the event, or ``isolated``, ``connected``.
+        seq: that of the event; None without a peer.
+        peer: after the change.
+        reason: one clause for people.
+        coalesced: earlier events of the same peer that this one stands for, too.
+    """
+
+    kind: str
+    seq: int | None = None
+    peer: Peer | None = None
+    reason: str
+    coalesced: int = 0
+
+    @classmethod
+    def of(cls, event: Event) -> Occasion:
+        """Take an event of the table."""
+        return cls(kind=event.kind, seq=event.seq, peer=event.peer, reason=event.reason)
+
+    @property
+    def lane(self) -> str:
+        """Whose events are told one after the other."""
+        return self.peer.id if self.peer else ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Whose newest event stands for the earlier ones; two clones do not stand for each other."""
+        return self.lane, self.peer.boot if self.peer and self.peer.clone else ""
+
+    def line(self) -> bytes:
+        """Encode it as ``watch`` does, with `coalesced` besides."""
+        shown: dict[str, Any] = {
+            "event": self.kind,
+            "seq": self.seq,
+            "peer": peer_json(self.peer) if self.peer else None,
+            "reason": self.reason,
+            "coalesced": self.coalesced,
+        }
+        return json.dumps(shown, separators=(",", ":")).encode("ascii") + b"\n"
+
+    def environment(self) -> dict[str, str]:
+        """Give the same in short, for scripts that read no JSON."""
+        found = {
+            "DISCOVERYD_EVENT": self.kind,
+            "DISCOVERYD_SEQ": "" if self.seq is None else str(self.seq),
+            "DISCOVERYD_PEER": (self.peer.name or self.peer.address) if self.peer else "",
+            "DISCOVERYD_ADDRESS": self.peer.address if self.peer else "",
+            "DISCOVERYD_ID": self.peer.id if self.peer else "",
+        }
+        return {name: _clean(value) for name, value in found.items()}
+
+
+def _clean(text: str) -> str:
+    """Leave nothing that ends a line, commands a terminal or cannot be encoded."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of one hook."""
+
+    hook: str
+    occasion: Occasion
+
+
+Trouble = Literal["coalescing", "full"]
+
+
+class HookQueue:
+    """Runs that wait and runs under way, for each hook apart: one that hangs fills only its own queue.
+
+    Of one peer only the newest event waits; it keeps the place of the one it stands for, so that a peer that
+    changes all the time has its turn, too. Never two runs of one hook for the same peer at once.
+
+    Args:
+        slots: runs under way at the same time. Each hook leaves one to each other one, as far as they go.
+        limit: peers that may wait for one hook; past it the events of further ones are dropped.
+    """
+
+    def __init__(self, *, slots: int, limit: int) -> None:
+        self.slots = slots
+        self.limit = limit
+        self.coalesced = 0
+        self.dropped = 0
+        self._waiting: dict[str, OrderedDict[tuple[str, str], Occasion]] = {}
+        self._running: dict[str, set[str]] = {}
+        self._turns: dict[str, int] = {}  # when each last began
+        self._turn = 0
+        self._troubled: set[tuple[str, Trouble]] = set()
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """The paths of the hooks, in their order."""
+        return tuple(self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """How many runs wait."""
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def running(self) -> int:
+        """How many runs are under way."""
+        return sum(map(len, self._running.values()))
+
+    def set_hooks(self, hooks: Iterable[str]) -> None:
+        """Take other hooks; what waits for one that is gone is forgotten."""
+        self._waiting = {hook: self._waiting.get(hook, OrderedDict()) for hook in hooks}
+        self._turns = {hook: self._turns.get(hook, 0) for hook in self._waiting}
+        self._troubled = {(hook, trouble) for hook, trouble in self._troubled if hook in self._waiting}
+
+    def clear(self) -> None:
+        """Forget all that waits."""
+        self.set_hooks(())
+
+    def put(self, occasion: Occasion) -> list[tuple[str, Trouble]]:
+        """Let it wait for each hook.
+
+        Returns:
+            which hooks began to lag behind by this, and how; once, until they have caught up.
+        """
+        begun = []
+        for hook, queue in self._waiting.items():
+            earlier = queue.get(occasion.key)
+            trouble: Trouble
+            if earlier is not None:
+                queue[occasion.key] = replace(occasion, coalesced=earlier.coalesced + 1)
+                self.coalesced += 1
+                trouble = "coalescing"
+            elif len(queue) < self.limit:
+                queue[occasion.key] = occasion
+                continue
+            else:
+                self.dropped += 1
+                trouble = "full"
+            if (hook, trouble) not in self._troubled:
+                self._troubled.add((hook, trouble))
+                begun.append((hook, trouble))
+        return begun
+
+    def take(self) -> Job | None:
+        """Give what is to be run now, None if nothing may be; `done` must follow."""
+        if self.running >= self.slots:
+            return None
+        share = max(1, self.slots - len(self._waiting) + 1)
+        # in turn, else the first by name would come first for ever
+        for hook in sorted(self._waiting, key=lambda one: (len(self._running.get(one, ())), self._turns[one])):
+            busy = self._running.get(hook, set())
+            key = next((key for key in self._waiting[hook] if key[0] not in busy), None)
+            if key is not None and len(busy) < share:
+                return self._begin(hook, key)
+        return None
+
+    def _begin(self, hook: str, key: tuple[str, str]) -> Job:
+        occasion = self._waiting[hook].pop(key)
+        self._running.setdefault(hook, set()).add(occasion.lane)
+        self._turn += 1
+        self._turns[hook] = self._turn
+        if not self._waiting[hook]:
+            self._troubled -= {(hook, "coalescing"), (hook, "full")}
+        return Job(hook, occasion)
+
+    def done(self, job: Job) -> None:
+        """Note that a run has ended."""
+        self._running[job.hook].discard(job.occasion.lane)
+        if not self._running[job.hook]:
+            del self._running[job.hook]

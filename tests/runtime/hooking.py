@@ -1,0 +1,85 @@
+"""Events and hooks of a test."""
+
+import threading
+from itertools import count
+from queue import Empty, SimpleQueue
+from time import monotonic
+
+from discoveryd.protocol.events import Event
+from discoveryd.protocol.peer import Peer
+from discoveryd.runtime.subscription import Subscription
+
+WAIT = 10.0
+_SEQ = count(1)
+
+
+def peer(id="web1", *, name=None, address="10.0.0.7", boot="0" * 16, clone=False):
+    return Peer(
+        id=id, name=name, state="up", kind="node", address=address, addresses=(address,), link="eth0", boot=boot,
+        services=(), tags={}, first_seen_s=1.0, last_heard_s=0.5, expires_s=3.5, interval_s=0.8, ttl_s=4.0, rtt_ms=None,
+        loss=None, two_way=None, restarts=0, clone=clone, key=None,
+    )  # fmt: skip
+
+
+def event(kind="joined", about=None, *, seq=None):
+    return Event(kind=kind, seq=seq or next(_SEQ), peer=about or peer(), reason="said so")
+
+
+def write_hook(directory, name, script, *, mode=0o755):
+    """Write a hook, a shell script unless it says otherwise."""
+    directory.mkdir(mode=0o755, exist_ok=True)
+    path = directory / name
+    path.write_text(script if script.startswith("#!") else f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(mode)
+    return str(path)
+
+
+class Feed:
+    """Publishes events as a Discovery does."""
+
+    def __init__(self, limit=10_000):
+        self.limit = limit
+        self.seq = 0
+        self.subscriptions = []
+        self.fresh = threading.Semaphore(0)
+        """One for each subscription."""
+
+    def subscribe(self):
+        self.subscriptions.append(Subscription((), self.seq, self.limit, lambda _: None))
+        self.fresh.release()
+        return self.subscriptions[-1]
+
+    def tell(self, kind="joined", about=None):
+        self.seq += 1
+        happened = event(kind, about, seq=self.seq)
+        self.subscriptions[-1].put(happened)
+        return happened
+
+
+class Notices:
+    """Collects what is notified, and waits for it."""
+
+    def __init__(self):
+        self.seen = []
+        self._queue = SimpleQueue()
+        self.put = self._queue.put
+
+    def until(self, text, timeout=WAIT, **fields):
+        """Give the next notice of a text with these fields."""
+        deadline = monotonic() + timeout
+        while True:
+            try:
+                notice = self._queue.get(timeout=max(0.0, deadline - monotonic()))
+            except Empty:
+                raise AssertionError(f"no {text!r} {fields}, but {self.seen}") from None
+            self.seen.append(notice)
+            if notice.text == text and fields.items() <= notice.fields.items():
+                return notice
+
+    def rest(self):
+        """Give what has come and was not waited for."""
+        found = []
+        while not self._queue.empty():
+            found.append(self._queue.get())
+        self.seen += found
+        return found

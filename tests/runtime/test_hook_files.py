@@ -1,0 +1,106 @@
+"""Which files are hooks."""
+
+import os
+
+import pytest
+
+from discoveryd.runtime import hook_files
+from tests.runtime.hooking import write_hook
+
+
+@pytest.fixture
+def directory(tmp_path):
+    tmp_path.chmod(0o755)
+    found = tmp_path / "hooks.d"
+    found.mkdir(mode=0o755)
+    return found
+
+
+def names(directory):
+    hooks, faults = hook_files.look(str(directory))
+    assert faults == ()
+    return [os.path.basename(hook) for hook in hooks]
+
+
+def test_executables_in_the_order_of_their_names(directory):
+    for name in ("20-b", "10-a.sh", "Z"):
+        write_hook(directory, name, "true")
+    assert names(directory) == ["10-a.sh", "20-b", "Z"]
+
+
+def test_no_directory_is_no_fault(tmp_path):
+    assert hook_files.look(str(tmp_path / "hooks.d")) == ((), ())
+
+
+def test_backups_hidden_files_and_directories_are_passed_over(directory):
+    for name in (".hidden", "a~", "a.bak", "a.dpkg-old", "a.dpkg-dist", "a.rpmsave", "a.rpmnew", "a.orig", "#a#", "a.swp"):
+        write_hook(directory, name, "true", mode=0o777)
+    (directory / "sub").mkdir()
+    write_hook(directory, "bakery", "true")
+    assert names(directory) == ["bakery"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "why"),
+    [
+        (0o644, "is not executable: chmod +x {0}"),
+        (0o775, "{0} is writable by group or others: chmod go-w {0}"),
+        (0o757, "{0} is writable by group or others: chmod go-w {0}"),
+    ],
+)
+def test_the_wrong_mode_is_refused_with_the_remedy(directory, mode, why):
+    good, bad = write_hook(directory, "good", "true"), write_hook(directory, "bad", "true", mode=mode)
+    assert hook_files.look(str(directory)) == ((good,), (hook_files.Fault(bad, why.format(bad)),))
+
+
+def test_a_directory_that_others_may_write_to_is_refused_as_a_whole(directory):
+    write_hook(directory, "good", "true")
+    directory.chmod(0o777)
+    why = f"{directory} is writable by group or others: chmod go-w {directory}"
+    assert hook_files.look(str(directory)) == ((), (hook_files.Fault(str(directory), why),))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("what", ["bad", "."])
+def test_another_owner_is_refused(directory, what):
+    write_hook(directory, "bad", "true")
+    path = os.path.normpath(directory / what)
+    os.chown(path, 12345, -1)
+    why = f"{path} belongs to uid 12345, neither root nor the daemon's: chown root {path}"
+    assert hook_files.look(str(directory)) == ((), (hook_files.Fault(path, why),))
+
+
+def test_a_link_is_as_good_as_where_it_points(directory, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    target = write_hook(elsewhere, "target", "true")
+    (directory / "link").symlink_to(target)
+    assert names(directory) == ["link"]
+    elsewhere.chmod(0o777)
+    [fault] = hook_files.look(str(directory))[1]
+    assert fault.why == f"{elsewhere} is writable by group or others: chmod go-w {elsewhere}"
+    os.unlink(target)
+    [fault] = hook_files.look(str(directory))[1]
+    assert fault == hook_files.Fault(str(directory / "link"), "cannot be looked at: No such file or directory")
+
+
+def test_what_is_no_file_is_refused(directory):
+    os.mkfifo(directory / "pipe", 0o755)
+    assert hook_files.look(str(directory))[1] == (
+        hook_files.Fault(str(directory / "pipe"), "is no regular file: remove it"),
+    )
+
+
+def test_a_file_instead_of_the_directory_is_told(tmp_path):
+    (tmp_path / "hooks.d").write_text("")
+    assert hook_files.look(str(tmp_path / "hooks.d")) == (
+        (), (hook_files.Fault(str(tmp_path / "hooks.d"), "cannot be read: Not a directory"),)
+    )  # fmt: skip
+
+
+def test_there_may_not_be_any_number_of_them(directory, monkeypatch):
+    monkeypatch.setattr(hook_files, "MAX_HOOKS", 2)
+    for name in "abc":
+        write_hook(directory, name, "true")
+    hooks, [fault] = hook_files.look(str(directory))
+    assert [os.path.basename(hook) for hook in hooks] == ["a", "b"]
+    assert fault.why == "has 3 hooks; only the first 2 by name are run"

@@ -1,0 +1,157 @@
+"""What hooks are told, and in which order."""
+
+import json
+
+import pytest
+
+from discoveryd.protocol.query import event_line
+from discoveryd.runtime.hook_queue import HookQueue, Occasion
+from tests.runtime.hooking import event, peer
+
+
+def make(*hooks, slots=4, limit=10):
+    queue = HookQueue(slots=slots, limit=limit)
+    queue.set_hooks(hooks or ("a",))
+    return queue
+
+
+def occasion(id="web1", kind="joined", **about):
+    return Occasion.of(event(kind, peer(id, **about)))
+
+
+def told(job):
+    return job.hook, job.occasion.lane, job.occasion.kind, job.occasion.coalesced
+
+
+def test_peers_in_the_order_of_their_events():
+    queue = make()
+    for id in ("c", "a", "b"):
+        queue.put(occasion(id))
+    assert [told(queue.take())[1] for _ in range(3)] == ["c", "a", "b"]
+    assert (queue.take(), queue.running, queue.waiting) == (None, 3, 0)
+
+
+def test_never_two_at_once_for_one_peer():
+    queue = make()
+    queue.put(occasion("web1", "joined"))
+    first = queue.take()
+    queue.put(occasion("web1", "down"))
+    queue.put(occasion("web2", "joined"))
+    second = queue.take()
+    assert told(second) == ("a", "web2", "joined", 0)  # it does not wait behind the other
+    assert queue.take() is None
+    queue.done(first)
+    assert told(queue.take()) == ("a", "web1", "down", 0)
+
+
+def test_of_one_peer_only_the_newest_waits_in_the_place_of_the_first():
+    queue = make()
+    for id, kind in (("web1", "joined"), ("web2", "joined"), ("web1", "suspect"), ("web1", "down")):
+        queue.put(occasion(id, kind))
+    assert (queue.waiting, queue.coalesced) == (2, 2)
+    assert [told(queue.take()) for _ in range(2)] == [("a", "web1", "down", 2), ("a", "web2", "joined", 0)]
+
+
+def test_a_restart_stands_for_the_boot_before_but_clones_stand_each_for_itself():
+    queue = make()
+    queue.put(occasion("web1", "joined", boot="1" * 16))
+    queue.put(occasion("web1", "restarted", boot="2" * 16))
+    queue.put(occasion("web1", "clone", boot="1" * 16, clone=True))
+    queue.put(occasion("web1", "clone", boot="2" * 16, clone=True))
+    found = []
+    while (job := queue.take()) is not None:
+        assert queue.take() is None  # nor are two of one id told at once
+        found.append((job.occasion.kind, job.occasion.peer.boot[0], job.occasion.coalesced))
+        queue.done(job)
+    assert found == [("restarted", "2", 1), ("clone", "1", 0), ("clone", "2", 0)]
+
+
+def test_a_full_queue_drops_further_peers_and_says_so_once_until_it_has_caught_up():
+    queue = make(limit=2)
+    assert [queue.put(occasion(id)) for id in "abcd"] == [[], [], [("a", "full")], []]
+    assert queue.put(occasion("a", "down")) == [("a", "coalescing")]  # a peer that waits is never dropped
+    assert (queue.waiting, queue.dropped, queue.coalesced) == (2, 2, 1)
+    for _ in range(2):
+        queue.done(queue.take())
+    assert [queue.put(occasion(id)) for id in "abc"] == [[], [], [("a", "full")]]
+
+
+def test_no_more_at_once_than_there_are_slots():
+    queue = make("a", "b", slots=3)
+    for number in range(9):
+        queue.put(occasion(f"web{number}"))
+    jobs = [queue.take() for _ in range(3)]
+    assert (queue.take(), queue.running) == (None, 3)
+    queue.done(jobs[1])
+    assert queue.take() is not None
+    queue.slots = 5
+    assert [queue.take() is None for _ in range(3)] == [False, False, True]
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_hooks_take_turns_in_the_order_of_their_names(slots):
+    queue = make("a", "b", slots=slots)
+    for number in range(9):
+        queue.put(occasion(f"web{number}"))
+    jobs = [queue.take() for _ in range(slots)]
+    for _ in range(8 - slots):
+        queue.done(jobs[-slots])
+        jobs.append(queue.take())
+    assert [job.hook for job in jobs] == ["a", "b"] * 4
+
+
+@pytest.mark.parametrize(("hooks", "share"), [(1, 4), (2, 3), (3, 2), (4, 1), (9, 1)])
+def test_a_hook_that_hangs_leaves_slots_to_the_others(hooks, share):
+    queue = make(*(f"hook{number}" for number in range(hooks)), slots=4)
+    for number in range(9):
+        queue.put(occasion(f"web{number}"))
+    ended = 0
+    while (job := queue.take()) is not None:
+        if job.hook != "hook0":  # which never ends
+            queue.done(job)
+            ended += 1
+    assert (queue.running, ended) == (share, 9 * (hooks - 1))
+
+
+def test_what_waits_for_a_hook_that_is_gone_is_forgotten():
+    queue = make("a", "b")
+    queue.put(occasion())
+    running = queue.take()
+    queue.set_hooks(["b", "c"])
+    assert (running.hook, queue.waiting, queue.hooks) == ("a", 1, ("b", "c"))
+    assert told(queue.take()) == ("b", "web1", "joined", 0)
+    queue.done(running)
+    assert queue.running == 1
+    queue.put(occasion())
+    queue.clear()
+    assert (queue.waiting, queue.put(occasion()), queue.waiting) == (0, [], 0)
+
+
+def test_the_line_is_that_of_watch():
+    happened = event("restarted", peer(name="anna"))
+    line = Occasion.of(happened).line()
+    assert line.endswith(b"}\n")
+    assert json.loads(line) == {**json.loads(event_line(happened)), "coalesced": 0}
+
+
+def test_what_is_no_peers_event_has_the_same_shape():
+    doubt = Occasion(kind="isolated", reason="most fell silent")
+    assert json.loads(doubt.line()) == {
+        "event": "isolated", "seq": None, "peer": None, "reason": "most fell silent", "coalesced": 0,
+    }  # fmt: skip
+    assert doubt.environment() == {
+        "DISCOVERYD_EVENT": "isolated", "DISCOVERYD_SEQ": "", "DISCOVERYD_PEER": "", "DISCOVERYD_ADDRESS": "",
+        "DISCOVERYD_ID": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("anna", "anna"), (None, "10.0.0.7"), ("ü €", "ü €"), ("a\nb\x1b[31m\0\ud800\u202e", "a?b?[31m???"), ("$(id)", "$(id)")],
+)
+def test_the_environment_has_no_control_characters(name, shown):
+    occasion = Occasion.of(event("down", peer(name=name), seq=7))
+    assert occasion.environment() == {
+        "DISCOVERYD_EVENT": "down", "DISCOVERYD_SEQ": "7", "DISCOVERYD_PEER": shown, "DISCOVERYD_ADDRESS": "10.0.0.7",
+        "DISCOVERYD_ID": "web1",
+    }  # fmt: skip

@@ -1,0 +1,365 @@
+"""Hooks: run at each event, and whatever they do holds nothing up."""
+
+import json
+import os
+import threading
+from contextlib import ExitStack
+
+import pytest
+
+from discoveryd.protocol.parameters import Limits
+from discoveryd.protocol.query import event_line
+from discoveryd.runtime import hook_run
+from discoveryd.runtime import hooks as module
+from discoveryd.runtime.hooks import Hooks
+from tests.runtime.hooking import WAIT, Feed, Notices, peer, write_hook
+
+
+@pytest.fixture
+def directory(tmp_path):
+    tmp_path.chmod(0o755)
+    return tmp_path / "hooks.d"
+
+
+@pytest.fixture
+def feed():
+    return Feed()
+
+
+@pytest.fixture
+def notices():
+    return Notices()
+
+
+@pytest.fixture
+def begin(directory, feed, notices):
+    """Start hooks; they are stopped at the end."""
+    with ExitStack() as stack:
+
+        def begin(**limits):
+            hooks = Hooks(str(directory), subscribe=feed.subscribe, notify=notices.put, limits=Limits(**limits))
+            stack.callback(hooks.stop)
+            hooks.open()
+            hooks.start()
+            return hooks
+
+        yield begin
+
+
+def settled(hooks):
+    """Give the counts that are not zero; a run is told of a moment before it is over."""
+    return {name: count for name, count in hooks.counts().items() if count and name not in ("hooks", "running")}
+
+
+def says(notices, line):
+    return notices.until("hook says", line=line).fields
+
+
+# --- what a hook is told ----------------------------------------------------------------------------
+
+
+def test_an_event_runs_each_hook(directory, feed, notices, begin):
+    write_hook(directory, "a", 'echo "$DISCOVERYD_EVENT of $DISCOVERYD_PEER at $DISCOVERYD_ADDRESS"')
+    write_hook(directory, "b", f"cat > {directory}/.line && echo written")
+    hooks = begin()
+    told = feed.tell("joined", peer(name="anna"))
+    for _ in range(2):
+        notices.until("hook ended", exit="0")
+    lines = {notice.fields["hook"]: notice.fields["line"] for notice in notices.seen if notice.text == "hook says"}
+    assert lines == {"a": "joined of anna at 10.0.0.7", "b": "written"}
+    assert json.loads((directory / ".line").read_text()) == {**json.loads(event_line(told)), "coalesced": 0}
+    assert hooks.counts()["hooks"] == 2
+    assert settled(hooks)["run"] == 2
+
+
+def test_what_happens_between_open_and_start_is_told(directory, feed, notices):
+    write_hook(directory, "a", "echo $DISCOVERYD_EVENT")
+    hooks = Hooks(str(directory), subscribe=feed.subscribe, notify=notices.put)
+    hooks.open()
+    feed.tell("joined")
+    hooks.start()
+    says(notices, "joined")
+    hooks.stop()
+
+
+def test_self_doubt_is_told(directory, notices, begin):
+    write_hook(directory, "a", "echo $DISCOVERYD_EVENT; cat")
+    hooks = begin()
+    hooks.doubt(is_isolated=True, reason="most peers fell silent together")
+    says(notices, "isolated")
+    shown = json.loads(notices.until("hook says").fields["line"])
+    assert (shown["event"], shown["peer"], shown["reason"]) == ("isolated", None, "most peers fell silent together")
+    hooks.doubt(is_isolated=False, reason="")
+    says(notices, "connected")
+
+
+def test_two_hooks_do_not_wait_for_each_other(directory, feed, notices, begin):
+    """Each ends only when the other has begun."""
+    for mine, others in (("a", "b"), ("b", "a")):
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+        os.mkfifo(directory / f".{mine}")
+        script = f"echo x > {directory}/.{mine} & read x < {directory}/.{others}; wait; echo met"
+        write_hook(directory, mine, script)
+    begin()
+    feed.tell()
+    for _ in range(2):
+        says(notices, "met")
+
+
+# --- what is logged ----------------------------------------------------------------------------------
+
+
+def test_a_failing_hook_is_logged_and_counted(directory, feed, notices, begin):
+    write_hook(directory, "bad", "echo no such table >&2; exit 3")
+    hooks = begin()
+    feed.tell("down", peer(name="anna"))
+    about = {"hook": "bad", "event": "down", "peer": "anna"}
+    assert notices.until("hook says").fields == {**about, "line": "no such table"}
+    ended = notices.until("hook ended")
+    assert (ended.level, ended.fields) == ("warning", {**about, "exit": "3"})
+    assert settled(hooks)["failed"] == 1
+
+
+@pytest.mark.parametrize(("number", "shown"), [("KILL", "SIGKILL"), ("40", "signal 40")])
+def test_a_signal_is_named(directory, feed, notices, begin, number, shown):
+    write_hook(directory, "bad", f"kill -{number} $$")
+    begin()
+    feed.tell()
+    assert notices.until("hook ended").fields["exit"] == shown
+
+
+def test_one_that_cannot_begin_is_logged_and_counted(directory, feed, notices, begin):
+    write_hook(directory, "bad", "#!/nowhere/sh\n")
+    hooks = begin()
+    feed.tell()
+    assert "first line" in notices.until("hook cannot be run", hook="bad").fields["error"]
+    assert settled(hooks)["failed"] == 1
+
+
+def test_output_cannot_command_a_terminal(directory, feed, notices, begin):
+    write_hook(directory, "a", r"""printf 'a\033[31mred\033]0;title\007\rb\302\205c \342\200\256 \377 \303\244\n\n  \nlast'""")
+    begin()
+    feed.tell()
+    assert notices.until("hook says").fields["line"] == r"a\x1b[31mred\x1b]0;title\x07\rb\x85c \u202e \xff ä"
+    assert notices.until("hook says").fields["line"] == "last"
+    notices.until("hook ended")
+
+
+def test_neither_the_log_nor_another_hook_is_drowned(directory, feed, notices, begin, monkeypatch):
+    monkeypatch.setattr(module, "NOTICES", 30)
+    write_hook(directory, "a", "seq 1000")
+    write_hook(directory, "b", "echo quiet")
+    hooks = begin(hooks=1)  # so that a has ended when b says something
+    for number in range(3):
+        feed.tell("joined", peer(f"web{number}"))
+    for _ in range(3):
+        says(notices, "quiet")
+    said = [notice.fields["line"] for notice in notices.seen if notice.fields["hook"] == "a" and "line" in notice.fields]
+    assert said[:21] == [*map(str, range(1, 21)), "... and more"]
+    assert len(said) < 63  # three times as much
+    assert hooks.counts()["unlogged"] > 0
+
+
+# --- hooks that misbehave ----------------------------------------------------------------------------
+
+
+def test_a_hanging_hook_holds_nothing_up_and_is_ended(directory, feed, notices, begin):
+    write_hook(directory, "hang", "sleep 1000")
+    write_hook(directory, "quick", "echo $DISCOVERYD_PEER")
+    hooks = begin(hooks=2, hook_timeout=0.5)
+    for number in range(20):
+        feed.tell("joined", peer(f"web{number}", name=f"peer{number}"))
+    for number in range(20):
+        says(notices, f"peer{number}")
+    assert hooks.counts()["running"] <= 2
+    notices.until("hook was ended", hook="hang", why="limits.hook_timeout is over")
+    assert settled(hooks)["timeout"] >= 1
+
+
+def test_events_that_outrun_a_hook_are_merged_peer_by_peer_and_bounded(directory, feed, notices, begin):
+    os.makedirs(directory, mode=0o755)
+    gate = directory / ".gate"
+    os.mkfifo(gate)
+    write_hook(directory, "slow", f'read x < {gate}; echo "$DISCOVERYD_PEER $DISCOVERYD_EVENT $(grep -o "coalesced.*")"')
+    hooks = begin(hooks=1, hook_queue=3)
+    feed.tell("joined", peer("first", name="first"))
+    with gate.open("w") as opened:  # now it runs, and waits for us
+        for kind in ("joined", "suspect", "recovered"):
+            for number in range(5):
+                feed.tell(kind, peer(f"web{number}", name=f"peer{number}"))
+        feed.tell("left", peer("end"))
+        for what in ("full", "coalescing"):
+            assert notices.until("hook falls behind", what=module._TROUBLES[what]).fields["hook"] == "slow"
+        opened.write("go\n")
+        opened.flush()
+        says(notices, 'first joined coalesced":0}')
+    for number in range(3):
+        with gate.open("w") as opened:
+            opened.write("go\n")
+        assert says(notices, f'peer{number} recovered coalesced":2}}')["coalesced"] == 2
+    notices.until("hook ended")
+    assert settled(hooks) == {"run": 4, "coalesced": 6, "dropped": 7}
+    assert not [notice for notice in notices.rest() if notice.text == "hook falls behind"]  # told once
+
+
+def test_a_subscription_that_lagged_is_taken_up_again_and_what_was_lost_is_counted(directory, feed, notices):
+    write_hook(directory, "a", "echo $DISCOVERYD_SEQ")
+    feed.limit = 3
+    hooks = Hooks(str(directory), subscribe=feed.subscribe, notify=notices.put, limits=Limits(hooks=1))
+    hooks.open()
+    for number in range(9):
+        feed.tell("joined", peer(f"web{number}"))
+    hooks.start()
+    for number in ("1", "2", "3"):
+        says(notices, number)
+    feed.fresh.acquire(timeout=WAIT)
+    feed.fresh.acquire(timeout=WAIT)
+    feed.tell("joined", peer("web10"))
+    assert notices.until("hooks missed events").fields == {"lost": 6}
+    says(notices, "10")
+    assert settled(hooks)["lost"] == 6
+    hooks.stop()
+
+
+def test_a_thread_that_dies_is_no_secret(directory, feed, notices, begin, monkeypatch):
+    died = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: died.append(args.exc_type))
+    monkeypatch.setattr(hook_run, "run", lambda *_, **__: 1 / 0)
+    write_hook(directory, "a", "true")
+    hooks = begin()
+    feed.tell()
+    notice = notices.until("thread died", thread="hook-1")
+    assert (notice.level, hooks.counts()["running"]) == ("critical", 0)
+    hooks.stop()
+    assert died == [ZeroDivisionError]
+
+
+# --- the directory -----------------------------------------------------------------------------------
+
+
+def test_a_hook_that_others_may_write_to_is_refused_once_and_run_when_mended(directory, feed, notices, begin):
+    path = write_hook(directory, "open", "echo run", mode=0o777)
+    hooks = begin()
+    assert notices.until("hook not run").fields == {
+        "path": path, "why": f"{path} is writable by group or others: chmod go-w {path}",
+    }  # fmt: skip
+    hooks.reload()
+    feed.tell()
+    assert notices.rest() == []
+    assert settled(hooks) == {"refused": 1}
+    os.chmod(path, 0o755)
+    hooks.reload()
+    feed.tell()
+    says(notices, "run")
+    notices.until("hook ended")
+    assert settled(hooks) == {"run": 1}
+
+
+def test_one_that_was_made_writable_since_is_not_run(directory, feed, notices, begin, monkeypatch):
+    monkeypatch.setattr(module, "LOOK_AGAIN", 1000.0)
+    path = write_hook(directory, "a", "echo run")
+    hooks = begin()
+    os.chmod(path, 0o757)
+    feed.tell()
+    notices.until("hook not run", path=path)
+    hooks.stop()
+    assert hooks.counts()["run"] == 0
+
+
+def test_hooks_that_come_and_go_are_seen_without_being_told(directory, feed, notices, begin, monkeypatch):
+    monkeypatch.setattr(module, "LOOK_AGAIN", 0.0)  # not only after a second
+    hooks = begin()
+    feed.tell()
+    write_hook(directory, "a", "echo a")
+    feed.tell()
+    says(notices, "a")
+    notices.until("hook ended")
+    os.replace(directory / "a", directory / "b")
+    feed.tell("down")
+    assert notices.until("hook ended").fields["hook"] == "b"
+    assert hooks.counts()["hooks"] == 1
+
+
+def test_a_chmod_is_seen_too(directory, feed, notices, begin, monkeypatch):
+    path = write_hook(directory, "a", "echo run", mode=0o644)
+    begin()
+    notices.until("hook not run", path=path, why=f"is not executable: chmod +x {path}")
+    os.chmod(path, 0o755)
+    monkeypatch.setattr(module, "LOOK_AGAIN", 0.0)
+    feed.tell()
+    says(notices, "run")
+    notices.until("hook ended")
+
+
+def test_the_directory_is_not_looked_at_for_each_event(directory, feed, notices, begin, monkeypatch):
+    write_hook(directory, "a", "true")
+    hooks = begin(hooks=1)
+    looks = []
+    monkeypatch.setattr(module.hook_files, "look", looks.append)
+    monkeypatch.setattr(module, "LOOK_AGAIN", 1000.0)
+    for number in range(20):
+        feed.tell("joined", peer(f"web{number}"))
+    notices.until("hook ended", peer="web19")
+    assert (looks, hooks.counts()["run"]) == ([], 20)
+
+
+def test_other_limits_hold_from_a_reload_on(directory, feed, notices, begin):
+    write_hook(directory, "a", "sleep 1000")
+    hooks = begin(hooks=1, hook_timeout=1000.0)
+    hooks.reload(Limits(hooks=3, hook_timeout=0.1))
+    for number in range(3):
+        feed.tell("joined", peer(f"web{number}"))
+    for _ in range(3):
+        notices.until("hook was ended")
+    assert settled(hooks) == {"run": 3, "timeout": 3}
+
+
+# --- life --------------------------------------------------------------------------------------------
+
+
+def test_at_the_stop_what_runs_is_ended_and_what_waits_is_not_run(directory, feed, notices, begin):
+    directory.mkdir(mode=0o755)
+    os.mkfifo(directory / ".begun")
+    write_hook(directory, "a", f"echo $$ > {directory}/.begun; exec sleep 1000")
+    hooks = begin(hooks=1)
+    for number in range(3):
+        feed.tell("joined", peer(f"web{number}"))
+    with (directory / ".begun").open() as begun:
+        pid = int(begun.readline())
+    hooks.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert settled(hooks) == {}
+    assert not [notice for notice in notices.rest() if notice.text.startswith("hook ended")]
+    hooks.stop()
+    hooks.doubt(is_isolated=True, reason="")
+    hooks.reload()
+    assert settled(hooks) == {}
+
+
+def test_stop_before_start_and_before_open(directory, feed, notices):
+    hooks = Hooks(str(directory), subscribe=feed.subscribe, notify=notices.put)
+    hooks.stop()
+    hooks = Hooks(str(directory), subscribe=feed.subscribe, notify=notices.put)
+    hooks.open()
+    hooks.stop()
+    hooks.stop()
+
+
+def test_the_threads_of_slots_are_begun_when_first_needed(directory, feed, notices, begin):
+    def slots():
+        return [thread.name for thread in threading.enumerate() if thread.name.startswith("hook-")]
+
+    write_hook(directory, "a", "true")
+    begin(hooks=3)
+    assert slots() == []
+    feed.tell()
+    notices.until("hook ended")
+    assert slots() == ["hook-1"]
+
+
+def test_the_end_of_the_events_is_no_failure(directory, feed, notices, begin):
+    hooks = begin()
+    feed.subscriptions[-1].put(None)
+    hooks.stop()
+    assert notices.rest() == []
