@@ -38,9 +38,9 @@ MODULES = {
         net.systemd
     """,
     "second": """
-        runtime.hook_files runtime.hook_queue runtime.hook_run runtime.hooks
-        runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.metrics runtime.pings
-        runtime.pulse runtime.subscription runtime.worker
+        runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.hook_files
+        runtime.hook_queue runtime.hook_run runtime.hooks runtime.metrics runtime.pings runtime.pulse
+        runtime.subscription runtime.worker
     """,
     "top": """
         __main__ config config.file config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask ctl.describe
