@@ -47,12 +47,14 @@ class QueryError(DiscoveryError):
 
     Attributes:
         code: a stable word for programs (``bad_request``, ``not_found``, ...).
+        problems: where several things are wrong, each of them; `message` has them all.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, problems: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.problems = problems
 
 
 class DaemonUnreachable(QueryError):

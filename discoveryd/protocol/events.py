@@ -20,13 +20,17 @@ class Event:
         seq: one more than that of the event before, from 1.
         peer: the whole row after the change, also when it went.
         reason: one clause for people.
+        former: the boot that this one takes the place of, for whoever keeps rows by boot: with ``restarted``,
+            and with ``joined`` if the node was known before; else empty.
     """
 
     kind: EventKind
     seq: int
     peer: Peer
     reason: str
+    former: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Give the event as ``watch`` sends it."""
-        return {"event": self.kind, "seq": self.seq, "peer": peer_json(self.peer), "reason": self.reason}
+        found = {"event": self.kind, "seq": self.seq, "peer": peer_json(self.peer), "reason": self.reason}
+        return {**found, "former": self.former} if self.former else found

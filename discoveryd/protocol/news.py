@@ -152,8 +152,9 @@ class News:
     def _publish(self, kind: EventKind, reason: str, row: Row, true: Told, now: float) -> None:
         self.seq += 1
         self.counts[kind] += 1
+        former = row.told.boot if row.told.boot != true.boot else ""
         row.told = true
-        self._events.append(Event(kind=kind, seq=self.seq, peer=row.peer(now), reason=reason))
+        self._events.append(Event(kind=kind, seq=self.seq, peer=row.peer(now), reason=reason, former=former))
 
 
 def _spared(told: Told, true: Told) -> int:

@@ -58,6 +58,9 @@ class Limits:
     hook_queue: int = 4096
     """Peers whose newest event may wait for one hook; past it the events of further ones are dropped.
     As many as `peers`: a whole table may come or go at once. About 3 kB each."""
+    registrations: int = 64
+    """Services that programs may register over the query socket together; their connections count
+    here, not under `query_connections`. All of a node have to fit into its 700 bytes anyway."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -67,6 +70,7 @@ class Limits:
                 ("answers", 1), ("subscriber_events", 1),
                 ("query_connections", 1), ("query_line", 64), ("query_idle", 1), ("query_backlog", 65536),
                 ("hooks", 1), ("hook_timeout", 0.1), ("hook_queue", 1),
+                ("registrations", 0),
             )
             if not getattr(self, key) >= least  # so that nan is refused too
         ]  # fmt: skip

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from discoveryd.errors import QueryError
-from discoveryd.protocol.query import encode, error_line, list_line, parse_request, show_answer
+from discoveryd.protocol.query import encode, error_line, list_line, show_answer
+from discoveryd.protocol.request import parse_request
 from tests.protocol.samples import Record, hello, make_node, source
 
 CORPUS = Path(__file__).parent / "corpus"

@@ -11,8 +11,9 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.peer import LIVE
-from discoveryd.protocol.query import Filter, list_line, status_answer
+from discoveryd.protocol.query import list_line, status_answer
 from discoveryd.protocol.record import Record
+from discoveryd.protocol.request import Filter
 from tests.properties.strategies import datagrams, fuzz
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")

@@ -95,8 +95,10 @@ class TableMachine(RuleBasedStateMachine):
             assert event.seq == self.count
             key, peer = event.peer.boot or event.peer.address, event.peer
             if event.kind == "restarted":
-                [former] = [boot for boot, one in self.mirror.items() if one.id == peer.id]
-                del self.mirror[former]
+                assert [event.former] == [boot for boot, one in self.mirror.items() if one.id == peer.id]
+                del self.mirror[event.former]
+            else:
+                assert event.former not in self.mirror
             if event.kind in ("down", "left"):
                 assert event.kind == peer.state
                 del self.mirror[key]

@@ -1,6 +1,7 @@
 """The JSON of a peer and of an event is public API: these tests are its contract."""
 
 import json
+from dataclasses import replace
 
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.link import Link
@@ -94,6 +95,8 @@ def test_label():
 def test_event():
     event = Event(kind="joined", seq=7, peer=web1(), reason="first HELLO on eth0")
     assert event.to_json() == {"event": "joined", "seq": 7, "peer": peer_json(web1()), "reason": "first HELLO on eth0"}
+    again = replace(event, kind="restarted", former="0123456789abcdef")
+    assert again.to_json() == {**event.to_json(), "event": "restarted", "former": "0123456789abcdef"}
 
 
 def test_links_differ_by_all_they_are_though_the_index_is_their_hash():

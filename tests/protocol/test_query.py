@@ -9,107 +9,17 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.peer import peer_json
 from discoveryd.protocol.probe import Pong
 from discoveryd.protocol.query import (
-    Filter,
-    Request,
     encode,
     error_line,
     event_line,
     list_line,
-    parse_request,
     show_answer,
     snapshot_lines,
     status_answer,
 )
 from discoveryd.protocol.record import Record, Service
+from discoveryd.protocol.request import Filter
 from tests.protocol.samples import ETH1, boot, hello, make_node, source
-
-
-def error(line):
-    with pytest.raises(QueryError) as caught:
-        parse_request(line)
-    return caught.value.code, caught.value.message
-
-
-# --- requests --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("line", "request_"),
-    [
-        (b"list", Request(op="list")),
-        (b"  watch \r\n", Request(op="watch")),
-        (b"status\n", Request(op="status")),
-        (b"metrics", Request(op="metrics")),
-        (b"show web1", Request(op="show", peer="web1")),
-        (b"show my web server \n", Request(op="show", peer="my web server")),
-        ("ping Köln".encode(), Request(op="ping", peer="Köln")),
-        (b'{"op":"list"}', Request(op="list")),
-        (b'{"op":"list","state":"down"}', Request(op="list", filter=Filter(states=frozenset({"down"})))),
-        (b'{"op":"list","state":["up","left"]}', Request(op="list", filter=Filter(states=frozenset({"up", "left"})))),
-        (b'{"op":"list","state":null,"name":null,"tags":null}', Request(op="list")),
-        (
-            b'{"op":"watch","name":"w*","tags":{"a":"b"},"service":"http","link":"eth0","all":true}',
-            Request(op="watch", filter=Filter(name="w*", tags={"a": "b"}, service="http", link="eth0", all=True)),
-        ),
-        (b'{"op":"ping","peer":"a","count":3,"timeout_s":0.5}', Request(op="ping", peer="a", count=3, timeout=0.5)),
-        (b'{"op":"ping","peer":"a","count":100,"timeout_s":60}', Request(op="ping", peer="a", count=100, timeout=60.0)),
-        (b'{"op":"list","op":"status"}', Request(op="status")),
-    ],
-)
-def test_a_request(line, request_):
-    assert parse_request(line) == request_
-
-
-HOW = 'send one JSON object per line, such as {"op":"list"}, or a bare word: list'
-STATES = "state must be one or a list of up, suspect, down, left, not "
-
-
-@pytest.mark.parametrize(
-    ("line", "code", "message"),
-    [
-        (b"", "bad_request", HOW),
-        (b"   \n", "bad_request", HOW),
-        (b"[1]", "bad_request", HOW),
-        (b"\xff\xfe", "bad_request", HOW),
-        (b"\0", "bad_request", HOW),
-        (b"GET / HTTP/1.1", "http", f"this is no web server; {HOW}"),
-        (b"POST /x HTTP/1.0\r\n", "http", f"this is no web server; {HOW}"),
-        (b"{", "bad_request", "not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        (b"{}", "bad_request", '"op" is missing; known: list, watch, show, ping, status, metrics'),
-        (b'{"op":5}', "bad_request", '"op" is missing; known: list, watch, show, ping, status, metrics'),
-        (b"lst", "unknown_op", "unknown op 'lst'; known: list, watch, show, ping, status, metrics"),
-        (b'{"op":"\\ud800"}', "unknown_op", "unknown op '\\ud800'; known: list, watch, show, ping, status, metrics"),
-        (b"show", "bad_argument", 'show needs "peer": a name, an id (or at least its first 4 characters) or an address'),
-        (b'{"op":"ping","peer":""}', "bad_argument", 'ping needs "peer": a name, an id (or at least its first 4 characters) or an address'),
-        (b'{"op":"show","peer":5}', "bad_argument", "peer must be a text, not 5"),
-        (b"status now", "bad_argument", "status takes no arguments, not 'peer'"),
-        (b'{"op":"show","peer":"a","count":1}', "bad_argument", "show takes peer, not 'count'"),
-        (b'{"op":"list","nam":"a"}', "bad_argument", "list takes state, name, tags, service, link, all, not 'nam'"),
-        (b'{"op":"list","state":"gone"}', "bad_argument", STATES + "['gone']"),
-        (b'{"op":"list","state":5}', "bad_argument", STATES + "5"),
-        (b'{"op":"list","state":[[]]}', "bad_argument", STATES + "[[]]"),
-        (b'{"op":"list","tags":["a"]}', "bad_argument", "tags must be an object of texts, not ['a']"),
-        (b'{"op":"list","tags":{"a":1}}', "bad_argument", "tags must be an object of texts, not {'a': 1}"),
-        (b'{"op":"list","all":1}', "bad_argument", "all must be true or false, not 1"),
-        (b'{"op":"list","name":{}}', "bad_argument", "name must be a text, not {}"),
-        (b'{"op":"ping","peer":"a","count":0}', "bad_argument", "count must be 1 to 100, not 0"),
-        (b'{"op":"ping","peer":"a","count":true}', "bad_argument", "count must be 1 to 100, not True"),
-        (b'{"op":"ping","peer":"a","count":1.5}', "bad_argument", "count must be a whole number, not 1.5"),
-        (b'{"op":"ping","peer":"a","count":"1"}', "bad_argument", "count must be 1 to 100, not '1'"),
-        (b'{"op":"ping","peer":"a","timeout_s":NaN}', "bad_argument", "timeout_s must be 0.001 to 60, not nan"),
-        (b'{"op":"ping","peer":"a","timeout_s":1e999}', "bad_argument", "timeout_s must be 0.001 to 60, not inf"),
-    ],
-)  # fmt: skip
-def test_a_refusal_says_what_is_wrong_and_what_to_do(line, code, message):
-    assert error(line) == (code, message)
-
-
-@pytest.mark.parametrize("line", [b'{"op":' + b"[" * 4000, b'{"op":"list","name":' + b"9" * 4400 + b"}", b'{"op":"\xff"}'])
-def test_not_json_at_all(line):
-    code, message = error(line)
-    assert code == "bad_request"
-    assert len(message) < 400
-
 
 # --- filters ---------------------------------------------------------------------------------------
 

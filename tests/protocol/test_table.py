@@ -246,6 +246,7 @@ def test_a_restart_is_one_event_and_one_row():
     table.heard(hello(1), HERE, now=0.0)
     [event] = table.heard(hello(2), HERE, now=1.5)
     assert (event.kind, event.reason) == ("restarted", f"new boot {boot(2)} in place of {boot(1)}")
+    assert event.former == boot(1)
     assert (event.peer.boot, event.peer.restarts, event.peer.first_seen_s, event.peer.clone) == (boot(2), 1, 1.5, False)
     assert [peer.boot for peer in table.peers(1.5, gone=True)] == [boot(2)]
     assert table.heard(hello(2, seq=2), HERE, now=3.0) == ()
@@ -273,7 +274,7 @@ def test_a_restart_after_it_was_down():
     table.heard(hello(1), HERE, now=0.0)
     table.expire(4.0)
     [event] = table.heard(hello(2), HERE, now=9.0)
-    assert (event.kind, event.reason) == ("joined", "back with a new boot on eth0")
+    assert (event.kind, event.reason, event.former) == ("joined", "back with a new boot on eth0", boot(1))
     assert (event.peer.restarts, event.peer.first_seen_s) == (1, 9.0)
     assert states(table, 9.0) == {boot(2): "up"}
 
@@ -365,7 +366,7 @@ def test_a_clone_that_restarts_stays_one():
     table = PeerTable()
     two_clones(table)
     [event] = table.heard(hello(3), THERE, now=2.0)
-    assert (event.kind, event.peer.clone) == ("restarted", True)
+    assert (event.kind, event.peer.clone, event.former) == ("restarted", True, boot(2))
     assert clones(table, 2.0) == {boot(1): True, boot(3): True}
 
 
@@ -376,7 +377,8 @@ def test_a_clone_that_comes_back_with_a_new_boot():
     table.heard(hello(1, seq=4), HERE, now=3.2)
     table.expire(4.1)
     events = table.heard(hello(3), THERE, now=5.0)
-    assert [(event.kind, event.peer.boot) for event in events] == [("joined", boot(3)), ("clone", boot(1))]
+    told = [(event.kind, event.peer.boot, event.former) for event in events]
+    assert told == [("joined", boot(3), boot(2)), ("clone", boot(1), "")]
     assert clones(table, 5.0) == {boot(1): True, boot(3): True}
 
 
@@ -384,7 +386,7 @@ def test_a_third_is_shown_as_well():
     table = PeerTable()
     two_clones(table)
     [event] = table.heard(hello(3), source("10.0.0.9"), now=2.0)
-    assert (event.kind, event.peer.clone, event.peer.restarts) == ("joined", True, 0)
+    assert (event.kind, event.peer.clone, event.peer.restarts, event.former) == ("joined", True, 0, "")
     assert len(table.peers(2.0)) == 3
 
 
@@ -414,7 +416,7 @@ def test_our_own_id_is_a_clone_of_us_whoever_it_is():
     [event] = table.heard(hello(1), HERE, now=0.0)
     assert (event.kind, event.peer.clone) == ("joined", True)
     [event] = table.heard(hello(2), HERE, now=1.0)
-    assert (event.kind, event.peer.clone) == ("restarted", True)
+    assert (event.kind, event.peer.clone, event.former) == ("restarted", True, boot(1))
     [event] = table.expire(5.0)
     assert (event.kind, event.peer.clone) == ("down", True)
 
