@@ -131,6 +131,19 @@ class QueryClient:
             self.close()
             raise QueryError("timeout", f"the daemon at {self.where} sent nothing more in time") from None
 
+    def hear(self) -> dict[str, Any]:
+        """Read a line that nobody asked for, once the file descriptor is readable: nearly always why it ends.
+
+        Raises:
+            QueryError: the daemon's last word (``stopping``, ...), or ``closed`` without one.
+        """
+        try:
+            line = self._read(monotonic() + self.timeout)
+        except TimeoutError:
+            raise QueryError("timeout", f"the daemon at {self.where} sent half a line") from None
+        _check(line)
+        return line
+
     def close(self) -> None:
         """Close, from any thread and as often as wanted."""
         self._closed = True
@@ -281,4 +294,9 @@ def _check(reply: dict[str, Any]) -> None:
     error = reply.get("error")
     found = error if isinstance(error, dict) else {}
     code, message = str(found.get("code", "unknown")), str(found.get("message", "refused without a reason"))
-    raise SubscriptionLagged(message) if code == "lagged" else QueryError(code, message)
+    raise SubscriptionLagged(message) if code == "lagged" else QueryError(code, message, _problems(found))
+
+
+def _problems(error: dict[str, Any]) -> tuple[str, ...]:
+    given = error.get("problems")
+    return tuple(map(str, given)) if isinstance(given, list) else ()

@@ -12,6 +12,7 @@ from time import monotonic
 import pytest
 
 from discoveryd.errors import QueryError, SubscriptionLagged
+from discoveryd.net import query_acceptor, query_connection
 from discoveryd.net import query_server as module
 from discoveryd.net.links import free_port
 from discoveryd.net.query_server import QueryServer
@@ -31,9 +32,11 @@ class Backend:
         self.list_answer = {"ok": True, "peers": []}
         self.snapshot = []
         self.seq = 0
-        self.shown = {}
+        self.shown = set()
         self.asked = []
         self.pings = []
+        self.reloads = []
+        self.registered = {}
         self.failure = None
         self._events = []
         self._rounds = 0
@@ -49,12 +52,28 @@ class Backend:
         return encode(self.list_answer)
 
     def watch(self, chosen):
-        return encode({"event": "snapshot", "peers": self.snapshot}), self.seq, dict(self.shown)
+        return encode({"event": "snapshot", "peers": self.snapshot}), self.seq, set(self.shown)
 
     def ping(self, request, reply):
         if request.peer == "nobody":
             raise QueryError("not_found", "nobody")
         self.pings.append(reply)
+
+    def reload(self, request, reply):
+        if request.token != "secret":
+            raise QueryError("denied", "no")
+        self.reloads.append(reply)
+
+    def register(self, request, connection):
+        if request.token != "secret":
+            raise QueryError("denied", "no")
+        if request.service.name == "long":
+            raise QueryError("refused", "one\ntwo", ("one", "two"))
+        self.registered.setdefault(connection, []).append(request.service.name)
+        return encode({"ok": True})
+
+    def release(self, connection):
+        del self.registered[connection]
 
     def events(self):
         with self._round:
@@ -214,8 +233,8 @@ def peer(name="anna", boot="b1", **changes):
     return replace(found, **changes)
 
 
-def event(seq, kind="updated", **changes):
-    return Event(kind=kind, seq=seq, peer=peer(**changes), reason="because")
+def event(seq, kind="updated", former="", **changes):
+    return Event(kind=kind, seq=seq, peer=peer(**changes), reason="because", former=former)
 
 
 def error_of(reply):
@@ -333,7 +352,7 @@ def test_who_comes_too_many_is_told_so_and_does_not_stay():
         with suppress(OSError):
             third.send(b"list\n")
         assert third.refused() == "busy"
-        assert server.server.counts() == {"connections": 2, "limit": 2, "watchers": 0, "refused": 1}
+        assert server.server.counts() == {"connections": 2, "limit": 2, "watchers": 0, "refused": 1, "denied": 0}
         first.close()
         server.has(connections=1)
         assert server.connect().ask(b"list\n")["ok"]
@@ -435,6 +454,83 @@ def test_nothing_follows_a_refusal(server):
     assert client.refused() == "too_long"
 
 
+# --- control ------------------------------------------------------------------------------------------
+
+
+def registration(name, token="secret"):
+    return json.dumps({"op": "register", "token": token, "service": {"name": name, "port": 1}}).encode() + b"\n"
+
+
+def test_what_is_asked_after_a_reload_is_answered_after_it(server):
+    client = server.connect()
+    client.send(b'{"op":"reload","token":"secret"}\nlist\n')
+    server.until(lambda: server.backend.reloads)
+    server.advance(1000)  # however long it takes, who waits for it is not idle
+    assert server.backend.asked == []
+    server.backend.reloads[0](encode({"reloaded": True}))
+    assert [client.read(), client.read()] == [{"reloaded": True}, server.backend.list_answer]
+
+
+def test_who_is_denied_is_counted_and_may_go_on(server):
+    client = server.connect()
+    for line in (b"reload\n", registration("web", token="guess"), b'{"op":"register","service":{"name":"a","port":1}}\n'):
+        assert error_of(client.ask(line)) == "denied"
+    assert client.ask(b"list\n")["ok"]
+    assert server.server.counts()["denied"] == 3
+    assert server.backend.registered == {}
+    server.advance(301)
+    assert client.refused() == "idle"  # it registered nothing
+
+
+def test_every_problem_of_a_refusal_is_told(server):
+    refused = server.connect().ask(registration("long"))["error"]
+    assert refused == {"code": "refused", "message": "one\ntwo", "problems": ["one", "two"]}
+
+
+def test_registrations_live_as_long_as_their_connection(server):
+    one, other = server.connect(), server.connect()
+    for client, name in ((one, "a"), (one, "b"), (other, "c")):
+        assert client.ask(registration(name))["ok"]
+    assert list(server.backend.registered.values()) == [["a", "b"], ["c"]]
+    server.advance(100_000)  # neither has to say anything
+    assert server.server._patience(server.now) is None
+    one.reset()
+    server.until(lambda: list(server.backend.registered.values()) == [["c"]])
+    assert other.ask(b"list\n")["ok"]
+    other.end()
+    assert other.rest() == []
+    assert server.backend.registered == {}
+
+
+@pytest.mark.parametrize("fault", [b"GET / HTTP/1.0\n", b"x" * 5000])
+def test_a_registration_ends_when_its_connection_is_refused(server, fault):
+    client = server.connect()
+    client.ask(registration("a"))
+    client.send(fault)
+    client.read()
+    assert server.backend.registered == {}  # though the client has not closed its side yet
+
+
+def test_a_registration_ends_with_the_server():
+    with Server() as server:
+        client = server.connect()
+        client.ask(registration("a"))
+        server.end()
+        assert client.refused() == "stopping"
+        assert server.backend.registered == {}
+
+
+def test_connections_that_register_take_no_place_of_those_that_ask():
+    with Server(query_connections=2) as server:
+        holders = [server.connect() for _ in range(2)]
+        for client in holders:
+            assert client.ask(registration("a"))["ok"]
+        askers = [server.connect() for _ in range(2)]
+        assert server.connect(greeted=False).refused() == "busy"
+        assert server.server.counts()["connections"] == 2
+        assert askers[1].ask(b"list\n")["ok"]
+
+
 # --- slow readers -------------------------------------------------------------------------------------
 
 
@@ -442,10 +538,10 @@ def test_a_slow_reader_of_lists_holds_up_only_itself(server):
     server.backend.list_answer = {"ok": True, "peers": ["x" * 300_000]}
     slow, quick = server.connect(buffer=4096), server.connect()
     slow.send(b"list\n" * 100)
-    server.until(lambda: server.owed > module.REPLIES_AHEAD)
+    server.until(lambda: server.owed > query_connection.REPLIES_AHEAD)
     server.settle()
     assert 0 < len(server.backend.asked) < 30
-    assert server.owed <= module.REPLIES_AHEAD + 300_100
+    assert server.owed <= query_connection.REPLIES_AHEAD + 300_100
     assert quick.ask(b"list\n")["ok"]
     slow.end()
     assert len(slow.rest()) == 100
@@ -506,7 +602,7 @@ def test_a_watch_told_of_peers_without_end_begins_anew():
 
 
 def watching(server, request, shown=(), seq=0):
-    server.backend.shown = dict(shown)
+    server.backend.shown = set(shown)
     server.backend.seq = seq
     client = server.connect()
     assert client.ask(json.dumps({"op": "watch", **request}).encode() + b"\n")["event"] == "snapshot"
@@ -541,28 +637,47 @@ def test_a_watch_is_told_of_what_it_asked_for(server):
 
 
 def test_a_peer_that_no_longer_matches_is_told_once(server):
-    client = watching(server, {"tags": {"role": "gpu"}}, shown={"b1": "id-anna"})
+    client = watching(server, {"tags": {"role": "gpu"}}, shown={"b1"})
     gone = event(1, tags={"role": "cpu"})
     assert seqs(server, client, gone, event(2, tags={"role": "cpu"}), event(3, tags={"role": "gpu"})) == [1, 3]
 
 
 def test_the_end_of_a_peer_is_told_to_who_watches_live_ones(server):
-    client = watching(server, {"state": ["up"]}, shown={"b1": "id-anna"})
+    client = watching(server, {"state": ["up"]}, shown={"b1"})
     assert seqs(server, client, event(1, "down", state="down"), event(2, "recovered")) == [1, 2]
 
 
 def test_a_restart_into_something_else_is_told(server):
     """The new boot was never shown, but it takes the place of one that was."""
-    client = watching(server, {"tags": {"role": "gpu"}}, shown={"b1": "id-anna"})
-    assert seqs(server, client, event(1, "restarted", boot="b2"), event(2, boot="b2")) == [1]
+    client = watching(server, {"tags": {"role": "gpu"}}, shown={"b1"})
+    assert seqs(server, client, event(1, "restarted", former="b1", boot="b2"), event(2, boot="b2")) == [1]
+
+
+def test_a_clone_that_restarts_into_something_else_leaves_the_other_shown(server):
+    gpu = {"tags": {"role": "gpu"}, "clone": True}
+    client = watching(server, {"tags": {"role": "gpu"}}, shown={"b1", "b2"})
+    assert seqs(
+        server,
+        client,
+        event(1, "restarted", former="b2", boot="b3", clone=True),
+        event(2, boot="b3"),
+        event(3, boot="b1", **gpu),
+        event(4, boot="b1"),  # no longer a match, which is told as it was shown
+        event(5, boot="b1"),
+    ) == [1, 3, 4]
+
+
+def test_one_that_came_back_as_something_else_takes_the_place_of_the_one_gone(server):
+    client = watching(server, {"tags": {"role": "gpu"}, "all": True}, shown={"b1"})
+    assert seqs(server, client, event(1, "joined", former="b1", boot="b2"), event(2, boot="b2")) == [1]
 
 
 def test_restarts_do_not_add_up(server):
-    client = watching(server, {}, shown={"b0": "id-anna"})
-    server.happen(*(event(seq, "restarted", boot=f"b{seq}") for seq in range(1, 100)))
+    client = watching(server, {}, shown={"b0"})
+    server.happen(*(event(seq, "restarted", former=f"b{seq - 1}", boot=f"b{seq}") for seq in range(1, 100)))
     server.settle()
     [of_server] = server.server._clients.values()
-    assert of_server.shown == {"b99": "id-anna"}
+    assert of_server.shown == {"b99"}
     client.end()
 
 
@@ -602,7 +717,7 @@ def test_without_descriptors_it_pauses_and_recovers(server):
         assert server.server.refused == 1  # not once a round
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    server.advance(module.ACCEPT_PAUSE + 0.1)
+    server.advance(query_acceptor.ACCEPT_PAUSE + 0.1)
     with late, late.makefile("rb") as lines:
         assert json.loads(lines.readline()) == GREETING
 
@@ -656,6 +771,25 @@ def test_a_port_that_was_just_left_can_be_had_at_once():
     again = QueryServer(address, Backend(), Limits())
     again.open()
     again.close()
+
+
+def test_a_socket_that_listens_already_is_taken_as_it_is():
+    """As systemd hands it over; the port could not be bound a second time."""
+    before = descriptors()
+    inherited = socket.create_server(("127.0.0.1", 0))
+    address = inherited.getsockname()
+    early = socket.create_connection(address)  # waits in its queue
+    server = QueryServer(("127.0.0.1", 1), Backend(), Limits(), inherited)
+    server.open()
+    assert server.address == address
+    thread = threading.Thread(target=server.run, args=(lambda: 0.0,))
+    thread.start()
+    with early, early.makefile("rb") as lines:
+        assert json.loads(lines.readline()) == GREETING
+        server.stop()
+        thread.join(5.0)
+    server.close()
+    assert descriptors() == before
 
 
 def test_an_error_nobody_expected_ends_the_thread_loudly():

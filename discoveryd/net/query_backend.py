@@ -1,0 +1,45 @@
+"""What the query server asks of whoever knows the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from discoveryd.protocol.events import Event
+from discoveryd.protocol.request import Filter, Request
+
+
+class Backend(Protocol):
+    """Called in the server's thread; never blocks. A `QueryError` it raises becomes the reply."""
+
+    def greeting(self) -> bytes:
+        """Give the line sent on connect."""
+
+    def answer(self, request: Request) -> bytes:
+        """Give the reply line to ``list``, ``show``, ``status`` or ``metrics``.
+
+        Raises:
+            QueryError: which becomes the reply.
+        """
+
+    def watch(self, chosen: Filter) -> tuple[bytes, int, set[str]]:
+        """Give the opening lines of a watch, the seq they stand for, and the keys of the peers in them."""
+
+    def ping(self, request: Request, reply: Callable[[bytes], None]) -> None:
+        """Ping, and call `reply` once, later, from any thread."""
+
+    def reload(self, request: Request, reply: Callable[[bytes], None]) -> None:
+        """Have the configuration read again, and call `reply` once, later, from any thread."""
+
+    def register(self, request: Request, connection: int) -> bytes:
+        """Announce a service until this connection is released, and give the reply line."""
+
+    def release(self, connection: int) -> None:
+        """End what a connection registered."""
+
+    def events(self) -> list[Event]:
+        """Give the events since the last call.
+
+        Raises:
+            SubscriptionLagged: some are missing.
+        """
