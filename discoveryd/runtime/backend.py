@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from discoveryd import __version__
-from discoveryd.errors import SubscriptionLagged
+from discoveryd.errors import ConfigError, QueryError, SubscriptionLagged
 from discoveryd.protocol import query
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.peer import SCHEMA, peer_json
+from discoveryd.protocol.record import Service
+from discoveryd.protocol.request import Filter, Request
 from discoveryd.runtime.pings import PingResult
 from discoveryd.runtime.subscription import Subscription
 
@@ -22,12 +25,44 @@ if TYPE_CHECKING:
     from discoveryd.runtime.metrics import Metrics
 
 
-class Backend:
-    """Answers requests; called in the thread of the query server."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadResult:
+    """What came of reading the configuration again.
 
-    def __init__(self, discovery: Discovery) -> None:
+    Attributes:
+        problems: why it was refused and the former one stays, a sentence each; empty if it is in force.
+        needs_restart: of what changed and holds only from a restart on, each ``{"key", "now", "wanted"}``.
+    """
+
+    problems: tuple[str, ...] = ()
+    needs_restart: tuple[Mapping[str, Any], ...] = ()
+
+
+class Control(Protocol):
+    """What the daemon lets those do who have its token."""
+
+    @property
+    def token(self) -> str:
+        """The secret that shows that somebody may."""
+
+    def reload(self, done: Callable[[ReloadResult], None]) -> None:
+        """Have the configuration read again, without waiting for it; `done` is called once, in any thread."""
+
+
+class Backend:
+    """Answers requests; called in the thread of the query server.
+
+    Args:
+        discovery: what is asked.
+        control: what may be changed; None for nothing.
+    """
+
+    def __init__(self, discovery: Discovery, control: Control | None = None) -> None:
         self._discovery = discovery
+        self._control = control
+        self._registered: dict[int, dict[tuple[str, int, str], Service]] = {}  # by connection
         self._events: Subscription | None = None
+        self.registrations = 0
 
     def subscribe(self) -> None:
         """Begin to collect events for those who watch."""
@@ -37,7 +72,7 @@ class Backend:
         """Give the line sent on connect."""
         return self._discovery.look(_greeting)
 
-    def answer(self, request: query.Request) -> bytes:
+    def answer(self, request: Request) -> bytes:
         """Give the reply to what needs no waiting."""
         if request.op == "status":
             return query.encode(self._discovery.status())
@@ -51,21 +86,62 @@ class Backend:
         """Answer one HTTP request for the metrics; called in the thread of their server."""
         return self._metrics.answer(environ, start_response)
 
-    def watch(self, chosen: query.Filter) -> tuple[bytes, int, dict[str, str]]:
+    def watch(self, chosen: Filter) -> tuple[bytes, int, set[str]]:
         """Open a watch."""
 
-        def opening(node: Node, now: float) -> tuple[bytes, int, dict[str, str]]:
+        def opening(node: Node, now: float) -> tuple[bytes, int, set[str]]:
             rows = node.table.rows(now, gone=chosen.wants_gone)
-            shown = {row.key: row.id for row in rows if chosen.accepts(row.lasting(now))}
+            shown = {row.key for row in rows if chosen.accepts(row.lasting(now))}
             return query.snapshot_lines(node, chosen, now), node.table.seq, shown
 
         return self._discovery.look(opening)
 
-    def ping(self, request: query.Request, reply: Callable[[bytes], None]) -> None:
+    def ping(self, request: Request, reply: Callable[[bytes], None]) -> None:
         """Ping; the reply comes later, in another thread."""
         self._discovery.begin_ping(
             request.peer, count=request.count, timeout=request.timeout, done=lambda result: reply(_pinged(result))
         )
+
+    def reload(self, request: Request, reply: Callable[[bytes], None]) -> None:
+        """Have the configuration read again; the reply comes later, in another thread."""
+        self._allowed(request).reload(lambda result: reply(_reloaded(result)))
+
+    def register(self, request: Request, connection: int) -> bytes:
+        """Announce a service, besides those that this connection registered before."""
+        self._allowed(request)
+        assert request.service is not None
+        before, service = self._registered.get(connection, {}), request.service
+        after = {**before, (service.name, service.port, service.proto): service}
+        limit = self._discovery.parameters.limits.registrations
+        if self.registrations + len(after) - len(before) > limit:
+            raise QueryError("refused", f"{limit} services are registered already (limits.registrations)")
+        try:
+            self._discovery.offer(_owner(connection), after.values())
+        except ConfigError as error:
+            raise QueryError("refused", "\n".join(error.problems), error.problems) from None
+        self._registered[connection] = after
+        self.registrations += len(after) - len(before)
+        return query.encode({"ok": True, "schema": SCHEMA, "service": service.to_json()})
+
+    def release(self, connection: int) -> None:
+        """End what a connection registered."""
+        self.registrations -= len(self._registered.pop(connection, ()))
+        self._discovery.offer(_owner(connection), ())
+
+    def _allowed(self, request: Request) -> Control:
+        """Give the control to who has its token."""
+        from hmac import compare_digest  # noqa: PLC0415 - nobody changes anything before the first HELLO
+
+        control = self._control
+        if control is None or not control.token:
+            why = "this daemon has no control token, so nothing can be changed over this socket: its log says why"
+            raise QueryError("denied", why)
+        if not request.token:
+            raise QueryError("denied", f"{request.op} needs the control token: it is in the daemon's runtime directory")
+        if not compare_digest(request.token.encode("utf-8", "replace"), control.token.encode()):
+            why = "this is not the control token; there is a new one after each start of the daemon"
+            raise QueryError("denied", why)
+        return control
 
     def events(self) -> list[Event]:
         """Give the events since the last call."""
@@ -95,6 +171,16 @@ def _greeting(node: Node, _: float) -> bytes:
             "node": {"id": node.id, "name": node.record.name, "boot": node.boot},
         }
     )
+
+
+def _owner(connection: int) -> str:
+    return f"connection {connection}"
+
+
+def _reloaded(result: ReloadResult) -> bytes:
+    if result.problems:
+        return query.error_line("refused", "\n".join(result.problems), result.problems)
+    return query.encode({"ok": True, "schema": SCHEMA, "needs_restart": [dict(one) for one in result.needs_restart]})
 
 
 def _pinged(result: PingResult) -> bytes:

@@ -164,7 +164,8 @@ class Client:
             elif kind == "sync":
                 self._replace_locked(self._snapshot, line["seq"], now)
             else:
-                event = Event(kind=kind, seq=line["seq"], peer=peer_from_json(line["peer"]), reason=line["reason"])
+                peer, former = peer_from_json(line["peer"]), line.get("former", "")
+                event = Event(kind=kind, seq=line["seq"], peer=peer, reason=line["reason"], former=former)
                 self._apply_locked(event, now)
             self._lock.notify_all()
 
@@ -183,10 +184,7 @@ class Client:
 
     def _apply_locked(self, event: Event, now: float) -> None:
         self._seq = event.seq
-        if event.kind == "restarted":  # the boot before is not told to be gone
-            same = [key for key, (_, peer) in self._peers.items() if peer.id == event.peer.id]
-            for key in same if not event.peer.clone else ():
-                del self._peers[key]
+        self._peers.pop(event.former, None)  # a boot that was replaced is not told to be gone
         if event.peer.state in LIVE:
             self._peers[_key(event.peer)] = (now, event.peer)
         else:

@@ -31,8 +31,9 @@ from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.peer import Peer
 from discoveryd.protocol.record import Record, Service
-from discoveryd.runtime.backend import Backend
+from discoveryd.runtime.backend import Backend, Control
 from discoveryd.runtime.floodgate import Floodgate
+from discoveryd.runtime.offers import Offers
 from discoveryd.runtime.pings import Pinging, PingResult, Pings
 from discoveryd.runtime.pulse import Pulse
 from discoveryd.runtime.subscription import Subscription
@@ -51,6 +52,8 @@ GOODBYE_GAP = 0.03
 """The goodbye is sent three times within 60 ms, for those who lose one."""
 JOIN_TIMEOUT = 5.0
 LONGEST_WAIT = 3600.0
+CONFIG = "config"
+"""Who offers the services of the configuration."""
 
 _Seen = TypeVar("_Seen")
 
@@ -96,6 +99,7 @@ class Discovery:
         query: where to open the query socket, None for none.
         listener: a socket that listens there already, opened by a service manager.
         metrics: where to serve the metrics over HTTP, None for not at all.
+        control: what those who ask there with its token may change, None for nothing.
         notify: told a `Notice` now and then, in one of the threads, without the lock.
         clock: seconds; CLOCK_BOOTTIME unless a test says otherwise.
 
@@ -114,16 +118,19 @@ class Discovery:
         query: tuple[str, int] | None = None,
         listener: Listener | None = None,
         metrics: tuple[str, int] | None = None,
+        control: Control | None = None,
         notify: Callable[[Notice], None] | None = None,
         clock: Callable[[], float] = boottime,
     ) -> None:
         self.parameters = parameters or Parameters()
-        record = Record(name=name or os.uname().nodename or "node", tags=tags or {}, services=tuple(services))
+        self._offers = Offers().replaced(CONFIG, services)
+        called = name or os.uname().nodename or "node"
+        record = Record(name=called, tags=tags or {}, services=self._offers.services())
         self._node = Node(self.parameters, record, node_id=node_id)
         self._links = Links(self.parameters)
         self._clock = clock
         self._notify = notify or (lambda _: None)
-        # guards _node, _subscriptions, _pings, _is_stopping, _engine_s; its waiter is the sender alone
+        # guards _node, _offers, _subscriptions, _pings, _is_stopping, _engine_s; its waiter is the sender alone
         self._lock = threading.Condition(threading.Lock())
         self._subscriptions: list[Subscription] = []
         self._pings = Pings()
@@ -136,7 +143,7 @@ class Discovery:
         self._failure: BaseException | None = None
         self._floodgate = Floodgate(self._links, self.parameters.limits.datagrams, self._flood, self._known)
         self._engine_s = 0.0
-        self._backend = Backend(self)
+        self._backend = Backend(self, control)
         self._server = QueryServer(query, self._backend, self.parameters.limits, listener) if query else None
         self._metrics = self._metrics_server(metrics) if metrics else None
         self._sender = Worker("hello-sender", self._send, self._fail)
@@ -292,8 +299,10 @@ class Discovery:
         lost = self._links.kernel_drops() - flooded
         drops += [(reason, "-", count) for reason, count in (("kernel", lost), ("flood", flooded)) if count]
         status["drops"] += [{"reason": reason, "link": link, "count": count} for reason, link, count in drops]
-        idle = {"connections": 0, "limit": 0, "watchers": 0, "refused": 0}
-        status["query"] = self._server.counts() if self._server else idle
+        idle = {"connections": 0, "limit": 0, "watchers": 0, "refused": 0, "denied": 0}
+        status["query"] = {
+            **(self._server.counts() if self._server else idle), "registrations": self._backend.registrations
+        }  # fmt: skip
         status["metrics"] = self._metrics.counts() if self._metrics else {"requests": 0, "refused": 0}
         return status
 
@@ -342,15 +351,27 @@ class Discovery:
             self._lock.notify()
 
     def set_record(self, *, name: str, tags: Mapping[str, str], services: Iterable[Service]) -> None:
-        """Say something else of this node from now on.
+        """Say something else of this node from now on; the services are those of its configuration.
 
         Raises:
-            ConfigError: not allowed, or too long together; nothing has changed then.
+            ConfigError: not allowed, or too long together with what else is offered; nothing has changed then.
         """
-        record = Record(name=name, tags=tags, services=tuple(services))
         with self._lock:
-            self._node.set_record(record, self._clock())
-            self._lock.notify()
+            self._announce_locked(name, tags, self._offers.replaced(CONFIG, services))
+
+    def offer(self, owner: str, services: Iterable[Service]) -> None:
+        """Offer these services in place of those this owner offered before; nothing to end them.
+
+        Args:
+            owner: who offers them, such as ``services.d``. What several offer is announced once.
+            services: all that this owner offers from now on.
+
+        Raises:
+            ConfigError: too long together with the rest of the record; nothing has changed then.
+        """
+        with self._lock:
+            record = self._node.record
+            self._announce_locked(record.name, record.tags, self._offers.replaced(owner, services))
 
     def set_parameters(self, parameters: Parameters) -> None:
         """Change how to speak. Port, realm and loopback stay as they are until a new start."""
@@ -472,6 +493,12 @@ class Discovery:
         return MetricsServer(address, self._backend.page)
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _announce_locked(self, name: str, tags: Mapping[str, str], offers: Offers) -> None:
+        record = Record(name=name, tags=tags, services=offers.services())
+        self._offers = offers
+        self._node.set_record(record, self._clock())
+        self._lock.notify()
 
     def _check(self) -> None:
         """Refuse to answer from a table that no thread keeps true any more."""

@@ -1,11 +1,13 @@
 """The mirror of a daemon, against a real query socket."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
 from discoveryd.net.links import free_port
 from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.peer import peer_json
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 
@@ -148,6 +150,23 @@ def test_a_mirror_whose_thread_died_says_so(make, monkeypatch):
         client.peers()
     client.stop()
     assert told[0].exc_type is ZeroDivisionError
+
+
+def test_a_restart_takes_away_the_boot_it_stands_for_and_no_clone(make):
+    a = make("a", 1, query=0)
+    b = make("b", 2)
+    with Client(a.query_address) as client:
+        (seen,) = client.wait_for(named("b"), PATIENCE)
+        b.stop()
+        assert client.wait_for(named(), PATIENCE) == ()
+
+        def take(kind, boot, former):
+            told = peer_json(replace(seen, boot=boot, clone=True))
+            client._take({"event": kind, "seq": 1, "peer": told, "reason": "", "former": former})
+
+        for kind, boot, former in (("joined", "1", ""), ("clone", "2", ""), ("restarted", "3", "2")):
+            take(kind, boot, former)
+        assert {peer.boot for peer in client.peers()} == {"1", "3"}
 
 
 def test_a_restart_replaces_the_row(make):

@@ -246,7 +246,7 @@ def test_stop_takes_a_fraction_of_a_second(make):
 @pytest.mark.parametrize("taken", ["udp", "tcp"])
 def test_a_start_that_fails_leaves_nothing_and_can_be_repeated(make, port, taken):
     anna = make("anna", query=True)
-    anna._server.address = ("127.0.0.2", port)
+    anna._server._acceptor.address = ("127.0.0.2", port)
     kind = socket.SOCK_DGRAM if taken == "udp" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as other:
         other.bind(("127.0.0.2", port))
@@ -533,7 +533,9 @@ def test_the_query_socket_tells_the_same(make):
         with pytest.raises(QueryError, match="no peer"):
             client.request("ping", peer="nobody")
         status = client.request("status")
-        assert status["query"] == {"connections": 2, "limit": 64, "watchers": 1, "refused": 0}
+        assert status["query"] == {
+                "connections": 2, "limit": 64, "watchers": 1, "refused": 0, "denied": 0, "registrations": 0,
+            }
         assert {metric["name"] for metric in client.request("metrics")["metrics"]} >= {"discoveryd_peers"}
         bert.stop()
         wait_for(told, "left")
