@@ -12,7 +12,7 @@ FLOORS = {  # floor -> (what it may import of ours, what it may import of the wo
     "ground": ({"ground"}, set()),
     "first": ({"ground", "first"}, {"socket", "_socket", "selectors", "psutil", "time", "os", "io", "wsgiref"}),
     "second": ({"ground", "first", "second"}, {"threading", "queue", "time", "os", "sys", "platform", "prometheus_client", "wsgiref",
-                                              "subprocess", "select", "signal", "stat"}),
+                                              "subprocess", "select", "signal", "stat", "hmac"}),
     # subprocess, select, signal, stat: a hook is a file that somebody else could have written,
     # and a process that somebody waits for, and ends
     "top": (
@@ -31,21 +31,23 @@ MODULES = {
         errors protocol protocol.events protocol.flood protocol.hello protocol.histogram protocol.limiter
         protocol.link protocol.liveness protocol.medium protocol.namesakes protocol.news protocol.node
         protocol.outcome protocol.outlet protocol.parameters protocol.peer protocol.probe protocol.prober
-        protocol.query protocol.record protocol.row protocol.shortcuts protocol.speaker protocol.table
+        protocol.query protocol.record protocol.request protocol.row protocol.shortcuts protocol.speaker
+        protocol.table
     """,
     "first": """
-        net net.interfaces net.links net.metrics_server net.query_client net.query_server net.scrape net.sluice
-        net.systemd
+        net net.interfaces net.links net.metrics_server net.query_acceptor net.query_backend net.query_client
+        net.query_connection net.query_server net.scrape net.sluice net.systemd
     """,
     "second": """
         runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.hook_files
-        runtime.hook_queue runtime.hook_run runtime.hooks runtime.metrics runtime.pings runtime.pulse
-        runtime.subscription runtime.worker
+        runtime.hook_queue runtime.hook_run runtime.hooks runtime.metrics runtime.offers runtime.pings
+        runtime.pulse runtime.subscription runtime.worker
     """,
     "top": """
         __main__ config config.file config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask ctl.describe
-        ctl.follow ctl.tables ctl.usage daemon daemon.arguments daemon.detached daemon.reload daemon.report
+        ctl.follow ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.detached daemon.reload daemon.report
         daemon.serve demo identity logs pidfile simulate simulate.counts simulate.lan simulate.plan simulate.report
+        token
     """,
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}

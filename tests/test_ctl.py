@@ -230,7 +230,7 @@ def test_durations(text, seconds):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "which command? One of list, show, status, metrics, watch, ping, wait"),
+        ([], "which command? One of list, show, status, metrics, watch, ping, wait, reload, register"),
         (["lst"], "no command 'lst'"),
         (["list", "alpha"], "list does not take 'alpha'"),
         (["list", "--frob"], "option --frob not recognized"),
@@ -251,6 +251,17 @@ def test_durations(text, seconds):
         (["list", "--tag", "role"], "--tag must be KEY=VALUE"),
         (["list", "--tag", "a=1", "--tag", "a=2"], "given twice"),
         (["list", "--name", ""], "--name must not be empty"),
+        (["register"], "register which service? Give its name"),
+        (["register", "--port", "1", "--", "web"], "register which service? Give its name"),
+        (["register", "web"], "Give --port P"),
+        (["register", "web", "--port", "65536"], "--port must be 0 to 65535, not '65536'"),
+        (["register", "web", "--port", "http"], "--port must be 0 to 65535, not 'http'"),
+        (["register", "web", "--port", "1", "--proto", "sctp"], "--proto must be tcp or udp, not 'sctp'"),
+        (["register", "web", "--port", "1", "sleep", "9"], "register does not take 'sleep' (a command to run comes after --)"),
+        (["register", "web", "--port", "1", "--count", "1"], "register does not take --count"),
+        (["reload", "now"], "reload does not take 'now'"),
+        (["reload", "--token-file", ""], "--token-file must not be empty"),
+        (["list", "--token-file", "x"], "list does not take --token-file"),
         (["list", "--address", "x:y"], "--address must be HOST:PORT such as 127.0.0.1:3400, not 'x:y'"),
         (["list", "--address", ":99999"], "--address must be HOST:PORT"),
         (["list", "--address", ""], "--address must be HOST:PORT"),
@@ -262,6 +273,20 @@ def test_a_wrong_command_line_says_what_is_right(capsys, words, told):
     assert told in found.err
     assert "--help" in found.err
     assert found.out == ""
+
+
+def test_what_to_register_and_run():
+    found = arguments.parse(["register", "web", "--port=80", "--tag", "a=b", "--", "cmd", "--port", "9", "--", "x"], {})
+    assert (found.offer, found.port, found.proto, found.tags) == ("web", 80, "tcp", {"a": "b"})
+    assert found.run == ["cmd", "--port", "9", "--", "x"]
+    assert arguments.parse(["register", "web", "--port", "0", "--proto", "udp"], {}).run == []
+
+
+def test_the_token_file_comes_from_the_option_then_the_environment():
+    environ = {"DISCOVERYCTL_TOKEN_FILE": "/a"}
+    assert arguments.parse(["reload", "--token-file", "/b"], environ).token_file == "/b"
+    assert arguments.parse(["reload"], environ).token_file == "/a"
+    assert arguments.parse(["reload"], {}).token_file is None
 
 
 def test_a_wrong_variable_is_named(capsys, monkeypatch):
@@ -444,6 +469,13 @@ def test_show_a_bare_peer_and_several(capsys):
     assert out.startswith("10.0.0.9 is up: last heard 0.4s ago on eth0 from 10.0.0.9")
     assert "\n\nalpha is up" in out
     assert "two-way" not in out.partition("\n\n")[0]
+
+
+def test_status_tells_of_control_where_there_is_something_to_tell(capsys):
+    query = STATUS["query"] | {"denied": 2, "registrations": 1}
+    with Daemon([[STATUS | {"query": query}]]) as daemon:
+        _, out, _ = ask(capsys, daemon, "status")
+    assert "0 watching, 0 refused, 2 denied, 1 services registered\n" in out
 
 
 def test_status(capsys):
@@ -678,12 +710,15 @@ def test_rows_know_restarts_from_clones():
     rows = follow.Rows()
     for one in snapshot(peer(boot="old")):
         rows.take(one)
-    rows.take(event("restarted", boot="new"))
+    rows.take(event("restarted", boot="new") | {"former": "old"})
     assert [one["boot"] for one in rows.peers()] == ["new"]
     rows.take(event("clone", boot="new", clone=True))
     rows.take(event("clone", boot="old", clone=True, address="10.0.0.9"))
-    rows.take(event("restarted", boot="newer", clone=True))
+    rows.take(event("restarted", boot="newer", clone=True) | {"former": "new"})
     assert sorted(one["boot"] for one in rows.peers()) == ["newer", "old"]
+    rows.take(event("down", boot="old", state="down"))
+    rows.take(event("joined", boot="newest") | {"former": "old"})  # back, in place of the one that was down
+    assert sorted(one["boot"] for one in rows.peers()) == ["newer", "newest"]
 
 
 # --- as a process -----------------------------------------------------------------------------------

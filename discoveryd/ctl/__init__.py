@@ -16,7 +16,7 @@ FINE, NOTHING, USAGE, NO_DAEMON, INTERRUPTED = 0, 1, 2, 3, 130
 
 _CODES = {
     "not_found": NOTHING, "timeout": NOTHING,
-    "bad_request": USAGE, "bad_argument": USAGE, "unknown_op": USAGE,
+    "bad_request": USAGE, "bad_argument": USAGE, "unknown_op": USAGE, "denied": USAGE, "refused": USAGE,
 }  # fmt: skip
 
 
@@ -65,6 +65,10 @@ def _perform(options: Options) -> int:
         from discoveryd.ctl import follow  # noqa: PLC0415
 
         return follow.watch(options) if options.command == "watch" else follow.wait(options)
+    if options.command == "register":
+        from discoveryd.ctl.register import register  # noqa: PLC0415
+
+        return register(options)
     from discoveryd.ctl import ask  # noqa: PLC0415
 
     return ask.COMMANDS[options.command](options)
@@ -77,8 +81,11 @@ def _failed(error: QueryError, options: Options) -> int:
     if options.json:
         import json  # noqa: PLC0415
 
-        print(json.dumps({"ok": False, "error": {"code": error.code, "message": error.message}}))
-    text = printable(error.message)
+        problems = {"problems": list(error.problems)} if error.problems else {}
+        print(json.dumps({"ok": False, "error": {"code": error.code, "message": error.message, **problems}}))
+    text = "\n  ".join(map(printable, error.problems or (error.message,)))
+    if error.code == "refused":
+        text = f"refused, and nothing has changed:\n  {text}"
     if isinstance(error, DaemonUnreachable):
         text += (
             "\nIs it running? Start it with 'discoveryd run', or 'systemctl start discoveryd';"

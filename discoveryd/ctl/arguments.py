@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 ADDRESS_VARIABLE = "DISCOVERYCTL_ADDRESS"
+TOKEN_VARIABLE = "DISCOVERYCTL_TOKEN_FILE"  # noqa: S105 - a name
 PORT = 3400
 
 STATES = ("up", "suspect", "down", "left")
+PROTOS = ("tcp", "udp")
 
 _FILTERS = frozenset(("state", "name", "tag", "service", "link", "all"))
 _EVERYWHERE = frozenset(("help", "json", "address"))
@@ -27,12 +29,15 @@ COMMANDS = {
     "watch": _FILTERS,
     "ping": frozenset(("count", "timeout")),
     "wait": _FILTERS | {"count", "timeout"},
+    "reload": frozenset(("token-file",)),
+    "register": frozenset(("port", "proto", "tag", "token-file")),
 }
 """The commands, and what each allows besides ``--help``, ``--json`` and ``--address``."""
 
 _LONG = [
     "help", "version", "json", "all", "wide",
     "address=", "state=", "name=", "tag=", "service=", "link=", "count=", "timeout=",
+    "port=", "proto=", "token-file=",
 ]  # fmt: skip
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -60,6 +65,11 @@ class Options:
         self.all = False
         self.count: int | None = None
         self.timeout: float | None = None
+        self.offer = ""
+        self.port: int | None = None
+        self.proto = "tcp"
+        self.run: list[str] = []
+        self.token_file: str | None = None
 
     def filters(self) -> dict[str, Any]:
         """Give the filters as the fields of a request, only those that were given."""
@@ -86,6 +96,9 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
     options = Options()
     if environ.get(ADDRESS_VARIABLE):
         options.address = _address(environ[ADDRESS_VARIABLE], ADDRESS_VARIABLE)
+    options.token_file = environ.get(TOKEN_VARIABLE) or None
+    if "--" in arguments:
+        options.run = list(arguments[arguments.index("--") + 1 :])
     names = [{"-h": "help"}.get(option, option[2:]) for option, _ in given]
     for name, (_, value) in zip(names, given, strict=True):
         _take(options, name, value)
@@ -97,7 +110,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
     return options
 
 
-def _take(options: Options, name: str, value: str) -> None:  # noqa: C901  one case per option
+def _take(options: Options, name: str, value: str) -> None:  # noqa: C901, PLR0912  one case per option
     match name:
         case "help" | "version" | "json" | "all" | "wide":
             setattr(options, name, True)
@@ -116,12 +129,22 @@ def _take(options: Options, name: str, value: str) -> None:  # noqa: C901  one c
             if not (key and equals):
                 raise UsageError(f"--tag must be KEY=VALUE such as role=gpu, not {value!r}")
             if options.tags.get(key, wanted) != wanted:
-                raise UsageError(f"--tag {key} is given twice, and a peer has one value: nothing could match")
+                raise UsageError(f"--tag {key} is given twice, and it has one value: nothing could match")
             options.tags[key] = wanted
         case "count":
             options.count = _count(value)
         case "timeout":
             options.timeout = _duration(value)
+        case "port":
+            options.port = _port(value)
+        case "proto":
+            if value not in PROTOS:
+                raise UsageError(f"--proto must be {' or '.join(PROTOS)}, not {value!r}")
+            options.proto = value
+        case "token-file":
+            if not value:
+                raise UsageError("--token-file must not be empty")
+            options.token_file = value
 
 
 def _take_words(options: Options, words: list[str]) -> None:
@@ -134,6 +157,13 @@ def _take_words(options: Options, words: list[str]) -> None:
         if not rest or not rest[0]:
             raise UsageError(f"{options.command} which peer? Give its name, id, address or boot")
         options.peer, *rest = rest
+    if options.command == "register":
+        rest = rest[: len(rest) - len(options.run)]  # what follows -- is the command to run
+        if not rest or not rest[0]:
+            raise UsageError("register which service? Give its name, then --port P")
+        options.offer, *rest = rest
+        if rest:
+            raise UsageError(f"register does not take {rest[0]!r} (a command to run comes after --)")
     if rest:
         raise UsageError(f"{options.command} does not take {rest[0]!r} (filters are options, such as --name)")
 
@@ -146,6 +176,8 @@ def _check(options: Options, names: list[str]) -> None:
             raise UsageError(f"{options.command} does not take --{name} (it takes {fit})")
     if options.command == "wait" and options.count is None:
         raise UsageError("wait for how many peers? Give --count N")
+    if options.command == "register" and options.port is None:
+        raise UsageError("register at which port? Give --port P (0 where a port means nothing)")
     if options.command == "ping" and options.timeout == 0:
         raise UsageError("--timeout must be more than 0: no answer comes at once")
 
@@ -165,6 +197,12 @@ def _count(text: str) -> int:
     if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 1_000_000 and len(text) <= 9:
         return int(text)
     raise UsageError(f"--count must be a number from 1, not {text!r}")
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65535:
+        return int(text)
+    raise UsageError(f"--port must be 0 to 65535, not {text!r}")
 
 
 def _duration(text: str) -> float:

@@ -1,4 +1,4 @@
-"""The commands of one question and one answer: ``list``, ``show``, ``status``, ``metrics``, ``ping``."""
+"""The commands of one question and one answer: ``list``, ``show``, ``status``, ``metrics``, ``ping``, ``reload``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FINE, NOTHING = 0, 1
 PING_TIMEOUT = 1.0
 """Seconds to wait for a PONG: two hundred times what a LAN takes."""
+RELOAD_PATIENCE = 10.0
+"""Seconds more that a daemon may take to read its configuration again, if it is busy."""
 
 
 def list_peers(options: Options) -> int:
@@ -71,6 +73,22 @@ def ping(options: Options) -> int:
     return FINE if reply["received"] else NOTHING
 
 
+def reload(options: Options) -> int:
+    """Let the daemon read its configuration again."""
+    from discoveryd.token import DEFAULT_PATH, read  # noqa: PLC0415
+
+    with QueryClient(options.address) as client:
+        token = read(options.token_file or DEFAULT_PATH)
+        reply = client.request("reload", timeout=client.timeout + RELOAD_PATIENCE, token=token)
+        if options.json:
+            print(client.line.decode("utf-8", "backslashreplace"))
+            return FINE
+    print("configuration reloaded")
+    for one in reply["needs_restart"]:
+        print(printable(f"{one['key']} needs a restart: it is {one['now']}, {one['wanted']} is wanted"))
+    return FINE
+
+
 def _ask(options: Options, op: str, patience: float = 0.0, **fields: Any) -> dict[str, Any]:
     """Give the reply, and with ``--json`` print it as the daemon wrote it."""
     with QueryClient(options.address) as client:
@@ -110,4 +128,5 @@ COMMANDS: dict[str, Callable[[Options], int]] = {
     "status": status,
     "metrics": metrics,
     "ping": ping,
+    "reload": reload,
 }

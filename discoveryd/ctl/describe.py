@@ -41,7 +41,7 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
         _labelled("sent", _counts(status["sent"])),
         _labelled("received", _counts(status["received"])),
         _labelled("query", f"{query['connections']} of at most {query['limit']} connections, "
-                           f"{query['watchers']} watching, {query['refused']} refused"),
+                           f"{query['watchers']} watching, {query['refused']} refused{_controlled(query)}"),
     ]  # fmt: skip
     if status["links"]:
         parts += ["", _links_table(status["links"], screen)]
@@ -179,6 +179,12 @@ def _optional(label: str, text: str) -> list[str]:
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items())
+
+
+def _controlled(query: dict[str, int]) -> str:
+    """Say what was done, or tried, with the control token; mostly nothing."""
+    told = (("denied", "denied"), ("registrations", "services registered"))
+    return "".join(f", {query[key]} {text}" for key, text in told if query.get(key))
 
 
 def _pairs(tags: dict[str, str]) -> str:

@@ -36,7 +36,7 @@ _LOST = frozenset(("closed", "stopping", "lagged", "unreachable"))
 def watch(options: Options) -> int:
     """Show the peers, and then each change, until interrupted."""
     screen = screen_of(sys.stdout, os.environ)
-    for line, event in _follow(options.address, options.filters(), _note):
+    for line, event in _follow(options.address, options.filters(), note):
         if options.json:
             print(line.decode("utf-8", "backslashreplace"), flush=True)
             continue
@@ -55,7 +55,7 @@ def wait(options: Options) -> int:
     """
     # the daemon's own filter, but applied here: a peer that no longer matches must be seen to go
     from discoveryd.protocol.peer import STATES, peer_from_json  # noqa: PLC0415  50 ms that only `wait` pays
-    from discoveryd.protocol.query import Filter  # noqa: PLC0415
+    from discoveryd.protocol.request import Filter  # noqa: PLC0415
 
     wanted = options.count or 1
     states = options.states or (STATES if options.all else ("up",))
@@ -70,7 +70,7 @@ def wait(options: Options) -> int:
     rows = Rows()
     found: list[dict[str, Any]] = []
     try:
-        for _, event in _follow(options.address, {"all": True}, _note, deadline):
+        for _, event in _follow(options.address, {"all": True}, note, deadline):
             rows.take(event)
             found = [peer for peer in rows.peers() if chosen.accepts(peer_from_json(peer))]
             if rows.synced and len(found) >= wanted:
@@ -98,20 +98,12 @@ class Rows:
         elif event["event"] == "sync":
             self.synced = True
         elif "peer" in event:
-            peer = event["peer"]
-            if event["event"] in ("restarted", "joined"):
-                self._replace(peer)
-            self._rows[_key(peer)] = peer
+            self._rows.pop(event.get("former", ""), None)
+            self._rows[_key(event["peer"])] = event["peer"]
 
     def peers(self) -> list[dict[str, Any]]:
         """Give them as they were last told of."""
         return list(self._rows.values())
-
-    def _replace(self, new: dict[str, Any]) -> None:
-        """Forget the older boots that a new one stands for: any, but of clones only that at its address."""
-        for key, old in list(self._rows.items()):
-            if old["id"] == new["id"] and (not new["clone"] or old["address"] == new["address"]):
-                del self._rows[key]
 
 
 def _key(peer: dict[str, Any]) -> str:
@@ -152,7 +144,8 @@ def _follow(
         select((), (), (), left)  # nothing tells that a port is listened to again, one can only try
 
 
-def _note(text: str) -> None:
+def note(text: str) -> None:
+    """Say something to the person, apart from the output."""
     print(f"discoveryctl: {printable(text)}", file=sys.stderr, flush=True)
 
 

@@ -15,6 +15,14 @@ commands:
   watch            the peers, then each change as it happens
   ping PEER        probe a peer: round-trip time, and whether it hears us
   wait --count N   wait until N matching peers are up
+  reload           let the daemon read its configuration again
+  register NAME    announce a service as long as this runs
+"""
+
+_ALLOWED = """\
+  --token-file FILE
+                   the control token of the daemon, which shows that you may; else
+                   $DISCOVERYCTL_ALLOWED_FILE, else /run/discoveryd/control.token
 """
 
 _COMMANDS = {
@@ -65,6 +73,23 @@ Wait until at least N peers that match the filters are up (or in the states give
   --count N        how many
   --timeout S      give up after this time, with exit code 1; for ever unless given
 """,
+    "reload": """\
+usage: discoveryctl reload [--token-file FILE] [--json]
+
+Let the daemon read its configuration again; the table of peers stays. Tells which changes need a
+restart. If anything is wrong in it, all of that is told, and the former one stays in force.
+""" + _ALLOWED,
+    "register": """\
+usage: discoveryctl register NAME --port P [OPTIONS] [-- COMMAND ...]
+
+Let this node offer a service, exactly as long as this runs. With COMMAND: run it, offer the service
+as long as it runs, and end with its exit code (126 or 127 if it cannot be run). SIGTERM and Ctrl-C
+end this, and are passed on to COMMAND. When the daemon restarts, registers again.
+
+  --port P         where it is offered; 0 where a port means nothing
+  --proto P        tcp (unless given) or udp
+  --tag KEY=VALUE  says more about it; may be repeated
+""" + _ALLOWED,
 }
 
 _FILTERS = """\
@@ -107,6 +132,7 @@ examples:
   discoveryctl list --json | jq -r '.peers[].address'
   discoveryctl wait --count 4 --tag role=worker --timeout 1m && ./start-job
   discoveryctl watch --json | while read -r line; do echo "$line"; done
+  discoveryctl register render --port 9000 --tag gpu=2 -- ./render-server
 """
 
 

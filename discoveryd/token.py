@@ -1,0 +1,76 @@
+"""The control token: whoever may read its file may change what the daemon does."""
+
+from __future__ import annotations
+
+import os
+
+from discoveryd.errors import QueryError
+
+NAME = "control.token"
+DEFAULT_PATH = "/run/discoveryd/control.token"
+MODE = 0o640
+"""Its owner writes it, its group may use it; others may ask the daemon, but change nothing."""
+SIZE = 32
+"""Random bytes: nobody guesses them."""
+
+
+def create(directory: str) -> str:
+    """Make a new token, which ends the one before, and keep it in a runtime directory.
+
+    Raises:
+        OSError: the directory cannot be made or written.
+    """
+    os.makedirs(directory, exist_ok=True)
+    path = os.path.join(directory, NAME)
+    fresh = f"{path}.{os.getpid()}"
+    token = os.urandom(SIZE).hex()
+    try:
+        # a new file, never one that somebody put or linked there
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(token + "\n")
+            os.fchmod(descriptor, MODE)  # whatever the umask is
+        os.replace(fresh, path)
+    except FileExistsError:
+        os.unlink(fresh)  # left by one that was killed right here
+        return create(directory)
+    except OSError:
+        _remove(fresh)
+        raise
+    return token
+
+
+def read(path: str) -> str:
+    """Give the token that a daemon keeps in this file.
+
+    Raises:
+        QueryError: ``denied``; there is none, or we may not read it. The message says what to do.
+    """
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            token = file.read(4096).strip()
+    except FileNotFoundError:
+        raise QueryError(
+            "denied",
+            f"no control token at {path}: if the daemon's paths.runtime is another directory, name the file with "
+            "--token-file; else see in its log why it could not write one",
+        ) from None
+    except PermissionError:
+        raise QueryError(
+            "denied",
+            f"the control token {path} may not be read: run this as root, or as a user of the file's group "
+            "(see it with: ls -l)",
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        reason = getattr(error, "strerror", None) or error
+        raise QueryError("denied", f"the control token {path} cannot be read: {reason}") from None
+    if not token:
+        raise QueryError("denied", f"the control token {path} is empty: restart the daemon, which writes a new one")
+    return token
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:  # what is told is why it could not be written
+        return

@@ -1,0 +1,81 @@
+"""The control token: made anew at each start, readable for owner and group only."""
+
+import os
+import stat
+
+import pytest
+
+from discoveryd import token
+from discoveryd.errors import QueryError
+
+
+def test_what_is_created_can_be_read(tmp_path):
+    directory = tmp_path / "run" / "discoveryd"
+    made = token.create(str(directory))
+    assert len(bytes.fromhex(made)) == token.SIZE
+    assert token.read(str(directory / "control.token")) == made
+    assert os.listdir(directory) == ["control.token"]
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077])
+def test_others_may_not_read_it_whatever_the_umask(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        token.create(str(tmp_path))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat(tmp_path / "control.token").st_mode) == 0o640
+
+
+def test_a_new_start_ends_the_former_token(tmp_path):
+    path = tmp_path / "control.token"
+    former = token.create(str(tmp_path))
+    path.chmod(0o666)
+    with path.open() as held:
+        fresh = token.create(str(tmp_path))
+        assert held.read().strip() == former  # replaced as a whole, never half written
+    assert token.read(str(path)) == fresh != former
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_what_was_left_or_laid_there_is_not_written_to(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "control.token").symlink_to(victim)
+    (tmp_path / f"control.token.{os.getpid()}").symlink_to(victim)
+    made = token.create(str(tmp_path))
+    assert victim.read_text() == "mine"
+    assert token.read(str(tmp_path / "control.token")) == made
+    assert sorted(os.listdir(tmp_path)) == ["control.token", "victim"]
+
+
+def test_a_directory_that_cannot_be_written_is_an_os_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"File exists|Not a directory"):
+        token.create(str(tmp_path / "file"))
+    (tmp_path / "control.token").mkdir()
+    with pytest.raises(IsADirectoryError):
+        token.create(str(tmp_path))
+    assert sorted(os.listdir(tmp_path)) == ["control.token", "file"]
+
+
+def refusal(path):
+    with pytest.raises(QueryError) as caught:
+        token.read(str(path))
+    assert caught.value.code == "denied"
+    assert str(path).replace("\0", "") in caught.value.message.replace("\0", "")
+    return caught.value.message
+
+
+def test_what_to_do_when_it_cannot_be_read(tmp_path, monkeypatch):
+    assert "--token-file" in refusal(tmp_path / "none")
+    assert "Is a directory" in refusal(tmp_path)
+    assert "null byte" in refusal("a\0b")
+    (tmp_path / "empty").write_text("\n")
+    assert "restart the daemon" in refusal(tmp_path / "empty")
+
+    def forbidden(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", forbidden)  # root may read anything
+    assert "as root, or as a user of the file's group" in refusal(tmp_path / "mine")
