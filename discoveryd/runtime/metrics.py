@@ -177,6 +177,8 @@ def _query(status: Status) -> Iterator[Metric]:
     yield _counter("discoveryd_query_refused_total", "Query connections refused or sent away.", query["refused"])
     if "denied" in query:
         yield _counter("discoveryd_query_denied_total", "Control requests without the token.", query["denied"])
+    if "registrations" in query:
+        yield _gauge("discoveryd_query_registrations", "Services that programs registered.", query["registrations"])
     yield _counter("discoveryd_http_requests_total", "HTTP requests answered.", metrics["requests"])
     yield _counter("discoveryd_http_refused_total", "HTTP clients cut off: too slow, or no HTTP.", metrics["refused"])
 

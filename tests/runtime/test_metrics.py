@@ -97,6 +97,8 @@ def test_a_real_parser_reads_what_status_says(pair):
         ("discoveryd_query_connections_limit",): 64,
         ("discoveryd_query_watchers",): 0,
         ("discoveryd_query_refused_total",): 0,
+        ("discoveryd_query_denied_total",): 0,
+        ("discoveryd_query_registrations",): 0,
         ("discoveryd_http_requests_total",): 0,
         ("discoveryd_http_refused_total",): 0,
         ("discoveryd_probe_rtt_seconds_count",): status["rtt_s"]["count"],
@@ -185,16 +187,17 @@ STATUS = {
 def test_what_only_some_daemons_count_is_there_when_they_do():
     plain = samples(Metrics(lambda: STATUS).read()["text"])
     assert not [key for key in plain if "hook" in key[0] or "denied" in key[0]]
-    more = {**STATUS, "hooks": {"run": 7, "running": 1}, "query": {**STATUS["query"], "denied": 8}}
+    more = {**STATUS, "hooks": {"run": 7, "running": 1}, "query": {**STATUS["query"], "denied": 8, "registrations": 3}}
     found = samples(Metrics(lambda: more).read()["text"])
     assert {key: found[key] for key in set(found) - set(plain)} == {
         ("discoveryd_hook_runs_total",): 7, ("discoveryd_hooks_running",): 1, ("discoveryd_query_denied_total",): 8,
+        ("discoveryd_query_registrations",): 3,
     }  # fmt: skip
 
 
 def test_the_page_for_people_has_every_family_and_no_other():
     keys = ("hooks", "refused", "running", "waiting", "run", "failed", "timeout", "coalesced", "dropped", "lost", "unlogged")
-    whole = {**STATUS, "hooks": dict.fromkeys(keys, 1), "query": {**STATUS["query"], "denied": 8}}
+    whole = {**STATUS, "hooks": dict.fromkeys(keys, 1), "query": {**STATUS["query"], "denied": 8, "registrations": 0}}
     text = Metrics(lambda: whole).read()["text"]
     told = dict(re.findall(r"^\| `(discoveryd_\w+)` \| ([\w ]+) \|", DOCS.read_text(), re.MULTILINE))
     types = dict(re.findall(r"^# TYPE (discoveryd_\w+) (\w+)$", text, re.MULTILINE))
