@@ -40,14 +40,14 @@ MODULES = {
     """,
     "second": """
         runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.hook_files
-        runtime.hook_queue runtime.hook_run runtime.hooks runtime.metrics runtime.offers runtime.pings
-        runtime.pulse runtime.subscription runtime.worker
+        runtime.hook_queue runtime.hook_run runtime.hooks runtime.metrics runtime.offers runtime.pings runtime.pulse
+        runtime.subscription runtime.worker
     """,
     "top": """
         __main__ config config.file config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask ctl.describe
-        ctl.follow ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.detached daemon.reload daemon.report
-        daemon.serve demo identity logs pidfile simulate simulate.counts simulate.lan simulate.plan simulate.report
-        token
+        ctl.follow ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.detached daemon.reload
+        daemon.report daemon.serve demo identity logs pidfile simulate simulate.counts simulate.lan simulate.plan
+        simulate.report token
     """,
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}
