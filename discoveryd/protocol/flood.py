@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 SAMPLE = 100.0
 """Datagrams a second from strangers that are still looked at in a flood: a newcomer gets in sooner or later."""
 CALM = 2.0
@@ -13,13 +15,14 @@ ADJUST = 2.0
 
 
 class Flood:
-    """Judges a rate. Time is an argument, in seconds.
+    """Judges how much comes in. Time is an argument, in seconds.
 
     Args:
-        limit: datagrams a second, from which on it is a flood.
+        limit: datagrams within a second, past which it is a flood. A thousand nodes that start at one moment
+            are none, though they say a thousand things in a few milliseconds.
     """
 
-    __slots__ = ("_at", "_calm_since", "_set_for", "_total", "limit", "share", "since")
+    __slots__ = ("_calm_since", "_looks", "_set_for", "limit", "share", "since")
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
@@ -27,8 +30,7 @@ class Flood:
         """Of the datagrams of strangers that is to be let through."""
         self.since = 0.0
         """When there certainly was none yet: whoever was heard before that is no part of it."""
-        self._at: float | None = None
-        self._total = 0
+        self._looks: deque[tuple[float, int]] = deque()
         self._set_for = 0.0
         self._calm_since: float | None = None
 
@@ -39,18 +41,18 @@ class Flood:
 
     def see(self, total: int, now: float) -> bool:
         """Take the number of all datagrams that ever came in, those thrown away too; whether `share` is another."""
-        before, self._at = self._at, now
-        rate = (total - self._total) / (now - before) if before is not None and now > before else 0.0
-        self._total = total
+        looks = self._looks
+        looks.append((now, total))
+        while len(looks) > 2 and looks[1][0] <= now - 1.0:
+            looks.popleft()
+        (first, before), (last, _) = looks[0], looks[-2 if len(looks) > 1 else -1]
+        came = total - before
+        rate = came / max(1.0, now - first)
         if rate > self.limit:
             self._calm_since = None
             if not self.is_on:
-                self.since = (before if before is not None else now) - ONSET
-            if self.is_on and self._set_for / ADJUST < rate < self._set_for * ADJUST:
-                return False
-            self._set_for = rate
-            self.share = SAMPLE / rate
-            return True
+                self.since = last - ONSET
+            return self._sample(came / max(now - first, 0.001))
         if not self.is_on or rate > self.limit / 2:
             self._calm_since = None
             return False
@@ -59,4 +61,12 @@ class Flood:
         if now < self._calm_since + CALM:
             return False
         self.share = 1.0
+        return True
+
+    def _sample(self, rate: float) -> bool:
+        """Let through what is a sample at this rate; whether that is another share than before."""
+        if self.is_on and self._set_for / ADJUST < rate < self._set_for * ADJUST:
+            return False
+        self._set_for = rate
+        self.share = min(0.5, SAMPLE / rate)
         return True

@@ -32,11 +32,11 @@ def test_a_flood_opens_it_for_those_known_and_its_end_for_all():
     assert links.samples == [(("known since 98",), 100 / 20_000)]
     assert told == [(98.0, None)]
     assert gate.patience(100.3) == PERIOD - (100.3 - 100.25)
-    gate.took(0, 100.5)
-    gate.took(0, 102.5)
+    for now in (100.5, 101.3, 103.3):
+        gate.took(0, now)
     assert links.samples[-1] == ((), 1.0)
     assert told[1:] == [(None, None)]
-    assert gate.patience(102.5) is None
+    assert gate.patience(103.3) is None
 
 
 def test_what_the_kernel_threw_away_counts_for_the_rate_and_in_a_flood_as_its_loss():
