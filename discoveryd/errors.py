@@ -5,6 +5,7 @@
     DiscoveryError
     ├── WireError            they: a datagram that is not ours to understand
     ├── ConfigError          you: a configuration or a parameter, every fault of it at once
+    ├── SealError            we: what is to be sealed must not be, or a nonce would be used twice
     └── QueryError           the local query protocol: a request refused, or its peer gone
         ├── DaemonUnreachable    nobody answers at the query address
         └── SubscriptionLagged   a subscriber fell too far behind and lost events
@@ -40,6 +41,10 @@ class ConfigError(DiscoveryError):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class SealError(DiscoveryError):
+    """A datagram was not sealed: a fault of this program, or of whoever embeds it."""
 
 
 class QueryError(DiscoveryError):

@@ -180,6 +180,7 @@ Modules
 
 From the bottom: `parameters`, `record`, `hello` and `probe` are values that encode and decode
 themselves; `peer` and `events` are what is told of the table; `liveness` judges silence, in pure functions;
+`keyring`, `armour` and `seal` put it all into envelopes where there are keys, and `replay` takes each but once;
 `row` and `table` are the table, with `namesakes` (restarts and clones), `news` (events, damped) and
 `shortcuts` (the short way of a steady HELLO); `limiter` bounds what others can make us do; `prober` says whom
 to PING and what silence proves; `node` is the engine, which gives an `outcome` for each call; `query` is
@@ -201,6 +202,22 @@ DROP_REASONS: Final[dict[str, str]] = {
     ),
     "own-echo": "Our own HELLO came back. Normal on broadcast links; nothing to do.",
     "stale": "A HELLO that was overtaken by the goodbye of its sender. Normal; nothing to do.",
+    "sealed": (
+        "Sealed by a node that has keys, while this one has none: copy its key file here and name it under "
+        "security.keys."
+    ),
+    "unknown-key": (
+        "Sealed with a key that is not here. Compare the key id with those of security.keys, and copy the key "
+        "file that is missing. Normal while a fleet changes its key, for the new key's first minutes."
+    ),
+    "bad-seal": (
+        "Altered on its way, sealed for another realm or for another node, or forged. Compare hello.realm first; "
+        "if they are the same, find out who has the address."
+    ),
+    "replayed": (
+        "A sealed datagram that was heard before. A few are normal where a network duplicates; many mean that "
+        "somebody repeats what he recorded."
+    ),
     "table-full": (
         "A newcomer was refused because the table holds limits.peers live peers: raise that, or find out "
         "who forges so many."

@@ -1,0 +1,88 @@
+"""Keys that a group of nodes shares, as values: who has one can write and read what is sealed with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from discoveryd.errors import ConfigError
+
+KEY_BYTES = 32
+MAX_KEYS = 8
+"""Keys of a ring: one to send with, one to change to, and room for who does that by halves."""
+MODES = ("off", "accept", "require")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One shared key; known, shown and compared in logs by its id.
+
+    Attributes:
+        secret: 32 random bytes.
+        id: 8 hexadecimal digits that tell keys apart and nothing about them.
+
+    Raises:
+        ConfigError: the secret is not 32 bytes.
+    """
+
+    secret: bytes = field(repr=False)
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        if len(self.secret) != KEY_BYTES:
+            raise ConfigError(f"security.keys: a key has {KEY_BYTES} bytes, not {len(self.secret)}")
+        digest = blake2b(self.secret, digest_size=4, person=b"discoveryd-keyid").hexdigest()
+        object.__setattr__(self, "id", digest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keyring:
+    """The keys of a node and what it does with them.
+
+    Attributes:
+        keys: all that are accepted, at most 8.
+        send_with: id of the one to seal with; empty for the first.
+        mode: ``off`` sends plain, takes plain, and opens what is sealed; ``accept`` seals and takes both;
+            ``require`` seals and takes nothing plain.
+
+    Raises:
+        ConfigError: with every fault.
+    """
+
+    keys: tuple[Key, ...] = ()
+    send_with: str = ""
+    mode: str = "off"
+
+    def __post_init__(self) -> None:
+        ids = [key.id for key in self.keys]
+        problems = []
+        if self.mode not in MODES:
+            problems.append(f"security.mode: must be one of {', '.join(MODES)}, not {self.mode!r:.80}")
+        elif self.mode != "off" and not ids:
+            problems.append(f"security.mode: {self.mode} needs a key: make one with discoveryd keygen")
+        if len(ids) > MAX_KEYS:
+            problems.append(f"security.keys: {len(ids)} keys, at most {MAX_KEYS}: remove those no longer in use")
+        if len(set(ids)) < len(ids):
+            problems.append(f"security.keys: a key is there twice ({', '.join(ids)}): remove one of them")
+        if self.send_with and self.send_with not in ids:
+            problems.append(
+                f"security.send_with: no key {self.send_with!r:.80} among {', '.join(ids) or 'none'}: "
+                "name one of security.keys"
+            )
+        if problems:
+            raise ConfigError(*problems)
+        if ids and not self.send_with:
+            object.__setattr__(self, "send_with", ids[0])
+
+    @property
+    def sends(self) -> str:
+        """Id of the key that HELLOs are sealed with, empty if they are sent plain."""
+        return "" if self.mode == "off" else self.send_with
+
+    @property
+    def takes_plain(self) -> bool:
+        """Whether plain datagrams are accepted."""
+        return self.mode != "require"
+
+
+NO_KEYS = Keyring()
