@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "discoveryd"
 
 FLOORS = {  # floor -> (what it may import of ours, what it may import of the world besides the harmless)
-    "ground": ({"ground"}, set()),
+    "ground": ({"ground"}, {"cryptography"}),
     "first": ({"ground", "first"}, {"socket", "_socket", "selectors", "psutil", "time", "os", "io", "wsgiref"}),
     "second": ({"ground", "first", "second"}, {"threading", "queue", "time", "os", "sys", "platform", "prometheus_client", "wsgiref",
                                               "subprocess", "select", "signal", "stat", "hmac"}),
@@ -18,21 +18,22 @@ FLOORS = {  # floor -> (what it may import of ours, what it may import of the wo
     "top": (
         {"ground", "first", "second", "top"},
         {"argparse", "signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "syslog", "subprocess",
-         "tempfile", "select", "queue", "unicodedata", "time", "getopt"},
+         "tempfile", "select", "stat", "queue", "unicodedata", "time", "getopt"},
     ),
 }  # fmt: skip
 HARMLESS = {
-    "__future__", "ast", "bisect", "collections", "contextlib", "dataclasses", "difflib", "errno", "fnmatch", "functools",
-    "array", "hashlib", "heapq", "importlib", "itertools", "json", "math", "random", "re", "statistics", "struct", "types",
+    "__future__", "array", "ast", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses", "difflib",
+    "errno", "fnmatch", "functools", "hashlib", "heapq", "importlib", "itertools", "json", "math", "random", "re", "statistics", "struct", "types",
     "typing", "gettext",
 }  # fmt: skip
 MODULES = {
     "ground": """
-        errors protocol protocol.events protocol.flood protocol.hello protocol.histogram protocol.limiter
-        protocol.link protocol.liveness protocol.medium protocol.namesakes protocol.news protocol.node
+        errors protocol protocol.armour protocol.events protocol.flood protocol.hello protocol.histogram
+        protocol.keyring protocol.limiter protocol.link protocol.liveness protocol.medium protocol.namesakes
+        protocol.news protocol.node
         protocol.outcome protocol.outlet protocol.parameters protocol.peer protocol.probe protocol.prober
-        protocol.query protocol.record protocol.request protocol.row protocol.shortcuts protocol.speaker
-        protocol.table
+        protocol.query protocol.record protocol.replay protocol.request protocol.row protocol.seal
+        protocol.shortcuts protocol.speaker protocol.table
     """,
     "first": """
         net net.interfaces net.links net.metrics_server net.query_acceptor net.query_backend net.query_client
@@ -46,7 +47,7 @@ MODULES = {
     "top": """
         __main__ config config.file config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask ctl.describe
         ctl.follow ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.detached daemon.reload
-        daemon.report daemon.serve demo identity logs pidfile simulate simulate.counts simulate.lan simulate.plan
+        daemon.report daemon.serve demo identity keys logs pidfile simulate simulate.counts simulate.lan simulate.plan
         simulate.report token
     """,
 }
@@ -86,4 +87,9 @@ def test_imports_go_down_only(name, path):
         else:
             top = imported.partition(".")[0]
             assert top in HARMLESS | world, f"{name} ({FLOOR_OF[name]}) imports {imported}: its home is elsewhere"
-            assert top in sys.stdlib_module_names | {"psutil", "yaml", "structlog", "daemon", "prometheus_client"}, imported
+            assert top in sys.stdlib_module_names | {"psutil", "yaml", "structlog", "daemon", "prometheus_client", "cryptography"}, imported
+
+
+def test_cryptography_has_one_home():
+    users = {name for name, path in modules() if any(imported.startswith("cryptography") for imported in imports(path))}
+    assert users == {"protocol.seal"}  # where it waits for a key; test_seal sees that it does

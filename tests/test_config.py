@@ -21,6 +21,7 @@ from discoveryd.config import (
     NodeSection,
     PathsSection,
     QuerySection,
+    SecuritySection,
     load,
 )
 from discoveryd.config.file import MAX_FAULTS
@@ -188,6 +189,7 @@ def test_every_section_is_read(read):
         "hello: {port: 3401, interval: 1s, bare_ttl: 1m, budget: 9, interfaces: ['*', '!eth1'], seeds: [10.0.0.1]}\n"
         "limits: {peers: 5, remember: 0s, query_idle: 1h}\n"
         "query: {listen: 127.0.0.2:1}\n"
+        "security: {mode: require, keys: [a.key, /b.key], send_with: b.key}\n"
         "metrics: {listen: 0.0.0.0:9100}\n"
         "log: {level: debug, format: json}\n"
         "paths: {state: /s, runtime: /r}\n"
@@ -202,6 +204,7 @@ def test_every_section_is_read(read):
             seeds=("10.0.0.1",), limits=Limits(peers=5, remember=0.0, query_idle=3600.0),
         ),
         query=QuerySection(listen="127.0.0.2:1"),
+        security=SecuritySection(mode="require", keys=("a.key", "/b.key"), send_with="b.key"),
         metrics=MetricsSection(listen="0.0.0.0:9100"),
         log=LogSection(level="debug", format="json"),
         paths=PathsSection(state="/s", runtime="/r"),
@@ -309,7 +312,7 @@ def test_a_variable_goes_before_the_file(read):
         ("HELLO__INTERVL", "3s", "unknown key hello.intervl; did you mean hello.interval?"),
         ("HELO__INTERVAL", "3s", "unknown key helo.interval; did you mean hello.interval?"),
         ("NODE__TAGS__ROLE", "db", "unknown key node.tags__role; known here are name, id, tags, services"),
-        ("X__Y", "", "unknown key x.y; known here are node, hello, limits, query, metrics, log, paths"),
+        ("X__Y", "", "unknown key x.y; known here are node, hello, limits, query, security, metrics, log, paths"),
         ("HELLO__TTL", "3", "hello.ttl: 3 needs a unit, such as 3s (units are ms, s, m, h)"),
         ("HELLO__TTL", "1s", "hello.ttl: must be at least twice the interval (1.6s) and at most 1h, not 1s"),
         ("HELLO__PORT", "[3400]", "hello.port: must be a whole number, not a list"),
@@ -383,7 +386,7 @@ def test_a_wrong_variable_is_named(name, value, problem, monkeypatch):
         ("interval: 3s\n", "1: unknown key interval; did you mean hello.interval?"),
         ("helo:\n  port: 1\n", "1: unknown key helo; did you mean hello?"),
         ("log:\n  xyz: 1\n", "2: unknown key log.xyz; known here are level, format"),
-        ('"a\\nb\\e": 1\n', "1: unknown key 'a\\nb\\x1b'; known here are node, hello, limits, query, metrics, log, paths"),
+        ('"a\\nb\\e": 1\n', "1: unknown key 'a\\nb\\x1b'; known here are node, hello, limits, query, security, metrics, log, paths"),
         ("node:\n  services:\n    - {name: a, port: 1, prot: udp}\n",
          "3: unknown key node.services.prot; did you mean node.services.proto?"),
         ("hello:\n  port: 1\n\n  port: 2\n", "4: hello.port: set twice, first on line 2; keep one"),

@@ -15,11 +15,14 @@ from typing import Any, TypeVar
 
 from discoveryd.config.values import VARIABLE_PREFIX, format_duration, shown
 from discoveryd.errors import ConfigError
+from discoveryd.protocol.keyring import MAX_KEYS, MODES
 from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters, is_ipv4, is_word
 from discoveryd.protocol.record import Record, Service
 
 DEFAULT_PATH = "/etc/discoveryd/discoveryd.yaml"
 PATH_VARIABLE = "DISCOVERYD_CONFIG"
+NO_FILE = "defaults"
+"""Source of a configuration that came from no file."""
 
 MAX_FILE = 64 * 1024
 """Bytes of a configuration file: eight times the commented sample. More is some other file."""
@@ -101,6 +104,27 @@ class MetricsSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecuritySection:
+    """Who may speak. The files are read by `discoveryd.keys`, when there are any."""
+
+    mode: str = "off"
+    keys: tuple[str, ...] = ()
+    send_with: str = ""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.mode not in MODES:
+            problems.append(f"security.mode: must be one of {', '.join(MODES)}, not {self.mode!r:.80}")
+        elif self.mode != "off" and not self.keys:
+            problems.append(f"security.mode: {self.mode} needs a key: make one with discoveryd keygen, list it in keys")
+        if len(self.keys) > MAX_KEYS:
+            problems.append(f"security.keys: {len(self.keys)} files, at most {MAX_KEYS}: remove those no longer in use")
+        problems += [f"security.keys: {key!r:.200} is no file name" for key in self.keys if not key or "\0" in key]
+        if problems:
+            raise ConfigError(*problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSection:
     """What is logged, and in which form."""
 
@@ -148,16 +172,17 @@ class Config:
 
     Attributes:
         parameters: the sections ``hello`` and, within it, ``limits``.
-        source: the file it came from, or ``defaults``.
+        source: the file it came from, or `NO_FILE`.
     """
 
     node: NodeSection = field(default_factory=NodeSection)
     parameters: Parameters = field(default_factory=Parameters)
     query: QuerySection = field(default_factory=QuerySection)
+    security: SecuritySection = field(default_factory=SecuritySection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
     log: LogSection = field(default_factory=LogSection)
     paths: PathsSection = field(default_factory=PathsSection)
-    source: str = field(default="defaults", compare=False)
+    source: str = field(default=NO_FILE, compare=False)
 
     def record(self) -> Record:
         """Give what this node announces, under the name of the machine if none is set."""
@@ -171,6 +196,7 @@ class Config:
             "hello": self.parameters,
             "limits": self.parameters.limits,
             "query": self.query,
+            "security": self.security,
             "metrics": self.metrics,
             "log": self.log,
             "paths": self.paths,
@@ -191,6 +217,7 @@ def _schema() -> Iterator[tuple[str, dict[str, str]]]:
         ("hello", Parameters),
         ("limits", Limits),
         ("query", QuerySection),
+        ("security", SecuritySection),
         ("metrics", MetricsSection),
         ("log", LogSection),
         ("paths", PathsSection),
@@ -248,7 +275,7 @@ def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes] | N
 def _read(file: tuple[str, bytes] | None, variables: Mapping[str, str]) -> Config:
     from discoveryd.config.file import Reader  # noqa: PLC0415 - YAML is not for those who have no file
 
-    source = file[0] if file else "defaults"
+    source = file[0] if file else NO_FILE
     reader = Reader(SCHEMA, source)
     if file:
         reader.add_file(*file)
@@ -271,6 +298,7 @@ def _read(file: tuple[str, bytes] | None, variables: Mapping[str, str]) -> Confi
         node=made(NodeSection, **values["node"]),
         parameters=made(Parameters, **hello, limits=made(Limits, **values["limits"])),
         query=made(QuerySection, **values["query"]),
+        security=made(SecuritySection, **values["security"]),
         metrics=made(MetricsSection, **values["metrics"]),
         log=made(LogSection, **values["log"]),
         paths=made(PathsSection, **values["paths"]),

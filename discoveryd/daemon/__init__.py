@@ -19,6 +19,7 @@ _HOMES = {
     "check": "daemon.report",
     "reset-id": "daemon.report",
     "version": "daemon.report",
+    "keygen": "keys",
     "demo": "demo",
     "simulate": "simulate",
 }

@@ -47,6 +47,13 @@ def parser() -> argparse.ArgumentParser:
     for name, text in _COMMANDS:
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         command.add_argument("--config", metavar="FILE", help="configuration file")
+    keygen = commands.add_parser(
+        "keygen",
+        help="make a key that a group of nodes shares, in a new file",
+        description="Make a key that a group of nodes shares, and say what to do with it. A file that is there "
+        "already is never overwritten.",
+    )
+    keygen.add_argument("file", metavar="FILE", nargs="?", help="where to (/etc/discoveryd/KEY-ID.key)")
     commands.add_parser(
         "demo",
         help="four daemons on this machine alone: watch peers come and go for 12 seconds",

@@ -59,6 +59,10 @@ def check(arguments: Namespace) -> int:
     """Check the configuration and print what is in force."""
     config = load(arguments.config)
     config.record()
+    if config.security.keys:
+        from discoveryd.keys import read_keyring  # noqa: PLC0415 - for who has keys
+
+        read_keyring(config.security, config.source)
     sys.stdout.write(config.to_yaml())
     return OK
 

@@ -1,0 +1,179 @@
+"""Key files: ``discoveryd keygen`` writes one, ``security.keys`` names those to read.
+
+::
+
+    # a comment, any number of them
+    discoveryd-key-1 T3V0IG9mIHRoZSBmcnlpbmcgcGFuLCBpbnRvIGZpcmU=
+
+The last field is the key: 32 bytes in base 64. It is in no error, log line or argument list, only its id is.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from argparse import Namespace
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+
+from discoveryd.config import DEFAULT_PATH, NO_FILE, SecuritySection
+from discoveryd.config.values import shown
+from discoveryd.daemon import FAILED, OK, say
+from discoveryd.errors import ConfigError
+from discoveryd.protocol.keyring import KEY_BYTES, NO_KEYS, Key, Keyring
+
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""Set by systemd (systemd.exec(5), LoadCredential=): files there are for this service alone, whatever their mode."""
+MAX_FILE = 4096
+"""Bytes of a key file: a line of 62 and some comments. More is some other file."""
+
+_WORD = b"discoveryd-key-1"
+_FORM = "one line `discoveryd-key-1 KEY` as discoveryd keygen writes it"
+
+
+def keygen(arguments: Namespace) -> int:
+    """Make a key, in a file that was not there before."""
+    key = Key(os.urandom(KEY_BYTES))
+    path = os.path.abspath(arguments.file or os.path.join(os.path.dirname(DEFAULT_PATH), f"{key.id}.key"))
+    try:
+        write_key(path, key)
+    except FileExistsError:
+        say(f"{shown(path)}: is there already, and a key is never overwritten; name another file")
+        return FAILED
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        say(f"{shown(path)}: {reason}; name a file in a directory you may write to: discoveryd keygen FILE")
+        return FAILED
+    print(_NEXT.format(id=key.id, path=shown(path), name=shown(os.path.basename(path))))  # noqa: T201
+    return OK
+
+
+_NEXT = """\
+key {id} is in {path}, readable for you alone
+
+What to do with it (docs/keys.md has all of it):
+  1. copy it to every node (scp -p), readable for the user of the daemon alone, beside discoveryd.yaml
+  2. on every node: security: {{mode: off, keys: [{name}]}}; discoveryd check; systemctl reload discoveryd
+  3. when all have it: mode: accept, reload; when discoveryctl list shows it for all: mode: require, reload
+Adding it to a fleet that has another: list both, the old one first, then set send_with: {id}"""
+
+
+def write_key(path: str, key: Key) -> None:
+    """Write a key file, readable for its owner alone.
+
+    Raises:
+        FileExistsError: something is there already.
+        OSError: it cannot be written; nothing is left behind.
+    """
+    text = f"# discoveryd, key id {key.id}. Who can read this can speak in the name of any node.\n".encode()
+    text += b"%b %b\n" % (_WORD, b64encode(key.secret))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)  # whatever the umask
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError:
+        os.unlink(path)
+        raise
+
+
+def read_keyring(security: SecuritySection, source: str, environ: Mapping[str, str] = os.environ) -> Keyring:
+    """Read the keys that a configuration names.
+
+    Args:
+        security: the section.
+        source: `Config.source`; names that are not absolute are beside that file, unless among the credentials.
+        environ: for the directory of systemd's credentials.
+
+    Raises:
+        ConfigError: with every fault, and never with anything out of a key file.
+    """
+    if not security.keys:
+        return NO_KEYS
+    problems: list[str] = []
+    keys: dict[str, Key] = {}
+    for name in security.keys:
+        try:
+            key = _find(name, source, environ.get(CREDENTIALS, ""))
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        same = [other for other, its in keys.items() if its.id == key.id]
+        if same or name in keys:
+            problems.append(f"security.keys: {shown(name)} is the same key as {shown((same or [name])[0])}: remove one")
+        keys[name] = key
+    send_with = "" if problems else _chosen(security.send_with, keys, problems)
+    if problems:
+        raise ConfigError(*(f"{shown(source)}: {problem}" for problem in problems))
+    return Keyring(keys=tuple(keys.values()), send_with=send_with, mode=security.mode)
+
+
+def _chosen(wanted: str, keys: Mapping[str, Key], problems: list[str]) -> str:
+    """Give the id of the key to send with, by its id, name or file name."""
+    for name, key in keys.items():
+        if wanted in ("", key.id, name, os.path.basename(name)):
+            return key.id
+    known = ", ".join(f"{shown(name)} ({key.id})" for name, key in keys.items())
+    problems.append(f"security.send_with: {shown(wanted)} is none of security.keys, which are {known}")
+    return ""
+
+
+def _find(name: str, source: str, credentials: str) -> Key:
+    """Read the key of that name, from where it is found first."""
+    config = DEFAULT_PATH if source == NO_FILE else source
+    beside = os.path.join(os.path.dirname(os.path.abspath(config)), name)
+    places = [os.path.join(credentials, name), beside] if credentials else [beside]
+    for path in places:
+        try:
+            return _parse(path, _read(path, is_credential=bool(credentials) and os.path.dirname(path) == credentials))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ConfigError(
+                f"security.keys: {shown(path)}: {error.strerror}; let the user of the daemon read it"
+            ) from None
+    raise ConfigError(
+        f"security.keys: {' and '.join(map(shown, places))}: no such file; copy the key there, or make one with "
+        "discoveryd keygen"
+    )
+
+
+def _read(path: str, *, is_credential: bool) -> bytes:
+    # not blocking: a pipe that nobody writes to must not hold up the start
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise ConfigError(f"security.keys: {shown(path)}: is no file; name a key file")
+        if mode & 0o077 and not is_credential:
+            raise ConfigError(
+                f"security.keys: {shown(path)}: its mode {mode & 0o7777:04o} lets others at it; chmod 600 it, and "
+                "change the key if others could read it"
+            )
+        return os.read(descriptor, MAX_FILE + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _parse(path: str, raw: bytes) -> Key:
+    """Read a key file; what is wrong with it is said without showing any of it."""
+    if len(raw) > MAX_FILE:
+        raise ConfigError(f"security.keys: {shown(path)}: over {MAX_FILE} bytes is no key file; it is {_FORM}")
+    lines = [line.strip() for line in raw.split(b"\n")]
+    said = [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith(b"#")]
+    if len(said) != 1:
+        raise ConfigError(f"security.keys: {shown(path)}: {len(said)} lines besides comments, not 1; it is {_FORM}")
+    ((number, line),) = said
+    word, _, text = line.partition(b" ")
+    where = f"security.keys: {shown(path)}:{number}"
+    if word != _WORD:
+        raise ConfigError(f"{where}: does not begin with {_WORD.decode()}; it is {_FORM}")
+    try:
+        secret = b64decode(text.strip(), validate=True)
+    except ValueError:
+        raise ConfigError(f"{where}: the key is not base 64; copy the file again") from None
+    if len(secret) != KEY_BYTES:
+        raise ConfigError(f"{where}: the key has {len(secret)} bytes, not {KEY_BYTES}; copy the file again")
+    return Key(secret)

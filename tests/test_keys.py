@@ -1,0 +1,297 @@
+"""Key files: how they are made, found and refused; and that no secret is ever shown."""
+
+import os
+import re
+import stat
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from discoveryd import keys
+from discoveryd.config import Config, SecuritySection, load
+from discoveryd.daemon import FAILED, OK, USAGE, main
+from discoveryd.errors import ConfigError
+from discoveryd.keys import MAX_FILE, read_keyring, write_key
+from discoveryd.protocol.keyring import NO_KEYS, Key, Keyring
+
+OLD, NEW = Key(bytes(range(32))), Key(bytes(range(1, 33)))
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path, monkeypatch):
+    """A directory with a configuration to be beside of; the umask is one that shows everything."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(keys, "DEFAULT_PATH", str(tmp_path / "default" / "discoveryd.yaml"))
+    before = os.umask(0)
+    yield tmp_path
+    os.umask(before)
+
+
+def put(path, key=OLD, text=None, mode=0o600):
+    path = Path(path)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text if text is not None else b"discoveryd-key-1 %b\n" % b64encode(key.secret))
+    path.chmod(mode)
+    return str(path)
+
+
+def read(*names, credentials="", **section):
+    return read_keyring(SecuritySection(keys=names, **section), "c.yaml", {"CREDENTIALS_DIRECTORY": credentials} if credentials else {})
+
+
+def problems(*names, **section):
+    with pytest.raises(ConfigError) as caught:
+        read(*names, **section)
+    for secret in (OLD.secret, NEW.secret):
+        for shown in (secret.hex(), b64encode(secret).decode(), b64encode(secret).decode()[:12]):
+            assert shown not in str(caught.value)
+            assert shown not in repr(caught.value)
+    assert caught.value.__cause__ is None
+    return list(caught.value.problems)
+
+
+# --- keygen -------------------------------------------------------------------------------------------
+
+
+def test_keygen_makes_a_key_that_is_read_again(directory, capsys):
+    assert main(["keygen", "my.key"]) == OK
+    [key] = read("my.key").keys
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith(f"key {key.id} is in {directory}/my.key, readable for you alone\n")
+    assert "keys: [my.key]}; discoveryd check; systemctl reload discoveryd" in out
+    assert stat.S_IMODE(os.stat("my.key").st_mode) == 0o600
+    text = Path("my.key").read_text()
+    secret = b64encode(key.secret).decode()
+    assert re.fullmatch(f"# discoveryd, key id {key.id}\\. .*\ndiscoveryd-key-1 {re.escape(secret)}\n", text)
+    assert secret not in out
+    assert key.secret.hex() not in out
+
+
+def test_no_two_are_the_same():
+    assert [main(["keygen", name]) for name in ("a", "b")] == [OK, OK]
+    assert len({key.secret for key in read("a", "b").keys}) == 2
+
+
+def test_without_a_name_it_is_beside_the_configuration_under_its_id(directory, capsys):
+    assert main(["keygen"]) == FAILED
+    assert re.fullmatch(
+        rf"discoveryd: {directory}/default/[0-9a-f]{{8}}\.key: No such file or directory; "
+        r"name a file in a directory you may write to: discoveryd keygen FILE\n",
+        capsys.readouterr().err,
+    )
+    (directory / "default").mkdir()
+    assert main(["keygen"]) == OK
+    [path] = (directory / "default").iterdir()
+    assert read(str(path)).send_with == path.stem
+    assert f"{path.stem} is in {path}," in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling", "directory"])
+def test_nothing_is_ever_overwritten(directory, capsys, kind):
+    target = directory / "target"
+    if kind != "dangling":
+        target.write_text("dear")
+    path = directory / "my.key"
+    if kind == "file":
+        path.write_text("dear")
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to(target)
+    assert main(["keygen", "my.key"]) == FAILED
+    assert capsys.readouterr().err == (
+        f"discoveryd: {path}: is there already, and a key is never overwritten; name another file\n"
+    )
+    assert kind == "directory" or (path.read_text() if target.exists() else "dear") == "dear"
+    assert target.exists() is (kind != "dangling")
+
+
+def test_a_name_that_cannot_be_one(capsys):
+    assert main(["keygen", "a\0b"]) == FAILED
+    assert "null byte; name a file in a directory" in capsys.readouterr().err
+
+
+def test_the_mode_is_right_under_any_umask():
+    os.umask(0o777)
+    write_key("a.key", OLD)
+    assert stat.S_IMODE(os.stat("a.key").st_mode) == 0o600
+
+
+def test_half_a_file_is_not_left_behind(directory, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_key("a.key", OLD)
+    assert list(directory.iterdir()) == []
+
+
+# --- what is read -------------------------------------------------------------------------------------
+
+
+def test_without_names_there_are_no_keys():
+    assert read() is NO_KEYS
+
+
+def test_keys_in_their_order():
+    put("old.key"), put("new.key", NEW)
+    assert read("old.key", "new.key") == Keyring(keys=(OLD, NEW), send_with=OLD.id)
+    assert read("new.key", "old.key", mode="require") == Keyring(keys=(NEW, OLD), send_with=NEW.id, mode="require")
+
+
+@pytest.mark.parametrize("wanted", ["sub/new.key", "new.key", NEW.id])
+def test_the_one_to_send_with(wanted):
+    put("old.key"), put("sub/new.key", NEW)
+    assert read("old.key", "sub/new.key", send_with=wanted, mode="accept").sends == NEW.id
+
+
+def test_one_that_is_not_there_to_send_with():
+    put("old.key"), put("new.key", NEW)
+    assert problems("old.key", "new.key", send_with="newer.key") == [
+        f"c.yaml: security.send_with: newer.key is none of security.keys, which are old.key (66b37b47), new.key ({NEW.id})"
+    ]
+
+
+@pytest.mark.parametrize("source", ["c.yaml", "/etc/none/c.yaml", "defaults"])
+def test_a_relative_name_is_beside_the_configuration(directory, source):
+    home = {"c.yaml": directory, "defaults": directory / "default"}.get(source, directory / "else")
+    put(home / "a.key")
+    section = SecuritySection(keys=("a.key",))
+    if source.startswith("/"):
+        source = str(home / "c.yaml")
+    assert read_keyring(section, source, {}).keys == (OLD,)
+
+
+def test_credentials_go_first_whatever_their_mode():
+    put("creds/a.key", NEW, mode=0o444), put("a.key", OLD), put("b.key", OLD)
+    assert read("a.key", "b.key", credentials=os.path.abspath("creds")).keys == (NEW, OLD)
+    assert read(os.path.abspath("creds/a.key"), credentials=os.path.abspath("creds")).keys == (NEW,)
+
+
+def test_only_credentials_may_be_readable_by_others():
+    put("creds/b.key"), put("a.key", mode=0o440)
+    assert problems("a.key", credentials=os.path.abspath("creds")) == [
+        (f"c.yaml: security.keys: {os.path.abspath('a.key')}: its mode 0440 lets others at it; chmod 600 it, and change "
+        "the key if others could read it")
+    ]
+
+
+@pytest.mark.parametrize("mode", [0o601, 0o602, 0o604, 0o610, 0o620, 0o640, 0o644, 0o777])
+def test_others_may_not_get_at_it(mode):
+    put("a.key", mode=mode)
+    assert f"its mode {mode:04o} lets others at it" in problems("a.key")[0]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
+def test_its_owner_may(mode):
+    put("a.key", mode=mode)
+    assert read("a.key").keys == (OLD,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"discoveryd-key-1 %b", b"\n\n# c\n  # d\ndiscoveryd-key-1 %b\n# e", b"discoveryd-key-1   %b  \r\n\r\n", b"# \xff\ndiscoveryd-key-1 %b"],
+)
+def test_forms(text):
+    put("a.key", text=text % b64encode(OLD.secret))
+    assert read("a.key").keys == (OLD,)
+
+
+SECRET = b64encode(OLD.secret)
+FORM = "it is one line `discoveryd-key-1 KEY` as discoveryd keygen writes it"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"", f": 0 lines besides comments, not 1; {FORM}"),
+        (b"# discoveryd-key-1 " + SECRET, f": 0 lines besides comments, not 1; {FORM}"),
+        (b"discoveryd-key-1 %b\n" % SECRET * 2, f": 2 lines besides comments, not 1; {FORM}"),
+        (SECRET, f":1: does not begin with discoveryd-key-1; {FORM}"),
+        (b"\n\ndiscoveryd-key-2 " + SECRET, f":3: does not begin with discoveryd-key-1; {FORM}"),
+        (b"discoveryd-key-1", ":1: the key has 0 bytes, not 32; copy the file again"),
+        (b"discoveryd-key-1 " + SECRET[:-4], ":1: the key has 30 bytes, not 32; copy the file again"),
+        (b"discoveryd-key-1 " + b64encode(OLD.secret + b"x"), ":1: the key has 33 bytes, not 32; copy the file again"),
+        (b"discoveryd-key-1 " + SECRET[:-1], ":1: the key is not base 64; copy the file again"),
+        (b"discoveryd-key-1 " + SECRET + b" x", ":1: the key is not base 64; copy the file again"),
+        (b"discoveryd-key-1 \xff" + SECRET[1:], ":1: the key is not base 64; copy the file again"),
+        (b"#" * (MAX_FILE + 1), f": over 4096 bytes is no key file; {FORM}"),
+    ],
+)
+def test_what_is_no_key(text, problem):
+    path = os.path.abspath(put("a.key", text=text))
+    assert problems("a.key") == [f"c.yaml: security.keys: {path}{problem}"]
+
+
+def test_what_is_no_file(directory):
+    (directory / "d").mkdir(mode=0o700)
+    os.mkfifo(directory / "pipe", 0o600)
+    here = str(directory)
+    assert problems("d", "pipe", "gone", "/dev/null") == [
+        f"c.yaml: security.keys: {here}/d: is no file; name a key file",
+        f"c.yaml: security.keys: {here}/pipe: is no file; name a key file",
+        f"c.yaml: security.keys: {here}/gone: no such file; copy the key there, or make one with discoveryd keygen",
+        "c.yaml: security.keys: /dev/null: is no file; name a key file",
+    ]
+    assert problems("gone", credentials="/creds") == [
+        f"c.yaml: security.keys: /creds/gone and {here}/gone: no such file; copy the key there, or make one with discoveryd keygen"
+    ]
+
+
+def test_what_the_kernel_refuses(directory):
+    (directory / "loop").symlink_to("loop")
+    assert problems("loop") == [
+        f"c.yaml: security.keys: {directory}/loop: Too many levels of symbolic links; let the user of the daemon read it"
+    ]
+
+
+def test_a_key_that_is_there_twice():
+    put("a.key"), put("b.key"), put("c.key", NEW)
+    assert problems("a.key", "c.key", "b.key") == ["c.yaml: security.keys: b.key is the same key as a.key: remove one"]
+    assert problems("a.key", "a.key") == ["c.yaml: security.keys: a.key is the same key as a.key: remove one"]
+
+
+# --- the configuration --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ({"mode": "on"}, "security.mode: must be one of off, accept, require, not 'on'"),
+        ({"mode": "accept"}, "security.mode: accept needs a key: make one with discoveryd keygen, list it in keys"),
+        ({"keys": tuple("abcdefghi")}, "security.keys: 9 files, at most 8: remove those no longer in use"),
+        ({"keys": ("a\0b",)}, "security.keys: 'a\\x00b' is no file name"),
+        ({"keys": ("",)}, "security.keys: '' is no file name"),
+    ],
+)
+def test_a_section_that_cannot_be(section, problem):
+    with pytest.raises(ConfigError) as caught:
+        SecuritySection(**section)
+    assert list(caught.value.problems) == [problem]
+
+
+def test_a_fault_has_its_line(directory):
+    (directory / "c.yaml").write_text("security:\n  keys: [a]\n  mode: yes\n")
+    with pytest.raises(ConfigError, match=r"^c.yaml:3: security.mode: must be one of off, accept, require, not 'yes'$"):
+        load("c.yaml", {})
+
+
+def test_check_reads_the_keys_and_shows_none(directory, capsys):
+    put("a.key")
+    (directory / "c.yaml").write_text("security: {mode: require, keys: [a.key]}\n")
+    assert main(["check", "--config", "c.yaml"]) == OK
+    out = capsys.readouterr().out
+    assert 'keys: ["a.key"]' in out
+    assert SECRET.decode() not in out
+    (directory / "a.key").chmod(0o644)
+    assert main(["check", "--config", "c.yaml"]) == USAGE
+    assert "its mode 0644 lets others at it" in capsys.readouterr().err
+
+
+def test_a_written_configuration_reads_back(directory):
+    section = SecuritySection(mode="accept", keys=("a.key", "/b c/é.key"), send_with="a.key")
+    (directory / "c.yaml").write_text(Config(security=section).to_yaml(), encoding="utf-8")
+    assert load("c.yaml", {}).security == section
