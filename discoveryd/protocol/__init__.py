@@ -113,7 +113,7 @@ Who says what, and when
     who waited longest first;
   - *in turn*, to each address of each peer: first 0.3 to 1 s after it was heard first, then each 60 s
     ±10 %, at most 5 a second in all, so that with many peers a turn takes longer. After one that was not
-    answered again after 1 s, for 20 times, then each 60 s; after 1, 2, 4, 8 and 16 s if that address
+    answered again after 1 s, for 20 times, then each 60 s; after 1, 2, 4, 8, 16 and 32 s if that address
     never answered. Each 5 s to a peer that answers but does not hear us;
   - *back* to who asks us, if we did not ask it for 2 s: when it asks, it may be about to give us up;
   - when a program asks for it, and to the older of two boots that use one id.

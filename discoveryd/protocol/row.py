@@ -30,7 +30,7 @@ class Way:
 
     __slots__ = (
         "address", "answered_at", "expires", "hears_us_s", "last_heard", "link", "loss", "loss_at_most", "pinged",
-        "probes", "reach", "row", "rtt", "source", "steady", "turn_at", "two_way", "unanswered",
+        "probes", "proved_at", "reach", "row", "rtt", "source", "steady", "turn_at", "two_way", "unanswered",
     )  # fmt: skip
 
     def __init__(self, row: Row, source: Source, now: float) -> None:
@@ -51,6 +51,7 @@ class Way:
         self.answered_at = -NEVER
         self.unanswered = 0  # PINGs in a row, while it was up
         self.probes = 0  # unanswered, since it is suspect
+        self.proved_at = NEVER  # when they prove something, if still none was answered
         self.turn_at = NEVER  # when it is pinged next
 
     def heard(self, seq: int) -> None:
@@ -78,10 +79,17 @@ class Way:
         self.unanswered = 0
         self.row.changed()
 
+    def forget_answers(self) -> None:
+        """Forget whether it hears us; it is to be asked soon after it was heard again."""
+        self.two_way = None
+        self.unanswered = 0
+        self.turn_at = NEVER
+
     def distrust(self) -> None:
         """Forget what was measured: the path may be another one now."""
+        self.forget_answers()
         self.reach = None
-        self.loss = self.loss_at_most = self.rtt = self.two_way = None
+        self.loss = self.loss_at_most = self.rtt = None
 
     def beats(self, other: Way) -> bool:
         """Whether this way is so much better that it is worth changing over: two-way, then loss, then round trip."""

@@ -345,7 +345,7 @@ class PeerTable:
             row.probe_at = now
             self.suspects[row.key] = row
             for way in row.ways.values():
-                way.probes = 0
+                way.probes, way.proved_at = 0, NEVER
         if row.state != "suspect":
             row.state = "suspect"
             self._news.say("suspect", reason, row, now)
@@ -358,7 +358,7 @@ class PeerTable:
     def _go(self, row: Row, state: State) -> None:
         row.state = state
         for way in row.ways.values():
-            way.two_way = None
+            way.forget_answers()
         row.changed()
         self.steady.drop_row(row)
         self.suspects.pop(row.key, None)

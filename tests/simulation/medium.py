@@ -148,6 +148,8 @@ class Segment:
         self.duplicated = duplicated
         self._plugs: dict[str, Plug] = {}  # by address
         self._closed: set[str] = set()  # addresses of machines that run no daemon
+        self._refusing: set[str] = set()  # and of those whose firewall says so of each PING
+        self._cuts: set[tuple[str, str]] = set()  # from whom to whom nothing gets through
         self._is_parted = False
 
     def link(self, number: int) -> Link:
@@ -169,6 +171,21 @@ class Segment:
     def close_port(self, address: str) -> None:
         """Answer with port unreachable what is sent to this address alone, until somebody plugs in there."""
         self._closed.add(address)
+
+    def refuses(self, address: str) -> None:
+        """Let a firewall there refuse each PING, by port unreachable."""
+        self._refusing.add(address)
+
+    def cut(self, sender: str, receiver: str) -> None:
+        """Let nothing get through from one to another; the other direction works."""
+        self._cuts.add((sender, receiver))
+        self._is_parted = True
+        self.medium.note(f"{self.name} {sender} no longer reaches {receiver}")
+
+    def join(self) -> None:
+        """End all cuts."""
+        self._cuts.clear()
+        self.heal()
 
     def part(self, *islands: Sequence[str]) -> None:
         """Let only those hear each other whose addresses stand together; the rest are one island too."""
@@ -208,8 +225,7 @@ class Segment:
         plugs = list(self._plugs.values())
         fates = medium.random.randbytes(len(plugs)).translate(_fates(self.loss))
         if self._is_parted:
-            island = sender.island
-            fates = bytes(fate and plug.island == island for fate, plug in zip(fates, plugs, strict=True))
+            fates = bytes(fate and self._reaches(sender, plug) for fate, plug in zip(fates, plugs, strict=True))
         now, address, boot = medium.now, sender.link.address, sender.boot
         self._note(address, self.broadcast, datagram, fates)
         # goodbyes and what they overtook are judged one by one
@@ -227,12 +243,13 @@ class Segment:
     def _arrive(self, sender: Plug, to: str, address: str, datagram: bytes) -> None:
         """Deliver to one."""
         plug = self._plugs.get(address)
-        heard = plug is not None and plug.island == sender.island
+        heard = plug is not None and self._reaches(sender, plug)
         if address == sender.link.address:  # its own echo is heard by the run that sent it, or by none
             heard = plug is sender
         self._note(sender.link.address, address, datagram, b"\1" if heard else b"\0")
-        if plug is None or not heard:
-            if address in self._closed and self._copies():
+        is_refused = address in (self._refusing if heard and datagram.startswith(b"PING") else self._closed)
+        if plug is None or not heard or is_refused:
+            if is_refused and self._copies():
                 self.medium.after(self.medium.random.uniform(*self.delay), partial(self._refuse, sender, datagram))
             return
         now = self.medium.now
@@ -242,6 +259,10 @@ class Segment:
         if outcome is not NOTHING:
             plug.act(outcome)
         self.medium.delivered += 1
+
+    def _reaches(self, sender: Plug, receiver: Plug) -> bool:
+        cut = (sender.link.address, receiver.link.address) in self._cuts
+        return sender.island == receiver.island and not cut
 
     def _refuse(self, sender: Plug, datagram: bytes) -> None:
         """Bring a datagram back to its sender, as the ICMP message port unreachable does."""
