@@ -28,11 +28,11 @@ HARMLESS = {
 }  # fmt: skip
 MODULES = {
     "ground": """
-        errors protocol protocol.events protocol.flood protocol.hello protocol.histogram protocol.limiter
-        protocol.link protocol.liveness protocol.medium protocol.namesakes protocol.news protocol.node
-        protocol.outcome protocol.outlet protocol.parameters protocol.peer protocol.probe protocol.prober
-        protocol.query protocol.record protocol.request protocol.row protocol.shortcuts protocol.speaker
-        protocol.table
+        errors protocol protocol.answers protocol.events protocol.flood protocol.gate protocol.hello
+        protocol.histogram protocol.limiter protocol.link protocol.liveness protocol.medium protocol.namesakes
+        protocol.news protocol.node protocol.outcome protocol.outlet protocol.parameters protocol.peer
+        protocol.probe protocol.prober protocol.query protocol.record protocol.request protocol.row
+        protocol.shortcuts protocol.speaker protocol.table protocol.voice
     """,
     "first": """
         net net.interfaces net.links net.metrics_server net.query_acceptor net.query_backend net.query_client

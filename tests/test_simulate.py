@@ -74,7 +74,8 @@ def test_a_sample_tells_the_same_as_whole_engines_everywhere():
     for one in ("hellos", "hello_bytes"):
         assert getattr(sample.steady, one) == pytest.approx(getattr(whole.steady, one), rel=0.05), one
     assert sample.start.full_last_s == pytest.approx(whole.start.full_last_s, abs=0.2)
-    assert sample.killed.median_s == pytest.approx(whole.killed.median_s, abs=0.3)
+    # of a few crashes, each at a random moment of an interval
+    assert sample.killed.median_s == pytest.approx(whole.killed.median_s, abs=0.5)
     assert sample.gone.median_s == pytest.approx(whole.gone.median_s, abs=0.5)
     for report in (whole, sample):
         assert (report.false_downs, report.rows_missing_at_end, report.ghosts_at_end) == (0, 0, 0)

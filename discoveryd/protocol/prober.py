@@ -220,7 +220,7 @@ class Prober:
 
     def _pause(self, way: Way) -> float:
         """Say when to PING again who answered; 5 a second must do for all."""
-        if way.two_way is False and way.answered_at >= way.pinged:
+        if not way.two_way and way.answered_at >= way.pinged:
             return DOUBT
         return max(TURN, len(self._turns) * TURN_GAP * 1.2) * self._random.uniform(0.9, 1.1)
 

@@ -69,7 +69,7 @@ class Way:
         self.loss_at_most = reach.at_most()
         self.row.changed()
 
-    def answered(self, rtt: float, hears_us_s: float | None, *, two_way: bool, now: float) -> None:
+    def answered(self, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float) -> None:
         """Take what a PONG told."""
         self.answered_at = now
         # smoothed as TCP does (RFC 6298): one eighth of the new value

@@ -151,7 +151,7 @@ class PeerTable:
         return self._news.take()
 
     def answered(
-        self, boot: str, source: Source, rtt: float, hears_us_s: float | None, *, two_way: bool, now: float
+        self, boot: str, source: Source, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float
     ) -> tuple[Event, ...]:
         """Take a PONG to a PING of ours; it vouches for the peer like a HELLO.
 
@@ -160,7 +160,7 @@ class PeerTable:
             source: where the answer came from.
             rtt: seconds between PING and PONG.
             hears_us_s: how long ago the peer last heard a HELLO of ours, None for never.
-            two_way: whether that is within our ttl.
+            two_way: whether that is within our ttl; None where it means nothing.
             now: the moment it came.
         """
         self._expire(now)
