@@ -54,6 +54,21 @@ def test_one_seed_gives_one_result_and_another_another(small):
     assert played(nodes=12, minutes=2, seed="2") != small
 
 
+def test_a_start_is_told_by_its_hellos(small):
+    assert small.start.busiest_second == 0
+    assert 12 < small.start.hellos <= 12 * 5  # three greetings, a beat or two
+    assert f"busiest second (from 0 s): {small.start.hellos} HELLOs broadcast" in text_of(small)
+
+
+def test_false_alarms_are_told_as_a_rate():
+    assert "false alarms    0 times a peer that runs was called down; 0 per node and hour" in text_of(
+        played(nodes=3, minutes=0.5)
+    )
+    report = played(nodes=10, loss=0.7, minutes=1.5)
+    assert report.false_downs > report.false_downs_in_start
+    assert report.false_downs_per_node_hour > 0
+
+
 def test_loss_makes_suspicions():
     report = played(nodes=10, loss=0.2, minutes=1)
     assert report.suspicions_per_node_hour > 100

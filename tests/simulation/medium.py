@@ -11,16 +11,16 @@ vouches for a boot was delivered: what a table may list is judged by that.
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
-from itertools import compress, count
+from itertools import compress
 from math import ceil
 from random import Random
 
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.medium import Clock
 from discoveryd.protocol.outcome import NOTHING, Outcome
 
 LEFT = float("-inf")
@@ -28,39 +28,27 @@ LEFT = float("-inf")
 MARKS = bytes.maketrans(b"\0\1", b".+")
 
 
-class Medium:
+class Medium(Clock):
     """The clock, the dice and the log that all segments share."""
 
     def __init__(self, seed: object) -> None:
+        super().__init__()
         self.seed = seed
         self.random = Random(str(seed))
-        self.now = 0.0
         self.sent = 0
         self.delivered = 0
         self.last_lines: deque[str] = deque(maxlen=150)
         self._digest = sha256()
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
-        self._tie = count()
 
-    def at(self, due: float, action: Callable[[], None]) -> None:
-        """Do this when the clock gets there; what is due at one moment keeps its order."""
-        heapq.heappush(self._agenda, (due, next(self._tie), action))
-
-    def after(self, delay: float, action: Callable[[], None]) -> None:
-        """Do this in a while."""
-        self.at(self.now + delay, action)
-
-    def run(self, until: float) -> None:
+    def run(self, until: float, most: int = 1_000_000) -> bool:
         """Let the time pass. Whatever goes wrong on the way is told with the seed and the last lines."""
-        agenda = self._agenda
         try:
-            while agenda and agenda[0][0] <= until:
-                self.now, _, action = heapq.heappop(agenda)
-                action()
-            self.now = until
+            while super().run(until, most):
+                pass
         except BaseException as error:
             error.add_note("\n".join((*self.last_lines, f"seed {self.seed}, {self.now} s")))
             raise
+        return False
 
     def note(self, line: str) -> None:
         """Add a line to the flow log."""

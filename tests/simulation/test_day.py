@@ -59,7 +59,7 @@ class Day:
             Ping(realm="default", id=f"p{number}", boot=f"{number:016x}", nonce=f"{number:016x}").encode(),
         )[number % 5]
         self.residents[0].hear(datagram, address)
-        self.medium.after(4.0, self.stranger)
+        self.medium.after(8.0, self.stranger)
 
     def hello(self, boot, id, name):
         record = Record(name=name)
