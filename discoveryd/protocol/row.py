@@ -226,6 +226,28 @@ class Row:
         self.last_heard = way.last_heard = now
         self.expires = way.expires = now + self.ttl
 
+    def supersede(self) -> None:
+        """Hide it: a new boot goes on with it, unless this one speaks again."""
+        self.superseded = True
+        self.former_heard = 0
+
+    def is_stranger(self, since: float) -> bool:
+        """Whether it came after that and never answered a PING."""
+        return self.first_seen >= since and all(way.answered_at == -NEVER for way in self.ways.values())
+
+    def deadline(self, now: float, remember: float) -> float:
+        """Say when something becomes due for it if it is not heard again; once gone it is kept for so long."""
+        if self.state not in LIVE:
+            return self.last_heard + max(remember, self.ttl)
+        due = self.expires if self.state == "suspect" or self.superseded else self.last_heard + self.patience
+        if not self.several:
+            return due
+        # a way first goes stale (another becomes the best), then expires
+        stale = (
+            self.stales(way) if now < self.stales(way) < way.expires else way.expires for way in self.ways.values()
+        )
+        return min(due, *stale)
+
     def changed(self) -> None:
         """Forget what was prepared for readers."""
         self._view = None
