@@ -3,14 +3,17 @@
 import json
 import re
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
 from discoveryd.daemon import main
+from discoveryd.daemon.arguments import parser
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import TURN
 from discoveryd.simulate import Plan, Simulation
+from discoveryd.simulate.plan import plan_of
 from discoveryd.simulate.report import text_of
 
 
@@ -192,6 +195,18 @@ def test_the_configuration_counts_where_it_is_named(tmp_path, capsys):
 def test_a_plan_refuses_more_observers_than_nodes():
     with pytest.raises(ConfigError, match="observers: must be 0 to 3"):
         Plan(nodes=3, observers=4)
+
+
+def test_the_page_shows_what_the_command_prints_today(small):
+    page = (Path(__file__).parent.parent / "docs" / "simulation.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\$ discoveryd (simulate .*)\n(.*)$", page, re.MULTILINE)
+    assert len(shown) == 5
+    for command, headline in shown:
+        plan = plan_of(parser().parse_args(command.split()))
+        assert headline == text_of(replace(small, nodes=plan.nodes, whole_engines=plan.nodes, loss=plan.loss,
+                                           minutes=plan.minutes, minutes_played=plan.minutes)).splitlines()[0]  # fmt: skip
+    titles = [re.findall(r"^[a-z ]+?(?= {2})", text, re.MULTILINE) for text in (page, text_of(small))]
+    assert set(titles[0]) - {""} >= set(titles[1]) - {""}
 
 
 def test_the_report_is_plain_values(small):
