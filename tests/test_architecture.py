@@ -28,12 +28,11 @@ HARMLESS = {
 }  # fmt: skip
 MODULES = {
     "ground": """
-        errors protocol protocol.armour protocol.events protocol.flood protocol.hello protocol.histogram
-        protocol.keyring protocol.limiter protocol.link protocol.liveness protocol.medium protocol.namesakes
-        protocol.news protocol.node
-        protocol.outcome protocol.outlet protocol.parameters protocol.peer protocol.probe protocol.prober
-        protocol.query protocol.record protocol.replay protocol.request protocol.row protocol.seal
-        protocol.shortcuts protocol.speaker protocol.table
+        errors protocol protocol.answers protocol.armour protocol.events protocol.flood protocol.gate protocol.hello
+        protocol.histogram protocol.keyring protocol.limiter protocol.link protocol.liveness protocol.medium
+        protocol.namesakes protocol.news protocol.node protocol.outcome protocol.outlet protocol.parameters
+        protocol.peer protocol.probe protocol.prober protocol.query protocol.record protocol.replay protocol.request
+        protocol.row protocol.seal protocol.shortcuts protocol.speaker protocol.table protocol.voice
     """,
     "first": """
         net net.interfaces net.links net.metrics_server net.query_acceptor net.query_backend net.query_client
@@ -47,8 +46,8 @@ MODULES = {
     "top": """
         __main__ config config.file config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask ctl.describe
         ctl.follow ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.detached daemon.reload
-        daemon.report daemon.serve demo identity keys logs pidfile simulate simulate.counts simulate.lan simulate.plan
-        simulate.report token
+        daemon.report daemon.serve demo identity keys logs pidfile simulate simulate.counts simulate.lan
+        simulate.plan simulate.report token
     """,
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}

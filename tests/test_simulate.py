@@ -3,14 +3,17 @@
 import json
 import re
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
 from discoveryd.daemon import main
+from discoveryd.daemon.arguments import parser
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import TURN
 from discoveryd.simulate import Plan, Simulation
+from discoveryd.simulate.plan import plan_of
 from discoveryd.simulate.report import text_of
 
 
@@ -54,6 +57,21 @@ def test_one_seed_gives_one_result_and_another_another(small):
     assert played(nodes=12, minutes=2, seed="2") != small
 
 
+def test_a_start_is_told_by_its_hellos(small):
+    assert small.start.busiest_second == 0
+    assert 12 < small.start.hellos <= 12 * 5  # three greetings, a beat or two
+    assert f"busiest second (from 0 s): {small.start.hellos} HELLOs broadcast" in text_of(small)
+
+
+def test_false_alarms_are_told_as_a_rate():
+    assert "false alarms    0 times a peer that runs was called down; 0 per node and hour" in text_of(
+        played(nodes=3, minutes=0.5)
+    )
+    report = played(nodes=10, loss=0.7, minutes=1.5)
+    assert report.false_downs > report.false_downs_in_start
+    assert report.false_downs_per_node_hour > 0
+
+
 def test_loss_makes_suspicions():
     report = played(nodes=10, loss=0.2, minutes=1)
     assert report.suspicions_per_node_hour > 100
@@ -74,7 +92,8 @@ def test_a_sample_tells_the_same_as_whole_engines_everywhere():
     for one in ("hellos", "hello_bytes"):
         assert getattr(sample.steady, one) == pytest.approx(getattr(whole.steady, one), rel=0.05), one
     assert sample.start.full_last_s == pytest.approx(whole.start.full_last_s, abs=0.2)
-    assert sample.killed.median_s == pytest.approx(whole.killed.median_s, abs=0.3)
+    # of a few crashes, each at a random moment of an interval
+    assert sample.killed.median_s == pytest.approx(whole.killed.median_s, abs=0.5)
     assert sample.gone.median_s == pytest.approx(whole.gone.median_s, abs=0.5)
     for report in (whole, sample):
         assert (report.false_downs, report.rows_missing_at_end, report.ghosts_at_end) == (0, 0, 0)
@@ -176,6 +195,18 @@ def test_the_configuration_counts_where_it_is_named(tmp_path, capsys):
 def test_a_plan_refuses_more_observers_than_nodes():
     with pytest.raises(ConfigError, match="observers: must be 0 to 3"):
         Plan(nodes=3, observers=4)
+
+
+def test_the_page_shows_what_the_command_prints_today(small):
+    page = (Path(__file__).parent.parent / "docs" / "simulation.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\$ discoveryd (simulate .*)\n(.*)$", page, re.MULTILINE)
+    assert len(shown) == 5
+    for command, headline in shown:
+        plan = plan_of(parser().parse_args(command.split()))
+        assert headline == text_of(replace(small, nodes=plan.nodes, whole_engines=plan.nodes, loss=plan.loss,
+                                           minutes=plan.minutes, minutes_played=plan.minutes)).splitlines()[0]  # fmt: skip
+    titles = [re.findall(r"^[a-z ]+?(?= {2})", text, re.MULTILINE) for text in (page, text_of(small))]
+    assert set(titles[0]) - {""} >= set(titles[1]) - {""}
 
 
 def test_the_report_is_plain_values(small):

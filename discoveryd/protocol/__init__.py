@@ -98,13 +98,18 @@ Who says what, and when
   each link and to each seed, the same datagram everywhere, *seq* one more than before. It is full when
   *seq* is a multiple of ten. The first beat comes half an interval to one interval after the start.
 - **Burst.** After a start, on a link that is new, and when the record changes: a full HELLO at once,
-  100 ms and 300 ms later, on the links concerned, beside the beat and with its *seq*. After a start and
-  on a new link it solicits.
-- **Solicit.** Whoever hears one answers with a full HELLO by unicast: at once while it lists at most 32
-  peers, with more of them after a random delay of up to 1 ms per peer, so that the answers stay below
-  1,000 a second.
+  100 ms and 300 ms later, on the links concerned, beside the beat and with its *seq*. Where the interval
+  is stretched by then (below) the second and the third come as much later, half of that or half as much
+  again, as each node draws. After a start and on a new link it solicits; the second and the third only
+  where at most 32 peers are listed.
+- **Solicit.** Whoever hears one answers with a full HELLO: at once while it lists at most 32 peers,
+  with more of them after a random delay of up to 1 ms per peer; and 1 ms per peer lies between two
+  answers of one node, so that those of all together stay near 1,000 a second. One who asks is answered
+  by unicast, several who ask meanwhile by one broadcast, or by the beat or burst that comes first,
+  which then is full.
 - **Unknown digest.** The sender is listed at once under what is known of it and sent a steady HELLO
-  that solicits, by unicast, at most once an interval. Its answer is the record.
+  that solicits, by unicast, at most once an interval, and no sooner than 1 ms per peer after the last
+  such request. Its answer is the record.
 - **PING.** To one address of one node, by unicast. It counts as answered within 10 s. One is sent
 
   - *to a suspect* (below): at once, then each 0.2 s, to its addresses one after the other. Faster, down
@@ -113,7 +118,7 @@ Who says what, and when
     who waited longest first;
   - *in turn*, to each address of each peer: first 0.3 to 1 s after it was heard first, then each 60 s
     ±10 %, at most 5 a second in all, so that with many peers a turn takes longer. After one that was not
-    answered again after 1 s, for 20 times, then each 60 s; after 1, 2, 4, 8 and 16 s if that address
+    answered again after 1 s, for 20 times, then each 60 s; after 1, 2, 4, 8, 16 and 32 s if that address
     never answered. Each 5 s to a peer that answers but does not hear us;
   - *back* to who asks us, if we did not ask it for 2 s: when it asks, it may be about to give us up;
   - when a program asks for it, and to the older of two boots that use one id.
@@ -122,7 +127,9 @@ Who says what, and when
 - **Goodbye.** When a node ends: three times within 60 ms, on every link and to the seeds.
 - **Stretching.** A segment carries at most 200 HELLOs a second (``hello.budget``): with *n* nodes the
   interval is at least *n* / 200 s, at most 600 s, and the ttl grows in proportion, to 3600 s at most.
-  HELLOs are stretched, never left out.
+  HELLOs are stretched, never left out. A HELLO announces the interval in which the next one comes. Who
+  finds that it is longer than the one before draws that gap from between the two, so that those who
+  started together come apart and the segment keeps its budget from then on.
 - **Bounds.** Nothing is answered to a source that is neither on a link of ours nor a seed. One source
   gets at most 8 answers a second (``limits.answers``: PONGs, answers to solicits, requests for a
   record), all sources together 1,000.

@@ -1,11 +1,11 @@
-"""Which rows share a node id: restarts, and clones."""
+"""Which rows share a node id: restarts, and clones; and what is told of that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
+from discoveryd.protocol.events import EventKind
 from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.link import Source
+from discoveryd.protocol.news import News
 from discoveryd.protocol.peer import LIVE
 from discoveryd.protocol.row import Row
 
@@ -15,10 +15,12 @@ class Namesakes:
 
     Args:
         own_id: a peer with this node id is a clone of ourselves.
+        news: takes what becomes of them.
     """
 
-    def __init__(self, own_id: str) -> None:
+    def __init__(self, own_id: str, news: News) -> None:
         self._own_id = own_id
+        self._news = news
         self._by_id: dict[str, list[Row]] = {}
 
     def __len__(self) -> int:
@@ -67,10 +69,32 @@ class Namesakes:
             rows = [row for row in rows if row.state not in LIVE]
         return min(rows, key=lambda row: row.last_heard, default=None)
 
-    def settle(self, id: str) -> Iterator[Row]:
-        """Flag the listed rows of an id if they are clones, or take the flag off; give those that changed."""
+    def appear(self, kind: EventKind, reason: str, row: Row, now: float) -> None:
+        """Report a row that is live from now on, and what that makes of the others with its id."""
+        row.clone = self.are_clones(row.id)
+        self._news.say(kind, reason, row, now)
+        self.settle(row.id, now)
+
+    def unsupersede(self, row: Row, now: float) -> None:
+        """Show an older boot again: it speaks, so the newer one is no restart of it."""
+        row.superseded = False
+        namesakes = self.shown(row.id)
+        self._news.hand_back(row, namesakes)
+        for one in namesakes:
+            if one is not row and one.restarts and not one.clone:
+                one.restarts -= 1  # what we took for a restart was none
+        if self.are_clones(row.id):
+            self.appear("clone", f"another running node has the id {row.id}", row, now)
+        else:
+            self.appear("recovered", "the newer boot of its id is gone", row, now)
+
+    def settle(self, id: str, now: float) -> None:
+        """Flag the listed rows of an id if there are several; take the flag off one that is left alone."""
         clones = self.are_clones(id)
         for row in self.shown(id):
             if row.clone != clones:
                 row.clone = clones
-                yield row
+                if clones:
+                    self._news.say("clone", f"another running node has the id {id}", row, now)
+                else:
+                    self._news.say("updated", "the clone is gone", row, now)

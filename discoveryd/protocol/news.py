@@ -82,19 +82,20 @@ class News:
     def say(self, kind: EventKind, reason: str, row: Row, now: float) -> None:
         """Tell of a change, or of what it comes to later, if the peer flaps."""
         row.changed()
+        if row.key in self._held:
+            self._count(row, now)
+            return
         true = _true(row, now)
-        held = self._held.get(row.key)
-        if held is not None:
-            held.changes += true != held.true
-            held.true = true
-            self._release(held, now)
-        elif row.pace.allows(now, _spared(row.told, true)):
+        if row.pace.allows(now, _spared(row.told, true)):
             self._publish(kind, reason, row, true, now)
         else:
             self._held[row.key] = Held(row, true, 1)
 
     def tell(self, row: Row, now: float) -> None:
         """Tell of a new record, new addresses, or that it does not hear us, if that is so since the last event."""
+        if self._held and row.key in self._held:
+            self._count(row, now)
+            return
         if _is_plainly_told(row):
             return
         told, true = row.told, _true(row, now)
@@ -137,6 +138,13 @@ class News:
         for one in namesakes:
             if one is not row and one.told.boot == row.boot:
                 row.told, one.told = one.told, UNTOLD
+
+    def _count(self, row: Row, now: float) -> None:
+        """See what has become of a row of which something is held back."""
+        held, true = self._held[row.key], _true(row, now)
+        held.changes += true != held.true
+        held.true = true
+        self._release(held, now)
 
     def _release(self, held: Held, now: float, *, at_once: bool = False) -> None:
         row = held.row

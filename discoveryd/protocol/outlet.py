@@ -6,12 +6,14 @@ from discoveryd.protocol.link import Link
 
 BURST = (0.0, 0.1, 0.3)
 """Seconds after a start or a change at which the full HELLO is sent: one of three gets through."""
+PLACES = (0.5, 1.5)
+"""Where in a stretched burst a node may have its place: those of a crowd that began together come apart."""
 
 
 class Outlet:
     """A way out for our HELLOs and what is counted there: a link, or the seeds."""
 
-    __slots__ = ("burst", "last_heard", "link", "received", "sent", "since", "solicits", "targets")
+    __slots__ = ("begun", "burst", "last_heard", "link", "place", "received", "sent", "since", "solicits", "targets")
 
     def __init__(self, link: Link | None, targets: tuple[str, ...], now: float) -> None:
         self.link = link
@@ -21,6 +23,8 @@ class Outlet:
         self.received = 0
         self.last_heard: float | None = None
         self.burst: list[float] = []
+        self.begun = now
+        self.place = 1.0
         self.solicits = False
 
     @property
@@ -28,7 +32,14 @@ class Outlet:
         """The interface, or ``-`` for what is routed."""
         return self.link.name if self.link else "-"
 
-    def begin_burst(self, now: float, *, solicits: bool) -> None:
+    def begin_burst(self, now: float, *, solicits: bool, place: float = 1.0) -> None:
         """Schedule the full HELLO a few times."""
+        self.begun = now
+        self.place = place
         self.burst = [now + offset for offset in BURST]
         self.solicits = self.solicits or solicits
+
+    def stretch(self, times: float) -> None:
+        """Spread what is left of the burst as the interval is, so many times: a crowd shall not shout."""
+        left = BURST[-len(self.burst) :]
+        self.burst = [self.begun + offset * (1 + (times - 1) * self.place) for offset in left]

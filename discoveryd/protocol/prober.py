@@ -111,9 +111,7 @@ class Prober:
     def watch(self, row: Row, now: float) -> None:
         """PING the addresses of a row in turn from now on."""
         for way in row.ways.values():
-            # one that came back is asked as soon as one that is new: what was known of it no longer holds
-            is_unknown = way.two_way is None and not way.unanswered and way.turn_at > now + FIRST_TURN[1]
-            if is_unknown and self._reaches(way):
+            if way.turn_at == NEVER and self._reaches(way):  # it is new, or came back
                 self._list(now, now + self._random.uniform(*FIRST_TURN), row, way)
 
     def is_asked(self, row: Row, way: Way, now: float) -> None:
@@ -171,8 +169,12 @@ class Prober:
                 self._next_probe = now + PROBE_GAP
                 return
             way = min(ways, key=lambda way: way.probes)  # one after the other
-            row.probe_at = now + self._gap(row, ways)
             way.probes += 1
+            if way.probes == probes_needed(way.loss_at_most):
+                way.proved_at = now + max(PROBE_GAP, 2 * (way.rtt or 0.0))
+            row.probe_at = now + self._gap(row, ways)
+            if now < way.proved_at < row.probe_at:
+                row.probe_at = way.proved_at
             sends.append(self.ask(row, way, now)[1])
 
     def _gap(self, row: Row, ways: list[Way]) -> float:
@@ -190,13 +192,9 @@ class Prober:
         if row.refused > row.last_heard and not row.rejects:
             return REFUSED
         ways = row.last_ways()
-        for way in ways:
-            needed = probes_needed(way.loss_at_most)
-            # who never answered does not prove anything by not answering
-            if needed is None or not way.two_way or way.probes < needed:
-                return ""
-            if now < way.pinged + max(PROBE_GAP, 2 * (way.rtt or 0.0)):
-                return ""
+        # who never answered does not prove anything by not answering
+        if not all(way.two_way and now >= way.proved_at for way in ways):
+            return ""
         loss = max(way.loss or 0.0 for way in ways)
         return f"{sum(way.probes for way in ways)} probes unanswered, at {loss:.0%} loss"
 
@@ -222,7 +220,7 @@ class Prober:
 
     def _pause(self, way: Way) -> float:
         """Say when to PING again who answered; 5 a second must do for all."""
-        if way.two_way is False and way.answered_at >= way.pinged:
+        if not way.two_way and way.answered_at >= way.pinged:
             return DOUBT
         return max(TURN, len(self._turns) * TURN_GAP * 1.2) * self._random.uniform(0.9, 1.1)
 

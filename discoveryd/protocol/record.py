@@ -113,6 +113,22 @@ def decode_record(encoded: bytes) -> Record:
     return record
 
 
+def decode_again(encoded: bytes | None, digest: str, held: Record | None) -> Record | None:
+    """Read the record of a HELLO, if it has one, unless it is the one we hold.
+
+    Raises:
+        WireError: ``malformed`` (also where it is not the one that the digest announces) or ``too-long``.
+    """
+    if encoded is None:
+        return None
+    if held is not None and held.encoded == encoded:
+        return held
+    record = decode_record(encoded)
+    if record.digest != digest:
+        raise WireError("malformed", "digest is not that of the record")
+    return record
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(constant)  # NaN and Infinity are not JSON
 

@@ -30,7 +30,7 @@ class Way:
 
     __slots__ = (
         "address", "answered_at", "expires", "hears_us_s", "last_heard", "link", "loss", "loss_at_most", "pinged",
-        "probes", "reach", "row", "rtt", "source", "steady", "turn_at", "two_way", "unanswered",
+        "probes", "proved_at", "reach", "row", "rtt", "source", "steady", "turn_at", "two_way", "unanswered",
     )  # fmt: skip
 
     def __init__(self, row: Row, source: Source, now: float) -> None:
@@ -51,6 +51,7 @@ class Way:
         self.answered_at = -NEVER
         self.unanswered = 0  # PINGs in a row, while it was up
         self.probes = 0  # unanswered, since it is suspect
+        self.proved_at = NEVER  # when they prove something, if still none was answered
         self.turn_at = NEVER  # when it is pinged next
 
     def heard(self, seq: int) -> None:
@@ -68,7 +69,7 @@ class Way:
         self.loss_at_most = reach.at_most()
         self.row.changed()
 
-    def answered(self, rtt: float, hears_us_s: float | None, *, two_way: bool, now: float) -> None:
+    def answered(self, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float) -> None:
         """Take what a PONG told."""
         self.answered_at = now
         # smoothed as TCP does (RFC 6298): one eighth of the new value
@@ -78,10 +79,17 @@ class Way:
         self.unanswered = 0
         self.row.changed()
 
+    def forget_answers(self) -> None:
+        """Forget whether it hears us; it is to be asked soon after it was heard again."""
+        self.two_way = None
+        self.unanswered = 0
+        self.turn_at = NEVER
+
     def distrust(self) -> None:
         """Forget what was measured: the path may be another one now."""
+        self.forget_answers()
         self.reach = None
-        self.loss = self.loss_at_most = self.rtt = self.two_way = None
+        self.loss = self.loss_at_most = self.rtt = None
 
     def beats(self, other: Way) -> bool:
         """Whether this way is so much better that it is worth changing over: two-way, then loss, then round trip."""
@@ -217,6 +225,28 @@ class Row:
             self.rejects = True  # its machine refuses our PINGs, but it is there: a firewall
         self.last_heard = way.last_heard = now
         self.expires = way.expires = now + self.ttl
+
+    def supersede(self) -> None:
+        """Hide it: a new boot goes on with it, unless this one speaks again."""
+        self.superseded = True
+        self.former_heard = 0
+
+    def is_stranger(self, since: float) -> bool:
+        """Whether it came after that and never answered a PING."""
+        return self.first_seen >= since and all(way.answered_at == -NEVER for way in self.ways.values())
+
+    def deadline(self, now: float, remember: float) -> float:
+        """Say when something becomes due for it if it is not heard again; once gone it is kept for so long."""
+        if self.state not in LIVE:
+            return self.last_heard + max(remember, self.ttl)
+        due = self.expires if self.state == "suspect" or self.superseded else self.last_heard + self.patience
+        if not self.several:
+            return due
+        # a way first goes stale (another becomes the best), then expires
+        stale = (
+            self.stales(way) if now < self.stales(way) < way.expires else way.expires for way in self.ways.values()
+        )
+        return min(due, *stale)
 
     def changed(self) -> None:
         """Forget what was prepared for readers."""

@@ -28,7 +28,7 @@ from discoveryd.protocol.liveness import P_DEAF, misses, most_together, probes_n
 from discoveryd.protocol.namesakes import Namesakes
 from discoveryd.protocol.news import News
 from discoveryd.protocol.peer import LIVE, Peer, State
-from discoveryd.protocol.record import Record, decode_record
+from discoveryd.protocol.record import Record, decode_again
 from discoveryd.protocol.row import NEVER, Row, Way
 from discoveryd.protocol.shortcuts import Shortcuts
 
@@ -57,8 +57,8 @@ class PeerTable:
         self.steady = Shortcuts()
         self.suspects: dict[str, Row] = {}  # to be probed
         self._rows: dict[str, Row] = {}
-        self._namesakes = Namesakes(own_id)
         self._news = News()
+        self._namesakes = Namesakes(own_id, self._news)
         self._gone: dict[str, Row] = {}  # those down or left, the longest gone first
         self._next_expiry = NEVER  # never later than the first row to expire
 
@@ -68,18 +68,18 @@ class PeerTable:
     def known_addresses(self, since: float) -> Iterator[str]:
         """Give the addresses of live rows that were there before, or once answered a PING."""
         for row in self._rows.values():
-            if row.state in LIVE and not _is_stranger(row, since):
+            if row.state in LIVE and not row.is_stranger(since):
                 yield from (way.address for way in row.ways.values())
 
     def knew(self, key: str, since: float) -> bool:
         """Whether a peer was there before, or once answered a PING."""
         row = self._rows.get(key)
-        return row is not None and not _is_stranger(row, since)
+        return row is not None and not row.is_stranger(since)
 
     def turn_away(self, since: float, now: float) -> tuple[Event, ...]:
         """Take down who came since then and never answered a PING: the forged ones of a flood."""
         for row in list(self._rows.values()):
-            if row.state in LIVE and _is_stranger(row, since):
+            if row.state in LIVE and row.is_stranger(since):
                 if not row.superseded:
                     self._down(row, "came with a flood, and answered no PING", now)
                 self._remove(row, now)  # its silence says nothing of us
@@ -103,7 +103,7 @@ class PeerTable:
             return self._news.take()
         if self._namesakes.has_left(hello, row):
             raise WireError("stale", "sent before its goodbye")
-        record = _read_record(hello, row)
+        record = decode_again(hello.record, hello.digest, None if row is None else row.record)
         opening: tuple[EventKind, str] | None = None
         if row is None:
             row, opening = self._open(hello, source, now)
@@ -151,7 +151,7 @@ class PeerTable:
         return self._news.take()
 
     def answered(
-        self, boot: str, source: Source, rtt: float, hears_us_s: float | None, *, two_way: bool, now: float
+        self, boot: str, source: Source, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float
     ) -> tuple[Event, ...]:
         """Take a PONG to a PING of ours; it vouches for the peer like a HELLO.
 
@@ -160,7 +160,7 @@ class PeerTable:
             source: where the answer came from.
             rtt: seconds between PING and PONG.
             hears_us_s: how long ago the peer last heard a HELLO of ours, None for never.
-            two_way: whether that is within our ttl.
+            two_way: whether that is within our ttl; None where it means nothing.
             now: the moment it came.
         """
         self._expire(now)
@@ -171,7 +171,7 @@ class PeerTable:
             way.answered(rtt, hears_us_s, two_way=two_way, now=now)
             self._refresh(row, way, now)
             if row.superseded:
-                self._unsupersede(row, now)
+                self._namesakes.unsupersede(row, now)
             else:
                 self._show(row, ("recovered", "answered a PING") if former != "up" else None, now)
         return self._news.take()
@@ -298,9 +298,9 @@ class PeerTable:
     def _tidy(self, now: float) -> None:
         rows = self._rows.values()
         deadlines = [
-            # what `_deadline` does, for nearly all of them; the ways of one that has several need a look
+            # what `Row.deadline` does, for nearly all of them; the ways of one that has several need a look
             row.last_heard + row.patience if row.state == "up" and not row.several and not row.superseded
-            else now if row.several else self._deadline(row, now)
+            else now if row.several else row.deadline(now, self.remember)
             for row in rows
         ]  # fmt: skip
         due = [row for row, deadline in zip(rows, deadlines, strict=True) if now >= deadline]
@@ -308,12 +308,13 @@ class PeerTable:
         # in the order in which they fell silent
         for row in sorted(due, key=lambda row: row.expires):
             self._judge(row, now)
-        self._next_expiry = min([next_expiry, *(self._deadline(row, now) for row in due if row.key in self._rows)])
+        later = [row.deadline(now, self.remember) for row in due if row.key in self._rows]
+        self._next_expiry = min([next_expiry, *later])
 
     def _judge(self, row: Row, now: float) -> None:
         """Do what is due for one row."""
         if row.state not in LIVE or (row.superseded and now >= row.expires):
-            if now >= self._deadline(row, now):
+            if now >= row.deadline(now, self.remember):
                 self._remove(row, now)
         elif now >= row.expires:
             self._down(row, f"not heard for its ttl of {row.ttl:g} s", now)
@@ -328,24 +329,13 @@ class PeerTable:
             else:
                 self._news.tell(row, now)
 
-    def _deadline(self, row: Row, now: float) -> float:
-        """Say when something becomes due for a row that is not heard again."""
-        if row.state not in LIVE:
-            return row.last_heard + max(self.remember, row.ttl)
-        due = row.expires if row.state == "suspect" or row.superseded else row.last_heard + row.patience
-        if not row.several:
-            return due
-        # a way first goes stale (another becomes the best), then expires
-        stale = (row.stales(way) if now < row.stales(way) < way.expires else way.expires for way in row.ways.values())
-        return min(due, *stale)
-
     def _suspect(self, row: Row, reason: str, now: float) -> None:
         self.steady.drop_row(row)
         if row.kind == "node":  # a bare one answers nothing
             row.probe_at = now
             self.suspects[row.key] = row
             for way in row.ways.values():
-                way.probes = 0
+                way.probes, way.proved_at = 0, NEVER
         if row.state != "suspect":
             row.state = "suspect"
             self._news.say("suspect", reason, row, now)
@@ -353,12 +343,12 @@ class PeerTable:
     def _down(self, row: Row, reason: str, now: float) -> None:
         self._go(row, "down")
         self._news.say("down", reason, row, now)
-        self._settle_clones(row.id, now)
+        self._namesakes.settle(row.id, now)
 
     def _go(self, row: Row, state: State) -> None:
         row.state = state
         for way in row.ways.values():
-            way.two_way = None
+            way.forget_answers()
         row.changed()
         self.steady.drop_row(row)
         self.suspects.pop(row.key, None)
@@ -373,7 +363,7 @@ class PeerTable:
             self.suspects.pop(row.key, None)
             self._gone.pop(row.key, None)
         row.consider(now)
-        self._next_expiry = min(self._next_expiry, self._deadline(row, now))
+        self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
 
     def _make_room(self, now: float) -> None:
         while len(self._rows) >= self.limit:
@@ -435,7 +425,7 @@ class PeerTable:
         row.last_heard = row.expires = now
         self._go(row, "left")
         self._news.say("left", "said goodbye", row, now)
-        self._settle_clones(row.id, now)
+        self._namesakes.settle(row.id, now)
 
     # --- boots of one id --------------------------------------------------------------------------
 
@@ -451,7 +441,9 @@ class PeerTable:
             row.first_seen = former.first_seen
             self._news.hand_over(former, row)  # a crash loop flaps too
             if is_restart:
-                self._supersede(former)
+                former.supersede()
+                self.steady.drop_row(former)
+                self.suspects.pop(former.key, None)
             else:
                 row.ended = former.boot if former.state == "left" else ""
                 self._remove(former, now)
@@ -463,67 +455,16 @@ class PeerTable:
             return row, ("restarted", f"new boot {row.boot} in place of {former.boot}")
         return row, ("joined", f"back with a new boot on {_where(source)}")
 
-    def _supersede(self, former: Row) -> None:
-        """Hide a row that a new boot continues, unless it speaks again."""
-        former.superseded = True
-        former.former_heard = 0
-        self.steady.drop_row(former)
-        self.suspects.pop(former.key, None)
-
     def _show(self, row: Row, opening: tuple[EventKind, str] | None, now: float) -> None:
         """Report a row that was heard: that it is live from now on, or else what is new."""
         if row.superseded:
             row.former_heard += 1  # one HELLO may have been under way when the new boot spoke, two were not
             if row.former_heard >= 2:
-                self._unsupersede(row, now)
+                self._namesakes.unsupersede(row, now)
         elif opening is not None:
-            self._appear(*opening, row, now)
+            self._namesakes.appear(*opening, row, now)
         else:
             self._news.tell(row, now)
-
-    def _unsupersede(self, row: Row, now: float) -> None:
-        """Show an older boot again: it speaks, so the newer one is no restart of it."""
-        row.superseded = False
-        namesakes = self._namesakes.shown(row.id)
-        self._news.hand_back(row, namesakes)
-        for one in namesakes:
-            if one is not row and one.restarts and not one.clone:
-                one.restarts -= 1  # what we took for a restart was none
-        if self._namesakes.are_clones(row.id):
-            self._appear("clone", f"another running node has the id {row.id}", row, now)
-        else:
-            self._appear("recovered", "the newer boot of its id is gone", row, now)
-
-    def _appear(self, kind: EventKind, reason: str, row: Row, now: float) -> None:
-        """Report a row that is live from now on, and what that makes of the others with its id."""
-        row.clone = self._namesakes.are_clones(row.id)
-        self._news.say(kind, reason, row, now)
-        self._settle_clones(row.id, now)
-
-    def _settle_clones(self, id: str, now: float) -> None:
-        """Flag the live rows of an id if there are several; take the flag off one that is left alone."""
-        for row in self._namesakes.settle(id):
-            if row.clone:
-                self._news.say("clone", f"another running node has the id {id}", row, now)
-            else:
-                self._news.say("updated", "the clone is gone", row, now)
-
-
-def _read_record(hello: Hello, row: Row | None) -> Record | None:
-    """Decode the record of a HELLO, unless it is the one we hold."""
-    if hello.record is None:
-        return None
-    if row is not None and row.record is not None and row.record.encoded == hello.record:
-        return row.record
-    record = decode_record(hello.record)
-    if record.digest != hello.digest:
-        raise WireError("malformed", "digest is not that of the record")
-    return record
-
-
-def _is_stranger(row: Row, since: float) -> bool:
-    return row.first_seen >= since and all(way.answered_at == -NEVER for way in row.ways.values())
-
 
 def _where(source: Source) -> str:
     return source.link.name if source.link else "a routed path"

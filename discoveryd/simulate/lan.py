@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
 
+from discoveryd.protocol.answers import gap
 from discoveryd.protocol.events import Event
-from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.medium import Clock, Plug, Segment
-from discoveryd.protocol.node import ANSWERS_PER_SECOND, Node
+from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome, Send
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.peer import LIVE
@@ -153,6 +153,8 @@ class Machine:
         self.listed, self._wake = set(), NEVER
         random = self.lan.dice(f"{self.number}/{self._generation}")
         self.engine = self._node(random) if self.weight else self._speaker(random)
+        if self.weight:
+            self.lan.crowd.model = self
         self.plug = Plug(self.link, self._hear, self._refused)
         self.lan.segment.plug_in(self.plug, hears_broadcasts=self.weight > 0)
         self.lan.running.add(self.engine.boot)
@@ -164,6 +166,7 @@ class Machine:
         self.is_up = False
         self._wake = NEVER
         self.lan.running.remove(self.engine.boot)
+        self.lan.crowd.forget(self)
         self.lan.crashes[self.engine.boot] = Crash(self.lan.clock.now, kind)
         self.lan.segment.pull_out(self.plug, port_closed=kind == "killed")
 
@@ -179,13 +182,13 @@ class Machine:
 
     def _speaker(self, random: Random) -> Speaker:
         crowd = self.lan.crowd
-        model = self.lan.observers[self.number % len(self.lan.observers)]
+        model = crowd.model
         return Speaker(
             self.lan.parameters,
             self.record,
             node_id=f"{self.number:016x}",
             random=random,
-            peers=lambda: len(model.listed),
+            peers=lambda: len(model.listed if model else self.lan.running),
             silence=crowd.silence,
         )
 
@@ -193,24 +196,26 @@ class Machine:
         if engine is not self.engine or due != self._wake:
             return
         self._wake = NEVER
+        self.lan.crowd.before_poll(self)
         began = self.lan.meter()
         outcome = engine.poll(self.lan.clock.now)
         if self.weight:
             self.lan.spent += self.lan.meter() - began
-        self._act(outcome)
+        self.act(outcome)
+        self.lan.crowd.after_poll(self)
         self.schedule()
 
     def _hear(self, datagram: bytes, source: Source, now: float) -> None:
         outcome = self.engine.receive(datagram, source, now)
         if outcome is not NOTHING:
-            self._act(outcome)
+            self.act(outcome)
             self.schedule()
 
     def _refused(self, datagram: bytes, now: float) -> None:
-        self._act(self.engine.refused(datagram, now))
+        self.act(self.engine.refused(datagram, now))
         self.schedule()
 
-    def _act(self, outcome: Outcome) -> None:
+    def act(self, outcome: Outcome) -> None:
         """Send what is to be sent, and follow the events."""
         if outcome.sends:
             self.lan.send(self, outcome.sends)
@@ -223,14 +228,23 @@ class Machine:
 
 
 class Crowd:
-    """The nodes that run a speaker, and what a speaker cannot know by itself."""
+    """The nodes that run a speaker, and what a speaker cannot know by itself.
+
+    Attributes:
+        model: the observer that started last; who starts next lists about as many peers as it does.
+    """
 
     def __init__(self, lan: Lan, machines: list[Machine]) -> None:
         self.lan = lan
         self.machines = machines
+        self.model: Machine | None = None
         self._spoke: dict[str, float] = {}
-        # all hear the same solicits, so what one of them would refuse all refuse
-        self._limit = Limiter(lan.parameters.limits.answers, ANSWERS_PER_SECOND)
+        # all hear the same solicits, so only those are told that have no answer to give yet; what they
+        # miss meanwhile is whether others have asked, too, which the number of askers tells them later
+        self._idle: dict[Machine, None] = {}
+        self._askers = 0
+        self._since: dict[Machine, int] = {}
+        self._last_asker: tuple[Machine | None, float] = (None, -NEVER)
         if machines:
             for observer in lan.observers:
                 lan.clock.at(2.0, partial(self._ask, observer))
@@ -239,14 +253,45 @@ class Crowd:
         """Take a broadcast, as all of the crowd do that do not lose it."""
         if not self.machines:
             return
-        now, address = self.lan.clock.now, sender.plug.address
-        if is_solicit(datagram) and self._limit.allows(address, now) and sender.weight:
-            for machine in self.machines:
-                if machine.is_up and not self.lan.segment.loses() and isinstance(machine.engine, Speaker):
-                    machine.engine.solicited(address, now)
-                    machine.schedule()
+        if is_solicit(datagram):
+            self._ask_all(sender)
         if sender.weight:
-            self._spoke[address] = now
+            self._spoke[sender.plug.address] = self.lan.clock.now
+
+    def before_poll(self, machine: Machine) -> None:
+        """Tell one that is about to answer whether more than one has asked."""
+        if isinstance(machine.engine, Speaker) and self._askers > self._since.get(machine, self._askers):
+            machine.engine.answers.joins(Source("", machine.link))
+
+    def after_poll(self, machine: Machine) -> None:
+        """See who has no answer to give any more."""
+        if isinstance(machine.engine, Speaker) and not machine.engine.answers:
+            self._idle[machine] = None
+
+    def forget(self, machine: Machine) -> None:
+        """Take it that a machine is gone."""
+        self._idle.pop(machine, None)
+
+    def _ask_all(self, asker: Machine) -> None:
+        """Let all who have no answer to give yet hear a solicit.
+
+        One of the crowd that asks alone is answered by unicast, which nobody would see; what comes of
+        two that ask within the time of an answer is a broadcast.
+        """
+        now, (last, at) = self.lan.clock.now, self._last_asker
+        is_another = last is not asker
+        self._askers += is_another
+        self._last_asker = asker, now
+        are_two = is_another and now < at + gap(self.lan.nodes)
+        if not asker.weight and not are_two:
+            return
+        for machine in list(self._idle):
+            if machine is not asker and not self.lan.segment.loses() and isinstance(machine.engine, Speaker):
+                self._since[machine] = self._askers - are_two
+                machine.act(machine.engine.solicited(Source(asker.plug.address, machine.link), now))
+                if machine.engine.answers:
+                    del self._idle[machine]
+                machine.schedule()
 
     def silence(self, address: str) -> float | None:
         """Say how long ago one of the crowd last heard an observer: its last HELLO, unless that was lost."""
@@ -261,7 +306,7 @@ class Crowd:
         """PING an observer, as often as it is its turn with all of the crowd."""
         machine = self.lan.random.choice(self.machines)
         if machine.is_up and isinstance(machine.engine, Speaker):
-            self.lan.send(machine, [machine.engine.ask(observer.link.address)])
+            self.lan.send(machine, [machine.engine.ask(machine.link, observer.link.address)])
         others = self.lan.nodes - 1
         rate = min(1 / TURN_GAP, others / TURN) * len(self.machines) / others
         self.lan.clock.after(self.lan.random.expovariate(rate), partial(self._ask, observer))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """The first seconds. The busiest second counts everything; tables are full when they list all others."""
+    """The first seconds. The busiest one has the most HELLOs; tables are full when they list all others."""
 
     busiest_second: int
     hellos: int
@@ -66,6 +66,7 @@ class Report:
     gone: Delays | None
     false_downs: int
     false_downs_in_start: int
+    false_downs_per_node_hour: float | None
     suspicions_per_node_hour: float | None
     rows_missing_at_end: int
     ghosts_at_end: int
@@ -144,7 +145,7 @@ def _start(report: Report) -> list[str]:
         _line("tables", f"{full}, all nodes starting within one second"),
         _line(
             "",
-            f"busiest second {start.busiest_second} datagrams: {start.hellos} HELLOs broadcast, "
+            f"busiest second (from {start.busiest_second} s): {start.hellos} HELLOs broadcast, "
             f"{start.answers} by unicast",
         ),
     ]
@@ -169,6 +170,8 @@ def _delays(delays: Delays | None) -> str:
 def _alarms(report: Report) -> list[str]:
     in_start = f", {report.false_downs_in_start} of them in the start" if report.false_downs_in_start else ""
     alarms = f"{report.false_downs} times a peer that runs was called down{in_start}"
+    if report.false_downs_per_node_hour is not None:
+        alarms += f"; {report.false_downs_per_node_hour:g} per node and hour"
     lines = [_line("false alarms", alarms)]
     if report.suspicions_per_node_hour is not None:
         lines.append(_line("suspicions", f"{report.suspicions_per_node_hour:g} of peers that run, per node and hour"))

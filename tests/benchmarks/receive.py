@@ -26,10 +26,12 @@ from mirror import PATIENCE
 from discoveryd.net.links import RECEIVE_BUFFER, SO_RCVBUFFORCE, Links
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.node import NOTHING, Node
-from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.record import Record
 from discoveryd.runtime.discovery import Discovery, boottime
 
+NO_FLOOD = Limits(datagrams=100_000_000)
+"""So that full speed is not taken for an attack."""
 SIZE = 1000
 ROUNDS = 10
 """Fillings of the buffer per run."""
@@ -117,7 +119,7 @@ class Daemon:
 
     def __init__(self) -> None:
         self.port = free_port()
-        self._discovery = Discovery(Parameters(loopback=NODE, port=self.port, bare_ttl=3600))
+        self._discovery = Discovery(Parameters(loopback=NODE, port=self.port, bare_ttl=3600, limits=NO_FLOOD))
         self._events = self._discovery.subscribe()
         self._discovery.start()
         self._newcomers = 0

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import discoveryd.protocol.node
+from discoveryd.protocol.answers import PROMPT_PEERS
+from discoveryd.protocol.gate import MAX_COMPLAINTS
 from discoveryd.protocol.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
-from discoveryd.protocol.node import MAX_COMPLAINTS, PROMPT_PEERS, Node
+from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.outlet import BURST
 from discoveryd.protocol.parameters import Parameters
@@ -133,7 +135,7 @@ def test_the_longest_hellos_there_can_be():
         Parameters(realm="r" * 16, interval=600.0, ttl=3600.0), record, node_id="i" * 32, random=Random(1)
     )
     node.set_links([ETH0], now=0.0)
-    node.seq = 0xFFFFFFFF - 20
+    node._voice.seq = 0xFFFFFFFF - 20
     sent = [send.datagram for _, send in run(node, 0.0, 30_000.0)]
     steady = [datagram for datagram in sent if decode_hello(datagram).record is None]
     assert max(map(len, steady)) <= MAX_STEADY
@@ -166,10 +168,13 @@ def test_the_interval_stretches_with_the_crowd_and_the_ttl_with_it():
     assert node.interval(0.0) == 0.8
     crowd(node, 19)
     assert (node.interval(0.0), node.ttl(node.interval(0.0))) == (2.0, 10.0)
-    now = node._next_hello
+    now = node._voice.next_beat
     [said] = hellos(node.poll(now).sends)
     assert (said.interval_ms, said.ttl_ms) == (2000, 10_000)
-    assert now + 1.8 <= node._next_hello <= now + 2.2
+    second = node._voice.next_beat
+    assert now + 0.8 <= second <= now + 2.2  # it was 0.8 until now: anywhere in the new one, not with all the others
+    node.poll(second)
+    assert second + 1.8 <= node._voice.next_beat <= second + 2.2
     assert node.interval(101.0) == 0.8  # they are gone
 
 
@@ -178,7 +183,7 @@ def test_it_stretches_no_further_than_can_be_announced():
     assert node.ttl(600.0) == 3600.0
     crowd(node, 40)
     assert node.interval(0.0) == 41.0
-    node.table.live_count = lambda now: 5000
+    node._voice._crowd = lambda now: 5000
     assert node.interval(0.0) == 600.0
 
 
@@ -220,7 +225,9 @@ def test_answers_that_wait_for_a_link_go_with_it():
     node.receive(hello(100, "x", solicit=True).encode(), source("10.0.0.100"), 0.0)
     node.receive(hello(101, "y", solicit=True).encode(), source("10.1.0.101", ETH1), 0.0)
     node.set_links([ETH1], now=0.0)
-    assert list(node._answers) == ["10.1.0.101"]
+    assert len(node._voice.answers) == 1
+    due = node.next_deadline()
+    assert [send.to for send in node.poll(due).sends if not decode_hello(send.datagram).solicit] == ["10.1.0.101"]
 
 
 def test_a_changed_address_is_another_link():
@@ -263,7 +270,7 @@ def test_a_changed_interval_is_announced_at_once():
 
 def test_new_seeds_are_greeted_former_ones_no_more():
     node = make_node(parameters=Parameters(seeds=("192.0.2.1",)))
-    node._routed.burst = []
+    node._voice.routed.burst = []
     node.set_parameters(Parameters(seeds=("192.0.2.2",)), now=0.1)
     [send] = node.poll(0.1).sends
     assert (send.to, decode_hello(send.datagram).solicit) == ("192.0.2.2", True)
@@ -393,7 +400,7 @@ def test_the_number_of_complaints_is_bounded():
     node = make_node()
     for number in range(MAX_COMPLAINTS + 10):
         node.receive(b"garbage", source(f"10.0.{number // 250}.{number % 250}"), 1.0)
-    assert len(node._complaints) == MAX_COMPLAINTS
+    assert len(node._gate.complaints) == MAX_COMPLAINTS
     assert node.receive(b"garbage", source("10.0.9.9"), 1.0) is NOTHING
     assert node.drops["malformed", "eth0"] == MAX_COMPLAINTS + 11
 
@@ -469,23 +476,64 @@ def test_later_by_33_and_once_however_often_it_is_asked_for():
     assert node.poll(due) is NOTHING
 
 
-def test_the_answers_of_a_crowd_are_spread():
+def test_several_who_ask_a_crowd_are_answered_by_one_broadcast():
     node = make_node()
     crowd(node, 99)
-    dues = set()
     for number in range(100, 120):
         node.receive(hello(number, "x", solicit=True).encode(), source(f"10.0.0.{number}"), 0.0)
-    dues = {due for due, _ in node._answers.values()}
-    assert len(dues) == 20
-    assert 0.05 < max(dues) <= 0.12
+    sends = []
+    while node.next_deadline() < 0.2:
+        sends += node.poll(node.next_deadline()).sends
+    assert [(send.to, decode_hello(send.datagram).record is not None) for send in sends] == [(ETH0.broadcast, True)]
+
+
+def test_the_beat_serves_those_who_wait():
+    node = make_node()
+    crowd(node, 99)
+    beat, node.outlets[0].burst = node._voice.next_beat, []
+    for number in (100, 101):
+        node.receive(hello(number, "x", solicit=True).encode(), source(f"10.0.0.{number}"), beat)
+    [send] = [send for send in node.poll(beat).sends if send.to == ETH0.broadcast]
+    assert decode_hello(send.datagram).record is not None
+    assert len(node._voice.answers) == 0
 
 
 def test_one_source_gets_only_so_many_answers():
     node = make_node(answers=3)
-    outcomes = [node.receive(hello(seq=seq, solicit=True).encode(), HERE, 1.0) for seq in range(5)]
-    assert [len(outcome.sends) for outcome in outcomes] == [1, 1, 1, 0, 0]
+    sends = 0
+    for seq in range(5):
+        now = 1.0 + seq / 100  # a peer may answer once in a millisecond
+        sends += len(node.receive(hello(seq=seq, solicit=True).encode(), HERE, now).sends)
+    assert sends == 3
     assert drops(node) == {("rate", "eth0"): 2}
     assert node.received["hello"] == 5  # each was welcome
+
+
+def test_a_crowd_met_in_the_middle_of_a_burst_stretches_the_rest_which_asks_no_more():
+    node = make_node()
+    crowd(node, 639)  # 640 with us: four times 160
+    node.outlets[0].begin_burst(10.0, solicits=True)
+    node._voice.next_beat = 100.0
+    said = []
+    while node.next_deadline() < 12.0:
+        now = node.next_deadline()
+        said += [(now, decode_hello(send.datagram)) for send in node.poll(now).sends if send.to == ETH0.broadcast]
+    assert [now for now, _ in said] == pytest.approx([10.0, 10.4, 11.2])
+    assert [(one.solicit, one.record is not None) for _, one in said] == [(True, True), (False, True), (False, True)]
+
+
+def test_of_a_crowd_each_has_its_own_place_in_the_burst():
+    seconds = []
+    for seed in range(20):
+        node = Node(Parameters(budget=1), Record(name="me"), random=Random(seed))
+        node._voice._crowd = lambda now: 79  # the interval is stretched a hundred times
+        node.set_links([ETH0], now=0.0)
+        first, second, *_ = [now for now, send in run(node, 0.0, 20.0) if decode_hello(send.datagram).record]
+        assert first == 0.0
+        seconds.append(second)
+    assert len(set(seconds)) == 20
+    assert 5.0 < min(seconds) < 7.0
+    assert 13.0 < max(seconds) < 15.0
 
 
 def test_a_solicit_from_beyond_our_links_is_not_answered_but_its_sender_listed():
@@ -518,8 +566,8 @@ def test_a_record_is_asked_for_and_arrives():
     a, b = make_node("a"), make_node("b")
     b_here = source("10.0.0.2")
     b.set_record(Record(name="b", tags={"x": "y"}), now=0.0)
-    [send] = b._hello_out(b._hello().encode(), b.outlets[0])
-    outcome = a.receive(send.datagram, b_here, 1.0)
+    steady = b._voice._hello().encode()
+    outcome = a.receive(steady, b_here, 1.0)
     assert kinds(outcome.events) == ["joined"]
     [asking] = outcome.sends
     assert (asking.to, asking.link) == ("10.0.0.2", ETH0)
@@ -530,7 +578,7 @@ def test_a_record_is_asked_for_and_arrives():
     [event] = a.receive(answer.datagram, b_here, 1.002).events
     assert (event.kind, dict(event.peer.tags)) == ("updated", {"x": "y"})
     b.poll(1.5)
-    assert a.receive(b._hello_out(b._hello().encode(), b.outlets[0])[0].datagram, b_here, 1.9) is NOTHING
+    assert a.receive(steady, b_here, 1.9) is NOTHING
 
 
 def test_it_is_asked_for_once_an_interval():
@@ -560,9 +608,9 @@ def test_a_forger_of_newcomers_makes_us_ask_only_so_often():
     sends = [
         send
         for number in range(1, 20)
-        for send in node.receive(hello(number, f"n{number}", full=False).encode(), HERE, 1.0).sends
+        for send in node.receive(hello(number, f"n{number}", full=False).encode(), HERE, 1.0 + number / 50).sends
     ]
-    assert len(sends) == 3
+    assert len(sends) == 4  # three at once, and one that a third of a second brings
 
 
 # --- PING and PONG ---------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def test_show(node):
 
 
 def test_status(node):
-    node.poll(node.next_deadline())
+    node.poll(node._voice.next_beat)
     node.receive(b"rubbish", source("10.0.0.9"), 5.0)
     status = status_answer(node, 6.0)
     assert status["node"] == {

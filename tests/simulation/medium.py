@@ -11,16 +11,16 @@ vouches for a boot was delivered: what a table may list is judged by that.
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
-from itertools import compress, count
+from itertools import compress
 from math import ceil
 from random import Random
 
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.medium import Clock
 from discoveryd.protocol.outcome import NOTHING, Outcome
 
 LEFT = float("-inf")
@@ -28,39 +28,27 @@ LEFT = float("-inf")
 MARKS = bytes.maketrans(b"\0\1", b".+")
 
 
-class Medium:
+class Medium(Clock):
     """The clock, the dice and the log that all segments share."""
 
     def __init__(self, seed: object) -> None:
+        super().__init__()
         self.seed = seed
         self.random = Random(str(seed))
-        self.now = 0.0
         self.sent = 0
         self.delivered = 0
         self.last_lines: deque[str] = deque(maxlen=150)
         self._digest = sha256()
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
-        self._tie = count()
 
-    def at(self, due: float, action: Callable[[], None]) -> None:
-        """Do this when the clock gets there; what is due at one moment keeps its order."""
-        heapq.heappush(self._agenda, (due, next(self._tie), action))
-
-    def after(self, delay: float, action: Callable[[], None]) -> None:
-        """Do this in a while."""
-        self.at(self.now + delay, action)
-
-    def run(self, until: float) -> None:
+    def run(self, until: float, most: int = 1_000_000) -> bool:
         """Let the time pass. Whatever goes wrong on the way is told with the seed and the last lines."""
-        agenda = self._agenda
         try:
-            while agenda and agenda[0][0] <= until:
-                self.now, _, action = heapq.heappop(agenda)
-                action()
-            self.now = until
+            while super().run(until, most):
+                pass
         except BaseException as error:
             error.add_note("\n".join((*self.last_lines, f"seed {self.seed}, {self.now} s")))
             raise
+        return False
 
     def note(self, line: str) -> None:
         """Add a line to the flow log."""
@@ -148,6 +136,8 @@ class Segment:
         self.duplicated = duplicated
         self._plugs: dict[str, Plug] = {}  # by address
         self._closed: set[str] = set()  # addresses of machines that run no daemon
+        self._refusing: set[str] = set()  # and of those whose firewall says so of each PING
+        self._cuts: set[tuple[str, str]] = set()  # from whom to whom nothing gets through
         self._is_parted = False
 
     def link(self, number: int) -> Link:
@@ -169,6 +159,21 @@ class Segment:
     def close_port(self, address: str) -> None:
         """Answer with port unreachable what is sent to this address alone, until somebody plugs in there."""
         self._closed.add(address)
+
+    def refuses(self, address: str) -> None:
+        """Let a firewall there refuse each PING, by port unreachable."""
+        self._refusing.add(address)
+
+    def cut(self, sender: str, receiver: str) -> None:
+        """Let nothing get through from one to another; the other direction works."""
+        self._cuts.add((sender, receiver))
+        self._is_parted = True
+        self.medium.note(f"{self.name} {sender} no longer reaches {receiver}")
+
+    def join(self) -> None:
+        """End all cuts."""
+        self._cuts.clear()
+        self.heal()
 
     def part(self, *islands: Sequence[str]) -> None:
         """Let only those hear each other whose addresses stand together; the rest are one island too."""
@@ -208,8 +213,7 @@ class Segment:
         plugs = list(self._plugs.values())
         fates = medium.random.randbytes(len(plugs)).translate(_fates(self.loss))
         if self._is_parted:
-            island = sender.island
-            fates = bytes(fate and plug.island == island for fate, plug in zip(fates, plugs, strict=True))
+            fates = bytes(fate and self._reaches(sender, plug) for fate, plug in zip(fates, plugs, strict=True))
         now, address, boot = medium.now, sender.link.address, sender.boot
         self._note(address, self.broadcast, datagram, fates)
         # goodbyes and what they overtook are judged one by one
@@ -227,12 +231,13 @@ class Segment:
     def _arrive(self, sender: Plug, to: str, address: str, datagram: bytes) -> None:
         """Deliver to one."""
         plug = self._plugs.get(address)
-        heard = plug is not None and plug.island == sender.island
+        heard = plug is not None and self._reaches(sender, plug)
         if address == sender.link.address:  # its own echo is heard by the run that sent it, or by none
             heard = plug is sender
         self._note(sender.link.address, address, datagram, b"\1" if heard else b"\0")
-        if plug is None or not heard:
-            if address in self._closed and self._copies():
+        is_refused = address in (self._refusing if heard and datagram.startswith(b"PING") else self._closed)
+        if plug is None or not heard or is_refused:
+            if is_refused and self._copies():
                 self.medium.after(self.medium.random.uniform(*self.delay), partial(self._refuse, sender, datagram))
             return
         now = self.medium.now
@@ -242,6 +247,10 @@ class Segment:
         if outcome is not NOTHING:
             plug.act(outcome)
         self.medium.delivered += 1
+
+    def _reaches(self, sender: Plug, receiver: Plug) -> bool:
+        cut = (sender.link.address, receiver.link.address) in self._cuts
+        return sender.island == receiver.island and not cut
 
     def _refuse(self, sender: Plug, datagram: bytes) -> None:
         """Bring a datagram back to its sender, as the ICMP message port unreachable does."""

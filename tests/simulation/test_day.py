@@ -7,8 +7,8 @@ from functools import partial
 from itertools import count
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
+from discoveryd.protocol.gate import MAX_COMPLAINTS
 from discoveryd.protocol.hello import Hello
-from discoveryd.protocol.node import MAX_COMPLAINTS
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.probe import Ping
 from discoveryd.protocol.prober import MAX_PINGS
@@ -59,7 +59,7 @@ class Day:
             Ping(realm="default", id=f"p{number}", boot=f"{number:016x}", nonce=f"{number:016x}").encode(),
         )[number % 5]
         self.residents[0].hear(datagram, address)
-        self.medium.after(4.0, self.stranger)
+        self.medium.after(8.0, self.stranger)
 
     def hello(self, boot, id, name):
         record = Record(name=name)
@@ -90,8 +90,9 @@ class Day:
 
 def container_sizes(node):
     """Give the length of every container that a node, its table and its limiters keep."""
-    table = node.table
-    for part in (node, table, table._news, table._namesakes, node._prober, node._answer_limit, node._newcomer_limit):
+    table, voice, gate = node.table, node._voice, node._gate
+    parts = (node, table, table._news, table._namesakes, node._prober, voice, voice.answers, gate)
+    for part in (*parts, gate.answers, gate.newcomers):
         names = [*getattr(part, "__dict__", ()), *getattr(type(part), "__slots__", ())]
         for name in names:
             value = getattr(part, name)
@@ -121,7 +122,7 @@ def test_memory_is_flat(capsys):
         print(f"\na node after 4 and 24 hours of churn: {weights[3]} and {weights[-1]} (objects, bytes)")
     # the bounds were reached, and held
     assert len(node.table) == PARAMETERS.limits.peers
-    assert len(node._complaints) == MAX_COMPLAINTS
+    assert len(node._gate.complaints) == MAX_COMPLAINTS
     assert len(node._prober) == MAX_PINGS
     for name in sizes[-1]:
         early, late = (max(one[name] for one in part) for part in (sizes[1:6], sizes[12:]))

@@ -1,0 +1,68 @@
+"""What is let in, and how much anybody may make us do; what is turned away is counted with its reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from discoveryd.errors import WireError
+from discoveryd.protocol.answers import ANSWERS_PER_SECOND
+from discoveryd.protocol.limiter import Limiter
+from discoveryd.protocol.link import Source
+from discoveryd.protocol.outcome import NOTHING, Drop, Outcome
+from discoveryd.protocol.parameters import Limits
+
+MAX_COMPLAINTS = 256
+"""Bad sources that are named (once for each reason); any further are only counted."""
+UNNAMED = ("own-echo", "flood")
+"""Reasons that are nobody's fault, or of sources that are forged."""
+
+
+class Gate:
+    """The limits of what sources may ask of us, and what was dropped.
+
+    Attributes:
+        drops: (reason, interface) -> how many.
+        complaints: (address, reason) that were named.
+        flooded_since: in a flood, when there certainly was none yet.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.drops: Counter[tuple[str, str]] = Counter()
+        self.complaints: set[tuple[str, str]] = set()
+        self.flooded_since: float | None = None
+        self.set_limits(limits)
+
+    def set_limits(self, limits: Limits) -> None:
+        """Allow so much from now on."""
+        self.answers = Limiter(limits.answers, ANSWERS_PER_SECOND)
+        self.newcomers = Limiter(limits.newcomers, 20 * limits.newcomers)
+        self._limits = limits
+
+    def admit(self, source: Source, now: float) -> None:
+        """Let a source tell of one more peer.
+
+        Raises:
+            WireError: ``rate``.
+        """
+        if not self.newcomers.allows(source.address, now):
+            raise WireError("rate", f"more than {self._limits.newcomers} new peers a second")
+
+    def refusal(self, source: Source, now: float, *, is_ours: bool) -> WireError | None:
+        """Say why a source is not answered.
+
+        Only on the link or to a seed, and only so often: nobody shall amplify through us.
+        """
+        if not is_ours:
+            return WireError("off-link", "asks from beyond our links and is no seed")
+        if not self.answers.allows(source.address, now):
+            return WireError("rate", f"more than {self._limits.answers} answers a second")
+        return None
+
+    def drop(self, error: WireError, source: Source, link: str) -> Outcome:
+        """Count what is not taken; name its source the first time."""
+        self.drops[error.reason, link] += 1
+        complaint = (source.address, error.reason)
+        if error.reason in UNNAMED or complaint in self.complaints or len(self.complaints) >= MAX_COMPLAINTS:
+            return NOTHING
+        self.complaints.add(complaint)
+        return Outcome(drops=(Drop(reason=error.reason, detail=error.detail, address=source.address, link=link),))

@@ -1,0 +1,259 @@
+"""What a node says, and when: beats, bursts, answers to solicits, and the PINGs and PONGs it is told to send."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from random import Random
+
+from discoveryd.protocol.answers import PROMPT_PEERS, Answers, gap
+from discoveryd.protocol.hello import Hello
+from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.liveness import JITTER
+from discoveryd.protocol.outcome import Send
+from discoveryd.protocol.outlet import BURST, PLACES, Outlet
+from discoveryd.protocol.parameters import MAX_INTERVAL, MAX_TTL, Parameters
+from discoveryd.protocol.probe import Ping, Pong
+from discoveryd.protocol.record import Record
+from discoveryd.protocol.row import NEVER
+
+FULL_EVERY = 10
+"""Every tenth HELLO carries the record, for whoever missed it."""
+
+
+class Voice:
+    """The datagrams of one node: which, by which link, and when.
+
+    Args:
+        parameters: how to speak.
+        record: what to say of itself.
+        node_id: its id.
+        boot: the id of this run of it.
+        random: for jitter and delays.
+        crowd: counts the peers that are listed at a moment; with them the interval is stretched.
+
+    Attributes:
+        outlets: the links in use; this dict stays the same.
+        routed: the way to the seeds.
+        pace: the interval of the last beat, which is announced, seconds.
+        next_beat: when the next one is due; `NEVER` before there was a link.
+        answers: who waits for our record.
+        sent: datagrams by kind.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        record: Record,
+        *,
+        node_id: str,
+        boot: str,
+        random: Random,
+        crowd: Callable[[float], int],
+    ) -> None:
+        self.parameters = parameters
+        self.record = record
+        self.id = node_id
+        self.boot = boot
+        self.seq = 0
+        self.sent: Counter[str] = Counter()
+        self.outlets: dict[Link, Outlet] = {}
+        self.routed = Outlet(None, parameters.seeds, 0.0)
+        self.pace = parameters.interval
+        self.next_beat = NEVER
+        self.answers = Answers(random)
+        self._next_request = -NEVER  # for a record
+        self._random = random
+        self._crowd = crowd
+
+    # --- where, what and how ------------------------------------------------------------------------
+
+    def set_links(self, links: Iterable[Link], now: float) -> list[Link]:
+        """Take the links there are now, and greet on those that are new; give those that are gone."""
+        wanted = dict.fromkeys(links)
+        gone = [link for link in self.outlets if link not in wanted]
+        for link in gone:
+            del self.outlets[link]
+            self.answers.drop_link(link)
+        for link in wanted:
+            if link not in self.outlets:
+                outlet = self.outlets[link] = Outlet(link, (link.broadcast,), now)
+                self._begin_burst(outlet, now, solicits=True)
+        if self.next_beat == NEVER:
+            if self.parameters.seeds:
+                self._begin_burst(self.routed, now, solicits=True)
+            # the bursts greet; the beat follows within one interval, at a moment of its own
+            self.next_beat = now + self.parameters.interval * self._random.uniform(0.5, 1.0)
+        return gone
+
+    def set_record(self, record: Record, now: float) -> None:
+        """Say something else of ourselves from now on, at once and a few times."""
+        if record.digest == self.record.digest:
+            return
+        self.record = record
+        for outlet in self.all_outlets():
+            self._begin_burst(outlet, now, solicits=False)
+
+    def set_parameters(self, parameters: Parameters, now: float) -> None:
+        """Speak in another way; port, realm and loopback are for a lifetime."""
+        former = self.parameters
+        self.parameters = replace(parameters, port=former.port, realm=former.realm, loopback=former.loopback)
+        self.routed.targets = parameters.seeds
+        if set(parameters.seeds) - set(former.seeds):
+            self._begin_burst(self.routed, now, solicits=True)
+        self.pace = self.interval(now)
+        is_begun = self.next_beat != NEVER
+        if is_begun and (former.interval, former.ttl) != (parameters.interval, parameters.ttl):
+            self.next_beat = min(self.next_beat, now)  # whoever counts on the old interval hears of it
+
+    def greet(self, now: float) -> None:
+        """Ask everywhere who is there, after a pause."""
+        for outlet in self.all_outlets():
+            self._begin_burst(outlet, now, solicits=True)
+
+    def interval(self, now: float) -> float:
+        """Give the interval in force, seconds: stretched so that a segment stays within its budget."""
+        stretched = (self._crowd(now) + 1) / self.parameters.budget
+        return min(max(self.parameters.interval, stretched), MAX_INTERVAL)
+
+    def ttl(self, interval: float) -> float:
+        """Give the ttl that goes with an interval in force."""
+        return min(self.parameters.ttl * interval / self.parameters.interval, MAX_TTL)
+
+    def all_outlets(self) -> Iterable[Outlet]:
+        """Give the ways out that lead anywhere."""
+        return (*self.outlets.values(), self.routed) if self.routed.targets else self.outlets.values()
+
+    def outlet(self, source: Source) -> Outlet:
+        """Give the way out that what came from a source is counted with."""
+        return self.outlets.get(source.link, self.routed) if source.link else self.routed
+
+    def reaches(self, source: Source) -> bool:
+        """Whether a source is on a link of ours, or a seed: nothing is sent to any other of our own accord."""
+        return source.link in self.outlets if source.link else source.address in self.parameters.seeds
+
+    # --- what is due --------------------------------------------------------------------------------
+
+    def poll(self, now: float) -> list[Send]:
+        """Say what is due."""
+        sends: list[Send] = []
+        if now >= self.next_beat:
+            sends += self._beat(now)
+        for outlet in self.all_outlets():
+            if outlet.burst:
+                sends += self._burst(outlet, now)
+        if self.answers:
+            sends += self._due_answers(now)
+        return sends
+
+    def next_deadline(self) -> float:
+        """Say when `poll` has something to do."""
+        due = self.next_beat
+        for outlet in self.all_outlets():
+            if outlet.burst and outlet.burst[0] < due:
+                due = outlet.burst[0]
+        return min(due, self.answers.next_due()) if self.answers else due
+
+    def _begin_burst(self, outlet: Outlet, now: float, *, solicits: bool) -> None:
+        outlet.begin_burst(now, solicits=solicits, place=self._random.uniform(*PLACES))
+
+    def _beat(self, now: float) -> list[Send]:
+        self.seq = (self.seq + 1) & 0xFFFFFFFF
+        former, self.pace = self.pace, self.interval(now)
+        # a crowd that began together would beat together: who finds that the interval is much longer than
+        # was thought takes a place of its own in it
+        soonest = min(1 - JITTER, former / self.pace)
+        self.next_beat = now + self.pace * self._random.uniform(soonest, 1 + JITTER)
+        served = [self.answers.serve(link, now) for link in self.outlets]
+        return self._everywhere(self._hello(full=any(served) or self.seq % FULL_EVERY == 0))
+
+    def _burst(self, outlet: Outlet, now: float) -> list[Send]:
+        """Send what is due of a burst: one HELLO, however late we are."""
+        if now < outlet.burst[0]:
+            return []
+        outlet.stretch(self.interval(now) / self.parameters.interval)
+        if now < outlet.burst[0]:
+            return []  # we have heard of so many peers meanwhile that it has to wait (RFC 3550 6.3.6)
+        # in a crowd that we hear one question is enough: else each answers while anybody's burst goes on
+        asks = outlet.solicits and (len(outlet.burst) == len(BURST) or self._crowd(now) <= PROMPT_PEERS)
+        outlet.burst = [due for due in outlet.burst if due > now]
+        hello = self._hello(full=True, solicit=asks)
+        if not outlet.burst:
+            outlet.solicits = False
+        self.answers.serve(outlet.link, now)
+        return self._out(hello.encode(), outlet)
+
+    def _due_answers(self, now: float) -> list[Send]:
+        if now < self.answers.next_due():
+            return []
+        sends: list[Send] = []
+        for waiting in self.answers.take(self._crowd(now), now):
+            source, hello = waiting.source, self._hello(full=True)
+            if waiting.several and source.link:
+                sends += self._out(hello.encode(), self.outlets[source.link])
+            else:
+                sends.append(self._unicast(hello, source))
+        return sends
+
+    # --- what is called for -------------------------------------------------------------------------
+
+    def answer(self, source: Source, now: float) -> list[Send]:
+        """Answer a solicit of one with whom nobody waits, at once or when it is due."""
+        self.answers.add(source, self._crowd(now), now)
+        return self._due_answers(now)
+
+    def may_request(self, now: float) -> bool:
+        """Whether we may ask for a record already: as answers, requests keep a gap that grows with the crowd."""
+        return now >= self._next_request
+
+    def request(self, source: Source, now: float) -> Send:
+        """Ask one peer for its record."""
+        self._next_request = now + gap(self._crowd(now))
+        return self._unicast(self._hello(solicit=True), source)
+
+    def ping(self, to: str, nonce: str, link: Link | None, address: str) -> Send:
+        """Ask a boot for a sign of life."""
+        ping = Ping(realm=self.parameters.realm, id=self.id, boot=self.boot, nonce=nonce, to=to)
+        self.sent["ping"] += 1
+        return Send(ping.encode(), link, address)
+
+    def pong(self, nonce: str, silence: float | None, source: Source) -> Send:
+        """Answer a PING, and say how many seconds ago we heard its sender, None for never."""
+        heard_ms = None if silence is None else round(silence * 1000)
+        pong = Pong(realm=self.parameters.realm, boot=self.boot, nonce=nonce, heard_ms=heard_ms)
+        self.sent["pong"] += 1
+        return Send(pong.encode(), source.link, source.address)
+
+    def goodbye(self) -> list[Send]:
+        """Say everywhere that we leave."""
+        return self._everywhere(self._hello(goodbye=True))
+
+    # --- HELLOs -------------------------------------------------------------------------------------
+
+    def _hello(self, *, full: bool = False, solicit: bool = False, goodbye: bool = False) -> Hello:
+        return Hello(
+            realm=self.parameters.realm,
+            id=self.id,
+            boot=self.boot,
+            interval_ms=round(self.pace * 1000),
+            ttl_ms=round(self.ttl(self.pace) * 1000),
+            digest=self.record.digest,
+            seq=self.seq,
+            solicit=solicit,
+            goodbye=goodbye,
+            record=self.record.encoded if full else None,
+        )
+
+    def _everywhere(self, hello: Hello) -> list[Send]:
+        datagram = hello.encode()
+        return [send for outlet in self.all_outlets() for send in self._out(datagram, outlet)]
+
+    def _out(self, datagram: bytes, outlet: Outlet) -> list[Send]:
+        outlet.sent += len(outlet.targets)
+        self.sent["hello"] += len(outlet.targets)
+        return [Send(datagram, outlet.link, target) for target in outlet.targets]
+
+    def _unicast(self, hello: Hello, source: Source) -> Send:
+        self.sent["hello"] += 1
+        return Send(hello.encode(), source.link, source.address)

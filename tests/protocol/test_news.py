@@ -1,0 +1,293 @@
+"""Events of a peer that flaps: few, never wrong, and in the end whoever follows them knows what the list says."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discoveryd.protocol.liveness import EVENT_BURST, EVENT_GAP, EVENTS_SPARED, Pace
+from discoveryd.protocol.news import net_events
+from discoveryd.protocol.record import Record
+from discoveryd.protocol.row import UNTOLD, Told
+from discoveryd.protocol.table import PeerTable
+from tests.protocol.samples import boot, hello, kinds, source
+
+HERE = source()
+LIVE = ("up", "suspect")
+
+
+# --- pace -------------------------------------------------------------------------------------------
+
+
+def test_ten_at_once_then_one_in_five_seconds():
+    pace = Pace()
+    assert [pace.allows(100.0) for _ in range(11)] == [True] * 10 + [False]
+    assert pace.opens() == pytest.approx(105.0)
+    assert [pace.allows(now) for now in (104.9, 105.0, 105.1, 109.9, 110.0)] == [False, True, False, False, True]
+    assert [pace.allows(1000.0) for _ in range(11)] == [True] * 10 + [False]
+
+
+def test_some_are_spared():
+    pace = Pace()
+    assert [pace.allows(0.0, EVENTS_SPARED) for _ in range(6)] == [True] * 5 + [False]
+    assert pace.opens(EVENTS_SPARED) == pytest.approx(5.0)
+    assert pace.allows(0.0)
+    assert pace.opens(EVENTS_SPARED) == pytest.approx(10.0)
+
+
+def test_when_it_opens_it_is_open():
+    pace = Pace()
+    now = 12_345_678.9
+    for _ in range(100):
+        while pace.allows(now):
+            pass
+        now = pace.opens()
+        assert pace.allows(now)
+
+
+# --- what a change comes to -------------------------------------------------------------------------
+
+
+def told(state, number=1, **more):
+    return Told(state=state, boot=boot(number), digest="d", addresses=("10.0.0.7",), **more)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "events"),
+    [
+        (UNTOLD, told("up"), ("joined",)),
+        (UNTOLD, told("suspect"), ("joined",)),
+        (UNTOLD, told("down"), ()),
+        (UNTOLD, told("left"), ()),
+        (told("up"), told("up"), ()),
+        (told("up"), told("suspect"), ("suspect",)),
+        (told("up"), told("down"), ("down",)),
+        (told("up"), told("left"), ("left",)),
+        (told("suspect"), told("up"), ("recovered",)),
+        (told("suspect"), told("suspect"), ()),
+        (told("suspect"), told("down"), ("down",)),
+        (told("suspect"), told("left"), ("left",)),
+        (told("down"), told("up"), ("recovered",)),
+        (told("down"), told("suspect"), ("recovered",)),
+        (told("down"), told("down"), ()),
+        (told("down"), told("left"), ()),
+        (told("left"), told("up"), ("recovered",)),
+        (told("left"), told("down"), ()),
+        (told("up"), told("up", 2), ("restarted",)),
+        (told("up"), told("suspect", 2), ("restarted",)),
+        (told("suspect"), told("up", 2), ("restarted",)),
+        (told("up"), told("down", 2), ("restarted", "down")),
+        (told("suspect"), told("left", 2), ("restarted", "left")),
+        (told("down"), told("up", 2), ("joined",)),
+        (told("left"), told("suspect", 2), ("joined",)),
+        (told("down"), told("down", 2), ()),
+        (told("up"), told("up", clone=True), ("clone",)),
+        (told("up", clone=True), told("up"), ("updated",)),
+        (told("up"), told("up", deaf=True), ("updated",)),
+        (told("up"), told("suspect", clone=True), ("suspect",)),
+    ],
+)
+def test_net_events(before, after, events):
+    assert net_events(before, after) == events
+
+
+def follow(mirror, kind, peer):
+    """Take an event as a client does, who knows nothing else."""
+    if kind == "restarted":
+        mirror.clear()
+    if kind in ("down", "left"):
+        del mirror[peer.boot]
+    else:
+        assert kind != "joined" or peer.boot not in mirror
+        assert kind not in ("suspect", "updated", "clone") or peer.boot in mirror
+        mirror[peer.boot] = peer.state
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(("up", "suspect", "down", "left"), repeat=2)))
+@pytest.mark.parametrize("number", [1, 2])
+def test_net_events_lead_from_one_to_the_other(before, after, number):
+    mirror = {boot(1): before} if before in LIVE else {}
+    true = told(after, number)
+    for kind in net_events(told(before), true):
+        follow(mirror, kind, true)
+    assert mirror == ({boot(number): after} if after in LIVE else {})
+
+
+# --- the table --------------------------------------------------------------------------------------
+
+
+def flap(table, rounds, start=0.0):
+    """Let a peer fall silent for five seconds again and again."""
+    events, now, seq = [], start, 1
+    for _ in range(rounds):
+        events += table.heard(hello(seq=seq), HERE, now)
+        for pause in (1.96, 4.0, 5.0):
+            while table.next_expiry() <= now + pause:
+                events += table.expire(table.next_expiry())
+        now, seq = now + 5.0, seq + 6
+    return events, now
+
+
+def test_a_peer_that_flaps_is_told_of_once_in_five_seconds():
+    table = PeerTable()
+    events, now = flap(table, 100)
+    assert len(events) <= EVENT_BURST + now / EVENT_GAP
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert any("changes in short succession" in event.reason for event in events)
+
+
+def test_the_list_is_true_all_the_while():
+    table = PeerTable()
+    _, now = flap(table, 20)
+    table.heard(hello(seq=1000), HERE, now)
+    assert [peer.state for peer in table.peers(now + 0.1)] == ["up"]
+    assert [peer.state for peer in table.peers(now + 2.0)] == ["suspect"]
+    assert table.peers(now + 4.0) == ()
+
+
+def test_doubts_do_not_keep_the_end_from_being_told():
+    table = PeerTable()
+    events, now = [], 0.0
+    for seq in range(1, 20):  # suspect for a moment again and again
+        events += table.heard(hello(seq=seq * 3), HERE, now)
+        events += table.expire(now + 2.0)
+        now += 2.1
+    assert len(events) < 20
+    last = now - 2.1
+    assert kinds(table.expire(last + 4.0)) == ["down"]
+
+
+def test_what_comes_to_nothing_is_not_told():
+    table = PeerTable()
+    records = [Record(name="web1", tags={"n": str(number)}) for number in range(30)]
+    for seq, record in enumerate(records):
+        table.heard(hello(seq=seq, record=record), HERE, 0.0)
+    row = table.get(boot(1))
+    assert table._news.is_held(row)
+    [told_of] = [record for record in records if record.digest == row.told.digest]
+    assert table.heard(hello(seq=40, record=told_of), HERE, 0.5) == ()
+    assert not table._news.is_held(row)
+
+
+def test_what_is_held_back_is_told_when_it_may_be():
+    table = PeerTable()
+    for number in range(30):
+        table.heard(hello(seq=number, record=Record(name="web1", tags={"n": str(number)})), HERE, 0.0)
+    assert table.next_expiry() == pytest.approx(1.96)
+    table.heard(hello(seq=31, record=Record(name="web1", tags={"n": "29"})), HERE, 1.5)
+    table.heard(hello(seq=32, record=Record(name="web1", tags={"n": "29"})), HERE, 3.4)
+    assert table.expire(3.5) == ()
+    due = table.next_expiry()
+    assert due == pytest.approx(5.0)
+    [event] = table.expire(due)
+    assert (event.kind, event.reason) == ("updated", "after 25 changes in short succession")
+    assert dict(event.peer.tags) == {"n": "29"}
+
+
+def test_a_crash_loop_is_damped():
+    table = PeerTable()
+    events, now = [], 0.0
+    for number in range(1, 201):
+        events += table.heard(hello(number), HERE, now)
+        now += 0.35
+        events += table.expire(now)
+    assert len(events) <= EVENT_BURST + now / EVENT_GAP
+    assert table.peers(now)[0].restarts == 199
+    events += table.heard(hello(200, seq=9), HERE, now)
+    for at in (now + 1.5, now + 3.0, now + 4.5, now + 5.1):
+        events += table.heard(hello(200, seq=round(at * 10)), HERE, at)
+    mirror = {}
+    for event in events:
+        follow(mirror, event.kind, event.peer)
+    assert mirror == {boot(200): "up"}
+    assert table._news.holds == 0
+
+
+def test_a_crash_loop_with_goodbyes_is_damped():
+    table = PeerTable()
+    events, now = [], 0.0
+    for number in range(1, 101):
+        events += table.heard(hello(number), HERE, now)
+        events += table.heard(hello(number, seq=2, full=False, goodbye=True), HERE, now + 0.1)
+        now += 0.5
+    assert len(events) <= EVENT_BURST + now / EVENT_GAP
+    events += table.expire(now + 20.0)
+    mirror = {}
+    for event in events:
+        follow(mirror, event.kind, event.peer)
+    assert mirror == {}
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+
+
+def test_what_is_held_back_of_a_row_is_told_before_it_is_forgotten():
+    table = PeerTable(limit=13)
+    for number in range(1, 13):  # a crash loop, ten of which are told
+        table.heard(hello(number), HERE, 0.0)
+    assert table.heard(hello(12, seq=2, goodbye=True), HERE, 0.1) == ()
+    assert table.get(boot(12)).told.boot == boot(10)
+    table.heard(hello(20, "b"), source("10.0.0.8"), 0.2)
+    events = table.heard(hello(21, "c"), source("10.0.0.9"), 0.3)
+    assert [(event.kind, event.peer.boot) for event in events] == [
+        ("restarted", boot(12)),
+        ("left", boot(12)),
+        ("joined", boot(21)),
+    ]
+
+
+def test_the_older_of_two_boots_has_back_what_was_told_of_it():
+    table = PeerTable()
+    for number in range(2, 14):  # a crash loop until events are held back
+        table.heard(hello(number), HERE, 0.01 * number)
+    row = table.get(boot(13))
+    assert table._news.is_held(row)
+    told_boot = row.told.boot
+    number = int(told_boot, 16)
+    table.heard(hello(number, seq=5), HERE, 0.2)
+    events = table.heard(hello(number, seq=6), HERE, 0.3)
+    assert [(event.kind, event.peer.boot) for event in events][:1] == [("clone", told_boot)]
+    later = [*events, *table.expire(1.0), *table.heard(hello(13, seq=4), HERE, 1.5)]
+    for at in (3.0, 4.5, 6.0, 7.5, 9.0, 10.5, 12.0):
+        later += table.heard(hello(number, seq=round(at * 10)), HERE, at)
+        later += table.heard(hello(13, seq=round(at * 10)), HERE, at)
+    assert {boot(13), told_boot} <= {event.peer.boot for event in later}
+    assert not table._news.holds
+    assert all(row.told.state == "up" and row.told.boot == row.boot for row in table.rows(12.0))
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from((0.0, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0)),
+        st.sampled_from(("hello", "hello", "restart", "goodbye", "record", "pong", "nothing")),
+    ),
+    min_size=5,
+    max_size=150,
+)
+
+
+@given(steps)
+def test_a_mirror_that_follows_the_events_converges(script):
+    table, mirror, events = PeerTable(), {}, []
+    now, number, seq, tag = 0.0, 1, 1, 0
+    for pause, what in script:
+        end = now + pause
+        while table.next_expiry() <= end:
+            events += table.expire(table.next_expiry())
+        now, seq = end, seq + 1
+        number += what == "restart"
+        tag += what == "record"
+        record = Record(name="web1", tags={"n": str(tag)})
+        if what == "pong":
+            events += table.answered(boot(number), HERE, 0.001, 0.1, two_way=tag % 2 == 0, now=now)
+        elif what != "nothing":
+            events += table.heard(hello(number, seq=seq, record=record, goodbye=what == "goodbye"), HERE, now)
+    assert len(events) <= EVENT_BURST + now / EVENT_GAP + 2
+    for _ in range(30):  # it goes on to speak
+        now, seq = now + 1.5, seq + 1
+        events += table.heard(hello(number, seq=seq), HERE, now)
+        events += table.expire(now)
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    for event in events:
+        follow(mirror, event.kind, event.peer)
+    assert mirror == {peer.boot: peer.state for peer in table.peers(now)}
+    assert not table._news.holds

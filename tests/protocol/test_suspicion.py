@@ -1,0 +1,393 @@
+"""Between up and down: when a peer is suspect, which of its addresses is the best, and what a pause of ours changes."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.outcome import NOTHING
+from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.probe import Ping, Pong, decode_probe
+from discoveryd.protocol.record import Record
+from discoveryd.protocol.table import PeerTable
+from tests.protocol.samples import ETH0, ETH1, boot, hello, kinds, make_node, source, states
+
+HERE = source()
+THERE = source("10.1.0.7", ETH1)
+
+
+def told(events):
+    return [(event.kind, event.reason) for event in events]
+
+
+# --- suspicion --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("interval", "ttl", "suspect"), [(0.8, 4.0, 1.96), (2.0, 10.0, 4.9), (50.0, 250.0, 122.5)])
+def test_suspect_after_two_and_a_half_intervals_of_its_own(interval, ttl, suspect):
+    table = PeerTable()
+    table.heard(hello(interval=interval, ttl=ttl), HERE, now=0.0)
+    assert table.next_expiry() == pytest.approx(suspect)
+    due = table.next_expiry()
+    assert table.expire(due - 0.001) == ()
+    [event] = table.expire(due)
+    assert (event.kind, event.reason, event.peer.state) == ("suspect", "2 HELLOs missed", "suspect")
+    assert list(table.suspects) == [boot(1)]
+    assert table.expire(due + 0.001) == ()
+    assert table.next_expiry() == ttl
+    assert kinds(table.expire(ttl)) == ["down"]
+    assert table.suspects == {}
+
+
+def test_the_state_is_true_without_a_timer():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    seen = [(now, table.get(boot(1)).state_at(now)) for now in (1.959, 1.961, 3.999, 4.0)]
+    assert seen == [(1.959, "up"), (1.961, "suspect"), (3.999, "suspect"), (4.0, "down")]
+    assert table.counts(2.0) == {"up": 0, "suspect": 1, "down": 0, "left": 0}
+    assert table.get(boot(1)).lasting(2.0).state == "suspect"
+
+
+def test_a_hello_brings_it_back():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    table.expire(2.0)
+    assert table.steady == {}
+    [event] = table.heard(hello(seq=4, full=False), HERE, now=2.4)
+    assert (event.kind, event.reason, event.peer.state) == ("recovered", "heard again on eth0 after 2.4 s", "up")
+    assert table.suspects == {}
+    assert len(table.steady) == 1
+
+
+def test_so_does_a_pong():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    table.expire(2.0)
+    [event] = table.answered(boot(1), HERE, 0.001, 0.1, two_way=True, now=2.1)
+    assert told([event]) == [("recovered", "answered a PING")]
+    assert table.next_expiry() <= 2.1 + 1.97
+
+
+def test_a_goodbye_of_a_suspect():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    table.expire(2.0)
+    assert kinds(table.heard(hello(goodbye=True), HERE, now=2.1)) == ["left"]
+    assert table.suspects == {}
+
+
+def test_a_restart_of_a_suspect():
+    table = PeerTable()
+    table.heard(hello(1), HERE, now=0.0)
+    table.expire(2.0)
+    assert kinds(table.heard(hello(2), HERE, now=2.5)) == ["restarted"]
+    assert table.suspects == {}
+
+
+def test_a_bare_peer_is_never_suspect():
+    table = PeerTable()
+    table.heard_bare(HERE, ttl=4.0, now=0.0)
+    assert table.next_expiry() == 4.0
+    assert table.peers(3.99)[0].state == "up"
+    assert kinds(table.expire(4.0)) == ["down"]
+
+
+def test_a_ttl_too_short_for_suspicion():
+    table = PeerTable()
+    table.heard(hello(ttl=1.6), HERE, now=0.0)
+    assert kinds(table.expire(1.6)) == ["down"]
+
+
+@pytest.mark.parametrize("state", ["up", "down", "left", "superseded"])
+def test_only_a_suspect_is_given_up(state):
+    table = PeerTable()
+    table.heard(hello(1), HERE, now=0.0)
+    row = table.get(boot(1))
+    if state == "down":
+        table.expire(4.0)
+    elif state == "left":
+        table.heard(hello(1, goodbye=True), HERE, now=0.1)
+    elif state == "superseded":
+        table.heard(hello(2), HERE, now=0.1)
+    assert table.give_up(row, "evidence", 4.0 if state == "down" else 0.2) == ()
+
+
+def test_clones_may_be_suspect_and_be_given_up():
+    table = PeerTable()
+    table.heard(hello(1), HERE, now=0.0)
+    table.heard(hello(2), THERE, now=0.1)
+    table.answered(boot(1), HERE, 0.001, 0.1, two_way=True, now=0.2)
+    table.heard(hello(1, seq=2), HERE, now=1.5)
+    [event] = table.expire(2.1)
+    assert (event.kind, event.peer.boot, event.peer.clone) == ("suspect", boot(2), True)
+    events = table.give_up(table.get(boot(2)), "evidence", 2.5)
+    assert [(event.kind, event.peer.boot) for event in events] == [("down", boot(2)), ("updated", boot(1))]
+    assert not table.peers(2.5)[0].clone
+
+
+# --- loss, and which address is the best ------------------------------------------------------------
+
+
+def both_ways(lost=(), rtts=(None, None), two_way=(None, None)):
+    """Let a peer speak 40 times on both links, of which the first loses these HELLOs."""
+    table = PeerTable()
+    events = []
+    for seq in range(1, 41):
+        for number, where in enumerate((HERE, THERE)):
+            if number or seq not in lost:
+                events += table.heard(hello(seq=seq), where, now=seq * 0.8 + number * 0.01)
+        if seq == 5:
+            for number, where in enumerate((HERE, THERE)):
+                if rtts[number] is not None:
+                    now = seq * 0.8 + 0.1
+                    table.answered(boot(1), where, rtts[number], 0.1, two_way=two_way[number], now=now)
+    return table, table.peers(32.1)[0]
+
+
+def test_loss_is_that_of_each_way():
+    _, peer = both_ways(lost=range(4, 41, 4))
+    assert [(path.link, path.loss) for path in peer.paths] == [("eth1", 0.0), ("eth0", 0.25)]
+    assert peer.loss == 0.0
+
+
+def test_loss_is_told_anew_each_eight_hellos_also_on_the_short_way():
+    node = make_node()
+    for seq in range(1, 40):
+        if seq % 4:
+            node.receive(hello(seq=seq, full=seq == 1).encode(), HERE, seq * 0.8)
+    row = node.table.get(boot(1))
+    assert node._steady_received > 20
+    assert row.peer(31.2).loss == row.lasting(31.2).loss == 0.25
+
+
+def test_the_best_way_hears_us():
+    _, peer = both_ways(rtts=(0.001, 0.05), two_way=(False, True))
+    assert peer.address == "10.1.0.7"
+
+
+def test_then_it_loses_less():
+    _, peer = both_ways(lost=range(4, 41, 4), rtts=(0.001, 0.05), two_way=(True, True))
+    assert peer.address == "10.1.0.7"
+
+
+def test_then_it_is_nearer():
+    _, peer = both_ways(rtts=(0.05, 0.001), two_way=(True, True))
+    assert peer.address == "10.1.0.7"
+
+
+@pytest.mark.parametrize(("lost", "rtts"), [((20,), (0.002, 0.002)), ((), (0.0015, 0.0006)), ((), (0.05, 0.03))])
+def test_a_little_better_is_no_reason_to_change(lost, rtts):
+    table, peer = both_ways(lost, rtts, (True, True))
+    assert peer.address == "10.0.0.7"
+    assert table.get(boot(1)).used.address == "10.0.0.7"
+
+
+def test_who_reads_changes_nothing():
+    tables = [both_ways(lost=range(4, 41, 4))[0] for _ in range(2)]
+    for now in (32.2, 33.0, 34.5, 35.5):
+        tables[0].get(boot(1)).lasting(now)
+        assert tables[0].peers(now) == tables[1].peers(now)
+
+
+# --- refused ----------------------------------------------------------------------------------------
+
+
+def test_a_refused_ping_ends_a_suspect():
+    node = make_node()
+    node.receive(hello().encode(), HERE, 0.0)
+    [send] = [send for send in poll_all(node, 2.0) if send.datagram.startswith(b"PING")][-1:]
+    assert node.table.get(boot(1)).state == "suspect"
+    [event] = node.refused(send.datagram, 2.001).events
+    assert (event.kind, "port unreachable" in event.reason) == ("down", True)
+
+
+def poll_all(node, until):
+    sends = []
+    while (due := node.next_deadline()) <= until:
+        sends += node.poll(due).sends
+    return sends
+
+
+@given(st.binary(max_size=80) | st.just(Ping(realm="a", id="b", boot=boot(1), nonce=boot(2)).encode()))
+def test_any_bytes_may_be_refused(datagram):
+    node = make_node()
+    node.receive(hello().encode(), HERE, 0.0)
+    assert node.refused(datagram, 1.0) is NOTHING
+
+
+def test_a_pong_and_a_hello_that_are_refused_say_nothing():
+    node = make_node()
+    for datagram in (Pong(realm="a", boot=boot(1), nonce=boot(2), heard_ms=1).encode(), hello().encode(), b"HELLO|"):
+        assert node.refused(datagram, 1.0) is NOTHING
+
+
+# --- ourselves --------------------------------------------------------------------------------------
+
+
+def lan(count=6, parameters=None):
+    """Give a node with some peers that it heard until second 8.0, polled all the while."""
+    node = Node(parameters or Parameters(), Record(name="me"), node_id="me", random=Random(1))
+    node.set_links([ETH0], 0.0)
+    for beat in range(11):
+        poll_all(node, beat * 0.8)
+        for number in range(1, count + 1):
+            said = hello(number, f"n{number}", beat + 1)
+            node.receive(said.encode(), source(f"10.0.0.{number + 10}"), beat * 0.8)
+    return node
+
+
+def test_after_a_pause_of_our_own_nobody_goes_down_and_all_are_asked_for():
+    node = lan()
+    outcome = node.poll(18.0)
+    assert kinds(outcome.events) == ["suspect"] * 6
+    assert {event.reason for event in outcome.events} == {"we were asleep, so its silence means little"}
+    assert {peer.state for peer in node.peers(18.0)} == {"suspect"}
+    assert any(b"|s|" in send.datagram for send in outcome.sends)
+    assert len([send for send in outcome.sends if send.datagram.startswith(b"PING")]) == 6
+    for number in range(1, 6):  # the last one really died
+        [event] = node.receive(hello(number, f"n{number}", 30).encode(), source(f"10.0.0.{number + 10}"), 18.1).events
+        assert event.kind == "recovered"
+    events = [event for at in (19.0, 19.9, 19.95, 19.97, 20.0) for event in node.poll(at).events]
+    assert [(event.kind, event.peer.id) for event in events] == [("down", "n6")]
+    assert not node.is_isolated(20.0)
+
+
+def test_the_same_if_a_datagram_wakes_us():
+    node = lan()
+    events = node.receive(hello(1, "n1", 30).encode(), source("10.0.0.11"), 18.0).events
+    assert kinds(events) == ["suspect"] * 6 + ["recovered"]
+    assert kinds(node.poll(18.001).events) == []
+
+
+def test_there_is_one_grace_for_each_silence():
+    node = lan()
+    node.poll(18.0)
+    assert kinds(node.poll(21.5).events) == ["down"] * 6  # asleep again, and still not heard
+
+
+def test_a_short_pause_is_a_busy_machine():
+    node = lan()
+    due = node.next_deadline()
+    assert "suspect" not in kinds(node.poll(due + 0.9).events)
+    assert not any(b"|s|" in send.datagram for send in node.poll(due + 0.91).sends)
+
+
+def test_a_pause_is_told_from_a_long_interval():
+    """With an interval of a minute nothing may be due for long; that is no pause."""
+    node = lan(0, Parameters(interval=60.0, ttl=300.0))
+    at = node.next_deadline()
+    for _ in range(5):
+        outcome = node.poll(at)
+        assert not any(b"|s|" in send.datagram for send in outcome.sends)
+        assert node.next_deadline() > at + 50
+        at = node.next_deadline()
+    assert any(b"|s|" in send.datagram for send in node.poll(at + 5.0).sends)
+
+
+def test_what_was_measured_before_a_pause_is_forgotten():
+    node = lan()
+    for row in node.table.rows(8.0):
+        for way in row.ways.values():
+            way.two_way, way.rtt = True, 0.001
+    [outcome] = [node.poll(18.0)]
+    assert {(event.peer.two_way, event.peer.loss) for event in outcome.events} == {(None, None)}
+
+
+def test_that_a_peer_did_not_hear_us_in_our_sleep_says_nothing_of_its_direction():
+    node = lan()
+    pings = [decode_probe(send.datagram) for send in node.poll(18.0).sends if send.datagram.startswith(b"PING")]
+    [ping] = [ping for ping in pings if ping.to == boot(1)]
+    pong = Pong(realm="default", boot=boot(1), nonce=ping.nonce, heard_ms=10_000)
+    node.receive(pong.encode(), source("10.0.0.11"), 18.001)
+    assert node.table.get(boot(1)).peer(18.001).two_way is None
+    pings = [decode_probe(send.datagram) for send in poll_all(node, 24.0) if send.datagram.startswith(b"PING")]
+    again = next(ping for ping in pings if ping.to == boot(1))  # soon, not after a turn
+    pong = Pong(realm="default", boot=boot(1), nonce=again.nonce, heard_ms=10_000)
+    node.receive(pong.encode(), source("10.0.0.11"), 24.0)
+    assert node.table.get(boot(1)).peer(24.0).two_way is False
+
+
+def test_a_bare_peer_has_its_grace_too():
+    node = lan(0)
+    node.receive(b"HELLO|", HERE, 8.0)
+    assert kinds(node.poll(30.0).events) == ["suspect"]
+    assert kinds(node.receive(b"HELLO|", HERE, 30.5).events) == ["recovered"]
+
+
+def test_isolated_when_most_fall_silent_together():
+    node = lan(6)
+    seq = 12
+    for at in (8.8, 9.6, 10.4):  # two go on
+        poll_all(node, at)
+        for number in (1, 2):
+            node.receive(hello(number, f"n{number}", seq).encode(), source(f"10.0.0.{number + 10}"), at)
+        seq += 1
+    assert not node.is_isolated(9.9)
+    assert node.table.counts(10.45) == {"up": 2, "suspect": 4, "down": 0, "left": 0}
+    assert node.is_isolated(10.45)
+    poll_all(node, 10.7)
+    assert node.is_isolated(10.7)
+
+
+def test_not_isolated_when_they_fall_silent_one_by_one_or_say_goodbye():
+    node = lan(6)
+    for number in range(1, 7):
+        said = hello(number, f"n{number}", 20, full=False, goodbye=True)
+        node.receive(said.encode(), source(f"10.0.0.{number + 10}"), 8.5)
+    assert not node.is_isolated(9.0)
+    table = PeerTable()
+    for number in range(6):
+        table.heard(hello(number, f"n{number}"), source(f"10.0.0.{number + 10}"), now=number * 10.0)
+    table.expire(60.0)
+    assert table.silent_together(60.0, within=4.0) == 1
+
+
+def test_isolated_without_a_link():
+    node = lan()
+    node.set_links([], 8.1)
+    assert node.is_isolated(8.1)
+
+
+def test_a_pause_does_not_make_us_isolated():
+    node = lan()
+    node.poll(18.0)
+    assert not node.is_isolated(18.0)
+
+
+# --- addresses that cannot be reached ---------------------------------------------------------------
+
+
+def test_nobody_beyond_our_links_is_pinged_unless_a_program_wants_it():
+    node = make_node()
+    node.receive(hello().encode(), source("192.0.2.7", None), 0.0)
+    pings = [send for send in poll_all(node, 20.0) if send.datagram.startswith(b"PING")]
+    assert pings == []
+    node.receive(hello(seq=30).encode(), source("192.0.2.7", None), 20.1)
+    assert len(node.ping(node.table.get(boot(1)), 20.2)[1].sends) == 1
+
+
+def test_a_seed_is():
+    node = make_node(parameters=Parameters(seeds=("192.0.2.7",)))
+    node.receive(hello().encode(), source("192.0.2.7", None), 0.0)
+    pings = [send for send in poll_all(node, 1.5) if send.datagram.startswith(b"PING")]
+    assert {send.to for send in pings} == {"192.0.2.7"}
+
+
+def test_an_address_on_a_link_that_is_gone_is_not():
+    node = make_node("me", ETH0, ETH1)
+    node.receive(hello().encode(), THERE, 0.0)
+    node.set_links([ETH0], 0.1)
+    assert [send for send in poll_all(node, 10.0) if send.datagram.startswith(b"PING")] == []
+    assert states(node.table, 10.0) == {boot(1): "down"}
+
+
+def test_a_ping_of_a_program_goes_by_a_way_there_is():
+    node = make_node("me", ETH0, ETH1)
+    node.receive(hello().encode(), HERE, 0.0)
+    node.receive(hello().encode(), THERE, 0.01)
+    node.set_links([ETH1], 0.1)
+    [send] = node.ping(node.table.get(boot(1)), 0.2)[1].sends
+    assert (send.link, send.to) == (ETH1, "10.1.0.7")
+    assert decode_probe(send.datagram).to == boot(1)

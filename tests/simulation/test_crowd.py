@@ -1,0 +1,120 @@
+"""Crowds: many start, join and leave within a second. The budget is small, so that sixty nodes are a crowd."""
+
+from collections import Counter
+
+import pytest
+
+from discoveryd.protocol.hello import decode_hello
+from discoveryd.protocol.parameters import Parameters
+from tests.simulation.machine import Lan
+from tests.simulation.medium import Medium, Segment
+
+BUDGET = 12
+CROWD = 60
+STRETCHED = CROWD / BUDGET
+
+
+class Counting(Segment):
+    """A segment that counts HELLOs by second, in all and those that answer one node alone."""
+
+    def __init__(self, medium, **options):
+        super().__init__(medium, **options)
+        self.broadcasts = Counter()
+        self.answers = Counter()
+
+    def send(self, sender, to, datagram):
+        if datagram.startswith(b"HELLO"):
+            is_answer = to != self.broadcast and decode_hello(datagram).record is not None
+            (self.answers if is_answer else self.broadcasts)[int(self.medium.now)] += 1
+        super().send(sender, to, datagram)
+
+    def rate(self, begin, end):
+        """Give broadcast HELLOs a second from one second up to another."""
+        return sum(self.broadcasts[second] for second in range(begin, end)) / (end - begin)
+
+
+@pytest.fixture
+def medium(request):
+    """Give a clock at 0, seeded by the name of the test."""
+    return Medium(request.node.name)
+
+
+def crowd(medium, segment, early=0):
+    """Start sixty within a second, some of them ten seconds before the others."""
+    lan = Lan(medium, Parameters(budget=BUDGET))
+    machines = [lan.add(segment) for _ in range(CROWD)]
+    for machine in machines[:early]:
+        medium.after(medium.random.uniform(0, 1), machine.start)
+    medium.run(10.0 if early else 0.0)
+    for machine in machines[early:]:
+        medium.after(medium.random.uniform(0, 1), machine.start)
+    return lan, machines
+
+
+def alarms(machines):
+    """Give the kinds of events that mean bad news or its revocation."""
+    return {kind for machine in machines for kind in machine.kinds} - {"joined", "updated", "left"}
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.3])
+def test_all_start_at_once(medium, loss):
+    segment = Counting(medium, loss=loss)
+    lan, machines = crowd(medium, segment)
+    medium.run(12.0)
+    if not loss:
+        lan.check_truth()  # else a record may be lacking, or a peer whose greetings and first beats were lost
+    # two greetings of each and a beat, and what was asked for: a thousand answers a second at most
+    assert segment.answers[0] + segment.broadcasts[0] < 1000 * 1.1 + 3 * CROWD
+    assert sum(segment.answers.values()) < CROWD * CROWD / 5  # each answered each when nothing was paced
+    assert sum(segment.broadcasts[second] for second in (2, 3, 4, 5)) < CROWD + 4 * BUDGET * 1.5
+    medium.run(50.0)
+    assert {len(machine.node.peers(50.0)) for machine in machines} == {CROWD - 1}
+    assert segment.rate(20, 50) <= BUDGET * 1.1
+    assert max(segment.broadcasts[second] for second in range(20, 50)) < 2 * BUDGET  # they do not keep step
+    assert {machine.node.interval(50.0) for machine in machines} == {STRETCHED}
+    if not loss:
+        assert alarms(machines) == set()
+
+
+def test_many_join_a_few(medium):
+    segment = Counting(medium)
+    lan, machines = crowd(medium, segment, early=10)
+    medium.run(12.0)
+    lan.check_truth()
+    medium.run(60.0)
+    assert segment.rate(30, 60) <= BUDGET * 1.1
+    assert alarms(machines) == set()
+    assert {machine.node.interval(60.0) for machine in machines} == {STRETCHED}
+
+
+def test_one_joins_many(medium):
+    segment = Counting(medium)
+    lan, machines = crowd(medium, segment)
+    medium.run(40.0)
+    newcomer = lan.add(segment)
+    newcomer.start()
+    medium.run(40.0 + (CROWD + 1) / 1000 + 0.01)
+    lan.check_truth()
+    assert segment.answers[40] == CROWD
+    medium.run(60.0)
+    assert alarms([*machines, newcomer]) == set()
+
+
+@pytest.mark.parametrize("how", ["leave", "crash"])
+def test_many_leave_a_few(medium, how):
+    segment = Counting(medium)
+    lan, machines = crowd(medium, segment)
+    medium.run(40.0)
+    stay, go = machines[:9], machines[9:]
+    for machine in go:
+        medium.after(medium.random.uniform(0, 1), getattr(machine, how))
+    # who crashed is missed for the ttl, which was stretched; then the interval is what so few may have
+    medium.run(41.1 + STRETCHED * 1.1 * (1 if how == "leave" else 6.2))
+    lan.check_truth()
+    assert {machine.node.interval(medium.now) for machine in stay} == {0.8}
+    began = int(medium.now) + 1
+    medium.run(began + 20.0)
+    assert segment.rate(began, began + 20) == pytest.approx(9 / 0.8, rel=0.05)
+    names = {machine.name for machine in go}
+    assert all(peer.id in names for machine in stay for peer in machine.node.peers(medium.now, gone=True) if peer.state != "up")
+    assert lan.false_downs == 0
