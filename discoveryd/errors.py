@@ -5,6 +5,7 @@
     DiscoveryError
     ├── WireError            they: a datagram that is not ours to understand
     ├── ConfigError          you: a configuration or a parameter, every fault of it at once
+    │   └── RecordTooLong        name, tags and services do not fit into a HELLO together
     └── QueryError           the local query protocol: a request refused, or its peer gone
         ├── DaemonUnreachable    nobody answers at the query address
         └── SubscriptionLagged   a subscriber fell too far behind and lost events
@@ -40,6 +41,18 @@ class ConfigError(DiscoveryError):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class RecordTooLong(ConfigError):
+    """Name, tags and services do not fit into a HELLO together.
+
+    Attributes:
+        excess: bytes too many.
+    """
+
+    def __init__(self, problem: str, excess: int) -> None:
+        super().__init__(problem)
+        self.excess = excess
 
 
 class QueryError(DiscoveryError):
