@@ -18,7 +18,7 @@ FLOORS = {  # floor -> (what it may import of ours, what it may import of the wo
     "top": (
         {"ground", "first", "second", "top"},
         {"argparse", "signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "syslog", "subprocess",
-         "tempfile", "select", "queue", "unicodedata", "time", "getopt"},
+         "tempfile", "select", "queue", "stat", "unicodedata", "time", "getopt"},
     ),
 }  # fmt: skip
 HARMLESS = {
@@ -39,15 +39,15 @@ MODULES = {
         net.query_connection net.query_server net.scrape net.sluice net.systemd
     """,
     "second": """
-        runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.hook_files
-        runtime.hook_queue runtime.hook_run runtime.hooks runtime.metrics runtime.offers runtime.pings runtime.pulse
-        runtime.subscription runtime.worker
+        runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.health
+        runtime.hook_files runtime.hook_queue runtime.hook_run runtime.hooks runtime.metrics runtime.offers
+        runtime.pings runtime.pulse runtime.subscription runtime.worker
     """,
     "top": """
-        __main__ config config.file config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask ctl.describe
-        ctl.follow ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.detached daemon.reload
-        daemon.report daemon.serve demo identity logs pidfile simulate simulate.counts simulate.lan simulate.plan
-        simulate.report token
+        __main__ config config.dropin config.file config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask
+        ctl.describe ctl.follow ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.detached
+        daemon.reload daemon.report daemon.serve demo dropins identity logs pidfile simulate simulate.counts
+        simulate.lan simulate.plan simulate.report token
     """,
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}

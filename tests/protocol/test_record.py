@@ -74,7 +74,7 @@ def test_as_large_as_can_be_and_one_byte_more():
 
 @pytest.mark.parametrize(
     "service",
-    [Service(name="s", port=1), Service(name="|ü\"", port=65535, proto="udp", tags={"a|": "b", "ü": ""})],
+    [Service(name="s", port=1), Service(name='|ü"', port=65535, proto="udp", tags={"a|": "b", "ü": ""})],
 )
 def test_a_service_adds_as_many_bytes_as_is_said(service):
     one = Service(name="one", port=1)
