@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         DaemonUnreachable,
         DiscoveryError,
         QueryError,
+        RecordTooLong,
         SubscriptionLagged,
         WireError,
     )
@@ -45,6 +46,7 @@ _HOMES = {
         "DaemonUnreachable",
         "DiscoveryError",
         "QueryError",
+        "RecordTooLong",
         "SubscriptionLagged",
         "WireError",
     ),
@@ -68,7 +70,8 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [  # literal for type checkers; a test compares it with _HOMES
     "Client", "ConfigError", "DaemonUnreachable", "Discovery", "DiscoveryError", "Event", "Hello", "Limits", "Link",
     "Node", "Notice", "Outcome", "Parameters", "Peer", "PeerTable", "PingResult", "QueryClient", "QueryError",
-    "Record", "Send", "Service", "Source", "Subscription", "SubscriptionLagged", "WireError", "__version__",
+    "Record", "RecordTooLong", "Send", "Service", "Source", "Subscription", "SubscriptionLagged", "WireError",
+    "__version__",
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@
     DiscoveryError
     ├── WireError            they: a datagram that is not ours to understand
     ├── ConfigError          you: a configuration or a parameter, every fault of it at once
+    │   └── RecordTooLong        name, tags and services do not fit into a HELLO together
     ├── SealError            we: what is to be sealed must not be, or a nonce would be used twice
     └── QueryError           the local query protocol: a request refused, or its peer gone
         ├── DaemonUnreachable    nobody answers at the query address
@@ -41,6 +42,18 @@ class ConfigError(DiscoveryError):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class RecordTooLong(ConfigError):
+    """Name, tags and services do not fit into a HELLO together.
+
+    Attributes:
+        excess: bytes too many.
+    """
+
+    def __init__(self, problem: str, excess: int) -> None:
+        super().__init__(problem)
+        self.excess = excess
 
 
 class SealError(DiscoveryError):

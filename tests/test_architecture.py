@@ -11,10 +11,12 @@ PACKAGE = Path(__file__).parent.parent / "discoveryd"
 FLOORS = {  # floor -> (what it may import of ours, what it may import of the world besides the harmless)
     "ground": ({"ground"}, {"cryptography"}),
     "first": ({"ground", "first"}, {"socket", "_socket", "selectors", "psutil", "time", "os", "io", "wsgiref"}),
-    "second": ({"ground", "first", "second"}, {"threading", "queue", "time", "os", "sys", "platform", "prometheus_client", "wsgiref",
-                                              "subprocess", "select", "signal", "stat", "hmac"}),
-    # subprocess, select, signal, stat: a hook is a file that somebody else could have written,
-    # and a process that somebody waits for, and ends
+    "second": (
+        {"ground", "first", "second"},
+        {"threading", "queue", "time", "os", "sys", "platform", "prometheus_client", "wsgiref", "hmac",
+         # a hook is a file that somebody else could have written, and a process that somebody waits for, and ends
+         "subprocess", "select", "signal", "stat"},
+    ),
     "top": (
         {"ground", "first", "second", "top"},
         {"argparse", "signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "syslog", "subprocess",
@@ -22,9 +24,9 @@ FLOORS = {  # floor -> (what it may import of ours, what it may import of the wo
     ),
 }  # fmt: skip
 HARMLESS = {
-    "__future__", "array", "ast", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses", "difflib",
-    "errno", "fnmatch", "functools", "hashlib", "heapq", "importlib", "itertools", "json", "math", "random", "re", "statistics", "struct", "types",
-    "typing", "gettext",
+    "__future__", "array", "ast", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses",
+    "difflib", "errno", "fnmatch", "functools", "gettext", "hashlib", "heapq", "importlib", "itertools", "json",
+    "math", "random", "re", "statistics", "struct", "types", "typing"
 }  # fmt: skip
 MODULES = {
     "ground": """
@@ -39,15 +41,15 @@ MODULES = {
         net.query_connection net.query_server net.scrape net.sluice net.systemd
     """,
     "second": """
-        runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.hook_files
+        runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.health runtime.hook_files
         runtime.hook_queue runtime.hook_run runtime.hooks runtime.metrics runtime.offers runtime.pings runtime.pulse
         runtime.subscription runtime.worker
     """,
     "top": """
-        __main__ config config.file config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask ctl.describe
-        ctl.follow ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.detached daemon.reload
-        daemon.report daemon.serve demo identity keys logs pidfile simulate simulate.counts simulate.lan
-        simulate.plan simulate.report token
+        __main__ config config.dropin config.file config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask
+        ctl.describe ctl.follow ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.detached
+        daemon.reload daemon.report daemon.serve demo dropins identity keys logs pidfile simulate simulate.counts
+        simulate.lan simulate.plan simulate.report token
     """,
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}

@@ -43,14 +43,7 @@ class Reader:
 
     def add_file(self, path: str, raw: bytes) -> None:
         """Take the settings of a file."""
-        label = shown(path)
-        try:
-            text = raw.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            place = Origin(label, raw.count(b"\n") + 1).at(raw.count(b"\n", 0, error.start))
-            self._fault(place, f"the byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8")
-            return
-        root = self._parse(text, Origin(label, len(text.splitlines())))
+        root = self._root(path, raw)
         for section, where, node in self._entries("", root, "sections such as `hello:`", self._schema):
             self._places[section] = where
             keys = self._schema[section]
@@ -58,6 +51,17 @@ class Reader:
             for key, place, value in self._entries(section, node, wanted, keys):
                 self._settings[f"{section}.{key}"] = value
                 self._places[f"{section}.{key}"] = place
+
+    def _root(self, path: str, raw: bytes) -> Node:
+        """Read a file as a tree; nothing where that cannot be done, which is noted."""
+        label = shown(path)
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            place = Origin(label, raw.count(b"\n") + 1).at(raw.count(b"\n", 0, error.start))
+            self._fault(place, f"the byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8")
+            return Nothing(place)
+        return self._parse(text, Origin(label, len(text.splitlines())))
 
     def add_variable(self, name: str, text: str) -> None:
         """Take the setting of a variable such as ``DISCOVERYD_HELLO__TTL``."""

@@ -12,10 +12,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from discoveryd import __version__
-from discoveryd.config import Config, load
+from discoveryd.config import DEFAULT_PATH, PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, OK, say
 from discoveryd.daemon.reload import needs_restart, with_fixed
-from discoveryd.errors import ConfigError
+from discoveryd.dropins import OWNER, DropIns
+from discoveryd.errors import ConfigError, RecordTooLong
 from discoveryd.identity import node_id
 from discoveryd.net.systemd import ServiceManager, inherited
 from discoveryd.protocol.events import Event
@@ -60,6 +61,13 @@ def serve(config: Config, path: str | None, *, ready: Callable[[], None] | None 
             metrics=config.metrics.address,
             notify=inbox.put,
         )
+        drop_ins = DropIns(
+            _beside(path, OWNER),
+            offer=discovery.offer,
+            tell=lambda level, text, fields: inbox.put(Notice(level=level, text=text, fields=fields)),
+            later=inbox.put,
+        )
+        drop_ins.look()
         discovery.subscribe(inbox)
         discovery.start()
     except OSError as error:
@@ -68,12 +76,25 @@ def serve(config: Config, path: str | None, *, ready: Callable[[], None] | None 
     manager = ServiceManager()
     manager.ready(discovery.summary())
     try:
+        drop_ins.start()
         if ready is not None:
             ready()
-        return Daemon(discovery, config, path, inbox, manager, is_detached=ready is not None).main(doubt)
+        daemon = Daemon(
+            discovery, config, path, inbox, manager, drop_ins=drop_ins, is_detached=ready is not None
+        )  # fmt: skip
+        return daemon.main(doubt)
     finally:
         manager.stopping()
-        discovery.stop()
+        try:
+            discovery.stop()
+        finally:
+            drop_ins.stop()
+
+
+def _beside(path: str | None, name: str) -> str:
+    """Give the path of something in the directory of the configuration, also where that is not there."""
+    named = path or os.environ.get(PATH_VARIABLE) or DEFAULT_PATH
+    return os.path.join(os.path.dirname(os.path.abspath(named)), name)
 
 
 def _remedy(error: OSError, config: Config) -> str:
@@ -102,6 +123,7 @@ class Daemon:
         path: where a reload reads it again, None for the usual places.
         inbox: where everything comes in.
         manager: who is told how things are.
+        drop_ins: services from files, looked at now and then.
         is_detached: whether there is no standard error to log to.
     """
 
@@ -113,9 +135,11 @@ class Daemon:
         inbox: SimpleQueue[Any],
         manager: ServiceManager,
         *,
+        drop_ins: DropIns,
         is_detached: bool,
     ) -> None:
         self._discovery = discovery
+        self._drop_ins = drop_ins
         self._config = self._begun_with = config
         self._path = path
         self._inbox = inbox
@@ -157,6 +181,8 @@ class Daemon:
             self._log.write(message.level, message.text, **message.fields)
             if message.level == "critical":
                 return FAILED
+        elif callable(message):  # something that is to be done in this thread
+            message()
         elif message == signal.SIGHUP:
             self._reload()
         elif isinstance(message, signal.Signals):
@@ -170,6 +196,7 @@ class Daemon:
     def _tick(self) -> None:
         if self._manager.watchdog:
             self._feed()
+        self._drop_ins.look()
         if self._manager.is_there:
             status = self._discovery.summary()
             if status != self._status:
@@ -207,6 +234,7 @@ class Daemon:
             self._log.write("warning", "the former configuration stays in force")
         else:
             self._take_over(config)
+        self._drop_ins.reload()
         self._manager.ready(self._discovery.summary())
 
     def _take_over(self, config: Config) -> None:
@@ -216,6 +244,10 @@ class Daemon:
         if config.log != former.log:
             self._log = self._open_log()
         record = config.record()
-        self._discovery.set_record(name=record.name, tags=record.tags, services=record.services)
+        try:
+            self._discovery.set_record(name=record.name, tags=record.tags, services=record.services)
+        except RecordTooLong:  # what the configuration says comes before what files add to it
+            self._drop_ins.make_room()
+            self._discovery.set_record(name=record.name, tags=record.tags, services=record.services)
         self._discovery.set_parameters(with_fixed(config.parameters, self._begun_with.parameters))
         self._log.write("info", "configuration reloaded", config=config.source)

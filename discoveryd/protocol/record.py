@@ -9,7 +9,7 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any
 
-from discoveryd.errors import ConfigError, WireError
+from discoveryd.errors import ConfigError, RecordTooLong, WireError
 
 MAX_RECORD = 700
 """Bytes of an encoded record: with the longest head the full HELLO stays below 1024."""
@@ -52,7 +52,8 @@ class Record:
     """Name, tags and services of a node, checked and encoded once.
 
     Raises:
-        ConfigError: a value is not allowed, or the whole is over 700 bytes (says by how much).
+        ConfigError: a value is not allowed.
+        RecordTooLong: the whole is over 700 bytes (says by how much).
     """
 
     name: str
@@ -69,9 +70,11 @@ class Record:
         object.__setattr__(self, "services", tuple(self.services))
         encoded = _encode(self)
         if len(encoded) > MAX_RECORD:
-            raise ConfigError(
-                f"name, tags and services take {len(encoded)} bytes, {len(encoded) - MAX_RECORD} more than "
-                f"the {MAX_RECORD} that fit into a HELLO: shorten or remove some"
+            excess = len(encoded) - MAX_RECORD
+            raise RecordTooLong(
+                f"name, tags and services take {len(encoded)} bytes, {excess} more than "
+                f"the {MAX_RECORD} that fit into a HELLO: shorten or remove some",
+                excess,
             )
         object.__setattr__(self, "encoded", encoded)
         object.__setattr__(self, "digest", digest_of(encoded))
@@ -80,6 +83,11 @@ class Record:
 def digest_of(encoded: bytes) -> str:
     """Digest an encoded record: 16 hexadecimal digits, to tell versions apart (not a seal)."""
     return blake2b(encoded, digest_size=8).hexdigest()
+
+
+def service_length(service: Service) -> int:
+    """Count the bytes that one more service adds to a record."""
+    return len(_written(_short(service))) + len(",")
 
 
 def decode_record(encoded: bytes) -> Record:
@@ -143,15 +151,20 @@ def _encode(record: Record) -> bytes:
     if record.tags:
         body["tags"] = dict(record.tags)
     if record.services:
-        body["services"] = [
-            {
-                "name": one.name,
-                "port": one.port,
-                **({} if one.proto == DEFAULT_PROTO else {"proto": one.proto}),
-                **({"tags": dict(one.tags)} if one.tags else {}),
-            }
-            for one in record.services
-        ]
+        body["services"] = [_short(one) for one in record.services]
+    return _written(body)
+
+
+def _short(service: Service) -> dict[str, Any]:
+    return {
+        "name": service.name,
+        "port": service.port,
+        **({} if service.proto == DEFAULT_PROTO else {"proto": service.proto}),
+        **({"tags": dict(service.tags)} if service.tags else {}),
+    }
+
+
+def _written(body: dict[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).replace("|", "\\u007c").encode("ascii")
 
 

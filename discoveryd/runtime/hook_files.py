@@ -33,7 +33,7 @@ def look(directory: str) -> tuple[tuple[str, ...], tuple[Fault, ...]]:
     """
     try:
         names = sorted(os.listdir(directory))
-        fault = _foreign(directory)
+        fault = foreign(directory)
     except FileNotFoundError:
         return (), ()
     except OSError as error:
@@ -64,7 +64,7 @@ def why_not(path: str) -> str:
     try:
         found = os.stat(path)
         real = os.path.realpath(path)
-        fault = _foreign(path) or _foreign(os.path.dirname(real))
+        fault = foreign(path) or foreign(os.path.dirname(real))
     except OSError as error:
         return f"cannot be looked at: {error.strerror}"
     if not stat.S_ISREG(found.st_mode):
@@ -74,7 +74,12 @@ def why_not(path: str) -> str:
     return "" if os.access(path, os.X_OK) else f"is not executable: chmod +x {path}"
 
 
-def _foreign(path: str) -> str:
+def foreign(path: str) -> str:
+    """Say who else may write a file or directory, and what to do about it; empty if nobody.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
     found = os.stat(path)
     if found.st_uid not in (0, os.geteuid()):
         return f"{path} belongs to uid {found.st_uid}, neither root nor the daemon's: chown root {path}"

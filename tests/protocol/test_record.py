@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from discoveryd.errors import ConfigError, WireError
-from discoveryd.protocol.record import MAX_RECORD, Record, Service, decode_record, digest_of
+from discoveryd.errors import ConfigError, RecordTooLong, WireError
+from discoveryd.protocol.record import MAX_RECORD, Record, Service, decode_record, digest_of, service_length
 
 
 def refused(encoded):
@@ -64,11 +64,22 @@ def test_as_large_as_can_be_and_one_byte_more():
     empty = len(Record(name="x", tags={"a": "", "b": "", "c": ""}).encoded)
     fill = {"a": "v" * 255, "b": "v" * 255, "c": "v" * (MAX_RECORD - empty - 510)}
     assert len(Record(name="x", tags=fill).encoded) == MAX_RECORD
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(RecordTooLong) as caught:
         Record(name="xy", tags=fill)
+    assert caught.value.excess == 1
     assert caught.value.problems == (
         "name, tags and services take 701 bytes, 1 more than the 700 that fit into a HELLO: shorten or remove some",
     )
+
+
+@pytest.mark.parametrize(
+    "service",
+    [Service(name="s", port=1), Service(name='|ü"', port=65535, proto="udp", tags={"a|": "b", "ü": ""})],
+)
+def test_a_service_adds_as_many_bytes_as_is_said(service):
+    one = Service(name="one", port=1)
+    without, with_it = (len(Record(name="x", services=services).encoded) for services in ([one], [one, service]))
+    assert service_length(service) == with_it - without
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,157 @@
+"""From a file in ``services.d`` to the service it describes, and every fault with its place."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from discoveryd.config.file import Reader
+from discoveryd.config.text import Entries, Items, Node, Nothing, Text
+from discoveryd.config.values import shown
+from discoveryd.errors import ConfigError
+from discoveryd.protocol.record import Service
+
+if TYPE_CHECKING:
+    from discoveryd.runtime.health import Check
+
+SHELL = "/bin/sh"
+MAX_BYTES = 16 * 1024
+"""Of a file; the commented sample is a tenth of it."""
+
+_KEYS = {"name": "str", "port": "int", "proto": "str", "tags": "Mapping[str, str]"}
+_HEALTH = {"command": "command", "interval": "float", "timeout": "float"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropIn:
+    """What a file says.
+
+    Attributes:
+        service: to announce.
+        check: says when; None for always.
+    """
+
+    service: Service
+    check: Check | None = None
+
+
+def read_file(path: str) -> DropIn:
+    """Read a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ConfigError: something is wrong in it, or with it.
+    """
+    label = shown(path)
+    if not path.endswith(".yaml"):
+        raise ConfigError(f"{label}: the name must end in .yaml; rename it")
+    # without waiting: it may be a pipe that nobody writes to
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ConfigError(f"{label}: is no regular file; remove it")
+        with open(descriptor, "rb", closefd=False) as file:
+            raw = file.read(MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(f"{label}: over {MAX_BYTES // 1024} KiB is no service; remove it")
+    drop_in = read(path, raw)
+    if drop_in.check is not None:
+        _refuse_foreign(path)
+    return drop_in
+
+
+def read(path: str, raw: bytes) -> DropIn:
+    """Read the text of a file.
+
+    Raises:
+        ConfigError: with every fault of it.
+    """
+    reader = _ServiceReader({"health": _HEALTH}, path)
+    found = reader.drop_in(path, raw)
+    reader.finish()
+    assert found is not None, "what cannot be read is a fault"
+    return found
+
+
+class _ServiceReader(Reader):
+    """Reads one service, its keys at the top of the file."""
+
+    def drop_in(self, path: str, raw: bytes) -> DropIn | None:
+        """Give what the file says; None where it cannot be had, and the faults are noted."""
+        root = self._root(path, raw)
+        found: dict[str, Any] = {}
+        health: Node = Nothing(root.place)
+        for key, place, node in self._entries("", root, "keys such as `name: ssh`", (*_KEYS, "health")):
+            self._places[key] = place
+            if key == "health":
+                health = node
+            elif not isinstance(node, Nothing):
+                found[key] = self._value(key, _KEYS[key], node)
+        missing = " and ".join(key for key in ("name", "port") if key not in found)
+        if missing and (isinstance(root, Entries) or not self._faults):
+            self._fault(root.place, f"a service needs {missing} (port 0 where it has none)")
+        check = self._check(health)
+        service = None if missing or None in found.values() else self._made(found)
+        return DropIn(service=service, check=check) if service else None
+
+    def _made(self, found: dict[str, Any]) -> Service | None:
+        try:
+            return Service(**found)
+        except ConfigError as error:
+            # a record says whose key it is, a file of one service need not
+            of = f"services.{found['name']:.40}."
+            self.refuse(one.removeprefix(of).removeprefix("services: ") for one in error.problems)
+            return None
+
+    def _check(self, node: Node) -> Check | None:
+        from discoveryd.runtime.health import Check  # noqa: PLC0415 - most services have none
+
+        if isinstance(node, Nothing):
+            return None
+        found: dict[str, Any] = {}
+        for key, place, value in self._entries("health", node, "keys such as `command:` below it", _HEALTH):
+            self._places[f"health.{key}"] = place
+            if not isinstance(value, Nothing):
+                read = self._command(value) if key == "command" else self._value(f"health.{key}", _HEALTH[key], value)
+                found[key] = read
+        if "command" not in found and isinstance(node, Entries):
+            self._fault(node.place, "health: needs a command; exit code 0 means that the service works")
+        if "command" not in found or None in found.values():
+            return None
+        try:
+            return Check(**found)
+        except ConfigError as error:
+            self.refuse(f"health.{problem}" for problem in error.problems)
+            return None
+
+    def _command(self, node: Node) -> tuple[str, ...] | None:
+        """Read a command: a list is run as it stands, a text by the shell."""
+        if isinstance(node, Items):
+            return self._texts("health.command", node)
+        if not isinstance(node, Text):
+            self._wanted("health.command", 'a text for the shell, or a list such as ["/usr/bin/pgrep", "sshd"]', node)
+            return None
+        if all(one.isprintable() or one in "\n\t" for one in node.value):  # a shell takes several lines
+            return (SHELL, "-c", node.value) if node.value.strip() else ()
+        self._fault(node.place, f"health.command: has a control character in it: {shown(node.value)}")
+        return None
+
+
+def _refuse_foreign(path: str) -> None:
+    """Refuse a file that somebody else may write, or replace: whoever can has the rights of the daemon.
+
+    Raises:
+        ConfigError: says who, and what to do.
+        OSError: it is gone.
+    """
+    from discoveryd.runtime.hook_files import foreign  # noqa: PLC0415 - most services have no command
+
+    for one in (path, os.path.dirname(path), os.path.dirname(os.path.realpath(path))):
+        why = foreign(one)
+        if why:
+            text = f"{path}: has a health command, which is run, but {why}"
+            raise ConfigError(text if text.isprintable() else ascii(text)[1:-1])

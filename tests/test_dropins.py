@@ -1,0 +1,457 @@
+"""Services from files: what is announced, what is refused, and how a person is told."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from discoveryd.config.dropin import MAX_BYTES, read
+from discoveryd.dropins import MAX_ENTRIES, MAX_FILES, MAX_PROBLEMS, OWNER, DropIns
+from discoveryd.errors import ConfigError
+from discoveryd.protocol.record import MAX_RECORD, Record, Service, service_length
+from discoveryd.runtime.health import Check
+from discoveryd.runtime.offers import Offers
+
+SAMPLES = Path(__file__).parents[1] / "config" / "services.d"
+SSH = Service(name="ssh", port=22)
+
+
+class Directory:
+    """A directory of service files, and what its drop-ins said and announced."""
+
+    def __init__(self, path):
+        self.path = path
+        self.path.mkdir(mode=0o755)
+        self.told = []
+        self.offered = []
+        self.others = ()  # services of somebody else in the record
+        self.work = SimpleQueue()
+        self.drop_ins = DropIns(str(path), offer=self._offer, tell=self._tell, later=self.work.put)
+
+    def _offer(self, owner, services):
+        offers = Offers().replaced("config", self.others).replaced(owner, services)
+        Record(name="anna", services=offers.services())
+        self.offered.append(tuple(services))
+
+    def _tell(self, level, text, fields):
+        self.told.append((level, text, {**fields, **{key: self.short(fields[key]) for key in fields}}))
+
+    def short(self, value):
+        return value.replace(f"{self.path}/", "") if isinstance(value, str) else value
+
+    def write(self, name, text="name: ssh\nport: 22\n", mode=0o644):
+        (self.path / name).write_text(text)
+        (self.path / name).chmod(mode)
+
+    def look(self):
+        """Look; give the names announced now, and what was told of it."""
+        self.told.clear()
+        self.drop_ins.look()
+        return self.names(), [(text, fields.get("problem") or fields.get("why")) for _, text, fields in self.told]
+
+    def verdict(self):
+        """Wait for the next verdict; give the names announced after it, and what was told of it."""
+        work = self.work.get(timeout=10)
+        self.told.clear()
+        work()
+        return self.names(), [(text, fields.get("why")) for _, text, fields in self.told]
+
+    def names(self):
+        return [one.name for one in self.offered[-1]] if self.offered else []
+
+    def states(self):
+        return {self.short(one["file"]): one["state"] for one in self.drop_ins.status()}
+
+
+@pytest.fixture
+def directory(tmp_path):
+    made = Directory(tmp_path / OWNER)
+    yield made
+    made.drop_ins.stop()
+    made.drop_ins.stop()
+
+
+def service_file(name, port=1, more=""):
+    return f"name: {name}\nport: {port}\n{more}"
+
+
+def problems(text):
+    with pytest.raises(ConfigError) as caught:
+        read("f.yaml", text.encode())
+    return list(caught.value.problems)
+
+
+# --- one file -----------------------------------------------------------------------------------------
+
+
+def test_a_whole_file():
+    text = "name: dns\nport: 53\nproto: udp\ntags: {zone: lan}\nhealth:\n  command: [/usr/bin/dig, lan]\n  interval: 1m\n  timeout: 500ms\n"
+    found = read("f.yaml", text.encode())
+    assert found.service == Service(name="dns", port=53, proto="udp", tags={"zone": "lan"})
+    assert found.check == Check(command=("/usr/bin/dig", "lan"), interval=60.0, timeout=0.5)
+
+
+def test_what_is_not_said_has_a_default():
+    found = read("f.yaml", b"name: ssh\nport: 22\nproto:\nhealth: {command: pgrep sshd}\n")
+    assert found.service == Service(name="ssh", port=22, proto="tcp")
+    assert found.check == Check(command=("/bin/sh", "-c", "pgrep sshd"), interval=10.0, timeout=3.0)
+    assert read("f.yaml", b"name: ssh\nport: 22\nhealth:\n").check is None
+
+
+def test_the_shell_takes_several_lines():
+    found = read("f.yaml", b"name: a\nport: 1\nhealth:\n  command: |\n    cd /tmp\n    test -e x\n")
+    assert found.check.command == ("/bin/sh", "-c", "cd /tmp\ntest -e x\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", ["f.yaml:1: a service needs name and port (port 0 where it has none)"]),
+        ("name: ssh\n", ["f.yaml:1: a service needs port (port 0 where it has none)"]),
+        ("- name: ssh\n", ["f.yaml:1: must be keys such as `name: ssh`, not a list"]),
+        ("name: ssh\nport: 22\nprot: udp\n", ["f.yaml:3: unknown key prot; did you mean proto?"]),
+        ("name: ssh\nport: 22\nintervall: 1s\n", ["f.yaml:3: unknown key intervall; did you mean health.interval?"]),
+        ("name: ssh\nport: 22\nxyz: 1\n", ["f.yaml:3: unknown key xyz; known here are name, port, proto, tags, health"]),
+        ("name: ssh\nport: 22\nport: 23\n", ["f.yaml:3: port: set twice, first on line 2; keep one"]),
+        ("name: ssh\nport: ssh\n", ["f.yaml:2: port: must be a whole number, not 'ssh'"]),
+        ("name: ssh\n\nport: 99999\n", ["f.yaml:3: port: must be 0 to 65535, not 99999"]),
+        ("name: a.b:c\nport: 99999\n", ["f.yaml:2: port: must be 0 to 65535, not 99999"]),
+        ("name: ''\nport: 1\n", ["f.yaml:1: name: must be 1 to 64 printable characters, not ''"]),
+        ("name: a\nport: 1\ntags:\n  x: '" + "y" * 256 + "'\n", [f"f.yaml:4: tags.x: must be 1 to 255 printable characters, not '{'y' * 79}"]),
+        ("name: a\nport: 1\nhealth: pgrep a\n", ["f.yaml:3: health: must be keys such as `command:` below it, not 'pgrep a'"]),
+        ("name: a\nport: 1\nhealth:\n  interval: 5s\n", ["f.yaml:4: health: needs a command; exit code 0 means that the service works"]),
+        ("name: a\nport: 1\nhealth: {command: '', timeout: 2}\n",
+         ["f.yaml:3: health.timeout: 2 needs a unit, such as 2s (units are ms, s, m, h)"]),
+        ("name: a\nport: 1\nhealth: {command: ' '}\n", ["f.yaml:3: health.command: must name a program"]),
+        ("name: a\nport: 1\nhealth: {command: []}\n", ["f.yaml:3: health.command: must name a program"]),
+        ("name: a\nport: 1\nhealth: {command: {a: b}}\n",
+         ['f.yaml:3: health.command: must be a text for the shell, or a list such as ["/usr/bin/pgrep", "sshd"], not a mapping']),
+        ('name: a\nport: 1\nhealth: {command: "a\\eb"}\n', ["f.yaml:3: health.command: has a control character in it: 'a\\x1bb'"]),
+        ("name: a\nport: 1\nhealth:\n  command: x\n  interval: 50ms\n  timeout: 2m\n",
+         ["f.yaml:5: health.interval: must be 100ms to 1h, not 0.05s", "f.yaml:6: health.timeout: must be 100ms to 1m, not 120s"]),
+        ("name: [a\n", ["f.yaml:1:7: a quote or bracket is opened and never closed"]),
+        ("name: a\nport: 1\n---\nname: b\nport: 2\n", ["f.yaml:3: a second document begins here; a configuration is one"]),
+    ],
+)  # fmt: skip
+def test_every_fault_is_told_with_its_line(text, told):
+    assert problems(text) == told
+
+
+def test_the_sample_is_a_service_once_it_is_renamed():
+    (sample,) = SAMPLES.glob("*.example")
+    found = read(sample.name, sample.read_bytes())
+    assert (found.service, found.check) == (SSH, None)
+    everything = re.sub(r"(?m)^# ((?:  )?[a-z]+:(?: |$))", r"\1", sample.read_text())
+    found = read(sample.name, everything.encode())
+    assert found.service == Service(name="ssh", port=22, tags={"zone": "lan"})
+    assert found.check == Check(command=("/usr/bin/pgrep", "-x", "sshd"))  # the rest at its defaults
+    assert len(sample.read_bytes()) < MAX_BYTES / 8
+
+
+# --- a directory --------------------------------------------------------------------------------------
+
+
+def test_files_come_change_and_go(directory):
+    assert directory.look() == ([], [])
+    directory.write("b.yaml", service_file("web", 80))
+    directory.write("a.yaml")
+    assert directory.look() == (["ssh", "web"], [("service announced", None)] * 2)  # in the order of their files
+    assert directory.look() == (["ssh", "web"], [])
+    directory.write("b.yaml", service_file("web", 8080))
+    assert directory.look() == (["ssh", "web"], [("service announced", None)])
+    assert directory.offered[-1][1].port == 8080
+    (directory.path / "a.yaml").unlink()
+    assert directory.look() == (["web"], [("service withdrawn", "its file is gone")])
+
+
+def test_a_look_at_what_has_not_changed_opens_and_offers_nothing(directory, monkeypatch):
+    directory.write("a.yaml")
+    directory.look()
+    offers = len(directory.offered)
+    monkeypatch.setattr(os, "open", lambda *_: pytest.fail("opened a file"))
+    directory.look()
+    assert len(directory.offered) == offers
+
+
+def test_no_directory_is_no_fault_and_it_may_come_and_go(directory):
+    directory.path.rmdir()
+    assert directory.look() == ([], [])
+    directory.path.mkdir()
+    directory.write("a.yaml")
+    assert directory.look()[0] == ["ssh"]
+    (directory.path / "a.yaml").unlink()
+    directory.path.rmdir()
+    assert directory.look()[0] == []
+
+
+def test_a_bad_file_is_told_once_by_name_and_line_and_the_others_stay(directory):
+    directory.write("a.yaml")
+    directory.write("bad.yaml", "name: web\nport: http\n")
+    told = ("service file refused", "bad.yaml:2: port: must be a whole number, not 'http'")
+    assert directory.look() == (["ssh"], [("service announced", None), told])
+    assert directory.look() == (["ssh"], [])
+    directory.write("c.yaml", service_file("other"))
+    assert directory.look() == (["ssh", "other"], [("service announced", None)])
+    directory.write("bad.yaml", "name: web\nport: https\n")  # a change, and a fault again
+    assert directory.look()[1] == [(told[0], told[1].replace("'http'", "'https'"))]
+    assert directory.states() == {"a.yaml": "announced", "bad.yaml": "refused", "c.yaml": "announced"}
+    directory.write("bad.yaml", service_file("web", 80))
+    assert directory.look() == (["ssh", "web", "other"], [("service announced", None)])
+
+
+def test_a_file_that_turns_bad_withdraws_its_service(directory):
+    directory.write("a.yaml")
+    directory.look()
+    directory.write("a.yaml", "nonsense")
+    names, told = directory.look()
+    assert (names, told[0][0]) == ([], "service file refused")
+
+
+def test_a_reload_reads_and_tells_everything_again(directory):
+    directory.write("a.yaml")
+    directory.write("bad.yaml", "port: 1\n")
+    directory.look()
+    directory.told.clear()
+    directory.drop_ins.reload()
+    assert [text for _, text, _ in directory.told] == ["service file refused"]
+    assert directory.names() == ["ssh"]
+
+
+def test_of_many_faults_some_are_told_and_the_rest_counted(directory):
+    directory.write("a.yaml", "".join(f"key{number}: 1\n" for number in range(20)))
+    told = directory.look()[1]
+    assert len(told) == MAX_PROBLEMS + 1
+    assert told[-1] == ("service file refused", "a.yaml: and 16 more")
+    assert directory.drop_ins.status()[0]["why"].endswith("(and 5 more)")
+
+
+@pytest.mark.parametrize("name", [".a.yaml", ".#a.yaml", "#a.yaml#", "a.yaml~", "a.yaml.bak", "a.yaml.example", "a.yaml.dpkg-new", "README"])
+def test_what_is_hidden_or_a_backup_is_passed_over(directory, name):
+    directory.write(name, "nonsense")
+    assert directory.look() == ([], [])
+    assert directory.drop_ins.status() == []
+
+
+def test_what_cannot_be_a_service_is_told_and_nothing_waits_for_it(directory):
+    os.mkfifo(directory.path / "a.yaml")
+    (directory.path / "b.yaml").mkdir()
+    (directory.path / "c.yaml").symlink_to("nowhere")
+    directory.write("d.yaml", "#" * (MAX_BYTES + 1))
+    directory.write("e.yml")
+    told = [
+        "a.yaml: is no regular file; remove it",
+        "b.yaml: is no regular file; remove it",
+        "c.yaml: cannot be read: No such file or directory",
+        "d.yaml: over 16 KiB is no service; remove it",
+        "e.yml: the name must end in .yaml; rename it",
+    ]
+    assert directory.look() == ([], [("service file refused", one) for one in told])
+    assert directory.look() == ([], [])
+
+
+def test_a_link_to_a_file_is_followed_and_a_change_behind_it_is_seen(directory, tmp_path):
+    (tmp_path / "real").write_text(service_file("web"))
+    (directory.path / "a.yaml").symlink_to(tmp_path / "real")
+    assert directory.look()[0] == ["web"]
+    (tmp_path / "real").write_text(service_file("mail"))
+    assert directory.look()[0] == ["mail"]
+
+
+def test_only_so_many_files_are_read(directory):
+    for number in range(MAX_FILES + 1):
+        directory.write(f"{number:03}.yaml", "nonsense")
+    told = directory.look()[1]
+    assert told[0] == ("service files ignored", f"has {MAX_FILES + 1} files; only the first {MAX_FILES} by name are read")
+    assert len(directory.drop_ins.status()) == 1 + MAX_FILES
+    assert directory.look()[1] == []
+    (directory.path / "000.yaml").unlink()
+    assert len(directory.look()[1]) == 1  # of the one that comes in
+    assert len(directory.drop_ins.status()) == MAX_FILES
+
+
+def test_only_so_many_names_are_looked_at(directory):
+    for number in range(MAX_ENTRIES + 1):
+        (directory.path / f"{number}").touch()
+    assert directory.look()[1] == [("service files ignored", f"has more than {MAX_ENTRIES} entries; remove what is no service")]
+
+
+def test_a_directory_that_cannot_be_read_any_more_changes_nothing(directory, monkeypatch):
+    directory.write("a.yaml")
+    directory.look()
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        assert directory.look() == (["ssh"], [("service files ignored", "cannot be read: Permission denied")])
+        assert directory.look() == (["ssh"], [])
+        directory.drop_ins.reload()
+        assert directory.names() == ["ssh"]
+    assert directory.look() == (["ssh"], [])
+
+
+# --- together too long --------------------------------------------------------------------------------
+
+
+def test_what_does_not_fit_is_told_with_its_bytes_and_the_others_are_announced(directory):
+    base = len(Record(name="anna", services=(SSH,)).encoded) - service_length(SSH)
+    directory.write("a.yaml", service_file("a", more=f"tags: {{x: '{'y' * 250}', z: '{'y' * 250}'}}\n"))
+    directory.write("b.yaml", service_file("b", more=f"tags: {{x: '{'y' * 250}'}}\n"))
+    directory.write("c.yaml", service_file("c"))
+    names, told = directory.look()
+    assert names == ["a", "c"]
+    a, b = (service_length(read(name, (directory.path / name).read_bytes()).service) for name in ("a.yaml", "b.yaml"))
+    left = MAX_RECORD - base - a
+    assert told[1] == (
+        "service not announced",
+        f"{b - left} bytes too much: it takes {b}, and of the {MAX_RECORD} that fit into a HELLO {left} are left; shorten it, or remove another",
+    )
+    assert directory.states() == {"a.yaml": "announced", "b.yaml": "refused", "c.yaml": "announced"}
+    assert directory.look() == (["a", "c"], [])  # once per change
+
+
+def test_every_byte_of_the_record_is_used(directory):
+    base = len(Record(name="anna", services=(SSH,)).encoded) - service_length(SSH)
+    room = MAX_RECORD - base
+    for spare, fits in ((0, True), (1, False)):
+        sizes = (270, room - 270 + spare)
+        for name, size in zip("ab", sizes, strict=True):
+            tags = dict.fromkeys("pqr", "y")
+            for key in tags:
+                short = service_length(Service(name=name, port=1, tags=tags))
+                tags[key] += "y" * min(254, size - short)
+            assert service_length(Service(name=name, port=1, tags=tags)) == size
+            directory.write(f"{name}.yaml", service_file(name, more=f"tags: {tags}\n"))
+        assert (directory.look()[0] == ["a", "b"]) is fits
+
+
+def test_room_that_somebody_else_makes_is_used_at_the_next_look(directory):
+    directory.others = (Service(name="x", port=1, tags={"a": "y" * 250, "b": "y" * 250}),)
+    directory.write("a.yaml", service_file("a", more=f"tags: {{x: '{'y' * 200}'}}\n"))
+    assert directory.look()[0] == []
+    directory.others = ()
+    assert directory.look() == (["a"], [("service announced", None)])
+
+
+def test_room_can_be_made_for_somebody_else(directory):
+    directory.write("a.yaml", service_file("a", more=f"tags: {{x: '{'y' * 250}', z: '{'y' * 250}'}}\n"))
+    directory.look()
+    directory.drop_ins.make_room()
+    assert directory.names() == []
+    directory.others = (Service(name="x", port=1, tags={"a": "y" * 250}),)
+    names, told = directory.look()
+    assert (names, told[0][0]) == ([], "service withdrawn")
+
+
+# --- who may write what is run ------------------------------------------------------------------------
+
+CHECKED = "name: ssh\nport: 22\nhealth: {command: [/bin/true]}\n"
+
+
+@pytest.mark.parametrize(("file", "above"), [(0o664, 0o755), (0o646, 0o755), (0o644, 0o775), (0o644, 0o1777)])
+def test_a_command_that_others_may_write_is_refused_until_they_may_not(directory, file, above):
+    directory.path.chmod(above)
+    directory.write("a.yaml", CHECKED, file)
+    directory.write("b.yaml", service_file("web"), file)  # nothing of it is run
+    names, told = directory.look()
+    assert names == ["web"]
+    where = f"{directory.path}" if above != 0o755 else "a.yaml"
+    assert told[0] == (
+        "service file refused",
+        f"a.yaml: has a health command, which is run, but {where} is writable by group or others: chmod go-w {where}",
+    )
+    directory.path.chmod(0o755)
+    (directory.path / "a.yaml").chmod(0o644)
+    directory.look()
+    assert directory.states()["a.yaml"] == "checking"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_command_of_another_user_is_refused(directory):
+    directory.write("a.yaml", CHECKED)
+    os.chown(directory.path / "a.yaml", 12345, -1)
+    assert "a.yaml belongs to uid 12345" in directory.look()[1][0][1]
+
+
+def test_a_link_into_a_directory_of_others_is_refused(directory, tmp_path):
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    loose.chmod(0o777)
+    (loose / "real").write_text(CHECKED)
+    (loose / "real").chmod(0o644)
+    (directory.path / "a.yaml").symlink_to(loose / "real")
+    assert f"{loose} is writable by group or others" in directory.look()[1][0][1]
+
+
+# --- health -------------------------------------------------------------------------------------------
+
+
+def checked(command, interval="100ms", more=""):
+    return f"name: ssh\nport: 22\n{more}health: {{command: '{command}', interval: {interval}}}\n"
+
+
+def test_a_service_with_a_check_is_announced_only_while_its_last_run_succeeded(directory, tmp_path):
+    flag = tmp_path / "flag"
+    directory.write("a.yaml", checked(f"echo looking for it; test -e {flag}"))
+    directory.write("b.yaml", service_file("web"))
+    directory.look()
+    directory.drop_ins.start()
+    assert (directory.names(), directory.states()["a.yaml"]) == (["web"], "checking")
+    assert directory.verdict() == (["web"], [("service not announced", "exit 1: looking for it")])
+    assert directory.states()["a.yaml"] == "failing"
+    assert directory.drop_ins.status()[0]["why"] == "exit 1: looking for it"
+    assert directory.verdict() == (["web"], [])  # once per change
+    flag.touch()
+    while not (told := directory.verdict()[1]):
+        pass
+    assert (directory.names(), told) == (["ssh", "web"], [("service announced", None)])
+    assert (directory.states()["a.yaml"], directory.drop_ins.status()[0]["why"]) == ("announced", None)
+    flag.unlink()
+    while not (told := directory.verdict()[1]):
+        pass
+    assert (directory.names(), told) == (["web"], [("service withdrawn", "exit 1: looking for it")])
+
+
+def test_a_check_may_come_while_it_runs_and_one_that_stays_keeps_its_verdict(directory):
+    directory.drop_ins.start()
+    directory.write("a.yaml", checked("true", "1h"))
+    directory.look()
+    assert directory.verdict()[0] == ["ssh"]
+    directory.write("a.yaml", checked("true", "1h", "tags: {a: b}\n"))
+    assert directory.look()[0] == ["ssh"]
+    directory.write("a.yaml", checked("exit 0", "1h"))  # another check, which has not been run yet
+    assert directory.look() == ([], [("service withdrawn", "its check is a new one")])
+    assert directory.verdict()[0] == ["ssh"]
+
+
+def test_the_verdict_on_a_file_that_was_changed_meanwhile_does_not_count(directory):
+    directory.drop_ins.start()
+    directory.write("a.yaml", checked("true", "1h"))
+    directory.look()
+    late = directory.work.get(timeout=10)
+    directory.write("a.yaml", checked("false", "1h"))
+    directory.look()
+    late()
+    assert directory.names() == []
+    assert directory.verdict()[1] == [("service not announced", "exit 1")]
+    (directory.path / "a.yaml").unlink()
+    directory.look()
+    late()
+    assert directory.names() == []
+
+
+# --- cost ---------------------------------------------------------------------------------------------
+
+
+def test_without_files_neither_yaml_nor_processes_are_imported(tmp_path):
+    code = (
+        "import sys; from discoveryd.dropins import DropIns\n"
+        f"DropIns({str(tmp_path)!r}, offer=print, tell=print, later=print).look()\n"
+        "assert not {'yaml', 'subprocess', 'select'} & set(sys.modules), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
