@@ -15,6 +15,9 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _SYSLOG = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}
 """Levels as syslog(3) and sd-daemon(3) number them."""
 
+_OURS = frozenset(("event", "level", "timestamp"))
+"""Fields that every line has."""
+
 LOUD = frozenset(("suspect", "down", "clone"))
 """Events that somebody may have to look after."""
 
@@ -69,9 +72,10 @@ class Log:
             cache_logger_on_first_use=True,
         )
 
-    def write(self, level: str, text: str, **fields: Any) -> None:
+    def write(self, level: str, text: str, /, **fields: Any) -> None:
         """Write one line, whatever is in the fields."""
-        self._log.log(LEVELS[level], text, **{key: _printable(value) for key, value in fields.items()})
+        printed = {f"{key}_" if key in _OURS else key: _printable(value) for key, value in fields.items()}
+        self._log.log(LEVELS[level], text, **printed)
 
 
 class _Stream:

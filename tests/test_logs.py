@@ -120,3 +120,10 @@ def test_a_peer_without_a_name_goes_by_its_id_and_a_routed_one_has_no_link():
         "peer down",
         {"reason": "silent", "peer": "10.0.0.7", "address": "10.0.0.7", "link": "-"},
     )
+
+
+def test_a_field_that_is_named_as_one_of_every_line_does_not_hide_it(capfd):
+    Log("info", "logfmt").write("info", "told", event="joined", level="high")
+    [line] = capfd.readouterr().err.splitlines()
+    assert "level=info event=told" in line
+    assert "event_=joined level_=high" in line

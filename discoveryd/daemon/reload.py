@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from discoveryd.config import Config
 from discoveryd.protocol.parameters import Parameters
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A key whose new value waits for a restart."""
-
-    key: str
-    now: Any
-    wanted: Any
-
-
-def needs_restart(begun_with: Config, config: Config) -> list[Change]:
-    """Give what is wanted and cannot be had from this process."""
+def needs_restart(begun_with: Config, config: Config) -> list[dict[str, Any]]:
+    """Give what is wanted and cannot be had from this process, each as ``{"key", "now", "wanted"}``."""
     now, wanted = _fixed(begun_with), _fixed(config)
-    return [Change(key=key, now=now[key], wanted=wanted[key]) for key in now if now[key] != wanted[key]]
+    return [{"key": key, "now": now[key], "wanted": wanted[key]} for key in now if now[key] != wanted[key]]
 
 
 def with_fixed(parameters: Parameters, begun_with: Parameters) -> Parameters:

@@ -6,7 +6,7 @@ import os
 import signal
 from argparse import Namespace
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 from discoveryd import __version__
 from discoveryd.config import DEFAULT_PATH, PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, OK, say
+from discoveryd.daemon.control import Control, Reload
+from discoveryd.daemon.hooking import HookKeeper
 from discoveryd.daemon.reload import needs_restart, with_fixed
 from discoveryd.dropins import OWNER, DropIns
 from discoveryd.errors import ConfigError, RecordTooLong
 from discoveryd.identity import node_id
 from discoveryd.net.systemd import ServiceManager, inherited
 from discoveryd.protocol.events import Event
+from discoveryd.runtime.backend import ReloadResult
 from discoveryd.runtime.discovery import Discovery, Notice
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ def serve(config: Config, path: str | None, *, ready: Callable[[], None] | None 
         signal.signal(number, lambda number, _: inbox.put(signal.Signals(number)))
     found, doubt = (config.node.id, "") if config.node.id else node_id(config.paths.state)
     record = config.record()
+    control = Control(config.paths.runtime, inbox.put)
     try:
         discovery = Discovery(
             config.parameters,
@@ -59,6 +63,7 @@ def serve(config: Config, path: str | None, *, ready: Callable[[], None] | None 
             query=config.query.address,
             listener=inherited() if config.query.address else None,
             metrics=config.metrics.address,
+            control=control if config.query.address else None,
             notify=inbox.put,
         )
         drop_ins = DropIns(
@@ -69,26 +74,26 @@ def serve(config: Config, path: str | None, *, ready: Callable[[], None] | None 
         )
         drop_ins.look()
         discovery.subscribe(inbox)
-        discovery.start()
+        hooked = HookKeeper(_beside(path, "hooks.d"), discovery, inbox.put)
+        discovery.start(control.open if config.query.address else None)
     except OSError as error:
         say(f"{error.strerror or error}; {_remedy(error, config)}")
         return FAILED
     manager = ServiceManager()
     manager.ready(discovery.summary())
-    try:
+    with ExitStack() as stack:
+        stack.callback(hooked.stop)
+        stack.callback(drop_ins.stop)
+        stack.callback(discovery.stop)  # the goodbye comes first
+        stack.callback(manager.stopping)
         drop_ins.start()
+        discovery.report("dropins", drop_ins.status)
         if ready is not None:
             ready()
         daemon = Daemon(
-            discovery, config, path, inbox, manager, drop_ins=drop_ins, is_detached=ready is not None
-        )  # fmt: skip
+            discovery, config, path, inbox, manager, drop_ins=drop_ins, hooks=hooked, is_detached=ready is not None
+        )
         return daemon.main(doubt)
-    finally:
-        manager.stopping()
-        try:
-            discovery.stop()
-        finally:
-            drop_ins.stop()
 
 
 def _beside(path: str | None, name: str) -> str:
@@ -124,6 +129,7 @@ class Daemon:
         inbox: where everything comes in.
         manager: who is told how things are.
         drop_ins: services from files, looked at now and then.
+        hooks: what is run at events.
         is_detached: whether there is no standard error to log to.
     """
 
@@ -136,10 +142,12 @@ class Daemon:
         manager: ServiceManager,
         *,
         drop_ins: DropIns,
+        hooks: HookKeeper,
         is_detached: bool,
     ) -> None:
         self._discovery = discovery
         self._drop_ins = drop_ins
+        self._hooks = hooks
         self._config = self._begun_with = config
         self._path = path
         self._inbox = inbox
@@ -179,12 +187,15 @@ class Daemon:
             self._log_event(message)
         elif isinstance(message, Notice):
             self._log.write(message.level, message.text, **message.fields)
+            self._hooks.hear(message)
             if message.level == "critical":
                 return FAILED
         elif callable(message):  # something that is to be done in this thread
             message()
         elif message == signal.SIGHUP:
             self._reload()
+        elif isinstance(message, Reload):
+            message.done(self._reload())
         elif isinstance(message, signal.Signals):
             self._log.write("info", "discoveryd stops", signal=message.name)
             return OK
@@ -223,31 +234,44 @@ class Daemon:
         level, text, fields = event_line(event)
         self._log.write(level, text, **fields)
 
-    def _reload(self) -> None:
-        """Read the configuration again; a wrong one changes nothing."""
+    def _reload(self) -> ReloadResult:
+        """Read the configuration and what stands beside it again; a wrong one changes nothing."""
         self._manager.reloading()
         try:
             config = load(self._path)
+            changes = self._take_over(config)
         except ConfigError as error:
             for problem in error.problems:
                 self._log.write("error", "configuration refused", problem=problem)
+            result = ReloadResult(problems=error.problems)
+        else:
+            result = ReloadResult(needs_restart=tuple(changes))
+        self._drop_ins.reload()
+        self._hooks.reload(self._config.parameters.limits)
+        if result.problems:
             self._log.write("warning", "the former configuration stays in force")
         else:
-            self._take_over(config)
-        self._drop_ins.reload()
+            self._log.write("info", "configuration reloaded", config=self._config.source)
         self._manager.ready(self._discovery.summary())
+        return result
 
-    def _take_over(self, config: Config) -> None:
-        former, self._config = self._config, config
-        for change in needs_restart(self._begun_with, config):
-            self._log.write("warning", "needs a restart", key=change.key, now=change.now, wanted=change.wanted)
-        if config.log != former.log:
-            self._log = self._open_log()
+    def _take_over(self, config: Config) -> list[dict[str, Any]]:
+        """Let another configuration be in force; give what of it waits for a restart.
+
+        Raises:
+            ConfigError: its record is too long together with what is registered; nothing has changed then.
+        """
         record = config.record()
         try:
             self._discovery.set_record(name=record.name, tags=record.tags, services=record.services)
         except RecordTooLong:  # what the configuration says comes before what files add to it
             self._drop_ins.make_room()
             self._discovery.set_record(name=record.name, tags=record.tags, services=record.services)
+        former, self._config = self._config, config
+        changes = needs_restart(self._begun_with, config)
+        for change in changes:
+            self._log.write("warning", "needs a restart", **change)
+        if config.log != former.log:
+            self._log = self._open_log()
         self._discovery.set_parameters(with_fixed(config.parameters, self._begun_with.parameters))
-        self._log.write("info", "configuration reloaded", config=config.source)
+        return changes

@@ -54,6 +54,9 @@ JOIN_TIMEOUT = 5.0
 LONGEST_WAIT = 3600.0
 CONFIG = "config"
 """Who offers the services of the configuration."""
+ISOLATED = "isolated"
+CONNECTED = "no longer isolated"
+"""Notices of what we think of ourselves."""
 
 _Seen = TypeVar("_Seen")
 
@@ -141,6 +144,7 @@ class Discovery:
         self._wants_rescan = False
         self._started_at = 0.0
         self._failure: BaseException | None = None
+        self._reports: dict[str, Callable[[], Any]] = {}
         self._floodgate = Floodgate(self._links, self.parameters.limits.datagrams, self._flood, self._known)
         self._engine_s = 0.0
         self._backend = Backend(self, control)
@@ -155,8 +159,11 @@ class Discovery:
 
     # --- life -----------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, opened: Callable[[], None] | None = None) -> None:
         """Open the sockets, then start the threads.
+
+        Args:
+            opened: called in between, when nobody has been answered yet.
 
         Raises:
             OSError: a port is taken (the message says by whom) or may not be opened. Nothing stays open.
@@ -175,6 +182,8 @@ class Discovery:
                 stack.callback(self._metrics.close)
                 self._metrics.open()
             links = self._links.rescan()
+            if opened is not None:
+                opened()
             self._stack = stack.pop_all()
         self._started_at = self._clock()
         self._node.set_links(links, self._started_at)
@@ -304,7 +313,12 @@ class Discovery:
             **(self._server.counts() if self._server else idle), "registrations": self._backend.registrations
         }  # fmt: skip
         status["metrics"] = self._metrics.counts() if self._metrics else {"requests": 0, "refused": 0}
+        status.update({name: give() for name, give in list(self._reports.items())})
         return status
+
+    def report(self, name: str, give: Callable[[], Any]) -> None:
+        """Let `status` show something else under this name; `give` is called in any thread, without the lock."""
+        self._reports[name] = give
 
     def summary(self) -> str:
         """Give one line such as ``12 up, 1 suspect, 2 links``."""
@@ -381,6 +395,7 @@ class Discovery:
         self.parameters = parameters
         if self._server is not None:
             self._server.limits = parameters.limits
+        self._floodgate.limit = parameters.limits.datagrams
         self._links.set_patterns(parameters.interfaces)
         self._wants_rescan = True
         self._links.wake()
@@ -517,9 +532,9 @@ class Discovery:
             return None
         self._is_isolated = is_isolated
         if not is_isolated:
-            return Notice(level="info", text="no longer isolated")
+            return Notice(level="info", text=CONNECTED)
         why = "most peers fell silent together: look at our own cable, switch or Wi-Fi"
-        return Notice(level="warning", text="isolated", fields={"why": why})
+        return Notice(level="warning", text=ISOLATED, fields={"why": why})
 
     def _carry_out(self, outcome: Outcome) -> None:
         """Send, tell, wake: everything that must not be done under the lock."""

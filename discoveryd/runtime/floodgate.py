@@ -50,6 +50,15 @@ class Floodgate:
         self._look_at = 0.0
         self._review_at = 0.0
 
+    @property
+    def limit(self) -> float:
+        """Datagrams within a second, past which it is a flood."""
+        return self._flood.limit
+
+    @limit.setter
+    def limit(self, limit: float) -> None:
+        self._flood.limit = limit
+
     def patience(self, now: float) -> float | None:
         """Give the seconds until it must look again; None while there is no flood."""
         return max(0.0, self._look_at - now) if self._flood.is_on else None

@@ -255,7 +255,7 @@ class Hooks:
             self._counts["run"] += 1
             self._counts["failed"] += has_failed
             self._counts["timeout"] += ran.ended == "timeout"
-        about: dict[str, Any] = {"event": occasion.kind, "peer": occasion.peer.label if occasion.peer else "-"}
+        about: dict[str, Any] = {"on": occasion.kind, "peer": occasion.peer.label if occasion.peer else "-"}
         if occasion.coalesced:
             about["coalesced"] = occasion.coalesced
         for line in ran.lines():

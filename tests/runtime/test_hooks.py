@@ -113,7 +113,7 @@ def test_a_failing_hook_is_logged_and_counted(directory, feed, notices, begin):
     write_hook(directory, "bad", "echo no such table >&2; exit 3")
     hooks = begin()
     feed.tell("down", peer(name="anna"))
-    about = {"hook": "bad", "event": "down", "peer": "anna"}
+    about = {"hook": "bad", "on": "down", "peer": "anna"}
     assert notices.until("hook says").fields == {**about, "line": "no such table"}
     ended = notices.until("hook ended")
     assert (ended.level, ended.fields) == ("warning", {**about, "exit": "3"})

@@ -1,0 +1,154 @@
+"""What the holder of the control token can do to a running daemon; and hooks, as the daemon runs them."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+
+CONFIG = """\
+node:
+  tags: {{role: {role}}}
+hello:
+  realm: {realm}
+log:
+  level: {level}
+"""
+
+
+def written(role="cpu", realm="default", level="info"):
+    return CONFIG.format(role=role, realm=realm, level=level)
+
+
+def ctl(daemon, *arguments, token=None):
+    """Run discoveryctl against it."""
+    environment = {
+        **daemon.environment,
+        "DISCOVERYCTL_ADDRESS": f"{daemon.query[0]}:{daemon.query[1]}",
+        "DISCOVERYCTL_TOKEN_FILE": str(token or token_file(daemon)),
+        "NO_COLOR": "1",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "discoveryd.ctl", *arguments],
+        env=environment, cwd="/", capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+
+
+def token_file(daemon):
+    return os.path.join(daemon.environment["DISCOVERYD_PATHS__RUNTIME"], "control.token")
+
+
+@pytest.fixture
+def daemon(make):
+    daemon = make(config=written())
+    daemon.run().log_until("discoveryd started")
+    return daemon
+
+
+def test_a_reload_by_socket_takes_over_what_can_change_and_names_what_cannot(daemon, observer):
+    boot = daemon.ask("status")["node"]["boot"]
+    daemon.config.write_text(written(role="gpu", realm="other"))
+    done = ctl(daemon, "reload", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["needs_restart"] == [{"key": "hello.realm", "now": "default", "wanted": "other"}]
+    assert dict(observer.until("updated", lambda peer: peer.tags["role"] == "gpu").tags) == {"role": "gpu"}
+    assert daemon.ask("status")["node"]["boot"] == boot
+
+
+def test_a_broken_configuration_is_refused_with_all_its_faults_and_the_old_one_stays(daemon):
+    daemon.config.write_text(written(level="loud") + "querry:\n  listen: off\n")
+    done = ctl(daemon, "reload")
+    assert done.returncode == 2
+    assert f"{daemon.config}:6" in done.stderr
+    assert "did you mean query" in done.stderr
+    assert daemon.ask("status")["node"]["tags"] == {"role": "cpu"}
+    daemon.log_until("the former configuration stays in force")
+
+
+def test_the_token_is_for_its_owner_and_group_and_a_wrong_one_is_denied(daemon, tmp_path):
+    assert stat.S_IMODE(os.stat(token_file(daemon)).st_mode) == 0o640
+    wrong = tmp_path / "wrong"
+    wrong.write_text("0" * 64)
+    done = ctl(daemon, "reload", token=wrong)
+    assert done.returncode == 2
+    assert "this is not the control token" in done.stderr
+    assert daemon.ask("status")["query"]["denied"] == 1
+
+
+def test_a_second_daemon_that_cannot_start_leaves_the_token_alone(daemon):
+    with open(token_file(daemon)) as file:
+        before = file.read()
+    again = daemon.command("run")
+    assert again.returncode == 1
+    with open(token_file(daemon)) as file:
+        assert file.read() == before
+    assert ctl(daemon, "reload").returncode == 0
+
+
+def test_without_a_place_for_the_token_it_runs_and_says_what_cannot_be_done(make, tmp_path):
+    taken = tmp_path / "a-file"
+    taken.write_text("")
+    daemon = make(environment={"DISCOVERYD_PATHS__RUNTIME": str(taken / "run")}).run()
+    assert "set paths.runtime" in daemon.log_until("no control token")[-1]
+    done = ctl(daemon, "register", "web", "--port", "80", token=make.__code__.co_filename)
+    assert done.returncode == 2
+    assert "no control token" in done.stderr
+
+
+def test_a_service_is_announced_as_long_as_the_command_lives(daemon, observer):
+    done = ctl(daemon, "register", "web", "--port", "8080", "--tag", "v=2", "--", "true")
+    assert done.returncode == 0, done.stderr
+    [service] = observer.until("updated", lambda peer: peer.services).services
+    assert (service.name, service.port, dict(service.tags)) == ("web", 8080, {"v": "2"})
+    assert observer.until("updated", lambda peer: not peer.services)
+
+
+# --- hooks --------------------------------------------------------------------------------------------
+
+HOOK = """#!/bin/sh
+cat >> {out}
+echo "$DISCOVERYD_EVENT $DISCOVERYD_PEER $DISCOVERYD_ADDRESS"
+"""
+
+
+def hook(daemon, tmp_path):
+    directory = daemon.config.parent / "hooks.d"
+    directory.mkdir(mode=0o755)
+    file = directory / "10-note"
+    file.write_text(HOOK.format(out=tmp_path / "out"))
+    file.chmod(0o755)
+
+
+def test_a_hook_hears_of_the_first_peer_and_its_words_are_logged(make, tmp_path, observer):
+    daemon = make(config=written())
+    hook(daemon, tmp_path)
+    daemon.run()
+    line = daemon.log_until("hook says")[-1]
+    assert "joined observer 127.0.0.200" in line
+    [event] = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert (event["event"], event["peer"]["name"]) == ("joined", "observer")
+    assert daemon.ask("status")["hooks"]["hooks"] == 1
+
+
+def test_hooks_that_come_later_are_found_by_a_reload(daemon, tmp_path, observer):
+    assert "hooks" not in daemon.ask("status")
+    hook(daemon, tmp_path)
+    daemon.kill(signal.SIGHUP)
+    daemon.log_until("configuration reloaded")
+    observer.discovery.stop()
+    assert "left observer 127.0.0.200" in daemon.log_until("hook says")[-1]
+
+
+def test_a_hook_that_hangs_does_not_hold_up_the_goodbye(make, tmp_path, observer):
+    daemon = make(config=written())
+    hook(daemon, tmp_path)
+    (daemon.config.parent / "hooks.d" / "10-note").write_text(f"#!/bin/sh\necho > {tmp_path / 'out'}\nexec sleep 60\n")
+    daemon.run()
+    observer.until("joined")
+    daemon.log_until("peer joined")
+    daemon.kill(signal.SIGTERM)
+    observer.until("left", timeout=1.0)
+    assert daemon.process.wait(10) == 0
