@@ -48,8 +48,8 @@ MODULES = {
     "top": """
         __main__ config config.dropin config.file config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask
         ctl.describe ctl.follow ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.detached
-        daemon.reload daemon.report daemon.serve demo dropins identity keys logs pidfile simulate simulate.counts
-        simulate.lan simulate.plan simulate.report token
+        daemon.reload daemon.report daemon.serve demo dropins identity keys logs pidfile shipped simulate
+        simulate.counts simulate.lan simulate.plan simulate.report token
     """,
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}
