@@ -46,10 +46,11 @@ MODULES = {
         runtime.subscription runtime.worker
     """,
     "top": """
-        __main__ config config.dropin config.file config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask
-        ctl.commands ctl.describe ctl.follow ctl.register ctl.tables ctl.usage daemon daemon.arguments
-        daemon.detached daemon.reload daemon.report daemon.serve demo dropins identity keys logs pidfile shipped
-        simulate simulate.counts simulate.lan simulate.plan simulate.report token
+        __main__ completion completion.bash completion.fish completion.zsh config config.dropin config.file
+        config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask ctl.commands ctl.describe ctl.follow
+        ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.detached daemon.reload daemon.report
+        daemon.serve demo dropins identity keys logs manual manual.roff manual.sample manual.texts pidfile programs
+        shipped simulate simulate.counts simulate.lan simulate.plan simulate.report token
     """,
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}

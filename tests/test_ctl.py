@@ -315,7 +315,7 @@ def test_help_of_a_command_is_made_of_the_table(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "usage: discoveryctl wait --count N [FILTERS] [--timeout S] [--json]"
     assert "  --count N          how many" in lines
-    assert "  --service SERVICE  offers this service" in lines
+    assert "  --service SERVICE  that offer this service" in lines
 
 
 def test_the_table_is_whole():

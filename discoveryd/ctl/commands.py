@@ -28,14 +28,20 @@ CHOICES: Mapping[str, Sequence[str]] = {"STATE": STATES, "COLUMN": COLUMNS, "PRO
 REPEATED = frozenset(("state", "tag"))
 """The options that may be given more than once, and mean it."""
 
+ASKED: Mapping[str, str] = {
+    "PEER": "name", "GLOB": "name", "KEY=VALUE": "tag", "SERVICE": "service", "IF": "link",
+}  # fmt: skip
+"""For completion: the column of ``list --only`` that has such values."""
+
 FILTERS = {
-    "state": "up, suspect, down or left; may be repeated",
-    "name": "such as 'web-*'",
-    "tag": "may be repeated, all must match",
-    "service": "offers this service",
+    "state": "that are up, suspect, down or left; may be repeated",
+    "name": "whose name matches, such as 'web-*'",
+    "tag": "with this tag; may be repeated, all must match",
+    "service": "that offer this service",
     "link": "heard on this interface",
     "all": "also those that are down or left",
 }
+"""Which peers."""
 
 EVERYWHERE = {
     "json": "the daemon's reply as one line of JSON (watch: one object per line)",

@@ -21,12 +21,6 @@ EXIT_CODES = (
     (130, "interrupted"),
 )
 
-ENVIRONMENT = (
-    ("DISCOVERYCTL_ADDRESS", "where the daemon listens, unless --address says so: HOST:PORT, or HOST alone"),
-    ("NO_COLOR", "if set, no colour"),
-    ("COLUMNS", "the width of the terminal, where it is not what the terminal says"),
-)
-
 EXAMPLES = (
     "discoveryctl list --tag role=gpu --service ssh",
     "discoveryctl list --only address --tag role=worker",
