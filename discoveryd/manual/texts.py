@@ -49,7 +49,7 @@ ENVIRONMENT = {
         _KEY_VARIABLE,
         _NO_COLOR,
         ("NOTIFY_SOCKET", "where systemd wants to hear that it is ready, and how it is; see sd_notify(3)"),
-        ("WATCHDOG_USEC", "how often the service manager wants to hear of it; told only while every thread makes progress"),
+        ("WATCHDOG_USEC", "how often the service manager wants to hear of it; told while all threads make progress"),
         ("LISTEN_FDS", "the query socket comes from the service manager, see sd_listen_fds(3)"),
     ),
     "discoveryctl": (
