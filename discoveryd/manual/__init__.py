@@ -68,7 +68,7 @@ def pages() -> dict[str, str]:
 
 def _is_read(page: str) -> bool:
     """Let ``man`` show a page; False if it cannot."""
-    import subprocess  # noqa: PLC0415 - on a terminal only, as the next
+    import subprocess  # noqa: PLC0415 - on a terminal only
 
     try:
         return subprocess.run(["man", "--local-file", "-"], input=page, text=True, check=False).returncode == 0  # noqa: S607
@@ -94,8 +94,13 @@ def _program_page(program: Program, exits: Iterable[tuple[int, str]], notes: Ite
         *_section("FILTERS", [paragraph("Only the peers"), *map(_option, program.filters)] if program.filters else []),
         *_section("OPTIONS", map(_option, program.own_options)),
         *_section("EXIT STATUS", (_told((str(code), text)) for code, text in exits)),
+        *(_hooks() if name == "discoveryd" else []),
         *_tail(name),
     ]
+
+
+def _hooks() -> list[str]:
+    return _section("HOOKS", [paragraph(texts.HOOKS), *map(_told, texts.HOOK_VARIABLES)])
 
 
 def _configuration_page() -> list[str]:
@@ -159,7 +164,7 @@ def _command(command: Command) -> list[str]:
 
 
 def _option(option: Option) -> list[str]:
-    return entry(_form(option), prose(_sentence(option.text)))
+    return entry(_form(option), prose(option.text))
 
 
 def _form(option: Option) -> str:
@@ -173,12 +178,7 @@ def _operand(word: Word) -> str:
 
 def _told(row: tuple[str, str]) -> list[str]:
     term, text = row
-    return entry(bold(term), prose(_sentence(text)))
-
-
-def _sentence(text: str) -> str:
-    """Make a sentence of what stands in a table."""
-    return text[0].upper() + text[1:].rstrip(".") + "."
+    return entry(bold(term), prose(text))
 
 
 def _keys(section: Section) -> list[str]:

@@ -5,12 +5,14 @@ tests/test_manual.py holds the signals, variables and examples against the progr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from discoveryd.config import DEFAULT_PATH, PATH_VARIABLE, Config
 from discoveryd.config.values import VARIABLE_PREFIX
 from discoveryd.ctl import usage
-from discoveryd.ctl.arguments import ADDRESS_VARIABLE
+from discoveryd.ctl.arguments import ADDRESS_VARIABLE, TOKEN_VARIABLE
+from discoveryd.token import DEFAULT_PATH as TOKEN_PATH
 
 _DEFAULTS = Config()
 _HELLO, _PATHS = _DEFAULTS.parameters, _DEFAULTS.paths
@@ -43,6 +45,19 @@ too. A value is never guessed: what is wrong is told by line, and then nothing o
 }
 """By page, in paragraphs."""
 
+HOOKS = """\
+Each executable in hooks.d beside the configuration runs at each event, with the event as one line of JSON on its
+standard input and with these variables. Names come from the network: quote them, and never give them to eval. A
+file that others may write to is refused."""
+
+HOOK_VARIABLES = (
+    ("DISCOVERYD_EVENT", "joined, updated, suspect, recovered, down, left, restarted or clone; isolated or connected"),
+    ("DISCOVERYD_PEER", "the name of the peer, its address if it has none"),
+    ("DISCOVERYD_ADDRESS", "its best address"),
+    ("DISCOVERYD_ID", "its node id"),
+    ("DISCOVERYD_SEQ", "the number of the event"),
+)
+
 ENVIRONMENT = {
     "discoveryd": (
         _CONFIG_VARIABLE,
@@ -54,6 +69,7 @@ ENVIRONMENT = {
     ),
     "discoveryctl": (
         _ADDRESS,
+        (TOKEN_VARIABLE, f"the file of the control token, unless --token-file names one; else {TOKEN_PATH}"),
         _NO_COLOR,
         ("COLUMNS", "the width of the terminal, where it is not what the terminal says"),
     ),
@@ -63,16 +79,19 @@ ENVIRONMENT = {
 FILES = {
     "discoveryd": (
         (DEFAULT_PATH, "the configuration, see discoveryd.yaml(5)"),
+        (f"{os.path.dirname(DEFAULT_PATH)}/hooks.d", "what runs at each event, see HOOKS"),
+        (TOKEN_PATH, "the control token: whoever may read it may change what the daemon does (paths.runtime)"),
         (_PATHS.pid_file, "the pid of a daemon that start began, locked while it runs (paths.runtime)"),
         (f"{_PATHS.state}/node-id", "the node id, where it is not derived from the machine (paths.state)"),
         ("/etc/machine-id", "the node id is a keyed hash of it"),
     ),
+    "discoveryctl": ((TOKEN_PATH, "the control token, which some commands need"),),
     "discoveryd.yaml": ((DEFAULT_PATH, "where it is looked for; without it every key has its default"),),
 }
 
 _RELOAD = """\
 read the configuration again; the table of peers stays. A wrong one is refused, with its faults in the log, and
-the former stays in force. The log names the keys whose new value needs a restart"""
+the former stays in force. The log names the keys whose new value needs a restart."""
 
 SIGNALS = {
     "discoveryd": (
