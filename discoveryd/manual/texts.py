@@ -15,6 +15,7 @@ from discoveryd.ctl.arguments import ADDRESS_VARIABLE, TOKEN_VARIABLE
 from discoveryd.token import DEFAULT_PATH as TOKEN_PATH
 
 _DEFAULTS = Config()
+_DIRECTORY = os.path.dirname(DEFAULT_PATH)
 _HELLO, _PATHS = _DEFAULTS.parameters, _DEFAULTS.paths
 
 _CONFIG_VARIABLE = (PATH_VARIABLE, f"the configuration file, unless --config names one; else {DEFAULT_PATH}")
@@ -63,6 +64,7 @@ ENVIRONMENT = {
         _CONFIG_VARIABLE,
         _KEY_VARIABLE,
         _NO_COLOR,
+        ("CREDENTIALS_DIRECTORY", "where systemd puts keys (LoadCredential=); they are looked for there first"),
         ("NOTIFY_SOCKET", "where systemd wants to hear that it is ready, and how it is; see sd_notify(3)"),
         ("WATCHDOG_USEC", "how often the service manager wants to hear of it; told while all threads make progress"),
         ("LISTEN_FDS", "the query socket comes from the service manager, see sd_listen_fds(3)"),
@@ -79,7 +81,8 @@ ENVIRONMENT = {
 FILES = {
     "discoveryd": (
         (DEFAULT_PATH, "the configuration, see discoveryd.yaml(5)"),
-        (f"{os.path.dirname(DEFAULT_PATH)}/hooks.d", "what runs at each event, see HOOKS"),
+        (f"{_DIRECTORY}/KEY-ID.key", "a key that keygen made, for its owner alone to read (security.keys)"),
+        (f"{_DIRECTORY}/hooks.d", "what runs at each event, see HOOKS"),
         (TOKEN_PATH, "the control token: whoever may read it may change what the daemon does (paths.runtime)"),
         (_PATHS.pid_file, "the pid of a daemon that start began, locked while it runs (paths.runtime)"),
         (f"{_PATHS.state}/node-id", "the node id, where it is not derived from the machine (paths.state)"),
