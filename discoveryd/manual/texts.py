@@ -82,6 +82,7 @@ FILES = {
     "discoveryd": (
         (DEFAULT_PATH, "the configuration, see discoveryd.yaml(5)"),
         (f"{_DIRECTORY}/KEY-ID.key", "a key that keygen made, for its owner alone to read (security.keys)"),
+        (f"{_DIRECTORY}/services.d/*.yaml", "services to announce, one in each: name, port, proto, tags, health"),
         (f"{_DIRECTORY}/hooks.d", "what runs at each event, see HOOKS"),
         (TOKEN_PATH, "the control token: whoever may read it may change what the daemon does (paths.runtime)"),
         (_PATHS.pid_file, "the pid of a daemon that start began, locked while it runs (paths.runtime)"),
