@@ -26,7 +26,7 @@ FLOORS = {  # floor -> (what it may import of ours, what it may import of the wo
 HARMLESS = {
     "__future__", "array", "ast", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses",
     "difflib", "errno", "fnmatch", "functools", "gettext", "hashlib", "heapq", "importlib", "itertools", "json",
-    "math", "random", "re", "statistics", "struct", "types", "typing"
+    "math", "random", "re", "statistics", "struct", "textwrap", "types", "typing"
 }  # fmt: skip
 MODULES = {
     "ground": """
@@ -46,10 +46,12 @@ MODULES = {
         runtime.subscription runtime.worker
     """,
     "top": """
-        __main__ config config.dropin config.file config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask
-        ctl.describe ctl.follow ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.control
-        daemon.detached daemon.hooking daemon.reload daemon.report daemon.serve demo dropins identity keys logs
-        pidfile simulate simulate.counts simulate.lan simulate.plan simulate.report token
+        __main__ completion completion.bash completion.fish completion.zsh config config.dropin config.file
+        config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask ctl.commands ctl.describe ctl.follow
+        ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.control daemon.detached daemon.hooking
+        daemon.reload daemon.report daemon.serve demo dropins identity keys logs manual manual.roff manual.sample
+        manual.texts pidfile programs shipped simulate simulate.counts simulate.lan simulate.plan simulate.report
+        token
     """,
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}

@@ -19,6 +19,7 @@ from time import monotonic
 import pytest
 
 from discoveryd.ctl import arguments, describe, follow, main, tables
+from discoveryd.ctl.commands import COLUMNS, COMMANDS, EVERYWHERE, METAVARS
 from discoveryd.ctl.tables import Screen
 from discoveryd.errors import QueryError
 
@@ -248,6 +249,9 @@ def test_durations(text, seconds):
         (["wait", "--count", "1", "--timeout", ""], "--timeout must be"),
         (["ping", "x", "--timeout", "0"], "must be more than 0"),
         (["list", "--state", "gone"], "--state must be one of up, suspect, down, left, not 'gone'"),
+        (["list", "--only", "colour"], "--only must be one of name, id, address, link, service, tag, not 'colour'"),
+        (["list", "--only", "name", "--json"], "--only is one value per line: leave out --json"),
+        (["list", "--wide", "--only", "name"], "leave out --wide"),
         (["list", "--tag", "role"], "--tag must be KEY=VALUE"),
         (["list", "--tag", "a=1", "--tag", "a=2"], "given twice"),
         (["list", "--name", ""], "--name must not be empty"),
@@ -301,8 +305,26 @@ def test_help_documents_the_exit_codes_and_every_option(capsys, words):
     text = capsys.readouterr().out
     assert "exit codes:\n  0 " in text
     assert max(map(len, text.splitlines())) <= 100
-    for option in arguments.COMMANDS.get(words[0], ()):
+    options = arguments.COMMANDS[words[0]].options if words[0] in arguments.COMMANDS else EVERYWHERE
+    for option in options:
         assert f"--{option}" in text
+
+
+def test_help_of_a_command_is_made_of_the_table(capsys):
+    assert main(["wait", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "usage: discoveryctl wait --count N [FILTERS] [--timeout S] [--json]"
+    assert "  --count N          how many" in lines
+    assert "  --service SERVICE  that offer this service" in lines
+
+
+def test_the_table_is_whole():
+    used = {name for one in COMMANDS.values() for name in one.options} | set(EVERYWHERE)
+    assert used == set(METAVARS)
+    for command in COMMANDS.values():
+        assert set(command.needs) <= set(command.options)
+        assert command.brief
+        assert command.text.endswith(".")
 
 
 def test_version(capsys):
@@ -322,6 +344,27 @@ def test_list(capsys):
         "(bare)  up     10.0.0.9  eth0  -         -         0.4s",
         "alpha   up     10.0.0.2  eth0  http:80   role=gpu  0.4s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("column", "lines"),
+    [
+        ("name", ["10.0.0.9", "alpha", r"be\u200bta"]),  # what has no name goes by its id
+        ("id", ["10.0.0.9", "77", "9f3a"]),
+        ("address", ["10.0.0.2", "10.0.0.9"]),  # each once
+        ("link", ["eth0"]),
+        ("service", ["http"]),
+        ("tag", ["role=gpu"]),
+    ],
+)
+def test_list_only_one_column(capsys, column, lines):
+    with Daemon([[peers_reply(BARE, peer(), peer(name="be\u200bta", id="77"))]]) as daemon:
+        assert ask(capsys, daemon, "list", "--only", column) == (0, "".join(f"{line}\n" for line in lines), "")
+
+
+def test_only_knows_all_its_columns():
+    for column in COLUMNS:
+        assert tables.column([peer(), BARE], column)
 
 
 @pytest.mark.parametrize(
@@ -849,5 +892,6 @@ def test_list_imports_only_what_it_needs():
     assert imported & SLOW == set()
     assert {name for name in imported if name.startswith("discoveryd")} == {
         "discoveryd", "discoveryd.errors", "discoveryd.net", "discoveryd.net.query_client",
-        "discoveryd.ctl", "discoveryd.ctl.arguments", "discoveryd.ctl.ask", "discoveryd.ctl.tables",
+        "discoveryd.ctl", "discoveryd.ctl.arguments", "discoveryd.ctl.ask", "discoveryd.ctl.commands",
+        "discoveryd.ctl.tables",
     }  # fmt: skip

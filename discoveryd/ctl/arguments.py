@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import getopt
 
+from discoveryd.ctl.commands import COLUMNS, COMMANDS, EVERYWHERE, METAVARS, PROTOS, STATES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,29 +18,7 @@ ADDRESS_VARIABLE = "DISCOVERYCTL_ADDRESS"
 TOKEN_VARIABLE = "DISCOVERYCTL_TOKEN_FILE"  # noqa: S105 - a name
 PORT = 3400
 
-STATES = ("up", "suspect", "down", "left")
-PROTOS = ("tcp", "udp")
-
-_FILTERS = frozenset(("state", "name", "tag", "service", "link", "all"))
-_EVERYWHERE = frozenset(("help", "json", "address"))
-COMMANDS = {
-    "list": _FILTERS | {"wide"},
-    "show": frozenset[str](),
-    "status": frozenset[str](),
-    "metrics": frozenset[str](),
-    "watch": _FILTERS,
-    "ping": frozenset(("count", "timeout")),
-    "wait": _FILTERS | {"count", "timeout"},
-    "reload": frozenset(("token-file",)),
-    "register": frozenset(("port", "proto", "tag", "token-file")),
-}
-"""The commands, and what each allows besides ``--help``, ``--json`` and ``--address``."""
-
-_LONG = [
-    "help", "version", "json", "all", "wide",
-    "address=", "state=", "name=", "tag=", "service=", "link=", "count=", "timeout=",
-    "port=", "proto=", "token-file=",
-]  # fmt: skip
+_LONG = [f"{name}=" if metavar else name for name, metavar in METAVARS.items()]
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -56,6 +36,7 @@ class Options:
         self.version = False
         self.json = False
         self.wide = False
+        self.only = ""
         self.address = ("127.0.0.1", PORT)
         self.states: list[str] = []
         self.name: str | None = None
@@ -124,6 +105,10 @@ def _take(options: Options, name: str, value: str) -> None:  # noqa: C901, PLR09
             if value not in STATES:
                 raise UsageError(f"--state must be one of {', '.join(STATES)}, not {value!r}")
             options.states.append(value)
+        case "only":
+            if value not in COLUMNS:
+                raise UsageError(f"--only must be one of {', '.join(COLUMNS)}, not {value!r}")
+            options.only = value
         case "tag":
             key, equals, wanted = value.partition("=")
             if not (key and equals):
@@ -169,7 +154,7 @@ def _take_words(options: Options, words: list[str]) -> None:
 
 
 def _check(options: Options, names: list[str]) -> None:
-    allowed = COMMANDS[options.command] | _EVERYWHERE
+    allowed = {*COMMANDS[options.command].options, *EVERYWHERE}
     for name in names:
         if name not in allowed:
             fit = ", ".join(f"--{one}" for one in sorted(allowed))
@@ -178,6 +163,8 @@ def _check(options: Options, names: list[str]) -> None:
         raise UsageError("wait for how many peers? Give --count N")
     if options.command == "register" and options.port is None:
         raise UsageError("register at which port? Give --port P (0 where a port means nothing)")
+    if options.only and (options.json or options.wide):
+        raise UsageError(f"--only is one value per line: leave out --{'json' if options.json else 'wide'}")
     if options.command == "ping" and options.timeout == 0:
         raise UsageError("--timeout must be more than 0: no answer comes at once")
 

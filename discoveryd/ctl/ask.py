@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from discoveryd.ctl.tables import age, name_of, peers_table, printable, screen_of
+from discoveryd.ctl.tables import age, column, name_of, peers_table, printable, screen_of
 from discoveryd.net.query_client import QueryClient
 
 TYPE_CHECKING = False
@@ -26,7 +26,9 @@ def list_peers(options: Options) -> int:
     """Show the peers that match."""
     reply = _ask(options, "list", **options.filters())
     peers = reply["peers"]
-    if peers and not options.json:
+    if peers and options.only:
+        print("\n".join(column(peers, options.only)))
+    elif peers and not options.json:
         print(peers_table(peers, screen_of(sys.stdout, os.environ), wide=options.wide))
     if peers:
         return FINE

@@ -148,6 +148,19 @@ def peers_table(peers: Sequence[Mapping[str, Any]], screen: Screen, *, wide: boo
     return table(heads, rows, screen, flexible=("NAME", "SERVICES", "TAGS", "ID"))
 
 
+def column(peers: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    """Give one of ``commands.COLUMNS`` of the peers, sorted, each value once; without a name a peer goes by its id."""
+    found: set[str] = set()
+    for peer in peers:
+        if name == "service":
+            found.update(service["name"] for service in peer["services"])
+        elif name == "tag":
+            found.update(f"{key}={value}" for key, value in peer["tags"].items())
+        else:
+            found.add(peer[name] or peer["id"])
+    return sorted(map(printable, found))
+
+
 def name_of(peer: Mapping[str, Any]) -> str:
     """Give what a person calls a peer: its name, its id until that is known; bare ones have neither."""
     if peer["kind"] == "bare":

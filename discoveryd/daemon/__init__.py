@@ -22,6 +22,8 @@ _HOMES = {
     "keygen": "keys",
     "demo": "demo",
     "simulate": "simulate",
+    "manual": "manual",
+    "completion": "completion",
 }
 """Command to the module whose function of that name (or `main`) is the command: only that one is loaded."""
 

@@ -17,11 +17,15 @@ EXIT_CODES = (
     (3, "status, stop: no daemon runs"),
 )
 
-_CONFIG = f"""\
+CONFIG_NOTE = f"""\
 The configuration is read from --config, else $DISCOVERYD_CONFIG, else {DEFAULT_PATH},
 else the defaults hold; DISCOVERYD_SECTION__KEY in the environment overrides a key of it.
 Ask the daemon with discoveryctl.
 """
+
+PAGES = {"discoveryd": 8, "discoveryctl": 1, "discoveryd.yaml": 5}
+"""The manual pages and their sections."""
+SHELLS = ("bash", "zsh", "fish")
 
 _COMMANDS = (
     ("run", "run in the foreground until SIGTERM or Ctrl-C"),
@@ -39,13 +43,13 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="discoveryd",
         description="Know which other machines of this network are up right now, at which address, offering what.",
-        epilog=f"{exits}\n{_CONFIG}",
+        epilog=f"{exits}\n{CONFIG_NOTE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--version", action="version", version=f"discoveryd {__version__}")
     commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
     for name, text in _COMMANDS:
-        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         command.add_argument("--config", metavar="FILE", help="configuration file")
     keygen = commands.add_parser(
         "keygen",
@@ -61,8 +65,27 @@ def parser() -> argparse.ArgumentParser:
         "of it is seen. Nothing leaves this machine.",
     )
     _add_simulate(commands)
+    _add_manual(commands)
     commands.add_parser("version", help="print the version", description="Print the version.")
     return made
+
+
+def _add_manual(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    manual = commands.add_parser(
+        "manual",
+        help="show a manual page",
+        description=f"Show the manual page PAGE: {', '.join(PAGES)}. Without PAGE the first. On a terminal man(1) "
+        "shows it; elsewhere its source is printed.",
+    )
+    manual.add_argument("page", metavar="PAGE", nargs="?", default="discoveryd", choices=PAGES)
+    completion = commands.add_parser(
+        "completion",
+        help="print what lets a shell complete both commands",
+        description=f"Print what lets SHELL ({', '.join(SHELLS)}) complete discoveryd and discoveryctl, peer names "
+        "included. In bash and zsh: source <(discoveryd completion SHELL). In fish: discoveryd completion fish | "
+        "source.",
+    )
+    completion.add_argument("shell", metavar="SHELL", choices=SHELLS)
 
 
 def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,0 +1,35 @@
+"""Where the files that ship with the package are: the sample configuration, units, firewall profiles."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+
+
+def path(name: str) -> str:
+    """Give the path of a shipped file or directory by its name in the repository, ``config/discoveryd.yaml``.
+
+    A checkout serves its own files. A wheel has put them under ``share/discoveryd`` of the prefix it went
+    to, which is ``sys.prefix`` in a virtual environment, but not for ``pip install --user``, nor for the
+    system's Python on Debian: there the package's own place tells it.
+
+    Raises:
+        FileNotFoundError: there is no such file; says where it was looked for.
+    """
+    tried = [os.path.join(root, name) for root in _roots()]
+    for candidate in tried:
+        if os.path.exists(candidate):
+            return candidate
+    raise FileNotFoundError(
+        f"{name} of discoveryd is missing, looked for at {', '.join(tried)}; install the package again, whole"
+    )
+
+
+def _roots() -> list[str]:
+    checkout = os.path.dirname(_PACKAGE)
+    prefix = os.path.abspath(os.path.join(_PACKAGE, *[os.pardir] * 4))  # of PREFIX/lib/python3.x/site-packages/…
+    roots = [checkout] if os.path.exists(os.path.join(checkout, "pyproject.toml")) else []
+    shares = [os.path.join(base, "share", "discoveryd") for base in (prefix, sys.prefix)]
+    return [*roots, *dict.fromkeys(shares)]

@@ -1,0 +1,298 @@
+"""The manual pages: whole, valid roff, and true."""
+
+import ast
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from discoveryd import manual, programs
+from discoveryd.config import SCHEMA, load
+from discoveryd.ctl.arguments import parse
+from discoveryd.ctl.usage import EXIT_CODES as CTL_EXIT_CODES
+from discoveryd.daemon import main
+from discoveryd.daemon.arguments import EXIT_CODES, PAGES, parser
+from discoveryd.manual import roff, sample, texts
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUESTS = {
+    ".TH", ".SH", ".SS", ".PP", ".TP", ".RS", ".RE", ".EX", ".EE", ".SY", ".YS", ".br", ".nh", ".ad", ".nr",
+}  # fmt: skip
+ORDER = [
+    "NAME", "SYNOPSIS", "DESCRIPTION", "KEYS", "COMMANDS", "FILTERS", "OPTIONS", "EXIT STATUS", "HOOKS", "ENVIRONMENT",
+    "FILES", "SIGNALS", "EXAMPLES", "SEE ALSO",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pages():
+    return manual.pages()
+
+
+def plain(page):
+    """Give what a page says, without roff."""
+    text = re.sub(r"\\f[BIR]", "", page)
+    for escape, character in (("\\&", ""), ("\\-", "-"), ("\\(aq", "'"), ("\\(dq", '"'), ("\\(ti", "~"), ("\\(ha", "^")):
+        text = text.replace(escape, character)
+    return text.replace("\\e", "\\")
+
+
+def section(page, title):
+    return plain(page).partition(f"\n.SH {title}\n")[2].partition("\n.SH ")[0]
+
+
+def filled(text):
+    """Join lines, as a formatter does."""
+    return " ".join(text.split())
+
+
+# --- that it is roff --------------------------------------------------------------------------------
+
+
+def test_there_is_a_page_for_each_name(pages):
+    assert sorted(pages) == ["man1/discoveryctl.1", "man5/discoveryd.yaml.5", "man8/discoveryd.8"]
+    assert set(texts.SEE_ALSO) == set(texts.EXAMPLES) == set(texts.DESCRIPTIONS) == set(PAGES)
+
+
+def test_every_page_has_the_structure_of_a_manual_page(pages):
+    for name, page in pages.items():
+        lines = page.splitlines()
+        title, number = Path(name).stem.upper(), name[-1]
+        assert plain(lines[0]).startswith(f".TH {title} {number} ")
+        found = [line[4:] for line in lines if line.startswith(".SH ")]
+        assert found == [one for one in ORDER if one in found]
+        assert {"NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "SEE ALSO"} <= set(found)
+        assert lines[lines.index(".SH NAME") + 1].startswith(roff.escaped(Path(name).stem) + r" \- ")
+        assert page.isascii()
+        assert page.endswith("\n")
+        for opening, closing in ((".RS", ".RE"), (".EX", ".EE"), (".SY", ".YS")):
+            assert sum(line.startswith(opening) for line in lines) == lines.count(closing)
+
+
+def test_nothing_but_requests_looks_like_one_and_everything_is_escaped(pages):
+    for page in pages.values():
+        for line in page.splitlines():
+            assert line
+            if line.startswith("."):
+                assert line.split()[0] in REQUESTS
+            assert not line.startswith("'")
+            assert set(re.findall(r"\\(.)", line)) <= set("f-e&(")
+            assert "-" not in line.replace("\\-", "")
+        assert page.count("\\fR") == page.count("\\fB") + page.count("\\fI")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a-b", [r"a\-b"]),
+        (r"C:\x", [r"C:\ex"]),
+        (".hidden", [r"\&.hidden"]),
+        ("'quoted'", [r"\(aqquoted\(aq"]),
+        ("é", [r"\[u00E9]"]),
+        ("use --all of $HOME, see man(1)", [r"use \fB\-\-all\fR of \fB$HOME\fR, see \fBman\fR(1)"]),
+        ("x" * 72 + " and yet more ..", ["x" * 72 + " and", "yet more .."]),
+        ("x" * 78 + " .d", ["x" * 78, r"\&.d"]),
+    ],
+)
+def test_prose(text, lines):
+    assert roff.prose(text) == lines
+
+
+@pytest.mark.parametrize(
+    "check", [["mandoc", "-T", "lint", "-W", "warning"], ["groff", "-man", "-Tutf8", "-ww", "-z"]], ids=lambda one: one[0]
+)
+def test_a_formatter_finds_no_fault(pages, check):
+    if not shutil.which(check[0]):
+        pytest.skip(f"{check[0]} is not installed")
+    for name, page in pages.items():
+        done = subprocess.run(check, input=page, capture_output=True, text=True, timeout=20, check=False)
+        faults = [line for line in (done.stdout + done.stderr).splitlines() if "missing date" not in line]
+        assert faults == [], name  # no date: the same program gives the same page
+
+
+# --- that it is whole, and true ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", [programs.discoveryd(), programs.discoveryctl()], ids=lambda one: one.name)
+def test_every_command_and_option_is_told(pages, program):
+    page = pages[f"man{PAGES[program.name]}/{program.name}.{PAGES[program.name]}"]
+    synopsis, told, options = section(page, "SYNOPSIS"), section(page, "COMMANDS"), section(page, "OPTIONS")
+    for command in program.commands:
+        assert f'.SY "{program.name} {command.name}"' in synopsis
+        own = told.partition(f"\n.TP\n{command.name}")[2] if f"\n.TP\n{command.name}" in told else told
+        assert filled(command.text) in filled(own)
+        for option in command.options:
+            assert f".TP\n{', '.join(option.flags)}" in own
+            assert option.text in filled(own)
+    for option in program.own_options:
+        assert f".TP\n{', '.join(option.flags)}" in "\n" + options
+    for option in program.filters:
+        assert f".TP\n{option.flags[0]}" in section(page, "FILTERS")
+
+
+def test_the_programs_are_read_whole():
+    """What is made of `programs` is only as good as that: look at the two sources by other means."""
+    known = {command.name: programs.discoveryd().options_of(command) for command in programs.discoveryd().commands}
+    for name, options in known.items():
+        with pytest.raises(SystemExit):
+            parser().parse_args([name, "--help"])
+        flags = {flag for option in options for flag in option.flags}
+        assert "--help" in flags
+    simulate = {flag: option for option in known["simulate"] for flag in option.flags}
+    assert simulate["--loss"].value.metavar == "P"
+    assert simulate["--loss"].text.endswith("such as 0.2 or 20% (0)")
+    assert simulate["--json"].value is None
+    ctl = {one.name: one for one in programs.discoveryctl().commands}
+    assert [word.asked for word in ctl["show"].operands] == ["name"]
+    assert [one.flags for one in ctl["wait"].options if one.is_needed] == [("--count",)]
+    assert ctl["watch"].takes_filters
+    assert not ctl["watch"].options
+
+
+def test_exit_codes(pages):
+    for name, codes in (("man8/discoveryd.8", EXIT_CODES), ("man1/discoveryctl.1", CTL_EXIT_CODES)):
+        told = re.findall(r"^\.TP\n(\d+)$", section(pages[name], "EXIT STATUS"), re.MULTILINE)
+        assert [int(code) for code in told] == [code for code, _ in codes]
+
+
+def test_every_key_is_told_with_type_and_default(pages):
+    keys = section(pages["man5/discoveryd.yaml.5"], "KEYS")
+    for name, section_keys in SCHEMA.items():
+        assert f".SS {name}\n" in keys
+        for key in section_keys:
+            assert re.search(rf"\.TP\n{name}\.{key} \([a-z ]+, default \S.*\)\n\S", keys), key
+    assert "hello.interval (duration, default 800ms)\nTime between two HELLOs" in keys
+
+
+def variables(tree):
+    """Give the environment variables that a module names: by our prefix, or where it reads one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and re.fullmatch("DISCOVERY(D|CTL)_[A-Z_]*[A-Z]", str(node.value)):
+            yield node.value
+        elif isinstance(node, ast.Call | ast.Subscript):
+            asked, names = (node.func, node.args[:1]) if isinstance(node, ast.Call) else (node.value, [node.slice])
+            if re.fullmatch(r"(os\.)?environ(\.get)?", ast.unparse(asked)):
+                yield from (one.value for one in names if isinstance(one, ast.Constant))
+
+
+def test_every_variable_of_the_program_is_told(pages):
+    used = {
+        name
+        for path in (ROOT / "discoveryd").rglob("*.py")
+        for name in variables(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert {"DISCOVERYD_CONFIG", "DISCOVERYCTL_ADDRESS", "NO_COLOR", "NOTIFY_SOCKET", "COLUMNS"} <= used
+    told = "\n".join(section(page, title) for title in ("ENVIRONMENT", "HOOKS") for page in pages.values())
+    not_theirs = {"TERM", "JOURNAL_STREAM", "LISTEN_PID", "WATCHDOG_PID", "PATH", "LANG", "HOME", "PATH_INFO"}
+    assert {name for name in used - not_theirs if f".TP\n{name}\n" not in told} == set()
+
+
+def test_the_signals_told_are_those_it_listens_to(pages):
+    source = (ROOT / "discoveryd" / "daemon" / "serve.py").read_text(encoding="utf-8")
+    told = re.findall(r"^\.TP\n(SIG\w+)$", section(pages["man8/discoveryd.8"], "SIGNALS"), re.MULTILINE)
+    assert set(told) == set(re.findall(r"signal\.(SIG[A-Z]+)", source))
+
+
+def test_the_examples_are_valid(tmp_path):
+    for _, lines in texts.EXAMPLES["discoveryctl"]:
+        for line in lines:
+            command = re.split(r" [|&]", line)[0]
+            parse(shlex.split(command)[1:], {})
+    for _, (line,) in texts.EXAMPLES["discoveryd"]:
+        words = shlex.split(line.removeprefix("source <(").removesuffix(")"))
+        parser().parse_args(words[words.index("discoveryd") + 1 :])
+    for _, lines in texts.EXAMPLES["discoveryd.yaml"]:
+        file = tmp_path / "discoveryd.yaml"
+        file.write_text("\n".join(lines))
+        assert load(str(file), {}).parameters.seeds == ("10.1.0.5",)
+
+
+def test_references_lead_to_pages(pages):
+    ours = {f"{name}({number})" for name, number in PAGES.items()}
+    for name, page in pages.items():
+        found = set(re.findall(r"discovery[a-z.]+\(\d\)", plain(page)))
+        assert found <= ours
+        assert found >= ours - {f"{Path(name).stem}({name[-1]})"}
+
+
+# --- the sample -------------------------------------------------------------------------------------
+
+SAMPLE = """\
+# a sample
+#
+# Durations need
+# a unit.
+
+# What it is.
+one:
+  # The first.
+  # Example: [a, b]
+  a: []
+  # The second.
+  b: "x # y"
+
+two:
+  # The third.
+  c:
+"""
+
+
+def test_a_sample_is_read():
+    head, (one, two) = sample.read(SAMPLE, {"one": {"a": "", "b": ""}, "two": {"c": ""}})
+    assert head == [["a sample"], ["Durations need", "a unit."]]
+    assert (one.comment, two.comment) == (("What it is.",), ())
+    assert [(key.name, key.default, key.comment) for key in (*one.keys, *two.keys)] == [
+        ("a", "[]", ("The first.", "Example: [a, b]")),
+        ("b", '"x # y"', ("The second.",)),
+        ("c", "", ("The third.",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("  # The second.\n", ""), "one.b has no comment there"),
+        (('  # The second.\n  b: "x # y"\n', ""), "one.b has no comment there"),
+        (("  c:", "  d:"), "two.c has no comment there; two.d is there and does not exist"),
+    ],
+)
+def test_a_sample_that_does_not_fit_is_told(change, told):
+    with pytest.raises(ValueError, match=f"does not fit the program: {told}$"):
+        sample.read(SAMPLE.replace(*change), {"one": {"a": "", "b": ""}, "two": {"c": ""}})
+
+
+# --- the command ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_command_prints_a_page(pages, capsys, name):
+    assert main(["manual", name]) == 0
+    assert capsys.readouterr().out == pages[f"man{PAGES[name]}/{name}.{PAGES[name]}"]
+
+
+def test_without_a_name_it_is_the_page_of_the_daemon(pages, capsys):
+    assert main(["manual"]) == 0
+    assert capsys.readouterr().out == pages["man8/discoveryd.8"]
+
+
+@pytest.mark.parametrize("has_man", [True, False])
+def test_on_a_terminal_man_shows_it_if_there_is_one(pages, capsys, monkeypatch, tmp_path, has_man):
+    if has_man:
+        (tmp_path / "man").write_text('#!/bin/sh\n[ "$*" = "--local-file -" ] && exec cat >"$0.read"\n')
+        (tmp_path / "man").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin" if has_man else str(tmp_path))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["manual", "discoveryctl"]) == 0
+    shown = (tmp_path / "man.read").read_text() if has_man else capsys.readouterr().out
+    assert shown == pages["man1/discoveryctl.1"]
+
+
+def test_a_missing_sample_is_told(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("discoveryd.shipped._PACKAGE", str(tmp_path / "a/b/c/d"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert main(["manual", "discoveryd.yaml"]) == 1
+    assert "discoveryd: config/discoveryd.yaml of discoveryd is missing" in capsys.readouterr().err
