@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from discoveryd.protocol.record import Record, Service
     from discoveryd.protocol.table import PeerTable
     from discoveryd.runtime.client import Client
-    from discoveryd.runtime.discovery import Discovery, Notice
+    from discoveryd.runtime.discovery import Discovery
+    from discoveryd.runtime.notices import Notice
     from discoveryd.runtime.pings import PingResult
     from discoveryd.runtime.subscription import Subscription
 
@@ -61,7 +62,8 @@ _HOMES = {
     "discoveryd.protocol.record": ("Record", "Service"),
     "discoveryd.protocol.table": ("PeerTable",),
     "discoveryd.runtime.client": ("Client",),
-    "discoveryd.runtime.discovery": ("Discovery", "Notice"),
+    "discoveryd.runtime.discovery": ("Discovery",),
+    "discoveryd.runtime.notices": ("Notice",),
     "discoveryd.runtime.pings": ("PingResult",),
     "discoveryd.runtime.subscription": ("Subscription",),
 }

@@ -42,8 +42,8 @@ MODULES = {
     """,
     "second": """
         runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.health runtime.hook_files
-        runtime.hook_queue runtime.hook_run runtime.hooks runtime.metrics runtime.offers runtime.pings runtime.pulse
-        runtime.subscription runtime.worker
+        runtime.hook_queue runtime.hook_run runtime.hooks runtime.metrics runtime.notices runtime.offers
+        runtime.pings runtime.pulse runtime.subscription runtime.worker
     """,
     "top": """
         __main__ completion completion.bash completion.fish completion.zsh config config.dropin config.file

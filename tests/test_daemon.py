@@ -10,7 +10,7 @@ from discoveryd import __version__
 from discoveryd.config import load
 from discoveryd.daemon import main, serve
 from discoveryd.net.links import free_port
-from discoveryd.runtime.discovery import Notice
+from discoveryd.runtime.notices import Notice
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 from discoveryd import token
 from discoveryd.runtime.backend import ReloadResult
-from discoveryd.runtime.discovery import Notice
+from discoveryd.runtime.notices import Notice
 
 
 @dataclass(frozen=True, slots=True)

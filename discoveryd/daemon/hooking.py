@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from discoveryd.protocol.parameters import Limits
-from discoveryd.runtime.discovery import CONNECTED, ISOLATED, Discovery, Notice
+from discoveryd.runtime.discovery import Discovery
+from discoveryd.runtime.notices import CONNECTED, ISOLATED, Notice
 
 if TYPE_CHECKING:
     from discoveryd.runtime.hooks import Hooks

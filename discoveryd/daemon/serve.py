@@ -23,7 +23,8 @@ from discoveryd.identity import node_id
 from discoveryd.net.systemd import ServiceManager, inherited
 from discoveryd.protocol.events import Event
 from discoveryd.runtime.backend import ReloadResult
-from discoveryd.runtime.discovery import Discovery, Notice
+from discoveryd.runtime.discovery import Discovery
+from discoveryd.runtime.notices import Notice
 
 if TYPE_CHECKING:
     from discoveryd.logs import Log

@@ -12,14 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from discoveryd import __version__
 from discoveryd.errors import QueryError
-from discoveryd.net.interfaces import compare
 from discoveryd.net.links import Datagram, Links
 from discoveryd.net.query_server import QueryServer
 from discoveryd.net.systemd import Listener
@@ -31,8 +29,10 @@ from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.peer import Peer
 from discoveryd.protocol.record import Record, Service
+from discoveryd.runtime import notices
 from discoveryd.runtime.backend import Backend, Control
 from discoveryd.runtime.floodgate import Floodgate
+from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.offers import Offers
 from discoveryd.runtime.pings import Pinging, PingResult, Pings
 from discoveryd.runtime.pulse import Pulse
@@ -54,9 +54,6 @@ JOIN_TIMEOUT = 5.0
 LONGEST_WAIT = 3600.0
 CONFIG = "config"
 """Who offers the services of the configuration."""
-ISOLATED = "isolated"
-CONNECTED = "no longer isolated"
-"""Notices of what we think of ourselves."""
 
 _Seen = TypeVar("_Seen")
 
@@ -64,21 +61,6 @@ _Seen = TypeVar("_Seen")
 def boottime() -> float:
     """Give seconds that go on in suspend and never step."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """Something worth a log line that is not a peer's event.
-
-    Attributes:
-        level: ``info``, ``warning`` or ``critical``.
-        text: what happened, the same words for the same thing.
-        fields: with what.
-    """
-
-    level: str
-    text: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Discovery:
@@ -196,8 +178,7 @@ class Discovery:
             self._scraped.start()
         self._report_links((), links)
         if not self._links.has_doorbell:
-            self._notify(Notice(level="warning", text="no netlink: interfaces are looked at by time alone",
-                                fields={"every_s": RESCAN_UNTOLD}))  # fmt: skip
+            self._notify(notices.of_no_doorbell(RESCAN_UNTOLD))
 
     def stop(self) -> None:
         """Say goodbye, end the threads, close the sockets. Safe to call again, and before `start`.
@@ -301,13 +282,7 @@ class Discovery:
         status["engine_s"] = round(self._engine_s, 6)
         for link in status["links"]:
             link["last_error"] = self._links.last_errors.get(link["name"])
-        # copied first: other threads go on counting
-        drops = [(reason, link, count) for (reason, link), count in list(self._links.drops.items())]
-        drops += [("send-failed", link, count) for link, count in list(self._links.send_errors.items())]
-        flooded = self._floodgate.dropped
-        lost = self._links.kernel_drops() - flooded
-        drops += [(reason, "-", count) for reason, count in (("kernel", lost), ("flood", flooded)) if count]
-        status["drops"] += [{"reason": reason, "link": link, "count": count} for reason, link, count in drops]
+        status["drops"] += self._links_drops()
         idle = {"connections": 0, "limit": 0, "watchers": 0, "refused": 0, "denied": 0}
         status["query"] = {
             **(self._server.counts() if self._server else idle), "registrations": self._backend.registrations
@@ -315,6 +290,16 @@ class Discovery:
         status["metrics"] = self._metrics.counts() if self._metrics else {"requests": 0, "refused": 0}
         status.update({name: give() for name, give in list(self._reports.items())})
         return status
+
+    def _links_drops(self) -> list[dict[str, Any]]:
+        """Count what never came to the engine, or never left."""
+        # copied first: other threads go on counting
+        drops = [(reason, link, count) for (reason, link), count in list(self._links.drops.items())]
+        drops += [("send-failed", link, count) for link, count in list(self._links.send_errors.items())]
+        flooded = self._floodgate.dropped
+        lost = self._links.kernel_drops() - flooded
+        drops += [(reason, "-", count) for reason, count in (("kernel", lost), ("flood", flooded)) if count]
+        return [{"reason": reason, "link": link, "count": count} for reason, link, count in drops]
 
     def report(self, name: str, give: Callable[[], Any]) -> None:
         """Let `status` show something else under this name; `give` is called in any thread, without the lock."""
@@ -531,33 +516,22 @@ class Discovery:
         if is_isolated == self._is_isolated:
             return None
         self._is_isolated = is_isolated
-        if not is_isolated:
-            return Notice(level="info", text=CONNECTED)
-        why = "most peers fell silent together: look at our own cable, switch or Wi-Fi"
-        return Notice(level="warning", text=ISOLATED, fields={"why": why})
+        return notices.of_doubt(is_isolated=is_isolated)
 
     def _carry_out(self, outcome: Outcome) -> None:
         """Send, tell, wake: everything that must not be done under the lock."""
         for link, error in self._links.send(outcome.sends):
-            if error is None:
-                self._notify(Notice(level="info", text="sending works again", fields={"link": link}))
-            else:
-                self._notify(Notice(level="warning", text="sending fails", fields={"link": link, "error": error}))
+            self._notify(notices.of_sending(link, error))
         for drop in outcome.drops:
-            fields = {"address": drop.address, "link": drop.link, "reason": drop.reason, "detail": drop.detail}
-            self._notify(Notice(level="warning", text="datagrams dropped", fields=fields))
+            self._notify(notices.of_drop(drop))
         if outcome.events and self._server is not None:
             self._server.wake()
 
     def _report_links(self, before: tuple[Link, ...], now: tuple[Link, ...]) -> None:
-        gone, come = compare(before, now)
-        for text, links in (("link gone", gone), ("link up", come)):
-            for link in links:
-                fields = {"link": link.name, "address": f"{link.address}/{link.prefix}", "broadcast": link.broadcast}
-                self._notify(Notice(level="info", text=text, fields=fields))
+        for notice in notices.of_links(before, now):
+            self._notify(notice)
         if not now and (before or self._node.seq == 0):
-            self._notify(Notice(level="warning", text="no usable link: waiting for one",
-                                fields={"interfaces": ",".join(self.parameters.interfaces)}))  # fmt: skip
+            self._notify(notices.of_no_link(self.parameters.interfaces))
 
     def _known(self, since: float) -> tuple[str, ...]:
         """Give the addresses that are heard also in a flood."""
@@ -575,11 +549,9 @@ class Discovery:
             self._lock.notify()
         self._carry_out(outcome)
         if since is None:
-            self._notify(Notice(level="info", text="flood is over", fields={"dropped": self._floodgate.dropped}))
-            return
-        fields: dict[str, Any] = {"limit_per_s": self.parameters.limits.datagrams, "dropped": len(outcome.events)}
-        fields |= {"unfiltered": failure} if failure else {}
-        self._notify(Notice(level="warning", text="flood: only known peers are heard", fields=fields))
+            self._notify(notices.of_flood_end(self._floodgate.dropped))
+        else:
+            self._notify(notices.of_flood(self.parameters.limits.datagrams, len(outcome.events), failure))
 
     def _unsubscribe(self, subscription: Subscription) -> None:
         with self._lock:
@@ -592,7 +564,7 @@ class Discovery:
             self._failure = self._failure or error
             subscriptions = list(self._subscriptions)
         try:
-            self._notify(Notice(level="critical", text="thread died", fields={"thread": name, "error": repr(error)}))
+            self._notify(notices.of_death(name, error))
         finally:
             for subscription in subscriptions:
                 subscription.put(None)

@@ -19,8 +19,8 @@ from discoveryd.errors import SubscriptionLagged
 from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.parameters import Limits
 from discoveryd.runtime import hook_files, hook_run
-from discoveryd.runtime.discovery import Notice
 from discoveryd.runtime.hook_queue import HookQueue, Job, Occasion
+from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Worker
 

@@ -1,0 +1,89 @@
+"""What is worth a log line and is no event of a peer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from discoveryd.net.interfaces import compare
+from discoveryd.protocol.link import Link
+from discoveryd.protocol.outcome import Drop
+
+ISOLATED = "isolated"
+CONNECTED = "no longer isolated"
+"""What we think of ourselves; hooks hear of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something worth a log line that is not a peer's event.
+
+    Attributes:
+        level: ``debug``, ``info``, ``warning`` or ``critical``, after which the process ends.
+        text: what happened, the same words for the same thing.
+        fields: with what.
+    """
+
+    level: str
+    text: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def of_doubt(*, is_isolated: bool) -> Notice:
+    """Say that it is rather we who are cut off, or that it is not any more."""
+    if not is_isolated:
+        return Notice(level="info", text=CONNECTED)
+    why = "most peers fell silent together: look at our own cable, switch or Wi-Fi"
+    return Notice(level="warning", text=ISOLATED, fields={"why": why})
+
+
+def of_links(before: Iterable[Link], now: Iterable[Link]) -> Iterator[Notice]:
+    """Say which links went and came."""
+    gone, come = compare(before, now)
+    for text, links in (("link gone", gone), ("link up", come)):
+        for link in links:
+            fields = {"link": link.name, "address": f"{link.address}/{link.prefix}", "broadcast": link.broadcast}
+            yield Notice(level="info", text=text, fields=fields)
+
+
+def of_no_link(interfaces: Iterable[str]) -> Notice:
+    """Say that there is none, by the patterns they are chosen by."""
+    return Notice(level="warning", text="no usable link: waiting for one", fields={"interfaces": ",".join(interfaces)})
+
+
+def of_no_doorbell(seconds: float) -> Notice:
+    """Say that nobody tells when interfaces change."""
+    return Notice(
+        level="warning", text="no netlink: interfaces are looked at by time alone", fields={"every_s": seconds}
+    )
+
+
+def of_sending(link: str, error: str | None) -> Notice:
+    """Say that a link fails, or works again."""
+    if error is None:
+        return Notice(level="info", text="sending works again", fields={"link": link})
+    return Notice(level="warning", text="sending fails", fields={"link": link, "error": error})
+
+
+def of_drop(drop: Drop) -> Notice:
+    """Say whose datagrams are dropped, and why."""
+    fields = {"address": drop.address, "link": drop.link, "reason": drop.reason, "detail": drop.detail}
+    return Notice(level="warning", text="datagrams dropped", fields=fields)
+
+
+def of_flood(limit: float, turned_away: int, failure: str | None) -> Notice:
+    """Say that more comes in than can be looked at, and whether the kernel could be made to help."""
+    fields: dict[str, Any] = {"limit_per_s": limit, "dropped": turned_away}
+    fields |= {"unfiltered": failure} if failure else {}
+    return Notice(level="warning", text="flood: only known peers are heard", fields=fields)
+
+
+def of_flood_end(dropped: int) -> Notice:
+    """Say that it is over, and how much the kernel threw away."""
+    return Notice(level="info", text="flood is over", fields={"dropped": dropped})
+
+
+def of_death(thread: str, error: BaseException) -> Notice:
+    """Say that a thread has ended that should not have."""
+    return Notice(level="critical", text="thread died", fields={"thread": thread, "error": repr(error)})
