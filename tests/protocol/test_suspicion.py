@@ -297,16 +297,19 @@ def test_what_was_measured_before_a_pause_is_forgotten():
 
 def test_that_a_peer_did_not_hear_us_in_our_sleep_says_nothing_of_its_direction():
     node = lan()
-    pings = [decode_probe(send.datagram) for send in node.poll(18.0).sends if send.datagram.startswith(b"PING")]
-    [ping] = [ping for ping in pings if ping.to == boot(1)]
-    pong = Pong(realm="default", boot=boot(1), nonce=ping.nonce, heard_ms=10_000)
-    node.receive(pong.encode(), source("10.0.0.11"), 18.001)
-    assert node.table.get(boot(1)).peer(18.001).two_way is None
-    pings = [decode_probe(send.datagram) for send in poll_all(node, 24.0) if send.datagram.startswith(b"PING")]
-    again = next(ping for ping in pings if ping.to == boot(1))  # soon, not after a turn
-    pong = Pong(realm="default", boot=boot(1), nonce=again.nonce, heard_ms=10_000)
-    node.receive(pong.encode(), source("10.0.0.11"), 24.0)
-    assert node.table.get(boot(1)).peer(24.0).two_way is False
+    sends = list(node.poll(18.0).sends)
+    seen = []
+    for beat in range(10):  # it is heard all the while, and says each time that it does not hear us
+        now = 18.001 + beat * 0.8
+        for send in sends:
+            if send.datagram.startswith(b"PING") and decode_probe(send.datagram).to == boot(1):
+                pong = Pong(realm="default", boot=boot(1), nonce=decode_probe(send.datagram).nonce, heard_ms=10_000)
+                node.receive(pong.encode(), source("10.0.0.11"), now)
+        node.receive(hello(1, "n1", 30 + beat).encode(), source("10.0.0.11"), now)
+        seen.append(node.table.get(boot(1)).peer(now).two_way)
+        sends = poll_all(node, now + 0.8)
+    assert seen[:3] == [None] * 3
+    assert seen[-1] is False  # it was asked again soon, not after a turn
 
 
 def test_a_bare_peer_has_its_grace_too():
