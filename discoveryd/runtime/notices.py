@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,7 @@ def of_doubt(*, is_isolated: bool) -> Notice:
     return Notice(level="warning", text=ISOLATED, fields={"why": why})
 
 
-def of_links(before: Iterable[Link], now: Iterable[Link]) -> Iterator[Notice]:
+def of_links(before: Sequence[Link], now: Sequence[Link]) -> Iterator[Notice]:
     """Say which links went and came."""
     gone, come = compare(before, now)
     for text, links in (("link gone", gone), ("link up", come)):
