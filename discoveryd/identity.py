@@ -18,9 +18,9 @@ def node_id(state_directory: str) -> tuple[str, str]:
         16 hexadecimal digits, and a problem worth a log line (empty if there is none): where neither
         ``/etc/machine-id`` nor the state directory can be used the id lasts for this run only.
     """
-    kept = _kept(state_directory)
-    if kept:
-        return kept, ""
+    found = kept(state_directory)
+    if found:
+        return found, ""
     machine = _read(MACHINE_ID)
     if len(machine) == 32 and set(machine) <= _HEX:
         return blake2b(bytes.fromhex(machine), key=_KEY, digest_size=8).hexdigest(), ""
@@ -31,6 +31,12 @@ def node_id(state_directory: str) -> tuple[str, str]:
         path = _path(state_directory)
         return fresh, f"no {MACHINE_ID}, and {path} cannot be written ({error.strerror}): set node.id or paths.state"
     return fresh, ""
+
+
+def kept(state_directory: str) -> str:
+    """Give the id that is kept in the state directory, empty if there is none."""
+    found = _read(_path(state_directory))
+    return found if len(found) == 16 and set(found) <= _HEX else ""
 
 
 def reset(state_directory: str) -> str:
@@ -46,11 +52,6 @@ def reset(state_directory: str) -> str:
 
 def _path(state_directory: str) -> str:
     return os.path.join(state_directory, "node-id")
-
-
-def _kept(state_directory: str) -> str:
-    found = _read(_path(state_directory))
-    return found if len(found) == 16 and set(found) <= _HEX else ""
 
 
 def _keep(state_directory: str, id: str) -> None:

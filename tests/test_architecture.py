@@ -20,7 +20,7 @@ FLOORS = {  # floor -> (what it may import of ours, what it may import of the wo
     "top": (
         {"ground", "first", "second", "top"},
         {"argparse", "signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "syslog", "subprocess",
-         "tempfile", "select", "stat", "queue", "unicodedata", "time", "getopt"},
+         "tempfile", "select", "stat", "sysconfig", "queue", "unicodedata", "time", "getopt"},
     ),
 }  # fmt: skip
 HARMLESS = {
@@ -49,9 +49,9 @@ MODULES = {
         __main__ completion completion.bash completion.fish completion.zsh config config.dropin config.file
         config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask ctl.commands ctl.describe ctl.follow
         ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.control daemon.detached daemon.hooking
-        daemon.reload daemon.report daemon.serve demo dropins identity keys logs manual manual.roff manual.sample
-        manual.texts pidfile programs shipped simulate simulate.counts simulate.lan simulate.plan simulate.report
-        token
+        daemon.reload daemon.report daemon.serve demo dropins identity install install.environment install.layout
+        install.manifest install.places install.units keys logs manual manual.roff manual.sample manual.texts pidfile
+        programs shipped simulate simulate.counts simulate.lan simulate.plan simulate.report token
     """,
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}

@@ -20,6 +20,8 @@ _HOMES = {
     "reset-id": "daemon.report",
     "version": "daemon.report",
     "keygen": "keys",
+    "install": "install",
+    "uninstall": "install",
     "demo": "demo",
     "simulate": "simulate",
     "manual": "manual",

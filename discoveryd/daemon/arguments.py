@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_simulate(commands)
     _add_manual(commands)
+    _add_install(commands)
     commands.add_parser("version", help="print the version", description="Print the version.")
     return made
 
@@ -102,3 +103,23 @@ def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     simulate.add_argument("--seed", metavar="S", default="1", help="another seed, another course of chance (1)")
     simulate.add_argument("--config", metavar="FILE", help="take interval, ttl, budget and limits from here")
     simulate.add_argument("--json", action="store_true", help="print the figures as one line of JSON")
+
+
+def _add_install(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    install = commands.add_parser(
+        "install",
+        help="make this environment's discoveryd a systemd service of the machine",
+        description="Put unit, socket unit, configuration, manual pages, completions and firewall profiles in place, "
+        "and links to the commands into /usr/local/bin. What is there already and yours stays. Says each thing it "
+        "does; a second run changes nothing. Needs root.",
+    )
+    install.add_argument("--now", action="store_true", help="enable and start the service, and wait until it is active")
+    uninstall = commands.add_parser(
+        "uninstall",
+        help="stop the service and remove what install put in place",
+        description="Stop and disable the service, and remove what install put in place and its state. The "
+        "configuration stays, and so does whatever was changed since. Needs root.",
+    )
+    for command in (install, uninstall):
+        command.add_argument("--prefix", metavar="DIR", help="below DIR, as for an image; no service is touched")
+        command.add_argument("--dry-run", action="store_true", help="say it all, and do nothing")

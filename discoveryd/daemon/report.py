@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from typing import Any
 
 from discoveryd import __version__
 from discoveryd.config import load
@@ -33,10 +34,15 @@ def status(arguments: Namespace) -> int:
     except QueryError as error:
         print(f"discoveryd runs ({who}) but does not answer: {error}" if pid else "discoveryd does not run")  # noqa: T201
         return FAILED if pid else NOT_RUNNING
+    print(f"discoveryd {seen['version']} runs ({who}) as {sight(seen)}")  # noqa: T201
+    return OK
+
+
+def sight(seen: dict[str, Any]) -> str:
+    """Give what a status says in a few words: the node, its peers by state, its links."""
     states = ", ".join(f"{count} {state}" for state, count in seen["peers"].items() if count) or "no peers yet"
     links = ", ".join(f"{link['name']} {link['address']}" for link in seen["links"]) or "no link"
-    print(f"discoveryd {seen['version']} runs ({who}) as {seen['node']['name']}: {states}; {links}")  # noqa: T201
-    return OK
+    return f"{seen['node']['name']}: {states}; {links}"
 
 
 def reset_id(arguments: Namespace) -> int:

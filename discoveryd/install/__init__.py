@@ -1,0 +1,204 @@
+"""``discoveryd install`` and ``uninstall``: this environment's daemon as a service of the machine, and back.
+
+::
+
+    layout        what goes where, with its content
+    environment   whether a service could be started from this environment
+    places        puts and removes, and leaves alone what somebody changed
+    manifest      what was put, written down for `uninstall`
+    units         what is asked of systemd
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+
+from discoveryd import __version__
+from discoveryd.config import load
+from discoveryd.daemon import FAILED, OK, USAGE, say
+from discoveryd.daemon.report import sight
+from discoveryd.errors import QueryError
+from discoveryd.identity import kept
+from discoveryd.install import environment, manifest, units
+from discoveryd.install.layout import CONFIG_DIRECTORY, UNIT_DIRECTORY, items, opening
+from discoveryd.install.places import Places
+from discoveryd.net.query_client import QueryClient
+
+CONFIG = f"{CONFIG_DIRECTORY}/discoveryd.yaml"
+STATE = "/var/lib/discoveryd"
+"""StateDirectory= of the unit."""
+
+
+def install(arguments: Namespace) -> int:
+    """Put everything in place; with --now start the service."""
+    refusal = _refusal(arguments) or _no_service(arguments)
+    if refusal:
+        say(refusal)
+        return USAGE if arguments.now and arguments.prefix else FAILED
+    root = _root(arguments)
+    try:
+        places = _put(root, is_dry=arguments.dry_run)
+        if not arguments.prefix:
+            _look_again(places, is_dry=arguments.dry_run)
+    except (OSError, ValueError) as error:
+        say(_why(error))
+        return FAILED
+    if arguments.prefix:
+        for text in environment.obstacles():
+            _tell("note", text)
+        return _done(arguments)
+    for name, command in opening():
+        _tell("note", f"{name} is here; to let the HELLOs through: {command}")
+    if not arguments.now:
+        _tell("note", "to start it: systemctl enable --now discoveryd")
+        return _done(arguments)
+    return _start(places, is_dry=arguments.dry_run) or _done(arguments)
+
+
+def uninstall(arguments: Namespace) -> int:
+    """Stop the service, and remove what `install` put in place."""
+    refusal = _refusal(arguments)
+    if refusal:
+        say(refusal)
+        return FAILED
+    root = _root(arguments)
+    try:
+        former = manifest.load(root)
+        if not former:
+            _tell("note", f"nothing is installed here: there is no {root}{manifest.PATH}")
+            return OK
+        is_live = not arguments.prefix and units.is_booted()
+        if is_live:
+            _stop(is_dry=arguments.dry_run)
+        Places(root, former, _tell, is_dry=arguments.dry_run).remove_all()
+        if is_live:
+            _ask("daemon-reload", is_dry=arguments.dry_run)
+    except (OSError, ValueError) as error:
+        say(_why(error))
+        return FAILED
+    return _done(arguments)
+
+
+def _put(root: str, *, is_dry: bool) -> Places:
+    former = manifest.load(root)
+    places = Places(root, former, _tell, is_dry=is_dry)
+    try:
+        places.put_all(items(environment.commands(), root))
+    except OSError:
+        if not is_dry and manifest.PATH in places.entries:  # what was made up to here is to be removable too
+            manifest.save(root, {**former, **places.entries}.values())
+        raise
+    if places.entries != former and not is_dry:
+        manifest.save(root, places.entries.values())
+    return places
+
+
+def _look_again(places: Places, *, is_dry: bool) -> None:
+    if any(path.startswith(UNIT_DIRECTORY) for path in places.changed):
+        _ask("daemon-reload", is_dry=is_dry)
+
+
+def _start(places: Places, *, is_dry: bool) -> int:
+    """Start the service and say what it sees; start it anew if it is not of this version and unit."""
+    config = None if is_dry else load(CONFIG, {})  # its faults are told better here than by the journal
+    anew = any(path.endswith(units.SERVICE) for path in places.changed) or _running() not in {"", __version__}
+    try:
+        _ask("enable", units.SERVICE, is_dry=is_dry)
+        _ask("restart" if anew else "start", units.SERVICE, is_dry=is_dry)
+    except OSError as error:
+        say(f"{error}; the journal says:")
+        print(units.journal(), end="")  # noqa: T201
+        say("systemd goes on trying; to end that: systemctl disable --now discoveryd")
+        return FAILED
+    if config is not None and config.query.address is not None:
+        try:
+            with QueryClient(config.query.address) as client:
+                print(f"discoveryd {__version__} is active as {sight(client.request('status'))}")  # noqa: T201
+        except QueryError as error:
+            say(f"it is active, but does not answer: {error}")
+            return FAILED
+    return OK
+
+
+def _running() -> str:
+    """Give the version of the service that runs, empty if none does, ``?`` if it does not say."""
+    if not units.is_active():
+        return ""
+    try:
+        with QueryClient() as client:
+            return str(client.greeting.get("version", "?"))
+    except QueryError:
+        return "?"
+
+
+def _stop(*, is_dry: bool) -> None:
+    """Stop and disable what is there, the socket first: it would start the service again."""
+    for unit in (units.SOCKET, units.SERVICE):
+        if os.path.exists(f"{UNIT_DIRECTORY}/{unit}"):
+            _ask("disable", "--now", unit, is_dry=is_dry)
+    if not os.path.exists(f"{UNIT_DIRECTORY}/{units.SERVICE}"):
+        return
+    chosen = kept(STATE)
+    _ask("clean", "--what=state", units.SERVICE, is_dry=is_dry)
+    remark = f"its node id {chosen} was chosen by reset-id: set node.id to keep it" if chosen else ""
+    _tell("removed", STATE, remark)
+
+
+def _ask(*request: str, is_dry: bool) -> None:
+    """Have systemd do something, and say so.
+
+    Raises:
+        OSError: it does not.
+    """
+    if not is_dry:
+        units.systemctl(*request)
+    _tell("ran", f"systemctl {' '.join(request)}")
+
+
+def _refusal(arguments: Namespace) -> str:
+    """Say why this person may not, empty if he may."""
+    if arguments.dry_run or arguments.prefix or os.geteuid() == 0:
+        return ""
+    return (
+        f"{arguments.command} needs root: it writes to /usr/local and /etc. See what it would do with --dry-run, "
+        "or have it all put below a directory of yours with --prefix DIR"
+    )
+
+
+def _no_service(arguments: Namespace) -> str:
+    """Say why there cannot be a service, empty if there can."""
+    if arguments.prefix:
+        return "--now starts the service of this machine, --prefix leaves it alone: choose one" if arguments.now else ""
+    if not units.is_booted():
+        return (
+            f"systemd does not run this machine (no {units.BOOTED}). For the image of another one: install --prefix "
+            "DIR. Without a service manager: discoveryd start"
+        )
+    obstacles = environment.obstacles()
+    if not obstacles:
+        return ""
+    return (
+        f"{'; '.join(obstacles)}. An environment that a service can use: python3 -m venv /opt/discoveryd, "
+        "then install the package there"
+    )
+
+
+def _root(arguments: Namespace) -> str:
+    return os.path.abspath(arguments.prefix).rstrip("/") if arguments.prefix else ""
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _done(arguments: Namespace) -> int:
+    if arguments.dry_run:
+        _tell("note", "this was a dry run: nothing has been changed")
+    return OK
+
+
+def _tell(what: str, path: str, remark: str = "") -> None:
+    print(f"{what:<10}{path}" + (f"  ({remark})" if remark else ""))  # noqa: T201

@@ -1,0 +1,128 @@
+"""What is put on a machine, and where: every file with its content, before anything is written."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from discoveryd.shipped import path as shipped
+
+UNIT_DIRECTORY = "/usr/local/lib/systemd/system"
+"""Where systemd.unit(5) looks for units that are installed locally: below those of the administrator in /etc."""
+CONFIG_DIRECTORY = "/etc/discoveryd"
+COMMAND_DIRECTORY = "/usr/local/bin"
+COMMANDS = ("discoveryd", "discoveryctl")
+_DEFAULT_COMMANDS = "/opt/discoveryd/bin/"
+"""What the unit in the repository says, to be replaced by the place of the environment."""
+
+_COMPLETIONS = {
+    "bash": "/usr/local/share/bash-completion/completions",
+    "zsh": "/usr/local/share/zsh/site-functions",
+    "fish": "/usr/local/share/fish/vendor_completions.d",
+}
+"""Where each shell looks for what was not packaged by the distribution."""
+
+FIREWALLS = (
+    ("ufw", "config/ufw/discoveryd", "/etc/ufw/applications.d", "ufw allow discoveryd"),
+    (
+        "firewalld",
+        "config/firewalld/discoveryd.xml",
+        "/etc/firewalld/services",
+        "firewall-cmd --reload && firewall-cmd --permanent --add-service=discoveryd && firewall-cmd --reload",
+    ),
+)
+"""Name, its profile, the directory it has where it is installed, and the command that opens the port."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file, for all to read.
+
+    Attributes:
+        is_kept: whether it stays when all else is removed.
+    """
+
+    path: str
+    content: bytes
+    is_kept: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A symbolic link."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """A directory that is wanted though nothing is in it yet."""
+
+    path: str
+
+
+Item: TypeAlias = File | Link | Directory
+
+
+def items(commands: str, root: str = "") -> list[Item]:
+    """Give all there is to install.
+
+    Args:
+        commands: directory of the environment's ``discoveryd`` and ``discoveryctl``.
+        root: where the machine's files are; the firewalls are looked for there. Paths are given without it.
+    """
+    return [
+        File(path=f"{UNIT_DIRECTORY}/discoveryd.service", content=_unit(commands)),
+        File(path=f"{UNIT_DIRECTORY}/discoveryd.socket", content=_read("systemd/discoveryd.socket")),
+        File(path=f"{CONFIG_DIRECTORY}/discoveryd.yaml", content=_read("config/discoveryd.yaml"), is_kept=True),
+        Directory(path=f"{CONFIG_DIRECTORY}/hooks.d"),
+        Directory(path=f"{CONFIG_DIRECTORY}/services.d"),
+        *_links(commands),
+        *_manual(),
+        *_completions(),
+        *(
+            File(path=f"{directory}/{os.path.basename(profile)}", content=_read(profile))
+            for _, profile, directory, _ in FIREWALLS
+            if os.path.isdir(root + directory)
+        ),
+    ]
+
+
+def opening(root: str = "") -> list[tuple[str, str]]:
+    """Give each firewall that is here, and the command that opens the port in it."""
+    return [(name, command) for name, _, directory, command in FIREWALLS if os.path.isdir(root + directory)]
+
+
+def _unit(commands: str) -> bytes:
+    # a blank, a quote or a percent sign in a path would need systemd's quoting: see `environment.obstacles`
+    text = _read("systemd/discoveryd.service").decode()
+    return text.replace(f"ExecStart={_DEFAULT_COMMANDS}", f"ExecStart={commands}/").encode()
+
+
+def _links(commands: str) -> list[Item]:
+    if os.path.realpath(commands) == os.path.realpath(COMMAND_DIRECTORY):
+        return []
+    return [Link(path=f"{COMMAND_DIRECTORY}/{name}", target=f"{commands}/{name}") for name in COMMANDS]
+
+
+def _manual() -> list[Item]:
+    from discoveryd.manual import pages  # noqa: PLC0415 - made only here
+
+    return [File(path=f"/usr/local/share/man/{name}", content=text.encode()) for name, text in pages().items()]
+
+
+def _completions() -> list[Item]:
+    from discoveryd.completion import scripts  # noqa: PLC0415 - made only here
+
+    made: list[Item] = []
+    for name, text in scripts().items():
+        shell, _, file = name.partition("/")
+        made.append(File(path=f"{_COMPLETIONS[shell]}/{file}", content=text.encode()))
+    return made
+
+
+def _read(name: str) -> bytes:
+    with open(shipped(name), "rb") as file:
+        return file.read()

@@ -1,0 +1,53 @@
+"""What is asked of systemd."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+SERVICE = "discoveryd.service"
+SOCKET = "discoveryd.socket"
+BOOTED = "/run/systemd/system"
+"""There if systemd is the init of this machine, see sd_booted(3)."""
+
+TIMEOUT = 120.0
+"""Seconds: a start may take TimeoutStartSec=, 90 by default."""
+LINES = "20"
+"""Of the journal, when the start failed: about one attempt."""
+
+
+def is_booted() -> bool:
+    """Say whether systemd runs this machine."""
+    return os.path.isdir(BOOTED)
+
+
+def is_active(unit: str = SERVICE) -> bool:
+    """Say whether a unit is up."""
+    return _run("systemctl", "is-active", "--quiet", unit).returncode == 0
+
+
+def systemctl(*request: str) -> None:
+    """Have something done, and wait until it is.
+
+    Raises:
+        OSError: it is not; says why.
+    """
+    done = _run("systemctl", "--no-ask-password", *request)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().partition("\n")[0]
+        raise OSError(f"systemctl {' '.join(request)}: {said or f'exit code {done.returncode}'}")
+
+
+def journal() -> str:
+    """Give the last lines the service logged."""
+    done = _run("journalctl", "-u", SERVICE, "-n", LINES, "--no-pager", "-o", "short-precise")
+    return done.stdout or done.stderr
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603 - root's own PATH finds systemd's commands
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise OSError(f"{' '.join(command)}: no answer within {TIMEOUT:g} s") from None
