@@ -25,7 +25,7 @@ def descriptors():
 @pytest.fixture(autouse=True)
 def no_foreign_configuration(monkeypatch):
     for name in list(os.environ):
-        if name.startswith("DISCOVERYD_") and name not in ("DISCOVERYD_FUZZ_EXAMPLES", "DISCOVERYD_LOSS_SECONDS"):
+        if name.startswith("DISCOVERYD_") and name not in ("DISCOVERYD_FUZZ_EXAMPLES", "DISCOVERYD_LOSS_SECONDS", "DISCOVERYD_SYSTEMD"):
             monkeypatch.delenv(name)
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
 

@@ -15,7 +15,7 @@ import os
 from argparse import Namespace
 
 from discoveryd import __version__
-from discoveryd.config import load
+from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, USAGE, say
 from discoveryd.daemon.report import sight
 from discoveryd.errors import QueryError
@@ -48,12 +48,12 @@ def install(arguments: Namespace) -> int:
         for text in environment.obstacles():
             _tell("note", text)
         return _done(arguments)
-    for name, command in opening():
+    for name, command in opening(root):
         _tell("note", f"{name} is here; to let the HELLOs through: {command}")
     if not arguments.now:
         _tell("note", "to start it: systemctl enable --now discoveryd")
         return _done(arguments)
-    return _start(places, is_dry=arguments.dry_run) or _done(arguments)
+    return _start(places, root, is_dry=arguments.dry_run) or _done(arguments)
 
 
 def uninstall(arguments: Namespace) -> int:
@@ -70,7 +70,7 @@ def uninstall(arguments: Namespace) -> int:
             return OK
         is_live = not arguments.prefix and units.is_booted()
         if is_live:
-            _stop(is_dry=arguments.dry_run)
+            _stop(root, is_dry=arguments.dry_run)
         Places(root, former, _tell, is_dry=arguments.dry_run).remove_all()
         if is_live:
             _ask("daemon-reload", is_dry=arguments.dry_run)
@@ -99,47 +99,58 @@ def _look_again(places: Places, *, is_dry: bool) -> None:
         _ask("daemon-reload", is_dry=is_dry)
 
 
-def _start(places: Places, *, is_dry: bool) -> int:
-    """Start the service and say what it sees; start it anew if it is not of this version and unit."""
-    config = None if is_dry else load(CONFIG, {})  # its faults are told better here than by the journal
-    anew = any(path.endswith(units.SERVICE) for path in places.changed) or _running() not in {"", __version__}
+def _start(places: Places, root: str, *, is_dry: bool) -> int:
+    """Start the service and say what it sees; start it anew if it is not of this version and unit.
+
+    Raises:
+        ConfigError: it would not start; told here better than by the journal.
+    """
+    config = load(root + CONFIG, {}) if os.path.exists(root + CONFIG) else Config()
+    is_changed = any(path.endswith(units.SERVICE) for path in places.changed)
     try:
-        _ask("enable", units.SERVICE, is_dry=is_dry)
-        _ask("restart" if anew else "start", units.SERVICE, is_dry=is_dry)
+        if not units.is_enabled():
+            _ask("enable", units.SERVICE, is_dry=is_dry)
+        if not units.is_active():
+            _ask("start", units.SERVICE, is_dry=is_dry)
+        elif is_changed or _is_other_version(config):
+            _ask("restart", units.SERVICE, is_dry=is_dry)
+        else:
+            _tell("unchanged", units.SERVICE, "enabled and active")
     except OSError as error:
         say(f"{error}; the journal says:")
         print(units.journal(), end="")  # noqa: T201
-        say("systemd goes on trying; to end that: systemctl disable --now discoveryd")
+        say("if systemd goes on trying, this ends it: systemctl disable --now discoveryd")
         return FAILED
-    if config is not None and config.query.address is not None:
-        try:
-            with QueryClient(config.query.address) as client:
-                print(f"discoveryd {__version__} is active as {sight(client.request('status'))}")  # noqa: T201
-        except QueryError as error:
-            say(f"it is active, but does not answer: {error}")
-            return FAILED
+    if is_dry or config.query.address is None:
+        return OK
+    try:
+        with QueryClient(config.query.address) as client:
+            print(f"discoveryd {__version__} is active as {sight(client.request('status'))}")  # noqa: T201
+    except QueryError as error:
+        say(f"it is active, but does not answer: {error}")
+        return FAILED
     return OK
 
 
-def _running() -> str:
-    """Give the version of the service that runs, empty if none does, ``?`` if it does not say."""
-    if not units.is_active():
-        return ""
+def _is_other_version(config: Config) -> bool:
+    """Say whether what runs is of another version; one that does not answer is as good as that."""
+    if config.query.address is None:
+        return False
     try:
-        with QueryClient() as client:
-            return str(client.greeting.get("version", "?"))
+        with QueryClient(config.query.address) as client:
+            return bool(client.greeting["discoveryd"] != __version__)
     except QueryError:
-        return "?"
+        return True
 
 
-def _stop(*, is_dry: bool) -> None:
-    """Stop and disable what is there, the socket first: it would start the service again."""
+def _stop(root: str, *, is_dry: bool) -> None:
+    """Stop and disable what is there, the socket first: it would start the service again. State goes with it."""
     for unit in (units.SOCKET, units.SERVICE):
-        if os.path.exists(f"{UNIT_DIRECTORY}/{unit}"):
+        if os.path.exists(f"{root}{UNIT_DIRECTORY}/{unit}"):
             _ask("disable", "--now", unit, is_dry=is_dry)
-    if not os.path.exists(f"{UNIT_DIRECTORY}/{units.SERVICE}"):
+    if not os.path.exists(f"{root}{UNIT_DIRECTORY}/{units.SERVICE}"):
         return
-    chosen = kept(STATE)
+    chosen = kept(root + STATE)
     _ask("clean", "--what=state", units.SERVICE, is_dry=is_dry)
     remark = f"its node id {chosen} was chosen by reset-id: set node.id to keep it" if chosen else ""
     _tell("removed", STATE, remark)

@@ -54,6 +54,12 @@ def save(root: str, entries: Iterable[Entry]) -> None:
         "version": __version__,
         "entries": [asdict(entry) for entry in entries],
     }
-    with open(f"{root}{PATH}.tmp", "w", encoding="utf-8") as file:
-        file.write(json.dumps(written, indent=1) + "\n")
-    os.replace(f"{root}{PATH}.tmp", root + PATH)
+    write_whole(root + PATH, (json.dumps(written, indent=1) + "\n").encode())
+
+
+def write_whole(path: str, content: bytes) -> None:
+    """Write a file for all to read, all or nothing."""
+    with open(f"{path}.tmp", "wb") as file:
+        file.write(content)
+        os.fchmod(file.fileno(), 0o644)  # whatever the umask
+    os.replace(f"{path}.tmp", path)

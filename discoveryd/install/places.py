@@ -186,14 +186,8 @@ class Places:
             return None
 
     def _write(self, item: File) -> None:
-        """Write a file, all or nothing."""
-        if self._is_dry:
-            return
-        path = self._root + item.path
-        with open(f"{path}.tmp", "wb") as file:
-            file.write(item.content)
-            os.fchmod(file.fileno(), 0o644)
-        os.replace(f"{path}.tmp", path)
+        if not self._is_dry:
+            manifest.write_whole(self._root + item.path, item.content)
 
 
 def _mark(content: bytes) -> str:

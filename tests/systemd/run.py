@@ -1,0 +1,275 @@
+"""The service on booted machines: what issue and README promise of it, shown on a real systemd.
+
+    sudo python tests/systemd/run.py                    Debian 12 and 13, two machines each
+    sudo python tests/systemd/run.py --suite trixie     one of them
+
+For a person with root: it needs systemd-container and debootstrap, a Debian mirror and a package index the first
+time, and about three minutes for each suite (the watchdog's 30 s among them). The machines have no uplink, and are
+gone when it ends, however it ends. It prints a line for each promise, and ends with 0 if all were kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.netns.daemons import asking, names  # noqa: E402
+from tests.netns.daemons import until as until_listed  # noqa: E402
+from tests.netns.lab import Lab  # noqa: E402
+from tests.systemd.machine import MIRROR, Machine, debian, until, why_not  # noqa: E402
+
+SUITES = ("bookworm", "trixie")
+ENVIRONMENT = "/opt/discoveryd"
+CONFIG = "/etc/discoveryd/discoveryd.yaml"
+WATCHDOG = 30.0
+"""Seconds, WatchdogSec= of the unit."""
+INSIDE = "DISCOVERYD_LAB_INSIDE"
+
+
+def main() -> int:
+    """Show it all, on each suite."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--suite", action="append", choices=SUITES, help="Debian to boot (all)")
+    parser.add_argument("--mirror", default=MIRROR, help="where debootstrap gets Debian (%(default)s)")
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    parser.add_argument("--cache", type=Path, default=Path(home, "discoveryd-lab"), help="what is kept (%(default)s)")
+    options = parser.parse_args()
+    reason = why_not()
+    if reason:
+        print(f"cannot be shown here: {reason}", file=sys.stderr)
+        return 2
+    if not os.environ.get(INSIDE):  # a mount namespace of its own: the disks are gone with it
+        command = ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv]
+        os.execvpe("unshare", command, {**os.environ, INSIDE: "1"})
+    for suite in options.suite or SUITES:
+        with TemporaryDirectory(prefix="discoveryd-lab-") as directory, ExitStack() as stack:
+            Show(suite, debian(suite, options.cache, options.mirror), Path(directory), stack).all()
+    return 0
+
+
+class Show:
+    """Two machines of one suite, and what they show.
+
+    Args:
+        suite: for the lines printed.
+        image: the system they run.
+        directory: for their disks.
+        stack: ends what was begun.
+    """
+
+    def __init__(self, suite: str, image: Path, directory: Path, stack: ExitStack) -> None:
+        self._suite = suite
+        lab = stack.enter_context(Lab())
+        wheels = _wheels(image, directory / "wheels")
+        self.machines = []
+        for number, name in enumerate(("a", "b"), 1):
+            machine = Machine(lab.host(name, address=f"10.77.0.{number}/24"), image, directory / "machines")
+            stack.callback(machine.close)
+            machine.prepare()
+            subprocess.run(["cp", "-r", wheels, machine.root / "srv/wheels"], check=True)
+            self.machines.append(machine)
+        self.a, self.b = self.machines
+
+    def all(self) -> None:
+        """Show everything, in an order in which each leaves the machines well."""
+        self.booted()
+        self.installed()
+        self.each_lists_the_other()
+        self.a_second_install_changes_nothing()
+        self.a_reload_keeps_the_table()
+        self.a_broken_configuration_is_refused()
+        self.killed_it_is_restarted()
+        self.stopped_it_is_restarted_by_the_watchdog()
+        self.back_after_a_reboot()
+        self.back_after_a_boot_without_network()
+        self.back_after_the_cable_was_pulled()
+        self.activated_by_its_socket()
+        self.uninstalled()
+
+    def say(self, text: str, seconds: float | None = None) -> None:
+        """Print what was shown."""
+        print(f"{self._suite:<9} ok  {text}" + ("" if seconds is None else f": {seconds:.2f} s"), flush=True)
+
+    def booted(self) -> None:
+        """Boot them and make them an environment with the wheel in it."""
+        for machine in self.machines:
+            machine.boot()
+            machine.run("python3", "-m", "venv", ENVIRONMENT)
+            pip = (f"{ENVIRONMENT}/bin/pip", "install", "-q", "--no-index", "--find-links=/srv/wheels", "discoveryd")
+            machine.run(*pip)
+        self.before = _files(self.b)
+        version = self.a.run("systemctl", "--version").stdout.partition("\n")[0]
+        self.say(f"two machines run {version}; the wheel is in {ENVIRONMENT}")
+
+    def installed(self) -> None:
+        """Install, and look at the unit with systemd's own eyes."""
+        for machine in self.machines:
+            printed = machine.run(f"{ENVIRONMENT}/bin/discoveryd", "install", "--now").stdout
+            assert "made      /etc/discoveryd/discoveryd.yaml" in printed, printed
+            assert machine.run("systemctl", "is-active", "discoveryd").stdout.strip() == "active"
+            assert machine.run("systemctl", "is-enabled", "discoveryd").stdout.strip() == "enabled"
+            assert machine.show("StatusText").endswith(" 1 link"), machine.show("StatusText")
+        self.say(f"discoveryd install --now: {printed.splitlines()[-1]}")
+        verified = self.a.run("systemd-analyze", "verify", "--man=no", "discoveryd.service", "discoveryd.socket")
+        assert not verified.stdout + verified.stderr, verified
+        security = self.a.run("systemd-analyze", "security", "--no-pager", "--threshold=15", "discoveryd").stdout
+        self.say(f"systemd-analyze verify is silent; security: {security.splitlines()[-1].lstrip('→ ')}")
+
+    def each_lists_the_other(self) -> None:
+        """Wait until it is so."""
+        took = self._until_each_lists_the_other()
+        printed = self.a.run("discoveryctl", "list").stdout
+        assert "b " in printed, printed
+        self.say("each lists the other", took)
+
+    def a_second_install_changes_nothing(self) -> None:
+        """Install again: the process stays."""
+        pid = self.a.show("MainPID")
+        printed = self.a.run("discoveryd", "install", "--now").stdout
+        said = {line.split()[0] for line in printed.splitlines()[:-1]}
+        assert said == {"unchanged"}, printed
+        assert self.a.show("MainPID") == pid
+        self.say("a second install changes nothing")
+
+    def a_reload_keeps_the_table(self) -> None:
+        """Change a tag and reload."""
+        pid = self.a.show("MainPID")
+        with asking(self.a.host) as on_a, asking(self.b.host) as on_b:
+            (before,) = on_a.request("list")["peers"]
+            self._configure(self.a, "node: {tags: {role: db}}")
+            self.a.run("systemctl", "reload", "discoveryd")
+            (after,) = on_a.request("list")["peers"]
+            assert after["first_seen_s"] >= before["first_seen_s"]
+            _, took = until_listed(on_b, lambda peers: [peer["tags"] for peer in peers] == [{"role": "db"}])
+        assert self.a.show("MainPID") == pid
+        self.say("systemctl reload keeps process and table; the other sees the new tag", took)
+
+    def a_broken_configuration_is_refused(self) -> None:
+        """Break it and reload, and start with it."""
+        self._configure(self.a, "hello: {intervall: 1s}")
+        self.a.run("systemctl", "reload", "discoveryd")
+        until(lambda: "the former configuration stays" in self.a.journal(), "the refusal in the journal", 5.0)
+        assert self.a.run("discoveryctl", "list").stdout.count("\n") == 2
+        tried = self.a.run("systemctl", "restart", "discoveryd", check=False)
+        assert tried.returncode
+        # "failed", not "activating": RestartPreventExitStatus=
+        assert self.a.run("systemctl", "is-active", "discoveryd", check=False).stdout.strip() == "failed"
+        self._configure(self.a, "")
+        self.a.run("systemctl", "start", "discoveryd")
+        self._until_each_lists_the_other()
+        self.say("a broken configuration is refused on reload, and not tried again at a start")
+
+    def killed_it_is_restarted(self) -> None:
+        """Kill it the hard way."""
+        took = self._restarted("SIGKILL", within=10.0)
+        self.say("kill -9: restarted, and listed again", took)
+
+    def stopped_it_is_restarted_by_the_watchdog(self) -> None:
+        """Stop it, so that it lives and does nothing."""
+        took = self._restarted("SIGSTOP", within=WATCHDOG + 20.0)
+        journal = self.a.journal("discoveryd.service", "-b")
+        assert "Watchdog timeout" in journal, journal
+        assert "most recent call first" in journal, journal
+        self.say("SIGSTOP: the watchdog restarts it, what its threads were at is in the journal", took)
+
+    def back_after_a_reboot(self) -> None:
+        """Reboot."""
+        booting = self.a.reboot()
+        assert self.a.run("systemctl", "is-active", "discoveryd").stdout.strip() == "active"
+        took = self._until_each_lists_the_other()
+        self.say(f"reboot: up in {booting:.2f} s, then each lists the other", took)
+
+    def back_after_a_boot_without_network(self) -> None:
+        """Reboot without a link, and give it one later."""
+        self.a.host.ip("link set eth0 down")
+        self.a.reboot()
+        assert self.a.run("systemctl", "is-active", "discoveryd").stdout.strip() == "active"
+        with asking(self.a.host) as on_a:
+            assert on_a.request("status")["links"] == []
+        self.a.host.ip("link set eth0 up")
+        took = self._until_each_lists_the_other(within=2.0)
+        self.say("booted without a network it is active; the link comes, and each lists the other", took)
+
+    def back_after_the_cable_was_pulled(self) -> None:
+        """Pull the cable until nobody is listed, and plug it in again."""
+        with asking(self.a.host) as on_a, asking(self.b.host) as on_b:
+            self.a.host.cable(up=False)
+            until_listed(on_a, names())
+            until_listed(on_b, names())
+            self.a.host.cable(up=True)
+            took = self._until_each_lists_the_other(within=2.0)
+        self.say("cable pulled and replugged: each lists the other", took)
+
+    def activated_by_its_socket(self) -> None:
+        """Have systemd hold the query port."""
+        self.a.run("systemctl", "stop", "discoveryd")
+        self.a.run("systemctl", "enable", "--now", "discoveryd.socket")
+        self.a.run("discoveryctl", "status")  # whoever asks starts it
+        assert self.a.run("systemctl", "is-active", "discoveryd").stdout.strip() == "active"
+        self._until_each_lists_the_other()
+        self.say("with discoveryd.socket the question starts the service, and is answered")
+
+    def uninstalled(self) -> None:
+        """Uninstall, and compare all files with what was there before."""
+        for machine in self.machines:
+            machine.run("discoveryd", "uninstall")
+            assert machine.run("systemctl", "is-active", "discoveryd", check=False).stdout.strip() == "inactive"
+            assert machine.show("LoadState") == "not-found", machine.show("LoadState")
+            assert machine.show("LoadState", "discoveryd.socket") == "not-found"
+        left = _files(self.b) - self.before
+        assert left == {"/etc/discoveryd", CONFIG}, left
+        assert not self.before - _files(self.b)
+        self.say(f"uninstall leaves nothing but {CONFIG}")
+
+    def _until_each_lists_the_other(self, within: float = 15.0) -> float:
+        began = monotonic()
+        for machine, other in ((self.a, "b"), (self.b, "a")):
+            with asking(machine.host) as client:
+                until_listed(client, names(other), within=max(0.0, began + within - monotonic()))
+        return monotonic() - began
+
+    def _restarted(self, signal: str, within: float) -> float:
+        """Send the daemon a signal; give the seconds until another one is ready and both list each other."""
+        began = monotonic()
+        pid = self.a.show("MainPID")
+        self.a.run("systemctl", "kill", "--kill-whom=main", f"--signal={signal}", "discoveryd")
+        ready = lambda: self.a.show("MainPID") not in {pid, "0"} and self.a.show("ActiveState") == "active"
+        until(ready, f"another process after {signal}", within)
+        self._until_each_lists_the_other()
+        return monotonic() - began
+
+    def _configure(self, machine: Machine, text: str) -> None:
+        (machine.root / CONFIG.lstrip("/")).write_text(f"{text}\n")
+
+
+def _files(machine: Machine) -> set[str]:
+    """Give all files of the system, but for those that come and go without us."""
+    listed = machine.run("find", "/etc", "/usr", "/var", "/opt", "-xdev", "-not", "-name", "__pycache__",
+                         "-not", "-path", "*/__pycache__/*").stdout  # fmt: skip
+    passing = ("/var/log/", "/var/tmp/", "/var/lib/systemd/", "/var/cache/")
+    return {path for path in listed.splitlines() if not path.startswith(passing)}
+
+
+def _wheels(image: Path, directory: Path) -> Path:
+    """Give a directory with the wheel of this checkout and of all it needs, for the Python of an image."""
+    version = Path(os.path.realpath(image / "usr/bin/python3")).name.removeprefix("python")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    subprocess.run([*pip, "wheel", "--no-deps", f"--wheel-dir={directory}", ROOT], check=True)
+    platforms = [f"--platform={name}_{os.uname().machine}" for name in ("manylinux2014", "manylinux_2_17", "manylinux_2_28")]
+    where = ["--only-binary=:all:", "--implementation=cp", f"--python-version={version}", *platforms]
+    (wheel,) = directory.glob("discoveryd-*.whl")
+    subprocess.run([*pip, "download", f"--dest={directory}", *where, wheel], check=True)
+    return directory
+
+
+if __name__ == "__main__":
+    sys.exit(main())
