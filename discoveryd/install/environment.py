@@ -33,7 +33,7 @@ def obstacles() -> list[str]:
     """
     command = os.path.join(commands(), "discoveryd")
     if not os.path.exists(command):
-        return [f"there is no {command}: install the package into this environment first (pip install discoveryd)"]
+        return [f"there is no {command}: install the package into this environment first"]
     if not re.fullmatch(r"[\w/.+@:-]+", command, re.ASCII):
         return [f"a unit cannot name {command} plainly: its path needs to be of letters, digits and / . _ + @ : -"]
     needed = (command, sys.executable, os.path.realpath(sys.executable), os.path.abspath(discoveryd.__file__))

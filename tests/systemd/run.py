@@ -215,8 +215,10 @@ class Show:
         self.a.run("systemctl", "enable", "--now", "discoveryd.socket")
         self.a.run("discoveryctl", "status")  # whoever asks starts it
         assert self.a.run("systemctl", "is-active", "discoveryd").stdout.strip() == "active"
+        self.a.run("systemctl", "restart", "--no-block", "discoveryd")
+        self.a.run("discoveryctl", "status")  # whoever asks meanwhile waits
         self._until_each_lists_the_other()
-        self.say("with discoveryd.socket the question starts the service, and is answered")
+        self.say("with discoveryd.socket a question starts the service, and waits for one that restarts")
 
     def uninstalled(self) -> None:
         """Uninstall, and compare all files with what was there before."""
