@@ -87,7 +87,8 @@ def test_all_is_put_in_place_and_said(root, run, commands):
     assert put[UNIT.replace(".service", ".socket")] == (ROOT / "systemd/discoveryd.socket").read_bytes()
     assert put[CONFIG] == (ROOT / "config/discoveryd.yaml").read_bytes()
     assert put["usr/local/bin/discoveryctl"] == f"{commands}/discoveryctl"
-    assert put["etc/discoveryd/hooks.d"] is put["etc/discoveryd/services.d"] is None
+    assert put["etc/discoveryd/hooks.d"] is None
+    assert "etc/discoveryd/services.d/ssh.yaml.example" in put
     assert {path.split("/")[4] for path in put if path.startswith("usr/local/share/man/man")} >= {"man8"}
     assert "usr/local/share/bash-completion/completions/discoveryd" in put
 

@@ -11,6 +11,7 @@ from discoveryd.shipped import path as shipped
 UNIT_DIRECTORY = "/usr/local/lib/systemd/system"
 """Where systemd.unit(5) looks for units that are installed locally: below those of the administrator in /etc."""
 CONFIG_DIRECTORY = "/etc/discoveryd"
+EXAMPLE = "services.d/ssh.yaml.example"
 COMMAND_DIRECTORY = "/usr/local/bin"
 COMMANDS = ("discoveryd", "discoveryctl")
 _DEFAULT_COMMANDS = "/opt/discoveryd/bin/"
@@ -78,7 +79,7 @@ def items(commands: str, root: str = "") -> list[Item]:
         File(path=f"{UNIT_DIRECTORY}/discoveryd.socket", content=_read("systemd/discoveryd.socket")),
         File(path=f"{CONFIG_DIRECTORY}/discoveryd.yaml", content=_read("config/discoveryd.yaml"), is_kept=True),
         Directory(path=f"{CONFIG_DIRECTORY}/hooks.d"),
-        Directory(path=f"{CONFIG_DIRECTORY}/services.d"),
+        File(path=f"{CONFIG_DIRECTORY}/{EXAMPLE}", content=_read(f"config/{EXAMPLE}")),
         *_links(commands),
         *_manual(),
         *_completions(),

@@ -87,6 +87,7 @@ class Show:
         self.a_second_install_changes_nothing()
         self.a_reload_keeps_the_table()
         self.a_broken_configuration_is_refused()
+        self.a_health_command_runs_in_the_sandbox()
         self.killed_it_is_restarted()
         self.stopped_it_is_restarted_by_the_watchdog()
         self.back_after_a_reboot()
@@ -167,6 +168,20 @@ class Show:
         self.a.run("systemctl", "start", "discoveryd")
         self._until_each_lists_the_other()
         self.say("a broken configuration is refused on reload, and not tried again at a start")
+
+    def a_health_command_runs_in_the_sandbox(self) -> None:
+        """Announce a service while a command finds another user's process and reads the addresses."""
+        command = "grep -qx dbus-daemon /proc/[0-9]*/comm && ip -br addr | grep -q eth0"
+        (self.a.root / "etc/discoveryd/services.d/bus.yaml").write_text(
+            f"name: bus\nport: 99\nhealth: {{command: '{command}', interval: 1s, timeout: 1s}}\n"
+        )
+        with asking(self.b.host) as on_b:
+            _, took = until_listed(on_b, lambda peers: bool(peers), service="bus")
+            self.a.run("systemctl", "stop", "dbus.service", "dbus.socket")
+            until_listed(on_b, names(), service="bus")
+        self.a.run("systemctl", "start", "dbus.socket", "dbus.service")
+        (self.a.root / "etc/discoveryd/services.d/bus.yaml").unlink()
+        self.say("a health command in the sandbox sees processes and addresses: its service comes and goes", took)
 
     def killed_it_is_restarted(self) -> None:
         """Kill it the hard way."""
