@@ -88,6 +88,8 @@ class Show:
         self.a_reload_keeps_the_table()
         self.a_broken_configuration_is_refused()
         self.a_health_command_runs_in_the_sandbox()
+        self.a_hook_runs_in_the_sandbox()
+        self.what_changes_anything_needs_the_token()
         self.killed_it_is_restarted()
         self.stopped_it_is_restarted_by_the_watchdog()
         self.back_after_a_reboot()
@@ -182,6 +184,27 @@ class Show:
         self.a.run("systemctl", "start", "dbus.socket", "dbus.service")
         (self.a.root / "etc/discoveryd/services.d/bus.yaml").unlink()
         self.say("a health command in the sandbox sees processes and addresses: its service comes and goes", took)
+
+    def a_hook_runs_in_the_sandbox(self) -> None:
+        """Have a hook of root's write down what becomes of the other."""
+        hook, heard = self.a.root / "etc/discoveryd/hooks.d/10-note", self.a.root / "var/lib/private/discoveryd/heard"
+        hook.write_text('#!/bin/sh\necho "$DISCOVERYD_EVENT $DISCOVERYD_PEER" >> /var/lib/discoveryd/heard\n')
+        hook.chmod(0o755)
+        self.a.run("systemctl", "reload", "discoveryd")
+        self.b.run("systemctl", "stop", "discoveryd")
+        took = until(lambda: heard.exists() and "left b" in heard.read_text(), "a hook that heard of it", 10.0)
+        self.b.run("systemctl", "start", "discoveryd")
+        hook.unlink()
+        self._until_each_lists_the_other()
+        self.say("a hook in the sandbox hears of the other", took)
+
+    def what_changes_anything_needs_the_token(self) -> None:
+        """Reload and register over the query socket, as root and as nobody."""
+        self.a.run("discoveryctl", "reload")
+        refused = self.a.run("setpriv", "--reuid=65534", "--clear-groups", "discoveryctl", "reload", check=False)
+        assert refused.returncode
+        assert "control.token" in refused.stderr, refused
+        self.say("discoveryctl reload works for root, and not for a user without the token")
 
     def killed_it_is_restarted(self) -> None:
         """Kill it the hard way."""
