@@ -48,6 +48,8 @@ REBOOTED = 133
 """Exit code of systemd-nspawn --keep-unit when the machine wants to be started again."""
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PROPAGATE = Path("/run/systemd/nspawn/propagate")
+"""Where systemd-nspawn leaves an empty directory of each machine."""
 _TOOLS = {"systemd-nspawn": "systemd-container", "debootstrap": "debootstrap", "nsenter": "util-linux"}
 
 
@@ -103,7 +105,8 @@ class Machine:
         self._directory = directory / host.name
         self.root = self._directory / "root"
         self._image = image
-        self._cgroups = [Path(root) / f"discoveryd-lab-{os.getpid()}-{self.name}" for root in _cgroup_roots()]
+        self._id = f"discoveryd-lab-{os.getpid()}-{self.name}"
+        self._cgroups = [Path(root) / self._id for root in _cgroup_roots()]
         self._process: subprocess.Popen[bytes] | None = None
         self._leader = 0
 
@@ -192,13 +195,15 @@ class Machine:
         for cgroup in self._cgroups:
             for path, _, _ in os.walk(cgroup, topdown=False):
                 _remove_cgroup(Path(path))
+        with suppress(OSError):
+            (_PROPAGATE / self._id).rmdir()
         if self.root.is_mount():
             subprocess.run(["umount", "--lazy", self.root], check=True)
 
     def _command(self) -> list[str]:
         return [
             "systemd-nspawn", "--boot", "--quiet", f"--directory={self.root}", f"--hostname={self.name}",
-            f"--machine=discoveryd-lab-{os.getpid()}-{self.name}", f"--network-namespace-path=/proc/{self.host.pid}/ns/net",
+            f"--machine={self._id}", f"--network-namespace-path=/proc/{self.host.pid}/ns/net",
             "--register=no", "--keep-unit", "--notify-ready=yes", "--private-users=no", "--console=read-only",
             "--link-journal=no", "--resolv-conf=off", "--timezone=off",
             # devices of a unit are shut off by a BPF program; without these that is skipped in silence
