@@ -125,5 +125,10 @@ def play(seed: int, minutes: int = 60, interval: float = 0.8) -> Hour:
     return Play(seed, minutes, interval).run()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Play once, as the command line says (seed, minutes, interval), and print the figures."""
     print(json.dumps(asdict(play(int(sys.argv[1]), int(sys.argv[2]), *map(float, sys.argv[3:])))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,33 +1,13 @@
 """The hour: 50 machines, 20 % loss, joins, leaves, crashes and restarts, checked at every step by `machine.check`."""
 
 import json
-import os
-import subprocess
-import sys
-from dataclasses import asdict
-from pathlib import Path
 
+from tests.simulation.conftest import SEED
 from tests.simulation.hour import LOSS, MACHINES, Play, play
 
-SEED = 1
-ROOT = Path(__file__).parents[2]
 
-
-INTERVAL = 6.0
-"""Seconds: an hour of the default interval would be three minutes of this machine; a few of its minutes follow."""
-
-
-def test_an_hour_ends_with_the_truth_and_repeats_to_the_bit(capsys):
-    # another interpreter with other hashes plays the same hour on the other core
-    environment = {**os.environ, "PYTHONHASHSEED": "4711"}
-    command = [sys.executable, "-m", "tests.simulation.hour", str(SEED), "60", str(INTERVAL)]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as other:
-        try:
-            mine = asdict(play(SEED, interval=INTERVAL))
-        except BaseException:
-            other.kill()
-            raise
-        theirs = json.loads(other.communicate()[0])
+def test_an_hour_ends_with_the_truth_and_repeats_to_the_bit(hours, capsys):
+    mine, theirs = map(json.loads, hours)
     with capsys.disabled():
         print(f"\n{MACHINES} machines, {LOSS:.0%} loss, one hour: {mine}")
     for figures in (mine, theirs):
