@@ -129,7 +129,7 @@ def main(_: Namespace) -> int:
         demo.end("bert", signal.SIGTERM)
         demo.expect("bert leaves, and says so", _lists("cleo", "dora"))
         demo.end("cleo", signal.SIGKILL)
-        demo.expect(f"cleo is killed, and gone after its ttl of {TTL:g} s", _lists("dora"), TTL + 1)
+        demo.expect(f"cleo is killed, and gone within its ttl of {TTL:g} s", _lists("dora"), TTL + 1)
         demo.start("bert")
         demo.expect("bert comes back", _lists("bert", "dora"))
         return demo.verdict()

@@ -547,12 +547,25 @@ def test_status(capsys):
         ({"received": {"hello": 0, "bare": 0}}, "! no HELLO was ever heard"),
         ({"received": {}}, "tcpdump -ni any udp port 3400"),
         ({"links": [LINK | {"last_error": "ENETUNREACH: Network is unreachable"}]}, "! eth0: sending failed: ENET"),
+        (
+            {"dropins": [{"file": "/etc/discoveryd/services.d/web.yaml", "name": "web", "state": "failing", "why": "exit 1"}]},
+            "! service web is not announced (failing): exit 1 (/etc/discoveryd/services.d/web.yaml)",
+        ),
+        (
+            {"dropins": [{"file": "/s/\x1b.yaml", "name": None, "state": "refused", "why": "line 1: \x1b"}]},
+            "! service file is refused: line 1: \\x1b (/s/\\x1b.yaml)",
+        ),
+        ({"hooks": {"refused": 2}}, "! 2 hooks are not run: the log says why, look for 'hook not run'"),
         ({"drops": [drop("malformed")]}, "malformed  eth0  3      "),
         ({"drops": [drop("brand-new")]}, "brand-new  eth0  3      -"),
     ],
 )
 def test_status_hints_at_what_looks_wrong(changed, told):
     assert told in describe.status_text(STATUS | changed, Screen())
+
+
+def test_without_a_link_nobody_is_suspected_of_silence():
+    assert "isolated" not in describe.status_text(STATUS | {"links": [], "isolated": True}, Screen())
 
 
 def test_status_does_not_complain_too_early():

@@ -153,8 +153,16 @@ def _hints(status: dict[str, Any]) -> Iterator[str]:
     if not links:
         yield ("no usable link: no interface that hello.interfaces allows is up, has an IPv4 address and can "
                "broadcast; one that appears is used at once")  # fmt: skip
-    if status["isolated"]:
+    if status["isolated"] and status["links"]:  # without a link that has been said
         yield "isolated: most peers fell silent together, the fault is probably here (cable, switch, Wi-Fi)"
+    for found in status.get("dropins", ()):
+        if found["state"] in ("refused", "failing"):
+            name, state = found["name"], found["state"]
+            what = f"service {name} is not announced ({state})" if name else "service file is refused"
+            yield printable(f"{what}: {found['why']} ({found['file']})")
+    refused = status.get("hooks", {}).get("refused", 0)
+    if refused:
+        yield f"{refused} hook{'s are' if refused > 1 else ' is'} not run: the log says why, look for 'hook not run'"
     for id in status.get("clones", ()):
         ours = "this node and another" if id == status["node"]["id"] else "two running nodes"
         yield (f"clone: {ours} have the id {printable(id)}, perhaps of one disk image: on one of them run "
