@@ -230,8 +230,8 @@ DROP_REASONS: Final[dict[str, str]] = {
         "who forges so many."
     ),
     "rate": (
-        "One source sent more than limits.newcomers new peers or asked for more than limits.answers "
-        "answers a second: look at that source, it restarts in a loop or forges."
+        "One source sent more than limits.newcomers new peers or limits.source_datagrams datagrams, or asked for "
+        "more than limits.answers answers, a second: look at that source, it restarts in a loop or forges."
     ),
     "flood": (
         "More than limits.datagrams came in a second: until that ends only peers that were known before are "

@@ -13,6 +13,10 @@ from discoveryd.protocol.parameters import Limits
 
 MAX_COMPLAINTS = 256
 """Bad sources that are named (once for each reason); any further are only counted."""
+FROM_ALL = 1e9
+FROM_SOURCES = 8192
+"""Datagrams a second from all sources together (what is too many of them, `discoveryd.protocol.flood` says), and
+the sources that are counted one by one: twice as many as there are peers by default."""
 UNNAMED = ("own-echo", "flood")
 """Reasons that are nobody's fault, or of sources that are forged."""
 
@@ -36,7 +40,17 @@ class Gate:
         """Allow so much from now on."""
         self.answers = Limiter(limits.answers, ANSWERS_PER_SECOND)
         self.newcomers = Limiter(limits.newcomers, 20 * limits.newcomers)
+        self.datagrams = Limiter(limits.source_datagrams, FROM_ALL, FROM_SOURCES)
         self._limits = limits
+
+    def look(self, source: Source, now: float) -> None:
+        """Let a source have one more datagram looked at that is not the steady HELLO of a listed peer.
+
+        Raises:
+            WireError: ``rate``.
+        """
+        if not self.datagrams.allows(source.address, now):
+            raise WireError("rate", f"more than {self._limits.source_datagrams} datagrams a second")
 
     def admit(self, source: Source, now: float) -> None:
         """Let a source tell of one more peer.

@@ -273,6 +273,7 @@ class Node:
         outlet = self._voice.outlet(source)
         expired = self._lapse(now)  # told also where the datagram is dropped
         try:
+            self._gate.look(source, now)
             if datagram.startswith(b"P"):
                 outcome = self._hear_probe(decode_probe(datagram), source, now)
             else:

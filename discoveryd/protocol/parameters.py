@@ -36,6 +36,10 @@ class Limits:
     """Seconds a row stays, for ``list --all``, after its peer went down or left."""
     newcomers: int = 50
     """New rows per second from one source address (a forger's speed limit; drop reason ``rate``)."""
+    source_datagrams: int = 500
+    """Datagrams per second from one source address that take a closer look: all but the steady HELLOs of peers
+    that are listed (drop reason ``rate``). A node has about 10 to say in its first second, so this is room for
+    the 50 `newcomers` of one address."""
     datagrams: int = 4000
     """Datagrams per second, from all sources together, past which it is a flood: then only peers that
     were known before, or answered a PING, are heard, and a sample of others (drop reason ``flood``)."""
@@ -44,7 +48,15 @@ class Limits:
     subscriber_events: int = 10_000
     """Events that may wait for one subscriber before it is told that it lagged."""
     query_connections: int = 64
-    """Open query connections. One more is told so and closed."""
+    """Open query connections. One more takes the place of one of the user who has most, first of one that asked
+    nothing yet, then of one that waits for nothing. Where the newcomer's own user has most, and all of those
+    watch, it is told so and closed."""
+    query_connections_per_user: int = 0
+    """Those of one user (from another machine: of one address); 0 is half of `query_connections`. One more takes the
+    place of another of them in the same way."""
+    watchers: int = 48
+    """Query connections that watch; of one user in proportion. One more is refused, and may go on asking: so some
+    connections are always left for questions that are soon answered."""
     query_line: int = 4096
     """Bytes of one request line."""
     query_idle: float = 300.0
@@ -62,13 +74,24 @@ class Limits:
     """Services that programs may register over the query socket together; their connections count
     here, not under `query_connections`. All of a node have to fit into its 700 bytes anyway."""
 
+    @property
+    def connections_per_user(self) -> int:
+        """Query connections of one user, with the default worked out."""
+        return self.query_connections_per_user or max(1, self.query_connections // 2)
+
+    @property
+    def watchers_per_user(self) -> int:
+        """Those of one user that may watch: as large a part as of all."""
+        return self.connections_per_user * self.watchers // self.query_connections
+
     def __post_init__(self) -> None:
         problems = [
             f"limits.{key}: must be at least {least}, not {getattr(self, key)}"
             for key, least in (
-                ("peers", 1), ("remember", 0), ("newcomers", 1), ("datagrams", 100),
-                ("answers", 1), ("subscriber_events", 1),
-                ("query_connections", 1), ("query_line", 64), ("query_idle", 1), ("query_backlog", 65536),
+                ("peers", 1), ("remember", 0), ("newcomers", 1), ("source_datagrams", 10), ("datagrams", 100),
+                ("answers", 1), ("subscriber_events", 1), ("query_connections", 1),
+                ("query_connections_per_user", 0), ("watchers", 0),
+                ("query_line", 64), ("query_idle", 1), ("query_backlog", 65536),
                 ("hooks", 1), ("hook_timeout", 0.1), ("hook_queue", 1),
                 ("registrations", 0),
             )

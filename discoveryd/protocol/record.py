@@ -176,6 +176,12 @@ def _text_problems(what: str, text: Any, longest: int) -> list[str]:
     return []
 
 
+def _named(text: Any) -> str:
+    """Name something by what may be its fault: the message ends on a terminal too."""
+    named = f"{text!s:.40}"
+    return named if named.isprintable() else ascii(named)[1:-1]
+
+
 def _tag_problems(tags: Any, where: str = "tags") -> list[str]:
     if not isinstance(tags, Mapping):
         return [f"{where}: must be a mapping of text to text, not {tags!r:.80}"]
@@ -183,13 +189,13 @@ def _tag_problems(tags: Any, where: str = "tags") -> list[str]:
     for key, value in tags.items():
         found += _text_problems(f"{where}: key", key, MAX_NAME)
         if value != "":
-            found += _text_problems(f"{where}.{key!s:.40}", value, MAX_VALUE)
+            found += _text_problems(f"{where}.{_named(key)}", value, MAX_VALUE)
     return found
 
 
 def _service_problems(name: Any, port: Any, proto: Any, tags: Any) -> list[str]:
     found = _text_problems("services: name", name, MAX_NAME)
     if type(port) is not int or not 0 <= port <= 65535:
-        found.append(f"services.{name!s:.40}.port: must be 0 to 65535, not {port!r:.40}")
-    found += _text_problems(f"services.{name!s:.40}.proto", proto, 16)
-    return found + _tag_problems(tags, f"services.{name!s:.40}.tags")
+        found.append(f"services.{_named(name)}.port: must be 0 to 65535, not {port!r:.40}")
+    found += _text_problems(f"services.{_named(name)}.proto", proto, 16)
+    return found + _tag_problems(tags, f"services.{_named(name)}.tags")

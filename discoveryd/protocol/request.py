@@ -26,11 +26,13 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "ping": ("peer", "count", "timeout_s"),
     "status": (),
     "metrics": (),
+    "hello": ("token",),
     "reload": ("token",),
     "register": ("token", "service"),
 }
 _SERVICE: Final = Service.__slots__
 _HTTP = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"TRACE ")
+_HTTP_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0", b" HTTP/2.0")
 _HOW = 'send one JSON object per line, such as {"op":"list"}, or a bare word: list'
 
 
@@ -81,12 +83,13 @@ class Request:
     """One checked request.
 
     Attributes:
-        op: ``list``, ``show``, ``status``, ``watch``, ``ping``, ``metrics``, ``reload`` or ``register``.
+        op: ``list``, ``show``, ``status``, ``watch``, ``ping``, ``metrics``, ``hello``, ``reload`` or ``register``.
         filter: of ``list`` and ``watch``.
         peer: whom ``show`` and ``ping`` mean.
         count: of PINGs.
         timeout: seconds to wait for each PONG.
-        token: of ``reload`` and ``register``, which change something; empty if none was given.
+        token: of ``reload`` and ``register``, which change something, and of ``hello``, which shows it for what
+            comes after; empty if none was given.
         service: to be announced.
     """
 
@@ -106,8 +109,8 @@ def parse_request(line: bytes) -> Request:
         QueryError: ``http``, ``bad_request``, ``unknown_op`` or ``bad_argument``.
     """
     text = line.strip()
-    if text.startswith(_HTTP):
-        # a web page can make a browser connect to loopback ports
+    if text.startswith(_HTTP) or text.endswith(_HTTP_VERSIONS):
+        # a web page can make a browser connect to loopback ports, and choose the method: LIST / HTTP/1.1
         raise QueryError("http", f"this is no web server; {_HOW}")
     fields = _fields(text)
     op = fields.pop("op", None)
