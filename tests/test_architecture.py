@@ -37,8 +37,8 @@ MODULES = {
         protocol.row protocol.seal protocol.shortcuts protocol.speaker protocol.table protocol.voice
     """,
     "first": """
-        net net.interfaces net.links net.metrics_server net.query_acceptor net.query_backend net.query_client
-        net.query_connection net.query_server net.scrape net.sluice net.systemd
+        net net.interfaces net.links net.metrics_server net.owner net.query_acceptor net.query_backend
+        net.query_client net.query_connection net.query_crowd net.query_server net.scrape net.sluice net.systemd
     """,
     "second": """
         runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.health runtime.hook_files

@@ -11,8 +11,9 @@ from discoveryd.net.links import explain_bind
 
 ACCEPT_PAUSE = 1.0
 """Seconds without accepting after the process ran out of descriptors."""
-BACKLOG = 128
-"""Connections that may wait to be accepted: twice as many as are served."""
+BACKLOG = 4096
+"""Connections that may wait to be accepted, as many as Linux allows by default (net.core.somaxconn): where the queue is
+full a client tries again after a second, and one that opens connections without end must not fill it."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 

@@ -12,11 +12,18 @@ from discoveryd.protocol.request import Filter, Request
 class Backend(Protocol):
     """Called in the server's thread; never blocks. A `QueryError` it raises becomes the reply."""
 
-    def greeting(self) -> bytes:
-        """Give the line sent on connect."""
+    def greeting(self, *, is_stranger: bool) -> bytes:
+        """Give the line sent on connect; a stranger is told nothing but that a token is wanted."""
+
+    def admit(self, request: Request) -> None:
+        """Look at the token of a ``hello``.
+
+        Raises:
+            QueryError: ``denied``.
+        """
 
     def answer(self, request: Request) -> bytes:
-        """Give the reply line to ``list``, ``show``, ``status`` or ``metrics``.
+        """Give the reply line to ``hello``, ``list``, ``show``, ``status`` or ``metrics``.
 
         Raises:
             QueryError: which becomes the reply.

@@ -17,7 +17,7 @@ from discoveryd.errors import DaemonUnreachable, QueryError, SubscriptionLagged
 
 TYPE_CHECKING = False  # what `typing` calls so, without its import
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Any, Self
 
@@ -38,15 +38,22 @@ class QueryClient:
     Args:
         address: host name or IP address, and TCP port.
         timeout: seconds the daemon may take to accept, to greet and to answer.
+        token: gives the control token; called only where the daemon wants it of everybody.
 
     Attributes:
         greeting: what the daemon said of itself; empty before `connect`.
         line: the last line received, as the daemon wrote it.
     """
 
-    def __init__(self, address: tuple[str, int] = ("127.0.0.1", 3400), timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int] = ("127.0.0.1", 3400),
+        timeout: float = 5.0,
+        token: Callable[[], str] | None = None,
+    ) -> None:
         self.address = address
         self.timeout = timeout
+        self._token = token
         self.greeting: dict[str, Any] = {}
         self.line = b""
         self._socket: _socket.socket | None = None
@@ -72,7 +79,7 @@ class QueryClient:
 
         Raises:
             DaemonUnreachable: nobody answers, or what answers is no discoveryd of our schema.
-            QueryError: a daemon answers, but refuses the connection.
+            QueryError: a daemon answers, but refuses the connection, or wants a token that we have not.
         """
         if self._closed:
             raise QueryError("closed", "this client was closed")
@@ -81,6 +88,8 @@ class QueryClient:
         try:
             self._open()
             self._greet(monotonic() + self.timeout)
+            if self.greeting.get("token"):
+                self._show_token()
         except QueryError:
             self.close()
             raise
@@ -209,6 +218,14 @@ class QueryClient:
                 f"{SCHEMA}: use the program of the daemon's version, or restart the daemon if it was updated"
             )
         self.greeting = greeting
+
+    def _show_token(self) -> None:
+        """Say who we are, to a daemon that listens for more than its own machine."""
+        if self._token is None:
+            why = "listens outside 127.0.0.0/8 and answers only who has its control token"
+            raise QueryError("denied", f"the daemon at {self.where} {why}")
+        reply = self.request("hello", token=self._token())
+        self.greeting["node"] = reply.get("node", {})
 
     def _send(self, request: dict[str, Any], deadline: float) -> None:
         sock = self._connected()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 
+from discoveryd.net.owner import owner_of
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.request import Filter
@@ -24,6 +25,8 @@ class Connection:
 
     Attributes:
         awaits_reply: one comes from another thread; what was asked after it waits, so that replies come in order.
+        has_asked: it was answered something.
+        is_admitted: it has shown the control token.
         is_registered: it announces services, which end with it.
         closing_at: when it is closed, if it has not gone by then; None while it is served.
         has_ended: it will ask no more, but may still read.
@@ -31,8 +34,9 @@ class Connection:
     """
 
     __slots__ = (
-        "_granted", "_has_begun", "_lines", "_owed", "_partial", "_watched_from", "awaits_reply", "closing_at",
-        "has_ended", "heard_at", "is_registered", "number", "owed_bytes", "shown", "sock", "watches",
+        "_granted", "_has_begun", "_lines", "_owed", "_owner", "_partial", "_watched_from", "awaits_reply",
+        "closing_at", "has_asked", "has_ended", "heard_at", "is_admitted", "is_registered", "number", "owed_bytes",
+        "shown", "sock", "watches",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, number: int, now: float) -> None:
@@ -41,6 +45,8 @@ class Connection:
         self.heard_at = now
         self.closing_at: float | None = None
         self.awaits_reply = False
+        self.has_asked = False
+        self.is_admitted = False
         self.is_registered = False
         self.has_ended = False
         self.watches: Filter | None = None
@@ -48,10 +54,23 @@ class Connection:
         self.owed_bytes = 0
         self._watched_from = 0
         self._granted = 0  # bytes owed when the watch began; only what comes on top shows a slow reader
+        self._owner = ""
         self._partial = b""
         self._lines: deque[bytes] = deque()
         self._owed: deque[memoryview] = deque()
         self._has_begun = False  # part of _owed[0] was sent
+
+    @property
+    def owner(self) -> str:
+        """Whose program it is, looked up when first asked for."""
+        if not self._owner:
+            self._owner = owner_of(self.sock)
+        return self._owner
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has asked nothing yet, nor is anything of it on its way."""
+        return not self.has_asked and not _waits(self.sock)
 
     # --- what it says ---------------------------------------------------------------------------
 
@@ -174,6 +193,11 @@ class Connection:
         return self.watches is not None or self.awaits_reply or self.is_registered
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it waits for nothing."""
+        return self.is_through and not self.may_be_silent
+
+    @property
     def has_lines(self) -> bool:
         """Whether something it asked waits."""
         return bool(self._lines)
@@ -192,3 +216,18 @@ class Connection:
     def is_through(self) -> bool:
         """Whether all it asked is answered and sent."""
         return not (self._owed or self._lines or self.awaits_reply)
+
+
+def is_over(sock: socket.socket) -> bool:
+    """Whether the other end has closed a connection, and said nothing before."""
+    return _waits(sock) == b""
+
+
+def _waits(sock: socket.socket) -> bytes | None:
+    """Look at the first byte that is not read yet: None if there is none, empty at the end."""
+    try:
+        return sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return None
+    except OSError:  # reset
+        return b""

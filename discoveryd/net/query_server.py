@@ -16,12 +16,15 @@ from itertools import count
 from discoveryd.errors import QueryError
 from discoveryd.net.query_acceptor import Acceptor
 from discoveryd.net.query_backend import Backend
-from discoveryd.net.query_connection import Connection
+from discoveryd.net.query_connection import Connection, is_over
+from discoveryd.net.query_crowd import may_watch, verdict
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.query import error_line, event_line
-from discoveryd.protocol.request import parse_request
+from discoveryd.protocol.request import Request, parse_request
 
+ACCEPTED = 8
+"""Connections taken in before those who ask are heard again."""
 LINGER = 1.0
 """Seconds in which a client that is being sent away may still read why."""
 
@@ -29,7 +32,8 @@ LINGER = 1.0
 class QueryServer:
     """Listens, reads requests, writes replies and events, within its limits.
 
-    Nothing is opened by the constructor. `run` is for one thread; `wake` and `stop` are for any.
+    Nothing is opened by the constructor. `run` is for one thread; `wake` and `stop` are for any. Listening elsewhere
+    than within 127.0.0.0/8, it tells nothing to who has not shown the control token.
 
     Args:
         address: where to listen.
@@ -55,6 +59,7 @@ class QueryServer:
         self._wake_read: socket.socket | None = None
         self._wake_write: socket.socket | None = None
         self._stopping = False
+        self._wants_token = False
 
     @property
     def address(self) -> tuple[str, int]:
@@ -70,6 +75,7 @@ class QueryServer:
         with ExitStack() as stack:
             self._selector = stack.enter_context(selectors.DefaultSelector())
             self._acceptor.open(stack, self._selector)
+            self._wants_token = not self.address[0].startswith("127.")
             self._wake_read, self._wake_write = socket.socketpair()
             for end in (self._wake_read, self._wake_write):
                 stack.enter_context(end)
@@ -110,13 +116,18 @@ class QueryServer:
         assert self._selector is not None
         while not self._stopping:
             turned()
+            is_called = False
             for key, ready in self._selector.select(self._patience(clock())):
                 if key.data is self._acceptor:
-                    self._accept(clock())
+                    is_called = True
                 elif key.fileobj is self._wake_read and self._wake_read is not None:
                     self._wake_read.recv(4096)
                 elif isinstance(key.data, Connection):
                     self._serve(key.data, ready, clock())
+            if is_called:  # after those who ask have been heard: who does so keeps its place
+                for _ in range(ACCEPTED):
+                    if not self._accept(clock()):
+                        break
             self._deliver(clock())
             self._tidy(clock())
         for client in self._served():
@@ -124,27 +135,38 @@ class QueryServer:
 
     # --- connections ----------------------------------------------------------------------------
 
-    def _accept(self, now: float) -> None:
+    def _accept(self, now: float) -> bool:
+        """Take in the next one; False if there is none."""
         assert self._selector is not None
         sock = self._acceptor.accept(now)
         if sock is None:
             self.refused += self._acceptor.resumes_at > 0
-            return
-        limit = self.limits.query_connections
-        registered = sum(client.is_registered for client in self._clients.values())  # they have a bound of their own
-        if len(self._clients) - registered >= 2 * limit:  # as many again are being told that they are refused
-            self.refused += 1
+            return False
+        if len(self._clients) >= self.limits.connections_per_user and is_over(sock):
+            self.refused += 1  # opened and closed again: in a crowd not worth a greeting
             sock.close()
-            return
+            return True
         client = Connection(sock, next(self._numbers), now)
+        others = [one for one in self._served() if not one.is_registered]  # these have a bound of their own
+        decided = verdict(client, others, self.limits)
         self._clients[sock] = client
         self._selector.register(sock, selectors.EVENT_READ, client)
-        if len(self._served()) - registered > limit:
-            why = f"{limit} connections are open already (limits.query_connections)"
-            self._refuse(client, "busy", why, now)
-            return
-        client.owe(self._backend.greeting())
-        self._flush(client, now)
+        if decided is not None:
+            self._send_away(decided.leaves, decided.why, now, is_old=decided.leaves is not client)
+        if client.closing_at is None:
+            client.owe(self._backend.greeting(is_stranger=self._wants_token))
+            self._flush(client, now)
+        return True
+
+    def _send_away(self, client: Connection, why: str, now: float, *, is_old: bool) -> None:
+        """Refuse one, and no longer wait for the first of those who were, if they are too many by now."""
+        is_unheard = is_old and client.is_silent
+        self._refuse(client, "busy", why, now)
+        if is_unheard and client.is_through:
+            self._close(client)  # nothing of it is unread, so what it was told arrives
+        leaving = {one: one.closing_at for one in self._clients.values() if one.closing_at is not None}
+        if len(leaving) > self.limits.query_connections:
+            self._close(min(leaving, key=leaving.__getitem__))
 
     def _served(self) -> list[Connection]:
         """Give the clients that are not on their way out; from any thread."""
@@ -173,7 +195,10 @@ class QueryServer:
     def _request(self, client: Connection, line: bytes, now: float) -> None:
         try:
             request = parse_request(line)
+            self._check_token(client, request)
+            client.has_asked = True
             if request.op == "watch":
+                self._check_watchers(client)
                 client.watch(request.filter, *self._backend.watch(request.filter))
             elif request.op in ("ping", "reload"):
                 begin = self._backend.ping if request.op == "ping" else self._backend.reload
@@ -190,6 +215,21 @@ class QueryServer:
                 self._refuse(client, error.code, error.message, now)
             else:
                 client.owe(error_line(error.code, error.message, error.problems))
+
+    def _check_token(self, client: Connection, request: Request) -> None:
+        """Let who listens from elsewhere show the token before anything else."""
+        if request.op == "hello":
+            self._backend.admit(request)
+            client.is_admitted = True
+        elif self._wants_token and not client.is_admitted:
+            why = 'it listens outside 127.0.0.0/8: first send {"op":"hello","token":"..."} with its control token'
+            raise QueryError("denied", why)
+
+    def _check_watchers(self, client: Connection) -> None:
+        watchers = [one for one in self._served() if one.watches is not None]
+        if client.watches is None and not may_watch(client, watchers, self.limits):
+            self.refused += 1
+            raise QueryError("busy", "too many connections watch already (limits.watchers); list is still answered")
 
     def _later(self, client: Connection, reply: bytes) -> None:
         self._late.append((client, reply))

@@ -42,8 +42,12 @@ class Backend:
         self._rounds = 0
         self._round = threading.Condition()
 
-    def greeting(self):
-        return encode(GREETING)
+    def greeting(self, *, is_stranger):
+        return encode({"token": True} if is_stranger else GREETING)
+
+    def admit(self, request):
+        if request.token != "secret":
+            raise QueryError("denied", "no")
 
     def answer(self, request):
         self.asked.append(request.op)
@@ -101,10 +105,12 @@ class Backend:
 class Server:
     """A query server in a thread, with a clock that goes only as it is told."""
 
-    def __init__(self, **limits):
+    def __init__(self, listen="127.0.0.1", **limits):
         self.backend = Backend()
         self.now = 1000.0
-        self.server = QueryServer(("127.0.0.1", 0), self.backend, Limits(**limits))
+        if "query_connections" in limits:  # what is of one user alone, see below
+            limits.setdefault("query_connections_per_user", limits["query_connections"])
+        self.server = QueryServer((listen, 0), self.backend, Limits(**limits))
         self.failures = []
         self._connections = []
         self._thread = threading.Thread(target=self._run, name="query-server")
@@ -164,6 +170,12 @@ class Server:
         self._connections.append(connection)
         if greeted:
             assert connection.read() == GREETING
+        return connection
+
+    def connect_and_stay(self):
+        """Connect, and have a place that is not given to the next."""
+        connection = self.connect()
+        assert connection.ask(b"watch\n")["event"] == "snapshot"
         return connection
 
     @property
@@ -347,12 +359,12 @@ def test_the_longest_line_is_served():
 
 def test_who_comes_too_many_is_told_so_and_does_not_stay():
     with Server(query_connections=2) as server:
-        first, second = server.connect(), server.connect()
+        first, second = server.connect_and_stay(), server.connect_and_stay()
         third = server.connect(greeted=False)
         with suppress(OSError):
             third.send(b"list\n")
         assert third.refused() == "busy"
-        assert server.server.counts() == {"connections": 2, "limit": 2, "watchers": 0, "refused": 1, "denied": 0}
+        assert server.server.counts() == {"connections": 2, "limit": 2, "watchers": 2, "refused": 1, "denied": 0}
         first.close()
         server.has(connections=1)
         assert server.connect().ask(b"list\n")["ok"]
@@ -361,12 +373,12 @@ def test_who_comes_too_many_is_told_so_and_does_not_stay():
 
 def test_those_who_are_sent_away_are_bounded_too():
     with Server(query_connections=1) as server:
-        server.connect()
-        told = server.connect(greeted=False)  # lingers: it has not closed its side
-        server.until(lambda: len(server.server._clients) == 2)
-        assert server.connect(greeted=False).line() == b""  # no word for this one
-        assert told.refused() == "busy"
-        assert server.server.counts()["refused"] == 2
+        first = server.connect_and_stay()
+        told = [server.connect(greeted=False) for _ in range(20)]  # they linger: none has closed its side
+        server.has(refused=20)
+        assert len(server.server._clients) == 2
+        assert {one.refused() for one in told} == {"busy"}
+        assert first.ask(b"list\n")["ok"]
 
 
 def test_who_does_not_leave_when_told_is_left(server):
@@ -379,7 +391,7 @@ def test_who_does_not_leave_when_told_is_left(server):
 
 
 def test_a_limit_may_change_while_it_runs(server):
-    server.connect()
+    server.connect_and_stay()
     server.server.limits = Limits(query_connections=1)
     assert server.connect(greeted=False).refused() == "busy"
 
@@ -525,7 +537,7 @@ def test_connections_that_register_take_no_place_of_those_that_ask():
         holders = [server.connect() for _ in range(2)]
         for client in holders:
             assert client.ask(registration("a"))["ok"]
-        askers = [server.connect() for _ in range(2)]
+        askers = [server.connect_and_stay() for _ in range(2)]
         assert server.connect(greeted=False).refused() == "busy"
         assert server.server.counts()["connections"] == 2
         assert askers[1].ask(b"list\n")["ok"]
