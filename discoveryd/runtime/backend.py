@@ -68,12 +68,19 @@ class Backend:
         """Begin to collect events for those who watch."""
         self._events = self._discovery.subscribe()
 
-    def greeting(self) -> bytes:
-        """Give the line sent on connect."""
-        return self._discovery.look(_greeting)
+    def greeting(self, *, is_stranger: bool) -> bytes:
+        """Give the line sent on connect; a stranger is told nothing but that a token is wanted."""
+        speaks = {"discoveryd": __version__, "protocol": query.PROTOCOL, "schema": SCHEMA}
+        return query.encode({**speaks, **({"token": True} if is_stranger else {"node": self._node()})})
+
+    def admit(self, request: Request) -> None:
+        """Let in who has the control token."""
+        self._allowed(request)
 
     def answer(self, request: Request) -> bytes:
         """Give the reply to what needs no waiting."""
+        if request.op == "hello":
+            return query.encode({"ok": True, "schema": SCHEMA, "node": self._node()})
         if request.op == "status":
             return query.encode(self._discovery.status())
         if request.op == "metrics":
@@ -128,6 +135,9 @@ class Backend:
         self.registrations -= len(self._registered.pop(connection, ()))
         self._discovery.offer(_owner(connection), ())
 
+    def _node(self) -> dict[str, str]:
+        return self._discovery.look(lambda node, _: {"id": node.id, "name": node.record.name, "boot": node.boot})
+
     def _allowed(self, request: Request) -> Control:
         """Give the control to who has its token."""
         from hmac import compare_digest  # noqa: PLC0415 - nobody changes anything before the first HELLO
@@ -160,17 +170,6 @@ class Backend:
         from discoveryd.runtime.metrics import Metrics  # noqa: PLC0415 - for those who ask
 
         return Metrics(self._discovery.status)
-
-
-def _greeting(node: Node, _: float) -> bytes:
-    return query.encode(
-        {
-            "discoveryd": __version__,
-            "protocol": query.PROTOCOL,
-            "schema": SCHEMA,
-            "node": {"id": node.id, "name": node.record.name, "boot": node.boot},
-        }
-    )
 
 
 def _owner(connection: int) -> str:

@@ -36,13 +36,19 @@ class Client:
 
     Args:
         address: of the query socket.
+        token: gives the control token, which a daemon that listens outside 127.0.0.0/8 wants of everybody.
         clock: seconds; CLOCK_BOOTTIME unless a test says otherwise.
     """
 
     def __init__(
-        self, address: tuple[str, int] = ("127.0.0.1", 3400), *, clock: Callable[[], float] = boottime
+        self,
+        address: tuple[str, int] = ("127.0.0.1", 3400),
+        *,
+        token: Callable[[], str] | None = None,
+        clock: Callable[[], float] = boottime,
     ) -> None:
         self.address = address
+        self._token = token
         self._clock = clock
         # guards all below; its waiters are `wait_for` and the pause between two attempts
         self._lock = threading.Condition(threading.Lock())
@@ -136,7 +142,7 @@ class Client:
     def _mirror(self) -> None:
         pause = FIRST_PAUSE
         while not self._is_stopping:
-            query = QueryClient(self.address)
+            query = QueryClient(self.address, token=self._token)
             with self._lock:
                 self._query = query
             try:

@@ -64,7 +64,7 @@ datagrams = st.one_of(st.binary(max_size=1500), hellos, st.sampled_from([b"HELLO
 @pytest.fixture
 def pair():
     port = free_port("127.0.0.1", "udp")
-    calm = {"port": port, "interval": 0.8, "limits": Limits(newcomers=100_000)}
+    calm = {"port": port, "interval": 0.8, "limits": Limits(newcomers=100_000, source_datagrams=100_000)}
     anna = Discovery(Parameters(loopback="127.0.0.2", **calm), name="anna", node_id="a", query=("127.0.0.2", 0))
     bert = Discovery(Parameters(loopback="127.0.0.3", **calm), name="bert", node_id="b")
     with Ear(port) as ear, anna, bert:

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from discoveryd import token
+from discoveryd.ctl import main
 from discoveryd.errors import ConfigError, QueryError
 from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.record import MAX_RECORD, Service
 from discoveryd.runtime.backend import ReloadResult
+from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from tests.control import TOKEN, Control, Peer
 
@@ -213,3 +215,45 @@ def test_offers_of_several_owners_are_announced_together(make):
     assert [one["name"] for one in node.status()["node"]["services"]] == ["c", "b"]
     node.offer("services.d", ())
     bert.sees("c")
+
+
+# --- listening for more than this machine -------------------------------------------------------------
+
+
+@pytest.fixture
+def public():
+    """Make a daemon that listens at every address, and say where that is from here."""
+    parameters = Parameters(port=free_port("127.0.0.1", "udp"), loopback="127.0.7.9")
+    with Discovery(parameters, name="anna", node_id="anna", query=("0.0.0.0", 0), control=Control()) as found:
+        yield ("127.0.0.1", found.query_address[1])
+
+
+def test_nothing_is_told_without_the_token(public):
+    with socket.create_connection(public, timeout=5) as connection, connection.makefile("rb") as lines:
+        assert "node" not in json.loads(lines.readline())
+        connection.sendall(b'list\nstatus\nmetrics\nwatch\nshow anna\nping anna\n{"op":"hello"}\n')
+        assert {json.loads(lines.readline())["error"]["code"] for _ in range(7)} == {"denied"}
+    assert refusal(QueryClient(public).connect).code == "denied"
+    assert refusal(QueryClient(public, token=lambda: "wrong").connect).code == "denied"
+
+
+def test_all_is_told_to_who_has_it(public):
+    with QueryClient(public, token=lambda: TOKEN) as client:
+        assert client.greeting["node"]["name"] == "anna"
+        assert client.request("list")["peers"] == []
+        assert client.request("status")["query"]["connections"] == 1
+
+
+def test_a_mirror_may_show_it(public):
+    with Client(public, token=lambda: TOKEN) as client:
+        assert client.wait_for(lambda _: client.is_connected, timeout=5.0) == ()
+
+
+def test_discoveryctl_shows_the_token_of_its_file(public, tmp_path, capsys):
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    where = ["--address", f"127.0.0.1:{public[1]}", "--token-file"]
+    assert main(["list", *where, str(file)]) == 1  # nobody there
+    assert "no peers up" in capsys.readouterr().err
+    assert main(["list", *where, str(tmp_path / "none")]) != 0
+    assert "no control token at" in capsys.readouterr().err
