@@ -52,6 +52,16 @@ class Options:
         self.run: list[str] = []
         self.token_file: str | None = None
 
+    def token(self) -> str:
+        """Give the control token.
+
+        Raises:
+            QueryError: ``denied``; it cannot be read.
+        """
+        from discoveryd.token import DEFAULT_PATH, read  # noqa: PLC0415 - seldom wanted
+
+        return read(self.token_file or DEFAULT_PATH)
+
     def filters(self) -> dict[str, Any]:
         """Give the filters as the fields of a request, only those that were given."""
         return {

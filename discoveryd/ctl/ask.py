@@ -6,6 +6,7 @@ import os
 import sys
 
 from discoveryd.ctl.tables import age, column, name_of, peers_table, printable, screen_of
+from discoveryd.errors import QueryError
 from discoveryd.net.query_client import QueryClient
 
 TYPE_CHECKING = False
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 FINE, NOTHING = 0, 1
 PING_TIMEOUT = 1.0
 """Seconds to wait for a PONG: two hundred times what a LAN takes."""
+TRIES = 5
+"""To ask a daemon that is busy."""
 RELOAD_PATIENCE = 10.0
 """Seconds more that a daemon may take to read its configuration again, if it is busy."""
 
@@ -77,10 +80,8 @@ def ping(options: Options) -> int:
 
 def reload(options: Options) -> int:
     """Let the daemon read its configuration again."""
-    from discoveryd.token import DEFAULT_PATH, read  # noqa: PLC0415
-
-    with QueryClient(options.address) as client:
-        token = read(options.token_file or DEFAULT_PATH)
+    with QueryClient(options.address, token=options.token) as client:
+        token = options.token()
         reply = client.request("reload", timeout=client.timeout + RELOAD_PATIENCE, token=token)
         if options.json:
             print(client.line.decode("utf-8", "backslashreplace"))
@@ -92,8 +93,21 @@ def reload(options: Options) -> int:
 
 
 def _ask(options: Options, op: str, patience: float = 0.0, **fields: Any) -> dict[str, Any]:
-    """Give the reply, and with ``--json`` print it as the daemon wrote it."""
-    with QueryClient(options.address) as client:
+    """Give the reply, and with ``--json`` print it as the daemon wrote it.
+
+    A place may be lost between two lines, to one who opens connections without end; the next try has one again.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return _ask_once(options, op, patience, **fields)
+        except QueryError as error:
+            if error.code != "busy":
+                raise
+    return _ask_once(options, op, patience, **fields)
+
+
+def _ask_once(options: Options, op: str, patience: float, **fields: Any) -> dict[str, Any]:
+    with QueryClient(options.address, token=options.token) as client:
         reply = client.request(op, timeout=client.timeout + patience, **fields)
         if options.json:
             print(client.line.decode("utf-8", "backslashreplace"))

@@ -46,17 +46,12 @@ FILTERS = {
 EVERYWHERE = {
     "json": "the daemon's reply as one line of JSON (watch: one object per line)",
     "address": "where the daemon listens; else $DISCOVERYCTL_ADDRESS, else 127.0.0.1:3400",
+    "token-file": "the control token of the daemon, which shows that you may: for reload and register, and for all "
+    "where it listens outside 127.0.0.0/8; else $DISCOVERYCTL_TOKEN_FILE, else /run/discoveryd/control.token",
     "help": "this text; after a command, that of the command",
     "version": "the version of this program",
 }
 """What all commands take."""
-
-
-_ALLOWED = {
-    "token-file": "the control token of the daemon, which shows that you may; else $DISCOVERYCTL_TOKEN_FILE, "
-    "else /run/discoveryd/control.token",
-}
-"""What commands take that change something."""
 
 
 class Command:
@@ -151,7 +146,6 @@ COMMANDS = {
         "let the daemon read its configuration again",
         "Let the daemon read its configuration again; the table of peers stays. Tells which changes need a "
         "restart. If anything is wrong in it, all of that is told, and the former one stays in force.",
-        options=_ALLOWED,
     ),
     "register": Command(
         "announce a service as long as this runs",
@@ -163,7 +157,6 @@ COMMANDS = {
             "port": "where it is offered; 0 where a port means nothing",
             "proto": "tcp (unless given) or udp",
             "tag": "says more about it; may be repeated",
-            **_ALLOWED,
         },
         needs=("port",),
         rest="[-- COMMAND ...]",

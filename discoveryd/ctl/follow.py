@@ -36,7 +36,7 @@ _LOST = frozenset(("closed", "stopping", "lagged", "unreachable"))
 def watch(options: Options) -> int:
     """Show the peers, and then each change, until interrupted."""
     screen = screen_of(sys.stdout, os.environ)
-    for line, event in _follow(options.address, options.filters(), note):
+    for line, event in _follow(options, options.filters(), note):
         if options.json:
             print(line.decode("utf-8", "backslashreplace"), flush=True)
             continue
@@ -70,7 +70,7 @@ def wait(options: Options) -> int:
     rows = Rows()
     found: list[dict[str, Any]] = []
     try:
-        for _, event in _follow(options.address, {"all": True}, note, deadline):
+        for _, event in _follow(options, {"all": True}, note, deadline):
             rows.take(event)
             found = [peer for peer in rows.peers() if chosen.accepts(peer_from_json(peer))]
             if rows.synced and len(found) >= wanted:
@@ -111,7 +111,7 @@ def _key(peer: dict[str, Any]) -> str:
 
 
 def _follow(
-    address: tuple[str, int],
+    options: Options,
     filters: dict[str, Any],
     note: Callable[[str], None],
     deadline: float | None = None,
@@ -124,7 +124,7 @@ def _follow(
     pause, last_note, was_connected = 0.0, "", False
     while True:
         try:
-            with QueryClient(address) as client:
+            with QueryClient(options.address, token=options.token) as client:
                 for event in client.watch(deadline=deadline, **filters):
                     if last_note and event["event"] == "snapshot":
                         note("connected again")

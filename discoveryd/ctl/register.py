@@ -12,7 +12,6 @@ from discoveryd.ctl.follow import FIRST_PAUSE, LONGEST_PAUSE, note
 from discoveryd.ctl.tables import printable, service_of
 from discoveryd.errors import QueryError
 from discoveryd.net.query_client import QueryClient
-from discoveryd.token import DEFAULT_PATH, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,12 +135,12 @@ class _Registration:
 
     def _register(self) -> dict[str, Any]:
         wanted = self._options
-        client = QueryClient(wanted.address)
+        client = QueryClient(wanted.address, token=wanted.token)
         try:
             client.connect()
             # read now: the daemon makes a new token at each start
             service = {"name": wanted.offer, "port": wanted.port, "proto": wanted.proto, "tags": wanted.tags}
-            reply = client.request("register", token=read(wanted.token_file or DEFAULT_PATH), service=service)
+            reply = client.request("register", token=wanted.token(), service=service)
         except BaseException:
             client.close()
             raise
