@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from discoveryd import __version__
+from discoveryd import __version__, token
 from discoveryd.config import load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
 from discoveryd.errors import QueryError
@@ -29,7 +29,7 @@ def status(arguments: Namespace) -> int:
         print(f"discoveryd {'runs' if pid else 'does not run'} ({who}; no query socket to ask)")  # noqa: T201
         return OK if pid else NOT_RUNNING
     try:
-        with QueryClient(config.query.address) as client:
+        with QueryClient(config.query.address, token=lambda: token.read(config.paths.token_file)) as client:
             seen = client.request("status")
     except QueryError as error:
         print(f"discoveryd runs ({who}) but does not answer: {error}" if pid else "discoveryd does not run")  # noqa: T201
