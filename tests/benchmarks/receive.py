@@ -30,7 +30,7 @@ from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.record import Record
 from discoveryd.runtime.discovery import Discovery, boottime
 
-NO_FLOOD = Limits(datagrams=100_000_000)
+NO_FLOOD = Limits(datagrams=100_000_000, source_datagrams=100_000_000)
 """So that full speed is not taken for an attack."""
 SIZE = 1000
 ROUNDS = 10

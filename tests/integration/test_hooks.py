@@ -18,7 +18,7 @@ EVENTS = 1000
 BATCH = 100
 """HELLOs sent before their events are awaited: so many fit into any socket's buffer."""
 LIMITS = Limits(
-    peers=EVENTS, newcomers=100_000, datagrams=100_000, hooks=3, hook_timeout=60.0, hook_queue=200
+    peers=EVENTS, newcomers=100_000, source_datagrams=100_000, datagrams=100_000, hooks=3, hook_timeout=60.0, hook_queue=200
 )  # fmt: skip
 ROUNDS = 8
 SLACK = 4 * 1024 * 1024

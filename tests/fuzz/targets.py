@@ -1,0 +1,152 @@
+"""What is fuzzed, one function for each kind of bytes that others can give us; each holds its invariant.
+
+The same functions replay the corpus (`tests.fuzz.test_corpus`) and are driven by coverage (`tests.fuzz.run`).
+"""
+
+import json
+from functools import cache
+
+from discoveryd import config
+from discoveryd.errors import ConfigError, QueryError, WireError
+from discoveryd.protocol import DROP_REASONS, query
+from discoveryd.protocol.hello import MAX_DATAGRAM
+from discoveryd.protocol.parameters import Limits, Parameters
+from discoveryd.protocol.record import Record, digest_of
+from discoveryd.protocol.request import parse_request
+from tests.protocol.samples import WEB, hello, make_node, source
+
+CALM = Parameters(limits=Limits(newcomers=10_000, source_datagrams=10_000, answers=10_000))
+NAMES = ("web1", "my web server", "w\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b")
+EVERYTHING = parse_request(b'{"op":"list","all":true}').filter
+
+
+def datagrams(data):
+    """Take a datagram twice; it is understood or dropped for a known reason, and what is sent is no longer than it may be.
+
+    What begins with ``{`` is taken for a record, and comes in a HELLO with its digest, which no chance would find.
+
+    Returns:
+        the node, for a closer look.
+    """
+    if data.startswith(b"{"):
+        data = b"HELLO|1|default|web1|00000000000000aa|800|4000||%b|1|%b" % (digest_of(data).encode(), data)
+    node = make_node(parameters=CALM)
+    for now in (1.0, 1.1):  # the second time by the short way, and as a repetition
+        outcome = node.receive(data, source(), now)
+        assert all(len(send.datagram) <= MAX_DATAGRAM and send.datagram.isascii() for send in outcome.sends)
+    assert sum(node.received.values()) + sum(node.drops.values()) == 2
+    assert {reason for reason, _ in node.drops} <= DROP_REASONS.keys()
+    if len(node.table):
+        node.poll(1.2)
+        line = query.list_line(node, EVERYTHING, 1.3)
+        assert line.isascii()
+        assert all(text.isprintable() for text in texts(json.loads(line)))
+    return node
+
+
+def lines(data):
+    """Ask with any line; it is answered, or refused with a code, in one line of ASCII, not long.
+
+    Returns:
+        the code, ``ok`` for an answer.
+    """
+    node, code = populated(), "ok"
+    try:
+        request = parse_request(data)
+        answer = (query.encode(query.show_answer(node, request.peer, 1.1)) if request.peer
+                  else query.list_line(node, request.filter, 1.1))  # fmt: skip
+    except QueryError as error:
+        code, answer = error.code, query.error_line(error.code, error.message, error.problems)
+    assert len(answer) < 3000
+    assert answer.isascii()
+    assert answer.count(b"\n") == 1
+    assert json.loads(answer)["ok"] is (code == "ok")
+    return code
+
+
+@cache
+def populated():
+    """Give a node with three peers, which questions do not change."""
+    node = make_node(parameters=CALM)
+    for number, name in enumerate(NAMES, 1):
+        node.receive(hello(number, f"n{number}", record=Record(name=name)).encode(), source(f"10.0.0.{number + 6}"), 1.0)
+    return node
+
+
+def configs(data):
+    """Read any file; it is a configuration that reads back as itself, or refused in printable sentences, all with a place.
+
+    Returns:
+        the configuration, or None.
+    """
+    problems = ()
+    try:
+        found = config._read(("fuzz.yaml", data), {})
+    except ConfigError as error:
+        found, problems = None, error.problems
+    assert all(problem.isprintable() and len(problem) < 2000 for problem in problems), problems
+    assert all(problem.startswith("fuzz.yaml") for problem in problems), problems
+    if found is None:
+        assert problems
+        return None
+    assert config._read(("fuzz.yaml", found.to_yaml().encode()), {}) == found
+    return found
+
+
+def sealed(data):
+    """Open any envelope: it gives a plain datagram or is dropped for a known reason; so does any inside of a good one.
+
+    The first byte says which: of ``i`` the rest is sealed as it is, so that what lies behind the seal is reached.
+
+    Returns:
+        the reason, ``ok`` for one that was opened.
+    """
+    from discoveryd.protocol.keyring import Key, Keyring
+    from discoveryd.protocol.seal import Sealer
+
+    ring = Keyring(keys=(Key(bytes(range(32))),))
+    receiver = Sealer(ring, realm="default", id="me", boot="b" * 16)
+    if data[:1] == b"i":
+        sender = Sealer(ring, realm="default", id="web1", boot="a" * 16)
+        header = f"SEALED|1|{ring.send_with}|web1|{'a' * 16}|b0|".encode()
+        data = header + packed(sender._own_cipher(ring.send_with).encrypt(bytes(12), data[1:700], header))
+    try:
+        opened = receiver.open(data)
+    except WireError as error:
+        reason = error.reason
+    else:
+        reason = "ok"
+        datagrams(opened.datagram)
+    assert reason in {"ok", *DROP_REASONS}
+    return reason
+
+
+def packed(raw):
+    from discoveryd.protocol.armour import pack
+
+    return pack(raw, is_long=False)
+
+
+def texts(value):
+    """Give every text of a JSON value, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
+
+
+TARGETS = {"datagrams": datagrams, "lines": lines, "configs": configs, "sealed": sealed}
+DICTIONARIES = {
+    "datagrams": (b"HELLO|1|default|", b"PING|1|default|", b"PONG|1|default|", b"0123456789abcdef", WEB.digest.encode(),
+                  b'{"name":"web1"}', b'"tags":{', b'"services":[', b'"port":', b'"proto":"', b"\\u202e", b"\\ud800", b"1e999", b"|sg|"),
+    "lines": (b'{"op":"', b'"list"', b'"watch"', b'"show"', b'"register"', b'"reload"', b'"hello"', b'"token":"', b'"service":{', b'"name":"',
+              b'"tags":{', b'"state":["up"', b'"count":', b'"timeout_s":', b"GET / HTTP/1.1", b"[!", b"\\ud800", b"\\u0000"),
+    "configs": (b"node:\n", b"hello:\n", b"limits:\n", b"query:\n  listen: ", b"  interval: ", b"  services: [{name: http, port: 80}]\n",
+                b"  tags: {a: b}\n", b"&a ", b"*a", b"!!python/object", b"<<: ", b"---\n", b"? ", b"%YAML 1.1\n", b"\xe2\x80\xae", b"\xef\xbb\xbf"),
+    "sealed": (b"SEALED|1|66b37b47|web1|", b"|b0|", b"|u1|", b"|:", b"iHELLO|800|4000|", b"iPING|", b"iPONG|", b"0123456789abcdef"),
+}  # fmt: skip
