@@ -1,8 +1,9 @@
 """Who gives way when more programs ask than there are places.
 
 Whoever has most places gives one to whoever has fewer, so that no user, with as many programs as he likes, keeps
-another one out. Of one user's connections first goes the one that asked nothing yet, then the one that waits for
-nothing, and for longest; what watches, or is being answered, stays.
+another one out. Of one user's connections the one goes that waits for nothing, and for longest; what watches, or is
+being answered, stays. A connection that asked nothing yet has no place: as many as there are places may wait for it
+in a room of their own, so that one who opens them without end pushes out such as these, and others have time to ask.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ def verdict(newcomer: Connection, others: Sequence[Connection], limits: Limits) 
     Whose a connection is, is looked up when there are enough of them for it to matter, and once.
 
     Args:
-        newcomer: just accepted.
-        others: those that are served, without those that registered a service: they are counted elsewhere.
+        newcomer: about to be answered for the first time.
+        others: those that have asked, without those that registered a service: they are counted elsewhere.
         limits: how many there may be.
     """
     mine_at_most, all_at_most = limits.connections_per_user, limits.query_connections
@@ -49,6 +50,14 @@ def verdict(newcomer: Connection, others: Sequence[Connection], limits: Limits) 
     return Verdict(_idle(theirs) or min(theirs, key=_age), why)
 
 
+def pushed_out(silent: Sequence[Connection], limits: Limits) -> Connection | None:
+    """Pick who has to go of those who asked nothing yet: the first of who has most of them; None if none has."""
+    if len(silent) <= limits.query_connections:
+        return None
+    [(most, _)] = Counter(one.owner for one in silent).most_common(1)
+    return next((one for one in silent if one.owner == most and one.is_silent), None)
+
+
 def may_watch(newcomer: Connection, others: Sequence[Connection], limits: Limits) -> bool:
     """Say whether there is room for one more that watches, of all and of this user.
 
@@ -65,9 +74,6 @@ def may_watch(newcomer: Connection, others: Sequence[Connection], limits: Limits
 
 def _idle(clients: Sequence[Connection]) -> Connection | None:
     """Pick the one that is missed least, of those that do nothing."""
-    for client in sorted(clients, key=_age):
-        if client.is_silent:
-            return client
     return min((one for one in clients if one.is_idle), key=_age, default=None)
 
 

@@ -17,7 +17,7 @@ from discoveryd.errors import QueryError
 from discoveryd.net.query_acceptor import Acceptor
 from discoveryd.net.query_backend import Backend
 from discoveryd.net.query_connection import Connection, is_over
-from discoveryd.net.query_crowd import may_watch, verdict
+from discoveryd.net.query_crowd import may_watch, pushed_out, verdict
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.query import error_line, event_line
@@ -147,23 +147,30 @@ class QueryServer:
             sock.close()
             return True
         client = Connection(sock, next(self._numbers), now)
-        others = [one for one in self._served() if not one.is_registered]  # these have a bound of their own
-        decided = verdict(client, others, self.limits)
         self._clients[sock] = client
         self._selector.register(sock, selectors.EVENT_READ, client)
-        if decided is not None:
-            self._send_away(decided.leaves, decided.why, now, is_old=decided.leaves is not client)
-        if client.closing_at is None:
-            client.owe(self._backend.greeting(is_stranger=self._wants_token))
-            self._flush(client, now)
+        client.owe(self._backend.greeting(is_stranger=self._wants_token))
+        self._flush(client, now)
+        pushed = pushed_out([one for one in self._served() if not one.has_asked], self.limits)
+        if pushed is not None:
+            why = "others came, and this connection asked nothing (limits.query_connections)"
+            self._refuse(pushed, "busy", why, now)
+            if pushed.is_through:
+                self._close(pushed)  # nothing of it is unread, so what it was told arrives
         return True
 
-    def _send_away(self, client: Connection, why: str, now: float, *, is_old: bool) -> None:
+    def _take_place(self, client: Connection, now: float) -> bool:
+        """Give a client that asks for the first time a place, another's perhaps; False if it has to go."""
+        others = [one for one in self._served() if one.has_asked and not one.is_registered]  # bounded elsewhere
+        decided = verdict(client, others, self.limits)
+        client.has_asked = True
+        if decided is not None:
+            self._send_away(decided.leaves, decided.why, now)
+        return client.closing_at is None
+
+    def _send_away(self, client: Connection, why: str, now: float) -> None:
         """Refuse one, and no longer wait for the first of those who were, if they are too many by now."""
-        is_unheard = is_old and client.is_silent
         self._refuse(client, "busy", why, now)
-        if is_unheard and client.is_through:
-            self._close(client)  # nothing of it is unread, so what it was told arrives
         leaving = {one: one.closing_at for one in self._clients.values() if one.closing_at is not None}
         if len(leaving) > self.limits.query_connections:
             self._close(min(leaving, key=leaving.__getitem__))
@@ -196,7 +203,8 @@ class QueryServer:
         try:
             request = parse_request(line)
             self._check_token(client, request)
-            client.has_asked = True
+            if not client.has_asked and not self._take_place(client, now):
+                return
             if request.op == "watch":
                 self._check_watchers(client)
                 client.watch(request.filter, *self._backend.watch(request.filter))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from discoveryd.net import query_connection
-from discoveryd.net.query_crowd import may_watch, verdict
+from discoveryd.net.query_crowd import may_watch, pushed_out, verdict
 from discoveryd.protocol.parameters import Limits
 from tests.net.test_query_server import Server, error_of
 
@@ -35,9 +35,12 @@ def test_half_of_the_places_are_for_one_user():
     assert leaves(one(9), others, query_connections=8, query_connections_per_user=5) is None
 
 
-def test_of_ones_own_the_oldest_silent_one_makes_room():
-    others = [one(0), one(1, silent=True), one(2, silent=True), one(3)]
-    assert leaves(one(9), others, query_connections=8) == (1, MINE)
+def test_of_those_who_asked_nothing_the_first_of_who_has_most_is_pushed_out():
+    limits = Limits(query_connections=4)
+    silent = [one(0, "bert", silent=True), one(1, silent=False), one(2, silent=True), one(3, silent=True)]
+    assert pushed_out(silent, limits) is None
+    assert pushed_out([*silent, one(4, silent=True)], limits).number == 2  # what 1 asks is on its way
+    assert pushed_out([one(number) for number in range(5)], limits) is None
 
 
 def test_whoever_has_most_gives_one_to_whoever_has_fewer():
@@ -70,21 +73,30 @@ def test_of_those_who_watch_one_user_has_his_part():
 # --- the server ---------------------------------------------------------------------------------------
 
 
-def test_a_silent_connection_gives_way_and_is_told_why():
+def test_a_silent_connection_is_pushed_out_and_told_why():
     with Server(query_connections=2) as server:
         silent, busy = server.connect(), server.connect_and_stay()
-        assert server.connect().ask(b"list\n")["ok"]
+        server.connect()
+        server.connect()
         assert silent.refused() == "busy"
         assert busy.ask(b"list\n")["ok"]
         assert server.server.counts()["refused"] == 1
-        server.has(connections=2)
+        server.has(connections=3)
+
+
+def test_one_that_waits_for_nothing_gives_its_place_to_one_that_asks():
+    with Server(query_connections=1) as server:
+        idle = server.connect()
+        assert idle.ask(b"list\n")["ok"]
+        assert server.connect().ask(b"list\n")["ok"]
+        assert idle.refused() == "busy"
 
 
 def test_nonsense_keeps_no_place():
     with Server(query_connections=1) as server:
         first = server.connect()
         assert error_of(first.ask(b"nonsense\n")) == "unknown_op"
-        assert server.connect().ask(b"list\n")["ok"]
+        server.connect()
         assert first.refused() == "busy"
 
 
@@ -94,7 +106,7 @@ def test_one_that_opens_without_end_keeps_nobody_of_its_own_user_from_asking():
             for _ in range(3):
                 server.connect()
             assert server.connect().ask(b"list\n")["ok"]
-        assert len(server.server._clients) <= 2 * 4
+        assert len(server.server._clients) <= 3 * 4
 
 
 def test_two_users_who_take_every_place_keep_out_no_third(monkeypatch):
@@ -104,7 +116,9 @@ def test_two_users_who_take_every_place_keep_out_no_third(monkeypatch):
         takers = [server.connect_and_stay() for _ in range(4)]
         assert server.connect().ask(b"list\n")["ok"]
         assert takers[0].refused() == "busy"
-        assert server.connect(greeted=False).refused() == "busy"
+        another = server.connect()
+        another.send(b"list\n")
+        assert another.refused() == "busy"
         assert takers[3].ask(b"list\n")["ok"]
 
 
