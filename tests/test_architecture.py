@@ -50,8 +50,8 @@ MODULES = {
         config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask ctl.commands ctl.describe ctl.follow
         ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.control daemon.detached daemon.hooking
         daemon.reload daemon.report daemon.serve demo dropins identity install install.environment install.layout
-        install.manifest install.places install.units keys logs manual manual.roff manual.sample manual.texts pidfile
-        programs shipped simulate simulate.counts simulate.lan simulate.plan simulate.report token
+        install.manifest install.places install.units keys logs manual manual.roff manual.sample manual.texts
+        pidfile programs shipped simulate simulate.counts simulate.lan simulate.plan simulate.report token
     """,
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}
