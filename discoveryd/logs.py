@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +18,11 @@ _SYSLOG = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}
 
 _OURS = frozenset(("event", "level", "timestamp"))
 """Fields that every line has."""
+
+PATIENCE = 0.2
+"""Seconds that a line may wait for a pipe or terminal that is full."""
+LONGEST = 4000
+"""Bytes of a line: what a pipe that has room at all takes at once (PIPE_BUF is 4,096)."""
 
 LOUD = frozenset(("suspect", "down", "clone"))
 """Events that somebody may have to look after."""
@@ -107,16 +113,36 @@ def _to_stderr(*, with_priority: bool) -> Callable[[int, str], None]:
     if sys.stderr is None:  # closed before we began: 2 may be one of our sockets by now
         return lambda _level, _line: None
     # not through sys.stderr: what a full disk refused would wait in its buffer and spoil the exit code
-    descriptor = sys.stderr.fileno()
+    return _Descriptor(sys.stderr.fileno(), with_priority=with_priority).write
 
-    def write(level: int, line: str) -> None:
-        prefix = f"<{_SYSLOG[level]}>" if with_priority else ""
-        left = f"{prefix}{line}\n".encode("utf-8", "backslashreplace")
+
+class _Descriptor:
+    """Writes lines, and does not wait long for a reader: one that does not read must not stop the daemon."""
+
+    def __init__(self, descriptor: int, *, with_priority: bool) -> None:
+        self._descriptor = descriptor
+        self._with_priority = with_priority
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._lost = 0
+
+    def write(self, level: int, line: str) -> None:
+        """Write a line, or count it as lost."""
+        # once one was lost there is no waiting, until there is room again
+        if not self._poll.poll(0 if self._lost else PATIENCE * 1000):
+            self._lost += 1
+            return
+        if self._lost:
+            self._put(level, f"{self._lost} lines of the log are lost: nobody read them")
+            self._lost = 0
+        self._put(level, line)
+
+    def _put(self, level: int, line: str) -> None:
+        prefix = f"<{_SYSLOG[level]}>" if self._with_priority else ""
+        left = f"{prefix}{line}".encode("utf-8", "backslashreplace")[:LONGEST] + b"\n"
         with suppress(OSError):  # the terminal is gone, or the disk full; the daemon stays
             while left:
-                left = left[os.write(descriptor, left) :]
-
-    return write
+                left = left[os.write(self._descriptor, left) :]
 
 
 def _to_syslog() -> Callable[[int, str], None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 
 from discoveryd.errors import QueryError
 
@@ -15,13 +17,18 @@ SIZE = 32
 
 
 def create(directory: str) -> str:
-    """Make a new token, which ends the one before, and keep it in a runtime directory.
+    """Give the token of a runtime directory, a new one if there is none that nobody else could have made or read.
+
+    The one that is there stays: another daemon of this directory may live by it.
 
     Raises:
         OSError: the directory cannot be made or written.
     """
     os.makedirs(directory, exist_ok=True)
     path = os.path.join(directory, NAME)
+    kept = _kept(path)
+    if kept:
+        return kept
     fresh = f"{path}.{os.getpid()}"
     token = os.urandom(SIZE).hex()
     try:
@@ -38,6 +45,21 @@ def create(directory: str) -> str:
         _remove(fresh)
         raise
     return token
+
+
+def _kept(path: str) -> str:
+    """Give the token of a file that is ours alone; empty if it is not."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        found = os.fstat(descriptor)
+        is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == MODE
+        token = os.read(descriptor, 4096).decode("ascii", "replace").strip() if is_ours else ""
+    finally:
+        os.close(descriptor)
+    return token if re.fullmatch(f"[0-9a-f]{{{2 * SIZE}}}", token) else ""
 
 
 def read(path: str) -> str:

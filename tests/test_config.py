@@ -1,5 +1,6 @@
 """Configuration: what is read, what is refused, and how a person is told."""
 
+import os
 import re
 import subprocess
 import sys
@@ -158,9 +159,21 @@ def test_a_path_that_cannot_be_one():
     assert "null byte" in problems(load, "a\0b", {})[0]
 
 
-def test_a_file_that_never_ends_is_refused():
-    assert problems(load, "/dev/zero", {}) == [
-        "/dev/zero: over 64 KiB is no configuration; name another file, or none for the defaults"
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+def test_what_never_ends_or_never_begins_is_refused(tmp_path, kind):
+    path = "/dev/zero" if kind == "device" else str(tmp_path / "pipe")
+    if kind == "pipe":
+        os.mkfifo(path)
+    assert problems(load, path, {}) == [
+        f"{path}: Not a regular file; name another file, or none for the defaults"
+    ]
+
+
+def test_one_port_cannot_be_for_questions_and_metrics(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("query:\n  listen: 127.0.0.1:3411\nmetrics:\n  listen: 127.0.0.1:3411\n")
+    assert problems(load, str(path), {}) == [
+        f"{path}:4: metrics.listen: must be another port than query.listen (127.0.0.1:3411)"
     ]
 
 
@@ -264,7 +277,7 @@ def test_durations(text, seconds, written):
 
 @pytest.mark.parametrize("text", ["4", "0", "1.5", "99999999999999999999"])
 def test_a_bare_number_needs_a_unit(text):
-    with pytest.raises(ValueError, match=re.escape(f"{text} needs a unit, such as {text}s (units are ms, s, m, h)")):
+    with pytest.raises(ValueError, match=re.escape(f"{text} needs a unit: {text}ms, {text}s, {text}m or {text}h")):
         parse_duration(text)
 
 
@@ -313,7 +326,7 @@ def test_a_variable_goes_before_the_file(read):
         ("HELO__INTERVAL", "3s", "unknown key helo.interval; did you mean hello.interval?"),
         ("NODE__TAGS__ROLE", "db", "unknown key node.tags__role; known here are name, id, tags, services"),
         ("X__Y", "", "unknown key x.y; known here are node, hello, limits, query, security, metrics, log, paths"),
-        ("HELLO__TTL", "3", "hello.ttl: 3 needs a unit, such as 3s (units are ms, s, m, h)"),
+        ("HELLO__TTL", "3", "hello.ttl: 3 needs a unit: 3ms, 3s, 3m or 3h"),
         ("HELLO__TTL", "1s", "hello.ttl: must be at least twice the interval (1.6s) and at most 1h, not 1s"),
         ("HELLO__PORT", "[3400]", "hello.port: must be a whole number, not a list"),
         ("HELLO__INTERFACES", "*", 'a value that begins with * or & must stand in quotes, such as "*"'),
@@ -395,7 +408,7 @@ def test_a_wrong_variable_is_named(name, value, problem, monkeypatch):
         ("hello:\n  port: 34oo\n", "2: hello.port: must be a whole number, not '34oo'"),
         ("hello:\n  port: " + "9" * 5000, "2: hello.port: must be a whole number, not '" + "9" * 79),
         ("hello:\n  port: 0\n", "2: hello.port: must be 1 to 65535, not 0"),
-        ("hello:\n  ttl: 4\n", "2: hello.ttl: 4 needs a unit, such as 4s (units are ms, s, m, h)"),
+        ("hello:\n  ttl: 4\n", "2: hello.ttl: 4 needs a unit: 4ms, 4s, 4m or 4h"),
         ("hello:\n  # no consequence of it is told\n  interval: 2h\n", "3: hello.interval: must be 50ms to 10m, not 7200s"),
         ("hello:\n  seeds:\n    - 10.0.0.1\n    - raven\n", "2: hello.seeds: 'raven' is not an IPv4 address"),
         ("limits:\n  query_line: 10\n", "2: limits.query_line: must be at least 64, not 10"),

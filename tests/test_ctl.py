@@ -258,6 +258,7 @@ def test_durations(text, seconds):
         (["register"], "register which service? Give its name"),
         (["register", "--port", "1", "--", "web"], "register which service? Give its name"),
         (["register", "web"], "Give --port P"),
+        (["register", "web", "--port", "80", "--"], "nothing follows --: name the command to run"),
         (["register", "web", "--port", "65536"], "--port must be 0 to 65535, not '65536'"),
         (["register", "web", "--port", "http"], "--port must be 0 to 65535, not 'http'"),
         (["register", "web", "--port", "1", "--proto", "sctp"], "--proto must be tcp or udp, not 'sctp'"),

@@ -84,6 +84,16 @@ def test_check_prints_a_configuration_that_loads_to_the_same(capsys, tmp_path):
     assert load(str(printed)) == load(str(path))
 
 
+def test_check_may_be_quiet(capsys, tmp_path):
+    path = tmp_path / "discoveryd.yaml"
+    path.write_text("", encoding="utf-8")
+    assert main(["check", "--quiet", "--config", str(path)]) == 0
+    assert capsys.readouterr().out == ""
+    path.write_text("querry: {}\n", encoding="utf-8")
+    assert main(["check", "--quiet", "--config", str(path)]) == 2
+    assert "did you mean query" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["check", "run", "start", "stop", "status"])
 def test_a_wrong_configuration_is_told_whole_by_every_command(capsys, tmp_path, command):
     path = tmp_path / "discoveryd.yaml"
@@ -102,6 +112,13 @@ def test_a_configuration_that_is_named_but_not_there_is_an_error(capsys):
 
 
 # --- the inbox ----------------------------------------------------------------------------------------
+
+
+def test_hooks_hear_what_it_thinks_of_itself(quiet, signals, monkeypatch):
+    heard = []
+    monkeypatch.setattr("discoveryd.daemon.hooking.HookKeeper.hear", lambda self, notice: heard.append(notice.text))
+    run_with(monkeypatch, Notice(level="warning", text="isolated"), signal.SIGTERM)
+    assert "isolated" in heard
 
 
 def test_a_doubt_about_the_id_is_logged(quiet, signals, monkeypatch, capfd):

@@ -125,7 +125,7 @@ def test_the_shell_takes_several_lines():
         ("name: a\nport: 1\nhealth: pgrep a\n", ["f.yaml:3: health: must be keys such as `command:` below it, not 'pgrep a'"]),
         ("name: a\nport: 1\nhealth:\n  interval: 5s\n", ["f.yaml:4: health: needs a command; exit code 0 means that the service works"]),
         ("name: a\nport: 1\nhealth: {command: '', timeout: 2}\n",
-         ["f.yaml:3: health.timeout: 2 needs a unit, such as 2s (units are ms, s, m, h)"]),
+         ["f.yaml:3: health.timeout: 2 needs a unit: 2ms, 2s, 2m or 2h"]),
         ("name: a\nport: 1\nhealth: {command: ' '}\n", ["f.yaml:3: health.command: must name a program"]),
         ("name: a\nport: 1\nhealth: {command: []}\n", ["f.yaml:3: health.command: must name a program"]),
         ("name: a\nport: 1\nhealth: {command: {a: b}}\n",

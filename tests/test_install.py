@@ -485,3 +485,11 @@ def test_the_command_that_opens_the_port_is_named(systemd, root, capsys):
     (root / "etc/ufw/applications.d").mkdir(parents=True)
     main(["install"])
     assert "ufw is here; to let the HELLOs through: ufw allow discoveryd" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_an_empty_prefix_is_not_this_machine(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--prefix", ""])
+    assert caught.value.code == 2
+    assert "leave --prefix out for this machine" in capsys.readouterr().err

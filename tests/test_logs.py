@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from discoveryd.logs import Log, event_line
+from discoveryd.logs import LONGEST, Log, event_line
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.peer import Peer
 
@@ -127,3 +127,27 @@ def test_a_field_that_is_named_as_one_of_every_line_does_not_hide_it(capfd):
     [line] = capfd.readouterr().err.splitlines()
     assert "level=info event=told" in line
     assert "event_=joined level_=high" in line
+
+
+def test_a_reader_that_does_not_read_stops_nobody_and_hears_what_it_missed(monkeypatch):
+    reading, writing = os.pipe()
+    monkeypatch.setattr("discoveryd.logs.PATIENCE", 0.01)
+    with os.fdopen(reading, "rb", buffering=0) as reader, os.fdopen(writing, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        log = Log("info", "logfmt")
+        for number in range(1000):
+            log.write("info", f"line-{number}", more="x" * 200)  # the pipe takes 64 KiB
+        text = reader.read(1 << 20)
+        log.write("info", "the-last")
+        text += reader.read(1 << 20)
+    lines = text.decode().splitlines()
+    told = [line for line in lines if "line-" in line]
+    assert 100 < len(told) < 1000
+    assert lines[-2] == f"{1000 - len(told)} lines of the log are lost: nobody read them"
+    assert "the-last" in lines[-1]
+
+
+def test_a_line_longer_than_a_pipe_takes_at_once_is_cut(capfd):
+    Log("info", "logfmt").write("info", "long", more="x" * 10_000)
+    [line] = capfd.readouterr().err.splitlines()
+    assert len(line) == LONGEST

@@ -1,4 +1,4 @@
-"""The control token: made anew at each start, readable for owner and group only."""
+"""The control token: readable for owner and group only, and one for all daemons of a directory."""
 
 import os
 import stat
@@ -27,10 +27,17 @@ def test_others_may_not_read_it_whatever_the_umask(tmp_path, mask):
     assert stat.S_IMODE(os.stat(tmp_path / "control.token").st_mode) == 0o640
 
 
-def test_a_new_start_ends_the_former_token(tmp_path):
+def test_a_second_daemon_of_the_directory_does_not_end_the_token_of_the_first(tmp_path):
+    assert token.create(str(tmp_path)) == token.create(str(tmp_path))
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.chmod(0o666), lambda path: path.write_text("0" * 63),
+                                   lambda path: path.write_text("")])  # fmt: skip
+def test_one_that_others_could_have_made_or_read_is_replaced(tmp_path, spoil):
     path = tmp_path / "control.token"
-    former = token.create(str(tmp_path))
-    path.chmod(0o666)
+    token.create(str(tmp_path))
+    spoil(path)
+    former = path.read_text().strip()
     with path.open() as held:
         fresh = token.create(str(tmp_path))
         assert held.read().strip() == former  # replaced as a whole, never half written

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
@@ -260,8 +261,7 @@ def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes] | N
         remedy = "correct or remove it, or name another file"
     path = DEFAULT_PATH if named is None else named
     try:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_FILE + 1)
+        raw = _content(path)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         if named is None and isinstance(error, FileNotFoundError):
             return None
@@ -270,6 +270,19 @@ def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes] | N
     if len(raw) > MAX_FILE:
         raise ConfigError(f"{shown(path)}: over {MAX_FILE // 1024} KiB is no configuration; {remedy}")
     return path, raw
+
+
+def _content(path: str) -> bytes:
+    """Read a file without waiting: a pipe that nobody writes to would stop the daemon at a reload."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a directory reading it says so
+            raise ValueError("Not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_FILE + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _read(file: tuple[str, bytes] | None, variables: Mapping[str, str]) -> Config:
@@ -304,6 +317,8 @@ def _read(file: tuple[str, bytes] | None, variables: Mapping[str, str]) -> Confi
         paths=made(PathsSection, **values["paths"]),
         source=source,
     )
+    if config.metrics.address and config.metrics.address == config.query.address:
+        reader.refuse([f"metrics.listen: must be another port than query.listen ({config.query.listen})"])
     reader.finish()
     return config
 

@@ -24,7 +24,7 @@ def parse_duration(text: str) -> float:
     found = re.fullmatch(_DURATION, text)
     if not found:
         if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
-            raise ValueError(f"{text:.40} needs a unit, such as {text:.40}s (units are ms, s, m, h)")
+            raise ValueError(f"{text:.40} needs a unit: {text:.40}ms, {text:.40}s, {text:.40}m or {text:.40}h")
         raise ValueError(f"must be a duration such as 800ms, 4s, 1.5s, 1m or 1h, not {text!r:.80}")
     microseconds = round(float(found[1]) * _MICROSECONDS[found[2]])
     if microseconds > MAX_DURATION * 1_000_000:

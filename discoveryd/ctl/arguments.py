@@ -90,6 +90,8 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
     options.token_file = environ.get(TOKEN_VARIABLE) or None
     if "--" in arguments:
         options.run = list(arguments[arguments.index("--") + 1 :])
+        if not options.run:
+            raise UsageError("nothing follows --: name the command to run, or leave -- out")
     names = [{"-h": "help"}.get(option, option[2:]) for option, _ in given]
     for name, (_, value) in zip(names, given, strict=True):
         _take(options, name, value)

@@ -51,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
     for name, text in _COMMANDS:
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         command.add_argument("--config", metavar="FILE", help="configuration file")
+        if name == "check":
+            command.add_argument("--quiet", action="store_true", help="print only what is wrong")
     keygen = commands.add_parser(
         "keygen",
         help="make a key that a group of nodes shares, in a new file",
@@ -105,6 +107,13 @@ def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     simulate.add_argument("--json", action="store_true", help="print the figures as one line of JSON")
 
 
+def _directory(text: str) -> str:
+    """Refuse an empty name: that of a variable that was never set would mean this very machine."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; name a directory, or leave --prefix out for this machine")
+    return text
+
+
 def _add_install(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     install = commands.add_parser(
         "install",
@@ -121,5 +130,5 @@ def _add_install(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "configuration stays, and so does whatever was changed since. Needs root.",
     )
     for command in (install, uninstall):
-        command.add_argument("--prefix", metavar="DIR", help="below DIR, as for an image; no service is touched")
+        command.add_argument("--prefix", metavar="DIR", type=_directory, help="below DIR, as for an image; no service is touched")
         command.add_argument("--dry-run", action="store_true", help="say it all, and do nothing")

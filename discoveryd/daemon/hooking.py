@@ -30,10 +30,16 @@ class HookKeeper:
         self._hooks: Hooks | None = None
         self._begin()
 
-    def reload(self, limits: Limits) -> None:
-        """Look at the directory again."""
+    def look(self) -> None:
+        """See what has come, gone or changed in the directory; cheap where there is none."""
         if self._hooks is None:
             self._begin()
+        else:
+            self._hooks.reload()
+
+    def reload(self, limits: Limits) -> None:
+        """Take other limits, and look."""
+        self.look()
         if self._hooks is not None:
             self._hooks.reload(limits)
 

@@ -69,7 +69,8 @@ def check(arguments: Namespace) -> int:
         from discoveryd.keys import read_keyring  # noqa: PLC0415 - for who has keys
 
         read_keyring(config.security, config.source)
-    sys.stdout.write(config.to_yaml())
+    if not arguments.quiet:
+        sys.stdout.write(config.to_yaml())
     return OK
 
 

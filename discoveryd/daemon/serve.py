@@ -209,6 +209,7 @@ class Daemon:
         if self._manager.watchdog:
             self._feed()
         self._drop_ins.look()
+        self._hooks.look()
         if self._manager.is_there:
             status = self._discovery.summary()
             if status != self._status:

@@ -99,7 +99,7 @@ def opening(root: str = "") -> list[tuple[str, str]]:
 def _unit(commands: str) -> bytes:
     # a blank, a quote or a percent sign in a path would need systemd's quoting: see `environment.obstacles`
     text = _read("systemd/discoveryd.service").decode()
-    return text.replace(f"ExecStart={_DEFAULT_COMMANDS}", f"ExecStart={commands}/").encode()
+    return text.replace(f"={_DEFAULT_COMMANDS}", f"={commands}/").encode()
 
 
 def _links(commands: str) -> list[Item]:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import select
 import signal
 import stat
 import subprocess
 import sys
+from time import monotonic
 
 import pytest
 
@@ -78,6 +80,15 @@ def test_the_token_is_for_its_owner_and_group_and_a_wrong_one_is_denied(daemon, 
     assert daemon.ask("status")["query"]["denied"] == 1
 
 
+def test_two_daemons_of_one_runtime_directory_have_one_token(make, daemon):
+    runtime = daemon.environment["DISCOVERYD_PATHS__RUNTIME"]
+    other = make(environment={"DISCOVERYD_PATHS__RUNTIME": runtime})
+    other.run().log_until("discoveryd started")
+    assert ctl(daemon, "reload").returncode == 0
+    other.end()
+    assert ctl(daemon, "reload").returncode == 0
+
+
 def test_a_second_daemon_that_cannot_start_leaves_the_token_alone(daemon):
     with open(token_file(daemon)) as file:
         before = file.read()
@@ -133,22 +144,33 @@ def test_a_hook_hears_of_the_first_peer_and_its_words_are_logged(make, tmp_path,
     assert daemon.ask("status")["hooks"]["hooks"] == 1
 
 
-def test_hooks_that_come_later_are_found_by_a_reload(daemon, tmp_path, observer):
+def test_hooks_that_come_later_are_found(daemon, tmp_path, observer):
     assert "hooks" not in daemon.ask("status")
     hook(daemon, tmp_path)
-    daemon.kill(signal.SIGHUP)
-    daemon.log_until("configuration reloaded")
+    until(lambda: daemon.ask("status").get("hooks", {}).get("hooks"))
     observer.discovery.stop()
     assert "left observer 127.0.0.200" in daemon.log_until("hook says")[-1]
+    (daemon.config.parent / "hooks.d" / "10-note").chmod(0o777)
+    assert "chmod" in daemon.log_until("hook not run")[-1]
+
+
+def until(holds, timeout=10.0):
+    """Ask again and again."""
+    deadline = monotonic() + timeout
+    while not holds():
+        assert monotonic() < deadline, "not in time"
+        select.select([], [], [], 0.02)
 
 
 def test_a_hook_that_hangs_does_not_hold_up_the_goodbye(make, tmp_path, observer):
     daemon = make(config=written())
     hook(daemon, tmp_path)
-    (daemon.config.parent / "hooks.d" / "10-note").write_text(f"#!/bin/sh\necho > {tmp_path / 'out'}\nexec sleep 60\n")
+    pid = tmp_path / "pid"
+    (daemon.config.parent / "hooks.d" / "10-note").write_text(f"#!/bin/sh\necho $$ > {pid}\nexec sleep 60\n")
     daemon.run()
     observer.until("joined")
-    daemon.log_until("peer joined")
+    until(lambda: pid.exists() and pid.read_text().strip())
     daemon.kill(signal.SIGTERM)
     observer.until("left", timeout=1.0)
     assert daemon.process.wait(10) == 0
+    assert not os.path.exists(f"/proc/{pid.read_text().strip()}"), "the hook has outlived the daemon"
