@@ -130,5 +130,6 @@ def _add_install(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "configuration stays, and so does whatever was changed since. Needs root.",
     )
     for command in (install, uninstall):
-        command.add_argument("--prefix", metavar="DIR", type=_directory, help="below DIR, as for an image; no service is touched")
+        text = "below DIR, as for an image; no service is touched"
+        command.add_argument("--prefix", metavar="DIR", type=_directory, help=text)
         command.add_argument("--dry-run", action="store_true", help="say it all, and do nothing")

@@ -149,7 +149,7 @@ class Backend:
         if not request.token:
             raise QueryError("denied", f"{request.op} needs the control token: it is in the daemon's runtime directory")
         if not compare_digest(request.token.encode("utf-8", "replace"), control.token.encode()):
-            why = "this is not the control token of this daemon: read its file anew, or name the right one with --token-file"
+            why = "this is not the control token of this daemon: name its file with --token-file"
             raise QueryError("denied", why)
         return control
 
