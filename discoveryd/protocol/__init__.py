@@ -225,6 +225,18 @@ DROP_REASONS: Final[dict[str, str]] = {
         "A sealed datagram that was heard before. A few are normal where a network duplicates; many mean that "
         "somebody repeats what he recorded."
     ),
+    "unproven": (
+        "Sealed by a run of a node that was not known yet: it was asked, and is listed as soon as it answers. One "
+        "or a few for each start are normal; many mean that somebody repeats what he recorded."
+    ),
+    "plain": (
+        "Not sealed, while security.mode is require: give its sender the key, or find out who it is. Bare peers "
+        "are dropped under this reason too."
+    ),
+    "downgrade": (
+        "Not sealed, in the name of a peer that seals. Normal while security.mode is accept and one node of the "
+        "network still speaks plain: then all say everything twice. Otherwise forged."
+    ),
     "table-full": (
         "A newcomer was refused because the table holds limits.peers live peers: raise that, or find out "
         "who forges so many."
