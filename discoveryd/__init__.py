@@ -72,10 +72,10 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # literal for type checkers; a test compares it with _HOMES
-    "Client", "ConfigError", "DaemonUnreachable", "Discovery", "DiscoveryError", "Event", "Hello", "Key",
-    "Keyring", "Limits", "Link", "Node", "Notice", "Outcome", "Parameters", "Peer", "PeerTable", "PingResult", "QueryClient",
-    "QueryError", "Record", "RecordTooLong", "Send", "Service", "Source", "Subscription", "SubscriptionLagged", "WireError",
-    "__version__",
+    "Client", "ConfigError", "DaemonUnreachable", "Discovery", "DiscoveryError", "Event", "Hello", "Key", "Keyring",
+    "Limits", "Link", "Node", "Notice", "Outcome", "Parameters", "Peer", "PeerTable", "PingResult", "QueryClient",
+    "QueryError", "Record", "RecordTooLong", "Send", "Service", "Source", "Subscription", "SubscriptionLagged",
+    "WireError", "__version__",
 ]  # fmt: skip
 
 
