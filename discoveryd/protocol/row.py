@@ -135,7 +135,7 @@ class Row:
     """A peer as the engine knows it. Times are those of the caller's clock."""
 
     __slots__ = (
-        "_doubtful", "_fresh", "_text", "_text_until", "_view", "asked", "boot", "clone", "copy_seq", "digest",
+        "_doubtful", "_fresh", "_text", "_text_until", "_view", "asked", "boot", "clone", "digest",
         "ended", "excused", "expires", "farewell", "first_seen", "former_heard", "id", "interval", "key", "kind",
         "last_heard", "last_hello", "pace", "patience", "probe_at", "questioned", "record", "refused", "rejects",
         "restarts", "sealed_until", "sealed_with", "seq", "several", "state", "superseded", "suspect_after", "told",
@@ -156,7 +156,6 @@ class Row:
         self.ttl = 0.0
         self.patience = 0.0  # the shorter of `suspect_after` and `ttl`
         self.seq = -1
-        self.copy_seq = -1  # of those that came in a worse way than we are on with it
         self.farewell = -1  # seq of its goodbye
         self.questioned = -NEVER  # when it was asked whether that was its own
         self.sealed_with = ""  # id of the key, empty for plain
@@ -243,7 +242,7 @@ class Row:
 
     def is_sealed_news(self, seq: int, now: float) -> bool:
         """Whether something sealed shows that it lives now: what was recorded elsewhere is older than what we heard."""
-        return seq > max(self.seq, self.copy_seq) or self.state_at(now) not in LIVE
+        return seq > self.seq or self.state_at(now) not in LIVE
 
     def way(self, source: Source) -> Way | None:
         """Give the way this source stands for, if it was heard there before."""

@@ -120,9 +120,7 @@ class PeerTable:
             if row.state != "up":
                 opening = ("recovered", f"heard again on {_where(source)} after {now - row.last_heard:.1f} s")
         way = self._way(row, source, now)
-        if row.sealed_with != source.key:  # the same in another way, for others
-            row.copy_seq = max(row.copy_seq, hello.seq)
-        else:
+        if row.sealed_with == source.key:  # else it is the same in another way, for others
             self._take(row, way, hello, record, source)
         if is_news:
             self._vouch(row, way, source, now)
@@ -261,13 +259,10 @@ class PeerTable:
         return (row for row in self._rows.values() if row.is_shown)
 
     def set_ranks(self, ranks: dict[str, int]) -> None:
-        """Prefer other ways of being heard; who was heard in one that is no more is heard as plain, if that is one."""
+        """Prefer other ways of being heard, and look closer at whatever comes next."""
         self.ranks = ranks
         for row in self._rows.values():
             self.steady.drop_row(row)
-            if row.sealed_with not in ranks and "" in ranks:
-                row.sealed_with = ""
-                row.changed()
 
     def peers(self, now: float, *, gone: bool = False) -> tuple[Peer, ...]:
         """Give the live peers (and with `gone` those down or left), oldest row first."""
@@ -440,7 +435,7 @@ class PeerTable:
             is_better = self.ranks.get(source.key, worst) < self.ranks.get(row.sealed_with, worst)
             if is_better or hello.seq >= row.seq + GIVEN_UP or row.state_at(now) not in LIVE:
                 self.steady.drop_row(row)
-                row.sealed_with, row.copy_seq = source.key, -1
+                row.sealed_with = source.key
                 row.seq = hello.seq  # what was heard in the other way may have been forged
                 row.changed()
                 return True

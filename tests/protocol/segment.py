@@ -85,6 +85,8 @@ class Segment:
         self.random = Random(seed)
         self.routed = routed  # no broadcast passes
         self.loss = 0.0
+        self.lag = 0.0
+        self.mute = set()  # addresses whose broadcasts nobody hears
         self.tape = []  # (now, sender, to, datagram)
         self.stations = {}
         self.all = []
@@ -112,11 +114,11 @@ class Segment:
     def carry(self, sender, to, datagram):
         self.tape.append((self.now, sender, to, datagram))
         for address, station in self.stations.items():
-            broadcast = to == "10.0.0.255" and address != sender and not self.routed
+            broadcast = to == "10.0.0.255" and address != sender and not self.routed and sender not in self.mute
             if self not in station.links:
                 continue  # its cable is out
             if (broadcast or to == address) and self.random.random() >= self.loss:
-                self.deliver(datagram, sender, station, unicast=not broadcast, after=DELAY * self.random.uniform(0.5, 1.5))
+                self.deliver(datagram, sender, station, unicast=not broadcast, after=self.lag + DELAY * self.random.uniform(0.5, 1.5))
 
     def deliver(self, datagram, sender, station, *, unicast=False, after=0.0):
         link = None if self.routed else station.links[self]

@@ -639,7 +639,10 @@ def test_seqs_that_go_on_from_each_other_are_believed_at_last():
     for number, seq in enumerate((1, 1, 1)):
         node.receive(hello(seq=seq).encode(), HERE, 2.0 + number / 10)
     [peer] = node.peers(2.3)
-    assert (peer.name, node.table.get(boot(1)).seq) == ("web1", 1)
+    assert (peer.name, peer.loss, node.table.get(boot(1)).seq) == ("web1", None, 1)
+    for seq in range(2, 20):
+        node.receive(hello(seq=seq, full=False).encode(), HERE, 2.0 + seq * 0.8)
+    assert node.peers(17.5)[0].loss == 0.0
 
 
 # --- records that are not here ---------------------------------------------------------------------
