@@ -449,7 +449,8 @@ class Node:
     def _hear_stranger(self, letter: Letter, size: int, now: float) -> Outcome:
         """Take something sealed by a boot that has not proved to live, and may be a recording.
 
-        A HELLO makes us ask. A PING for us alone is answered. A PONG for us alone that answers is the proof.
+        A HELLO makes us ask. A PING for us alone is answered. A PONG for us alone that answers is the proof, or
+        else the answer to a PING of any other kind, which counts for itself.
         """
         opened, source = letter.opened, letter.source
         if opened.datagram.startswith(b"HELLO"):
@@ -462,7 +463,7 @@ class Node:
             raise WireError("unproven", "a probe that is not for this node alone")
         if isinstance(probe, Ping):
             return self._answer_ping(probe, source, now)
-        if self._prober.waits_for(probe.nonce) or self.challenges.waits_for(opened.boot, source.address, probe.nonce):
+        if self.challenges.waits_for(opened.boot, source.address, probe.nonce):
             assert self.sealing is not None
             self.sealing.prove(opened, now)
         return self._hear_pong(probe, source, now)

@@ -108,10 +108,6 @@ class Prober:
         """Give the PING that a PONG answers."""
         return self._asked.pop(pong.nonce, None)
 
-    def waits_for(self, nonce: str) -> bool:
-        """Whether a PING with this nonce waits for its PONG."""
-        return nonce in self._asked
-
     def watch(self, row: Row, now: float) -> None:
         """PING the addresses of a row in turn from now on."""
         for way in row.ways.values():
