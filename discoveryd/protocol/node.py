@@ -130,6 +130,8 @@ class Node:
         self.table.limit, self.table.remember = parameters.limits.peers, parameters.limits.remember
         self._gate.set_limits(parameters.limits)
         self._strangers.challenges.set_rate(parameters.limits.answers)
+        if self.sealing is not None:
+            self.sealing.windows.limit = parameters.limits.peers
         self._voice.set_parameters(parameters, now)
 
     def set_keyring(self, keyring: Keyring) -> None:

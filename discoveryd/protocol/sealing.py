@@ -86,7 +86,6 @@ class Sealing:
         """Use other keys, or the same in another way."""
         self._sealer.set_keyring(keyring)
         self._ways = keyring.ranks()
-        self.windows.limit = self._table.limit
 
     # --- saying ---------------------------------------------------------------------------------
 

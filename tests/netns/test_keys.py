@@ -136,8 +136,12 @@ def test_what_a_stranger_says_or_recorded_lists_nobody(lab):
     pair = [Member(lab, number) for number in (1, 2)]
     for one in pair:
         one.write("require", OLD)
-        one.start()
+    pair[0].start()
+    settled(pair[:1], {})
+    began = time.monotonic()
+    pair[1].start()
     settled(pair, {"": OLD.id})
+    assert time.monotonic() - began < 1.0, "the start of Python included"
     recorded = list(tap.listen(4.0))
     assert len(recorded) > 8
     assert all(datagram.startswith(b"SEALED|1|") and len(datagram) <= 1024 for datagram in recorded)

@@ -359,6 +359,9 @@ def test_a_crowd_of_boots_leaves_the_windows_bounded():
     segment.run(10.0)
     assert len(a.peers()) == 2
     assert len(a.node.sealing.windows) <= 2
+    a.node.set_parameters(Parameters(limits=Limits(peers=9)), segment.now)
+    segment.run(5.0)
+    assert len(a.peers()) == 4
     assert a.drops()["table-full"] > 0
 
 
