@@ -272,8 +272,8 @@ DROP_REASONS: Final[dict[str, str]] = {
         "somebody repeats what he recorded."
     ),
     "unproven": (
-        "Sealed by a run of a node that was not known yet: it was asked, and is listed as soon as it answers. One "
-        "or a few for each start are normal; many mean that somebody repeats what he recorded."
+        "Sealed by a run of a node that was not known yet, or before that answered: it was asked, and is listed as "
+        "soon as it answers. A few for each start are normal; many mean that somebody repeats what he recorded."
     ),
     "plain": (
         "Not sealed, while security.mode is require: give its sender the key, or find out who it is. Bare peers "

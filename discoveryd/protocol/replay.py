@@ -70,7 +70,7 @@ class Windows:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._boots: dict[str, tuple[Window, Window]] = {}
+        self._boots: dict[str, tuple[Window, Window, int]] = {}  # broadcasts, unicasts, counter of the proof
         self.forgotten = 0
 
     def __len__(self) -> int:
@@ -85,16 +85,19 @@ class Windows:
         """Take a datagram that was opened; False if its boot is unknown, and has to be asked.
 
         Raises:
-            WireError: ``replayed``.
+            WireError: ``replayed``; ``unproven``: sealed before its boot proved to live, and perhaps overtaken by that.
         """
-        windows = self._boots.get(opened.boot)
-        if windows is None:
+        known = self._boots.get(opened.boot)
+        if known is None:
             return False
-        if not windows[opened.is_unicast].take(opened.counter):
+        broadcasts, unicasts, proof = known
+        if opened.counter <= proof:
+            raise WireError("unproven", f"{opened.counter} of {opened.id} ({opened.boot}) is older than its proof")
+        if not (unicasts if opened.is_unicast else broadcasts).take(opened.counter):
             kind = "unicast" if opened.is_unicast else "broadcast"
             raise WireError("replayed", f"{kind} {opened.counter} of {opened.id} ({opened.boot})")
         del self._boots[opened.boot]
-        self._boots[opened.boot] = windows  # the last to go
+        self._boots[opened.boot] = known  # the last to go
         return True
 
     def admit(self, opened: Opened) -> None:
@@ -107,7 +110,7 @@ class Windows:
         while len(self._boots) >= self.limit:
             del self._boots[next(iter(self._boots))]
             self.forgotten += 1
-        self._boots[opened.boot] = (Window(opened.counter), Window(opened.counter))
+        self._boots[opened.boot] = (Window(opened.counter), Window(opened.counter), opened.counter)
 
     def forget(self, boot: str) -> None:
         """Listen to a boot no more until it has proved to live anew."""

@@ -219,11 +219,10 @@ def test_a_recording_is_worth_nothing_while_its_sender_lives(quiet):
     counts, told = drain(segment, a, segment.recorded())
     assert told == []
     for_others = len(segment.recorded(sender=b.address, to=c.address)) + len(segment.recorded(sender=c.address, to=b.address))
-    assert counts == {
-        "own-echo": len(mine),
-        "bad-seal": for_others,
-        "replayed": len(segment.recorded()) - len(mine) - for_others,
-    }
+    assert (counts.pop("own-echo"), counts.pop("bad-seal")) == (len(mine), for_others)
+    assert counts.keys() == {"replayed", "unproven"}  # since it proved to live, and before
+    assert sum(counts.values()) == len(segment.recorded()) - len(mine) - for_others
+    assert counts["replayed"] > 30 > counts["unproven"]
 
 
 @pytest.mark.parametrize("end", ["crash", "leave"])
