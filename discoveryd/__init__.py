@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from discoveryd.net.query_client import QueryClient
     from discoveryd.protocol.events import Event
     from discoveryd.protocol.hello import Hello
+    from discoveryd.protocol.keyring import Key, Keyring
     from discoveryd.protocol.link import Link, Source
     from discoveryd.protocol.node import Node
     from discoveryd.protocol.outcome import Outcome, Send
@@ -54,6 +55,7 @@ _HOMES = {
     "discoveryd.net.query_client": ("QueryClient",),
     "discoveryd.protocol.events": ("Event",),
     "discoveryd.protocol.hello": ("Hello",),
+    "discoveryd.protocol.keyring": ("Key", "Keyring"),
     "discoveryd.protocol.link": ("Link", "Source"),
     "discoveryd.protocol.node": ("Node",),
     "discoveryd.protocol.outcome": ("Outcome", "Send"),
@@ -70,10 +72,10 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # literal for type checkers; a test compares it with _HOMES
-    "Client", "ConfigError", "DaemonUnreachable", "Discovery", "DiscoveryError", "Event", "Hello", "Limits", "Link",
-    "Node", "Notice", "Outcome", "Parameters", "Peer", "PeerTable", "PingResult", "QueryClient", "QueryError",
-    "Record", "RecordTooLong", "Send", "Service", "Source", "Subscription", "SubscriptionLagged", "WireError",
-    "__version__",
+    "Client", "ConfigError", "DaemonUnreachable", "Discovery", "DiscoveryError", "Event", "Hello", "Key", "Keyring",
+    "Limits", "Link", "Node", "Notice", "Outcome", "Parameters", "Peer", "PeerTable", "PingResult", "QueryClient",
+    "QueryError", "Record", "RecordTooLong", "Send", "Service", "Source", "Subscription", "SubscriptionLagged",
+    "WireError", "__version__",
 ]  # fmt: skip
 
 

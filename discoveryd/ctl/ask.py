@@ -32,7 +32,8 @@ def list_peers(options: Options) -> int:
     if peers and options.only:
         print("\n".join(column(peers, options.only)))
     elif peers and not options.json:
-        print(peers_table(peers, screen_of(sys.stdout, os.environ), wide=options.wide))
+        screen = screen_of(sys.stdout, os.environ)
+        print(peers_table(peers, screen, wide=options.wide, keyed=bool(reply.get("keys"))))
     if peers:
         return FINE
     print(_none(options), file=sys.stderr)

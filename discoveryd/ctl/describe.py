@@ -40,6 +40,7 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
                            f"{status['table']['limit']} rows)"),
         _labelled("sent", _counts(status["sent"])),
         _labelled("received", _counts(status["received"])),
+        *_optional("security", _security(status.get("security"))),
         _labelled("query", f"{query['connections']} of at most {query['limit']} connections, "
                            f"{query['watchers']} watching, {query['refused']} refused{_controlled(query)}"),
     ]  # fmt: skip
@@ -187,6 +188,15 @@ def _optional(label: str, text: str) -> list[str]:
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items())
+
+
+def _security(security: dict[str, Any] | None) -> str:
+    """Say who is heard with which key; nothing where there are none."""
+    if not security or not security["keys"]:
+        return ""
+    sends = f"sends with {security['send_with']}" if security["mode"] != "off" else "sends plain"
+    keys = ", ".join(f"{key['peers']} peers with {key['id']}" for key in security["keys"])
+    return f"{security['mode']}, {sends}; {keys}, {security['plain_peers']} plain"
 
 
 def _controlled(query: dict[str, int]) -> str:

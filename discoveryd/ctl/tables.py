@@ -128,11 +128,15 @@ def _line(cells: Sequence[str], widths: Sequence[int], screen: Screen, state: in
     return _GAP.join(padded).rstrip(" ")
 
 
-def peers_table(peers: Sequence[Mapping[str, Any]], screen: Screen, *, wide: bool = False) -> str:
+def peers_table(
+    peers: Sequence[Mapping[str, Any]], screen: Screen, *, wide: bool = False, keyed: bool = False
+) -> str:
     """Lay out peers, one per row, sorted by name.
 
-    Id and boot are shown when asked for, and when without them two rows could not be told apart.
+    Id and boot are shown when asked for, and when without them two rows could not be told apart; the key that
+    each is heard with, where there are keys (`keyed`) or one of them seals.
     """
+    keyed = keyed or any(peer["key"] for peer in peers)
     names = [name_of(peer) for peer in peers if peer["kind"] != "bare"]
     wide = wide or len(set(names)) < len(names) or any(peer["clone"] for peer in peers)
     heads = ["NAME", "STATE", "ADDRESS", "LINK", "SERVICES", "TAGS", "HEARD"]
@@ -142,9 +146,10 @@ def peers_table(peers: Sequence[Mapping[str, Any]], screen: Screen, *, wide: boo
         tags = ",".join(f"{key}={value}" for key, value in peer["tags"].items())
         state = peer["state"] + ("(clone)" if peer["clone"] else "")
         row = [name_of(peer), state, peer["address"], peer["link"], services, tags, age(peer["last_heard_s"])]
+        row += [peer["key"] or ""] if keyed else []
         rows.append([*row, peer["id"], peer["boot"]] if wide else row)
-    if wide:
-        heads += ["ID", "BOOT"]
+    heads += ["KEY"] if keyed else []
+    heads += ["ID", "BOOT"] if wide else []
     return table(heads, rows, screen, flexible=("NAME", "SERVICES", "TAGS", "ID"))
 
 

@@ -10,8 +10,10 @@ from typing import NoReturn
 
 from discoveryd.config import PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
+from discoveryd.daemon.reload import keyring_of
 from discoveryd.daemon.serve import serve
 from discoveryd.pidfile import PidFile
+from discoveryd.protocol.keyring import Keyring
 
 STOP_TIMEOUT = 5.0
 """Seconds that `stop` gives a daemon to say goodbye; it needs a tenth."""
@@ -20,6 +22,7 @@ STOP_TIMEOUT = 5.0
 def start(arguments: Namespace) -> int:
     """Detach, and wait until the daemon is ready or has said why not."""
     config = load(arguments.config)
+    keyring = keyring_of(config)
     named = arguments.config or os.environ.get(PATH_VARIABLE)
     path = os.path.abspath(named) if named else None
     pidfile = PidFile(config.paths.pid_file)
@@ -35,7 +38,7 @@ def start(arguments: Namespace) -> int:
     child = os.fork()
     if child == 0:
         os.close(read_end)
-        _detached(config, path, pidfile, write_end)
+        _detached(config, keyring, path, pidfile, write_end)
     os.close(write_end)
     os.waitpid(child, 0)
     with os.fdopen(read_end) as pipe:
@@ -47,7 +50,7 @@ def start(arguments: Namespace) -> int:
     return FAILED
 
 
-def _detached(config: Config, path: str | None, pidfile: PidFile, write_end: int) -> NoReturn:
+def _detached(config: Config, keyring: Keyring, path: str | None, pidfile: PidFile, write_end: int) -> NoReturn:
     """Be the daemon: its last words before it is ready go through the pipe to who started it."""
     import daemon  # noqa: PLC0415 - 20 ms that only the child needs
 
@@ -67,7 +70,7 @@ def _detached(config: Config, path: str | None, pidfile: PidFile, write_end: int
         words.close()
         try:
             with pidfile:
-                code = serve(config, path, ready=ready)
+                code = serve(config, keyring, path, ready=ready)
         except BlockingIOError:
             say(f"already running (pid {pidfile.holder()}, {pidfile.path})")
         except OSError as error:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from discoveryd.config import Config
+from discoveryd.protocol.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.parameters import Parameters
 
 
@@ -13,6 +14,19 @@ def needs_restart(begun_with: Config, config: Config) -> list[dict[str, Any]]:
     """Give what is wanted and cannot be had from this process, each as ``{"key", "now", "wanted"}``."""
     now, wanted = _fixed(begun_with), _fixed(config)
     return [{"key": key, "now": now[key], "wanted": wanted[key]} for key in now if now[key] != wanted[key]]
+
+
+def keyring_of(config: Config) -> Keyring:
+    """Read the keys that a configuration names.
+
+    Raises:
+        ConfigError: with every fault of their files.
+    """
+    if not config.security.keys:
+        return NO_KEYS
+    from discoveryd.keys import read_keyring  # noqa: PLC0415 - most daemons have none
+
+    return read_keyring(config.security, config.source)
 
 
 def with_fixed(parameters: Parameters, begun_with: Parameters) -> Parameters:

@@ -16,12 +16,13 @@ from discoveryd.config import DEFAULT_PATH, PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, OK, say
 from discoveryd.daemon.control import Control, Reload
 from discoveryd.daemon.hooking import HookKeeper
-from discoveryd.daemon.reload import needs_restart, with_fixed
+from discoveryd.daemon.reload import keyring_of, needs_restart, with_fixed
 from discoveryd.dropins import OWNER, DropIns
 from discoveryd.errors import ConfigError, RecordTooLong
 from discoveryd.identity import node_id
 from discoveryd.net.systemd import ServiceManager, inherited
 from discoveryd.protocol.events import Event
+from discoveryd.protocol.keyring import Keyring
 from discoveryd.runtime.backend import ReloadResult
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.notices import Notice
@@ -37,14 +38,16 @@ FEEDS = 3
 
 def run(arguments: Namespace) -> int:
     """Run in the foreground."""
-    return serve(load(arguments.config), arguments.config)
+    config = load(arguments.config)
+    return serve(config, keyring_of(config), arguments.config)
 
 
-def serve(config: Config, path: str | None, *, ready: Callable[[], None] | None = None) -> int:
+def serve(config: Config, keyring: Keyring, path: str | None, *, ready: Callable[[], None] | None = None) -> int:
     """Run a daemon in this process until it is told to end.
 
     Args:
         config: what to begin with.
+        keyring: the keys that it names.
         path: where a reload reads it again, None for the usual places.
         ready: called once the sockets are open; then the process is detached, and logs go to syslog.
     """
@@ -65,6 +68,7 @@ def serve(config: Config, path: str | None, *, ready: Callable[[], None] | None 
             listener=inherited() if config.query.address else None,
             metrics=config.metrics.address,
             control=control if config.query.address else None,
+            keyring=keyring,
             notify=inbox.put,
         )
         drop_ins = DropIns(
@@ -261,9 +265,10 @@ class Daemon:
         """Let another configuration be in force; give what of it waits for a restart.
 
         Raises:
-            ConfigError: its record is too long together with what is registered; nothing has changed then.
+            ConfigError: a key cannot be read, or its record is too long together with what is registered; nothing
+                has changed then.
         """
-        record = config.record()
+        record, keyring = config.record(), keyring_of(config)
         try:
             self._discovery.set_record(name=record.name, tags=record.tags, services=record.services)
         except RecordTooLong:  # what the configuration says comes before what files add to it
@@ -275,5 +280,6 @@ class Daemon:
             self._log.write("warning", "needs a restart", **change)
         if config.log != former.log:
             self._log = self._open_log()
+        self._discovery.set_keyring(keyring)
         self._discovery.set_parameters(with_fixed(config.parameters, self._begun_with.parameters))
         return changes

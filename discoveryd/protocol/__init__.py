@@ -91,6 +91,45 @@ node that never heard us::
 
 *Any bytes give a PING, a PONG or a* `WireError`, *nothing else, in linear time.*
 
+Sealed
+======
+
+Where there are keys a datagram travels as ``SEALED|1|<key id>|<node id>|<boot>|<class><counter>|<body>``: key id 8
+hexadecimal digits; class ``b`` (to all, or a seed) or ``u`` (to one node, bound to its boot, which is authenticated
+but not sent); counter hexadecimal without leading zeros, one more with each sealed datagram of the boot, whatever
+the class and key; body base 64, or ``:`` and base 85 (RFC 1924, ``/`` for ``|``) where that would pass 1024 bytes.
+ChaCha20-Poly1305; key = BLAKE2b-256 keyed with the shared key, person ``discoveryd-boot``, of ``realm|id|boot``;
+nonce = counter, 96 bits big-endian; associated data = all before the body, then the receiver's boot in class ``u``.
+Inside: ``HELLO|<interval>|<ttl>|<flags>|<digest>|<seq>[|<record>]`` (digest empty if it is the record's),
+``PING|<nonce>|<to>`` (to empty if it is the boot bound to, or sixteen zeros in class ``b``),
+``PONG|<nonce>|<heard>``, then NULs so that PONG <= 146 <= PING <= 149 <= HELLO. A steady one (one line)::
+
+    SEALED|1|66b37b47|web1|5f0c8b1e2d3a4f60|b0|U/xLHs+1wiyxkXTVMLVSe8mYOR5RY6bPtKsZeY4tGJUAs20Xtkutd9oc
+        PNXNMDKXnA0BEzLqNY6lSHasfZwZXnCH9K2uJmWETEE8OaiXbLqN
+
+*Any bytes give a plain datagram or a* `WireError`, *nothing else, in linear time.* Why this is safe:
+`discoveryd.protocol.seal`.
+
+- **Ways.** Each HELLO goes out in the way that the sender is told (``security.mode`` and ``send_with``: sealed with
+  one key, or plain), and once more, with a counter of its own, in each other way that a live peer on that link
+  uses, as far as the sender has the key; plain not where ``require`` is the mode. With *w* ways the interval is
+  stretched as if there were *w* times as many nodes. A seed that is not heard gets the other ways in turn, one with
+  each HELLO. What is for one node goes in the way it was heard last, class ``u``. A goodbye goes as HELLOs do.
+- **One peer, several ways.** A peer counts as heard in the way that the receiver prefers: in mode ``off`` plain, else
+  the key that it sends with itself, then its others, plain last. Another way is taken over when it is
+  better, or when for 3 beats nothing came in the former.
+- **Once.** A counter is taken once, of each boot and class within a window of 1,024 (``replayed``).
+- **Proof.** A boot that is not known is not listened to (``unproven``): its HELLO is answered with a PING, class ``u``,
+  whose nonce nobody can foresee, at most 8 a second to one address and 1,000 to all. Its PING is answered, if
+  it is of class ``u``. Its PONG, class ``u``, with the nonce, proves that it lives: it is listened to from then on,
+  what it sealed before is void, and it is sent a steady HELLO that solicits (and a full one if it did).
+- **News.** Only a HELLO with a *seq* above all before shows that a sealed peer lives, and a PONG. When neither came
+  for its ttl, or it is down or has left, it has to prove anew that it lives. So what somebody recorded on another
+  link, or when we did not hear it, is worth nothing.
+- **Plain beside sealed.** In mode ``require`` what is plain is dropped (``plain``), bare HELLOs too. In mode ``accept``
+  what is plain and names the boot of a live peer that seals is dropped (``downgrade``), and a plain boot does
+  not take over the row of a live peer that seals. In mode ``off`` plain is as good as sealed.
+
 Who says what, and when
 =======================
 
@@ -168,9 +207,12 @@ How it is judged
   ``updated``) leave 5 of the 10 to comings and goings. What is held back is told as what it comes to as
   soon as that may be told, or not at all if it comes to nothing. The list is true all the time.
 - **seq.** A HELLO with a smaller *seq* than one heard before was overtaken: a sign of life, but its
-  interval, ttl and digest are no news.
+  interval, ttl and digest are no news. A *seq* 64 or more from the last, either way, may be forged: what
+  it comes with is no news either, until three in a row are within 64 of each other.
 - **Goodbye.** The peer has left; a HELLO of that boot whose *seq* is not above the goodbye's is
-  dropped, reason ``stale``. The goodbye of a boot that is not listed changes nothing.
+  dropped, reason ``stale``. The goodbye of a boot that is not listed changes nothing. One that is not sealed may be
+  forged: it counts at once, and its sender gets one PING, and another for a stale HELLO, once a
+  second. If it answers, it is back.
 - **Restart.** A new *boot* with a known *id* takes over the row: that at the same address, else the
   only one. One event, nothing goes down. The older boot is pinged.
 - **Clone.** When the older boot answers that PING, or two more HELLOs of it come, two nodes use one id.
@@ -178,6 +220,9 @@ How it is judged
 - **Several paths.** A peer heard at several addresses or links is one row. Each path ages alone, and
   one that missed two HELLOs (2.2 intervals) yields to one that did not. Else the path in use stays, unless
   another is clearly better: two-way where it is not, then a tenth less of loss, then half the round trip.
+- **Flood.** When more than 4,000 datagrams come within a second (``limits.datagrams``) nobody new is listed until it
+  is over, reason ``flood``, but for who seals, and who answers a PING: its HELLO is answered with one where that is
+  not longer.
 - **Limits.** A full table refuses newcomers unless a peer that is gone can make room (``table-full``).
   One source may bring 50 new peers a second (``limits.newcomers``), all together twenty times that
   (``rate``).
@@ -187,7 +232,8 @@ Modules
 
 From the bottom: `parameters`, `record`, `hello` and `probe` are values that encode and decode
 themselves; `peer` and `events` are what is told of the table; `liveness` judges silence, in pure functions;
-`keyring`, `armour` and `seal` put it all into envelopes where there are keys, and `replay` takes each but once;
+`keyring`, `armour` and `seal` put it all into envelopes where there are keys, `replay` takes each but once, and
+`sealing` chooses the ways; `challenges` and `strangers` ask who is not known;
 `row` and `table` are the table, with `namesakes` (restarts and clones), `news` (events, damped) and
 `shortcuts` (the short way of a steady HELLO); `limiter` bounds what others can make us do; `prober` says whom
 to PING and what silence proves; `node` is the engine, which gives an `outcome` for each call; `query` is
@@ -225,6 +271,18 @@ DROP_REASONS: Final[dict[str, str]] = {
         "A sealed datagram that was heard before. A few are normal where a network duplicates; many mean that "
         "somebody repeats what he recorded."
     ),
+    "unproven": (
+        "Sealed by a run of a node that was not known yet, or before that answered: it was asked, and is listed as "
+        "soon as it answers. A few for each start are normal; many mean that somebody repeats what he recorded."
+    ),
+    "plain": (
+        "Not sealed, while security.mode is require: give its sender the key, or find out who it is. Bare peers "
+        "are dropped under this reason too."
+    ),
+    "downgrade": (
+        "Not sealed, in the name of a peer that seals. Normal while security.mode is accept and one node of the "
+        "network still speaks plain: then all say everything twice. Otherwise forged."
+    ),
     "table-full": (
         "A newcomer was refused because the table holds limits.peers live peers: raise that, or find out "
         "who forges so many."
@@ -234,8 +292,8 @@ DROP_REASONS: Final[dict[str, str]] = {
         "more than limits.answers answers, a second: look at that source, it restarts in a loop or forges."
     ),
     "flood": (
-        "More than limits.datagrams came in a second: until that ends only peers that were known before are "
-        "heard. Look for who forges HELLOs, or for a loop in the network."
+        "More than limits.datagrams came in a second: until that ends only peers that were known before, or that "
+        "answer a PING, are heard. Look for who forges HELLOs, or for a loop in the network."
     ),
     "off-link": (
         "A question from an address that is neither on one of our links nor a seed was not answered: add "

@@ -17,7 +17,7 @@ FROM_ALL = 1e9
 FROM_SOURCES = 8192
 """Datagrams a second from all sources together (what is too many of them, `discoveryd.protocol.flood` says), and
 the sources that are counted one by one: twice as many as there are peers by default."""
-UNNAMED = ("own-echo", "flood")
+UNNAMED = ("own-echo", "flood", "unproven", "downgrade")
 """Reasons that are nobody's fault, or of sources that are forged."""
 
 

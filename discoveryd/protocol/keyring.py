@@ -84,5 +84,10 @@ class Keyring:
         """Whether plain datagrams are accepted."""
         return self.mode != "require"
 
+    def ranks(self) -> dict[str, int]:
+        """Order the ways in which a peer may be heard, the one we prefer first; empty stands for plain."""
+        ways = dict.fromkeys((self.sends, *(key.id for key in self.keys), *([""] if self.takes_plain else [])))
+        return {way: rank for rank, way in enumerate(ways)}
+
 
 NO_KEYS = Keyring()

@@ -36,8 +36,12 @@ class Source:
         address: the sender's IPv4 address.
         link: the link it came in by, None where no link of ours has that network (a seed's answer).
         unicast: whether it was sent to us alone.
+        key: id of the key it was sealed with, empty for plain.
+        boot: of the node that sealed it, empty for plain.
     """
 
     address: str
     link: Link | None
     unicast: bool = False
+    key: str = ""
+    boot: str = ""

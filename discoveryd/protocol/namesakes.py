@@ -52,16 +52,19 @@ class Namesakes:
     def has_left(self, hello: Hello, row: Row | None) -> bool:
         """Whether a HELLO was sent before the goodbye of its boot, whose row another boot may have gone on with."""
         if row is not None:
-            return row.state == "left" and hello.seq <= row.seq
+            return row.state == "left" and hello.seq <= row.farewell
         return any(one.ended == hello.boot for one in self._by_id.get(hello.id, ()))
 
     def former(self, id: str, source: Source) -> Row | None:
         """Pick the row that a new boot of this id continues.
 
         The one at its address; else the only one; of several clones elsewhere none can be told, so
-        only one that is gone.
+        only one that is gone. What is not sealed takes over from nobody who seals, and lives.
         """
-        rows = [row for row in self._by_id.get(id, ()) if not row.superseded]
+        rows = [
+            row for row in self._by_id.get(id, ())
+            if not row.superseded and (source.key or not (row.sealed_with and row.is_shown))
+        ]  # fmt: skip
         here = [row for row in rows if any(way.address == source.address for way in row.ways.values())]
         if here:
             rows = here

@@ -105,6 +105,8 @@ class News:
             reason = "record changed" if told.digest else "record received"
         elif true.addresses != told.addresses:
             reason = f"addresses {', '.join(told.addresses)} -> {', '.join(true.addresses)}"
+        elif true.sealed_with != told.sealed_with:
+            reason = f"sealed with key {true.sealed_with}" if true.sealed_with else "no longer sealed"
         else:
             reason = "it does not hear us" if true.deaf else "it hears us"
         self.say("updated", reason, row, now)
@@ -178,11 +180,16 @@ def _is_plainly_told(row: Row) -> bool:
     [way] = row.ways.values()
     told = row.told
     digest = row.record.digest if row.record else ""
-    return told.digest == digest and told.addresses == (way.address,) and told.deaf is (way.two_way is False)
+    return (
+        told.digest == digest
+        and told.addresses == (way.address,)
+        and told.deaf is (way.two_way is False)
+        and told.sealed_with == row.sealed_with
+    )
 
 
 def _true(row: Row, now: float) -> Told:
     fresh = row.fresh(now)
     digest = row.record.digest if row.record else ""
     addresses = tuple(dict.fromkeys(way.address for way in fresh))
-    return Told(row.state, row.boot, row.clone, digest, addresses, fresh[0].two_way is False)
+    return Told(row.state, row.boot, row.clone, digest, addresses, fresh[0].two_way is False, row.sealed_with)

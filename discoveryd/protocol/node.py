@@ -25,15 +25,19 @@ Each call gives an `Outcome`; whoever drives the node sends its datagrams and ca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from random import Random
+from functools import partial
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING
 
 from discoveryd.errors import WireError
+from discoveryd.protocol.challenges import Challenges
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.gate import Gate
 from discoveryd.protocol.hello import Hello, decode_hello
 from discoveryd.protocol.histogram import RTT_BOUNDS, Histogram
+from discoveryd.protocol.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.liveness import is_isolated
 from discoveryd.protocol.outcome import NOTHING, Answer, Outcome, Send
@@ -43,9 +47,13 @@ from discoveryd.protocol.peer import LIVE, Peer
 from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe
 from discoveryd.protocol.prober import Prober
 from discoveryd.protocol.record import Record
-from discoveryd.protocol.row import NEVER, Row, Way
+from discoveryd.protocol.row import FAR, NEVER, Row, Way
+from discoveryd.protocol.strangers import Strangers
 from discoveryd.protocol.table import PeerTable
 from discoveryd.protocol.voice import Voice
+
+if TYPE_CHECKING:
+    from discoveryd.protocol.sealing import Letter, Sealing
 
 WAKE_LATE = 1.0
 """Seconds that `poll` may come late before we take it that we were asleep, not busy."""
@@ -58,7 +66,10 @@ class Node:
         parameters: how to speak.
         record: what to say of itself.
         node_id: stable id, 1 to 32 of ``A-Z a-z 0-9 . _ -``; drawn from `random` if empty.
-        random: where boot id, jitter and nonces come from; seeded, a run repeats to the bit.
+        random: where boot id, jitter and nonces come from; the operating system unless a run is to repeat to the
+            bit. With keys nobody may foresee it.
+        keyring: keys, and what to do with them.
+        process: tells one process from another (``os.getpid``): what was forked off must not seal.
     """
 
     def __init__(
@@ -68,9 +79,11 @@ class Node:
         *,
         node_id: str = "",
         random: Random | None = None,
+        keyring: Keyring = NO_KEYS,
+        process: Callable[[], int] = lambda: 0,
     ) -> None:
         parameters = parameters or Parameters()
-        self.random = random or Random()  # noqa: S311 - ids and jitter, not keys
+        self.random = random or SystemRandom()
         self.boot = self._nonce()
         self.id = node_id or self._nonce()
         limits = parameters.limits
@@ -85,6 +98,9 @@ class Node:
         )
         self._outlets = self._voice.outlets
         self._gate = Gate(limits)
+        self._strangers = Strangers(self._voice, self._nonce, limits.answers)
+        self._process = process
+        self._keyring = NO_KEYS
         self._prober = Prober(self.table, self.random, self._ping, self._reaches)
         self.rtts = Histogram(RTT_BOUNDS)  # seconds, one for each PONG
         self._received: Counter[str] = Counter()
@@ -92,6 +108,7 @@ class Node:
         self._polled: float | None = None
         self._awake_since = -NEVER
         self._own_addresses: frozenset[str] = frozenset()
+        self.set_keyring(keyring)
 
     # --- what the driver tells us ---------------------------------------------------------------
 
@@ -112,7 +129,24 @@ class Node:
         """Change the interval, ttl, budget, seeds and limits; port, realm and loopback are for a lifetime."""
         self.table.limit, self.table.remember = parameters.limits.peers, parameters.limits.remember
         self._gate.set_limits(parameters.limits)
+        self._strangers.challenges.set_rate(parameters.limits.answers)
+        if self.sealing is not None:
+            self.sealing.windows.limit = parameters.limits.peers
         self._voice.set_parameters(parameters, now)
+
+    def set_keyring(self, keyring: Keyring) -> None:
+        """Take other keys, another one to send with, or another mode; no peer is lost, and the boot stays."""
+        if self._voice.sealing is not None:
+            self._voice.sealing.set_keyring(keyring)
+        elif keyring.keys:
+            # not at the top: who has no keys must not wait for it
+            from discoveryd.protocol.sealing import Sealing  # noqa: PLC0415
+
+            self._voice.sealing = Sealing(
+                keyring, self.table, realm=self.parameters.realm, id=self.id, boot=self.boot, process=self._process
+            )
+        self._keyring = keyring
+        self.table.set_ranks(keyring.ranks())
 
     def receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
         """Take a datagram. Whatever its bytes, nothing is raised and the time is linear in their number."""
@@ -125,11 +159,15 @@ class Node:
                 held = way.row.record
                 seq = fields[9] if held is not None and held.encoded == record else b""
         # fewer than 10 digits: no check of the range is needed
-        if way is not None and now < way.expires and seq.isdigit() and len(seq) < 10:
-            row = way.row
+        if (
+            way is not None
+            and now < way.expires
+            and seq.isdigit()
+            and len(seq) < 10
+            and -FAR < (number := int(seq)) - (row := way.row).seq < FAR
+        ):
             row.last_hello = row.last_heard = way.last_heard = now
             row.expires = way.expires = now + row.ttl
-            number = int(seq)
             if number > row.seq:  # noqa: PLR1730 - faster than max()
                 row.seq = number
             reach = way.reach
@@ -160,7 +198,7 @@ class Node:
         return min(self._voice.next_deadline(), self.table.next_expiry(), self._prober.next_deadline())
 
     def goodbye(self) -> Outcome:
-        """Say that we leave, on every link and to the seeds. To be sent, a few times, before the end."""
+        """Say that we leave, on every link and to the seeds: to be sent. A few times, each called for anew."""
         return Outcome(sends=tuple(self._voice.goodbye()))
 
     def ping(self, row: Row, now: float) -> tuple[str, Outcome]:
@@ -178,6 +216,8 @@ class Node:
 
     def refused(self, datagram: bytes, now: float) -> Outcome:
         """Take the kernel's word (ICMP port unreachable) that nobody listens where this datagram went."""
+        if self._voice.sealing is not None:
+            datagram = self._voice.sealing.plain(datagram)
         try:
             ping = decode_probe(datagram)
         except WireError:
@@ -211,6 +251,21 @@ class Node:
     def sent(self) -> Counter[str]:
         """Count what was sent, by kind."""
         return self._voice.sent
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in use, and the mode."""
+        return self._keyring
+
+    @property
+    def sealing(self) -> Sealing | None:
+        """The envelopes, None as long as there never were keys."""
+        return self._voice.sealing
+
+    @property
+    def challenges(self) -> Challenges:
+        """The questions put to those who are not known."""
+        return self._strangers.challenges
 
     @property
     def drops(self) -> Counter[tuple[str, str]]:
@@ -259,25 +314,43 @@ class Node:
     def end_flood(self) -> None:
         """Take it that it is over."""
         self._gate.flooded_since = None
+        self._strangers.forget()
 
     def known_addresses(self, since: float) -> tuple[str, ...]:
         """Give the addresses that count in a flood: of seeds, of peers there before, of those that answered a PING.
 
-        An answer cannot be forged by who does not see the PING; a HELLO from a false address can.
+        An answer cannot be forged by who does not see the PING; a HELLO from a false address can. So that it
+        gets through, who was just asked counts for a moment.
         """
-        return (*self.parameters.seeds, *self.table.known_addresses(since))
+        return (*self.parameters.seeds, *self.challenges.hopes(), *self.table.known_addresses(since))
 
     # --- hearing --------------------------------------------------------------------------------
 
     def _receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
+        if not datagram.startswith(b"SEALED|"):
+            return self._counted(partial(self._hear, datagram, source, now), source, now)
+        try:
+            letter = self._open(datagram, source, now)
+        except WireError as error:
+            return self._counted(partial(_refuse, error), source, now)
+        if letter.is_next:
+            return self.receive(letter.opened.datagram, letter.source, now)
+        if letter.is_known:
+            return self._counted(partial(self._hear, letter.opened.datagram, letter.source, now), source, now)
+        return self._counted(partial(self._hear_stranger, letter, len(datagram), now), source, now)
+
+    def _open(self, datagram: bytes, source: Source, now: float) -> Letter:
+        if self.sealing is None:
+            raise WireError("sealed", "there are no keys here")
+        return self.sealing.open(datagram, source, now)
+
+    def _counted(self, hear: Callable[[], Outcome], source: Source, now: float) -> Outcome:
+        """Hear, and count what came of it."""
         outlet = self._voice.outlet(source)
         expired = self._lapse(now)  # told also where the datagram is dropped
         try:
             self._gate.look(source, now)
-            if datagram.startswith(b"P"):
-                outcome = self._hear_probe(decode_probe(datagram), source, now)
-            else:
-                outcome = self._hear_hello(decode_hello(datagram), source, now)
+            outcome = hear()
         except WireError as error:
             outcome = self._gate.drop(error, source, outlet.name)
         else:
@@ -285,7 +358,14 @@ class Node:
             outlet.last_heard = now
         return replace(outcome, events=(*expired, *outcome.events)) if expired else outcome
 
-    def _hear_hello(self, hello: Hello | None, source: Source, now: float) -> Outcome:
+    def _hear(self, datagram: bytes, source: Source, now: float) -> Outcome:
+        if not source.key and not self._keyring.takes_plain:
+            raise WireError("plain", "not sealed, and security.mode is require")
+        if datagram.startswith(b"P"):
+            return self._hear_probe(decode_probe(datagram), source, now)
+        return self._hear_hello(decode_hello(datagram), source, now, len(datagram))
+
+    def _hear_hello(self, hello: Hello | None, source: Source, now: float, size: int) -> Outcome:
         if hello is None:
             if source.address in self._own_addresses:
                 raise WireError("own-echo", "a bare HELLO from this machine")
@@ -293,10 +373,17 @@ class Node:
             events = self.table.heard_bare(source, self.parameters.bare_ttl, now)
             self._received["bare"] += 1
             return Outcome(events=events)
-        self._check_sender(hello.realm, hello.boot)
+        self._check_sender(hello.realm, hello.boot, source, now)
+        if self._is_barred(hello.boot, source) and self._voice.reaches(source):
+            sends = self._strangers.ask(hello, source, size, now)
+            return replace(self._dropped("flood", "nobody new is listed in a flood", source), sends=sends)
         self._admit(hello.boot, source, now)
         events = self.table.heard(hello, source, now)
         self._received["hello"] += 1
+        return Outcome(sends=tuple(self._follow_up(hello, events, source, now)), events=events)
+
+    def _follow_up(self, hello: Hello, events: tuple[Event, ...], source: Source, now: float) -> list[Send]:
+        """Say what a HELLO calls for."""
         sends: list[Send] = []
         row = self.table.get(hello.boot)
         if row is not None and row.state in LIVE:
@@ -308,12 +395,15 @@ class Node:
             for rival in self.table.rivals(hello.id):  # an answer of the older boot proves a clone
                 if self._gate.answers.allows(rival.best(now).address, now):
                     sends += self.ping(rival, now)[1].sends
-        return Outcome(sends=tuple(sends), events=events)
+        return sends
 
     def _hear_probe(self, probe: Ping | Pong, source: Source, now: float) -> Outcome:
         if isinstance(probe, Pong):
             return self._hear_pong(probe, source, now)
-        self._check_sender(probe.realm, probe.boot)
+        self._check_sender(probe.realm, probe.boot, source, now)
+        return self._answer_ping(probe, source, now)
+
+    def _answer_ping(self, probe: Ping, source: Source, now: float) -> Outcome:
         refusal = self._refusal(source, now)
         if refusal:
             raise refusal
@@ -326,10 +416,14 @@ class Node:
         return Outcome(sends=(self._voice.pong(probe.nonce, silence, source),))
 
     def _hear_pong(self, pong: Pong, source: Source, now: float) -> Outcome:
-        self._check_sender(pong.realm, pong.boot)
+        self._check_sender(pong.realm, pong.boot, source, now)
         asked = self._prober.answer(pong)
         if asked is None:
-            raise WireError("unexpected", "a PONG to no PING of ours")
+            question = self._strangers.answer(pong, source, now)
+            if question is None:
+                raise WireError("unexpected", "a PONG to no PING of ours")
+            self._received["pong"] += 1
+            return Outcome(sends=tuple(self._welcome(source, now, solicits=question.solicits)))
         self._received["pong"] += 1
         rtt = now - asked.at
         self.rtts.observe(rtt)
@@ -352,18 +446,64 @@ class Node:
         self._voice.greet(now)
         return self.table.resume(now) + self.table.expire(now)
 
-    def _check_sender(self, realm: str, boot: str) -> None:
+    # --- strangers ------------------------------------------------------------------------------
+
+    def _hear_stranger(self, letter: Letter, size: int, now: float) -> Outcome:
+        """Take something sealed by a boot that has not proved to live, and may be a recording.
+
+        A HELLO makes us ask. A PING for us alone is answered. A PONG for us alone that answers is the proof, or
+        else the answer to a PING of any other kind, which counts for itself.
+        """
+        opened, source = letter.opened, letter.source
+        if opened.datagram.startswith(b"HELLO"):
+            hello = decode_hello(opened.datagram)
+            assert hello is not None, "what is sealed has a sender"
+            sends = self._strangers.ask(hello, source, size, now)
+            return replace(self._dropped("unproven", "not known to live", source), sends=sends)
+        probe = decode_probe(opened.datagram)
+        if not opened.is_unicast:
+            raise WireError("unproven", "a probe that is not for this node alone")
+        if isinstance(probe, Ping):
+            return self._answer_ping(probe, source, now)
+        if self.challenges.waits_for(opened.boot, source.address, probe.nonce):
+            assert self.sealing is not None
+            self.sealing.prove(opened, now)
+        return self._hear_pong(probe, source, now)
+
+    def _welcome(self, source: Source, now: float, *, solicits: bool) -> list[Send]:
+        """Turn to one that has just proved to live: tell it of us if it asked, and ask it for a HELLO."""
+        sends = self._answer_solicit(source, now) if solicits else []
+        if self._voice.may_request(now):
+            sends.append(self._voice.request(source, now))
+        return sends
+
+    def _is_barred(self, boot: str, source: Source) -> bool:
+        """Whether a flood keeps a boot out: one that came with it, and did not prove to be where it says."""
+        since = self._gate.flooded_since
+        if since is None or source.key:
+            return False
+        return not self.table.knew(boot, since) and not self._strangers.has_proved(boot)
+
+    def _dropped(self, reason: str, detail: str, source: Source) -> Outcome:
+        return self._gate.drop(WireError(reason, detail), source, self._voice.outlet(source).name)
+
+    # --- whether to listen, and to answer ---------------------------------------------------------
+
+    def _check_sender(self, realm: str, boot: str, source: Source, now: float) -> None:
         if boot == self.boot:
             raise WireError("own-echo")
         if realm != self.parameters.realm:
             raise WireError("other-realm", realm)
+        if not source.key and self._keyring.sends:
+            row = self.table.get(boot)
+            if row is not None and row.sealed_with and row.state_at(now) in LIVE:
+                raise WireError("downgrade", f"{row.id} seals, and this is plain")
 
     def _refusal(self, source: Source, now: float) -> WireError | None:
         return self._gate.refusal(source, now, is_ours=self._voice.reaches(source))
 
     def _admit(self, key: str, source: Source, now: float) -> None:
-        since = self._gate.flooded_since
-        if since is not None and not self.table.knew(key, since):
+        if self._is_barred(key, source):
             raise WireError("flood", "nobody new is listed in a flood")
         if self.table.get(key) is None:
             self._gate.admit(source, now)
@@ -391,10 +531,14 @@ class Node:
     # --- asking ---------------------------------------------------------------------------------
 
     def _ping(self, row: Row, way: Way, nonce: str) -> Send:
-        return self._voice.ping(row.boot or ANYONE, nonce, way.source.link, way.address)
+        return self._voice.ping(row.boot or ANYONE, nonce, way.source)
 
     def _reaches(self, way: Way) -> bool:
         return self._voice.reaches(way.source)
 
     def _nonce(self) -> str:
         return f"{self.random.getrandbits(64):016x}"
+
+
+def _refuse(error: WireError) -> Outcome:
+    raise error

@@ -137,6 +137,8 @@ class Prober:
         events: list[Event] = []
         if self._asked:
             self._forget(now)
+        if self._table.leavers and now >= self._next_probe:
+            self._ask_leavers(now, sends)
         if self._table.suspects and now >= self._next_probe:
             self._probe(now, sends, events)
         if self._turns and self._turns[0].due <= now and self._next_turn <= now:
@@ -146,12 +148,26 @@ class Prober:
     def next_deadline(self) -> float:
         """Say when `poll` has something to do."""
         due = max(self._turns[0].due, self._next_turn) if self._turns else NEVER
+        if self._table.leavers:
+            due = min(due, max(next(iter(self._table.leavers.values())).last_heard, self._next_probe))
         if self._table.suspects:
             probe_at = min(row.probe_at for row in self._table.suspects.values())
             due = min(due, max(probe_at, self._next_probe))
         return due
 
     # --- suspects -------------------------------------------------------------------------------
+
+    def _ask_leavers(self, now: float, sends: list[Send]) -> None:
+        """Ask those who said goodbye without a seal whether it was they: who answers has not left."""
+        for key, row in list(self._table.leavers.items()):
+            if not self._budget.allows("", now):
+                self._next_probe = now + PROBE_GAP
+                return
+            del self._table.leavers[key]
+            way = row.best(now)
+            if row.state == "left" and self._reaches(way) and now >= row.questioned + RETRY:
+                row.questioned = now
+                sends.append(self.ask(row, way, now)[1])
 
     def _probe(self, now: float, sends: list[Send], events: list[Event]) -> None:
         """Ask the suspects whose time it is, who waited longest first; give up whose silence is proof enough."""

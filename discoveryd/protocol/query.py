@@ -6,6 +6,7 @@ What may be asked is in `discoveryd.protocol.request`; docs/query.md is the page
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -48,7 +49,9 @@ def list_text(rows: Iterable[Row], chosen: Filter, now: float) -> str:
 def list_line(node: Node, chosen: Filter, now: float) -> bytes:
     """Answer ``list``."""
     peers = list_text(node.table.rows(now, gone=chosen.wants_gone), chosen, now)
-    return f'{{"ok":true,"schema":{SCHEMA},"peers":[{peers}]}}\n'.encode("ascii")
+    keys = json.dumps([key.id for key in node.keyring.keys], separators=(",", ":"))
+    told = f',"keys":{keys}' if node.keyring.keys else ""
+    return f'{{"ok":true,"schema":{SCHEMA}{told},"peers":[{peers}]}}\n'.encode("ascii")
 
 
 def snapshot_lines(node: Node, chosen: Filter, now: float) -> bytes:
@@ -128,6 +131,23 @@ def status_answer(node: Node, now: float) -> dict[str, Any]:
         "events": node.table.event_counts,
         "rtt_s": node.rtts.to_json(),
         "loss": _losses(node, now).to_json(),
+        "security": _security(node, now),
+    }
+
+
+def _security(node: Node, now: float) -> dict[str, Any]:
+    """Say how many live peers are heard with which key, and what became of those that were not known."""
+    ring, asked = node.keyring, node.challenges
+    peers = Counter(row.sealed_with for row in node.table.rows(now))
+    return {
+        "mode": ring.mode,
+        "send_with": ring.send_with or None,
+        "keys": [{"id": key.id, "peers": peers[key.id]} for key in ring.keys],
+        "plain_peers": peers[""],
+        "challenges": {
+            key: getattr(asked, key)
+            for key in ("asked", "answered", "expired", "forgotten", "refused", "too_short")
+        },
     }
 
 

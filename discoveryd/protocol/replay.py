@@ -1,41 +1,29 @@
-"""What was sealed once counts once: windows over counters, and the question put to an unknown boot.
+"""What was sealed once counts once: windows over counters, for the boots that have proved to live.
 
-How a node is to use these. What `Sealer.open` gave goes to `Windows.take`:
+What `Sealer.open` gave goes to `Windows.take`:
 
-- a boot with a window: each counter is taken once, and what is taken is treated as if it had come plain;
-- a boot without one may be long gone, and the datagram a recording of it. It is not listened to, but for this: a
-  HELLO makes us ask (`Challenges.ask`): a PING, sealed for that boot alone, with a nonce that nobody can
-  foresee. A PING is answered, by unicast, and nothing else follows from it: it was sealed for our boot. A PONG,
-  sealed for our boot, that repeats the nonce (`Challenges.answer`) was made by a boot that lives:
-  `Windows.admit`, and its next HELLO is listened to (with a solicit for which we then owe it an answer).
+- a boot with windows: each counter is taken once, and what is taken is treated as if it had come plain;
+- a boot without may be long gone, and the datagram a recording of it. It is not listened to, but for this: a
+  HELLO makes us ask (`discoveryd.protocol.challenges`): a PING, sealed for that boot alone. A PING is answered,
+  by unicast, and nothing else follows from it: it was sealed for our boot. A PONG, sealed for our boot, that
+  repeats a nonce of ours was made by a boot that lives: `Windows.admit`.
 
 So no clock is compared and nothing is kept on a disk, as in RFC 8967; and windows may be forgotten at any time: who
-is heard after that is asked again, which takes one round trip, and recordings stay worthless.
+is heard after that is asked again, which takes one round trip, and recordings stay worthless. They are forgotten
+as soon as nothing new was heard for the ttl: what somebody recorded where we do not hear it (another link,
+another segment) carries counters that no window has seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from discoveryd.errors import WireError
-from discoveryd.protocol.limiter import Limiter
-from discoveryd.protocol.seal import MAX_SEALED_PING, Opened
+from discoveryd.protocol.seal import Opened
 
 WIDTH = 1024
 """Counters below the highest that may still come: one second of the most that a node sends (1,000 answers and
 100 probes). Wi-Fi holds broadcasts back for some 0.1 to 0.3 s while unicasts, which spend the same counters, pass.
 What comes later than that is dropped, and nobody misses it: a newer HELLO has been heard."""
 _ALL = (1 << WIDTH) - 1
-
-AGAIN = 0.3
-"""Seconds until the same question may be put to the same boot again (RFC 8967, 4.3.1)."""
-LIFE = 5.0
-"""Seconds that an answer may take: far longer than a round trip, and how fresh an answer is."""
-TOTAL = 1000
-"""Questions a second to all sources together: as many as a thousand nodes need to be listed within a second."""
-MAX_QUESTIONS = 4096
-"""Questions that wait for an answer; TOTAL for LIFE is more, but then each has had 3 s."""
 
 
 class Window:
@@ -78,11 +66,11 @@ class Windows:
             when it speaks. Only who has the key can bring that about. 1,000 take 0.7 MB.
     """
 
-    __slots__ = ("_boots", "_limit", "forgotten")
+    __slots__ = ("_boots", "forgotten", "limit")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._boots: dict[str, tuple[Window, Window]] = {}
+        self.limit = limit
+        self._boots: dict[str, tuple[Window, Window, int]] = {}  # broadcasts, unicasts, counter of the proof
         self.forgotten = 0
 
     def __len__(self) -> int:
@@ -97,16 +85,19 @@ class Windows:
         """Take a datagram that was opened; False if its boot is unknown, and has to be asked.
 
         Raises:
-            WireError: ``replayed``.
+            WireError: ``replayed``; ``unproven``: sealed before its boot proved to live, and perhaps overtaken by that.
         """
-        windows = self._boots.get(opened.boot)
-        if windows is None:
+        known = self._boots.get(opened.boot)
+        if known is None:
             return False
-        if not windows[opened.is_unicast].take(opened.counter):
+        broadcasts, unicasts, proof = known
+        if opened.counter <= proof:
+            raise WireError("unproven", f"{opened.counter} of {opened.id} ({opened.boot}) is older than its proof")
+        if not (unicasts if opened.is_unicast else broadcasts).take(opened.counter):
             kind = "unicast" if opened.is_unicast else "broadcast"
             raise WireError("replayed", f"{kind} {opened.counter} of {opened.id} ({opened.boot})")
         del self._boots[opened.boot]
-        self._boots[opened.boot] = windows  # the last to go
+        self._boots[opened.boot] = known  # the last to go
         return True
 
     def admit(self, opened: Opened) -> None:
@@ -116,104 +107,11 @@ class Windows:
         """
         if opened.boot in self._boots:
             return
-        while len(self._boots) >= self._limit:
+        while len(self._boots) >= self.limit:
             del self._boots[next(iter(self._boots))]
             self.forgotten += 1
-        self._boots[opened.boot] = (Window(opened.counter), Window(opened.counter))
+        self._boots[opened.boot] = (Window(opened.counter), Window(opened.counter), opened.counter)
 
-
-@dataclass(slots=True)
-class _Question:
-    nonce: str
-    asked: float
-    until: float
-
-
-class Challenges:
-    """The questions put to boots that nobody here knows, and have not answered yet.
-
-    Args:
-        nonce: gives 16 hexadecimal digits that nobody can foresee: from the operating system, not from a
-            generator that other nonces betray.
-        rate: questions a second to one address, which can be forged: so much can be made to arrive there.
-        total: the same to all together.
-        limit: questions that wait; when there are more the oldest is given up.
-
-    Attributes:
-        asked: how often a question was put.
-        answered: how many boots answered.
-        expired: questions nobody answered in time.
-        forgotten: questions given up for newer ones.
-        refused: not asked, because of the rates.
-        too_short: not asked, because the question would have been longer than what caused it.
-    """
-
-    __slots__ = (
-        "_limit", "_limiter", "_nonce", "_questions", "answered", "asked", "expired", "forgotten", "refused",
-        "too_short",
-    )  # fmt: skip
-
-    def __init__(
-        self, nonce: Callable[[], str], *, rate: float, total: float = TOTAL, limit: int = MAX_QUESTIONS
-    ) -> None:
-        self._nonce = nonce
-        self._limiter = Limiter(rate, total)
-        self._limit = limit
-        self._questions: dict[tuple[str, str], _Question] = {}  # by boot and address, the oldest first
-        self.asked = self.answered = self.expired = self.forgotten = self.refused = self.too_short = 0
-
-    def __len__(self) -> int:
-        """Count the questions that wait."""
-        return len(self._questions)
-
-    def ask(self, boot: str, address: str, size: int, now: float) -> str | None:
-        """Say what to ask a boot.
-
-        Args:
-            boot: who sealed the datagram.
-            address: where it came from.
-            size: its bytes, as sealed.
-            now: seconds.
-
-        Returns:
-            the nonce of a PING, to be sealed for that boot with the key its datagram was sealed with; None if
-            nothing is to be sent: it was just asked, too many are asked, or a PING would be longer than `size`.
-        """
-        self._expire(now)
-        question = self._questions.get((boot, address))
-        if question is not None and now < question.asked + AGAIN:
-            return None
-        if size < MAX_SEALED_PING:
-            self.too_short += 1
-            return None
-        if not self._limiter.allows(address, now):
-            self.refused += 1
-            return None
-        self.asked += 1
-        if question is not None:
-            question.asked = now
-            return question.nonce  # an answer to the first may be on its way
-        while len(self._questions) >= self._limit:
-            del self._questions[next(iter(self._questions))]
-            self.forgotten += 1
-        nonce = self._nonce()
-        self._questions[boot, address] = _Question(nonce, now, now + LIFE)
-        return nonce
-
-    def answer(self, boot: str, address: str, nonce: str, now: float) -> bool:
-        """Whether a PONG that was sealed for our boot answers a question; it is settled then."""
-        self._expire(now)
-        question = self._questions.get((boot, address))
-        if question is None or question.nonce != nonce:
-            return False
-        del self._questions[boot, address]
-        self.answered += 1
-        return True
-
-    def _expire(self, now: float) -> None:
-        while self._questions:
-            first = next(iter(self._questions))
-            if now < self._questions[first].until:
-                return
-            del self._questions[first]
-            self.expired += 1
+    def forget(self, boot: str) -> None:
+        """Listen to a boot no more until it has proved to live anew."""
+        self._boots.pop(boot, None)

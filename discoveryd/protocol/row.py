@@ -21,6 +21,14 @@ CLEARLY_LATER = 0.001
 
 NEVER = float("inf")
 
+FAR = 64
+"""HELLOs between two seqs of a peer that is live, from which on they do not go on from each other: one may be forged.
+What was forged nearer than that is caught up with in a minute."""
+BELIEVED = 3
+"""HELLOs in a row that go on from each other, after which they are believed rather than what was heard before."""
+GIVEN_UP = 3
+"""Beats for which a peer is not heard in the way it was (another key, or plain) after which it has given that up."""
+
 _DIRECTIONS = {True: 0, None: 1, False: 2}
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
@@ -85,11 +93,17 @@ class Way:
         self.unanswered = 0
         self.turn_at = NEVER
 
+    def forget_loss(self) -> None:
+        """Measure its loss anew."""
+        self.reach = None
+        self.loss = self.loss_at_most = None
+        self.row.changed()
+
     def distrust(self) -> None:
         """Forget what was measured: the path may be another one now."""
         self.forget_answers()
-        self.reach = None
-        self.loss = self.loss_at_most = self.rtt = None
+        self.forget_loss()
+        self.rtt = None
 
     def beats(self, other: Way) -> bool:
         """Whether this way is so much better that it is worth changing over: two-way, then loss, then round trip."""
@@ -111,6 +125,7 @@ class Told(NamedTuple):
     digest: str = ""
     addresses: tuple[str, ...] = ()
     deaf: bool = False
+    sealed_with: str = ""
 
 
 UNTOLD = Told()
@@ -120,10 +135,11 @@ class Row:
     """A peer as the engine knows it. Times are those of the caller's clock."""
 
     __slots__ = (
-        "_fresh", "_text", "_text_until", "_view", "asked", "boot", "clone", "digest", "ended", "excused", "expires",
-        "first_seen", "former_heard", "id", "interval", "key", "kind", "last_heard", "last_hello", "pace", "patience",
-        "probe_at", "record", "refused", "rejects", "restarts", "seq", "several", "state", "superseded",
-        "suspect_after", "told", "ttl", "used", "ways",
+        "_doubtful", "_fresh", "_text", "_text_until", "_view", "asked", "boot", "clone", "digest",
+        "ended", "excused", "expires", "farewell", "first_seen", "former_heard", "id", "interval", "key", "kind",
+        "last_heard", "last_hello", "pace", "patience", "probe_at", "questioned", "record", "refused", "rejects",
+        "restarts", "sealed_until", "sealed_with", "seq", "several", "state", "superseded", "suspect_after", "told",
+        "ttl", "used", "ways",
     )  # fmt: skip
 
     def __init__(self, key: str, *, kind: Kind, id: str, boot: str, now: float) -> None:
@@ -140,6 +156,11 @@ class Row:
         self.ttl = 0.0
         self.patience = 0.0  # the shorter of `suspect_after` and `ttl`
         self.seq = -1
+        self.farewell = -1  # seq of its goodbye
+        self.questioned = -NEVER  # when it was asked whether that was its own
+        self.sealed_with = ""  # id of the key, empty for plain
+        self.sealed_until = -NEVER  # as long as what it sealed last, and nothing before, vouches for it
+        self._doubtful = (0, 0)  # a seq that does not go on from the last, and how many of that kind came in a row
         self.digest = ""
         self.record: Record | None = None
         self.asked = float("-inf")  # when its record was last asked for
@@ -199,6 +220,30 @@ class Row:
         self.changed()
         return True
 
+    def believes(self, seq: int) -> bool:
+        """Whether a seq goes on from the last one, or so many in a row do from each other that they are right.
+
+        Anybody can forge a HELLO that is not sealed: one with the highest seq there is must not make all
+        that follow look overtaken.
+        """
+        if self.seq < 0 or self.state not in LIVE or abs(seq - self.seq) < FAR:
+            self._doubtful = (0, 0)
+            return True
+        last, times = self._doubtful
+        times = times + 1 if times and abs(seq - last) < FAR else 1
+        self._doubtful = (seq, times)
+        if times < BELIEVED:
+            return False
+        self._doubtful = (0, 0)
+        self.seq = seq
+        for way in self.ways.values():
+            way.forget_loss()
+        return True
+
+    def is_sealed_news(self, seq: int, now: float) -> bool:
+        """Whether something sealed shows that it lives now: what was recorded elsewhere is older than what we heard."""
+        return seq > self.seq or self.state_at(now) not in LIVE
+
     def way(self, source: Source) -> Way | None:
         """Give the way this source stands for, if it was heard there before."""
         return self.ways.get((source.address, source.link.name if source.link else ""))
@@ -232,8 +277,10 @@ class Row:
         self.former_heard = 0
 
     def is_stranger(self, since: float) -> bool:
-        """Whether it came after that and never answered a PING."""
-        return self.first_seen >= since and all(way.answered_at == -NEVER for way in self.ways.values())
+        """Whether it came after that and never answered a PING; who seals did so before it was listed."""
+        if self.sealed_with or self.first_seen < since:
+            return False
+        return all(way.answered_at == -NEVER for way in self.ways.values())
 
     def deadline(self, now: float, remember: float) -> float:
         """Say when something becomes due for it if it is not heard again; once gone it is kept for so long."""
@@ -358,7 +405,7 @@ class Row:
             two_way=fresh[0].two_way,
             restarts=self.restarts,
             clone=self.clone,
-            key=None,
+            key=self.sealed_with or None,
             paths=paths,
         )
 

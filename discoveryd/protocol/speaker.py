@@ -85,7 +85,7 @@ class Speaker:
 
     def ask(self, link: Link, to: str) -> Send:
         """Ask a node for a sign of life."""
-        return self._voice.ping(ANYONE, f"{self._random.getrandbits(64):016x}", link, to)
+        return self._voice.ping(ANYONE, f"{self._random.getrandbits(64):016x}", Source(to, link))
 
 
 def is_solicit(datagram: bytes) -> bool:

@@ -29,7 +29,7 @@ from discoveryd.protocol.namesakes import Namesakes
 from discoveryd.protocol.news import News
 from discoveryd.protocol.peer import LIVE, Peer, State
 from discoveryd.protocol.record import Record, decode_again
-from discoveryd.protocol.row import NEVER, Row, Way
+from discoveryd.protocol.row import GIVEN_UP, NEVER, Row, Way
 from discoveryd.protocol.shortcuts import Shortcuts
 
 MAX_WAYS = 16
@@ -37,6 +37,9 @@ MAX_WAYS = 16
 
 DEAF_PINGS = 3
 """At least so many PINGs in a row without an answer, from a peer whose HELLOs arrive: it does not hear us."""
+
+SAME = 1e-6
+"""Seconds between two moments that count as one: times are floats."""
 
 SILENT_FOR = 600.0
 """Seconds for which a peer that went down still counts as silent, when we doubt ourselves."""
@@ -56,6 +59,8 @@ class PeerTable:
         self.remember = remember
         self.steady = Shortcuts()
         self.suspects: dict[str, Row] = {}  # to be probed
+        self.leavers: dict[str, Row] = {}  # to be asked whether they have left: anybody could have said it
+        self.ranks: dict[str, int] = {}  # ways of being heard (ids of keys, empty for plain): the least is the best
         self._rows: dict[str, Row] = {}
         self._news = News()
         self._namesakes = Namesakes(own_id, self._news)
@@ -102,25 +107,28 @@ class PeerTable:
             self._goodbye(row, hello, now)
             return self._news.take()
         if self._namesakes.has_left(hello, row):
+            if row is not None and not row.sealed_with:
+                self.leavers[row.key] = row
             raise WireError("stale", "sent before its goodbye")
         record = decode_again(hello.record, hello.digest, None if row is None else row.record)
         opening: tuple[EventKind, str] | None = None
         if row is None:
             row, opening = self._open(hello, source, now)
-        elif row.state != "up":
-            opening = ("recovered", f"heard again on {_where(source)} after {now - row.last_heard:.1f} s")
+            is_news = True
+        else:
+            is_news = self._change_over(row, hello, source, now)
+            if row.state != "up":
+                opening = ("recovered", f"heard again on {_where(source)} after {now - row.last_heard:.1f} s")
         way = self._way(row, source, now)
-        if way.source is not source:
-            self.steady.drop(way)  # its entry stands under the source it had
-            way.source = source
-        way.heard(hello.seq)
-        if hello.seq >= row.seq:  # one that was overtaken is a sign of life, but no news
-            row.seq = hello.seq
-            self._announce(row, hello, record)
-        row.last_hello = now
-        self._refresh(row, way, now)
-        self._show(row, opening, now)
-        if not row.superseded and hello.seq >= row.seq and self.has_digest(row):
+        if row.sealed_with == source.key:  # else it is the same in another way, for others
+            self._take(row, way, hello, record, source)
+        if is_news:
+            self._vouch(row, way, source, now)
+            self._show(row, opening, now)
+        else:
+            self._join(row, way, hello, now)
+        is_best = way.source is source and row.sealed_with == source.key
+        if is_best and not row.superseded and hello.seq == row.seq and self.has_digest(row):
             self.steady.add(way, hello)
         return self._news.take()
 
@@ -165,7 +173,8 @@ class PeerTable:
         """
         self._expire(now)
         row = self._rows.get(boot)
-        if row is not None and row.kind == "node" and row.state != "left":
+        # a PONG may be overtaken by the goodbye, unless it answers a PING that was sent after that
+        if row is not None and row.kind == "node" and (row.state != "left" or now - rtt > row.last_heard - SAME):
             former = row.state
             way = self._way(row, source, now)
             way.answered(rtt, hears_us_s, two_way=two_way, now=now)
@@ -173,7 +182,8 @@ class PeerTable:
             if row.superseded:
                 self._namesakes.unsupersede(row, now)
             else:
-                self._show(row, ("recovered", "answered a PING") if former != "up" else None, now)
+                why = "answered a PING: the goodbye was not its own" if former == "left" else "answered a PING"
+                self._show(row, ("recovered", why) if former != "up" else None, now)
         return self._news.take()
 
     def unanswered(self, row: Row, way: Way, now: float) -> tuple[Event, ...]:
@@ -243,6 +253,16 @@ class PeerTable:
         for row in self._rows.values():
             if not row.superseded and (gone or (row.state in LIVE and now < row.expires)):
                 yield row
+
+    def shown(self) -> Iterator[Row]:
+        """Iterate over the live rows, as of the last call with a time."""
+        return (row for row in self._rows.values() if row.is_shown)
+
+    def set_ranks(self, ranks: dict[str, int]) -> None:
+        """Prefer other ways of being heard, and look closer at whatever comes next."""
+        self.ranks = ranks
+        for row in self._rows.values():
+            self.steady.drop_row(row)
 
     def peers(self, now: float, *, gone: bool = False) -> tuple[Peer, ...]:
         """Give the live peers (and with `gone` those down or left), oldest row first."""
@@ -361,6 +381,7 @@ class PeerTable:
             row.state = "up"
             row.changed()
             self.suspects.pop(row.key, None)
+            self.leavers.pop(row.key, None)
             self._gone.pop(row.key, None)
         row.consider(now)
         self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
@@ -376,6 +397,7 @@ class PeerTable:
         self._news.settle(row, now)
         self.steady.drop_row(row)
         self.suspects.pop(row.key, None)
+        self.leavers.pop(row.key, None)
         del self._rows[row.key]
         self._gone.pop(row.key, None)
         if row.kind == "node":
@@ -406,6 +428,46 @@ class PeerTable:
 
     # --- what a HELLO says ------------------------------------------------------------------------
 
+    def _change_over(self, row: Row, hello: Hello, source: Source, now: float) -> bool:
+        """Let a peer be heard in another way from now on, if that is better; whether this HELLO shows that it lives."""
+        if source.key != row.sealed_with:
+            worst = len(self.ranks)
+            is_better = self.ranks.get(source.key, worst) < self.ranks.get(row.sealed_with, worst)
+            if is_better or hello.seq >= row.seq + GIVEN_UP or row.state_at(now) not in LIVE:
+                self.steady.drop_row(row)
+                row.sealed_with = source.key
+                row.seq = hello.seq  # what was heard in the other way may have been forged
+                row.changed()
+                return True
+        return not source.key or row.is_sealed_news(hello.seq, now)
+
+    def _take(self, row: Row, way: Way, hello: Hello, record: Record | None, source: Source) -> None:
+        """Take over what a HELLO says, unless it was overtaken."""
+        if way.source is not source:
+            self.steady.drop(way)  # its entry stands under the source it had
+            way.source = source
+        if not source.key and not row.believes(hello.seq):
+            self.steady.drop_row(row)
+            return
+        way.heard(hello.seq)
+        if hello.seq >= row.seq:  # one that was overtaken is a sign of life, but no news
+            row.seq = hello.seq
+            self._announce(row, hello, record)
+
+    def _vouch(self, row: Row, way: Way, source: Source, now: float) -> None:
+        """Let a HELLO speak for the life of its sender."""
+        row.last_hello = now
+        self._refresh(row, way, now)
+        if source.key:
+            row.sealed_until = now + row.ttl
+
+    def _join(self, row: Row, way: Way, hello: Hello, now: float) -> None:
+        """Let the same beat, come by another way or again, say no more than it did when it came first."""
+        if hello.seq == row.seq:
+            way.last_heard, way.expires = row.last_heard, row.expires
+        if not row.superseded:
+            self._news.tell(row, now)
+
     def _announce(self, row: Row, hello: Hello, record: Record | None) -> None:
         """Take over what a HELLO says of its sender."""
         if row.announce(hello.interval_ms / 1000, hello.ttl_ms / 1000, hello.digest):
@@ -421,9 +483,11 @@ class PeerTable:
         if row.superseded:
             self._remove(row, now)
             return
-        row.seq = max(row.seq, hello.seq)
+        row.farewell = max(row.seq, hello.seq)
         row.last_heard = row.expires = now
         self._go(row, "left")
+        if not row.sealed_with:
+            self.leavers[row.key] = row
         self._news.say("left", "said goodbye", row, now)
         self._namesakes.settle(row.id, now)
 
@@ -436,6 +500,7 @@ class PeerTable:
         if former is None or is_restart:
             self._make_room(now)
         row = Row(hello.boot, kind="node", id=hello.id, boot=hello.boot, now=now)
+        row.sealed_with = source.key
         if former is not None:
             row.restarts = former.restarts + 1
             row.first_seen = former.first_seen

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from random import Random
+from typing import TYPE_CHECKING
 
 from discoveryd.protocol.answers import PROMPT_PEERS, Answers, gap
 from discoveryd.protocol.hello import Hello
@@ -14,9 +15,12 @@ from discoveryd.protocol.liveness import JITTER
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.outlet import BURST, PLACES, Outlet
 from discoveryd.protocol.parameters import MAX_INTERVAL, MAX_TTL, Parameters
-from discoveryd.protocol.probe import Ping, Pong
+from discoveryd.protocol.probe import ANYONE, Ping, Pong
 from discoveryd.protocol.record import Record
 from discoveryd.protocol.row import NEVER
+
+if TYPE_CHECKING:
+    from discoveryd.protocol.sealing import Sealing
 
 FULL_EVERY = 10
 """Every tenth HELLO carries the record, for whoever missed it."""
@@ -40,6 +44,7 @@ class Voice:
         next_beat: when the next one is due; `NEVER` before there was a link.
         answers: who waits for our record.
         sent: datagrams by kind.
+        sealing: puts it into envelopes, None as long as there never were keys.
     """
 
     def __init__(
@@ -63,6 +68,8 @@ class Voice:
         self.pace = parameters.interval
         self.next_beat = NEVER
         self.answers = Answers(random)
+        self.sealing: Sealing | None = None
+        self._copies = 1  # of each HELLO: one for each way in which it goes out
         self._next_request = -NEVER  # for a record
         self._random = random
         self._crowd = crowd
@@ -114,7 +121,7 @@ class Voice:
 
     def interval(self, now: float) -> float:
         """Give the interval in force, seconds: stretched so that a segment stays within its budget."""
-        stretched = (self._crowd(now) + 1) / self.parameters.budget
+        stretched = (self._crowd(now) + 1) * self._copies / self.parameters.budget
         return min(max(self.parameters.interval, stretched), MAX_INTERVAL)
 
     def ttl(self, interval: float) -> float:
@@ -212,18 +219,18 @@ class Voice:
         self._next_request = now + gap(self._crowd(now))
         return self._unicast(self._hello(solicit=True), source)
 
-    def ping(self, to: str, nonce: str, link: Link | None, address: str) -> Send:
-        """Ask a boot for a sign of life."""
+    def ping(self, to: str, nonce: str, source: Source) -> Send:
+        """Ask a boot for a sign of life, where and as it was heard."""
         ping = Ping(realm=self.parameters.realm, id=self.id, boot=self.boot, nonce=nonce, to=to)
         self.sent["ping"] += 1
-        return Send(ping.encode(), link, address)
+        return self._to_one(ping.encode(), source, "" if to == ANYONE else to)
 
     def pong(self, nonce: str, silence: float | None, source: Source) -> Send:
         """Answer a PING, and say how many seconds ago we heard its sender, None for never."""
         heard_ms = None if silence is None else round(silence * 1000)
         pong = Pong(realm=self.parameters.realm, boot=self.boot, nonce=nonce, heard_ms=heard_ms)
         self.sent["pong"] += 1
-        return Send(pong.encode(), source.link, source.address)
+        return self._to_one(pong.encode(), source, source.boot)
 
     def goodbye(self) -> list[Send]:
         """Say everywhere that we leave."""
@@ -247,13 +254,34 @@ class Voice:
 
     def _everywhere(self, hello: Hello) -> list[Send]:
         datagram = hello.encode()
-        return [send for outlet in self.all_outlets() for send in self._out(datagram, outlet)]
+        sends: list[Send] = []
+        copies = 1
+        for outlet in self.all_outlets():
+            out = self._out(datagram, outlet)
+            copies = max(copies, -(-len(out) // len(outlet.targets)))
+            sends += out
+        self._copies = copies
+        return sends
 
     def _out(self, datagram: bytes, outlet: Outlet) -> list[Send]:
-        outlet.sent += len(outlet.targets)
-        self.sent["hello"] += len(outlet.targets)
-        return [Send(datagram, outlet.link, target) for target in outlet.targets]
+        sealing, link = self.sealing, outlet.link
+        if sealing is None:
+            sends = [Send(datagram, link, target) for target in outlet.targets]
+        else:  # once for each: the same one twice would be a replay
+            sends = [
+                Send(sealing.seal(datagram, way, ""), link, target)
+                for target in outlet.targets
+                for way in sealing.ways(link, target)
+            ]
+        outlet.sent += len(sends)
+        self.sent["hello"] += len(sends)
+        return sends
 
     def _unicast(self, hello: Hello, source: Source) -> Send:
         self.sent["hello"] += 1
-        return Send(hello.encode(), source.link, source.address)
+        return self._to_one(hello.encode(), source, source.boot)
+
+    def _to_one(self, datagram: bytes, source: Source, boot: str) -> Send:
+        if self.sealing is not None:
+            datagram = self.sealing.seal(datagram, source.key, boot)
+        return Send(datagram, source.link, source.address)

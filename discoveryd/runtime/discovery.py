@@ -23,6 +23,7 @@ from discoveryd.net.query_server import QueryServer
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol import query
 from discoveryd.protocol.events import Event
+from discoveryd.protocol.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome
@@ -85,6 +86,7 @@ class Discovery:
         listener: a socket that listens there already, opened by a service manager.
         metrics: where to serve the metrics over HTTP, None for not at all.
         control: what those who ask there with its token may change, None for nothing.
+        keyring: keys that it shares with other nodes, and whether it insists on them.
         notify: told a `Notice` now and then, in one of the threads, without the lock.
         clock: seconds; CLOCK_BOOTTIME unless a test says otherwise.
 
@@ -104,6 +106,7 @@ class Discovery:
         listener: Listener | None = None,
         metrics: tuple[str, int] | None = None,
         control: Control | None = None,
+        keyring: Keyring = NO_KEYS,
         notify: Callable[[Notice], None] | None = None,
         clock: Callable[[], float] = boottime,
     ) -> None:
@@ -111,7 +114,7 @@ class Discovery:
         self._offers = Offers().replaced(CONFIG, services)
         called = name or os.uname().nodename or "node"
         record = Record(name=called, tags=tags or {}, services=self._offers.services())
-        self._node = Node(self.parameters, record, node_id=node_id)
+        self._node = Node(self.parameters, record, node_id=node_id, keyring=keyring, process=os.getpid)
         self._links = Links(self.parameters)
         self._clock = clock
         self._notify = notify or (lambda _: None)
@@ -203,12 +206,11 @@ class Discovery:
         """Say goodbye; give the threads that would not end."""
         self._links.wake()
         stuck = [worker.name for worker in (self._sender, self._receiver) if not worker.join(JOIN_TIMEOUT)]
-        goodbye = self._node.goodbye()  # no HELLO of ours can follow: the sender has ended
         pause = threading.Event()
-        self._links.send(goodbye.sends)
+        self._links.send(self._node.goodbye().sends)  # no HELLO of ours can follow: the sender has ended
         for _ in range(GOODBYES - 1):
             pause.wait(GOODBYE_GAP)
-            self._links.send(goodbye.sends)
+            self._links.send(self._node.goodbye().sends)
         if self._server is not None:
             self._server.stop()
             stuck += [] if self._answerer.join(JOIN_TIMEOUT) else [self._answerer.name]
@@ -384,6 +386,11 @@ class Discovery:
         self._links.set_patterns(parameters.interfaces)
         self._wants_rescan = True
         self._links.wake()
+
+    def set_keyring(self, keyring: Keyring) -> None:
+        """Take other keys, another one to send with, or another mode, without losing a peer."""
+        with self._lock:
+            self._node.set_keyring(keyring)
 
     # --- threads --------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ says = st.fixed_dictionaries(
         "full": st.sampled_from((False, False, False, True)),
         "ttl": st.sampled_from((4.0, 4.0, 4.0, 2.0)),
         "flag": st.sampled_from(("",) * 8 + ("solicit", "goodbye")),
-        "end": st.sampled_from((b"",) * 9 + (b"0", b"x", b"99999999")),
+        "end": st.sampled_from((b"",) * 12 + (b"0", b"0", b"x", b"99999999")),
     }
 )
 steps = st.tuples(
@@ -135,7 +135,7 @@ def check_told(node, now):
         if row.state in LIVE and not node.table._news.is_held(row):
             seen = row.lasting(now)
             digest = row.record.digest if row.record else ""
-            assert row.told == (row.state, row.boot, row.clone, digest, seen.addresses, seen.two_way is False)
+            assert row.told == (row.state, row.boot, row.clone, digest, seen.addresses, seen.two_way is False, "")
             assert row.peer(now).addresses == seen.addresses
 
 

@@ -187,12 +187,13 @@ class TableMachine(RuleBasedStateMachine):
     def the_goodbye_of_a_former_boot_comes_late(self, name):
         self.hear(hello(self.boots[name] - 1, name, 99, full=False, goodbye=True), name)
 
-    @rule(name=names)
-    def a_pong_comes(self, name):
+    @rule(name=names, rtt=st.sampled_from((0.001, 0.001, 100.0)))
+    def a_pong_comes(self, name, rtt):
         self.expire()
-        self.apply(self.table.answered(boot(self.boots[name]), self.source(name), 0.001, 0.1, two_way=True, now=self.now))
+        self.apply(self.table.answered(boot(self.boots[name]), self.source(name), rtt, 0.1, two_way=True, now=self.now))
         one = self.model.get(name)
-        if one is not None and one.state != "left":
+        # what was asked before the goodbye says nothing of what came after it
+        if one is not None and (one.state != "left" or self.now - rtt > one.at - 1e-6):
             if one.state != "up":
                 self.gone.remove(name)
             one.at, one.state = self.now, "up"

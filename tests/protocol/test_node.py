@@ -332,8 +332,8 @@ def test_the_short_way_accepts_no_more_than_the_long_one(seq, reason):
     head = hello(full=False).encode().rpartition(b"|")[0]
     node.receive(head + b"|" + seq, HERE, 1.1)
     assert drops(node) == {(reason, "eth0"): 1}
-    node.receive(head + b"|4294967295", HERE, 1.2)
-    assert node.table.get(boot(1)).seq == 4294967295
+    node.receive(head + b"|64", HERE, 1.2)
+    assert node.table.get(boot(1)).seq == 64
 
 
 def test_the_short_way_does_not_bring_back_what_expired():
@@ -557,6 +557,92 @@ def test_a_goodbye_is_not_answered():
     assert node.sent["hello"] == 0
     node.receive(hello(2, "b").encode(), HERE, 1.0)
     assert node.receive(hello(2, "b", full=False, solicit=True, goodbye=True).encode(), HERE, 1.1).sends == ()
+
+
+# --- what anybody can forge --------------------------------------------------------------------------
+
+
+def asked_after(node, now):
+    return [decode_probe(send.datagram) for send in node.poll(now).sends if send.datagram.startswith(b"PING")]
+
+
+def test_a_forged_goodbye_takes_nobody_away_who_answers():
+    node = make_node()
+    node.receive(hello(seq=5).encode(), HERE, 1.0)
+    forger = source("10.0.0.66")
+    assert kinds(node.receive(hello(seq=2**32 - 1, full=False, goodbye=True).encode(), forger, 1.1).events) == ["left"]
+    assert node.peers(1.1) == ()
+    assert node.next_deadline() <= 1.1
+    [ping] = asked_after(node, 1.1)
+    assert ping.to == boot(1)
+    pong = Pong(realm="default", boot=boot(1), nonce=ping.nonce, heard_ms=5)
+    [event] = node.receive(pong.encode(), HERE, 1.15).events
+    assert (event.kind, event.reason) == ("recovered", "answered a PING: the goodbye was not its own")
+    node.receive(hello(seq=6, full=False).encode(), HERE, 1.8)
+    assert node.table.get(boot(1)).seq == 6
+
+
+def test_where_that_answer_is_lost_the_next_hello_asks_again():
+    node = make_node()
+    node.receive(hello(seq=5).encode(), HERE, 1.0)
+    node.receive(hello(seq=2**32 - 1, full=False, goodbye=True).encode(), HERE, 1.1)
+    assert len(asked_after(node, 1.1)) == 1
+    for now in (1.3, 1.8):  # the first comes so soon that it may have been overtaken, and is not asked about
+        assert node.receive(hello(seq=6).encode(), HERE, now).events == ()
+        assert asked_after(node, now) == []
+    assert drops(node) == {("stale", "eth0"): 2}
+    node.receive(hello(seq=7).encode(), HERE, 2.6)
+    [ping] = asked_after(node, 2.6)
+    node.receive(Pong(realm="default", boot=boot(1), nonce=ping.nonce, heard_ms=5).encode(), HERE, 2.61)
+    assert [peer.id for peer in node.peers(2.61)] == ["web1"]
+
+
+def test_one_that_left_is_asked_once_and_stays_away():
+    node = make_node()
+    node.receive(hello(seq=5).encode(), HERE, 1.0)
+    for now in (1.1, 1.13, 1.16):
+        node.receive(hello(seq=5, full=False, goodbye=True).encode(), HERE, now)
+    assert sum(len(asked_after(node, now)) for now in (1.17, 1.5, 2.5, 5.0)) == 1
+    assert node.table.counts(5.0)["left"] == 1
+
+
+def test_many_goodbyes_make_us_ask_no_more_than_a_hundred_a_second():
+    node = make_node()
+    for number in range(1, 151):
+        node.receive(hello(number, f"n{number}").encode(), source(f"10.9.{number % 9}.{number}"), 1.0 + number / 40)
+    for number in range(1, 151):
+        node.receive(hello(number, f"n{number}", seq=2, goodbye=True).encode(), source(f"10.9.{number % 9}.{number}"), 5.0)
+    pings = [(now, send) for now, send in run(node, 5.0, 8.0) if send.datagram.startswith(b"PING")]
+    assert len([now for now, _ in pings if now < 6.0]) <= 201
+    assert len(node.table.leavers) == 0
+
+
+@pytest.mark.parametrize("seq", [0, 999_999_999, 2**32 - 1])
+@pytest.mark.parametrize("way", ["short", "long"])
+def test_one_forged_seq_does_not_make_all_that_follow_look_overtaken(seq, way):
+    node = make_node()
+    for number in range(100, 110):
+        node.receive(hello(seq=number, full=number == 100).encode(), HERE, number * 0.8)
+    forged = hello(seq=seq, full=False) if way == "short" else hello(seq=seq, record=Record(name="evil"))
+    node.receive(forged.encode(), HERE, 88.0)
+    assert node.peers(88.0)[0].name == "web1"
+    changed = Record(name="web1", tags={"rack": "b3"})
+    node.receive(hello(seq=111, record=changed).encode(), HERE, 88.8)
+    [peer] = node.peers(88.8)
+    assert (peer.tags, peer.loss) == ({"rack": "b3"}, 0.0)
+
+
+def test_seqs_that_go_on_from_each_other_are_believed_at_last():
+    node = make_node()
+    for seq in range(5, 8):
+        node.receive(hello(seq=2**31 + seq, full=False, record=Record(name="evil")).encode(), HERE, 1.0 + seq / 100)
+    for number, seq in enumerate((1, 1, 1)):
+        node.receive(hello(seq=seq).encode(), HERE, 2.0 + number / 10)
+    [peer] = node.peers(2.3)
+    assert (peer.name, peer.loss, node.table.get(boot(1)).seq) == ("web1", None, 1)
+    for seq in range(2, 20):
+        node.receive(hello(seq=seq, full=False).encode(), HERE, 2.0 + seq * 0.8)
+    assert node.peers(17.5)[0].loss == 0.0
 
 
 # --- records that are not here ---------------------------------------------------------------------
@@ -826,15 +912,48 @@ def test_nobody_new_is_listed_until_it_is_over():
     node = fresh(ETH0, parameters=Parameters(seeds=("192.0.2.1",)))
     node.receive(hello(1, "old", seq=1).encode(), source("10.0.0.8"), 1.0)
     node.begin_flood(since=2.0, now=2.0)
-    for number, kind in enumerate((hello(3, "new").encode(), b"HELLO|")):
-        assert node.receive(kind, source(f"10.0.0.{20 + number}"), 2.1) is NOTHING
+    outcomes = [node.receive(kind, source("10.0.0.20"), 2.1) for kind in (hello(3, "new").encode(), b"HELLO|")]
+    assert [outcome.events for outcome in outcomes] == [(), ()]
+    assert outcomes[1] is NOTHING  # who cannot answer is not asked
     node.receive(hello(1, "old", seq=2).encode(), source("10.0.0.8"), 2.2)
     assert [peer.id for peer in node.peers(2.3)] == ["old"]
     assert drops(node) == {("flood", "eth0"): 2}
-    assert node.known_addresses(2.0) == ("192.0.2.1", "10.0.0.8")
+    assert node.known_addresses(2.0) == ("192.0.2.1", "10.0.0.20", "10.0.0.8")
     node.end_flood()
     node.receive(hello(3, "new").encode(), source("10.0.0.20"), 5.0)
     assert [peer.id for peer in node.peers(5.0)] == ["old", "new"]
+
+
+def test_who_answers_in_a_flood_is_listed():
+    node = fresh(ETH0)
+    node.begin_flood(since=2.0, now=2.0)
+    here, said = source("10.0.0.20"), hello(3, "new", solicit=True)
+    [send] = node.receive(said.encode(), here, 2.1).sends
+    ping = decode_probe(send.datagram)
+    assert (ping.to, send.to) == (boot(3), "10.0.0.20")
+    assert len(send.datagram) < len(said.encode())
+    forged = Pong(realm="default", boot=boot(3), nonce="0" * 16, heard_ms=None)
+    assert node.receive(forged.encode(), here, 2.2) is not None
+    assert node.receive(said.encode(), here, 2.21).events == ()
+    pong = Pong(realm="default", boot=boot(3), nonce=ping.nonce, heard_ms=None)
+    sends = node.receive(pong.encode(), here, 2.3).sends
+    assert [(decode_hello(send.datagram).solicit, send.to) for send in sends] == [(False, "10.0.0.20"), (True, "10.0.0.20")]
+    assert kinds(node.receive(said.encode(), here, 2.4).events) == ["joined"]
+    # and who is seen to be there in one flood is asked again in the next
+    node.end_flood()
+    node.begin_flood(since=2.35, now=3.0)
+    assert node.peers(3.0) == ()
+    assert node.receive(said.encode(), here, 3.1).events == ()
+
+
+def test_in_a_flood_nothing_is_said_that_is_longer_than_what_came():
+    node = Node(record=WEB, node_id="i" * 32, random=Random(1))
+    node.set_links([ETH0], now=0.0)
+    node.begin_flood(since=2.0, now=2.0)
+    assert node.receive(hello(3, "n", full=False).encode(), HERE, 2.1).sends == ()
+    assert node.challenges.too_short == 1
+    [send] = node.receive(hello(3, "n").encode(), HERE, 2.2).sends
+    assert send.datagram.startswith(b"PING")
 
 
 def test_a_peer_that_went_down_in_a_flood_may_come_back_in_it():

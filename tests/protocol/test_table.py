@@ -230,12 +230,14 @@ def test_a_goodbye_of_one_that_is_down_changes_nothing():
     assert states(table, 5.0) == {boot(1): "down"}
 
 
-def test_a_pong_does_not_bring_back_one_that_left():
+def test_a_pong_that_the_goodbye_overtook_does_not_bring_back_one_that_left():
     table = PeerTable()
     table.heard(hello(), HERE, now=0.0)
     table.heard(hello(goodbye=True), HERE, now=1.0)
-    assert table.answered(boot(1), HERE, 0.001, 0.1, two_way=True, now=1.1) == ()
+    assert table.answered(boot(1), HERE, 0.2, 0.1, two_way=True, now=1.1) == ()
     assert states(table, 1.1) == {boot(1): "left"}
+    # but one to a PING that was sent after it does: the goodbye was forged
+    assert kinds(table.answered(boot(1), HERE, 0.05, 0.1, two_way=True, now=1.1)) == ["recovered"]
 
 
 # --- restart ---------------------------------------------------------------------------------------

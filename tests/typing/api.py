@@ -8,6 +8,8 @@ from discoveryd import (
     ConfigError,
     Discovery,
     Event,
+    Key,
+    Keyring,
     Limits,
     Link,
     Node,
@@ -70,7 +72,9 @@ def ask() -> None:
 
 
 def engine(datagram: bytes) -> Outcome:
-    node = Node(Parameters(), Record(name="a"), node_id="a", random=Random(1))
+    keyring = Keyring(keys=(Key(bytes(32)),), mode="require")
+    node = Node(Parameters(), Record(name="a"), node_id="a", random=Random(1), keyring=keyring)
+    node.set_keyring(Keyring(keys=keyring.keys, send_with=keyring.keys[0].id, mode="accept"))
     eth0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
     node.set_links([eth0], now=0.0)
     for send in node.poll(now=0.0).sends:

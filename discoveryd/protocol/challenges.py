@@ -1,0 +1,147 @@
+"""The question put to a boot that nobody here knows: are you there now? A recording, or a forger, cannot answer.
+
+It is a PING with a nonce that nobody can foresee. With keys each boot is asked before it is listed, for what it
+sealed may have been recorded. Without keys that is done in a flood: who answers has the address it speaks from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+from discoveryd.protocol.limiter import Limiter
+
+AGAIN = 0.3
+"""Seconds until the same question may be put to the same boot again (RFC 8967, 4.3.1)."""
+LIFE = 5.0
+"""Seconds that an answer may take: far longer than a round trip, and how fresh an answer is."""
+TOTAL = 1000
+"""Questions a second to all sources together: as many as a thousand nodes need to be listed within a second."""
+MAX_QUESTIONS = 4096
+"""Questions that wait for an answer; TOTAL for LIFE is more, but then each has had 3 s."""
+MAX_HOPES = 64
+"""Addresses just asked that a flood does not shut out: the latest, for an answer comes in a moment or not at all."""
+
+
+@dataclass(slots=True)
+class Question:
+    """A PING that waits for its PONG.
+
+    Attributes:
+        solicits: whether who is asked wants to know of us.
+    """
+
+    nonce: str
+    asked: float
+    until: float
+    solicits: bool = False
+
+
+class Challenges:
+    """The questions put to boots that nobody here knows, and have not answered yet.
+
+    Args:
+        nonce: gives 16 hexadecimal digits that nobody can foresee: from the operating system, not from a
+            generator that other nonces betray.
+        rate: questions a second to one address, which can be forged: so much can be made to arrive there.
+        total: the same to all together.
+        limit: questions that wait; when there are more the oldest is given up.
+
+    Attributes:
+        asked: how often a question was put.
+        answered: how many boots answered.
+        expired: questions nobody answered in time.
+        forgotten: questions given up for newer ones.
+        refused: not asked, because of the rates.
+        too_short: not asked, because the question would have been longer than what caused it.
+    """
+
+    __slots__ = (
+        "_limit", "_limiter", "_nonce", "_questions", "answered", "asked", "expired", "forgotten", "refused",
+        "too_short",
+    )  # fmt: skip
+
+    def __init__(
+        self, nonce: Callable[[], str], *, rate: float, total: float = TOTAL, limit: int = MAX_QUESTIONS
+    ) -> None:
+        self._nonce = nonce
+        self._limiter = Limiter(rate, total)
+        self._limit = limit
+        self._questions: dict[tuple[str, str], Question] = {}  # by boot and address, the oldest first
+        self.asked = self.answered = self.expired = self.forgotten = self.refused = self.too_short = 0
+
+    def __len__(self) -> int:
+        """Count the questions that wait."""
+        return len(self._questions)
+
+    def ask(
+        self, boot: str, address: str, now: float, *, size: int, longest: int, solicits: bool = False
+    ) -> str | None:
+        """Say what to ask a boot.
+
+        Args:
+            boot: whose datagram it was.
+            address: where it came from.
+            now: seconds.
+            size: its bytes, as they came.
+            longest: bytes of a PING.
+            solicits: whether it asked who is there; remembered for the answer.
+
+        Returns:
+            the nonce of a PING; None if nothing is to be sent: it was just asked, too many are asked, or the PING
+            would be longer than what came.
+        """
+        self._expire(now)
+        question = self._questions.get((boot, address))
+        if question is not None:
+            question.solicits = question.solicits or solicits
+            if now < question.asked + AGAIN:
+                return None
+        if size < longest:
+            self.too_short += 1
+            return None
+        if not self._limiter.allows(address, now):
+            self.refused += 1
+            return None
+        self.asked += 1
+        if question is not None:
+            question.asked = now
+            return question.nonce  # an answer to the first may be on its way
+        while len(self._questions) >= self._limit:
+            del self._questions[next(iter(self._questions))]
+            self.forgotten += 1
+        nonce = self._nonce()
+        self._questions[boot, address] = Question(nonce, now, now + LIFE, solicits)
+        return nonce
+
+    def answer(self, boot: str, address: str, nonce: str, now: float) -> Question | None:
+        """Give the question that a PONG answers; it is settled then."""
+        self._expire(now)
+        question = self._questions.get((boot, address))
+        if question is None or question.nonce != nonce:
+            return None
+        del self._questions[boot, address]
+        self.answered += 1
+        return question
+
+    def waits_for(self, boot: str, address: str, nonce: str) -> bool:
+        """Whether a question with this nonce waits for its answer."""
+        question = self._questions.get((boot, address))
+        return question is not None and question.nonce == nonce
+
+    def set_rate(self, rate: float) -> None:
+        """Allow so many questions a second to one address from now on."""
+        self._limiter = Limiter(rate, TOTAL)
+
+    def hopes(self) -> list[str]:
+        """Give the addresses asked last."""
+        return [address for _, address in islice(reversed(self._questions), MAX_HOPES)]
+
+    def _expire(self, now: float) -> None:
+        while self._questions:
+            first = next(iter(self._questions))
+            if now < self._questions[first].until:
+                return
+            del self._questions[first]
+            self.expired += 1

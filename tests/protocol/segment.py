@@ -1,0 +1,161 @@
+"""A segment of a few nodes with keys: virtual time, a tap that records, and whoever wants to send whatever."""
+
+from heapq import heappop, heappush
+from itertools import count
+from random import Random
+
+from discoveryd.protocol.keyring import NO_KEYS, Key, Keyring
+from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.outcome import NOTHING
+from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.record import Record
+
+K1, K2, K3 = (Key(bytes([number]) * 32) for number in (1, 2, 3))
+DELAY = 0.0005
+GONE = ("down", "left")
+
+
+def ring(*keys, mode="require", send_with=""):
+    return Keyring(keys=keys, mode=mode, send_with=send_with and send_with.id)
+
+
+class Station:
+    """A machine: a node, or none at the moment."""
+
+    def __init__(self, segment, number, keyring, parameters):
+        self.segment, self.number, self.keyring, self.parameters = segment, number, keyring, parameters
+        self.name, self.address = f"n{number}", f"10.0.0.{number}"
+        self.links = {segment: Link("eth0", 2, self.address, 24, "10.0.0.255")}
+        self.generation = 0
+        self.told = []
+        self.node = None
+
+    def start(self):
+        self.generation += 1
+        self.node = Node(
+            self.parameters, Record(name=self.name), node_id=self.name, keyring=self.keyring,
+            random=Random(f"{self.segment.seed}/{self.name}/{self.generation}"),
+        )  # fmt: skip
+        self.node.set_links(self.links.values(), self.segment.now)
+        return self
+
+    def set(self, keyring):
+        self.keyring = keyring
+        if self.node is not None:
+            self.node.set_keyring(keyring)
+
+    def crash(self):
+        self.node = None
+
+    def leave(self):
+        self.act(self.node.goodbye())
+        self.node = None
+
+    def hear(self, datagram, source):
+        if self.node is not None:
+            self.act(self.node.receive(datagram, source, self.segment.now))
+
+    def act(self, outcome):
+        if outcome is NOTHING:
+            return
+        for event in outcome.events:
+            self.told.append((round(self.segment.now, 4), event.kind, event.peer.id))
+        for send in outcome.sends:
+            for segment, link in self.links.items():
+                if send.link == link or send.link is None:
+                    segment.carry(link.address, send.to, send.datagram)
+
+    def peers(self):
+        return {peer.id: peer.key for peer in self.node.peers(self.segment.now)}
+
+    def drops(self):
+        return {reason: count for (reason, _), count in self.node.drops.items()}
+
+    def lost(self):
+        return [(at, kind, who) for at, kind, who in self.told if kind in GONE]
+
+
+class Segment:
+    """One broadcast domain; several may share a clock (`master`)."""
+
+    def __init__(self, seed=1, master=None, *, routed=False):
+        self.master = master or self
+        self.seed = seed
+        self.random = Random(seed)
+        self.routed = routed  # no broadcast passes
+        self.loss = 0.0
+        self.lag = 0.0
+        self.mute = set()  # addresses whose broadcasts nobody hears
+        self.tape = []  # (now, sender, to, datagram)
+        self.stations = {}
+        self.all = []
+        self.time = 0.0
+        self._agenda, self._tie = [], count()
+        self._sources = {}
+
+    @property
+    def now(self):
+        return self.master.time
+
+    def add(self, keyring=NO_KEYS, *, parameters=None):
+        station = Station(self, len(self.stations) + 1, keyring, parameters or Parameters())
+        self.stations[station.address] = station
+        self.master.all.append(station)
+        return station
+
+    def plug(self, station, name):
+        """Give a station of another segment a second link, to this one."""
+        address = f"10.{name[-1]}.0.{station.number}"
+        station.links[self] = Link(name, 3, address, 24, "10.0.0.255")
+        self.stations[address] = station
+        return station
+
+    def carry(self, sender, to, datagram):
+        self.tape.append((self.now, sender, to, datagram))
+        for address, station in self.stations.items():
+            broadcast = to == "10.0.0.255" and address != sender and not self.routed and sender not in self.mute
+            if self not in station.links:
+                continue  # its cable is out
+            if (broadcast or to == address) and self.random.random() >= self.loss:
+                self.deliver(datagram, sender, station, unicast=not broadcast, after=self.lag + DELAY * self.random.uniform(0.5, 1.5))
+
+    def deliver(self, datagram, sender, station, *, unicast=False, after=0.0):
+        link = None if self.routed else station.links[self]
+        source = self._sources.setdefault((sender, link, unicast), Source(sender, link, unicast))
+        heappush(self.master._agenda, (self.now + after, next(self.master._tie), station, datagram, source))
+
+    def run(self, seconds):
+        until = self.now + seconds
+        while True:
+            up = [station for station in self.all if station.node is not None]
+            due, station = min(((one.node.next_deadline(), one) for one in up), key=lambda pair: pair[0], default=(until, None))
+            if self._agenda and self._agenda[0][0] <= min(due, until):
+                at, _, station, datagram, source = heappop(self._agenda)
+                self.time = max(self.time, at)
+                station.hear(datagram, source)
+            elif station is not None and due <= until:
+                self.time = max(self.time, due)
+                station.act(station.node.poll(self.time))
+            else:
+                self.time = until
+                return
+
+    def recorded(self, since=0.0, sender=None, to=None):
+        return [
+            datagram for at, who, whom, datagram in self.tape
+            if at >= since and sender in (None, who) and to in (None, whom)
+        ]  # fmt: skip
+
+
+def fleet(size, keyring=NO_KEYS, *, seed=1, **more):
+    segment = Segment(seed, **more)
+    return segment, [segment.add(keyring).start() for _ in range(size)]
+
+
+def others(stations, station):
+    return {one.name for one in stations if one is not station and one.node is not None}
+
+
+def all_listed(stations):
+    return all(set(one.peers()) == others(stations, one) for one in stations if one.node is not None)

@@ -1,0 +1,120 @@
+"""Who is not known must prove to live."""
+
+from itertools import count
+
+import pytest
+
+from discoveryd.protocol.challenges import AGAIN, LIFE, MAX_HOPES, Challenges
+
+LONGEST = 149
+
+
+def make(**more):
+    numbers = count(1)
+    return Challenges(lambda: f"{next(numbers):016x}", **{"rate": 8, **more})
+
+
+def ask(challenges, now, boot="b1", address="10.0.0.7", size=LONGEST):
+    return challenges.ask(boot, address, now, size=size, longest=LONGEST)
+
+
+def answer(challenges, now, nonce, boot="b1", address="10.0.0.7"):
+    return challenges.answer(boot, address, nonce, now)
+
+
+N1, N2, N3 = ("0" * 15 + digit for digit in "123")
+
+
+def test_who_answers_lives():
+    challenges = make()
+    assert ask(challenges, 10.0) == N1
+    assert len(challenges) == 1
+    assert answer(challenges, 10.001, N1)
+    assert not answer(challenges, 10.002, N1)
+    assert (len(challenges), challenges.asked, challenges.answered) == (0, 1, 1)
+    assert ask(challenges, 10.003) == N2  # for whatever reason: with another nonce
+
+
+@pytest.mark.parametrize(
+    ("boot", "address", "nonce", "now"),
+    [("b2", "10.0.0.7", N1, 10.1), ("b1", "10.0.0.8", N1, 10.1), ("b1", "10.0.0.7", N2, 10.1), ("b1", "10.0.0.7", N1, 10.0 + LIFE)],
+)  # fmt: skip
+def test_what_is_no_answer(boot, address, nonce, now):
+    challenges = make()
+    assert ask(challenges, 10.0) == N1
+    assert not answer(challenges, now, nonce, boot, address)
+    assert challenges.answered == 0
+    assert (answer(challenges, 10.2, N1) is not None) is (now < 10.2)
+
+
+def test_it_is_asked_again_but_not_at_once():
+    challenges = make()
+    times = [10.0, 10.1, 10.0 + AGAIN - 0.001, 10.0 + AGAIN, 10.4, 10.8, 10.0 + LIFE]
+    assert [ask(challenges, now) for now in times] == [N1, None, None, N1, None, N1, N2]
+    assert (challenges.asked, challenges.expired, len(challenges)) == (4, 1, 1)
+
+
+def test_nothing_longer_is_sent_than_what_came():
+    challenges = make()
+    assert ask(challenges, 10.0, size=LONGEST - 1) is None
+    assert (challenges.too_short, challenges.asked, len(challenges)) == (1, 0, 0)
+    assert ask(challenges, 10.0) == N1
+
+
+def test_one_address_is_asked_so_often_and_all_together():
+    challenges = make(rate=2, total=5)
+    asked = [ask(challenges, 10.0, f"b{boot}", f"10.0.0.{host}") is not None for host in range(4) for boot in range(3)]
+    assert asked == [True, True, False, True, True, False, True, False, False, False, False, False]
+    assert (challenges.asked, challenges.refused, len(challenges)) == (5, 7, 5)
+    assert ask(challenges, 10.5, "b9", "10.0.0.0") is not None
+
+
+def test_the_oldest_question_makes_room():
+    challenges = make(rate=9, total=9, limit=2)
+    nonces = [ask(challenges, 10.0 + boot / 100, f"b{boot}") for boot in range(3)]
+    assert (len(challenges), challenges.forgotten, challenges.expired) == (2, 1, 0)
+    answers = [answer(challenges, 10.1, nonce, f"b{boot}") for boot, nonce in enumerate(nonces)]
+    assert [found and found.nonce for found in answers] == [None, N2, N3]
+
+
+def test_questions_expire_in_the_order_they_were_put():
+    challenges = make()
+    for number in range(3):
+        ask(challenges, 10.0 + number, f"b{number}")
+    ask(challenges, 11.5, "b0")
+    assert not answer(challenges, 11.0 + LIFE, "x")
+    assert (len(challenges), challenges.expired) == (1, 2)
+
+
+def test_a_solicit_is_remembered_whenever_it_came():
+    challenges = make()
+    ask(challenges, 10.0)
+    assert challenges.ask("b1", "10.0.0.7", 10.1, size=LONGEST, longest=LONGEST, solicits=True) is None
+    ask(challenges, 10.5)
+    assert answer(challenges, 10.6, N1).solicits
+    ask(challenges, 10.7)
+    assert not answer(challenges, 10.8, N2).solicits
+
+
+def test_whether_an_answer_is_waited_for():
+    challenges = make()
+    ask(challenges, 10.0)
+    assert challenges.waits_for("b1", "10.0.0.7", N1)
+    assert not challenges.waits_for("b1", "10.0.0.7", N2)
+    assert not challenges.waits_for("b1", "10.0.0.8", N1)
+
+
+def test_the_last_addresses_asked():
+    challenges = make()
+    for number in range(MAX_HOPES + 5):
+        ask(challenges, 10.0, f"b{number}", f"10.0.0.{number}")
+    hopes = challenges.hopes()
+    assert (len(hopes), hopes[0], hopes[-1]) == (MAX_HOPES, f"10.0.0.{MAX_HOPES + 4}", "10.0.0.5")
+
+
+def test_another_rate():
+    challenges = make(rate=1)
+    asked = [ask(challenges, 10.0, f"b{number}") for number in range(3)]
+    challenges.set_rate(2)
+    asked += [ask(challenges, 10.0, f"b{number}") for number in range(3, 6)]
+    assert [one is not None for one in asked] == [True, False, False, True, True, False]
