@@ -30,12 +30,12 @@ HARMLESS = {
 }  # fmt: skip
 MODULES = {
     "ground": """
-        errors protocol protocol.answers protocol.armour protocol.challenges protocol.events protocol.flood protocol.gate protocol.hello
-        protocol.histogram protocol.keyring protocol.limiter protocol.link protocol.liveness protocol.medium
-        protocol.namesakes protocol.news protocol.node protocol.outcome protocol.outlet protocol.parameters
-        protocol.peer protocol.probe protocol.prober protocol.query protocol.record protocol.replay protocol.request
-        protocol.row protocol.seal protocol.sealing protocol.shortcuts protocol.speaker protocol.strangers protocol.table
-        protocol.voice
+        errors protocol protocol.answers protocol.armour protocol.challenges protocol.events protocol.flood
+        protocol.gate protocol.hello protocol.histogram protocol.keyring protocol.limiter protocol.link
+        protocol.liveness protocol.medium protocol.namesakes protocol.news protocol.node protocol.outcome
+        protocol.outlet protocol.parameters protocol.peer protocol.probe protocol.prober protocol.query
+        protocol.record protocol.replay protocol.request protocol.row protocol.seal protocol.sealing
+        protocol.shortcuts protocol.speaker protocol.strangers protocol.table protocol.voice
     """,
     "first": """
         net net.interfaces net.links net.metrics_server net.owner net.query_acceptor net.query_backend
