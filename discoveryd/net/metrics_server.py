@@ -131,12 +131,23 @@ class MetricsServer:
     def _serve(self, client: socket.socket, address: tuple[str, int], clock: Callable[[], float]) -> None:
         from discoveryd.net.scrape import answer  # noqa: PLC0415 - only who is scraped needs HTTP
 
-        asked = self._requests
+        asked, deadline = self._requests, clock() + PATIENCE
         with suppress(OSError):  # too slow, or gone
-            answer(client, address, self._counted, clock, clock() + PATIENCE)
+            answer(client, address, self._counted, clock, deadline)
         if self._requests == asked:
             self._refused += 1
+        # closed with something of its request unread, the connection would be reset and the answer lost
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_WR)
+            while (left := deadline - clock()) > 0 and _drained(client, left):
+                pass
 
     def _counted(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self._requests += 1
         return self._application(environ, start_response)
+
+
+def _drained(client: socket.socket, patience: float) -> bool:
+    """Throw away what came; whether more may come."""
+    client.settimeout(patience)
+    return bool(client.recv(65536))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+REFILL = 1.0
+"""Seconds in which an empty bucket is full again: then to have none is as good."""
+
 
 class Limiter:
     """A token bucket per source address, over one for all.
@@ -28,10 +31,18 @@ class Limiter:
         if mine < 1 or everyone < 1:
             return False
         self._all = (everyone - 1, now)
-        if source not in self._buckets and len(self._buckets) >= self._sources:
-            del self._buckets[next(iter(self._buckets))]
-        self._buckets[source] = (mine - 1, now)
+        self._buckets.pop(source, None)
+        self._buckets[source] = (mine - 1, now)  # at the end: they stand in the order of their last use
+        self._forget(now)
         return True
+
+    def _forget(self, now: float) -> None:
+        """Let go of the sources that were quiet longest: one too many, and two whose buckets are full again."""
+        for _ in range(2):
+            oldest = next(iter(self._buckets))
+            if len(self._buckets) <= self._sources and now < self._buckets[oldest][1] + REFILL:
+                return
+            del self._buckets[oldest]
 
 
 def _filled(bucket: tuple[float, float], rate: float, now: float) -> float:
