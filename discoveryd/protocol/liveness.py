@@ -165,21 +165,21 @@ class Pace:
     A peer that flaps is told of less often; its row stays true all the time.
     """
 
-    __slots__ = ("_at", "_tokens")
+    __slots__ = ("_full",)
 
     def __init__(self) -> None:
-        self._tokens = float(EVENT_BURST)
-        self._at = 0.0
+        self._full = float("-inf")  # when the budget is whole again
 
-    def allows(self, now: float, spared: int = 0) -> bool:
-        """Whether an event may be told now that leaves so many to others; if so it counts."""
-        self._tokens = min(EVENT_BURST, self._tokens + max(0.0, now - self._at) / EVENT_GAP)
-        self._at = now
-        if self._tokens < 1 + spared - 1e-9:
+    def allows(self, now: float, spared: int = 0, events: int = 1) -> bool:
+        """Whether an event may be told now that leaves so many to others; if so it counts, for so many.
+
+        To ask changes nothing, not by a rounding either: however often a peer is heard, its event has one moment.
+        """
+        if now < self.opens(spared):
             return False
-        self._tokens -= 1
+        self._full = max(self._full, now) + events * EVENT_GAP
         return True
 
     def opens(self, spared: int = 0) -> float:
-        """Say when the next event may be told, after one that was not allowed."""
-        return self._at + max(0.0, 1 + spared - self._tokens) * EVENT_GAP
+        """Say when the next event may be told that leaves so many to others."""
+        return self._full - (EVENT_BURST - 1 - spared) * EVENT_GAP

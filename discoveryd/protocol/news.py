@@ -152,8 +152,9 @@ class News:
         row = held.row
         true = _true(row, now)
         kinds = net_events(row.told, true)
-        if kinds and not at_once and not row.pace.allows(now, _spared(row.told, true)):
-            held.opens = row.pace.opens(_spared(row.told, true))
+        spared = _spared(row.told, true)
+        if kinds and not at_once and not row.pace.allows(now, spared, len(kinds)):
+            held.opens = row.pace.opens(spared)
             return
         del self._held[row.key]
         for kind in kinds:
@@ -169,8 +170,11 @@ class News:
 
 def _spared(told: Told, true: Told) -> int:
     """Say how much of its budget an event must leave: to doubt a peer must not keep its end from being told."""
-    is_doubt = told.state in LIVE and true.state in LIVE and told[1:3] == true[1:3]
-    return EVENTS_SPARED if is_doubt else 0
+    if told.state not in LIVE:
+        return 0
+    if true.state not in LIVE:
+        return int(told.boot != true.boot)  # `net_events` takes two
+    return EVENTS_SPARED if told[1:3] == true[1:3] else 0
 
 
 def _is_plainly_told(row: Row) -> bool:

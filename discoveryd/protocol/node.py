@@ -166,16 +166,21 @@ class Node:
             and len(seq) < 10
             and -FAR < (number := int(seq)) - (row := way.row).seq < FAR
         ):
+            reach = way.reach
+            if reach is not None and number > reach.seq:  # what `Way.heard` does
+                if number >= reach.due:
+                    if row.several:  # the loss is told anew, and another way may be the best by it
+                        return self._receive(datagram, source, now)
+                    reach.seq = number
+                    reach.heard += 1
+                    way.mark(reach)
+                else:
+                    reach.seq = number
+                    reach.heard += 1
             row.last_hello = row.last_heard = way.last_heard = now
             row.expires = way.expires = now + row.ttl
             if number > row.seq:  # noqa: PLR1730 - faster than max()
                 row.seq = number
-            reach = way.reach
-            if reach is not None and number > reach.seq:  # what `Way.heard` does
-                reach.seq = number
-                reach.heard += 1
-                if number >= reach.due:
-                    way.mark(reach)
             outlet = (source.link and self._outlets.get(source.link)) or self._voice.routed
             outlet.received += 1
             outlet.last_heard = now

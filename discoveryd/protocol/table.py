@@ -180,7 +180,7 @@ class PeerTable:
             way.answered(rtt, hears_us_s, two_way=two_way, now=now)
             self._refresh(row, way, now)
             if row.superseded:
-                self._namesakes.unsupersede(row, now)
+                self._unsupersede(row, now)
             else:
                 why = "answered a PING: the goodbye was not its own" if former == "left" else "answered a PING"
                 self._show(row, ("recovered", why) if former != "up" else None, now)
@@ -525,11 +525,16 @@ class PeerTable:
         if row.superseded:
             row.former_heard += 1  # one HELLO may have been under way when the new boot spoke, two were not
             if row.former_heard >= 2:
-                self._namesakes.unsupersede(row, now)
+                self._unsupersede(row, now)
         elif opening is not None:
             self._namesakes.appear(*opening, row, now)
         else:
             self._news.tell(row, now)
+
+    def _unsupersede(self, row: Row, now: float) -> None:
+        """Show an older boot again, which from now on may become suspect too."""
+        self._namesakes.unsupersede(row, now)
+        self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
 
 def _where(source: Source) -> str:
     return source.link.name if source.link else "a routed path"

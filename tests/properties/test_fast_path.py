@@ -141,6 +141,10 @@ def check_told(node, now):
 
 @given(st.lists(steps, min_size=10, max_size=80))
 def test_the_fast_path_is_the_slow_one(script):
+    play(script)
+
+
+def play(script):
     pair = Pair()
     for pause, source, what in script:
         pair.advance(pair.now + pause)
@@ -149,6 +153,49 @@ def test_the_fast_path_is_the_slow_one(script):
     assert pair.fast.peers(pair.now, gone=True) == ()
     assert pair.fast.table.steady == {}
     assert pair.fast.table.next_expiry() == NEVER
+
+
+def says_steadily(number=1, seq=1, **other):
+    return {"number": number, "seq": seq, "record": 0, "full": False, "ttl": 4.0, "flag": "", "end": b""} | other
+
+
+def test_a_loss_told_anew_by_the_shortcut_changes_the_best_way():
+    script = [(0.0, 0, says_steadily(full=True)), (0.0, 2, says_steadily(seq=0))]
+    for beat in range(20):  # eth1 hears each, eth0 every other one
+        script.append((0.8, 2, says_steadily()))
+        if beat % 2:
+            script.append((0.0, 0, says_steadily(seq=0)))
+    play(script)
+
+
+def test_an_event_held_back_has_one_moment_however_often_its_peer_is_heard():
+    play(
+        [
+            (0.0, 0, says_steadily(2)),
+            (0.4, 0, says_steadily(full=True)),
+            (0.4, 3, says_steadily(2)),
+            (0.8, 3, says_steadily(2)),
+            (0.4, 0, "bare"),
+            (0.8, 3, says_steadily(2)),
+            (0.4, 3, says_steadily(3)),
+            (0.4, 0, says_steadily()),
+            (0.8, 2, says_steadily()),
+            (0.05, 2, says_steadily()),
+        ]
+    )
+
+
+def test_an_older_boot_that_is_shown_again_becomes_suspect_in_time():
+    play(
+        [
+            (0.0, 0, says_steadily(2)),
+            (0.0, 0, says_steadily()),
+            (0.0, 0, says_steadily(3)),
+            (0.4, 0, says_steadily(2)),
+            (0.8, 0, says_steadily()),
+            (0.8, 0, says_steadily()),
+        ]
+    )
 
 
 def test_the_comparison_takes_the_shortcut():
