@@ -146,8 +146,7 @@ def test_a_one_way_path_is_told_by_both_sides(firewall, fleet):
     assert time.monotonic() - broken < 10
     assert "nothing of it arrives here" in b.discoveryctl("show", "n1").stdout
     heal(b)
-    until(on_b, lambda peers: peers and peers[0]["two_way"], within=40)
-    until(on_a, lambda peers: peers and peers[0]["two_way"], within=40)
+    until(on_b, names("n1"))
 
 
 def test_a_daemon_that_was_stopped_does_not_declare_everybody_down(fleet):
