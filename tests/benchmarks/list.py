@@ -23,7 +23,7 @@ from fleet import NODE, Fleet, free_port
 from machine import Figure, parser, report
 from mirror import PATIENCE
 
-from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.subscription import Subscription
 
@@ -59,6 +59,10 @@ class Connection:
 
 
 @contextmanager
+NO_FLOOD = Limits(datagrams=100_000, source_datagrams=100_000)
+"""A thousand peers of one address, all at once."""
+
+
 def echo(reply: bytes) -> Iterator[tuple[str, int]]:
     """Serve one connection, in a thread: the same bytes for whatever line comes."""
 
@@ -95,7 +99,7 @@ def main() -> None:
     """Run the benchmark."""
     options = parser(__doc__, runs=7).parse_args()
     port = free_port()
-    discovery = Discovery(Parameters(loopback=NODE, port=port), query=("127.0.0.1", 0))
+    discovery = Discovery(Parameters(loopback=NODE, port=port, limits=NO_FLOOD), query=("127.0.0.1", 0))
     events = discovery.subscribe()
     times: dict[str, list[float]] = {"cold": [], "warm": [], "parsed": [], "echo": []}
     with discovery, closing(Fleet(SIZE, port)) as fleet:
