@@ -29,6 +29,8 @@ from discoveryd.runtime.subscription import Subscription
 
 SIZE = 1000
 TRIPS = 20
+NO_FLOOD = Limits(datagrams=100_000, source_datagrams=100_000)
+"""A thousand peers of one address, all at once."""
 
 
 class Connection:
@@ -59,10 +61,6 @@ class Connection:
 
 
 @contextmanager
-NO_FLOOD = Limits(datagrams=100_000, source_datagrams=100_000)
-"""A thousand peers of one address, all at once."""
-
-
 def echo(reply: bytes) -> Iterator[tuple[str, int]]:
     """Serve one connection, in a thread: the same bytes for whatever line comes."""
 
