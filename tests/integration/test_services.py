@@ -86,9 +86,14 @@ def test_a_reload_looks_at_once_and_tells_what_is_wrong_again(services):
     services.daemon.kill(signal.SIGHUP)
     lines = services.daemon.log_until("bad.yaml:2: port: must be a whole number, not 'http'")
     assert any("configuration reloaded" in line for line in lines)
+    deadline = monotonic() + SOON
+    while True:  # the new record is on its way
+        (peer,) = services.peer.ask("show", peer="node-2")["peers"]
+        if peer["tags"] == {"role": "db"}:
+            break
+        assert monotonic() < deadline, peer
+        select.select([], [], [], 0.01)
     services.until("ssh")
-    (peer,) = services.peer.ask("show", peer="node-2")["peers"]
-    assert peer["tags"] == {"role": "db"}
 
 
 def test_what_a_new_configuration_needs_is_taken_from_the_files(services):
