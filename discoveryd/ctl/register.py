@@ -138,7 +138,7 @@ class _Registration:
         client = QueryClient(wanted.address, token=wanted.token)
         try:
             client.connect()
-            # read now: the daemon makes a new token at each start
+            # read now: a daemon that was restarted may have made a new token
             service = {"name": wanted.offer, "port": wanted.port, "proto": wanted.proto, "tags": wanted.tags}
             reply = client.request("register", token=wanted.token(), service=service)
         except BaseException:
