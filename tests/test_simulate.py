@@ -12,7 +12,8 @@ from discoveryd.daemon.arguments import parser
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import TURN
-from discoveryd.simulate import Plan, Simulation
+from discoveryd.simulate import Plan, Progress, Simulation
+from discoveryd.simulate.lan import observers_of
 from discoveryd.simulate.plan import plan_of
 from discoveryd.simulate.report import text_of
 
@@ -115,7 +116,7 @@ def test_a_thousand_nodes_stay_within_the_budget_and_know_each_other():
 def test_a_person_reads_the_figures(capsys):
     assert main(["simulate", "--nodes", "5", "--minutes", "1", "--loss", "10%"]) == 0
     out, err = capsys.readouterr()
-    assert err == ""  # progress is for terminals
+    assert err == ""  # a run of seconds needs no progress
     assert out.startswith("5 nodes on one segment, 10% loss, 1 virtual minutes, seed 1\n")
     for title in ("in force", "steady state", "tables", "process killed", "machine gone", "false alarms", "processor"):
         assert re.search(f"^{title} ", out, re.MULTILINE), title
@@ -167,6 +168,22 @@ def test_a_bar_is_drawn_on_a_terminal_and_wiped_away(monkeypatch, capsys):
     err = capsys.readouterr().err
     assert re.match(r"\r\[#*-+\] +\d+% of 0.5 virtual minutes", err)
     assert err.endswith("\r\x1b[K")
+
+
+def test_elsewhere_a_line_of_progress_comes_every_ten_seconds(capsys):
+    now = [100.0]
+    progress = Progress(300.0, clock=lambda: now[0])
+    for virtual in range(0, 300, 10):
+        progress.show(float(virtual))
+        now[0] += 1.0
+    progress.clear()
+    assert capsys.readouterr().err.splitlines() == [
+        "33% of 5 virtual minutes, about 20 s left", "67% of 5 virtual minutes, about 10 s left"
+    ]
+
+
+def test_above_a_hundred_nodes_a_sample_is_watched():
+    assert [observers_of(nodes) for nodes in (100, 101, 1000, 20_000)] == [100, 50, 50, 10]
 
 
 @pytest.mark.parametrize(

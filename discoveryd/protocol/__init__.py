@@ -165,7 +165,8 @@ Who says what, and when
   Nobody beyond our links is asked unless it is a seed, or a program wants it.
 - **Goodbye.** When a node ends: three times within 60 ms, on every link and to the seeds.
 - **Stretching.** A segment carries at most 200 HELLOs a second (``hello.budget``): with *n* nodes the
-  interval is at least *n* / 200 s, at most 600 s, and the ttl grows in proportion, to 3600 s at most.
+  interval is at least *n* / 200 s, at most 600 s, and the ttl grows in proportion, to 3600 s at most. It grows
+  in steps of an eighth of the configured one, so that one node more or less rarely changes what all announce.
   HELLOs are stretched, never left out. A HELLO announces the interval in which the next one comes. Who
   finds that it is longer than the one before draws that gap from between the two, so that those who
   started together come apart and the segment keeps its budget from then on.

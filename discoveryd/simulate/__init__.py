@@ -203,40 +203,55 @@ def main(arguments: argparse.Namespace) -> int:
     """Simulate, and print what came of it; after Ctrl-C what was known by then."""
     plan = plan_of(arguments)
     simulation = Simulation(plan)
-    bar = _Bar(plan.minutes * 60)
+    progress = Progress(plan.minutes * 60)
     code = 0
     try:
-        simulation.run(bar.show)
+        simulation.run(progress.show)
     except KeyboardInterrupt:
         code = INTERRUPTED
-    bar.clear()
+    progress.clear()
     report = simulation.report()
     print(json.dumps(asdict(report)) if arguments.json else text_of(report))  # noqa: T201 - what it is for
     return code
 
 
-class _Bar:
-    """Progress, on a terminal only."""
+class Progress:
+    """Progress on standard error: a bar on a terminal, elsewhere a line now and then."""
 
     WIDTH = 40
-    GAP = 0.2
+    GAP = {True: 0.2, False: 10.0}
+    """Seconds of real time between two looks, on a terminal and elsewhere; a run of a few seconds prints no line."""
 
-    def __init__(self, end: float) -> None:
+    def __init__(self, end: float, clock: Callable[[], float] = monotonic) -> None:
         self._end = end
-        self._is_shown = sys.stderr.isatty()
-        self._next = monotonic()
+        self._clock = clock
+        self._is_terminal = sys.stderr.isatty()
+        self._begun = clock()
+        self._next = self._begun + (0.0 if self._is_terminal else self.GAP[False])
 
     def show(self, now: float) -> None:
-        """Draw it, unless that was just done."""
-        if self._is_shown and monotonic() >= self._next:
-            self._next = monotonic() + self.GAP
-            done = round(self.WIDTH * now / self._end)
-            bar = "#" * done + "-" * (self.WIDTH - done)
-            sys.stderr.write(f"\r[{bar}] {now / self._end:4.0%} of {self._end / 60:g} virtual minutes")
-            sys.stderr.flush()
+        """Tell how far the virtual time is, unless that was just done."""
+        if self._clock() < self._next:
+            return
+        self._next = self._clock() + self.GAP[self._is_terminal]
+        share = now / self._end
+        text = f"{share:4.0%} of {self._end / 60:g} virtual minutes, {self._left(share)}"
+        if self._is_terminal:
+            done = round(self.WIDTH * share)
+            text = f"\r[{'#' * done}{'-' * (self.WIDTH - done)}] {text}\x1b[K"
+        else:
+            text = f"{text.lstrip()}\n"
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
     def clear(self) -> None:
-        """Wipe it away."""
-        if self._is_shown:
+        """Wipe the bar away."""
+        if self._is_terminal:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+    def _left(self, share: float) -> str:
+        """Estimate the rest of the real time; the first hundredth tells too little."""
+        if share < 0.01:
+            return "just begun"
+        return f"about {(self._clock() - self._begun) * (1 - share) / share:.0f} s left"

@@ -26,7 +26,7 @@ from discoveryd.protocol.row import NEVER
 from discoveryd.protocol.speaker import Speaker, is_solicit
 from discoveryd.simulate.counts import Crash, CrashKind, Findings, Traffic
 
-FULL_NODES = 200
+FULL_NODES = 100
 """Up to so many nodes each has a table of its own: processor time grows with the square of their number."""
 MOST_ROWS = 200_000
 """Rows in all tables of a sample together, 3 kB each."""

@@ -178,6 +178,16 @@ def test_the_interval_stretches_with_the_crowd_and_the_ttl_with_it():
     assert node.interval(101.0) == 0.8  # they are gone
 
 
+def test_a_node_more_or_less_rarely_changes_the_stretched_interval():
+    # what each HELLO announces stays, so that all of them stay steady
+    intervals = set()
+    for nodes in range(281, 301):
+        node = make_node(parameters=Parameters(budget=200))
+        crowd(node, nodes - 1)
+        intervals.add(node.interval(0.0))
+    assert intervals == {1.5}
+
+
 def test_it_stretches_no_further_than_can_be_announced():
     node = make_node(parameters=Parameters(budget=1, interval=1.0, ttl=10.0))
     assert node.ttl(600.0) == 3600.0
