@@ -219,21 +219,23 @@ class Progress:
     """Progress on standard error: a bar on a terminal, elsewhere a line now and then."""
 
     WIDTH = 40
-    GAP = {True: 0.2, False: 10.0}
-    """Seconds of real time between two looks, on a terminal and elsewhere; a run of a few seconds prints no line."""
+    REDRAW = 0.2
+    LINE = 10.0
+    """Seconds of real time between two lines; a run of a few seconds prints none."""
 
     def __init__(self, end: float, clock: Callable[[], float] = monotonic) -> None:
         self._end = end
         self._clock = clock
         self._is_terminal = sys.stderr.isatty()
         self._begun = clock()
-        self._next = self._begun + (0.0 if self._is_terminal else self.GAP[False])
+        self._gap = self.REDRAW if self._is_terminal else self.LINE
+        self._next = self._begun + (0.0 if self._is_terminal else self.LINE)
 
     def show(self, now: float) -> None:
         """Tell how far the virtual time is, unless that was just done."""
         if self._clock() < self._next:
             return
-        self._next = self._clock() + self.GAP[self._is_terminal]
+        self._next = self._clock() + self._gap
         share = now / self._end
         text = f"{share:4.0%} of {self._end / 60:g} virtual minutes, {self._left(share)}"
         if self._is_terminal:
