@@ -1,7 +1,5 @@
 """What README.md and docs/ say, held against the program."""
 
-import doctest
-import importlib
 import os
 import re
 import shlex
@@ -15,11 +13,13 @@ import discoveryd
 from discoveryd.config import load
 from discoveryd.ctl.arguments import parse
 from discoveryd.errors import ConfigError
+from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.peer import Peer
 from discoveryd.runtime.discovery import Discovery
 from tests.netns.daemons import asking, names, until
 from tests.netns.lab import Lab, why_not
+from tests.test_docs import PAGES, calls, rows, section, texts, words
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -78,16 +78,6 @@ def test_the_embedding_examples_run():
             assert "name='a'" in b.python(client).stdout
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["discoveryd.protocol.node", "discoveryd.protocol.table", "discoveryd.runtime.discovery", "discoveryd.runtime.client"],
-)
-def test_docstring_examples(name):
-    found = doctest.testmod(importlib.import_module(name))
-    assert found.attempted > 0
-    assert found.failed == 0
-
-
 def test_public_names():
     assert sorted(discoveryd.__all__) == sorted([*discoveryd._HOME_OF, "__version__"])
     for name in discoveryd.__all__:
@@ -107,8 +97,17 @@ def test_the_version_is_the_packages():
     assert f'version = "{discoveryd.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
+def test_docs_name_every_drop_reason():
+    """A reason in capitals is an error name of the kernel."""
+    listed = PAGES["metrics.md"].partition("\nReasons: ")[2].partition("\n\n")[0]
+    assert set(words(listed)) - {"discoveryctl status"} == set(DROP_REASONS)
+    told = {reason for cell, _ in rows(section("security.md", "What drops mean")) for reason in words(cell)}
+    assert told <= set(DROP_REASONS)
+
+
 def test_docs_query_names_every_key_of_the_status():
-    page = (ROOT / "docs" / "query.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`.*?) \|", page.partition("## The status")[2], re.MULTILINE)
-    named = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
-    assert named == set(Discovery(Parameters(loopback="127.0.0.2")).status()) - {"ok", "schema"}
+    status = Discovery(Parameters(loopback="127.0.0.2")).status()
+    reported = {text for call in calls("report") for text in texts(call)}
+    assert {"dropins", "hooks"} <= reported
+    told = {key for cell, _ in rows(section("query.md", "The status")) for key in words(cell)}
+    assert told == {*status, *reported} - {"ok", "schema"}

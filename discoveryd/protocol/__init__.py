@@ -1,6 +1,6 @@
 r"""The wire protocol, byte by byte, and (in the modules below) the engine that speaks it.
 
-**In one paragraph.** Every node broadcasts a HELLO of about 90 bytes each 0.8 s: who it is, for how
+**In one paragraph.** Every node broadcasts a HELLO of about 80 bytes each 0.8 s: who it is, for how
 long this HELLO holds, and a digest of its record. Whoever hears it lists the node until that time is
 over. What a node says of itself (its record) travels in every tenth HELLO and to whoever asks. PING and
 PONG tell whether one node is there, how far away, and whether it hears us: all are asked in turn, and who

@@ -2,7 +2,9 @@
 
 It is told what came in and what time it is, and answers with what to send and what happened::
 
+    >>> from random import Random
     >>> from discoveryd.protocol.link import Link, Source
+    >>> from discoveryd.protocol.node import Node
     >>> from discoveryd.protocol.record import Record
     >>> def node(name, address):
     ...     node = Node(record=Record(name=name), node_id=name, random=Random(name))

@@ -3,6 +3,7 @@
 Complete without a socket, a thread or a clock; time is an argument of every call, in seconds.
 
     >>> from discoveryd.protocol.link import Link, Source
+    >>> from discoveryd.protocol.table import PeerTable
     >>> eth0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
     >>> table = PeerTable(limit=100)
     >>> [event.kind for event in table.heard_bare(Source("10.0.0.7", eth0), ttl=4.0, now=0.0)]

@@ -12,6 +12,7 @@ class Offers:
     """The services by who offers them: ``config``, ``services.d``, ``connection 7``. A value, never changed.
 
     >>> from discoveryd.protocol.record import Service
+    >>> from discoveryd.runtime.offers import Offers
     >>> offers = Offers().replaced("config", [Service(name="http", port=80)])
     >>> offers = offers.replaced("connection 1", [Service(name="http", port=80), Service(name="ssh", port=22)])
     >>> [service.name for service in offers.services()]

@@ -1,0 +1,278 @@
+"""What docs/ lists and shows, held against the program: a list that misses something of the code fails here."""
+
+import ast
+import configparser
+import doctest
+import importlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from discoveryd import ctl
+from discoveryd.config import SCHEMA, load
+from discoveryd.config.dropin import read_file
+from discoveryd.ctl.usage import EXIT_CODES as CTL_EXIT_CODES
+from discoveryd.daemon.arguments import EXIT_CODES
+from discoveryd.errors import QueryError
+from discoveryd.net.links import free_port
+from discoveryd.protocol import DROP_REASONS
+from discoveryd.protocol.events import KINDS
+from discoveryd.protocol.keyring import Key, Keyring
+from discoveryd.protocol.link import Source
+from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters
+from discoveryd.protocol.peer import STATES, peer_from_json, peer_json
+from discoveryd.protocol.peer import Path as PeerPath
+from discoveryd.protocol.record import MAX_RECORD
+from discoveryd.protocol.request import parse_request
+from discoveryd.runtime.discovery import Discovery
+from discoveryd.runtime.hooks import Hooks
+
+ROOT = Path(__file__).parent.parent
+PAGES = {page.name: page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
+BLOCKS = [
+    pytest.param(kind, text, id=f"{name}-{number}")
+    for name, page in sorted(PAGES.items())
+    for number, (kind, text) in enumerate(re.findall(r"^```(\w*)\n(.*?)^```", page, re.DOTALL | re.MULTILINE))
+]
+SOURCES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "discoveryd").rglob("*.py")}
+
+
+def section(page, title):
+    """Give the text under a title, up to the next one."""
+    return re.split(r"^## ", PAGES[page].partition(f"## {title}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def words(text):
+    return re.findall(r"`([^`]+)`", text)
+
+
+def rows(text):
+    """Give the first and the last cell of each row of a table."""
+    found = [re.split(r" (?<!\\)\| ", line.strip("| ")) for line in text.splitlines() if line.startswith("| `")]
+    return [(cells[0], cells[-1]) for cells in found]
+
+
+def calls(*names):
+    """Give each call of one of these functions or methods in the program."""
+    for tree in SOURCES.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                if called in names:
+                    yield node
+
+
+def texts(call):
+    return [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+
+
+# --- lists ------------------------------------------------------------------------------------------
+
+
+def test_each_reason_counted_is_a_known_one():
+    """A word that is counted, but that nobody can look up, helps nobody."""
+    counted = {text for call in calls("WireError", "drop", "_drop") for text in texts(call)[:1]}
+    assert {"malformed", "rate"} <= counted
+    assert {text for text in counted if re.fullmatch(r"[a-z]+(-[a-z]+)*", text)} <= set(DROP_REASONS)
+
+
+def keys_of(value):
+    """Give every key of a JSON value, those within it too."""
+    if isinstance(value, dict):
+        return set(value) | {key for one in value.values() for key in keys_of(one)}
+    return {key for one in value for key in keys_of(one)} if isinstance(value, list) else set()
+
+
+@pytest.fixture(scope="module")
+def status():
+    """Give what a daemon says of itself that has a key, a link, and heard nonsense."""
+    key = Key(b"k" * 32)
+    parameters = Parameters(loopback="127.0.0.2", port=free_port("127.0.0.2", "udp"))
+    keyring = Keyring(keys=(key,), send_with=key.id, mode="accept")
+    with Discovery(parameters, keyring=keyring) as discovery:
+        discovery.look(lambda node, now: node.receive(b"nonsense", Source("127.0.0.3", None), now))
+        return discovery.status()
+
+
+def test_status_keys_within(status):
+    for cell, meaning in rows(section("query.md", "The status")):
+        (*_, name) = words(cell)
+        shape = re.match(r"`?\[?\{.*\}", meaning) and re.findall(r"`([^`]*\{[^`]*)`", meaning)
+        if shape and name in status:
+            assert {key for one in shape for key in re.findall(r'"(\w+)"', one)} == keys_of(status[name]), name
+
+
+def test_hook_counters(tmp_path):
+    told = {key for cell, _ in rows(section("hooks.md", "Counters")) for key in words(cell)}
+    hooks = Hooks(str(tmp_path), subscribe=None, notify=None, limits=Limits())
+    assert told == set(hooks.counts())
+
+
+def test_hook_variables():
+    given = {
+        one.value
+        for path, tree in SOURCES.items()
+        if path.name.startswith("hook_")
+        for one in ast.walk(tree)
+        if isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value.startswith("DISCOVERYD_")
+    }
+    assert {word for cell, _ in rows(section("hooks.md", "What a hook is told")) for word in words(cell)} == given
+
+
+def test_event_kinds():
+    assert re.search(r"^Events: (.*?)\.", section("query.md", "A watch"), re.MULTILINE)[1] == listed(KINDS)
+    assert f"by `kind`: {listed(KINDS)} |" in PAGES["metrics.md"]
+    assert f"| {listed(KINDS)}; `isolated`, `connected` |" in PAGES["hooks.md"]
+
+
+def listed(words):
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def test_states():
+    assert f"| `state` | {listed(STATES)} |" in section("query.md", "A peer")
+
+
+def test_requests():
+    with pytest.raises(QueryError) as caught:
+        parse_request(b"nonsense")
+    known = caught.value.message.partition("known: ")[2].split(", ")
+    table = PAGES["query.md"].partition("## A peer")[0]
+    told = [json.loads(words(cell)[0]) for cell, _ in rows(table) if cell.startswith("`{")]
+    assert sorted(request["op"] for request in told) == sorted(known)
+    for request in told:
+        assert parse_request(json.dumps(request).encode()).op == request["op"]
+
+
+def test_keys_of_a_path():
+    assert f'"paths":[{{{",".join(json.dumps(key) for key in PeerPath.__slots__)}}}]' in PAGES["query.md"]
+
+
+def test_error_codes():
+    """The first text that could be one, of each call that makes an error of the query protocol."""
+    made = {text for call in calls("QueryError", "error_line", "_refuse", "_dismiss") for text in texts(call)[:1]}
+    made |= {"unreachable", "lagged"}  # errors.py gives them to its own classes
+    page = PAGES["query.md"].partition("## A peer")[0].partition("A refusal is ")[2]
+    told = {word for word in words(page) if re.fullmatch("[a-z_]+", word)}
+    assert {code for code in made if re.fullmatch("[a-z_]+", code)} == told - {"problems", "discoveryctl", "peer", "schema"}
+
+
+def test_configuration_keys(status):
+    """What a page calls ``section.key`` can be set, or is in the status."""
+    for name, page in PAGES.items():
+        for word in words(page):
+            found = re.fullmatch(rf"({'|'.join(SCHEMA)})\.([a-z_]+)", word)
+            if found:
+                assert found[2] in {*SCHEMA[found[1]], *status.get(found[1], ())}, (name, word)
+
+
+def test_exit_codes():
+    told = re.search(r"Exit codes: (.*?)\.", PAGES["README.md"], re.DOTALL)[1]
+    assert re.findall(r"\b\d\b", told) == [str(code) for code, _ in CTL_EXIT_CODES if code < 10]
+    assert tuple(code for code, _ in CTL_EXIT_CODES) == (ctl.FINE, ctl.NOTHING, ctl.USAGE, ctl.NO_DAEMON, ctl.INTERRUPTED)
+    assert [code for code, _ in EXIT_CODES] == [0, 1, 2, 3]
+
+
+def test_sizes_of_a_hello():
+    """The longest there can be is counted here, field by field."""
+    steady = len("HELLO|1|") + 16 + MAX_ID + 16 + 6 + 7 + 2 + 16 + 10 + 7
+    spec = ast.get_docstring(SOURCES[ROOT / "discoveryd/protocol/__init__.py"])
+    assert f"at most {steady} bytes. The **full** one has it: at most {steady + 1 + MAX_RECORD} bytes" in spec
+    shown = [line for line in PAGES["README.md"].splitlines() if line.startswith("HELLO|")]
+    (usual,) = {round(len(line), -1) for line in shown}
+    assert f"a HELLO of about {usual} bytes" in spec
+
+
+# --- examples ---------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_block_is_looked_at():
+    assert {block.values[0] for block in BLOCKS} <= {"", "sh", "python", "yaml", "ini", "json"}
+
+
+@pytest.mark.parametrize(("kind", "text"), [block for block in BLOCKS if block.values[0] == "python"])
+def test_python_can_be_read(kind, text):
+    compile(text, kind, "exec")
+
+
+@pytest.mark.parametrize(("kind", "text"), [block for block in BLOCKS if block.values[0] == "yaml"])
+def test_yaml_can_be_read(kind, text, tmp_path):
+    """A configuration, or a file of ``services.d``, as the daemon reads it; else as YAML (for Prometheus)."""
+    found = yaml.safe_load(text)
+    file = tmp_path / "example.yaml"
+    file.write_text(text)
+    if found.keys() <= SCHEMA.keys():
+        load(str(file), {})
+    elif "port" in found:
+        read_file(str(file))
+    else:
+        assert found.keys() <= {"scrape_configs", "groups"}
+
+
+@pytest.mark.parametrize(("kind", "text"), [block for block in BLOCKS if block.values[0] == "ini"])
+def test_units_can_be_read(kind, text):
+    parser = configparser.ConfigParser()
+    parser.read_string(text)
+    assert parser.sections()
+
+
+@pytest.mark.parametrize(("kind", "text"), [block for block in BLOCKS if block.values[0] == "sh"])
+def test_shell_can_be_read(kind, text):
+    shell = shutil.which("bash") or shutil.which("sh")
+    done = subprocess.run([shell, "-n"], input=text, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("kind", "text"), BLOCKS)
+def test_lines_of_json_are_json(kind, text):
+    """Where a page leaves something out it says PEER, or dots that end a list."""
+    for line in text.splitlines():
+        if line.startswith("{"):
+            json.loads(line.replace("PEER", "{}").replace(", ...]", "]"))
+
+
+def test_a_hook_can_be_tried_as_the_page_says():
+    """The line of the page is an event, and its hook in Python does with it what it is written to do."""
+    (line,) = re.findall(r"^\{.*\}$", section("hooks.md", "Counters"), re.MULTILINE)
+    event = json.loads(line)
+    assert set(event["peer"]) == set(peer_json(peer_from_json(event["peer"])))
+    (hook,) = re.findall(r"^```python\n(.*?)^```", PAGES["hooks.md"], re.DOTALL | re.MULTILINE)
+    done = subprocess.run([sys.executable, "-c", hook], input=line, capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == f"db1: {event['reason']}\n"
+
+
+def test_paths_of_commands():
+    """Before anything was installed there is no ``discoveryctl`` on PATH: README says where it is."""
+    start = PAGES["README.md"].partition("## As a service")[0]
+    for _, block in re.findall(r"^```(sh)\n(.*?)^```", start, re.DOTALL | re.MULTILINE):
+        for line in block.splitlines():
+            assert not line.startswith(("discoveryd ", "discoveryctl ")), line
+
+
+def test_modules_named_in_the_pages_are_there():
+    found = {module for page in PAGES.values() for module in re.findall(r"-m pydoc ([\w.]+)", page)}
+    assert found
+    for module in found:
+        importlib.import_module(module)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in SOURCES if ">>> " in path.read_text(encoding="utf-8")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_examples_of_docstrings_can_be_pasted(path):
+    """They bring all the names they use: a reader of pydoc has nothing else."""
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    runner = doctest.DocTestRunner()
+    for example in doctest.DocTestFinder(exclude_empty=True).find(module, globs={}):
+        runner.run(example)
+    found = runner.summarize()
+    assert found.attempted > 0
+    assert found.failed == 0
