@@ -6,9 +6,10 @@ One JSON object per line; a bare word is a request too (``list``, ``show NAME``)
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from typing import Any, Final
 
 from discoveryd.errors import ConfigError, QueryError
@@ -17,6 +18,8 @@ from discoveryd.protocol.record import Service
 
 MAX_PINGS = 100
 MAX_TIMEOUT = 60.0
+MAX_GLOB = 128
+"""Characters of a glob; a name has at most 64."""
 
 _FILTERS: Final = ("state", "name", "tags", "service", "link", "all")
 _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -42,7 +45,7 @@ class Filter:
 
     Attributes:
         states: any of these; empty for the live ones, or for all with `all`.
-        name: glob pattern for the name.
+        name: glob pattern for the name, at most `MAX_GLOB` characters.
         tags: each of these, to the letter.
         service: offers one of this name.
         link: heard on this interface.
@@ -55,6 +58,12 @@ class Filter:
     service: str | None = None
     link: str | None = None
     all: bool = False
+    _name: re.Pattern[str] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            # compiled here, once: `fnmatch` would keep 32,768 compiled globs of anybody for ever
+            object.__setattr__(self, "_name", re.compile(translate(self.name)))
 
     @property
     def wants_gone(self) -> bool:
@@ -71,7 +80,7 @@ class Filter:
         """Whether it is, whatever its state."""
         if self.link is not None and peer.link != self.link:
             return False
-        if self.name is not None and not fnmatchcase(peer.name or "", self.name):
+        if self._name is not None and not self._name.match(peer.name or ""):
             return False
         if self.service is not None and all(service.name != self.service for service in peer.services):
             return False
@@ -186,7 +195,7 @@ def _filter(fields: Mapping[str, Any]) -> Filter:
         raise QueryError("bad_argument", f"all must be true or false, not {everything!r:.60}")
     return Filter(
         states=frozenset(states or ()),
-        name=_text(fields, "name"),
+        name=_glob(fields),
         tags=tags or {},
         service=_text(fields, "service"),
         link=_text(fields, "link"),
@@ -199,6 +208,13 @@ def _text(fields: Mapping[str, Any], key: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise QueryError("bad_argument", f"{key} must be a text, not {value!r:.60}")
     return value
+
+
+def _glob(fields: Mapping[str, Any]) -> str | None:
+    glob = _text(fields, "name")
+    if glob is not None and len(glob) > MAX_GLOB:
+        raise QueryError("bad_argument", f"name is a glob of at most {MAX_GLOB} characters, not {len(glob)}")
+    return glob
 
 
 def _count(fields: Mapping[str, Any]) -> int:

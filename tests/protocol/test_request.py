@@ -1,8 +1,12 @@
+import tracemalloc
+
 import pytest
 
 from discoveryd.errors import QueryError
 from discoveryd.protocol.record import Service
 from discoveryd.protocol.request import Filter, Request, parse_request
+from discoveryd.protocol.table import PeerTable
+from tests.protocol.samples import source
 
 
 def error(line):
@@ -82,6 +86,7 @@ STATES = "state must be one or a list of up, suspect, down, left, not "
         (b'{"op":"list","tags":{"a":1}}', "bad_argument", "tags must be an object of texts, not {'a': 1}"),
         (b'{"op":"list","all":1}', "bad_argument", "all must be true or false, not 1"),
         (b'{"op":"list","name":{}}', "bad_argument", "name must be a text, not {}"),
+        (b'{"op":"list","name":"' + b"*" * 129 + b'"}', "bad_argument", "name is a glob of at most 128 characters, not 129"),
         (b'{"op":"ping","peer":"a","count":0}', "bad_argument", "count must be 1 to 100, not 0"),
         (b'{"op":"ping","peer":"a","count":true}', "bad_argument", "count must be 1 to 100, not True"),
         (b'{"op":"ping","peer":"a","count":1.5}', "bad_argument", "count must be a whole number, not 1.5"),
@@ -109,6 +114,25 @@ def test_not_json_at_all(line):
     code, message = error(line)
     assert code == "bad_request"
     assert len(message) < 400
+
+
+def test_globs_of_requests_are_not_kept():
+    table = PeerTable()
+    table.heard_bare(source("10.0.0.9"), ttl=4.0, now=0.0)
+    [peer] = table.peers(0.0)
+
+    def ask(numbers):
+        for number in numbers:
+            assert not parse_request(b'{"op":"list","name":"' + b"*%d" % number * 5 + b'"}').filter.describes(peer)
+
+    tracemalloc.start()
+    try:
+        ask(range(1000, 1550))  # whatever keeps a bounded number of them is full now
+        before = tracemalloc.get_traced_memory()[0]
+        ask(range(2000, 2300))
+        assert tracemalloc.get_traced_memory()[0] - before < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_token_is_not_shown():
