@@ -94,9 +94,7 @@ class Connection:
 
     def next_line(self) -> bytes | None:
         """Give the next line to answer; None if there is none, or it should first read what it asked for before."""
-        if not self._lines or self.awaits_reply or self.owed_bytes > REPLIES_AHEAD:
-            return None
-        return self._lines.popleft()
+        return self._lines.popleft() if self.can_be_answered else None
 
     def is_overlong(self, longest: int) -> bool:
         """Whether the line that is coming in is too long already."""
@@ -201,6 +199,11 @@ class Connection:
     def has_lines(self) -> bool:
         """Whether something it asked waits."""
         return bool(self._lines)
+
+    @property
+    def can_be_answered(self) -> bool:
+        """Whether something it asked waits, and nothing that it has to wait for or read before."""
+        return bool(self._lines) and not self.awaits_reply and self.owed_bytes <= REPLIES_AHEAD
 
     @property
     def wants_to_write(self) -> bool:

@@ -18,13 +18,16 @@ from discoveryd.net.query_acceptor import Acceptor
 from discoveryd.net.query_backend import Backend
 from discoveryd.net.query_connection import Connection, is_over
 from discoveryd.net.query_crowd import may_watch, pushed_out, verdict
+from discoveryd.net.query_turns import Turns
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.query import error_line, event_line
 from discoveryd.protocol.request import Request, parse_request
 
-ACCEPTED = 8
-"""Connections taken in before those who ask are heard again."""
+ACCEPTED = 64
+"""Connections taken in before requests are answered again."""
+TURN = 0.05
+"""Seconds spent on answers before the loop looks for what has come in meanwhile."""
 LINGER = 1.0
 """Seconds in which a client that is being sent away may still read why."""
 
@@ -53,6 +56,7 @@ class QueryServer:
         self._clients: dict[socket.socket, Connection] = {}
         self._numbers = count(1)
         self._late: deque[tuple[Connection, bytes]] = deque()  # replies from other threads
+        self._turns = Turns()
         self._stack = ExitStack()
         self._acceptor = Acceptor(address, listener)
         self._selector: selectors.BaseSelector | None = None
@@ -128,6 +132,7 @@ class QueryServer:
                 for _ in range(ACCEPTED):
                     if not self._accept(clock()):
                         break
+            self._answer_waiting(clock)
             self._deliver(clock())
             self._tidy(clock())
         for client in self._served():
@@ -180,24 +185,35 @@ class QueryServer:
         return [client for client in list(self._clients.values()) if client.closing_at is None]
 
     def _serve(self, client: Connection, ready: int, now: float) -> None:
-        if ready & selectors.EVENT_READ and client.sock in self._clients:  # an earlier key may have closed it
-            if client.read(now):
-                self._take_lines(client, now)
-            else:
-                self._close(client)
+        is_open = client.sock in self._clients  # an earlier key may have closed it
+        if is_open and ready & selectors.EVENT_READ and not client.read(now):
+            self._close(client)
         self._flush(client, now)
 
-    def _take_lines(self, client: Connection, now: float) -> None:
-        """Answer what was asked, unless the client should first read what it asked for before."""
+    def _answer_waiting(self, clock: Callable[[], float]) -> None:
+        """Answer requests in a fair order until none waits or the turn is over."""
+        began = now = clock()
+        while self._turns and now < began + TURN:
+            client = self._turns.take()
+            self._answer_next(client, now)
+            self._flush(client, now)
+            spent, now = now, clock()
+            self._turns.charge(client, now - spent)
+
+    def _answer_next(self, client: Connection, now: float) -> None:
+        """Answer one request, unless the client should first read what it asked for before."""
+        line = client.next_line()
+        if line is None:
+            return
         longest = self.limits.query_line
-        too_long = f"a request is at most {longest} bytes (limits.query_line)"
-        while (line := client.next_line()) is not None:
-            if len(line) > longest:
-                self._refuse(client, "too_long", too_long, now)
-            elif line.strip():
-                self._request(client, line, now)
-        if client.is_overlong(longest):
-            self._refuse(client, "too_long", too_long, now)
+        if len(line) > longest:
+            self._refuse_long(client, now)
+        elif line.strip():
+            self._request(client, line, now)
+
+    def _refuse_long(self, client: Connection, now: float) -> None:
+        why = f"a request is at most {self.limits.query_line} bytes (limits.query_line)"
+        self._refuse(client, "too_long", why, now)
 
     def _request(self, client: Connection, line: bytes, now: float) -> None:
         try:
@@ -278,8 +294,10 @@ class QueryServer:
         if not client.send():
             self._close(client)
             return
-        if client.has_lines:
-            self._take_lines(client, now)
+        if client.can_be_answered:
+            self._turns.add(client)
+        elif client.is_overlong(self.limits.query_line) and not client.has_lines:
+            self._refuse_long(client, now)
         if client.sock not in self._clients:  # dismissed for what it asked, and gone
             return
         is_dismissed = client.closing_at is not None
@@ -316,6 +334,7 @@ class QueryServer:
         assert self._selector is not None
         if self._clients.pop(client.sock, None) is None:
             return
+        self._turns.discard(client)
         self._release(client)
         if client.sock in self._selector.get_map():
             self._selector.unregister(client.sock)
@@ -334,7 +353,9 @@ class QueryServer:
     # --- time -----------------------------------------------------------------------------------
 
     def _patience(self, now: float) -> float | None:
-        """Say how long the loop may sleep: until a client is due to be sent away."""
+        """Say how long the loop may sleep: until a client is due to be sent away, not at all while one waits."""
+        if self._turns:
+            return 0.0
         idle = self.limits.query_idle
         due = [
             client.heard_at + idle if client.closing_at is None else client.closing_at
