@@ -6,7 +6,7 @@ user on whom the least time was spent comes next, and of that user the connectio
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 
 from discoveryd.net.query_connection import Connection
 
@@ -16,7 +16,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._waiting: dict[Connection, None] = {}  # in the order in which they came
-        self._spent: Counter[str] = Counter()  # seconds of work for each owner since there last was no queue
+        self._spent: defaultdict[str, float] = defaultdict(float)  # seconds of work for each owner since there last was no queue
 
     def __len__(self) -> int:
         return len(self._waiting)
