@@ -16,7 +16,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._waiting: dict[Connection, None] = {}  # in the order in which they came
-        self._spent: defaultdict[str, float] = defaultdict(float)  # seconds of work for each owner since there last was no queue
+        self._spent: defaultdict[str, float] = defaultdict(float)  # seconds by owner, since the last queue
 
     def __len__(self) -> int:
         return len(self._waiting)
