@@ -133,7 +133,7 @@ def hostile_hellos(port):
         name, tag, service = [(evil, "", ""), ("", evil, ""), ("", "", evil)][number % 3]
         record = {"name": f"n{name}x", "tags": {f"k{tag}": f"v{tag}"}, "services": [{"name": f"s{service}", "port": 1}]}
         encoded = json.dumps(record, separators=(",", ":")).encode()
-        head = f"HELLO|1|default|evil{number}|{number + 1:016x}|800|600000||{digest_of(encoded)}|1|"
+        head = f"HELLO|1|default|evil{number}|{number + 1:016x}|60000|600000||{digest_of(encoded)}|1|"
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.bind((f"127.0.1.{number + 1}", 0))
             sender.sendto(head.encode() + encoded, ("127.0.0.2", port))

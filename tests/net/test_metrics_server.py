@@ -186,7 +186,7 @@ def test_without_descriptors_it_waits_and_goes_on(monkeypatch):
             while not server.counts()["refused"]:
                 assert monotonic() < deadline
             select.select([client], [], [], 0.1)
-            assert server.counts()["refused"] == 1  # it does not spin
+            assert server.counts()["refused"] < 10  # it does not spin: that would be thousands
         finally:
             for one in spare:
                 one.close()
