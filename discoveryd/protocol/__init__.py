@@ -198,8 +198,9 @@ How it is judged
 - **Two-way.** A path is two-way if the last PONG says that the peer heard a HELLO of ours within our ttl,
   one-way if it says that it did not, or if as many PINGs in a row went unanswered as chance would leave
   unanswered once in 10^4 (at least 3) while its HELLOs arrive.
-- **Self-doubt.** We are *isolated* without a link, or when of four peers or more at least half fell silent
-  within one ttl of each other (suspect and not answering, or down in the last 10 minutes).
+- **Self-doubt.** We are *isolated* without a link, unless a routed peer is heard, or when of four peers or more
+  at least half fell silent (suspect and not answering, or down in the last 10 minutes) less than one ttl
+  before anybody at all was heard last. So a doubt ends one ttl after the silence began if others are heard.
 - **Resume.** If we do something more than 1 s late, we were asleep (suspend, SIGSTOP). Then whoever would be
   suspect or down by now is suspect for one more grace period (2.45 intervals, or its ttl if that is
   shorter), what was measured on its paths is forgotten, and we solicit. There is one such period for each

@@ -8,8 +8,7 @@ judged by the announced interval, a late HELLO forgiven) and SWIM's (suspect fir
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable
 from math import ceil, log, sqrt
 
 JITTER = 0.1
@@ -142,17 +141,25 @@ class Reach:
         return (lost + DEVIATIONS**2 / 2 + spread) / (sent + DEVIATIONS**2)
 
 
-def most_together(moments: Sequence[float], within: float) -> int:
-    """Count the most of these moments that lie within so many seconds of each other."""
-    ordered = sorted(moments)
-    return max((place + 1 - bisect_left(ordered, moment - within) for place, moment in enumerate(ordered)), default=0)
+def silent_together(moments: Iterable[float], heard: float, within: float) -> int:
+    """Count the peers that fell silent in the last seconds before anything at all was heard last.
+
+    Whoever is heard after that shows that our side works: as long as others are heard, a silence that began
+    more than `within` ago is no doubt of ours.
+
+    Args:
+        moments: when those that are silent were last heard.
+        heard: when anybody was last heard, the silent ones included.
+        within: seconds, a ttl.
+    """
+    return sum(moment > heard - within for moment in moments)
 
 
 def is_isolated(links: int, up: int, silent: int) -> bool:
     """Doubt ourselves: no link, or at least half of four or more peers fell silent.
 
     Args:
-        links: usable ones.
+        links: usable ones; without any, the routed peers that are heard.
         up: peers heard in time.
         silent: peers that fell silent together, without a goodbye, not long ago.
     """

@@ -235,7 +235,8 @@ class Node:
     def is_isolated(self, now: float) -> bool:
         """Whether it is rather we who are cut off than all the others who are down."""
         silent = self.table.silent_together(now, self.ttl(self._voice.pace))
-        return is_isolated(len(self._outlets), self.table.counts(now)["up"], silent)
+        links = len(self._outlets) or self.table.routed_count(now)
+        return is_isolated(links, self.table.counts(now)["up"], silent)
 
     # --- what can be asked ----------------------------------------------------------------------
 

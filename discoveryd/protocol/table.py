@@ -25,7 +25,7 @@ from discoveryd.errors import WireError
 from discoveryd.protocol.events import KINDS, Event, EventKind
 from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.liveness import P_DEAF, misses, most_together, probes_needed
+from discoveryd.protocol.liveness import P_DEAF, misses, probes_needed, silent_together
 from discoveryd.protocol.namesakes import Namesakes
 from discoveryd.protocol.news import News
 from discoveryd.protocol.peer import LIVE, Peer, State
@@ -296,9 +296,18 @@ class PeerTable:
         return sum([row.state in LIVE and now < row.expires and not row.superseded for row in self._rows.values()])
 
     def silent_together(self, now: float, within: float) -> int:
-        """Count the most peers that fell silent within so many seconds of each other, not long ago."""
-        rows = self.rows(now, gone=True)
-        return most_together([row.last_heard for row in rows if row.is_silent(now, SILENT_FOR)], within)
+        """Count the peers that fell silent in the last so many seconds in which anybody was heard, not long ago."""
+        rows = list(self.rows(now, gone=True))
+        heard = max((row.last_heard for row in rows), default=now)
+        return silent_together((row.last_heard for row in rows if row.is_silent(now, SILENT_FOR)), heard, within)
+
+    def routed_count(self, now: float) -> int:
+        """Count the peers that are up by a routed path and do hear us, as far as we know."""
+        return sum(
+            row.state_at(now) == "up"
+            and any(way.source.link is None and way.two_way is not False for way in row.fresh(now))
+            for row in self.rows(now)
+        )
 
     def has_digest(self, row: Row) -> bool:
         """Whether the record we hold is the one the peer announces."""

@@ -404,7 +404,8 @@ class Discovery:
                 now, began = self._clock(), perf_counter()
                 outcome = self._node.poll(now)
                 self._publish_locked(outcome.events)
-                doubt = self._doubt_locked(now) if outcome.events else None
+                # what ends a doubt is to hear somebody, and that is no event
+                doubt = self._doubt_locked(now) if outcome.events or self._is_isolated else None
                 pings, done = self._pings.poll(self._node, now)
                 is_idle = outcome is NOTHING and not pings and not done
                 deadline = min(self._node.next_deadline(), self._pings.next_deadline()) if is_idle else now

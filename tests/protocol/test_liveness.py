@@ -13,6 +13,7 @@ from discoveryd.protocol.liveness import (
     is_isolated,
     misses,
     probes_needed,
+    silent_together,
     suspect_after,
 )
 
@@ -107,6 +108,14 @@ def test_the_estimate_is_near_the_truth(truth):
             if reach.loss() is not None:
                 estimates.append(reach.loss())
     assert abs(sum(estimates) / len(estimates) - truth) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("moments", "heard", "silent"),
+    [([], 5.0, 0), ([1.0, 1.2, 5.0], 5.0, 2), ([1.0, 1.2], 4.9, 2), ([1.0, 1.2], 5.1, 1), ([1.0, 1.2], 60.0, 0)],
+)
+def test_a_silence_is_ours_until_somebody_is_heard_a_ttl_later(moments, heard, silent):
+    assert silent_together(moments, heard, within=4.0) == silent
 
 
 @pytest.mark.parametrize(

@@ -334,6 +334,44 @@ def test_isolated_when_most_fall_silent_together():
     assert node.is_isolated(10.7)
 
 
+def beat_on(node, numbers, first, count, seq=12):
+    """Let these go on, one HELLO each 0.8 s; give the moments at which the node doubted itself."""
+    doubts = []
+    for beat in range(count):
+        at = first + beat * 0.8
+        poll_all(node, at)
+        for number in numbers:
+            node.receive(hello(number, f"n{number}", seq + beat).encode(), source(f"10.0.0.{number + 10}"), at)
+        doubts += [at] if node.is_isolated(at) else []
+    return doubts
+
+
+def test_a_rack_that_dies_while_another_is_heard_is_no_long_doubt():
+    node = lan(6)
+    doubts = beat_on(node, (6,), 8.8, 30)  # five fell silent at 8.0
+    assert doubts
+    assert max(doubts) < 12.0 + 0.8, "one ttl after the silence began, and a beat"
+    assert node.table.counts(32.0)["down"] == 5
+
+
+def test_who_hears_nobody_doubts_on_and_a_newcomer_ends_it():
+    node = lan(6)
+    poll_all(node, 200.0)
+    assert node.is_isolated(200.0)
+    node.receive(hello(9, "n9").encode(), source("10.0.0.19"), 200.1)
+    assert not node.is_isolated(200.1)
+    poll_all(node, 300.0)
+    assert not node.is_isolated(300.0), "it was heard, then fell silent alone: so our side works"
+
+
+def test_the_rest_of_a_rack_may_be_a_doubt_of_its_own():
+    node = lan(10)
+    beat_on(node, (1, 2, 3, 4), 8.8, 20)  # six fell silent at 8.0, the others at 24.0
+    assert not node.is_isolated(24.0)
+    poll_all(node, 27.9)
+    assert node.is_isolated(27.9)
+
+
 def test_not_isolated_when_they_fall_silent_one_by_one_or_say_goodbye():
     node = lan(6)
     for number in range(1, 7):
@@ -351,6 +389,23 @@ def test_isolated_without_a_link():
     node = lan()
     node.set_links([], 8.1)
     assert node.is_isolated(8.1)
+
+
+def test_a_seed_that_is_heard_is_enough_without_a_link():
+    node = Node(Parameters(seeds=("192.0.2.7",)), Record(name="me"), node_id="me", random=Random(1))
+    node.set_links([], 0.0)
+    assert node.is_isolated(0.0)
+    routed = source("192.0.2.7", None)
+    for beat in range(3):
+        node.receive(hello(seq=beat + 1).encode(), routed, beat * 0.8)
+        for send in poll_all(node, beat * 0.8 + 0.7):
+            if send.datagram.startswith(b"PING"):
+                pong = Pong(realm="default", boot=boot(1), nonce=decode_probe(send.datagram).nonce, heard_ms=10)
+                node.receive(pong.encode(), routed, beat * 0.8 + 0.7)
+    assert node.table.get(boot(1)).peer(2.3).two_way
+    assert not node.is_isolated(2.3)
+    poll_all(node, 7.0)
+    assert node.is_isolated(7.0)
 
 
 def test_a_pause_does_not_make_us_isolated():
