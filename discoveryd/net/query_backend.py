@@ -32,8 +32,8 @@ class Backend(Protocol):
     def watch(self, chosen: Filter) -> tuple[bytes, int, set[str]]:
         """Give the opening lines of a watch, the seq they stand for, and the keys of the peers in them."""
 
-    def ping(self, request: Request, reply: Callable[[bytes], None]) -> None:
-        """Ping, and call `reply` once, later, from any thread."""
+    def ping(self, request: Request, reply: Callable[[bytes], None], connection: int) -> None:
+        """Ping until this connection is released, and call `reply` once, later, from any thread."""
 
     def reload(self, request: Request, reply: Callable[[bytes], None]) -> None:
         """Have the configuration read again, and call `reply` once, later, from any thread."""
@@ -42,7 +42,7 @@ class Backend(Protocol):
         """Announce a service until this connection is released, and give the reply line."""
 
     def release(self, connection: int) -> None:
-        """End what a connection registered."""
+        """End what a connection asked for and registered; one that did neither is fine."""
 
     def events(self) -> list[Event]:
         """Give the events since the last call.

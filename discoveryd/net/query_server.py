@@ -11,6 +11,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from itertools import count
 
 from discoveryd.errors import QueryError
@@ -224,9 +225,11 @@ class QueryServer:
             if request.op == "watch":
                 self._check_watchers(client)
                 client.watch(request.filter, *self._backend.watch(request.filter))
-            elif request.op in ("ping", "reload"):
-                begin = self._backend.ping if request.op == "ping" else self._backend.reload
-                begin(request, lambda reply: self._later(client, reply))
+            elif request.op == "ping":
+                self._backend.ping(request, partial(self._later, client), client.number)
+                client.awaits_reply = True
+            elif request.op == "reload":
+                self._backend.reload(request, partial(self._later, client))
                 client.awaits_reply = True
             elif request.op == "register":
                 client.owe(self._backend.register(request, client.number))
@@ -341,8 +344,8 @@ class QueryServer:
         client.sock.close()
 
     def _release(self, client: Connection) -> None:
-        if client.is_registered:
-            client.is_registered = False
+        client.is_registered = False
+        if client.has_asked:
             self._backend.release(client.number)
 
     def _close_clients(self) -> None:

@@ -84,6 +84,7 @@ class Prober:
         self._write = write
         self._reaches = reaches
         self._asked: dict[str, Asked] = {}
+        self._wanted: dict[str, Asked] = {}  # apart, so that programs push out no PING that liveness rests on
         self._budget = Limiter(PROBES_PER_SECOND, PROBES_PER_SECOND, sources=1)
         self._next_probe = -NEVER
         self._turns: list[Turn] = []
@@ -93,20 +94,21 @@ class Prober:
 
     def __len__(self) -> int:
         """Count the PINGs that wait for an answer."""
-        return len(self._asked)
+        return len(self._asked) + len(self._wanted)
 
     def ask(self, row: Row, way: Way, now: float, *, wanted: bool = False) -> tuple[str, Send]:
         """Send one PING; give its nonce too."""
         nonce = f"{self._random.getrandbits(64):016x}"
-        while len(self._asked) >= MAX_PINGS:
-            del self._asked[next(iter(self._asked))]
-        self._asked[nonce] = Asked(now, row, way, wanted)
+        waiting = self._wanted if wanted else self._asked
+        while len(waiting) >= MAX_PINGS:
+            del waiting[next(iter(waiting))]
+        waiting[nonce] = Asked(now, row, way, wanted)
         way.pinged = now
         return nonce, self._write(row, way, nonce)
 
     def answer(self, pong: Pong) -> Asked | None:
         """Give the PING that a PONG answers."""
-        return self._asked.pop(pong.nonce, None)
+        return self._take(pong.nonce)
 
     def watch(self, row: Row, now: float) -> None:
         """PING the addresses of a row in turn from now on."""
@@ -126,7 +128,7 @@ class Prober:
         heard again, its firewall said so, and such words count for nothing. So do those from an
         address that it no longer uses: somebody else may have it.
         """
-        asked = self._asked.pop(nonce, None)
+        asked = self._take(nonce)
         if asked is None or asked.row.rejects or asked.way not in asked.row.last_ways():
             return ()
         return self._table.refused(asked.row, REFUSED, now)
@@ -135,8 +137,9 @@ class Prober:
         """Give what is due: PINGs, and peers to give up."""
         sends: list[Send] = []
         events: list[Event] = []
-        if self._asked:
-            self._forget(now)
+        for waiting in (self._asked, self._wanted):
+            if waiting:
+                _forget(waiting, now)
         if self._table.leavers and now >= self._next_probe:
             self._ask_leavers(now, sends)
         if self._table.suspects and now >= self._next_probe:
@@ -264,12 +267,17 @@ class Prober:
         self._tie += 1
         heappush(self._turns, Turn(due, self._tie, now, row, way))
 
-    def _forget(self, now: float) -> None:
-        while self._asked:
-            nonce, asked = next(iter(self._asked.items()))
-            if now < asked.at + PING_LIFE:
-                return
-            del self._asked[nonce]
+    def _take(self, nonce: str) -> Asked | None:
+        return self._asked.pop(nonce, None) or self._wanted.pop(nonce, None)
+
+
+def _forget(waiting: dict[str, Asked], now: float) -> None:
+    """Remove the PINGs that were not answered in time."""
+    while waiting:
+        nonce, asked = next(iter(waiting.items()))
+        if now < asked.at + PING_LIFE:
+            return
+        del waiting[nonce]
 
 
 def _retry(way: Way) -> float:

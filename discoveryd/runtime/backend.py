@@ -60,6 +60,7 @@ class Backend:
     def __init__(self, discovery: Discovery, control: Control | None = None) -> None:
         self._discovery = discovery
         self._control = control
+        self._pings: dict[int, Callable[[], None]] = {}  # what ends the request of a connection
         self._registered: dict[int, dict[tuple[str, int, str], Service]] = {}  # by connection
         self._events: Subscription | None = None
         self.registrations = 0
@@ -103,9 +104,9 @@ class Backend:
 
         return self._discovery.look(opening)
 
-    def ping(self, request: Request, reply: Callable[[bytes], None]) -> None:
-        """Ping; the reply comes later, in another thread."""
-        self._discovery.begin_ping(
+    def ping(self, request: Request, reply: Callable[[bytes], None], connection: int) -> None:
+        """Ping; the reply comes later, in another thread. The request ends with its connection."""
+        self._pings[connection] = self._discovery.begin_ping(
             request.peer, count=request.count, timeout=request.timeout, done=lambda result: reply(_pinged(result))
         )
 
@@ -131,8 +132,12 @@ class Backend:
         return query.encode({"ok": True, "schema": SCHEMA, "service": service.to_json()})
 
     def release(self, connection: int) -> None:
-        """End what a connection registered."""
-        self.registrations -= len(self._registered.pop(connection, ()))
+        """End what a connection asked for and registered."""
+        if connection in self._pings:
+            self._pings.pop(connection)()
+        if connection not in self._registered:
+            return
+        self.registrations -= len(self._registered.pop(connection))
         self._discovery.offer(_owner(connection), ())
 
     def _node(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -325,7 +326,8 @@ class Discovery:
             timeout: seconds to wait for the last answer.
 
         Raises:
-            QueryError: ``not_found``, or ``bad_request`` for a bare peer, which cannot answer.
+            QueryError: ``not_found``; ``bad_request`` for a bare peer, which cannot answer; ``busy`` with 16 such
+                requests under way.
         """
         results: SimpleQueue[PingResult] = SimpleQueue()
         self.begin_ping(peer, count=count, timeout=timeout, done=results.put)
@@ -334,8 +336,13 @@ class Discovery:
         except Empty:
             raise QueryError("stopping", "discovery stopped before the answer") from None
 
-    def begin_ping(self, peer: str, *, count: int, timeout: float, done: Callable[[PingResult], None]) -> None:
+    def begin_ping(
+        self, peer: str, *, count: int, timeout: float, done: Callable[[PingResult], None]
+    ) -> Callable[[], None]:
         """Ping a peer; `done` is called once with the result, in one of the threads, without the lock.
+
+        Returns:
+            what ends the request early, without a result; it may be called at any time, in any thread.
 
         Raises:
             QueryError: as `ping`.
@@ -348,8 +355,14 @@ class Discovery:
             row = query.find(self._node, peer, now)[0]
             if row.kind == "bare":
                 raise QueryError("bad_request", f"{peer} is a bare peer: it sends HELLO| and answers nothing")
-            self._pings.begin(Pinging(row, count=count, timeout=timeout, done=done, now=now))
+            pinging = Pinging(row, count=count, timeout=timeout, done=done, now=now)
+            self._pings.begin(pinging)
             self._lock.notify()
+        return partial(self._cancel_ping, pinging)
+
+    def _cancel_ping(self, pinging: Pinging) -> None:
+        with self._lock:
+            self._pings.cancel(pinging)
 
     def set_record(self, *, name: str, tags: Mapping[str, str], services: Iterable[Service]) -> None:
         """Say something else of this node from now on; the services are those of its configuration.

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from discoveryd.errors import QueryError
+from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Answer, Outcome
 from discoveryd.protocol.peer import Peer
@@ -13,6 +15,10 @@ from discoveryd.protocol.row import NEVER, Row
 
 GAP = 0.2
 """Seconds between two PINGs of one request."""
+MOST_REQUESTS = 16
+"""Requests under way at the same time, of all programs."""
+PINGS_PER_SECOND = 50
+"""PINGs of all requests together: what a program asks must neither flood the network nor hold up liveness."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,10 @@ class Pings:
 
     def __init__(self) -> None:
         self._under_way: list[Pinging] = []
+        self._budget = Limiter(PINGS_PER_SECOND, PINGS_PER_SECOND, sources=1)
+
+    def __len__(self) -> int:
+        return len(self._under_way)
 
     @staticmethod
     def duration(count: int, timeout: float) -> float:
@@ -82,8 +92,19 @@ class Pings:
         return (count - 1) * GAP + timeout
 
     def begin(self, pinging: Pinging) -> None:
-        """Add a request; its first PING is due at once."""
+        """Add a request; its first PING is due at once.
+
+        Raises:
+            QueryError: ``busy``, with `MOST_REQUESTS` under way.
+        """
+        if len(self._under_way) >= MOST_REQUESTS:
+            raise QueryError("busy", f"{MOST_REQUESTS} ping requests are under way already; try again later")
         self._under_way.append(pinging)
+
+    def cancel(self, pinging: Pinging) -> None:
+        """End a request without a report, unless it is over: nobody waits for it any more."""
+        if pinging in self._under_way:
+            self._under_way.remove(pinging)
 
     def next_deadline(self) -> float:
         """Say when `poll` has something to do."""
@@ -105,7 +126,10 @@ class Pings:
             if row is not None:  # else it was forgotten meanwhile: the report is of what it was
                 pinging.peer = row.peer(now)
                 if pinging.left and now < pinging.deadline:
-                    sends.append(pinging.send(node, row, now))
+                    if self._budget.allows("", now):
+                        sends.append(pinging.send(node, row, now))
+                    else:
+                        pinging.due = now + 1 / PINGS_PER_SECOND
                     continue
             self._under_way.remove(pinging)
             reports.append(partial(pinging.done, pinging.result()))

@@ -37,6 +37,7 @@ class Backend:
         self.pings = []
         self.reloads = []
         self.registered = {}
+        self.released = []
         self.failure = None
         self._events = []
         self._rounds = 0
@@ -58,7 +59,7 @@ class Backend:
     def watch(self, chosen):
         return encode({"event": "snapshot", "peers": self.snapshot}), self.seq, set(self.shown)
 
-    def ping(self, request, reply):
+    def ping(self, request, reply, connection):
         if request.peer == "nobody":
             raise QueryError("not_found", "nobody")
         self.pings.append(reply)
@@ -77,7 +78,8 @@ class Backend:
         return encode({"ok": True})
 
     def release(self, connection):
-        del self.registered[connection]
+        self.released.append(connection)
+        self.registered.pop(connection, None)
 
     def events(self):
         with self._round:
@@ -461,6 +463,14 @@ def test_a_late_reply_to_one_who_has_gone_is_dropped(server):
     fresh = server.connect()
     server.ping(0)(encode({"pong": 1}))
     assert fresh.ask(b"list\n") == server.backend.list_answer
+
+
+def test_a_ping_ends_with_its_connection(server):
+    gone = server.connect()
+    gone.send(b"ping anna\n")
+    server.ping(0)
+    gone.reset()
+    server.until(lambda: server.backend.released)
 
 
 def test_nothing_follows_a_refusal(server):

@@ -399,6 +399,16 @@ def test_turns_of_those_that_are_gone_are_dropped():
     assert bench.prober.next_deadline() == NEVER
 
 
+def test_pings_that_programs_want_push_out_none_that_liveness_rests_on():
+    bench = Bench()
+    row = bench.talk()
+    nonce, _ = bench.prober.ask(row, row.best(bench.now), bench.now)
+    for _ in range(2 * MAX_PINGS):
+        bench.prober.ask(row, row.best(bench.now), bench.now, wanted=True)
+    assert bench.prober.answer(Pong(realm="default", boot=row.boot, nonce=nonce, heard_ms=1)) is not None
+    assert len(bench.prober) == MAX_PINGS
+
+
 def test_one_that_comes_back_has_its_turns_again():
     bench = Bench()
     bench.talk(beats=10)

@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import struct
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
@@ -200,6 +201,28 @@ def test_a_ping_without_an_answer_ends(make, port):
         wait_for(told, "joined")
         result = anna.ping("mute", count=2, timeout=0.05)
     assert (result.sent, result.rtt_ms, result.hears_us_s) == (2, (), None)
+
+
+def test_pings_begun_and_abandoned_end_with_their_connections(make, port):
+    anna = make("anna", query=("127.0.0.1", 0))
+    told = anna.subscribe()
+    anna.start()
+    boot = "0123456789abcdef"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+        mute.bind(("127.0.0.77", port))
+        mute.sendto(f"HELLO|1|default|mute|{boot}|60000|600000||{boot}|1".encode(), ("127.0.0.2", port))
+        wait_for(told, "joined")
+        before = anna.status()["sent"]["ping"]
+        for _ in range(200):
+            with socket.create_connection(anna.query_address, timeout=10) as asking:
+                asking.recv(4096)
+                asking.sendall(b'{"op":"ping","peer":"mute","count":100,"timeout_s":60}\n')
+                asking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        deadline = monotonic() + 10.0
+        while anna.look(lambda *_: len(anna._pings)):
+            assert monotonic() < deadline, "requests outlive their connections"
+        sent = anna.status()["sent"]["ping"] - before
+        assert sent <= 200, "one for each at most"
 
 
 # --- life ---------------------------------------------------------------------------------------------

@@ -2,11 +2,14 @@
 
 from random import Random
 
+import pytest
+
+from discoveryd.errors import QueryError
 from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Answer, Node
 from discoveryd.protocol.table import NEVER
-from discoveryd.runtime.pings import GAP, Pinging, Pings
+from discoveryd.runtime.pings import GAP, MOST_REQUESTS, PINGS_PER_SECOND, Pinging, Pings
 
 LINK = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
 BOOT = "b" * 16
@@ -78,3 +81,61 @@ def test_a_peer_forgotten_meanwhile_still_gives_a_result():
         run(pings, node, now)
     [result] = results
     assert result.peer.id == "anna"
+
+
+def test_so_many_requests_are_under_way_at_once_and_one_more_is_busy():
+    node, row = node_with_peer()
+    pings = Pings()
+    for _ in range(MOST_REQUESTS):
+        begin(pings, row)
+    with pytest.raises(QueryError, match="16 ping requests are under way") as caught:
+        begin(pings, row)
+    assert caught.value.code == "busy"
+    assert len(run(pings, node, 0.0)) == MOST_REQUESTS
+    run(pings, node, 1.0)
+    begin(pings, row)  # the others are over
+
+
+def test_a_cancelled_request_sends_and_reports_nothing_more():
+    node, row = node_with_peer()
+    pings, results = Pings(), []
+    pinging = Pinging(row, count=100, timeout=60.0, done=results.append, now=0.0)
+    pings.begin(pinging)
+    assert run(pings, node, 0.0) == ["10.0.0.7"]
+    pings.cancel(pinging)
+    pings.cancel(pinging)
+    assert (run(pings, node, 100.0), results, len(pings), pings.next_deadline()) == ([], [], 0, NEVER)
+
+
+def test_requests_begun_and_cancelled_without_end_send_fifty_pings_a_second():
+    node, row = node_with_peer()
+    pings, sent = Pings(), 0
+    for step in range(1000):  # one second
+        now = step / 1000
+        pinging = Pinging(row, count=1, timeout=1.0, done=lambda _: None, now=now)
+        pings.begin(pinging)
+        sent += len(run(pings, node, now))
+        pings.cancel(pinging)
+    assert PINGS_PER_SECOND <= sent <= 2 * PINGS_PER_SECOND
+
+
+def test_a_ping_held_back_by_the_budget_goes_out_a_moment_later():
+    node, row = node_with_peer()
+    pings, sent = Pings(), 0
+    while run_one(pings, node, row):
+        sent += 1
+    assert sent == PINGS_PER_SECOND
+    results = begin(pings, row, count=2)
+    assert run(pings, node, 0.0) == []
+    assert [run(pings, node, 1 / PINGS_PER_SECOND), run(pings, node, 1.0)] == [["10.0.0.7"], ["10.0.0.7"]]
+    run(pings, node, 5.0)
+    assert results[0].sent == 2
+
+
+def run_one(pings, node, row):
+    """Send one PING at the moment 0, if the budget allows."""
+    pinging = Pinging(row, count=1, timeout=1.0, done=lambda _: None, now=0.0)
+    pings.begin(pinging)
+    sent = run(pings, node, 0.0)
+    pings.cancel(pinging)
+    return sent
