@@ -2,7 +2,9 @@
 
 import gc
 import os
+import resource
 import threading
+from contextlib import ExitStack, contextmanager, suppress
 from time import monotonic
 
 import pytest
@@ -20,6 +22,45 @@ def descriptors():
         except OSError:
             continue  # the one of the directory itself
     return found
+
+
+def memory_of(pid):
+    """Give the bytes of memory that a process has in use."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def processor_time_of(pid):
+    """Give the seconds of processor time that a process has used."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def descendants(pid):
+    """Count the processes below a process."""
+    parents = {}
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with suppress(OSError), open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+            parents[int(name)] = int(file.read().rpartition(")")[2].split()[1])
+    count, below = -1, {pid}
+    while below:
+        count += len(below)
+        below = {child for child, parent in parents.items() if parent in below}
+    return count
+
+
+@contextmanager
+def no_descriptors():
+    """Leave this process without a free descriptor."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(number for number, _ in descriptors()) + 1, hard))
+        with suppress(OSError):
+            while True:  # those between the ones that are open
+                stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "discoveryd"
 
 FLOORS = {  # floor -> (what it may import of ours, what it may import of the world besides the harmless)
     "ground": ({"ground"}, {"cryptography"}),
-    "first": ({"ground", "first"}, {"socket", "_socket", "selectors", "psutil", "time", "os", "io", "wsgiref"}),
+    "first": ({"ground", "first"}, {"socket", "_socket", "selectors", "fcntl", "time", "os", "io", "wsgiref"}),
     "second": (
         {"ground", "first", "second"},
         {"threading", "queue", "time", "os", "sys", "platform", "prometheus_client", "wsgiref", "hmac",
@@ -38,13 +38,13 @@ MODULES = {
         protocol.shortcuts protocol.speaker protocol.strangers protocol.table protocol.voice
     """,
     "first": """
-        net net.interfaces net.links net.metrics_server net.owner net.query_acceptor net.query_backend
+        net net.ifconf net.interfaces net.links net.metrics_server net.netlink net.owner net.query_acceptor net.query_backend
         net.query_client net.query_connection net.query_crowd net.query_server net.query_turns net.scrape net.sluice net.systemd
     """,
     "second": """
         runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.health runtime.hook_files
         runtime.hook_queue runtime.hook_run runtime.hooks runtime.metrics runtime.notices runtime.offers
-        runtime.pings runtime.pulse runtime.subscription runtime.worker
+        runtime.pings runtime.pulse runtime.rescan runtime.subscription runtime.worker
     """,
     "top": """
         __main__ completion completion.bash completion.fish completion.zsh config config.dropin config.file
@@ -91,7 +91,7 @@ def test_imports_go_down_only(name, path):
         else:
             top = imported.partition(".")[0]
             assert top in HARMLESS | world, f"{name} ({FLOOR_OF[name]}) imports {imported}: its home is elsewhere"
-            assert top in sys.stdlib_module_names | {"psutil", "yaml", "structlog", "daemon", "prometheus_client", "cryptography"}, imported
+            assert top in sys.stdlib_module_names | {"yaml", "structlog", "daemon", "prometheus_client", "cryptography"}, imported
 
 
 def test_cryptography_has_one_home():

@@ -1,19 +1,21 @@
 """Which interfaces can be used now, and a bell that rings when that may have changed.
 
-`scan` is the truth and reads everything anew. `Doorbell` only says "look again": what the kernel
-writes on it is thrown away unread, so a lost or truncated message costs nothing.
+`scan` is the truth and reads everything anew, by netlink, or by ioctl where a sandbox forbids that. `Doorbell` only
+says "look again": what the kernel writes on it is thrown away unread, so a lost or truncated message costs nothing.
 """
 
 from __future__ import annotations
 
 import errno
+import re
 import socket
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
-from typing import Literal, Self
+from contextlib import suppress
+from fnmatch import fnmatchcase, translate
+from typing import Self
 
-import psutil
-
+from discoveryd.net import ifconf
+from discoveryd.net.netlink import IFF_BROADCAST, IFF_RUNNING, IFF_UP, Address, Interface, Netlink
 from discoveryd.protocol.link import Link
 
 INTERNAL = (
@@ -47,6 +49,14 @@ INTERNAL = (
 They often have the same address on every machine, so a HELLO there names an address that leads
 elsewhere. The bare pattern ``*`` leaves them out; naming one (``docker0``) brings it in.
 """
+_is_internal = re.compile("|".join(map(translate, INTERNAL))).match
+
+_FORBIDDEN = (
+    errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL,
+)  # fmt: skip
+"""Errors of a kernel or sandbox without netlink; any other one will pass."""
+
+_USABLE = IFF_UP | IFF_RUNNING | IFF_BROADCAST
 
 _GROUPS = 0x1 | 0x10 | 0x100
 """RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR of linux/rtnetlink.h; `socket` does not name them."""
@@ -55,46 +65,108 @@ _RINGS_PER_DRAIN = 256
 """Messages taken off the doorbell at once: a flood of them must not keep its reader from other work."""
 
 
-def matches(name: str, patterns: Sequence[str]) -> bool:
+def matches(name: str, patterns: Sequence[str], others: Sequence[str] = ()) -> bool:
     """Say whether the interface is wanted: the last pattern that matches decides, none means no.
 
     ``!`` before a pattern excludes. The bare ``*`` matches every interface but those of `INTERNAL`;
     any other pattern means what it says. ``["*", "docker0"]`` adds docker0, ``["*", "!wl*"]`` leaves
     Wi-Fi out, ``["!eth1"]`` alone wants nothing.
+
+    Args:
+        name: of the interface.
+        patterns: what is wanted.
+        others: its alternative names. They count as its name does, except that its name alone makes it internal.
     """
     for pattern in reversed(patterns):
         if pattern == "*":
             if not _is_internal(name):
                 return True
-        elif fnmatchcase(name, pattern.removeprefix("!")):
+        elif any(fnmatchcase(one, pattern.removeprefix("!")) for one in (name, *others)):
             return not pattern.startswith("!")
     return False
 
 
-def scan(patterns: Sequence[str]) -> tuple[Link, ...]:
+class Reader:
+    """Reads interfaces and addresses. Used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._netlink = Netlink()
+
+    def open(self) -> None:
+        """Take the descriptor that reading needs, so that it is there when no other is left."""
+        with suppress(OSError):  # `read` tries again
+            self._netlink.open()
+
+    def close(self) -> None:
+        """Close it. Safe to call again, and before `open`."""
+        self._netlink.close()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, family: int = socket.AF_INET) -> list[tuple[Interface, list[Address]]]:
+        """Read each interface with an address of this family, and its addresses, in the order the kernel has them.
+
+        Raises:
+            OSError: they cannot be read now.
+        """
+        try:
+            found = self._netlink.addresses(family)
+            interfaces = self._netlink.interfaces() if found else []
+        except OSError as error:
+            if error.errno not in _FORBIDDEN:
+                raise
+            interfaces, found = ifconf.read()
+        addresses: dict[int, list[Address]] = {}
+        for address in found:
+            addresses.setdefault(address.index, []).append(address)
+        return [(interface, addresses[interface.index]) for interface in interfaces if interface.index in addresses]
+
+    def is_wanted(self, index: int, patterns: Sequence[str]) -> bool:
+        """Say whether an interface is wanted, whatever it can do."""
+        try:
+            name, *others = self._netlink.names(index)
+        except OSError:
+            name, others = name_of(index), []
+        return matches(name, patterns, others)
+
+
+def scan(patterns: Sequence[str], reader: Reader | None = None) -> tuple[Link, ...]:
     """List the links that can be used now: up, running, able to broadcast, with an IPv4 address.
 
     One link per address, by interface index and address. Addresses of /31 and /32 networks have no
     broadcast address and are left out.
+
+    Args:
+        patterns: which interfaces are wanted.
+        reader: open already; one for this call alone if None.
+
+    Raises:
+        OSError: the interfaces cannot be read now.
     """
-    addresses = psutil.net_if_addrs()
-    stats = psutil.net_if_stats()
-    found = []
-    for label, entries in addresses.items():
-        name = label.partition(":")[0]  # eth0:1 is a second address of eth0
-        if name not in stats or not _is_usable(stats[name].flags) or not matches(name, patterns):
-            continue
-        try:
-            index = socket.if_nametoindex(name)
-        except OSError:
-            continue  # it went away since: the doorbell rings for that too
-        found += [
-            link
-            for entry in entries
-            if entry.family == socket.AF_INET and entry.netmask
-            if (link := _link(name, index, entry.address, entry.netmask))
-        ]
+    if reader is None:
+        with Reader() as own:
+            return scan(patterns, own)
+    found = [
+        link
+        for interface, addresses in reader.read()
+        if interface.flags & _USABLE == _USABLE and matches(interface.names[0], patterns, interface.names[1:])
+        for address in addresses
+        if (link := _link(interface.names[0], address))
+    ]
     return tuple(sorted(found, key=lambda link: (link.index, socket.inet_aton(link.address))))
+
+
+def name_of(index: int) -> str:
+    """Give the name of an interface, ``#7`` if it has none any more."""
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return f"#{index}"
 
 
 def loopback(address: str) -> Link:
@@ -108,24 +180,6 @@ def compare(old: Sequence[Link], new: Sequence[Link]) -> tuple[tuple[Link, ...],
     A link changed in anything (a replugged interface has a new index) is gone and has come.
     """
     return tuple(link for link in old if link not in new), tuple(link for link in new if link not in old)
-
-
-def holder(port: int, kind: Literal["udp", "tcp"] = "udp", address: str = "0.0.0.0") -> str | None:
-    """Name the process that holds a port, as ``avahi-daemon (pid 512)``; None where it cannot be found.
-
-    With an address, one that keeps others from it: several may share a port. Other people's processes
-    are seen by root only. Slow (reads all of /proc): for error messages.
-    """
-    try:
-        for connection in psutil.net_connections(kind):
-            is_held = kind == "udp" or connection.status == psutil.CONN_LISTEN
-            if not is_held or not connection.pid or not connection.laddr or connection.laddr.port != port:
-                continue
-            if address == "0.0.0.0" or connection.laddr.ip in (address, "0.0.0.0", "::"):
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    except (psutil.Error, OSError):
-        pass  # no permission, or it ended meanwhile
-    return None
 
 
 class Doorbell:
@@ -166,9 +220,9 @@ class Doorbell:
             except BlockingIOError:
                 break
             except OSError as error:
-                if error.errno != errno.ENOBUFS:
+                if error.errno not in (errno.ENOBUFS, errno.ENOMEM):
                     raise
-                # more rang than the buffer holds: that is a ring too
+                # more rang than there is room for: that is a ring too
             rang = True
         return rang
 
@@ -186,18 +240,9 @@ class Doorbell:
         self.close()
 
 
-def _is_internal(name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in INTERNAL)
-
-
-def _is_usable(flags: str) -> bool:
-    return {"up", "running", "broadcast"}.issubset(flags.split(","))
-
-
-def _link(name: str, index: int, address: str, netmask: str) -> Link | None:
-    mask = int.from_bytes(socket.inet_aton(netmask), "big")
-    prefix = mask.bit_count()
-    if prefix > 30:
+def _link(name: str, address: Address) -> Link | None:
+    if address.prefix > 30:
         return None  # RFC 3021: a point-to-point network of two addresses has no broadcast address
-    everybody = int.from_bytes(socket.inet_aton(address), "big") | (mask ^ 0xFFFFFFFF)
-    return Link(name, index, address, prefix, socket.inet_ntoa(everybody.to_bytes(4, "big")))
+    everybody = int.from_bytes(socket.inet_aton(address.address), "big") | (0xFFFFFFFF >> address.prefix)
+    broadcast = socket.inet_ntoa(everybody.to_bytes(4, "big"))
+    return Link(name, address.index, address.address, address.prefix, broadcast)

@@ -18,7 +18,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 
 from discoveryd.net import sluice
-from discoveryd.net.interfaces import Doorbell, holder, loopback, matches, scan
+from discoveryd.net.interfaces import Doorbell, Reader, loopback, name_of, scan
+from discoveryd.net.owner import holder
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import Send
@@ -66,6 +67,8 @@ class Links:
         self._sender: socket.socket | None = None
         self._receivers: list[socket.socket] = []
         self._bell = Doorbell()
+        self._reader = Reader()
+        self._wanted: dict[int, bool] = {}
         self._stack = ExitStack()
         self._selector: selectors.BaseSelector | None = None
         self._wake_read: socket.socket | None = None
@@ -74,6 +77,7 @@ class Links:
         self._routes: dict[Link, list[tuple[int, int, bytes]]] = {}
         self._refused: list[bytes] = []
         self.has_doorbell = False
+        self.scan_error: str | None = None
         self.drops: Counter[tuple[str, str]] = Counter()
         self.send_errors: Counter[str] = Counter()
         self.last_errors: dict[str, str] = {}
@@ -104,6 +108,8 @@ class Links:
             else:
                 self.has_doorbell = True
                 stack.callback(self._bell.close)
+            stack.callback(self._reader.close)
+            self._reader.open()
             self._selector = stack.enter_context(selectors.DefaultSelector())
             for receiver in self._receivers:
                 self._selector.register(receiver, selectors.EVENT_READ, receiver)
@@ -124,8 +130,17 @@ class Links:
         self._has_new_patterns = True
 
     def rescan(self) -> tuple[Link, ...]:
-        """Look at the interfaces anew and give the links there are; an unchanged one stays the same object."""
-        found = (loopback(self._loopback),) if self._loopback else scan(self._patterns)
+        """Look at the interfaces anew and give the links there are; an unchanged one stays the same object.
+
+        Where they cannot be read, `scan_error` says why, and the links are those that there were.
+        """
+        try:
+            found = self._read()
+        except OSError as error:
+            self.scan_error = _named(error)
+            return self._links
+        self.scan_error = None
+        self._wanted.clear()
         known = {link: link for link in self._links}
         links = tuple(known.get(link, link) for link in found)
         if self._has_new_patterns or set(links) != set(self._links):
@@ -140,6 +155,11 @@ class Links:
         for gone in set(self.last_errors) - names - {"-"}:
             self.last_errors.pop(gone, None)
         return links
+
+    def _read(self) -> tuple[Link, ...]:
+        if self._loopback:
+            return self._links or (loopback(self._loopback),)
+        return scan(self._patterns, self._reader)
 
     # --- receiving: one thread ------------------------------------------------------------------
 
@@ -210,7 +230,7 @@ class Links:
             to = socket.inet_ntoa(destination)
             source = Source(address, link, unicast=any(to == link.address for link in self._links))
         if source is None:
-            self.drops["excluded", _name(index)] += 1
+            self.drops["excluded", name_of(index)] += 1
             return None
         if len(self._sources) >= MAX_SOURCES:
             del self._sources[next(iter(self._sources))]
@@ -219,7 +239,9 @@ class Links:
 
     def _is_wanted(self, index: int) -> bool:
         """Whether an interface that is no link (a tunnel, without broadcast) may bring seeds' datagrams."""
-        return not self._loopback and matches(_name(index), self._patterns)
+        if index not in self._wanted:
+            self._wanted[index] = not self._loopback and self._reader.is_wanted(index, self._patterns)
+        return self._wanted[index]
 
     def wake(self) -> None:
         """Make `listen` return; from any thread."""
@@ -285,8 +307,7 @@ class Links:
                 failure = error
             else:
                 return None
-        number = failure.errno or 0 if failure else 0
-        return f"{errno.errorcode.get(number, '?')}: {os.strerror(number)}"
+        return _named(failure or OSError())
 
     def _is_clogged(self) -> bool:
         """Whether half of the send buffer is in use: the other half is for HELLOs to all, whoever is answered."""
@@ -359,8 +380,7 @@ def _as_int(address: str) -> int:
     return int.from_bytes(socket.inet_aton(address), "big")
 
 
-def _name(index: int) -> str:
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return f"#{index}"
+def _named(error: OSError) -> str:
+    """Give an error as ``ENETDOWN: Network is down``."""
+    number = error.errno or 0
+    return f"{errno.errorcode.get(number, '?')}: {os.strerror(number) if number else error}"

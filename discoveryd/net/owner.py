@@ -1,4 +1,4 @@
-"""Whose the other end of a TCP connection is: a user of this machine, or another machine.
+"""Whose the other end of a TCP connection is: a user of this machine, or another machine; and what holds a port.
 
 TCP has no SO_PEERCRED. The kernel tells of each socket here whose it is: asked for one (inet_diag over netlink, see
 sock_diag(7)) at once, however many there are; where a sandbox allows no netlink, in a list of all, ``/proc/net/tcp``.
@@ -6,15 +6,20 @@ sock_diag(7)) at once, however many there are; where a sandbox allows no netlink
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import Literal
 
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
 NLM_F_REQUEST = 1
 """linux/netlink.h and linux/sock_diag.h; `socket` has no names for them."""
 LIST = "/proc/net/tcp"
+LISTENING = "0A"
+"""The state of a listening socket in such a list."""
 UNKNOWN = "somebody"
 """The owner of what has none any more, or where the kernel tells nothing: all of these are counted as one."""
 
@@ -45,6 +50,61 @@ def owner_of(connection: socket.socket) -> str:
     except OSError:
         uid = _look_up(there, here)
     return UNKNOWN if uid is None else f"uid {uid}"
+
+
+def holder(port: int, kind: Literal["udp", "tcp"] = "udp", address: str = "0.0.0.0") -> str | None:
+    """Name the process that holds a port, as ``avahi-daemon (pid 512)``; None where it cannot be found.
+
+    With an address, one that keeps others from it: several may share a port. Other people's processes
+    are seen by root only. Slow (reads all of /proc): for error messages.
+    """
+    inodes = {f"socket:[{inode}]" for inode in _inodes(port, kind, address)}
+    if not inodes:
+        return None
+    for pid in _entries("/proc"):
+        if not pid.isdecimal():
+            continue
+        for descriptor in _entries(f"/proc/{pid}/fd"):
+            with suppress(OSError):  # closed meanwhile
+                if os.readlink(f"/proc/{pid}/fd/{descriptor}") in inodes:
+                    return f"{_program(pid)} (pid {pid})"
+    return None
+
+
+def _inodes(port: int, kind: str, address: str) -> Iterator[str]:
+    """Give the sockets that are bound to a port, from the lists of all."""
+    any4, any6 = "0" * 8, "0" * 32
+    here = _in_hex((address, port)).partition(":")[0]
+    kept = {here, any4, any6, f"{'0' * 16}FFFF0000{here}"}  # the last is IPv4 on a socket of IPv6
+    for name in (kind, f"{kind}6"):
+        for line in _lines(f"/proc/net/{name}"):
+            fields = line.split(maxsplit=10)
+            if len(fields) < 10 or (kind == "tcp" and fields[3] != LISTENING):
+                continue
+            bound, _, in_hex = fields[1].partition(":")
+            if in_hex == f"{port:04X}" and (address == "0.0.0.0" or bound in kept):
+                yield fields[9]
+
+
+def _program(pid: str) -> str:
+    """Name a process; where the kernel's name is cut, by its command line."""
+    name = "".join(_lines(f"/proc/{pid}/comm")).rstrip("\n") or "process"
+    if len(name) >= 15:
+        long = os.path.basename("".join(_lines(f"/proc/{pid}/cmdline")).partition("\0")[0])
+        name = long if long.startswith(name) else name
+    return name
+
+
+def _entries(directory: str) -> list[str]:
+    with suppress(OSError):
+        return os.listdir(directory)
+    return []
+
+
+def _lines(path: str) -> list[str]:
+    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        return file.readlines()
+    return []
 
 
 def _ask(local: Address, remote: Address) -> int | None:

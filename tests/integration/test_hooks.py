@@ -1,17 +1,18 @@
 """A node with hooks and a watcher, while peers come and go faster than any hook could follow."""
 
 import gc
+import os
 import socket
 from contextlib import ExitStack
 from time import monotonic
 
-import psutil
 import pytest
 
 from discoveryd.net.query_client import QueryClient
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.hooks import Hooks
+from tests.conftest import descendants, memory_of
 from tests.runtime.hooking import Notices, write_hook
 
 EVENTS = 1000
@@ -84,17 +85,13 @@ def storm(crowd, watch, round, flags, kind, seen):
     return seen, monotonic() - began
 
 
-def children():
-    return len(psutil.Process().children(recursive=True))
-
-
 def test_a_thousand_events_a_second_and_a_hook_that_sleeps(scene, tmp_path):
     """Bounded processes, nothing lost from watch, memory flat."""
     hooks, crowd, watch = scene
     log = tmp_path / "log"
     write_hook(tmp_path / "hooks.d", "slow", f"echo begin >> {log}; sleep 0.2; echo end >> {log}")
     hooks.reload()
-    process, seen, most = psutil.Process(), 0, 0
+    seen, most = 0, 0
     memory, durations = [], []
     for round in range(1, ROUNDS + 1):
         for flags, kind in (("", "joined"), ("g", "left")):
@@ -103,15 +100,15 @@ def test_a_thousand_events_a_second_and_a_hook_that_sleeps(scene, tmp_path):
             counts = hooks.counts()
             assert counts["waiting"] <= LIMITS.hook_queue
             assert counts["running"] <= LIMITS.hooks
-            most = max(most, children())
+            most = max(most, descendants(os.getpid()))
         gc.collect()  # what the table let go of is in cycles
-        memory.append(process.memory_info().rss)
+        memory.append(memory_of(os.getpid()))
     assert min(durations) < 1.0  # the figure of the promise: 1,000 events in a second; other work may slow one storm
     assert 0 < most <= 2 * LIMITS.hooks  # the shell and its sleep
     assert memory[-1] - memory[ROUNDS // 2] < SLACK
     assert all_accounted_for(hooks, crowd, watch, seen)
     hooks.stop()
-    assert children() == 0
+    assert descendants(os.getpid()) == 0
     at_once = [0]
     for line in log.read_text().splitlines():
         at_once.append(at_once[-1] + (1 if line == "begin" else -1))
@@ -141,4 +138,4 @@ def test_a_hanging_hook_and_a_failing_one_harm_nothing(scene, tmp_path, notices)
     storm(crowd, watch, 1, "g", "left", seen)
     assert hooks.counts()["failed"] > 0
     hooks.stop()
-    assert children() == 0
+    assert descendants(os.getpid()) == 0

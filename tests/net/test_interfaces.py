@@ -1,15 +1,13 @@
 """The pure parts of net/interfaces, and what any machine can show. Real interfaces: tests/netns."""
 
 import errno
-import os
 import socket
-from types import SimpleNamespace
 
-import psutil
 import pytest
 
-from discoveryd.net import interfaces
-from discoveryd.net.interfaces import INTERNAL, Doorbell, compare, holder, loopback, matches, scan
+from discoveryd.net import ifconf, interfaces
+from discoveryd.net.interfaces import INTERNAL, Doorbell, Reader, compare, loopback, matches, scan
+from discoveryd.net.netlink import IFF_BROADCAST, IFF_RUNNING, IFF_UP, Address, Interface, Netlink
 from discoveryd.protocol.link import Link
 
 
@@ -65,23 +63,65 @@ def test_every_internal_interface_can_be_asked_for_by_name():
 
 
 @pytest.mark.parametrize(
-    ("address", "netmask", "prefix", "broadcast"),
+    ("patterns", "wanted"),
     [
-        ("10.0.0.1", "255.255.255.0", 24, "10.0.0.255"),
-        ("10.0.0.1", "255.255.255.128", 25, "10.0.0.127"),
-        ("10.0.0.200", "255.255.255.128", 25, "10.0.0.255"),
-        ("10.1.2.3", "255.0.0.0", 8, "10.255.255.255"),
-        ("172.16.5.4", "255.255.240.0", 20, "172.16.15.255"),
-        ("10.0.0.5", "255.255.255.252", 30, "10.0.0.7"),
+        (["office"], True),
+        (["off*"], True),
+        (["*", "!office"], False),
+        (["!office", "*"], True),
+        (["home"], False),
     ],
 )
-def test_broadcast_comes_from_the_real_prefix(address, netmask, prefix, broadcast):
-    assert interfaces._link("eth0", 2, address, netmask) == Link("eth0", 2, address, prefix, broadcast)
+def test_patterns_match_alternative_names_too(patterns, wanted):
+    assert matches("eth0", patterns, ["enp3s0", "office"]) is wanted
 
 
-@pytest.mark.parametrize("netmask", ["255.255.255.254", "255.255.255.255"])
-def test_networks_without_a_broadcast_address_are_left_out(netmask):
-    assert interfaces._link("eth0", 2, "10.0.0.1", netmask) is None
+def test_the_name_alone_makes_an_interface_internal():
+    assert matches("eth0", ["*"], ["docker0"])
+    assert not matches("docker0", ["*"], ["eth0"])
+
+
+UP = IFF_UP | IFF_RUNNING | IFF_BROADCAST
+
+
+def read_as(monkeypatch, interfaces, addresses):
+    """Let the kernel have these interfaces."""
+    monkeypatch.setattr(Netlink, "interfaces", lambda _: interfaces)
+    monkeypatch.setattr(Netlink, "addresses", lambda _, family: [one for one in addresses if one.family == family])
+
+
+def address(index, text, prefix, flags=0):
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    return Address(index, family, text, prefix, flags)
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix", "broadcast"),
+    [
+        ("10.0.0.1", 24, "10.0.0.255"),
+        ("10.0.0.1", 25, "10.0.0.127"),
+        ("10.0.0.200", 25, "10.0.0.255"),
+        ("10.1.2.3", 8, "10.255.255.255"),
+        ("172.16.5.4", 20, "172.16.15.255"),
+        ("10.0.0.5", 30, "10.0.0.7"),
+        ("10.0.0.5", 0, "255.255.255.255"),
+    ],
+)
+def test_broadcast_comes_from_the_real_prefix(monkeypatch, text, prefix, broadcast):
+    read_as(monkeypatch, [Interface(2, UP, ("eth0",))], [address(2, text, prefix)])
+    assert scan(["*"]) == (Link("eth0", 2, text, prefix, broadcast),)
+
+
+@pytest.mark.parametrize("prefix", [31, 32])
+def test_networks_without_a_broadcast_address_are_left_out(monkeypatch, prefix):
+    read_as(monkeypatch, [Interface(2, UP, ("eth0",))], [address(2, "10.0.0.1", prefix)])
+    assert scan(["*"]) == ()
+
+
+@pytest.mark.parametrize("lacks", [IFF_UP, IFF_RUNNING, IFF_BROADCAST])
+def test_an_interface_must_be_up_running_and_able_to_broadcast(monkeypatch, lacks):
+    read_as(monkeypatch, [Interface(2, UP & ~lacks, ("eth0",))], [address(2, "10.0.0.1", 24)])
+    assert scan(["*"]) == ()
 
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
@@ -117,32 +157,48 @@ def test_scan_is_deterministic_and_knows_no_broadcast_on_loopback():
     assert scan([]) == ()
 
 
-def test_an_interface_that_vanishes_while_scanned_is_no_error(monkeypatch):
-    entry = SimpleNamespace(family=socket.AF_INET, address="10.0.0.1", netmask="255.255.255.0")
-    stats = SimpleNamespace(flags="up,broadcast,running,multicast")
-    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"nosuch0": [entry], "nosuch1": [entry]})
-    monkeypatch.setattr(psutil, "net_if_stats", lambda: {"nosuch0": stats})
-    assert scan(["*"]) == ()
+def test_an_address_whose_interface_went_meanwhile_is_no_error(monkeypatch):
+    read_as(monkeypatch, [Interface(2, UP, ("eth0",))], [address(2, "10.0.0.1", 24), address(3, "10.0.1.1", 24)])
+    assert [link.name for link in scan(["*"])] == ["eth0"]
 
 
-def test_holder_names_the_process():
-    me = f"{psutil.Process().name()} (pid {os.getpid()})"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind(("127.0.0.1", 0))
-        tcp.bind(("127.0.0.1", 0))
-        tcp.listen()
-        assert holder(udp.getsockname()[1]) == me
-        assert holder(tcp.getsockname()[1], kind="tcp") == me
-        port = udp.getsockname()[1]
-    assert holder(port) is None
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EAFNOSUPPORT, errno.EACCES])
+def test_without_netlink_the_interfaces_are_read_by_ioctl(monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, "no netlink here")
+
+    with Reader() as reader:
+        expected = reader.read()
+    monkeypatch.setattr(interfaces.Netlink, "open", refuse)
+    with Reader() as reader:
+        read = reader.read()
+    assert [(one.index, one.names[0]) for one, _ in read] == [(one.index, one.names[0]) for one, _ in expected]
+    assert [[one.address for one in each] for _, each in read] == [[one.address for one in each] for _, each in expected]
+    assert scan(["lo"]) == ()
 
 
-def test_holder_that_cannot_be_found_is_none(monkeypatch):
-    def denied(kind):
-        raise psutil.AccessDenied
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
+def test_an_error_that_passes_is_not_taken_for_a_sandbox(monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, "not now")
 
-    monkeypatch.setattr(psutil, "net_connections", denied)
-    assert holder(3400) is None
+    monkeypatch.setattr(interfaces.Netlink, "open", refuse)
+    with pytest.raises(OSError, match="not now"):
+        scan(["*"])
+
+
+@pytest.mark.parametrize("question", [ifconf.SIOCGIFNETMASK, ifconf.SIOCGIFINDEX, ifconf.SIOCGIFFLAGS])
+def test_an_ioctl_that_fails_on_one_interface_concerns_that_one(monkeypatch, question):
+    (lo, others), real = ifconf.read(), ifconf.ioctl
+    assert lo[0].names == ("lo",)
+
+    def failing(asker, asked, argument):
+        if asked == question and argument.startswith(b"lo\0"):
+            raise OSError(errno.ETIMEDOUT, "Connection timed out")
+        return real(asker, asked, argument)
+
+    monkeypatch.setattr(ifconf, "ioctl", failing)
+    assert ifconf.read() == (lo[1:], [one for one in others if one.index != lo[0].index])
 
 
 def test_doorbell_opens_nothing_before_it_is_asked_and_closes_twice():

@@ -97,6 +97,23 @@ def test_a_source_stays_the_same_object_until_the_links_change(make):
     assert source() is not first
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EIO, errno.ETIMEDOUT])
+def test_a_scan_that_fails_keeps_the_links_there_are(monkeypatch, number):
+    here = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
+    answers = [(here,), OSError(number, os.strerror(number)), ()]
+
+    def answer(*_):
+        if isinstance(given := answers.pop(0), OSError):
+            raise given
+        return given
+
+    monkeypatch.setattr(module, "scan", answer)
+    links = Links(Parameters())
+    assert (links.rescan(), links.scan_error) == ((here,), None)
+    assert (links.rescan(), links.scan_error) == ((here,), f"{errno.errorcode[number]}: {os.strerror(number)}")
+    assert (links.rescan(), links.scan_error) == ((), None)
+
+
 def test_rescan_keeps_the_object_of_an_unchanged_link(make):
     links = make()
     [link] = links.rescan()

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from discoveryd.net import owner
-from discoveryd.net.owner import UNKNOWN, owner_of
+from discoveryd.net.owner import UNKNOWN, holder, owner_of
+from tests.conftest import no_descriptors
 
 AS_NOBODY = """
 import os, socket, sys
@@ -101,3 +102,39 @@ class Elsewhere:
 
 def test_another_machine_is_known_by_its_address():
     assert owner_of(Elsewhere()) == "10.0.0.7"
+
+
+def me():
+    with open("/proc/self/comm", encoding="utf-8") as name:
+        return f"{name.read().strip()} (pid {os.getpid()})"
+
+
+def test_holder_names_the_process():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+        udp.bind(("127.0.0.1", 0))
+        tcp.bind(("127.0.0.1", 0))
+        port = udp.getsockname()[1]
+        assert holder(tcp.getsockname()[1], kind="tcp") is None, "nobody listens"
+        tcp.listen()
+        assert holder(port) == me()
+        assert holder(tcp.getsockname()[1], kind="tcp") == me()
+        assert holder(port, address="127.0.0.1") == me()
+        assert holder(port, address="127.0.0.2") is None, "that one is free"
+    assert holder(port) is None
+
+
+@pytest.mark.parametrize("place", ["::", "::ffff:127.0.0.1"])
+def test_holder_sees_a_socket_of_ipv6_that_takes_ipv4_too(place):
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp:
+        udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        udp.bind((place, 0))
+        assert holder(udp.getsockname()[1], address="127.0.0.1") == me()
+
+
+def test_holder_that_cannot_be_found_is_none():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        port = udp.getsockname()[1]
+        with no_descriptors():
+            assert holder(port) is None
+        assert holder(port) == me()

@@ -5,8 +5,7 @@ import os
 import sys
 import time
 
-import psutil
-
+from tests.conftest import memory_of, processor_time_of
 from tests.netns.daemons import asking, until
 
 SECONDS = float(os.environ.get("DISCOVERYD_FLOOD_SECONDS") or 6)
@@ -20,8 +19,8 @@ def test_a_flood_costs_nobody_a_peer(lab):
     processes = [host.discoveryd() for host in hosts]
     with asking(hosts[0]) as client:
         until(client, lambda peers: len(peers) == 2 and all(peer["first_seen_s"] > 3 for peer in peers))
-        process = psutil.Process(processes[0].pid)
-        before = process.memory_info().rss
+        pid = processes[0].pid
+        before = memory_of(pid)
         flood = flooder.popen(sys.executable, "-m", "tests.netns.flood", "eth0", "10.77.0.0/16", str(RATE), str(SECONDS))
         rounds = []
         while flood.poll() is None:
@@ -30,9 +29,9 @@ def test_a_flood_costs_nobody_a_peer(lab):
             rounds.append(time.monotonic() - began)
             assert set(states) == {"n2", "n3"}, states
         sent = json.loads(flooder.log())
-        grown = (process.memory_info().rss - before) / 1e6
+        grown = (memory_of(pid) - before) / 1e6
         print(f"{sent['rate']} forged HELLOs/s for {sent['seconds']} s; list: worst {max(rounds) * 1000:.0f} ms; "
-              f"memory +{grown:.1f} MB; {process.cpu_times()}")  # fmt: skip
+              f"memory +{grown:.1f} MB; {processor_time_of(pid):.1f} s of a core")  # fmt: skip
         status = client.request("status")
         drops = {drop["reason"]: drop["count"] for drop in status["drops"]}
         assert drops["flood"] > sent["sent"] / 2, "the kernel threw them away"

@@ -1,5 +1,6 @@
 """net/interfaces against real interfaces that come and go."""
 
+import errno
 import json
 import os
 import select
@@ -9,8 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from discoveryd.net.interfaces import Doorbell, compare, holder, scan
+from discoveryd.net.interfaces import Doorbell, Reader, compare, scan
+from discoveryd.net.netlink import Netlink
+from discoveryd.net.owner import holder
 from discoveryd.protocol.link import Link
+from tests.conftest import no_descriptors
 
 DEADLINE = 5.0
 """Seconds. The kernel holds news of a lost carrier back for up to one."""
@@ -24,6 +28,12 @@ def host(lab):
 def scanned(host, *patterns):
     with host.namespace():
         return scan(patterns or ["*"])
+
+
+def read(host, family=socket.AF_INET):
+    """Give the addresses of each interface that has some."""
+    with host.namespace(), Reader() as reader:
+        return {interface.names[0]: addresses for interface, addresses in reader.read(family)}
 
 
 def short(links):
@@ -117,6 +127,66 @@ def test_patterns_choose(host):
     assert names("*", "docker0") == ["eth0", "eth1", "docker0"]
     assert names("docker0") == ["docker0"]
     assert names("wl*") == []
+
+
+@pytest.mark.parametrize("label", ["office", "eth1"])
+def test_a_label_makes_no_difference(host, label):
+    host.add_interface("eth1")
+    host.ip(f"addr add 10.77.0.1/24 dev eth0 label {label}")
+    assert short(scanned(host)) == [("eth0", "10.77.0.1/24", "10.77.0.255")]
+
+
+def test_patterns_choose_by_alternative_names_too(host):
+    host.set_address(None, "10.77.0.1/24")
+    host.ip("link property add dev eth0 altname office altname enp3s0f0np0-and-longer")
+    assert [link.name for link in scanned(host, "office")] == ["eth0"]
+    assert [link.name for link in scanned(host, "enp3s0f0np0*")] == ["eth0"]
+    assert scanned(host, "*", "!office") == ()
+
+
+def test_an_address_knows_whether_another_was_there_first(host):
+    host.ip("addr add 10.77.0.9/24 dev eth0", "addr add 10.77.0.1/24 dev eth0", "addr add 10.77.0.2/16 dev eth0")
+    assert {one.address: one.is_secondary for one in read(host)["eth0"]} == {
+        "10.77.0.9": False, "10.77.0.1": True, "10.77.0.2": False,
+    }  # fmt: skip
+
+
+def test_addresses_of_ipv6_are_read_with_their_flags(host):
+    host.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6", check=False)
+    if host.run("ip", "addr", "add", "fd77::1/64", "dev", "eth0", "nodad", check=False).returncode:
+        pytest.skip("no IPv6 in this kernel")
+    (found,) = [one for one in read(host, socket.AF_INET6)["eth0"] if one.address == "fd77::1"]
+    assert (found.family, found.prefix, found.flags & 0x82, found.is_secondary) == (socket.AF_INET6, 64, 0x82, False)
+
+
+def test_by_ioctl_the_same_is_found(host, monkeypatch):
+    host.ip("addr add 10.77.0.9/24 dev eth0", "addr add 10.77.0.1/24 dev eth0")
+    host.ip("addr add 10.80.0.1/16 dev eth0 label eth0:shop", "addr add 10.81.0.1/16 dev eth0 label office")
+    expected, before = scanned(host), read(host)["eth0"]
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Netlink, "open", refuse)
+    assert scanned(host) == tuple(link for link in expected if link.address != "10.81.0.1")
+    ours = [(one.address, one.is_secondary) for one in read(host)["eth0"]]
+    assert ours == [(one.address, one.is_secondary) for one in before if one.address != "10.81.0.1"]
+
+
+def test_more_interfaces_than_one_answer_holds(host):
+    host.set_address(None, "10.77.0.1/24")
+    host.ip(*[f"link add d{number} type veth peer name p{number}" for number in range(120)])
+    host.ip(*[f"addr add 10.{number}.0.1/24 dev d{number}" for number in range(120)])
+    host.ip(*[f"link set d{number} up" for number in range(120)])
+    assert sorted(read(host)) == sorted(["lo", "eth0", *[f"d{number}" for number in range(120)]])
+
+
+def test_a_reader_needs_no_further_descriptor(host):
+    host.set_address(None, "10.77.0.1/24")
+    with host.namespace(), Reader() as reader, no_descriptors():
+        assert len(scan(["*"], reader)) == 1
+        with pytest.raises(OSError, match="Too many open files"):
+            scan(["*"])
 
 
 def test_a_point_to_point_interface_has_no_broadcast(host):

@@ -1,0 +1,232 @@
+"""The parsers of net/netlink over literal bytes, and the questions over a kernel that answers as it is told."""
+
+import errno
+import socket
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discoveryd.net import netlink as module
+from discoveryd.net.netlink import (
+    NLM_F_DUMP_INTR,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    RTM_NEWADDR,
+    RTM_NEWLINK,
+    TRIES,
+    Address,
+    Interface,
+    Netlink,
+    address,
+    attributes,
+    interface,
+    messages,
+)  # fmt: skip
+
+
+def attribute(kind, value):
+    return (struct.pack("=HH", 4 + len(value), kind) + value).ljust((4 + len(value) + 3) & ~3, b"\0")
+
+
+def link(index, *values, flags=0x1043):
+    return struct.pack("=BxHiII", 0, 1, index, flags, 0) + b"".join(values)
+
+
+def named(index, name, **options):
+    return link(index, attribute(3, name + b"\0"), **options)
+
+
+def placed(index, *values, family=socket.AF_INET, prefix=24, flags=0x80):
+    return struct.pack("=BBBBI", family, prefix, flags, 0, index) + b"".join(values)
+
+
+def message(kind, payload=b"", *, flags=2, sequence=1):
+    whole = struct.pack("=IHHII", 16 + len(payload), kind, flags, sequence, 0) + payload
+    return whole.ljust((len(whole) + 3) & ~3, b"\0")
+
+
+ONE = bytes((10, 0, 0, 1))
+OTHER = bytes((10, 0, 0, 2))
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (named(2, b"eth0"), Interface(2, 0x1043, ("eth0",))),
+        (named(2, b"eth0", flags=0x1002), Interface(2, 0x1002, ("eth0",))),
+        (link(7, attribute(29, b"1234"), attribute(3, b"a\xff")), Interface(7, 0x1043, ("a\N{REPLACEMENT CHARACTER}",))),
+        (
+            link(2, attribute(3, b"eth0\0"), attribute(0x8000 | 52, attribute(53, b"office\0") + attribute(53, b"lan\0"))),
+            Interface(2, 0x1043, ("eth0", "office", "lan")),
+        ),
+        (link(2, attribute(52, attribute(54, b"other\0")), attribute(3, b"eth0\0")), Interface(2, 0x1043, ("eth0",))),
+        (link(2), None),
+        (named(0, b"eth0"), None),
+        (named(-1, b"eth0"), None),
+        (named(2, b""), None),
+        (b"", None),
+        (named(2, b"eth0")[:15], None),
+        (named(2, b"eth0")[:-4], None),  # the attribute is not whole
+        (link(2, struct.pack("=HH", 0, 3), attribute(3, b"eth0")), None),  # a length that would never end
+    ],
+)
+def test_interface(payload, expected):
+    assert interface(payload) == (expected and (expected.index, expected))
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (placed(2, attribute(1, ONE), attribute(2, ONE)), Address(2, 2, "10.0.0.1", 24, 0x80)),
+        (placed(2, attribute(1, OTHER), attribute(2, ONE)), Address(2, 2, "10.0.0.1", 24, 0x80)),  # 10.0.0.2 is the peer
+        (placed(2, attribute(2, ONE), attribute(8, b"\1\0\0\0")), Address(2, 2, "10.0.0.1", 24, 1)),
+        (placed(2, attribute(1, ONE), flags=1), Address(2, 2, "10.0.0.1", 24, 1)),
+        (
+            placed(3, attribute(1, b"\xfe\x80" + bytes(13) + b"\1"), family=10, prefix=64),
+            Address(3, 10, "fe80::1", 64, 0x80),
+        ),
+        (placed(2, attribute(2, ONE), prefix=33), None),
+        (placed(2, attribute(2, ONE), family=10), None),
+        (placed(2, attribute(2, ONE), family=99), None),
+        (placed(2, attribute(2, ONE + b"\0")), None),
+        (placed(2), None),
+        (b"", None),
+    ],
+)
+def test_address(payload, expected):
+    parsed = address(payload)
+    assert (parsed and parsed[1]) == expected
+
+
+def test_only_an_ipv4_address_is_secondary():
+    assert Address(2, socket.AF_INET, "10.0.0.1", 24, 0x81).is_secondary
+    assert not Address(2, socket.AF_INET, "10.0.0.1", 24, 0x80).is_secondary
+    assert not Address(2, socket.AF_INET6, "fd00::1", 64, 0x81).is_secondary, "it is temporary"
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_values_or_none(data):
+    for parse in (interface, address):
+        found = parse(data)
+        assert found is None or isinstance(found[1], Interface | Address)
+    assert sum(16 + len(payload) for *_, payload in messages(data)) <= len(data)
+    assert sum(4 + len(value) for _, value in attributes(data, 0)) <= len(data)
+
+
+def test_messages_are_aligned_and_end_with_the_first_that_is_not_whole():
+    data = message(16, b"abc") + message(20, b"") + message(3, b"1234")
+    assert [(kind, payload) for kind, _, _, payload in messages(data)] == [(16, b"abc"), (20, b""), (3, b"1234")]
+    assert [kind for kind, *_ in messages(data[:-1])] == [16, 20]
+
+
+class Kernel:
+    """A netlink socket with these answers, then none."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked = 0
+        self.is_closed = False
+
+    def __call__(self, *_):
+        return self
+
+    def setblocking(self, _):
+        pass
+
+    def send(self, _):
+        self.asked += 1
+
+    def recv(self, _):
+        if not self.answers:
+            raise BlockingIOError(errno.EAGAIN, "nothing there")
+        answer = self.answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    def close(self):
+        self.is_closed = True
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    def kernel(*answers):
+        made = Kernel(*answers)
+        monkeypatch.setattr(module.socket, "socket", made)
+        return made, Netlink()
+
+    return kernel
+
+
+DONE = message(NLMSG_DONE, bytes(4))
+
+
+def eth(index, **options):
+    return message(RTM_NEWLINK, named(index, b"eth%d" % index), **options)
+
+
+def test_an_answer_comes_in_several_parts(kernel):
+    _, netlink = kernel(eth(1) + eth(2), eth(3), DONE)
+    assert [one.index for one in netlink.interfaces()] == [1, 2, 3]
+
+
+def test_what_answers_another_question_is_passed_over(kernel):
+    _, netlink = kernel(eth(7, sequence=99), eth(1) + message(RTM_NEWADDR, placed(1, attribute(2, ONE))), DONE)
+    assert [one.index for one in netlink.interfaces()] == [1]
+
+
+def test_an_interrupted_dump_is_repeated(kernel):
+    made, netlink = kernel(eth(1) + eth(2, flags=2 | NLM_F_DUMP_INTR) + DONE, eth(3, sequence=2) + message(3, sequence=2))
+    assert [one.index for one in netlink.interfaces()] == [3]
+    assert made.asked == 2
+
+
+def test_dumps_that_are_all_interrupted_count_together(kernel):
+    """One alone may lack an interface that was there all the time."""
+    parts = [
+        eth(index, sequence=turn, flags=NLM_F_DUMP_INTR) + message(NLMSG_DONE, bytes(4), sequence=turn)
+        for turn, index in enumerate((1, 2, 1), 1)
+    ]
+    made, netlink = kernel(*parts)
+    assert sorted(one.index for one in netlink.interfaces()) == [1, 2]
+    assert made.asked == TRIES
+
+
+def test_a_single_question_ends_with_its_answer(kernel):
+    _, netlink = kernel(eth(5))
+    assert netlink.names(5) == ("eth5",)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        message(NLMSG_ERROR, struct.pack("=i", -errno.ENODEV) + bytes(16)),
+        message(NLMSG_DONE, struct.pack("=i", -errno.ENODEV)),
+        OSError(errno.ENODEV, "No such device"),
+    ],
+)
+def test_an_error_closes_the_socket_and_the_next_question_opens_another(kernel, answer):
+    made, netlink = kernel(eth(1), answer, eth(1, sequence=2) + message(NLMSG_DONE, sequence=2))
+    with pytest.raises(OSError, match="No such device"):
+        netlink.interfaces()
+    assert made.is_closed
+    assert [one.index for one in netlink.interfaces()] == [1]
+
+
+def test_an_answer_that_never_ends_is_an_error(kernel):
+    _, netlink = kernel(eth(1))
+    with pytest.raises(BlockingIOError):
+        netlink.interfaces()
+
+
+def test_this_machine_has_loopback():
+    netlink = Netlink()
+    try:
+        (lo,) = [one for one in netlink.interfaces() if one.names[0] == "lo"]
+        assert netlink.names(lo.index)[0] == "lo"
+        assert any(one.address == "127.0.0.1" for one in netlink.addresses(socket.AF_INET) if one.index == lo.index)
+        assert netlink.addresses()
+    finally:
+        netlink.close()
