@@ -543,6 +543,10 @@ def test_status(capsys):
     ("changed", "told"),
     [
         ({"links": []}, "! no usable link: no interface that hello.interfaces allows"),
+        (
+            {"links": [], "scan_error": "EMFILE: Too many open files"},
+            "! the interfaces cannot be read (EMFILE: Too many open files): the links are those",
+        ),
         ({"isolated": True}, "! isolated: most peers fell silent together"),
         ({"received": {"hello": 0, "bare": 0}}, "! no HELLO was ever heard"),
         ({"received": {}}, "tcpdump -ni any udp port 3400"),
@@ -887,7 +891,7 @@ sys.exit(code)
 """
 
 SLOW = {
-    "argparse", "asyncio", "contextlib", "dataclasses", "importlib.metadata", "inspect", "locale", "logging", "psutil",
+    "argparse", "asyncio", "contextlib", "dataclasses", "importlib.metadata", "inspect", "locale", "logging",
     "selectors", "shutil", "signal", "socket", "structlog", "subprocess", "tempfile", "threading", "typing",
     "unicodedata", "yaml",
 }  # fmt: skip

@@ -151,7 +151,9 @@ def _drops_table(drops: list[dict[str, Any]], screen: Screen) -> str:
 def _hints(status: dict[str, Any]) -> Iterator[str]:
     """Say what looks wrong, and what to do."""
     links, port = status["links"], status["hello"]["port"]
-    if not links:
+    if status.get("scan_error"):
+        yield f"the interfaces cannot be read ({status['scan_error']}): the links are those that there were"
+    elif not links:
         yield ("no usable link: no interface that hello.interfaces allows is up, has an IPv4 address and can "
                "broadcast; one that appears is used at once")  # fmt: skip
     if status["isolated"] and status["links"]:  # without a link that has been said

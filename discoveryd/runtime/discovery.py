@@ -38,17 +38,13 @@ from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.offers import Offers
 from discoveryd.runtime.pings import Pinging, PingResult, Pings
 from discoveryd.runtime.pulse import Pulse
+from discoveryd.runtime.rescan import PERIOD, PERIOD_UNTOLD, Rescan
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from discoveryd.net.metrics_server import MetricsServer
 
-RESCAN = 30.0
-RESCAN_UNTOLD = 3.0
-"""Seconds between two looks at the interfaces: with a doorbell as a safety net, without one as all there is."""
-SETTLE = 0.05
-"""Seconds from a ring to the look: one change rings several times."""
 GOODBYES = 3
 GOODBYE_GAP = 0.03
 """The goodbye is sent three times within 60 ms, for those who lose one."""
@@ -128,6 +124,8 @@ class Discovery:
         self._stack = ExitStack()
         self._is_running = False
         self._wants_rescan = False
+        self._rescans = Rescan()
+        self._scan_error: str | None = None
         self._started_at = 0.0
         self._failure: BaseException | None = None
         self._reports: dict[str, Callable[[], Any]] = {}
@@ -167,7 +165,7 @@ class Discovery:
             if self._metrics is not None:
                 stack.callback(self._metrics.close)
                 self._metrics.open()
-            links = self._links.rescan()
+            links = self._scan()
             if opened is not None:
                 opened()
             self._stack = stack.pop_all()
@@ -182,7 +180,7 @@ class Discovery:
             self._scraped.start()
         self._report_links((), links)
         if not self._links.has_doorbell:
-            self._notify(notices.of_no_doorbell(RESCAN_UNTOLD))
+            self._notify(notices.of_no_doorbell(PERIOD_UNTOLD))
 
     def stop(self) -> None:
         """Say goodbye, end the threads, close the sockets. Safe to call again, and before `start`.
@@ -285,6 +283,7 @@ class Discovery:
         status["engine_s"] = round(self._engine_s, 6)
         for link in status["links"]:
             link["last_error"] = self._links.last_errors.get(link["name"])
+        status["scan_error"] = self._links.scan_error
         status["drops"] += self._links_drops()
         idle = {"connections": 0, "limit": 0, "watchers": 0, "refused": 0, "denied": 0}
         status["query"] = {
@@ -436,13 +435,11 @@ class Discovery:
 
     def _receive(self) -> None:
         """Hear what comes in, and look after the links."""
-        period = RESCAN if self._links.has_doorbell else RESCAN_UNTOLD
-        rescan_at = self._clock() + period
         while not self._is_stopping:
             self._receiver.turn()
             before = self._clock()
             patience = self._floodgate.patience(before)
-            left = max(0.0, rescan_at - before)
+            left = max(0.0, self._rescans.at - before)
             batch, rang = self._links.listen(left if patience is None else min(left, patience))
             now = self._clock()
             self._floodgate.took(len(batch), now)
@@ -450,11 +447,10 @@ class Discovery:
             if batch or refused:
                 self._hear(batch, refused, now)
             if rang:
-                rescan_at = min(rescan_at, now + SETTLE)
-            if now >= rescan_at or self._wants_rescan:
+                self._rescans.ring(now)
+            if now >= self._rescans.at or self._wants_rescan:
                 self._wants_rescan = False
                 self._rescan()
-                rescan_at = now + period
 
     def _serve(self) -> None:
         assert self._server is not None
@@ -488,8 +484,17 @@ class Discovery:
         if doubt is not None:
             self._notify(doubt)
 
-    def _rescan(self) -> None:
+    def _scan(self) -> tuple[Link, ...]:
+        """Read the interfaces, and plan when to do so again."""
+        began = perf_counter()
         links = self._links.rescan()
+        period = PERIOD if self._links.has_doorbell else PERIOD_UNTOLD
+        has_failed = self._links.scan_error is not None
+        self._rescans.done(self._clock(), took=perf_counter() - began, period=period, has_failed=has_failed)
+        return links
+
+    def _rescan(self) -> None:
+        links = self._scan()
         with self._lock:
             before = self._node.links
             now = self._clock()
@@ -551,7 +556,10 @@ class Discovery:
     def _report_links(self, before: tuple[Link, ...], now: tuple[Link, ...]) -> None:
         for notice in notices.of_links(before, now):
             self._notify(notice)
-        if not now and (before or self._node.seq == 0):
+        former, self._scan_error = self._scan_error, self._links.scan_error
+        if (former is None) != (self._scan_error is None):  # once, whatever it fails of
+            self._notify(notices.of_scan(self._scan_error))
+        if self._scan_error is None and not now and (before or self._node.seq == 0):
             self._notify(notices.of_no_link(self.parameters.interfaces))
 
     def _known(self, since: float) -> tuple[str, ...]:

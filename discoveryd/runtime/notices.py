@@ -9,6 +9,7 @@ from typing import Any
 from discoveryd.net.interfaces import compare
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.outcome import Drop
+from discoveryd.runtime.rescan import RETRY
 
 ISOLATED = "isolated"
 CONNECTED = "no longer isolated"
@@ -57,6 +58,14 @@ def of_no_doorbell(seconds: float) -> Notice:
     return Notice(
         level="warning", text="no netlink: interfaces are looked at by time alone", fields={"every_s": seconds}
     )
+
+
+def of_scan(error: str | None) -> Notice:
+    """Say that the interfaces cannot be read, or that they can again."""
+    if error is None:
+        return Notice(level="info", text="interfaces can be read again")
+    why = {"error": error, "every_s": RETRY}
+    return Notice(level="warning", text="interfaces cannot be read: the links stay as they are", fields=why)
 
 
 def of_sending(link: str, error: str | None) -> Notice:

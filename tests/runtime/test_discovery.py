@@ -13,12 +13,14 @@ from time import monotonic
 import pytest
 
 from discoveryd.errors import ConfigError, QueryError, SubscriptionLagged
-from discoveryd.net.interfaces import Doorbell
+from discoveryd.net import links as links_module
+from discoveryd.net.interfaces import Doorbell, loopback
 from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.record import Service
 from discoveryd.runtime import discovery as module
+from discoveryd.runtime import rescan
 from discoveryd.runtime.discovery import Discovery
 from tests.conftest import descriptors
 from tests.ear import EVERYBODY, Ear, fields, is_goodbye
@@ -406,12 +408,12 @@ def test_without_netlink_it_looks_by_time_and_says_so(make, monkeypatch):
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(Doorbell, "open", refuse)
-    monkeypatch.setattr(module, "RESCAN_UNTOLD", 0.02)
+    monkeypatch.setattr(module, "PERIOD_UNTOLD", 0.02)
     looks = SimpleQueue()
     notices = SimpleQueue()
     anna = make("anna", notify=notices.put)
-    rescan = anna._links.rescan
-    monkeypatch.setattr(anna._links, "rescan", lambda: (looks.put(monotonic()), rescan())[1])
+    look = anna._links.rescan
+    monkeypatch.setattr(anna._links, "rescan", lambda: (looks.put(monotonic()), look())[1])
     anna.start()
     for _ in range(4):
         looks.get(timeout=WAIT)
@@ -423,9 +425,9 @@ def test_without_netlink_it_looks_by_time_and_says_so(make, monkeypatch):
 def test_links_come_and_go_with_a_notice(make, monkeypatch):
     notices = SimpleQueue()
     anna = make("anna", notify=notices.put)
-    rescan = anna._links.rescan
+    look = anna._links.rescan
     there = True
-    monkeypatch.setattr(anna._links, "rescan", lambda: rescan() if there else ())
+    monkeypatch.setattr(anna._links, "rescan", lambda: look() if there else ())
     anna.start()
     assert notices.get(timeout=WAIT).text == "link up"
     there = False
@@ -435,6 +437,33 @@ def test_links_come_and_go_with_a_notice(make, monkeypatch):
     anna.set_parameters(anna.parameters)
     notice = notices.get(timeout=WAIT)
     assert (notice.text, notice.fields["address"]) == ("link up", "127.0.0.2/8")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.EIO])
+def test_interfaces_that_cannot_be_read_are_told_of_once_and_read_again(make, monkeypatch, number):
+    fails = True
+
+    def read(address):
+        if fails:
+            raise OSError(number, os.strerror(number))
+        return loopback(address)
+
+    monkeypatch.setattr(rescan, "RETRY", 0.01)
+    monkeypatch.setattr(links_module, "loopback", read)
+    notices, looks = SimpleQueue(), SimpleQueue()
+    anna = make("anna", notify=notices.put)
+    look = anna._links.rescan
+    monkeypatch.setattr(anna._links, "rescan", lambda: (looks.put(monotonic()), look())[1])
+    anna.start()
+    notice = notices.get(timeout=WAIT)
+    assert (notice.level, notice.text) == ("warning", "interfaces cannot be read: the links stay as they are")
+    assert notice.fields["error"] == f"{errno.errorcode[number]}: {os.strerror(number)}"
+    assert (anna.status()["links"], anna.status()["scan_error"]) == ([], notice.fields["error"])
+    for _ in range(5):
+        looks.get(timeout=WAIT)
+    fails = False
+    assert [notices.get(timeout=WAIT).text for _ in range(2)] == ["link up", "interfaces can be read again"]
+    assert anna.status()["scan_error"] is None
 
 
 def test_a_send_that_fails_is_told_once_and_again_when_it_works(make, monkeypatch, port):
