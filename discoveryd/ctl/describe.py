@@ -148,14 +148,18 @@ def _drops_table(drops: list[dict[str, Any]], screen: Screen) -> str:
     return table(("DROPPED", "LINK", "COUNT", "MEANING"), rows, screen, flexible=("MEANING",))
 
 
+def _link_hints(status: dict[str, Any]) -> Iterator[str]:
+    if status.get("scan_error"):
+        yield f"the interfaces cannot be read ({status['scan_error']}): the links are those that there were"
+    elif not status["links"]:
+        yield ("no usable link: no interface that hello.interfaces allows is up, has an IPv4 address and can "
+               "broadcast; one that appears is used at once")  # fmt: skip
+
+
 def _hints(status: dict[str, Any]) -> Iterator[str]:
     """Say what looks wrong, and what to do."""
     links, port = status["links"], status["hello"]["port"]
-    if status.get("scan_error"):
-        yield f"the interfaces cannot be read ({status['scan_error']}): the links are those that there were"
-    elif not links:
-        yield ("no usable link: no interface that hello.interfaces allows is up, has an IPv4 address and can "
-               "broadcast; one that appears is used at once")  # fmt: skip
+    yield from _link_hints(status)
     if status["isolated"] and status["links"]:  # without a link that has been said
         yield "isolated: most peers fell silent together, the fault is probably here (cable, switch, Wi-Fi)"
     for found in status.get("dropins", ()):
