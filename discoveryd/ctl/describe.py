@@ -156,6 +156,18 @@ def _link_hints(status: dict[str, Any]) -> Iterator[str]:
                "broadcast; one that appears is used at once")  # fmt: skip
 
 
+def _clones(status: dict[str, Any]) -> Iterator[str]:
+    """Say which machines were cloned, and what to do."""
+    for id in status.get("clones", ()):
+        ours = "this node and another" if id == status["node"]["id"] else "two running nodes"
+        yield (f"clone: {ours} have the id {printable(id)}, perhaps of one disk image: on one of them run "
+               "discoveryd reset-id, then restart it")  # fmt: skip
+    new_boots = status.get("new_boots", {})
+    if new_boots.get("count"):
+        yield (f"{printable(new_boots['address'])} ran under the same boot, and this node drew a new one: the machine "
+               "was cloned with its memory; give one of them its own id: discoveryd reset-id")  # fmt: skip
+
+
 def _hints(status: dict[str, Any]) -> Iterator[str]:
     """Say what looks wrong, and what to do."""
     links, port = status["links"], status["hello"]["port"]
@@ -170,10 +182,7 @@ def _hints(status: dict[str, Any]) -> Iterator[str]:
     refused = status.get("hooks", {}).get("refused", 0)
     if refused:
         yield f"{refused} hook{'s are' if refused > 1 else ' is'} not run: the log says why, look for 'hook not run'"
-    for id in status.get("clones", ()):
-        ours = "this node and another" if id == status["node"]["id"] else "two running nodes"
-        yield (f"clone: {ours} have the id {printable(id)}, perhaps of one disk image: on one of them run "
-               "discoveryd reset-id, then restart it")  # fmt: skip
+    yield from _clones(status)
     # the first HELLOs of others may be one interval away
     settled = status["uptime_s"] > 2 * status["hello"]["interval_s"]
     if links and settled and not (status["received"].get("hello") or status["received"].get("bare")):

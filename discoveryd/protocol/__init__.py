@@ -218,7 +218,14 @@ How it is judged
 - **Restart.** A new *boot* with a known *id* takes over the row: that at the same address, else the
   only one. One event, nothing goes down. The older boot is pinged.
 - **Clone.** When the older boot answers that PING, or two more HELLOs of it come, two nodes use one id.
-  Both are listed and flagged until one of them is gone. So is a peer with our own id.
+  Both are listed and flagged until one of them is gone. So is a peer with our own id. What was counted and
+  dated as a restart then begins anew with the newer boot.
+- **Clone with its memory.** Two machines of one boot are one row, which alternates. Whoever hears its own boot from a
+  foreign address asks there (a PING of that boot to that boot; after 1 s again, then ever more seldom, to 60 s).
+  A node of that boot answers a PING whose nonce is not its own. By that PONG, or at once by something sealed whose
+  counter it never used, it draws a new boot, begins again with *seq* 0 and a burst that solicits, and the two are
+  clones. Of two that ask each other within 1 s the lower address (as text) waits once. Where nothing is sealed a boot
+  lasts at least 10 minutes. A HELLO with a *seq* that it sent is ``own-echo``, any other ``own-boot``.
 - **Several paths.** A peer heard at several addresses or links is one row. Each path ages alone, and
   one that missed two HELLOs (2.2 intervals) yields to one that did not. Else the path in use stays, unless
   another is clearly better: two-way where it is not, then a tenth less of loss, then half the round trip.
@@ -235,7 +242,7 @@ Modules
 From the bottom: `parameters`, `record`, `hello` and `probe` are values that encode and decode
 themselves; `peer` and `events` are what is told of the table; `liveness` judges silence, in pure functions;
 `keyring`, `armour` and `seal` put it all into envelopes where there are keys, `replay` takes each but once, and
-`sealing` chooses the ways; `challenges` and `strangers` ask who is not known;
+`sealing` chooses the ways; `challenges` and `strangers` ask who is not known, `doubles` who has our boot;
 `row` and `table` are the table, with `namesakes` (restarts and clones), `news` (events, damped) and
 `shortcuts` (the short way of a steady HELLO); `limiter` bounds what others can make us do; `prober` says whom
 to PING and what silence proves; `node` is the engine, which gives an `outcome` for each call; `query` is
@@ -256,6 +263,11 @@ DROP_REASONS: Final[dict[str, str]] = {
         "both nodes the same hello.realm."
     ),
     "own-echo": "Our own HELLO came back. Normal on broadcast links; nothing to do.",
+    "own-boot": (
+        "Not sent by this node, but in the name of its present run: by a machine that was cloned with its memory, "
+        "or forged. Its address was asked; if a node answers there this one goes on under a new boot (without keys "
+        "once in 10 minutes) and both are listed as clones: give one of them its own id: discoveryd reset-id."
+    ),
     "stale": "A HELLO that was overtaken by the goodbye of its sender. Normal; nothing to do.",
     "sealed": (
         "Sealed by a node that has keys, while this one has none: copy its key file here and name it under "

@@ -80,12 +80,8 @@ class Namesakes:
 
     def unsupersede(self, row: Row, now: float) -> None:
         """Show an older boot again: it speaks, so the newer one is no restart of it."""
-        row.superseded = False
-        namesakes = self.shown(row.id)
-        self._news.hand_back(row, namesakes)
-        for one in namesakes:
-            if one is not row and one.restarts and not one.clone:
-                one.restarts -= 1  # what we took for a restart was none
+        row.disinherit()
+        self._news.hand_back(row, self.shown(row.id))
         if self.are_clones(row.id):
             self.appear("clone", f"another running node has the id {row.id}", row, now)
         else:

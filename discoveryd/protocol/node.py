@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.challenges import Challenges
+from discoveryd.protocol.doubles import Doubles
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.gate import Gate
 from discoveryd.protocol.hello import Hello, decode_hello
@@ -101,6 +102,7 @@ class Node:
         self._outlets = self._voice.outlets
         self._gate = Gate(limits)
         self._strangers = Strangers(self._voice, self._nonce, limits.answers)
+        self.doubles = Doubles(self._voice)
         self._process = process
         self._keyring = NO_KEYS
         self._prober = Prober(self.table, self.random, self._ping, self._reaches)
@@ -340,6 +342,8 @@ class Node:
         try:
             letter = self._open(datagram, source, now)
         except WireError as error:
+            if error.reason == "own-echo" and self._is_foreign(source):
+                return self._counted(partial(self._hear_sealed_double, datagram, source, now), source, now)
             return self._counted(partial(_refuse, error), source, now)
         if letter.is_next:
             return self.receive(letter.opened.datagram, letter.source, now)
@@ -381,6 +385,8 @@ class Node:
             events = self.table.heard_bare(source, self.parameters.bare_ttl, now)
             self._received["bare"] += 1
             return Outcome(events=events)
+        if hello.boot == self.boot and self._is_foreign(source):
+            return self._hear_double(hello, source, now)
         self._check_sender(hello.realm, hello.boot, source, now)
         if self._is_barred(hello.boot, source) and self._voice.reaches(source):
             sends = self._strangers.ask(hello, source, size, now)
@@ -406,6 +412,8 @@ class Node:
         return sends
 
     def _hear_probe(self, probe: Ping | Pong, source: Source, now: float) -> Outcome:
+        if probe.boot == self.boot and self._is_foreign(source):
+            return self._hear_double(probe, source, now)
         if isinstance(probe, Pong):
             return self._hear_pong(probe, source, now)
         self._check_sender(probe.realm, probe.boot, source, now)
@@ -494,6 +502,68 @@ class Node:
 
     def _dropped(self, reason: str, detail: str, source: Source) -> Outcome:
         return self._gate.drop(WireError(reason, detail), source, self._voice.outlet(source).name)
+
+    # --- our own boot from elsewhere --------------------------------------------------------------
+
+    def _is_foreign(self, source: Source) -> bool:
+        return source.address not in self._own_addresses
+
+    def _hear_sealed_double(self, datagram: bytes, source: Source, now: float) -> Outcome:
+        """Take what was sealed under our boot elsewhere: with a counter we never used it was not by us."""
+        assert self.sealing is not None
+        try:
+            opened, source = self.sealing.open_double(datagram, source)
+        except WireError:  # one of ours for somebody else, most likely
+            raise WireError("own-echo") from None
+        if not self.sealing.has_used(opened.counter):
+            return self._redraw(source, now)
+        plain = opened.datagram
+        message = decode_probe(plain) if plain.startswith(b"P") else decode_hello(plain)
+        assert message is not None, "what is sealed has a sender"
+        return self._hear_double(message, source, now)
+
+    def _hear_double(self, message: Hello | Ping | Pong, source: Source, now: float) -> Outcome:
+        """Take a datagram of our boot from a foreign address: our own, come back, or that of a clone, or forged.
+
+        The address is asked. When it answers for our boot a new one is drawn; on a plain network seldom.
+        """
+        if message.realm != self.parameters.realm:
+            raise WireError("other-realm", message.realm)
+        if not source.key and self._keyring.sends:
+            raise WireError("own-boot", "not sealed, in the name of this node, which seals")
+        if isinstance(message, Pong):
+            return self._hear_double_answer(message, source, now)
+        if isinstance(message, Ping):
+            if self.doubles.is_mine(message.nonce):
+                raise WireError("own-echo")
+            sends = self._ask_double(source, now)
+            self.doubles.asks_us(source.address, now)
+            answer = self._answer_ping(message, source, now)
+            return replace(answer, sends=(*answer.sends, *sends))
+        is_sent = message.seq <= self.seq
+        dropped = self._dropped("own-echo" if is_sent else "own-boot", "not sent by this node", source)
+        return replace(dropped, sends=self._ask_double(source, now))
+
+    def _hear_double_answer(self, pong: Pong, source: Source, now: float) -> Outcome:
+        here = source.link.address if source.link else ""
+        if not self.doubles.proves(pong.nonce, source.address, here, now):
+            raise WireError("own-echo" if source.key else "own-boot", "an answer to no question of ours")
+        if not source.key and not self.doubles.may_draw(now):
+            raise WireError("own-boot", "a new boot was drawn not long ago")
+        return self._redraw(source, now)
+
+    def _ask_double(self, source: Source, now: float) -> tuple[Send, ...]:
+        if not self._voice.reaches(source):
+            return ()
+        nonce = self.doubles.ask(source.address, self._nonce(), now)
+        return () if nonce is None else (self._voice.ping(self.boot, nonce, source),)
+
+    def _redraw(self, source: Source, now: float) -> Outcome:
+        """Go on under a new boot, and greet: for others a restart, until the other speaks again."""
+        self.boot = self.doubles.draw(source.address, self._nonce(), now)
+        self._voice.reboot(self.boot, now)
+        self._awake_since = now  # nobody has heard this boot yet
+        return Outcome(double=source.address)
 
     # --- whether to listen, and to answer ---------------------------------------------------------
 

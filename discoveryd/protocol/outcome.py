@@ -47,12 +47,17 @@ class Drop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a call led to: datagrams to send, events in their order, answers to PINGs, bad sources."""
+    """What a call led to: datagrams to send, events in their order, answers to PINGs, bad sources.
+
+    Attributes:
+        double: address of another node with our boot, because of which a new one was drawn; mostly empty.
+    """
 
     sends: tuple[Send, ...] = ()
     events: tuple[Event, ...] = ()
     answers: tuple[Answer, ...] = ()
     drops: tuple[Drop, ...] = ()
+    double: str = ""
 
 
 NOTHING = Outcome()

@@ -107,6 +107,7 @@ def status_answer(node: Node, now: float) -> dict[str, Any]:
         },
         "isolated": node.is_isolated(now),
         "clones": sorted({row.id for row in node.table.rows(now) if row.clone}),
+        "new_boots": {"count": node.doubles.count, "address": node.doubles.address},
         "links": [
             {
                 "name": outlet.name,

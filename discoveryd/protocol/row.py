@@ -116,6 +116,10 @@ class Way:
         return self.rtt is not None and other.rtt is not None and CLEARLY_SLOWER * self.rtt + CLEARLY_LATER < other.rtt
 
 
+MAX_PAST = 8
+"""Former boots of a node that are remembered, by which one of two that take turns is known again."""
+
+
 class Told(NamedTuple):
     """What an event says of a row, to tell whether there is something new to say."""
 
@@ -135,11 +139,11 @@ class Row:
     """A peer as the engine knows it. Times are those of the caller's clock."""
 
     __slots__ = (
-        "_doubtful", "_fresh", "_text", "_text_until", "_view", "asked", "boot", "clone", "digest",
-        "ended", "excused", "expires", "farewell", "first_seen", "former_heard", "id", "interval", "key", "kind",
-        "last_heard", "last_hello", "pace", "patience", "probe_at", "questioned", "record", "refused", "rejects",
-        "restarts", "sealed_until", "sealed_with", "seq", "several", "state", "superseded", "suspect_after", "told",
-        "ttl", "used", "ways",
+        "_doubtful", "_fresh", "_text", "_text_until", "_view", "asked", "boot", "clone", "digest", "ended",
+        "excused", "expires", "farewell", "first_seen", "former_heard", "handed", "heir", "id", "interval",
+        "key", "kind", "last_heard", "last_hello", "pace", "past", "patience", "probe_at", "questioned",
+        "record", "refused", "rejects", "restarts", "sealed_until", "sealed_with", "seq", "several", "state",
+        "superseded", "suspect_after", "told", "ttl", "used", "ways",
     )  # fmt: skip
 
     def __init__(self, key: str, *, kind: Kind, id: str, boot: str, now: float) -> None:
@@ -176,6 +180,9 @@ class Row:
         self.clone = False
         self.superseded = False  # another boot took this id over: hidden, unless it speaks again
         self.former_heard = 0
+        self.past: dict[str, int] = {}  # boots before this one, and their restarts
+        self.heir: Row | None = None  # of another boot, that took its id over
+        self.handed = (0, now)  # restarts that the heir counts besides its own, and when it came
         self.ended = ""  # the boot before this one, if it said goodbye
         self.told = UNTOLD
         self.pace = Pace()
@@ -271,10 +278,33 @@ class Row:
         self.last_heard = way.last_heard = now
         self.expires = way.expires = now + self.ttl
 
-    def supersede(self) -> None:
+    def follow(self, former: Row) -> None:
+        """Go on with the history of another boot of its node; a boot that was there before has a count of its own."""
+        self.first_seen = former.first_seen
+        known = former.past.get(self.boot)
+        self.restarts = former.restarts + 1 if known is None else known
+        former.handed = (former.restarts + 1 if known is None else 0, self.last_heard)
+        past = {**former.past, former.boot: former.restarts}
+        if known is not None and former.state not in LIVE:  # two take turns: neither is a restart of the other
+            past[former.boot] = max(0, former.restarts - known - 1)
+        self.past = dict(list(past.items())[-MAX_PAST:])
+
+    def supersede(self, heir: Row) -> None:
         """Hide it: a new boot goes on with it, unless this one speaks again."""
         self.superseded = True
         self.former_heard = 0
+        self.heir = heir
+
+    def disinherit(self) -> None:
+        """Show it again: its heirs were no restarts of it, so their history begins with the first of them."""
+        self.superseded = False
+        restarts, came = self.handed
+        heir, self.heir = self.heir, None
+        while heir is not None:
+            heir.restarts = max(0, heir.restarts - restarts)
+            heir.first_seen = max(heir.first_seen, came)
+            heir.changed()
+            heir = heir.heir
 
     def is_stranger(self, since: float) -> bool:
         """Whether it came after that and never answered a PING; who seals did so before it was listed."""

@@ -53,8 +53,10 @@ can open what was sealed with it before: there is no forward secrecy.
 6. the same datagram to two receivers is sealed twice. (A receiver that hears both on two links would take the
    second for a replay otherwise.)
 
-Not covered: a machine whose *memory* is cloned, or set back to a snapshot, goes on with the counter it had. Whoever
-hears both then learns the XOR of two datagrams and can forge in the name of that boot. Restart the daemon there.
+Not prevented, but ended: a machine whose *memory* is cloned goes on with the boot and the counter it had. Whoever hears
+both learns the XOR of two datagrams and can forge in the name of that boot. As soon as one of the two hears the other
+it draws a new boot (`discoveryd.protocol.doubles`), and so has another derived key. Not covered: a machine set back to
+a snapshot, which nobody contradicts. Restart the daemon there.
 
 *Any bytes give a plain datagram or a* `WireError`, *nothing else, in linear time.*
 """
@@ -130,9 +132,14 @@ class Sealer:
     ) -> None:
         self._realm = realm.encode("ascii")
         self._id = id.encode("ascii")
-        self._boot = boot.encode("ascii")
         self._process = process
         self._born_in = process()
+        self._keyring = keyring
+        self.reboot(boot)
+
+    def reboot(self, boot: str) -> None:
+        """Seal for another boot from now on, drawn for this; the process that may seal stays the same one."""
+        self._boot = boot.encode("ascii")
         self._counter = 0
         who = b"|1|%b|%b|%b|" % (self._realm, self._id, self._boot)
         self._heads = {
@@ -140,7 +147,12 @@ class Sealer:
             b"PING": b"PING" + who,
             b"PONG": b"PONG|1|%b|%b|" % (self._realm, self._boot),
         }
-        self.set_keyring(keyring)
+        self.set_keyring(self._keyring)
+
+    @property
+    def counter(self) -> int:
+        """The counter that the next datagram takes."""
+        return self._counter
 
     @property
     def keyring(self) -> Keyring:
@@ -191,8 +203,12 @@ class Sealer:
             raise SealError(f"{len(header) + len(body)} bytes when sealed, at most {MAX_DATAGRAM}")
         return header + body
 
-    def open(self, datagram: bytes) -> Opened:
+    def open(self, datagram: bytes, *, own: bool = False) -> Opened:
         """Open a datagram, one that begins with `SEALED`.
+
+        Args:
+            datagram: as it came.
+            own: open it also if it is sealed under our own boot, which another machine may have (a clone).
 
         Raises:
             WireError: ``malformed``, ``version``, ``too-long``, ``own-echo``; ``sealed`` (no keys here),
@@ -213,7 +229,7 @@ class Sealer:
         id, boot = read_word(fields[3], MAX_ID, "id"), read_hex(fields[4], "boot")
         is_unicast, counter = _read_place(fields[5])
         raw = _read_body(fields[6])
-        if fields[4] == self._boot:
+        if fields[4] == self._boot and not own:
             raise WireError("own-echo")
         key = fields[2].decode("ascii", "replace")
         if key not in self._keys:

@@ -87,6 +87,10 @@ class Sealing:
         self._sealer.set_keyring(keyring)
         self._ways = keyring.ranks()
 
+    def reboot(self, boot: str) -> None:
+        """Seal under another boot of this node from now on."""
+        self._sealer.reboot(boot)
+
     # --- saying ---------------------------------------------------------------------------------
 
     def ways(self, link: Link | None, target: str) -> list[str]:
@@ -151,6 +155,19 @@ class Sealing:
         if is_next and row is not None:
             row.sealed_until = now + row.ttl
         return Letter(opened, self._source(source, opened), is_known, is_next)
+
+    def open_double(self, datagram: bytes, source: Source) -> tuple[Opened, Source]:
+        """Open what came under our own boot from elsewhere.
+
+        Raises:
+            WireError: as `Sealer.open`.
+        """
+        opened = self._sealer.open(datagram, own=True)
+        return opened, self._source(source, opened)
+
+    def has_used(self, counter: int) -> bool:
+        """Whether a datagram of ours had this counter."""
+        return counter < self._sealer.counter
 
     def prove(self, opened: Opened, now: float) -> None:
         """Take it that a boot lives: it has answered a question of ours."""

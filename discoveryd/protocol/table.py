@@ -512,11 +512,10 @@ class PeerTable:
         row = Row(hello.boot, kind="node", id=hello.id, boot=hello.boot, now=now)
         row.sealed_with = source.key
         if former is not None:
-            row.restarts = former.restarts + 1
-            row.first_seen = former.first_seen
+            row.follow(former)
             self._news.hand_over(former, row)  # a crash loop flaps too
             if is_restart:
-                former.supersede()
+                former.supersede(row)
                 self.steady.drop_row(former)
                 self.suspects.pop(former.key, None)
             else:

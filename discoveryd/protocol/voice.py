@@ -99,6 +99,14 @@ class Voice:
             self.next_beat = now + self.parameters.interval * self._random.uniform(0.5, 1.0)
         return gone
 
+    def reboot(self, boot: str, now: float) -> None:
+        """Go on under another boot, as after a start: from the first seq, and with a greeting."""
+        self.boot = boot
+        self.seq = 0
+        if self.sealing is not None:
+            self.sealing.reboot(boot)
+        self.greet(now)
+
     def set_record(self, record: Record, now: float) -> None:
         """Say something else of ourselves from now on, at once and a few times."""
         if record.digest == self.record.digest:

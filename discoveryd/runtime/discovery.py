@@ -550,6 +550,8 @@ class Discovery:
             self._notify(notices.of_sending(link, error))
         for drop in outcome.drops:
             self._notify(notices.of_drop(drop))
+        if outcome.double:
+            self._notify(notices.of_double(outcome.double))
         if outcome.events and self._server is not None:
             self._server.wake()
 

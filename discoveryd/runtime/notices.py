@@ -75,6 +75,13 @@ def of_sending(link: str, error: str | None) -> Notice:
     return Notice(level="warning", text="sending fails", fields={"link": link, "error": error})
 
 
+def of_double(address: str) -> Notice:
+    """Say that another machine ran under our boot."""
+    why = "cloned with its memory: give one of the two its own id (discoveryd reset-id)"
+    fields = {"address": address, "why": why}
+    return Notice(level="warning", text="another node had our boot: a new one was drawn", fields=fields)
+
+
 def of_drop(drop: Drop) -> Notice:
     """Say whose datagrams are dropped, and why."""
     fields = {"address": drop.address, "link": drop.link, "reason": drop.reason, "detail": drop.detail}

@@ -215,13 +215,13 @@ def test_each_byte_counts(quiet):
 
 def test_a_recording_is_worth_nothing_while_its_sender_lives(quiet):
     segment, (a, b, c) = quiet
-    mine = segment.recorded(sender=a.address)
-    counts, told = drain(segment, a, segment.recorded())
+    mine, everything = segment.recorded(sender=a.address), segment.recorded()
+    counts, told = drain(segment, a, everything)
     assert told == []
     for_others = len(segment.recorded(sender=b.address, to=c.address)) + len(segment.recorded(sender=c.address, to=b.address))
     assert (counts.pop("own-echo"), counts.pop("bad-seal")) == (len(mine), for_others)
     assert counts.keys() == {"replayed", "unproven"}  # since it proved to live, and before
-    assert sum(counts.values()) == len(segment.recorded()) - len(mine) - for_others
+    assert sum(counts.values()) == len(everything) - len(mine) - for_others
     assert counts["replayed"] > 30 > counts["unproven"]
 
 
