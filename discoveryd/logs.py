@@ -146,7 +146,7 @@ class _Descriptor:
 
 
 def _to_syslog() -> Callable[[int, str], None]:
-    import syslog  # noqa: PLC0415 - detached mode only
+    from discoveryd.net.syslog import Syslog  # noqa: PLC0415 - detached mode only
 
-    syslog.openlog("discoveryd", syslog.LOG_PID, syslog.LOG_DAEMON)
-    return lambda level, line: syslog.syslog(_SYSLOG[level], line)
+    syslog = Syslog()
+    return lambda level, line: syslog.write(_SYSLOG[level], line)

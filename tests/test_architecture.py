@@ -19,7 +19,7 @@ FLOORS = {  # floor -> (what it may import of ours, what it may import of the wo
     ),
     "top": (
         {"ground", "first", "second", "top"},
-        {"argparse", "signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "syslog", "subprocess",
+        {"argparse", "signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "subprocess",
          "tempfile", "select", "stat", "sysconfig", "queue", "unicodedata", "time", "getopt"},
     ),
 }  # fmt: skip
@@ -38,8 +38,9 @@ MODULES = {
         protocol.shortcuts protocol.speaker protocol.strangers protocol.table protocol.voice
     """,
     "first": """
-        net net.ifconf net.interfaces net.links net.metrics_server net.netlink net.owner net.query_acceptor net.query_backend
-        net.query_client net.query_connection net.query_crowd net.query_server net.query_turns net.scrape net.sluice net.systemd
+        net net.ifconf net.interfaces net.links net.metrics_server net.netlink net.owner net.query_acceptor
+        net.query_backend net.query_client net.query_connection net.query_crowd net.query_server net.query_turns
+        net.scrape net.sluice net.syslog net.systemd
     """,
     "second": """
         runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.health runtime.hook_files

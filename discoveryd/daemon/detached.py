@@ -65,7 +65,7 @@ def _detached(config: Config, keyring: Keyring, path: str | None, pidfile: PidFi
     words = os.fdopen(os.dup(write_end), "w")
     # python-daemon would close the pipe and point stderr at nothing; what is said is for the pipe
     with daemon.DaemonContext(
-        files_preserve=[write_end, words], stderr=words, umask=0o022, prevent_core=False, signal_map={}
+        files_preserve=[write_end, words], stderr=words, umask=0o022, prevent_core=True, signal_map={}
     ):
         words.close()
         try:

@@ -1,0 +1,97 @@
+"""Lines for the syslog daemon of this machine, over a socket that never blocks for long.
+
+syslog(3) waits without end where nobody reads ``/dev/log``: a daemon that logs so can then neither reload nor stop.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+from time import localtime
+
+DEV_LOG = "/dev/log"
+PATIENCE = 0.2
+"""Seconds that a line may wait while the queue of the reader is full."""
+LONGEST = 4000
+"""Bytes of a line; receivers cut at 8 KiB or less (RFC 3164 asked for 1 KiB)."""
+_DAEMON = 3 << 3
+"""Facility LOG_DAEMON."""
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # whatever the locale
+
+
+class Syslog:
+    """A datagram socket to the syslog daemon, connected when a line is written and again when that fails.
+
+    Nothing is opened by the constructor.
+
+    Args:
+        path: of the socket of the syslog daemon.
+        tag: the program's name in each line.
+    """
+
+    def __init__(self, path: str = DEV_LOG, tag: str = "discoveryd") -> None:
+        self._path = path
+        self._tag = tag
+        self._socket: socket.socket | None = None
+        self._lost = 0
+
+    def write(self, severity: int, line: str) -> None:
+        """Send a line, or count it as lost; the next line that is taken tells how many were.
+
+        Args:
+            severity: 0 (emergency) to 7 (debug), as syslog(3) numbers them.
+            line: text without a line end.
+        """
+        if self._lost and self._send(4, f"{self._lost} lines of the log are lost: nobody read them", 0.0):
+            self._lost = 0
+        if self._lost or not self._send(severity, line, PATIENCE):
+            self._lost += 1
+
+    def close(self) -> None:
+        """Close the socket; the next line opens another one."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _send(self, severity: int, line: str, patience: float) -> bool:
+        datagram = self._head(severity) + line.encode("utf-8", "backslashreplace")[:LONGEST]
+        for _ in range(2):  # the second time to a syslog daemon that was started anew
+            try:
+                sock = self._socket or self._connect()
+                if not _has_room(sock, patience):
+                    return False
+                sock.send(datagram)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                self.close()
+                if error.errno not in (errno.ECONNREFUSED, errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE):
+                    return False
+            else:
+                return True
+        return False
+
+    def _connect(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        try:
+            sock.connect(self._path)
+        except OSError:
+            sock.close()
+            raise
+        self._socket = sock
+        return sock
+
+    def _head(self, severity: int) -> bytes:
+        now = localtime()
+        stamp = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
+        return f"<{_DAEMON | severity}>{stamp} {self._tag}[{os.getpid()}]: ".encode("ascii")
+
+
+def _has_room(sock: socket.socket, patience: float) -> bool:
+    """Wait until the queue of the reader has room for one more datagram."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_WRITE)
+        return bool(selector.select(patience))
