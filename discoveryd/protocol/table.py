@@ -348,6 +348,8 @@ class PeerTable:
                 self._remove(row, now)
         elif now >= row.expires:
             self._down(row, f"not heard for its ttl of {row.ttl:g} s", now)
+            if now >= row.deadline(now, self.remember):  # after a long pause: all that is due is done in one call
+                self._remove(row, now)
         else:
             if row.several:
                 self._drop_ways(row, now)
