@@ -361,6 +361,9 @@ def test_a_wrong_variable_is_named(name, value, problem, monkeypatch):
         ("- a\nb: c\n", "2:1: does not fit the lines above; check the indentation, quotes and brackets"),
         ("hello:\n  realm: @x\n", "2:10: a value cannot begin with @; put it in quotes"),
         ("hello:\n  interfaces: [*]\n", '2:16: a value that begins with * or & must stand in quotes, such as "*"'),
+        ("a: ]\n", "1:4: does not fit the lines above; check the indentation, quotes and brackets"),
+        ("a: {b: c: d}\n", "1:9: no `:` can stand here; check the indentation, and quote a text that has `: ` in it"),
+        ("%YAML 2.0\n---\n", "1:1: a directive; remove the line, or quote the text"),
         # YAML that a configuration has no use for
         ("hello:\n  interfaces:\n    - !eth0\n", '3: YAML tags are not allowed; if the text !eth0 is meant, quote it: "!eth0"'),
         ("hello:\n  realm: *x\n", '2: YAML aliases are not allowed; if the text *x is meant, quote it: "*x"'),
@@ -371,6 +374,7 @@ def test_a_wrong_variable_is_named(name, value, problem, monkeypatch):
         ("hello:\n---\nhello:\n", "2: a second document begins here; a configuration is one"),
         ("[" * 30_000, "1: nested deeper than 16 levels"),
         ("{a: " * 15_000, "1: nested deeper than 16 levels"),
+        ("- " * 15_000, "1: nested deeper than 16 levels"),
         # not text
         (b"hello:\n  realm: \xff\n", "2: the byte 0xff is not UTF-8; save the file as UTF-8"),
         (b"\xff\xfeh\x00e\x00", "1: the byte 0xff is not UTF-8; save the file as UTF-8"),
@@ -439,9 +443,25 @@ def test_what_is_refused_and_how(read, text, problem):
 
 @pytest.mark.usefixtures("parser")
 def test_escapes_that_stop_the_parser_are_told_too(read):
-    for escape in ('"\\q"', '"\\UFFFFFFFF"', "%YAML 2.0\n---"):
-        (problem,) = problems(read, f"{escape}\n")
-        assert re.match(r"c\.yaml:1(:\d+)?: (not YAML|cannot be read as YAML|does not fit)", problem)
+    (problem,) = problems(read, 'a: "\\q"\n')
+    assert re.fullmatch(r"c\.yaml:1:[56]: no escape that YAML knows; put the text in single quotes", problem)
+    (problem,) = problems(read, 'a: "\\UFFFFFFFF"\n')
+    assert re.fullmatch(r"c\.yaml:1(:7: no escape that YAML knows; .*|: cannot be read as YAML; check its escapes .*)", problem)
+
+
+@pytest.mark.usefixtures("parser")
+def test_no_word_of_the_library_is_in_a_message(read, monkeypatch):
+    """Another release may say it in other words; `of_another_release` is each of them."""
+    texts = ("a: 'x", "a: [", "a: b: c", "- a\nb: c", "a: @x", "a: *", "a:\n\tb: c", "a: |x", "a: !<x", '"\\q"', "[" * 3000, " - a\n- b")
+    before = [problems(read, text) for text in texts]
+    original = yaml.MarkedYAMLError.__init__
+
+    def of_another_release(self, context=None, context_mark=None, problem=None, problem_mark=None, note=None):
+        original(self, "frobbing", context_mark, "frobbed too far", problem_mark, note)
+
+    monkeypatch.setattr(yaml.MarkedYAMLError, "__init__", of_another_release)
+    assert [problems(read, text) for text in texts] == before
+    assert "frob" not in str(before)
 
 
 def test_all_faults_are_told_at_once_in_reading_order(read):

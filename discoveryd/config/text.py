@@ -9,7 +9,6 @@ Any text gives a tree or a `Fault`, in time linear in its length; nothing here r
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 16
 """Collections within each other; the deepest key of a configuration needs 5."""
+
+_STARS = ("*", "&")
+_NO_START = ("@", "`", "%", "|", ">")
 
 _NOTHING = frozenset(("", "~", "null", "Null", "NULL"))
 
@@ -78,6 +80,10 @@ class Fault(Exception):
         self.problem = problem
 
 
+class TooDeep(Fault):
+    """There are collections within each other without end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """The file or the variable that a text came from.
@@ -115,9 +121,25 @@ def parse(text: str, origin: Origin) -> Node:
         return _tree(yaml.parse(text, loader), origin)
     except yaml.MarkedYAMLError as error:
         mark, problem = _in_plain_words(error, text)
+        _look_for_depth(text[: mark.index], loader, origin)
         raise Fault(origin.at(mark.line, mark.column), problem) from None
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # a few escapes and directives have no mark
-        raise Fault(origin.at(0), f"cannot be read as YAML: {shown(str(error))}") from None
+    except (yaml.YAMLError, ValueError, OverflowError):  # a few escapes and directives have no mark
+        problem = "cannot be read as YAML; check its escapes such as \\x or \\U, and lines that begin with %"
+        raise Fault(origin.at(0), problem) from None
+
+
+def _look_for_depth(before: str, loader: Any, origin: Origin) -> None:
+    """Report the depth of what stands before a fault: parsers look ahead, and have limits of their own.
+
+    Raises:
+        TooDeep: it is nested too deep, so that what comes later does not matter.
+    """
+    try:
+        _tree(yaml.parse(before, loader), origin)
+    except TooDeep:
+        raise
+    except (Fault, yaml.YAMLError, ValueError, OverflowError):
+        return  # it is cut off where the fault is
 
 
 def _tree(events: Iterable[Any], origin: Origin) -> Node:
@@ -127,7 +149,7 @@ def _tree(events: Iterable[Any], origin: Origin) -> Node:
         place = origin.at(event.start_mark.line)
         problem = _refusal(event)
         if len(opened) > MAX_DEPTH:
-            problem = f"nested deeper than {MAX_DEPTH} levels"
+            raise TooDeep(place, f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(event, yaml.DocumentStartEvent) and nodes[0]:
             problem = "a second document begins here; a configuration is one"
         if problem:
@@ -163,23 +185,29 @@ def _refusal(event: Any) -> str:
 
 
 def _in_plain_words(error: yaml.MarkedYAMLError, text: str) -> tuple[Any, str]:
-    """Say what a parser's complaint usually means, and where to look. Its C and Python forms differ."""
+    """Say what usually is wrong at the place of a fault.
+
+    The text and the place decide, never the words of the library: they differ between its C and Python
+    forms, and from release to release.
+    """
     context: Any = error.context_mark
     mark: Any = error.problem_mark or context
-    said = str(error.problem)
+    began = text[context.index : context.index + 1] if context else ""
+    here = text[mark.index : mark.index + 1]
     end = len(text.rstrip())
-    if mark.index >= end and re.search("quoted|flow", str(error.context)):
+    if mark.index >= end and (not context or context.index >= end or began in "'\"[{"):
         where = context if context and context.index < end else mark
         return where, "a quote or bracket is opened and never closed"
-    if "cannot start any token" in said:
-        begins = text[mark.index : mark.index + 1]
-        if begins == "\t":
-            return mark, "a tab; indent with spaces"
-        return mark, f"a value cannot begin with {shown(begins)}; put it in quotes"
-    if "alphabetic or numeric" in said:
-        return context or mark, 'a value that begins with * or & must stand in quotes, such as "*"'
-    if "mapping values" in said:
+    if began in _STARS:
+        return context, 'a value that begins with * or & must stand in quotes, such as "*"'
+    if began == '"' and "\\" in text[max(0, mark.index - 2) : mark.index + 1]:
+        return mark, "no escape that YAML knows; put the text in single quotes"
+    if here == "\t":
+        return mark, "a tab; indent with spaces"
+    if here == ":":
         return mark, "no `:` can stand here; check the indentation, and quote a text that has `: ` in it"
-    if re.search("block end|indicator|expected key", said):
-        return mark, "does not fit the lines above; check the indentation, quotes and brackets"
-    return mark, f"not YAML: {shown(said)}"
+    if here == "%" and mark.column == 0:
+        return mark, "a directive; remove the line, or quote the text"
+    if here in _NO_START:
+        return mark, f"a value cannot begin with {shown(here)}; put it in quotes"
+    return mark, "does not fit the lines above; check the indentation, quotes and brackets"

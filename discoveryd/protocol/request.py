@@ -154,8 +154,10 @@ def _fields(text: bytes) -> dict[str, Any]:
         return {"op": words[0], **({"peer": words[1]} if len(words) > 1 else {})}
     try:
         fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise QueryError("bad_request", f"not JSON: {error}") from None
+    except json.JSONDecodeError as error:
+        raise QueryError("bad_request", f"not JSON: wrong at character {error.pos + 1}") from None
+    except (ValueError, RecursionError):
+        raise QueryError("bad_request", "not JSON: not UTF-8, a number without end, or nested too deep") from None
     if not isinstance(fields.get("op"), str):
         raise QueryError("bad_request", f'"op" is missing; known: {", ".join(_ARGUMENTS)}')
     found: dict[str, Any] = fields
