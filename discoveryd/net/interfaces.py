@@ -116,7 +116,7 @@ class Reader:
         """
         try:
             found = self._netlink.addresses(family)
-            interfaces = self._netlink.interfaces() if found else []
+            interfaces = self._netlink.interfaces({address.index for address in found})
         except OSError as error:
             if error.errno not in _FORBIDDEN:
                 raise
@@ -128,10 +128,10 @@ class Reader:
 
     def is_wanted(self, index: int, patterns: Sequence[str]) -> bool:
         """Say whether an interface is wanted, whatever it can do."""
-        try:
-            name, *others = self._netlink.names(index)
-        except OSError:
-            name, others = name_of(index), []
+        names: tuple[str, ...] = ()
+        with suppress(OSError):
+            names = interface.names if (interface := self._netlink.interface(index)) else ()
+        name, *others = names or (name_of(index),)
         return matches(name, patterns, others)
 
 

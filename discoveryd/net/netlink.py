@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,6 +27,10 @@ IFA_F_SECONDARY = 0x01
 IFF_UP, IFF_BROADCAST, IFF_RUNNING = 0x1, 0x2, 0x40
 """linux/if.h"""
 
+SINGLY = 64
+"""Interfaces that are asked for one by one: a dump of hundreds costs more, and one that fails ends it for all."""
+OF_ALL = (errno.ENOMEM, errno.ENOBUFS, errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL)
+"""Answers about one interface that say nothing of it: the kernel has no memory, or a sandbox forbids such questions."""
 TRIES = 3
 """Dumps until one is not interrupted by a change; past it all of them count together, and the change rings anyway."""
 
@@ -95,13 +99,14 @@ def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         at += _aligned(length)
 
 
-def attributes(payload: bytes, at: int) -> Iterator[tuple[int, bytes]]:
-    """Yield type and value of each attribute from an offset on, up to the first that is not whole."""
+def attributes(payload: bytes, at: int, wanted: Collection[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield type and value of the wanted attributes from an offset on, up to the first that is not whole."""
     while at + _ATTRIBUTE.size <= len(payload):
         length, kind = _ATTRIBUTE.unpack_from(payload, at)
         if not _ATTRIBUTE.size <= length <= len(payload) - at:
             return
-        yield kind & _TYPE, payload[at + _ATTRIBUTE.size : at + length]
+        if kind & _TYPE in wanted:
+            yield kind & _TYPE, payload[at + _ATTRIBUTE.size : at + length]
         at += _aligned(length)
 
 
@@ -111,11 +116,11 @@ def interface(payload: bytes) -> tuple[object, Interface] | None:
         return None
     _, _, index, flags, _ = _LINK.unpack_from(payload)
     name, others = "", []
-    for kind, value in attributes(payload, _LINK.size):
+    for kind, value in attributes(payload, _LINK.size, (IFLA_IFNAME, IFLA_PROP_LIST)):
         if kind == IFLA_IFNAME:
             name = _text(value)
         elif kind == IFLA_PROP_LIST:
-            others += [_text(inner) for place, inner in attributes(value, 0) if place == IFLA_ALT_IFNAME]
+            others += [_text(inner) for _, inner in attributes(value, 0, (IFLA_ALT_IFNAME,))]
     return (index, Interface(index, flags, (name, *others))) if index > 0 and name else None
 
 
@@ -126,12 +131,12 @@ def address(payload: bytes) -> tuple[object, Address] | None:
     family, prefix, flags, _, index = _ADDRESS.unpack_from(payload)
     length = _LENGTHS.get(family)
     own = remote = b""
-    for kind, value in attributes(payload, _ADDRESS.size):
+    for kind, value in attributes(payload, _ADDRESS.size, (IFA_LOCAL, IFA_ADDRESS, IFA_FLAGS)):
         if kind == IFA_LOCAL:
             own = value
         elif kind == IFA_ADDRESS:
             remote = value
-        elif kind == IFA_FLAGS and len(value) == 4:
+        elif len(value) == _FLAGS.size:
             (flags,) = _FLAGS.unpack(value)
     own = own or remote  # IPv6 has no IFA_LOCAL but on a line with two ends
     if length is None or len(own) != length or prefix > 8 * length:
@@ -162,13 +167,20 @@ class Netlink:
             self._socket.close()
             self._socket = None
 
-    def interfaces(self) -> list[Interface]:
-        """Read all interfaces.
+    def interfaces(self, wanted: Collection[int]) -> list[Interface]:
+        """Read the interfaces with these indices; one that cannot be read is left out.
 
         Raises:
-            OSError: they cannot be read now; the next call starts anew.
+            OSError: none can be read now; the next call starts anew.
         """
-        return self._read(RTM_GETLINK, RTM_NEWLINK, interface)
+        if len(wanted) <= SINGLY:
+            return [found for index in wanted if (found := self.interface(index))]
+
+        def parse(payload: bytes) -> tuple[object, Interface] | None:
+            is_wanted = len(payload) >= _LINK.size and _LINK.unpack_from(payload)[2] in wanted
+            return interface(payload) if is_wanted else None
+
+        return self._read(RTM_GETLINK, RTM_NEWLINK, parse)
 
     def addresses(self, family: int = socket.AF_UNSPEC) -> list[Address]:
         """Read all addresses, or those of a family.
@@ -178,14 +190,19 @@ class Netlink:
         """
         return self._read(RTM_GETADDR, RTM_NEWADDR, address, family)
 
-    def names(self, index: int) -> tuple[str, ...]:
-        """Read the names of one interface.
+    def interface(self, index: int) -> Interface | None:
+        """Read one interface; None if it is gone, or its driver fails.
 
         Raises:
-            OSError: ENODEV if there is none, or as `interfaces`.
+            OSError: as `interfaces`.
         """
-        found, _ = self._ask(RTM_GETLINK, 0, RTM_NEWLINK, interface, index=index)
-        return next(iter(found.values())).names if found else ()
+        try:
+            found, _ = self._ask(RTM_GETLINK, 0, RTM_NEWLINK, interface, index=index)
+        except OSError as error:
+            if self._socket is None or error.errno in OF_ALL:
+                raise
+            return None
+        return found.get(index)
 
     def _read(self, ask: int, answer: int, parse: Parser[_Value], family: int = socket.AF_UNSPEC) -> list[_Value]:
         """Dump until nothing changed meanwhile.
@@ -212,29 +229,32 @@ class Netlink:
             body = _LINK.pack(family, 0, index, 0, 0) + _ATTRIBUTE.pack(8, IFLA_EXT_MASK)
             body += _NUMBER.pack(RTEXT_FILTER_SKIP_STATS)
         header = _HEADER.pack(_HEADER.size + len(body), ask, NLM_F_REQUEST | flags, self._sequence, 0)
+        found: dict[object, _Value] = {}
+        is_consistent = True
+        for kind, marks, payload in self._talk(header + body, is_dump=bool(flags)):
+            is_consistent = is_consistent and not marks & NLM_F_DUMP_INTR
+            if kind == answer and (parsed := parse(payload)):
+                found[parsed[0]] = parsed[1]
+            elif kind in (NLMSG_ERROR, NLMSG_DONE):
+                _check(payload)
+        return found, is_consistent
+
+    def _talk(self, question: bytes, *, is_dump: bool) -> list[tuple[int, int, bytes]]:
+        """Send a question and give type, flags and payload of each message of its answer."""
+        assert self._socket is not None
+        taken: list[tuple[int, int, bytes]] = []
         try:
-            self._socket.send(header + body)
-            return self._take(self._socket, answer, parse, is_dump=bool(flags))
+            self._socket.send(question)
+            while True:
+                for kind, flags, sequence, payload in messages(self._socket.recv(_CHUNK)):
+                    if sequence != self._sequence:
+                        continue
+                    taken.append((kind, flags, payload))
+                    if not is_dump or kind in (NLMSG_ERROR, NLMSG_DONE):
+                        return taken
         except OSError:
             self.close()  # what it would still say belongs to no question
             raise
-
-    def _take(
-        self, kernel: socket.socket, answer: int, parse: Parser[_Value], *, is_dump: bool
-    ) -> tuple[dict[object, _Value], bool]:
-        found: dict[object, _Value] = {}
-        is_consistent = True
-        while True:
-            for kind, flags, sequence, payload in messages(kernel.recv(_CHUNK)):
-                if sequence != self._sequence:
-                    continue
-                is_consistent = is_consistent and not flags & NLM_F_DUMP_INTR
-                if kind == answer and (parsed := parse(payload)):
-                    found[parsed[0]] = parsed[1]
-                elif kind in (NLMSG_ERROR, NLMSG_DONE):
-                    _check(payload)
-                if not is_dump or kind in (NLMSG_ERROR, NLMSG_DONE):
-                    return found, is_consistent
 
 
 def _aligned(length: int) -> int:

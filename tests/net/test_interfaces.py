@@ -86,7 +86,7 @@ UP = IFF_UP | IFF_RUNNING | IFF_BROADCAST
 
 def read_as(monkeypatch, interfaces, addresses):
     """Let the kernel have these interfaces."""
-    monkeypatch.setattr(Netlink, "interfaces", lambda _: interfaces)
+    monkeypatch.setattr(Netlink, "interfaces", lambda *_: interfaces)
     monkeypatch.setattr(Netlink, "addresses", lambda _, family: [one for one in addresses if one.family == family])
 
 

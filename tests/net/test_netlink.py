@@ -1,6 +1,7 @@
 """The parsers of net/netlink over literal bytes, and the questions over a kernel that answers as it is told."""
 
 import errno
+import os
 import socket
 import struct
 
@@ -15,6 +16,7 @@ from discoveryd.net.netlink import (
     NLMSG_ERROR,
     RTM_NEWADDR,
     RTM_NEWLINK,
+    SINGLY,
     TRIES,
     Address,
     Interface,
@@ -112,13 +114,16 @@ def test_any_bytes_give_values_or_none(data):
         found = parse(data)
         assert found is None or isinstance(found[1], Interface | Address)
     assert sum(16 + len(payload) for *_, payload in messages(data)) <= len(data)
-    assert sum(4 + len(value) for _, value in attributes(data, 0)) <= len(data)
+    assert sum(4 + len(value) for _, value in attributes(data, 0, range(0x4000))) <= len(data)
 
 
 def test_messages_are_aligned_and_end_with_the_first_that_is_not_whole():
     data = message(16, b"abc") + message(20, b"") + message(3, b"1234")
     assert [(kind, payload) for kind, _, _, payload in messages(data)] == [(16, b"abc"), (20, b""), (3, b"1234")]
     assert [kind for kind, *_ in messages(data[:-1])] == [16, 20]
+
+
+MANY = range(1, SINGLY + 2)
 
 
 class Kernel:
@@ -163,23 +168,27 @@ def kernel(monkeypatch):
 DONE = message(NLMSG_DONE, bytes(4))
 
 
+def refusal(number, **options):
+    return message(NLMSG_ERROR, struct.pack("=i", -number) + bytes(16), **options)
+
+
 def eth(index, **options):
     return message(RTM_NEWLINK, named(index, b"eth%d" % index), **options)
 
 
 def test_an_answer_comes_in_several_parts(kernel):
     _, netlink = kernel(eth(1) + eth(2), eth(3), DONE)
-    assert [one.index for one in netlink.interfaces()] == [1, 2, 3]
+    assert [one.index for one in netlink.interfaces(MANY)] == [1, 2, 3]
 
 
 def test_what_answers_another_question_is_passed_over(kernel):
     _, netlink = kernel(eth(7, sequence=99), eth(1) + message(RTM_NEWADDR, placed(1, attribute(2, ONE))), DONE)
-    assert [one.index for one in netlink.interfaces()] == [1]
+    assert [one.index for one in netlink.interfaces(MANY)] == [1]
 
 
 def test_an_interrupted_dump_is_repeated(kernel):
     made, netlink = kernel(eth(1) + eth(2, flags=2 | NLM_F_DUMP_INTR) + DONE, eth(3, sequence=2) + message(3, sequence=2))
-    assert [one.index for one in netlink.interfaces()] == [3]
+    assert [one.index for one in netlink.interfaces(MANY)] == [3]
     assert made.asked == 2
 
 
@@ -190,42 +199,62 @@ def test_dumps_that_are_all_interrupted_count_together(kernel):
         for turn, index in enumerate((1, 2, 1), 1)
     ]
     made, netlink = kernel(*parts)
-    assert sorted(one.index for one in netlink.interfaces()) == [1, 2]
+    assert sorted(one.index for one in netlink.interfaces(MANY)) == [1, 2]
     assert made.asked == TRIES
 
 
 def test_a_single_question_ends_with_its_answer(kernel):
-    _, netlink = kernel(eth(5))
-    assert netlink.names(5) == ("eth5",)
+    _, netlink = kernel(eth(5), eth(7, sequence=2))
+    assert [one.names for one in netlink.interfaces([5, 7])] == [("eth5",), ("eth7",)]
+
+
+@pytest.mark.parametrize("number", [errno.ENODEV, errno.EIO, errno.ETIMEDOUT, errno.EMSGSIZE])
+def test_an_error_on_one_interface_concerns_that_one(kernel, number):
+    made, netlink = kernel(eth(5), refusal(number, sequence=2), eth(7, sequence=3))
+    assert [one.index for one in netlink.interfaces([5, 6, 7])] == [5, 7]
+    assert not made.is_closed, "another socket could not be had without a descriptor"
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.ENOBUFS, errno.EPERM, errno.EACCES])
+def test_an_error_that_says_nothing_of_one_interface_concerns_all(kernel, number):
+    _, netlink = kernel(eth(5), refusal(number, sequence=2), eth(7, sequence=3))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        netlink.interfaces([5, 6, 7])
+
+
+def test_many_interfaces_are_dumped_and_only_the_wanted_ones_parsed(kernel):
+    made, netlink = kernel(eth(1) + eth(5000) + eth(2), DONE)
+    assert [one.index for one in netlink.interfaces(MANY)] == [1, 2]
+    assert made.asked == 1
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "is_closed"),
     [
-        message(NLMSG_ERROR, struct.pack("=i", -errno.ENODEV) + bytes(16)),
-        message(NLMSG_DONE, struct.pack("=i", -errno.ENODEV)),
-        OSError(errno.ENODEV, "No such device"),
+        (message(NLMSG_ERROR, struct.pack("=i", -errno.EIO) + bytes(16)), False),
+        (message(NLMSG_DONE, struct.pack("=i", -errno.EIO)), False),
+        (OSError(errno.EIO, "Input/output error"), True),
     ],
 )
-def test_an_error_closes_the_socket_and_the_next_question_opens_another(kernel, answer):
+def test_after_an_error_the_next_question_is_answered(kernel, answer, is_closed):
     made, netlink = kernel(eth(1), answer, eth(1, sequence=2) + message(NLMSG_DONE, sequence=2))
-    with pytest.raises(OSError, match="No such device"):
-        netlink.interfaces()
-    assert made.is_closed
-    assert [one.index for one in netlink.interfaces()] == [1]
+    with pytest.raises(OSError, match="Input/output"):
+        netlink.interfaces(MANY)
+    assert made.is_closed is is_closed
+    assert [one.index for one in netlink.interfaces(MANY)] == [1]
 
 
 def test_an_answer_that_never_ends_is_an_error(kernel):
     _, netlink = kernel(eth(1))
     with pytest.raises(BlockingIOError):
-        netlink.interfaces()
+        netlink.interfaces(MANY)
 
 
 def test_this_machine_has_loopback():
     netlink = Netlink()
     try:
-        (lo,) = [one for one in netlink.interfaces() if one.names[0] == "lo"]
-        assert netlink.names(lo.index)[0] == "lo"
+        (lo,) = [one for one in netlink.interfaces(MANY) if one.names[0] == "lo"]
+        assert netlink.interface(lo.index) == lo
         assert any(one.address == "127.0.0.1" for one in netlink.addresses(socket.AF_INET) if one.index == lo.index)
         assert netlink.addresses()
     finally:
