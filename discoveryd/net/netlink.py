@@ -40,6 +40,7 @@ _ADDRESS = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _NUMBER = struct.Struct("=i")
 _FLAGS = struct.Struct("=I")
+_PROPERTIES = struct.pack("=H", 0x8000 | IFLA_PROP_LIST)  # the bit for "nested"
 _TYPE = 0x3FFF  # without the bits for "nested" and "in network order"
 _LENGTHS = {socket.AF_INET: 4, socket.AF_INET6: 16}
 _CHUNK = 65536  # more than the kernel puts into one answer
@@ -116,10 +117,13 @@ def interface(payload: bytes) -> tuple[object, Interface] | None:
         return None
     _, _, index, flags, _ = _LINK.unpack_from(payload)
     name, others = "", []
+    has_others = _PROPERTIES in payload  # some 35 attributes need not be looked at one by one
     for kind, value in attributes(payload, _LINK.size, (IFLA_IFNAME, IFLA_PROP_LIST)):
         if kind == IFLA_IFNAME:
             name = _text(value)
-        elif kind == IFLA_PROP_LIST:
+            if not has_others:
+                break
+        else:
             others += [_text(inner) for _, inner in attributes(value, 0, (IFLA_ALT_IFNAME,))]
     return (index, Interface(index, flags, (name, *others))) if index > 0 and name else None
 

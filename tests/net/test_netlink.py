@@ -63,7 +63,7 @@ OTHER = bytes((10, 0, 0, 2))
             link(2, attribute(3, b"eth0\0"), attribute(0x8000 | 52, attribute(53, b"office\0") + attribute(53, b"lan\0"))),
             Interface(2, 0x1043, ("eth0", "office", "lan")),
         ),
-        (link(2, attribute(52, attribute(54, b"other\0")), attribute(3, b"eth0\0")), Interface(2, 0x1043, ("eth0",))),
+        (link(2, attribute(0x8000 | 52, attribute(54, b"other\0")), attribute(3, b"eth0\0")), Interface(2, 0x1043, ("eth0",))),
         (link(2), None),
         (named(0, b"eth0"), None),
         (named(-1, b"eth0"), None),
