@@ -208,13 +208,19 @@ How it is judged
 - **Damping.** Of one peer at most 10 events are told at once, then one in 5 s; doubts (``suspect`` and back,
   ``updated``) leave 5 of the 10 to comings and goings. What is held back is told as what it comes to as
   soon as that may be told, or not at all if it comes to nothing. The list is true all the time.
-- **seq.** A HELLO with a smaller *seq* than one heard before was overtaken: a sign of life, but its
-  interval, ttl and digest are no news. A *seq* 64 or more from the last, either way, may be forged: what
-  it comes with is no news either, until three in a row are within 64 of each other.
+- **seq.** Only a HELLO with a *seq* above all before shows that its sender lives, and a PONG: what was heard
+  before may come again from a loop or a recording, for ever. The last *seq* once more, on another path, shows
+  that this path carries it, and what it says of itself is taken; an older one says nothing. Of a peer that is
+  gone both are dropped, reason ``stale``, as is what a boot sent that another one replaced (the last 8 are
+  remembered). A bare peer has no *seq*: with it nothing can be told from a repetition.
+- **Forged seq.** Who forges one HELLO with a high *seq* must not make all that follow look old. A *seq* 64 or more
+  above the last, and the time since then does not explain it, counts only when three in a row come, each above the
+  one before, over 1.5 intervals. Lower ones that come like that count if they are above what a leap of 4 or more
+  began with, within three of its end, or if a PING was answered meanwhile that came after the second missed HELLO.
 - **Goodbye.** The peer has left; a HELLO of that boot whose *seq* is not above the goodbye's is
   dropped, reason ``stale``. The goodbye of a boot that is not listed changes nothing. One that is not sealed may be
-  forged: it counts at once, and its sender gets one PING, and another for a stale HELLO, once a
-  second. If it answers, it is back.
+  forged: it counts at once, and its sender gets one PING, and others for stale HELLOs, after 1, 2, 4 … 60 s, as
+  does a peer that is down. If it answers, it is back.
 - **Restart.** A new *boot* with a known *id* takes over the row: that at the same address, else the
   only one. One event, nothing goes down. The older boot is pinged.
 - **Clone.** When the older boot answers that PING, or two more HELLOs of it come, two nodes use one id.
@@ -268,7 +274,10 @@ DROP_REASONS: Final[dict[str, str]] = {
         "or forged. Its address was asked; if a node answers there this one goes on under a new boot (without keys "
         "once in 10 minutes) and both are listed as clones: give one of them its own id: discoveryd reset-id."
     ),
-    "stale": "A HELLO that was overtaken by the goodbye of its sender. Normal; nothing to do.",
+    "stale": (
+        "A HELLO of a peer that is gone, not newer than its last one or its goodbye. A few are normal; many mean "
+        "that a loop, a relay or somebody who recorded them repeats them."
+    ),
     "sealed": (
         "Sealed by a node that has keys, while this one has none: copy its key file here and name it under "
         "security.keys."

@@ -34,6 +34,8 @@ class Namesakes:
         """Forget a row."""
         rows = self._by_id[row.id]
         rows.remove(row)
+        for one in rows:
+            one.outlive(row)
         if not rows:
             del self._by_id[row.id]
 
@@ -50,10 +52,10 @@ class Namesakes:
         return id == self._own_id or len(self.shown(id)) > 1
 
     def has_left(self, hello: Hello, row: Row | None) -> bool:
-        """Whether a HELLO was sent before the goodbye of its boot, whose row another boot may have gone on with."""
+        """Whether a HELLO is not newer than the goodbye of its boot, or the last of one that another boot replaced."""
         if row is not None:
             return row.state == "left" and hello.seq <= row.farewell
-        return any(one.ended == hello.boot for one in self._by_id.get(hello.id, ()))
+        return any(hello.seq <= one.formers.get(hello.boot, -1) for one in self._by_id.get(hello.id, ()))
 
     def former(self, id: str, source: Source) -> Row | None:
         """Pick the row that a new boot of this id continues.

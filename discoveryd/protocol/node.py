@@ -50,7 +50,7 @@ from discoveryd.protocol.peer import LIVE, Peer
 from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe
 from discoveryd.protocol.prober import Prober
 from discoveryd.protocol.record import Record
-from discoveryd.protocol.row import FAR, NEVER, Row, Way
+from discoveryd.protocol.row import NEAR, NEVER, Row, Way
 from discoveryd.protocol.strangers import Strangers
 from discoveryd.protocol.table import PeerTable
 from discoveryd.protocol.voice import Voice
@@ -168,10 +168,10 @@ class Node:
             and now < way.expires
             and seq.isdigit()
             and len(seq) < 10
-            and -FAR < (number := int(seq)) - (row := way.row).seq < FAR
+            and 0 <= (ahead := (number := int(seq)) - (row := way.row).seq) < NEAR
+            and (reach := way.reach) is not None
         ):
-            reach = way.reach
-            if reach is not None and number > reach.seq:  # what `Way.heard` does
+            if number > reach.seq:  # what `Way.heard` does
                 if number >= reach.due:
                     if row.several:  # the loss is told anew, and another way may be the best by it
                         return self._receive(datagram, source, now)
@@ -181,10 +181,13 @@ class Node:
                 else:
                     reach.seq = number
                     reach.heard += 1
-            row.last_hello = row.last_heard = way.last_heard = now
-            row.expires = way.expires = now + row.ttl
-            if number > row.seq:  # noqa: PLR1730 - faster than max()
-                row.seq = number
+                if ahead:
+                    row.seq = number
+                    row.last_hello = row.last_heard = way.last_heard = now
+                    row.expires = way.expires = now + row.ttl
+                else:  # another way brought this beat first
+                    way.last_heard = row.last_heard
+                    way.expires = row.expires
             outlet = (source.link and self._outlets.get(source.link)) or self._voice.routed
             outlet.received += 1
             outlet.last_heard = now

@@ -11,6 +11,7 @@ from discoveryd.protocol.events import Event
 from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.liveness import PROBE_GAP, probe_gap, probes_needed
 from discoveryd.protocol.outcome import Send
+from discoveryd.protocol.peer import LIVE
 from discoveryd.protocol.probe import Pong
 from discoveryd.protocol.row import NEVER, Row, Way
 from discoveryd.protocol.table import PeerTable
@@ -161,15 +162,16 @@ class Prober:
     # --- suspects -------------------------------------------------------------------------------
 
     def _ask_leavers(self, now: float, sends: list[Send]) -> None:
-        """Ask those who said goodbye without a seal whether it was they: who answers has not left."""
+        """Ask those that are gone, and of which something came, whether they are: nobody can forge an answer."""
         for key, row in list(self._table.leavers.items()):
             if not self._budget.allows("", now):
                 self._next_probe = now + PROBE_GAP
                 return
             del self._table.leavers[key]
             way = row.best(now)
-            if row.state == "left" and self._reaches(way) and now >= row.questioned + RETRY:
-                row.questioned = now
+            if row.state not in LIVE and self._reaches(way) and now >= row.question_at:
+                row.question_at = now + min(RETRY * 2.0**row.questions, TURN)
+                row.questions = min(row.questions + 1, PATIENCE)
                 sends.append(self.ask(row, way, now)[1])
 
     def _probe(self, now: float, sends: list[Send], events: list[Event]) -> None:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.liveness import PROBE_GAP, Pace, Reach, suspect_after
+from discoveryd.protocol.liveness import JITTER, PROBE_GAP, Pace, Reach, suspect_after
 from discoveryd.protocol.peer import LIVE, Kind, Path, Peer, State, lasting_text
 from discoveryd.protocol.record import Record
 
@@ -21,11 +21,18 @@ CLEARLY_LATER = 0.001
 
 NEVER = float("inf")
 
+NEAR = 4
+"""Beats from one seq to the next from which on the one that comes next may be forged: three in a row were lost, or it
+is a leap."""
 FAR = 64
-"""HELLOs between two seqs of a peer that is live, from which on they do not go on from each other: one may be forged.
-What was forged nearer than that is caught up with in a minute."""
+"""Beats by which a seq of a live peer may be ahead of what the time since the last one explains: no further leap counts
+at once."""
 BELIEVED = 3
-"""HELLOs in a row that go on from each other, after which they are believed rather than what was heard before."""
+BELIEVED_INTERVALS = 1.5
+"""HELLOs in a row, each newer than the one before, and the intervals they span at least, after which they are believed
+rather than what was heard before: meanwhile a peer that is there would have been heard itself."""
+FORMERS = 8
+"""Former boots of which a row remembers the last seq."""
 GIVEN_UP = 3
 """Beats for which a peer is not heard in the way it was (another key, or plain) after which it has given that up."""
 
@@ -120,6 +127,21 @@ MAX_PAST = 8
 """Former boots of a node that are remembered, by which one of two that take turns is known again."""
 
 
+class Run(NamedTuple):
+    """HELLOs that do not go on from the last one that counted, but each from the one before."""
+
+    base: int = -1  # seq of the last one that counted
+    seq: int = -1
+    times: int = 0
+    since: float = 0.0
+
+    def extended(self, base: int, seq: int, now: float) -> Run:
+        """Return this run with one more HELLO, or a new one that begins with it."""
+        if base == self.base and 0 <= seq - self.seq < FAR:
+            return self if seq == self.seq else Run(base, seq, self.times + 1, self.since)
+        return Run(base, seq, 1, now)
+
+
 class Told(NamedTuple):
     """What an event says of a row, to tell whether there is something new to say."""
 
@@ -139,9 +161,9 @@ class Row:
     """A peer as the engine knows it. Times are those of the caller's clock."""
 
     __slots__ = (
-        "_doubtful", "_fresh", "_text", "_text_until", "_view", "asked", "boot", "clone", "digest", "ended",
-        "excused", "expires", "farewell", "first_seen", "former_heard", "handed", "heir", "id", "interval",
-        "key", "kind", "last_heard", "last_hello", "pace", "past", "patience", "probe_at", "questioned",
+        "_ahead", "_behind", "_fresh", "_leap", "_text", "_text_until", "_view", "asked", "boot", "clone", "digest",
+        "excused", "expires", "farewell", "first_seen", "former_heard", "formers", "handed", "heir", "id", "interval",
+        "key", "kind", "last_heard", "last_hello", "pace", "past", "patience", "probe_at", "question_at", "questions",
         "record", "refused", "rejects", "restarts", "sealed_until", "sealed_with", "seq", "several", "state",
         "superseded", "suspect_after", "told", "ttl", "used", "ways",
     )  # fmt: skip
@@ -154,17 +176,19 @@ class Row:
         self.state: State = "up"
         self.first_seen = now
         self.last_heard = now
-        self.last_hello = now
+        self.last_hello = now  # one that was news
         self.expires = now
         self.interval: float | None = None
         self.ttl = 0.0
         self.patience = 0.0  # the shorter of `suspect_after` and `ttl`
         self.seq = -1
         self.farewell = -1  # seq of its goodbye
-        self.questioned = -NEVER  # when it was asked whether that was its own
+        self.questions = 0  # asked since it is gone, whether it really is
+        self.question_at = -NEVER  # when it may be asked again
         self.sealed_with = ""  # id of the key, empty for plain
         self.sealed_until = -NEVER  # as long as what it sealed last, and nothing before, vouches for it
-        self._doubtful = (0, 0)  # a seq that does not go on from the last, and how many of that kind came in a row
+        self._ahead = self._behind = Run()  # of seqs too far above the last, and below it
+        self._leap = (-1, -1)  # the last one that may be forged: from which seq, to which
         self.digest = ""
         self.record: Record | None = None
         self.asked = float("-inf")  # when its record was last asked for
@@ -183,7 +207,7 @@ class Row:
         self.past: dict[str, int] = {}  # boots before this one, and their restarts
         self.heir: Row | None = None  # of another boot, that took its id over
         self.handed = (0, now)  # restarts that the heir counts besides its own, and when it came
-        self.ended = ""  # the boot before this one, if it said goodbye
+        self.formers: dict[str, float] = {}  # boots before this one: the last seq, or more than any after a goodbye
         self.told = UNTOLD
         self.pace = Pace()
         self._fresh: list[Way] = []
@@ -227,21 +251,32 @@ class Row:
         self.changed()
         return True
 
-    def believes(self, seq: int) -> bool:
-        """Whether a seq goes on from the last one, or so many in a row do from each other that they are right.
+    def goes_on(self, seq: int, now: float) -> bool:
+        """Return whether a HELLO shows that its sender still sends, and make it the one to go on from if need be.
 
-        Anybody can forge a HELLO that is not sealed: one with the highest seq there is must not make all
-        that follow look overtaken.
+        A newer seq shows it. What was heard before may be repeated by a loop, or by whoever recorded it, for
+        ever: it shows nothing. But a single forged HELLO with the highest seq there is must not make all that
+        follow look repeated. So a seq that is too far ahead counts when several in a row are. Older ones do when,
+        besides, they are newer than what a leap began with, or a PING was answered meanwhile: no recording can.
         """
-        if self.seq < 0 or self.state not in LIVE or abs(seq - self.seq) < FAR:
-            self._doubtful = (0, 0)
+        ahead = seq - self.seq
+        if self.seq < 0 or 0 < ahead < NEAR:
             return True
-        last, times = self._doubtful
-        times = times + 1 if times and abs(seq - last) < FAR else 1
-        self._doubtful = (seq, times)
-        if times < BELIEVED:
+        if ahead == 0:
             return False
-        self._doubtful = (0, 0)
+        if ahead > 0 and (ahead < FAR + self._beats_since(now) or self.state not in LIVE):
+            self._leap = (self.seq, seq)
+            return True
+        run = (self._ahead if ahead > 0 else self._behind).extended(self.seq, seq, now)
+        if ahead > 0:
+            self._ahead = run
+        else:
+            self._behind = run
+        if run.times < BELIEVED or now - run.since < BELIEVED_INTERVALS * (self.interval or 0.0):
+            return False
+        if ahead < 0 and not self._has_leapt_over(seq) and not self._has_answered_since(run.since):
+            return False
+        self._leap = (self.seq, seq) if ahead > 0 else (-1, -1)
         self.seq = seq
         for way in self.ways.values():
             way.forget_loss()
@@ -250,6 +285,29 @@ class Row:
     def is_sealed_news(self, seq: int, now: float) -> bool:
         """Whether something sealed shows that it lives now: what was recorded elsewhere is older than what we heard."""
         return seq > self.seq or self.state_at(now) not in LIVE
+
+    def succeed(self, former: Row) -> None:
+        """Remember what the boot before this one said last, so that it is not heard again."""
+        self.formers = dict(former.formers)
+        self.outlive(former)
+
+    def outlive(self, former: Row) -> None:
+        """Remember what another boot of this id, forgotten now, said last."""
+        self.formers[former.boot] = NEVER if former.state == "left" else former.seq
+        while len(self.formers) > FORMERS:
+            del self.formers[next(iter(self.formers))]
+
+    def _beats_since(self, now: float) -> float:
+        return (1 + JITTER) * (now - self.last_hello) / (self.interval or NEVER)
+
+    def _has_leapt_over(self, seq: int) -> bool:
+        begun, landed = self._leap
+        return begun < seq < landed and self.seq < landed + BELIEVED
+
+    def _has_answered_since(self, moment: float) -> bool:
+        """Return whether it answered a PING since then, when nothing else of it was heard."""
+        since = max(moment, self.last_hello + self.suspect_after)
+        return any(way.answered_at > since for way in self.ways.values())
 
     def way(self, source: Source) -> Way | None:
         """Give the way this source stands for, if it was heard there before."""
@@ -273,6 +331,7 @@ class Row:
 
     def heard(self, way: Way, now: float) -> None:
         """Refresh: this datagram came from the peer itself, by this way."""
+        self.questions, self.question_at = 0, -NEVER
         if self.refused > self.last_heard:
             self.rejects = True  # its machine refuses our PINGs, but it is there: a firewall
         self.last_heard = way.last_heard = now
@@ -288,6 +347,16 @@ class Row:
         if known is not None and former.state not in LIVE:  # two take turns: neither is a restart of the other
             past[former.boot] = max(0, former.restarts - known - 1)
         self.past = dict(list(past.items())[-MAX_PAST:])
+
+    def has_new_ttl(self) -> bool:
+        """Return whether the last beat, come again, announced another ttl than at first; it then holds for so long."""
+        expires = self.last_heard + self.ttl
+        if self.expires == expires or self.excused == self.last_heard:
+            return False
+        self.expires = expires
+        for way in self.ways.values():
+            way.expires = way.last_heard + self.ttl
+        return True
 
     def supersede(self, heir: Row) -> None:
         """Hide it: a new boot goes on with it, unless this one speaks again."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import NoReturn
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.events import KINDS, Event, EventKind
@@ -97,7 +98,7 @@ class PeerTable:
         """Take a HELLO that came from its sender itself.
 
         Raises:
-            WireError: ``table-full``, ``malformed`` (its record), ``stale`` (sent before the goodbye).
+            WireError: ``table-full``, ``malformed`` (its record), ``stale`` (its sender is gone, and it is older).
                 Events that were due by then come with the next call.
         """
         self._expire(now)
@@ -108,9 +109,7 @@ class PeerTable:
             self._goodbye(row, hello, now)
             return self._news.take()
         if self._namesakes.has_left(hello, row):
-            if row is not None and not row.sealed_with:
-                self.leavers[row.key] = row
-            raise WireError("stale", "sent before its goodbye")
+            self._refuse_old(row)
         record = decode_again(hello.record, hello.digest, None if row is None else row.record)
         opening: tuple[EventKind, str] | None = None
         if row is None:
@@ -120,17 +119,18 @@ class PeerTable:
             is_news = self._change_over(row, hello, source, now)
             if row.state != "up":
                 opening = ("recovered", f"heard again on {_where(source)} after {now - row.last_heard:.1f} s")
+            if not is_news and self._is_repeated(row, hello, source):
+                return self._news.take()
         way = self._way(row, source, now)
-        if row.sealed_with == source.key:  # else it is the same in another way, for others
-            self._take(row, way, hello, record, source)
+        # else it is the same in another way, for others
+        is_first = row.sealed_with == source.key and self._take(row, way, hello, record, source)
         if is_news:
             self._vouch(row, way, source, now)
             self._show(row, opening, now)
         else:
-            self._join(row, way, hello, now)
-        is_best = way.source is source and row.sealed_with == source.key
-        if is_best and not row.superseded and hello.seq == row.seq and self.has_digest(row):
-            self.steady.add(way, hello)
+            self._join(row, way, now, is_first=is_first)
+        if way.source is source and row.sealed_with == source.key and hello.seq == row.seq:
+            self._shorten(row, way, hello)
         return self._news.take()
 
     def heard_bare(self, source: Source, ttl: float, now: float) -> tuple[Event, ...]:
@@ -445,26 +445,48 @@ class PeerTable:
         if source.key != row.sealed_with:
             worst = len(self.ranks)
             is_better = self.ranks.get(source.key, worst) < self.ranks.get(row.sealed_with, worst)
-            if is_better or hello.seq >= row.seq + GIVEN_UP or row.state_at(now) not in LIVE:
+            is_news = bool(source.key) or hello.seq > row.seq  # what is plain may be a recording
+            is_live = row.state_at(now) in LIVE
+            if (is_better and is_live) or (is_news and (not is_live or hello.seq >= row.seq + GIVEN_UP)):
                 self.steady.drop_row(row)
                 row.sealed_with = source.key
-                row.seq = hello.seq  # what was heard in the other way may have been forged
+                if is_news:
+                    row.seq = hello.seq  # what was heard in the other way may have been forged
                 row.changed()
-                return True
-        return not source.key or row.is_sealed_news(hello.seq, now)
+                return is_news
+        return row.is_sealed_news(hello.seq, now) if source.key else row.goes_on(hello.seq, now)
 
-    def _take(self, row: Row, way: Way, hello: Hello, record: Record | None, source: Source) -> None:
-        """Take over what a HELLO says, unless it was overtaken."""
+    def _is_repeated(self, row: Row, hello: Hello, source: Source) -> bool:
+        """Whether a HELLO that is no news can be no new path of its beat either.
+
+        Raises:
+            WireError: ``stale``, of a peer that is gone; it is asked whether it really is.
+        """
+        if row.state not in LIVE:
+            self._refuse_old(row)
+        return hello.seq > row.seq or (hello.seq < row.seq and row.way(source) is None)
+
+    def _refuse_old(self, row: Row | None) -> NoReturn:
+        if row is not None and not row.sealed_with:
+            self.leavers[row.key] = row
+        raise WireError("stale", "not newer than the last one of a peer, or a boot, that is gone")
+
+    def _shorten(self, row: Row, way: Way, hello: Hello) -> None:
+        """Take the next HELLO by the short way if it can change nothing but when the peer was heard."""
+        if row.state == "up" and not row.superseded and self.has_digest(row):
+            self.steady.add(way, hello)
+
+    def _take(self, row: Row, way: Way, hello: Hello, record: Record | None, source: Source) -> bool:
+        """Take over what a HELLO says, unless it was overtaken; whether its beat is new on this way."""
         if way.source is not source:
             self.steady.drop(way)  # its entry stands under the source it had
             way.source = source
-        if not source.key and not row.believes(hello.seq):
-            self.steady.drop_row(row)
-            return
+        is_first = way.reach is None or hello.seq > way.reach.seq
         way.heard(hello.seq)
-        if hello.seq >= row.seq:  # one that was overtaken is a sign of life, but no news
+        if hello.seq >= row.seq:  # one that was overtaken is no news
             row.seq = hello.seq
             self._announce(row, hello, record)
+        return is_first
 
     def _vouch(self, row: Row, way: Way, source: Source, now: float) -> None:
         """Let a HELLO speak for the life of its sender."""
@@ -473,11 +495,14 @@ class PeerTable:
         if source.key:
             row.sealed_until = now + row.ttl
 
-    def _join(self, row: Row, way: Way, hello: Hello, now: float) -> None:
-        """Let the same beat, come by another way or again, say no more than it did when it came first."""
-        if hello.seq == row.seq:
+    def _join(self, row: Row, way: Way, now: float, *, is_first: bool) -> None:
+        """Let a beat that was heard say no more than it did when it came first: that another way carries it too."""
+        if is_first:
             way.last_heard, way.expires = row.last_heard, row.expires
-        if not row.superseded:
+        if row.has_new_ttl():
+            self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
+            self._expire(now)
+        if row.is_shown:
             self._news.tell(row, now)
 
     def _announce(self, row: Row, hello: Hello, record: Record | None) -> None:
@@ -515,13 +540,13 @@ class PeerTable:
         row.sealed_with = source.key
         if former is not None:
             row.follow(former)
+            row.succeed(former)
             self._news.hand_over(former, row)  # a crash loop flaps too
             if is_restart:
                 former.supersede(row)
                 self.steady.drop_row(former)
                 self.suspects.pop(former.key, None)
             else:
-                row.ended = former.boot if former.state == "left" else ""
                 self._remove(former, now)
         self._rows[row.key] = row
         self._namesakes.add(row)

@@ -142,20 +142,19 @@ class TableMachine(RuleBasedStateMachine):
             self.gone.remove(name)
         one.ttl, one.at, one.seq, one.state = ttl, self.now, said.seq, "up"
 
-    @rule(name=names)
-    def an_overtaken_hello_comes(self, name):
+    @rule(name=names, back=st.sampled_from((0, 1)), ttl=ttls)
+    def a_hello_comes_again_or_was_overtaken(self, name, back, ttl):
         self.expire()
         one = self.model.get(name)
-        if one is None or one.seq < 2:
+        if one is None or one.seq < 1:
             return
-        said = hello(self.boots[name], name, one.seq - 1, ttl=3.0)
-        if one.state == "left":
+        said = hello(self.boots[name], name, one.seq - back, ttl=ttl)
+        if one.state == "up":
+            self.hear(said, name)
+            one.ttl = one.ttl if back else ttl  # what the same beat says anew is not older than it
+            self.expire()
+        else:
             self.is_refused(said, name, "stale")
-            return
-        self.hear(said, name)
-        if one.state != "up":
-            self.gone.remove(name)
-        one.at, one.state = self.now, "up"
 
     @rule(name=names)
     def a_goodbye_comes(self, name):

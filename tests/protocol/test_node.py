@@ -646,12 +646,15 @@ def test_seqs_that_go_on_from_each_other_are_believed_at_last():
     node = make_node()
     for seq in range(5, 8):
         node.receive(hello(seq=2**31 + seq, full=False, record=Record(name="evil")).encode(), HERE, 1.0 + seq / 100)
-    for number, seq in enumerate((1, 1, 1)):
-        node.receive(hello(seq=seq).encode(), HERE, 2.0 + number / 10)
-    [peer] = node.peers(2.3)
-    assert (peer.name, peer.loss, node.table.get(boot(1)).seq) == ("web1", None, 1)
-    for seq in range(2, 20):
-        node.receive(hello(seq=seq, full=False).encode(), HERE, 2.0 + seq * 0.8)
+    for seq in range(4):
+        node.receive(hello(seq=seq).encode(), HERE, 1.8 + seq * 0.8)
+        row = node.table.get(boot(1))
+        nonce, _ = node.ping(row, 3.9)
+        node.receive(Pong(realm="default", boot=boot(1), nonce=nonce, heard_ms=5).encode(), HERE, 3.9)
+    [peer] = node.peers(4.3)
+    assert (peer.name, peer.loss, row.seq) == ("web1", None, 3)
+    for seq in range(4, 20):
+        node.receive(hello(seq=seq, full=False).encode(), HERE, 1.8 + seq * 0.8)
     assert node.peers(17.5)[0].loss == 0.0
 
 
