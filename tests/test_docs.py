@@ -30,8 +30,10 @@ from discoveryd.protocol.peer import STATES, peer_from_json, peer_json
 from discoveryd.protocol.peer import Path as PeerPath
 from discoveryd.protocol.record import MAX_RECORD
 from discoveryd.protocol.request import parse_request
+from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.hooks import Hooks
+from tests.test_ctl import STATUS, Daemon, ask, event, peer, peers_reply, refusal, snapshot
 
 ROOT = Path(__file__).parent.parent
 PAGES = {page.name: page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
@@ -276,3 +278,66 @@ def test_examples_of_docstrings_can_be_pasted(path):
     found = runner.summarize()
     assert found.attempted > 0
     assert found.failed == 0
+
+
+# --- what a client must accept (docs/query.md) ---------------------------------------------------------
+
+
+ODD = {"state": "resting", "mood": {"of": "a later version"}}
+
+
+def test_a_mirror_accepts_states_events_and_keys_it_does_not_know():
+    lines = [
+        *snapshot(peer(mood="new"), peer(id="o", name="odd", boot="o", kind="relay", **ODD)),
+        {"event": "weather", "seq": 8, "sky": "clear"},
+        {"mood": "no event at all"},
+        event("promoted", 9, name="beta", id="b", boot="b", mood=1) | {"urgency": 3},
+        event("rested", 10, **ODD),
+        event("joined", 11, name="last", id="l", boot="l"),
+    ]
+    with Daemon([lines]) as daemon:
+        host, _, port = daemon.address.rpartition(":")
+        with Client((host, int(port))) as client, client.subscribe() as events:
+            found = client.wait_for(lambda peers: "last" in {one.name for one in peers}, 10)
+            told = [events.get(10) for _ in range(4)]
+    assert [one.name for one in found] == ["beta", "last"]
+    assert [(one.kind, one.peer.state) for one in told] == [
+        ("joined", "up"), ("promoted", "up"), ("rested", "resting"), ("joined", "up"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", ["list", "list --wide", "show odd"])
+def test_list_and_show_accept_what_they_do_not_know(capsys, words):
+    with Daemon([[peers_reply(peer(name="odd", kind="relay", **ODD)) | {"mood": 1}]]) as daemon:
+        code, out, err = ask(capsys, daemon, *words.split())
+    assert (code, err) == (0, "")
+    assert re.search(r"\bodd\b.*\bresting\b", out)
+
+
+def test_watch_accepts_what_it_does_not_know(capsys):
+    lines = [*snapshot(), {"event": "weather", "seq": 8}, {"mood": 1}, event("promoted", 9, **ODD), refusal("bad_request", "end")]
+    with Daemon([lines]) as daemon:
+        code, out, err = ask(capsys, daemon, "watch")
+    assert (code, err) == (2, "discoveryctl: end\n")
+    assert re.search(r"promoted +alpha  10.0.0.2 eth0  first HELLO on eth0$", out)
+
+
+def test_wait_accepts_what_it_does_not_know(capsys):
+    lines = [*snapshot(peer(**ODD)), {"mood": 1}, event("promoted", 8, name="beta", id="b", boot="b", mood=1)]
+    with Daemon([lines]) as daemon:
+        code, out, err = ask(capsys, daemon, "wait", "--count", "1", "--timeout", "10s")
+    assert (code, err) == (0, "")
+    assert "beta" in out
+    assert "alpha" not in out
+
+
+def test_status_accepts_what_it_does_not_know(capsys):
+    more = {
+        "weather": "clear", "peers": {"up": 1, "resting": 2}, "sent": {"hello": 1, "WHY": 2},
+        "drops": [{"reason": "too-late", "link": "eth0", "count": 3, "mood": 1}],
+    }  # fmt: skip
+    with Daemon([[STATUS | more]]) as daemon:
+        code, out, err = ask(capsys, daemon, "status")
+    assert (code, err) == (0, "")
+    assert "2 resting" in out
+    assert re.search(r"too-late +eth0 +3", out)

@@ -133,7 +133,8 @@ class QueryClient:
             while True:
                 event = self._read(until)
                 _check(event)
-                if event.get("event") == "sync":
+                # a line that names no event says nothing to us; of a later version it may
+                if event.setdefault("event", "") == "sync":
                     until = deadline
                 yield event
         except TimeoutError:

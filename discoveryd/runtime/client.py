@@ -166,10 +166,11 @@ class Client:
         with self._lock:
             kind = line["event"]
             if kind == "snapshot":
-                self._snapshot = {_key(peer): (now, peer) for peer in map(peer_from_json, line["peers"])}
+                peers = map(peer_from_json, line["peers"])
+                self._snapshot = {_key(peer): (now, peer) for peer in peers if peer.state in LIVE}
             elif kind == "sync":
                 self._replace_locked(self._snapshot, line["seq"], now)
-            else:
+            elif "peer" in line:  # a daemon of a later version may send lines that are about no peer
                 peer, former = peer_from_json(line["peer"]), line.get("former", "")
                 event = Event(kind=kind, seq=line["seq"], peer=peer, reason=line["reason"], former=former)
                 self._apply_locked(event, now)
