@@ -22,6 +22,7 @@ from discoveryd.ctl import arguments, describe, follow, main, tables
 from discoveryd.ctl.commands import COLUMNS, COMMANDS, EVERYWHERE, METAVARS
 from discoveryd.ctl.tables import Screen
 from discoveryd.errors import QueryError
+from discoveryd.protocol import DROP_REASONS
 
 ROOT = Path(__file__).resolve().parents[1]
 GREETING = {"discoveryd": "0.1.0", "protocol": 1, "schema": 1, "node": {"id": "n1", "name": "one", "boot": "b1"}}
@@ -412,6 +413,68 @@ def test_a_table_fits_the_terminal_and_shortens_the_longest_first(width):
     unlimited = tables.peers_table(rows, Screen())
     assert "n" * 60 in unlimited
     assert "\u2026" not in unlimited
+
+
+FLEET = [
+    peer(id=name[-2:], name=name, address=f"192.168.100.{200 + number}", tags={"about": "t" * 100}, boot=name[-2:])
+    for number, name in enumerate(["web-frontend-with-a-long-name-01", "web-frontend-with-a-long-name-02"])
+] + [peer(name="db", state="suspect")]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_narrow_list_keeps_name_state_and_address(width):
+    lines = tables.peers_table(FLEET, Screen(width)).splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[0].split()[:3] == ["NAME", "STATE", "ADDRESS"]
+    assert [line.split()[1:3] for line in lines[1:]] == [
+        ["suspect", "10.0.0.2"], ["up", "192.168.100.200"], ["up", "192.168.100.201"],
+    ]  # fmt: skip
+    names = [line.split()[0] for line in lines[1:]]
+    assert [name[-2:] for name in names] == ["db", "01", "02"]
+    assert ("\u2026" in names[1]) == (width == 40)
+    assert [name.startswith("web-") for name in names] == [False, True, True]
+
+
+def test_one_row_does_not_pad_the_others_of_a_piped_list():
+    short, *_ = tables.peers_table([peer(name="a"), peer(name="b", tags={"about": "t" * 220})], Screen()).splitlines()[1:]
+    assert short == "a     up     10.0.0.2  eth0  http:80   role=gpu  0.4s"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_status_and_show_break_lines_instead_of_cutting(width):
+    link = LINK | {"name": "enp0s31f6", "last_error": "Network is unreachable (ENETUNREACH)"}
+    drops = [{"reason": reason, "link": "eth0", "count": 3} for reason in DROP_REASONS]
+    status = STATUS | {"links": [LINK, link], "drops": drops, "isolated": True, "clones": ["n1"]}
+    for narrow, wide in (
+        (describe.status_text(status, Screen(width)), describe.status_text(status, Screen())),
+        (describe.peer_text(peer(paths=PATHS, state="down"), Screen(width)), describe.peer_text(peer(paths=PATHS, state="down"), Screen())),
+    ):
+        assert max(map(len, narrow.splitlines())) <= width
+        for sentence in re.findall(r"^! .*|^alpha is .*|Not a HELLO.*", wide, re.MULTILINE):
+            assert " ".join(sentence.split()) in " ".join(narrow.split())
+    assert re.search(r"^LINK +ADDRESS +.*HEARD", narrow := describe.status_text(status, Screen(width)), re.MULTILINE)
+    assert "enp0s31f6  10.0.0.1/24" in narrow
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_an_event_of_a_watch_fits_and_says_it_all(width):
+    changed = event("down", 8, "not heard for its ttl of 4 s", name="web-frontend-with-a-long-name-01", state="down")
+    text = follow._event_text(changed, Screen(width, colour=True))
+    lines = re.sub(r"\x1b\[\d*m", "", text).splitlines()
+    assert max(map(len, lines)) <= width
+    assert re.match(r"\d\d:\d\d:\d\d - down( |$)", lines[0])
+    assert "10.0.0.2 eth0 not heard for its ttl of 4 s" in " ".join(" ".join(lines).split())
+    assert re.search(r"web-\S+-01\b", text)
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 11, 20])
+def test_no_screen_is_too_narrow_to_end(width):
+    wide = "\u540d\u524d e\u0301" * 9
+    status = STATUS | {"drops": [{"reason": "malformed", "link": "eth0", "count": 3}]}
+    assert tables.peers_table([peer(name=wide)], Screen(width))
+    assert describe.peer_text(peer(name=wide, paths=PATHS), Screen(width))
+    assert describe.status_text(status, Screen(width))
+    assert follow._event_text(event("joined", name=wide), Screen(width))
 
 
 def test_columns_align_with_wide_characters():

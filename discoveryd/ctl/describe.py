@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from discoveryd.ctl.tables import age, name_of, printable, service_of, table
+from discoveryd.ctl.tables import age, folded, name_of, printable, service_of, table, width_of
 from discoveryd.protocol import DROP_REASONS
 
 TYPE_CHECKING = False
@@ -13,42 +13,45 @@ if TYPE_CHECKING:
     from discoveryd.ctl.tables import Screen
 
 ROUTED = "a routed path"
+SENTENCE = 30
+"""Columns in which a sentence can be read."""
 
 
 def peer_text(peer: dict[str, Any], screen: Screen) -> str:
     """Describe a peer: its state and why, in a sentence; then what is known of it, line by line."""
     state = screen.paint(peer["state"], peer["state"])
     who = peer["address"] if peer["kind"] == "bare" else name_of(peer)
-    lines = [f"{printable(who)} is {state}: {_why(peer)}"]
+    first, *lines = folded(f"{printable(who)} is {printable(peer['state'])}: ", _why(peer), screen.width, 2)
+    lines.insert(0, first.replace(f" is {peer['state']}:", f" is {state}:", 1))
     for label, values in _facts(peer):
         for number, value in enumerate(values):
-            lines.append(f"  {'' if number else label:<12}{printable(value)}")
+            lines += folded(f"  {'' if number else label:<12}", printable(value), screen.width, 14)
     return "\n".join(lines)
 
 
 def status_text(status: dict[str, Any], screen: Screen) -> str:
     """Describe the daemon: itself, its links, what it hears, sends and drops, and what looks wrong."""
-    node, hello, query = status["node"], status["hello"], status["query"]
+    node, hello, query, rows = status["node"], status["hello"], status["query"], status["table"]
     beat = f"each {hello['interval_s']:g}s, valid {hello['ttl_s']:g}s"
-    parts = [
-        f"discoveryd {printable(status['version'])}, up {age(status['uptime_s'])}",
-        _labelled("node", f"{node['name']} (id {node['id']}, boot {node['boot']}), realm {node['realm']}"),
-        *_optional("services", ", ".join(service_of(one) for one in node["services"])),
-        *_optional("tags", _pairs(node["tags"])),
-        _labelled("hello", f"UDP port {hello['port']}, {beat}"),
-        _labelled("peers", f"{_counts(status['peers'])} ({status['table']['rows']} of at most "
-                           f"{status['table']['limit']} rows)"),
-        _labelled("sent", _counts(status["sent"])),
-        _labelled("received", _counts(status["received"])),
-        *_optional("security", _security(status.get("security"))),
-        _labelled("query", f"{query['connections']} of at most {query['limit']} connections, "
-                           f"{query['watchers']} watching, {query['refused']} refused{_controlled(query)}"),
-    ]  # fmt: skip
+    facts = [
+        ("node", f"{node['name']} (id {node['id']}, boot {node['boot']}), realm {node['realm']}"),
+        ("services", ", ".join(service_of(one) for one in node["services"])),
+        ("tags", _pairs(node["tags"])),
+        ("hello", f"UDP port {hello['port']}, {beat}"),
+        ("peers", f"{_counts(status['peers'])} ({rows['rows']} of at most {rows['limit']} rows)"),
+        ("sent", _counts(status["sent"])),
+        ("received", _counts(status["received"])),
+        ("security", _security(status.get("security"))),
+        ("query", f"{_query(query)}{_controlled(query)}"),
+    ]
+    parts = [f"discoveryd {printable(status['version'])}, up {age(status['uptime_s'])}"]
+    for label, text in facts:
+        parts += folded(f"  {label:<10}", printable(text), screen.width, 12) if text else []
     if status["links"]:
         parts += ["", _links_table(status["links"], screen)]
     if status["drops"]:
         parts += ["", _drops_table(status["drops"], screen)]
-    hints = [f"! {hint}" for hint in _hints(status)]
+    hints = [line for hint in _hints(status) for line in folded("! ", hint, screen.width, 2)]
     return "\n".join([*parts, "", *hints] if hints else parts)
 
 
@@ -139,13 +142,26 @@ def _links_table(links: list[dict[str, Any]], screen: Screen) -> str:
         )
         for link in links
     ]
-    return table(heads, rows, screen, flexible=("LAST ERROR",))
+    spare = ("LAST ERROR", "BROADCAST", "UP", "SENT", "RECEIVED")  # a hint repeats the error
+    return table(heads, rows, screen, flexible=("LAST ERROR",), spare=spare)
 
 
 def _drops_table(drops: list[dict[str, Any]], screen: Screen) -> str:
     ordered = sorted(drops, key=lambda drop: -drop["count"])
-    rows = [(one["reason"], one["link"], str(one["count"]), DROP_REASONS.get(one["reason"], "")) for one in ordered]
-    return table(("DROPPED", "LINK", "COUNT", "MEANING"), rows, screen, flexible=("MEANING",))
+    rows = [(one["reason"], one["link"], str(one["count"])) for one in ordered]
+    head, *lines = table(("DROPPED", "LINK", "COUNT"), rows, screen).splitlines()
+    column = max(map(width_of, (head, *lines))) + 2
+    # beside the counts where there is room for sentences, else below them
+    indent = column if screen.width is None or screen.width - column >= SENTENCE else 4
+    shown = [f"{head:<{column}}MEANING"]
+    for line, drop in zip(lines, ordered, strict=True):
+        meaning = DROP_REASONS.get(drop["reason"], "-")
+        beside = line + " " * (column - width_of(line))
+        if indent == column:
+            shown += folded(beside, meaning, screen.width, indent)
+        else:
+            shown += [line, *folded(" " * indent, meaning, screen.width, indent)]
+    return "\n".join(one.rstrip(" ") for one in shown if one.strip())
 
 
 def _link_hints(status: dict[str, Any]) -> Iterator[str]:
@@ -193,14 +209,6 @@ def _hints(status: dict[str, Any]) -> Iterator[str]:
             yield f"{printable(link['name'])}: sending failed: {printable(link['last_error'])}"
 
 
-def _labelled(label: str, text: str) -> str:
-    return f"  {label:<10}{printable(text)}"
-
-
-def _optional(label: str, text: str) -> list[str]:
-    return [_labelled(label, text)] if text else []
-
-
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items())
 
@@ -212,6 +220,11 @@ def _security(security: dict[str, Any] | None) -> str:
     sends = f"sends with {security['send_with']}" if security["mode"] != "off" else "sends plain"
     keys = ", ".join(f"{key['peers']} peers with {key['id']}" for key in security["keys"])
     return f"{security['mode']}, {sends}; {keys}, {security['plain_peers']} plain"
+
+
+def _query(query: dict[str, int]) -> str:
+    places = f"{query['connections']} of at most {query['limit']} connections"
+    return f"{places}, {query['watchers']} watching, {query['refused']} refused"
 
 
 def _controlled(query: dict[str, int]) -> str:

@@ -8,7 +8,7 @@ import sys
 import time
 from select import select
 
-from discoveryd.ctl.tables import name_of, peers_table, printable, screen_of
+from discoveryd.ctl.tables import NARROWEST, folded, name_of, peers_table, printable, screen_of, shortened
 from discoveryd.errors import QueryError
 from discoveryd.net.query_client import QueryClient
 
@@ -29,6 +29,8 @@ _MARKS = {
     "joined": "+", "recovered": "+", "updated": "~", "restarted": "~",
     "suspect": "?", "down": "-", "left": "-", "clone": "!",
 }  # fmt: skip
+_INDENT = 11
+"""Columns before the name of an event: further lines of it begin there."""
 _LOST = frozenset(("closed", "stopping", "lagged", "unreachable"))
 """What ends one connection but not the watching."""
 
@@ -154,13 +156,18 @@ def _snapshot_text(peers: list[dict[str, Any]], screen: Screen) -> str:
 
 
 def _event_text(event: dict[str, Any], screen: Screen) -> str:
-    """Write an event on one line: when, a mark, what, who, where, why."""
+    """Write an event: when, a mark, what, who, where, why; on one line where that fits."""
     peer, kind = event["peer"], printable(event["event"])
     where = printable(" ".join(filter(None, (peer["address"], peer["link"]))))
     state = "clone" if kind == "clone" else peer["state"]
-    what = screen.paint(state, f"{_MARKS.get(kind, ' ')} {kind:<9}")
+    what = f"{_MARKS.get(kind, ' ')} {kind:<9}"
     who, why = printable(name_of(peer)), printable(event["reason"])
-    return f"{time.strftime('%H:%M:%S')} {what}  {who}  {where}  {why}"
+    if screen.width is not None:
+        who = shortened(who, max(screen.width - _INDENT, NARROWEST), middle=True)
+    clock = time.strftime("%H:%M:%S ")
+    first, *more = folded(f"{clock}{what}  ", f"{who}  {where}  {why}", screen.width, _INDENT)
+    first = clock + screen.paint(state, what) + first[len(clock + what) :]
+    return "\n".join((first, *more))
 
 
 def _report(options: Options, peers: list[dict[str, Any]]) -> None:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 ELLIPSIS = "\u2026"
 NARROWEST = 6
-"""Columns keep this width before the fixed ones, addresses above all, must give way too."""
+"""Columns that may be shortened keep this width: less says nothing."""
+PIPED = 40
+"""Columns that a cell may take of all rows where nobody looks: one row with many tags does not pad the others."""
 BARE = "(bare)"
 
 _GAP = "  "
@@ -68,13 +70,56 @@ def width_of(text: str) -> int:
     return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 
-def shortened(text: str, width: int) -> str:
-    """Cut text to a width, with an ellipsis in place of what is missing."""
+def shortened(text: str, width: int, *, middle: bool = False) -> str:
+    """Cut text to a width, with an ellipsis in place of its end or of its middle."""
     if width_of(text) <= width:
         return text
-    while text and width_of(text) >= width:
-        text = text[: min(len(text) - 1, width - 1)]
-    return text + ELLIPSIS
+    tail = _last(text, (width - 1) // 2) if middle else ""
+    return _first(text, width - 1 - width_of(tail)) + ELLIPSIS + tail
+
+
+def folded(head: str, text: str, width: int | None, indent: int) -> list[str]:
+    """Break text into lines, between words, or within a word that is wider than a line.
+
+    Args:
+        head: begins the first line.
+        text: what may be broken.
+        width: columns of a line; None for one line without an end.
+        indent: columns that the other lines leave free.
+    """
+    if width is None:
+        return [head + text]
+    width = max(width, indent + NARROWEST)
+    lines, line, gap = [], head, ""
+    for word in text.split(" "):
+        if width_of(line + gap + word) > width and line.strip():
+            lines.append(line)
+            line, gap = " " * indent, ""
+        if not (word or line.strip()):
+            continue
+        left = word
+        while width_of(line + left) > width and not gap:
+            piece = _first(left, width - indent)
+            lines.append(line + piece)
+            line, left = " " * indent, left[len(piece) :]
+        line, gap = line + gap + left, " "
+    return [one.rstrip(" ") for one in (*lines, line)]
+
+
+def _first(text: str, width: int) -> str:
+    """Give as much of the beginning as fits into a width."""
+    part = text[:width]  # a character takes a column or more, but for marks that are put on others
+    while width_of(part) > width:
+        part = part[:-1]
+    return part
+
+
+def _last(text: str, width: int) -> str:
+    """Give as much of the end as fits into a width."""
+    part = text[max(len(text) - width, 0) :]
+    while width_of(part) > width:
+        part = part[1:]
+    return part
 
 
 def age(seconds: float) -> str:
@@ -89,43 +134,64 @@ def age(seconds: float) -> str:
 
 
 def table(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], screen: Screen, flexible: Sequence[str] = ()
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    screen: Screen,
+    *,
+    flexible: Sequence[str] = (),
+    spare: Sequence[str] = (),
 ) -> str:
-    """Align rows under their heads.
+    """Align rows under their heads. A column ``STATE`` is coloured.
 
-    Where the screen is too narrow the widest of the `flexible` columns is shortened first, and the
-    others only when these can give no more. A column ``STATE`` is coloured.
+    Where the screen is too narrow the widest of the `flexible` columns is shortened first; then the `spare` ones
+    are left out, in their order; then the first is shortened, and at last all others. What is long loses its middle,
+    but for flexible columns, which are lists or sentences.
+
+    Where nobody looks nothing is shortened, and a cell of unusual width moves only what follows it in its row.
     """
     lines = [list(heads), *([printable(cell) or "-" for cell in row] for row in rows)]
     columns = [[width_of(line[index]) for line in lines] for index in range(len(heads))]
-    widths = [max(column) for column in columns]
-    if screen.width is not None:
-        _fit(widths, [head in flexible for head in heads], screen.width)
-    state = heads.index("STATE") if "STATE" in heads else -1
-    head, *body = lines
-    shown = [_line(head, widths, screen, -1), *(_line(line, widths, screen, state) for line in body)]
+    if screen.width is None:
+        widths = [max(width for width in column if width <= PIPED or width == column[0]) for column in columns]
+    else:
+        widths = _fitting(heads, [max(column) for column in columns], screen.width, flexible, spare)
+    shown = []
+    for number, line in enumerate(lines):
+        cells = []
+        for head, cell, width in zip(heads, line, widths, strict=True):
+            if not width:
+                continue
+            text = cell if screen.width is None else shortened(cell, width, middle=head not in flexible)
+            padded = text + " " * (width - width_of(text))
+            state = "clone" if "clone" in cell else cell
+            cells.append(screen.paint(state, padded) if number and head == "STATE" else padded)
+        shown.append(_GAP.join(cells).rstrip(" "))
     return "\n".join(shown)
 
 
-def _fit(widths: list[int], flexible: Sequence[bool], room: int) -> None:
-    room -= len(_GAP) * (len(widths) - 1)
-    for may_shrink in (flexible, [True] * len(widths)):
-        floor = NARROWEST if may_shrink is flexible else 3
-        while sum(widths) > room:
-            index = max(range(len(widths)), key=lambda one: widths[one] if may_shrink[one] else -1)
-            if not may_shrink[index] or widths[index] <= floor:
-                break
-            widths[index] -= 1
+def _fitting(
+    heads: Sequence[str], widths: list[int], room: int, flexible: Sequence[str], spare: Sequence[str]
+) -> list[int]:
+    """Give the widths in which columns fit; 0 for one that is left out."""
+    first = [head in flexible for head in heads]
+    for left_out in range(len(spare) + 1):
+        kept = [0 if head in spare[:left_out] else width for head, width in zip(heads, widths, strict=True)]
+        if _shrink(kept, first, room, NARROWEST):
+            return kept
+    if not _shrink(kept, [index == 0 for index in range(len(heads))], room, NARROWEST):
+        _shrink(kept, [True] * len(heads), room, 3)
+    return kept
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], screen: Screen, state: int) -> str:
-    shown = [shortened(cell, width) for cell, width in zip(cells, widths, strict=True)]
-    padded = [cell + " " * (width - width_of(cell)) for cell, width in zip(shown, widths, strict=True)]
-    padded[-1] = shown[-1]
-    if state >= 0:
-        word = "clone" if "clone" in cells[state] else cells[state]
-        padded[state] = screen.paint(word, padded[state])
-    return _GAP.join(padded).rstrip(" ")
+def _shrink(widths: list[int], may_shrink: Sequence[bool], room: int, floor: int) -> bool:
+    """Take from the widest of some columns until all fit; whether they do."""
+    room -= len(_GAP) * (sum(map(bool, widths)) - 1)
+    while sum(widths) > room:
+        index = max(range(len(widths)), key=lambda one: widths[one] if may_shrink[one] else -1)
+        if not may_shrink[index] or widths[index] <= floor:
+            return False
+        widths[index] -= 1
+    return True
 
 
 def peers_table(
@@ -150,7 +216,9 @@ def peers_table(
         rows.append([*row, peer["id"], peer["boot"]] if wide else row)
     heads += ["KEY"] if keyed else []
     heads += ["ID", "BOOT"] if wide else []
-    return table(heads, rows, screen, flexible=("NAME", "SERVICES", "TAGS", "ID"))
+    # asked for, or needed to tell rows apart: then these say more than what a peer offers
+    spare = ("TAGS", "SERVICES", "LINK", "KEY", "HEARD", "BOOT", "ID")
+    return table(heads, rows, screen, flexible=("SERVICES", "TAGS"), spare=spare)
 
 
 def column(peers: Sequence[Mapping[str, Any]], name: str) -> list[str]:
