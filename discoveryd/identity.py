@@ -6,6 +6,13 @@ import os
 from hashlib import blake2b
 
 MACHINE_ID = "/etc/machine-id"
+FEW_DIGITS = 6
+"""Different digits of a machine id up to which nobody drew it."""
+SHIPPED = frozenset((
+    "88544b92092430bc5d3fbbffc12a2f04", "85f94e57ab75f80918cab17d001eac85",  # Debian 11.2 and 11.1
+    "3766705eb195582e8168a9a1b913c7c7",  # footloose/debian10
+))  # fmt: skip
+"""Machine ids that images were shipped with, as their users reported; an image should come without one."""
 _HEX = frozenset("0123456789abcdef")
 _KEY = b"discoveryd node id"
 """machine-id(5) asks not to show the id itself on the network, only a keyed hash of it."""
@@ -14,6 +21,8 @@ _KEY = b"discoveryd node id"
 def node_id(state_directory: str) -> tuple[str, str]:
     """Give the node id: the one `reset` chose, else one derived from the machine id, else one made up and kept.
 
+    A machine id that many machines have (a placeholder of an image) counts as none.
+
     Returns:
         16 hexadecimal digits, and a problem worth a log line (empty if there is none): where neither
         ``/etc/machine-id`` nor the state directory can be used the id lasts for this run only.
@@ -21,16 +30,26 @@ def node_id(state_directory: str) -> tuple[str, str]:
     found = kept(state_directory)
     if found:
         return found, ""
-    machine = _read(MACHINE_ID)
-    if len(machine) == 32 and set(machine) <= _HEX:
+    machine = _machine_id()
+    if machine and not _is_placeholder(machine):
         return blake2b(bytes.fromhex(machine), key=_KEY, digest_size=8).hexdigest(), ""
     fresh = os.urandom(8).hex()
     try:
         _keep(state_directory, fresh)
     except OSError as error:
         path = _path(state_directory)
-        return fresh, f"no {MACHINE_ID}, and {path} cannot be written ({error.strerror}): set node.id or paths.state"
+        lack = f"{MACHINE_ID} is a placeholder" if machine else f"no {MACHINE_ID}"
+        return fresh, f"{lack}, and {path} cannot be written ({error.strerror}): set node.id or paths.state"
     return fresh, ""
+
+
+def placeholder(state_directory: str) -> str:
+    """Say what is wrong with the machine id if images are made with it; empty if nothing is, or if there is none."""
+    machine = _machine_id()
+    if not _is_placeholder(machine):
+        return ""
+    where = _path(state_directory)
+    return f"{MACHINE_ID} is {machine}, as on many machines: an id made up is kept in {where} instead"
 
 
 def kept(state_directory: str) -> str:
@@ -48,6 +67,17 @@ def reset(state_directory: str) -> str:
     fresh = os.urandom(8).hex()
     _keep(state_directory, fresh)
     return fresh
+
+
+def _machine_id() -> str:
+    """Give the machine id, empty if there is none or if it is none yet (``uninitialized``)."""
+    machine = _read(MACHINE_ID).lower()
+    return machine if len(machine) == 32 and set(machine) <= _HEX else ""
+
+
+def _is_placeholder(machine: str) -> bool:
+    """Whether an id is made by hand (all zeros, ``deadbeef``; a random one with a chance of 10^-10), or shipped."""
+    return machine in SHIPPED or 0 < len(set(machine)) <= FEW_DIGITS
 
 
 def _path(state_directory: str) -> str:

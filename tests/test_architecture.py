@@ -44,7 +44,7 @@ MODULES = {
     """,
     "second": """
         runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.health runtime.hook_files
-        runtime.hook_queue runtime.hook_run runtime.hooks runtime.metrics runtime.notices runtime.offers
+        runtime.hook_queue runtime.hook_run runtime.hooks runtime.machine runtime.metrics runtime.notices runtime.offers
         runtime.pings runtime.pulse runtime.rescan runtime.subscription runtime.worker
     """,
     "top": """

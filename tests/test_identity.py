@@ -41,6 +41,27 @@ def test_without_a_machine_id_it_is_kept_in_the_state_directory(machine, tmp_pat
     assert node_id(str(tmp_path / "other"))[0] != found
 
 
+@pytest.mark.parametrize("text", ["0" * 32, "f" * 32, "F" * 32, "deadbeef" * 4, "88544b92092430bc5d3fbbffc12a2f04"])
+def test_a_placeholder_is_no_machine_id(machine, tmp_path, text):
+    machine.write_text(text + "\n")
+    state = str(tmp_path / "state")
+    found, doubt = node_id(state)
+    assert doubt == ""
+    assert node_id(state) == (found, "")
+    assert node_id(str(tmp_path / "other"))[0] != found  # two machines of this image are not one
+    assert identity.placeholder(state) == (
+        f"{machine} is {text.lower()}, as on many machines: an id made up is kept in {state}/node-id instead"
+    )
+    (tmp_path / "file").touch()
+    assert node_id(str(tmp_path / "file" / "state"))[1].startswith(f"{machine} is a placeholder, and ")
+
+
+@pytest.mark.parametrize("text", ["", "uninitialized\n", "0123456789abcdef" * 2])
+def test_of_no_id_and_of_a_good_one_nothing_is_said(machine, tmp_path, text):
+    machine.write_text(text)
+    assert identity.placeholder(str(tmp_path)) == ""
+
+
 def test_a_spoilt_file_is_replaced(machine, tmp_path):
     (tmp_path / "node-id").write_text("half a li")
     found, doubt = node_id(str(tmp_path))

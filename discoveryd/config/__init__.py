@@ -19,6 +19,7 @@ from discoveryd.errors import ConfigError
 from discoveryd.protocol.keyring import MAX_KEYS, MODES
 from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters, is_ipv4, is_word
 from discoveryd.protocol.record import Record, Service
+from discoveryd.runtime.machine import machine_name
 
 DEFAULT_PATH = "/etc/discoveryd/discoveryd.yaml"
 PATH_VARIABLE = "DISCOVERYD_CONFIG"
@@ -64,9 +65,7 @@ class NodeSection:
 
     def record(self) -> Record:
         """Give what this node announces, under the name of the machine if none is set."""
-        # a machine can be without a name, a record cannot
-        name = self.name or os.uname().nodename or "localhost"
-        return Record(name=name, tags=self.tags, services=self.services)
+        return Record(name=self.name or machine_name()[0], tags=self.tags, services=self.services)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

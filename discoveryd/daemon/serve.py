@@ -19,7 +19,7 @@ from discoveryd.daemon.hooking import HookKeeper
 from discoveryd.daemon.reload import keyring_of, needs_restart, with_fixed
 from discoveryd.dropins import OWNER, DropIns
 from discoveryd.errors import ConfigError, RecordTooLong
-from discoveryd.identity import node_id
+from discoveryd.identity import node_id, placeholder
 from discoveryd.net.systemd import ServiceManager, inherited
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.keyring import Keyring
@@ -60,7 +60,7 @@ def serve(config: Config, keyring: Keyring, path: str | None, *, ready: Callable
     try:
         discovery = Discovery(
             config.parameters,
-            name=record.name,
+            name=config.node.name or None,  # else it follows the machine's
             tags=record.tags,
             services=record.services,
             node_id=found,
@@ -175,6 +175,8 @@ class Daemon:
         )  # fmt: skip
         if doubt:
             self._log.write("warning", "the node id lasts for this run only", why=doubt)
+        elif not config.node.id and (problem := placeholder(config.paths.state)):
+            self._log.write("warning", "the machine id is a placeholder", why=problem)
         tick = min(TICK, self._manager.watchdog / FEEDS) if self._manager.watchdog else TICK
         next_tick = monotonic()
         code = None
@@ -268,12 +270,12 @@ class Daemon:
             ConfigError: a key cannot be read, or its record is too long together with what is registered; nothing
                 has changed then.
         """
-        record, keyring = config.record(), keyring_of(config)
+        node, keyring = config.node, keyring_of(config)
         try:
-            self._discovery.set_record(name=record.name, tags=record.tags, services=record.services)
+            self._discovery.set_record(name=node.name or None, tags=node.tags, services=node.services)
         except RecordTooLong:  # what the configuration says comes before what files add to it
             self._drop_ins.make_room()
-            self._discovery.set_record(name=record.name, tags=record.tags, services=record.services)
+            self._discovery.set_record(name=node.name or None, tags=node.tags, services=node.services)
         former, self._config = self._config, config
         changes = needs_restart(self._begun_with, config)
         for change in changes:

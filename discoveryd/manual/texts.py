@@ -87,7 +87,7 @@ FILES = {
         (TOKEN_PATH, "the control token: whoever may read it may change what the daemon does (paths.runtime)"),
         (_PATHS.pid_file, "the pid of a daemon that start began, locked while it runs (paths.runtime)"),
         (f"{_PATHS.state}/node-id", "the node id, where it is not derived from the machine (paths.state)"),
-        ("/etc/machine-id", "the node id is a keyed hash of it"),
+        ("/etc/machine-id", "the node id is a keyed hash of it, unless it is a placeholder of an image"),
     ),
     "discoveryctl": ((TOKEN_PATH, "the control token, which some commands need"),),
     "discoveryd.yaml": ((DEFAULT_PATH, "where it is looked for; without it every key has its default"),),

@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from discoveryd import __version__
-from discoveryd.errors import QueryError
+from discoveryd.errors import ConfigError, QueryError
 from discoveryd.net.links import Datagram, Links
 from discoveryd.net.query_server import QueryServer
 from discoveryd.net.systemd import Listener
@@ -34,6 +34,7 @@ from discoveryd.protocol.record import Record, Service
 from discoveryd.runtime import notices
 from discoveryd.runtime.backend import Backend, Control
 from discoveryd.runtime.floodgate import Floodgate
+from discoveryd.runtime.machine import machine_name
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.offers import Offers
 from discoveryd.runtime.pings import Pinging, PingResult, Pings
@@ -49,6 +50,8 @@ GOODBYES = 3
 GOODBYE_GAP = 0.03
 """The goodbye is sent three times within 60 ms, for those who lose one."""
 JOIN_TIMEOUT = 5.0
+RENAME = 1.0
+"""Seconds between two looks at the machine's name, where that is announced."""
 LONGEST_WAIT = 3600.0
 CONFIG = "config"
 """Who offers the services of the configuration."""
@@ -75,7 +78,7 @@ class Discovery:
 
     Args:
         parameters: how to speak; defaults if None.
-        name: what to call this node; the machine's name if None.
+        name: what to call this node; if None the machine's name, also when that changes.
         tags: what to say of it.
         services: what it offers.
         node_id: stable id; a new random one for each run if empty.
@@ -109,7 +112,10 @@ class Discovery:
     ) -> None:
         self.parameters = parameters or Parameters()
         self._offers = Offers().replaced(CONFIG, services)
-        called = name or os.uname().nodename or "node"
+        called, self._name_fault = (name, "") if name else machine_name()
+        self._follows_machine = not name
+        self._refused_name = ""
+        self._name_due = 0.0
         record = Record(name=called, tags=tags or {}, services=self._offers.services())
         self._node = Node(self.parameters, record, node_id=node_id, keyring=keyring, process=os.getpid)
         self._links = Links(self.parameters)
@@ -179,6 +185,8 @@ class Discovery:
         if self._metrics is not None:
             self._scraped.start()
         self._report_links((), links)
+        if self._name_fault:
+            self._notify(notices.of_name("", self._node.record.name, self._name_fault))
         if not self._links.has_doorbell:
             self._notify(notices.of_no_doorbell(PERIOD_UNTOLD))
 
@@ -363,14 +371,20 @@ class Discovery:
         with self._lock:
             self._pings.cancel(pinging)
 
-    def set_record(self, *, name: str, tags: Mapping[str, str], services: Iterable[Service]) -> None:
+    def set_record(self, *, name: str | None, tags: Mapping[str, str], services: Iterable[Service]) -> None:
         """Say something else of this node from now on; the services are those of its configuration.
+
+        Args:
+            name: what to call this node; if None the machine's name, also when that changes.
+            tags: what to say of it.
+            services: what it offers.
 
         Raises:
             ConfigError: not allowed, or too long together with what else is offered; nothing has changed then.
         """
         with self._lock:
-            self._announce_locked(name, tags, self._offers.replaced(CONFIG, services))
+            self._announce_locked(name or machine_name()[0], tags, self._offers.replaced(CONFIG, services))
+            self._follows_machine = not name
 
     def offer(self, owner: str, services: Iterable[Service]) -> None:
         """Offer these services in place of those this owner offered before; nothing to end them.
@@ -410,6 +424,8 @@ class Discovery:
         """Be the timer: HELLOs, answers that wait, pings, expiry."""
         while True:
             self._sender.turn()
+            if self._follows_machine:
+                self._follow_machine()
             with self._lock:
                 if self._is_stopping:
                     return
@@ -423,7 +439,8 @@ class Discovery:
                 deadline = min(self._node.next_deadline(), self._pings.next_deadline()) if is_idle else now
                 self._engine_s += perf_counter() - began
                 if is_idle:
-                    self._lock.wait(min(max(0.0, deadline - now), LONGEST_WAIT))
+                    longest = RENAME if self._follows_machine else LONGEST_WAIT
+                    self._lock.wait(min(max(0.0, deadline - now), longest))
                     continue
             self._carry_out(outcome)
             if doubt is not None:
@@ -432,6 +449,25 @@ class Discovery:
                 self._carry_out(ping)
             for report in done:
                 report()
+
+    def _follow_machine(self) -> None:
+        """Look now and then what the machine is called, and announce that."""
+        now = self._clock()
+        if now < self._name_due:
+            return
+        self._name_due = now + RENAME
+        name, fault = machine_name()
+        former = self._node.record.name  # what else changes the record does not change this
+        if name in (former, self._refused_name):
+            return
+        try:
+            with self._lock:
+                if self._follows_machine:
+                    self._announce_locked(name, self._node.record.tags, self._offers)
+            self._refused_name = ""
+        except ConfigError as error:
+            self._refused_name, fault = name, str(error)
+        self._notify(notices.of_name(former, name, fault))
 
     def _receive(self) -> None:
         """Hear what comes in, and look after the links."""

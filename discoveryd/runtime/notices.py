@@ -39,6 +39,13 @@ def of_doubt(*, is_isolated: bool) -> Notice:
     return Notice(level="warning", text=ISOLATED, fields={"why": why})
 
 
+def of_name(former: str, name: str, fault: str) -> Notice:
+    """Say that the machine has another name, or one that is no good."""
+    fields = {"name": name, **({"former": former} if former else {}), **({"why": fault} if fault else {})}
+    text = "the machine has another name" if former else "the machine's name"
+    return Notice(level="warning" if fault else "info", text=text, fields=fields)
+
+
 def of_links(before: Sequence[Link], now: Sequence[Link]) -> Iterator[Notice]:
     """Say which links went and came."""
     gone, come = compare(before, now)

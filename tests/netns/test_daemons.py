@@ -32,6 +32,23 @@ def test_two_hosts_find_each_other_without_configuration(lab):
     assert (peer["address"], peer["link"], peer["state"], peer["kind"]) == ("10.77.0.1", "eth0", "up", "node")
 
 
+def test_a_machine_of_odd_name_starts_and_a_new_name_reaches_its_peers(lab):
+    a, b = lab.host("a", address="10.77.0.1/24"), lab.host("b", address="10.77.0.2/24")
+    b.run(sys.executable, "-c", "import socket; socket.sethostname(b'caf\\xe9\\x1b')")
+    a.discoveryd()
+    b.discoveryd()
+    with asking(a) as on_a, asking(b):
+        until(on_a, names("caf--"))
+        stream = events(on_a)
+        b.run("hostname", "dora")
+        began = time.monotonic()
+        event = next(line for line in stream if line["event"] == "updated")
+        assert event["peer"]["name"] == "dora"
+        assert time.monotonic() - began < 3.0
+        assert on_a.request("status")["events"]["updated"] == 1
+    assert "cannot be announced as it is" in b.log()
+
+
 def test_a_leaving_peer_is_gone_at_once(pair):
     a, b, _, second = pair
     with asking(a) as on_a, asking(b) as on_b:

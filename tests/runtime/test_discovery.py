@@ -140,6 +140,40 @@ def test_a_changed_record_is_seen_by_the_other(make):
     assert bert.status()["node"]["name"] == "berta"
 
 
+def test_a_node_is_called_as_its_machine_is_now(make, monkeypatch):
+    called, notes = ["bert"], []
+    monkeypatch.setattr("os.uname", lambda: type("uname", (), {"nodename": called[0]}))
+    anna, bert = make("anna"), make(None, notify=notes.append)
+    told = anna.subscribe()
+    anna.start()
+    bert.start()
+    wait_for(told, "joined", "bert")
+    called[0] = "ber\udcff"
+    wait_for(told, "updated", "ber-")
+    bert.set_record(name="kai", tags={}, services=())
+    wait_for(told, "updated", "kai")
+    called[0] = "dora"
+    bert.set_record(name=None, tags={"role": "gpu"}, services=())
+    peer = wait_for(told, "updated", "dora").peer
+    assert dict(peer.tags) == {"role": "gpu"}
+    assert anna.look(lambda node, _: node.table.event_counts["updated"]) == 3
+    fields = {"name": "ber-", "former": "bert", "why": notes[-1].fields["why"]}
+    assert [(note.level, note.fields) for note in notes if "name" in note.text] == [("warning", fields)]
+
+
+def test_a_machine_name_that_does_not_fit_leaves_the_former_one(make, monkeypatch):
+    called, notes = ["b"], SimpleQueue()
+    monkeypatch.setattr("os.uname", lambda: type("uname", (), {"nodename": called[0]}))
+    tags = {f"tag{number}": "x" * 200 for number in range(3)}
+    bert = make(None, notify=notes.put)
+    bert.set_record(name=None, tags=tags, services=())
+    bert.start()
+    called[0] = "b" * 64
+    notice = next(one for one in iter(lambda: notes.get(timeout=WAIT), None) if "name" in one.text)
+    assert (notice.level, bert.status()["node"]["name"]) == ("warning", "b")
+    assert "more than the 700 that fit into a HELLO" in notice.fields["why"]
+
+
 def test_changed_parameters_are_seen_by_the_other(make, port):
     anna, bert = make("anna"), make("bert")
     told = anna.subscribe()

@@ -1,0 +1,31 @@
+"""The machine's name: whatever bytes the kernel has, a record can have what comes of them."""
+
+import pytest
+
+from discoveryd.protocol.record import Record
+from discoveryd.runtime.machine import machine_name
+
+
+@pytest.mark.parametrize(
+    ("found", "name", "fault"),
+    [
+        ("raven", "raven", ""),
+        ("z\u00fcrich.example.org", "z\u00fcrich.example.org", ""),
+        ("localhost", "localhost", "the machine is called localhost"),
+        ("localhost.localdomain", "localhost.localdomain", "the machine is called localhost.localdomain"),
+        ("", "localhost", "the machine has no name"),
+        ("(none)", "localhost", "the machine has no name"),
+        ("\udcff\udcfe", "localhost", "the machine has no name"),
+        (" ", "localhost", "the machine has no name"),
+        ("caf\udce9", "caf-", "the machine's name 'caf\\udce9' cannot be announced"),
+        ("a\x1b[31m\nb", "a-[31m-b", "the machine's name 'a\\x1b[31m\\nb' cannot"),
+        ("left\u202eright", "left-right", "the machine's name"),
+        ("x" * 100, "x" * 64, "the machine's name"),
+    ],
+)
+def test_it_is_mended_and_said(found, name, fault, monkeypatch):
+    monkeypatch.setattr("os.uname", lambda: type("uname", (), {"nodename": found}))
+    given, why = machine_name()
+    assert given == name == Record(name=given).name
+    assert why.startswith(fault)
+    assert bool(why) == bool(fault)
