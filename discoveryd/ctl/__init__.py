@@ -17,6 +17,7 @@ FINE, NOTHING, USAGE, NO_DAEMON, INTERRUPTED = 0, 1, 2, 3, 130
 _CODES = {
     "not_found": NOTHING, "timeout": NOTHING,
     "bad_request": USAGE, "bad_argument": USAGE, "unknown_op": USAGE, "denied": USAGE, "refused": USAGE,
+    "ambiguous": USAGE,
 }  # fmt: skip
 
 
@@ -83,7 +84,8 @@ def _failed(error: QueryError, options: Options) -> int:
 
         problems = {"problems": list(error.problems)} if error.problems else {}
         print(json.dumps({"ok": False, "error": {"code": error.code, "message": error.message, **problems}}))
-    text = "\n  ".join(map(printable, error.problems or (error.message,)))
+    faults = error.problems if error.code != "ambiguous" else ()  # the message names the peers in a sentence
+    text = "\n  ".join(map(printable, faults or (error.message,)))
     if error.code == "refused":
         text = f"refused, and nothing has changed:\n  {text}"
     if isinstance(error, DaemonUnreachable):

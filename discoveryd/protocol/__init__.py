@@ -170,6 +170,8 @@ Who says what, and when
   HELLOs are stretched, never left out. A HELLO announces the interval in which the next one comes. Who
   finds that it is longer than the one before draws that gap from between the two, so that those who
   started together come apart and the segment keeps its budget from then on.
+- **Sources.** What comes from 0.0.0.0/8, 224.0.0.0/4, 255.255.255.255, the broadcast address of the link, or outside
+  loopback mode from 127.0.0.0/8, is dropped, reason ``impossible-source``.
 - **Bounds.** Nothing is answered to a source that is neither on a link of ours nor a seed. One source
   gets at most 8 answers a second (``limits.answers``: PONGs, answers to solicits, requests for a
   record), all sources together 1,000.
@@ -323,6 +325,10 @@ DROP_REASONS: Final[dict[str, str]] = {
         "it to hello.seeds if it is a peer."
     ),
     "unexpected": "A PONG to no PING of ours, or one that came after 10 s.",
+    "impossible-source": (
+        "From an address that no machine can have: 0.0.0.0/8, multicast, broadcast, or a loopback address outside "
+        "loopback mode. Forged, or sent before its machine had an address."
+    ),
     "excluded": "Came in by an interface that hello.interfaces excludes.",
     "kernel": (
         "The receive buffer of the socket overflowed before the daemon could read it: too many datagrams "

@@ -17,6 +17,10 @@ FROM_ALL = 1e9
 FROM_SOURCES = 8192
 """Datagrams a second from all sources together (what is too many of them, `discoveryd.protocol.flood` says), and
 the sources that are counted one by one: twice as many as there are peers by default."""
+SOURCELESS = frozenset(("0", *map(str, range(224, 240))))
+SOURCELESS_BEYOND = SOURCELESS | {"127"}
+LIMITED = "255.255.255.255"
+"""First bytes of addresses that no datagram comes from: this network, multicast, off loopback mode this machine."""
 UNNAMED = ("own-echo", "flood", "unproven", "downgrade")
 """Reasons that are nobody's fault, or of sources that are forged."""
 
@@ -42,6 +46,17 @@ class Gate:
         self.newcomers = Limiter(limits.newcomers, 20 * limits.newcomers)
         self.datagrams = Limiter(limits.source_datagrams, FROM_ALL, FROM_SOURCES)
         self._limits = limits
+
+    def check(self, source: Source, *, loopback: bool) -> None:
+        """Refuse a source that no machine can have: nothing that is sent back to it arrives at its sender.
+
+        Raises:
+            WireError: ``impossible-source``.
+        """
+        first = source.address.partition(".")[0]
+        is_fine = first not in SOURCELESS if loopback else first not in SOURCELESS_BEYOND
+        if not is_fine or (source.link and source.address == source.link.broadcast) or source.address == LIMITED:
+            raise WireError("impossible-source", f"{source.address} can be the address of no machine here")
 
     def look(self, source: Source, now: float) -> None:
         """Let a source have one more datagram looked at that is not the steady HELLO of a listed peer.

@@ -364,6 +364,7 @@ class Node:
         outlet = self._voice.outlet(source)
         expired = self._lapse(now)  # told also where the datagram is dropped
         try:
+            self._gate.check(source, loopback=bool(self.parameters.loopback))
             self._gate.look(source, now)
             outcome = hear()
         except WireError as error:

@@ -22,6 +22,10 @@ PROTOCOL = 1
 """Version of the requests, told in the greeting."""
 
 
+MOST_NAMED = 16
+"""Peers that an error names."""
+
+
 def encode(answer: Mapping[str, Any]) -> bytes:
     """Encode one line."""
     return json.dumps(answer, separators=(",", ":")).encode("ascii") + b"\n"
@@ -78,6 +82,21 @@ def find(node: Node, text: str, now: float) -> tuple[Row, ...]:
     if not found:
         raise QueryError("not_found", f"no peer has the name, id or address {text!r:.80}")
     return found
+
+
+def find_one(node: Node, text: str, now: float) -> Row:
+    """Give the row that a person means.
+
+    Raises:
+        QueryError: ``not_found``; ``ambiguous`` where several are meant, with the id, boot and address of each.
+    """
+    found = find(node, text, now)
+    if len(found) > 1:
+        several = tuple(f"{row.id} (boot {row.boot}) at {row.best(now).address}" for row in found)
+        each = ", ".join(several[:MOST_NAMED])
+        message = f"{text!r:.80} means {len(found)} peers: {each}; name one by id, boot or address"
+        raise QueryError("ambiguous", message, several[:MOST_NAMED])
+    return found[0]
 
 
 def show_answer(node: Node, text: str, now: float) -> dict[str, Any]:

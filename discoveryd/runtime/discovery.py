@@ -333,8 +333,8 @@ class Discovery:
             timeout: seconds to wait for the last answer.
 
         Raises:
-            QueryError: ``not_found``; ``bad_request`` for a bare peer, which cannot answer; ``busy`` with 16 such
-                requests under way.
+            QueryError: ``not_found``; ``ambiguous`` where several peers are meant; ``bad_request`` for a bare peer, which
+                cannot answer; ``busy`` with 16 such requests under way.
         """
         results: SimpleQueue[PingResult] = SimpleQueue()
         self.begin_ping(peer, count=count, timeout=timeout, done=results.put)
@@ -359,7 +359,7 @@ class Discovery:
             if self._is_stopping:
                 raise QueryError("stopping", "this node has said goodbye")
             now = self._clock()
-            row = query.find(self._node, peer, now)[0]
+            row = query.find_one(self._node, peer, now)
             if row.kind == "bare":
                 raise QueryError("bad_request", f"{peer} is a bare peer: it sends HELLO| and answers nothing")
             pinging = Pinging(row, count=count, timeout=timeout, done=done, now=now)

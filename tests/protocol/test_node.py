@@ -11,6 +11,7 @@ import discoveryd.protocol.node
 from discoveryd.protocol.answers import PROMPT_PEERS
 from discoveryd.protocol.gate import MAX_COMPLAINTS
 from discoveryd.protocol.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
+from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.outlet import BURST
@@ -977,3 +978,33 @@ def test_a_peer_that_went_down_in_a_flood_may_come_back_in_it():
     assert node.peers(30.0) == ()
     node.receive(hello(1, "old", seq=2).encode(), source("10.0.0.8"), 30.0)
     assert [peer.id for peer in node.peers(30.0)] == ["old"]
+
+
+# --- sources that cannot be ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0", "0.1.2.3", "127.0.0.1", "127.1.2.3", "224.0.0.1", "239.255.0.1", "255.255.255.255", "10.0.0.255"]
+)
+@pytest.mark.parametrize("datagram", [b"HELLO|", hello().encode()])
+def test_a_source_that_no_machine_can_have_is_dropped(address, datagram):
+    node = make_node()
+    outcome = node.receive(datagram, source(address), 1.0)
+    assert node.peers(1.0) == ()
+    assert drops(node) == {("impossible-source", "eth0"): 1}
+    assert [drop.reason for drop in outcome.drops] == ["impossible-source"]
+
+
+@pytest.mark.parametrize("address", ["10.0.0.254", "1.0.0.0", "126.0.0.1", "128.0.0.1", "223.255.255.1", "240.0.0.1"])
+def test_a_source_that_a_machine_can_have_is_heard(address):
+    node = make_node()
+    node.receive(hello().encode(), source(address), 1.0)
+    assert len(node.peers(1.0)) == 1
+
+
+def test_in_loopback_mode_loopback_addresses_are_heard():
+    lo = Link("lo", 1, "127.0.0.1", 8, "127.255.255.255")
+    node = make_node("me", lo, parameters=Parameters(loopback="127.0.0.1"))
+    node.receive(hello().encode(), source("127.0.0.2", lo), 1.0)
+    node.receive(hello(2, "b").encode(), source("127.255.255.255", lo), 1.0)
+    assert [peer.id for peer in node.peers(1.0)] == ["web1"]

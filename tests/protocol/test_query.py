@@ -12,6 +12,7 @@ from discoveryd.protocol.query import (
     encode,
     error_line,
     event_line,
+    find_one,
     list_line,
     show_answer,
     snapshot_lines,
@@ -121,6 +122,20 @@ def test_show(node):
     with pytest.raises(QueryError, match="no peer has the name, id or address 'web9'") as caught:
         show_answer(node, "web9", 5.0)
     assert caught.value.code == "not_found"
+
+
+def test_one_that_is_meant_is_found_and_several_are_named(node):
+    assert find_one(node, "dns1", 5.0).id == "d"
+    node.receive(hello(4, "w2", record=Record(name="web1")).encode(), source("10.0.0.4"), 4.9)
+    assert find_one(node, "w2", 5.0).id == "w2"
+    with pytest.raises(QueryError) as raised:
+        find_one(node, "web1", 5.0)
+    each = (f"w (boot {boot(1)}) at 10.0.0.7", f"w2 (boot {boot(4)}) at 10.0.0.4")
+    assert (raised.value.code, raised.value.problems) == ("ambiguous", each)
+    assert raised.value.message == f"'web1' means 2 peers: {each[0]}, {each[1]}; name one by id, boot or address"
+    assert len(show_answer(node, "web1", 5.0)["peers"]) == 2
+    node.receive(hello(4, "w2", seq=2, goodbye=True).encode(), source("10.0.0.4"), 4.95)
+    assert find_one(node, "web1", 5.0).id == "w"  # one that is gone is not meant
 
 
 def test_status(node):
