@@ -333,7 +333,7 @@ class Discovery:
             timeout: seconds to wait for the last answer.
 
         Raises:
-            QueryError: ``not_found``; ``ambiguous`` where several peers are meant; ``bad_request`` for a bare peer, which
+            QueryError: ``not_found``; ``ambiguous`` where several are meant; ``bad_request`` for a bare peer, which
                 cannot answer; ``busy`` with 16 such requests under way.
         """
         results: SimpleQueue[PingResult] = SimpleQueue()
