@@ -65,7 +65,7 @@ class Log:
             clock = "%H:%M:%S" if chosen == "console" else "iso"
             processors.append(structlog.processors.TimeStamper(fmt=clock, utc=chosen != "console"))
         if chosen == "console":
-            processors.append(structlog.dev.ConsoleRenderer(colors=has_colours, pad_event_to=16))
+            processors.append(structlog.dev.ConsoleRenderer(16, colors=has_colours))  # columns of padding
         elif chosen == "json":
             processors.append(structlog.processors.JSONRenderer())
         else:

@@ -1,16 +1,70 @@
-"""What holds for every test: it leaves no thread, socket or file open, and gets no configuration from outside."""
+"""What holds for every test: it leaves no thread, socket or file open, and gets no configuration from outside.
+
+Two workers (``-n 2``) run tests at the same time on one loopback. A test asks `discoveryd.net.links.free_port`
+for a port, or lets the kernel choose one (port 0), and never writes one down: then any 127.0.0.x will do.
+Here `free_port` gives each worker ports of its own, that no other worker and no outgoing connection gets.
+"""
 
 import gc
 import os
 import resource
+import socket
 import threading
+from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 from time import monotonic
 
 import pytest
 
+from discoveryd.net import links
+
 GRACE = 2.0
 """Seconds in which a thread that was told to end may end."""
+
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_RANGE = range(10_000 + WORKER % 20 * 1_000, 11_000 + WORKER % 20 * 1_000)  # below those that kernels give out
+_begin = os.getpid() % 1_000
+_ports = list(chain(_RANGE[_begin:], _RANGE[:_begin]))
+
+
+def own_port(address, kind):
+    """Give a port of this worker that nobody holds, not the same again soon."""
+    for port in tuple(_ports):
+        _ports.append(_ports.pop(0))
+        kind_of_socket = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
+        with socket.socket(socket.AF_INET, kind_of_socket) as probe, suppress(OSError):
+            probe.bind((address, port))
+            return port
+    raise OSError(f"no port of {_RANGE} is free")
+
+
+links.free_port = own_port  # before any test module takes it from there
+
+
+def pytest_sessionfinish(session):
+    """Fail a run of CI that skipped something."""
+    if IN_CI and session.exitstatus == pytest.ExitCode.OK and _skipped(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what was skipped, last of all."""
+    reasons = _skipped(terminalreporter.config)
+    if reasons:
+        terminalreporter.section("CI must skip nothing" if IN_CI else "skipped", red=IN_CI, yellow=not IN_CI)
+    for reason, count in Counter(reasons).items():
+        terminalreporter.line(f"{count} x {reason}")
+
+
+def _skipped(config):
+    """Give the reasons; what runs only for those that ask for it by a variable is not counted."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")  # the workers have none
+    reasons = [report.longrepr[2] for report in reporter.stats.get("skipped", ())] if reporter else []
+    return [reason for reason in reasons if "set DISCOVERYD_" not in reason]
 
 
 def descriptors():
