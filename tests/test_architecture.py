@@ -30,8 +30,8 @@ HARMLESS = {
 }  # fmt: skip
 MODULES = {
     "ground": """
-        errors protocol protocol.answers protocol.armour protocol.challenges protocol.doubles protocol.events
-        protocol.flood protocol.gate protocol.hello protocol.histogram protocol.keyring protocol.limiter protocol.link
+        errors protocol protocol.aliases protocol.answers protocol.armour protocol.challenges protocol.doubles
+        protocol.events protocol.flood protocol.gate protocol.hello protocol.histogram protocol.keyring protocol.limiter protocol.link
         protocol.liveness protocol.medium protocol.namesakes protocol.news protocol.node protocol.outcome
         protocol.outlet protocol.parameters protocol.peer protocol.probe protocol.prober protocol.query
         protocol.record protocol.replay protocol.request protocol.row protocol.seal protocol.sealing

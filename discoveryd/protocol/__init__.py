@@ -172,7 +172,11 @@ Who says what, and when
   started together come apart and the segment keeps its budget from then on.
 - **Sources.** What comes from 0.0.0.0/8, 224.0.0.0/4, 255.255.255.255, the broadcast address of the link, or outside
   loopback mode from 127.0.0.0/8, is dropped, reason ``impossible-source``.
-- **Bounds.** Nothing is answered to a source that is neither on a link of ours nor a seed. One source
+- **Seeds of several addresses.** Where something plain comes from an address beyond our links that no seed has, the
+  seeds get a PING to whoever has the address, 8 in a round and one round a second at most. A PONG that repeats such a
+  nonce, or that of any PING to a seed, makes the address that it comes from one of that seed. With keys so does a PONG
+  that proves a boot, wherever it comes from.
+- **Bounds.** What is not sealed is not answered if its source is neither on a link of ours nor a seed. One source
   gets at most 8 answers a second (``limits.answers``: PONGs, answers to solicits, requests for a
   record), all sources together 1,000.
 
@@ -250,7 +254,8 @@ Modules
 From the bottom: `parameters`, `record`, `hello` and `probe` are values that encode and decode
 themselves; `peer` and `events` are what is told of the table; `liveness` judges silence, in pure functions;
 `keyring`, `armour` and `seal` put it all into envelopes where there are keys, `replay` takes each but once, and
-`sealing` chooses the ways; `challenges` and `strangers` ask who is not known, `doubles` who has our boot;
+`sealing` chooses the ways; `aliases` are other addresses of seeds; `challenges` and `strangers` ask who is not
+known, `doubles` who has our boot;
 `row` and `table` are the table, with `namesakes` (restarts and clones), `news` (events, damped) and
 `shortcuts` (the short way of a steady HELLO); `limiter` bounds what others can make us do; `prober` says whom
 to PING and what silence proves; `node` is the engine, which gives an `outcome` for each call; `query` is
@@ -321,8 +326,8 @@ DROP_REASONS: Final[dict[str, str]] = {
         "answer a PING, are heard. Look for who forges HELLOs, or for a loop in the network."
     ),
     "off-link": (
-        "A question from an address that is neither on one of our links nor a seed was not answered: add "
-        "it to hello.seeds if it is a peer."
+        "A question from an address that is neither on one of our links nor a seed, and not sealed, was not answered: "
+        "add it to hello.seeds if it is a peer."
     ),
     "unexpected": "A PONG to no PING of ours, or one that came after 10 s.",
     "impossible-source": (

@@ -125,6 +125,16 @@ class Challenges:
         self.answered += 1
         return question
 
+    def move(self, boot: str, address: str, nonce: str) -> bool:
+        """Take it that what was asked elsewhere answers from this address; whether there is such a question.
+
+        Only for what is sealed: who answers has not proved to have the address that was asked.
+        """
+        asked = [place for place, question in self._questions.items() if place[0] == boot and question.nonce == nonce]
+        if asked:
+            self._questions[boot, address] = self._questions.pop(asked[0])
+        return bool(asked)
+
     def waits_for(self, boot: str, address: str, nonce: str) -> bool:
         """Whether a question with this nonce waits for its answer."""
         question = self._questions.get((boot, address))

@@ -409,6 +409,7 @@ class Node:
             if hello.solicit:
                 sends += self._answer_solicit(source, now)
             self._prober.watch(row, now)
+        sends += self._ask_seeds(source, now)
         if any(event.kind == "restarted" for event in events):
             for rival in self.table.rivals(hello.id):  # an answer of the older boot proves a clone
                 if self._gate.answers.allows(rival.best(now).address, now):
@@ -426,7 +427,8 @@ class Node:
     def _answer_ping(self, probe: Ping, source: Source, now: float) -> Outcome:
         refusal = self._refusal(source, now)
         if refusal:
-            raise refusal
+            dropped = self._dropped(refusal.reason, refusal.detail, source)
+            return replace(dropped, sends=tuple(self._ask_seeds(source, now)))
         self._received["ping"] += 1
         row = self.table.get(probe.boot)
         way = None if row is None else row.way(source)
@@ -441,22 +443,42 @@ class Node:
         if asked is None:
             question = self._strangers.answer(pong, source, now)
             if question is None:
-                raise WireError("unexpected", "a PONG to no PING of ours")
+                return self._hear_seed(pong, source, now)
             self._received["pong"] += 1
             return Outcome(sends=tuple(self._welcome(source, now, solicits=question.solicits)))
-        self._received["pong"] += 1
-        rtt = now - asked.at
-        self.rtts.observe(rtt)
-        hears_us_s = None if pong.heard_ms is None else pong.heard_ms / 1000
-        two_way: bool | None = hears_us_s is not None and hears_us_s < self.ttl(self._voice.pace)
-        if not two_way and asked.at < self._awake_since + WAKE_LATE:
-            two_way = None  # nobody could hear us in our sleep
-        events = self.table.answered(pong.boot, source, rtt, hears_us_s, two_way=two_way, now=now)
+        if source.link is None and asked.way.source.link is None and source.address != asked.way.address:
+            if self._voice.reaches(asked.way.source):
+                self._voice.aliases.admit(source.address, asked.way.address)
+            source = asked.way.source  # the path that was asked works, wherever its end answers from
+        events = self._take_answer(pong, source, asked.at, now)
         row = self.table.get(pong.boot)
         if row is None or not asked.wanted:
             return Outcome(events=events) if events else NOTHING
-        answer = Answer(nonce=pong.nonce, rtt=rtt, hears_us_s=hears_us_s, peer=row.peer(now))
+        hears_us_s = None if pong.heard_ms is None else pong.heard_ms / 1000
+        answer = Answer(nonce=pong.nonce, rtt=now - asked.at, hears_us_s=hears_us_s, peer=row.peer(now))
         return Outcome(events=events, answers=(answer,))
+
+    def _hear_seed(self, pong: Pong, source: Source, now: float) -> Outcome:
+        """Take a PONG from a seed that was asked which of its addresses it speaks from."""
+        asked = None if source.link else self._voice.aliases.answer(pong.nonce, source.address, now)
+        if asked is None:
+            raise WireError("unexpected", "a PONG to no PING of ours")
+        events = self._take_answer(pong, source, asked, now)
+        row = self.table.get(pong.boot)
+        if row is not None:
+            self._prober.watch(row, now)
+        return Outcome(events=events)
+
+    def _take_answer(self, pong: Pong, source: Source, asked: float, now: float) -> tuple[Event, ...]:
+        """Take over what a PONG says of its path."""
+        self._received["pong"] += 1
+        rtt = now - asked
+        self.rtts.observe(rtt)
+        hears_us_s = None if pong.heard_ms is None else pong.heard_ms / 1000
+        two_way: bool | None = hears_us_s is not None and hears_us_s < self.ttl(self._voice.pace)
+        if not two_way and asked < self._awake_since + WAKE_LATE:
+            two_way = None  # nobody could hear us in our sleep
+        return self.table.answered(pong.boot, source, rtt, hears_us_s, two_way=two_way, now=now)
 
     def _lapse(self, now: float) -> tuple[Event, ...]:
         """Let time pass over the table; if we did not see it pass (suspend, SIGSTOP), judge nobody by it."""
@@ -485,6 +507,8 @@ class Node:
             raise WireError("unproven", "a probe that is not for this node alone")
         if isinstance(probe, Ping):
             return self._answer_ping(probe, source, now)
+        if source.link is None and self.challenges.move(opened.boot, source.address, probe.nonce):
+            self._voice.aliases.admit(source.address)
         if self.challenges.waits_for(opened.boot, source.address, probe.nonce):
             assert self.sealing is not None
             self.sealing.prove(opened, now)
@@ -582,7 +606,14 @@ class Node:
                 raise WireError("downgrade", f"{row.id} seals, and this is plain")
 
     def _refusal(self, source: Source, now: float) -> WireError | None:
-        return self._gate.refusal(source, now, is_ours=self._voice.reaches(source))
+        # what is sealed comes from one of us, and its answer is no longer than it
+        return self._gate.refusal(source, now, is_ours=bool(source.key) or self._voice.reaches(source))
+
+    def _ask_seeds(self, source: Source, now: float) -> list[Send]:
+        """Ask the seeds, where somebody who may be one of them speaks from an address that nobody named."""
+        if source.link or source.key or self._voice.reaches(source) or not self._keyring.takes_plain:
+            return []
+        return self._voice.ask_seeds(self._nonce, now)
 
     def _admit(self, key: str, source: Source, now: float) -> None:
         if self._is_barred(key, source):

@@ -93,26 +93,26 @@ class Sealing:
 
     # --- saying ---------------------------------------------------------------------------------
 
-    def ways(self, link: Link | None, target: str) -> list[str]:
-        """Give the ways in which a HELLO goes out on a link, or to a seed (None).
+    def ways(self, link: Link | None, targets: set[str]) -> list[str]:
+        """Give the ways in which a HELLO goes out on a link, or (None) to a seed of these addresses.
 
         A seed from which nothing is heard may know only a key that we no longer send with: it gets each
         HELLO in the way that we are told, and the other ways in turn.
         """
         ring = self.keyring
-        used = self._used(link, target)
+        used = self._used(link, targets)
         if link is None and not used:
             others = [way for way in self._ways if way != ring.sends]
             self._turn += 1
             used = {others[self._turn % len(others)]} if others else used
         return [ring.sends, *sorted(way for way in used if way != ring.sends and way in self._ways)]
 
-    def _used(self, link: Link | None, target: str) -> set[str]:
-        """Give the ways that live peers use on a link, or at the address of a seed."""
+    def _used(self, link: Link | None, targets: set[str]) -> set[str]:
+        """Give the ways that live peers use on a link, or at the addresses of a seed."""
         return {
             row.sealed_with
             for row in self._table.shown()
-            if any(way.address == target if link is None else way.link == link.name for way in row.ways.values())
+            if any(way.address in targets if link is None else way.link == link.name for way in row.ways.values())
         }
 
     def seal(self, datagram: bytes, way: str, to: str) -> bytes:

@@ -9,6 +9,7 @@ from math import ceil
 from random import Random
 from typing import TYPE_CHECKING
 
+from discoveryd.protocol.aliases import Aliases
 from discoveryd.protocol.answers import PROMPT_PEERS, Answers, gap
 from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.link import Link, Source
@@ -45,6 +46,7 @@ class Voice:
     Attributes:
         outlets: the links in use; this dict stays the same.
         routed: the way to the seeds.
+        aliases: other addresses of seeds.
         pace: the interval of the last beat, which is announced, seconds.
         next_beat: when the next one is due; `NEVER` before there was a link.
         answers: who waits for our record.
@@ -70,6 +72,7 @@ class Voice:
         self.sent: Counter[str] = Counter()
         self.outlets: dict[Link, Outlet] = {}
         self.routed = Outlet(None, parameters.seeds, 0.0)
+        self.aliases = Aliases()
         self.pace = parameters.interval
         self.next_beat = NEVER
         self.answers = Answers(random)
@@ -120,6 +123,7 @@ class Voice:
         former = self.parameters
         self.parameters = replace(parameters, port=former.port, realm=former.realm, loopback=former.loopback)
         self.routed.targets = parameters.seeds
+        self.aliases.keep(parameters.seeds)
         if set(parameters.seeds) - set(former.seeds):
             self._begin_burst(self.routed, now, solicits=True)
         self.pace = self.interval(now)
@@ -153,7 +157,9 @@ class Voice:
 
     def reaches(self, source: Source) -> bool:
         """Whether a source is on a link of ours, or a seed: nothing is sent to any other of our own accord."""
-        return source.link in self.outlets if source.link else source.address in self.parameters.seeds
+        if source.link:
+            return source.link in self.outlets
+        return source.address in self.parameters.seeds or source.address in self.aliases
 
     # --- what is due --------------------------------------------------------------------------------
 
@@ -234,6 +240,11 @@ class Voice:
         self._next_request = now + gap(self._crowd(now))
         return self._unicast(self._hello(solicit=True), source)
 
+    def ask_seeds(self, nonce: Callable[[], str], now: float) -> list[Send]:
+        """Ask the seeds which of them it is that speaks from an address that nobody named."""
+        seeds = self.aliases.ask(self.parameters.seeds, nonce, now)
+        return [self.ping(ANYONE, one, Source(seed, None)) for seed, one in seeds]
+
     def ping(self, to: str, nonce: str, source: Source) -> Send:
         """Ask a boot for a sign of life, where and as it was heard."""
         ping = Ping(realm=self.parameters.realm, id=self.id, boot=self.boot, nonce=nonce, to=to)
@@ -286,7 +297,7 @@ class Voice:
             sends = [
                 Send(sealing.seal(datagram, way, ""), link, target)
                 for target in outlet.targets
-                for way in sealing.ways(link, target)
+                for way in sealing.ways(link, set() if link else self.aliases.of(target))
             ]
         outlet.sent += len(sends)
         self.sent["hello"] += len(sends)
