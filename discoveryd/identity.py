@@ -18,15 +18,26 @@ _KEY = b"discoveryd node id"
 """machine-id(5) asks not to show the id itself on the network, only a keyed hash of it."""
 
 
-def node_id(state_directory: str) -> tuple[str, str]:
+def node_id(state_directory: str, loopback: str = "") -> tuple[str, str]:
     """Give the node id: the one `reset` chose, else one derived from the machine id, else one made up and kept.
 
     A machine id that many machines have (a placeholder of an image) counts as none.
+
+    Args:
+        state_directory: where the id is kept that was chosen or made up.
+        loopback: ``hello.loopback``; each of several daemons of one machine then has an id of its own.
 
     Returns:
         16 hexadecimal digits, and a problem worth a log line (empty if there is none): where neither
         ``/etc/machine-id`` nor the state directory can be used the id lasts for this run only.
     """
+    found, problem = _of_the_machine(state_directory)
+    if loopback:
+        found = blake2b(f"{found} {loopback}".encode(), key=_KEY, digest_size=8).hexdigest()
+    return found, problem
+
+
+def _of_the_machine(state_directory: str) -> tuple[str, str]:
     found = kept(state_directory)
     if found:
         return found, ""

@@ -21,6 +21,7 @@ from discoveryd.config.values import shown
 from discoveryd.daemon import FAILED, OK, say
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.keyring import KEY_BYTES, NO_KEYS, Key, Keyring
+from discoveryd.remedies import remedy
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """Set by systemd (systemd.exec(5), LoadCredential=): files there are for this service alone, whatever their mode."""
@@ -35,14 +36,23 @@ def keygen(arguments: Namespace) -> int:
     """Make a key, in a file that was not there before."""
     key = Key(os.urandom(KEY_BYTES))
     path = os.path.abspath(arguments.file or os.path.join(os.path.dirname(DEFAULT_PATH), f"{key.id}.key"))
+    directory = os.path.dirname(path)
     try:
+        if not arguments.file and not os.path.isdir(directory):  # discoveryd was never installed here
+            os.mkdir(directory, 0o755)
+            os.chmod(directory, 0o755)  # noqa: S103 - whatever the umask: the service reads it as a user of its own
         write_key(path, key)
     except FileExistsError:
         say(f"{shown(path)}: is there already, and a key is never overwritten; name another file")
         return FAILED
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        say(f"{shown(path)}: {reason}; name a file in a directory you may write to: discoveryd keygen FILE")
+        helps = "name a file in a directory you may write to: discoveryd keygen FILE"
+        if isinstance(error, FileNotFoundError):
+            helps = f"make its directory first: mkdir -p {shown(directory)}"
+        elif isinstance(error, OSError):
+            helps = remedy(error, helps)
+        say(f"{shown(path)}: {reason}; {helps}")
         return FAILED
     print(_NEXT.format(id=key.id, path=shown(path), name=shown(os.path.basename(path))))  # noqa: T201
     return OK

@@ -20,7 +20,7 @@ FLOORS = {  # floor -> (what it may import of ours, what it may import of the wo
     "top": (
         {"ground", "first", "second", "top"},
         {"argparse", "signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "subprocess",
-         "tempfile", "select", "stat", "sysconfig", "queue", "unicodedata", "time", "getopt"},
+         "tempfile", "select", "stat", "pwd", "sysconfig", "queue", "unicodedata", "time", "getopt"},
     ),
 }  # fmt: skip
 HARMLESS = {
@@ -53,7 +53,7 @@ MODULES = {
         ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.control daemon.detached daemon.hooking
         daemon.reload daemon.report daemon.serve demo dropins identity install install.environment install.layout
         install.manifest install.places install.units keys logs manual manual.roff manual.sample manual.texts
-        pidfile programs shipped simulate simulate.counts simulate.lan simulate.plan simulate.report token
+        pidfile programs remedies shipped simulate simulate.counts simulate.lan simulate.plan simulate.report token
     """,
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}

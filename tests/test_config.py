@@ -413,7 +413,7 @@ def test_a_wrong_variable_is_named(name, value, problem, monkeypatch):
         ("hello:\n  port: " + "9" * 5000, "2: hello.port: must be a whole number, not '" + "9" * 79),
         ("hello:\n  port: 0\n", "2: hello.port: must be 1 to 65535, not 0"),
         ("hello:\n  ttl: 4\n", "2: hello.ttl: 4 needs a unit: 4ms, 4s, 4m or 4h"),
-        ("hello:\n  # no consequence of it is told\n  interval: 2h\n", "3: hello.interval: must be 50ms to 10m, not 7200s"),
+        ("hello:\n  # no consequence of it is told\n  interval: 2h\n", "3: hello.interval: must be 50ms to 10m, not 2h"),
         ("hello:\n  seeds:\n    - 10.0.0.1\n    - raven\n", "2: hello.seeds: 'raven' is not an IPv4 address"),
         ("limits:\n  query_line: 10\n", "2: limits.query_line: must be at least 64, not 10"),
         ("node:\n  id: x y\n", "2: node.id: must be 1 to 32 of A-Z a-z 0-9 . _ -, or empty to derive it, not 'x y'"),
@@ -442,6 +442,20 @@ def test_what_is_refused_and_how(read, text, problem):
 
 
 @pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("hello:\n  interval: 1ms\n", "hello.interval: must be 50ms to 10m, not 1ms"),
+        ("hello:\n  bare_ttl: 7200s\n", "hello.bare_ttl: must be 100ms to 1h, not 7200s"),
+        ("limits:\n  hook_timeout: 20ms\n", "limits.hook_timeout: must be at least 0.1, not 20ms"),
+    ],
+)
+def test_a_duration_is_quoted_as_it_was_written(read, text, told):
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert [problem.partition(": ")[2] for problem in caught.value.problems] == [told]
+
+
 def test_escapes_that_stop_the_parser_are_told_too(read):
     (problem,) = problems(read, 'a: "\\q"\n')
     assert re.fullmatch(r"c\.yaml:1:[56]: no escape that YAML knows; put the text in single quotes", problem)

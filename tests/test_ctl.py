@@ -706,6 +706,16 @@ def test_json_of_wait(capsys):
     assert (code, json.loads(out)) == (0, peers_reply(peer()))
 
 
+def test_this_node_is_no_peer_of_itself(capsys):
+    with Daemon([[peers_reply()], snapshot(), [peers_reply()]]) as daemon:
+        _, _, err = ask(capsys, daemon, "list", "--name", "one")
+        assert err.endswith("; one is this node, which is no peer of itself\n")
+        code, _, err = ask(capsys, daemon, "wait", "--name", "on?", "--count", "1", "--timeout", "50ms")
+        assert (code, err.endswith("with 0 of 1 peers up; one is this node, which is no peer of itself\n")) == (1, True)
+        _, _, err = ask(capsys, daemon, "list", "--name", "two")
+        assert "this node" not in err
+
+
 # --- watch and wait ---------------------------------------------------------------------------------
 
 

@@ -1,7 +1,9 @@
 """``discoveryd`` within this process: what needs no daemon to run, and what one does with its inbox."""
 
 import errno
+import os
 import signal
+import socket
 from queue import SimpleQueue
 
 import pytest
@@ -122,7 +124,7 @@ def test_hooks_hear_what_it_thinks_of_itself(quiet, signals, monkeypatch):
 
 
 def test_a_doubt_about_the_id_is_logged(quiet, signals, monkeypatch, capfd):
-    monkeypatch.setattr(serve, "node_id", lambda _: ("0123456789abcdef", "nothing can be written"))
+    monkeypatch.setattr(serve, "node_id", lambda *_: ("0123456789abcdef", "nothing can be written"))
     assert run_with(monkeypatch, signal.SIGTERM) == 0
     lines = capfd.readouterr().err.splitlines()
     assert "id=0123456789abcdef" in lines[0]
@@ -151,6 +153,37 @@ def test_a_port_that_takes_permission_names_the_remedy(quiet, signals, monkeypat
         "discoveryd: cannot listen on UDP port 34: Permission denied; "
         "run it as a user who may, or choose a port above 1023\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("held", "remedy"),
+    [
+        ("0.0.0.0", "stop that, or set another hello.port, the same for all daemons that you try here"),
+        ("127.0.0.2", "set another hello.loopback, one for each daemon, or stop that"),
+    ],
+)
+def test_a_taken_port_on_loopback_names_what_helps(quiet, signals, monkeypatch, capsys, held, remedy):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind((held, int(os.environ["DISCOVERYD_HELLO__PORT"])))
+        assert main(["run"]) == 1
+    assert capsys.readouterr().err.endswith(f"; {remedy}\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EMFILE, "too many files are open: raise the limit of open files"),
+        (errno.ENOBUFS, "there is too little memory"),
+        (errno.EADDRNOTAVAIL, "this machine has no such address: correct query.listen"),
+    ],
+)
+def test_other_errors_of_the_system_do_not_blame_a_port(quiet, signals, monkeypatch, capsys, number, remedy):
+    def refuse(_):
+        raise OSError(number, f"cannot listen: {os.strerror(number)}")
+
+    monkeypatch.setattr("discoveryd.runtime.discovery.Links.open", refuse)
+    assert main(["run"]) == 1
+    assert f"; {remedy}" in capsys.readouterr().err
 
 
 def test_without_a_query_socket_status_goes_by_the_pid_file(quiet, monkeypatch, capsys):

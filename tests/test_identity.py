@@ -88,3 +88,9 @@ def test_reset_chooses_another_for_good(machine, tmp_path):
     assert is_word(fresh, MAX_ID)
     assert node_id(str(tmp_path / "state")) == (fresh, "")
     assert identity.reset(str(tmp_path / "state")) != fresh
+
+
+def test_daemons_on_loopback_are_no_clones_of_each_other(tmp_path):
+    ids = {node_id(str(tmp_path), loopback)[0] for loopback in ("", "127.0.0.2", "127.0.0.3")}
+    assert len(ids) == 3
+    assert node_id(str(tmp_path), "127.0.0.2") == node_id(str(tmp_path), "127.0.0.2")

@@ -1,5 +1,6 @@
 """Key files: how they are made, found and refused; and that no secret is ever shown."""
 
+import errno
 import os
 import re
 import stat
@@ -75,12 +76,6 @@ def test_no_two_are_the_same():
 
 
 def test_without_a_name_it_is_beside_the_configuration_under_its_id(directory, capsys):
-    assert main(["keygen"]) == FAILED
-    assert re.fullmatch(
-        rf"discoveryd: {directory}/default/[0-9a-f]{{8}}\.key: No such file or directory; "
-        r"name a file in a directory you may write to: discoveryd keygen FILE\n",
-        capsys.readouterr().err,
-    )
     (directory / "default").mkdir()
     assert main(["keygen"]) == OK
     [path] = (directory / "default").iterdir()
@@ -295,3 +290,29 @@ def test_a_written_configuration_reads_back(directory):
     section = SecuritySection(mode="accept", keys=("a.key", "/b c/é.key"), send_with="a.key")
     (directory / "c.yaml").write_text(Config(security=section).to_yaml(), encoding="utf-8")
     assert load("c.yaml", {}).security == section
+
+
+def test_keygen_makes_the_directory_where_nothing_was_installed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(keys, "DEFAULT_PATH", str(tmp_path / "etc" / "discoveryd.yaml"))
+    former = os.umask(0o077)
+    try:
+        assert main(["keygen"]) == 0
+    finally:
+        os.umask(former)
+    (file,) = (tmp_path / "etc").iterdir()
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o755)
+    assert str(file) in capsys.readouterr().out
+
+
+def test_keygen_says_how_to_make_a_directory_that_was_named(tmp_path, capsys):
+    assert main(["keygen", str(tmp_path / "new" / "a.key")]) == 1
+    assert f"No such file or directory; make its directory first: mkdir -p {tmp_path}/new" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_not_called_a_missing_permission(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(keys, "write_key", full)
+    assert main(["keygen", str(tmp_path / "a.key")]) == 1
+    assert "No space left on device; the disk is full: free some space on it" in capsys.readouterr().err

@@ -95,10 +95,18 @@ class Reader:
             heads = (problem[: colon.start()] for colon in re.finditer(":", problem))
             keys = [head for head in heads if head in self._places]
             if keys:
-                placed.append((self._places[keys[-1]], problem))
+                placed.append((self._places[keys[-1]], self._as_written(keys[-1], problem)))
             else:
                 unplaced.append((Place(0, 0, shown(self._source)), problem))
         self._faults.update(placed or unplaced)
+
+    def _as_written(self, path: str, problem: str) -> str:
+        """Quote a duration as it was written: who wrote ``1ms`` looks for no ``0.001s``."""
+        section, _, key = path.partition(".")
+        node = self._settings.get(path)
+        if self._schema[section].get(key) != "float" or not isinstance(node, Text):
+            return problem
+        return re.sub(r", not [-+.\w]+$", lambda _: f", not {shown(node.value)}", problem)
 
     def finish(self) -> None:
         """Check that nothing was wrong.

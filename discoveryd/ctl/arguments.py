@@ -50,6 +50,7 @@ class Options:
         self.port: int | None = None
         self.proto = "tcp"
         self.run: list[str] = []
+        self.user = ""
         self.token_file: str | None = None
 
     def token(self) -> str:
@@ -107,7 +108,7 @@ def _take(options: Options, name: str, value: str) -> None:  # noqa: C901, PLR09
     match name:
         case "help" | "version" | "json" | "all" | "wide":
             setattr(options, name, True)
-        case "name" | "service" | "link":
+        case "name" | "service" | "link" | "user":
             if not value:
                 raise UsageError(f"--{name} must not be empty")
             setattr(options, name, value)
@@ -175,6 +176,8 @@ def _check(options: Options, names: list[str]) -> None:
         raise UsageError("wait for how many peers? Give --count N")
     if options.command == "register" and options.port is None:
         raise UsageError("register at which port? Give --port P (0 where a port means nothing)")
+    if options.user and not options.run:
+        raise UsageError("--user is for a command: give that after --")
     if options.only and (options.json or options.wide):
         raise UsageError(f"--only is one value per line: leave out --{'json' if options.json else 'wide'}")
     if options.command == "ping" and options.timeout == 0:

@@ -36,7 +36,7 @@ def list_peers(options: Options) -> int:
         print(peers_table(peers, screen, wide=options.wide, keyed=bool(reply.get("keys"))))
     if peers:
         return FINE
-    print(_none(options), file=sys.stderr)
+    print(f"{_none(options)}{itself(options)}", file=sys.stderr)
     return NOTHING
 
 
@@ -123,6 +123,21 @@ def _none(options: Options) -> str:
     hint = "" if options.states else " (--all shows those gone)"
     asked.pop("state", None)
     return f"no peers {states or 'up'}{' match' if asked else ''}{hint}"
+
+
+def itself(options: Options) -> str:
+    """Say that this node is no peer of itself, where it has the name that is asked for."""
+    if options.name in (None, "", "*"):
+        return ""
+    from fnmatch import fnmatchcase  # noqa: PLC0415 - where nothing was found only
+
+    try:
+        with QueryClient(options.address, token=options.token) as client:
+            name = str(client.greeting.get("node", {}).get("name", ""))
+    except QueryError:
+        return ""
+    is_meant = fnmatchcase(name, options.name or "")
+    return f"; {printable(name)} is this node, which is no peer of itself" if is_meant else ""
 
 
 def _ping_text(reply: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ COLUMNS = ("name", "id", "address", "link", "service", "tag")
 METAVARS = {
     "state": "STATE", "name": "GLOB", "tag": "KEY=VALUE", "service": "SERVICE", "link": "IF", "all": "",
     "wide": "", "only": "COLUMN", "count": "N", "timeout": "S",
-    "port": "P", "proto": "PROTO", "token-file": "FILE",
+    "port": "P", "proto": "PROTO", "user": "USER", "token-file": "FILE",
     "json": "", "address": "HOST:PORT", "help": "", "version": "",
 }  # fmt: skip
 """Every option with the word that stands for its value, empty where it takes none."""
@@ -157,6 +157,7 @@ COMMANDS = {
             "port": "where it is offered; 0 where a port means nothing",
             "proto": "tcp (unless given) or udp",
             "tag": "says more about it; may be repeated",
+            "user": "who COMMAND runs as, with the groups and HOME of that user; for root, who may read the token",
         },
         needs=("port",),
         rest="[-- COMMAND ...]",

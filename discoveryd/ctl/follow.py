@@ -81,7 +81,9 @@ def wait(options: Options) -> int:
     except QueryError as error:
         if error.code != "timeout" or not rows.synced:
             raise
-    here = f"{len(found)} of {wanted} peers {'known' if options.all else ' or '.join(states)}"
+    from discoveryd.ctl.ask import itself  # noqa: PLC0415 - where it gives up only
+
+    here = f"{len(found)} of {wanted} peers {'known' if options.all else ' or '.join(states)}{itself(options)}"
     raise QueryError("timeout", f"timed out after {options.timeout:g} s with {here}")
 
 

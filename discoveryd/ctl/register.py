@@ -33,6 +33,7 @@ def register(options: Options) -> int:
     Raises:
         QueryError: it could not be registered; when the daemon is lost later, it is tried again for ever.
     """
+    as_user = _identity(options.user) if options.user else {}
     with _Signals() as signals, _Registration(options) as registration:
         registration.begin()
         if not options.run:
@@ -40,11 +41,33 @@ def register(options: Options) -> int:
         import subprocess  # noqa: PLC0415 - with a command only
 
         try:
-            child = subprocess.Popen(options.run)  # noqa: S603 - what the user asked for
+            child = subprocess.Popen(options.run, **as_user)  # noqa: S603 - what the user asked for
         except OSError as error:
             print(f"discoveryctl: cannot run {printable(options.run[0])}: {error.strerror}", file=sys.stderr)
             return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
         return _attend(signals, registration, child)
+
+
+def _identity(name: str) -> dict[str, Any]:
+    """Give what lets a process run as a user: its id, group and groups, and an environment that names it.
+
+    Raises:
+        QueryError: ``bad_argument``; there is no such user, or we may not become it.
+    """
+    import pwd  # noqa: PLC0415 - with a user only
+
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        why = f"--user: there is no user {name!r} on this machine (see: getent passwd)"
+        raise QueryError("bad_argument", why) from None
+    environment = {**os.environ, "HOME": user.pw_dir, "USER": name, "LOGNAME": name}
+    if user.pw_uid == os.geteuid():
+        return {"env": environment}
+    if os.geteuid():
+        raise QueryError("bad_argument", f"--user: only root may run a command as {name}: put sudo before discoveryctl")
+    groups = os.getgrouplist(name, user.pw_gid)
+    return {"env": environment, "user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
 
 
 def _attend(signals: _Signals, registration: _Registration, child: Popen[bytes] | None) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from discoveryd import token
+from discoveryd.remedies import remedy
 from discoveryd.runtime.backend import ReloadResult
 from discoveryd.runtime.notices import Notice
 
@@ -40,8 +41,8 @@ class Control:
         try:
             self.token = token.create(self._directory)
         except OSError as error:
-            remedy = "run it as a user who may write there, or set paths.runtime"
-            fields = {"directory": self._directory, "error": error.strerror, "remedy": remedy}
+            helps = remedy(error, "run it as a user who may write there, or set paths.runtime")
+            fields = {"directory": self._directory, "error": error.strerror, "remedy": helps}
             self._put(Notice(level="warning", text="no control token: no reload or register by socket", fields=fields))
 
     def reload(self, done: Callable[[ReloadResult], None]) -> None:

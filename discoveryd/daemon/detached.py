@@ -14,7 +14,9 @@ from discoveryd.daemon.reload import keyring_of
 from discoveryd.daemon.serve import serve
 from discoveryd.pidfile import PidFile
 from discoveryd.protocol.keyring import Keyring
+from discoveryd.remedies import remedy
 
+_PERMISSION = "run as root, or set paths.runtime"
 STOP_TIMEOUT = 5.0
 """Seconds that `stop` gives a daemon to say goodbye; it needs a tenth."""
 
@@ -32,7 +34,7 @@ def start(arguments: Namespace) -> int:
             say(f"already running (pid {holder}, {pidfile.path})")
             return FAILED
     except OSError as error:
-        say(f"cannot read {pidfile.path}: {error.strerror}; run as root, or set paths.runtime")
+        say(f"cannot read {pidfile.path}: {error.strerror}; {remedy(error, _PERMISSION)}")
         return FAILED
     read_end, write_end = os.pipe()
     child = os.fork()
@@ -74,7 +76,7 @@ def _detached(config: Config, keyring: Keyring, path: str | None, pidfile: PidFi
         except BlockingIOError:
             say(f"already running (pid {pidfile.holder()}, {pidfile.path})")
         except OSError as error:
-            say(f"cannot write {pidfile.path}: {error.strerror}; run as root, or set paths.runtime")
+            say(f"cannot write {pidfile.path}: {error.strerror}; {remedy(error, _PERMISSION)}")
         sys.stderr.flush()
         os._exit(code)
 

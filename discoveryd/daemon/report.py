@@ -13,6 +13,7 @@ from discoveryd.errors import QueryError
 from discoveryd.identity import node_id, reset
 from discoveryd.net.query_client import QueryClient
 from discoveryd.pidfile import PidFile
+from discoveryd.remedies import remedy
 
 
 def status(arguments: Namespace) -> int:
@@ -51,12 +52,15 @@ def reset_id(arguments: Namespace) -> int:
     if config.node.id:
         say(f"the configuration sets node.id to {config.node.id}: change it there ({config.source})")
         return FAILED
-    former, _ = node_id(config.paths.state)
+    loopback = config.parameters.loopback
+    former, _ = node_id(config.paths.state, loopback)
     try:
-        fresh = reset(config.paths.state)
+        reset(config.paths.state)
     except OSError as error:
-        say(f"cannot write to {config.paths.state}: {error.strerror}; run as root, or set paths.state")
+        helps = remedy(error, "run as root, or set paths.state")
+        say(f"cannot write to {config.paths.state}: {error.strerror}; {helps}")
         return FAILED
+    fresh, _ = node_id(config.paths.state, loopback)
     print(f"node id {fresh} from the next start on (was {former}); now restart discoveryd")  # noqa: T201
     return OK
 

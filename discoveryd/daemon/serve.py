@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from argparse import Namespace
@@ -23,6 +24,7 @@ from discoveryd.identity import node_id, placeholder
 from discoveryd.net.systemd import ServiceManager, inherited
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.keyring import Keyring
+from discoveryd.remedies import remedy
 from discoveryd.runtime.backend import ReloadResult
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.notices import Notice
@@ -54,7 +56,7 @@ def serve(config: Config, keyring: Keyring, path: str | None, *, ready: Callable
     inbox: SimpleQueue[Any] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _: inbox.put(signal.Signals(number)))
-    found, doubt = (config.node.id, "") if config.node.id else node_id(config.paths.state)
+    found, doubt = (config.node.id, "") if config.node.id else node_id(config.paths.state, config.parameters.loopback)
     record = config.record()
     control = Control(config.paths.runtime, inbox.put)
     try:
@@ -111,6 +113,10 @@ def _remedy(error: OSError, config: Config) -> str:
     text = error.strerror or str(error)
     if isinstance(error, PermissionError):
         return "run it as a user who may, or choose a port above 1023"
+    if error.errno not in (None, errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+        return remedy(error, "see journalctl -k, or dmesg")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine has no such address: correct query.listen or metrics.listen"
     host, port = config.metrics.address or ("", 0)
     on = "" if host == "0.0.0.0" else f" on {host}"
     if text.startswith(f"TCP port {port}{on} is"):  # if both sockets have one address, this is the one that failed
@@ -119,8 +125,10 @@ def _remedy(error: OSError, config: Config) -> str:
         return f"stop that, or set query.listen (now {config.query.listen})"
     if "ListenStream=" in text:
         return "correct discoveryd.socket, or do without: systemctl disable --now discoveryd.socket"
+    if " on 127.255.255.255 is" in text:  # by a daemon of the network, or another program, on all addresses
+        return "stop that, or set another hello.port, the same for all daemons that you try here"
     if config.parameters.loopback:
-        return "stop that, or set another hello.loopback or hello.port"
+        return "set another hello.loopback, one for each daemon, or stop that"
     return "stop that, or set hello.port, on every node alike; to try several daemons here set hello.loopback"
 
 

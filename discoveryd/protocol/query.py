@@ -80,6 +80,9 @@ def find(node: Node, text: str, now: float) -> tuple[Row, ...]:
     """
     found = node.table.find(text, now)
     if not found:
+        if text in (node.id, node.boot, node.record.name, *(link.address for link in node.links)):
+            why = f"{text} is this node, which is no peer of itself: see its status (discoveryctl status)"
+            raise QueryError("not_found", why)
         raise QueryError("not_found", f"no peer has the name, id or address {text!r:.80}")
     return found
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import pwd
 import select
 import signal
 import subprocess
@@ -98,6 +99,23 @@ def ended(process):
 
 
 # --- register -----------------------------------------------------------------------------------------
+
+
+def test_a_command_runs_as_the_user_that_is_named(stage):
+    who = pwd.getpwuid(os.geteuid() or pwd.getpwnam("nobody").pw_uid)
+    code, out, err = stage.run(
+        "register", "web", "--port", "80", "--user", who.pw_name, "--", "sh", "-c", "id -u; id -g; id -G; echo $HOME $USER"
+    )
+    assert (code, err) == (0, "")
+    uid, gid, groups, names = out.splitlines()
+    assert (int(uid), int(gid), names) == (who.pw_uid, who.pw_gid, f"{who.pw_dir} {who.pw_name}")
+    assert set(map(int, groups.split())) == set(os.getgrouplist(who.pw_name, who.pw_gid))
+
+
+def test_a_user_that_is_not_there_is_told_before_anything_is_registered(stage):
+    code, out, err = stage.run("register", "web", "--port", "80", "--user", "no-such-user", "--", "true")
+    assert (code, out) == (2, "")
+    assert err == "discoveryctl: --user: there is no user 'no-such-user' on this machine (see: getent passwd)\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

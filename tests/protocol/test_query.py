@@ -192,3 +192,10 @@ def test_status_before_anything_happened():
     status = status_answer(make_node(), 0.0)
     assert status["links"][0]["last_heard_s"] is None
     assert status["drops"] == []
+
+
+def test_this_node_is_no_peer_of_itself(node):
+    for text in (node.record.name, node.id, node.boot, node.links[0].address):
+        with pytest.raises(QueryError, match=f"^{text} is this node, which is no peer of itself") as caught:
+            show_answer(node, text, 5.0)
+        assert caught.value.code == "not_found"
