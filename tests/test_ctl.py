@@ -1,5 +1,4 @@
 """discoveryctl against a daemon that is played: what it asks, what it shows, how it ends."""
-# ruff: noqa: SIM117  the condition under which errors are let go stands apart from the resources
 
 import json
 import os
@@ -108,9 +107,9 @@ class Daemon:
         while not self._ended:
             connection, _ = self._listener.accept()
             self._connection = connection
-            with connection, connection.makefile("rwb") as lines:
-                with suppress(ConnectionError):  # the client has gone
-                    self._talk(lines)
+            # the client may have gone, which a flush at the end tells too
+            with suppress(ConnectionError), connection, connection.makefile("rwb") as lines:
+                self._talk(lines)
 
     def _talk(self, lines):
         self._send(lines, GREETING)
