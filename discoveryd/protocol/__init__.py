@@ -207,10 +207,13 @@ How it is judged
 - **Self-doubt.** We are *isolated* without a link, unless a routed peer is heard, or when of four peers or more
   at least half fell silent (suspect and not answering, or down in the last 10 minutes) less than one ttl
   before anybody at all was heard last. So a doubt ends one ttl after the silence began if others are heard.
-- **Resume.** If we do something more than 1 s late, we were asleep (suspend, SIGSTOP). Then whoever would be
-  suspect or down by now is suspect for one more grace period (2.45 intervals, or its ttl if that is
-  shorter), what was measured on its paths is forgotten, and we solicit. There is one such period for each
-  silence. Nobody is *up* who was not heard.
+- **Moments.** A datagram counts from the moment at which the kernel received it, however late it is read, and
+  a round trip ends at that moment. Silence is judged once all that arrived until then has been read.
+- **Resume.** If we do something more than 1 s late, we were asleep (suspend, SIGSTOP); if datagrams waited that
+  long, or the kernel threw some away for want of room, it kept the oldest. Then silence proves nothing: once
+  all was read, whoever would be suspect or down by then is suspect and asked, for one more grace period (2.45
+  intervals, or its ttl if that is shorter), and what was measured on its paths is forgotten. After a sleep we
+  solicit too. There is one such period for each silence. Nobody is *up* who was not heard.
 - **Damping.** Of one peer at most 10 events are told at once, then one in 5 s; doubts (``suspect`` and back,
   ``updated``) leave 5 of the 10 to comings and goings. What is held back is told as what it comes to as
   soon as that may be told, or not at all if it comes to nothing. The list is true all the time.

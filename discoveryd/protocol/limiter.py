@@ -30,7 +30,7 @@ class Limiter:
         everyone = _filled(self._all, self._total, now)
         if mine < 1 or everyone < 1:
             return False
-        self._all = (everyone - 1, now)
+        self._all = (everyone - 1, max(now, self._all[1]))
         self._buckets.pop(source, None)
         self._buckets[source] = (mine - 1, now)  # at the end: they stand in the order of their last use
         self._forget(now)
@@ -47,4 +47,4 @@ class Limiter:
 
 def _filled(bucket: tuple[float, float], rate: float, now: float) -> float:
     tokens, at = bucket
-    return min(rate, tokens + (now - at) * rate)
+    return min(rate, tokens + max(0.0, now - at) * rate)  # what arrived earlier may be given later

@@ -109,6 +109,7 @@ class Node:
         self.rtts = Histogram(RTT_BOUNDS)  # seconds, one for each PONG
         self._received: Counter[str] = Counter()
         self._steady_received = 0
+        self.heard_until: float | None = None
         self._polled: float | None = None
         self._awake_since = -NEVER
         self._own_addresses: frozenset[str] = frozenset()
@@ -153,7 +154,11 @@ class Node:
         self.table.set_ranks(keyring.ranks())
 
     def receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
-        """Take a datagram. Whatever its bytes, nothing is raised and the time is linear in their number."""
+        """Take a datagram. Whatever its bytes, nothing is raised and the time is linear in their number.
+
+        `now` is when it arrived, which may be long before it is given, and before the `now` of the last `poll`
+        (never before what `drained` told). A moment before one that was given already refreshes nothing backwards.
+        """
         head, _, seq = datagram.rpartition(b"|")
         way = self.table.steady.get((head, source))
         if way is None and seq.endswith(b"}"):  # a full one that repeats the record we hold is as good
@@ -165,10 +170,10 @@ class Node:
         # fewer than 10 digits: no check of the range is needed
         if (
             way is not None
-            and now < way.expires
+            and (row := way.row).last_heard <= now < way.expires
             and seq.isdigit()
             and len(seq) < 10
-            and 0 <= (ahead := (number := int(seq)) - (row := way.row).seq) < NEAR
+            and 0 <= (ahead := (number := int(seq)) - row.seq) < NEAR
             and (reach := way.reach) is not None
         ):
             if number > reach.seq:  # what `Way.heard` does
@@ -196,14 +201,36 @@ class Node:
         return self._receive(datagram, source, now)
 
     def poll(self, now: float) -> Outcome:
-        """Do what is due: HELLOs, delayed answers, probes, expiry."""
-        events = self._lapse(now)
+        """Do what is due: HELLOs, delayed answers, probes, expiry.
+
+        What is judged by silence waits until `drained` has told of that moment, and so does the next PING to whom an
+        answer may be waiting: then `next_deadline` is past.
+        """
+        heard = now if self.heard_until is None else min(self.heard_until, now)
+        if self._is_late(now):
+            self._wake(now)
+        events = self.table.expire(heard)
         self._polled = now
         sends = self._voice.poll(now)
-        probes, given_up = self._prober.poll(now)
-        sends += probes
-        events = (*events, *given_up)
+        if heard >= self.table.blind_until:
+            probes, given_up = self._prober.poll(now, heard)
+            sends += probes
+            events = (*events, *given_up)
         return Outcome(sends=tuple(sends), events=events) if sends or events else NOTHING
+
+    def drained(self, until: float) -> None:
+        """Take it that all that arrived before that moment was given to `receive`.
+
+        A driver that never says so gives each datagram as it arrives.
+        """
+        self.heard_until = until
+
+    def mistrust(self, until: float) -> None:
+        """Take it that datagrams which arrived before that moment may be lost: until then silence proves nothing.
+
+        Whoever is silent by then is asked, and has one grace period.
+        """
+        self.table.mistrust(until)
 
     def next_deadline(self) -> float:
         """Say when `poll` has something to do."""
@@ -362,7 +389,9 @@ class Node:
     def _counted(self, hear: Callable[[], Outcome], source: Source, now: float) -> Outcome:
         """Hear, and count what came of it."""
         outlet = self._voice.outlet(source)
-        expired = self._lapse(now)  # told also where the datagram is dropped
+        if now >= self.table.blind_until and self._is_late(now):
+            self._wake(now)
+        expired = self.table.expire(now)  # told also where the datagram is dropped
         try:
             self._gate.check(source, loopback=bool(self.parameters.loopback))
             self._gate.look(source, now)
@@ -434,7 +463,7 @@ class Node:
         way = None if row is None else row.way(source)
         if row is not None and way is not None:
             self._prober.is_asked(row, way, now)
-        silence = None if row is None else now - row.last_hello
+        silence = None if row is None else max(0.0, now - row.last_hello)
         return Outcome(sends=(self._voice.pong(probe.nonce, silence, source),))
 
     def _hear_pong(self, pong: Pong, source: Source, now: float) -> Outcome:
@@ -472,6 +501,7 @@ class Node:
     def _take_answer(self, pong: Pong, source: Source, asked: float, now: float) -> tuple[Event, ...]:
         """Take over what a PONG says of its path."""
         self._received["pong"] += 1
+        now = max(now, asked)  # as far as clocks can be compared
         rtt = now - asked
         self.rtts.observe(rtt)
         hears_us_s = None if pong.heard_ms is None else pong.heard_ms / 1000
@@ -480,13 +510,15 @@ class Node:
             two_way = None  # nobody could hear us in our sleep
         return self.table.answered(pong.boot, source, rtt, hears_us_s, two_way=two_way, now=now)
 
-    def _lapse(self, now: float) -> tuple[Event, ...]:
-        """Let time pass over the table; if we did not see it pass (suspend, SIGSTOP), judge nobody by it."""
-        if self._polled is None or now <= self._polled + WAKE_LATE or now <= self.next_deadline() + WAKE_LATE:
-            return self.table.expire(now)
+    def _is_late(self, now: float) -> bool:
+        """Whether we did not see time pass (suspend, SIGSTOP)."""
+        return self._polled is not None and now > self._polled + WAKE_LATE and now > self.next_deadline() + WAKE_LATE
+
+    def _wake(self, now: float) -> None:
+        """Come back from a pause: nobody is judged by it."""
         self._polled = self._awake_since = now
         self._voice.greet(now)
-        return self.table.resume(now) + self.table.expire(now)
+        self.table.mistrust(now)
 
     # --- strangers ------------------------------------------------------------------------------
 

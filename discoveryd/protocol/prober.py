@@ -134,19 +134,25 @@ class Prober:
             return ()
         return self._table.refused(asked.row, REFUSED, now)
 
-    def poll(self, now: float) -> tuple[list[Send], list[Event]]:
-        """Give what is due: PINGs, and peers to give up."""
+    def poll(self, now: float, heard: float | None = None) -> tuple[list[Send], list[Event]]:
+        """Give what is due: PINGs, and peers to give up.
+
+        Args:
+            now: the present moment.
+            heard: until when all that arrived is known: what became due later waits. None for now.
+        """
+        heard = now if heard is None else heard
         sends: list[Send] = []
         events: list[Event] = []
         for waiting in (self._asked, self._wanted):
             if waiting:
-                _forget(waiting, now)
+                _forget(waiting, heard)
         if self._table.leavers and now >= self._next_probe:
             self._ask_leavers(now, sends)
         if self._table.suspects and now >= self._next_probe:
-            self._probe(now, sends, events)
-        if self._turns and self._turns[0].due <= now and self._next_turn <= now:
-            self._take_turns(now, sends, events)
+            self._probe(now, heard, sends, events)
+        if self._turns and self._turns[0].due <= heard and self._next_turn <= now:
+            self._take_turns(now, heard, sends, events)
         return sends, events
 
     def next_deadline(self) -> float:
@@ -174,13 +180,13 @@ class Prober:
                 row.questions = min(row.questions + 1, PATIENCE)
                 sends.append(self.ask(row, way, now)[1])
 
-    def _probe(self, now: float, sends: list[Send], events: list[Event]) -> None:
+    def _probe(self, now: float, heard: float, sends: list[Send], events: list[Event]) -> None:
         """Ask the suspects whose time it is, who waited longest first; give up whose silence is proof enough."""
-        due = [row for row in self._table.suspects.values() if now >= row.probe_at]
+        due = [row for row in self._table.suspects.values() if heard >= row.probe_at]
         for row in sorted(due, key=lambda row: row.probe_at):
-            proof = self._proof(row, now)
+            proof = self._proof(row, heard)
             if proof:
-                events += self._table.give_up(row, proof, now)
+                events += self._table.give_up(row, proof, heard)
                 continue
             ways = [way for way in row.last_ways() if self._reaches(way)]
             if not ways:
@@ -221,10 +227,10 @@ class Prober:
 
     # --- everyone, in turn ------------------------------------------------------------------------
 
-    def _take_turns(self, now: float, sends: list[Send], events: list[Event]) -> None:
+    def _take_turns(self, now: float, heard: float, sends: list[Send], events: list[Event]) -> None:
         """PING the next one whose turn it is, at most one in `TURN_GAP`."""
         self._next_turn = now + TURN_GAP
-        while self._turns and self._turns[0].due <= now:
+        while self._turns and self._turns[0].due <= heard:
             turn = heappop(self._turns)
             row, way = turn.row, turn.way
             if not self._holds(turn):
@@ -234,7 +240,7 @@ class Prober:
                 self._list(now, max(now + RETRY, way.pinged + self._pause(way)), row, way)
                 continue
             if not is_answered:
-                events += self._table.unanswered(row, way, now)
+                events += self._table.unanswered(row, way, heard)
             sends.append(self.ask(row, way, now)[1])
             self._list(now, now + _retry(way), row, way)
             return

@@ -334,8 +334,10 @@ class Row:
         self.questions, self.question_at = 0, -NEVER
         if self.refused > self.last_heard:
             self.rejects = True  # its machine refuses our PINGs, but it is there: a firewall
-        self.last_heard = way.last_heard = now
-        self.expires = way.expires = now + self.ttl
+        if now >= way.last_heard:  # else it arrived before what was given already
+            way.last_heard, way.expires = now, now + self.ttl
+        if now >= self.last_heard:
+            self.last_heard, self.expires = now, now + self.ttl
 
     def follow(self, former: Row) -> None:
         """Go on with the history of another boot of its node; a boot that was there before has a count of its own."""

@@ -67,6 +67,7 @@ class PeerTable:
         self._news = News()
         self._namesakes = Namesakes(own_id, self._news)
         self._gone: dict[str, Row] = {}  # those down or left, the longest gone first
+        self.blind_until = -NEVER  # nobody is judged before that
         self._next_expiry = NEVER  # never later than the first row to expire
 
     def __len__(self) -> int:
@@ -151,7 +152,7 @@ class PeerTable:
         elif row.state != "up":
             opening = "recovered"
         row.ttl = row.patience = ttl
-        row.last_hello = now
+        row.last_hello = max(row.last_hello, now)
         self._refresh(row, self._way(row, source, now), now)
         if opening is not None:
             self._news.say(opening, f"bare HELLO on {_where(source)}", row, now)
@@ -211,11 +212,17 @@ class PeerTable:
             self._down(row, reason, now)
         return self._news.take()
 
-    def resume(self, now: float) -> tuple[Event, ...]:
-        """Come back from a pause of our own: whoever would be down meanwhile is suspect, for one grace period.
+    def mistrust(self, until: float) -> None:
+        """Judge nobody before that moment, for what arrived until then may be lost, or yet to be given.
 
-        One for each silence: pauses in a row keep nobody alive.
+        At that moment whoever would be suspect or down is suspect, for one grace period. One for each silence:
+        pauses in a row keep nobody alive.
         """
+        self.blind_until = max(self.blind_until, until)
+        self._next_expiry = min(self._next_expiry, until)
+
+    def _excuse(self, now: float) -> None:
+        self.blind_until = -NEVER
         for row in self._rows.values():
             if not row.is_shown or row.excused == row.last_heard or now < min(row.suspect_at(), row.expires):
                 continue
@@ -226,7 +233,6 @@ class PeerTable:
                 way.distrust()  # we may be somewhere else now
             self._suspect(row, "we were asleep, so its silence means little", now)
         self._next_expiry = now
-        return self._news.take()
 
     def expire(self, now: float) -> tuple[Event, ...]:
         """Tidy: what fell silent becomes suspect, then down, then forgotten; its silent addresses are let go."""
@@ -320,7 +326,9 @@ class PeerTable:
     # --- time ---------------------------------------------------------------------------------
 
     def _expire(self, now: float) -> None:
-        if now >= self._next_expiry:
+        if now >= self._next_expiry and now >= self.blind_until:
+            if self.blind_until > -NEVER:
+                self._excuse(now)
             self._tidy(now)
         if self._news.holds and now >= self._news.next_due():
             self._news.catch_up(now)
@@ -490,7 +498,7 @@ class PeerTable:
 
     def _vouch(self, row: Row, way: Way, source: Source, now: float) -> None:
         """Let a HELLO speak for the life of its sender."""
-        row.last_hello = now
+        row.last_hello = max(row.last_hello, now)
         self._refresh(row, way, now)
         if source.key:
             row.sealed_until = now + row.ttl

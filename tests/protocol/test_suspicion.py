@@ -261,6 +261,144 @@ def test_the_same_if_a_datagram_wakes_us():
     assert kinds(node.poll(18.001).events) == []
 
 
+def frozen(node, living, dead, until=28.0):
+    """Give a node that slept from 8.0 on what waited: the dead (6) speaks until 11.2, the others until `living`."""
+    events = list(node.poll(until).events)
+    node.mistrust(until)
+    for beat in range(1, 25):
+        at = 8.0 + beat * 0.8
+        for number in range(1, 7):
+            if at <= (dead if number == 6 else living):
+                said = hello(number, f"n{number}", beat + 11).encode()
+                events += node.receive(said, source(f"10.0.0.{number + 10}"), at).events
+    return events
+
+
+def test_after_a_pause_the_living_have_no_event_and_the_dead_is_not_up():
+    node = lan()
+    node.drained(8.0)
+    assert frozen(node, living=28.0, dead=11.2) == []
+    assert node.next_deadline() <= 28.0, "the silence until then is to be judged"
+    assert node.poll(28.0).events == (), "but not before all was read"
+    node.drained(28.001)
+    outcome = node.poll(28.002)
+    [event, *others] = outcome.events
+    assert (event.kind, event.peer.id, event.peer.state) == ("suspect", "n6", "suspect")
+    assert {event.kind for event in others} <= {"updated"}  # nobody here answers a PING: they are deaf
+    assert event.peer.last_heard_s == pytest.approx(28.001 - 11.2)
+    assert "10.0.0.16" in [send.to for send in outcome.sends if send.datagram.startswith(b"PING")]
+    assert {peer.id: peer.state for peer in node.peers(28.002)} == {f"n{n}": "up" for n in range(1, 6)} | {"n6": "suspect"}
+    told = []
+    for tick in range(1, 40):
+        at = 28.0 + tick * 0.05
+        for number in range(1, 6):
+            if not tick % 16:
+                node.receive(hello(number, f"n{number}", 40 + tick).encode(), source(f"10.0.0.{number + 10}"), at)
+        node.drained(at)
+        told += [(event.kind, event.peer.id) for event in node.poll(at).events if event.kind != "updated"]
+        assert not told or at > 28.001 + 1.95, "one grace period at least"
+    node.drained(30.1)
+    told += [(event.kind, event.peer.id) for event in node.poll(30.1).events if event.kind != "updated"]
+    assert told == [("down", "n6")]
+
+
+def test_what_the_full_buffer_lost_takes_nobody_down():
+    node = lan()
+    node.drained(8.0)
+    assert frozen(node, living=14.4, dead=11.2) == []  # the kernel kept the oldest
+    node.drained(28.001)
+    outcome = node.poll(28.001)
+    assert kinds(outcome.events) == ["suspect"] * 6
+    pings = [send for send in outcome.sends if send.datagram.startswith(b"PING")]
+    assert len(pings) == 6
+    for send in pings:
+        if send.to != "10.0.0.16":
+            number = int(send.to.rpartition(".")[2]) - 10
+            pong = Pong(realm="default", boot=boot(number), nonce=decode_probe(send.datagram).nonce, heard_ms=20_000)
+            assert kinds(node.receive(pong.encode(), source(send.to), 28.003).events) == ["recovered"]
+    node.drained(29.9)
+    assert "down" not in kinds(node.poll(29.9).events)
+
+
+def test_probes_from_before_a_pause_prove_nothing_after_it():
+    node = lan()
+    node.drained(8.0)
+    node.receive(hello(1, "n1", 20).encode(), source("10.0.0.11"), 8.1)
+    [send] = node.ping(node.table.get(boot(1)), 8.1)[1].sends
+    pong = Pong(realm="default", boot=boot(1), nonce=decode_probe(send.datagram).nonce, heard_ms=10)
+    node.receive(pong.encode(), source("10.0.0.11"), 8.2)
+    at = 8.2
+    while at < 11.3:  # suspect and asked in vain, but not enough
+        node.drained(at)
+        assert "down" not in kinds(node.poll(at).events)
+        at += 0.05
+    node.mistrust(18.0)
+    node.drained(18.0)
+    assert "down" not in kinds(node.poll(18.0).events)
+    node.drained(19.9)
+    assert "down" not in kinds(node.poll(19.9).events)
+
+
+def test_nobody_is_judged_before_what_arrived_is_read():
+    node = lan(1)
+    node.drained(8.5)
+    assert node.poll(11.0).events == ()
+    assert node.next_deadline() < 11.0
+    assert [send for send in node.poll(11.0).sends if send.datagram.startswith(b"PING")] == []
+    node.receive(hello(1, "n1", 30).encode(), source("10.0.0.11"), 9.9)
+    node.drained(11.0)
+    assert node.poll(11.0).events == ()
+    assert node.peers(11.0)[0].last_heard_s == pytest.approx(1.1)
+
+
+def test_the_round_trip_ends_when_the_pong_arrives():
+    node = lan(1)
+    [send] = node.ping(node.table.get(boot(1)), 8.1)[1].sends
+    pong = Pong(realm="default", boot=boot(1), nonce=decode_probe(send.datagram).nonce, heard_ms=10).encode()
+    node.poll(9.0)
+    node.receive(pong, source("10.0.0.11"), 8.102)  # read late
+    assert node.table.get(boot(1)).peer(9.0).rtt_ms == pytest.approx(2.0)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["hello", "full", "bare", "goodbye", "poll", "drained", "mistrust"]),
+            st.integers(1, 3),
+            st.floats(-3.0, 3.0),
+        ),
+        max_size=40,
+    )
+)
+def test_moments_that_go_back_refresh_nothing_backwards(steps):
+    node, at, latest = make_node(), 10.0, 10.0
+    for seq, (what, number, delta) in enumerate(steps, 1):
+        at = max(0.0, at + delta)
+        latest = max(latest, at)
+        before = {row.key: (row.last_heard, row.state) for row in node.table.rows(latest, gone=True)}
+        if what == "poll":
+            node.poll(latest)
+        elif what == "drained":
+            node.drained(latest)
+        elif what == "mistrust":
+            node.mistrust(latest)
+        elif what == "bare":
+            node.receive(b"HELLO|", source(f"10.0.0.{number + 20}"), at)
+        else:
+            said = hello(number, f"n{number}", seq, full=what == "full", goodbye=what == "goodbye")
+            node.receive(said.encode(), source(f"10.0.0.{number + 10}"), at)
+        for row in node.table.rows(latest, gone=True):
+            if what != "goodbye" and row.key in before:
+                assert row.last_heard >= before[row.key][0]
+            assert row.last_heard <= latest
+    node.drained(latest + 30.0)
+    for tick in range(60):
+        node.poll(latest + tick * 0.5)
+    assert node.peers(latest + 30.0) == ()
+    assert set(node.table.counts(latest + 30.0)) - {"down", "left"} == {"up", "suspect"}
+    assert node.table.counts(latest + 30.0)["up"] == node.table.counts(latest + 30.0)["suspect"] == 0
+
+
 def test_there_is_one_grace_for_each_silence():
     node = lan()
     node.poll(18.0)
