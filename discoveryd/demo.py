@@ -19,9 +19,9 @@ from discoveryd.config.values import VARIABLE_PREFIX
 from discoveryd.ctl.tables import peers_table, screen_of
 from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
+from discoveryd.net.stamps import boottime
 from discoveryd.protocol.peer import Peer
 from discoveryd.runtime.client import Client
-from discoveryd.runtime.discovery import boottime
 from discoveryd.runtime.subscription import Subscription
 
 NODES = {

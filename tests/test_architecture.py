@@ -40,7 +40,7 @@ MODULES = {
     "first": """
         net net.ifconf net.interfaces net.links net.metrics_server net.netlink net.owner net.query_acceptor
         net.query_backend net.query_client net.query_connection net.query_crowd net.query_server net.query_turns
-        net.scrape net.sluice net.syslog net.systemd
+        net.scrape net.sluice net.stamps net.syslog net.systemd
     """,
     "second": """
         runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.health runtime.hook_files

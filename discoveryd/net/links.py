@@ -13,13 +13,16 @@ import os
 import selectors
 import socket
 import struct
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
+from itertools import chain
 
 from discoveryd.net import sluice
 from discoveryd.net.interfaces import Doorbell, Reader, loopback, name_of, scan
 from discoveryd.net.owner import holder
+from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP, UNSTAMPED, Stamps, boottime
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import Send
@@ -37,7 +40,7 @@ the full receive buffer lost."""
 _PKTINFO = struct.Struct("@i4s4s")  # interface index, local address, header address
 _EXTENDED_ERROR = struct.Struct("@I4B2I")  # errno, origin, type, code, ... (linux/errqueue.h)
 _PORT_UNREACHABLE = (errno.ECONNREFUSED, 2, 3, 3)  # origin ICMP, destination unreachable, port
-_ANCILLARY = socket.CMSG_SPACE(_PKTINFO.size)
+_ANCILLARY = socket.CMSG_SPACE(_PKTINFO.size) + socket.CMSG_SPACE(STAMP.size)
 _ERROR_ANCILLARY = _ANCILLARY + socket.CMSG_SPACE(_EXTENDED_ERROR.size + 16)
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
@@ -49,16 +52,24 @@ BATCH = 64
 MAX_SOURCES = 8192
 """Senders remembered; past it the one that came first is looked at anew."""
 
-Datagram = tuple[bytes, Source]
+Datagram = tuple[bytes, Source, float]
+"""What came, from where, and when it arrived."""
 
 
 class Links:
     """Sends and receives on every link, and says when the links may have changed.
 
     Nothing is opened by the constructor. One thread listens; any may send.
+
+    Args:
+        parameters: port, loopback and interfaces.
+        clock: that arrivals are told by, seconds.
+
+    Attributes:
+        heard_until: all that arrived before that moment was given by `listen`.
     """
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, parameters: Parameters, clock: Callable[[], float] = boottime) -> None:
         self._port = parameters.port
         self._loopback = parameters.loopback
         self._patterns: Sequence[str] = parameters.interfaces
@@ -73,6 +84,10 @@ class Links:
         self._selector: selectors.BaseSelector | None = None
         self._wake_read: socket.socket | None = None
         self._wake_write: socket.socket | None = None
+        self._clock = clock
+        self._stamps: dict[socket.socket, Stamps] = {}
+        self._held: list[Datagram] = []  # what arrived later than something that may wait in another socket
+        self.heard_until = clock()
         self._sources: dict[tuple[str, bytes], Source | None] = {}
         self._routes: dict[Link, list[tuple[int, int, bytes]]] = {}
         self._refused: list[bytes] = []
@@ -112,7 +127,8 @@ class Links:
             self._reader.open()
             self._selector = stack.enter_context(selectors.DefaultSelector())
             for receiver in self._receivers:
-                self._selector.register(receiver, selectors.EVENT_READ, receiver)
+                self._selector.register(receiver, selectors.EVENT_READ)
+            self._stamps = {receiver: Stamps(self._clock) for receiver in self._receivers}
             self._selector.register(self._wake_read, selectors.EVENT_READ)
             if self.has_doorbell:
                 self._selector.register(self._bell, selectors.EVENT_READ)
@@ -170,37 +186,63 @@ class Links:
             what came in, at most `BATCH` of each socket, and whether the interfaces may have changed.
         """
         assert self._selector is not None
-        batch: list[Datagram] = []
-        rang = False
-        for key, _ in self._selector.select(timeout):
-            if key.data is not None:
-                self._receive(key.data, batch)
-            elif key.fileobj is self._bell:
-                rang = self._bell.drain()
-            elif self._wake_read is not None:
-                self._wake_read.recv(4096)
-        return batch, rang
+        ready = [key.fileobj for key, _ in self._selector.select(0 if self._held else timeout)]
+        batches = [self._held] if self._held else []
+        # none is passed over: that it was not ready before a pause of ours says nothing
+        for receiver, stamps in self._stamps.items():
+            # what was held back waits for a socket that was not read to its end
+            if not self._held or stamps.emptied <= self.heard_until:
+                batch = self._receive(receiver, stamps)
+                if batch:
+                    batches.append(batch)
+                elif receiver in ready:  # what woke us was no datagram
+                    self._receive_errors(receiver)
+        self.heard_until = min([stamps.emptied for stamps in self._stamps.values()])
+        if self._wake_read in ready and self._wake_read is not None:
+            self._wake_read.recv(4096)
+        rang = self._bell in ready and self._bell.drain()
+        return self._in_order(batches), rang
 
-    def _receive(self, receiver: socket.socket, batch: list[Datagram]) -> None:
-        take = receiver.recvmsg
-        sources = self._sources
-        for taken in range(BATCH):
+    def _in_order(self, batches: list[list[Datagram]]) -> list[Datagram]:
+        """Merge what several sockets brought; hold back what may be later than something that still waits in one."""
+        if len(batches) < 2:
+            self._held = []
+            return batches[0] if batches else []
+        batch = sorted(chain.from_iterable(batches), key=_arrived)
+        due = bisect_right(batch, self.heard_until, key=_arrived)
+        self._held = batch[due:]
+        return batch[:due]
+
+    def _receive(self, receiver: socket.socket, clock: Stamps) -> list[Datagram]:
+        """Read a batch, or all there is."""
+        take, sources, unpack = receiver.recvmsg, self._sources, STAMP.unpack
+        batch: list[Datagram] = []
+        offset, is_empty = clock.begin(), False
+        for _ in range(BATCH):
             try:
                 datagram, ancillary, _, (address, _) = take(MAX_DATAGRAM + 1, _ANCILLARY)
             except BlockingIOError:
-                if not taken:  # what woke us was no datagram
-                    self._receive_errors(receiver)
-                return
+                is_empty = True
+                break
             except OSError:  # the error of something we sent; the next call goes on
                 self._receive_errors(receiver)
                 continue
-            info = ancillary[0][2] if ancillary else b""
+            try:
+                (_, _, stamp), (_, _, info) = ancillary
+                second, nano = unpack(stamp)
+                moment = second - offset + nano * 1e-9
+            except ValueError:
+                moment, info = UNSTAMPED, ancillary[0][2] if ancillary else b""
             try:
                 source = sources[address, info]
             except KeyError:
                 source = self._source(address, info)
             if source is not None:
-                batch.append((datagram, source))
+                batch.append((datagram, source, moment))
+        if batch and not clock.is_sound(batch[0][2], batch[-1][2]):
+            batch = [(datagram, source, clock.corrected(moment)) for datagram, source, moment in batch]
+        clock.end(batch[-1][2] if batch else clock.emptied, is_empty=is_empty)
+        return batch
 
     def _receive_errors(self, receiver: socket.socket) -> None:
         """Read what ICMP says of datagrams we sent: of a PING that nobody listens there, of others nothing new."""
@@ -328,6 +370,8 @@ class Links:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         bound.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         bound.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        with suppress(OSError):  # without it the moment of reading must do
+            bound.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         if share:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for forced, modest, size in (
@@ -369,6 +413,10 @@ def _memory(sock: socket.socket, *fields: int) -> list[int]:
     except OSError:
         return [0] * len(fields)
     return [info[field] for field in fields]
+
+
+def _arrived(datagram: Datagram) -> float:
+    return datagram[2]
 
 
 def _is_within(address: str, link: Link) -> bool:

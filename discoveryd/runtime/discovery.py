@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -19,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from discoveryd import __version__
 from discoveryd.errors import ConfigError, QueryError
-from discoveryd.net.links import Datagram, Links
+from discoveryd.net.links import BATCH, Datagram, Links
 from discoveryd.net.query_server import QueryServer
+from discoveryd.net.stamps import boottime
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol import query
 from discoveryd.protocol.events import Event
@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 GOODBYES = 3
 GOODBYE_GAP = 0.03
 """The goodbye is sent three times within 60 ms, for those who lose one."""
+DRAIN_TIMEOUT = 0.1
+"""Seconds that HELLOs may wait while the receiver reads what there is, before somebody is judged by silence."""
+LAG = 1.0
+"""Seconds that datagrams may wait to be read; past it others may be lost, and readers of the table wait too."""
 JOIN_TIMEOUT = 5.0
 RENAME = 1.0
 """Seconds between two looks at the machine's name, where that is announced."""
@@ -57,11 +61,6 @@ CONFIG = "config"
 """Who offers the services of the configuration."""
 
 _Seen = TypeVar("_Seen")
-
-
-def boottime() -> float:
-    """Give seconds that go on in suspend and never step."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Discovery:
@@ -118,17 +117,21 @@ class Discovery:
         self._name_due = 0.0
         record = Record(name=called, tags=tags or {}, services=self._offers.services())
         self._node = Node(self.parameters, record, node_id=node_id, keyring=keyring, process=os.getpid)
-        self._links = Links(self.parameters)
+        self._links = Links(self.parameters, clock)
         self._clock = clock
         self._notify = notify or (lambda _: None)
-        # guards _node, _offers, _subscriptions, _pings, _is_stopping, _engine_s; its waiter is the sender alone
+        # guards _node, _offers, _subscriptions, _pings, _is_stopping, _engine_s, _heard_until, _awaits_drain;
+        # waited for by the sender, and by all who want what there is to be read first
         self._lock = threading.Condition(threading.Lock())
+        self._heard_until = 0.0  # all that arrived before was given to the node
+        self._awaits_drain = 0  # how many wait for that to go on
         self._subscriptions: list[Subscription] = []
         self._pings = Pings()
         self._is_stopping = False
         self._is_isolated = False
         self._stack = ExitStack()
         self._is_running = False
+        self._kernel_drops = 0
         self._wants_rescan = False
         self._rescans = Rescan()
         self._scan_error: str | None = None
@@ -175,7 +178,8 @@ class Discovery:
             if opened is not None:
                 opened()
             self._stack = stack.pop_all()
-        self._started_at = self._clock()
+        self._started_at = self._heard_until = self._clock()
+        self._node.drained(self._heard_until)
         self._node.set_links(links, self._started_at)
         self._is_running = True
         self._sender.start()
@@ -257,6 +261,9 @@ class Discovery:
 
     def look(self, at: Callable[[Node, float], _Seen]) -> _Seen:
         """Give what a function makes of the engine and the time, called with the lock held: it must be quick."""
+        now = self._clock()
+        if self._is_running and now > self._heard_until + LAG:  # we may have slept, with much to read
+            self._drain(now, LAG)
         with self._lock:
             self._check()
             return at(self._node, self._clock())
@@ -364,7 +371,7 @@ class Discovery:
                 raise QueryError("bad_request", f"{peer} is a bare peer: it sends HELLO| and answers nothing")
             pinging = Pinging(row, count=count, timeout=timeout, done=done, now=now)
             self._pings.begin(pinging)
-            self._lock.notify()
+            self._lock.notify_all()
         return partial(self._cancel_ping, pinging)
 
     def _cancel_ping(self, pinging: Pinging) -> None:
@@ -404,7 +411,7 @@ class Discovery:
         """Change how to speak. Port, realm and loopback stay as they are until a new start."""
         with self._lock:
             self._node.set_parameters(parameters, self._clock())
-            self._lock.notify()
+            self._lock.notify_all()
         self.parameters = parameters
         if self._server is not None:
             self._server.limits = parameters.limits
@@ -438,10 +445,12 @@ class Discovery:
                 is_idle = outcome is NOTHING and not pings and not done
                 deadline = min(self._node.next_deadline(), self._pings.next_deadline()) if is_idle else now
                 self._engine_s += perf_counter() - began
-                if is_idle:
-                    longest = RENAME if self._follows_machine else LONGEST_WAIT
-                    self._lock.wait(min(max(0.0, deadline - now), longest))
+                if is_idle and deadline > now:
+                    self._lock.wait(min(deadline - now, RENAME if self._follows_machine else LONGEST_WAIT))
                     continue
+            if is_idle:  # what is due is to judge by silence
+                self._drain(now, DRAIN_TIMEOUT)
+                continue
             self._carry_out(outcome)
             if doubt is not None:
                 self._notify(doubt)
@@ -478,10 +487,12 @@ class Discovery:
             left = max(0.0, self._rescans.at - before)
             batch, rang = self._links.listen(left if patience is None else min(left, patience))
             now = self._clock()
-            self._floodgate.took(len(batch), now)
-            refused = self._links.refused()
-            if batch or refused:
-                self._hear(batch, refused, now)
+            is_late = bool(batch) and now > batch[0][2] + LAG
+            self._floodgate.took(len(batch), self._links.heard_until, is_late=is_late)
+            # the buffer was full only if there is a batch and more to read
+            if len(batch) >= BATCH and patience is None and self._has_lost():
+                is_late = True
+            self._hear(batch, self._links.refused(), now, is_late=is_late)
             if rang:
                 self._rescans.ring(now)
             if now >= self._rescans.at or self._wants_rescan:
@@ -496,13 +507,28 @@ class Discovery:
         assert self._metrics is not None
         self._metrics.run(self._clock)
 
-    def _hear(self, batch: list[Datagram], refused: list[bytes], now: float) -> None:
+    def _has_lost(self) -> bool:
+        """Whether the kernel has thrown something away since this was asked last."""
+        before, self._kernel_drops = self._kernel_drops, self._links.kernel_drops()
+        return self._kernel_drops > before
+
+    def _drain(self, until: float, timeout: float) -> None:
+        """Wait until all that arrived before a moment was given to the node."""
+        self._links.wake()
+        with self._lock:
+            self._awaits_drain += 1
+            self._lock.wait_for(lambda: self._heard_until >= until or self._is_stopping or self._failure, timeout)
+            self._awaits_drain -= 1
+
+    def _hear(self, batch: list[Datagram], refused: list[bytes], now: float, *, is_late: bool = False) -> None:
         outcomes: list[Outcome] = []
         with self._lock:
             began = perf_counter()
+            if is_late:
+                self._node.mistrust(now)
             receive = self._node.receive
-            for datagram, source in batch:
-                outcome = receive(datagram, source, now)
+            for datagram, source, arrived in batch:
+                outcome = receive(datagram, source, arrived)
                 if outcome is not NOTHING:
                     outcomes.append(outcome)
                     self._publish_locked(outcome.events)
@@ -511,8 +537,10 @@ class Discovery:
                 outcome = self._node.refused(datagram, now)
                 outcomes.append(outcome)
                 self._publish_locked(outcome.events)
-            if outcomes:
-                self._lock.notify()  # something may be due earlier than the sender thinks
+            self._heard_until = self._links.heard_until
+            self._node.drained(self._heard_until)
+            if outcomes or is_late or self._awaits_drain:
+                self._lock.notify_all()  # something may be due earlier than the sender thinks
             doubt = self._doubt_locked(now) if any(outcome.events for outcome in outcomes) else None
             self._engine_s += perf_counter() - began  # once a batch, so that no datagram pays for it
         for outcome in outcomes:
@@ -536,7 +564,7 @@ class Discovery:
             now = self._clock()
             self._node.set_links(links, now)
             doubt = self._doubt_locked(now)
-            self._lock.notify()
+            self._lock.notify_all()
         self._report_links(before, links)
         if doubt is not None:
             self._notify(doubt)
@@ -544,7 +572,7 @@ class Discovery:
     def _nudge(self) -> None:
         """Make every thread come round."""
         with self._lock:
-            self._lock.notify()
+            self._lock.notify_all()
         self._links.wake()
         if self._server is not None:
             self._server.wake()
@@ -560,7 +588,7 @@ class Discovery:
         record = Record(name=name, tags=tags, services=offers.services())
         self._offers = offers
         self._node.set_record(record, self._clock())
-        self._lock.notify()
+        self._lock.notify_all()
 
     def _check(self) -> None:
         """Refuse to answer from a table that no thread keeps true any more."""
@@ -602,7 +630,8 @@ class Discovery:
 
     def _known(self, since: float) -> tuple[str, ...]:
         """Give the addresses that are heard also in a flood."""
-        return self.look(lambda node, _: node.known_addresses(since))
+        with self._lock:  # for the receiver, which `look` might wait for
+            return self._node.known_addresses(since)
 
     def _flood(self, since: float | None, failure: str | None) -> None:
         """Let nobody new in while there is a flood."""
@@ -613,7 +642,7 @@ class Discovery:
             else:
                 outcome = self._node.begin_flood(since, self._clock())
             self._publish_locked(outcome.events)
-            self._lock.notify()
+            self._lock.notify_all()
         self._carry_out(outcome)
         if since is None:
             self._notify(notices.of_flood_end(self._floodgate.dropped))

@@ -47,6 +47,7 @@ class Floodgate:
         self._known = known
         self._taken = 0
         self._lost = 0
+        self._excused = 0  # of those lost
         self._look_at = 0.0
         self._review_at = 0.0
 
@@ -63,8 +64,14 @@ class Floodgate:
         """Give the seconds until it must look again; None while there is no flood."""
         return max(0.0, self._look_at - now) if self._flood.is_on else None
 
-    def took(self, count: int, now: float) -> None:
-        """Take it that so many datagrams came in."""
+    def took(self, count: int, now: float, *, is_late: bool = False) -> None:
+        """Take it that so many datagrams came in until now.
+
+        Args:
+            count: of them.
+            now: the moment until which all that arrived was taken.
+            is_late: they waited long: what the kernel threw away meanwhile is no sign of a flood.
+        """
         self._taken += count
         if now < self._look_at:
             return
@@ -73,8 +80,10 @@ class Floodgate:
         was_on = self._flood.is_on
         if was_on:
             self.dropped += lost - self._lost
+        elif is_late:
+            self._excused += lost - self._lost
         self._lost = lost
-        is_changed = self._flood.see(self._taken + lost, now)
+        is_changed = self._flood.see(self._taken + lost - self._excused, now)
         if is_changed or (was_on and now >= self._review_at):
             self._review_at = now + REVIEW
             since, is_on = self._flood.since, self._flood.is_on

@@ -24,11 +24,12 @@ from machine import Figure, parser, report
 from mirror import PATIENCE
 
 from discoveryd.net.links import RECEIVE_BUFFER, SO_RCVBUFFORCE, Links
+from discoveryd.net.stamps import boottime
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.node import NOTHING, Node
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.record import Record
-from discoveryd.runtime.discovery import Discovery, boottime
+from discoveryd.runtime.discovery import Discovery
 
 NO_FLOOD = Limits(datagrams=100_000_000, source_datagrams=100_000_000)
 """So that full speed is not taken for an attack."""
@@ -106,10 +107,9 @@ class Path:
     def _take(self) -> None:
         receive = self._node.receive
         while batch := self._links.listen(0)[0]:
-            now = boottime()
             outcomes = []
-            for datagram, source in batch:
-                outcome = receive(datagram, source, now)
+            for datagram, source, arrived in batch:
+                outcome = receive(datagram, source, arrived)
                 if outcome is not NOTHING:
                     outcomes.append(outcome)
 

@@ -9,12 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from time import monotonic
 
 import pytest
 
 from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
+from discoveryd.protocol.record import Record
+from tests.ear import EVERYBODY
+from tests.protocol.samples import hello
 
 SECOND = 1.0
 """What the daemon promises: goodbye and exit within a second of the signal."""
@@ -29,6 +34,50 @@ def test_two_daemons_list_each_other(make):
     two.log_until("peer joined")
     assert [peer["name"] for peer in one.ask("list")["peers"]] == ["node-3"]
     assert [peer["name"] for peer in two.ask("list")["peers"]] == ["node-2"]
+
+
+def test_a_peer_that_died_while_we_were_stopped_is_never_up(make, port):
+    daemon = make(environment={"DISCOVERYD_HELLO__INTERVAL": "0.4s", "DISCOVERYD_HELLO__TTL": "2s"}).run()
+    daemon.log_until("discoveryd started")
+    pause = threading.Event().wait
+    with ExitStack() as stack:
+        senders = {}
+        for number, name in ((8, "living"), (9, "dead")):
+            senders[number, name] = sender = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            sender.bind((f"127.0.0.{number}", port))
+
+        def beat(seq, *names):
+            for (number, name), sender in senders.items():
+                if name in names:
+                    said = hello(number, name, seq, Record(name=name), interval=0.4, ttl=2.0)
+                    sender.sendto(said.encode(), (EVERYBODY, port))
+
+        client = stack.enter_context(daemon.client())
+        beat(1, "living", "dead")
+        daemon.log_until("peer joined")
+        daemon.log_until("peer joined")
+        daemon.kill(signal.SIGSTOP)
+        beat(2, "living", "dead")
+        for seq in range(3, 12):
+            pause(0.4)
+            beat(seq, "living")
+        daemon.kill(signal.SIGCONT)
+        deadline = monotonic() + 15.0
+        seen = []
+        while not seen or seen[-1]["dead"] != "down":
+            assert monotonic() < deadline, seen
+            peers = client.request("list", all=True)["peers"]
+            seen.append({peer["name"]: peer["state"] for peer in peers})
+            [silence] = [peer["last_heard_s"] for peer in peers if peer["name"] == "dead"]
+            assert silence > 3.5
+            beat(seq := seq + 1, "living")
+            pause(0.1)
+    states = {state["dead"] for state in seen}
+    assert states == {"suspect", "down"} or states == {"down"}
+    assert {state["living"] for state in seen} == {"up"}
+    log = "\n".join(daemon.log_until("peer down"))
+    assert "living" not in log
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

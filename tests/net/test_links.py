@@ -12,6 +12,7 @@ import pytest
 from discoveryd.net import links as module
 from discoveryd.net.interfaces import Doorbell, loopback
 from discoveryd.net.links import BATCH, Links, explain_bind, free_port
+from discoveryd.net.stamps import boottime
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
@@ -43,7 +44,7 @@ def make(port):
         links.close()
 
 
-def hear(links, count=1, timeout=5.0):
+def arrived(links, count=1, timeout=5.0):
     """Listen until so many datagrams came in."""
     deadline = monotonic() + timeout
     found = []
@@ -51,6 +52,11 @@ def hear(links, count=1, timeout=5.0):
         found += links.listen(left)[0]
     assert len(found) == count, found
     return found
+
+
+def hear(links, count=1, timeout=5.0):
+    """Give so many datagrams and their sources."""
+    return [(datagram, source) for datagram, source, _ in arrived(links, count, timeout)]
 
 
 def stranger(address="127.0.0.9"):
@@ -146,6 +152,38 @@ def test_a_datagram_that_is_too_long_is_known_as_such(make, port):
     for datagram, source in batch:
         node.receive(datagram, source, 0.0)
     assert node.drops == {("version", "lo"): 1, ("too-long", "lo"): 2}
+
+
+def test_a_datagram_arrives_when_the_kernel_gets_it_not_when_it_is_read(make, port):
+    links = make()
+    wait = threading.Event().wait
+    with stranger() as sender:
+        before = boottime()
+        sender.sendto(b"HELLO|1", ("127.0.0.2", port))
+        between = boottime()
+        wait(0.2)
+        sender.sendto(b"HELLO|2", ("127.0.0.2", port))
+    [(_, _, first), (_, _, second)] = arrived(links, 2)
+    assert before - 0.01 <= first <= between + 0.1, "not 0.2 s later"
+    assert second >= first + 0.19
+    assert second - 0.01 <= links.heard_until <= boottime()
+
+
+def test_what_came_by_two_sockets_is_given_in_the_order_of_arrival(make, port):
+    links = make()
+    with stranger("127.0.0.9") as sender:
+        for number in range(2 * BATCH):
+            sender.sendto(b"%d" % (2 * number), ("127.0.0.2", port))
+            if not number % 4:
+                sender.sendto(b"%d" % (2 * number + 1), ("127.255.255.255", port))
+    found = []
+    while len(found) < 2.5 * BATCH:
+        drained = links.heard_until
+        batch = links.listen(5.0)[0]
+        assert all(arrived >= drained for _, _, arrived in batch), "nothing is given after it was told to be complete"
+        found += batch
+    numbers = [int(datagram) for datagram, _, _ in found]
+    assert numbers == sorted(numbers)
 
 
 def test_a_batch_is_bounded(make, port):

@@ -136,9 +136,9 @@ def test_the_reply_has_each_sample_as_json_too(pair):
 def test_engine_time_is_that_of_both_threads(monkeypatch):
     port = free_port("127.0.0.1", "udp")
     hearing = Discovery(Parameters(port=port, loopback="127.0.0.2"))
-    hearing._hear([(b"HELLO|", Source("127.0.0.9", None))], [], 1.0)
+    hearing._hear([(b"HELLO|", Source("127.0.0.9", None), 1.0)], [], 1.0)
     assert hearing.status()["engine_s"] > 0
-    monkeypatch.setattr(Discovery, "_hear", lambda *_: None)
+    monkeypatch.setattr(Discovery, "_hear", lambda *_, **__: None)
     with Discovery(Parameters(port=port, loopback="127.0.0.2")) as speaking:
         deadline = monotonic() + WAIT
         while not speaking.status()["engine_s"]:

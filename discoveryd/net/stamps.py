@@ -1,0 +1,96 @@
+"""When datagrams arrived: the kernel's stamps of the wall clock, told by a clock that never steps.
+
+The kernel stamps what it receives with CLOCK_REALTIME, whoever reads it and when. What is needed is the time of
+CLOCK_BOOTTIME. The difference of the two clocks is sampled each time the socket is drained; when the wall clock
+was set meanwhile, the stamp itself does not say whether it is from before or after.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+
+SO_TIMESTAMPNS = 35
+"""asm-generic/socket.h; also the type of the control message. It comes before those of IP."""
+STAMP = struct.Struct("@ll")  # struct timespec: seconds, nanoseconds
+
+UNSTAMPED = float("inf")
+"""The moment of what has no stamp: it is taken for that of reading."""
+
+STEP = 0.05
+"""Seconds between two samples of the difference, past which the wall clock was set, not slewed."""
+CLOSE = 20e-6
+TRIES = 4
+"""Seconds that reading both clocks may take, else they are read again, so often at most: we may be interrupted."""
+
+
+def boottime() -> float:
+    """Give seconds that go on in suspend and never step."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Stamps:
+    """Converts the stamps of one socket to the time of a clock. For one thread.
+
+    Args:
+        clock: seconds, never stepping.
+        wall: the clock of the stamps, in seconds.
+
+    Attributes:
+        emptied: all that arrived before that moment was read: the socket was empty then.
+    """
+
+    __slots__ = ("_began", "_clock", "_ended", "_former", "_offset", "_wall", "emptied")
+
+    def __init__(self, clock: Callable[[], float], wall: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._wall = wall
+        self.emptied, self._offset = self._sample()
+        self._began = self._ended = self.emptied
+        self._former = self._offset
+
+    def begin(self) -> float:
+        """Sample the clocks before the socket is read; give how far that of the stamps is ahead."""
+        self._former = self._offset
+        self._began, self._offset = self._sample()
+        return self._offset
+
+    def is_sound(self, first: float, last: float) -> bool:
+        """Whether moments (stamps less what `begin` gave) from the first to the last one read can be true."""
+        self._ended = self._clock()
+        is_steady = abs(self._offset - self._former) <= STEP
+        return is_steady and self.emptied <= first and last <= self._ended
+
+    def corrected(self, moment: float) -> float:
+        """Give the moment at which a datagram arrived, where those of its batch are not sound."""
+        return corrected(moment, self._former - self._offset, self.emptied, self._ended)
+
+    def end(self, last: float, *, is_empty: bool) -> None:
+        """Take it that this was the last moment read, and perhaps that nothing more was there."""
+        self.emptied = self._began if is_empty else last
+
+    def _sample(self) -> tuple[float, float]:
+        """Read the clock, and how far the wall clock is ahead of it."""
+        best = (float("inf"), 0.0, 0.0)
+        for _ in range(TRIES):
+            before, wall, after = self._clock(), self._wall(), self._clock()
+            best = min(best, (after - before, before, wall - (before + after) / 2))
+            if best[0] < CLOSE:
+                break
+        return best[1:]
+
+
+def corrected(moment: float, step: float, earliest: float, now: float) -> float:
+    """Give the moment at which a datagram arrived, by what its stamp says and what cannot be.
+
+    Args:
+        moment: the stamp less the offset of the wall clock now; infinity where there is none.
+        step: the offset at the last drain less that of now. If the wall clock was set meanwhile, the stamp is from
+            before or after that: the older moment that can be is taken.
+        earliest: the last drain; nothing arrived before.
+        now: nor after.
+    """
+    moments = sorted((moment, moment - step)) if abs(step) > STEP else [moment]
+    possible = [moment for moment in moments if earliest <= moment <= now]
+    return possible[0] if possible else min(max(moments[0], earliest), now)
