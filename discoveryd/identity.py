@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from hashlib import blake2b
 
+from discoveryd import directories
+
 MACHINE_ID = "/etc/machine-id"
 FEW_DIGITS = 6
 """Different digits of a machine id up to which nobody drew it."""
@@ -38,7 +40,8 @@ def node_id(state_directory: str, loopback: str = "") -> tuple[str, str]:
 
 
 def _of_the_machine(state_directory: str) -> tuple[str, str]:
-    found = kept(state_directory)
+    # a machine that was given a new id has it for each of its users
+    found = kept(state_directory) or (kept(directories.STATE) if state_directory == directories.state() else "")
     if found:
         return found, ""
     machine = _machine_id()

@@ -89,24 +89,28 @@ def write_key(path: str, key: Key) -> None:
         raise
 
 
-def read_keyring(security: SecuritySection, source: str, environ: Mapping[str, str] = os.environ) -> Keyring:
+def read_keyring(
+    security: SecuritySection, source: str, environ: Mapping[str, str] = os.environ, *, directory: str = ""
+) -> Keyring:
     """Read the keys that a configuration names.
 
     Args:
         security: the section.
         source: `Config.source`; names that are not absolute are beside that file, unless among the credentials.
         environ: for the directory of systemd's credentials.
+        directory: where such names are instead, for a configuration that is no file.
 
     Raises:
         ConfigError: with every fault, and never with anything out of a key file.
     """
     if not security.keys:
         return NO_KEYS
+    beside = directory or os.path.dirname(os.path.abspath(DEFAULT_PATH if source == NO_FILE else source))
     problems: list[str] = []
     keys: dict[str, Key] = {}
     for name in security.keys:
         try:
-            key = _find(name, source, environ.get(CREDENTIALS, ""))
+            key = _find(name, beside, environ.get(CREDENTIALS, ""))
         except ConfigError as error:
             problems += error.problems
             continue
@@ -130,10 +134,9 @@ def _chosen(wanted: str, keys: Mapping[str, Key], problems: list[str]) -> str:
     return ""
 
 
-def _find(name: str, source: str, credentials: str) -> Key:
+def _find(name: str, directory: str, credentials: str) -> Key:
     """Read the key of that name, from where it is found first."""
-    config = DEFAULT_PATH if source == NO_FILE else source
-    beside = os.path.join(os.path.dirname(os.path.abspath(config)), name)
+    beside = os.path.join(directory, name)
     places = [os.path.join(credentials, name), beside] if credentials else [beside]
     for path in places:
         try:

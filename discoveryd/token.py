@@ -6,10 +6,11 @@ import os
 import re
 import stat
 
+from discoveryd import directories
 from discoveryd.errors import QueryError
 
 NAME = "control.token"
-DEFAULT_PATH = "/run/discoveryd/control.token"
+DEFAULT_PATH = f"{directories.RUNTIME}/{NAME}"
 MODE = 0o640
 """Its owner writes it, its group may use it; others may ask the daemon, but change nothing."""
 SIZE = 32
@@ -60,6 +61,12 @@ def _kept(path: str) -> str:
     finally:
         os.close(descriptor)
     return token if re.fullmatch(f"[0-9a-f]{{{2 * SIZE}}}", token) else ""
+
+
+def default_path() -> str:
+    """Give the file of the machine's daemon, where that may be read; else of a daemon of this user, if there is one."""
+    own = os.path.join(directories.runtime(), NAME)
+    return own if not os.access(DEFAULT_PATH, os.R_OK) and os.path.exists(own) else DEFAULT_PATH
 
 
 def read(path: str) -> str:

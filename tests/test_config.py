@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,14 +161,62 @@ def test_a_path_that_cannot_be_one():
     assert "null byte" in problems(load, "a\0b", {})[0]
 
 
-@pytest.mark.parametrize("kind", ["device", "pipe"])
-def test_what_never_ends_or_never_begins_is_refused(tmp_path, kind):
-    path = "/dev/zero" if kind == "device" else str(tmp_path / "pipe")
-    if kind == "pipe":
-        os.mkfifo(path)
+def test_what_never_ends_is_refused():
+    assert problems(load, "/dev/zero", {}) == ["/dev/zero: Not a regular file; name another file, or none for the defaults"]
+
+
+def test_a_pipe_that_nobody_writes_to_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(discoveryd.config, "PATIENCE", 0.05)
+    path = str(tmp_path / "pipe")
+    os.mkfifo(path)
     assert problems(load, path, {}) == [
-        f"{path}: Not a regular file; name another file, or none for the defaults"
+        f"{path}: Nothing more came in 0.05 s; name another file, or none for the defaults"
     ]
+
+
+@pytest.fixture
+def piped():
+    """Give the path of a pipe that holds a text and has ended, as a shell makes it of ``<(...)``."""
+    with ExitStack() as stack:
+
+        def make(text):
+            read, write = os.pipe()
+            stack.callback(os.close, read)
+            with open(write, "w") as file:
+                file.write(text)
+            return f"/dev/fd/{read}"
+
+        yield make
+
+
+def test_a_pipe_is_read_to_its_end(piped):
+    found = load(piped("node:\n  name: piped\n"), {})
+    assert (found.node.name, found.is_stream, found.directory) == ("piped", True, "/etc/discoveryd")
+    path = piped("node:\n  nam: piped\n")
+    assert problems(load, path, {}) == [f"{path}:2: unknown key node.nam; did you mean node.name?"]
+
+
+def test_a_pipe_holds_no_more_than_a_file(piped):
+    path = piped("#" * (64 * 1024 - 1) + "\n")  # as much as a pipe of Linux takes without a reader
+    assert load(path, {}).is_stream
+    read, write = os.pipe()
+
+    def fill():
+        for _ in range(2):
+            os.write(write, b"#" * 40_000)
+        os.close(write)
+
+    writer = threading.Thread(target=fill)
+    writer.start()
+    assert "over 64 KiB is no configuration" in problems(load, f"/dev/fd/{read}", {})[0]
+    os.close(read)
+    writer.join()
+
+
+def test_standard_input_is_a_configuration_too():
+    words = [sys.executable, "-m", "discoveryd", "check", "--config", "-"]
+    done = subprocess.run(words, input="node: {name: typed}\n", capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout.startswith('# from standard input\nnode:\n  name: "typed"\n')
 
 
 def test_one_port_cannot_be_for_questions_and_metrics(tmp_path):

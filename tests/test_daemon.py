@@ -35,7 +35,7 @@ def quiet(monkeypatch, tmp_path):
     monkeypatch.setenv("DISCOVERYD_PATHS__RUNTIME", str(tmp_path))
 
 
-def run_with(monkeypatch, *messages):
+def run_with(monkeypatch, *messages, words=("run",)):
     """Run a daemon whose inbox holds these messages from the beginning."""
 
     def inbox():
@@ -45,7 +45,7 @@ def run_with(monkeypatch, *messages):
         return queue
 
     monkeypatch.setattr(serve, "SimpleQueue", inbox)
-    return main(["run"])
+    return main(list(words))
 
 
 # --- the command line ---------------------------------------------------------------------------------
@@ -184,6 +184,19 @@ def test_other_errors_of_the_system_do_not_blame_a_port(quiet, signals, monkeypa
     monkeypatch.setattr("discoveryd.runtime.discovery.Links.open", refuse)
     assert main(["run"]) == 1
     assert f"; {remedy}" in capsys.readouterr().err
+
+
+def test_a_configuration_from_a_pipe_stays_at_a_reload(quiet, signals, monkeypatch, capfd):
+    read, write = os.pipe()
+    with open(write, "w") as file:
+        file.write("node: {tags: {from: pipe}}\n")
+    try:
+        assert run_with(monkeypatch, signal.SIGHUP, signal.SIGTERM, words=["run", "--config", f"/dev/fd/{read}"]) == 0
+    finally:
+        os.close(read)
+    log = capfd.readouterr().err
+    assert f"the configuration came through a pipe (/dev/fd/{read}), which is read once" in log
+    assert "the former configuration stays in force" in log
 
 
 def test_without_a_query_socket_status_goes_by_the_pid_file(quiet, monkeypatch, capsys):

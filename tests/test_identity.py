@@ -1,9 +1,16 @@
 """The node id: the same from run to run, and nothing that could be traced back."""
 
+import errno
+import os
+
 import pytest
 
-from discoveryd import identity
+from discoveryd import directories, identity, token
+from discoveryd.config import Config, PathsSection
+from discoveryd.ctl.arguments import parse
+from discoveryd.daemon import main
 from discoveryd.identity import node_id
+from discoveryd.pidfile import PidFile
 from discoveryd.protocol.parameters import MAX_ID, is_word
 
 
@@ -94,3 +101,66 @@ def test_daemons_on_loopback_are_no_clones_of_each_other(tmp_path):
     ids = {node_id(str(tmp_path), loopback)[0] for loopback in ("", "127.0.0.2", "127.0.0.3")}
     assert len(ids) == 3
     assert node_id(str(tmp_path), "127.0.0.2") == node_id(str(tmp_path), "127.0.0.2")
+
+
+# --- directories of a user without root ------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_root(monkeypatch, tmp_path):
+    """Be a user who may not write to the directories of the machine."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    access = os.access
+    machines = (directories.RUNTIME, directories.STATE, token.DEFAULT_PATH)
+    monkeypatch.setattr(os, "access", lambda path, mode: path not in machines and access(path, mode))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path
+
+
+def test_without_root_the_directories_are_those_of_the_user(without_root, monkeypatch):
+    paths = Config().paths
+    assert paths.pid_file == f"{without_root}/run/discoveryd/discoveryd.pid"
+    assert paths.token_file == f"{without_root}/run/discoveryd/control.token"
+    assert paths.state_directory == f"{without_root}/state/discoveryd"
+    assert f'runtime: ""  # {without_root}/run/discoveryd\n' in Config().to_yaml()
+    monkeypatch.setenv("XDG_STATE_HOME", "relative/is/passed/over")
+    monkeypatch.setenv("HOME", "/home/anna")
+    assert paths.state_directory == "/home/anna/.local/state/discoveryd"
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert paths.pid_file == "/run/discoveryd/discoveryd.pid"
+
+
+def test_what_is_set_goes_before(without_root):
+    assert PathsSection(runtime="/srv/run").pid_file == "/srv/run/discoveryd.pid"
+    assert PathsSection(state="/srv/state").state_directory == "/srv/state"
+
+
+def test_root_has_those_of_the_machine(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/0")
+    assert Config().paths.pid_file == "/run/discoveryd/discoveryd.pid"
+    assert Config().paths.state_directory == "/var/lib/discoveryd"
+
+
+def test_the_token_of_a_user_is_found_where_that_of_the_machine_cannot_be_read(without_root):
+    assert token.default_path() == token.DEFAULT_PATH  # the message then names what is usual
+    made = token.create(Config().paths.runtime_directory)
+    assert token.default_path() == Config().paths.token_file
+    assert parse(["reload"], {}).token() == made
+
+
+def test_start_without_a_session_says_which_variable_is_missing(without_root, monkeypatch, capsys):
+    def refuse(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(PidFile, "holder", refuse)
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert main(["start"]) == 1
+    assert capsys.readouterr().err == (
+        "discoveryd: cannot read /run/discoveryd/discoveryd.pid: Permission denied; "
+        "XDG_RUNTIME_DIR is not set, so this user has no directory for it: set paths.runtime, or run as root\n"
+    )
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+    assert main(["start"]) == 1
+    assert capsys.readouterr().err.endswith("; run as root, or set paths.runtime\n")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from discoveryd import directories
 from discoveryd.config.values import VARIABLE_PREFIX, format_duration, shown
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.keyring import MAX_KEYS, MODES
@@ -23,6 +24,10 @@ from discoveryd.runtime.machine import machine_name
 
 DEFAULT_PATH = "/etc/discoveryd/discoveryd.yaml"
 PATH_VARIABLE = "DISCOVERYD_CONFIG"
+STDIN = "-"
+"""Names standard input instead of a file."""
+PATIENCE = 5.0
+"""Seconds that a configuration may take to come through a pipe."""
 NO_FILE = "defaults"
 """Source of a configuration that came from no file."""
 
@@ -140,8 +145,10 @@ class LogSection:
 class PathsSection:
     """Directories of the daemon."""
 
-    state: str = "/var/lib/discoveryd"
-    runtime: str = "/run/discoveryd"
+    state: str = ""
+    """Empty: that of the machine, or of the user who runs the daemon without root (`discoveryd.directories`)."""
+    runtime: str = ""
+    """Empty: the same."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -150,20 +157,30 @@ class PathsSection:
                 ("state", "/var/lib/discoveryd", self.state),
                 ("runtime", "/run/discoveryd", self.runtime),
             )
-            if not found.startswith("/")
+            if found and not found.startswith("/")
         ]
         if problems:
             raise ConfigError(*problems)
 
     @property
+    def state_directory(self) -> str:
+        """What is kept across restarts."""
+        return self.state or directories.state()
+
+    @property
+    def runtime_directory(self) -> str:
+        """What is gone with the machine's next start."""
+        return self.runtime or directories.runtime()
+
+    @property
     def pid_file(self) -> str:
         """Where ``discoveryd start`` leaves the pid."""
-        return os.path.join(self.runtime, "discoveryd.pid")
+        return os.path.join(self.runtime_directory, "discoveryd.pid")
 
     @property
     def token_file(self) -> str:
         """Where the daemon keeps the control token."""
-        return os.path.join(self.runtime, "control.token")
+        return os.path.join(self.runtime_directory, "control.token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +190,7 @@ class Config:
     Attributes:
         parameters: the sections ``hello`` and, within it, ``limits``.
         source: the file it came from, or `NO_FILE`.
+        is_stream: whether it came through a pipe, which can be read once only.
     """
 
     node: NodeSection = field(default_factory=NodeSection)
@@ -183,6 +201,13 @@ class Config:
     log: LogSection = field(default_factory=LogSection)
     paths: PathsSection = field(default_factory=PathsSection)
     source: str = field(default=NO_FILE, compare=False)
+    is_stream: bool = field(default=False, compare=False)
+
+    @property
+    def directory(self) -> str:
+        """Where keys, ``services.d`` and ``hooks.d`` are: beside the file, or where that would be by default."""
+        path = DEFAULT_PATH if self.is_stream or self.source == NO_FILE else self.source
+        return os.path.dirname(os.path.abspath(path))
 
     def record(self) -> Record:
         """Give what this node announces, under the name of the machine if none is set."""
@@ -205,6 +230,9 @@ class Config:
             lines.append(f"{section}:")
             for key, kind in keys.items():
                 lines.append(f"  {key}: {_written(kind, getattr(sections[section], key))}")
+        for number, key in ((-2, "state"), (-1, "runtime")):
+            if not getattr(self.paths, key):
+                lines[number] += f"  # {shown(getattr(self.paths, f'{key}_directory'))}"
         if not self.node.name:
             lines[2] += f"  # {shown(self.record().name)}"
         return "\n".join(lines) + "\n"
@@ -249,7 +277,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Co
     return _read(file, variables)
 
 
-def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes] | None:
+def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes, bool] | None:
     """Read the file that applies; None where nobody asked for one and the default is not there."""
     named = path if path is not None else environ.get(PATH_VARIABLE) or None
     if path is not None:
@@ -260,7 +288,7 @@ def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes] | N
         remedy = "correct or remove it, or name another file"
     path = DEFAULT_PATH if named is None else named
     try:
-        raw = _content(path)
+        raw, is_stream = _content(path)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         if named is None and isinstance(error, FileNotFoundError):
             return None
@@ -268,29 +296,53 @@ def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes] | N
         raise ConfigError(f"{shown(path)}: {reason}; {remedy}") from None
     if len(raw) > MAX_FILE:
         raise ConfigError(f"{shown(path)}: over {MAX_FILE // 1024} KiB is no configuration; {remedy}")
-    return path, raw
+    return ("standard input" if path == STDIN else path), raw, is_stream
 
 
-def _content(path: str) -> bytes:
-    """Read a file without waiting: a pipe that nobody writes to would stop the daemon at a reload."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+def _content(path: str) -> tuple[bytes, bool]:
+    """Read a file, or a pipe until its end; whether it was a pipe.
+
+    Never without a bound: one that nobody writes to would stop the daemon.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.dup(0) if path == STDIN else os.open(path, flags)
     try:
         mode = os.fstat(descriptor).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            return _stream(descriptor), True
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a directory reading it says so
             raise ValueError("Not a regular file")
         with open(descriptor, "rb", closefd=False) as file:
-            return file.read(MAX_FILE + 1)
+            return file.read(MAX_FILE + 1), False
     finally:
         os.close(descriptor)
 
 
-def _read(file: tuple[str, bytes] | None, variables: Mapping[str, str]) -> Config:
+def _stream(descriptor: int) -> bytes:
+    """Read what comes through a pipe, as ``--config <(...)`` and ``--config -`` have it."""
+    import select  # noqa: PLC0415 - files are the rule
+    from time import monotonic  # noqa: PLC0415
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    deadline, raw = monotonic() + PATIENCE, b""
+    while len(raw) <= MAX_FILE:
+        if not poll.poll(max(deadline - monotonic(), 0.0) * 1000):
+            raise ValueError(f"Nothing more came in {PATIENCE:g} s")
+        piece = os.read(descriptor, MAX_FILE)
+        if not piece:
+            break
+        raw += piece
+    return raw
+
+
+def _read(file: tuple[str, bytes, bool] | None, variables: Mapping[str, str]) -> Config:
     from discoveryd.config.file import Reader  # noqa: PLC0415 - YAML is not for those who have no file
 
     source = file[0] if file else NO_FILE
     reader = Reader(SCHEMA, source)
     if file:
-        reader.add_file(*file)
+        reader.add_file(*file[:2])
     for name, value in variables.items():
         reader.add_variable(name, value)
     values = reader.values()
@@ -315,6 +367,7 @@ def _read(file: tuple[str, bytes] | None, variables: Mapping[str, str]) -> Confi
         log=made(LogSection, **values["log"]),
         paths=made(PathsSection, **values["paths"]),
         source=source,
+        is_stream=bool(file and file[2]),
     )
     if config.metrics.address and config.metrics.address == config.query.address:
         reader.refuse([f"metrics.listen: must be another port than query.listen ({config.query.listen})"])

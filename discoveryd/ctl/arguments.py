@@ -59,9 +59,9 @@ class Options:
         Raises:
             QueryError: ``denied``; it cannot be read.
         """
-        from discoveryd.token import DEFAULT_PATH, read  # noqa: PLC0415 - seldom wanted
+        from discoveryd.token import default_path, read  # noqa: PLC0415 - seldom wanted
 
-        return read(self.token_file or DEFAULT_PATH)
+        return read(self.token_file or default_path())
 
     def filters(self) -> dict[str, Any]:
         """Give the filters as the fields of a request, only those that were given."""

@@ -47,7 +47,8 @@ EVERYWHERE = {
     "json": "the daemon's reply as one line of JSON (watch: one object per line)",
     "address": "where the daemon listens; else $DISCOVERYCTL_ADDRESS, else 127.0.0.1:3400",
     "token-file": "the control token of the daemon, which shows that you may: for reload and register, and for all "
-    "where it listens outside 127.0.0.0/8; else $DISCOVERYCTL_TOKEN_FILE, else /run/discoveryd/control.token",
+    "where it listens outside 127.0.0.0/8; else $DISCOVERYCTL_TOKEN_FILE, else /run/discoveryd/control.token, or "
+    "without root $XDG_RUNTIME_DIR/discoveryd/control.token",
     "help": "this text; after a command, that of the command",
     "version": "the version of this program",
 }

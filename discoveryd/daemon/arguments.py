@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
     for name, text in _COMMANDS:
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        command.add_argument("--config", metavar="FILE", help="configuration file")
+        command.add_argument("--config", metavar="FILE", help="configuration file; - is standard input")
         if name == "check":
             command.add_argument("--quiet", action="store_true", help="print only what is wrong")
     keygen = commands.add_parser(

@@ -16,7 +16,6 @@ from discoveryd.pidfile import PidFile
 from discoveryd.protocol.keyring import Keyring
 from discoveryd.remedies import remedy
 
-_PERMISSION = "run as root, or set paths.runtime"
 STOP_TIMEOUT = 5.0
 """Seconds that `stop` gives a daemon to say goodbye; it needs a tenth."""
 
@@ -26,7 +25,7 @@ def start(arguments: Namespace) -> int:
     config = load(arguments.config)
     keyring = keyring_of(config)
     named = arguments.config or os.environ.get(PATH_VARIABLE)
-    path = os.path.abspath(named) if named else None
+    path = os.path.abspath(named) if named and not config.is_stream else None
     pidfile = PidFile(config.paths.pid_file)
     try:
         holder = pidfile.holder()
@@ -34,7 +33,7 @@ def start(arguments: Namespace) -> int:
             say(f"already running (pid {holder}, {pidfile.path})")
             return FAILED
     except OSError as error:
-        say(f"cannot read {pidfile.path}: {error.strerror}; {remedy(error, _PERMISSION)}")
+        say(f"cannot read {pidfile.path}: {error.strerror}; {remedy(error, _permission(config))}")
         return FAILED
     read_end, write_end = os.pipe()
     child = os.fork()
@@ -76,9 +75,16 @@ def _detached(config: Config, keyring: Keyring, path: str | None, pidfile: PidFi
         except BlockingIOError:
             say(f"already running (pid {pidfile.holder()}, {pidfile.path})")
         except OSError as error:
-            say(f"cannot write {pidfile.path}: {error.strerror}; {remedy(error, _PERMISSION)}")
+            say(f"cannot write {pidfile.path}: {error.strerror}; {remedy(error, _permission(config))}")
         sys.stderr.flush()
         os._exit(code)
+
+
+def _permission(config: Config) -> str:
+    """Say who may, or where else."""
+    if os.geteuid() and not config.paths.runtime and not os.environ.get("XDG_RUNTIME_DIR"):
+        return "XDG_RUNTIME_DIR is not set, so this user has no directory for it: set paths.runtime, or run as root"
+    return "run as root, or set paths.runtime"
 
 
 def stop(arguments: Namespace) -> int:

@@ -26,7 +26,7 @@ def keyring_of(config: Config) -> Keyring:
         return NO_KEYS
     from discoveryd.keys import read_keyring  # noqa: PLC0415 - most daemons have none
 
-    return read_keyring(config.security, config.source)
+    return read_keyring(config.security, config.source, directory=config.directory)
 
 
 def with_fixed(parameters: Parameters, begun_with: Parameters) -> Parameters:

@@ -53,14 +53,14 @@ def reset_id(arguments: Namespace) -> int:
         say(f"the configuration sets node.id to {config.node.id}: change it there ({config.source})")
         return FAILED
     loopback = config.parameters.loopback
-    former, _ = node_id(config.paths.state, loopback)
+    former, _ = node_id(config.paths.state_directory, loopback)
     try:
-        reset(config.paths.state)
+        reset(config.paths.state_directory)
     except OSError as error:
         helps = remedy(error, "run as root, or set paths.state")
-        say(f"cannot write to {config.paths.state}: {error.strerror}; {helps}")
+        say(f"cannot write to {config.paths.state_directory}: {error.strerror}; {helps}")
         return FAILED
-    fresh, _ = node_id(config.paths.state, loopback)
+    fresh, _ = node_id(config.paths.state_directory, loopback)
     print(f"node id {fresh} from the next start on (was {former}); now restart discoveryd")  # noqa: T201
     return OK
 
@@ -72,7 +72,7 @@ def check(arguments: Namespace) -> int:
     if config.security.keys:
         from discoveryd.keys import read_keyring  # noqa: PLC0415 - for who has keys
 
-        read_keyring(config.security, config.source)
+        read_keyring(config.security, config.source, directory=config.directory)
     if not arguments.quiet:
         sys.stdout.write(config.to_yaml())
     return OK

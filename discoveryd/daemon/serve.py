@@ -56,9 +56,10 @@ def serve(config: Config, keyring: Keyring, path: str | None, *, ready: Callable
     inbox: SimpleQueue[Any] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _: inbox.put(signal.Signals(number)))
-    found, doubt = (config.node.id, "") if config.node.id else node_id(config.paths.state, config.parameters.loopback)
+    state, loopback = config.paths.state_directory, config.parameters.loopback
+    found, doubt = (config.node.id, "") if config.node.id else node_id(state, loopback)
     record = config.record()
-    control = Control(config.paths.runtime, inbox.put)
+    control = Control(config.paths.runtime_directory, inbox.put)
     try:
         discovery = Discovery(
             config.parameters,
@@ -74,14 +75,14 @@ def serve(config: Config, keyring: Keyring, path: str | None, *, ready: Callable
             notify=inbox.put,
         )
         drop_ins = DropIns(
-            _beside(path, OWNER),
+            _beside(config, path, OWNER),
             offer=discovery.offer,
             tell=lambda level, text, fields: inbox.put(Notice(level=level, text=text, fields=fields)),
             later=inbox.put,
         )
         drop_ins.look()
         discovery.subscribe(inbox)
-        hooked = HookKeeper(_beside(path, "hooks.d"), discovery, inbox.put)
+        hooked = HookKeeper(_beside(config, path, "hooks.d"), discovery, inbox.put)
         discovery.start(control.open if config.query.address else None)
     except OSError as error:
         say(f"{error.strerror or error}; {_remedy(error, config)}")
@@ -103,9 +104,9 @@ def serve(config: Config, keyring: Keyring, path: str | None, *, ready: Callable
         return daemon.main(doubt)
 
 
-def _beside(path: str | None, name: str) -> str:
+def _beside(config: Config, path: str | None, name: str) -> str:
     """Give the path of something in the directory of the configuration, also where that is not there."""
-    named = path or os.environ.get(PATH_VARIABLE) or DEFAULT_PATH
+    named = DEFAULT_PATH if config.is_stream else path or os.environ.get(PATH_VARIABLE) or DEFAULT_PATH
     return os.path.join(os.path.dirname(os.path.abspath(named)), name)
 
 
@@ -183,7 +184,7 @@ class Daemon:
         )  # fmt: skip
         if doubt:
             self._log.write("warning", "the node id lasts for this run only", why=doubt)
-        elif not config.node.id and (problem := placeholder(config.paths.state)):
+        elif not config.node.id and (problem := placeholder(config.paths.state_directory)):
             self._log.write("warning", "the machine id is a placeholder", why=problem)
         tick = min(TICK, self._manager.watchdog / FEEDS) if self._manager.watchdog else TICK
         next_tick = monotonic()
@@ -254,7 +255,7 @@ class Daemon:
         """Read the configuration and what stands beside it again; a wrong one changes nothing."""
         self._manager.reloading()
         try:
-            config = load(self._path)
+            config = self._read_again()
             changes = self._take_over(config)
         except ConfigError as error:
             for problem in error.problems:
@@ -270,6 +271,18 @@ class Daemon:
             self._log.write("info", "configuration reloaded", config=self._config.source)
         self._manager.ready(self._discovery.summary())
         return result
+
+    def _read_again(self) -> Config:
+        """Read the configuration.
+
+        Raises:
+            ConfigError: it is wrong, or came through a pipe, whose name means something else by now.
+        """
+        if self._begun_with.is_stream:
+            where = self._begun_with.source
+            why = f"the configuration came through a pipe ({where}), which is read once"
+            raise ConfigError(f"{why}: to change it restart, or begin with a file")
+        return load(self._path)
 
     def _take_over(self, config: Config) -> list[dict[str, Any]]:
         """Let another configuration be in force; give what of it waits for a restart.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from discoveryd import directories
 from discoveryd.config import DEFAULT_PATH, PATH_VARIABLE, Config
 from discoveryd.config.values import VARIABLE_PREFIX
 from discoveryd.ctl import usage
@@ -16,7 +17,7 @@ from discoveryd.token import DEFAULT_PATH as TOKEN_PATH
 
 _DEFAULTS = Config()
 _DIRECTORY = os.path.dirname(DEFAULT_PATH)
-_HELLO, _PATHS = _DEFAULTS.parameters, _DEFAULTS.paths
+_HELLO = _DEFAULTS.parameters
 
 _CONFIG_VARIABLE = (PATH_VARIABLE, f"the configuration file, unless --config names one; else {DEFAULT_PATH}")
 _KEY_VARIABLE = (
@@ -67,11 +68,14 @@ ENVIRONMENT = {
         ("CREDENTIALS_DIRECTORY", "where systemd puts keys (LoadCredential=); they are looked for there first"),
         ("NOTIFY_SOCKET", "where systemd wants to hear that it is ready, and how it is; see sd_notify(3)"),
         ("WATCHDOG_USEC", "how often the service manager wants to hear of it; told while all threads make progress"),
+        ("XDG_RUNTIME_DIR", "where pid file and token are, without root and where paths.runtime is empty"),
+        ("XDG_STATE_HOME", "the same for what paths.state is for; else ~/.local/state"),
         ("LISTEN_FDS", "the query socket comes from the service manager, see sd_listen_fds(3)"),
     ),
     "discoveryctl": (
         _ADDRESS,
         (TOKEN_VARIABLE, f"the file of the control token, unless --token-file names one; else {TOKEN_PATH}"),
+        ("XDG_RUNTIME_DIR", "where the token of a daemon without root is"),
         _NO_COLOR,
         ("COLUMNS", "the width of the terminal, where it is not what the terminal says"),
     ),
@@ -85,8 +89,8 @@ FILES = {
         (f"{_DIRECTORY}/services.d/*.yaml", "services to announce, one in each: name, port, proto, tags, health"),
         (f"{_DIRECTORY}/hooks.d", "what runs at each event, see HOOKS"),
         (TOKEN_PATH, "the control token: whoever may read it may change what the daemon does (paths.runtime)"),
-        (_PATHS.pid_file, "the pid of a daemon that start began, locked while it runs (paths.runtime)"),
-        (f"{_PATHS.state}/node-id", "the node id, where it is not derived from the machine (paths.state)"),
+        (f"{directories.RUNTIME}/discoveryd.pid", "the pid of a daemon that start began, locked (paths.runtime)"),
+        (f"{directories.STATE}/node-id", "the node id, where it is not derived from the machine (paths.state)"),
         ("/etc/machine-id", "the node id is a keyed hash of it, unless it is a placeholder of an image"),
     ),
     "discoveryctl": ((TOKEN_PATH, "the control token, which some commands need"),),
