@@ -159,7 +159,7 @@ def test_a_port_that_takes_permission_names_the_remedy(quiet, signals, monkeypat
     ("held", "remedy"),
     [
         ("0.0.0.0", "stop that, or set another hello.port, the same for all daemons that you try here"),
-        ("127.0.0.2", "set another hello.loopback, one for each daemon, or stop that"),
+        ("127.0.0.2", "stop that, or set another hello.loopback (one for each daemon) or hello.port"),
     ],
 )
 def test_a_taken_port_on_loopback_names_what_helps(quiet, signals, monkeypatch, capsys, held, remedy):

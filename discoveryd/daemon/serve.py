@@ -129,7 +129,7 @@ def _remedy(error: OSError, config: Config) -> str:
     if " on 127.255.255.255 is" in text:  # by a daemon of the network, or another program, on all addresses
         return "stop that, or set another hello.port, the same for all daemons that you try here"
     if config.parameters.loopback:
-        return "set another hello.loopback, one for each daemon, or stop that"
+        return "stop that, or set another hello.loopback (one for each daemon) or hello.port"
     return "stop that, or set hello.port, on every node alike; to try several daemons here set hello.loopback"
 
 
