@@ -40,12 +40,13 @@ def test_a_machine_of_odd_name_starts_and_a_new_name_reaches_its_peers(lab):
     with asking(a) as on_a, asking(b):
         until(on_a, names("caf--"))
         stream = events(on_a)
+        before = on_a.request("status")["events"]["updated"]
         b.run("hostname", "dora")
         began = time.monotonic()
         event = next(line for line in stream if line["event"] == "updated")
         assert event["peer"]["name"] == "dora"
         assert time.monotonic() - began < 3.0
-        assert on_a.request("status")["events"]["updated"] == 1
+        assert on_a.request("status")["events"]["updated"] == before + 1
     assert "cannot be announced as it is" in b.log()
 
 
@@ -172,6 +173,19 @@ def test_seeds_reach_where_no_broadcast_does(lab):
         (peer,), _ = until(on_a, names("b"))
         until(on_b, names("a"))
         assert (peer["address"], peer["link"]) == ("10.99.0.2", "")
+
+
+def test_a_seed_may_answer_from_another_of_its_addresses(lab):
+    a, b = lab.host("a", address="10.77.0.1/24"), lab.host("b", address="10.99.0.2/24")
+    b.ip("address add 10.98.0.2/32 dev lo")
+    a.ip("route add 10.98.0.0/15 dev eth0")
+    b.ip("route add 10.77.0.0/24 dev eth0 src 10.99.0.2")
+    a.discoveryd(env={"DISCOVERYD_HELLO__SEEDS": "[10.98.0.2]"})
+    b.discoveryd(env={"DISCOVERYD_HELLO__SEEDS": "[10.77.0.1]"})
+    with asking(a) as on_a, asking(b) as on_b:
+        (peer,), _ = until(on_a, lambda peers: [one["two_way"] for one in peers] == [True])
+        assert (peer["name"], peer["address"]) == ("b", "10.99.0.2")
+        until(on_b, lambda peers: [one["two_way"] for one in peers] == [True])
 
 
 def test_realms_do_not_mix(lab):

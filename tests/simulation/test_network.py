@@ -206,6 +206,22 @@ def test_clones_both_stay_visible_until_one_goes(medium):
     assert [(peer.boot, peer.clone) for peer in observer.node.peers(medium.now)] == [(two.node.boot, False)]
 
 
+def test_machines_of_one_memory_become_two_peers(medium):
+    lan = Lan(medium)
+    segment = Segment(medium)
+    observer, one, two = lan.add(segment), lan.add(segment, name="twin"), lan.add(segment, name="twin")
+    two.number = one.number  # the same random numbers, and so the same boot and the same beats
+    for machine in (observer, one, two):
+        machine.start()
+    assert one.node.boot == two.node.boot
+    medium.run(8.0)
+    for machine, others in ((observer, (one, two)), (one, (observer, two)), (two, (observer, one))):
+        found = {peer.boot: (peer.clone, peer.restarts) for peer in machine.node.peers(medium.now)}
+        assert found == {other.node.boot: (other is not observer, 0) for other in others}
+    medium.run(60.0)
+    assert observer.kinds.count("clone") == 2
+
+
 def test_a_new_record_is_known_to_all_within_half_a_second(medium):
     lan = Lan(medium)
     machines = populate(lan, 20, Segment(medium))
