@@ -6,6 +6,7 @@ import os
 from hashlib import blake2b
 
 from discoveryd import directories
+from discoveryd.remedies import remedy
 
 MACHINE_ID = "/etc/machine-id"
 FEW_DIGITS = 6
@@ -53,7 +54,8 @@ def _of_the_machine(state_directory: str) -> tuple[str, str]:
     except OSError as error:
         path = _path(state_directory)
         lack = f"{MACHINE_ID} is a placeholder" if machine else f"no {MACHINE_ID}"
-        return fresh, f"{lack}, and {path} cannot be written ({error.strerror}): set node.id or paths.state"
+        helps = remedy(error, "set node.id or paths.state")
+        return fresh, f"{lack}, and {path} cannot be written ({error.strerror}): {helps}"
     return fresh, ""
 
 

@@ -144,9 +144,8 @@ def _find(name: str, directory: str, credentials: str) -> Key:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise ConfigError(
-                f"security.keys: {shown(path)}: {error.strerror}; let the user of the daemon read it"
-            ) from None
+            helps = remedy(error, "let the user of the daemon read it")
+            raise ConfigError(f"security.keys: {shown(path)}: {error.strerror}; {helps}") from None
     raise ConfigError(
         f"security.keys: {' and '.join(map(shown, places))}: no such file; copy the key there, or make one with "
         "discoveryd keygen"

@@ -164,3 +164,16 @@ def test_start_without_a_session_says_which_variable_is_missing(without_root, mo
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
     assert main(["start"]) == 1
     assert capsys.readouterr().err.endswith("; run as root, or set paths.runtime\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "helps"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "mounted read-only"), (errno.EACCES, "set node.id or paths.state")],
+)
+def test_what_helps_goes_by_what_happened(tmp_path, monkeypatch, number, helps):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(identity, "MACHINE_ID", str(tmp_path / "none"))
+    monkeypatch.setattr(os, "makedirs", refuse)
+    assert helps in node_id(str(tmp_path))[1]

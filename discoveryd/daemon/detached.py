@@ -100,7 +100,8 @@ def stop(arguments: Namespace) -> int:
     except ProcessLookupError:
         return OK
     except OSError as error:
-        say(f"cannot stop the daemon: {error.strerror} ({pidfile.path})")
+        helps = remedy(error, "run as root, or as the user who started it")
+        say(f"cannot stop the daemon: {error.strerror} ({pidfile.path}); {helps}")
         return FAILED
     if not _ends(handle):
         say(f"pid {pid} still runs after {STOP_TIMEOUT:g} s; look at its log, or kill it with: kill -9 {pid}")
