@@ -7,6 +7,7 @@ import struct
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import count
 from queue import SimpleQueue
 from random import Random
 from time import monotonic
@@ -16,7 +17,7 @@ import pytest
 from discoveryd.errors import ConfigError, QueryError, SubscriptionLagged
 from discoveryd.net import links as links_module
 from discoveryd.net.interfaces import Doorbell, loopback
-from discoveryd.net.links import free_port
+from discoveryd.net.links import BATCH, free_port
 from discoveryd.net.query_client import QueryClient
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.record import Service
@@ -704,3 +705,29 @@ def test_status_counts_what_was_dropped(make, port):
     assert drops["too-long"] == 1
     assert drops["own-echo"] >= 1
     assert anna.status()["links"][0]["broadcast"] == EVERYBODY
+
+
+def test_a_loss_in_the_kernel_makes_silence_mean_nothing(make, monkeypatch, port):
+    anna = make("anna")
+    lost, mistrusted = count(1), SimpleQueue()
+    monkeypatch.setattr(anna._links, "kernel_drops", lambda: next(lost))
+    monkeypatch.setattr(anna._node, "mistrust", mistrusted.put)
+    anna.start()
+    # the lock is held so that a full batch waits to be read
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender, anna._lock:
+        for _ in range(3 * BATCH):
+            sender.sendto(b"HELLO|", ("127.0.0.2", port))
+    assert mistrusted.get(timeout=WAIT) <= module.boottime()
+
+
+def test_the_end_of_a_doubt_is_told_though_it_is_no_event(make, monkeypatch):
+    notices = SimpleQueue()
+    anna, bert = make("anna", notify=notices.put), make("bert")
+    monkeypatch.setattr(anna._node, "is_isolated", lambda _: True)
+    anna.start()
+    bert.start()
+    while notices.get(timeout=WAIT).text != "isolated":
+        pass
+    monkeypatch.setattr(anna._node, "is_isolated", lambda _: False)
+    while notices.get(timeout=WAIT).text != "no longer isolated":
+        pass
