@@ -85,6 +85,12 @@ def _facts(peer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
         yield "announces", [f"a HELLO each {peer['interval_s']:g}s, valid {peer['ttl_s']:g}s"]
     yield "paths", [_path(path) for path in peer.get("paths", ())] or ["none within its ttl"]
     if not bare:
+        if not peer.get("hellos_arrive", True):
+            yield "HELLOs", [
+                "do not arrive; it is up because it answers PINGs, which are sent all the time.",
+                "Its broadcasts are filtered: by a firewall here, an access point or a switch between (UDP port 3400).",
+                "Where that has to stay so, name this machine under hello.seeds there: it then sends them by unicast.",
+            ]
         yield "two-way", [_two_way(peer)]
         yield "round trip", ["not measured" if peer["rtt_ms"] is None else f"{peer['rtt_ms']:.2f} ms"]
         yield "loss", ["not measured" if peer["loss"] is None else f"{peer['loss']:.0%} of its HELLOs"]
@@ -116,7 +122,10 @@ def _two_way(peer: dict[str, Any]) -> str:
         return f"not known yet (discoveryctl ping {peer['name'] or peer['id']})"
     if peer["two_way"]:
         return "yes, it hears us too"
-    return "no: we hear it, but it does not hear us: does a firewall there drop UDP from us?"
+    return (
+        "no: we hear it, but it does not hear us: does a firewall there drop UDP from us? Where discoveryctl ping "
+        "is answered, it drops broadcasts alone"
+    )
 
 
 def _service(service: dict[str, Any]) -> str:

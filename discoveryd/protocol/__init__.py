@@ -189,6 +189,10 @@ How it is judged
 - **Suspicion.** A peer that was not heard for 2.45 of its intervals (two HELLOs, each at most 10 % late,
   and a quarter of one for a busy sender) is *suspect*, and pinged as above. A HELLO or PONG makes it *up*
   again. A bare peer is never suspect: it announces no interval and answers nothing.
+- **Unheard.** A peer that answers PINGs, but of which no HELLO came for 2.45 intervals, stays up by its answers: it is
+  asked on each path 0.98 intervals after the last answer, then each 0.15 intervals (0.1 s at least) until it answers;
+  all together get 200 a second. When 16 HELLOs in a row are missing by the time, they are said not to arrive, and the
+  loss is 1; when 4 in a row came, they are said to arrive again, and the loss is measured anew.
 - **Loss** is measured for each path from the gaps of *seq*, over the last 64 HELLOs, and not told before
   there were 8.
 - **Early down.** A suspect is down before its ttl is over

@@ -38,6 +38,12 @@ WINDOW = 64
 ENOUGH = 8
 """HELLOs after which it can be told, and after each of which it is told anew."""
 
+UNHEARD = 16
+"""HELLOs missed in a row by a peer that answers PINGs, after which they count as filtered out, not lost: at half of
+loss that happens by chance once in 65,536 beats."""
+HEARD_AGAIN = 4
+"""HELLOs in a row after which they come again."""
+
 EVENT_BURST = 10
 EVENT_GAP = 5.0
 """Events of one peer at once, and seconds per event for one that flaps on."""
@@ -121,24 +127,31 @@ class Reach:
         while len(self._marks) > 2 and self.seq - self._marks[1][0] >= WINDOW:
             del self._marks[0]
 
-    def loss(self) -> float | None:
-        """Give the share of HELLOs lost in the window, 0 to 1; None before `ENOUGH` were sent."""
-        seq, heard = self._marks[0]
-        sent = self.seq - seq
-        if sent < ENOUGH:
-            return None
-        return max(0.0, 1 - (self.heard - heard) / sent)
+    def loss(self, missing: int = 0) -> float | None:
+        """Give the share of HELLOs lost in the window, 0 to 1; None before `ENOUGH` were sent.
 
+        Args:
+            missing: HELLOs that should have come since the last one.
+        """
+        sent, lost = self._lately(missing)
+        return lost / sent if sent >= ENOUGH else None
 
-    def at_most(self) -> float | None:
+    def at_most(self, missing: int = 0) -> float | None:
         """Give the loss that there may be, by what was measured (Wilson's upper bound); None as `loss`."""
-        seq, heard = self._marks[0]
-        sent = self.seq - seq
+        sent, lost = self._lately(missing)
         if sent < ENOUGH:
             return None
-        lost = max(0, sent - (self.heard - heard))
         spread = DEVIATIONS * sqrt(lost * (sent - lost) / sent + DEVIATIONS**2 / 4)
         return (lost + DEVIATIONS**2 / 2 + spread) / (sent + DEVIATIONS**2)
+
+    def _lately(self, missing: int) -> tuple[int, int]:
+        """Return how many were sent in the window, and how many of them were lost."""
+        if missing >= WINDOW:
+            return missing, missing
+        begin = self.seq + missing - WINDOW
+        seq, heard = max((mark for mark in self._marks if mark[0] <= begin), default=self._marks[0])
+        sent = self.seq - seq + missing
+        return sent, max(0, sent - (self.heard - heard))
 
 
 def silent_together(moments: Iterable[float], heard: float, within: float) -> int:

@@ -92,7 +92,7 @@ class News:
             self._held[row.key] = Held(row, true, 1)
 
     def tell(self, row: Row, now: float) -> None:
-        """Tell of a new record, new addresses, or that it does not hear us, if that is so since the last event."""
+        """Tell of a new record, new addresses, or that one of us does not hear the other, if that is so since last."""
         if self._held and row.key in self._held:
             self._count(row, now)
             return
@@ -107,6 +107,8 @@ class News:
             reason = f"addresses {', '.join(told.addresses)} -> {', '.join(true.addresses)}"
         elif true.sealed_with != told.sealed_with:
             reason = f"sealed with key {true.sealed_with}" if true.sealed_with else "no longer sealed"
+        elif true.unheard != told.unheard:
+            reason = "its HELLOs do not arrive, it answers PINGs" if true.unheard else "its HELLOs arrive again"
         else:
             reason = "it does not hear us" if true.deaf else "it hears us"
         self.say("updated", reason, row, now)
@@ -189,6 +191,7 @@ def _is_plainly_told(row: Row) -> bool:
         and told.addresses == (way.address,)
         and told.deaf is (way.two_way is False)
         and told.sealed_with == row.sealed_with
+        and told.unheard is row.unheard
     )
 
 
@@ -196,4 +199,5 @@ def _true(row: Row, now: float) -> Told:
     fresh = row.fresh(now)
     digest = row.record.digest if row.record else ""
     addresses = tuple(dict.fromkeys(way.address for way in fresh))
-    return Told(row.state, row.boot, row.clone, digest, addresses, fresh[0].two_way is False, row.sealed_with)
+    is_deaf = fresh[0].two_way is False
+    return Told(row.state, row.boot, row.clone, digest, addresses, is_deaf, row.sealed_with, row.unheard)

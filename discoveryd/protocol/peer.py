@@ -59,6 +59,7 @@ class Peer:
         restarts: how often it came back with a new boot.
         clone: another running node uses the same id.
         key: id of the key it seals with, None for plain.
+        hellos_arrive: whether its HELLOs do; if not, its answers to PINGs keep it up.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Peer:
     restarts: int
     clone: bool
     key: str | None
+    hellos_arrive: bool = True
     paths: tuple[Path, ...] = ()
 
     @property
@@ -145,6 +147,7 @@ def _lasting(peer: Peer) -> dict[str, Any]:
         "restarts": peer.restarts,
         "clone": peer.clone,
         "key": peer.key,
+        "hellos_arrive": peer.hellos_arrive,
     }
 
 
@@ -165,5 +168,6 @@ def peer_from_json(found: Mapping[str, Any]) -> Peer:
         "paths": paths,
         "addresses": tuple(found["addresses"]),
         "tags": dict(found["tags"]),
+        "hellos_arrive": found.get("hellos_arrive", True),  # a daemon of an earlier version tells no such thing
     }
     return Peer(**{key: made[key] if key in made else found[key] for key in Peer.__slots__})

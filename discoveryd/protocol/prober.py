@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.limiter import Limiter
-from discoveryd.protocol.liveness import PROBE_GAP, probe_gap, probes_needed
+from discoveryd.protocol.liveness import LEAST_PROBE_GAP, PROBE_GAP, probe_gap, probes_needed
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.peer import LIVE
 from discoveryd.protocol.probe import Pong
@@ -18,6 +18,11 @@ from discoveryd.protocol.table import PeerTable
 
 PROBES_PER_SECOND = 100
 """Probes of all suspects together, when a whole network falls silent."""
+
+QUIET_PER_SECOND = 200
+"""PINGs to all peers that answer but whose HELLOs do not come: as many as there may be HELLOs."""
+TRIES = 16
+"""PINGs to one of them in the silence after which it would be suspect, did it not answer."""
 
 TURN = 60.0
 """Seconds, ±10 %, between two PINGs to one address."""
@@ -87,7 +92,8 @@ class Prober:
         self._asked: dict[str, Asked] = {}
         self._wanted: dict[str, Asked] = {}  # apart, so that programs push out no PING that liveness rests on
         self._budget = Limiter(PROBES_PER_SECOND, PROBES_PER_SECOND, sources=1)
-        self._next_probe = -NEVER
+        self._quiet_budget = Limiter(QUIET_PER_SECOND, QUIET_PER_SECOND, sources=1)
+        self._next_probe = self._next_quiet = -NEVER
         self._turns: list[Turn] = []
         self._tie = 0
         self._next_turn = -NEVER
@@ -151,6 +157,8 @@ class Prober:
             self._ask_leavers(now, sends)
         if self._table.suspects and now >= self._next_probe:
             self._probe(now, heard, sends, events)
+        if self._table.quiet:
+            self._ask_on(now, sends)
         if self._turns and self._turns[0].due <= heard and self._next_turn <= now:
             self._take_turns(now, heard, sends, events)
         return sends, events
@@ -160,6 +168,8 @@ class Prober:
         due = max(self._turns[0].due, self._next_turn) if self._turns else NEVER
         if self._table.leavers:
             due = min(due, max(next(iter(self._table.leavers.values())).last_heard, self._next_probe))
+        if self._table.quiet:
+            due = min(due, max(min(row.ask_at for row in self._table.quiet.values()), self._next_quiet))
         if self._table.suspects:
             probe_at = min(row.probe_at for row in self._table.suspects.values())
             due = min(due, max(probe_at, self._next_probe))
@@ -224,6 +234,24 @@ class Prober:
             return ""
         loss = max(way.loss or 0.0 for way in ways)
         return f"{sum(way.probes for way in ways)} probes unanswered, at {loss:.0%} loss"
+
+    # --- those that answer, but whose HELLOs do not come --------------------------------------------
+
+    def _ask_on(self, now: float, sends: list[Send]) -> None:
+        """Ask each on all its paths, again and again until it answers, or is suspect."""
+        if now < self._next_quiet:
+            return
+        for key, row in [(key, row) for key, row in self._table.quiet.items() if now >= row.ask_at]:
+            ways = [way for way in row.fresh(now) if self._reaches(way)]
+            is_heard = now < row.last_hello + row.suspect_after
+            if is_heard or row.state != "up" or row.superseded or not ways:
+                del self._table.quiet[key]
+                continue
+            if not self._quiet_budget.allows("", now):
+                self._next_quiet = now + LEAST_PROBE_GAP
+                return
+            row.ask_at = now + max(LEAST_PROBE_GAP, row.suspect_after / TRIES)
+            sends += [self.ask(row, way, now)[1] for way in ways]
 
     # --- everyone, in turn ------------------------------------------------------------------------
 

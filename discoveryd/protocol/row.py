@@ -7,7 +7,17 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.liveness import JITTER, PROBE_GAP, Pace, Reach, suspect_after
+from discoveryd.protocol.liveness import (
+    HEARD_AGAIN,
+    JITTER,
+    PROBE_GAP,
+    SUSPECT_MISSES,
+    UNHEARD,
+    Pace,
+    Reach,
+    misses,
+    suspect_after,
+)
 from discoveryd.protocol.peer import LIVE, Kind, Path, Peer, State, lasting_text
 from discoveryd.protocol.record import Record
 
@@ -84,6 +94,16 @@ class Way:
         self.loss_at_most = reach.at_most()
         self.row.changed()
 
+    def miss(self, missing: int) -> None:
+        """Tell the loss anew, with so many HELLOs that should have come since the last one."""
+        if self.reach is not None:
+            self.loss = self.reach.loss(missing)
+
+    def miss_all(self, seq: int, missing: int) -> None:
+        """Begin to measure anew with nothing but loss; from then on silence here proves nothing either."""
+        self.reach = Reach(seq)
+        self.loss, self.loss_at_most = self.reach.loss(missing), self.reach.at_most(missing)
+
     def answered(self, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float) -> None:
         """Take what a PONG told."""
         self.answered_at = now
@@ -152,6 +172,7 @@ class Told(NamedTuple):
     addresses: tuple[str, ...] = ()
     deaf: bool = False
     sealed_with: str = ""
+    unheard: bool = False
 
 
 UNTOLD = Told()
@@ -161,11 +182,12 @@ class Row:
     """A peer as the engine knows it. Times are those of the caller's clock."""
 
     __slots__ = (
-        "_ahead", "_behind", "_fresh", "_leap", "_text", "_text_until", "_view", "asked", "boot", "clone", "digest",
-        "excused", "expires", "farewell", "first_seen", "former_heard", "formers", "handed", "heir", "id", "interval",
-        "key", "kind", "last_heard", "last_hello", "pace", "past", "patience", "probe_at", "question_at", "questions",
-        "record", "refused", "rejects", "restarts", "sealed_until", "sealed_with", "seq", "several", "state",
-        "superseded", "suspect_after", "told", "ttl", "used", "ways",
+        "_again", "_ahead", "_behind", "_fresh", "_leap", "_text", "_text_until", "_view", "ask_at", "asked",
+        "beats_from", "boot", "clone", "digest", "excused", "expires", "farewell", "first_seen", "former_heard",
+        "formers", "handed", "heir", "id", "interval", "key", "kind", "last_heard", "last_hello", "pace", "past",
+        "patience", "probe_at", "question_at", "questions", "record", "refused", "rejects", "restarts",
+        "sealed_until", "sealed_with", "seq", "several", "state", "superseded", "suspect_after", "told", "ttl",
+        "unheard", "used", "ways",
     )  # fmt: skip
 
     def __init__(self, key: str, *, kind: Kind, id: str, boot: str, now: float) -> None:
@@ -177,6 +199,10 @@ class Row:
         self.first_seen = now
         self.last_heard = now
         self.last_hello = now  # one that was news
+        self.beats_from = now  # since when its HELLOs should come: it is up, and we are awake
+        self.unheard = False  # they do not, though it answers PINGs
+        self.ask_at = NEVER  # when to PING it, so that its answers keep it up
+        self._again = 0  # of its HELLOs that came in a row, while they count as unheard
         self.expires = now
         self.interval: float | None = None
         self.ttl = 0.0
@@ -281,6 +307,37 @@ class Row:
         for way in self.ways.values():
             way.forget_loss()
         return True
+
+    def move_on(self, seq: int) -> None:
+        """Go on from a newer seq."""
+        if self.unheard and seq > self.seq:
+            self._again = self._again + 1 if seq == self.seq + 1 else 1
+            if self._again >= HEARD_AGAIN:
+                self.hear_again()
+        self.seq = seq
+
+    def hear_again(self) -> None:
+        """Measure the loss anew: its HELLOs come again, or it is gone."""
+        if self.unheard:
+            self.unheard = False
+            for way in self.ways.values():
+                way.forget_loss()
+
+    def miss_hellos(self, now: float) -> bool:
+        """Judge by the time how many HELLOs of a peer that answers are missing; whether it now counts as unheard."""
+        missing = misses(now - max(self.last_hello, self.beats_from), self.interval or self.ttl)
+        if missing < SUSPECT_MISSES:
+            return False
+        is_new = missing >= UNHEARD and not self.unheard
+        for way in self.ways.values():
+            if is_new:
+                way.miss_all(self.seq, missing)
+            else:
+                way.miss(missing)
+        if is_new:
+            self.unheard, self._again = True, 0
+        self.changed()
+        return is_new
 
     def is_sealed_news(self, seq: int, now: float) -> bool:
         """Whether something sealed shows that it lives now: what was recorded elsewhere is older than what we heard."""
@@ -507,6 +564,7 @@ class Row:
             restarts=self.restarts,
             clone=self.clone,
             key=self.sealed_with or None,
+            hellos_arrive=not self.unheard,
             paths=paths,
         )
 

@@ -40,6 +40,9 @@ MAX_WAYS = 16
 DEAF_PINGS = 3
 """At least so many PINGs in a row without an answer, from a peer whose HELLOs arrive: it does not hear us."""
 
+ASK_ON = 0.4
+"""Of the silence after which a peer is suspect: when to PING one again that answers, but whose HELLOs do not come."""
+
 SAME = 1e-6
 """Seconds between two moments that count as one: times are floats."""
 
@@ -61,6 +64,7 @@ class PeerTable:
         self.remember = remember
         self.steady = Shortcuts()
         self.suspects: dict[str, Row] = {}  # to be probed
+        self.quiet: dict[str, Row] = {}  # heard by a PONG last: to be asked on if no HELLO comes
         self.leavers: dict[str, Row] = {}  # to be asked whether they have left: anybody could have said it
         self.ranks: dict[str, int] = {}  # ways of being heard (ids of keys, empty for plain): the least is the best
         self._rows: dict[str, Row] = {}
@@ -181,12 +185,20 @@ class PeerTable:
             way = self._way(row, source, now)
             way.answered(rtt, hears_us_s, two_way=two_way, now=now)
             self._refresh(row, way, now)
+            self._ask_on(row, now)
             if row.superseded:
                 self._unsupersede(row, now)
             else:
                 why = "answered a PING: the goodbye was not its own" if former == "left" else "answered a PING"
                 self._show(row, ("recovered", why) if former != "up" else None, now)
         return self._news.take()
+
+    def _ask_on(self, row: Row, now: float) -> None:
+        """Keep a peer that answers up by its answers, as long as its HELLOs are overdue."""
+        if row.miss_hellos(now):
+            self.steady.drop_row(row)
+        row.ask_at = max(row.last_hello + row.suspect_after, now + ASK_ON * row.suspect_after)
+        self.quiet[row.key] = row
 
     def unanswered(self, row: Row, way: Way, now: float) -> tuple[Event, ...]:
         """Count a PING that nobody answered; a peer we hear all the while does not hear us."""
@@ -224,6 +236,7 @@ class PeerTable:
     def _excuse(self, now: float) -> None:
         self.blind_until = -NEVER
         for row in self._rows.values():
+            row.beats_from = now
             if not row.is_shown or row.excused == row.last_heard or now < min(row.suspect_at(), row.expires):
                 continue
             row.excused = row.last_heard
@@ -387,6 +400,7 @@ class PeerTable:
 
     def _go(self, row: Row, state: State) -> None:
         row.state = state
+        row.hear_again()
         for way in row.ways.values():
             way.forget_answers()
         row.changed()
@@ -397,6 +411,8 @@ class PeerTable:
 
     def _refresh(self, row: Row, way: Way, now: float) -> None:
         row.heard(way, now)
+        if row.state not in LIVE:
+            row.beats_from = now
         if row.state != "up":
             row.state = "up"
             row.changed()
@@ -418,6 +434,7 @@ class PeerTable:
         self.steady.drop_row(row)
         self.suspects.pop(row.key, None)
         self.leavers.pop(row.key, None)
+        self.quiet.pop(row.key, None)
         del self._rows[row.key]
         self._gone.pop(row.key, None)
         if row.kind == "node":
@@ -481,7 +498,7 @@ class PeerTable:
 
     def _shorten(self, row: Row, way: Way, hello: Hello) -> None:
         """Take the next HELLO by the short way if it can change nothing but when the peer was heard."""
-        if row.state == "up" and not row.superseded and self.has_digest(row):
+        if row.state == "up" and not row.superseded and not row.unheard and self.has_digest(row):
             self.steady.add(way, hello)
 
     def _take(self, row: Row, way: Way, hello: Hello, record: Record | None, source: Source) -> bool:
@@ -492,7 +509,7 @@ class PeerTable:
         is_first = way.reach is None or hello.seq > way.reach.seq
         way.heard(hello.seq)
         if hello.seq >= row.seq:  # one that was overtaken is no news
-            row.seq = hello.seq
+            row.move_on(hello.seq)
             self._announce(row, hello, record)
         return is_first
 

@@ -11,7 +11,7 @@ from tests.protocol.samples import ETH0, WEB, boot, hello, source
 
 KEYS = [
     "id", "name", "state", "kind", "address", "addresses", "link", "boot", "services", "tags",
-    "interval_s", "ttl_s", "rtt_ms", "loss", "two_way", "restarts", "clone", "key", "first_seen_s",
+    "interval_s", "ttl_s", "rtt_ms", "loss", "two_way", "restarts", "clone", "key", "hellos_arrive", "first_seen_s",
     "last_heard_s", "expires_s",
 ]  # fmt: skip
 
@@ -46,6 +46,7 @@ def test_node():
         "restarts": 0,
         "clone": False,
         "key": None,
+        "hellos_arrive": True,
     }
     assert list(peer_json(web1())) == KEYS
 
