@@ -455,6 +455,12 @@ def test_status_and_show_break_lines_instead_of_cutting(width):
     assert "enp0s31f6  10.0.0.1/24" in narrow
 
 
+def test_status_says_that_a_new_boot_was_drawn_and_why():
+    text = " ".join(describe.status_text(STATUS | {"new_boots": {"count": 1, "address": "10.0.0.9"}}, Screen()).split())
+    assert "10.0.0.9 ran under the same boot, and this node drew a new one: the machine was cloned with its memory" in text
+    assert "ran under the same boot" not in describe.status_text(STATUS, Screen())
+
+
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_an_event_of_a_watch_fits_and_says_it_all(width):
     changed = event("down", 8, "not heard for its ttl of 4 s", name="web-frontend-with-a-long-name-01", state="down")
