@@ -497,7 +497,7 @@ def test_what_is_refused_and_how(read, text, problem):
     [
         ("hello:\n  interval: 1ms\n", "hello.interval: must be 50ms to 10m, not 1ms"),
         ("hello:\n  bare_ttl: 7200s\n", "hello.bare_ttl: must be 100ms to 1h, not 7200s"),
-        ("limits:\n  hook_timeout: 20ms\n", "limits.hook_timeout: must be at least 0.1, not 20ms"),
+        ("limits:\n  hook_timeout: 20ms\n", "limits.hook_timeout: must be at least 0.1s, not 20ms"),
     ],
 )
 def test_a_duration_is_quoted_as_it_was_written(read, text, told):

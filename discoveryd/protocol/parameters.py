@@ -86,7 +86,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         problems = [
-            f"limits.{key}: must be at least {least}, not {getattr(self, key)}"
+            f"limits.{key}: must be at least {least}{_unit(key)}, not {getattr(self, key)}"
             for key, least in (
                 ("peers", 1), ("remember", 0), ("newcomers", 1), ("source_datagrams", 10), ("datagrams", 100),
                 ("answers", 1), ("subscriber_events", 1), ("query_connections", 1),
@@ -159,6 +159,11 @@ class Parameters:
             found.append(f"hello.loopback: must be an address of 127.0.0.0/8 such as 127.0.0.2, "
                          f"or empty, not {self.loopback!r}")  # fmt: skip
         return found
+
+
+def _unit(key: str) -> str:
+    """Give the unit of a limit, empty for a number of things."""
+    return "s" if key in ("remember", "query_idle", "hook_timeout") else ""
 
 
 def is_ipv4(text: str) -> bool:
