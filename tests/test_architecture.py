@@ -43,9 +43,9 @@ MODULES = {
         net.scrape net.sluice net.stamps net.syslog net.systemd
     """,
     "second": """
-        runtime runtime.backend runtime.client runtime.discovery runtime.floodgate runtime.health runtime.hook_files
-        runtime.hook_queue runtime.hook_run runtime.hooks runtime.machine runtime.metrics runtime.notices runtime.offers
-        runtime.pings runtime.pulse runtime.rescan runtime.subscription runtime.worker
+        runtime runtime.backend runtime.calm runtime.client runtime.discovery runtime.floodgate runtime.health
+        runtime.hook_files runtime.hook_queue runtime.hook_run runtime.hooks runtime.machine runtime.metrics
+        runtime.notices runtime.offers runtime.pings runtime.pulse runtime.rescan runtime.subscription runtime.worker
     """,
     "top": """
         __main__ completion completion.bash completion.fish completion.zsh config config.dropin config.file

@@ -620,6 +620,10 @@ def test_status(capsys):
         ({"received": {}}, "tcpdump -ni any udp port 3400"),
         ({"links": [LINK | {"last_error": "ENETUNREACH: Network is unreachable"}]}, "! eth0: sending failed: ENET"),
         (
+            {"send_errors": [{"link": "-", "target": "192.0.2.7", "error": "EHOSTUNREACH: No route to host"}]},
+            "! seed 192.0.2.7: sending failed: EHOSTUNREACH",
+        ),
+        (
             {"dropins": [{"file": "/etc/discoveryd/services.d/web.yaml", "name": "web", "state": "failing", "why": "exit 1"}]},
             "! service web is not announced (failing): exit 1 (/etc/discoveryd/services.d/web.yaml)",
         ),

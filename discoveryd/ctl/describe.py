@@ -213,9 +213,17 @@ def _hints(status: dict[str, Any]) -> Iterator[str]:
     if links and settled and not (status["received"].get("hello") or status["received"].get("bare")):
         yield (f"no HELLO was ever heard: is another node running on these networks, and does the firewall "
                f"let UDP port {port} in? See what arrives with: tcpdump -ni any udp port {port}")  # fmt: skip
-    for link in links:
+    yield from _send_hints(status)
+
+
+def _send_hints(status: dict[str, Any]) -> Iterator[str]:
+    """Say where nothing can be sent; a daemon of a former version tells it of links alone."""
+    for link in status["links"]:
         if link["last_error"]:
             yield f"{printable(link['name'])}: sending failed: {printable(link['last_error'])}"
+    for one in status.get("send_errors", ()):
+        if one["link"] == "-":
+            yield f"seed {printable(one['target'])}: sending failed: {printable(one['error'])}"
 
 
 def _counts(counts: dict[str, int]) -> str:

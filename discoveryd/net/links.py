@@ -51,6 +51,8 @@ BATCH = 64
 """Datagrams taken at once: few enough that a flood leaves time for the rest."""
 MAX_SOURCES = 8192
 """Senders remembered; past it the one that came first is looked at anew."""
+MAX_ERRORS = 256
+"""Targets whose error is remembered: broadcast addresses of links, and seeds. Past it the first one is forgotten."""
 
 Datagram = tuple[bytes, Source, float]
 """What came, from where, and when it arrived."""
@@ -95,7 +97,7 @@ class Links:
         self.scan_error: str | None = None
         self.drops: Counter[tuple[str, str]] = Counter()
         self.send_errors: Counter[str] = Counter()
-        self.last_errors: dict[str, str] = {}
+        self.last_errors: dict[tuple[str, str], str] = {}
 
     def open(self) -> None:
         """Bind the port and begin to listen for changes of the interfaces.
@@ -168,8 +170,9 @@ class Links:
             for link in links
         }
         names = {link.name for link in links}
-        for gone in set(self.last_errors) - names - {"-"}:
-            self.last_errors.pop(gone, None)
+        for name, target in list(self.last_errors):
+            if name not in names and name != "-":
+                self.last_errors.pop((name, target), None)
         return links
 
     def _read(self) -> tuple[Link, ...]:
@@ -309,11 +312,11 @@ class Links:
 
     # --- sending: any thread --------------------------------------------------------------------
 
-    def send(self, sends: Iterable[Send]) -> list[tuple[str, str | None]]:
+    def send(self, sends: Iterable[Send]) -> list[tuple[str, str, str | None]]:
         """Send, and take every error as one that will pass.
 
         Returns:
-            the links whose sending began to fail (with the error) or works again (None).
+            the links and targets to which sending began to fail (with the error) or works again (None).
         """
         changes = []
         for one in sends:
@@ -327,13 +330,19 @@ class Links:
                 self.send_errors[name] += 1
             if is_to_one:
                 continue  # that one address cannot be reached says nothing of the link
-            if error != self.last_errors.get(name):
-                changes.append((name, error))
-                if error is None:
-                    self.last_errors.pop(name, None)  # another thread may have found the same
-                else:
-                    self.last_errors[name] = error
+            if error != self.last_errors.get((name, one.to)):
+                changes.append((name, one.to, error))
+                self._remember(name, one.to, error)
         return changes
+
+    def _remember(self, name: str, target: str, error: str | None) -> None:
+        # another thread may do the same at this moment
+        if error is None:
+            self.last_errors.pop((name, target), None)
+            return
+        if len(self.last_errors) >= MAX_ERRORS:
+            self.last_errors.pop(next(iter(list(self.last_errors))), None)
+        self.last_errors[name, target] = error
 
     def _send(self, one: Send) -> str | None:
         if self._sender is None:

@@ -33,6 +33,7 @@ from discoveryd.protocol.peer import Peer
 from discoveryd.protocol.record import Record, Service
 from discoveryd.runtime import notices
 from discoveryd.runtime.backend import Backend, Control
+from discoveryd.runtime.calm import Calm
 from discoveryd.runtime.floodgate import Floodgate
 from discoveryd.runtime.machine import machine_name
 from discoveryd.runtime.notices import Notice
@@ -120,13 +121,14 @@ class Discovery:
         self._links = Links(self.parameters, clock)
         self._clock = clock
         self._notify = notify or (lambda _: None)
-        # guards _node, _offers, _subscriptions, _pings, _is_stopping, _engine_s, _heard_until, _awaits_drain;
+        # guards _node, _offers, _subscriptions, _pings, _calm, _is_stopping, _engine_s, _heard_until, _awaits_drain;
         # waited for by the sender, and by all who want what there is to be read first
         self._lock = threading.Condition(threading.Lock())
         self._heard_until = 0.0  # all that arrived before was given to the node
         self._awaits_drain = 0  # how many wait for that to go on
         self._subscriptions: list[Subscription] = []
         self._pings = Pings()
+        self._calm = Calm()
         self._is_stopping = False
         self._is_isolated = False
         self._stack = ExitStack()
@@ -188,7 +190,7 @@ class Discovery:
             self._answerer.start()
         if self._metrics is not None:
             self._scraped.start()
-        self._report_links((), links)
+        self._report_links((), links, is_start=True)
         if self._name_fault:
             self._notify(notices.of_name("", self._node.record.name, self._name_fault))
         if not self._links.has_doorbell:
@@ -296,8 +298,10 @@ class Discovery:
         status["version"] = __version__
         status["uptime_s"] = round(self._clock() - self._started_at, 3)
         status["engine_s"] = round(self._engine_s, 6)
+        status["send_errors"] = self._send_errors()
+        errors = {one["link"]: one["error"] for one in status["send_errors"]}
         for link in status["links"]:
-            link["last_error"] = self._links.last_errors.get(link["name"])
+            link["last_error"] = errors.get(link["name"])
         status["scan_error"] = self._links.scan_error
         status["drops"] += self._links_drops()
         idle = {"connections": 0, "limit": 0, "watchers": 0, "refused": 0, "denied": 0}
@@ -307,6 +311,14 @@ class Discovery:
         status["metrics"] = self._metrics.counts() if self._metrics else {"requests": 0, "refused": 0}
         status.update({name: give() for name, give in list(self._reports.items())})
         return status
+
+    def _send_errors(self) -> list[dict[str, str]]:
+        """Tell to which broadcast addresses and seeds nothing can be sent now, and why."""
+        return [
+            {"link": link, "target": target, "error": error}
+            for (link, target), error in sorted(self._links.last_errors.copy().items())
+            if link != "-" or target in self.parameters.seeds  # no longer a seed: nothing is sent there
+        ]
 
     def _links_drops(self) -> list[dict[str, Any]]:
         """Count what never came to the engine, or never left."""
@@ -442,8 +454,10 @@ class Discovery:
                 # what ends a doubt is to hear somebody, and that is no event
                 doubt = self._doubt_locked(now) if outcome.events or self._is_isolated else None
                 pings, done = self._pings.poll(self._node, now)
-                is_idle = outcome is NOTHING and not pings and not done
-                deadline = min(self._node.next_deadline(), self._pings.next_deadline()) if is_idle else now
+                held = self._calm.due(now)
+                is_idle = outcome is NOTHING and not pings and not done and not held
+                deadlines = (self._node.next_deadline(), self._pings.next_deadline(), self._calm.next_due())
+                deadline = min(deadlines) if is_idle else now
                 self._engine_s += perf_counter() - began
                 if is_idle and deadline > now:
                     self._lock.wait(min(deadline - now, RENAME if self._follows_machine else LONGEST_WAIT))
@@ -458,6 +472,8 @@ class Discovery:
                 self._carry_out(ping)
             for report in done:
                 report()
+            for notice in held:
+                self._notify(notice)
 
     def _follow_machine(self) -> None:
         """Look now and then what the machine is called, and announce that."""
@@ -610,8 +626,8 @@ class Discovery:
 
     def _carry_out(self, outcome: Outcome) -> None:
         """Send, tell, wake: everything that must not be done under the lock."""
-        for link, error in self._links.send(outcome.sends):
-            self._notify(notices.of_sending(link, error))
+        for link, target, error in self._links.send(outcome.sends):
+            self._tell_calmly((link, target), error or "", notices.of_sending(link, target, error))
         for drop in outcome.drops:
             self._notify(notices.of_drop(drop))
         if outcome.double:
@@ -619,14 +635,25 @@ class Discovery:
         if outcome.events and self._server is not None:
             self._server.wake()
 
-    def _report_links(self, before: tuple[Link, ...], now: tuple[Link, ...]) -> None:
+    def _report_links(self, before: tuple[Link, ...], now: tuple[Link, ...], *, is_start: bool = False) -> None:
         for notice in notices.of_links(before, now):
-            self._notify(notice)
+            if is_start:
+                self._notify(notice)  # is no change: one soon after is told as promptly as any
+            else:
+                self._tell_calmly((notice.fields["link"], notice.fields["address"]), notice.text, notice)
         former, self._scan_error = self._scan_error, self._links.scan_error
         if (former is None) != (self._scan_error is None):  # once, whatever it fails of
             self._notify(notices.of_scan(self._scan_error))
         if self._scan_error is None and not now and (before or self._node.seq == 0):
             self._notify(notices.of_no_link(self.parameters.interfaces))
+
+    def _tell_calmly(self, thing: tuple[str, str], state: str, notice: Notice) -> None:
+        """Tell a change of something that may change all the time."""
+        with self._lock:
+            told = self._calm.take(thing, state, notice, self._clock())
+            self._lock.notify()  # a line may be due now that was not
+        for one in told:
+            self._notify(one)
 
     def _known(self, since: float) -> tuple[str, ...]:
         """Give the addresses that are heard also in a flood."""

@@ -75,11 +75,12 @@ def of_scan(error: str | None) -> Notice:
     return Notice(level="warning", text="interfaces cannot be read: the links stay as they are", fields=why)
 
 
-def of_sending(link: str, error: str | None) -> Notice:
-    """Say that a link fails, or works again."""
+def of_sending(link: str, target: str, error: str | None) -> Notice:
+    """Say that a link fails, or a seed, or works again."""
+    where = {"link": link, "target": target}
     if error is None:
-        return Notice(level="info", text="sending works again", fields={"link": link})
-    return Notice(level="warning", text="sending fails", fields={"link": link, "error": error})
+        return Notice(level="info", text="sending works again", fields=where)
+    return Notice(level="warning", text="sending fails", fields={**where, "error": error})
 
 
 def of_double(address: str) -> Notice:

@@ -11,7 +11,7 @@ import pytest
 
 from discoveryd.net import links as module
 from discoveryd.net.interfaces import Doorbell, loopback
-from discoveryd.net.links import BATCH, Links, explain_bind, free_port
+from discoveryd.net.links import BATCH, MAX_ERRORS, Links, explain_bind, free_port
 from discoveryd.net.stamps import boottime
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.link import Link
@@ -255,32 +255,40 @@ def test_send_errors_are_counted_and_told_once_per_change(make):
     links = make()
     good, bad = (Send(text, loopback("127.0.0.2"), EVERYBODY) for text in (b"HELLO|", bytes(70_000)))
     error = f"EMSGSIZE: {os.strerror(errno.EMSGSIZE)}"
-    assert links.send([bad]) == [("lo", error)]
+    assert links.send([bad]) == [("lo", EVERYBODY, error)]
     assert links.send([bad, bad]) == []
-    assert links.last_errors == {"lo": error}
-    assert links.send([good, good]) == [("lo", None)]
+    assert links.last_errors == {("lo", EVERYBODY): error}
+    assert links.send([good, good]) == [("lo", EVERYBODY, None)]
     assert links.last_errors == {}
-    assert links.send([bad, good]) == [("lo", error), ("lo", None)]
+    assert links.send([bad, good]) == [("lo", EVERYBODY, error), ("lo", EVERYBODY, None)]
     assert links.send_errors == {"lo": 4}
 
 
 def test_what_was_said_of_a_link_that_is_gone_is_forgotten(make):
     links = make()
-    links.last_errors.update({"eth7": "ENODEV: No such device", "lo": "x", "-": "y"})
+    links.last_errors.update({("eth7", "10.7.0.255"): "ENODEV: No such device", ("lo", EVERYBODY): "x", ("-", "a"): "y"})
     links.rescan()
-    assert links.last_errors == {"lo": "x", "-": "y"}
+    assert links.last_errors == {("lo", EVERYBODY): "x", ("-", "a"): "y"}
+
+
+def test_targets_with_an_error_are_bounded(make):
+    links = make()
+    targets = [f"127.0.{number >> 8}.{number & 255}" for number in range(1, MAX_ERRORS + 3)]
+    for target in targets:
+        links.send([Send(bytes(70_000), None, target)])
+    assert [target for _, target in links.last_errors] == targets[2:]
 
 
 def test_two_threads_may_find_at_once_that_sending_works_again(make):
     class Raced(dict):
         """Another thread takes the error away right after we looked at it."""
 
-        def get(self, name):
-            return self.pop(name, None)
+        def get(self, key):
+            return self.pop(key, None)
 
     links = make()
-    links.last_errors = Raced(lo="ENETDOWN: Network is down")
-    assert links.send([Send(b"HELLO|", loopback("127.0.0.2"), EVERYBODY)]) == [("lo", None)]
+    links.last_errors = Raced({("lo", EVERYBODY): "ENETDOWN: Network is down"})
+    assert links.send([Send(b"HELLO|", loopback("127.0.0.2"), EVERYBODY)]) == [("lo", EVERYBODY, None)]
 
 
 @pytest.fixture
