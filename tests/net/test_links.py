@@ -142,7 +142,7 @@ def test_sources_are_bounded_and_the_newest_are_kept(make, monkeypatch, port):
 
 def test_a_datagram_that_is_too_long_is_known_as_such(make, port):
     links = make()
-    node = Node()
+    node = Node(Parameters(loopback="127.0.0.2"))
     with stranger() as sender:
         for size in (MAX_DATAGRAM, MAX_DATAGRAM + 1, 9000):
             sender.sendto(b"HELLO|".ljust(size, b"x"), ("127.0.0.2", port))
