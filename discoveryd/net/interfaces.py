@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase, translate
 from typing import Self
@@ -136,10 +136,16 @@ class Reader:
 
 
 def scan(patterns: Sequence[str], reader: Reader | None = None) -> tuple[Link, ...]:
+    """List the links that can be used now, without their further addresses, as `survey`."""
+    return tuple(survey(patterns, reader))
+
+
+def survey(patterns: Sequence[str], reader: Reader | None = None) -> dict[Link, tuple[str, ...]]:
     """List the links that can be used now: up, running, able to broadcast, with an IPv4 address.
 
-    One link per address, by interface index and address. Addresses of /31 and /32 networks have no
-    broadcast address and are left out.
+    One link for each network of an interface, by interface index and address, and with each the further addresses
+    that the interface has in that network. Addresses of /31 and /32 networks have no broadcast address and are left
+    out.
 
     Args:
         patterns: which interfaces are wanted.
@@ -150,15 +156,28 @@ def scan(patterns: Sequence[str], reader: Reader | None = None) -> tuple[Link, .
     """
     if reader is None:
         with Reader() as own:
-            return scan(patterns, own)
-    found = [
-        link
-        for interface, addresses in reader.read()
-        if interface.flags & _USABLE == _USABLE and matches(interface.names[0], patterns, interface.names[1:])
-        for address in addresses
-        if (link := _link(interface.names[0], address))
-    ]
-    return tuple(sorted(found, key=lambda link: (link.index, socket.inet_aton(link.address))))
+            return survey(patterns, own)
+    found: dict[Link, tuple[str, ...]] = {}
+    for interface, addresses in reader.read():
+        if interface.flags & _USABLE == _USABLE and matches(interface.names[0], patterns, interface.names[1:]):
+            found |= grouped(interface.names[0], addresses)
+    return dict(sorted(found.items(), key=lambda one: (one[0].index, socket.inet_aton(one[0].address))))
+
+
+def grouped(name: str, addresses: Iterable[Address]) -> dict[Link, tuple[str, ...]]:
+    """Make one link of the addresses that an interface has in one network: whoever hears one hears all of them.
+
+    The primary address speaks: the one that the kernel had first, and sends from by itself. The others go with it.
+    """
+    links: dict[tuple[int, str], Link] = {}  # by prefix and broadcast address, which is a network
+    others: dict[Link, tuple[str, ...]] = {}
+    for address in sorted(addresses, key=lambda one: one.is_secondary):
+        link = _link(name, address)
+        if link is None:
+            continue
+        first = links.setdefault((link.prefix, link.broadcast), link)
+        others[first] = (*others.get(first, ()), *(() if first is link else (link.address,)))
+    return others
 
 
 def name_of(index: int) -> str:

@@ -20,7 +20,7 @@ from contextlib import ExitStack, suppress
 from itertools import chain
 
 from discoveryd.net import sluice
-from discoveryd.net.interfaces import Doorbell, Reader, loopback, name_of, scan
+from discoveryd.net.interfaces import Doorbell, Reader, loopback, name_of, survey
 from discoveryd.net.owner import holder
 from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP, UNSTAMPED, Stamps, boottime
 from discoveryd.protocol.hello import MAX_DATAGRAM
@@ -77,6 +77,8 @@ class Links:
         self._patterns: Sequence[str] = parameters.interfaces
         self._has_new_patterns = False
         self._links: tuple[Link, ...] = ()
+        self._own: frozenset[str] = frozenset()
+        self.others: dict[Link, tuple[str, ...]] = {}
         self._sender: socket.socket | None = None
         self._receivers: list[socket.socket] = []
         self._bell = Doorbell()
@@ -161,10 +163,12 @@ class Links:
         self._wanted.clear()
         known = {link: link for link in self._links}
         links = tuple(known.get(link, link) for link in found)
-        if self._has_new_patterns or set(links) != set(self._links):
+        if self._has_new_patterns or found != self.others:
             self._has_new_patterns = False
             self._sources.clear()
         self._links = links
+        self.others = {link: found[link] for link in links}
+        self._own = frozenset(address for link in links for address in (link.address, *self.others[link]))
         self._routes = {
             link: [(socket.IPPROTO_IP, IP_PKTINFO, _PKTINFO.pack(link.index, socket.inet_aton(link.address), bytes(4)))]
             for link in links
@@ -175,10 +179,10 @@ class Links:
                 self.last_errors.pop((name, target), None)
         return links
 
-    def _read(self) -> tuple[Link, ...]:
+    def _read(self) -> dict[Link, tuple[str, ...]]:
         if self._loopback:
-            return self._links or (loopback(self._loopback),)
-        return scan(self._patterns, self._reader)
+            return self.others or {loopback(self._loopback): ()}
+        return survey(self._patterns, self._reader)
 
     # --- receiving: one thread ------------------------------------------------------------------
 
@@ -272,8 +276,7 @@ class Links:
         source: Source | None = None
         if here or self._is_wanted(index):
             link = next((link for link in here if _is_within(address, link)), None)
-            to = socket.inet_ntoa(destination)
-            source = Source(address, link, unicast=any(to == link.address for link in self._links))
+            source = Source(address, link, unicast=socket.inet_ntoa(destination) in self._own)
         if source is None:
             self.drops["excluded", name_of(index)] += 1
             return None

@@ -134,7 +134,8 @@ Who says what, and when
 =======================
 
 - **Beat.** Each interval (0.8 s, every gap jittered by ±10 %) one HELLO to the broadcast address of
-  each link and to each seed, the same datagram everywhere, *seq* one more than before. It is full when
+  each link (a network of an interface; of several addresses there the primary one speaks) and to each seed,
+  the same datagram everywhere, *seq* one more than before. It is full when
   *seq* is a multiple of ten. The first beat comes half an interval to one interval after the start.
 - **Burst.** After a start, on a link that is new, and when the record changes: a full HELLO at once,
   100 ms and 300 ms later, on the links concerned, beside the beat and with its *seq*. Where the interval

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One usable IPv4 address of one interface.
+    """One IPv4 network of one interface, where we speak from our primary address.
 
     Attributes:
         name: the interface, such as ``eth0``.

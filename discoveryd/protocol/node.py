@@ -27,10 +27,11 @@ Each call gives an `Outcome`; whoever drives the node sends its datagrams and ca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random, SystemRandom
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from discoveryd.errors import WireError
@@ -112,19 +113,28 @@ class Node:
         self.heard_until: float | None = None
         self._polled: float | None = None
         self._awake_since = -NEVER
+        self.others: dict[Link, tuple[str, ...]] = {}
         self._own_addresses: frozenset[str] = frozenset()
         self.set_keyring(keyring)
 
     # --- what the driver tells us ---------------------------------------------------------------
 
-    def set_links(self, links: Iterable[Link], now: float) -> None:
+    def set_links(
+        self, links: Iterable[Link], now: float, others: Mapping[Link, tuple[str, ...]] = MappingProxyType({})
+    ) -> None:
         """Take the links there are now; the ones that were there before are not touched.
 
         A new link begins with a burst of full HELLOs that solicit answers.
+
+        Args:
+            links: where we speak.
+            now: the time.
+            others: further addresses of ours there: nobody hears of them, but they are no foreign ones.
         """
         for link in self._voice.set_links(links, now):
             self.table.steady.drop_link(link)
-        self._own_addresses = frozenset(link.address for link in self._outlets)
+        self.others = {link: tuple(others.get(link, ())) for link in self._outlets}
+        self._own_addresses = frozenset(one for link, rest in self.others.items() for one in (link.address, *rest))
 
     def set_record(self, record: Record, now: float) -> None:
         """Say something else of ourselves from now on, at once and a few times."""

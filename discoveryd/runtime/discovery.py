@@ -182,7 +182,7 @@ class Discovery:
             self._stack = stack.pop_all()
         self._started_at = self._heard_until = self._clock()
         self._node.drained(self._heard_until)
-        self._node.set_links(links, self._started_at)
+        self._node.set_links(links, self._started_at, self._links.others)
         self._is_running = True
         self._sender.start()
         self._receiver.start()
@@ -578,7 +578,7 @@ class Discovery:
         with self._lock:
             before = self._node.links
             now = self._clock()
-            self._node.set_links(links, now)
+            self._node.set_links(links, now, self._links.others)
             doubt = self._doubt_locked(now)
             self._lock.notify_all()
         self._report_links(before, links)

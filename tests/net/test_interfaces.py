@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from discoveryd.net import ifconf, interfaces
-from discoveryd.net.interfaces import INTERNAL, Doorbell, Reader, compare, loopback, matches, scan
-from discoveryd.net.netlink import IFF_BROADCAST, IFF_RUNNING, IFF_UP, Address, Interface, Netlink
+from discoveryd.net.interfaces import INTERNAL, Doorbell, Reader, compare, grouped, loopback, matches, scan
+from discoveryd.net.netlink import IFA_F_SECONDARY, IFF_BROADCAST, IFF_RUNNING, IFF_UP, Address, Interface, Netlink
 from discoveryd.protocol.link import Link
 
 
@@ -122,6 +122,23 @@ def test_networks_without_a_broadcast_address_are_left_out(monkeypatch, prefix):
 def test_an_interface_must_be_up_running_and_able_to_broadcast(monkeypatch, lacks):
     read_as(monkeypatch, [Interface(2, UP & ~lacks, ("eth0",))], [address(2, "10.0.0.1", 24)])
     assert scan(["*"]) == ()
+
+
+@pytest.mark.parametrize("number", [1, 2, 200])
+def test_the_primary_address_of_a_network_speaks_for_all(number):
+    addresses = [address(2, f"10.0.0.{last}", 24, flags=IFA_F_SECONDARY * (last < number)) for last in range(1, number + 1)]
+    others = tuple(f"10.0.0.{last}" for last in range(1, number))
+    assert grouped("eth0", addresses) == {Link("eth0", 2, f"10.0.0.{number}", 24, "10.0.0.255"): others}
+
+
+def test_networks_of_one_interface_are_links_of_their_own():
+    addresses = [
+        address(2, "10.0.0.1", 24), address(2, "10.0.0.2", 24, flags=IFA_F_SECONDARY),
+        address(2, "10.0.0.130", 25), address(2, "10.0.0.3", 16), address(2, "10.0.0.4", 32),
+    ]  # fmt: skip
+    assert {f"{link.address}/{link.prefix}": others for link, others in grouped("eth0", addresses).items()} == {
+        "10.0.0.1/24": ("10.0.0.2",), "10.0.0.130/25": (), "10.0.0.3/16": (),
+    }  # fmt: skip
 
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")

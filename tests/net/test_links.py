@@ -106,14 +106,14 @@ def test_a_source_stays_the_same_object_until_the_links_change(make):
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EIO, errno.ETIMEDOUT])
 def test_a_scan_that_fails_keeps_the_links_there_are(monkeypatch, number):
     here = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
-    answers = [(here,), OSError(number, os.strerror(number)), ()]
+    answers = [{here: ()}, OSError(number, os.strerror(number)), {}]
 
     def answer(*_):
         if isinstance(given := answers.pop(0), OSError):
             raise given
         return given
 
-    monkeypatch.setattr(module, "scan", answer)
+    monkeypatch.setattr(module, "survey", answer)
     links = Links(Parameters())
     assert (links.rescan(), links.scan_error) == ((here,), None)
     assert (links.rescan(), links.scan_error) == ((here,), f"{errno.errorcode[number]}: {os.strerror(number)}")

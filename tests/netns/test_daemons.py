@@ -32,6 +32,30 @@ def test_two_hosts_find_each_other_without_configuration(lab):
     assert (peer["address"], peer["link"], peer["state"], peer["kind"]) == ("10.77.0.1", "eth0", "up", "node")
 
 
+def test_of_200_addresses_one_speaks_and_all_are_heard(lab):
+    a, b = lab.host("a", address="10.77.0.1/24"), lab.host("b", address="10.77.0.201/24")
+    a.ip(*(f"addr add 10.77.0.{last}/24 dev eth0" for last in range(2, 201)))
+    a.discoveryd()
+    b.discoveryd()
+    with asking(a) as on_a, asking(b) as on_b:
+        until(on_b, lambda peers: any(peer["two_way"] and peer["loss"] is not None for peer in peers))
+        (peer,) = on_b.request("show", peer="a")["peers"]
+        assert (peer["address"], peer["loss"], len(peer["paths"])) == ("10.77.0.1", 0.0, 1)
+        assert on_b.request("status")["events"].get("updated", 0) == 0
+        status = on_a.request("status")
+        (link,) = status["links"]
+        assert (link["address"], link["other_addresses"]) == ("10.77.0.1", 199)
+        # a burst of three, and what was asked for; the rest are beats
+        assert link["sent"] - 8 <= 1.4 * status["uptime_s"]
+        probe = (
+            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 34001))\n"
+            "s.sendto(b'HELLO|', ('10.77.0.150', 3400))"
+        )
+        b.python(probe)
+        peers, _ = until(on_a, names("b", "10.77.0.201"))
+        assert {peer["link"] for peer in peers} == {"eth0"}
+
+
 def test_a_machine_of_odd_name_starts_and_a_new_name_reaches_its_peers(lab):
     a, b = lab.host("a", address="10.77.0.1/24"), lab.host("b", address="10.77.0.2/24")
     b.run(sys.executable, "-c", "import socket; socket.sethostname(b'caf\\xe9\\x1b')")

@@ -383,6 +383,19 @@ def test_our_own_hello_comes_back():
     assert drops(node) == {("own-echo", "eth0"): 2}
 
 
+def test_further_addresses_of_a_link_are_ours_and_do_not_speak():
+    node = make_node()
+    [link] = node.links
+    others = tuple(f"10.0.0.{last}" for last in range(51, 250))
+    node.set_links([link], 0.0, {link: others})
+    sends = [send for _ in range(3) for send in node.poll(node.next_deadline()).sends]  # the burst
+    assert {(send.link, send.to) for send in sends} == {(link, link.broadcast)}
+    assert node.receive(sends[-1].datagram, source(others[-1]), 1.0) is NOTHING
+    assert node.receive(b"HELLO|", source(others[0]), 1.0) is NOTHING
+    assert drops(node) == {("own-echo", "eth0"): 2}
+    assert node.sent["hello"] == 3
+
+
 @pytest.mark.parametrize(
     ("datagram", "reason"),
     [
