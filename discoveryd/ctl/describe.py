@@ -97,6 +97,9 @@ def _facts(peer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
         yield "services", [_service(one) for one in peer["services"]] or ["none"]
         yield "tags", [_pairs(peer["tags"]) or "none"]
         yield "key", [peer["key"] or "none, its HELLOs are not sealed"]
+    if peer.get("shares_address_with"):
+        others = ", ".join(peer["shares_address_with"])
+        yield "address", [f"also of {others}: give each its own, or find what rewrites the source of their HELLOs"]
     if peer["clone"]:
         yield "clone", [f"another running node has the id {peer['id']}: give one of them its own: discoveryd reset-id"]
 
@@ -208,6 +211,9 @@ def _hints(status: dict[str, Any]) -> Iterator[str]:
     if refused:
         yield f"{refused} hook{'s are' if refused > 1 else ' is'} not run: the log says why, look for 'hook not run'"
     yield from _clones(status)
+    for shared in status.get("shared_addresses", ()):
+        who = f"{' and '.join(shared['ids'])} have the address {shared['address']} at the same time"
+        yield printable(f"{who}: give each its own, or find what rewrites the source of their HELLOs (a relay, NAT)")
     # the first HELLOs of others may be one interval away
     settled = status["uptime_s"] > 2 * status["hello"]["interval_s"]
     if links and settled and not (status["received"].get("hello") or status["received"].get("bare")):

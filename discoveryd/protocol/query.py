@@ -23,7 +23,7 @@ PROTOCOL = 1
 
 
 MOST_NAMED = 16
-"""Peers that an error names."""
+"""Peers that an error names, or that are named as having one address; and such addresses."""
 
 
 def encode(answer: Mapping[str, Any]) -> bytes:
@@ -104,8 +104,13 @@ def find_one(node: Node, text: str, now: float) -> Row:
 
 def show_answer(node: Node, text: str, now: float) -> dict[str, Any]:
     """Answer ``show``: the rows meant, with each path."""
-    rows = find(node, text, now)
-    return {"ok": True, "schema": SCHEMA, "peers": [peer_json(row.peer(now), paths=True) for row in rows]}
+    shared = node.table.shared_addresses(now)
+    peers = []
+    for row in find(node, text, now):
+        here = [shared[way.address] for way in row.ways.values() if way.address in shared]
+        others = sorted({one.id for rows in here if row in rows for one in rows if one is not row})[:MOST_NAMED]
+        peers.append(peer_json(row.peer(now), paths=True) | ({"shares_address_with": others} if others else {}))
+    return {"ok": True, "schema": SCHEMA, "peers": peers}
 
 
 def status_answer(node: Node, now: float) -> dict[str, Any]:
@@ -128,6 +133,10 @@ def status_answer(node: Node, now: float) -> dict[str, Any]:
             "ttl_s": round(node.ttl(interval), 3),
         },
         "isolated": node.is_isolated(now),
+        "shared_addresses": [
+            {"address": address, "ids": sorted(row.id for row in rows)[:MOST_NAMED]}
+            for address, rows in sorted(node.table.shared_addresses(now).items())[:MOST_NAMED]
+        ],
         "clones": sorted({row.id for row in node.table.rows(now) if row.clone}),
         "new_boots": {"count": node.doubles.count, "address": node.doubles.address},
         "links": [

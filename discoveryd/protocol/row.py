@@ -55,7 +55,8 @@ class Way:
 
     __slots__ = (
         "address", "answered_at", "expires", "hears_us_s", "last_heard", "link", "loss", "loss_at_most", "pinged",
-        "probes", "proved_at", "reach", "row", "rtt", "source", "steady", "turn_at", "two_way", "unanswered",
+        "probes", "proved_at", "reach", "row", "rtt", "since", "source", "steady", "turn_at", "two_way",
+        "unanswered",
     )  # fmt: skip
 
     def __init__(self, row: Row, source: Source, now: float) -> None:
@@ -63,6 +64,7 @@ class Way:
         self.source = source
         self.address = source.address
         self.link = source.link.name if source.link else ""
+        self.since = now
         self.last_heard = now
         self.expires = now
         self.steady: bytes | None = None

@@ -328,6 +328,25 @@ class PeerTable:
             for row in self.rows(now)
         )
 
+    def shared_addresses(self, now: float) -> dict[str, list[Row]]:
+        """Return the addresses on our links that several live nodes have, all of them for longer than a ttl.
+
+        So it is not one that went from a dead node to another. Behind a router many may have one address, and in
+        loopback mode all do: there it means nothing.
+        """
+        found: dict[str, list[tuple[Row, Way]]] = {}
+        for row in self.rows(now):
+            for way in row.ways.values() if row.kind == "node" else ():
+                if way.link and now < way.expires and not way.address.startswith("127."):
+                    found.setdefault(way.address, []).append((row, way))
+        shared: dict[str, list[Row]] = {}
+        for address, holders in found.items():
+            longest = max(row.ttl for row, _ in holders)
+            lasting = {row.key: row for row, way in holders if now - way.since > longest}
+            if len(lasting) > 1:
+                shared[address] = list(lasting.values())
+        return shared
+
     def has_digest(self, row: Row) -> bool:
         """Whether the record we hold is the one the peer announces."""
         return row.record is not None and row.record.digest == row.digest

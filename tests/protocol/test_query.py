@@ -199,3 +199,31 @@ def test_this_node_is_no_peer_of_itself(node):
         with pytest.raises(QueryError, match=f"^{text} is this node, which is no peer of itself") as caught:
             show_answer(node, text, 5.0)
         assert caught.value.code == "not_found"
+
+
+def talk(node, since, until, *who, link=None):
+    """Let nodes with one address speak, each 0.8 s."""
+    for beat in range(round((until - since) / 0.8)):
+        now = since + beat * 0.8
+        node.poll(now)
+        for number in who:
+            one = source("10.0.0.7", link) if link is not None else source("10.0.0.7")
+            node.receive(hello(number, f"n{number}", seq=round(now * 10)).encode(), one, now + number / 1000)
+
+
+def test_two_live_nodes_with_one_address_are_said():
+    node = make_node()
+    talk(node, 0.0, 8.0, 1)
+    talk(node, 8.0, 16.0, 1, 2)
+    assert status_answer(node, 16.0)["shared_addresses"] == [{"address": "10.0.0.7", "ids": ["n1", "n2"]}]
+    assert [peer["shares_address_with"] for peer in show_answer(node, "10.0.0.7", 16.0)["peers"]] == [["n2"], ["n1"]]
+    talk(node, 16.0, 24.0, 2)
+    assert status_answer(node, 24.0)["shared_addresses"] == []
+
+
+def test_an_address_that_a_dead_node_had_is_not_shared():
+    node = make_node()
+    talk(node, 0.0, 8.0, 1)
+    for until in (8.8, 9.6, 10.4, 11.2, 12.0, 12.8, 16.0):
+        talk(node, until - 0.8, until, 2)
+        assert status_answer(node, until)["shared_addresses"] == []
