@@ -230,7 +230,7 @@ class Prober:
             return REFUSED
         ways = row.last_ways()
         # who never answered does not prove anything by not answering
-        if not all(way.two_way and now >= way.proved_at for way in ways):
+        if not ways or not all(way.two_way and now >= way.proved_at for way in ways):
             return ""
         loss = max(way.loss or 0.0 for way in ways)
         return f"{sum(way.probes for way in ways)} probes unanswered, at {loss:.0%} loss"

@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from discoveryd.protocol.node import Node
@@ -370,6 +370,7 @@ def test_the_round_trip_ends_when_the_pong_arrives():
         max_size=40,
     )
 )
+@example([("hello", 1, 0.0), ("goodbye", 1, 2.0), ("hello", 1, -2.0), ("mistrust", 1, 0.0)])  # no path was heard lately
 def test_moments_that_go_back_refresh_nothing_backwards(steps):
     node, at, latest = make_node(), 10.0, 10.0
     for seq, (what, number, delta) in enumerate(steps, 1):
