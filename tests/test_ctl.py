@@ -214,7 +214,8 @@ def test_the_address_comes_from_the_option_then_the_environment(capsys, monkeypa
     ("text", "address"),
     [
         ("10.0.0.1:99", ("10.0.0.1", 99)), ("node7", ("node7", 3400)), ("[::1]:99", ("::1", 99)),
-        ("[::1]", ("::1", 3400)), ("::1", ("::1", 3400)),
+        ("[::1]", ("::1", 3400)), ("::1", ("::1", 3400)), ("3401", ("127.0.0.1", 3401)),
+        (":3401", ("127.0.0.1", 3401)),
     ],
 )  # fmt: skip
 def test_addresses(text, address):
@@ -313,7 +314,7 @@ def test_help_documents_the_exit_codes_and_every_option(capsys, words):
 def test_help_of_a_command_is_made_of_the_table(capsys):
     assert main(["wait", "--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "usage: discoveryctl wait --count N [FILTERS] [--timeout S] [--json]"
+    assert lines[0] == "usage: discoveryctl wait --count N [FILTERS] [--timeout S] [--only COLUMN] [--json]"
     assert "  --count N          how many" in lines
     assert "  --service SERVICE  that offer this service" in lines
 
@@ -876,6 +877,54 @@ def test_no_daemon_is_exit_3_and_says_where_and_how():
         assert "discoveryd run" in found.stderr
         assert "systemctl start discoveryd" in found.stderr
         assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("words", [["wait", "--count", "1", "--only", "address"], ["watch"]])
+def test_within_the_timeout_a_daemon_may_come_later(words):
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]  # bound, not listened to: refused
+        process = subprocess.Popen(
+            command(*words, "--timeout", "30s", "--address", str(port)), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=environment(),
+        )  # fmt: skip
+        assert b"Connection refused (ECONNREFUSED); trying again" in process.stderr.readline()
+        reserved.listen()
+        with reserved.accept()[0] as client:
+            client.sendall(b"".join(json.dumps(line).encode() + b"\n" for line in (GREETING, *snapshot(peer()))))
+            found = process.stdout.readline()
+            if words[0] == "watch":
+                process.send_signal(signal.SIGINT)
+            process.communicate(timeout=20)
+    assert found == b"10.0.0.2\n" if words[0] == "wait" else found.startswith(b"NAME")
+
+
+def test_a_daemon_that_does_not_come_within_the_timeout_is_exit_3():
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        found = spawn("wait", "--count", "1", "--timeout", "200ms", "--address", str(reserved.getsockname()[1]))
+    assert found.returncode == 3
+    assert "Connection refused" in found.stderr
+
+
+def test_watch_ends_when_nobody_reads_it_also_without_an_event():
+    with Daemon([snapshot(peer())]) as daemon:
+        process = subprocess.Popen(command("watch", "--json", "--address", daemon.address), stdout=subprocess.PIPE, env=environment())
+        process.stdout.readline()
+        process.stdout.close()  # as `head -1` does
+        try:
+            assert process.wait(timeout=20) == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("words", [["help"], ["help", "wait"]])
+def test_help_is_a_command_too(capsys, words):
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert main([*words[1:], "--help"]) == 0
+    assert capsys.readouterr().out == told
+    assert main(["help", "me"]) == 2
 
 
 def test_exit_codes_of_a_process():

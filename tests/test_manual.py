@@ -150,7 +150,7 @@ def test_the_programs_are_read_whole():
     assert [word.asked for word in ctl["show"].operands] == ["name"]
     assert [one.flags for one in ctl["wait"].options if one.is_needed] == [("--count",)]
     assert ctl["watch"].takes_filters
-    assert not ctl["watch"].options
+    assert [one.flags for one in ctl["watch"].options] == [("--timeout",)]
 
 
 def test_exit_codes(pages):
@@ -187,7 +187,7 @@ def test_every_variable_of_the_program_is_told(pages):
     }
     assert {"DISCOVERYD_CONFIG", "DISCOVERYCTL_ADDRESS", "NO_COLOR", "NOTIFY_SOCKET", "COLUMNS"} <= used
     told = "\n".join(section(page, title) for title in ("ENVIRONMENT", "HOOKS") for page in pages.values())
-    not_theirs = {"TERM", "JOURNAL_STREAM", "LISTEN_PID", "WATCHDOG_PID", "PATH", "LANG", "HOME", "PATH_INFO"}
+    not_theirs = {"TERM", "JOURNAL_STREAM", "LISTEN_PID", "WATCHDOG_PID", "PATH", "LANG", "HOME", "PATH_INFO", "REQUEST_METHOD"}
     assert {name for name in used - not_theirs if f".TP\n{name}\n" not in told} == set()
 
 

@@ -93,6 +93,8 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
         options.run = list(arguments[arguments.index("--") + 1 :])
         if not options.run:
             raise UsageError("nothing follows --: name the command to run, or leave -- out")
+    if words and words[0] == "help":
+        return _helped(options, words[1:])
     names = [{"-h": "help"}.get(option, option[2:]) for option, _ in given]
     for name, (_, value) in zip(names, given, strict=True):
         _take(options, name, value)
@@ -101,6 +103,15 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
         return options
     _take_words(options, words)
     _check(options, names)
+    return options
+
+
+def _helped(options: Options, words: list[str]) -> Options:
+    """Take ``help [COMMAND]``, which is ``[COMMAND] --help``."""
+    options.help = True
+    options.command = words[0] if words else ""
+    if words[1:] or (words and words[0] not in COMMANDS):
+        raise UsageError(f"no command {' '.join(words)!r}: there are {', '.join(COMMANDS)}")
     return options
 
 
@@ -185,9 +196,11 @@ def _check(options: Options, names: list[str]) -> None:
 
 
 def _address(text: str, where: str) -> tuple[str, int]:
-    """Read ``HOST``, ``HOST:PORT`` or ``[IPV6]:PORT``."""
+    """Read ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT``, or ``PORT`` on this machine, also as ``:PORT``."""
     host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]") or (":" in host and not host.startswith("[")):
+    if not host and port.isascii() and port.isdecimal():
+        host = "127.0.0.1"
+    elif not colon or text.endswith("]") or (":" in host and not host.startswith("[")):
         host, port = text, str(PORT)  # no port, or an IPv6 address alone
     host = host.removeprefix("[").removesuffix("]")
     if not host or not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535):

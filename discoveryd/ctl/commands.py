@@ -122,7 +122,7 @@ COMMANDS = {
         "the peers, then each change as it happens",
         "List the peers, then show each change as it happens, until interrupted. Marks: + came, ~ changed, "
         "? overdue, - went, ! clone. When the daemon restarts, connects again and lists anew.",
-        options=FILTERS,
+        options={**FILTERS, "timeout": "how long to try for a daemon that is not up yet; not at all unless given"},
     ),
     "ping": Command(
         "probe a peer: round-trip time, and whether it hears us",
@@ -139,7 +139,9 @@ COMMANDS = {
         options={
             **FILTERS,
             "count": "how many",
-            "timeout": "give up after this time, with exit code 1; for ever unless given",
+            "timeout": "give up after this time, with exit code 1; for ever unless given. With it, a daemon that is "
+            "not up yet is waited for as well (exit code 3 if none comes)",
+            "only": f"then one value per line, each once: {', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}",
         },
         needs=("count",),
     ),
@@ -152,12 +154,14 @@ COMMANDS = {
         "announce a service as long as this runs",
         "Let this node offer a service, exactly as long as this runs. With COMMAND: run it, offer the service as "
         "long as it runs, and end with its exit code (126 or 127 if it cannot be run). SIGTERM and Ctrl-C end "
-        "this, and are passed on to COMMAND. When the daemon restarts, registers again.",
+        "this, and are passed on to COMMAND. When the daemon restarts, registers again. COMMAND is started also while "
+        "no daemon is up.",
         operands=("NAME",),
         options={
             "port": "where it is offered; 0 where a port means nothing",
             "proto": "tcp (unless given) or udp",
             "tag": "says more about it; may be repeated",
+            "timeout": "without COMMAND, how long to try for a daemon that is not up yet; not at all unless given",
             "user": "who COMMAND runs as, with the groups and HOME of that user; for root, who may read the token",
         },
         needs=("port",),

@@ -6,10 +6,10 @@ import json
 import os
 import sys
 import time
-from select import select
+from select import POLLERR, POLLHUP, POLLIN, poll, select
 
-from discoveryd.ctl.tables import NARROWEST, folded, name_of, peers_table, printable, screen_of, shortened
-from discoveryd.errors import QueryError
+from discoveryd.ctl.tables import NARROWEST, column, folded, name_of, peers_table, printable, screen_of, shortened
+from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.query_client import QueryClient
 
 TYPE_CHECKING = False
@@ -36,9 +36,9 @@ _LOST = frozenset(("closed", "stopping", "lagged", "unreachable"))
 
 
 def watch(options: Options) -> int:
-    """Show the peers, and then each change, until interrupted."""
+    """Show the peers, and then each change, until interrupted, or until nobody reads it any more."""
     screen = screen_of(sys.stdout, os.environ)
-    for line, event in _follow(options, options.filters(), note):
+    for line, event in _follow(options, options.filters(), note, waiting=_watched_output()):
         if options.json:
             print(line.decode("utf-8", "backslashreplace"), flush=True)
             continue
@@ -119,16 +119,19 @@ def _follow(
     filters: dict[str, Any],
     note: Callable[[str], None],
     deadline: float | None = None,
+    waiting: Callable[[int, float | None], None] | None = None,
 ) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Give each line of a watch, for ever: raw, and parsed. A new connection begins with a new snapshot.
 
     Raises:
-        QueryError: the first connection failed, the request is refused, or ``timeout`` at the deadline.
+        QueryError: no connection came about within ``--timeout`` (at once without it), the request is refused, or
+            ``timeout`` at the deadline.
     """
+    patient_until = time.monotonic() + (options.timeout or 0.0)
     pause, last_note, was_connected = 0.0, "", False
     while True:
         try:
-            with QueryClient(options.address, token=options.token) as client:
+            with QueryClient(options.address, token=options.token, waiting=waiting) as client:
                 for event in client.watch(deadline=deadline, **filters):
                     if last_note and event["event"] == "snapshot":
                         note("connected again")
@@ -136,16 +139,41 @@ def _follow(
                         pause, last_note, was_connected = 0.0, "", True
                     yield client.line, event
         except QueryError as error:
-            if not was_connected or error.code not in _LOST:
+            left = patient_until - time.monotonic()
+            if error.code not in _LOST or not (was_connected or (left > 0 and isinstance(error, DaemonUnreachable))):
                 raise
             if error.code != last_note:  # once for each kind of trouble, not for each attempt
                 last_note = error.code
                 note(f"{error.message}; trying again")
         pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
-        left = pause if deadline is None else min(pause, deadline - time.monotonic())
-        if left <= 0:
+        until = deadline if was_connected else patient_until
+        left = pause if until is None else min(pause, until - time.monotonic())
+        if left <= 0 and was_connected:
             raise QueryError("timeout", "the daemon did not come back in time")
-        select((), (), (), left)  # nothing tells that a port is listened to again, one can only try
+        # nothing tells that a port is listened to again, one can only try
+        if waiting is not None:
+            waiting(-1, max(left, 0.0))
+        else:
+            select((), (), (), max(left, 0.0))
+
+
+def _watched_output() -> Callable[[int, float | None], None] | None:
+    """Give what waits for a descriptor, and notices meanwhile that nobody reads the output any more."""
+    try:
+        output = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):  # closed, or no file
+        return None
+
+    def waiting(descriptor: int, seconds: float | None) -> None:
+        both = poll()
+        both.register(output, 0)
+        if descriptor >= 0:
+            both.register(descriptor, POLLIN)
+        ready = dict(both.poll(None if seconds is None else seconds * 1000))
+        if ready.get(output, 0) & (POLLERR | POLLHUP):
+            raise BrokenPipeError
+
+    return waiting
 
 
 def note(text: str) -> None:
@@ -175,5 +203,7 @@ def _event_text(event: dict[str, Any], screen: Screen) -> str:
 def _report(options: Options, peers: list[dict[str, Any]]) -> None:
     if options.json:
         print(json.dumps({"ok": True, "schema": 1, "peers": peers}, separators=(",", ":")))
+    elif options.only:
+        print("\n".join(column(peers, options.only)))
     else:
         print(peers_table(peers, screen_of(sys.stdout, os.environ)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from select import select
 
 from discoveryd.ctl.follow import FIRST_PAUSE, LONGEST_PAUSE, note
 from discoveryd.ctl.tables import printable, service_of
-from discoveryd.errors import QueryError
+from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.query_client import QueryClient
 
 TYPE_CHECKING = False
@@ -31,7 +32,8 @@ def register(options: Options) -> int:
     """Announce a service until a signal, or until the command ends, whose exit code is given then.
 
     Raises:
-        QueryError: it could not be registered; when the daemon is lost later, it is tried again for ever.
+        QueryError: it could not be registered; when the daemon is lost later, it is tried again for ever. So it is
+            from the beginning with a command, which must not wait for a daemon.
     """
     as_user = _identity(options.user) if options.user else {}
     with _Signals() as signals, _Registration(options) as registration:
@@ -114,6 +116,8 @@ class _Registration:
         self._pause = 0.0
         self._again_at = 0.0
         self._trouble = ""
+        self._was_registered = False
+        self._patient_until = math.inf
 
     def __enter__(self) -> Self:
         return self
@@ -123,12 +127,20 @@ class _Registration:
             self._client.close()
 
     def begin(self) -> None:
-        """Register for the first time.
+        """Register for the first time; with a command or within ``--timeout`` a daemon may come later.
 
         Raises:
             QueryError: refused, or no daemon.
         """
-        service = self._register()["service"]
+        self._patient_until = time.monotonic() + (self._options.timeout or 0.0)
+        try:
+            service = self._register()["service"]
+        except DaemonUnreachable as error:
+            if not (self._options.run or self._options.timeout):
+                raise
+            self._lose(error)
+            return
+        self._was_registered, self._patient_until = True, math.inf
         if not (self._options.run or self._options.json):
             print(f"{printable(service_of(service))} is registered as long as this runs", flush=True)
 
@@ -151,10 +163,13 @@ class _Registration:
                 return
             self._register()
         except QueryError as error:
+            if not self._options.run and time.monotonic() >= self._patient_until:
+                raise  # it never was registered
             self._lose(error)
         else:
             self._pause, self._trouble = 0.0, ""
-            note("registered again")
+            note("registered again" if self._was_registered else "registered")
+            self._was_registered, self._patient_until = True, math.inf
 
     def _register(self) -> dict[str, Any]:
         wanted = self._options

@@ -75,7 +75,7 @@ def takes_filters(command: str) -> bool:
 def _whole() -> str:
     commands = _rows((f"{name} {one.form}".rstrip(), one.brief) for name, one in COMMANDS.items())
     parts = [
-        "usage: discoveryctl COMMAND [OPTIONS]",
+        "usage: discoveryctl COMMAND [OPTIONS]\n       discoveryctl help [COMMAND]",
         SUMMARY,
         f"commands:\n{commands}",
         f"filters:\n{_options(FILTERS)}",

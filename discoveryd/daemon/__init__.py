@@ -32,7 +32,10 @@ _HOMES = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and give its exit code."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    arguments = parser().parse_args(words)
     try:
         return _run(arguments)
     except ConfigError as error:

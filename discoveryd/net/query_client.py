@@ -13,7 +13,7 @@ import json
 import os
 from time import monotonic
 
-from discoveryd.errors import DaemonUnreachable, QueryError, SubscriptionLagged
+from discoveryd.errors import ConfigError, DaemonUnreachable, QueryError, SubscriptionLagged
 
 TYPE_CHECKING = False  # what `typing` calls so, without its import
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ class QueryClient:
         address: host name or IP address, and TCP port.
         timeout: seconds the daemon may take to accept, to greet and to answer.
         token: gives the control token; called only where the daemon wants it of everybody.
+        waiting: waits until a descriptor can be read, or for so many seconds (None for ever), in place of the socket;
+            for who must notice something else meanwhile, and raises then.
+
+    Raises:
+        ConfigError: this is no address.
 
     Attributes:
         greeting: what the daemon said of itself; empty before `connect`.
@@ -50,8 +55,11 @@ class QueryClient:
         address: tuple[str, int] = ("127.0.0.1", 3400),
         timeout: float = 5.0,
         token: Callable[[], str] | None = None,
+        waiting: Callable[[int, float | None], None] | None = None,
     ) -> None:
+        check_address("address", address)
         self.address = address
+        self._waiting = waiting
         self.timeout = timeout
         self._token = token
         self.greeting: dict[str, Any] = {}
@@ -258,6 +266,8 @@ class QueryClient:
 
     def _receive(self, deadline: float | None) -> bytes:
         sock = self._connected()
+        if self._waiting is not None:
+            self._waiting(sock.fileno(), None if deadline is None else max(deadline - monotonic(), 0.001))
         try:
             sock.settimeout(None if deadline is None else max(deadline - monotonic(), 0.001))
             chunk = sock.recv(_CHUNK)
@@ -279,6 +289,20 @@ class QueryClient:
             return QueryError("closed", "this client was closed")
         why = f": {in_words(error)}" if error else ""
         return QueryError("closed", f"{self.where} closed the connection{why}")
+
+
+def check_address(key: str, address: object, *, least: int = 1) -> None:
+    """Refuse what is no host and port; port 0, where allowed, is any free one.
+
+    Raises:
+        ConfigError: with `key`, what was given and what is wanted.
+    """
+    if isinstance(address, (tuple, list)) and len(address) == 2:
+        host, port = address
+        if isinstance(host, str) and host and type(port) is int and least <= port <= 65535:
+            return
+    wanted = f'must be a host and a port of {least} to 65535 such as ("127.0.0.1", 3400)'
+    raise ConfigError(f"{key}: {wanted}, not {address!r:.80}")
 
 
 def format_address(address: tuple[str, int]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 
 from discoveryd.errors import ConfigError
 
@@ -85,6 +85,7 @@ class Limits:
         return self.connections_per_user * self.watchers // self.query_connections
 
     def __post_init__(self) -> None:
+        check_types(self, "limits")
         problems = [
             f"limits.{key}: must be at least {least}{_unit(key)}, not {getattr(self, key)}"
             for key, least in (
@@ -134,6 +135,7 @@ class Parameters:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
+        check_types(self, "hello")
         problems = list(self._problems())
         if problems:
             raise ConfigError(*problems)
@@ -164,6 +166,34 @@ class Parameters:
 def _unit(key: str) -> str:
     """Give the unit of a limit, empty for a number of things."""
     return "s" if key in ("remember", "query_idle", "hook_timeout") else ""
+
+
+def check_types(given: Limits | Parameters, section: str) -> None:
+    """Refuse values of another type than the default: compared with numbers they would fail without a word of why.
+
+    Raises:
+        ConfigError: with every one of them.
+    """
+    problems = []
+    for one in fields(given):
+        value = getattr(given, one.name)
+        default = Limits if one.default is MISSING else type(one.default)
+        kinds, wanted = _KINDS[default]
+        if isinstance(value, bool) or not isinstance(value, kinds) or (
+            isinstance(value, tuple) and not all(isinstance(item, str) for item in value)
+        ):  # fmt: skip
+            problems.append(f"{section}.{one.name}: must be {wanted}, not {value!r:.80}")
+    if problems:
+        raise ConfigError(*problems)
+
+
+_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number (of seconds) such as 0.8"),
+    str: ((str,), "a text"),
+    tuple: ((tuple,), "a tuple of texts"),
+    Limits: ((Limits,), "a Limits"),
+}
 
 
 def is_ipv4(text: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from discoveryd.errors import QueryError
-from discoveryd.net.query_client import QueryClient
+from discoveryd.net.query_client import QueryClient, check_address
 from discoveryd.net.stamps import boottime
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.parameters import Limits
@@ -38,6 +38,9 @@ class Client:
         address: of the query socket.
         token: gives the control token, which a daemon that listens outside 127.0.0.0/8 wants of everybody.
         clock: seconds; CLOCK_BOOTTIME unless a test says otherwise.
+
+    Raises:
+        ConfigError: this is no address.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Client:
         token: Callable[[], str] | None = None,
         clock: Callable[[], float] = boottime,
     ) -> None:
+        check_address("address", address)
         self.address = address
         self._token = token
         self._clock = clock

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from discoveryd import __version__
 from discoveryd.errors import ConfigError, QueryError
 from discoveryd.net.links import BATCH, Datagram, Links
+from discoveryd.net.query_client import check_address
 from discoveryd.net.query_server import QueryServer
 from discoveryd.net.stamps import boottime
 from discoveryd.net.systemd import Listener
@@ -91,7 +92,7 @@ class Discovery:
         clock: seconds; CLOCK_BOOTTIME unless a test says otherwise.
 
     Raises:
-        ConfigError: name, tags or services are not allowed, or too long together.
+        ConfigError: something is not what it must be, or name, tags and services are too long together.
     """
 
     def __init__(
@@ -110,6 +111,10 @@ class Discovery:
         notify: Callable[[Notice], None] | None = None,
         clock: Callable[[], float] = boottime,
     ) -> None:
+        services = _checked(services, parameters=parameters, name=name, tags=tags, node_id=node_id, keyring=keyring)
+        for key, address in (("query", query), ("metrics", metrics)):
+            if address is not None:
+                check_address(key, address, least=0)
         self.parameters = parameters or Parameters()
         self._offers = Offers().replaced(CONFIG, services)
         called, self._name_fault = (name, "") if name else machine_name()
@@ -692,3 +697,27 @@ class Discovery:
             for subscription in subscriptions:
                 subscription.put(None)
         threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
+
+
+def _checked(
+    services: object, *, parameters: object, name: object, tags: object, node_id: object, keyring: object
+) -> list[Service]:
+    """Refuse arguments of another type, which would fail later and elsewhere; give the services.
+
+    Raises:
+        ConfigError: with every one of them.
+    """
+    listed = list(services) if isinstance(services, Iterable) and not isinstance(services, (str, bytes)) else [None]
+    offered = [one for one in listed if isinstance(one, Service)]
+    checks = (
+        ("parameters", isinstance(parameters, Parameters | None), "a Parameters or None", parameters),
+        ("name", isinstance(name, str | None), "a text or None", name),
+        ("tags", isinstance(tags, Mapping | None), "a mapping of text to text", tags),
+        ("services", len(offered) == len(listed), 'several Service, such as [Service("http", 80)]', services),
+        ("node_id", isinstance(node_id, str), "a text", node_id),
+        ("keyring", isinstance(keyring, Keyring), "a Keyring", keyring),
+    )
+    problems = [f"{key}: must be {wanted}, not {given!r:.80}" for key, holds, wanted, given in checks if not holds]
+    if problems:
+        raise ConfigError(*problems)
+    return offered

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest, make_wsgi_app
 from prometheus_client.core import (
@@ -79,13 +79,23 @@ class Metrics(Collector):
         }
 
     def answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one HTTP request, as WSGI has it."""
+        """Answer one HTTP request, as WSGI has it; HEAD as GET, without the body."""
+        if environ["REQUEST_METHOD"] == "HEAD":
+            return self._head(environ, start_response)
         if environ["PATH_INFO"] == "/metrics":
             page: Iterable[bytes] = self._page(environ, start_response)
             return page
         code = "200 OK" if environ["PATH_INFO"] == "/" else "404 Not Found"
         start_response(code, [("Content-Type", "text/plain; charset=utf-8")])
         return [b"discoveryd: its metrics are at /metrics\n"]
+
+    def _head(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        told: list[Any] = []
+        keep = cast("StartResponse", lambda *given: told.extend(given))
+        body = b"".join(self.answer({**environ, "REQUEST_METHOD": "GET"}, keep))
+        status, headers = told[:2]
+        start_response(status, [*headers, ("Content-Length", str(len(body)))])
+        return []
 
 
 class _Collected(Collector):

@@ -236,6 +236,23 @@ def test_when_the_daemon_restarts_it_registers_again_and_says_so(stage, command)
     assert (code, err) == (7 if command else 0, "")
 
 
+@pytest.mark.parametrize("more", [("--timeout", "1m"), ("--", "sh", "-c", TRAPPING)])
+def test_a_daemon_that_comes_later_is_registered_with_then(stage, more):
+    stage.end()
+    process = stage.ctl("register", "web", "--port", "80", *more)
+    if more[0] == "--":
+        assert line_of(process.stdout) == "ready\n"  # it does not wait for a daemon
+    assert "no daemon answers" in line_of(process.stderr)
+    stage.begin()
+    assert line_of(process.stderr) == "discoveryctl: registered\n"
+    stage.bert.sees("web")
+    process.terminate()
+    if more[0] == "--":
+        assert line_of(process.stdout) == "got term\n"
+    code, _, err = ended(process)
+    assert (code, err) == (7 if more[0] == "--" else 0, "")
+
+
 def test_the_replies_as_json(stage):
     process = stage.ctl("register", "web", "--port", "80", "--json")
     assert json.loads(line_of(process.stdout))["service"]["name"] == "web"

@@ -23,6 +23,7 @@ from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.record import Service
 from discoveryd.runtime import discovery as module
 from discoveryd.runtime import rescan
+from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from tests.conftest import descriptors
 from tests.ear import EVERYBODY, Ear, fields, is_goodbye
@@ -731,3 +732,25 @@ def test_the_end_of_a_doubt_is_told_though_it_is_no_event(make, monkeypatch):
     monkeypatch.setattr(anna._node, "is_isolated", lambda _: False)
     while notices.get(timeout=WAIT).text != "no longer isolated":
         pass
+
+
+@pytest.mark.parametrize(
+    ("make_wrong", "told"),
+    [
+        (lambda: Discovery(services="http"), "services: must be several Service"),
+        (lambda: Discovery(services=["http"]), "services: must be several Service"),
+        (lambda: Discovery(services=7), "services: must be several Service"),
+        (lambda: Discovery(name=7), "name: must be a text or None, not 7"),
+        (lambda: Discovery(tags=["a"]), "tags: must be a mapping of text to text"),
+        (lambda: Discovery(keyring="secret.key"), "keyring: must be a Keyring"),
+        (lambda: Discovery(query="127.0.0.1:3400"), "query: must be a host and a port of 0 to 65535"),
+        (lambda: Discovery(metrics=("127.0.0.1", 65536)), "metrics: must be a host and a port of 0 to 65535"),
+        (lambda: Discovery({"port": 1}), "parameters: must be a Parameters or None"),
+        (lambda: Client("127.0.0.1:3400"), "address: must be a host and a port of 1 to 65535"),
+        (lambda: Client(("127.0.0.1", True)), "address: must be a host and a port of 1 to 65535"),
+        (lambda: QueryClient(3400), "address: must be a host and a port of 1 to 65535"),
+    ],
+)
+def test_what_cannot_be_is_refused_where_it_is_given(make_wrong, told):
+    with pytest.raises(ConfigError, match=told):
+        make_wrong()

@@ -1,6 +1,7 @@
 """The metrics of a real node, read by a parser that is not ours, and held against its status."""
 
 import re
+import socket
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -164,6 +165,18 @@ def test_over_http(pair):
     with pytest.raises(HTTPError, match="404"):
         page(pair, "/metrics/../etc")
     assert pair.status()["metrics"] == {"requests": 4, "refused": 0}
+
+
+@pytest.mark.parametrize(("path", "status"), [("/metrics", "200 OK"), ("/", "200 OK"), ("/other", "404 Not Found")])
+def test_head_is_answered_as_get_without_the_body(pair, path, status):
+    with socket.create_connection(pair.metrics_address, timeout=WAIT) as client:
+        client.sendall(f"HEAD {path} HTTP/1.0\r\n\r\n".encode())
+        with client.makefile("rb") as lines:
+            head, _, body = lines.read().decode().partition("\r\n\r\n")
+    assert head.splitlines()[0].endswith(status)
+    (length,) = re.findall(r"^Content-Length: (\d+)", head, re.MULTILINE)
+    assert int(length) > 0
+    assert body == ""
 
 
 def test_over_http_as_prometheus_prefers_it(pair):
