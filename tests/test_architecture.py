@@ -13,7 +13,7 @@ FLOORS = {  # floor -> (what it may import of ours, what it may import of the wo
     "first": ({"ground", "first"}, {"socket", "_socket", "selectors", "fcntl", "time", "os", "io", "wsgiref"}),
     "second": (
         {"ground", "first", "second"},
-        {"threading", "queue", "time", "os", "sys", "platform", "prometheus_client", "wsgiref", "hmac",
+        {"threading", "atexit", "queue", "time", "os", "sys", "platform", "prometheus_client", "wsgiref", "hmac",
          # a hook is a file that somebody else could have written, and a process that somebody waits for, and ends
          "subprocess", "select", "signal", "stat"},
     ),

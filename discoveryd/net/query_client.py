@@ -66,6 +66,7 @@ class QueryClient:
         self.line = b""
         self._socket: _socket.socket | None = None
         self._buffer = bytearray()
+        self._pid = os.getpid()
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -93,6 +94,7 @@ class QueryClient:
             raise QueryError("closed", "this client was closed")
         if self._socket is not None:
             return
+        self._pid = os.getpid()
         try:
             self._open()
             self._greet(monotonic() + self.timeout)
@@ -168,8 +170,9 @@ class QueryClient:
         sock, self._socket = self._socket, None
         if sock is None:
             return
-        try:  # noqa: SIM105  contextlib is one more import
-            sock.shutdown(_socket.SHUT_RDWR)  # closing alone does not wake a thread that waits in recv
+        try:
+            if self._pid == os.getpid():  # in a forked child it is the parent's connection
+                sock.shutdown(_socket.SHUT_RDWR)  # closing alone does not wake a thread that waits in recv
         except OSError:  # the other side was faster
             pass
         sock.close()
@@ -282,6 +285,8 @@ class QueryClient:
     def _connected(self) -> _socket.socket:
         if self._socket is None:
             raise QueryError("closed", f"this client {'was closed' if self._closed else 'is not connected'}")
+        if self._pid != os.getpid():
+            raise RuntimeError("this QueryClient is connected in another process, this one's parent: make one here")
         return self._socket
 
     def _lost(self, error: OSError | None) -> QueryError:

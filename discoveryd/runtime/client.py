@@ -14,7 +14,7 @@ from discoveryd.protocol.events import Event
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.peer import LIVE, Peer, peer_from_json
 from discoveryd.runtime.subscription import Subscription
-from discoveryd.runtime.worker import Worker
+from discoveryd.runtime.worker import Birthplace, Worker
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
@@ -54,6 +54,7 @@ class Client:
         self.address = address
         self._token = token
         self._clock = clock
+        self._birthplace = Birthplace("Client")
         # guards all below; its waiters are `wait_for` and the pause between two attempts
         self._lock = threading.Condition(threading.Lock())
         self._peers: dict[str, tuple[float, Peer]] = {}  # when it was told, by boot or bare address
@@ -62,17 +63,30 @@ class Client:
         self._query: QueryClient | None = None
         self._lost_at: float | None = clock()
         self._seq = 0
+        self._is_started = False
         self._is_stopping = False
         self._failure: BaseException | None = None
         self.last_error = ""
         self._worker = Worker("client-mirror", self._mirror, self._fail)
 
     def start(self) -> None:
-        """Begin to mirror."""
+        """Begin to mirror, in this process; one that was forked off later needs a Client of its own.
+
+        Raises:
+            RuntimeError: it was started in another process.
+        """
+        if self._is_started:
+            self._birthplace.check()
+        self._birthplace.move_here()
+        self._is_started = True
         self._worker.start()
 
     def stop(self) -> None:
-        """End. Safe to call again, and before `start`."""
+        """End. Safe to call again, and before `start`; in a forked child the connection stays the parent's."""
+        if self._birthplace.is_elsewhere:
+            if self._is_started and self._query is not None:
+                self._query.close()
+            return
         with self._lock:
             self._is_stopping = True
             query = self._query
@@ -93,15 +107,21 @@ class Client:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the mirror follows the daemon at this moment; if not, `last_error` says why."""
+        """Whether the mirror follows the daemon at this moment; if not, `last_error` says why.
+
+        Raises:
+            RuntimeError: as all that asks, in a process that was forked off after `start`.
+        """
+        self._here()
         return self._lost_at is None
 
     def peers(self) -> tuple[Peer, ...]:
         """Give the peers that are up.
 
         Raises:
-            RuntimeError: the mirror's thread has died.
+            RuntimeError: the mirror's thread has died, or this is a forked child, where it never was.
         """
+        self._here()
         with self._lock:
             return self._peers_locked()
 
@@ -117,6 +137,7 @@ class Client:
         Returns:
             the peers of which it holds, None if it did not within `timeout`.
         """
+        self._here()
         with self._lock:
             found = self._lock.wait_for(lambda: self._is_stopping or holds(self._peers_locked()), timeout)
             peers = self._peers_locked()
@@ -124,6 +145,7 @@ class Client:
 
     def subscribe(self) -> Subscription:
         """Begin a stream of events. After a lost connection the differences come as events too, and `seq` jumps."""
+        self._here()
         with self._lock:
             subscription = Subscription(
                 self._peers_locked(), self._seq, Limits().subscriber_events, self._unsubscribe
@@ -132,6 +154,10 @@ class Client:
             return subscription
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _here(self) -> None:
+        if self._is_started:
+            self._birthplace.check()
 
     def _peers_locked(self) -> tuple[Peer, ...]:
         if self._failure is not None:

@@ -7,6 +7,7 @@ collected under it and done after it. Events are queued under it, so their order
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -43,7 +44,7 @@ from discoveryd.runtime.pings import Pinging, PingResult, Pings
 from discoveryd.runtime.pulse import Pulse
 from discoveryd.runtime.rescan import PERIOD, PERIOD_UNTOLD, Rescan
 from discoveryd.runtime.subscription import Subscription
-from discoveryd.runtime.worker import Worker
+from discoveryd.runtime.worker import Birthplace, Worker
 
 if TYPE_CHECKING:
     from discoveryd.net.metrics_server import MetricsServer
@@ -76,6 +77,13 @@ class Discovery:
         >>> with Discovery(quiet, name="renderer", tags={"role": "gpu"}) as discovery:
         ...     discovery.peers()
         ()
+
+    Leaving the ``with`` block, or the end of the interpreter, says goodbye. SIGTERM ends Python without either, and a
+    library must not take signals: a program that is to be ended by it calls
+    ``signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))`` in its main thread.
+
+    A process that is forked off (gunicorn with --preload, multiprocessing) has none of the threads: there everything
+    but `stop` raises RuntimeError. Make a Discovery in the child, after the fork, such as in gunicorn's post_fork.
 
     Args:
         parameters: how to speak; defaults if None.
@@ -115,6 +123,7 @@ class Discovery:
         for key, address in (("query", query), ("metrics", metrics)):
             if address is not None:
                 check_address(key, address, least=0)
+        self._birthplace = Birthplace("Discovery")
         self.parameters = parameters or Parameters()
         self._offers = Offers().replaced(CONFIG, services)
         called, self._name_fault = (name, "") if name else machine_name()
@@ -167,8 +176,9 @@ class Discovery:
 
         Raises:
             OSError: a port is taken (the message says by whom) or may not be opened. Nothing stays open.
-            RuntimeError: it was started before.
+            RuntimeError: it was started before, or made in another process, whose boot and keys' counters it has.
         """
+        self._birthplace.check()
         if self._is_running or self._is_stopping:
             raise RuntimeError("a Discovery starts once")
         with ExitStack() as stack:
@@ -189,6 +199,7 @@ class Discovery:
         self._node.drained(self._heard_until)
         self._node.set_links(links, self._started_at, self._links.others)
         self._is_running = True
+        atexit.register(self.stop)  # a program that just ends has left, too
         self._sender.start()
         self._receiver.start()
         if self._server is not None:
@@ -204,9 +215,16 @@ class Discovery:
     def stop(self) -> None:
         """Say goodbye, end the threads, close the sockets. Safe to call again, and before `start`.
 
+        The end of the interpreter does it too, but no signal does: see `Discovery`. In a forked child nothing is
+        said, since the node lives on in the parent; only what was inherited is closed.
+
         Raises:
             RuntimeError: a thread did not end; names it.
         """
+        atexit.unregister(self.stop)
+        if self._birthplace.is_elsewhere:
+            self._stack.close()
+            return
         with self._lock:
             if self._is_stopping:
                 return
@@ -268,6 +286,7 @@ class Discovery:
 
     def look(self, at: Callable[[Node, float], _Seen]) -> _Seen:
         """Give what a function makes of the engine and the time, called with the lock held: it must be quick."""
+        self._birthplace.check()
         now = self._clock()
         if self._is_running and now > self._heard_until + LAG:  # we may have slept, with much to read
             self._drain(now, LAG)
@@ -282,6 +301,7 @@ class Discovery:
             queue: where to put the events (None at the end, or when it lagged) for a thread that also
                 waits for other things; without one, read the subscription itself.
         """
+        self._birthplace.check()
         with self._lock:
             self._check()
             subscription = Subscription(
@@ -378,6 +398,7 @@ class Discovery:
         Raises:
             QueryError: as `ping`.
         """
+        self._birthplace.check()
         with self._lock:
             self._check()
             if self._is_stopping:
@@ -406,6 +427,7 @@ class Discovery:
         Raises:
             ConfigError: not allowed, or too long together with what else is offered; nothing has changed then.
         """
+        self._birthplace.check()
         with self._lock:
             self._announce_locked(name or machine_name()[0], tags, self._offers.replaced(CONFIG, services))
             self._follows_machine = not name
@@ -420,12 +442,14 @@ class Discovery:
         Raises:
             ConfigError: too long together with the rest of the record; nothing has changed then.
         """
+        self._birthplace.check()
         with self._lock:
             record = self._node.record
             self._announce_locked(record.name, record.tags, self._offers.replaced(owner, services))
 
     def set_parameters(self, parameters: Parameters) -> None:
         """Change how to speak. Port, realm and loopback stay as they are until a new start."""
+        self._birthplace.check()
         with self._lock:
             self._node.set_parameters(parameters, self._clock())
             self._lock.notify_all()
@@ -439,6 +463,7 @@ class Discovery:
 
     def set_keyring(self, keyring: Keyring) -> None:
         """Take other keys, another one to send with, or another mode, without losing a peer."""
+        self._birthplace.check()
         with self._lock:
             self._node.set_keyring(keyring)
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 from discoveryd.errors import SubscriptionLagged
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.peer import Peer
+from discoveryd.runtime.worker import Birthplace
 
 
 class Subscription:
@@ -34,6 +35,7 @@ class Subscription:
         self._limit = limit
         self._closed = closed
         self._queue: SimpleQueue[Event | None] = queue or SimpleQueue()
+        self._birthplace = Birthplace("Subscription")
         self._has_lagged = False
         self._is_over = False
 
@@ -60,7 +62,9 @@ class Subscription:
 
         Raises:
             SubscriptionLagged: events were lost because this subscriber was too slow. Subscribe anew.
+            RuntimeError: this is a forked child, to which nobody publishes.
         """
+        self._birthplace.check()
         if self._is_over:
             return None
         try:
@@ -81,6 +85,8 @@ class Subscription:
 
     def close(self) -> None:
         """End the subscription; whoever waits in `get` gets None."""
+        if self._birthplace.is_elsewhere:
+            return
         self._closed(self)
         self._queue.put(None)
 

@@ -2,8 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
+
+
+class Birthplace:
+    """The process that something was made or started in: a forked child has a copy of it, and none of its threads.
+
+    Args:
+        what: it is, for the message.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._pid = os.getpid()
+
+    def move_here(self) -> None:
+        """Count this process from now on: nothing was started in the other one."""
+        self._pid = os.getpid()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether this process was forked off since."""
+        return self._pid != os.getpid()
+
+    def check(self) -> None:
+        """Refuse to go on with a copy that nothing keeps true. Called before any lock: nobody here would release it.
+
+        Raises:
+            RuntimeError: in another process, with what to do.
+        """
+        if self.is_elsewhere:
+            raise RuntimeError(
+                f"this {self._what} belongs to process {self._pid}, and this is {os.getpid()}, forked from it: its "
+                f"threads are not here. Make and start one here, after the fork (gunicorn: in post_fork; "
+                f"multiprocessing: in the function that the child runs)"
+            )
 
 
 class Worker:
