@@ -253,7 +253,7 @@ def test_every_section_is_read(read):
         "limits: {peers: 5, remember: 0s, query_idle: 1h}\n"
         "query: {listen: 127.0.0.2:1}\n"
         "security: {mode: require, keys: [a.key, /b.key], send_with: b.key}\n"
-        "metrics: {listen: 0.0.0.0:9100}\n"
+        "metrics: {listen: 0.0.0.0:9341}\n"
         "log: {level: debug, format: json}\n"
         "paths: {state: /s, runtime: /r}\n"
     )
@@ -268,13 +268,13 @@ def test_every_section_is_read(read):
         ),
         query=QuerySection(listen="127.0.0.2:1"),
         security=SecuritySection(mode="require", keys=("a.key", "/b.key"), send_with="b.key"),
-        metrics=MetricsSection(listen="0.0.0.0:9100"),
+        metrics=MetricsSection(listen="0.0.0.0:9341"),
         log=LogSection(level="debug", format="json"),
         paths=PathsSection(state="/s", runtime="/r"),
     )  # fmt: skip
     assert config.source == "c.yaml"
     assert config.query.address == ("127.0.0.2", 1)
-    assert config.metrics.address == ("0.0.0.0", 9100)
+    assert config.metrics.address == ("0.0.0.0", 9341)
 
 
 def test_a_text_stays_as_it_was_written(read):
@@ -479,10 +479,10 @@ def test_a_wrong_variable_is_named(name, value, problem, monkeypatch):
          "2: query.listen: must be an IPv4 address and a port such as 127.0.0.1:3400, or off, not '3400'"),
         ("query:\n  listen: 127.0.0.1:0\n",
          "2: query.listen: must be an IPv4 address and a port such as 127.0.0.1:3400, or off, not '127.0.0.1:0'"),
-        ("metrics:\n  listen: localhost:9100\n",
-         "2: metrics.listen: must be an IPv4 address and a port such as 127.0.0.1:9100, or off, not 'localhost:9100'"),
+        ("metrics:\n  listen: localhost:9341\n",
+         "2: metrics.listen: must be an IPv4 address and a port such as 127.0.0.1:9341, or off, not 'localhost:9341'"),
         ("metrics:\n  listen: 127.0.0.1:65536\n",
-         "2: metrics.listen: must be an IPv4 address and a port such as 127.0.0.1:9100, or off, not '127.0.0.1:65536'"),
+         "2: metrics.listen: must be an IPv4 address and a port such as 127.0.0.1:9341, or off, not '127.0.0.1:65536'"),
         ("log:\n  level: loud\n", "2: log.level: must be one of debug, info, warning, error, not 'loud'"),
         ("paths:\n  state: var\n", "2: paths.state: must be an absolute path such as /var/lib/discoveryd, not 'var'"),
     ],

@@ -95,12 +95,12 @@ class MetricsSection:
     listen: str = "off"
 
     def __post_init__(self) -> None:
-        _address("metrics.listen", self.listen, "127.0.0.1:9100")
+        _address("metrics.listen", self.listen, "127.0.0.1:9341")
 
     @property
     def address(self) -> tuple[str, int] | None:
         """Where to listen, None for no HTTP."""
-        return _address("metrics.listen", self.listen, "127.0.0.1:9100")
+        return _address("metrics.listen", self.listen, "127.0.0.1:9341")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

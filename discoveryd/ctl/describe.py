@@ -177,6 +177,8 @@ def _drops_table(drops: list[dict[str, Any]], screen: Screen) -> str:
 
 
 def _link_hints(status: dict[str, Any]) -> Iterator[str]:
+    if error := status.get("metrics", {}).get("error"):
+        yield f"the metrics are not served over HTTP: {error}; stop that, or set metrics.listen"
     if status.get("scan_error"):
         yield f"the interfaces cannot be read ({status['scan_error']}): the links are those that there were"
     elif not status["links"]:

@@ -117,11 +117,7 @@ def _remedy(error: OSError, config: Config) -> str:
     if error.errno not in (None, errno.EADDRINUSE, errno.EADDRNOTAVAIL):
         return remedy(error, "see journalctl -k, or dmesg")
     if error.errno == errno.EADDRNOTAVAIL:
-        return "this machine has no such address: correct query.listen or metrics.listen"
-    host, port = config.metrics.address or ("", 0)
-    on = "" if host == "0.0.0.0" else f" on {host}"
-    if text.startswith(f"TCP port {port}{on} is"):  # if both sockets have one address, this is the one that failed
-        return f"stop that, or set metrics.listen (now {config.metrics.listen})"
+        return "this machine has no such address: correct query.listen"
     if text.startswith("TCP"):
         return f"stop that, or set query.listen (now {config.query.listen})"
     if "ListenStream=" in text:

@@ -24,6 +24,8 @@ PATIENCE = 2.0
 """Seconds in which a client must have asked and read: a scrape takes 10 ms, the next one waits meanwhile."""
 BACKLOG = 16
 """Connections that may wait for their turn; the kernel refuses more."""
+RETRY = 10.0
+"""Seconds between two attempts to listen where somebody else does, or where we may not."""
 ACCEPT_PAUSE = 1.0
 """Seconds without accepting after the process ran out of descriptors."""
 
@@ -36,11 +38,18 @@ class MetricsServer:
     Args:
         address: where to listen. It may be one that this machine does not have yet.
         application: gives the pages; called in the thread of `run`.
+        told: called in that thread with what is wrong when it changes, and with an empty text once it listens.
+
+    Attributes:
+        error: why it does not listen, with who holds the port where that can be found; empty while it does.
     """
 
-    def __init__(self, address: tuple[str, int], application: WSGIApplication) -> None:
+    def __init__(self, address: tuple[str, int], application: WSGIApplication, told: Callable[[str], None]) -> None:
         self.address = address
         self._application = application
+        self._told = told
+        self.error = ""
+        self._next_try: float | None = None
         self._requests = 0
         self._refused = 0
         self._stack = ExitStack()
@@ -51,29 +60,38 @@ class MetricsServer:
         self._stopping = False
 
     def open(self) -> None:
-        """Listen.
+        """Listen; where that cannot be, `run` tries again each `RETRY` seconds: nobody's peers depend on a page.
 
         Raises:
-            OSError: with the port, and who holds it where that can be found.
+            OSError: no descriptors for what it needs besides.
         """
         with ExitStack() as stack:
-            self._listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._listener.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)  # started before the network is there
-            self._listener.setblocking(False)
-            try:
-                self._listener.bind(self.address)
-                self._listener.listen(BACKLOG)
-            except OSError as error:
-                raise explain_bind(error, "TCP", *self.address) from None
-            self.address = self._listener.getsockname()
             wake_read, self._wake_write = socket.socketpair()
             for end in (wake_read, self._wake_write):
                 stack.enter_context(end)
             self._selector = stack.enter_context(selectors.DefaultSelector())
             self._selector.register(wake_read, selectors.EVENT_READ)
-            self._selector.register(self._listener, selectors.EVENT_READ)
             self._stack = stack.pop_all()
+        self._listen()
+
+    def _listen(self) -> None:
+        """Try to; `error` says why not."""
+        assert self._selector is not None
+        with ExitStack() as stack:
+            try:
+                listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)  # started before the network is there
+                listener.setblocking(False)
+                listener.bind(self.address)
+                listener.listen(BACKLOG)
+            except OSError as error:
+                self.error = str(explain_bind(error, "TCP", *self.address).strerror)
+                return
+            self.address = listener.getsockname()
+            self._selector.register(listener, selectors.EVENT_READ)
+            self._listener, self.error = listener, ""
+            self._stack.enter_context(stack.pop_all())
 
     def close(self) -> None:
         """Close everything; legal before `open` and more than once, not while `run` runs."""
@@ -94,13 +112,31 @@ class MetricsServer:
         """Give what ``status`` says of this server."""
         return {"requests": self._requests, "refused": self._refused}
 
+    def trouble(self, now: float) -> dict[str, str | float | None]:
+        """Give why it does not listen, and the seconds to the next attempt; None while it does."""
+        due, error = self._next_try, self.error or None
+        return {"error": error, "next_try_s": round(max(due - now, 0.0), 3) if error and due is not None else None}
+
     def run(self, clock: Callable[[], float]) -> None:
         """Serve until `stop`."""
         assert self._selector is not None
         while not self._stopping:
+            if self._listener is None:
+                self._try_again(clock)
+                continue
             self._selector.select()
             if not self._stopping:  # then it is the listener that is ready
                 self._accept(clock)
+
+    def _try_again(self, clock: Callable[[], float]) -> None:
+        assert self._selector is not None
+        self._next_try = clock() + RETRY
+        if self._selector.select(RETRY):  # woken: it is to end
+            return
+        before = self.error
+        self._listen()
+        if self.error != before:
+            self._told(self.error)
 
     def _accept(self, clock: Callable[[], float]) -> None:
         assert self._listener is not None

@@ -206,6 +206,8 @@ class Discovery:
             self._answerer.start()
         if self._metrics is not None:
             self._scraped.start()
+        if self._metrics is not None and self._metrics.error:
+            self._notify(notices.of_metrics(self._metrics.error, self._metrics.address))
         self._report_links((), links, is_start=True)
         if self._name_fault:
             self._notify(notices.of_name("", self._node.record.name, self._name_fault))
@@ -333,7 +335,10 @@ class Discovery:
         status["query"] = {
             **(self._server.counts() if self._server else idle), "registrations": self._backend.registrations
         }  # fmt: skip
-        status["metrics"] = self._metrics.counts() if self._metrics else {"requests": 0, "refused": 0}
+        served: dict[str, Any] = {"requests": 0, "refused": 0, "error": None, "next_try_s": None}
+        if self._metrics:
+            served = {**self._metrics.counts(), **self._metrics.trouble(self._clock())}
+        status["metrics"] = served
         status.update({name: give() for name, give in list(self._reports.items())})
         return status
 
@@ -626,7 +631,9 @@ class Discovery:
     def _metrics_server(self, address: tuple[str, int]) -> MetricsServer:
         from discoveryd.net.metrics_server import MetricsServer  # noqa: PLC0415 - most daemons have none
 
-        return MetricsServer(address, self._backend.page)
+        return MetricsServer(
+            address, self._backend.page, lambda error: self._notify(notices.of_metrics(error, address))
+        )
 
     # --- inside ---------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ from discoveryd.protocol.link import Link
 from discoveryd.protocol.outcome import Drop
 from discoveryd.runtime.rescan import RETRY
 
+METRICS_RETRY = 10.0
+"""Seconds, `net.metrics_server.RETRY`, which most daemons do not import."""
 ISOLATED = "isolated"
 CONNECTED = "no longer isolated"
 """What we think of ourselves; hooks hear of it."""
@@ -29,6 +31,15 @@ class Notice:
     level: str
     text: str
     fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def of_metrics(error: str, where: tuple[str, int]) -> Notice:
+    """Say that the metrics are not served over HTTP, or that they are now."""
+    host, port = where
+    if error:
+        why = f"{error}; stop that, or set metrics.listen: it is tried again each {METRICS_RETRY:g} s"
+        return Notice(level="warning", text="the metrics are not served over HTTP", fields={"why": why})
+    return Notice(level="info", text="the metrics are served over HTTP", fields={"listen": f"{host}:{port}"})
 
 
 def of_doubt(*, is_isolated: bool) -> Notice:

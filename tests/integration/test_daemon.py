@@ -15,7 +15,6 @@ from time import monotonic
 
 import pytest
 
-from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
 from discoveryd.protocol.record import Record
 from tests.ear import EVERYBODY
@@ -103,14 +102,11 @@ def test_a_signal_ends_it_also_while_clients_watch_and_do_not_read(make, observe
 
 
 @pytest.mark.parametrize(
-    ("kind", "key"), [("udp", "hello.port"), ("tcp", "query.listen"), ("tcp", "metrics.listen")]
+    ("kind", "key"), [("udp", "hello.port"), ("tcp", "query.listen")]
 )
 def test_a_taken_port_is_named_with_its_process_and_nothing_is_half_started(make, observer, kind, key):
     daemon = make()
     port = daemon.port if kind == "udp" else daemon.query[1]
-    if key == "metrics.listen":
-        port = free_port(daemon.address, "tcp")
-        daemon.environment["DISCOVERYD_METRICS__LISTEN"] = f"{daemon.address}:{port}"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as other:
         other.bind((daemon.address, port))
         if kind == "tcp":
@@ -121,6 +117,20 @@ def test_a_taken_port_is_named_with_its_process_and_nothing_is_half_started(make
     assert re.fullmatch(rf"discoveryd: {name} \S+ \(pid {os.getpid()}\); stop that, or set .*\n", result.stderr)
     assert key in result.stderr
     assert observer.discovery.peers(gone=True) == ()
+
+
+def test_a_taken_metrics_port_is_told_and_ends_nothing(make):
+    daemon = make()
+    with socket.create_server((daemon.address, 0)) as other:
+        port = other.getsockname()[1]
+        daemon.environment["DISCOVERYD_METRICS__LISTEN"] = f"{daemon.address}:{port}"
+        daemon.run()
+        assert "is taken by" in daemon.log_until("the metrics are not served over HTTP")[-1]
+        with daemon.client() as client:
+            told = client.request("status")["metrics"]
+        assert told["error"].startswith(f"TCP port {port} on {daemon.address} is taken by")
+        assert 0 <= told["next_try_s"] <= 10
+        assert daemon.end(signal.SIGTERM)[0] == 0
 
 
 def test_the_process_named_is_the_one_at_that_address(make):

@@ -2,11 +2,13 @@
 
 import errno
 import os
+import re
 import resource
 import select
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from queue import SimpleQueue
 from time import monotonic
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -29,7 +31,7 @@ def echo(environ, start_response):
 
 @contextmanager
 def serving(application=echo, address=("127.0.0.1", 0)):
-    server = MetricsServer(address, application)
+    server = MetricsServer(address, application, lambda _: None)
     server.open()
     thread = threading.Thread(target=server.run, args=(monotonic,))
     thread.start()
@@ -138,24 +140,46 @@ def test_stop_does_not_wait_for_a_slow_client(monkeypatch):
         assert rest(slow) == b""
 
 
-def test_a_taken_port_is_named_and_nothing_stays_open():
+def test_a_taken_port_is_named_and_had_once_it_is_free(monkeypatch):
+    monkeypatch.setattr(module, "RETRY", 0.05)
+    before, told = descriptors(), SimpleQueue()
     with socket.create_server(("127.0.0.1", 0)) as other:
-        before = descriptors()
-        port = other.getsockname()[1]
-        with pytest.raises(OSError, match=rf"TCP port {port} on 127.0.0.1 is taken by .*pid {os.getpid()}") as caught:
-            MetricsServer(("127.0.0.1", port), echo).open()
-        assert caught.value.errno == errno.EADDRINUSE
-        assert descriptors() == before
+        address = other.getsockname()
+        server = MetricsServer(address, echo, told.put)
+        server.open()
+        thread = threading.Thread(target=server.run, args=(monotonic,))
+        thread.start()
+        assert re.match(rf"TCP port {address[1]} on 127.0.0.1 is taken by .*pid {os.getpid()}", server.error)
+        assert server.trouble(monotonic())["error"] == server.error
+    assert told.get(timeout=WAIT) == ""
+    assert server.trouble(monotonic()) == {"error": None, "next_try_s": None}
+    assert fetch(server) == b"GET /?"
+    server.stop()
+    thread.join(WAIT)
+    server.close()
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EADDRNOTAVAIL, errno.EMFILE])
+def test_whatever_keeps_it_from_listening_is_told(monkeypatch, number):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    server = MetricsServer(("127.0.0.1", 7), echo, lambda _: None)
+    monkeypatch.setattr(module.socket.socket, "bind", fail)
+    server.open()
+    server.close()
+    assert server.error == f"cannot listen on TCP port 7 on 127.0.0.1: {os.strerror(number)}"
 
 
 def test_an_address_that_is_not_here_yet_is_no_obstacle():
-    server = MetricsServer(("192.0.2.1", free_port("127.0.0.1", "tcp")), echo)
+    server = MetricsServer(("192.0.2.1", free_port("127.0.0.1", "tcp")), echo, lambda _: None)
     server.open()
     server.close()
 
 
 def test_stop_and_close_are_legal_before_open_and_more_than_once():
-    server = MetricsServer(("127.0.0.1", 0), echo)
+    server = MetricsServer(("127.0.0.1", 0), echo, lambda _: None)
     server.stop()
     server.close()
     server.close()

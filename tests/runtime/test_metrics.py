@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
 from time import monotonic
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -164,7 +165,7 @@ def test_over_http(pair):
     assert page(pair, "/")[1] == "discoveryd: its metrics are at /metrics\n"
     with pytest.raises(HTTPError, match="404"):
         page(pair, "/metrics/../etc")
-    assert pair.status()["metrics"] == {"requests": 4, "refused": 0}
+    assert pair.status()["metrics"] == {"requests": 4, "refused": 0, "error": None, "next_try_s": None}
 
 
 @pytest.mark.parametrize(("path", "status"), [("/metrics", "200 OK"), ("/", "200 OK"), ("/other", "404 Not Found")])
@@ -234,11 +235,13 @@ def test_flags_counts_and_odd_names_come_through():
     assert found["discoveryd_drops_total", 'a"b\\c\nd', "odd"] == 9
 
 
-def test_a_port_that_is_taken_stops_the_start_and_leaves_nothing_open(pair):
-    port = free_port("127.0.0.1", "udp")
-    late = Discovery(Parameters(port=port, loopback="127.0.0.4"), metrics=pair.metrics_address)
-    with pytest.raises(OSError, match="is taken by"):
-        late.start()
+def test_a_port_that_is_taken_is_told_and_keeps_nothing_from_starting(pair):
+    port, told = free_port("127.0.0.1", "udp"), SimpleQueue()
+    late = Discovery(Parameters(port=port, loopback="127.0.0.4"), metrics=pair.metrics_address, notify=told.put)
+    with late:
+        assert "is taken by" in late.status()["metrics"]["error"]
+    notices = [told.get_nowait() for _ in range(told.qsize())]
+    assert [one.level for one in notices if one.text == "the metrics are not served over HTTP"] == ["warning"]
 
 
 NEVER_ASKED = """
