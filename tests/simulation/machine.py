@@ -17,7 +17,7 @@ from discoveryd.protocol.outcome import Outcome
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.peer import Peer
 from discoveryd.protocol.record import Record
-from tests.simulation.medium import LEFT, Medium, Plug, Segment
+from tests.simulation.medium import LEFT, Heard, Medium, Plug, Segment
 
 NEVER = float("inf")
 GOODBYES = (0.0, 0.03, 0.06)
@@ -100,7 +100,7 @@ class Machine:
         self.kinds: list[str] = []
         self.lost: dict[str, str] = {}  # boot -> the event that removed it
         self.woken = -NEVER
-        self._heard: dict[str, float] = {}
+        self._heard = Heard()
         self._plugs: dict[Link, Plug] = {}
         self._seq = 0
         self._wake = NEVER
@@ -120,7 +120,7 @@ class Machine:
         )
         self.lan.boots[self.node.boot] = (self.name, self.generation)
         self.lan.running.add(self.node.boot)
-        self._heard, self.mirror, self.kinds, self._seq, self._wake = {}, {}, [], 0, NEVER
+        self._heard, self.mirror, self.kinds, self._seq, self._wake = Heard(), {}, [], 0, NEVER
         self.lost, self.woken = {}, -NEVER
         self.set_links(self.links)
 

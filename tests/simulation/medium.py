@@ -69,10 +69,10 @@ class Plug:
         refused: takes one of its own that came back, as `Node.refused` does.
         act: is given each outcome that is not `NOTHING`.
         boot: of the node that speaks here.
-        heard: boot -> when the last datagram that vouches for it came in; shared by the plugs of a machine.
+        heard: what vouches for whom; shared by the plugs of a machine.
     """
 
-    def __init__(self, segment: Segment, link: Link, boot: str, heard: dict[str, float]) -> None:
+    def __init__(self, segment: Segment, link: Link, boot: str, heard: Heard) -> None:
         self.segment = segment
         self.link = link
         self.boot = boot
@@ -84,6 +84,23 @@ class Plug:
         self.act: Callable[[Outcome], None] = lambda _: None
         self.broadcasts = Sources(link, unicast=False)
         self.unicasts = Sources(link, unicast=True)
+
+
+class Heard(dict[str, float]):
+    """Boot -> when the last datagram that vouches for it came in.
+
+    Of HELLOs only one with a seq above all before vouches: the others may be repetitions.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seqs: dict[str, int] = {}
+
+    def hello(self, boot: str, seq: int, now: float) -> None:
+        """Note a HELLO."""
+        if seq > self._seqs.get(boot, -1):
+            self._seqs[boot] = seq
+            self[boot] = now
 
 
 class Sources(dict[str, Source]):
@@ -218,10 +235,11 @@ class Segment:
         self._note(address, self.broadcast, datagram, fates)
         # goodbyes and what they overtook are judged one by one
         vouches = _vouches(datagram) and not sender.has_left
+        seq = _seq(datagram) if vouches else 0
         for plug in compress(plugs, fates):
             outcome = plug.receive(datagram, plug.broadcasts[address], now)
             if vouches:
-                plug.heard[boot] = now
+                plug.heard.hello(boot, seq, now)
             else:
                 _judge(plug, sender, datagram, now)
             if outcome is not NOTHING:
@@ -279,12 +297,16 @@ def _vouches(datagram: bytes) -> bool:
     return datagram.startswith(b"HELLO|1|") and b"g" not in datagram.split(b"|", 8)[7]
 
 
+def _seq(hello: bytes) -> int:
+    return int(hello.split(b"|", 10)[9])
+
+
 def _judge(plug: Plug, sender: Plug, datagram: bytes, now: float) -> None:
     """Note what a receiver must make of this datagram."""
     heard, boot = plug.heard, sender.boot
     if _vouches(datagram):
         if heard.get(boot) != LEFT:
-            heard[boot] = now
+            heard.hello(boot, _seq(datagram), now)
     elif datagram.startswith(b"HELLO|1|"):
         if boot in heard:
             heard[boot] = LEFT

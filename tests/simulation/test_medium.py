@@ -3,7 +3,7 @@
 import pytest
 
 from discoveryd.protocol.outcome import NOTHING
-from tests.simulation.medium import Medium, Plug, Segment
+from tests.simulation.medium import Heard, Medium, Plug, Segment
 
 
 class Listener:
@@ -11,7 +11,7 @@ class Listener:
 
     def __init__(self, segment, number):
         self.heard = []
-        self.plug = Plug(segment, segment.link(number), f"{number:016x}", {})
+        self.plug = Plug(segment, segment.link(number), f"{number:016x}", Heard())
         self.plug.receive = self.receive
         segment.plug_in(self.plug)
 
