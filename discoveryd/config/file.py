@@ -104,7 +104,7 @@ class Reader:
         """Quote a duration as it was written: who wrote ``1ms`` looks for no ``0.001s``."""
         section, _, key = path.partition(".")
         node = self._settings.get(path)
-        if self._schema[section].get(key) != "float" or not isinstance(node, Text):
+        if self._schema.get(section, {}).get(key) != "float" or not isinstance(node, Text):
             return problem
         return re.sub(r", not [-+.\w]+$", lambda _: f", not {shown(node.value)}", problem)
 
