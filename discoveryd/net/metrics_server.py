@@ -145,7 +145,7 @@ class MetricsServer:
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            if error.errno in (errno.EBADF, errno.EINVAL, errno.ENOTSOCK):  # a mistake here, no shortage
                 raise
             self._refused += 1
             self._pause()
@@ -165,10 +165,10 @@ class MetricsServer:
         self._selector.register(self._listener, selectors.EVENT_READ)
 
     def _serve(self, client: socket.socket, address: tuple[str, int], clock: Callable[[], float]) -> None:
-        from discoveryd.net.scrape import answer  # noqa: PLC0415 - only who is scraped needs HTTP
-
         asked, deadline = self._requests, clock() + PATIENCE
-        with suppress(OSError):  # too slow, or gone
+        with suppress(OSError):  # too slow, or gone; or no descriptor is left to read the module with
+            from discoveryd.net.scrape import answer  # noqa: PLC0415 - only who is scraped needs HTTP
+
             answer(client, address, self._counted, clock, deadline)
         if self._requests == asked:
             self._refused += 1

@@ -5,17 +5,18 @@ from __future__ import annotations
 import errno
 import selectors
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from discoveryd.net.links import explain_bind
 
 ACCEPT_PAUSE = 1.0
-"""Seconds without accepting after the process ran out of descriptors."""
+"""Seconds without accepting after it failed, mostly because the process ran out of descriptors."""
 BACKLOG = 4096
 """Connections that may wait to be accepted, as many as Linux allows by default (net.core.somaxconn): where the queue is
 full a client tries again after a second, and one that opens connections without end must not fill it."""
 
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_OURS = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
+"""Errors that no connection and no shortage brings about, but a mistake here."""
 
 
 class Acceptor:
@@ -67,18 +68,23 @@ class Acceptor:
         except (BlockingIOError, ConnectionAbortedError):
             return None
         except OSError as error:
-            if error.errno not in _EXHAUSTED:
+            if error.errno in _OURS:
                 raise
-            # the connection stays in the queue: without a pause the loop would spin
+            # the connection may stay in the queue (no descriptor, no memory): without a pause the loop would spin
             self._selector.unregister(self._sock)
             self.resumes_at = now + ACCEPT_PAUSE
             return None
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):  # it has gone again: reading says so
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
     def resume(self, now: float) -> None:
         """End the pause, if it is over."""
         if self.resumes_at and now >= self.resumes_at and self._sock is not None and self._selector is not None:
-            self.resumes_at = 0.0
-            self._selector.register(self._sock, selectors.EVENT_READ, self)
+            try:
+                self._selector.register(self._sock, selectors.EVENT_READ, self)
+            except OSError:  # no memory for it
+                self.resumes_at = now + ACCEPT_PAUSE
+            else:
+                self.resumes_at = 0.0

@@ -193,7 +193,11 @@ class QueryClient:
             raise DaemonUnreachable(f"no daemon can be found at {self.where}: {in_words(error)}") from error
         failure: OSError | None = None
         for family, kind, protocol, _, where in found:
-            sock = _socket.socket(family, kind, protocol)
+            try:
+                sock = _socket.socket(family, kind, protocol)
+            except OSError as error:
+                failure = error
+                continue
             try:
                 sock.settimeout(self.timeout)
                 sock.connect(where)

@@ -242,6 +242,8 @@ class QueryServer:
                 self._refuse(client, error.code, error.message, now)
             else:
                 client.owe(error_line(error.code, error.message, error.problems))
+        except OSError as error:  # no descriptor for a module that is loaded late, or for what it reads
+            client.owe(error_line("failed", f"cannot be answered now: {error.strerror or error}"))
 
     def _check_token(self, client: Connection, request: Request) -> None:
         """Let who listens from elsewhere show the token before anything else."""

@@ -31,6 +31,7 @@ class ServiceManager:
         path = environ.get("NOTIFY_SOCKET", "")
         # an abstract name begins with NUL; other address families are for virtual machines
         self._address = f"\0{path[1:]}" if path.startswith("@") else path if path.startswith("/") else ""
+        self._socket: socket.socket | None = None  # kept: a process without a free descriptor must feed the watchdog
         self.watchdog = _watchdog(environ) if self._address else None
         """Seconds within which it wants to hear ``WATCHDOG=1``, None if it does not."""
 
@@ -64,9 +65,17 @@ class ServiceManager:
         if not self._address:
             return
         # nobody listens any more, or it does not keep up: no reason to fail
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock, suppress(OSError):
-            sock.setblocking(False)
-            sock.sendto("\n".join(lines).encode(), self._address)
+        with suppress(OSError):
+            if self._socket is None:
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+                self._socket.setblocking(False)
+            self._socket.sendto("\n".join(lines).encode(), self._address)
+
+    def close(self) -> None:
+        """Say no more. Safe to call again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
 
 def inherited(environ: Mapping[str, str] = os.environ) -> Listener | None:

@@ -1,5 +1,6 @@
 """The query server with a backend that says what the test tells it to."""
 
+import errno
 import json
 import resource
 import socket
@@ -54,6 +55,8 @@ class Backend:
         self.asked.append(request.op)
         if request.op == "show":
             raise QueryError("not_found", "nobody")
+        if request.op == "metrics":
+            raise OSError(errno.EMFILE, "Too many open files")
         return encode(self.list_answer)
 
     def watch(self, chosen):
@@ -723,6 +726,13 @@ def test_a_reset_in_the_middle_of_a_reply_harms_nobody(server):
         server.has(connections=1)
     server.backend.list_answer = {"ok": True}
     assert other.ask(b"list\n") == {"ok": True}
+
+
+def test_an_answer_that_needs_a_descriptor_is_refused_and_others_are_not(server):
+    connection = server.connect()
+    refused = connection.ask(b"metrics\n")
+    assert refused["error"] == {"code": "failed", "message": "cannot be answered now: Too many open files"}
+    assert connection.ask(b"list\n")["ok"]
 
 
 def test_without_descriptors_it_pauses_and_recovers(server):

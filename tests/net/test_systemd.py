@@ -2,11 +2,13 @@
 
 import os
 import socket
+from contextlib import closing
 
 import pytest
 
 from discoveryd.net import systemd
 from discoveryd.net.systemd import ServiceManager, inherited
+from tests.conftest import no_descriptors
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -23,9 +25,10 @@ def heard(sock):
     return sock.recv(4096).decode().splitlines()
 
 
-def test_readiness_status_and_the_end_are_told(manager):
+def test_readiness_status_and_the_end_are_told(manager, request):
     sock, environ = manager
     told = ServiceManager(environ)
+    request.addfinalizer(told.close)
     assert told.is_there
     told.ready("0 up, 1 link")
     assert heard(sock) == ["READY=1", "STATUS=0 up, 1 link"]
@@ -40,7 +43,8 @@ def test_readiness_status_and_the_end_are_told(manager):
 def test_a_reload_is_told_with_the_monotonic_time(manager, monkeypatch):
     sock, environ = manager
     monkeypatch.setattr(systemd.time, "clock_gettime_ns", lambda clock: 5_000_123_999)
-    ServiceManager(environ).reloading()
+    with closing(ServiceManager(environ)) as told:
+        told.reloading()
     assert heard(sock) == ["RELOADING=1", "MONOTONIC_USEC=5000123"]
 
 
@@ -53,7 +57,20 @@ def test_without_a_manager_nothing_is_told(environ):
 
 
 def test_a_manager_that_is_gone_does_not_matter(tmp_path):
-    ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "gone")}).feed()
+    with closing(ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "gone")})) as told:
+        told.feed()
+
+
+def test_the_watchdog_is_fed_without_a_free_descriptor(manager):
+    sock, environ = manager
+    with closing(ServiceManager(environ)) as told:
+        with no_descriptors():
+            told.feed()  # nobody hears it, and nothing fails
+        told.ready("fine")
+        assert heard(sock) == ["READY=1", "STATUS=fine"]
+        with no_descriptors():
+            told.feed()
+            assert heard(sock) == ["WATCHDOG=1"]
 
 
 @pytest.mark.parametrize(
