@@ -14,6 +14,8 @@
 ``OSError`` passes unwrapped, with its errno: what the kernel says is better than what we could make of it.
 """
 
+import errno
+
 
 class DiscoveryError(Exception):
     """Every error this package raises on purpose."""
@@ -58,6 +60,14 @@ class RecordTooLong(ConfigError):
 
 class SealError(DiscoveryError):
     """A datagram was not sealed: a fault of this program, or of whoever embeds it."""
+
+
+PASSING = frozenset((
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT, errno.EIO,
+    errno.ETIMEDOUT, errno.ESTALE,
+))  # fmt: skip
+"""What the system says when it lacks something for the moment. It tells nothing of the file or program at hand: what
+was known of that holds on, and it is tried again."""
 
 
 class QueryError(DiscoveryError):

@@ -200,12 +200,11 @@ class Discovery:
         self._node.set_links(links, self._started_at, self._links.others)
         self._is_running = True
         atexit.register(self.stop)  # a program that just ends has left, too
-        self._sender.start()
-        self._receiver.start()
-        if self._server is not None:
-            self._answerer.start()
-        if self._metrics is not None:
-            self._scraped.start()
+        try:
+            self._start_threads()
+        except OSError:
+            self.stop()
+            raise
         if self._metrics is not None and self._metrics.error:
             self._notify(notices.of_metrics(self._metrics.error, self._metrics.address))
         self._report_links((), links, is_start=True)
@@ -213,6 +212,14 @@ class Discovery:
             self._notify(notices.of_name("", self._node.record.name, self._name_fault))
         if not self._links.has_doorbell:
             self._notify(notices.of_no_doorbell(PERIOD_UNTOLD))
+
+    def _start_threads(self) -> None:
+        self._sender.start()
+        self._receiver.start()
+        if self._server is not None:
+            self._answerer.start()
+        if self._metrics is not None:
+            self._scraped.start()
 
     def stop(self) -> None:
         """Say goodbye, end the threads, close the sockets. Safe to call again, and before `start`.

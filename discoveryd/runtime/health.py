@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
-from discoveryd.errors import ConfigError
+from discoveryd.errors import PASSING, ConfigError
 from discoveryd.runtime.worker import Worker
 
 CONCURRENT = 8
@@ -26,6 +26,8 @@ LONGEST_LINE = 200
 """Characters of that line that are told."""
 SHORTEST, LONGEST_INTERVAL, LONGEST_TIMEOUT = 0.1, 3600.0, 60.0
 """Seconds. A process costs about 1 ms: ten a second are nothing yet."""
+AGAIN = 1.0
+"""Seconds until a command is begun again for which there was no descriptor, process or memory."""
 GRACE = 1.0
 """Seconds that killed commands get to be gone at our own stop; only one that hangs in the kernel needs them."""
 JOIN_TIMEOUT = 5.0
@@ -103,9 +105,18 @@ class Health:
         self._ring()
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread.
+
+        Raises:
+            OSError: no descriptor or thread is left; it may be called again.
+        """
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._worker.start()
+        try:
+            self._worker.start()
+        except OSError:
+            os.close(self._bell)
+            self._bell = -1
+            raise
 
     def stop(self) -> None:
         """Kill what runs, and end the thread. Safe to call again, and before `start`.
@@ -163,6 +174,9 @@ class Health:
             try:
                 self._runs.append(_Run(key, check))
             except OSError as error:
+                if error.errno in PASSING:  # that says nothing of the service
+                    self._due[key] = now + min(check.interval, AGAIN), check
+                    continue
                 why = f"cannot run {check.command[0]}: {error.strerror or error}"
                 self._told(Verdict(key=key, check=check, works=False, why=_printable(why)))
 

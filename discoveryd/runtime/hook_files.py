@@ -7,6 +7,8 @@ import stat
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from discoveryd.errors import PASSING
+
 MAX_HOOKS = 64
 """Hooks of one directory; a directory with more was not meant to hold hooks."""
 
@@ -30,6 +32,9 @@ def look(directory: str) -> tuple[tuple[str, ...], tuple[Fault, ...]]:
     """Give the paths of the hooks, in the order of their names, and what stands there but is not run.
 
     No directory, no hooks: that is no fault. What backups are called, and directories, is passed over.
+
+    Raises:
+        OSError: of `PASSING`; what there is cannot be told now.
     """
     try:
         names = sorted(os.listdir(directory))
@@ -37,6 +42,8 @@ def look(directory: str) -> tuple[tuple[str, ...], tuple[Fault, ...]]:
     except FileNotFoundError:
         return (), ()
     except OSError as error:
+        if error.errno in PASSING:
+            raise
         return (), (Fault(directory, f"cannot be read: {error.strerror}"),)
     if fault:
         return (), (Fault(directory, fault),)

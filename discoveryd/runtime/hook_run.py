@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Literal
 
+from discoveryd.errors import PASSING
+
 KEPT = 4096
 """Bytes of output that are kept for the log."""
 LINES = 20
@@ -43,6 +45,7 @@ class Ran:
         output: stdout and stderr as they came, the first `KEPT` bytes.
         is_cut: whether there was more.
         error: why it did not begin.
+        may_pass: whether that was for lack of something that there may be again.
     """
 
     ended: Ending
@@ -50,6 +53,7 @@ class Ran:
     output: bytes = b""
     is_cut: bool = False
     error: str = ""
+    may_pass: bool = False
 
     @property
     def exit(self) -> str:
@@ -88,13 +92,13 @@ def run(path: str, line: bytes, environment: dict[str, str], *, timeout: float, 
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
     except OSError as error:
-        return Ran(ended="unstartable", error=_in_words(error))
+        return _unstartable(error)
     try:
         handle = os.pidfd_open(process.pid)
     except OSError as error:
         with process:
             _kill(process, signal.SIGKILL)
-        return Ran(ended="unstartable", error=_in_words(error))
+        return _unstartable(error)
     talk = _Talk(process, handle, line)
     try:
         return _conduct(process, talk, timeout, stop)
@@ -129,6 +133,10 @@ def _surroundings(environment: dict[str, str]) -> dict[bytes, bytes]:
     return {
         name.encode(): value.encode("utf-8", "surrogateescape") for name, value in {**own, **environment}.items()
     }
+
+
+def _unstartable(error: OSError) -> Ran:
+    return Ran(ended="unstartable", error=_in_words(error), may_pass=error.errno in PASSING)
 
 
 def _in_words(error: OSError) -> str:

@@ -31,6 +31,8 @@ NOTICES = 50
 ALL_NOTICES = 200
 """Notices a second of one hook, and of all together: what a hook prints must drown neither the log nor
 what another one has to say."""
+BEGIN_AGAIN = 1.0
+"""Seconds until a hook is begun again for which there was no descriptor, process or memory."""
 JOIN_TIMEOUT = 5.0
 """Seconds for the threads to end; they need `hook_run.GRACE` twice at most."""
 
@@ -72,6 +74,7 @@ class Hooks:
         self._seq = 0
         self._bell: tuple[int, int] | None = None  # its write end is closed to tell running hooks to end
         self._is_stopping = False
+        self._lacks_threads = False
         self._looked_at = 0.0
         self._limiter = Limiter(NOTICES, ALL_NOTICES, hook_files.MAX_HOOKS)
         self._reader = Worker("hooks", self._read, self._fail)
@@ -127,6 +130,7 @@ class Hooks:
                 self._queue.slots, self._queue.limit = limits.hooks, limits.hook_queue
                 self._lock.notify_all()
         self._look()
+        self._add_slots()
 
     def doubt(self, *, is_isolated: bool, reason: str) -> None:
         """Tell the hooks that it is rather we who are cut off (``isolated``), or no longer (``connected``)."""
@@ -189,28 +193,51 @@ class Hooks:
             if self._is_stopping:
                 return
             begun = self._queue.put(occasion)
+            self._lock.notify_all()
+        self._add_slots()
+        for hook, trouble in begun:
+            self._tell("warning", "hook falls behind", hook, what=_TROUBLES[trouble])
+
+    def _add_slots(self) -> None:
+        """Begin as many slots as there is work for. What none can be had for waits for those there are."""
+        with self._lock:
+            if self._is_stopping:
+                return
             there = len(self._slots)
             wanted = min(self._limits.hooks, there + self._queue.waiting - self._idle)
             slots = [Worker(f"hook-{number + 1}", self._work, self._fail) for number in range(there, wanted)]
             self._slots += slots
-            self._lock.notify_all()
-        for slot in slots:
-            slot.start()
-        for hook, trouble in begun:
-            self._tell("warning", "hook falls behind", hook, what=_TROUBLES[trouble])
+        try:
+            while slots:
+                slots[0].start()
+                del slots[0]
+        except OSError as error:
+            with self._lock:
+                for slot in slots:
+                    self._slots.remove(slot)
+                is_told, self._lacks_threads = self._lacks_threads, True
+            if not is_told:
+                self._notify(Notice(level="warning", text="hooks wait", fields={"why": error.strerror}))
+        else:
+            self._lacks_threads = False
 
     # --- the directory --------------------------------------------------------------------------
 
     def _look(self) -> None:
         """See which hooks there are; tell of each fault once."""
         self._looked_at = time.monotonic()
-        hooks, faults = hook_files.look(self.directory)
+        hooks = None
+        try:
+            hooks, faults = hook_files.look(self.directory)
+        except OSError as error:  # the hooks stay as they are
+            faults = (hook_files.Fault(self.directory, f"cannot be read now: {error.strerror}"),)
         with self._lock:
             if self._is_stopping:
                 return
             fresh = [fault for fault in faults if fault not in self._faults]
             self._faults = faults
-            self._queue.set_hooks(hooks)
+            if hooks is not None:
+                self._queue.set_hooks(hooks)
             self._lock.notify_all()  # their shares have changed
         for fault in fresh:
             self._notify(Notice(level="warning", text="hook not run", fields={"path": fault.path, "why": fault.why}))
@@ -244,10 +271,7 @@ class Hooks:
 
     def _run(self, job: Job) -> None:
         occasion = job.occasion
-        assert self._bell is not None
-        ran = hook_run.run(
-            job.hook, occasion.line(), occasion.environment(), timeout=self._limits.hook_timeout, stop=self._bell[0]
-        )
+        ran = self._begin(job.hook, occasion)
         if ran.ended == "stopped":
             return
         has_failed = ran.ended == "unstartable" or (ran.ended == "exit" and ran.code != 0)
@@ -266,6 +290,19 @@ class Hooks:
             self._tell("warning", "hook was ended", job.hook, **about, why="limits.hook_timeout is over")
         else:
             self._tell("warning" if has_failed else "debug", "hook ended", job.hook, **about, exit=ran.exit)
+
+    def _begin(self, hook: str, occasion: Occasion) -> hook_run.Ran:
+        """Run a hook; where the system lacks what a process needs, try again for as long as it might have run."""
+        assert self._bell is not None
+        line, environment, timeout = occasion.line(), occasion.environment(), self._limits.hook_timeout
+        until = time.monotonic() + timeout
+        while True:
+            ran = hook_run.run(hook, line, environment, timeout=timeout, stop=self._bell[0])
+            if not ran.may_pass or time.monotonic() >= until:
+                return ran
+            with self._lock:
+                if self._lock.wait_for(lambda: self._is_stopping, BEGIN_AGAIN):
+                    return hook_run.Ran(ended="stopped")
 
     def _tell(self, level: str, text: str, hook: str, **fields: Any) -> None:
         """Notify, unless it is too much."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -63,9 +64,17 @@ class Worker:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread = threading.Thread(target=self._main, name=self.name, daemon=True)
-        self._thread.start()
+        """Start the thread.
+
+        Raises:
+            OSError: EAGAIN; the system allows no further thread.
+        """
+        thread = threading.Thread(target=self._main, name=self.name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise OSError(errno.EAGAIN, f"cannot start the thread {self.name}: {error}") from None
+        self._thread = thread
 
     def turn(self) -> None:
         """Count a turn of the loop: called by the function itself."""

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from time import monotonic
 
 import pytest
 
@@ -10,6 +11,7 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.peer import peer_json
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
+from tests.conftest import no_descriptors
 
 PATIENCE = 10.0
 
@@ -58,6 +60,22 @@ def test_it_mirrors_and_tells(make):
         assert kinds == ["joined", "updated", "left"]
     assert events.get(PATIENCE) is None
     assert events.is_over
+
+
+def test_without_a_free_descriptor_it_connects_later(make):
+    a = make("a", 1, query=0)
+    make("b", 2)
+    client = Client(a.query_address)
+    with no_descriptors():
+        client.start()
+        deadline = monotonic() + PATIENCE
+        while not client.last_error:
+            assert monotonic() < deadline
+        assert not client.is_connected
+    try:
+        assert client.wait_for(named("b"), PATIENCE)
+    finally:
+        client.stop()
 
 
 def test_what_is_there_already_comes_with_the_connection(make):

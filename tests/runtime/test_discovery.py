@@ -519,6 +519,23 @@ def test_interfaces_that_cannot_be_read_are_told_of_once_and_read_again(make, mo
     assert anna.status()["scan_error"] is None
 
 
+def test_without_a_thread_it_does_not_start_and_nothing_stays_open(make, monkeypatch):
+    started, real = [], threading.Thread.start
+
+    def refuse(thread):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        real(thread)
+
+    anna, before = make("anna", query=True), descriptors()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(OSError, match="cannot start the thread"):
+        anna.start()
+    assert not any(thread.is_alive() for thread in started)
+    assert descriptors() == before
+
+
 def test_a_send_that_fails_is_told_once_and_again_when_it_works(make, monkeypatch, port):
     notices = SimpleQueue()
     anna = make("anna", notify=notices.put)

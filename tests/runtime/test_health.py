@@ -1,5 +1,6 @@
 """Health: commands that are run again and again."""
 
+import errno
 import os
 import select
 import signal
@@ -9,6 +10,7 @@ from time import monotonic
 import pytest
 
 from discoveryd.errors import ConfigError
+from discoveryd.runtime import health as module
 from discoveryd.runtime.health import CONCURRENT, KEPT, LONGEST_LINE, Check, Health
 
 HOUR = 3600.0
@@ -248,3 +250,22 @@ def test_children_do_not_inherit_what_is_blocked_or_open(checks, tmp_path):
         assert checks.why(f"test ! -e /proc/self/fd/{file.fileno()}") == ""
     assert signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN  # ours, not theirs
     assert checks.why("kill -PIPE $$; exit 5") == "ended by SIGPIPE"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EAGAIN, errno.ENOMEM])
+def test_what_cannot_be_begun_now_says_nothing_of_the_service(checks, monkeypatch, number):
+    """A verdict would withdraw a service that works."""
+    refused = SimpleQueue()
+
+    def refuse(*_, **__):
+        refused.put(1)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(module, "AGAIN", 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(module.subprocess, "Popen", refuse)
+        checks.run(it=shell("true"))
+        for _ in range(3):
+            refused.get(timeout=10)
+        assert checks.verdicts.empty()
+    assert checks.next().works

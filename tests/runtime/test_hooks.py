@@ -1,5 +1,6 @@
 """Hooks: run at each event, and whatever they do holds nothing up."""
 
+import errno
 import json
 import os
 import threading
@@ -12,6 +13,7 @@ from discoveryd.protocol.query import event_line
 from discoveryd.runtime import hook_run
 from discoveryd.runtime import hooks as module
 from discoveryd.runtime.hooks import Hooks
+from tests.conftest import no_descriptors
 from tests.runtime.hooking import WAIT, Feed, Notices, peer, write_hook
 
 
@@ -363,3 +365,50 @@ def test_the_end_of_the_events_is_no_failure(directory, feed, notices, begin):
     feed.subscriptions[-1].put(None)
     hooks.stop()
     assert notices.rest() == []
+
+
+# --- what the system lacks for the moment -------------------------------------------------------------
+
+
+def test_a_directory_that_cannot_be_read_now_keeps_its_hooks(directory, feed, notices, begin):
+    write_hook(directory, "a", "echo $DISCOVERYD_EVENT")
+    hooks = begin()
+    with no_descriptors():
+        hooks.reload()
+    assert hooks.counts()["hooks"] == 1
+    assert notices.until("hook not run").fields["why"] == "cannot be read now: Too many open files"
+    feed.tell("joined")
+    assert says(notices, "joined")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EAGAIN, errno.ENOMEM])
+def test_a_hook_that_cannot_be_begun_now_is_begun_again(directory, feed, notices, begin, monkeypatch, number):
+    refused = threading.Event()
+
+    def refuse(*_, **__):
+        refused.set()
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(module, "BEGIN_AGAIN", 0.01)
+    write_hook(directory, "a", "echo $DISCOVERYD_EVENT")
+    begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(hook_run.subprocess, "Popen", refuse)
+        feed.tell("joined")
+        assert refused.wait(WAIT)
+    assert says(notices, "joined")
+
+
+def test_events_wait_for_a_thread_that_cannot_be_had_now(directory, feed, notices, begin, monkeypatch):
+    write_hook(directory, "a", "echo $DISCOVERYD_EVENT")
+    hooks = begin()
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        feed.tell("joined")
+        notices.until("hooks wait")
+    hooks.reload()  # which the daemon does every two seconds
+    assert says(notices, "joined")

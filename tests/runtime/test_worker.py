@@ -1,6 +1,9 @@
 """A thread that cannot die unnoticed."""
 
+import errno
 import threading
+
+import pytest
 
 from discoveryd.runtime.worker import Worker
 
@@ -43,3 +46,18 @@ def test_a_thread_that_joins_itself_does_not_wait_for_ever():
     worker.start()
     assert worker.join(5.0)
     assert joined == [True]
+
+
+def test_a_thread_that_cannot_be_had_is_an_error_of_the_system(monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    worker = Worker("hook-1", lambda: None, lambda *_: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(OSError, match="cannot start the thread hook-1") as failure:
+            worker.start()
+    assert failure.value.errno == errno.EAGAIN
+    assert worker.join(5.0)
+    worker.start()
+    assert worker.join(5.0)
