@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from discoveryd.errors import ConfigError, RecordTooLong
+from discoveryd.errors import PASSING, ConfigError, RecordTooLong
 from discoveryd.protocol.record import MAX_RECORD, Service, service_length
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ MAX_PROBLEMS = 5
 
 _Stamp = tuple[int, ...]
 """Whatever changes when a file, or who may write it, does."""
+_UNREAD: _Stamp = (-1,)
+"""Of a file that could not be read for lack of something that there may be again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +78,14 @@ class DropIns:
         self._too_long: dict[str, str] = {}
         self._states: dict[str, _State] = {}
         self._health: Health | None = None
-        self._is_started = False
+        self._is_started = self._is_checking = False
+        self._lack = ""
 
     def start(self) -> None:
         """Begin to run the checks; `look` may have come before."""
         self._is_started = True
         if self._health is not None:
-            self._health.start()
+            self._begin_checks()
 
     def stop(self) -> None:
         """End the checks. Safe to call again, and before `start`.
@@ -96,15 +99,14 @@ class DropIns:
     def look(self) -> None:
         """Read what has changed since the last look, and announce what follows. Cheap where nothing has."""
         stamps, fault = self._scan()
-        if fault and fault != self._fault:
-            self._tell("warning", "service files ignored", {"directory": self.directory, "why": fault})
         has_changed = (stamps, fault) != (self._stamps, self._fault)
         if has_changed:
-            self._found = {
-                name: self._found[name] if self._stamps.get(name) == stamp else self._read(name)
-                for name, stamp in stamps.items()
-            }
-            self._stamps, self._fault = stamps, fault
+            unread = self._take_files(stamps)
+            fault = fault or unread
+            if fault and fault != self._fault:
+                self._tell("warning", "service files ignored", {"directory": self.directory, "why": fault})
+            self._fault = fault
+        if has_changed or self._lack:
             self._check()
         if has_changed or self._too_long:  # somebody else may have made room
             self._announce()
@@ -157,13 +159,36 @@ class DropIns:
         stamps = {one.name: _stamp(one) for one in files[:MAX_FILES]}
         return {name: stamp + mode for name, stamp in stamps.items() if stamp is not None}, fault
 
-    def _read(self, name: str) -> DropIn | tuple[str, ...]:
-        from discoveryd.config.dropin import read_file  # noqa: PLC0415 - YAML is not for those who have no file
+    def _take_files(self, stamps: Mapping[str, _Stamp]) -> str:
+        """Read what has changed; give what could not be read now, which stays as it was until it can."""
+        found, unread = {}, {}
+        for name, stamp in stamps.items():
+            if name in self._found and self._stamps.get(name) == stamp:
+                found[name] = self._found[name]
+                continue
+            try:
+                found[name] = self._read(name)
+            except OSError as error:
+                unread[name] = f"{os.path.join(self.directory, name)} cannot be read now: {error.strerror}"
+                if name in self._found:
+                    found[name] = self._found[name]
+        self._found, self._stamps = found, {**stamps, **dict.fromkeys(unread, _UNREAD)}
+        return next(iter(unread.values()), "")
 
+    def _read(self, name: str) -> DropIn | tuple[str, ...]:
+        """Read a file; give its service, or what is wrong with it.
+
+        Raises:
+            OSError: of `PASSING`; that says nothing of the file.
+        """
         path = os.path.join(self.directory, name)
         try:
+            from discoveryd.config.dropin import read_file  # noqa: PLC0415 - YAML is not for those who have no file
+
             return read_file(path)
         except OSError as error:
+            if error.errno in PASSING:
+                raise
             problems: tuple[str, ...] = (f"{path}: cannot be read: {error.strerror}",)
         except ConfigError as error:
             problems = error.problems
@@ -176,14 +201,26 @@ class DropIns:
         """Run the checks of the files there are, and forget the verdicts of others."""
         checks = {name: check for name, check in ((name, _check_of(one)) for name, one in self._found.items()) if check}
         self._verdicts = {name: one for name, one in self._verdicts.items() if checks.get(name) == one.check}
-        if checks and self._health is None:
-            from discoveryd.runtime.health import Health  # noqa: PLC0415 - most directories have no checks
-
-            self._health = Health(lambda verdict: self._later(lambda: self._take(verdict)), self._end_loudly)
-            if self._is_started:
-                self._health.start()
+        if checks:
+            self._begin_checks()
         if self._health is not None:
             self._health.replace(checks)
+
+    def _begin_checks(self) -> None:
+        """Have checks run from now on; where there is no thread or descriptor for that, the next `look` tries again."""
+        former, self._lack = self._lack, ""
+        try:
+            if self._health is None:
+                from discoveryd.runtime.health import Health  # noqa: PLC0415 - most directories have no checks
+
+                self._health = Health(lambda verdict: self._later(lambda: self._take(verdict)), self._end_loudly)
+            if self._is_started and not self._is_checking:
+                self._health.start()
+                self._is_checking = True
+        except OSError as error:
+            self._lack = error.strerror or str(error)
+            if not former:
+                self._tell("warning", "services are not checked now", {"why": self._lack})
 
     def _take(self, verdict: Verdict) -> None:
         found = self._found.get(verdict.key, ())

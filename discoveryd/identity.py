@@ -102,8 +102,11 @@ def _path(state_directory: str) -> str:
 
 def _keep(state_directory: str, id: str) -> None:
     os.makedirs(state_directory, exist_ok=True)
-    with open(_path(state_directory), "w", encoding="ascii") as file:
+    path = _path(state_directory)
+    fresh = f"{path}.new"  # a full disk must not cost the id that was kept
+    with open(fresh, "w", encoding="ascii") as file:
         file.write(id + "\n")
+    os.replace(fresh, path)
 
 
 def _read(path: str) -> str:

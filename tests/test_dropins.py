@@ -1,9 +1,11 @@
 """Services from files: what is announced, what is refused, and how a person is told."""
 
+import errno
 import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -15,6 +17,7 @@ from discoveryd.errors import ConfigError
 from discoveryd.protocol.record import MAX_RECORD, Record, Service, service_length
 from discoveryd.runtime.health import Check
 from discoveryd.runtime.offers import Offers
+from tests.conftest import no_descriptors
 
 SAMPLES = Path(__file__).parents[1] / "config" / "services.d"
 SSH = Service(name="ssh", port=22)
@@ -73,6 +76,52 @@ def directory(tmp_path):
     yield made
     made.drop_ins.stop()
     made.drop_ins.stop()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
+def test_a_file_that_cannot_be_read_now_stays_announced_and_is_read_again(directory, monkeypatch, number):
+    directory.write("a.yaml", service_file("web"))
+    assert directory.look()[0] == ["web"]
+    directory.write("a.yaml", service_file("shop"))
+    directory.write("b.yaml", service_file("ssh", 22))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refusal(number))
+        why = f"a.yaml cannot be read now: {os.strerror(number)}"
+        assert directory.look() == (["web"], [("service files ignored", why)])
+        assert directory.look() == (["web"], []), "it is told once"
+    assert sorted(directory.look()[0]) == ["shop", "ssh"]
+
+
+def test_a_directory_that_cannot_be_read_now_keeps_its_services(directory):
+    directory.write("a.yaml", service_file("web"))
+    directory.look()
+    with no_descriptors():
+        names, told = directory.look()
+    assert (names, [text for text, _ in told]) == (["web"], ["service files ignored"])
+    directory.write("b.yaml", service_file("ssh", 22))
+    assert directory.look()[0] == ["web", "ssh"]
+
+
+def test_checks_that_cannot_be_begun_now_are_begun_later(directory, monkeypatch):
+    directory.drop_ins.start()
+    directory.write("a.yaml", service_file("web", more="health:\n  command: [/bin/true]\n"))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        assert [text for text, _ in directory.look()[1]] == ["services are not checked now"]
+        assert directory.look() == ([], [])
+    directory.look()
+    assert directory.verdict()[0] == ["web"]
+
+
+def refusal(number):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+def no_thread(_):
+    raise RuntimeError("can't start new thread")
 
 
 def service_file(name, port=1, more=""):

@@ -1,6 +1,7 @@
 """The node id: the same from run to run, and nothing that could be traced back."""
 
 import errno
+import io
 import os
 
 import pytest
@@ -85,6 +86,26 @@ def test_where_nothing_can_be_kept_it_lasts_for_the_run_and_says_what_to_do(mach
     assert f"{state}/node-id cannot be written (Not a directory)" in doubt
     assert doubt.endswith("set node.id or paths.state")
     assert node_id(state)[0] != found
+
+
+def test_a_full_disk_does_not_cost_the_id_that_is_kept(machine, tmp_path, monkeypatch):
+    machine.write_text("0123456789abcdef" * 2 + "\n")
+    state = str(tmp_path / "state")
+    kept = identity.reset(state)
+
+    class Full(io.StringIO):
+        def write(self, _):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full(path, mode, **options):
+        open(path, mode, **options).close()
+        return Full()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(identity, "open", full, raising=False)
+        with pytest.raises(OSError, match="No space left"):
+            identity.reset(state)
+    assert node_id(state) == (kept, "")
 
 
 def test_reset_chooses_another_for_good(machine, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from discoveryd.protocol.parameters import Limits
@@ -59,12 +60,16 @@ class HookKeeper:
             return
         from discoveryd.runtime.hooks import Hooks  # noqa: PLC0415 - see above
 
-        self._hooks = Hooks(
+        hooks = Hooks(
             self._directory,
             subscribe=self._discovery.subscribe,
             notify=self._notify,
             limits=self._discovery.parameters.limits,
         )
-        self._hooks.open()
-        self._hooks.start()
-        self._discovery.report("hooks", self._hooks.counts)
+        with ExitStack() as stack:
+            stack.callback(hooks.stop)
+            hooks.open()
+            hooks.start()
+            stack.pop_all()
+        self._hooks = hooks
+        self._discovery.report("hooks", hooks.counts)

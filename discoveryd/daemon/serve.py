@@ -93,6 +93,7 @@ def serve(config: Config, keyring: Keyring, path: str | None, *, ready: Callable
         stack.callback(hooked.stop)
         stack.callback(drop_ins.stop)
         stack.callback(discovery.stop)  # the goodbye comes first
+        stack.callback(manager.close)
         stack.callback(manager.stopping)
         drop_ins.start()
         discovery.report("dropins", drop_ins.status)
@@ -165,6 +166,7 @@ class Daemon:
         self._is_detached = is_detached
         self._status = ""
         self._silent: list[str] = []
+        self._faults: dict[str, str] = {}
         self._log = self._open_log()
 
     def main(self, doubt: str) -> int:
@@ -219,13 +221,25 @@ class Daemon:
     def _tick(self) -> None:
         if self._manager.watchdog:
             self._feed()
-        self._drop_ins.look()
-        self._hooks.look()
+        self._attempt("services.d", self._drop_ins.look)
+        self._attempt("hooks.d", self._hooks.look)
         if self._manager.is_there:
             status = self._discovery.summary()
             if status != self._status:
                 self._status = status
                 self._manager.status(status)
+
+    def _attempt(self, what: str, look: Callable[[], None]) -> None:
+        """Look at something that another look may find readable again; say once that it was not."""
+        try:
+            look()
+        except OSError as error:
+            why = error.strerror or str(error)
+            if self._faults.get(what) != why:
+                self._faults[what] = why
+                self._log.write("warning", "cannot be looked at now", what=what, why=why)
+        else:
+            self._faults.pop(what, None)
 
     def _feed(self) -> None:
         """Feed the watchdog, if every thread has come round; say it once if one has not."""
@@ -257,10 +271,13 @@ class Daemon:
             for problem in error.problems:
                 self._log.write("error", "configuration refused", problem=problem)
             result = ReloadResult(problems=error.problems)
+        except OSError as error:  # no descriptor for a module that is loaded late
+            result = ReloadResult(problems=(f"cannot be read now: {error.strerror or error}",))
+            self._log.write("error", "configuration refused", problem=result.problems[0])
         else:
             result = ReloadResult(needs_restart=tuple(changes))
-        self._drop_ins.reload()
-        self._hooks.reload(self._config.parameters.limits)
+        self._attempt("services.d", self._drop_ins.reload)
+        self._attempt("hooks.d", lambda: self._hooks.reload(self._config.parameters.limits))
         if result.problems:
             self._log.write("warning", "the former configuration stays in force")
         else:

@@ -19,6 +19,7 @@ from discoveryd.net.query_client import QueryClient
 from discoveryd.protocol.record import Record
 from tests.ear import EVERYBODY
 from tests.protocol.samples import hello
+from tests.runtime.hooking import write_hook
 
 SECOND = 1.0
 """What the daemon promises: goodbye and exit within a second of the signal."""
@@ -99,6 +100,41 @@ def test_a_signal_ends_it_also_while_clients_watch_and_do_not_read(make, observe
         assert next(watch)["event"] == "snapshot"
         code, seconds = daemon.end()
     assert (code, seconds < SECOND) == (0, True)
+
+
+FEW = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
+from discoveryd.daemon import main
+sys.exit(main(["run"]))
+"""
+
+
+def test_without_a_free_descriptor_it_goes_on_and_catches_up(make, tmp_path):
+    """A program of this machine may take them all: with connections to the query socket."""
+    tmp_path.chmod(0o755)
+    daemon, other = make(config="{}").run(FEW), make()
+    daemon.log_until("discoveryd started")
+    with ExitStack() as stack:
+        deadline = monotonic() + 10
+        while len(os.listdir(f"/proc/{daemon.process.pid}/fd")) < 30:
+            stack.enter_context(socket.create_connection(daemon.query, timeout=10))
+            assert monotonic() < deadline
+        write_hook(tmp_path / "hooks.d", "a", "exit 0")
+        (tmp_path / "services.d").mkdir(mode=0o755)
+        (tmp_path / "services.d" / "web.yaml").write_text("name: web\nport: 80\n")
+        daemon.log_until('event="cannot be looked at now" what=hooks.d why="Too many open files"')
+        daemon.kill(signal.SIGHUP)
+        daemon.log_until("the former configuration stays in force")
+        other.run()
+        daemon.log_until("peer joined")
+    daemon.log_until("service announced")
+    status = daemon.ask("status")
+    while status["hooks"].get("hooks") != 1:
+        assert monotonic() < deadline + 10
+        status = daemon.ask("status")
+    assert [service["name"] for service in status["node"]["services"]] == ["web"]
+    assert daemon.end()[0] == 0
 
 
 @pytest.mark.parametrize(
