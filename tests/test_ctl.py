@@ -565,6 +565,8 @@ def test_show_says_why(capsys):
         ({"clone": True}, "clone       another running node has the id 9f3a"),
         ({"two_way": True}, "yes, it hears us too"),
         ({"two_way": False}, "no: we hear it, but it does not hear us"),
+        ({"hellos_arrive": False}, "HELLOs      do not arrive; it is up because it answers PINGs"),
+        ({"shares_address_with": ["b", "c"]}, "address     also of b, c: give each its own"),
         ({"name": None}, "9f3a is up"),
         ({"paths": []}, "paths       none within its ttl"),
         ({"restarts": 1}, "1 restart since"),
@@ -635,6 +637,10 @@ def test_status(capsys):
         ({"hooks": {"refused": 2}}, "! 2 hooks are not run: the log says why, look for 'hook not run'"),
         ({"drops": [drop("malformed")]}, "malformed  eth0  3      "),
         ({"drops": [drop("brand-new")]}, "brand-new  eth0  3      -"),
+        (
+            {"shared_addresses": [{"address": "10.0.0.7", "ids": ["a", "b"]}]},
+            "! a and b have the address 10.0.0.7 at the same time: give each its own",
+        ),
     ],
 )
 def test_status_hints_at_what_looks_wrong(changed, told):
