@@ -623,6 +623,10 @@ def test_status(capsys):
         ({"received": {}}, "tcpdump -ni any udp port 3400"),
         ({"links": [LINK | {"last_error": "ENETUNREACH: Network is unreachable"}]}, "! eth0: sending failed: ENET"),
         (
+            {"outside": [{"link": "eth0", "address": "10.0.0.1", "ours": "10.0.0.130/25"}]},
+            "! 10.0.0.1 broadcasts on eth0 but is outside of our 10.0.0.130/25 there",
+        ),
+        (
             {"send_errors": [{"link": "-", "target": "192.0.2.7", "error": "EHOSTUNREACH: No route to host"}]},
             "! seed 192.0.2.7: sending failed: EHOSTUNREACH",
         ),

@@ -24,7 +24,7 @@ from discoveryd.net.links import free_port
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.events import KINDS
 from discoveryd.protocol.keyring import Key, Keyring
-from discoveryd.protocol.link import Source
+from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters
 from discoveryd.protocol.peer import STATES, peer_from_json, peer_json
 from discoveryd.protocol.peer import Path as PeerPath
@@ -99,6 +99,7 @@ def status():
     keyring = Keyring(keys=(key,), send_with=key.id, mode="accept")
     with Discovery(parameters, keyring=keyring) as discovery:
         discovery.look(lambda node, now: node.receive(b"nonsense", Source("127.0.0.3", None), now))
+        discovery._links.outside["10.0.0.1"] = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")
         discovery._links.last_errors["lo", "127.255.255.255"] = "ENETDOWN: Network is down"
         return discovery.status()
 

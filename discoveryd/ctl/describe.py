@@ -229,6 +229,9 @@ def _send_hints(status: dict[str, Any]) -> Iterator[str]:
     for link in status["links"]:
         if link["last_error"]:
             yield f"{printable(link['name'])}: sending failed: {printable(link['last_error'])}"
+    for one in status.get("outside", ()):
+        yield (f"{printable(one['address'])} broadcasts on {printable(one['link'])} but is outside of our "
+               f"{printable(one['ours'])} there: the two do not hear each other; give both one prefix")  # fmt: skip
     for one in status.get("send_errors", ()):
         if one["link"] == "-":
             yield f"seed {printable(one['target'])}: sending failed: {printable(one['error'])}"

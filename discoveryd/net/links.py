@@ -51,6 +51,8 @@ BATCH = 64
 """Datagrams taken at once: few enough that a flood leaves time for the rest."""
 MAX_SOURCES = 8192
 """Senders remembered; past it the one that came first is looked at anew."""
+MAX_OUTSIDE = 64
+"""Neighbours outside our prefixes that are named."""
 MAX_ERRORS = 256
 """Targets whose error is remembered: broadcast addresses of links, and seeds. Past it the first one is forgotten."""
 
@@ -79,6 +81,7 @@ class Links:
         self._links: tuple[Link, ...] = ()
         self._own: frozenset[str] = frozenset()
         self.others: dict[Link, tuple[str, ...]] = {}
+        self.outside: dict[str, Link] = {}  # heard by broadcast on a link in whose network they are not
         self._sender: socket.socket | None = None
         self._receivers: list[socket.socket] = []
         self._bell = Doorbell()
@@ -166,6 +169,7 @@ class Links:
         if self._has_new_patterns or found != self.others:
             self._has_new_patterns = False
             self._sources.clear()
+            self.outside.clear()
         self._links = links
         self.others = {link: found[link] for link in links}
         self._own = frozenset(address for link in links for address in (link.address, *self.others[link]))
@@ -276,7 +280,10 @@ class Links:
         source: Source | None = None
         if here or self._is_wanted(index):
             link = next((link for link in here if _is_within(address, link)), None)
-            source = Source(address, link, unicast=socket.inet_ntoa(destination) in self._own)
+            is_unicast = socket.inet_ntoa(destination) in self._own
+            source = Source(address, link, unicast=is_unicast)
+            if here and link is None and not is_unicast and len(self.outside) < MAX_OUTSIDE:
+                self.outside[address] = here[0]
         if source is None:
             self.drops["excluded", name_of(index)] += 1
             return None

@@ -332,6 +332,10 @@ class Discovery:
         status["version"] = __version__
         status["uptime_s"] = round(self._clock() - self._started_at, 3)
         status["engine_s"] = round(self._engine_s, 6)
+        status["outside"] = [
+            {"link": link.name, "address": address, "ours": f"{link.address}/{link.prefix}"}
+            for address, link in sorted(self._links.outside.copy().items())
+        ]
         status["send_errors"] = self._send_errors()
         errors = {one["link"]: one["error"] for one in status["send_errors"]}
         for link in status["links"]:

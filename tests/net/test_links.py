@@ -11,7 +11,7 @@ import pytest
 
 from discoveryd.net import links as module
 from discoveryd.net.interfaces import Doorbell, loopback
-from discoveryd.net.links import BATCH, MAX_ERRORS, Links, explain_bind, free_port
+from discoveryd.net.links import BATCH, MAX_ERRORS, MAX_OUTSIDE, Links, explain_bind, free_port
 from discoveryd.net.stamps import boottime
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.link import Link
@@ -269,6 +269,23 @@ def test_what_was_said_of_a_link_that_is_gone_is_forgotten(make):
     links.last_errors.update({("eth7", "10.7.0.255"): "ENODEV: No such device", ("lo", EVERYBODY): "x", ("-", "a"): "y"})
     links.rescan()
     assert links.last_errors == {("lo", EVERYBODY): "x", ("-", "a"): "y"}
+
+
+def test_neighbours_outside_our_prefix_are_named_within_bounds(monkeypatch):
+    here = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")
+    monkeypatch.setattr(module, "survey", lambda *_: {here: ()})
+    links = Links(Parameters())
+    links.rescan()
+
+    def hear(address, to):
+        return links._source(address, struct.pack("@i4s4s", here.index, bytes(4), socket.inet_aton(to)))
+
+    assert hear("10.0.0.131", here.broadcast).link is here
+    assert hear("192.0.2.1", here.address).link is None  # through a router, to us alone
+    assert links.outside == {}
+    for number in range(MAX_OUTSIDE + 1):
+        assert hear(f"10.0.0.{number + 1}", here.broadcast).link is None
+    assert links.outside == {f"10.0.0.{number + 1}": here for number in range(MAX_OUTSIDE)}
 
 
 def test_targets_with_an_error_are_bounded(make):

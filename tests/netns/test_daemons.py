@@ -32,6 +32,17 @@ def test_two_hosts_find_each_other_without_configuration(lab):
     assert (peer["address"], peer["link"], peer["state"], peer["kind"]) == ("10.77.0.1", "eth0", "up", "node")
 
 
+def test_who_broadcasts_from_outside_our_prefix_is_named(lab):
+    a, b = lab.host("a", address="10.77.0.1/24"), lab.host("b", address="10.77.0.130/25")
+    b.ip("route add default dev eth0")  # else a strict rp_filter drops it before we hear it
+    a.discoveryd()
+    b.discoveryd()
+    with asking(a), asking(b) as on_b:
+        until(on_b, lambda _: on_b.request("status")["outside"])
+        assert on_b.request("status")["outside"] == [{"link": "eth0", "address": "10.77.0.1", "ours": "10.77.0.130/25"}]
+    assert "10.77.0.1 broadcasts on eth0 but is outside" in b.discoveryctl("status").stdout.replace("\n", " ")
+
+
 def test_of_200_addresses_one_speaks_and_all_are_heard(lab):
     a, b = lab.host("a", address="10.77.0.1/24"), lab.host("b", address="10.77.0.201/24")
     a.ip(*(f"addr add 10.77.0.{last}/24 dev eth0" for last in range(2, 201)))
