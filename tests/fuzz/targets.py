@@ -81,7 +81,7 @@ def configs(data):
     """
     problems = ()
     try:
-        found = config._read(("fuzz.yaml", data), {})
+        found = config._read(("fuzz.yaml", data, False), {})
     except ConfigError as error:
         found, problems = None, error.problems
     assert all(problem.isprintable() and len(problem) < 2000 for problem in problems), problems
@@ -89,7 +89,7 @@ def configs(data):
     if found is None:
         assert problems
         return None
-    assert config._read(("fuzz.yaml", found.to_yaml().encode()), {}) == found
+    assert config._read(("fuzz.yaml", found.to_yaml().encode(), False), {}) == found
     return found
 
 
