@@ -15,7 +15,7 @@ from discoveryd.protocol.parameters import Parameters
 from tests.simulation.machine import Lan, Machine
 from tests.simulation.medium import Medium, Segment
 
-MACHINES = 50
+MACHINES = 30
 LOSS = 0.2
 LIFE = 240.0
 """Seconds between two changes of one machine, on average."""
