@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FINE = 0
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """Exit codes for a command that cannot be run, as shells have them."""
+FINAL = frozenset(("denied", "refused", "bad_argument"))
+"""Codes of a daemon that is there and will not register this: to try again does not help."""
 KILLED = 128
 """Plus the number of the signal: the exit code of a command that one killed."""
 
@@ -163,8 +165,9 @@ class _Registration:
                 return
             self._register()
         except QueryError as error:
-            if not self._options.run and time.monotonic() >= self._patient_until:
-                raise  # it never was registered
+            is_final = error.code in FINAL or time.monotonic() >= self._patient_until
+            if not (self._options.run or self._was_registered) and is_final:
+                raise
             self._lose(error)
         else:
             self._pause, self._trouble = 0.0, ""

@@ -253,6 +253,17 @@ def test_a_daemon_that_comes_later_is_registered_with_then(stage, more):
     assert (code, err) == (7 if more[0] == "--" else 0, "")
 
 
+def test_a_daemon_that_comes_later_and_refuses_ends_the_waiting(stage):
+    stage.end()
+    tags = [word for number in range(4) for word in ("--tag", f"t{number}={'x' * 250}")]
+    process = stage.ctl("register", "web", "--port", "80", *tags, "--timeout", "5m")
+    assert "no daemon answers" in line_of(process.stderr)
+    stage.begin()
+    code, _, err = ended(process)
+    assert code != 0
+    assert "bytes" in err  # by how much the record is too long
+
+
 def test_the_replies_as_json(stage):
     process = stage.ctl("register", "web", "--port", "80", "--json")
     assert json.loads(line_of(process.stdout))["service"]["name"] == "web"
