@@ -297,7 +297,8 @@ class Discovery:
         """Give what a function makes of the engine and the time, called with the lock held: it must be quick."""
         self._birthplace.check()
         now = self._clock()
-        if self._is_running and now > self._heard_until + LAG:  # we may have slept, with much to read
+        # we may have slept, with much to read; in a flood there is always much to read, and nobody waits for it
+        if self._is_running and now > self._heard_until + LAG and self._floodgate.patience(now) is None:
             self._drain(now, LAG)
         with self._lock:
             self._check()
@@ -699,7 +700,7 @@ class Discovery:
         """Tell a change of something that may change all the time."""
         with self._lock:
             told = self._calm.take(thing, state, notice, self._clock())
-            self._lock.notify()  # a line may be due now that was not
+            self._lock.notify_all()  # a line may be due now that was not; others may wait for a drain
         for one in told:
             self._notify(one)
 

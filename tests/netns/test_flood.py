@@ -30,7 +30,8 @@ def test_a_flood_costs_nobody_a_peer(lab):
             assert set(states) == {"n2", "n3"}, states
         sent = json.loads(flooder.log())
         grown = (memory_of(pid) - before) / 1e6
-        print(f"{sent['rate']} forged HELLOs/s for {sent['seconds']} s; list: worst {max(rounds) * 1000:.0f} ms; "
+        print(f"{sent['rate']} forged HELLOs/s for {sent['seconds']} s; list: {sorted(rounds)[len(rounds) * 95 // 100] * 1000:.0f} ms "
+              f"(95 %), worst {max(rounds) * 1000:.0f} ms; "
               f"memory +{grown:.1f} MB; {processor_time_of(pid):.1f} s of a core")  # fmt: skip
         status = client.request("status")
         drops = {drop["reason"]: drop["count"] for drop in status["drops"]}
@@ -38,7 +39,8 @@ def test_a_flood_costs_nobody_a_peer(lab):
         assert drops["flood"] + drops.get("kernel", 0) > sent["sent"] / 2
         assert drops["flood"] > sent["sent"] / 10, "the kernel threw them away"
         assert grown < 20
-        assert sorted(rounds)[len(rounds) // 2] < 1.0, "list is not answered in a flood"
+        # 1 ms on idle cores; the bound is wide, for two busy ones
+        assert sorted(rounds)[len(rounds) * 95 // 100] < 1.0, "list is not answered in a flood"
         # and at its end: everyone is let in again
         late = lab.host("late", address="10.77.0.4/16")
         until(client, lambda _: "flood is over" in hosts[0].log())

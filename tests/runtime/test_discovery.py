@@ -771,3 +771,17 @@ def test_the_end_of_a_doubt_is_told_though_it_is_no_event(make, monkeypatch):
 def test_what_cannot_be_is_refused_where_it_is_given(make_wrong, told):
     with pytest.raises(ConfigError, match=told):
         make_wrong()
+
+
+def test_a_flood_makes_nobody_wait_who_asks(make, monkeypatch):
+    anna = make("anna")
+    drains = []
+    monkeypatch.setattr(anna, "_drain", lambda until, timeout: drains.append(timeout))
+    monkeypatch.setattr(anna, "_is_running", True)
+    monkeypatch.setattr(anna, "_heard_until", anna._clock() - 10.0)
+    anna.peers()
+    assert len(drains) == 1  # we may have slept
+    monkeypatch.setattr(anna._floodgate, "patience", lambda now: 1.0)
+    anna.peers()
+    assert len(drains) == 1
+    monkeypatch.undo()
