@@ -219,7 +219,7 @@ class Node:
         heard = now if self.heard_until is None else min(self.heard_until, now)
         if self._is_late(now):
             self._wake(now)
-        events = self.table.expire(heard)
+        events = self.table.expire(heard, now)
         self._polled = now
         sends = self._voice.poll(now)
         if heard >= self.table.blind_until:

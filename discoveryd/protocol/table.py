@@ -247,9 +247,15 @@ class PeerTable:
             self._suspect(row, "we were asleep, so its silence means little", now)
         self._next_expiry = now
 
-    def expire(self, now: float) -> tuple[Event, ...]:
-        """Tidy: what fell silent becomes suspect, then down, then forgotten; its silent addresses are let go."""
-        self._expire(now)
+    def expire(self, now: float, clock: float | None = None) -> tuple[Event, ...]:
+        """Tidy: what fell silent becomes suspect, then down, then forgotten; its silent addresses are let go.
+
+        Args:
+            now: until when all that arrived was heard; silence after that is not judged.
+            clock: the time, if it is later: `next_expiry` is then by what was heard meanwhile, and past only if
+                somebody may be due.
+        """
+        self._expire(now, clock)
         return self._news.take()
 
     # --- what is known ------------------------------------------------------------------------
@@ -357,8 +363,8 @@ class PeerTable:
 
     # --- time ---------------------------------------------------------------------------------
 
-    def _expire(self, now: float) -> None:
-        if now >= self._next_expiry and now >= self.blind_until:
+    def _expire(self, now: float, clock: float | None = None) -> None:
+        if (now if clock is None else clock) >= self._next_expiry and now >= self.blind_until:
             if self.blind_until > -NEVER:
                 self._excuse(now)
             self._tidy(now)

@@ -58,7 +58,8 @@ LAG = 1.0
 """Seconds that datagrams may wait to be read; past it others may be lost, and readers of the table wait too."""
 JOIN_TIMEOUT = 5.0
 RENAME = 1.0
-"""Seconds between two looks at the machine's name, where that is announced."""
+LONGEST_RENAME = 2.5
+"""Seconds between two looks at the machine's name, where that is announced: the least, and the most without a beat."""
 LONGEST_WAIT = 3600.0
 CONFIG = "config"
 """Who offers the services of the configuration."""
@@ -507,7 +508,7 @@ class Discovery:
                 deadline = min(deadlines) if is_idle else now
                 self._engine_s += perf_counter() - began
                 if is_idle and deadline > now:
-                    self._lock.wait(min(deadline - now, RENAME if self._follows_machine else LONGEST_WAIT))
+                    self._lock.wait(min(deadline - now, LONGEST_RENAME if self._follows_machine else LONGEST_WAIT))
                     continue
             if is_idle:  # what is due is to judge by silence
                 self._drain(now, DRAIN_TIMEOUT)

@@ -588,3 +588,18 @@ def test_a_ping_of_a_program_goes_by_a_way_there_is():
     [send] = node.ping(node.table.get(boot(1)), 0.2)[1].sends
     assert (send.link, send.to) == (ETH1, "10.1.0.7")
     assert decode_probe(send.datagram).to == boot(1)
+
+
+def test_who_was_heard_meanwhile_needs_no_drain():
+    """Each drain wakes the receiver: with all peers alive there is nothing to judge, and nothing to wait for."""
+    node = make_node()
+    node.drained(0.0)
+    wakes = 0
+    for beat in range(1, 40):
+        now = beat * 0.8
+        node.receive(hello(seq=beat).encode(), source(), now)
+        node.drained(now)  # what the receiver tells with each batch
+        now += 0.5
+        node.poll(now)
+        wakes += node.next_deadline() <= now
+    assert wakes <= 5  # PINGs in turn, to a peer that answers none; 20 when each look at the table waits for a drain
