@@ -22,8 +22,13 @@ class Mirror:
         self._address = address
         self._socket: socket.socket | None = None
         self._partial = b""
-        self.names: set[str] = set()
+        self._names: dict[str, str | None] = {}  # by boot: a peer is listed before its record is here
         self.events = 0
+
+    @property
+    def names(self) -> set[str | None]:
+        """Return what the peers are called; None stands for those whose record is not here."""
+        return set(self._names.values())
 
     def connect(self) -> bool:
         """Try to connect; False while no daemon listens."""
@@ -53,9 +58,10 @@ class Mirror:
         peers = told.get("peers") or ([told["peer"]] if "peer" in told else [])
         for peer in peers:
             if peer["state"] in ("up", "suspect"):
-                self.names.add(peer["name"])
+                self._names[peer["boot"]] = peer["name"]
             else:
-                self.names.discard(peer["name"])
+                self._names.pop(peer["boot"], None)
+        self._names.pop(told.get("former", ""), None)
         self.events += "peer" in told
 
     def close(self) -> None:
