@@ -391,6 +391,15 @@ def test_clones_can_be_told_apart(capsys):
     assert re.search(r"up\(clone\) +10\.0\.0\.3 .* 9f3a  ff00ff00\n", out)
 
 
+def test_peers_that_share_an_address_are_marked(capsys):
+    both = [peer(shares_address=True), peer(id="b", name="b", shares_address=True, clone=True), peer(id="c", name="c")]
+    with Daemon([[peers_reply(*both)]]) as daemon:
+        out = ask(capsys, daemon, "list")[1]
+    assert re.findall(r"^(\w+) +(\S+) +10\.0\.0\.2", out, re.MULTILINE) == [
+        ("alpha", "up(shared)"), ("b", "up(clone,shared)"), ("c", "up"),
+    ]  # fmt: skip
+
+
 def test_id_and_boot_are_shown_when_asked_for_or_names_are_ambiguous():
     assert "ab12cd34" not in tables.peers_table([peer()], Screen())
     assert "9f3a  ab12cd34" in tables.peers_table([peer()], Screen(), wide=True)
@@ -644,6 +653,10 @@ def test_status(capsys):
         (
             {"shared_addresses": [{"address": "10.0.0.7", "ids": ["a", "b"]}]},
             "! a and b have the address 10.0.0.7 at the same time: give each its own",
+        ),
+        (
+            {"shared_addresses": [{"address": "10.0.0.7", "link": "eth0", "ids": ["a", "b"]}]},
+            "! a and b have the address 10.0.0.7 on eth0 at the same time: give each its own",
         ),
     ],
 )

@@ -214,7 +214,8 @@ def _hints(status: dict[str, Any]) -> Iterator[str]:
         yield f"{refused} hook{'s are' if refused > 1 else ' is'} not run: the log says why, look for 'hook not run'"
     yield from _clones(status)
     for shared in status.get("shared_addresses", ()):
-        who = f"{' and '.join(shared['ids'])} have the address {shared['address']} at the same time"
+        where = f"{shared['address']}{' on ' + shared['link'] if shared.get('link') else ''}"
+        who = f"{' and '.join(shared['ids'])} have the address {where} at the same time"
         yield printable(f"{who}: give each its own, or find what rewrites the source of their HELLOs (a relay, NAT)")
     # the first HELLOs of others may be one interval away
     settled = status["uptime_s"] > 2 * status["hello"]["interval_s"]

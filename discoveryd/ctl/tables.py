@@ -163,7 +163,7 @@ def table(
                 continue
             text = cell if screen.width is None else shortened(cell, width, middle=head not in flexible)
             padded = text + " " * (width - width_of(text))
-            state = "clone" if "clone" in cell else cell
+            state = "clone" if cell.endswith(")") else cell
             cells.append(screen.paint(state, padded) if number and head == "STATE" else padded)
         shown.append(_GAP.join(cells).rstrip(" "))
     return "\n".join(shown)
@@ -210,7 +210,7 @@ def peers_table(
     for peer in sorted(peers, key=lambda one: (name_of(one).lower(), one["address"], one["boot"])):
         services = ",".join(service_of(service) for service in peer["services"])
         tags = ",".join(f"{key}={value}" for key, value in peer["tags"].items())
-        state = peer["state"] + ("(clone)" if peer["clone"] else "")
+        state = peer["state"] + _marks(peer)
         row = [name_of(peer), state, peer["address"], peer["link"], services, tags, age(peer["last_heard_s"])]
         row += [peer["key"] or ""] if keyed else []
         rows.append([*row, peer["id"], peer["boot"]] if wide else row)
@@ -219,6 +219,13 @@ def peers_table(
     # asked for, or needed to tell rows apart: then these say more than what a peer offers
     spare = ("TAGS", "SERVICES", "LINK", "KEY", "HEARD", "BOOT", "ID")
     return table(heads, rows, screen, flexible=("SERVICES", "TAGS"), spare=spare)
+
+
+def _marks(peer: Mapping[str, Any]) -> str:
+    """Return what is wrong with the identity of a peer; a daemon of an earlier version tells of no shared address."""
+    marks = ("clone", peer["clone"]), ("shared", peer.get("shares_address"))
+    found = ",".join(mark for mark, is_so in marks if is_so)
+    return f"({found})" if found else ""
 
 
 def column(peers: Sequence[Mapping[str, Any]], name: str) -> list[str]:

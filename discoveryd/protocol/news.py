@@ -109,6 +109,8 @@ class News:
             reason = f"sealed with key {true.sealed_with}" if true.sealed_with else "no longer sealed"
         elif true.unheard != told.unheard:
             reason = "its HELLOs do not arrive, it answers PINGs" if true.unheard else "its HELLOs arrive again"
+        elif true.shared != told.shared:
+            reason = "another live node has its address" if true.shared else "its address is its own again"
         else:
             reason = "it does not hear us" if true.deaf else "it hears us"
         self.say("updated", reason, row, now)
@@ -192,6 +194,7 @@ def _is_plainly_told(row: Row) -> bool:
         and told.deaf is (way.two_way is False)
         and told.sealed_with == row.sealed_with
         and told.unheard is row.unheard
+        and told.shared is row.shared
     )
 
 
@@ -200,4 +203,4 @@ def _true(row: Row, now: float) -> Told:
     digest = row.record.digest if row.record else ""
     addresses = tuple(dict.fromkeys(way.address for way in fresh))
     is_deaf = fresh[0].two_way is False
-    return Told(row.state, row.boot, row.clone, digest, addresses, is_deaf, row.sealed_with, row.unheard)
+    return Told(row.state, row.boot, row.clone, digest, addresses, is_deaf, row.sealed_with, row.unheard, row.shared)

@@ -60,6 +60,7 @@ class Peer:
         clone: another running node uses the same id.
         key: id of the key it seals with, None for plain.
         hellos_arrive: whether its HELLOs do; if not, its answers to PINGs keep it up.
+        shares_address: another live node has one of its addresses on the same link.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Peer:
     clone: bool
     key: str | None
     hellos_arrive: bool = True
+    shares_address: bool = False
     paths: tuple[Path, ...] = ()
 
     @property
@@ -148,6 +150,7 @@ def _lasting(peer: Peer) -> dict[str, Any]:
         "clone": peer.clone,
         "key": peer.key,
         "hellos_arrive": peer.hellos_arrive,
+        "shares_address": peer.shares_address,
     }
 
 
@@ -168,6 +171,8 @@ def peer_from_json(found: Mapping[str, Any]) -> Peer:
         "paths": paths,
         "addresses": tuple(found["addresses"]),
         "tags": dict(found["tags"]),
-        "hellos_arrive": found.get("hellos_arrive", True),  # a daemon of an earlier version tells no such thing
+        # a daemon of an earlier version tells no such thing
+        "hellos_arrive": found.get("hellos_arrive", True),
+        "shares_address": found.get("shares_address", False),
     }
     return Peer(**{key: made[key] if key in made else found[key] for key in Peer.__slots__})

@@ -107,7 +107,7 @@ def show_answer(node: Node, text: str, now: float) -> dict[str, Any]:
     shared = node.table.shared_addresses(now)
     peers = []
     for row in find(node, text, now):
-        here = [shared[way.address] for way in row.ways.values() if way.address in shared]
+        here = [shared[place] for place in row.ways if place in shared]
         others = sorted({one.id for rows in here if row in rows for one in rows if one is not row})[:MOST_NAMED]
         peers.append(peer_json(row.peer(now), paths=True) | ({"shares_address_with": others} if others else {}))
     return {"ok": True, "schema": SCHEMA, "peers": peers}
@@ -134,8 +134,8 @@ def status_answer(node: Node, now: float) -> dict[str, Any]:
         },
         "isolated": node.is_isolated(now),
         "shared_addresses": [
-            {"address": address, "ids": sorted(row.id for row in rows)[:MOST_NAMED]}
-            for address, rows in sorted(node.table.shared_addresses(now).items())[:MOST_NAMED]
+            {"address": address, "link": link, "ids": sorted(row.id for row in rows)[:MOST_NAMED]}
+            for (address, link), rows in sorted(node.table.shared_addresses(now).items())[:MOST_NAMED]
         ],
         "clones": sorted({row.id for row in node.table.rows(now) if row.clone}),
         "new_boots": {"count": node.doubles.count, "address": node.doubles.address},

@@ -175,6 +175,7 @@ class Told(NamedTuple):
     deaf: bool = False
     sealed_with: str = ""
     unheard: bool = False
+    shared: bool = False
 
 
 UNTOLD = Told()
@@ -188,8 +189,8 @@ class Row:
         "beats_from", "boot", "clone", "digest", "excused", "expires", "farewell", "first_seen", "former_heard",
         "formers", "handed", "heir", "id", "interval", "key", "kind", "last_heard", "last_hello", "pace", "past",
         "patience", "probe_at", "question_at", "questions", "record", "refused", "rejects", "restarts",
-        "sealed_until", "sealed_with", "seq", "several", "state", "superseded", "suspect_after", "told", "ttl",
-        "unheard", "used", "ways",
+        "sealed_until", "sealed_with", "seq", "several", "shared", "state", "superseded", "suspect_after", "told",
+        "ttl", "unheard", "used", "ways",
     )  # fmt: skip
 
     def __init__(self, key: str, *, kind: Kind, id: str, boot: str, now: float) -> None:
@@ -230,6 +231,7 @@ class Row:
         self.rejects = False  # its machine says so though it does: a firewall
         self.restarts = 0
         self.clone = False
+        self.shared = False  # another live node has one of its addresses
         self.superseded = False  # another boot took this id over: hidden, unless it speaks again
         self.former_heard = 0
         self.past: dict[str, int] = {}  # boots before this one, and their restarts
@@ -567,6 +569,7 @@ class Row:
             clone=self.clone,
             key=self.sealed_with or None,
             hellos_arrive=not self.unheard,
+            shares_address=self.shared,
             paths=paths,
         )
 

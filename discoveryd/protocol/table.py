@@ -32,6 +32,7 @@ from discoveryd.protocol.news import News
 from discoveryd.protocol.peer import LIVE, Peer, State
 from discoveryd.protocol.record import Record, decode_again
 from discoveryd.protocol.row import GIVEN_UP, NEVER, Row, Way
+from discoveryd.protocol.sharing import SharedAddresses
 from discoveryd.protocol.shortcuts import Shortcuts
 
 MAX_WAYS = 16
@@ -70,6 +71,7 @@ class PeerTable:
         self._rows: dict[str, Row] = {}
         self._news = News()
         self._namesakes = Namesakes(own_id, self._news)
+        self._shared = SharedAddresses(self._news)
         self._gone: dict[str, Row] = {}  # those down or left, the longest gone first
         self.blind_until = -NEVER  # nobody is judged before that
         self._next_expiry = NEVER  # never later than the first row to expire
@@ -272,7 +274,8 @@ class PeerTable:
 
     def next_expiry(self) -> float:
         """Say when `expire` should run again: never too late, sometimes too early."""
-        return min(self._next_expiry, self._news.next_due()) if self._news.holds else self._next_expiry
+        due = min(self._next_expiry, self._shared.due)
+        return min(due, self._news.next_due()) if self._news.holds else due
 
     def rows(self, now: float, *, gone: bool = False) -> Iterator[Row]:
         """Iterate over the live rows, or over all that are remembered."""
@@ -334,24 +337,9 @@ class PeerTable:
             for row in self.rows(now)
         )
 
-    def shared_addresses(self, now: float) -> dict[str, list[Row]]:
-        """Return the addresses on our links that several live nodes have, all of them for longer than a ttl.
-
-        So it is not one that went from a dead node to another. Behind a router many may have one address, and in
-        loopback mode all do: there it means nothing.
-        """
-        found: dict[str, list[tuple[Row, Way]]] = {}
-        for row in self.rows(now):
-            for way in row.ways.values() if row.kind == "node" else ():
-                if way.link and now < way.expires and not way.address.startswith("127."):
-                    found.setdefault(way.address, []).append((row, way))
-        shared: dict[str, list[Row]] = {}
-        for address, holders in found.items():
-            longest = max(row.ttl for row, _ in holders)
-            lasting = {row.key: row for row, way in holders if now - way.since > longest}
-            if len(lasting) > 1:
-                shared[address] = list(lasting.values())
-        return shared
+    def shared_addresses(self, now: float) -> dict[tuple[str, str], list[Row]]:
+        """Return the rows that share an address, by address and link."""
+        return self._shared.found(now)
 
     def has_digest(self, row: Row) -> bool:
         """Whether the record we hold is the one the peer announces."""
@@ -368,6 +356,8 @@ class PeerTable:
             if self.blind_until > -NEVER:
                 self._excuse(now)
             self._tidy(now)
+        if (now if clock is None else clock) >= self._shared.due:
+            self._shared.judge(now, now if clock is None else clock)
         if self._news.holds and now >= self._news.next_due():
             self._news.catch_up(now)
 
@@ -432,6 +422,7 @@ class PeerTable:
         self.steady.drop_row(row)
         self.suspects.pop(row.key, None)
         self._gone[row.key] = row
+        self._shared.look(row, row.last_heard)
         self._next_expiry = min(self._next_expiry, row.last_heard + max(self.remember, row.ttl))
 
     def _refresh(self, row: Row, way: Way, now: float) -> None:
@@ -444,6 +435,7 @@ class PeerTable:
             self.suspects.pop(row.key, None)
             self.leavers.pop(row.key, None)
             self._gone.pop(row.key, None)
+            self._shared.look(row, now)
         row.consider(now)
         self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
 
@@ -457,6 +449,7 @@ class PeerTable:
     def _remove(self, row: Row, now: float) -> None:
         self._news.settle(row, now)
         self.steady.drop_row(row)
+        self._shared.forget(row)
         self.suspects.pop(row.key, None)
         self.leavers.pop(row.key, None)
         self.quiet.pop(row.key, None)
@@ -475,6 +468,7 @@ class PeerTable:
                 self._drop_way(row, min(row.ways.values(), key=lambda way: way.last_heard))
             self.steady.drop_row(row)  # one that is stale was the best while it was the only one
             way = row.add_way(source, now)
+            self._shared.add(way, now)
         return way
 
     def _drop_ways(self, row: Row, now: float) -> None:
@@ -486,6 +480,7 @@ class PeerTable:
 
     def _drop_way(self, row: Row, way: Way) -> None:
         self.steady.drop(way)
+        self._shared.remove(way)
         row.drop_way(way)
 
     # --- what a HELLO says ------------------------------------------------------------------------
@@ -591,6 +586,7 @@ class PeerTable:
         if former is not None:
             row.follow(former)
             row.succeed(former)
+            self._shared.inherit(row, former)
             self._news.hand_over(former, row)  # a crash loop flaps too
             if is_restart:
                 former.supersede(row)
@@ -620,6 +616,7 @@ class PeerTable:
     def _unsupersede(self, row: Row, now: float) -> None:
         """Show an older boot again, which from now on may become suspect too."""
         self._namesakes.unsupersede(row, now)
+        self._shared.look(row, now)
         self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
 
 def _where(source: Source) -> str:

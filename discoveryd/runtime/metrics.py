@@ -149,6 +149,8 @@ def _peers(status: Status) -> Iterator[Metric]:
     yield _gauges("discoveryd_peers", "Peers by state.", ["state"],
                   (([state], count) for state, count in status["peers"].items()))  # fmt: skip
     yield _gauge("discoveryd_clones", "Node ids that more than one running node has.", len(status["clones"]))
+    yield _gauge("discoveryd_shared_addresses", "Addresses that several live nodes have, at most 16 are counted.",
+                 len(status["shared_addresses"]))  # fmt: skip
     yield _gauge("discoveryd_table_rows", "Rows in the table, of peers there are and were.", status["table"]["rows"])
     yield _gauge("discoveryd_table_rows_limit", "Most rows the table may have.", status["table"]["limit"])
     yield _counters("discoveryd_events_total", "Events by kind.", ["kind"],

@@ -135,7 +135,7 @@ def check_told(node, now):
         if row.state in LIVE and not node.table._news.is_held(row):
             seen = row.lasting(now)
             digest = row.record.digest if row.record else ""
-            assert row.told == (row.state, row.boot, row.clone, digest, seen.addresses, seen.two_way is False, "", False)
+            assert row.told == (row.state, row.boot, row.clone, digest, seen.addresses, seen.two_way is False, "", False, row.shared)
             assert row.peer(now).addresses == seen.addresses
 
 

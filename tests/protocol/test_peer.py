@@ -11,8 +11,8 @@ from tests.protocol.samples import ETH0, WEB, boot, hello, source
 
 KEYS = [
     "id", "name", "state", "kind", "address", "addresses", "link", "boot", "services", "tags",
-    "interval_s", "ttl_s", "rtt_ms", "loss", "two_way", "restarts", "clone", "key", "hellos_arrive", "first_seen_s",
-    "last_heard_s", "expires_s",
+    "interval_s", "ttl_s", "rtt_ms", "loss", "two_way", "restarts", "clone", "key", "hellos_arrive", "shares_address",
+    "first_seen_s", "last_heard_s", "expires_s",
 ]  # fmt: skip
 
 
@@ -47,6 +47,7 @@ def test_node():
         "clone": False,
         "key": None,
         "hellos_arrive": True,
+        "shares_address": False,
     }
     assert list(peer_json(web1())) == KEYS
 

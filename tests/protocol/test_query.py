@@ -215,7 +215,9 @@ def test_two_live_nodes_with_one_address_are_said():
     node = make_node()
     talk(node, 0.0, 8.0, 1)
     talk(node, 8.0, 16.0, 1, 2)
-    assert status_answer(node, 16.0)["shared_addresses"] == [{"address": "10.0.0.7", "ids": ["n1", "n2"]}]
+    assert status_answer(node, 16.0)["shared_addresses"] == [
+        {"address": "10.0.0.7", "link": "eth0", "ids": ["n1", "n2"]}
+    ]
     assert [peer["shares_address_with"] for peer in show_answer(node, "10.0.0.7", 16.0)["peers"]] == [["n2"], ["n1"]]
     talk(node, 16.0, 24.0, 2)
     assert status_answer(node, 24.0)["shared_addresses"] == []

@@ -84,6 +84,7 @@ def test_a_real_parser_reads_what_status_says(pair):
         ("discoveryd_links",): 1,
         ("discoveryd_hello_interval_seconds",): 300.0,
         ("discoveryd_clones",): 0,
+        ("discoveryd_shared_addresses",): 0,
         ("discoveryd_table_rows",): status["table"]["rows"],
         ("discoveryd_table_rows_limit",): 4096,
         ("discoveryd_hellos_sent_total",): status["sent"]["hello"],
@@ -190,7 +191,7 @@ def test_over_http_as_prometheus_prefers_it(pair):
 
 STATUS = {
     "version": "1", "uptime_s": 1.0, "engine_s": 0.5, "isolated": True, "links": [], "hello": {"interval_s": 1.0},
-    "peers": {"up": 1}, "clones": ["a", "b"], "table": {"rows": 1, "limit": 2}, "events": {"joined": 1},
+    "peers": {"up": 1}, "clones": ["a", "b"], "shared_addresses": [{}] * 3, "table": {"rows": 1, "limit": 2}, "events": {"joined": 1},
     "rtt_s": {"count": 0, "sum": 0.0, "buckets": []}, "loss": {"count": 0, "sum": 0.0, "buckets": []},
     "sent": {"hello": 1, "ping": 2, "pong": 3}, "received": {"hello": 4, "bare": 5, "ping": 6, "pong": 7},
     "drops": [{"reason": "odd", "link": 'a"b\\c\nd', "count": 9}],
@@ -232,6 +233,7 @@ def test_names_are_as_prometheus_wants_them():
 def test_flags_counts_and_odd_names_come_through():
     found = samples(Metrics(lambda: STATUS).read()["text"])
     assert (found["discoveryd_isolated",], found["discoveryd_clones",]) == (1, 2)
+    assert found["discoveryd_shared_addresses",] == 3
     assert found["discoveryd_drops_total", 'a"b\\c\nd', "odd"] == 9
 
 
