@@ -95,7 +95,7 @@ class Links:
         self._stamps: dict[socket.socket, Stamps] = {}
         self._held: list[Datagram] = []  # what arrived later than something that may wait in another socket
         self.heard_until = clock()
-        self._sources: dict[tuple[str, bytes], Source | None] = {}
+        self._sources: dict[tuple[tuple[str, int], bytes], Source | None] = {}
         self._routes: dict[Link, list[tuple[int, int, bytes]]] = {}
         self._refused: list[bytes] = []
         self.has_doorbell = False
@@ -231,7 +231,7 @@ class Links:
         offset, is_empty = clock.begin(), False
         for _ in range(BATCH):
             try:
-                datagram, ancillary, _, (address, _) = take(MAX_DATAGRAM + 1, _ANCILLARY)
+                datagram, ancillary, _, sender = take(MAX_DATAGRAM + 1, _ANCILLARY)
             except BlockingIOError:
                 is_empty = True
                 break
@@ -245,9 +245,9 @@ class Links:
             except ValueError:
                 moment, info = UNSTAMPED, ancillary[0][2] if ancillary else b""
             try:
-                source = sources[address, info]
+                source = sources[sender, info]
             except KeyError:
-                source = self._source(address, info)
+                source = self._source(sender, info)
             if source is not None:
                 batch.append((datagram, source, moment))
         if batch and not clock.is_sound(batch[0][2], batch[-1][2]):
@@ -273,15 +273,20 @@ class Links:
         found, self._refused = self._refused, []
         return found
 
-    def _source(self, address: str, info: bytes) -> Source | None:
+    def _source(self, sender: tuple[str, int], info: bytes) -> Source | None:
         """Tell where a datagram came from; None (and counted) where the interface is excluded."""
+        address, port = sender
+        fits = port == self._port
+        place = (sender if fits else (address, 0), info)  # of one that tries all ports there is but one
+        if place in self._sources:
+            return self._sources[place]
         index, _, destination = _PKTINFO.unpack(info)
         here = [link for link in self._links if link.index == index]
         source: Source | None = None
         if here or self._is_wanted(index):
             link = next((link for link in here if _is_within(address, link)), None)
             is_unicast = socket.inet_ntoa(destination) in self._own
-            source = Source(address, link, unicast=is_unicast)
+            source = Source(address, link, unicast=is_unicast, port_fits=fits)
             if here and link is None and not is_unicast and len(self.outside) < MAX_OUTSIDE:
                 self.outside[address] = here[0]
         if source is None:
@@ -289,7 +294,7 @@ class Links:
             return None
         if len(self._sources) >= MAX_SOURCES:
             del self._sources[next(iter(self._sources))]
-        self._sources[address, info] = source
+        self._sources[place] = source
         return source
 
     def _is_wanted(self, index: int) -> bool:

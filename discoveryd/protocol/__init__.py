@@ -172,7 +172,9 @@ Who says what, and when
   finds that it is longer than the one before draws that gap from between the two, so that those who
   started together come apart and the segment keeps its budget from then on.
 - **Sources.** What comes from 0.0.0.0/8, 224.0.0.0/4, 255.255.255.255, the broadcast address of the link, or outside
-  loopback mode from 127.0.0.0/8, is dropped, reason ``impossible-source``.
+  loopback mode from 127.0.0.0/8, is dropped, reason ``impossible-source``. On a link all but a bare HELLO has to
+  come from port 3400, else it is dropped, reason ``foreign-port``: a node holds that port, so no other program of its
+  machine can speak in its name. Beyond our links it may come from another; answers go to port 3400 all the same.
 - **Seeds of several addresses.** Where something plain comes from an address beyond our links that no seed has, the
   seeds get a PING to whoever has the address, 8 in a round and one round a second at most. A PONG that repeats such a
   nonce, or that of any PING to a seed, makes the address that it comes from one of that seed. With keys so does a PONG
@@ -341,6 +343,10 @@ DROP_REASONS: Final[dict[str, str]] = {
     "impossible-source": (
         "From an address that no machine can have: 0.0.0.0/8, multicast, broadcast, or a loopback address outside "
         "loopback mode. Forged, or sent before its machine had an address."
+    ),
+    "foreign-port": (
+        "A HELLO, PING, PONG or SEALED from another source port than hello.port, on one of our links. No node sends "
+        "that: a program forges, or a NAT on the way changes ports, which is not supported."
     ),
     "excluded": "Came in by an interface that hello.interfaces excludes.",
     "kernel": (

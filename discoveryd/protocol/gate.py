@@ -6,6 +6,7 @@ from collections import Counter
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.answers import ANSWERS_PER_SECOND
+from discoveryd.protocol.hello import is_bare
 from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import NOTHING, Drop, Outcome
@@ -21,6 +22,8 @@ SOURCELESS = frozenset(("0", *map(str, range(224, 240))))
 SOURCELESS_BEYOND = SOURCELESS | {"127"}
 LIMITED = "255.255.255.255"
 """First bytes of addresses that no datagram comes from: this network, multicast, off loopback mode this machine."""
+OF_NODES = (b"HELLO|", b"PING|", b"PONG|", b"SEALED|")
+"""What only nodes say, from the port that they hold: no other program of their machines can send from it."""
 UNNAMED = ("own-echo", "flood", "unproven", "downgrade")
 """Reasons that are nobody's fault, or of sources that are forged."""
 
@@ -57,6 +60,16 @@ class Gate:
         is_fine = first not in SOURCELESS if loopback else first not in SOURCELESS_BEYOND
         if not is_fine or (source.link and source.address == source.link.broadcast) or source.address == LIMITED:
             raise WireError("impossible-source", f"{source.address} can be the address of no machine here")
+
+    @staticmethod
+    def check_port(datagram: bytes, source: Source) -> None:
+        """Refuse what only nodes say, where another program of a machine on our link says it.
+
+        Raises:
+            WireError: ``foreign-port``.
+        """
+        if not source.port_fits and source.link and datagram.startswith(OF_NODES) and not is_bare(datagram):
+            raise WireError("foreign-port", "not sent from the port of discoveryd, so by no node on this link")
 
     def look(self, source: Source, now: float) -> None:
         """Let a source have one more datagram looked at that is not the steady HELLO of a listed peer.

@@ -64,7 +64,7 @@ def decode_hello(datagram: bytes) -> Hello | None:
     """
     if len(datagram) > MAX_DATAGRAM:
         raise WireError("too-long", f"{len(datagram)} bytes or more")
-    if datagram.rstrip(b"\r\n\0") == BARE:  # echo and C strings add these
+    if is_bare(datagram):
         return None
     fields = datagram.split(b"|")
     if fields[0] != b"HELLO" or len(fields) < 2:
@@ -91,6 +91,11 @@ def decode_hello(datagram: bytes) -> Hello | None:
     if hello.ttl_ms < hello.interval_ms:
         raise WireError("malformed", f"ttl {hello.ttl_ms} shorter than interval {hello.interval_ms}")
     return hello
+
+
+def is_bare(datagram: bytes) -> bool:
+    """Return whether a datagram is all that the simplest sender has to say."""
+    return datagram.rstrip(b"\r\n\0") == BARE  # echo and C strings add these
 
 
 def read_word(field: bytes, longest: int, what: str) -> str:

@@ -38,6 +38,7 @@ class Source:
         unicast: whether it was sent to us alone.
         key: id of the key it was sealed with, empty for plain.
         boot: of the node that sealed it, empty for plain.
+        port_fits: whether it was sent from the port that all nodes send from.
     """
 
     address: str
@@ -45,3 +46,4 @@ class Source:
     unicast: bool = False
     key: str = ""
     boot: str = ""
+    port_fits: bool = True

@@ -378,32 +378,36 @@ class Node:
 
     def _receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
         if not datagram.startswith(b"SEALED|"):
-            return self._counted(partial(self._hear, datagram, source, now), source, now)
+            return self._counted(partial(self._hear, datagram, source, now), datagram, source, now)
         try:
             letter = self._open(datagram, source, now)
         except WireError as error:
+            hear = partial(_refuse, error)
             if error.reason == "own-echo" and self._is_foreign(source):
-                return self._counted(partial(self._hear_sealed_double, datagram, source, now), source, now)
-            return self._counted(partial(_refuse, error), source, now)
+                hear = partial(self._hear_sealed_double, datagram, source, now)
+            return self._counted(hear, datagram, source, now)
         if letter.is_next:
             return self.receive(letter.opened.datagram, letter.source, now)
+        hear = partial(self._hear_stranger, letter, len(datagram), now)
         if letter.is_known:
-            return self._counted(partial(self._hear, letter.opened.datagram, letter.source, now), source, now)
-        return self._counted(partial(self._hear_stranger, letter, len(datagram), now), source, now)
+            hear = partial(self._hear, letter.opened.datagram, letter.source, now)
+        return self._counted(hear, datagram, letter.source, now)
 
     def _open(self, datagram: bytes, source: Source, now: float) -> Letter:
         if self.sealing is None:
             raise WireError("sealed", "there are no keys here")
+        self._gate.check_port(datagram, source)
         return self.sealing.open(datagram, source, now)
 
-    def _counted(self, hear: Callable[[], Outcome], source: Source, now: float) -> Outcome:
-        """Hear, and count what came of it."""
+    def _counted(self, hear: Callable[[], Outcome], datagram: bytes, source: Source, now: float) -> Outcome:
+        """Hear a datagram, and count what came of it."""
         outlet = self._voice.outlet(source)
         if now >= self.table.blind_until and self._is_late(now):
             self._wake(now)
         expired = self.table.expire(now)  # told also where the datagram is dropped
         try:
             self._gate.check(source, loopback=bool(self.parameters.loopback))
+            self._gate.check_port(datagram, source)
             self._gate.look(source, now)
             outcome = hear()
         except WireError as error:

@@ -189,7 +189,7 @@ class Sealing:
         if found is None:
             if len(self._sources) >= MAX_SOURCES:
                 del self._sources[next(iter(self._sources))]
-            found = Source(source.address, source.link, opened.is_unicast, opened.key, opened.boot)
+            found = Source(source.address, source.link, opened.is_unicast, opened.key, opened.boot, source.port_fits)
             self._sources[whose] = found
         return found
 

@@ -59,11 +59,11 @@ def hear(links, count=1, timeout=5.0):
     return [(datagram, source) for datagram, source, _ in arrived(links, count, timeout)]
 
 
-def stranger(address="127.0.0.9"):
+def stranger(address="127.0.0.9", port=0):
     """Give a socket that is none of ours."""
     found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-    found.bind((address, 0))
+    found.bind((address, port))
     return found
 
 
@@ -140,10 +140,22 @@ def test_sources_are_bounded_and_the_newest_are_kept(make, monkeypatch, port):
         assert hear(links)[0][1] is seen[10]
 
 
+def test_a_sender_from_another_port_is_known_as_such(make, port):
+    links = make()
+    with stranger(port=port) as node, stranger() as first, stranger() as second:
+        found = {}
+        for sender in (node, first, second):
+            sender.sendto(b"HELLO|", ("127.0.0.2", port))
+            [(_, found[sender])] = hear(links)
+    assert [found[sender].port_fits for sender in (node, first, second)] == [True, False, False]
+    assert found[first] is found[second], "one that tries all its ports takes but one place"
+    assert len(links._sources) == 2
+
+
 def test_a_datagram_that_is_too_long_is_known_as_such(make, port):
     links = make()
     node = Node(Parameters(loopback="127.0.0.2"))
-    with stranger() as sender:
+    with stranger(port=port) as sender:
         for size in (MAX_DATAGRAM, MAX_DATAGRAM + 1, 9000):
             sender.sendto(b"HELLO|".ljust(size, b"x"), ("127.0.0.2", port))
     batch = hear(links, 3)
@@ -278,7 +290,7 @@ def test_neighbours_outside_our_prefix_are_named_within_bounds(monkeypatch):
     links.rescan()
 
     def hear(address, to):
-        return links._source(address, struct.pack("@i4s4s", here.index, bytes(4), socket.inet_aton(to)))
+        return links._source((address, 3400), struct.pack("@i4s4s", here.index, bytes(4), socket.inet_aton(to)))
 
     assert hear("10.0.0.131", here.broadcast).link is here
     assert hear("192.0.2.1", here.address).link is None  # through a router, to us alone

@@ -1,5 +1,7 @@
 """What one source may have us look at."""
 
+import pytest
+
 from tests.protocol.samples import boot, hello, make_node, source
 
 
@@ -33,3 +35,34 @@ def test_another_limit_holds_at_once():
     for _ in range(100):
         node.receive(b"rubbish", source(), 1.0)
     assert node.drops["rate", "eth0"] == 0
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [hello().encode(), b"PING|1|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|0000000000000000", b"PONG|1|x", b"SEALED|1|x"],
+)
+def test_only_a_node_speaks_for_itself_on_a_link(datagram):
+    node = make_node()
+    outcome = node.receive(datagram, source(port_fits=False), 1.0)
+    assert outcome.sends == ()
+    assert node.peers(1.0) == ()
+    assert [drop.reason for drop in outcome.drops] == ["foreign-port"]
+    assert dict(node.drops) == {("foreign-port", "eth0"): 1}
+
+
+def test_what_another_program_sends_spends_nothing_of_the_node_there():
+    node = make_node(source_datagrams=10)
+    for _ in range(100):
+        node.receive(hello().encode(), source(port_fits=False), 1.0)
+    node.receive(hello().encode(), source(), 1.0)
+    assert dict(node.drops) == {("foreign-port", "eth0"): 100}
+    assert [peer.id for peer in node.peers(1.0)] == ["web1"]
+
+
+def test_bare_hellos_and_what_is_routed_may_come_from_any_port():
+    node = make_node()
+    node.receive(b"HELLO|\n", source("10.0.0.8", port_fits=False), 1.0)
+    node.receive(hello().encode(), source("192.0.2.1", None, port_fits=False), 1.0)
+    assert {peer.address for peer in node.peers(1.0)} == {"10.0.0.8", "192.0.2.1"}
+    node.receive(b"rubbish", source("10.0.0.9", port_fits=False), 1.0)
+    assert dict(node.drops) == {("malformed", "eth0"): 1}

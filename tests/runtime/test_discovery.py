@@ -120,7 +120,7 @@ def test_a_peer_that_falls_silent_goes_down_by_itself(make, port):
     anna.start()
     boot = "0123456789abcdef"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind(("127.0.0.77", 0))
+        sender.bind(("127.0.0.77", port))
         sender.sendto(f"HELLO|1|default|mute|{boot}|100|200||{boot}|1".encode(), ("127.0.0.2", port))
         began = monotonic()
         assert wait_for(told, "joined").peer.id == "mute"
