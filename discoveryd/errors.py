@@ -11,7 +11,13 @@
         ├── DaemonUnreachable    nobody answers at the query address
         └── SubscriptionLagged   a subscriber fell too far behind and lost events
 
-``OSError`` passes unwrapped, with its errno: what the kernel says is better than what we could make of it.
+``OSError`` passes unwrapped, with its errno: what the kernel says is better than what we could make of it. One kind of
+it is ours, so that whoever handles files that cannot be read handles these too:
+
+::
+
+    OSError
+    └── UntrustedFile        a file that a less trusted user made, in the place of one of ours
 """
 
 import errno
@@ -97,3 +103,15 @@ class SubscriptionLagged(QueryError):
 
     def __init__(self, message: str = "this subscriber fell behind and lost events; subscribe again") -> None:
         super().__init__("lagged", message)
+
+
+class UntrustedFile(PermissionError):
+    """A file is not what its place promises: a link, a pipe, or a file of another user.
+
+    Attributes:
+        remedy: what to do about it.
+    """
+
+    def __init__(self, path: str, why: str, remedy: str) -> None:
+        super().__init__(errno.EPERM, why, path)
+        self.remedy = remedy

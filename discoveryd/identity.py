@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from hashlib import blake2b
 
-from discoveryd import directories
+from discoveryd import directories, trusted
 from discoveryd.remedies import remedy
 
 MACHINE_ID = "/etc/machine-id"
@@ -70,7 +70,11 @@ def placeholder(state_directory: str) -> str:
 
 def kept(state_directory: str) -> str:
     """Give the id that is kept in the state directory, empty if there is none."""
-    found = _read(_path(state_directory))
+    path = _path(state_directory)
+    try:
+        found = trusted.read(path, 64, owners=trusted.beside(path)).decode("ascii", "replace").strip()
+    except OSError:
+        return ""
     return found if len(found) == 16 and set(found) <= _HEX else ""
 
 
@@ -78,7 +82,7 @@ def reset(state_directory: str) -> str:
     """Choose a new id, for a machine that was cloned, and keep it.
 
     Raises:
-        OSError: the state directory may not be written.
+        OSError: the state directory may not be written; the former id stays.
     """
     fresh = os.urandom(8).hex()
     _keep(state_directory, fresh)
@@ -87,7 +91,10 @@ def reset(state_directory: str) -> str:
 
 def _machine_id() -> str:
     """Give the machine id, empty if there is none or if it is none yet (``uninitialized``)."""
-    machine = _read(MACHINE_ID).lower()
+    try:  # of root, but a link on many a machine
+        machine = trusted.read(MACHINE_ID, 64, owners=None, follows=True).decode("ascii", "replace").strip().lower()
+    except OSError:
+        return ""
     return machine if len(machine) == 32 and set(machine) <= _HEX else ""
 
 
@@ -103,15 +110,5 @@ def _path(state_directory: str) -> str:
 def _keep(state_directory: str, id: str) -> None:
     os.makedirs(state_directory, exist_ok=True)
     path = _path(state_directory)
-    fresh = f"{path}.new"  # a full disk must not cost the id that was kept
-    with open(fresh, "w", encoding="ascii") as file:
-        file.write(id + "\n")
-    os.replace(fresh, path)
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read(64).strip()
-    except OSError:
-        return ""
+    trusted.check(path)  # root runs reset-id in a directory of the daemon's user
+    trusted.write(path, f"{id}\n".encode("ascii"), to_owner=True)

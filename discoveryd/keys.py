@@ -11,15 +11,15 @@ The last field is the key: 32 bytes in base 64. It is in no error, log line or a
 from __future__ import annotations
 
 import os
-import stat
 from argparse import Namespace
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 
+from discoveryd import trusted
 from discoveryd.config import DEFAULT_PATH, NO_FILE, SecuritySection
 from discoveryd.config.values import shown
 from discoveryd.daemon import FAILED, OK, say
-from discoveryd.errors import ConfigError
+from discoveryd.errors import ConfigError, UntrustedFile
 from discoveryd.protocol.keyring import KEY_BYTES, NO_KEYS, Key, Keyring
 from discoveryd.remedies import remedy
 
@@ -153,20 +153,20 @@ def _find(name: str, directory: str, credentials: str) -> Key:
 
 
 def _read(path: str, *, is_credential: bool) -> bytes:
-    # not blocking: a pipe that nobody writes to must not hold up the start
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    owners = None if is_credential else trusted.ours()
     try:
+        descriptor = trusted.open_file(path, owners=owners, follows=True)
+    except UntrustedFile as error:
+        helps = "chown root it if it is yours" if "uid" in (error.strerror or "") else "name a key file"
+        raise ConfigError(f"security.keys: {shown(path)}: {error.strerror}; {helps}") from None
+    with open(descriptor, "rb") as file:
         mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise ConfigError(f"security.keys: {shown(path)}: is no file; name a key file")
         if mode & 0o077 and not is_credential:
             raise ConfigError(
                 f"security.keys: {shown(path)}: its mode {mode & 0o7777:04o} lets others at it; chmod 600 it, and "
                 "change the key if others could read it"
             )
-        return os.read(descriptor, MAX_FILE + 1)
-    finally:
-        os.close(descriptor)
+        return file.read(MAX_FILE + 1)
 
 
 def _parse(path: str, raw: bytes) -> Key:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
+
+from discoveryd import trusted
+from discoveryd.errors import UntrustedFile
+
+PROGRAM = "discoveryd"
 
 
 class PidFile:
@@ -20,27 +26,36 @@ class PidFile:
         self._descriptor: int | None = None
 
     def holder(self) -> int | None:
-        """Give the pid of the daemon that runs, None if none does.
+        """Return the pid of the daemon that runs, 0 if that is not told, None if none runs.
 
         Raises:
+            UntrustedFile: what is there is no file of ours.
             OSError: the file is there but may not be read.
         """
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY)
-        except FileNotFoundError:
+        found = self._holder()
+        return None if found is None else found[0]
+
+    def open_daemon(self) -> tuple[int, int] | None:
+        """Return pid and pidfd of the daemon that runs; root would else end whatever process the file names.
+
+        Raises:
+            UntrustedFile: the process is another program, or belongs to another user than the file.
+            ProcessLookupError: it has just ended.
+            OSError: the file is there but may not be read.
+        """
+        found = self._holder()
+        if found is None or not found[0]:
             return None
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                text = os.read(descriptor, 32).strip()
-                return int(text) if text.isdigit() else 0
-            return None
-        finally:
-            os.close(descriptor)
+        pid, owner = found
+        handle = os.pidfd_open(pid)  # first: the pid may be another's by the time it has been looked at
+        why = _foreign(pid, owner)
+        if why:
+            os.close(handle)
+            raise UntrustedFile(self.path, f"it names pid {pid}, {why}", f"nothing was ended; remove {self.path}")
+        return pid, handle
 
     def fileno(self) -> int:
-        """Give the descriptor to keep while detaching."""
+        """Return the descriptor to keep while detaching."""
         assert self._descriptor is not None
         return self._descriptor
 
@@ -54,6 +69,7 @@ class PidFile:
 
         Raises:
             BlockingIOError: another process has it.
+            UntrustedFile: what is there is no file of ours.
             OSError: the file may not be written.
         """
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
@@ -71,8 +87,24 @@ class PidFile:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def _holder(self) -> tuple[int, int] | None:
+        """Return pid and owner of the file while somebody holds the lock."""
+        try:
+            descriptor = trusted.open_file(self.path, owners=trusted.beside(self.path))
+        except FileNotFoundError:
+            return None
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                text = os.read(descriptor, 32).strip()
+                return (int(text) if text.isdigit() else 0), os.fstat(descriptor).st_uid
+            return None
+        finally:
+            os.close(descriptor)
+
     def _locked(self) -> int:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = trusted.open_in_place(self.path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -81,8 +113,22 @@ class PidFile:
         return descriptor
 
     def _is_there(self, descriptor: int) -> bool:
-        """Say whether the file still is the one at the path; its last holder may have removed it meanwhile."""
+        """Return whether the file still is the one at the path; its last holder may have removed it meanwhile."""
         try:
             return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
         except FileNotFoundError:
             return False
+
+
+def _foreign(pid: int, owner: int) -> str:
+    """Return why a process is no daemon that this user started; empty if it is one."""
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended: that is for the signal to find out
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            uids = next((line.split()[1:] for line in file if line.startswith("Uid:")), [])
+        if set(uids) != {str(owner)}:  # real, effective, saved and file system
+            return f"which belongs to uid {'/'.join(dict.fromkeys(uids))}, not to uid {owner} as the file"
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+            words = file.read(4096).split("\0")
+        if "start" not in words or not any(PROGRAM in word for word in words):
+            return f"which is no daemon that `{PROGRAM} start` began"
+    return ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 
+from discoveryd.errors import UntrustedFile
+
 _FULL = "the disk is full: free some space on it, or name a directory on another"
 _OPEN = "too many files are open: raise the limit of open files (ulimit -n, or LimitNOFILE= in the unit)"
 _BY_NUMBER = {
@@ -25,4 +27,6 @@ def remedy(error: OSError, otherwise: str) -> str:
         error: what the system said.
         otherwise: what helps if it is none of those that mean the same everywhere: a missing permission above all.
     """
+    if isinstance(error, UntrustedFile):
+        return error.remedy
     return _BY_NUMBER.get(error.errno or 0, otherwise)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 
-from discoveryd import directories
-from discoveryd.errors import QueryError
+from discoveryd import directories, trusted
+from discoveryd.errors import QueryError, UntrustedFile
 
 NAME = "control.token"
 DEFAULT_PATH = f"{directories.RUNTIME}/{NAME}"
@@ -15,6 +14,7 @@ MODE = 0o640
 """Its owner writes it, its group may use it; others may ask the daemon, but change nothing."""
 SIZE = 32
 """Random bytes: nobody guesses them."""
+_DIGITS = frozenset("0123456789abcdef")
 
 
 def create(directory: str) -> str:
@@ -30,37 +30,21 @@ def create(directory: str) -> str:
     kept = _kept(path)
     if kept:
         return kept
-    fresh = f"{path}.{os.getpid()}"
     token = os.urandom(SIZE).hex()
-    try:
-        # a new file, never one that somebody put or linked there
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(token + "\n")
-            os.fchmod(descriptor, MODE)  # whatever the umask is
-        os.replace(fresh, path)
-    except FileExistsError:
-        os.unlink(fresh)  # left by one that was killed right here
-        return create(directory)
-    except OSError:
-        _remove(fresh)
-        raise
+    trusted.write(path, f"{token}\n".encode("ascii"), MODE)
     return token
 
 
 def _kept(path: str) -> str:
     """Give the token of a file that is ours alone; empty if it is not."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = trusted.open_file(path, owners=(os.geteuid(),))
     except OSError:
         return ""
-    try:
-        found = os.fstat(descriptor)
-        is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == MODE
-        token = os.read(descriptor, 4096).decode("ascii", "replace").strip() if is_ours else ""
-    finally:
-        os.close(descriptor)
-    return token if re.fullmatch(f"[0-9a-f]{{{2 * SIZE}}}", token) else ""
+    with open(descriptor, encoding="ascii", errors="replace") as file:
+        is_ours = stat.S_IMODE(os.fstat(descriptor).st_mode) == MODE
+        token = file.read(4096).strip() if is_ours else ""
+    return token if _is_token(token) else ""
 
 
 def default_path() -> str:
@@ -76,14 +60,16 @@ def read(path: str) -> str:
         QueryError: ``denied``; there is none, or we may not read it. The message says what to do.
     """
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            token = file.read(4096).strip()
+        token = trusted.read(path, 4096, owners=trusted.beside(path)).decode("ascii", "replace").strip()
     except FileNotFoundError:
         raise QueryError(
             "denied",
             f"no control token at {path}: if the daemon's paths.runtime is another directory, name the file with "
             "--token-file; else see in its log why it could not write one",
         ) from None
+    except UntrustedFile as error:
+        why = f"the control token {path} is not read: {error.strerror}; {error.remedy}"
+        raise QueryError("denied", why) from None
     except PermissionError:
         raise QueryError(
             "denied",
@@ -93,13 +79,11 @@ def read(path: str) -> str:
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         reason = getattr(error, "strerror", None) or error
         raise QueryError("denied", f"the control token {path} cannot be read: {reason}") from None
-    if not token:
-        raise QueryError("denied", f"the control token {path} is empty: restart the daemon, which writes a new one")
+    if not _is_token(token):
+        helps = "name the file of the daemon with --token-file, or restart the daemon, which writes a new one"
+        raise QueryError("denied", f"{path} holds no control token ({2 * SIZE} hexadecimal digits): {helps}")
     return token
 
 
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:  # what is told is why it could not be written
-        return
+def _is_token(text: str) -> bool:
+    return len(text) == 2 * SIZE and set(text) <= _DIGITS

@@ -53,7 +53,7 @@ MODULES = {
         ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.control daemon.detached daemon.hooking
         daemon.reload daemon.report daemon.serve demo directories dropins identity install install.environment install.layout
         install.manifest install.places install.units keys logs manual manual.roff manual.sample manual.texts
-        pidfile programs remedies shipped simulate simulate.counts simulate.lan simulate.plan simulate.report token
+        pidfile programs remedies shipped simulate simulate.counts simulate.lan simulate.plan simulate.report token trusted
     """,
 }
 FLOOR_OF = {module: floor for floor, modules in MODULES.items() for module in modules.split()}

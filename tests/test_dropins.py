@@ -292,8 +292,8 @@ def test_what_cannot_be_a_service_is_told_and_nothing_waits_for_it(directory):
     directory.write("d.yaml", "#" * (MAX_BYTES + 1))
     directory.write("e.yml")
     told = [
-        "a.yaml: is no regular file; remove it",
-        "b.yaml: is no regular file; remove it",
+        "a.yaml: it is no regular file; remove it",
+        "b.yaml: it is no regular file; remove it",
         "c.yaml: cannot be read: No such file or directory",
         "d.yaml: over 16 KiB is no service; remove it",
         "e.yml: the name must end in .yaml; rename it",

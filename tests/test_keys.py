@@ -226,10 +226,10 @@ def test_what_is_no_file(directory):
     os.mkfifo(directory / "pipe", 0o600)
     here = str(directory)
     assert problems("d", "pipe", "gone", "/dev/null") == [
-        f"c.yaml: security.keys: {here}/d: is no file; name a key file",
-        f"c.yaml: security.keys: {here}/pipe: is no file; name a key file",
+        f"c.yaml: security.keys: {here}/d: it is no regular file; name a key file",
+        f"c.yaml: security.keys: {here}/pipe: it is no regular file; name a key file",
         f"c.yaml: security.keys: {here}/gone: no such file; copy the key there, or make one with discoveryd keygen",
-        "c.yaml: security.keys: /dev/null: is no file; name a key file",
+        "c.yaml: security.keys: /dev/null: it is no regular file; name a key file",
     ]
     assert problems("gone", credentials="/creds") == [
         f"c.yaml: security.keys: /creds/gone and {here}/gone: no such file; copy the key there, or make one with discoveryd keygen"

@@ -49,7 +49,6 @@ def test_what_was_left_or_laid_there_is_not_written_to(tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("mine")
     (tmp_path / "control.token").symlink_to(victim)
-    (tmp_path / f"control.token.{os.getpid()}").symlink_to(victim)
     made = token.create(str(tmp_path))
     assert victim.read_text() == "mine"
     assert token.read(str(tmp_path / "control.token")) == made
@@ -76,13 +75,14 @@ def refusal(path):
 
 def test_what_to_do_when_it_cannot_be_read(tmp_path, monkeypatch):
     assert "--token-file" in refusal(tmp_path / "none")
-    assert "Is a directory" in refusal(tmp_path)
+    assert "it is no regular file; remove it" in refusal(tmp_path)
     assert "null byte" in refusal("a\0b")
-    (tmp_path / "empty").write_text("\n")
-    assert "restart the daemon" in refusal(tmp_path / "empty")
+    for text in ("\n", "0" * 63, "G" * 64, "0" * 4096):
+        (tmp_path / "other").write_text(text)
+        assert "holds no control token" in refusal(tmp_path / "other")
 
     def forbidden(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("builtins.open", forbidden)  # root may read anything
+    monkeypatch.setattr(os, "open", forbidden)  # root may read anything
     assert "as root, or as a user of the file's group" in refusal(tmp_path / "mine")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from discoveryd import trusted
 from discoveryd.config.file import Reader
 from discoveryd.config.text import Entries, Items, Node, Nothing, Text
 from discoveryd.config.values import shown
-from discoveryd.errors import ConfigError
+from discoveryd.errors import ConfigError, UntrustedFile
 from discoveryd.protocol.record import Service
 
 if TYPE_CHECKING:
@@ -47,15 +47,10 @@ def read_file(path: str) -> DropIn:
     label = shown(path)
     if not path.endswith(".yaml"):
         raise ConfigError(f"{label}: the name must end in .yaml; rename it")
-    # without waiting: it may be a pipe that nobody writes to
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ConfigError(f"{label}: is no regular file; remove it")
-        with open(descriptor, "rb", closefd=False) as file:
-            raw = file.read(MAX_BYTES + 1)
-    finally:
-        os.close(descriptor)
+        raw = trusted.read(path, MAX_BYTES + 1, owners=None, follows=True)
+    except UntrustedFile as error:
+        raise ConfigError(f"{label}: {error.strerror}; {error.remedy}") from None
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"{label}: over {MAX_BYTES // 1024} KiB is no service; remove it")
     drop_in = read(path, raw)

@@ -91,19 +91,21 @@ def stop(arguments: Namespace) -> int:
     """End the daemon that `start` began."""
     pidfile = PidFile(load(arguments.config).paths.pid_file)
     try:
-        pid = pidfile.holder()
-        if not pid:
+        found = pidfile.open_daemon()
+        if not found:
             say(f"no daemon runs that start began ({pidfile.path})")
             return NOT_RUNNING
-        handle = os.pidfd_open(pid)
-        signal.pidfd_send_signal(handle, signal.SIGTERM)
+        pid, handle = found
+        with open(handle, "rb", buffering=0):  # closes it
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            is_over = _ends(handle)
     except ProcessLookupError:
         return OK
     except OSError as error:
         helps = remedy(error, "run as root, or as the user who started it")
         say(f"cannot stop the daemon: {error.strerror} ({pidfile.path}); {helps}")
         return FAILED
-    if not _ends(handle):
+    if not is_over:
         say(f"pid {pid} still runs after {STOP_TIMEOUT:g} s; look at its log, or kill it with: kill -9 {pid}")
         return FAILED
     print(f"discoveryd stopped (pid {pid})")  # noqa: T201

@@ -18,7 +18,7 @@ from discoveryd import __version__
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, USAGE, say
 from discoveryd.daemon.report import sight
-from discoveryd.errors import QueryError
+from discoveryd.errors import QueryError, UntrustedFile
 from discoveryd.identity import kept
 from discoveryd.install import environment, manifest, units
 from discoveryd.install.layout import CONFIG_DIRECTORY, UNIT_DIRECTORY, items, opening
@@ -200,6 +200,8 @@ def _root(arguments: Namespace) -> str:
 
 
 def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, UntrustedFile):
+        return f"{error.filename}: {error.strerror}; {error.remedy}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error)

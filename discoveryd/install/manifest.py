@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from discoveryd import __version__
+from discoveryd import __version__, trusted
 
 PATH = "/usr/local/share/discoveryd/installed.json"
+MAX_FILE = 1 << 20
+"""Bytes of it: a tenth of that would be a thousand files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,7 @@ def load(root: str) -> dict[str, Entry]:
         ValueError: it is not what `save` wrote.
     """
     try:
-        with open(root + PATH, encoding="utf-8") as file:
-            found = json.load(file)
+        found = json.loads(trusted.read(root + PATH, MAX_FILE, owners=None))
         entries = [Entry(**one) for one in found["entries"]]
     except FileNotFoundError:
         return {}
@@ -54,12 +54,4 @@ def save(root: str, entries: Iterable[Entry]) -> None:
         "version": __version__,
         "entries": [asdict(entry) for entry in entries],
     }
-    write_whole(root + PATH, (json.dumps(written, indent=1) + "\n").encode())
-
-
-def write_whole(path: str, content: bytes) -> None:
-    """Write a file for all to read, all or nothing."""
-    with open(f"{path}.tmp", "wb") as file:
-        file.write(content)
-        os.fchmod(file.fileno(), 0o644)  # whatever the umask
-    os.replace(f"{path}.tmp", path)
+    trusted.write(root + PATH, (json.dumps(written, indent=1) + "\n").encode())

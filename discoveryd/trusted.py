@@ -1,0 +1,147 @@
+"""Files that a less trusted user could have put there: read, written and locked without obeying what that user made.
+
+A command of root works in directories that belong to the user of the daemon. A link there is never followed, a pipe
+never waited for, a file of a third user never taken for ours, and a file is replaced as a whole, never written into.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+
+from discoveryd.errors import UntrustedFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+def ours() -> frozenset[int]:
+    """Return the users whose files are as good as our own: root, and the user of this process."""
+    return frozenset((0, os.geteuid()))
+
+
+def beside(path: str) -> frozenset[int]:
+    """Return the users who may own a file at this path: root, the user of this process, the owner of the directory.
+
+    Raises:
+        OSError: there is no such directory.
+    """
+    return ours() | {os.stat(os.path.dirname(path) or ".").st_uid}
+
+
+def check(path: str) -> None:
+    """Accept a path where nothing is, or a regular file of `beside`.
+
+    Raises:
+        UntrustedFile: something else is there.
+        OSError: the path cannot be looked at.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    _accept(path, found, beside(path))
+
+
+def open_file(
+    path: str, flags: int = os.O_RDONLY, mode: int = 0o644, *, owners: Collection[int] | None, follows: bool = False
+) -> int:
+    """Open a regular file, without ever waiting; the descriptor is the caller's to close.
+
+    Args:
+        path: of the file.
+        flags: of open(2), besides those that are always set.
+        mode: of a file that is created.
+        owners: users who may own the file, None for anybody.
+        follows: whether the path may be a symbolic link.
+
+    Raises:
+        UntrustedFile: a link, no regular file, or a file of another user.
+        OSError: as from open(2).
+    """
+    flags |= os.O_NONBLOCK | os.O_CLOEXEC | (0 if follows else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags, mode)
+    except OSError as error:
+        if error.errno == errno.ELOOP and os.path.islink(path) and not follows:
+            _accept(path, os.lstat(path), owners)
+        raise
+    try:
+        _accept(path, os.fstat(descriptor), owners)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def read(path: str, limit: int, *, owners: Collection[int] | None, follows: bool = False) -> bytes:
+    """Return the first `limit` bytes of a file; the rest as for `open_file`."""
+    descriptor = open_file(path, owners=owners, follows=follows)
+    with open(descriptor, "rb") as file:
+        return file.read(limit)
+
+
+def write(path: str, content: bytes, mode: int = 0o644, *, to_owner: bool = False) -> None:
+    """Replace a file as a whole, whatever is at its path; on an error what was there stays.
+
+    Args:
+        path: of the file.
+        content: all of it.
+        mode: whatever the umask is.
+        to_owner: whether a file that root writes belongs to the owner of its directory.
+
+    Raises:
+        OSError: the file cannot be written; nothing is left behind.
+    """
+    fresh = f"{path}.{os.urandom(4).hex()}"  # a name that nobody could occupy before
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(descriptor, mode)
+            if to_owner and os.geteuid() == 0:
+                owner = os.stat(os.path.dirname(path) or ".")
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            os.fsync(descriptor)  # else a crash may leave the new name with nothing in it
+        os.replace(fresh, path)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(fresh)
+        raise
+
+
+def open_in_place(path: str) -> int:
+    """Open a file that is locked and then written into, and make it if need be.
+
+    Raises:
+        UntrustedFile: as from `open_file`, or the file has a second name elsewhere.
+        OSError: as from open(2).
+    """
+    descriptor = open_file(path, os.O_RDWR | os.O_CREAT, owners=beside(path))
+    if os.fstat(descriptor).st_nlink > 1:
+        os.close(descriptor)
+        raise UntrustedFile(path, "it is a file that has another name too", f"remove {path}")
+    return descriptor
+
+
+def _accept(path: str, found: os.stat_result, owners: Collection[int] | None) -> None:
+    """Refuse what is no regular file of these owners.
+
+    Raises:
+        UntrustedFile: says what is there.
+    """
+    if stat.S_ISLNK(found.st_mode):
+        raise UntrustedFile(path, "it is a symbolic link", "a link is not followed here: remove it, or name its target")
+    if not stat.S_ISREG(found.st_mode):
+        raise UntrustedFile(path, "it is no regular file", "remove it")
+    if owners is not None and found.st_uid not in owners:
+        raise UntrustedFile(path, f"it belongs to uid {found.st_uid}", f"remove it, or chown it: {_wanted(owners)}")
+
+
+def _wanted(owners: Collection[int]) -> str:
+    names = ["root" if uid == 0 else f"uid {uid}" for uid in sorted(owners)]
+    return f"its owner must be {' or '.join(names)}"
