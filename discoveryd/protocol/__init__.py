@@ -120,7 +120,7 @@ Inside: ``HELLO|<interval>|<ttl>|<flags>|<digest>|<seq>[|<record>]`` (digest emp
   better, or when for 3 beats nothing came in the former.
 - **Once.** A counter is taken once, of each boot and class within a window of 1,024 (``replayed``).
 - **Proof.** A boot that is not known is not listened to (``unproven``): its HELLO is answered with a PING, class ``u``,
-  whose nonce nobody can foresee, at most 8 a second to one address and 1,000 to all. Its PING is answered, if
+  whose nonce nobody can foresee, at most 8 a second to one address and 1,000 to all. Its PING is answered once, if
   it is of class ``u``. Its PONG, class ``u``, with the nonce, proves that it lives: it is listened to from then on,
   what it sealed before is void, and it is sent a steady HELLO that solicits (and a full one if it did).
 - **News.** Only a HELLO with a *seq* above all before shows that a sealed peer lives, and a PONG. When neither came
@@ -181,7 +181,8 @@ Who says what, and when
   that proves a boot, wherever it comes from.
 - **Bounds.** What is not sealed is not answered if its source is neither on a link of ours nor a seed. One source
   gets at most 8 answers a second (``limits.answers``: PONGs, answers to solicits, requests for a
-  record), all sources together 1,000.
+  record), all sources together 1,000; who seals counts by its boot, others by their address, which can be forged.
+  A path of a peer that answered a PING there gets 100 PONGs a second that nobody else spends.
 
 How it is judged
 ================

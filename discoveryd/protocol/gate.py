@@ -18,6 +18,9 @@ FROM_ALL = 1e9
 FROM_SOURCES = 8192
 """Datagrams a second from all sources together (what is too many of them, `discoveryd.protocol.flood` says), and
 the sources that are counted one by one: twice as many as there are peers by default."""
+PONGS_PER_PATH = 100
+"""PONGs a second by one path of a peer that proved to be there. Nobody else spends them, and one that doubts us asks 10
+times a second; what somebody sends in its name besides is answered too, for a PONG is never larger than its PING."""
 SOURCELESS = frozenset(("0", *map(str, range(224, 240))))
 SOURCELESS_BEYOND = SOURCELESS | {"127"}
 LIMITED = "255.255.255.255"
@@ -46,6 +49,7 @@ class Gate:
     def set_limits(self, limits: Limits) -> None:
         """Allow so much from now on."""
         self.answers = Limiter(limits.answers, ANSWERS_PER_SECOND)
+        self.pongs = Limiter(PONGS_PER_PATH, FROM_ALL, FROM_SOURCES)
         self.newcomers = Limiter(limits.newcomers, 20 * limits.newcomers)
         self.datagrams = Limiter(limits.source_datagrams, FROM_ALL, FROM_SOURCES)
         self._limits = limits
@@ -92,13 +96,20 @@ class Gate:
     def refusal(self, source: Source, now: float, *, is_ours: bool) -> WireError | None:
         """Say why a source is not answered.
 
-        Only on the link or to a seed, and only so often: nobody shall amplify through us.
+        Only on the link or to a seed, and only so often: nobody shall amplify through us. Who seals counts by its boot:
+        its address can be forged.
         """
         if not is_ours:
             return WireError("off-link", "asks from beyond our links and is no seed")
-        if not self.answers.allows(source.address, now):
+        if not self.answers.allows(source.boot or source.address, now):
             return WireError("rate", f"more than {self._limits.answers} answers a second")
         return None
+
+    def pong_refusal(self, source: Source, boot: str, now: float) -> WireError | None:
+        """Return why a PING is not answered that came by a path which proved to be there; mostly None."""
+        if self.pongs.allows(f"{boot} {source.address}", now):
+            return None
+        return WireError("rate", f"more than {PONGS_PER_PATH} PINGs a second by one path")
 
     def drop(self, error: WireError, source: Source, link: str) -> Outcome:
         """Count what is not taken; name its source the first time."""

@@ -468,13 +468,16 @@ class Node:
         return self._answer_ping(probe, source, now)
 
     def _answer_ping(self, probe: Ping, source: Source, now: float) -> Outcome:
-        refusal = self._refusal(source, now)
+        row = self.table.get(probe.boot)
+        way = None if row is None else row.way(source)
+        if way is not None and way.answered_at > -NEVER and self._voice.reaches(source):
+            refusal = self._gate.pong_refusal(source, probe.boot, now)
+        else:
+            refusal = self._refusal(source, now)
         if refusal:
             dropped = self._dropped(refusal.reason, refusal.detail, source)
             return replace(dropped, sends=tuple(self._ask_seeds(source, now)))
         self._received["ping"] += 1
-        row = self.table.get(probe.boot)
-        way = None if row is None else row.way(source)
         if row is not None and way is not None:
             self._prober.is_asked(row, way, now)
         silence = None if row is None else max(0.0, now - row.last_hello)
@@ -551,12 +554,13 @@ class Node:
         probe = decode_probe(opened.datagram)
         if not opened.is_unicast:
             raise WireError("unproven", "a probe that is not for this node alone")
+        assert self.sealing is not None
         if isinstance(probe, Ping):
+            self.sealing.windows.take_question(opened)
             return self._answer_ping(probe, source, now)
         if source.link is None and self.challenges.move(opened.boot, source.address, probe.nonce):
             self._voice.aliases.admit(source.address)
         if self.challenges.waits_for(opened.boot, source.address, probe.nonce):
-            assert self.sealing is not None
             self.sealing.prove(opened, now)
         return self._hear_pong(probe, source, now)
 

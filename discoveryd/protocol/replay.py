@@ -4,7 +4,7 @@ What `Sealer.open` gave goes to `Windows.take`:
 
 - a boot with windows: each counter is taken once, and what is taken is treated as if it had come plain;
 - a boot without may be long gone, and the datagram a recording of it. It is not listened to, but for this: a
-  HELLO makes us ask (`discoveryd.protocol.challenges`): a PING, sealed for that boot alone. A PING is answered,
+  HELLO makes us ask (`discoveryd.protocol.challenges`): a PING, sealed for that boot alone. A PING is answered once,
   by unicast, and nothing else follows from it: it was sealed for our boot. A PONG, sealed for our boot, that
   repeats a nonce of ours was made by a boot that lives: `Windows.admit`.
 
@@ -39,6 +39,11 @@ class Window:
         self._top = top
         self._taken = _ALL  # bit n: the counter n below the top
 
+    @property
+    def top(self) -> int:
+        """The highest counter that was taken."""
+        return self._top
+
     def take(self, counter: int) -> bool:
         """Take a counter; False if it was taken before, or is too old to tell."""
         ahead = counter - self._top
@@ -66,11 +71,12 @@ class Windows:
             when it speaks. Only who has the key can bring that about. 1,000 take 0.7 MB.
     """
 
-    __slots__ = ("_boots", "forgotten", "limit")
+    __slots__ = ("_boots", "_questions", "forgotten", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._boots: dict[str, tuple[Window, Window, int]] = {}  # broadcasts, unicasts, counter of the proof
+        self._questions: dict[str, int] = {}  # the last PING of a boot that did not prove to live: its counter
         self.forgotten = 0
 
     def __len__(self) -> int:
@@ -100,6 +106,19 @@ class Windows:
         self._boots[opened.boot] = known  # the last to go
         return True
 
+    def take_question(self, opened: Opened) -> None:
+        """Take a PING of a boot that has not proved to live: as a recording it would be answered for ever.
+
+        Remembered as many boots as there may be windows; past it the one asked by longest ago is forgotten.
+
+        Raises:
+            WireError: ``replayed``: it is not newer than the last one.
+        """
+        last = self._questions.get(opened.boot, -1)
+        self._remember(opened.boot, opened.counter)
+        if opened.counter <= last:
+            raise WireError("replayed", f"unicast {opened.counter} of {opened.id} ({opened.boot}), not known to live")
+
     def admit(self, opened: Opened) -> None:
         """Listen to a boot from now on: by this datagram it has proved to live.
 
@@ -114,4 +133,12 @@ class Windows:
 
     def forget(self, boot: str) -> None:
         """Listen to a boot no more until it has proved to live anew."""
-        self._boots.pop(boot, None)
+        known = self._boots.pop(boot, None)
+        if known is not None:
+            self._remember(boot, known[1].top)
+
+    def _remember(self, boot: str, counter: int) -> None:
+        last = self._questions.pop(boot, -1)
+        while len(self._questions) >= self.limit:
+            del self._questions[next(iter(self._questions))]
+        self._questions[boot] = max(last, counter)

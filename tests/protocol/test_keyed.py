@@ -236,7 +236,7 @@ def test_nor_after_it_is_gone(quiet, end):
     counts, _ = drain(segment, a, recorded, b.address)
     segment.run(30.0)
     assert a.told == []
-    assert counts.keys() == {"unproven", "bad-seal", "unexpected"} | ({"rate"} if "rate" in counts else set())
+    assert counts.keys() == {"unproven", "bad-seal", "unexpected", "replayed"} | ({"rate"} if "rate" in counts else set())
 
 
 def test_nor_at_a_daemon_that_was_just_started(quiet):

@@ -118,3 +118,38 @@ def test_a_boot_that_is_forgotten_has_to_prove_again_that_it_lives():
     windows.forget("b2")
     assert not windows.take(opened(8))
     assert windows.forgotten == 0, "that counts those there was no room for"
+
+
+# --- PINGs of boots that did not prove to live ----------------------------------------------------------
+
+
+def test_a_ping_of_an_unproven_boot_is_taken_once():
+    windows = Windows(8)
+    for counter in (3, 9):
+        windows.take_question(opened(counter, U))
+    for counter in (9, 3, 8):
+        with pytest.raises(WireError) as caught:
+            windows.take_question(opened(counter, U))
+        assert caught.value.reason == "replayed"
+    windows.take_question(opened(3, U, "b2"))
+
+
+def test_what_the_windows_took_is_no_question_afterwards():
+    windows = Windows(8)
+    windows.admit(opened(7, U))
+    windows.take(opened(20, U))
+    windows.forget("b1")
+    with pytest.raises(WireError):
+        windows.take_question(opened(20, U))
+    windows.take_question(opened(21, U))
+
+
+def test_boots_that_asked_are_remembered_within_bounds():
+    windows = Windows(4)
+    for number in range(9):
+        windows.take_question(opened(1, U, f"b{number}"))
+        windows.admit(opened(2, U, f"c{number}"))
+        windows.forget(f"c{number}")
+    assert len(windows._questions) <= 4
+    with pytest.raises(WireError):
+        windows.take_question(opened(1, U, "b8"))

@@ -1,0 +1,97 @@
+"""What strangers spend is theirs: they use up no answer that a peer needs, and get none twice.
+
+The numbers in the names of attacks are those of the audit of 0.1.0.
+"""
+
+import pytest
+
+from discoveryd.protocol import gate
+from discoveryd.protocol.probe import Ping
+from tests.protocol.samples import boot, hello, make_node, source
+from tests.protocol.segment import K1, fleet, ring
+
+
+def views(segment, stations, seconds, each):
+    """Let the time pass, and give what the stations say of each other after each step."""
+    said = []
+    for _ in range(round(seconds / each)):
+        segment.run(each)
+        said += [(peer.id, peer.two_way) for station in stations for peer in station.node.peers(segment.now)]
+    return said
+
+
+# --- finding 16: answers are budgeted by an address that anybody can forge --------------------------------
+
+
+@pytest.mark.parametrize("boot_of", ["the peer", "nobody"])
+def test_forged_pings_of_a_peer_use_up_none_of_its_answers(boot_of):
+    segment, [v, p] = fleet(2)
+    segment.loss = 0.2
+    segment.run(5.0)
+    forged = Ping(
+        realm="default", id="n2", boot=p.node.boot if boot_of == "the peer" else "0" * 16, nonce="e" * 16, to=v.node.boot
+    ).encode()  # fmt: skip
+    said = []
+    for _ in range(60 * 50):
+        segment.deliver(forged, p.address, v, unicast=True)
+        said += views(segment, [p], 0.02, 0.02)
+    assert {two_way for _, two_way in said} == {True}
+    assert p.lost() == v.lost() == []
+
+
+def test_pings_of_one_path_are_answered_within_a_bound_of_its_own():
+    node = make_node(answers=2)
+    ask = Ping(realm="default", id="web1", boot=boot(1), nonce="e" * 16).encode()
+    node.receive(hello().encode(), source(), 1.0)
+    node.table.get(boot(1)).way(source()).answered_at = 1.0
+    sends = [node.receive(ask, source(), 1.0).sends for _ in range(gate.PONGS_PER_PATH + 5)]
+    assert sum(len(one) for one in sends) == gate.PONGS_PER_PATH
+    assert node.drops["rate", "eth0"] == 5
+    assert len(node.receive(ask, source("10.0.0.8"), 1.0).sends) == 1, "others have a bound of theirs"
+
+
+# --- finding 13: one sealed PING is answered for ever ------------------------------------------------------
+
+
+def recorded_question():
+    """Give a segment, a node, and a PING sealed for it by a run of another one that it never heard of."""
+    segment, [v, p] = fleet(2, ring(K1))
+    segment.run(5.0)
+    w = segment.add(ring(K1)).start()
+    segment.mute.add(w.address)  # so w asks v, and v does not ask w
+    asked = []
+    hear = v.hear
+    v.hear = lambda datagram, source: asked.append(datagram) if source.address == w.address else hear(datagram, source)
+    segment.run(2.0)
+    w.crash()
+    v.hear = hear
+    segment.run(20.0)
+    return segment, v, p, w, asked[0]
+
+
+def test_a_recorded_ping_is_answered_once():
+    segment, v, p, w, question = recorded_question()
+    before = v.node.sent["pong"]
+    others = len(segment.recorded(segment.now, v.address, p.address))
+    said = []
+    for number in range(600):
+        segment.deliver(question, [p, w][number % 2].address, v, unicast=True)
+        said += views(segment, [p], 0.1, 0.1)
+    answered = [one for at, sender, to, one in segment.tape if sender == v.address and to == w.address]
+    assert v.node.sent["pong"] - before - others <= 1 + 60 / 50, "one, and those to the true peer, in turn"
+    assert len(answered) <= 1
+    assert {two_way for _, two_way in said} == {True}
+    assert v.drops()["replayed"] >= 299
+
+
+def test_the_questions_of_a_boot_whose_windows_are_gone_are_not_answered_again():
+    segment, [v, p] = fleet(2, ring(K1))
+    segment.run(70.0)
+    questions = segment.recorded(sender=p.address, to=v.address)
+    p.crash()
+    segment.run(20.0)
+    before = v.node.sent["pong"]
+    for question in questions:
+        segment.deliver(question, p.address, v, unicast=True)
+    segment.run(1.0)
+    assert v.node.sent["pong"] == before
