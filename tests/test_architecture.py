@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "discoveryd"
 
 FLOORS = {  # floor -> (what it may import of ours, what it may import of the world besides the harmless)
     "ground": ({"ground"}, {"cryptography"}),
-    "first": ({"ground", "first"}, {"socket", "_socket", "selectors", "fcntl", "time", "os", "io", "wsgiref"}),
+    "first": ({"ground", "first"}, {"socket", "_socket", "selectors", "fcntl", "time", "os", "io", "wsgiref", "ctypes"}),
     "second": (
         {"ground", "first", "second"},
         {"threading", "atexit", "queue", "time", "os", "sys", "platform", "prometheus_client", "wsgiref", "hmac",
@@ -38,7 +38,7 @@ MODULES = {
         protocol.sharing protocol.shortcuts protocol.speaker protocol.strangers protocol.table protocol.voice
     """,
     "first": """
-        net net.ifconf net.interfaces net.links net.metrics_server net.netlink net.owner net.query_acceptor
+        net net.batch net.ifconf net.interfaces net.links net.metrics_server net.netlink net.owner net.query_acceptor
         net.query_backend net.query_client net.query_connection net.query_crowd net.query_server net.query_turns
         net.scrape net.sluice net.stamps net.syslog net.systemd
     """,

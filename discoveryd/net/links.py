@@ -20,35 +20,31 @@ from contextlib import ExitStack, suppress
 from itertools import chain
 
 from discoveryd.net import sluice
+from discoveryd.net.batch import ALONE, BATCH, IP_PKTINFO, PKTINFO, Many, Origin, open_many, parse_origin, read_one
 from discoveryd.net.interfaces import Doorbell, Reader, loopback, name_of, survey
 from discoveryd.net.owner import holder
-from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP, UNSTAMPED, Stamps, boottime
+from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP, Stamps, boottime
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import Parameters
 
-IP_PKTINFO = 8
 IP_RECVERR = 11
-"""linux/in.h; `socket` has no names for them."""
+"""linux/in.h; `socket` has no name for it."""
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 SO_MEMINFO = 55
 SK_MEMINFO_WMEM_ALLOC, SK_MEMINFO_SNDBUF, SK_MEMINFO_DROPS = 2, 3, 8
 """asm-generic/socket.h and linux/sock_diag.h: the send buffer in use and in all, bytes, and how many datagrams
 the full receive buffer lost."""
 
-_PKTINFO = struct.Struct("@i4s4s")  # interface index, local address, header address
 _EXTENDED_ERROR = struct.Struct("@I4B2I")  # errno, origin, type, code, ... (linux/errqueue.h)
 _PORT_UNREACHABLE = (errno.ECONNREFUSED, 2, 3, 3)  # origin ICMP, destination unreachable, port
-_ANCILLARY = socket.CMSG_SPACE(_PKTINFO.size) + socket.CMSG_SPACE(STAMP.size)
-_ERROR_ANCILLARY = _ANCILLARY + socket.CMSG_SPACE(_EXTENDED_ERROR.size + 16)
+_ERROR_ANCILLARY = sum(map(socket.CMSG_SPACE, (PKTINFO.size, STAMP.size, _EXTENDED_ERROR.size + 16)))
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes: a full second of 4,000 nodes that all answer at once."""
 SEND_BUFFER = 1024 * 1024
 """Bytes. Datagrams to addresses where nobody is wait in it for seconds, until ARP gives up."""
-BATCH = 64
-"""Datagrams taken at once: few enough that a flood leaves time for the rest."""
 MAX_SOURCES = 8192
 """Senders remembered; past it the one that came first is looked at anew."""
 MAX_OUTSIDE = 64
@@ -86,6 +82,7 @@ class Links:
         self._receivers: list[socket.socket] = []
         self._bell = Doorbell()
         self._reader = Reader()
+        self._many: Many | None = None
         self._wanted: dict[int, bool] = {}
         self._stack = ExitStack()
         self._selector: selectors.BaseSelector | None = None
@@ -95,7 +92,7 @@ class Links:
         self._stamps: dict[socket.socket, Stamps] = {}
         self._held: list[Datagram] = []  # what arrived later than something that may wait in another socket
         self.heard_until = clock()
-        self._sources: dict[tuple[tuple[str, int], bytes], Source | None] = {}
+        self._sources: dict[bytes | Origin, Source] = {}
         self._routes: dict[Link, list[tuple[int, int, bytes]]] = {}
         self._refused: list[bytes] = []
         self.has_doorbell = False
@@ -135,6 +132,7 @@ class Links:
             self._selector = stack.enter_context(selectors.DefaultSelector())
             for receiver in self._receivers:
                 self._selector.register(receiver, selectors.EVENT_READ)
+            self._many = open_many(self._receivers)
             self._stamps = {receiver: Stamps(self._clock) for receiver in self._receivers}
             self._selector.register(self._wake_read, selectors.EVENT_READ)
             if self.has_doorbell:
@@ -174,7 +172,7 @@ class Links:
         self.others = {link: found[link] for link in links}
         self._own = frozenset(address for link in links for address in (link.address, *self.others[link]))
         self._routes = {
-            link: [(socket.IPPROTO_IP, IP_PKTINFO, _PKTINFO.pack(link.index, socket.inet_aton(link.address), bytes(4)))]
+            link: [(socket.IPPROTO_IP, IP_PKTINFO, PKTINFO.pack(link.index, socket.inet_aton(link.address), bytes(4)))]
             for link in links
         }
         names = {link.name for link in links}
@@ -226,30 +224,28 @@ class Links:
 
     def _receive(self, receiver: socket.socket, clock: Stamps) -> list[Datagram]:
         """Read a batch, or all there is."""
-        take, sources, unpack = receiver.recvmsg, self._sources, STAMP.unpack
+        many, sources = self._many, self._sources
         batch: list[Datagram] = []
-        offset, is_empty = clock.begin(), False
-        for _ in range(BATCH):
+        offset, is_empty, left = clock.begin(), False, BATCH
+        while left > 0:
             try:
-                datagram, ancillary, _, sender = take(MAX_DATAGRAM + 1, _ANCILLARY)
+                if many is None or left > BATCH - ALONE:
+                    arrivals = [read_one(receiver, offset)]
+                else:
+                    arrivals = many.read(receiver, left, offset)
             except BlockingIOError:
                 is_empty = True
                 break
             except OSError:  # the error of something we sent; the next call goes on
                 self._receive_errors(receiver)
+                left -= 1
                 continue
-            try:
-                (_, _, stamp), (_, _, info) = ancillary
-                second, nano = unpack(stamp)
-                moment = second - offset + nano * 1e-9
-            except ValueError:
-                moment, info = UNSTAMPED, ancillary[0][2] if ancillary else b""
-            try:
-                source = sources[sender, info]
-            except KeyError:
-                source = self._source(sender, info)
-            if source is not None:
-                batch.append((datagram, source, moment))
+            left -= len(arrivals)
+            batch += [
+                (datagram, source, moment)
+                for datagram, origin, moment in arrivals
+                if (source := sources.get(origin) or self._source(origin))
+            ]
         if batch and not clock.is_sound(batch[0][2], batch[-1][2]):
             batch = [(datagram, source, clock.corrected(moment)) for datagram, source, moment in batch]
         clock.end(batch[-1][2] if batch else clock.emptied, is_empty=is_empty)
@@ -273,24 +269,23 @@ class Links:
         found, self._refused = self._refused, []
         return found
 
-    def _source(self, sender: tuple[str, int], info: bytes) -> Source | None:
+    def _source(self, sender: bytes) -> Source | None:
         """Tell where a datagram came from; None (and counted) where the interface is excluded."""
-        address, port = sender
-        fits = port == self._port
-        place = (sender if fits else (address, 0), info)  # of one that tries all ports there is but one
+        origin = parse_origin(sender)
+        address, fits = origin.address, origin.port == self._port
+        place = sender if fits else origin._replace(port=0)  # of one that tries all ports there is but one
         if place in self._sources:
             return self._sources[place]
-        index, _, destination = _PKTINFO.unpack(info)
-        here = [link for link in self._links if link.index == index]
+        here = [link for link in self._links if link.index == origin.interface]
         source: Source | None = None
-        if here or self._is_wanted(index):
+        if here or self._is_wanted(origin.interface):
             link = next((link for link in here if _is_within(address, link)), None)
-            is_unicast = socket.inet_ntoa(destination) in self._own
+            is_unicast = origin.destination in self._own
             source = Source(address, link, unicast=is_unicast, port_fits=fits)
             if here and link is None and not is_unicast and len(self.outside) < MAX_OUTSIDE:
                 self.outside[address] = here[0]
         if source is None:
-            self.drops["excluded", name_of(index)] += 1
+            self.drops["excluded", name_of(origin.interface)] += 1
             return None
         if len(self._sources) >= MAX_SOURCES:
             del self._sources[next(iter(self._sources))]

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from discoveryd import __version__
 from discoveryd.errors import ConfigError, QueryError
-from discoveryd.net.links import BATCH, Datagram, Links
+from discoveryd.net.batch import BATCH
+from discoveryd.net.links import Datagram, Links
 from discoveryd.net.query_client import check_address
 from discoveryd.net.query_server import QueryServer
 from discoveryd.net.stamps import boottime

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import machine  # noqa: F401 - makes the checkout importable
 
-from discoveryd.net.links import IP_PKTINFO
+from discoveryd.net.batch import IP_PKTINFO
 from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.record import Record, Service
 
 BROADCAST = "127.255.255.255"
 NODE = "127.77.0.1"
 """Address of the daemon under test."""
+FLEET = "127.77.0.2"
 
 Datagram = tuple[bytes, list[tuple[int, int, bytes]]]
 
@@ -29,6 +30,7 @@ class Fleet:
         self._port = port
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        self._socket.bind((FLEET, port))  # a node speaks from the port it listens on
         # the kernel takes the source address from here, so that one socket speaks for all
         self._routes = [[_from(number)] for number in range(size)]
         self._hellos = [_hello(number, 0) for number in range(size)]

@@ -10,8 +10,9 @@ from time import monotonic
 import pytest
 
 from discoveryd.net import links as module
+from discoveryd.net.batch import BATCH
 from discoveryd.net.interfaces import Doorbell, loopback
-from discoveryd.net.links import BATCH, MAX_ERRORS, MAX_OUTSIDE, Links, explain_bind, free_port
+from discoveryd.net.links import MAX_ERRORS, MAX_OUTSIDE, Links, explain_bind, free_port
 from discoveryd.net.stamps import boottime
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.link import Link
@@ -134,10 +135,9 @@ def test_sources_are_bounded_and_the_newest_are_kept(make, monkeypatch, port):
         with stranger(f"127.0.1.{number}") as sender:
             sender.sendto(b"HELLO|", ("127.0.0.2", port))
             [(_, seen[number])] = hear(links)
-    assert len(links._sources) == 4
-    with stranger("127.0.1.10") as sender:
-        sender.sendto(b"HELLO|", ("127.0.0.2", port))
-        assert hear(links)[0][1] is seen[10]
+            sender.sendto(b"HELLO|", ("127.0.0.2", port))
+            assert hear(links)[0][1] is seen[number]
+    assert list(links._sources.values()) == [seen[number] for number in (7, 8, 9, 10)]
 
 
 def test_a_sender_from_another_port_is_known_as_such(make, port):
@@ -290,7 +290,10 @@ def test_neighbours_outside_our_prefix_are_named_within_bounds(monkeypatch):
     links.rescan()
 
     def hear(address, to):
-        return links._source((address, 3400), struct.pack("@i4s4s", here.index, bytes(4), socket.inet_aton(to)))
+        return links._source(
+            struct.pack("@i4s4s4xHH4s8x", here.index, bytes(4), socket.inet_aton(to),
+                        socket.AF_INET, socket.htons(3400), socket.inet_aton(address))
+        )  # fmt: skip
 
     assert hear("10.0.0.131", here.broadcast).link is here
     assert hear("192.0.2.1", here.address).link is None  # through a router, to us alone

@@ -16,8 +16,9 @@ import pytest
 
 from discoveryd.errors import ConfigError, QueryError, SubscriptionLagged
 from discoveryd.net import links as links_module
+from discoveryd.net.batch import BATCH
 from discoveryd.net.interfaces import Doorbell, loopback
-from discoveryd.net.links import BATCH, free_port
+from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.record import Service

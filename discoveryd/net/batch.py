@@ -1,0 +1,169 @@
+"""Read what waits in a socket, one datagram or many by one system call, each with its origin and its stamp.
+
+`recvmmsg` costs a third of as many calls of `recvmsg`. Python has no name for it: it is called through ctypes, in
+memory that is laid out once. Where it is not to be had, datagrams are read one by one, with the same result.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP, UNSTAMPED
+from discoveryd.protocol.hello import MAX_DATAGRAM
+
+IP_PKTINFO = 8
+"""linux/in.h; `socket` has no name for it."""
+PKTINFO = struct.Struct("@i4s4s")  # interface index, local address, header address
+
+BATCH = 64
+"""Datagrams taken at once: few enough that a flood leaves time for the rest."""
+ALONE = 2
+"""Calls that read one datagram, before one that reads many: most come alone, and then the second finds nothing."""
+SIZE = MAX_DATAGRAM + 1
+"""Bytes of a datagram that are read: what is too long is known by the last one."""
+
+_HEAD = socket.CMSG_LEN(0)
+_STAMP_SPACE, _PKTINFO_SPACE = socket.CMSG_SPACE(STAMP.size), socket.CMSG_SPACE(PKTINFO.size)
+_CONTROL = _STAMP_SPACE + _PKTINFO_SPACE
+_NAME = struct.Struct("=HH4s8x")  # struct sockaddr_in: family, port (network order), address
+_ORIGIN = struct.Struct(f"{PKTINFO.format}{_PKTINFO_SPACE - _HEAD - PKTINFO.size}x{_NAME.format[1:]}")
+
+Arrival = tuple[bytes, bytes, float]
+"""A datagram, its origin as `parse_origin` takes it, and the moment of its stamp, `UNSTAMPED` if there is none."""
+
+
+class Origin(NamedTuple):
+    """Where a datagram came from.
+
+    Attributes:
+        address: of the sender.
+        port: of the sender.
+        interface: index of the one it came in by.
+        destination: the address it was sent to.
+    """
+
+    address: str
+    port: int
+    interface: int
+    destination: str
+
+
+def parse_origin(origin: bytes) -> Origin:
+    """Give the parts of an origin; equal bytes are the same origin."""
+    interface, _, destination, _, port, address = _ORIGIN.unpack(origin)
+    return Origin(socket.inet_ntoa(address), socket.ntohs(port), interface, socket.inet_ntoa(destination))
+
+
+def read_one(receiver: socket.socket, offset: float) -> Arrival:
+    """Read one datagram of a socket that does not block.
+
+    Args:
+        receiver: with IP_PKTINFO, and if it can be SO_TIMESTAMPNS.
+        offset: seconds that the clock of the stamps is ahead of that of the moment given.
+
+    Raises:
+        BlockingIOError: the socket is empty.
+        OSError: the error of something that was sent by it; the next call goes on.
+    """
+    datagram, ancillary, _, (address, port) = receiver.recvmsg(SIZE, _CONTROL)
+    moment, info = UNSTAMPED, bytes(PKTINFO.size)
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+            second, nano = STAMP.unpack(data)
+            moment = second - offset + nano * 1e-9
+        elif (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
+            info = data
+    name = (socket.AF_INET, socket.htons(port), socket.inet_aton(address))
+    return datagram, _ORIGIN.pack(*PKTINFO.unpack(info), *name), moment
+
+
+class _Header(ctypes.Structure):
+    """`struct msghdr`."""
+
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_size", ctypes.c_uint32),
+        ("parts", ctypes.c_void_p),
+        ("part_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_size", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _Message(ctypes.Structure):
+    """`struct mmsghdr`."""
+
+    _fields_ = (("header", _Header), ("size", ctypes.c_uint))
+
+
+class _Part(ctypes.Structure):
+    """`struct iovec`."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
+
+
+# what the kernel tells of one datagram: both control messages, then the name of the sender
+_TOLD = struct.Struct(f"@{_HEAD}x{STAMP.format[1:]}{_STAMP_SPACE - _HEAD - STAMP.size}x{_HEAD}x{_ORIGIN.size}s")
+_LENGTH = struct.Struct(f"@{_Message.size.offset}xI{ctypes.sizeof(_Message) - _Message.size.offset - 4}x")
+_STARTS = range(0, BATCH * SIZE, SIZE)
+
+
+class _Table(ctypes.Structure):
+    """What the kernel reads and writes at each call, besides the datagrams."""
+
+    _fields_ = (("messages", _Message * BATCH), ("told", ctypes.c_char * (BATCH * _TOLD.size)))
+
+
+class Many:
+    """Reads up to `BATCH` datagrams by one call. For one thread, and any number of sockets with stamps.
+
+    Raises:
+        AttributeError: the C library has no recvmmsg.
+    """
+
+    def __init__(self) -> None:
+        self._call = ctypes.CDLL(None, use_errno=True).recvmmsg
+        self._call.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
+        self._data = (ctypes.c_char * (BATCH * SIZE))()
+        self._parts = (_Part * BATCH)()
+        table = _Table()
+        self._address = ctypes.addressof(table)
+        for number in range(BATCH):
+            self._parts[number] = _Part(ctypes.addressof(self._data) + number * SIZE, SIZE)
+            part = ctypes.addressof(self._parts) + number * ctypes.sizeof(_Part)
+            control = self._address + _Table.told.offset + number * _TOLD.size
+            table.messages[number].header = _Header(control + _CONTROL, _NAME.size, part, 1, control, _CONTROL)
+        self._table = memoryview(table).cast("B")
+        self._lengths, self._told = self._table[: _Table.told.offset], self._table[_Table.told.offset :]
+        self._blank = bytes(self._table)
+
+    def read(self, receiver: socket.socket, limit: int, offset: float) -> list[Arrival]:
+        """Read at least one datagram, and at most `limit` (at least 1) or `BATCH` of them; the rest as `read_one`."""
+        self._table[:] = self._blank  # nothing told of one datagram may be taken for that of the next
+        count = self._call(receiver.fileno(), self._address, min(limit, BATCH), socket.MSG_DONTWAIT, None)
+        if count < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        data: bytes = self._data  # type: ignore[assignment] # a slice of an array of c_char is bytes
+        told = _TOLD.iter_unpack(self._told[: count * _TOLD.size])
+        lengths = _LENGTH.iter_unpack(self._lengths[: count * _LENGTH.size])
+        return [
+            (data[start : start + length], origin, second - offset + nano * 1e-9)
+            for start, (length,), (second, nano, origin) in zip(_STARTS, lengths, told, strict=False)
+        ]
+
+
+def open_many(receivers: Iterable[socket.socket]) -> Many | None:
+    """Give what reads many datagrams of these sockets at once, None where that is not to be had."""
+    try:
+        # without stamps the control messages are not where they are expected
+        is_stamped = all(receiver.getsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS) for receiver in receivers)
+        return Many() if is_stamped else None
+    except (OSError, AttributeError):
+        return None
