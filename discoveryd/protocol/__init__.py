@@ -120,9 +120,10 @@ Inside: ``HELLO|<interval>|<ttl>|<flags>|<digest>|<seq>[|<record>]`` (digest emp
   better, or when for 3 beats nothing came in the former.
 - **Once.** A counter is taken once, of each boot and class within a window of 1,024 (``replayed``).
 - **Proof.** A boot that is not known is not listened to (``unproven``): its HELLO is answered with a PING, class ``u``,
-  whose nonce nobody can foresee, at most 8 a second to one address and 1,000 to all. Its PING is answered once, if
-  it is of class ``u``. Its PONG, class ``u``, with the nonce, proves that it lives: it is listened to from then on,
-  what it sealed before is void, and it is sent a steady HELLO that solicits (and a full one if it did).
+  whose nonce nobody can foresee: at most 64 a second to one address and 1,000 to all for boots never asked before, 32
+  and 1,000 for others; to one that does not answer each 0.3 s, after 8 times after 0.6, 1.2 … 60 s. Its PING is
+  answered once, if it is of class ``u``. Its PONG, class ``u``, with the nonce, proves that it lives: it is listened to
+  from then on, what it sealed before is void, and it is sent a steady HELLO that solicits (and a full one if it did).
 - **News.** Only a HELLO with a *seq* above all before shows that a sealed peer lives, and a PONG. When neither came
   for its ttl, or it is down or has left, it has to prove anew that it lives. So what somebody recorded on another
   link, or when we did not hear it, is worth nothing.

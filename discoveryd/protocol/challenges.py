@@ -14,6 +14,18 @@ from discoveryd.protocol.limiter import Limiter
 
 AGAIN = 0.3
 """Seconds until the same question may be put to the same boot again (RFC 8967, 4.3.1)."""
+HOPEFUL = 8
+"""Questions with that pause: more than half may be lost on the way. Each further one that nobody answers doubles it:
+most likely it is a recording."""
+SELDOM = 60.0
+MAX_TIMES = 100
+"""Seconds of the longest pause, and the questions counted: far more than lead to it."""
+FIRST_TIMES = 8
+AGAIN_TIMES = 4
+"""Questions a second to one address, in answers to it: of boots that were not asked before, and of the others. Those
+have a bucket of their own, so that a newcomer does not wait for what somebody repeats of runs that are over."""
+MAX_SILENT = 4096
+"""Boots that did not answer yet; past it the one that was asked longest ago counts as new."""
 LIFE = 5.0
 """Seconds that an answer may take: far longer than a round trip, and how fresh an answer is."""
 TOTAL = 1000
@@ -44,8 +56,9 @@ class Challenges:
     Args:
         nonce: gives 16 hexadecimal digits that nobody can foresee: from the operating system, not from a
             generator that other nonces betray.
-        rate: questions a second to one address, which can be forged: so much can be made to arrive there.
-        total: the same to all together.
+        rate: answers a second to one address; of questions, no longer than what causes them, there may be several
+            times as many.
+        total: the same to all together, once for each kind.
         limit: questions that wait; when there are more the oldest is given up.
 
     Attributes:
@@ -58,15 +71,17 @@ class Challenges:
     """
 
     __slots__ = (
-        "_limit", "_limiter", "_nonce", "_questions", "answered", "asked", "expired", "forgotten", "refused",
-        "too_short",
+        "_again", "_first", "_limit", "_nonce", "_questions", "_silent", "_total", "answered", "asked", "expired",
+        "forgotten", "refused", "too_short",
     )  # fmt: skip
 
     def __init__(
         self, nonce: Callable[[], str], *, rate: float, total: float = TOTAL, limit: int = MAX_QUESTIONS
     ) -> None:
         self._nonce = nonce
-        self._limiter = Limiter(rate, total)
+        self._total = total
+        self.set_rate(rate)
+        self._silent: dict[str, tuple[int, float]] = {}  # times asked, and until when not again; the last asked last
         self._limit = limit
         self._questions: dict[tuple[str, str], Question] = {}  # by boot and address, the oldest first
         self.asked = self.answered = self.expired = self.forgotten = self.refused = self.too_short = 0
@@ -76,8 +91,9 @@ class Challenges:
         return len(self._questions)
 
     def ask(
-        self, boot: str, address: str, now: float, *, size: int, longest: int, solicits: bool = False
-    ) -> str | None:
+        self, boot: str, address: str, now: float, *, size: int, longest: int, solicits: bool = False,
+        whatever_address: bool = False,
+    ) -> str | None:  # fmt: skip
         """Say what to ask a boot.
 
         Args:
@@ -87,6 +103,7 @@ class Challenges:
             size: its bytes, as they came.
             longest: bytes of a PING.
             solicits: whether it asked who is there; remembered for the answer.
+            whatever_address: whether the pauses are those of the boot, for nobody else can speak for it.
 
         Returns:
             the nonce of a PING; None if nothing is to be sent: it was just asked, too many are asked, or the PING
@@ -96,15 +113,18 @@ class Challenges:
         question = self._questions.get((boot, address))
         if question is not None:
             question.solicits = question.solicits or solicits
-            if now < question.asked + AGAIN:
-                return None
+        whose = boot if whatever_address else f"{boot} {address}"
+        times, due = self._silent.get(whose, (0, now))
+        if now < due:
+            return None
         if size < longest:
             self.too_short += 1
             return None
-        if not self._limiter.allows(address, now):
+        if not (self._again if times else self._first).allows(address, now):
             self.refused += 1
             return None
         self.asked += 1
+        self._await(whose, times + 1, now)
         if question is not None:
             question.asked = now
             return question.nonce  # an answer to the first may be on its way
@@ -122,6 +142,8 @@ class Challenges:
         if question is None or question.nonce != nonce:
             return None
         del self._questions[boot, address]
+        self._silent.pop(boot, None)
+        self._silent.pop(f"{boot} {address}", None)
         self.answered += 1
         return question
 
@@ -141,12 +163,20 @@ class Challenges:
         return question is not None and question.nonce == nonce
 
     def set_rate(self, rate: float) -> None:
-        """Allow so many questions a second to one address from now on."""
-        self._limiter = Limiter(rate, TOTAL)
+        """Allow so many answers a second to one address from now on."""
+        self._first = Limiter(FIRST_TIMES * rate, self._total)
+        self._again = Limiter(AGAIN_TIMES * rate, self._total)
 
     def hopes(self) -> list[str]:
         """Give the addresses asked last."""
         return [address for _, address in islice(reversed(self._questions), MAX_HOPES)]
+
+    def _await(self, whose: str, times: int, now: float) -> None:
+        self._silent.pop(whose, None)
+        if len(self._silent) >= MAX_SILENT:
+            del self._silent[next(iter(self._silent))]
+        pause = min(AGAIN * 2.0 ** max(0, times - HOPEFUL), SELDOM)
+        self._silent[whose] = (min(times, MAX_TIMES), now + pause)
 
     def _expire(self, now: float) -> None:
         while self._questions:

@@ -44,8 +44,9 @@ class Strangers:
             return ()
         longest = MAX_SEALED_PING if source.key else self._plain_ping
         nonce = self.challenges.ask(
-            hello.boot, source.address, now, size=size, longest=longest, solicits=hello.solicit
-        )
+            hello.boot, source.address, now, size=size, longest=longest, solicits=hello.solicit,
+            whatever_address=bool(source.key and source.link),  # the seal covers the address, on a link
+        )  # fmt: skip
         return () if nonce is None else (self._voice.ping(hello.boot, nonce, source),)
 
     def answer(self, pong: Pong, source: Source, now: float) -> Question | None:

@@ -95,3 +95,36 @@ def test_the_questions_of_a_boot_whose_windows_are_gone_are_not_answered_again()
         segment.deliver(question, p.address, v, unicast=True)
     segment.run(1.0)
     assert v.node.sent["pong"] == before
+
+
+# --- finding 14: old recordings use up the questions -------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rate", "runs"), [(20, 12), (63, 12), (431, 30)])
+def test_old_recordings_keep_no_restarted_node_waiting(rate, runs):
+    segment, [a, b] = fleet(2, ring(K1))
+    said = []
+    for _ in range(runs):
+        since = segment.now
+        segment.run(2.0)
+        said.append(segment.recorded(since, b.address, "10.0.0.255")[0])
+        b.crash()
+        b.start()
+    b.crash()
+    segment.run(20.0)
+    took = []
+    for begun in (0.0, 10.0):  # restarted as the attack begins, and well into it
+        begin, restarted = segment.now, 0.0
+        for number in range(round((begun + 3.0) * rate)):
+            if b.node is None and segment.now >= begin + begun:
+                b.start()
+                restarted = segment.now
+            segment.deliver(said[number % runs], b.address, a)
+            segment.run(1 / rate)
+            if b.node and any(peer.boot == b.node.boot for peer in a.node.peers(segment.now)):
+                took.append(segment.now - restarted)
+                break
+        b.crash()
+        segment.run(20.0)
+    assert len(took) == 2
+    assert max(took) <= 2.0

@@ -1,10 +1,20 @@
 """Who is not known must prove to live."""
 
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 
-from discoveryd.protocol.challenges import AGAIN, LIFE, MAX_HOPES, Challenges
+from discoveryd.protocol import challenges as module
+from discoveryd.protocol.challenges import (
+    AGAIN,
+    AGAIN_TIMES,
+    FIRST_TIMES,
+    HOPEFUL,
+    LIFE,
+    MAX_HOPES,
+    SELDOM,
+    Challenges,
+)
 
 LONGEST = 149
 
@@ -14,8 +24,8 @@ def make(**more):
     return Challenges(lambda: f"{next(numbers):016x}", **{"rate": 8, **more})
 
 
-def ask(challenges, now, boot="b1", address="10.0.0.7", size=LONGEST):
-    return challenges.ask(boot, address, now, size=size, longest=LONGEST)
+def ask(challenges, now, boot="b1", address="10.0.0.7", size=LONGEST, **more):
+    return challenges.ask(boot, address, now, size=size, longest=LONGEST, **more)
 
 
 def answer(challenges, now, nonce, boot="b1", address="10.0.0.7"):
@@ -62,11 +72,54 @@ def test_nothing_longer_is_sent_than_what_came():
 
 
 def test_one_address_is_asked_so_often_and_all_together():
-    challenges = make(rate=2, total=5)
+    challenges = make(rate=2 / FIRST_TIMES, total=5)
     asked = [ask(challenges, 10.0, f"b{boot}", f"10.0.0.{host}") is not None for host in range(4) for boot in range(3)]
     assert asked == [True, True, False, True, True, False, True, False, False, False, False, False]
     assert (challenges.asked, challenges.refused, len(challenges)) == (5, 7, 5)
     assert ask(challenges, 10.5, "b9", "10.0.0.0") is not None
+
+
+def test_boots_that_were_asked_before_leave_room_for_new_ones():
+    challenges = make(rate=2 / AGAIN_TIMES, total=8)
+    challenges._first._rate = 8
+    old = [f"b{number}" for number in range(8)]
+    assert all(ask(challenges, 10.0, boot) for boot in old)
+    assert [ask(challenges, 11.0, boot) is not None for boot in old] == [True] * 2 + [False] * 6
+    assert ask(challenges, 11.0, "new") is not None
+
+
+def test_who_does_not_answer_is_asked_ever_more_seldom():
+    challenges = make()
+    moments = [now / 10 for now in range(6000)]
+    asked = [now for now in moments if ask(challenges, now, address=f"10.0.0.{now * 10 % 2}", whatever_address=True)]
+    pauses = [round(after - before, 1) for before, after in pairwise(asked)]
+    assert pauses[: HOPEFUL + 4] == [0.3] * HOPEFUL + [0.6, 1.2, 2.4, 4.8]
+    assert max(pauses) == pauses[-1] == SELDOM
+
+
+def test_without_a_seal_nobody_else_makes_a_boot_wait():
+    challenges = make()
+    assert ask(challenges, 10.0, address="10.0.0.66")
+    assert ask(challenges, 10.0)
+    assert ask(challenges, 10.1) is None
+
+
+def test_who_answered_is_asked_at_once_the_next_time():
+    challenges = make()
+    asked = [now for now in range(100, 200) if ask(challenges, now / 10, whatever_address=True)]
+    assert asked[-1] - asked[-2] > 20
+    assert answer(challenges, 20.0, next(iter(challenges._questions.values())).nonce)
+    assert ask(challenges, 20.1, whatever_address=True)
+
+
+def test_those_who_do_not_answer_are_remembered_within_bounds(monkeypatch):
+    monkeypatch.setattr(module, "MAX_SILENT", 4)
+    challenges = make(rate=100)
+    for number in range(9):
+        ask(challenges, 10.0, f"b{number}")
+    assert len(challenges._silent) == 4
+    assert ask(challenges, 10.0, "b8") is None
+    assert ask(challenges, 10.0, "b0") is not None
 
 
 def test_the_oldest_question_makes_room():
@@ -113,8 +166,8 @@ def test_the_last_addresses_asked():
 
 
 def test_another_rate():
-    challenges = make(rate=1)
+    challenges = make(rate=1 / FIRST_TIMES)
     asked = [ask(challenges, 10.0, f"b{number}") for number in range(3)]
-    challenges.set_rate(2)
+    challenges.set_rate(2 / FIRST_TIMES)
     asked += [ask(challenges, 10.0, f"b{number}") for number in range(3, 6)]
     assert [one is not None for one in asked] == [True, False, False, True, True, False]
