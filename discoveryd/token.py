@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 from discoveryd import directories, trusted
 from discoveryd.errors import QueryError, UntrustedFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAME = "control.token"
 DEFAULT_PATH = f"{directories.RUNTIME}/{NAME}"
@@ -17,44 +22,61 @@ SIZE = 32
 _DIGITS = frozenset("0123456789abcdef")
 
 
-def create(directory: str) -> str:
-    """Give the token of a runtime directory, a new one if there is none that nobody else could have made or read.
+def create(directory: str) -> tuple[str, int]:
+    """Return the token of a runtime directory, and a descriptor that keeps it in use until it is closed.
 
-    The one that is there stays: another daemon of this directory may live by it.
+    It is a new one, unless another daemon of this directory lives by the one that is there.
 
     Raises:
         OSError: the directory cannot be made or written.
     """
     os.makedirs(directory, exist_ok=True)
     path = os.path.join(directory, NAME)
-    kept = _kept(path)
-    if kept:
-        return kept
-    token = os.urandom(SIZE).hex()
-    trusted.write(path, f"{token}\n".encode("ascii"), MODE)
-    return token
+    found = _in_use(path)
+    if found is None:
+        trusted.write(path, f"{os.urandom(SIZE).hex()}\n".encode("ascii"), MODE)
+        found = _opened(path)
+    descriptor, token = found
+    _lock(descriptor, is_shared=True)
+    return token, descriptor
 
 
-def _kept(path: str) -> str:
-    """Give the token of a file that is ours alone; empty if it is not."""
+def _in_use(path: str) -> tuple[int, str] | None:
+    """Open the token that a daemon lives by; None if none does, or if somebody else could have made or read it."""
     try:
-        descriptor = trusted.open_file(path, owners=(os.geteuid(),))
+        descriptor, token = _opened(path)
     except OSError:
-        return ""
-    with open(descriptor, encoding="ascii", errors="replace") as file:
-        is_ours = stat.S_IMODE(os.fstat(descriptor).st_mode) == MODE
-        token = file.read(4096).strip() if is_ours else ""
-    return token if _is_token(token) else ""
+        return None
+    is_ours = stat.S_IMODE(os.fstat(descriptor).st_mode) == MODE and _is_token(token)
+    if is_ours and not _lock(descriptor, is_shared=False):
+        return descriptor, token
+    os.close(descriptor)
+    return None
+
+
+def _opened(path: str) -> tuple[int, str]:
+    descriptor = trusted.open_file(path, owners=trusted.ours())
+    return descriptor, os.read(descriptor, 4096).decode("ascii", "replace").strip()
+
+
+def _lock(descriptor: int, *, is_shared: bool) -> bool:
+    """Lock a file; return whether nobody has a lock that speaks against it."""
+    import fcntl  # noqa: PLC0415 - not for those who only read
+
+    with suppress(BlockingIOError):
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def default_path() -> str:
-    """Give the file of the machine's daemon, where that may be read; else of a daemon of this user, if there is one."""
+    """Return the file of the machine's daemon where that may be read; else of a daemon of this user, if it is there."""
     own = os.path.join(directories.runtime(), NAME)
     return own if not os.access(DEFAULT_PATH, os.R_OK) and os.path.exists(own) else DEFAULT_PATH
 
 
 def read(path: str) -> str:
-    """Give the token that a daemon keeps in this file.
+    """Return the token that a daemon keeps in this file.
 
     Raises:
         QueryError: ``denied``; there is none, or we may not read it. The message says what to do.
@@ -83,6 +105,43 @@ def read(path: str) -> str:
         helps = "name the file of the daemon with --token-file, or restart the daemon, which writes a new one"
         raise QueryError("denied", f"{path} holds no control token ({2 * SIZE} hexadecimal digits): {helps}")
     return token
+
+
+def vetting(path: str, address: tuple[str, int]) -> Callable[[str], None]:
+    """Return what refuses a listener on this machine that is neither root's, nor ours, nor of the token's owner.
+
+    Args:
+        path: of the token.
+        address: where the program listens.
+    """
+
+    def vet(owner: str) -> None:
+        kind, _, uid = owner.partition(" ")
+        if kind != "uid":
+            return  # another machine, or a kernel that does not tell: the token stays secret all the same
+        with suppress(OSError):
+            trusts = trusted.ours() | {os.stat(path).st_uid}
+            if int(uid) not in trusts:
+                raise QueryError("denied", _impostor(int(uid), path, address))
+
+    return vet
+
+
+def _impostor(uid: int, path: str, address: tuple[str, int]) -> str:
+    """Say who listens in the place of the daemon."""
+    import pwd  # noqa: PLC0415 - hardly ever
+
+    from discoveryd.net.owner import holder  # noqa: PLC0415
+
+    host, port = address
+    user = f"uid {uid}"
+    with suppress(KeyError):
+        user += f" ({pwd.getpwuid(uid).pw_name})"
+    program = holder(port, "tcp", host if host.startswith("127.") else "0.0.0.0")
+    return (
+        f"{program or 'the program'} that listens at {host}:{port} belongs to {user}, neither root nor the owner of "
+        f"the control token {path}: nothing was shown to it; end it, then start the daemon again"
+    )
 
 
 def _is_token(text: str) -> bool:

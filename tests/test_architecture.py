@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "discoveryd"
 
 FLOORS = {  # floor -> (what it may import of ours, what it may import of the world besides the harmless)
-    "ground": ({"ground"}, {"cryptography"}),
+    "ground": ({"ground"}, {"cryptography", "hmac"}),
     "first": ({"ground", "first"}, {"socket", "_socket", "selectors", "fcntl", "time", "os", "io", "wsgiref", "ctypes"}),
     "second": (
         {"ground", "first", "second"},
@@ -33,7 +33,7 @@ MODULES = {
         errors protocol protocol.aliases protocol.answers protocol.armour protocol.challenges protocol.doubles
         protocol.events protocol.flood protocol.gate protocol.hello protocol.histogram protocol.keyring protocol.limiter protocol.link
         protocol.liveness protocol.medium protocol.namesakes protocol.news protocol.node protocol.outcome
-        protocol.outlet protocol.parameters protocol.peer protocol.probe protocol.prober protocol.query
+        protocol.outlet protocol.parameters protocol.peer protocol.probe protocol.prober protocol.proof protocol.query
         protocol.record protocol.replay protocol.request protocol.row protocol.seal protocol.sealing
         protocol.sharing protocol.shortcuts protocol.speaker protocol.strangers protocol.table protocol.voice
     """,

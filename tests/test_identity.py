@@ -161,7 +161,8 @@ def test_root_has_those_of_the_machine(monkeypatch):
 
 def test_the_token_of_a_user_is_found_where_that_of_the_machine_cannot_be_read(without_root):
     assert token.default_path() == token.DEFAULT_PATH  # the message then names what is usual
-    made = token.create(Config().paths.runtime_directory)
+    made, held = token.create(Config().paths.runtime_directory)
+    os.close(held)
     assert token.default_path() == Config().paths.token_file
     assert parse(["reload"], {}).token() == made
 

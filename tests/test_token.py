@@ -9,9 +9,28 @@ from discoveryd import token
 from discoveryd.errors import QueryError
 
 
+@pytest.fixture
+def held():
+    """Collect what keeps tokens in use; a test may end it earlier."""
+    descriptors = []
+    yield descriptors
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def create(directory, held=None):
+    """Make a token as a daemon does that ends at once, or that goes on."""
+    made, descriptor = token.create(str(directory))
+    if held is None:
+        os.close(descriptor)
+    else:
+        held.append(descriptor)
+    return made
+
+
 def test_what_is_created_can_be_read(tmp_path):
     directory = tmp_path / "run" / "discoveryd"
-    made = token.create(str(directory))
+    made = create(directory)
     assert len(bytes.fromhex(made)) == token.SIZE
     assert token.read(str(directory / "control.token")) == made
     assert os.listdir(directory) == ["control.token"]
@@ -21,26 +40,33 @@ def test_what_is_created_can_be_read(tmp_path):
 def test_others_may_not_read_it_whatever_the_umask(tmp_path, mask):
     before = os.umask(mask)
     try:
-        token.create(str(tmp_path))
+        create(tmp_path)
     finally:
         os.umask(before)
     assert stat.S_IMODE(os.stat(tmp_path / "control.token").st_mode) == 0o640
 
 
-def test_a_second_daemon_of_the_directory_does_not_end_the_token_of_the_first(tmp_path):
-    assert token.create(str(tmp_path)) == token.create(str(tmp_path))
+def test_a_second_daemon_of_the_directory_does_not_end_the_token_of_the_first(tmp_path, held):
+    first = create(tmp_path, held)
+    assert create(tmp_path, held) == first
+    os.close(held.pop(0))  # the first one ends
+    assert create(tmp_path, held) == first
+
+
+def test_a_daemon_that_starts_anew_has_a_new_token(tmp_path):
+    assert len({create(tmp_path) for _ in range(3)}) == 3
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.chmod(0o666), lambda path: path.write_text("0" * 63),
                                    lambda path: path.write_text("")])  # fmt: skip
-def test_one_that_others_could_have_made_or_read_is_replaced(tmp_path, spoil):
+def test_one_that_others_could_have_made_or_read_is_replaced(tmp_path, spoil, held):
     path = tmp_path / "control.token"
-    token.create(str(tmp_path))
+    create(tmp_path, held)
     spoil(path)
     former = path.read_text().strip()
-    with path.open() as held:
-        fresh = token.create(str(tmp_path))
-        assert held.read().strip() == former  # replaced as a whole, never half written
+    with path.open() as file:
+        fresh = create(tmp_path)
+        assert file.read().strip() == former  # replaced as a whole, never half written
     assert token.read(str(path)) == fresh != former
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
@@ -49,7 +75,7 @@ def test_what_was_left_or_laid_there_is_not_written_to(tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("mine")
     (tmp_path / "control.token").symlink_to(victim)
-    made = token.create(str(tmp_path))
+    made = create(tmp_path)
     assert victim.read_text() == "mine"
     assert token.read(str(tmp_path / "control.token")) == made
     assert sorted(os.listdir(tmp_path)) == ["control.token", "victim"]

@@ -11,8 +11,10 @@ from discoveryd.ctl.commands import COLUMNS, COMMANDS, EVERYWHERE, METAVARS, PRO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
+
+    from discoveryd.net.query_client import QueryClient
 
 ADDRESS_VARIABLE = "DISCOVERYCTL_ADDRESS"
 TOKEN_VARIABLE = "DISCOVERYCTL_TOKEN_FILE"  # noqa: S105 - a name
@@ -62,6 +64,17 @@ class Options:
         from discoveryd.token import default_path, read  # noqa: PLC0415 - seldom wanted
 
         return read(self.token_file or default_path())
+
+    def client(self, waiting: Callable[[int, float | None], None] | None = None) -> QueryClient:
+        """Return a client of the daemon that is meant, not connected yet."""
+        from discoveryd.net.query_client import QueryClient  # noqa: PLC0415 - not for `--help`
+
+        def vet(owner: str) -> None:
+            from discoveryd.token import default_path, vetting  # noqa: PLC0415 - seldom wanted
+
+            vetting(self.token_file or default_path(), self.address)(owner)
+
+        return QueryClient(self.address, token=self.token, waiting=waiting, vet=vet)
 
     def filters(self) -> dict[str, Any]:
         """Give the filters as the fields of a request, only those that were given."""

@@ -7,7 +7,6 @@ import sys
 
 from discoveryd.ctl.tables import age, column, name_of, peers_table, printable, screen_of
 from discoveryd.errors import QueryError
-from discoveryd.net.query_client import QueryClient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def ping(options: Options) -> int:
 
 def reload(options: Options) -> int:
     """Let the daemon read its configuration again."""
-    with QueryClient(options.address, token=options.token) as client:
+    with options.client() as client:
         token = options.token()
         reply = client.request("reload", timeout=client.timeout + RELOAD_PATIENCE, token=token)
         if options.json:
@@ -108,7 +107,7 @@ def _ask(options: Options, op: str, patience: float = 0.0, **fields: Any) -> dic
 
 
 def _ask_once(options: Options, op: str, patience: float, **fields: Any) -> dict[str, Any]:
-    with QueryClient(options.address, token=options.token) as client:
+    with options.client() as client:
         reply = client.request(op, timeout=client.timeout + patience, **fields)
         if options.json:
             print(client.line.decode("utf-8", "backslashreplace"))
@@ -132,7 +131,7 @@ def itself(options: Options) -> str:
     from fnmatch import fnmatchcase  # noqa: PLC0415 - where nothing was found only
 
     try:
-        with QueryClient(options.address, token=options.token) as client:
+        with options.client() as client:
             name = str(client.greeting.get("node", {}).get("name", ""))
     except QueryError:
         return ""

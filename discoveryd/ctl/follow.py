@@ -10,7 +10,6 @@ from select import POLLERR, POLLHUP, POLLIN, poll, select
 
 from discoveryd.ctl.tables import NARROWEST, column, folded, name_of, peers_table, printable, screen_of, shortened
 from discoveryd.errors import DaemonUnreachable, QueryError
-from discoveryd.net.query_client import QueryClient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ def _follow(
     pause, last_note, was_connected = 0.0, "", False
     while True:
         try:
-            with QueryClient(options.address, token=options.token, waiting=waiting) as client:
+            with options.client(waiting) as client:
                 for event in client.watch(deadline=deadline, **filters):
                     if last_note and event["event"] == "snapshot":
                         note("connected again")

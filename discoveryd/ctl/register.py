@@ -12,7 +12,6 @@ from select import select
 from discoveryd.ctl.follow import FIRST_PAUSE, LONGEST_PAUSE, note
 from discoveryd.ctl.tables import printable, service_of
 from discoveryd.errors import DaemonUnreachable, QueryError
-from discoveryd.net.query_client import QueryClient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from discoveryd.ctl.arguments import Options
+    from discoveryd.net.query_client import QueryClient
 
 FINE = 0
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
@@ -176,7 +176,7 @@ class _Registration:
 
     def _register(self) -> dict[str, Any]:
         wanted = self._options
-        client = QueryClient(wanted.address, token=wanted.token)
+        client = wanted.client()
         try:
             client.connect()
             # read now: a daemon that was restarted may have made a new token

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,15 +36,22 @@ class Control:
         self.token = ""
         self._directory = directory
         self._put = put
+        self._lock: int | None = None
 
     def open(self) -> None:
         """Make the token. Where it cannot be kept nobody can have it, which is said."""
         try:
-            self.token = token.create(self._directory)
+            self.token, self._lock = token.create(self._directory)
         except OSError as error:
             helps = remedy(error, "run it as a user who may write there, or set paths.runtime")
             fields = {"directory": self._directory, "error": error.strerror, "remedy": helps}
             self._put(Notice(level="warning", text="no control token: no reload or register by socket", fields=fields))
+
+    def close(self) -> None:
+        """Let the token end with this daemon, unless another one of the directory goes on."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def reload(self, done: Callable[[ReloadResult], None]) -> None:
         """Have the configuration read again."""

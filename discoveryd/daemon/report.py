@@ -9,7 +9,7 @@ from typing import Any
 from discoveryd import __version__, token
 from discoveryd.config import load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
-from discoveryd.errors import QueryError
+from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.identity import node_id, reset
 from discoveryd.net.query_client import QueryClient
 from discoveryd.pidfile import PidFile
@@ -30,11 +30,15 @@ def status(arguments: Namespace) -> int:
         print(f"discoveryd {'runs' if pid else 'does not run'} ({who}; no query socket to ask)")  # noqa: T201
         return OK if pid else NOT_RUNNING
     try:
-        with QueryClient(config.query.address, token=lambda: token.read(config.paths.token_file)) as client:
+        file, address = config.paths.token_file, config.query.address
+        with QueryClient(address, token=lambda: token.read(file), vet=token.vetting(file, address)) as client:
             seen = client.request("status")
     except QueryError as error:
-        print(f"discoveryd runs ({who}) but does not answer: {error}" if pid else "discoveryd does not run")  # noqa: T201
-        return FAILED if pid else NOT_RUNNING
+        if not pid and isinstance(error, DaemonUnreachable):
+            print("discoveryd does not run")  # noqa: T201
+            return NOT_RUNNING
+        print(f"discoveryd {f'runs ({who}) but' if pid else 'may run, but'} does not answer: {error}")  # noqa: T201
+        return FAILED
     print(f"discoveryd {seen['version']} runs ({who}) as {sight(seen)}")  # noqa: T201
     return OK
 

@@ -90,6 +90,7 @@ def serve(config: Config, keyring: Keyring, path: str | None, *, ready: Callable
     manager = ServiceManager()
     manager.ready(discovery.summary())
     with ExitStack() as stack:
+        stack.callback(control.close)
         stack.callback(hooked.stop)
         stack.callback(drop_ins.stop)
         stack.callback(discovery.stop)  # the goodbye comes first

@@ -32,11 +32,11 @@ _ANY_STATE, _ANY_COOKIE = 0xFFFFFFFF, b"\xff" * 8
 Address = tuple[str, int]
 
 
-def owner_of(connection: socket.socket) -> str:
+def owner_of(connection: socket.SocketType) -> str:
     """Give the owner of the other end: ``uid 1000`` here, the address of a machine elsewhere.
 
     Args:
-        connection: accepted, over IPv4.
+        connection: over IPv4; accepted by one of its ends at the latest when the other has heard something.
     """
     try:
         here, there = connection.getsockname(), connection.getpeername()

@@ -12,18 +12,21 @@ from discoveryd.protocol.request import Filter, Request
 class Backend(Protocol):
     """Called in the server's thread; never blocks. A `QueryError` it raises becomes the reply."""
 
-    def greeting(self, *, is_stranger: bool) -> bytes:
+    def greeting(self, nonce: str, *, is_stranger: bool) -> bytes:
         """Give the line sent on connect; a stranger is told nothing but that a token is wanted."""
 
-    def admit(self, request: Request) -> None:
-        """Look at the token of a ``hello``.
+    def allow(self, request: Request, nonce: str) -> None:
+        """Look at the proof of a request on the connection that was greeted with this nonce.
 
         Raises:
             QueryError: ``denied``.
         """
 
+    def hello(self, request: Request, nonce: str) -> bytes:
+        """Give the reply line to a ``hello`` that was allowed."""
+
     def answer(self, request: Request) -> bytes:
-        """Give the reply line to ``hello``, ``list``, ``show``, ``status`` or ``metrics``.
+        """Give the reply line to ``list``, ``show``, ``status`` or ``metrics``.
 
         Raises:
             QueryError: which becomes the reply.
@@ -35,7 +38,7 @@ class Backend(Protocol):
     def ping(self, request: Request, reply: Callable[[bytes], None], connection: int) -> None:
         """Ping until this connection is released, and call `reply` once, later, from any thread."""
 
-    def reload(self, request: Request, reply: Callable[[bytes], None]) -> None:
+    def reload(self, reply: Callable[[bytes], None]) -> None:
         """Have the configuration read again, and call `reply` once, later, from any thread."""
 
     def register(self, request: Request, connection: int) -> bytes:

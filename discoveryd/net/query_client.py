@@ -38,7 +38,10 @@ class QueryClient:
     Args:
         address: host name or IP address, and TCP port.
         timeout: seconds the daemon may take to accept, to greet and to answer.
-        token: gives the control token; called only where the daemon wants it of everybody.
+        token: gives the control token; called only where the daemon wants it of everybody. It is never sent: the
+            daemon gets a proof of it, and has to give one.
+        vet: is told the owner of the listening program (``uid 1000``; elsewhere the address of the machine), before
+            anything is proved to it; raises a `QueryError` if that is nobody to be trusted.
         waiting: waits until a descriptor can be read, or for so many seconds (None for ever), in place of the socket;
             for who must notice something else meanwhile, and raises then.
 
@@ -56,12 +59,14 @@ class QueryClient:
         timeout: float = 5.0,
         token: Callable[[], str] | None = None,
         waiting: Callable[[int, float | None], None] | None = None,
+        vet: Callable[[str], None] | None = None,
     ) -> None:
         check_address("address", address)
         self.address = address
         self._waiting = waiting
         self.timeout = timeout
         self._token = token
+        self._vet = vet
         self.greeting: dict[str, Any] = {}
         self.line = b""
         self._socket: _socket.socket | None = None
@@ -110,14 +115,16 @@ class QueryClient:
         Args:
             op: ``list``, ``show``, ``status``, ``ping``, ...
             timeout: seconds to wait for the reply, the client's own if None.
-            fields: of the request; those that are None are left out.
+            fields: of the request; those that are None are left out. In place of `token` a proof of it is sent.
 
         Raises:
             QueryError: refused, with the daemon's code; or ``timeout``, or ``closed``.
         """
         patience = self.timeout if timeout is None else timeout
         deadline = monotonic() + patience
-        self._send({"op": op, **fields}, deadline)
+        asked = {"op": op, **{key: value for key, value in fields.items() if value is not None}}
+        token = asked.pop("token", "")
+        self._send({**asked, "proof": self._proof(token, asked)} if token else asked, deadline)
         try:
             reply = self._read(deadline)
         except TimeoutError:
@@ -240,8 +247,29 @@ class QueryClient:
         if self._token is None:
             why = "listens outside 127.0.0.0/8 and answers only who has its control token"
             raise QueryError("denied", f"the daemon at {self.where} {why}")
-        reply = self.request("hello", token=self._token())
+        from discoveryd.protocol.proof import NONCE_BYTES, daemon_proof  # noqa: PLC0415 - not from this machine
+
+        nonce, token = os.urandom(NONCE_BYTES).hex(), self._token()
+        reply = self.request("hello", token=token, nonce=nonce)
+        if reply.get("proof") != daemon_proof(token, nonce, self.greeting["nonce"]):
+            why = "does not know the control token: it is not the daemon of that token, and nothing it says is shown"
+            raise QueryError("denied", f"what answers at {self.where} {why}")
         self.greeting["node"] = reply.get("node", {})
+
+    def _proof(self, token: str, asked: dict[str, Any]) -> str:
+        """Return the proof for a request, to be given to a program that may have it."""
+        from discoveryd.protocol.proof import is_nonce, proof_of, text_of  # noqa: PLC0415 - as below
+
+        nonce = self.greeting.get("nonce")
+        if not is_nonce(nonce):
+            version = ascii(self.greeting.get("discoveryd"))[:40]
+            why = "wants the control token itself, which is not sent any more"
+            raise QueryError("denied", f"the daemon at {self.where} (version {version}) {why}: restart it, updated")
+        if self._vet is not None and self._connected().family == _socket.AF_INET:
+            from discoveryd.net.owner import owner_of  # noqa: PLC0415 - for the few who change something
+
+            self._vet(owner_of(self._connected()))
+        return proof_of(token, str(nonce), text_of(asked))
 
     def _send(self, request: dict[str, Any], deadline: float) -> None:
         sock = self._connected()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import deque
 
 from discoveryd.net.owner import owner_of
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.parameters import Limits
+from discoveryd.protocol.proof import NONCE_BYTES
 from discoveryd.protocol.request import Filter
 
 READ_SIZE = 65536
@@ -26,7 +28,8 @@ class Connection:
     Attributes:
         awaits_reply: one comes from another thread; what was asked after it waits, so that replies come in order.
         has_asked: it was answered something.
-        is_admitted: it has shown the control token.
+        is_admitted: it has proved to have the control token.
+        nonce: of its greeting; a proof is for this connection only.
         is_registered: it announces services, which end with it.
         closing_at: when it is closed, if it has not gone by then; None while it is served.
         has_ended: it will ask no more, but may still read.
@@ -35,13 +38,14 @@ class Connection:
 
     __slots__ = (
         "_granted", "_has_begun", "_lines", "_owed", "_owner", "_partial", "_watched_from", "awaits_reply",
-        "closing_at", "has_asked", "has_ended", "heard_at", "is_admitted", "is_registered", "number", "owed_bytes",
-        "shown", "sock", "watches",
+        "closing_at", "has_asked", "has_ended", "heard_at", "is_admitted", "is_registered", "nonce", "number",
+        "owed_bytes", "shown", "sock", "watches",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, number: int, now: float) -> None:
         self.sock = sock
         self.number = number
+        self.nonce = os.urandom(NONCE_BYTES).hex()
         self.heard_at = now
         self.closing_at: float | None = None
         self.awaits_reply = False

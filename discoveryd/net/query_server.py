@@ -23,7 +23,7 @@ from discoveryd.net.query_turns import Turns
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.query import error_line, event_line
-from discoveryd.protocol.request import Request, parse_request
+from discoveryd.protocol.request import PROVEN, Request, parse_request
 
 ACCEPTED = 64
 """Connections taken in before requests are answered again."""
@@ -155,7 +155,7 @@ class QueryServer:
         client = Connection(sock, next(self._numbers), now)
         self._clients[sock] = client
         self._selector.register(sock, selectors.EVENT_READ, client)
-        client.owe(self._backend.greeting(is_stranger=self._wants_token))
+        client.owe(self._backend.greeting(client.nonce, is_stranger=self._wants_token))
         self._flush(client, now)
         pushed = pushed_out([one for one in self._served() if not one.has_asked], self.limits)
         if pushed is not None:
@@ -229,11 +229,13 @@ class QueryServer:
                 self._backend.ping(request, partial(self._later, client), client.number)
                 client.awaits_reply = True
             elif request.op == "reload":
-                self._backend.reload(request, partial(self._later, client))
+                self._backend.reload(partial(self._later, client))
                 client.awaits_reply = True
             elif request.op == "register":
                 client.owe(self._backend.register(request, client.number))
                 client.is_registered = True
+            elif request.op == "hello":
+                client.owe(self._backend.hello(request, client.nonce))
             else:
                 client.owe(self._backend.answer(request))
         except QueryError as error:
@@ -246,13 +248,13 @@ class QueryServer:
             client.owe(error_line("failed", f"cannot be answered now: {error.strerror or error}"))
 
     def _check_token(self, client: Connection, request: Request) -> None:
-        """Let who listens from elsewhere show the token before anything else."""
-        if request.op == "hello":
-            self._backend.admit(request)
+        """Look for a proof of the token: from elsewhere before anything else, from here for what changes something."""
+        if request.op != "hello" and self._wants_token and not client.is_admitted:
+            why = 'it listens outside 127.0.0.0/8: first send {"op":"hello","proof":"..."}'
+            raise QueryError("denied", f"{why} (docs/query.md, Control)")
+        if request.op == "hello" or request.op in PROVEN:
+            self._backend.allow(request, client.nonce)
             client.is_admitted = True
-        elif self._wants_token and not client.is_admitted:
-            why = 'it listens outside 127.0.0.0/8: first send {"op":"hello","token":"..."} with its control token'
-            raise QueryError("denied", why)
 
     def _check_watchers(self, client: Connection) -> None:
         watchers = [one for one in self._served() if one.watches is not None]

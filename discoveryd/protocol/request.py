@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from discoveryd.errors import ConfigError, QueryError
 from discoveryd.protocol.peer import LIVE, STATES, Peer
+from discoveryd.protocol.proof import NONCE_BYTES, is_nonce, text_of
 from discoveryd.protocol.record import Service
 
 MAX_PINGS = 100
@@ -29,10 +30,12 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "ping": ("peer", "count", "timeout_s"),
     "status": (),
     "metrics": (),
-    "hello": ("token",),
-    "reload": ("token",),
-    "register": ("token", "service"),
+    "hello": ("proof", "nonce"),
+    "reload": ("proof",),
+    "register": ("proof", "service"),
 }
+PROVEN: Final = frozenset(("reload", "register"))
+"""What changes something, and therefore takes a proof of the control token; ``hello`` does so for what comes after."""
 _SERVICE: Final = Service.__slots__
 _HTTP = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"TRACE ")
 _HTTP_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0", b" HTTP/2.0")
@@ -97,8 +100,9 @@ class Request:
         peer: whom ``show`` and ``ping`` mean.
         count: of PINGs.
         timeout: seconds to wait for each PONG.
-        token: of ``reload`` and ``register``, which change something, and of ``hello``, which shows it for what
-            comes after; empty if none was given.
+        proof: that the program has the control token; empty if none was given.
+        signed: the text that the proof is about.
+        nonce: of ``hello``; the daemon proves that it has the token too.
         service: to be announced.
     """
 
@@ -107,7 +111,9 @@ class Request:
     peer: str = ""
     count: int = 1
     timeout: float = 1.0
-    token: str = field(default="", repr=False)
+    proof: str = field(default="", repr=False)
+    signed: str = field(default="", repr=False, compare=False)
+    nonce: str = ""
     service: Service | None = None
 
 
@@ -126,6 +132,9 @@ def parse_request(line: bytes) -> Request:
     if op not in _ARGUMENTS:
         raise QueryError("unknown_op", f"unknown op {op!r:.60}; known: {', '.join(_ARGUMENTS)}")
     allowed = _ARGUMENTS[op]
+    if "proof" in allowed and "token" in fields:
+        why = "the control token is not sent any more: send a proof of it, as programs of this version do"
+        raise QueryError("denied", f"{why} (docs/query.md, Control)")
     unknown = sorted(set(fields) - set(allowed))
     if unknown:
         raise QueryError(
@@ -138,11 +147,16 @@ def parse_request(line: bytes) -> Request:
             count=_count(fields),
             timeout=_number(fields, "timeout_s", 1.0, 0.001, MAX_TIMEOUT),
         )
-    if "token" in allowed:
-        token = fields.get("token")
+    if "proof" in allowed:
+        proof, nonce = fields.get("proof"), fields.get("nonce")
+        if nonce is not None and not is_nonce(nonce):
+            raise QueryError("bad_argument", f"nonce must be {2 * NONCE_BYTES} hexadecimal digits, not {nonce!r:.60}")
         service = _service(fields.get("service")) if "service" in allowed else None
-        # one that is no text is a wrong one: an error must not show it
-        return Request(op=op, token=token if isinstance(token, str) else "", service=service)
+        signed = text_of({"op": op, **fields})
+        # one that is no text is a wrong one
+        return Request(
+            op=op, proof=proof if isinstance(proof, str) else "", signed=signed, nonce=nonce or "", service=service
+        )
     return Request(op=op, filter=_filter(fields))
 
 

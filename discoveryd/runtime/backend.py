@@ -13,6 +13,7 @@ from discoveryd.protocol import query
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.peer import SCHEMA, peer_json
+from discoveryd.protocol.proof import daemon_proof, proof_of
 from discoveryd.protocol.record import Service
 from discoveryd.protocol.request import Filter, Request
 from discoveryd.runtime.pings import PingResult
@@ -69,19 +70,39 @@ class Backend:
         """Begin to collect events for those who watch."""
         self._events = self._discovery.subscribe()
 
-    def greeting(self, *, is_stranger: bool) -> bytes:
+    def greeting(self, nonce: str, *, is_stranger: bool) -> bytes:
         """Give the line sent on connect; a stranger is told nothing but that a token is wanted."""
-        speaks = {"discoveryd": __version__, "protocol": query.PROTOCOL, "schema": SCHEMA}
+        speaks = {"discoveryd": __version__, "protocol": query.PROTOCOL, "schema": SCHEMA, "nonce": nonce}
         return query.encode({**speaks, **({"token": True} if is_stranger else {"node": self._node()})})
 
-    def admit(self, request: Request) -> None:
-        """Let in who has the control token."""
-        self._allowed(request)
+    def allow(self, request: Request, nonce: str) -> None:
+        """Let pass what comes with a proof of the control token.
+
+        Raises:
+            QueryError: ``denied``.
+        """
+        from hmac import compare_digest  # noqa: PLC0415 - nobody changes anything before the first HELLO
+
+        token = self._control.token if self._control else ""
+        if not token:
+            why = "this daemon has no control token, so nothing can be changed over this socket: its log says why"
+            raise QueryError("denied", why)
+        if not request.proof:
+            why = f"{request.op} needs a proof of the control token, which is in the daemon's runtime directory"
+            raise QueryError("denied", f"{why} (docs/query.md, Control)")
+        wanted = proof_of(token, nonce, request.signed)
+        if not compare_digest(request.proof.encode("utf-8", "replace"), wanted.encode()):
+            why = "this is not the control token of this daemon: name its file with --token-file"
+            raise QueryError("denied", why)
+
+    def hello(self, request: Request, nonce: str) -> bytes:
+        """Say who this is, to a program that has the token; and prove that this daemon has it too."""
+        assert self._control is not None
+        proof = {"proof": daemon_proof(self._control.token, request.nonce, nonce)} if request.nonce else {}
+        return query.encode({"ok": True, "schema": SCHEMA, "node": self._node(), **proof})
 
     def answer(self, request: Request) -> bytes:
         """Give the reply to what needs no waiting."""
-        if request.op == "hello":
-            return query.encode({"ok": True, "schema": SCHEMA, "node": self._node()})
         if request.op == "status":
             return query.encode(self._discovery.status())
         if request.op == "metrics":
@@ -110,13 +131,13 @@ class Backend:
             request.peer, count=request.count, timeout=request.timeout, done=lambda result: reply(_pinged(result))
         )
 
-    def reload(self, request: Request, reply: Callable[[bytes], None]) -> None:
+    def reload(self, reply: Callable[[bytes], None]) -> None:
         """Have the configuration read again; the reply comes later, in another thread."""
-        self._allowed(request).reload(lambda result: reply(_reloaded(result)))
+        assert self._control is not None
+        self._control.reload(lambda result: reply(_reloaded(result)))
 
     def register(self, request: Request, connection: int) -> bytes:
         """Announce a service, besides those that this connection registered before."""
-        self._allowed(request)
         assert request.service is not None
         before, service = self._registered.get(connection, {}), request.service
         after = {**before, (service.name, service.port, service.proto): service}
@@ -142,21 +163,6 @@ class Backend:
 
     def _node(self) -> dict[str, str]:
         return self._discovery.look(lambda node, _: {"id": node.id, "name": node.record.name, "boot": node.boot})
-
-    def _allowed(self, request: Request) -> Control:
-        """Give the control to who has its token."""
-        from hmac import compare_digest  # noqa: PLC0415 - nobody changes anything before the first HELLO
-
-        control = self._control
-        if control is None or not control.token:
-            why = "this daemon has no control token, so nothing can be changed over this socket: its log says why"
-            raise QueryError("denied", why)
-        if not request.token:
-            raise QueryError("denied", f"{request.op} needs the control token: it is in the daemon's runtime directory")
-        if not compare_digest(request.token.encode("utf-8", "replace"), control.token.encode()):
-            why = "this is not the control token of this daemon: name its file with --token-file"
-            raise QueryError("denied", why)
-        return control
 
     def events(self) -> list[Event]:
         """Give the events since the last call."""

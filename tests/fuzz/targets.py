@@ -144,7 +144,7 @@ TARGETS = {"datagrams": datagrams, "lines": lines, "configs": configs, "sealed":
 DICTIONARIES = {
     "datagrams": (b"HELLO|1|default|", b"PING|1|default|", b"PONG|1|default|", b"0123456789abcdef", WEB.digest.encode(),
                   b'{"name":"web1"}', b'"tags":{', b'"services":[', b'"port":', b'"proto":"', b"\\u202e", b"\\ud800", b"1e999", b"|sg|"),
-    "lines": (b'{"op":"', b'"list"', b'"watch"', b'"show"', b'"register"', b'"reload"', b'"hello"', b'"token":"', b'"service":{', b'"name":"',
+    "lines": (b'{"op":"', b'"list"', b'"watch"', b'"show"', b'"register"', b'"reload"', b'"hello"', b'"proof":"', b'"nonce":"', b'"service":{', b'"name":"',
               b'"tags":{', b'"state":["up"', b'"count":', b'"timeout_s":', b"GET / HTTP/1.1", b"[!", b"\\ud800", b"\\u0000"),
     "configs": (b"node:\n", b"hello:\n", b"limits:\n", b"query:\n  listen: ", b"  interval: ", b"  services: [{name: http, port: 80}]\n",
                 b"  tags: {a: b}\n", b"&a ", b"*a", b"!!python/object", b"<<: ", b"---\n", b"? ", b"%YAML 1.1\n", b"\xe2\x80\xae", b"\xef\xbb\xbf"),

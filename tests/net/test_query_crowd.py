@@ -148,7 +148,7 @@ def public():
 def test_a_stranger_is_told_nothing(public):
     client = public.connect(greeted=False)
     assert client.read() == {"token": True}
-    for line in (b"list\n", b"watch\n", b"status\n", b'{"op":"show","peer":"x"}\n', b'{"op":"register","token":"secret","service":{"name":"a","port":1}}\n'):
+    for line in (b"list\n", b"watch\n", b"status\n", b'{"op":"show","peer":"x"}\n', b'{"op":"register","proof":"secret","service":{"name":"a","port":1}}\n'):
         assert error_of(client.ask(line)) == "denied"
     assert public.backend.asked == []
     assert public.backend.registered == {}
@@ -159,9 +159,9 @@ def test_the_token_opens_one_connection(public):
     client, other = public.connect(greeted=False), public.connect(greeted=False)
     client.read()
     other.read()
-    assert error_of(client.ask(b'{"op":"hello","token":"wrong"}\n')) == "denied"
+    assert error_of(client.ask(b'{"op":"hello","proof":"wrong"}\n')) == "denied"
     assert error_of(client.ask(b"list\n")) == "denied"
-    assert client.ask(b'{"op":"hello","token":"secret"}\n')["ok"]
+    assert client.ask(b'{"op":"hello","proof":"secret"}\n')["ok"]
     assert client.ask(b"list\n")["ok"]
     assert error_of(other.ask(b"list\n")) == "denied"
 

@@ -20,6 +20,7 @@ from discoveryd.net.query_server import QueryServer
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.peer import Peer
+from discoveryd.protocol.proof import is_nonce
 from discoveryd.protocol.query import encode
 from tests.conftest import descriptors
 
@@ -44,12 +45,16 @@ class Backend:
         self._rounds = 0
         self._round = threading.Condition()
 
-    def greeting(self, *, is_stranger):
+    def greeting(self, nonce, *, is_stranger):
         return encode({"token": True} if is_stranger else GREETING)
 
-    def admit(self, request):
-        if request.token != "secret":
+    def allow(self, request, nonce):
+        assert is_nonce(nonce)
+        if request.proof != "secret":
             raise QueryError("denied", "no")
+
+    def hello(self, request, nonce):
+        return encode({"ok": True})
 
     def answer(self, request):
         self.asked.append(request.op)
@@ -67,14 +72,10 @@ class Backend:
             raise QueryError("not_found", "nobody")
         self.pings.append(reply)
 
-    def reload(self, request, reply):
-        if request.token != "secret":
-            raise QueryError("denied", "no")
+    def reload(self, reply):
         self.reloads.append(reply)
 
     def register(self, request, connection):
-        if request.token != "secret":
-            raise QueryError("denied", "no")
         if request.service.name == "long":
             raise QueryError("refused", "one\ntwo", ("one", "two"))
         self.registered.setdefault(connection, []).append(request.service.name)
@@ -486,13 +487,13 @@ def test_nothing_follows_a_refusal(server):
 # --- control ------------------------------------------------------------------------------------------
 
 
-def registration(name, token="secret"):
-    return json.dumps({"op": "register", "token": token, "service": {"name": name, "port": 1}}).encode() + b"\n"
+def registration(name, proof="secret"):
+    return json.dumps({"op": "register", "proof": proof, "service": {"name": name, "port": 1}}).encode() + b"\n"
 
 
 def test_what_is_asked_after_a_reload_is_answered_after_it(server):
     client = server.connect()
-    client.send(b'{"op":"reload","token":"secret"}\nlist\n')
+    client.send(b'{"op":"reload","proof":"secret"}\nlist\n')
     server.until(lambda: server.backend.reloads)
     server.advance(1000)  # however long it takes, who waits for it is not idle
     assert server.backend.asked == []
@@ -502,7 +503,7 @@ def test_what_is_asked_after_a_reload_is_answered_after_it(server):
 
 def test_who_is_denied_is_counted_and_may_go_on(server):
     client = server.connect()
-    for line in (b"reload\n", registration("web", token="guess"), b'{"op":"register","service":{"name":"a","port":1}}\n'):
+    for line in (b"reload\n", registration("web", proof="guess"), b'{"op":"register","service":{"name":"a","port":1}}\n'):
         assert error_of(client.ask(line)) == "denied"
     assert client.ask(b"list\n")["ok"]
     assert server.server.counts()["denied"] == 3

@@ -21,14 +21,14 @@ from tests.properties.test_receive import SOURCES, make_node
 from tests.protocol.samples import hello
 
 OPS = ("list", "show", "status", "watch", "ping", "metrics", "reload", "register")
-CODES = ("", "http", "bad_request", "unknown_op", "bad_argument", "not_found")
+CODES = ("", "http", "bad_request", "unknown_op", "bad_argument", "not_found", "denied")
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(("up", "*", "[![", "[a-", "web1")),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
-keys = st.sampled_from(("state", "name", "tags", "service", "link", "all", "peer", "count", "timeout_s", "token")) | st.text(max_size=5)
+keys = st.sampled_from(("state", "name", "tags", "service", "link", "all", "peer", "count", "timeout_s", "token", "proof", "nonce")) | st.text(max_size=5)
 requests = st.builds(
     lambda op, fields: json.dumps({"op": op, **fields}).encode(),
     st.sampled_from(OPS) | values,
@@ -36,8 +36,8 @@ requests = st.builds(
 )
 LINES = (
     b"list", b"show web1", b'{"op":"list","state":["up","down"],"tags":{"rack":"b2"},"all":true}', b'{"op":"watch","name":"w[!a-z]*"}',
-    b'{"op":"ping","peer":"web1","count":3,"timeout_s":0.5}', b'{"op":"reload","token":"00ff"}',
-    b'{"op":"register","token":"00ff","service":{"name":"http","port":80,"proto":"tcp","tags":{"path":"/"}}}', b"GET / HTTP/1.1",
+    b'{"op":"ping","peer":"web1","count":3,"timeout_s":0.5}', b'{"op":"reload","proof":"00ff"}',
+    b'{"op":"register","proof":"00ff","service":{"name":"http","port":80,"proto":"tcp","tags":{"path":"/"}}}', b"GET / HTTP/1.1",
 )  # fmt: skip
 ODD = (
     b"", b"{", b"}", b"[" * 3000, b'{"a":' * 500, b"9" * 4400, b"1e999", b"-1", b"NaN", b"\0", b"\xff\xfe", b"\r\n", b'"\\ud800"',

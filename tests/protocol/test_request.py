@@ -36,12 +36,12 @@ def error(line):
         (b'{"op":"ping","peer":"a","count":3,"timeout_s":0.5}', Request(op="ping", peer="a", count=3, timeout=0.5)),
         (b'{"op":"ping","peer":"a","count":100,"timeout_s":60}', Request(op="ping", peer="a", count=100, timeout=60.0)),
         (b'{"op":"list","op":"status"}', Request(op="status")),
-        (b'{"op":"reload","token":"t"}', Request(op="reload", token="t")),
+        (b'{"op":"reload","proof":"t"}', Request(op="reload", proof="t")),
         (b"reload", Request(op="reload")),
-        (b'{"op":"reload","token":["t"]}', Request(op="reload")),  # a wrong one, which no error shows
+        (b'{"op":"reload","proof":["t"]}', Request(op="reload")),  # a wrong one, which no error shows
         (
-            b'{"op":"register","token":"t","service":{"name":"http","port":80}}',
-            Request(op="register", token="t", service=Service(name="http", port=80)),
+            b'{"op":"register","proof":"t","service":{"name":"http","port":80}}',
+            Request(op="register", proof="t", service=Service(name="http", port=80)),
         ),
         (
             b'{"op":"register","service":{"name":"dns","port":53,"proto":"udp","tags":{"zone":"lan"}}}',
@@ -93,7 +93,7 @@ STATES = "state must be one or a list of up, suspect, down, left, not "
         (b'{"op":"ping","peer":"a","count":1.5}', "bad_argument", "count must be a whole number, not 1.5"),
         (b'{"op":"ping","peer":"a","count":"1"}', "bad_argument", "count must be 1 to 100, not '1'"),
         (b'{"op":"ping","peer":"a","timeout_s":NaN}', "bad_argument", "timeout_s must be 0.001 to 60, not nan"),
-        (b"reload secret", "bad_argument", "reload takes token, not 'peer'"),
+        (b"reload secret", "bad_argument", "reload takes proof, not 'peer'"),
         (b'{"op":"register"}', "bad_argument", SERVICE + "None"),
         (b'{"op":"register","service":{"name":"a"}}', "bad_argument", SERVICE + "{'name': 'a'}"),
         (b'{"op":"register","service":{"name":"a","port":1,"ports":[]}}', "bad_argument", "a service has name, port, proto, tags, not 'ports'"),
@@ -136,8 +136,12 @@ def test_globs_of_requests_are_not_kept():
         tracemalloc.stop()
 
 
-def test_a_token_is_not_shown():
-    assert "secret" not in repr(parse_request(b'{"op":"reload","token":"secret"}'))
+def test_a_token_is_refused_and_not_shown():
+    for line in (b'{"op":"reload","token":"secret"}', b'{"op":"hello","token":"secret"}'):
+        with pytest.raises(QueryError, match="the control token is not sent any more") as caught:
+            parse_request(line)
+        assert caught.value.code == "denied"
+    assert "secret" not in repr(parse_request(b'{"op":"reload","proof":"secret"}'))
     for line in (b'{"op":"reload","token":{"secret":1}}', b'{"op":"register","token":"secret"}', b'{"op":"list","token":"secret"}'):
         try:
             found = repr(parse_request(line))

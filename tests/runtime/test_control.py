@@ -1,6 +1,7 @@
 """What those may change who have the control token: over the real query socket, seen by a peer."""
 
 import json
+import os
 import re
 import socket
 from contextlib import ExitStack, closing
@@ -14,6 +15,7 @@ from discoveryd.errors import ConfigError, QueryError
 from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
 from discoveryd.protocol.parameters import Limits, Parameters
+from discoveryd.protocol.proof import proof_of, text_of
 from discoveryd.protocol.record import MAX_RECORD, Service
 from discoveryd.runtime.backend import ReloadResult
 from discoveryd.runtime.client import Client
@@ -77,6 +79,34 @@ def test_a_daemon_without_a_token_lets_nobody(make, empty):
     with QueryClient(node.query_address) as client:
         for given in ("", "x"):
             assert "has no control token" in refusal(client.request, "reload", token=given).message
+
+
+def test_a_proof_is_for_one_request_on_one_connection(make):
+    """Who lets the proof of a client through to the daemon gets nothing but what the client asked for."""
+    control = Control()
+    node = make("anna", 1, control=control)
+    asked = {"op": "register", "service": {"name": "web", "port": 80}}
+    with ExitStack() as stack:
+        files = []
+        for _ in range(2):
+            connection = stack.enter_context(socket.create_connection(node.query_address, timeout=5))
+            files.append(stack.enter_context(connection.makefile("rw")))
+        one, other = files
+        nonce, _ = json.loads(one.readline())["nonce"], other.readline()
+        proof = proof_of(TOKEN, nonce, text_of(asked))
+
+        def answer(lines, request):
+            lines.write(json.dumps({**request, "proof": proof}) + "\n")
+            lines.flush()
+            return json.loads(lines.readline())
+
+        for lines, request in (
+            (other, asked), (one, {"op": "reload"}), (one, {"op": "hello"}),
+            (one, {**asked, "service": {"name": "web", "port": 81}}),
+        ):  # fmt: skip
+            assert answer(lines, request)["error"]["code"] == "denied"
+        assert answer(one, {"service": {"port": 80, "name": "web"}, "op": "register"})["ok"]  # in any order
+    assert control.reloads == 0
 
 
 # --- reload -------------------------------------------------------------------------------------------
@@ -171,10 +201,12 @@ def test_it_ends_with_the_connection_however_that_ends(make):
     node = make("anna", 1, control=Control())
     bert = Peer(make("bert", 2))
     bert.sees()
-    line = json.dumps({"op": "register", "token": TOKEN, "service": {"name": "web", "port": 80}}).encode() + b"\n"
+    asked = {"op": "register", "service": {"name": "web", "port": 80}}
     for end in (lambda sock: sock.shutdown(socket.SHUT_WR), lambda sock: sock.sendall(b"GET / HTTP/1.0\n")):
         with closing(socket.create_connection(node.query_address)) as sock:
-            sock.sendall(line)
+            nonce = json.loads(sock.recv(4096))["nonce"]
+            proven = {**asked, "proof": proof_of(TOKEN, nonce, text_of(asked))}
+            sock.sendall(json.dumps(proven).encode() + b"\n")
             bert.sees("web")
             end(sock)
             bert.sees()
@@ -184,7 +216,8 @@ def test_the_example_of_the_docs_registers(make, tmp_path):
     page = DOCS.read_text(encoding="utf-8")
     [example] = re.findall(r"```python\n(.*?)```", page.partition("## Control")[2], re.DOTALL)
     control = Control()
-    control.token = token.create(str(tmp_path))
+    control.token, held = token.create(str(tmp_path))
+    os.close(held)
     node = make("anna", 1, control=control)
     bert = Peer(make("bert", 2))
     here = example.replace("/run/discoveryd", str(tmp_path)).replace('("127.0.0.1", 3400)', repr(node.query_address))
@@ -231,8 +264,8 @@ def public():
 def test_nothing_is_told_without_the_token(public):
     with socket.create_connection(public, timeout=5) as connection, connection.makefile("rb") as lines:
         assert "node" not in json.loads(lines.readline())
-        connection.sendall(b'list\nstatus\nmetrics\nwatch\nshow anna\nping anna\n{"op":"hello"}\n')
-        assert {json.loads(lines.readline())["error"]["code"] for _ in range(7)} == {"denied"}
+        connection.sendall(b'list\nstatus\nmetrics\nwatch\nshow anna\nping anna\n{"op":"hello"}\nreload\n')
+        assert {json.loads(lines.readline())["error"]["code"] for _ in range(8)} == {"denied"}
     assert refusal(QueryClient(public).connect).code == "denied"
     assert refusal(QueryClient(public, token=lambda: "wrong").connect).code == "denied"
 
@@ -240,6 +273,7 @@ def test_nothing_is_told_without_the_token(public):
 def test_all_is_told_to_who_has_it(public):
     with QueryClient(public, token=lambda: TOKEN) as client:
         assert client.greeting["node"]["name"] == "anna"
+        assert len(client.greeting["nonce"]) == 32
         assert client.request("list")["peers"] == []
         assert client.request("status")["query"]["connections"] == 1
 

@@ -1,0 +1,46 @@
+"""The control token is shown without being sent: what a program sends is a proof, for one request on one connection.
+
+::
+
+    proof = HMAC-SHA256(key: the token as it stands in its file, text: NONCE, a line feed, REQUEST)
+
+NONCE is that of the daemon's greeting, another for each connection. REQUEST is the request without its proof, as JSON
+with its keys in order, without blanks, in ASCII. So whoever overhears a proof, or lets it pass through to the daemon,
+can ask for nothing but what was asked for. A daemon that is asked for one gives a proof too: that it knows the token.
+"""
+
+from __future__ import annotations
+
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+NONCE_BYTES = 16
+"""Random bytes, written as hexadecimal digits."""
+
+
+def is_nonce(text: object) -> bool:
+    """Return whether this may be a nonce: nobody has us sign a text of another choice."""
+    return isinstance(text, str) and len(text) == 2 * NONCE_BYTES and set(text) <= set("0123456789abcdef")
+
+
+def text_of(request: Mapping[str, Any]) -> str:
+    """Return the text of a request that its proof is about."""
+    return json.dumps(
+        {key: value for key, value in request.items() if key != "proof"}, sort_keys=True, separators=(",", ":")
+    )
+
+
+def proof_of(token: str, nonce: str, text: str) -> str:
+    """Return the proof that belongs to a text."""
+    from hmac import digest  # noqa: PLC0415 - for the few who change something
+
+    return digest(token.encode("utf-8", "replace"), f"{nonce}\n{text}".encode(), "sha256").hex()
+
+
+def daemon_proof(token: str, nonce: str, greeting_nonce: str) -> str:
+    """Return what a daemon answers to a `hello` with this nonce."""
+    return proof_of(token, nonce, text_of({"greeting": greeting_nonce}))
