@@ -159,8 +159,9 @@ def _tabled(texts: Mapping[str, str], needs: Sequence[str] = ()) -> Iterator[Opt
 
 
 def _word(metavar: str) -> Word:
-    choices = tuple(commands.CHOICES.get(metavar, ()))
-    return Word(metavar=metavar, choices=choices, asked=commands.ASKED.get(metavar, ""))
+    name = metavar.strip("[]")
+    choices = tuple(commands.CHOICES.get(name, ()))
+    return Word(metavar=name, choices=choices, asked=commands.ASKED.get(name, ""), is_optional=name != metavar)
 
 
 def _parsed_command(name: str, brief: str, parser: argparse.ArgumentParser) -> Command:

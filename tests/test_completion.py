@@ -161,6 +161,9 @@ def test_options_are_those_of_the_command(home):
         ("discoveryctl nonsense ", []),
         ("discoveryd manual discoveryd.", ["discoveryd.yaml"]),
         ("discoveryd completion ", list(SHELLS)),
+        ("discoveryd help ", [command.name for command in programs.discoveryd().commands]),
+        ("discoveryctl help ", list(commands.COMMANDS)),
+        ("discoveryctl help wa", ["watch", "wait"]),
         ("discoveryd check --config ", []),  # bash itself knows files
     ],
 )
@@ -218,6 +221,7 @@ def test_without_a_daemon_nothing_is_offered_and_nothing_said(real):
         ),
         ("discoveryctl watch --tag role=g", ["watch", "--tag", "role=gpu"]),
         ("discoveryctl show \\$", ["show", EVIL]),
+        ("discoveryctl help regi", ["help", "register"]),
     ],
 )
 def test_a_shell_completes(shell, home, line, ran):

@@ -153,6 +153,12 @@ def test_the_programs_are_read_whole():
     assert [one.flags for one in ctl["watch"].options] == [("--timeout",)]
 
 
+def test_help_is_in_the_table_of_commands(pages):
+    for name in ("man8/discoveryd.8", "man1/discoveryctl.1"):
+        assert re.search(r"\.TP\nhelp \[COMMAND\]\nExplain the commands", section(pages[name], "COMMANDS"))
+    assert {one.name for one in programs.discoveryd().commands} >= {"help"}
+
+
 def test_exit_codes(pages):
     for name, codes in (("man8/discoveryd.8", EXIT_CODES), ("man1/discoveryctl.1", CTL_EXIT_CODES)):
         told = re.findall(r"^\.TP\n(\d+)$", section(pages[name], "EXIT STATUS"), re.MULTILINE)

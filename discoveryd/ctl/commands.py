@@ -22,9 +22,6 @@ METAVARS = {
 }  # fmt: skip
 """Every option with the word that stands for its value, empty where it takes none."""
 
-CHOICES: Mapping[str, Sequence[str]] = {"STATE": STATES, "COLUMN": COLUMNS, "PROTO": PROTOS}
-"""The values that such a word may stand for, where they are few."""
-
 REPEATED = frozenset(("state", "tag"))
 """The options that may be given more than once, and mean it."""
 
@@ -61,7 +58,7 @@ class Command:
     Attributes:
         brief: what it does, in half a line.
         text: what it does, in full.
-        operands: the words it takes, such as ``PEER``.
+        operands: the words it takes, such as ``PEER``, or ``[COMMAND]`` where it may be left out.
         options: name to text of the options it takes, besides those of all commands.
         needs: the options that must be given.
         rest: what may stand after all else, as in a synopsis.
@@ -167,4 +164,14 @@ COMMANDS = {
         needs=("port",),
         rest="[-- COMMAND ...]",
     ),
+    "help": Command(
+        "explain the commands, or one of them",
+        "Explain the commands, or COMMAND alone. The same as --help.",
+        operands=("[COMMAND]",),
+    ),
 }
+
+CHOICES: Mapping[str, Sequence[str]] = {
+    "STATE": STATES, "COLUMN": COLUMNS, "PROTO": PROTOS, "COMMAND": tuple(COMMANDS),
+}  # fmt: skip
+"""The values that such a word may stand for, where they are few."""

@@ -58,7 +58,8 @@ def synopsis(command: str) -> str:
     chosen = COMMANDS[command]
     filters = "[FILTERS]" if takes_filters(command) else ""
     told = {*chosen.needs, *(FILTERS if filters else ())}
-    others = [f"[{option(name)}]" for name in (*chosen.options, "json") if name not in told]
+    own = chosen.options if command == "help" else (*chosen.options, "json")
+    others = [f"[{option(name)}]" for name in own if name not in told]
     return " ".join(filter(None, ("discoveryctl", command, chosen.form, filters, *others, chosen.rest)))
 
 
@@ -75,7 +76,7 @@ def takes_filters(command: str) -> bool:
 def _whole() -> str:
     commands = _rows((f"{name} {one.form}".rstrip(), one.brief) for name, one in COMMANDS.items())
     parts = [
-        "usage: discoveryctl COMMAND [OPTIONS]\n       discoveryctl help [COMMAND]",
+        "usage: discoveryctl COMMAND [OPTIONS]",
         SUMMARY,
         f"commands:\n{commands}",
         f"filters:\n{_options(FILTERS)}",

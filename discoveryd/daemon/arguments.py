@@ -70,6 +70,12 @@ def parser() -> argparse.ArgumentParser:
     _add_manual(commands)
     _add_install(commands)
     commands.add_parser("version", help="print the version", description="Print the version.")
+    explain = commands.add_parser(
+        "help",
+        help="explain the commands, or one of them",
+        description="Explain the commands, or COMMAND alone. The same as --help.",
+    )
+    explain.add_argument("explained", metavar="COMMAND", nargs="?", choices=commands.choices)
     return made
 
 
