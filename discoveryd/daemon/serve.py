@@ -69,6 +69,7 @@ def serve(config: Config, keyring: Keyring, path: str | None, *, ready: Callable
             node_id=found,
             query=config.query.address,
             listener=inherited() if config.query.address else None,
+            is_patient=True,
             metrics=config.metrics.address,
             control=control if config.query.address else None,
             keyring=keyring,
@@ -116,12 +117,8 @@ def _remedy(error: OSError, config: Config) -> str:
     text = error.strerror or str(error)
     if isinstance(error, PermissionError):
         return "run it as a user who may, or choose a port above 1023"
-    if error.errno not in (None, errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+    if error.errno not in (None, errno.EADDRINUSE):
         return remedy(error, "see journalctl -k, or dmesg")
-    if error.errno == errno.EADDRNOTAVAIL:
-        return "this machine has no such address: correct query.listen"
-    if text.startswith("TCP"):
-        return f"stop that, or set query.listen (now {config.query.listen})"
     if "ListenStream=" in text:
         return "correct discoveryd.socket, or do without: systemctl disable --now discoveryd.socket"
     if " on 127.255.255.255 is" in text:  # by a daemon of the network, or another program, on all addresses

@@ -11,9 +11,14 @@ from discoveryd.net.links import explain_bind
 
 ACCEPT_PAUSE = 1.0
 """Seconds without accepting after it failed, mostly because the process ran out of descriptors."""
+RETRY = 5.0
+"""Seconds between two attempts to listen where somebody else does, or at an address that is not there yet."""
 BACKLOG = 4096
 """Connections that may wait to be accepted, as many as Linux allows by default (net.core.somaxconn): where the queue is
 full a client tries again after a second, and one that opens connections without end must not fill it."""
+
+_PASSING = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+_AT_ONCE = -1.0
 
 _OURS = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 """Errors that no connection and no shortage brings about, but a mistake here."""
@@ -27,16 +32,22 @@ class Acceptor:
     Args:
         address: where to listen.
         inherited: a TCP socket that listens already, instead; from `open` on it is ours.
+        is_patient: where the port is taken, or the address not there yet, `resume` tries again.
 
     Attributes:
         address: once open, the one it really has.
-        resumes_at: the end of the pause; 0 while there is none.
+        error: why it does not listen, empty while it does.
+        resumes_at: the end of the pause, or when to try again; 0 while it listens.
     """
 
-    def __init__(self, address: tuple[str, int], inherited: socket.socket | None = None) -> None:
+    def __init__(
+        self, address: tuple[str, int], inherited: socket.socket | None = None, *, is_patient: bool = False
+    ) -> None:
         self.address = address
+        self.error = ""
         self.resumes_at = 0.0
         self._inherited = inherited
+        self._is_patient = is_patient
         self._sock: socket.socket | None = None
         self._selector: selectors.BaseSelector | None = None
 
@@ -46,18 +57,36 @@ class Acceptor:
         Raises:
             OSError: with the port, and who holds it where that can be found.
         """
-        sock = stack.enter_context(self._inherited or socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-        sock.setblocking(False)
-        if self._inherited is None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind(self.address)
-                sock.listen(BACKLOG)
-            except OSError as error:
-                raise explain_bind(error, "TCP", *self.address) from None
-        self.address = sock.getsockname()[:2]
-        self._sock, self._selector = sock, selector
-        selector.register(sock, selectors.EVENT_READ, self)
+        self._selector = selector
+        stack.callback(self._close)
+        try:
+            self._listen()
+        except OSError as error:
+            if not self._is_patient or error.errno not in _PASSING:
+                raise
+            self.error, self.resumes_at = str(error.strerror), _AT_ONCE
+
+    def _listen(self) -> None:
+        assert self._selector is not None
+        with ExitStack() as stack:
+            sock = stack.enter_context(self._inherited or socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            sock.setblocking(False)
+            if self._inherited is None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    sock.bind(self.address)
+                    sock.listen(BACKLOG)
+                except OSError as error:
+                    raise explain_bind(error, "TCP", *self.address) from None
+            self.address = sock.getsockname()[:2]
+            self._selector.register(sock, selectors.EVENT_READ, self)
+            self._sock, self.error = sock, ""
+            stack.pop_all()
+
+    def _close(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
 
     def accept(self, now: float) -> socket.socket | None:
         """Give the next connection, not blocking; None if it has gone again, or a pause begins."""
@@ -80,11 +109,16 @@ class Acceptor:
         return sock
 
     def resume(self, now: float) -> None:
-        """End the pause, if it is over."""
-        if self.resumes_at and now >= self.resumes_at and self._sock is not None and self._selector is not None:
-            try:
-                self._selector.register(self._sock, selectors.EVENT_READ, self)
-            except OSError:  # no memory for it
-                self.resumes_at = now + ACCEPT_PAUSE
+        """End the pause, if it is over, or try again to listen."""
+        if not self.resumes_at or now < self.resumes_at or self._selector is None:
+            return
+        try:
+            if self._sock is None:
+                self._listen()
             else:
-                self.resumes_at = 0.0
+                self._selector.register(self._sock, selectors.EVENT_READ, self)
+        except OSError as error:  # no memory for it, or the port is still another's
+            self.resumes_at = now + (ACCEPT_PAUSE if self._sock else RETRY)
+            self.error = "" if self._sock else str(error.strerror)
+        else:
+            self.resumes_at = 0.0

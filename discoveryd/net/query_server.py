@@ -45,10 +45,17 @@ class QueryServer:
         limits: connections, bytes per line, idle seconds, bytes owed.
         listener: one that listens already (a TCP socket of the service manager), instead of `address`;
             from `open` on it is ours, `close` closes it.
+        told: where it is given, a taken port or a missing address is no error: `run` tries again, and this is called
+            in its thread with what is wrong when that changes, with an empty text once it listens.
     """
 
     def __init__(
-        self, address: tuple[str, int], backend: Backend, limits: Limits, listener: Listener | None = None
+        self,
+        address: tuple[str, int],
+        backend: Backend,
+        limits: Limits,
+        listener: Listener | None = None,
+        told: Callable[[str], None] | None = None,
     ) -> None:
         self.limits = limits
         self.refused = 0
@@ -59,7 +66,8 @@ class QueryServer:
         self._late: deque[tuple[Connection, bytes]] = deque()  # replies from other threads
         self._turns = Turns()
         self._stack = ExitStack()
-        self._acceptor = Acceptor(address, listener)
+        self._told = told or (lambda _: None)
+        self._acceptor = Acceptor(address, listener, is_patient=told is not None)
         self._selector: selectors.BaseSelector | None = None
         self._wake_read: socket.socket | None = None
         self._wake_write: socket.socket | None = None
@@ -71,11 +79,16 @@ class QueryServer:
         """Where it listens."""
         return self._acceptor.address
 
+    @property
+    def error(self) -> str:
+        """Why it does not listen; empty while it does."""
+        return self._acceptor.error
+
     def open(self) -> None:
         """Listen.
 
         Raises:
-            OSError: with the port, and who holds it where that can be found.
+            OSError: with the port, and who holds it where that can be found; see `told`.
         """
         with ExitStack() as stack:
             self._selector = stack.enter_context(selectors.DefaultSelector())
@@ -115,6 +128,11 @@ class QueryServer:
             "refused": self.refused,
             "denied": self.denied,
         }
+
+    def trouble(self, now: float) -> dict[str, str | float | None]:
+        """Give why it does not listen, and the seconds to the next attempt; None while it does."""
+        error, due = self._acceptor.error or None, self._acceptor.resumes_at
+        return {"error": error, "next_try_s": round(max(due - now, 0.0), 3) if error else None}
 
     def run(self, clock: Callable[[], float], turned: Callable[[], None] = lambda: None) -> None:
         """Serve until `stop`; `turned` is called each time the loop comes round."""
@@ -374,7 +392,10 @@ class QueryServer:
         return max(0.0, min(due) - now) if due else None
 
     def _tidy(self, now: float) -> None:
+        before = self.error
         self._acceptor.resume(now)
+        if self.error != before:
+            self._told(self.error)
         for client in list(self._clients.values()):
             if client.closing_at is not None:
                 if now >= client.closing_at:

@@ -95,6 +95,8 @@ class Discovery:
         node_id: stable id; a new random one for each run if empty.
         query: where to open the query socket, None for none.
         listener: a socket that listens there already, opened by a service manager.
+        is_patient: where the query port is taken, or the address not there yet, that is no error of `start`: it is
+            told, and tried again each 5 s.
         metrics: where to serve the metrics over HTTP, None for not at all.
         control: what those who ask there with its token may change, None for nothing.
         keyring: keys that it shares with other nodes, and whether it insists on them.
@@ -115,6 +117,7 @@ class Discovery:
         node_id: str = "",
         query: tuple[str, int] | None = None,
         listener: Listener | None = None,
+        is_patient: bool = False,
         metrics: tuple[str, int] | None = None,
         control: Control | None = None,
         keyring: Keyring = NO_KEYS,
@@ -159,7 +162,7 @@ class Discovery:
         self._floodgate = Floodgate(self._links, self.parameters.limits.datagrams, self._flood, self._known)
         self._engine_s = 0.0
         self._backend = Backend(self, control)
-        self._server = QueryServer(query, self._backend, self.parameters.limits, listener) if query else None
+        self._server = self._query_server(query, listener, is_patient=is_patient) if query else None
         self._metrics = self._metrics_server(metrics) if metrics else None
         self._sender = Worker("hello-sender", self._send, self._fail)
         self._receiver = Worker("hello-receiver", self._receive, self._fail)
@@ -177,7 +180,8 @@ class Discovery:
             opened: called in between, when nobody has been answered yet.
 
         Raises:
-            OSError: a port is taken (the message says by whom) or may not be opened. Nothing stays open.
+            OSError: a port is taken (the message says by whom; see `is_patient`) or may not be opened. Nothing
+                stays open.
             RuntimeError: it was started before, or made in another process, whose boot and keys' counters it has.
         """
         self._birthplace.check()
@@ -207,6 +211,8 @@ class Discovery:
         except OSError:
             self.stop()
             raise
+        if self._server is not None and self._server.error:
+            self._notify(notices.of_query(self._server.error, self._server.address))
         if self._metrics is not None and self._metrics.error:
             self._notify(notices.of_metrics(self._metrics.error, self._metrics.address))
         self._report_links((), links, is_start=True)
@@ -345,10 +351,11 @@ class Discovery:
             link["last_error"] = errors.get(link["name"])
         status["scan_error"] = self._links.scan_error
         status["drops"] += self._links_drops()
-        idle = {"connections": 0, "limit": 0, "watchers": 0, "refused": 0, "denied": 0}
-        status["query"] = {
-            **(self._server.counts() if self._server else idle), "registrations": self._backend.registrations
-        }  # fmt: skip
+        asked: dict[str, Any] = {"connections": 0, "limit": 0, "watchers": 0, "refused": 0, "denied": 0}
+        asked |= {"error": None, "next_try_s": None}
+        if self._server:
+            asked = {**self._server.counts(), **self._server.trouble(self._clock())}
+        status["query"] = {**asked, "registrations": self._backend.registrations}
         served: dict[str, Any] = {"requests": 0, "refused": 0, "error": None, "next_try_s": None}
         if self._metrics:
             served = {**self._metrics.counts(), **self._metrics.trouble(self._clock())}
@@ -385,7 +392,9 @@ class Discovery:
         )
         parts = [f"{counts['up']} up", *([f"{counts['suspect']} suspect"] if counts["suspect"] else [])]
         parts.append(f"{links} link{'' if links == 1 else 's'}")
-        return ", ".join([*parts, *(["isolated"] if is_isolated and links else [])])
+        parts += ["isolated"] if is_isolated and links else []
+        parts += ["query socket does not listen"] if self._server is not None and self._server.error else []
+        return ", ".join(parts)
 
     def ping(self, peer: str, *, count: int = 1, timeout: float = 1.0) -> PingResult:
         """Ping a peer and wait for the answers.
@@ -641,6 +650,12 @@ class Discovery:
         self._links.wake()
         if self._server is not None:
             self._server.wake()
+
+    def _query_server(self, address: tuple[str, int], listener: Listener | None, *, is_patient: bool) -> QueryServer:
+        def told(error: str) -> None:
+            self._notify(notices.of_query(error, address))
+
+        return QueryServer(address, self._backend, self.parameters.limits, listener, told if is_patient else None)
 
     def _metrics_server(self, address: tuple[str, int]) -> MetricsServer:
         from discoveryd.net.metrics_server import MetricsServer  # noqa: PLC0415 - most daemons have none

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from discoveryd.net.interfaces import compare
+from discoveryd.net.query_acceptor import RETRY as QUERY_RETRY
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.outcome import Drop
 from discoveryd.runtime.rescan import RETRY
@@ -35,11 +36,21 @@ class Notice:
 
 def of_metrics(error: str, where: tuple[str, int]) -> Notice:
     """Say that the metrics are not served over HTTP, or that they are now."""
-    host, port = where
+    texts = "the metrics are served over HTTP", "the metrics are not served over HTTP"
+    return _of_listening(texts, error, where, f"metrics.listen: it is tried again each {METRICS_RETRY:g} s")
+
+
+def of_query(error: str, where: tuple[str, int]) -> Notice:
+    """Say that nobody can ask at the query socket, or that it listens now."""
+    texts = "the query socket listens", "the query socket does not listen"
+    return _of_listening(texts, error, where, f"query.listen: it is tried again each {QUERY_RETRY:g} s")
+
+
+def _of_listening(texts: tuple[str, str], error: str, where: tuple[str, int], remedy: str) -> Notice:
     if error:
-        why = f"{error}; stop that, or set metrics.listen: it is tried again each {METRICS_RETRY:g} s"
-        return Notice(level="warning", text="the metrics are not served over HTTP", fields={"why": why})
-    return Notice(level="info", text="the metrics are served over HTTP", fields={"listen": f"{host}:{port}"})
+        return Notice(level="warning", text=texts[1], fields={"why": f"{error}; stop that, or set {remedy}"})
+    host, port = where
+    return Notice(level="info", text=texts[0], fields={"listen": f"{host}:{port}"})
 
 
 def of_doubt(*, is_isolated: bool) -> Notice:

@@ -137,22 +137,30 @@ def test_without_a_free_descriptor_it_goes_on_and_catches_up(make, tmp_path):
     assert daemon.end()[0] == 0
 
 
-@pytest.mark.parametrize(
-    ("kind", "key"), [("udp", "hello.port"), ("tcp", "query.listen")]
-)
-def test_a_taken_port_is_named_with_its_process_and_nothing_is_half_started(make, observer, kind, key):
+def test_a_taken_port_is_named_with_its_process_and_nothing_is_half_started(make, observer):
     daemon = make()
-    port = daemon.port if kind == "udp" else daemon.query[1]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as other:
-        other.bind((daemon.address, port))
-        if kind == "tcp":
-            other.listen()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind((daemon.address, daemon.port))
         result = daemon.command("run")
     assert result.returncode == 1
-    name = f"{kind.upper()} port {port} on {daemon.address} is taken by"
+    name = f"UDP port {daemon.port} on {daemon.address} is taken by"
     assert re.fullmatch(rf"discoveryd: {name} \S+ \(pid {os.getpid()}\); stop that, or set .*\n", result.stderr)
-    assert key in result.stderr
+    assert "hello.port" in result.stderr
     assert observer.discovery.peers(gone=True) == ()
+
+
+def test_a_taken_query_port_is_told_and_ends_nothing(make, observer):
+    """Whoever takes it, a program of any user, must not keep this machine from being seen."""
+    daemon = make()
+    with socket.create_server(daemon.query):
+        daemon.run()
+        line = daemon.log_until("the query socket does not listen")[-1]
+        assert f"TCP port {daemon.query[1]} on {daemon.address} is taken by" in line
+        assert f"(pid {os.getpid()}); stop that, or set query.listen: it is tried again each 5 s" in line
+        assert observer.until("joined").address == daemon.address
+    daemon.log_until("the query socket listens")
+    assert daemon.ask("status")["query"]["error"] is None
+    assert daemon.end()[0] == 0
 
 
 def test_a_taken_metrics_port_is_told_and_ends_nothing(make):

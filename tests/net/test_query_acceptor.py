@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from discoveryd.net.query_acceptor import ACCEPT_PAUSE, Acceptor
+from discoveryd.net.query_acceptor import ACCEPT_PAUSE, RETRY, Acceptor
 
 
 class Listener(socket.socket):
@@ -75,6 +75,31 @@ def test_a_listener_that_cannot_be_watched_now_is_watched_later(scene):
     selector.failure = None
     acceptor.resume(102.0)
     assert (acceptor.resumes_at, selector.registered) == (0.0, {listener})
+
+
+@pytest.mark.parametrize("number", [errno.EADDRINUSE, errno.EADDRNOTAVAIL])
+def test_a_port_that_cannot_be_had_now_is_tried_again_and_again(monkeypatch, number):
+    failing = [number] * 3
+
+    def bind(self, address):
+        if failing:
+            raise OSError(failing.pop(), "no")
+        super(Listener, self).bind(address)
+
+    monkeypatch.setattr(Listener, "bind", bind, raising=False)
+    monkeypatch.setattr(socket, "socket", Listener)
+    selector, acceptor = Selector(), Acceptor(("127.0.0.1", 0), is_patient=True)
+    with ExitStack() as stack:
+        acceptor.open(stack, selector)
+        acceptor.resume(100.0)  # once more at once: what held it may have ended since
+        assert "127.0.0.1" in acceptor.error
+        acceptor.resume(100.0 + RETRY - 0.1)
+        assert len(failing) == 1
+        acceptor.resume(100.0 + RETRY)
+        assert acceptor.resumes_at == 100.0 + 2 * RETRY
+        acceptor.resume(100.0 + 2 * RETRY)
+        assert (acceptor.error, acceptor.resumes_at, len(selector.registered)) == ("", 0.0, 1)
+        assert acceptor.address[1] > 0
 
 
 def test_a_mistake_of_ours_is_loud(scene):

@@ -2,12 +2,15 @@
 
 import errno
 import json
+import os
+import re
 import resource
 import socket
 import struct
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from queue import SimpleQueue
 from time import monotonic
 
 import pytest
@@ -799,6 +802,27 @@ def test_a_taken_port_is_named_and_nothing_stays_open():
         with pytest.raises(OSError, match=rf"TCP port {port} on 127.0.0.1 is taken by .*\(pid \d+\)"):
             server.open()
         assert descriptors() == before
+
+
+def test_a_taken_port_is_had_once_it_is_free_where_that_is_no_error(monkeypatch):
+    monkeypatch.setattr(query_acceptor, "RETRY", 0.05)
+    before, told = descriptors(), SimpleQueue()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = other.getsockname()
+        server = QueryServer(address, Backend(), Limits(), told=told.put)
+        server.open()
+        thread = threading.Thread(target=server.run, args=(monotonic,))
+        thread.start()
+        assert re.match(rf"TCP port {address[1]} on 127.0.0.1 is taken by .*pid {os.getpid()}", server.error)
+        assert server.trouble(monotonic())["error"] == server.error
+    assert told.get(timeout=5.0) == ""
+    assert (server.error, server.trouble(monotonic())) == ("", {"error": None, "next_try_s": None})
+    with socket.create_connection(address) as client, client.makefile("rb") as lines:
+        assert json.loads(lines.readline()) == GREETING
+        server.stop()
+        thread.join(5.0)
+    server.close()
+    assert descriptors() == before
 
 
 def test_a_port_that_was_just_left_can_be_had_at_once():

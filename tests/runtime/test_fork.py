@@ -1,10 +1,11 @@
 """A forked process: it has a copy of everything but the threads, and what is not its own it must leave alone."""
 
 import os
+import socket
 import subprocess
 import sys
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -105,6 +106,34 @@ def test_what_a_child_leaves_goes_on_in_the_parent(pair, port):
         assert client.is_connected
         assert [peer.name for peer in bert.peers()] == ["anna"]
         stack.callback(bert.stop)
+
+
+def sockets_of(address):
+    """Count the descriptors of this process that are TCP sockets at an address: a listener, and what it accepted."""
+    count = 0
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as sock:
+            count += sock.type == socket.SOCK_STREAM and sock.getsockname() == address
+    return count
+
+
+def test_a_child_closes_its_copies_of_connections_and_the_parent_keeps_its_own(pair):
+    """A copy that stayed open would keep the connection from ending when the parent closes it."""
+    anna = pair[0]
+    with QueryClient(anna.query_address) as one, QueryClient(anna.query_address) as two:
+        one.request("status")
+        two.request("status")
+
+        def leave():
+            before = sockets_of(anna.query_address)
+            anna.stop()
+            return before, sockets_of(anna.query_address)
+
+        assert in_child(leave) == "(3, 0)"
+        assert one.request("status")["ok"]
+        assert two.request("status")["query"]["connections"] == 2
+        with QueryClient(anna.query_address) as new:
+            assert new.request("list")["ok"]
 
 
 def test_a_client_that_was_not_started_may_be_started_in_the_child(pair):
