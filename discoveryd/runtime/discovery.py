@@ -513,7 +513,7 @@ class Discovery:
                 doubt = self._doubt_locked(now) if outcome.events or self._is_isolated else None
                 pings, done = self._pings.poll(self._node, now)
                 held = self._calm.due(now)
-                is_idle = outcome is NOTHING and not pings and not done and not held
+                is_idle = outcome is NOTHING and doubt is None and not pings and not done and not held
                 deadlines = (self._node.next_deadline(), self._pings.next_deadline(), self._calm.next_due())
                 deadline = min(deadlines) if is_idle else now
                 self._engine_s += perf_counter() - began
