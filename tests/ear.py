@@ -47,8 +47,8 @@ class Ear:
 
 def fields(datagram):
     """Split a HELLO into its fields."""
-    return datagram.decode("ascii").split("|", 10)
+    return datagram.decode("ascii").split("|", 11)
 
 
 def is_goodbye(datagram):
-    return "g" in fields(datagram)[7]
+    return "g" in "".join(fields(datagram)[10:11])

@@ -10,10 +10,12 @@ Every datagram
 ==============
 
 - UDP over IPv4, source *and* destination port 3400, also when sent by unicast.
-- Printable ASCII, at most 1024 bytes, fields separated by ``|``, no terminator. The first field is the
-  kind, the second the version, now ``1``.
-- Forward compatibility: fields after the ones named here, flags of other letters and keys of the record
-  that are not known are passed over. Another version is dropped, reason ``version``.
+- Printable ASCII, at most 1024 bytes, fields separated by ``|``. The first field is the kind, the second the
+  version, now ``2``.
+- **Only a steady HELLO ends in a digit**, plain or sealed; whatever else a node says ends in ``|``, or sealed in a
+  letter. So a packet filter tells it, by how it was sent and its last byte alone, from what somebody waits for.
+- Forward compatibility: flags of other letters, further fields before the last ``|`` and keys of the record
+  that are not known are passed over. Another version is dropped, reason ``version`` (0.1.0 spoke version 1).
 - Only what comes from a node itself speaks for it: nobody relays.
 
 ============  ==============================================================================
@@ -24,13 +26,15 @@ field         form
 *boot*        16 of ``0-9 a-f``: one run of the node, random
 *interval*    decimal milliseconds, 1 to 600000: until the next HELLO, more or less
 *ttl*         decimal milliseconds, *interval* to 3600000: how long this HELLO holds
-*flags*       any of ``s`` (solicit), ``g`` (goodbye), mostly empty
+*lasting*     flags that hold for more than this HELLO, up to 16 letters; there are none yet
 *digest*      16 of ``0-9 a-f``: BLAKE2b of the record's bytes, 8 bytes long
 *seq*         decimal, 0 to 4294967295: one more with each beat
+*once*        flags of this HELLO alone: any of ``s`` (solicit), ``g`` (goodbye), mostly empty
 *record*      JSON, at most 700 bytes, without ``|``
 *nonce*       16 of ``0-9 a-f``, random, repeated by the answer
 *to*          boot of the node that is meant, or sixteen zeros for whoever has the address
 *heard*       decimal milliseconds, 0 to 9999999, or ``-`` for never
+*held*        decimal microseconds, 0 to 9999999
 ============  ==============================================================================
 
 HELLO
@@ -38,22 +42,23 @@ HELLO
 
 ::
 
-    HELLO|1|<realm>|<id>|<boot>|<interval>|<ttl>|<flags>|<digest>|<seq>
-    HELLO|1|<realm>|<id>|<boot>|<interval>|<ttl>|<flags>|<digest>|<seq>|<record>
+    HELLO|2|<realm>|<id>|<boot>|<interval>|<ttl>|<lasting>|<digest>|<seq>
+    HELLO|2|<realm>|<id>|<boot>|<interval>|<ttl>|<lasting>|<digest>|<seq>|<once>|
+    HELLO|2|<realm>|<id>|<boot>|<interval>|<ttl>|<lasting>|<digest>|<seq>|<once>|<record>|
     HELLO|
 
-The **steady** HELLO has no record: at most 120 bytes. The **full** one has it: at most 821 bytes. The
+The **steady** HELLO has no record and no *once*: at most 118 bytes. The **full** one has it: at most 823 bytes. The
 **bare** one is all that the simplest sender needs to say; its sender is listed as a bare peer, known by
 its address alone, and line ends or NULs after it are passed over. A steady, a full and a bare one::
 
-    HELLO|1|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|41
-    HELLO|1|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|50|{"name":"web1","tags":{"rack":"b2"}}
+    HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|41
+    HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|50||{"name":"web1","tags":{"rack":"b2"}}|
     HELLO|
 
 A solicit (the first HELLO after a start, here of a node whose record is the shortest), and a goodbye::
 
-    HELLO|1|default|web2|a3d1e00942bb7c15|800|4000|s|ba158d96e1f06bbb|0|{"name":"web2"}
-    HELLO|1|default|web1|5f0c8b1e2d3a4f60|800|4000|g|40438a3c69897b62|52
+    HELLO|2|default|web2|a3d1e00942bb7c15|800|4000||ba158d96e1f06bbb|0|s|{"name":"web2"}|
+    HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|52|g|
 
 *Any bytes give a HELLO, a bare HELLO or a* `WireError`, *nothing else, in linear time.*
 
@@ -77,35 +82,39 @@ PING and PONG
 
 ::
 
-    PING|1|<realm>|<id>|<boot>|<nonce>|<to>
-    PONG|1|<realm>|<boot>|<nonce>|<heard>
+    PING|2|<realm>|<id>|<boot>|<nonce>|<to>|
+    PONG|2|<realm>|<boot>|<nonce>|<heard>|<held>|
 
 *id* and *boot* are those of the sender; in a PONG *boot* is that of the node which answers, whichever
 was meant. *heard* says how long ago it last heard a HELLO of the pinger, so that the pinger knows of
-both directions of the path. A PONG is always shorter than its PING. A PING, its answer, and one of a
-node that never heard us::
+both directions of the path. *held* says how long the PING lay there before the PONG was written; where that is less
+than what the pinger measured, the round trip is the rest. A PONG is always shorter than its PING. A PING, its answer,
+and one of a node that never heard us::
 
-    PING|1|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|a3d1e00942bb7c15
-    PONG|1|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|312
-    PONG|1|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|-
+    PING|2|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|a3d1e00942bb7c15|
+    PONG|2|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|312|85|
+    PONG|2|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|-|85|
 
 *Any bytes give a PING, a PONG or a* `WireError`, *nothing else, in linear time.*
 
 Sealed
 ======
 
-Where there are keys a datagram travels as ``SEALED|1|<key id>|<node id>|<boot>|<class><counter>|<body>``: key id 8
-hexadecimal digits; class ``b`` (to all, or a seed) or ``u`` (to one node, bound to its boot, which is authenticated
-but not sent); counter hexadecimal without leading zeros, one more with each sealed datagram of the boot, whatever
-the class and key; body base 64, or ``:`` and base 85 (RFC 1924, ``/`` for ``|``) where that would pass 1024 bytes.
-ChaCha20-Poly1305; key = BLAKE2b-256 keyed with the shared key, person ``discoveryd-boot``, of ``realm|id|boot``;
-nonce = counter, 96 bits big-endian; associated data = all before the body, then the receiver's boot in class ``u``.
-Inside: ``HELLO|<interval>|<ttl>|<flags>|<digest>|<seq>[|<record>]`` (digest empty if it is the record's),
-``PING|<nonce>|<to>`` (to empty if it is the boot bound to, or sixteen zeros in class ``b``),
-``PONG|<nonce>|<heard>``, then NULs so that PONG <= 146 <= PING <= 149 <= HELLO. A steady one (one line)::
+Where there are keys a datagram travels as ``SEALED|2|<key id>|<node id>|<boot>|<counter>|<body>|<scope>[0]``: key id 8
+hexadecimal digits; counter hexadecimal without leading zeros, below 2^63, one more with each sealed datagram of the
+boot, whatever the scope and key; body base 64, or ``:`` and base 85 (RFC 1924, ``/`` for ``|``) where that would pass
+1024 bytes; scope ``b`` (to all on a link: bound to the sender's address there, 4 bytes), ``u`` (to one node on a link:
+bound to that address and to the boot of that node) or ``s`` (to seeds, and to whoever is beyond the links: bound to
+nothing); ``w`` is kept for later, and refused; ``0`` follows exactly if a steady HELLO is inside. What it is bound to
+is authenticated but not sent. ChaCha20-Poly1305; key = BLAKE2b-256 keyed with the shared key, person
+``discoveryd-boot``, of ``realm|id|boot``; nonce = counter, 96 bits big-endian; associated data = all before the body,
+all after it, ``|``, and what it is bound to.
+Inside: ``H|<interval>|<ttl>|<lasting>|<digest>|<seq>[|<once>[|<record>]]`` (digest empty if it is the record's),
+``P|<nonce>|<to>`` (to empty if it is the boot bound to, or sixteen zeros in the other scopes),
+``A|<nonce>|<heard>|<held>``, then NULs so that PONG <= 155 <= PING <= 158 <= HELLO. One of 10.0.0.1 (one line)::
 
-    SEALED|1|66b37b47|web1|5f0c8b1e2d3a4f60|b0|U/xLHs+1wiyxkXTVMLVSe8mYOR5RY6bPtKsZeY4tGJUAs20Xtkutd9oc
-        PNXNMDKXnA0BEzLqNY6lSHasfZwZXnCH9K2uJmWETEE8OaiXbLqN
+    SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|0|U8U/YrC1ziyx3TyZNLUaNMXJPk5fO62VtfAXcsV7H6d8h1wXtkutd9ocPN
+        XNMDKXnA0BEzLqNY6lSHasfZwZXnDwJxZC56u96C3vQJSTwtGbFp9m8sqI|b0
 
 *Any bytes give a plain datagram or a* `WireError`, *nothing else, in linear time.* Why this is safe:
 `discoveryd.protocol.seal`.
@@ -114,16 +123,23 @@ Inside: ``HELLO|<interval>|<ttl>|<flags>|<digest>|<seq>[|<record>]`` (digest emp
   one key, or plain), and once more, with a counter of its own, in each other way that a live peer on that link
   uses, as far as the sender has the key; plain not where ``require`` is the mode. With *w* ways the interval is
   stretched as if there were *w* times as many nodes. A seed that is not heard gets the other ways in turn, one with
-  each HELLO. What is for one node goes in the way it was heard last, class ``u``. A goodbye goes as HELLOs do.
+  each HELLO. What is for one node goes in the way it was heard last, scope ``u``. A goodbye goes as HELLOs do.
 - **One peer, several ways.** A peer counts as heard in the way that the receiver prefers: in mode ``off`` plain, else
   the key that it sends with itself, then its others, plain last. Another way is taken over when it is
   better, or when for 3 beats nothing came in the former.
-- **Once.** A counter is taken once, of each boot and class within a window of 1,024 (``replayed``).
-- **Proof.** A boot that is not known is not listened to (``unproven``): its HELLO is answered with a PING, class ``u``,
+- **At which address.** What came from a link of ours is opened with the address that it came from, so it counts only
+  from the one it was said at (``bad-seal``): what somebody records is worth nothing from anywhere else. A node takes
+  whom its prefix holds to be on its link, in both directions, a seed too. What its sender sees otherwise (``b`` or
+  ``u`` from beyond our links, ``s`` from one of them) is dropped, reason ``unbound``. How a datagram came says nothing
+  of its scope: what is for all may come by unicast.
+- **Once.** A counter is taken once: of each boot within a window of 1,024 for scope ``b``, and one for the others
+  (``replayed``).
+- **Proof.** A boot that is not known is not listened to (``unproven``): its HELLO is answered with a PING
   whose nonce nobody can foresee: at most 64 a second to one address and 1,000 to all for boots never asked before, 32
   and 1,000 for others; to one that does not answer each 0.3 s, after 8 times after 0.6, 1.2 … 60 s. Its PING is
-  answered once, if it is of class ``u``. Its PONG, class ``u``, with the nonce, proves that it lives: it is listened to
-  from then on, what it sealed before is void, and it is sent a steady HELLO that solicits (and a full one if it did).
+  answered once, if it is for us alone (not of scope ``b``, and *to* is our boot). Its PONG, not of scope ``b``, with
+  the nonce, proves that it lives: it is listened to from then on, what it sealed before is void, and it is sent a
+  steady HELLO that solicits (and a full one if it did).
 - **News.** Only a HELLO with a *seq* above all before shows that a sealed peer lives, and a PONG. When neither came
   for its ttl, or it is down or has left, it has to prove anew that it lives. So what somebody recorded on another
   link, or when we did not hear it, is worth nothing.
@@ -308,6 +324,11 @@ DROP_REASONS: Final[dict[str, str]] = {
     "bad-seal": (
         "Altered on its way, sealed for another realm or for another node, or forged. Compare hello.realm first; "
         "if they are the same, find out who has the address."
+    ),
+    "unbound": (
+        "Sealed by a node that takes us to be on its link while we do not, or the other way round, and so bound to "
+        "nothing that could be checked: give both the same network prefix. Where a router in between shows the sender "
+        "under an address of our own link (NAT), name each other under hello.seeds over a route without translation."
     ),
     "replayed": (
         "A sealed datagram that was heard before. A few are normal where a network duplicates; many mean that "

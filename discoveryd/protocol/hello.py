@@ -14,7 +14,9 @@ MAX_STEADY = 128
 BARE = b"HELLO|"
 """All that the simplest sender has to say."""
 
-VERSION = b"1"
+VERSION = b"2"
+MAX_LASTING = 16
+"""Letters of lasting flags: as many as there may ever be."""
 _HEX = frozenset(b"0123456789abcdef")
 
 
@@ -30,6 +32,7 @@ class Hello:
         ttl_ms: how long this one is valid, `interval_ms` to 3,600,000.
         digest: of the record, 16 hexadecimal digits.
         seq: 0 to 2^32-1, one more with each beat.
+        lasting: letters of what holds for more than this HELLO, in the order of the sender; unknown ones too.
         solicit: asks for a full HELLO by unicast.
         goodbye: the sender leaves.
         record: the encoded record, None in a steady HELLO.
@@ -42,18 +45,21 @@ class Hello:
     ttl_ms: int
     digest: str
     seq: int
+    lasting: str = ""
     solicit: bool = False
     goodbye: bool = False
     record: bytes | None = None
 
     def encode(self) -> bytes:
-        """Write the datagram."""
-        flags = ("s" if self.solicit else "") + ("g" if self.goodbye else "")
-        head = (
-            f"HELLO|1|{self.realm}|{self.id}|{self.boot}|{self.interval_ms}|{self.ttl_ms}"
-            f"|{flags}|{self.digest}|{self.seq}"
+        """Write the datagram; only a steady one ends in a digit."""
+        steady = (
+            f"HELLO|2|{self.realm}|{self.id}|{self.boot}|{self.interval_ms}|{self.ttl_ms}"
+            f"|{self.lasting}|{self.digest}|{self.seq}"
         ).encode("ascii")
-        return head if self.record is None else b"%b|%b" % (head, self.record)
+        once = (b"s" if self.solicit else b"") + (b"g" if self.goodbye else b"")
+        if self.record is not None:
+            return b"%b|%b|%b|" % (steady, once, self.record)
+        return b"%b|%b|" % (steady, once) if once else steady
 
 
 def decode_hello(datagram: bytes) -> Hello | None:
@@ -73,20 +79,22 @@ def decode_hello(datagram: bytes) -> Hello | None:
         raise WireError("version", f"{fields[1][:20]!r}")
     if len(fields) < 10:
         raise WireError("malformed", f"{len(fields)} fields, not 10")
-    flags = fields[7]
+    if len(fields) > 10 and (len(fields) == 11 or fields[-1]):  # a packet filter would take it for a steady one
+        raise WireError("malformed", f"{len(fields)} fields that do not end in |")
+    once = fields[10] if len(fields) > 10 else b""
     hello = Hello(
         realm=read_word(fields[2], MAX_REALM, "realm"),
         id=read_word(fields[3], MAX_ID, "id"),
         boot=read_hex(fields[4], "boot"),
         interval_ms=read_number(fields[5], 1, 600_000, "interval"),
         ttl_ms=read_number(fields[6], 1, 3_600_000, "ttl"),
-        # letters we do not know are a later version's
-        solicit=b"s" in flags,
-        goodbye=b"g" in flags,
+        # letters we do not know are a later release's, and so are fields after the record
+        lasting=read_letters(fields[7], "flags"),
+        solicit=b"s" in once,
+        goodbye=b"g" in once,
         digest=read_hex(fields[8], "digest"),
         seq=read_number(fields[9], 0, 0xFFFFFFFF, "seq"),
-        # and so are fields after the record
-        record=fields[10] if len(fields) > 10 and fields[10] else None,
+        record=fields[11] or None if len(fields) > 11 else None,
     )
     if hello.ttl_ms < hello.interval_ms:
         raise WireError("malformed", f"ttl {hello.ttl_ms} shorter than interval {hello.interval_ms}")
@@ -104,6 +112,13 @@ def read_word(field: bytes, longest: int, what: str) -> str:
     if not is_word(text, longest):
         raise WireError("malformed", f"{what} {text[:40]!r}")
     return text
+
+
+def read_letters(field: bytes, what: str) -> str:
+    """Read flags, letters only."""
+    if field and (len(field) > MAX_LASTING or not field.isalpha()):
+        raise WireError("malformed", f"{what} {field[:40]!r}")
+    return field.decode("ascii")
 
 
 def read_hex(field: bytes, what: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,20 @@ class Link:
     address: str
     prefix: int
     broadcast: str
+    packed: bytes = field(init=False, repr=False, compare=False)  # the address, as it goes into a seal
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "packed", pack_address(self.address))
 
     def __hash__(self) -> int:
         # looked up for each datagram; the index alone tells nearly all of them apart
         return self.index
+
+    def holds(self, address: str) -> bool:
+        """Whether an address is one of this network."""
+        shift = 32 - self.prefix
+        one, other = int.from_bytes(pack_address(address), "big"), int.from_bytes(self.packed, "big")
+        return one >> shift == other >> shift
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +45,7 @@ class Source:
     Attributes:
         address: the sender's IPv4 address.
         link: the link it came in by, None where no link of ours has that network (a seed's answer).
-        unicast: whether it was sent to us alone.
+        unicast: whether it came to us alone.
         key: id of the key it was sealed with, empty for plain.
         boot: of the node that sealed it, empty for plain.
         port_fits: whether it was sent from the port that all nodes send from.
@@ -47,3 +57,12 @@ class Source:
     key: str = ""
     boot: str = ""
     port_fits: bool = True
+    packed: bytes = field(init=False, repr=False)  # the address, as it goes into a seal
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "packed", pack_address(self.address))
+
+
+def pack_address(address: str) -> bytes:
+    """Give the four bytes of an IPv4 address."""
+    return bytes(map(int, address.split(".")))

@@ -13,7 +13,7 @@ It is told what came in and what time it is, and answers with what to send and w
     >>> a, b = node("a", "10.0.0.1"), node("b", "10.0.0.2")
     >>> [send] = a.poll(now=0.0).sends
     >>> send.to, send.datagram[:18]
-    ('10.0.0.255', b'HELLO|1|default|a|')
+    ('10.0.0.255', b'HELLO|2|default|a|')
     >>> outcome = b.receive(send.datagram, Source("10.0.0.1", b.links[0]), now=0.001)
     >>> [(event.kind, event.peer.name) for event in outcome.events]
     [('joined', 'a')]
@@ -74,6 +74,8 @@ class Node:
             bit. With keys nobody may foresee it.
         keyring: keys, and what to do with them.
         process: tells one process from another (``os.getpid``): what was forked off must not seal.
+        clock: tells the present moment where datagrams are given later than they arrived: a PONG says how long its
+            PING lay here.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Node:
         random: Random | None = None,
         keyring: Keyring = NO_KEYS,
         process: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         parameters = parameters or Parameters()
         self.random = random or SystemRandom()
@@ -105,6 +108,7 @@ class Node:
         self._strangers = Strangers(self._voice, self._nonce, limits.answers)
         self.doubles = Doubles(self._voice)
         self._process = process
+        self._clock = clock
         self._keyring = NO_KEYS
         self._prober = Prober(self.table, self.random, self._ping, self._reaches)
         self.rtts = Histogram(RTT_BOUNDS)  # seconds, one for each PONG
@@ -171,12 +175,12 @@ class Node:
         """
         head, _, seq = datagram.rpartition(b"|")
         way = self.table.steady.get((head, source))
-        if way is None and seq.endswith(b"}"):  # a full one that repeats the record we hold is as good
-            *fields, record = datagram.split(b"|", 10)
+        if way is None and not seq and head.endswith(b"}"):  # a full one that repeats the record we hold is as good
+            *fields, record = head.split(b"|", 11)
             way = self.table.steady.get((b"|".join(fields[:9]), source))
             if way is not None:
                 held = way.row.record
-                seq = fields[9] if held is not None and held.encoded == record else b""
+                seq = fields[9] if held is not None and held.encoded == record and fields[10:] == [b""] else b""
         # fewer than 10 digits: no check of the range is needed
         if (
             way is not None
@@ -481,7 +485,8 @@ class Node:
         if row is not None and way is not None:
             self._prober.is_asked(row, way, now)
         silence = None if row is None else max(0.0, now - row.last_hello)
-        return Outcome(sends=(self._voice.pong(probe.nonce, silence, source),))
+        held = 0.0 if self._clock is None else self._clock() - now
+        return Outcome(sends=(self._voice.pong(probe.nonce, silence, source, held),))
 
     def _hear_pong(self, pong: Pong, source: Source, now: float) -> Outcome:
         self._check_sender(pong.realm, pong.boot, source, now)
@@ -501,7 +506,9 @@ class Node:
         if row is None or not asked.wanted:
             return Outcome(events=events) if events else NOTHING
         hears_us_s = None if pong.heard_ms is None else pong.heard_ms / 1000
-        answer = Answer(nonce=pong.nonce, rtt=now - asked.at, hears_us_s=hears_us_s, peer=row.peer(now))
+        took = now - asked.at
+        rtt = took - _held(pong, took)
+        answer = Answer(nonce=pong.nonce, rtt=rtt, hears_us_s=hears_us_s, peer=row.peer(now))
         return Outcome(events=events, answers=(answer,))
 
     def _hear_seed(self, pong: Pong, source: Source, now: float) -> Outcome:
@@ -519,13 +526,14 @@ class Node:
         """Take over what a PONG says of its path."""
         self._received["pong"] += 1
         now = max(now, asked)  # as far as clocks can be compared
-        rtt = now - asked
+        held = _held(pong, now - asked)
+        rtt = now - asked - held
         self.rtts.observe(rtt)
         hears_us_s = None if pong.heard_ms is None else pong.heard_ms / 1000
         two_way: bool | None = hears_us_s is not None and hears_us_s < self.ttl(self._voice.pace)
         if not two_way and asked < self._awake_since + WAKE_LATE:
             two_way = None  # nobody could hear us in our sleep
-        return self.table.answered(pong.boot, source, rtt, hears_us_s, two_way=two_way, now=now)
+        return self.table.answered(pong.boot, source, rtt, hears_us_s, two_way=two_way, now=now, held=held)
 
     def _is_late(self, now: float) -> bool:
         """Whether we did not see time pass (suspend, SIGSTOP)."""
@@ -552,7 +560,8 @@ class Node:
             sends = self._strangers.ask(hello, source, size, now)
             return replace(self._dropped("unproven", "not known to live", source), sends=sends)
         probe = decode_probe(opened.datagram)
-        if not opened.is_unicast:
+        # only who answers can know the nonce of a PONG; a PING tells for whom it is, if the seal does not
+        if opened.is_to_all or (isinstance(probe, Ping) and probe.to != self.boot):
             raise WireError("unproven", "a probe that is not for this node alone")
         assert self.sealing is not None
         if isinstance(probe, Ping):
@@ -701,6 +710,12 @@ class Node:
 
     def _nonce(self) -> str:
         return f"{self.random.getrandbits(64):016x}"
+
+
+def _held(pong: Pong, took: float) -> float:
+    """Give the seconds for which a PING lay with the peer, if they fit into those until its answer came."""
+    held = pong.held_us / 1e6
+    return held if held < took else 0.0
 
 
 def _refuse(error: WireError) -> Outcome:

@@ -10,6 +10,8 @@ from discoveryd.protocol.parameters import MAX_ID, MAX_REALM
 
 ANYONE = "0" * 16
 """Stands for the boot of a PING whose sender knows only the address."""
+MOST = 9_999_999
+"""Milliseconds since a HELLO, and microseconds that a PING lay, that a PONG can tell: longer counts as this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class Ping:
 
     def encode(self) -> bytes:
         """Write the datagram."""
-        return f"PING|1|{self.realm}|{self.id}|{self.boot}|{self.nonce}|{self.to}".encode("ascii")
+        return f"PING|2|{self.realm}|{self.id}|{self.boot}|{self.nonce}|{self.to}|".encode("ascii")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +46,20 @@ class Pong:
         boot: of the answering node, whichever was meant.
         nonce: that of the PING.
         heard_ms: how long ago it last heard a HELLO of the pinger, None for never.
+        held_us: how long the PING lay with it before the answer was written.
     """
 
     realm: str
     boot: str
     nonce: str
     heard_ms: int | None
+    held_us: int = 0
 
     def encode(self) -> bytes:
         """Write the datagram."""
-        heard = "-" if self.heard_ms is None else min(self.heard_ms, 9_999_999)
-        return f"PONG|1|{self.realm}|{self.boot}|{self.nonce}|{heard}".encode("ascii")
+        heard = "-" if self.heard_ms is None else min(self.heard_ms, MOST)
+        held = min(max(self.held_us, 0), MOST)
+        return f"PONG|2|{self.realm}|{self.boot}|{self.nonce}|{heard}|{held}|".encode("ascii")
 
 
 def decode_probe(datagram: bytes) -> Ping | Pong:
@@ -71,7 +76,9 @@ def decode_probe(datagram: bytes) -> Ping | Pong:
         raise WireError("malformed", "neither HELLO| nor PING| nor PONG|")
     if fields[1] != VERSION:
         raise WireError("version", f"{fields[1][:20]!r}")
-    if kind == b"PING" and len(fields) >= 7:
+    if fields[-1]:
+        raise WireError("malformed", "does not end in |")
+    if kind == b"PING" and len(fields) >= 8:
         return Ping(
             realm=read_word(fields[2], MAX_REALM, "realm"),
             id=read_word(fields[3], MAX_ID, "id"),
@@ -79,11 +86,12 @@ def decode_probe(datagram: bytes) -> Ping | Pong:
             nonce=read_hex(fields[5], "nonce"),
             to=read_hex(fields[6], "to"),
         )
-    if kind == b"PONG" and len(fields) >= 6:
+    if kind == b"PONG" and len(fields) >= 8:
         return Pong(
             realm=read_word(fields[2], MAX_REALM, "realm"),
             boot=read_hex(fields[3], "boot"),
             nonce=read_hex(fields[4], "nonce"),
-            heard_ms=None if fields[5] == b"-" else read_number(fields[5], 0, 9_999_999, "heard"),
+            heard_ms=None if fields[5] == b"-" else read_number(fields[5], 0, MOST, "heard"),
+            held_us=read_number(fields[6], 0, MOST, "held"),
         )
     raise WireError("malformed", f"{len(fields)} fields")

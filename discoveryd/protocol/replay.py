@@ -27,7 +27,7 @@ _ALL = (1 << WIDTH) - 1
 
 
 class Window:
-    """Which counters of one boot and class were taken (RFC 4303, 3.4.3; as RFC 6479 without shifting it in vain).
+    """Which counters of one boot and kind of way were taken (RFC 4303, 3.4.3; as RFC 6479 without shifting it in vain).
 
     Args:
         top: all counters up to this one count as taken.
@@ -62,9 +62,10 @@ class Window:
 
 
 class Windows:
-    """The windows of the boots that have proved to live: one for broadcasts and one for unicasts each.
+    """The windows of the boots that have proved to live: one for what is said to all and one for the rest, each.
 
-    They are apart because Wi-Fi delays broadcasts and not unicasts (RFC 9467).
+    They are apart because Wi-Fi delays broadcasts and not unicasts (RFC 9467). It is the scope that tells, which is
+    authenticated, not how a datagram came, which is not.
 
     Args:
         limit: boots; when there are more the one that was silent longest is forgotten, and is asked again
@@ -99,8 +100,8 @@ class Windows:
         broadcasts, unicasts, proof = known
         if opened.counter <= proof:
             raise WireError("unproven", f"{opened.counter} of {opened.id} ({opened.boot}) is older than its proof")
-        if not (unicasts if opened.is_unicast else broadcasts).take(opened.counter):
-            kind = "unicast" if opened.is_unicast else "broadcast"
+        if not (broadcasts if opened.is_to_all else unicasts).take(opened.counter):
+            kind = "broadcast" if opened.is_to_all else "unicast"
             raise WireError("replayed", f"{kind} {opened.counter} of {opened.id} ({opened.boot})")
         del self._boots[opened.boot]
         self._boots[opened.boot] = known  # the last to go
@@ -122,7 +123,7 @@ class Windows:
     def admit(self, opened: Opened) -> None:
         """Listen to a boot from now on: by this datagram it has proved to live.
 
-        All it sealed before this one, of both classes, is void: it may have been recorded.
+        All it sealed before this one, of every scope, is void: it may have been recorded.
         """
         if opened.boot in self._boots:
             return

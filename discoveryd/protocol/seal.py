@@ -1,47 +1,62 @@
 r"""Sealing: every message in an envelope that only who has the key can write or read.
 
-**The wire.** ASCII, at most 1024 bytes, seven fields::
+**The wire.** ASCII, at most 1024 bytes, eight fields::
 
-    SEALED|1|<key id>|<node id>|<boot>|<class><counter>|<body>
+    SEALED|2|<key id>|<node id>|<boot>|<counter>|<body>|<scope>[0]
 
 - *key id*: 8 of ``0-9 a-f``, a hash of the key. *node id* and *boot*: those of the sender.
-- *class*: ``b`` to all, or to a seed; ``u`` to one node: bound to the boot of that node, which is
-  authenticated though not sent, so that it is worthless anywhere else, and there too after a restart.
-- *counter*: 1 to 16 of ``0-9 a-f`` without leading zeros: one more with each sealed datagram of this boot,
-  of either class and with whichever key.
+- *counter*: 1 to 16 of ``0-9 a-f`` without leading zeros, below 2^63: one more with each sealed datagram of this
+  boot, of whatever scope and with whichever key.
 - *body*: ciphertext and tag in base 64; where that would pass 1024 bytes, ``:`` and base 85 (`armour`).
+- *scope*: for whom it is, and with that what it is *bound* to: authenticated, though not sent.
 
-A PONG to the boot ``a3d1e00942bb7c15`` under the key of the bytes 0 to 31, and a steady HELLO (one line, 151 bytes)::
+  ===== ================================== ==========================================================================
+  scope for                                bound to
+  ===== ================================== ==========================================================================
+  ``b`` all on a link                      the sender's address on that link, 4 bytes
+  ``u`` one node on a link                 that, and the boot of that node
+  ``s`` beyond the links of the sender     nothing: a router may translate the address
+  ``w`` kept for a will, which somebody    refused (``malformed``) until there are wills; so are counters from 2^63 on,
+        else sends when the node is gone   which are kept for them
+  ===== ================================== ==========================================================================
 
-    SEALED|1|66b37b47|web1|5f0c8b1e2d3a4f60|u2|wWECOy9IoXKnVFIl58ThNVqzFMmTh3HpomLZJpV3vbN2VJmaSXG3gfg=
-    SEALED|1|66b37b47|web1|5f0c8b1e2d3a4f60|b0|U/xLHs+1wiyxkXTVMLVSe8mYOR5RY6bPtKsZeY4tGJUAs20Xtkutd9oc
-        PNXNMDKXnA0BEzLqNY6lSHasfZwZXnCH9K2uJmWETEE8OaiXbLqN
+- ``0`` follows the scope exactly if a steady HELLO is inside, so that nothing but that ends in a digit, as in plain: a
+  packet filter tells it from all else by the last byte. What is inside otherwise is ``malformed``.
+
+A PONG of ``10.0.0.1`` to the boot ``a3d1e00942bb7c15`` under the key of the bytes 0 to 31, and a steady HELLO to its
+link (one line, 161 bytes)::
+
+    SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|2|0FJ8HmUd8CL7BgMr5cKyZFvjWsqWyT7gpaURanPxCJLLWG1bACwgAOw=|u
+    SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|0|U8U/YrC1ziyx3TyZNLUaNMXJPk5fO62VtfAXcsV7H6d8h1wXtkutd9ocPN
+        XNMDKXnA0BEzLqNY6lSHasfZwZXnDwJxZC56u96C3vQJSTwtGbFp9m8sqI|b0
 
 The cipher is ChaCha20-Poly1305 with a key of its own for each boot, keyed BLAKE2b (32 bytes) of
 ``<realm>|<node id>|<boot>``: it is a pseudo-random function by design, in the standard library, and a fifth
 of the cost of HKDF, which strangers can make us pay with every boot they invent. The nonce is the counter,
-96 bits, big-endian. Associated data are all bytes before the body, and the boot of the receiver in class ``u``.
+96 bits, big-endian. Associated data are all bytes before the body, those after it, ``|``, and what it is bound to.
 
-Inside is the plain datagram without what the header says or the key is bound to::
+Inside is the plain datagram without what the header says or the seal is bound to; its kind is one letter::
 
-    HELLO|<interval>|<ttl>|<flags>|<digest>|<seq>[|<record>]      digest empty where it is that of the record
-    PING|<nonce>|<to>                                             to empty where it is who it is bound to
-    PONG|<nonce>|<heard>
+    H|<interval>|<ttl>|<lasting>|<digest>|<seq>[|<once>[|<record>]]    digest empty where it is that of the record
+    P|<nonce>|<to>                                                     to empty where it is who it is bound to, or
+    A|<nonce>|<heard>|<held>                                           sixteen zeros in another scope than u
 
 and NULs up to the length at which no answer is longer than its question, whatever the ids: a sealed PONG has
-at most 146 bytes, a PING 146 to 149, a HELLO 149 or more.
+at most 155 bytes, a PING 155 to 158, a HELLO 158 or more.
 
 **What it is to withstand.** Somebody on the same segment who hears all, sends anything from any address,
 keeps it, reorders it, repeats it; but has no key. He can neither make a datagram, nor alter one, nor move one
-to another realm, key, sender, boot or class (all authenticated), nor send a unicast to somebody else or to
-a later run of its receiver. Repeating a datagram to who may still take it is for `discoveryd.protocol.replay`
+to another realm, key, sender, boot or scope (all authenticated), nor send it from another address than its sender
+has (scopes ``b`` and ``u``), nor send a unicast to somebody else or to a later run of its receiver. What is said beyond
+the links of its sender is not listened to on a link, nor the other way round (``unbound``), so the last but one has no
+way around it. Repeating a datagram to who may still take it is for `discoveryd.protocol.replay`
 to stop. He does see who talks, when, how much, and under which id. Whoever has the key is trusted wholly, and
 can open what was sealed with it before: there is no forward secrecy.
 
 **A nonce is never used twice with one key**, for
 
-1. a datagram takes its counter before it is sealed, the counter only ever grows, is one for all classes,
-   receivers and keys of the ring, outlives a change of the ring, and ends at 2^64: then nothing more is sealed;
+1. a datagram takes its counter before it is sealed, the counter only ever grows, is one for all scopes,
+   receivers and keys of the ring, outlives a change of the ring, and ends at 2^63: then nothing more is sealed;
 2. there is one `Sealer` for a boot: `boot` is to be 64 bits drawn for it from the operating system. A restart
    is another boot, and so nothing is kept on a disk, and no clock is asked, which could be set back;
 3. two runs that draw one boot share a key only under one realm and node id. n runs of one id do with a
@@ -71,6 +86,7 @@ from discoveryd.errors import SealError, WireError
 from discoveryd.protocol.armour import in_base64, pack, unpack
 from discoveryd.protocol.hello import MAX_DATAGRAM, VERSION, read_hex, read_word
 from discoveryd.protocol.keyring import Keyring
+from discoveryd.protocol.link import Source
 from discoveryd.protocol.parameters import MAX_ID
 from discoveryd.protocol.probe import ANYONE
 from discoveryd.protocol.record import digest_of
@@ -80,17 +96,27 @@ if TYPE_CHECKING:
 
 SEALED = b"SEALED|"
 """What a sealed datagram begins with."""
-MAX_COUNTER = 2**64
-"""Datagrams of one boot: at 1,100 a second, the most a node sends, enough for half a billion years."""
-MAX_SEALED_PONG = 146
-MAX_SEALED_PING = 149
-"""Bytes: 38 of header, an id of 32, a counter of 16, and 60 for what is inside; then up to the next 4 of base 64."""
+MAX_COUNTER = 2**63
+"""Datagrams of one boot: at 1,100 a second, the most a node sends, enough for a quarter of a billion years."""
+MAX_SEALED_PONG = 155
+MAX_SEALED_PING = 158
+"""Bytes: 39 around it, an id of 32, a counter of 16, and 68 for what is inside; then up to the next 4 of base 64."""
 MAX_SEALED_STEADY = 256
-"""Bytes of a sealed HELLO without its record; 178 is the longest."""
+"""Bytes of a sealed HELLO without its record; 172 is the longest there is without lasting flags."""
+TO_ALL, TO_ONE, BEYOND = b"b", b"u", b"s"
+"""Scopes: for all on a link, for one node on it, for whoever is beyond the links."""
 MAX_CIPHERS = 1024
 """Derived keys kept, 2 kB each; past it the one that came first goes, and costs 2 µs when it is wanted again."""
 
+_LETTERS = {b"HELLO": b"H", b"PING": b"P", b"PONG": b"A"}
 _LEAST = {b"HELLO": MAX_SEALED_PING, b"PING": MAX_SEALED_PONG, b"PONG": 0}
+_SCOPES = {
+    scope + mark: (scope, mark) for scope in (TO_ALL, TO_ONE, BEYOND) for mark in (b"", b"0")
+}
+_UNBOUND = {
+    True: "said by one to whom we are not on its link, and it comes from ours",
+    False: "said on a link of its sender, which is none of ours",
+}
 _TAG = 16
 _HEX = frozenset(b"0123456789abcdef")
 _ANYONE = ANYONE.encode("ascii")
@@ -104,16 +130,23 @@ class Opened(NamedTuple):
         key: id of the key.
         id: of the sender.
         boot: of the sender.
-        is_unicast: whether it was sealed for this boot alone.
+        scope: `TO_ALL`, `TO_ONE` (this boot) or `BEYOND`, as it was sealed.
         counter: of the sender's boot.
+        is_steady: whether it is a steady HELLO.
     """
 
     datagram: bytes
     key: str
     id: str
     boot: str
-    is_unicast: bool
+    scope: bytes
     counter: int
+    is_steady: bool = False
+
+    @property
+    def is_to_all(self) -> bool:
+        """Whether it was said to all on a link."""
+        return self.scope == TO_ALL
 
 
 class Sealer:
@@ -141,11 +174,11 @@ class Sealer:
         """Seal for another boot from now on, drawn for this; the process that may seal stays the same one."""
         self._boot = boot.encode("ascii")
         self._counter = 0
-        who = b"|1|%b|%b|%b|" % (self._realm, self._id, self._boot)
+        who = b"|2|%b|%b|%b|" % (self._realm, self._id, self._boot)
         self._heads = {
             b"HELLO": b"HELLO" + who,
             b"PING": b"PING" + who,
-            b"PONG": b"PONG|1|%b|%b|" % (self._realm, self._boot),
+            b"PONG": b"PONG|2|%b|%b|" % (self._realm, self._boot),
         }
         self.set_keyring(self._keyring)
 
@@ -172,13 +205,14 @@ class Sealer:
         self._own: dict[str, ChaCha20Poly1305] = {}
         self._ciphers: dict[tuple[str, bytes, bytes], ChaCha20Poly1305] = {}
 
-    def seal(self, datagram: bytes, *, key: str, to: str | None) -> bytes:
+    def seal(self, datagram: bytes, *, key: str, here: bytes = b"", to: str = "") -> bytes:
         """Seal one datagram for one `Send`: who sends it again, or elsewhere too, seals it again.
 
         Args:
             datagram: a HELLO, PING or PONG of this node, as encoded.
             key: id of the key, one of the ring: `Keyring.sends`, or the one a peer was last heard with.
-            to: boot of the one node it is for; None for all (broadcast), and for a seed whose boot is not known.
+            here: our address on the link where it goes out (`Link.packed`); empty for what goes beyond our links.
+            to: boot of the one node on that link that it is for; empty for all.
 
         Raises:
             SealError: no such key; not of this node; too long; the counter is used up; forked.
@@ -187,34 +221,64 @@ class Sealer:
         head = self._heads.get(kind)
         if head is None or not datagram.startswith(head):
             raise SealError(f"not a message of this node: {datagram[:40]!r}")
-        bound = b"" if to is None else to.encode("ascii")
-        inside = b"%b|%b" % (kind, _shorten(kind, datagram[len(head) :], bound or _ANYONE))
+        one = to.encode("ascii") if here else b""
+        inside = b"%b|%b" % (_LETTERS[kind], _shorten(kind, datagram[len(head) :], one or _ANYONE))
         cipher, counter = self._own_cipher(key), self._next_counter()
-        header = b"SEALED|1|%b|%b|%b|%b%x|" % (
-            key.encode("ascii"), self._id, self._boot, b"u" if bound else b"b", counter
-        )  # fmt: skip
-        inside = inside.ljust(_least_inside(_LEAST[kind] - len(header)), b"\0")
-        is_long = len(header) + in_base64(len(inside) + _TAG) > MAX_DATAGRAM
+        header = b"SEALED|2|%b|%b|%b|%x|" % (key.encode("ascii"), self._id, self._boot, counter)
+        scope = (TO_ONE if one else TO_ALL) if here else BEYOND
+        tail = b"|%b0" % scope if datagram[-1:].isdigit() else b"|%b" % scope
+        room = len(header) + len(tail)
+        inside = inside.ljust(_least_inside(_LEAST[kind] - room), b"\0")
+        is_long = room + in_base64(len(inside) + _TAG) > MAX_DATAGRAM
         if is_long:
             inside = inside.ljust(-(-len(inside) // 4) * 4, b"\0")
-        raw = cipher.encrypt(counter.to_bytes(12, "big"), inside, header + bound)
+        raw = cipher.encrypt(counter.to_bytes(12, "big"), inside, b"%b%b|%b%b" % (header, tail, here, one))
         body = pack(raw, is_long=is_long)
-        if len(header) + len(body) > MAX_DATAGRAM:
-            raise SealError(f"{len(header) + len(body)} bytes when sealed, at most {MAX_DATAGRAM}")
-        return header + body
+        if room + len(body) > MAX_DATAGRAM:
+            raise SealError(f"{room + len(body)} bytes when sealed, at most {MAX_DATAGRAM}")
+        return header + body + tail
 
-    def open(self, datagram: bytes, *, own: bool = False) -> Opened:
+    def open(self, datagram: bytes, source: Source, *, own: bool = False) -> Opened:
         """Open a datagram, one that begins with `SEALED`.
 
         Args:
             datagram: as it came.
+            source: where it came from: its sender must have said it there.
             own: open it also if it is sealed under our own boot, which another machine may have (a clone).
 
         Raises:
             WireError: ``malformed``, ``version``, ``too-long``, ``own-echo``; ``sealed`` (no keys here),
-                ``unknown-key``, ``bad-seal`` (altered, or sealed with another key, for another realm or for
-                another receiver).
+                ``unknown-key``, ``bad-seal`` (altered, or sealed with another key, for another realm, for another
+                receiver or at another address), ``unbound`` (its scope is not that of where it came from).
         """
+        fields = self._split(datagram)
+        id, boot = read_word(fields[3], MAX_ID, "id"), read_hex(fields[4], "boot")
+        counter = _read_counter(fields[5])
+        raw = _read_body(fields[6])
+        scope, mark = _read_scope(fields[7])
+        if fields[4] == self._boot and not own:
+            raise WireError("own-echo")
+        key = fields[2].decode("ascii", "replace")
+        if key not in self._keys:
+            raise WireError("unknown-key", f"key {key[:20]!r} of {id}")
+        whose = (key, fields[3], fields[4])
+        cipher = self._ciphers.get(whose) or self._cipher(*whose)
+        one = self._boot if scope == TO_ONE else b""
+        here = b"" if scope == BEYOND else source.packed
+        header = datagram[: -len(fields[6]) - len(fields[7]) - 1]
+        try:
+            inside = cipher.decrypt(counter.to_bytes(12, "big"), raw, b"%b|%b|%b%b" % (header, fields[7], here, one))
+        except self._invalid:
+            raise WireError("bad-seal", f"key {key} of {id}") from None
+        self._keep(whose, cipher)
+        if (scope == BEYOND) is not (source.link is None):
+            raise WireError("unbound", _UNBOUND[scope == BEYOND])
+        plain = _lengthen(inside.rstrip(b"\0"), self._realm, fields[3], fields[4], one or _ANYONE)
+        if plain[-1:].isdigit() is not bool(mark):
+            raise WireError("malformed", "the mark of a steady HELLO is not what is inside")
+        return Opened(plain, key, id, boot, scope, counter, bool(mark))
+
+    def _split(self, datagram: bytes) -> list[bytes]:
         if len(datagram) > MAX_DATAGRAM:
             raise WireError("too-long", f"{len(datagram)} bytes or more")
         if not datagram.startswith(SEALED):
@@ -224,26 +288,9 @@ class Sealer:
         fields = datagram.split(b"|")
         if fields[1] != VERSION:
             raise WireError("version", f"{fields[1][:20]!r}")
-        if len(fields) != 7:
-            raise WireError("malformed", f"{len(fields)} fields, not 7")
-        id, boot = read_word(fields[3], MAX_ID, "id"), read_hex(fields[4], "boot")
-        is_unicast, counter = _read_place(fields[5])
-        raw = _read_body(fields[6])
-        if fields[4] == self._boot and not own:
-            raise WireError("own-echo")
-        key = fields[2].decode("ascii", "replace")
-        if key not in self._keys:
-            raise WireError("unknown-key", f"key {key[:20]!r} of {id}")
-        whose = (key, fields[3], fields[4])
-        cipher = self._ciphers.get(whose) or self._cipher(*whose)
-        bound = self._boot if is_unicast else b""
-        try:
-            inside = cipher.decrypt(counter.to_bytes(12, "big"), raw, datagram[: -len(fields[6])] + bound)
-        except self._invalid:
-            raise WireError("bad-seal", f"key {key} of {id}") from None
-        self._keep(whose, cipher)
-        plain = _lengthen(inside.rstrip(b"\0"), self._realm, fields[3], fields[4], bound or _ANYONE)
-        return Opened(plain, key, id, boot, is_unicast, counter)
+        if len(fields) != 8:
+            raise WireError("malformed", f"{len(fields)} fields, not 8")
+        return fields
 
     def _next_counter(self) -> int:
         """Take a counter: it is used from here on, whatever comes of it."""
@@ -251,7 +298,7 @@ class Sealer:
             raise SealError("this process was forked from the one that seals: make a Node of its own here")
         counter = self._counter
         if counter >= MAX_COUNTER:
-            raise SealError("all 2^64 nonces of this boot are used: restart the node")
+            raise SealError("all 2^63 nonces of this boot are used: restart the node")
         self._counter = counter + 1
         return counter
 
@@ -277,12 +324,19 @@ class Sealer:
             self._ciphers[whose] = cipher
 
 
-def _read_place(field: bytes) -> tuple[bool, int]:
-    digits = field[1:]
+def _read_counter(digits: bytes) -> int:
     is_canonical = 0 < len(digits) <= 16 and _HEX.issuperset(digits) and (digits == b"0" or digits[:1] != b"0")
-    if field[:1] not in (b"b", b"u") or not is_canonical:
-        raise WireError("malformed", f"class and counter {field[:40]!r}")
-    return field[:1] == b"u", int(digits, 16)
+    counter = int(digits, 16) if is_canonical else MAX_COUNTER
+    if counter >= MAX_COUNTER:
+        raise WireError("malformed", f"counter {digits[:40]!r}")
+    return counter
+
+
+def _read_scope(field: bytes) -> tuple[bytes, bytes]:
+    found = _SCOPES.get(field)
+    if found is None:
+        raise WireError("malformed", f"scope {field[:40]!r}")
+    return found
 
 
 def _read_body(body: bytes) -> bytes:
@@ -300,28 +354,31 @@ def _least_inside(body: int) -> int:
     return -(-body // 4) * 3 - _TAG
 
 
-def _shorten(kind: bytes, rest: bytes, bound: bytes) -> bytes:
-    """Leave out what the receiver knows: whom a PING is for, the digest of a record that is there."""
-    if kind == b"PING" and rest.endswith(b"|" + bound):
-        return rest[: -len(bound)]
+def _shorten(kind: bytes, rest: bytes, one: bytes) -> bytes:
+    """Leave out what the receiver knows: whom a PING is for, the digest of a record that is there, the last bar."""
+    rest = rest.removesuffix(b"|")
+    if kind == b"PING":
+        return rest.removesuffix(one)
     if kind == b"HELLO":
-        fields = rest.split(b"|", 5)
-        if len(fields) == 6 and fields[3] == digest_of(fields[5]).encode("ascii"):
+        fields = rest.split(b"|", 6)
+        if len(fields) == 7 and fields[3] == digest_of(fields[6]).encode("ascii"):
             fields[3] = b""
             return b"|".join(fields)
     return rest
 
 
-def _lengthen(inside: bytes, realm: bytes, id: bytes, boot: bytes, bound: bytes) -> bytes:
+def _lengthen(inside: bytes, realm: bytes, id: bytes, boot: bytes, one: bytes) -> bytes:
     """Put in again what `_shorten` and `Sealer.seal` left out."""
-    kind, _, rest = inside.partition(b"|")
-    if kind == b"PONG":
-        return b"PONG|1|%b|%b|%b" % (realm, boot, rest)
-    if kind == b"PING":
-        return b"PING|1|%b|%b|%b|%b%b" % (realm, id, boot, rest, bound if rest.endswith(b"|") else b"")
-    if kind == b"HELLO":
-        fields = rest.split(b"|", 5)
-        if len(fields) == 6 and not fields[3]:
-            fields[3] = digest_of(fields[5]).encode("ascii")
-        return b"HELLO|1|%b|%b|%b|%b" % (realm, id, boot, b"|".join(fields))
+    letter, _, rest = inside.partition(b"|")
+    if letter == b"H":
+        if rest.count(b"|") < 5:
+            return b"HELLO|2|%b|%b|%b|%b" % (realm, id, boot, rest)
+        fields = rest.split(b"|", 6)
+        if len(fields) == 7 and not fields[3]:
+            fields[3] = digest_of(fields[6]).encode("ascii")
+        return b"HELLO|2|%b|%b|%b|%b|" % (realm, id, boot, b"|".join(fields))
+    if letter == b"A":
+        return b"PONG|2|%b|%b|%b|" % (realm, boot, rest)
+    if letter == b"P":
+        return b"PING|2|%b|%b|%b|%b%b|" % (realm, id, boot, rest, one if rest.endswith(b"|") else b"")
     raise WireError("malformed", "what is sealed is no HELLO, PING or PONG")

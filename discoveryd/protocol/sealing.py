@@ -115,19 +115,20 @@ class Sealing:
             if any(way.address in targets if link is None else way.link == link.name for way in row.ways.values())
         }
 
-    def seal(self, datagram: bytes, way: str, to: str) -> bytes:
+    def seal(self, datagram: bytes, way: str, link: Link | None, to: str = "") -> bytes:
         """Write a datagram in a way, or in the one that we are told if that way may no longer be used.
 
         Args:
             datagram: plain, for one `Send`.
             way: id of the key, empty for plain.
+            link: by which it goes out; None for one who is not on a link of ours.
             to: boot of the one node it is for, empty for all, and where it is not known.
         """
         if way not in self._ways:
             way = self.keyring.sends
         if not way:
             return datagram
-        sealed = self._sealer.seal(datagram, key=way, to=to or None)
+        sealed = self._sealer.seal(datagram, key=way, here=link.packed if link else b"", to=to)
         if datagram.startswith(b"PING"):
             if len(self._pings) >= MAX_PINGS:
                 del self._pings[next(iter(self._pings))]
@@ -146,7 +147,7 @@ class Sealing:
         Raises:
             WireError: as `Sealer.open`; ``replayed``.
         """
-        opened = self._sealer.open(datagram)
+        opened = self._sealer.open(datagram, source)
         row = self._table.get(opened.boot)
         if not self._is_vouched(opened.boot, row, now):
             self.windows.forget(opened.boot)
@@ -162,7 +163,7 @@ class Sealing:
         Raises:
             WireError: as `Sealer.open`.
         """
-        opened = self._sealer.open(datagram, own=True)
+        opened = self._sealer.open(datagram, source, own=True)
         return opened, self._source(source, opened)
 
     def has_used(self, counter: int) -> bool:
@@ -189,16 +190,13 @@ class Sealing:
         if found is None:
             if len(self._sources) >= MAX_SOURCES:
                 del self._sources[next(iter(self._sources))]
-            found = Source(source.address, source.link, opened.is_unicast, opened.key, opened.boot, source.port_fits)
+            found = Source(source.address, source.link, source.unicast, opened.key, opened.boot, source.port_fits)
             self._sources[whose] = found
         return found
 
 
 def _is_next(opened: Opened, row: Row) -> bool:
+    if not opened.is_steady:
+        return False
     seq = opened.datagram.rpartition(b"|")[2]
-    return (
-        opened.datagram.startswith(b"HELLO")
-        and seq.isdigit()
-        and len(seq) < 10
-        and int(seq) > row.seq
-    )
+    return seq.isdigit() and len(seq) < 10 and int(seq) > row.seq

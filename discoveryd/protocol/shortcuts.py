@@ -42,5 +42,5 @@ class Shortcuts(dict[tuple[bytes, Source], Way]):
 def steady_head(hello: Hello) -> bytes:
     """Give all but the seq of the steady HELLO that a sender of `hello` sends next."""
     return (
-        f"HELLO|1|{hello.realm}|{hello.id}|{hello.boot}|{hello.interval_ms}|{hello.ttl_ms}||{hello.digest}"
+        f"HELLO|2|{hello.realm}|{hello.id}|{hello.boot}|{hello.interval_ms}|{hello.ttl_ms}|{hello.lasting}|{hello.digest}"
     ).encode("ascii")

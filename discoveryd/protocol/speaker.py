@@ -90,4 +90,4 @@ class Speaker:
 
 def is_solicit(datagram: bytes) -> bool:
     """Whether this is a HELLO that solicits."""
-    return datagram.startswith(b"HELLO|1|") and b"s" in datagram.split(b"|", 8)[7]
+    return datagram.startswith(b"HELLO|2|") and datagram.endswith(b"|") and b"s" in datagram.split(b"|", 11)[10]

@@ -15,7 +15,7 @@ from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.probe import Ping, Pong
 from discoveryd.protocol.voice import Voice
 
-MAX_SEALED_PING = 149
+MAX_SEALED_PING = 158
 """Bytes of a sealed PING at most; `discoveryd.protocol.seal` has the sum, and is not imported without keys."""
 MAX_PROVED = 4096
 """Boots remembered that proved in a flood to be where they say; past it the first is asked again."""

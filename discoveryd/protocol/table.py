@@ -167,22 +167,24 @@ class PeerTable:
         return self._news.take()
 
     def answered(
-        self, boot: str, source: Source, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float
-    ) -> tuple[Event, ...]:
+        self, boot: str, source: Source, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float,
+        held: float = 0.0,
+    ) -> tuple[Event, ...]:  # fmt: skip
         """Take a PONG to a PING of ours; it vouches for the peer like a HELLO.
 
         Args:
             boot: of the peer that answered.
             source: where the answer came from.
-            rtt: seconds between PING and PONG.
+            rtt: seconds that PING and PONG were on their way.
             hears_us_s: how long ago the peer last heard a HELLO of ours, None for never.
             two_way: whether that is within our ttl; None where it means nothing.
             now: the moment it came.
+            held: seconds for which the PING lay with the peer.
         """
         self._expire(now)
         row = self._rows.get(boot)
         # a PONG may be overtaken by the goodbye, unless it answers a PING that was sent after that
-        if row is not None and row.kind == "node" and (row.state != "left" or now - rtt > row.last_heard - SAME):
+        if row is not None and row.kind == "node" and (row.state != "left" or now - rtt - held > row.last_heard - SAME):
             former = row.state
             way = self._way(row, source, now)
             way.answered(rtt, hears_us_s, two_way=two_way, now=now)

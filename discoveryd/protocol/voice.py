@@ -243,7 +243,7 @@ class Voice:
     def ask_seeds(self, nonce: Callable[[], str], now: float) -> list[Send]:
         """Ask the seeds which of them it is that speaks from an address that nobody named."""
         seeds = self.aliases.ask(self.parameters.seeds, nonce, now)
-        return [self.ping(ANYONE, one, Source(seed, None)) for seed, one in seeds]
+        return [self.ping(ANYONE, one, Source(seed, self._link_to(seed))) for seed, one in seeds]
 
     def ping(self, to: str, nonce: str, source: Source) -> Send:
         """Ask a boot for a sign of life, where and as it was heard."""
@@ -251,10 +251,18 @@ class Voice:
         self.sent["ping"] += 1
         return self._to_one(ping.encode(), source, "" if to == ANYONE else to)
 
-    def pong(self, nonce: str, silence: float | None, source: Source) -> Send:
-        """Answer a PING, and say how many seconds ago we heard its sender, None for never."""
+    def pong(self, nonce: str, silence: float | None, source: Source, held: float = 0.0) -> Send:
+        """Answer a PING.
+
+        Args:
+            nonce: of the PING.
+            silence: seconds since we heard a HELLO of its sender, None for never.
+            source: who asks.
+            held: seconds for which the PING lay here.
+        """
         heard_ms = None if silence is None else round(silence * 1000)
-        pong = Pong(realm=self.parameters.realm, boot=self.boot, nonce=nonce, heard_ms=heard_ms)
+        held_us = round(held * 1e6)
+        pong = Pong(realm=self.parameters.realm, boot=self.boot, nonce=nonce, heard_ms=heard_ms, held_us=held_us)
         self.sent["pong"] += 1
         return self._to_one(pong.encode(), source, source.boot)
 
@@ -290,18 +298,22 @@ class Voice:
         return sends
 
     def _out(self, datagram: bytes, outlet: Outlet) -> list[Send]:
-        sealing, link = self.sealing, outlet.link
-        if sealing is None:
-            sends = [Send(datagram, link, target) for target in outlet.targets]
-        else:  # once for each: the same one twice would be a replay
-            sends = [
-                Send(sealing.seal(datagram, way, ""), link, target)
-                for target in outlet.targets
-                for way in sealing.ways(link, set() if link else self.aliases.of(target))
-            ]
+        sends: list[Send] = []
+        for target in outlet.targets:
+            link = outlet.link or self._link_to(target)
+            if self.sealing is None:
+                sends.append(Send(datagram, link, target))
+                continue
+            # once for each: the same one twice would be a replay
+            ways = self.sealing.ways(outlet.link, set() if outlet.link else self.aliases.of(target))
+            sends += [Send(self.sealing.seal(datagram, way, link), link, target) for way in ways]
         outlet.sent += len(sends)
         self.sent["hello"] += len(sends)
         return sends
+
+    def _link_to(self, seed: str) -> Link | None:
+        """Give the link that a seed is on: what is sealed is bound to it, at both ends."""
+        return next((link for link in self.outlets if link.holds(seed)), None)
 
     def _unicast(self, hello: Hello, source: Source) -> Send:
         self.sent["hello"] += 1
@@ -309,5 +321,5 @@ class Voice:
 
     def _to_one(self, datagram: bytes, source: Source, boot: str) -> Send:
         if self.sealing is not None:
-            datagram = self.sealing.seal(datagram, source.key, boot)
+            datagram = self.sealing.seal(datagram, source.key, source.link, boot)
         return Send(datagram, source.link, source.address)

@@ -136,7 +136,9 @@ class Discovery:
         self._refused_name = ""
         self._name_due = 0.0
         record = Record(name=called, tags=tags or {}, services=self._offers.services())
-        self._node = Node(self.parameters, record, node_id=node_id, keyring=keyring, process=os.getpid)
+        self._node = Node(
+            self.parameters, record, node_id=node_id, keyring=keyring, process=os.getpid, clock=clock
+        )
         self._links = Links(self.parameters, clock)
         self._clock = clock
         self._notify = notify or (lambda _: None)

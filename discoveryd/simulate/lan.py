@@ -261,7 +261,7 @@ class Crowd:
     def before_poll(self, machine: Machine) -> None:
         """Tell one that is about to answer whether more than one has asked."""
         if isinstance(machine.engine, Speaker) and self._askers > self._since.get(machine, self._askers):
-            machine.engine.answers.joins(Source("", machine.link))
+            machine.engine.answers.joins(Source("0.0.0.0", machine.link))
 
     def after_poll(self, machine: Machine) -> None:
         """See who has no answer to give any more."""

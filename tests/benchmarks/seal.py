@@ -16,14 +16,16 @@ from machine import Figure, parser, report
 from discoveryd.errors import WireError
 from discoveryd.protocol.hello import Hello, decode_hello
 from discoveryd.protocol.keyring import Key, Keyring
+from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.record import Record
 from discoveryd.protocol.replay import Windows
-from discoveryd.protocol.seal import Opened, Sealer
+from discoveryd.protocol.seal import TO_ONE, Opened, Sealer
 
 COUNT = 2000
 KEY = Key(os.urandom(32))
 RING = Keyring(keys=(KEY,), mode="require")
 ALICE, BOB = "a" * 16, "b" * 16
+THERE = Source("10.0.0.1", Link("eth0", 2, "10.0.0.2", 24, "10.0.0.255"))
 
 
 def hello(record: Record, *, full: bool) -> Hello:
@@ -49,20 +51,20 @@ class Pair:
         self.sender = Sealer(RING, realm="default", id="9f86d081884c7d65", boot=ALICE, process=os.getpid)
         self.receiver = Sealer(RING, realm="default", id="2c26b46b68ffc68f", boot=BOB)
         self.windows = Windows(1024)
-        self.windows.admit(Opened(b"", KEY.id, "9f86d081884c7d65", ALICE, True, 0))
-        self.sender.seal(b"PONG|1|default|%b|" % ALICE.encode(), key=KEY.id, to=BOB)  # takes the counter 0
+        self.windows.admit(Opened(b"", KEY.id, "9f86d081884c7d65", ALICE, TO_ONE, 0))
+        self.sender.seal(b"PONG|2|default|%b|" % ALICE.encode(), key=KEY.id, here=THERE.packed, to=BOB)  # takes the counter 0
 
     def say(self, hello: Hello) -> None:
         """Seal a HELLO, and take it in at the other end."""
-        datagram = self.sender.seal(hello.encode(), key=KEY.id, to=None)
-        opened = self.receiver.open(datagram)
+        datagram = self.sender.seal(hello.encode(), key=KEY.id, here=THERE.packed)
+        opened = self.receiver.open(datagram, THERE)
         if not self.windows.take(opened) or decode_hello(opened.datagram) is None:
             raise SystemExit("it was not heard: the figure would be wrong")
 
     def refuse(self, datagram: bytes) -> None:
         """Take in a forgery."""
         try:
-            self.receiver.open(datagram)
+            self.receiver.open(datagram, THERE)
         except WireError:
             return
         raise SystemExit("a forgery was opened")
@@ -84,7 +86,7 @@ def main() -> None:
     samples: dict[str, list[float]] = {}
     for what, record, full in (("steady", short, False), ("full", short, True), ("longest", longest, True)):
         one = hello(record, full=full)
-        datagram = pair.sender.seal(one.encode(), key=KEY.id, to=None)
+        datagram = pair.sender.seal(one.encode(), key=KEY.id, here=THERE.packed)
         print(f"{what}: {len(one.encode())} bytes plain, {len(datagram)} sealed", flush=True) if not options.json else None
         for run in range(options.runs + 1):
             forged = forgeries(datagram)

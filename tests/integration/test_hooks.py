@@ -42,7 +42,8 @@ class Crowd:
         self._seq += 1
         for number in numbers:
             boot = f"{round:08x}{number:08x}"
-            hello = f"HELLO|1|default|peer-{round}-{number}|{boot}|60000|600000|{flags}|{boot}|{self._seq}"
+            hello = f"HELLO|2|default|peer-{round}-{number}|{boot}|60000|600000||{boot}|{self._seq}"
+            hello += flags and f"|{flags}|"
             self._socket.sendto(hello.encode(), self._there)
 
 

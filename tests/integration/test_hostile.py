@@ -133,12 +133,12 @@ def hostile_hellos(port):
         name, tag, service = [(evil, "", ""), ("", evil, ""), ("", "", evil)][number % 3]
         record = {"name": f"n{name}x", "tags": {f"k{tag}": f"v{tag}"}, "services": [{"name": f"s{service}", "port": 1}]}
         encoded = json.dumps(record, separators=(",", ":")).encode()
-        head = f"HELLO|1|default|evil{number}|{number + 1:016x}|60000|600000||{digest_of(encoded)}|1|"
+        steady = f"HELLO|2|default|evil{number}|{number + 1:016x}|60000|600000||{digest_of(encoded)}|1".encode()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.bind((f"127.0.1.{number + 1}", port))
-            sender.sendto(head.encode() + encoded, ("127.0.0.2", port))
-            sender.sendto(head.rpartition("|")[0].encode(), ("127.0.0.2", port))  # listed by its id, without its record
-            sender.sendto(b"HELLO|1|" + evil.encode("utf-8", "surrogatepass") + b"|x|", ("127.0.0.2", port))
+            sender.sendto(b"%b||%b|" % (steady, encoded), ("127.0.0.2", port))
+            sender.sendto(steady, ("127.0.0.2", port))  # listed by its id, without its record
+            sender.sendto(b"HELLO|2|" + evil.encode("utf-8", "surrogatepass") + b"|x|", ("127.0.0.2", port))
 
 
 class Terminal:

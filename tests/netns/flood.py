@@ -33,7 +33,7 @@ def datagram(source, to, payload, port=3400):
 
 def hello(random):
     boot, id, digest = (f"{random.getrandbits(64):016x}" for _ in range(3))
-    return f"HELLO|1|default|{id}|{boot}|800|4000|{random.choice(['', 's'])}|{digest}|{random.randrange(1000)}".encode()
+    return f"HELLO|2|default|{id}|{boot}|800|4000||{digest}|{random.randrange(1000)}{random.choice(['', '|s|'])}".encode()
 
 
 def main(interface, subnet, rate, seconds):

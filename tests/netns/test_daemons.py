@@ -293,7 +293,7 @@ def test_ten_daemons_know_each_other(lab):
             until(client, names(*(other.name for other in hosts if other is not host)))
         # twelve beats: what is steady is one field short of a record, and small
         until(clients[0][2], lambda _: hosts[0].log().count("0a4d00ff") > 150)
-        sizes = [int(line.split()[0]) for line in hosts[0].log().splitlines() if " HELLO|1|" in line]
+        sizes = [int(line.split()[0]) for line in hosts[0].log().splitlines() if " HELLO|2|" in line]
         steady = [size for size in sizes if size <= 128]
         assert len(steady) > len(sizes) / 2
         assert max(sizes) <= 1024

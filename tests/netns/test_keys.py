@@ -144,7 +144,7 @@ def test_what_a_stranger_says_or_recorded_lists_nobody(lab):
     assert time.monotonic() - began < 1.0, "the start of Python included"
     recorded = list(tap.listen(4.0))
     assert len(recorded) > 8
-    assert all(datagram.startswith(b"SEALED|1|") and len(datagram) <= 1024 for datagram in recorded)
+    assert all(datagram.startswith(b"SEALED|2|") and len(datagram) <= 1024 for datagram in recorded)
     pair[1].process.kill()
     with asking(pair[0].host) as client, tap.socket:
         until(client, lambda peers: peers == [])
@@ -152,7 +152,7 @@ def test_what_a_stranger_says_or_recorded_lists_nobody(lab):
         said = next(datagram for datagram in recorded if gone["boot"].encode() in datagram)
         boot, digit = gone["boot"].encode(), b"B" if said[-20:-19] == b"A" else b"A"
         forged = [
-            b"HELLO|", b"HELLO|1|default|n2|%b|800|4000||%b|9999" % (boot, boot), said[:-20] + digit + said[-19:],
+            b"HELLO|", b"HELLO|2|default|n2|%b|800|4000||%b|9999" % (boot, boot), said[:-20] + digit + said[-19:],
             said.replace(OLD.id.encode(), NEW.id.encode()), said[:60],
         ]  # fmt: skip
         for _ in range(3):

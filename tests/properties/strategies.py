@@ -57,6 +57,7 @@ def hellos(draw):
         ttl_ms=draw(st.integers(interval_ms, 3_600_000)),
         digest=digest_of(encoded) if encoded else draw(boots),
         seq=draw(st.integers(0, 2**32 - 1)),
+        lasting=draw(st.text("qwE", max_size=3)),
         solicit=draw(st.booleans()),
         goodbye=draw(st.booleans()),
         record=encoded,
@@ -64,16 +65,19 @@ def hellos(draw):
 
 
 pings = st.builds(Ping, realm=realms, id=words, boot=boots, nonce=boots, to=boots)
-pongs = st.builds(Pong, realm=realms, boot=boots, nonce=boots, heard_ms=st.none() | st.integers(0, 9_999_999))
+pongs = st.builds(
+    Pong, realm=realms, boot=boots, nonce=boots, heard_ms=st.none() | st.integers(0, 9_999_999),
+    held_us=st.integers(0, 9_999_999),
+)  # fmt: skip
 
 SEEDS = (
     b"HELLO|",
-    b"HELLO|1|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|41",
-    b'HELLO|1|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|50|{"name":"web1","tags":{"rack":"b2"}}',
-    b'HELLO|1|default|web2|a3d1e00942bb7c15|800|4000|s|ba158d96e1f06bbb|0|{"name":"web2"}',
-    b"HELLO|1|default|web1|5f0c8b1e2d3a4f60|800|4000|g|40438a3c69897b62|52",
-    b"PING|1|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|a3d1e00942bb7c15",
-    b"PONG|1|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|312",
+    b"HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|41",
+    b'HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|50||{"name":"web1","tags":{"rack":"b2"}}|',
+    b'HELLO|2|default|web2|a3d1e00942bb7c15|800|4000||ba158d96e1f06bbb|0|s|{"name":"web2"}|',
+    b"HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|52|g|",
+    b"PING|2|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|a3d1e00942bb7c15|",
+    b"PONG|2|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|312|85|",
 )
 ODD = (
     b"", b"|", b"||||||||||", b"-", b"-1", b"0", b"1", b"4294967295", b"4294967296", b"9" * 300, b"\0", b"\xff", b"\n", b"1e9",

@@ -50,8 +50,8 @@ def seeds():
     ]
     for message in said:
         for key in (*KEYS, STRANGE):
-            for to in (None, OWN):
-                yield sealer.seal(message.encode(), key=key.id, to=to)
+            for here, to in ((SOURCES[0].packed, ""), (SOURCES[0].packed, OWN), (SOURCES[1].packed, OWN), (b"", "")):
+                yield sealer.seal(message.encode(), key=key.id, here=here, to=to)
 
 
 SEALED = tuple(seeds())
@@ -62,10 +62,12 @@ def by_an_insider(draw):
     """Something senseless, well sealed."""
     sealer = Sealer(Keyring(keys=KEYS), realm="default", id="web1", boot=PEER)
     inside = draw(mutated() | st.binary(max_size=600)).ljust(1, b"x")
-    header = b"SEALED|1|%b|web1|%b|b%x|" % (KEYS[0].id.encode(), PEER.encode(), draw(st.integers(0, 2**64 - 1)))
-    counter = int(header.split(b"|")[5][1:], 16)
-    raw = sealer._own_cipher(KEYS[0].id).encrypt(counter.to_bytes(12, "big"), inside, header)
-    return header + b64encode(raw)
+    counter = draw(st.integers(0, 2**63 - 1))
+    header = b"SEALED|2|%b|web1|%b|%x|" % (KEYS[0].id.encode(), PEER.encode(), counter)
+    scope = draw(st.sampled_from((b"b", b"b0", b"s", b"s0")))
+    bound = draw(st.sampled_from(SOURCES)).packed if scope.startswith(b"b") else b""
+    raw = sealer._own_cipher(KEYS[0].id).encrypt(counter.to_bytes(12, "big"), inside, header + b"|%b|" % scope + bound)
+    return header + b64encode(raw) + b"|" + scope
 
 
 arrivals = mutated(seeds=SEALED) | st.sampled_from(SEALED) | by_an_insider() | datagrams
@@ -95,7 +97,7 @@ def test_any_bytes_are_received_or_dropped(script, mode, is_flooded):
         assert all(reason in DROP_REASONS for reason, _ in dropped)
         for send in outcome.sends:
             assert len(send.datagram) <= MAX_DATAGRAM
-            if not heard or b"|u" in send.datagram[:70]:
+            if not heard or send.datagram.endswith((b"|u", b"|s")):
                 assert send.datagram.startswith(b"HELLO") or len(send.datagram) <= len(datagram)
         assert all(peer.key is None for peer in node.peers(now, gone=True)), "none that seals has answered"
         if mode == "require":

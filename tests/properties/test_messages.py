@@ -20,7 +20,9 @@ def test_hello_round_trip(hello):
     assert decode_hello(datagram) == hello
     assert len(datagram) <= (MAX_STEADY if hello.record is None else MAX_DATAGRAM)
     assert datagram.isascii()
-    assert datagram.count(b"|") == (9 if hello.record is None else 10)
+    is_steady = not (hello.solicit or hello.goodbye or hello.record)
+    assert datagram.count(b"|") == (9 if is_steady else 11 if hello.record is None else 12)
+    assert datagram[-1:].isdigit() is is_steady
 
 
 @given(pings)

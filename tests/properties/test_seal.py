@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 from discoveryd.errors import WireError
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.armour import pack
-from discoveryd.protocol.hello import MAX_DATAGRAM
+from discoveryd.protocol.hello import MAX_DATAGRAM, Hello
 from discoveryd.protocol.keyring import Key, Keyring
+from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.replay import WIDTH, Window
-from discoveryd.protocol.seal import MAX_SEALED_PING, MAX_SEALED_PONG, MAX_SEALED_STEADY, Sealer
+from discoveryd.protocol.seal import BEYOND, MAX_SEALED_PING, MAX_SEALED_PONG, MAX_SEALED_STEADY, TO_ALL, TO_ONE, Sealer
 from tests.properties.strategies import FUZZ, hellos, mutated, pings, pongs, words
 
 opening = settings(max_examples=max(100, FUZZ // 10))
@@ -17,6 +18,10 @@ opening = settings(max_examples=max(100, FUZZ // 10))
 KEYS = (Key(bytes(range(32))), Key(bytes(range(1, 33))))
 RING = Keyring(keys=KEYS)
 ALICE, BOB, CAROL = "a" * 16, "b" * 16, "c" * 16
+THERE = Source("10.0.0.7", Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255"))
+ROUTED = Source(THERE.address, None)
+PLACES = {TO_ALL: (THERE.packed, ""), TO_ONE: (THERE.packed, BOB), BEYOND: (b"", "")}
+SCOPES = tuple(PLACES)
 messages = hellos() | pings | pongs
 
 
@@ -24,16 +29,19 @@ def sealer(message, *, id="x", boot, realm=None):
     return Sealer(RING, realm=realm or message.realm, id=getattr(message, "id", id), boot=boot)
 
 
-@given(messages, words, st.integers(0, 2**52), st.sampled_from(KEYS), st.booleans())
-def test_round_trip(message, id, counter, key, is_unicast):
+@given(messages, words, st.integers(0, 2**48 - 1), st.sampled_from(KEYS), st.sampled_from(SCOPES))
+def test_round_trip(message, id, counter, key, scope):
     if message.boot == BOB:
         return
     sender, receiver = sealer(message, id=id, boot=message.boot), sealer(message, boot=BOB)
     sender._counter = counter
     plain = message.encode()
-    datagram = sender.seal(plain, key=key.id, to=BOB if is_unicast else None)
-    opened = receiver.open(datagram)
-    assert opened == (plain, key.id, getattr(message, "id", id), message.boot, is_unicast, counter)
+    here, to = PLACES[scope]
+    datagram = sender.seal(plain, key=key.id, here=here, to=to)
+    opened = receiver.open(datagram, THERE if here else ROUTED)
+    is_steady = isinstance(message, Hello) and not (message.solicit or message.goodbye or message.record)
+    assert opened == (plain, key.id, getattr(message, "id", id), message.boot, scope, counter, is_steady)
+    assert datagram[-1:].isdigit() is plain[-1:].isdigit() is is_steady
     assert datagram.isascii()
     assert len(datagram) <= MAX_DATAGRAM
     if plain.startswith(b"PONG"):
@@ -48,52 +56,57 @@ def test_round_trip(message, id, counter, key, is_unicast):
 def test_what_was_altered_is_refused(message, data):
     if message.boot in (BOB, CAROL):
         return
-    to = data.draw(st.sampled_from([BOB, None]))
-    datagram = sealer(message, boot=message.boot).seal(message.encode(), key=KEYS[0].id, to=to)
+    scope = data.draw(st.sampled_from(SCOPES))
+    here, to = PLACES[scope]
+    datagram = sealer(message, boot=message.boot).seal(message.encode(), key=KEYS[0].id, here=here, to=to)
+    source, elsewhere = (THERE, ROUTED) if here else (ROUTED, THERE)
     at, value = data.draw(st.integers(0, len(datagram) - 1)), data.draw(st.integers(0, 255))
     altered = datagram[:at] + bytes([value]) + datagram[at + 1 :]
     if altered != datagram:
-        assert refusal(sealer(message, boot=BOB), altered) in {
+        assert refusal(sealer(message, boot=BOB), altered, source) in {
             "malformed", "version", "unknown-key", "bad-seal", "own-echo",
         }  # fmt: skip
-    assert refusal(sealer(message, boot=BOB), datagram[:at]) in {"malformed", "version", "bad-seal"}
+    assert refusal(sealer(message, boot=BOB), datagram[:at], source) in {"malformed", "version", "bad-seal"}
     if to:
-        assert refusal(sealer(message, boot=CAROL), datagram) == "bad-seal"
+        assert refusal(sealer(message, boot=CAROL), datagram, source) == "bad-seal"
+    if here:
+        assert refusal(sealer(message, boot=BOB), datagram, Source("10.0.0.66", THERE.link)) == "bad-seal"
+    assert refusal(sealer(message, boot=BOB), datagram, elsewhere) == "unbound"
     other = "o" if message.realm != "o" else "p"
-    assert refusal(sealer(message, boot=BOB, realm=other), datagram) == "bad-seal"
+    assert refusal(sealer(message, boot=BOB, realm=other), datagram, source) == "bad-seal"
 
 
-def attempt(receiver, datagram):
+def attempt(receiver, datagram, source):
     try:
-        return receiver.open(datagram), None
+        return receiver.open(datagram, source), None
     except WireError as error:
         return None, error
 
 
-def refusal(receiver, datagram):
-    error = attempt(receiver, datagram)[1]
+def refusal(receiver, datagram, source):
+    error = attempt(receiver, datagram, source)[1]
     return error and error.reason
 
 
 SEEDS = tuple(
-    Sealer(RING, realm="default", id="web1", boot=ALICE).seal(datagram % ALICE.encode(), key=KEYS[0].id, to=to)
+    Sealer(RING, realm="default", id="web1", boot=ALICE).seal(datagram % ALICE.encode(), key=KEYS[0].id, here=THERE.packed, to=to)
     for datagram, to in (
-        (b"HELLO|1|default|web1|%b|800|4000||40438a3c69897b62|41", None),
-        (b"HELLO|1|default|web1|%b|800|4000||40438a3c69897b62|41|" + b"x" * 700, None),
-        (b"PING|1|default|web1|%b|0b6e3f9a77c1d204|a3d1e00942bb7c15", BOB),
+        (b"HELLO|2|default|web1|%b|800|4000||40438a3c69897b62|41", ""),
+        (b"HELLO|2|default|web1|%b|800|4000||40438a3c69897b62|41||" + b"x" * 700 + b"|", ""),
+        (b"PING|2|default|web1|%b|0b6e3f9a77c1d204|a3d1e00942bb7c15|", BOB),
     )
 )
 ODD = (
-    b"", b"|", b":", b"=", b"b0", b"u0", b"b" + b"f" * 16, b"b00", b"A" * 1000, b"A" * 24, b":" + b"0" * 500, b":" + b"~" * 500,
+    b"", b"|", b":", b"=", b"b0", b"u0", b"b", b"u", b"s", b"s0", b"w", b"f" * 16, b"00", b"A" * 1000, b"A" * 24, b":" + b"0" * 500, b":" + b"~" * 500,
     b"\0", b"\xff", b"\n", b"0" * 16, BOB.encode(), b"66b37b47", b"1",
 )  # fmt: skip
 RECEIVER = Sealer(RING, realm="default", id="web2", boot=BOB)
 
 
 @opening
-@given(mutated(SEEDS, ODD) | st.binary(max_size=1100) | st.binary(max_size=1000).map(lambda tail: b"SEALED|1|" + tail))
+@given(mutated(SEEDS, ODD) | st.binary(max_size=1100) | st.binary(max_size=1000).map(lambda tail: b"SEALED|2|" + tail))
 def test_any_bytes_give_a_plain_datagram_or_a_wire_error(data):
-    opened, error = attempt(RECEIVER, data)
+    opened, error = attempt(RECEIVER, data, THERE)
     if error:
         assert error.reason in DROP_REASONS
         assert len(str(error)) < 300
@@ -105,14 +118,15 @@ def test_any_bytes_give_a_plain_datagram_or_a_wire_error(data):
 @opening
 @given(st.binary(max_size=800))
 def test_whatever_an_insider_seals(inside):
-    header = b"SEALED|1|66b37b47|web1|" + ALICE.encode() + b"|b0|"
-    raw = Sealer(RING, realm="default", id="web1", boot=ALICE)._own_cipher("66b37b47").encrypt(bytes(12), inside, header)
+    header = b"SEALED|2|66b37b47|web1|" + ALICE.encode() + b"|0|"
+    bound = header + b"|b|" + THERE.packed
+    raw = Sealer(RING, realm="default", id="web1", boot=ALICE)._own_cipher("66b37b47").encrypt(bytes(12), inside, bound)
     for is_long in (False, len(raw) % 4 == 0):
-        opened, error = attempt(RECEIVER, header + pack(raw, is_long=is_long))
+        opened, error = attempt(RECEIVER, header + pack(raw, is_long=is_long) + b"|b", THERE)
         if error:
             assert error.reason in {"malformed", "too-long"}
         else:
-            assert opened.datagram.split(b"|")[1:3] == [b"1", b"default"]
+            assert opened.datagram.split(b"|")[1:3] == [b"2", b"default"]
 
 
 @given(st.integers(0, 3000), st.lists(st.integers(0, 6000) | st.integers(2**64 - 2000, 2**64 - 1), max_size=60))

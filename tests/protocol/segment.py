@@ -26,7 +26,8 @@ class Station:
     def __init__(self, segment, number, keyring, parameters):
         self.segment, self.number, self.keyring, self.parameters = segment, number, keyring, parameters
         self.name, self.address = f"n{number}", f"10.0.0.{number}"
-        self.links = {segment: Link("eth0", 2, self.address, 24, "10.0.0.255")}
+        prefix = 32 if segment.routed else 24  # nobody is on the link of another one, seen from either side
+        self.links = {segment: Link("eth0", 2, self.address, prefix, "10.0.0.255")}
         self.generation = 0
         self.told = []
         self.node = None
@@ -120,8 +121,12 @@ class Segment:
             if (broadcast or to == address) and self.random.random() >= self.loss:
                 self.deliver(datagram, sender, station, unicast=not broadcast, after=self.lag + DELAY * self.random.uniform(0.5, 1.5))
 
+    def is_on_link(self, station, sender):
+        """Whether a station takes a sender to be on its link."""
+        return not self.routed and station.links[self].holds(sender)
+
     def deliver(self, datagram, sender, station, *, unicast=False, after=0.0):
-        link = None if self.routed else station.links[self]
+        link = station.links[self] if self.is_on_link(station, sender) else None
         source = self._sources.setdefault((sender, link, unicast), Source(sender, link, unicast))
         heappush(self.master._agenda, (self.now + after, next(self.master._tie), station, datagram, source))
 

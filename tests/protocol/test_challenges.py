@@ -16,7 +16,7 @@ from discoveryd.protocol.challenges import (
     Challenges,
 )
 
-LONGEST = 149
+LONGEST = 158
 
 
 def make(**more):

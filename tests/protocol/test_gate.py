@@ -39,7 +39,7 @@ def test_another_limit_holds_at_once():
 
 @pytest.mark.parametrize(
     "datagram",
-    [hello().encode(), b"PING|1|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|0000000000000000", b"PONG|1|x", b"SEALED|1|x"],
+    [hello().encode(), b"PING|2|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|0000000000000000|", b"PONG|2|x", b"SEALED|2|x"],
 )
 def test_only_a_node_speaks_for_itself_on_a_link(datagram):
     node = make_node()

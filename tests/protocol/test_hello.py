@@ -4,7 +4,7 @@ from discoveryd.errors import WireError
 from discoveryd.protocol.hello import BARE, MAX_DATAGRAM, MAX_STEADY, Hello, decode_hello
 from discoveryd.protocol.record import MAX_RECORD
 
-STEADY = b"HELLO|1|default|web1|00000000000000aa|800|4000||00000000000000bb|41"
+STEADY = b"HELLO|2|default|web1|00000000000000aa|800|4000||00000000000000bb|41"
 VALUES = {
     "realm": "default",
     "id": "web1",
@@ -44,9 +44,17 @@ def test_steady():
     assert decode_hello(STEADY) == Hello(**VALUES)
 
 
+def test_only_a_steady_one_ends_in_a_digit():
+    assert Hello(**VALUES, lasting="qw").encode() == fields(f7=b"qw")
+    for more in ({"solicit": True}, {"goodbye": True}, {"record": b'{"name":"a"}'}):
+        assert Hello(**VALUES, lasting="qw", **more).encode().endswith(b"|")
+    for end in (b"|", b"|1", b"|s|1", b"||{}|1", b"||{}", b"|s", b"|s|{}||41"):
+        assert reason(STEADY + end) == "malformed"
+
+
 def test_flags_and_record():
     hello = Hello(**VALUES, solicit=True, goodbye=True, record=b'{"name":"a"}')
-    assert hello.encode() == fields(f7=b"sg") + b'|{"name":"a"}'
+    assert hello.encode() == STEADY + b'|sg|{"name":"a"}|'
     assert decode_hello(hello.encode()) == hello
 
 
@@ -58,18 +66,18 @@ def test_bare_with_what_echo_and_c_strings_add(end):
 def test_longest_forms_stay_within_their_limits():
     assert len(Hello(**LONGEST).encode()) == 118 <= MAX_STEADY
     flagged = Hello(**LONGEST, solicit=True, goodbye=True)
-    assert len(flagged.encode()) == 120 <= MAX_STEADY
+    assert len(flagged.encode()) == 122 <= MAX_STEADY
     full = Hello(**LONGEST, solicit=True, goodbye=True, record=b"x" * MAX_RECORD).encode()
-    assert len(full) == 821 <= MAX_DATAGRAM
+    assert len(full) == 823 <= MAX_DATAGRAM
     assert decode_hello(full).record == b"x" * MAX_RECORD
 
 
 @pytest.mark.parametrize(
     "datagram",
     [
-        fields(f7=b"zsQ7"),
-        fields(f7=b"s") + b"|",
-        fields(f7=b"s") + b"||later|fields",
+        STEADY + b"|zsQ7|",
+        STEADY + b"|s||",
+        STEADY + b"|s||later|fields|",
     ],
 )
 def test_what_a_later_version_may_add_is_passed_over(datagram):
@@ -77,18 +85,22 @@ def test_what_a_later_version_may_add_is_passed_over(datagram):
     assert hello == Hello(**VALUES, solicit=True)
 
 
+def test_lasting_flags_that_are_not_known_leave_it_steady():
+    assert decode_hello(fields(f7=b"qW")) == Hello(**VALUES, lasting="qW")
+
+
 def test_fields_after_the_record_are_passed_over():
-    assert decode_hello(STEADY + b"|{}|more").record == b"{}"
+    assert decode_hello(STEADY + b"||{}|more|").record == b"{}"
 
 
-@pytest.mark.parametrize("version", [b"", b"0", b"2", b"01", b"1 ", b"x" * 900])
+@pytest.mark.parametrize("version", [b"", b"0", b"1", b"3", b"02", b"2 ", b"x" * 900])
 def test_another_version(version):
     assert reason(fields(f1=version)) == "version"
 
 
 def test_too_long_by_one():
-    assert decode_hello(STEADY + b"||" + b"x" * (MAX_DATAGRAM - len(STEADY) - 2)).seq == 41
-    assert reason(STEADY + b"||" + b"x" * (MAX_DATAGRAM - len(STEADY) - 1)) == "too-long"
+    assert decode_hello(STEADY + b"||" + b"x" * (MAX_DATAGRAM - len(STEADY) - 3) + b"|").seq == 41
+    assert reason(STEADY + b"||" + b"x" * (MAX_DATAGRAM - len(STEADY) - 2) + b"|") == "too-long"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +112,7 @@ def test_too_long_by_one():
         b"hello|",
         b" HELLO|",
         b"HELLOS|1",
-        b"HELLO|1",
+        b"HELLO|2",
         STEADY.rpartition(b"|")[0],
         STEADY + b"\n",
         fields(f2=b""),
@@ -126,6 +138,9 @@ def test_too_long_by_one():
         fields(f5="٣".encode()),
         fields(f6=b"3600001"),
         fields(f6=b"799"),
+        fields(f7=b"q" * 17),
+        fields(f7=b"q1"),
+        fields(f7="ä".encode()),
         fields(f8=b""),
         fields(f8=b"g" * 16),
         fields(f9=b""),

@@ -9,7 +9,7 @@ import pytest
 from discoveryd.protocol.challenges import AGAIN
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.keyring import NO_KEYS, Key, Keyring
-from discoveryd.protocol.link import Source
+from discoveryd.protocol.link import Source, pack_address
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Limits, Parameters
@@ -23,6 +23,7 @@ from tests.protocol.samples import ETH0, hello, make_node, source
 from tests.protocol.segment import DELAY, K1, K2, K3, Segment, all_listed, fleet, others, ring
 
 TTL = 4.0
+EVIL = pack_address("10.0.0.66")
 OFF, ACCEPT, REQUIRE = (ring(K1, mode=mode) for mode in ("off", "accept", "require"))
 
 
@@ -126,8 +127,8 @@ def test_a_seed_that_is_not_heard_is_greeted_in_each_way_in_turn():
     b = segment.add(ring(K2), parameters=Parameters(seeds=()))
     segment.run(10.0)
     said = {datagram[:17] for datagram in segment.recorded(5.0, to="10.0.0.2")}
-    assert {one[:17] for one in (b"SEALED|1|%b" % K1.id.encode(), b"SEALED|1|%b" % K2.id.encode())} <= said
-    assert any(one.startswith(b"HELLO|1|") for one in said)
+    assert {one[:17] for one in (b"SEALED|2|%b" % K1.id.encode(), b"SEALED|2|%b" % K2.id.encode())} <= said
+    assert any(one.startswith(b"HELLO|2|") for one in said)
     assert len(segment.recorded(5.0, to="10.0.0.2")) <= 2 * (5.0 / 0.72 + 1)
     b.start()
     segment.run(4.0)
@@ -156,7 +157,7 @@ def test_sizes():
 def test_nothing_is_answered_with_more_than_was_asked():
     segment, _ = fleet(3, REQUIRE)
     segment.run(100.0)
-    probes = {len(datagram) for _, _, to, datagram in segment.tape if b"|u" in datagram and len(datagram) <= MAX_SEALED_PING}
+    probes = {len(datagram) for _, _, to, datagram in segment.tape if datagram.endswith(b"|u") and len(datagram) <= MAX_SEALED_PING}
     assert max(probes) <= MAX_SEALED_PING
     assert min(probes) <= MAX_SEALED_PONG
     assert min(len(datagram) for datagram in segment.recorded(to="10.0.0.255")) >= MAX_SEALED_PING
@@ -191,7 +192,7 @@ def test_other_keys_and_realms_are_told_apart(quiet):
     for key, realm, reason in ((K2, "default", "unknown-key"), (twin, "default", "bad-seal"), (K1, "other", "bad-seal")):
         sealer = Sealer(ring(key), realm=realm, id="evil", boot="e" * 16)
         said = replace(hello(), realm=realm, id="evil", boot="e" * 16)
-        assert drain(segment, a, [sealer.seal(said.encode(), key=key.id, to=None)]) == ({reason: 1}, [])
+        assert drain(segment, a, [sealer.seal(said.encode(), key=key.id, here=EVIL)]) == ({reason: 1}, [])
 
 
 def test_each_byte_counts(quiet):
@@ -215,14 +216,22 @@ def test_each_byte_counts(quiet):
 
 def test_a_recording_is_worth_nothing_while_its_sender_lives(quiet):
     segment, (a, b, c) = quiet
-    mine, everything = segment.recorded(sender=a.address), segment.recorded()
-    counts, told = drain(segment, a, everything)
-    assert told == []
-    for_others = len(segment.recorded(sender=b.address, to=c.address)) + len(segment.recorded(sender=c.address, to=b.address))
-    assert (counts.pop("own-echo"), counts.pop("bad-seal")) == (len(mine), for_others)
-    assert counts.keys() == {"replayed", "unproven"}  # since it proved to live, and before
-    assert sum(counts.values()) == len(everything) - len(mine) - for_others
-    assert counts["replayed"] > 30 > counts["unproven"]
+    for one, other in ((b, c), (c, b)):
+        said, for_the_other = segment.recorded(sender=one.address), len(segment.recorded(sender=one.address, to=other.address))
+        counts, told = drain(segment, a, said, one.address)
+        assert told == []
+        assert counts.pop("bad-seal") == for_the_other
+        assert counts.keys() == {"replayed", "unproven"}  # since it proved to live, and before
+        assert sum(counts.values()) == len(said) - for_the_other
+        assert counts["replayed"] > 15 > counts["unproven"]
+
+
+def test_nor_is_it_anything_but_a_forgery_from_another_address(quiet):
+    segment, (a, b, c) = quiet
+    for sender in ("10.0.0.66", b.address, c.address):
+        said = [datagram for one in (a, b, c) if one.address != sender for datagram in segment.recorded(sender=one.address)]
+        mine = len(segment.recorded(sender=a.address))
+        assert drain(segment, a, said, sender) == ({"own-echo": mine, "bad-seal": len(said) - mine}, [])
 
 
 @pytest.mark.parametrize("end", ["crash", "leave"])
@@ -269,7 +278,7 @@ def test_what_was_recorded_on_another_link_keeps_nobody_alive():
     assert a.peers() == {"n2": K1.id}
     b.crash()
     here.run(0.5)
-    recorded = [datagram for datagram in there.recorded() if b"|b" in datagram]
+    recorded = [datagram for datagram in there.recorded() if datagram.endswith((b"|b", b"|b0"))]
     assert len(recorded) > 30
     gone = here.now + TTL
     for datagram in recorded[-30:]:
@@ -290,7 +299,7 @@ def test_nor_does_what_was_recorded_while_we_did_not_hear_it():
     segment.run(60.0)
     b.crash()
     a.told.clear()
-    recorded = [datagram for datagram in lonely.recorded() if b"|b" in datagram]
+    recorded = [datagram for datagram in lonely.recorded() if datagram.endswith((b"|b", b"|b0"))]
     assert len(recorded) > 60
     for datagram in recorded:
         segment.deliver(datagram, b.address, a)
@@ -347,7 +356,7 @@ def test_pings_that_may_come_back_are_remembered_within_bounds():
     for _ in range(MAX_PINGS + 5):
         a.node.ping(row, segment.now)
     assert len(a.node.sealing._pings) == MAX_PINGS
-    assert a.node.refused(b"SEALED|1|whatever", segment.now) is NOTHING
+    assert a.node.refused(b"SEALED|2|whatever", segment.now) is NOTHING
 
 
 def test_a_crowd_of_boots_leaves_the_windows_bounded():
@@ -399,9 +408,9 @@ def test_a_probe_that_is_for_all_is_not_answered_and_proves_nothing():
     insider = Sealer(REQUIRE, realm="default", id="n9", boot="9" * 16)
     ping = Ping(realm="default", id="n9", boot="9" * 16, nonce="b" * 16, to=a.node.boot)
     sent = a.node.sent["pong"]
-    assert drain(segment, a, [insider.seal(ping.encode(), key=K1.id, to=None)]) == ({"unproven": 1}, [])
+    assert drain(segment, a, [insider.seal(ping.encode(), key=K1.id, here=EVIL)]) == ({"unproven": 1}, [])
     assert a.node.sent["pong"] == sent
-    assert drain(segment, a, [insider.seal(ping.encode(), key=K1.id, to=a.node.boot)]) == ({}, [])
+    assert drain(segment, a, [insider.seal(ping.encode(), key=K1.id, here=EVIL, to=a.node.boot)]) == ({}, [])
     assert a.node.sent["pong"] == sent + 1
 
 
@@ -619,7 +628,7 @@ def test_a_bare_peer_keeps_plain_hellos_coming():
         for station in stations:
             segment.deliver(b"HELLO|", "10.0.0.50", station)
     said = segment.recorded(segment.now - 4.0, to="10.0.0.255")
-    assert any(one.startswith(b"HELLO|1|") for one in said)
+    assert any(one.startswith(b"HELLO|2|") for one in said)
     segment.run(10.0)
     assert all(one.startswith(b"SEALED|") for one in segment.recorded(segment.now - 4.0, to="10.0.0.255"))
 

@@ -52,7 +52,7 @@ def drops(node):
 
 def crowd(node, count, now=0.0):
     for number in range(1, count + 1):
-        node.receive(hello(number, f"n{number}", interval=10, ttl=100).encode(), source(f"10.9.0.{number}"), now)
+        node.receive(hello(number, f"n{number}", interval=10, ttl=100).encode(), source(f"10.9.{number >> 8}.{number & 255}"), now)
 
 
 def ping_from(number=7, **changed):
@@ -347,6 +347,19 @@ def test_the_short_way_accepts_no_more_than_the_long_one(seq, reason):
     assert node.table.get(boot(1)).seq == 64
 
 
+@pytest.mark.parametrize("end", [b"|%b|", b"|1|%b|", b"|9||%b|x|", b"|x||%b|", b"|||%b|"])
+def test_a_full_one_takes_the_short_way_only_where_it_is_one(end):
+    node = make_node()
+    node.receive(hello(seq=1).encode(), HERE, 1.0)
+    node.receive(hello(seq=2, full=False).encode(), HERE, 1.1)
+    steady = node._steady_received
+    head = hello(full=False).encode().rpartition(b"|")[0]
+    node.receive(head + b"|2||%b|" % WEB.encoded, HERE, 1.2)
+    assert node._steady_received == steady + 1
+    node.receive(head + end % WEB.encoded, HERE, 1.3)
+    assert node._steady_received == steady + 1
+
+
 def test_the_short_way_does_not_bring_back_what_expired():
     node = make_node()
     node.receive(hello(seq=1).encode(), HERE, 1.0)
@@ -356,7 +369,7 @@ def test_the_short_way_does_not_bring_back_what_expired():
 def test_events_of_the_moment_are_told_also_when_the_datagram_is_dropped():
     node = make_node()
     node.receive(hello(seq=1).encode(), HERE, 1.0)
-    outcome = node.receive(b"HELLO|1|nonsense", HERE, 5.0)
+    outcome = node.receive(b"HELLO|2|nonsense", HERE, 5.0)
     assert kinds(outcome.events) == ["down"]
     assert [drop.reason for drop in outcome.drops] == ["malformed"]
 
@@ -402,7 +415,7 @@ def test_further_addresses_of_a_link_are_ours_and_do_not_speak():
         (b"garbage", "malformed"),
         (b"", "malformed"),
         (b"P", "malformed"),
-        (b"HELLO|2|x", "version"),
+        (b"HELLO|1|x", "version"),
         (b"x" * 1025, "too-long"),
         (replace(hello(), realm="other").encode(), "other-realm"),
         (replace(ping_from(), realm="other").encode(), "other-realm"),
@@ -780,8 +793,8 @@ def pinged(node, now=1.0):
     return nonce
 
 
-def pong(nonce, heard_ms=100, number=1):
-    return Pong(realm="default", boot=boot(number), nonce=nonce, heard_ms=heard_ms).encode()
+def pong(nonce, heard_ms=100, number=1, **more):
+    return Pong(realm="default", boot=boot(number), nonce=nonce, heard_ms=heard_ms, **more).encode()
 
 
 def test_round_trip():
@@ -792,6 +805,24 @@ def test_round_trip():
     assert (answer.nonce, answer.rtt, answer.hears_us_s) == (nonce, pytest.approx(0.002), 0.1)
     assert (answer.peer.rtt_ms, answer.peer.two_way) == (2.0, True)
     assert node.received["pong"] == 1
+
+
+@pytest.mark.parametrize(("held_us", "rtt_ms"), [(0, 20.0), (18_500, 1.5), (19_999, 0.001), (20_001, 20.0), (9_999_999, 20.0)])
+def test_the_time_for_which_a_ping_lay_with_the_peer_is_no_part_of_the_round_trip(held_us, rtt_ms):
+    node = make_node()
+    nonce = pinged(node)
+    [answer] = node.receive(pong(nonce, held_us=held_us), HERE, 1.02).answers
+    assert answer.rtt == pytest.approx(rtt_ms / 1000)
+    assert answer.peer.rtt_ms == pytest.approx(rtt_ms)
+
+
+def test_a_pong_says_how_long_its_ping_lay_here():
+    now = 5.0
+    node = Node(Parameters(), Record(name="me"), node_id="me", random=Random(1), clock=lambda: now)
+    node.set_links([ETH0], 0.0)
+    for arrived, held_us in ((5.0, 0), (4.9875, 12_500), (5.1, 0), (-900.0, 9_999_999)):
+        [send] = node.receive(ping_from().encode(), HERE, arrived).sends
+        assert decode_probe(send.datagram).held_us == held_us
 
 
 @pytest.mark.parametrize(("heard_ms", "two_way"), [(0, True), (3999, True), (4000, False), (None, False)])

@@ -105,7 +105,7 @@ def test_links_differ_by_all_they_are_though_the_index_is_their_hash():
     other = Link("eth0", 2, "10.0.0.2", 24, "10.0.0.255")
     assert hash(other) == hash(ETH0)
     assert other != ETH0
-    assert len({ETH0: 1, other: 2, Link(*(getattr(ETH0, key) for key in Link.__slots__)): 3}) == 2
+    assert len({ETH0: 1, other: 2, Link(*(getattr(ETH0, key) for key in Link.__match_args__)): 3}) == 2
 
 
 def test_sources_are_compared_by_identity():

@@ -4,13 +4,13 @@ import pytest
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.replay import WIDTH, Window, Windows
-from discoveryd.protocol.seal import MAX_COUNTER, Opened
+from discoveryd.protocol.seal import BEYOND, MAX_COUNTER, TO_ALL, TO_ONE, Opened
 
-B, U = False, True
+B, U = TO_ALL, TO_ONE
 
 
-def opened(counter, is_unicast=B, boot="b1"):
-    return Opened(b"", "66b37b47", "web1", boot, is_unicast, counter)
+def opened(counter, scope=B, boot="b1"):
+    return Opened(b"", "66b37b47", "web1", boot, scope, counter)
 
 
 # --- one window ---------------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ def test_window(top, steps):
 
 def test_a_window_stays_small():
     window = Window(0)
-    for counter in (1, 5000, 5001, 2**63, 2**63 + 900, MAX_COUNTER - 1):
+    for counter in (1, 5000, 5001, 2**62, 2**62 + 900, MAX_COUNTER - 1):
         assert window.take(counter)
         assert window._taken.bit_length() <= WIDTH
 
@@ -63,13 +63,13 @@ def test_after_its_proof_a_boot_is_heard_once_for_each_counter():
     assert (caught.value.reason, caught.value.detail) == ("replayed", "broadcast 8 of web1 (b1)")
 
 
-@pytest.mark.parametrize("is_unicast", [B, U])
-def test_what_was_sealed_before_the_proof_is_void(is_unicast):
+@pytest.mark.parametrize("scope", [B, U, BEYOND])
+def test_what_was_sealed_before_the_proof_is_void(scope):
     windows = Windows(8)
     windows.admit(opened(7, U))
     for counter in range(8):
         with pytest.raises(WireError, match=r"^unproven: \d of web1 \(b1\) is older than its proof"):
-            windows.take(opened(counter, is_unicast))
+            windows.take(opened(counter, scope))
 
 
 def test_broadcast_and_unicast_do_not_overtake_each_other():

@@ -11,14 +11,18 @@ from discoveryd.errors import SealError, WireError
 from discoveryd.protocol import seal
 from discoveryd.protocol.hello import MAX_DATAGRAM, Hello, decode_hello
 from discoveryd.protocol.keyring import NO_KEYS, Key, Keyring
+from discoveryd.protocol.link import Link, Source, pack_address
 from discoveryd.protocol.probe import Ping, Pong
 from discoveryd.protocol.record import Record
 from discoveryd.protocol.seal import (
+    BEYOND,
     MAX_CIPHERS,
     MAX_COUNTER,
     MAX_SEALED_PING,
     MAX_SEALED_PONG,
     MAX_SEALED_STEADY,
+    TO_ALL,
+    TO_ONE,
     Opened,
     Sealer,
 )
@@ -28,20 +32,28 @@ KEY, OTHER = Key(bytes(range(32))), Key(bytes(range(1, 33)))
 RING = Keyring(keys=(KEY,), mode="require")
 WEB1, WEB2, WEB3 = "5f0c8b1e2d3a4f60", "a3d1e00942bb7c15", "0123456789abcdef"
 
-STEADY = b"HELLO|1|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|41"
-FULL = b'HELLO|1|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|50|{"name":"web1","tags":{"rack":"b2"}}'
-PING = b"PING|1|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|a3d1e00942bb7c15"
-PONG = b"PONG|1|default|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|312"
+STEADY = b"HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|41"
+FULL = b'HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|50||{"name":"web1","tags":{"rack":"b2"}}|'
+PING = b"PING|2|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|a3d1e00942bb7c15|"
+PONG = b"PONG|2|default|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|312|85|"
+
+ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
+HERE = ETH0.packed
+THERE = Source("10.0.0.1", ETH0)
+"""As the receiver sees the sender: the names of links are each one's own business."""
+ROUTED = Source("10.0.0.1", None)
 
 # computed once with an implementation of RFC 8439 written for it, from the text of the docstring alone
 KNOWN = [
-    (STEADY, None, (b"SEALED|1|66b37b47|web1|5f0c8b1e2d3a4f60|b0|"
-     b"U/xLHs+1wiyxkXTVMLVSe8mYOR5RY6bPtKsZeY4tGJUAs20Xtkutd9ocPNXNMDKXnA0BEzLqNY6lSHasfZwZXnCH9K2uJmWETEE8OaiXbLqN")),
-    (PING, WEB2, (b"SEALED|1|66b37b47|web1|5f0c8b1e2d3a4f60|u1|"
-     b"L66TaEETtM4RADYUN6F1CYbPXrMMrpTaP4Kz+L4mdxI94lOS4O3C/grULJ+jBc3eM929w3Ih87J1dmef79IXMgATrGAj1nFBwQDgspKE")),
-    (PONG, WEB2, b"SEALED|1|66b37b47|web1|5f0c8b1e2d3a4f60|u2|wWECOy9IoXKnVFIl58ThNVqzFMmTh3HpomLZJpV3vbN2VJmaSXG3gfg="),
-    (FULL, None, (b"SEALED|1|66b37b47|web1|5f0c8b1e2d3a4f60|b3|"
-     b"SiaPXmHdVo+tsK7AE4DAwmgOe6FcWZlhXbP0CgQ05K2cW8dgysgnL2g3wypfJ6y1NuNTF7NW7U/RKdobQpTyMAyAyMdH+VIha+V4ARwj9AAu")),
+    (STEADY, HERE, "", (b"SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|0|"
+     b"U8U/YrC1ziyx3TyZNLUaNMXJPk5fO62VtfAXcsV7H6d8h1wXtkutd9ocPNXNMDKXnA0BEzLqNY6lSHasfZwZXnDwJxZC56u96C3vQJSTwtGbFp9m8sqI|b0")),
+    (PING, HERE, WEB2, (b"SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|1|"
+     b"L5vtTQtG5Z5NUmcaNacmWIefEIM40pTaP4Kz+L4mdxI94lOS4O3C/grULJ+jBc3eM929w3Ih87J1dmef79IQwXAn+JGdqnLoFJ98VZQIsKVvYGHS|u")),
+    (PONG, HERE, WEB2, b"SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|2|0FJ8HmUd8CL7BgMr5cKyZFvjWsqWyT7gpaURanPxCJLLWG1bACwgAOw=|u"),
+    (FULL, HERE, "", (b"SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|3|"
+     b"Sh/7Ih7dWo+t/OaMX4WMwmhAabNGFpIiCvShVURyo+OPDYolzYt6J2h/2WtGZPX8dutTCPx0kDLRKdobQpTyMAxnvy2YlyZOGA5NEZcduDue+bAEyhkM|b")),
+    (PING, b"", "", (b"SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|4|"
+     b"MWEdOIS/5TgHXQe2rK50Gw7X6jTWZzcO0xhvOTZdlJp1/jso62ipvXep2WFqYCc7mpoP7BJUL44F0Qu/rsu//kdUZzZJ5x2bPrqKbdoSnpQwF1Ys|s")),
 ]  # fmt: skip
 
 
@@ -49,13 +61,13 @@ def make(id="web1", boot=WEB1, ring=RING, realm="default", **more):
     return Sealer(ring, realm=realm, id=id, boot=boot, **more)
 
 
-def sealed(datagram=STEADY, to=None, key=KEY, **more):
-    return make(ring=Keyring(keys=(key,)), **more).seal(datagram, key=key.id, to=to)
+def sealed(datagram=STEADY, to="", key=KEY, here=HERE, **more):
+    return make(ring=Keyring(keys=(key,)), **more).seal(datagram, key=key.id, here=here, to=to)
 
 
-def refusal(sealer, datagram):
+def refusal(sealer, datagram, source=THERE):
     with pytest.raises(WireError) as caught:
-        sealer.open(datagram)
+        sealer.open(datagram, source)
     return caught.value.reason
 
 
@@ -64,36 +76,39 @@ def refusal(sealer, datagram):
 
 def test_the_known_answers():
     sealer, receiver = make(), make("web2", WEB2)
-    for counter, (plain, to, known) in enumerate(KNOWN):
-        assert sealer.seal(plain, key=KEY.id, to=to) == known
-        assert receiver.open(known) == Opened(plain, KEY.id, "web1", WEB1, to is not None, counter)
+    for counter, (plain, here, to, known) in enumerate(KNOWN):
+        assert sealer.seal(plain, key=KEY.id, here=here, to=to) == known
+        scope = (TO_ONE if to else TO_ALL) if here else BEYOND
+        opened = receiver.open(known, THERE if here else ROUTED)
+        assert opened == Opened(plain, KEY.id, "web1", WEB1, scope, counter, plain == STEADY)
 
 
 def test_the_examples_of_the_docstring_are_known_answers():
     shown = seal.__doc__.replace("\n        ", "").split("\n    ")
-    found = [line.split("\n")[0].encode() for line in shown if line.startswith("SEALED|1|6")]
-    assert found == [KNOWN[2][2], KNOWN[0][2]]
+    found = [line.split("\n")[0].encode() for line in shown if line.startswith("SEALED|2|6")]
+    assert found == [KNOWN[2][3], KNOWN[0][3]]
 
 
-def test_it_is_ascii_of_seven_fields():
-    for _, _, datagram in KNOWN:
+def test_it_is_ascii_of_eight_fields_and_only_a_steady_hello_ends_in_a_digit():
+    for plain, _, _, datagram in KNOWN:
         assert datagram.isascii()
-        assert datagram.count(b"|") == 6
+        assert datagram.count(b"|") == 7
+        assert datagram[-1:].isdigit() is (plain == STEADY)
 
 
 def test_one_counter_for_all_that_is_sealed():
     ring = Keyring(keys=(KEY, OTHER))
     sealer, receiver = make(ring=ring), make("web2", WEB2, ring=ring)
-    sent = [(STEADY, KEY, None), (STEADY, OTHER, None), (PING, KEY, WEB2), (PONG, OTHER, WEB2), (STEADY, KEY, None)]
-    opened = [receiver.open(sealer.seal(plain, key=key.id, to=to)) for plain, key, to in sent]
+    sent = [(STEADY, KEY, ""), (STEADY, OTHER, ""), (PING, KEY, WEB2), (PONG, OTHER, WEB2), (STEADY, KEY, "")]
+    opened = [receiver.open(sealer.seal(plain, key=key.id, here=HERE, to=to), THERE) for plain, key, to in sent]
     assert [one.counter for one in opened] == [0, 1, 2, 3, 4]
     assert [(one.datagram, one.key) for one in opened] == [(plain, key.id) for plain, key, _ in sent]
 
 
 def test_the_same_datagram_never_looks_the_same():
     sealer = make()
-    bodies = {sealer.seal(STEADY, key=KEY.id, to=None).rpartition(b"|")[2] for _ in range(50)}
-    bodies |= {sealed(boot=WEB2, datagram=STEADY.replace(WEB1.encode(), WEB2.encode())).rpartition(b"|")[2]}
+    bodies = {sealer.seal(STEADY, key=KEY.id, here=HERE).split(b"|")[6] for _ in range(50)}
+    bodies |= {sealed(boot=WEB2, datagram=STEADY.replace(WEB1.encode(), WEB2.encode())).split(b"|")[6]}
     assert len({body[:8] for body in bodies}) == 51
 
 
@@ -115,12 +130,12 @@ def longest_record():
 @pytest.mark.parametrize("id", ["i", "i" * 16, "i" * 32])
 def test_the_longest_hello_fits(id):
     sealer = make(id, realm="r" * 16)
-    sealer._counter = 2**52 - 1
+    sealer._counter = 2**48 - 1
     plain = hello(id, longest_record())
-    datagram = sealer.seal(plain, key=KEY.id, to=None)
+    datagram = sealer.seal(plain, key=KEY.id, here=HERE)
     assert len(datagram) <= MAX_DATAGRAM
     assert datagram.split(b"|")[6].startswith(b":")
-    assert make("web2", WEB2, realm="r" * 16).open(datagram).datagram == plain
+    assert make("web2", WEB2, realm="r" * 16).open(datagram, THERE).datagram == plain
     assert decode_hello(plain).record == longest_record().encoded
 
 
@@ -128,49 +143,49 @@ def test_base_85_is_for_what_base_64_cannot_hold():
     lengths = {False: [], True: []}
     for size in range(610, 697):
         record = Record(name="x", tags={"a": "y" * 255, "b": "y" * 255, "c": "y" * (size - 548)})
-        datagram = make("i" * 32, realm="r" * 16).seal(hello("i" * 32, record), key=KEY.id, to=None)
+        datagram = make("i" * 32, realm="r" * 16).seal(hello("i" * 32, record), key=KEY.id, here=HERE)
         lengths[datagram.split(b"|")[6].startswith(b":")].append((len(record.encoded), len(datagram)))
-        assert make("web2", WEB2, realm="r" * 16).open(datagram).datagram == hello("i" * 32, record)
+        assert make("web2", WEB2, realm="r" * 16).open(datagram, THERE).datagram == hello("i" * 32, record)
     assert max(lengths[False]) < min(lengths[True])
     assert 1020 < lengths[False][-1][1] <= 1024
 
 
 def test_what_does_not_fit_is_refused():
     sealer = make("i" * 32, realm="r" * 16)
-    sealer._counter = 2**52  # after 130,000 years of 1,100 datagrams a second
+    sealer._counter = 2**48  # after 8,000 years of 1,100 datagrams a second
     with pytest.raises(SealError, match="1025 bytes when sealed, at most 1024"):
-        sealer.seal(hello("i" * 32, longest_record()), key=KEY.id, to=None)
+        sealer.seal(hello("i" * 32, longest_record()), key=KEY.id, here=HERE)
 
 
 @pytest.mark.parametrize("asker", ["a", "a" * 16, "a" * 32])
 @pytest.mark.parametrize("answerer", ["b", "b" * 16, "b" * 32])
-@pytest.mark.parametrize("counters", [(0, 0), (0, MAX_COUNTER - 3), (MAX_COUNTER - 3, 0)])
+@pytest.mark.parametrize("counters", [(0, 0), (0, MAX_COUNTER - 5), (MAX_COUNTER - 5, 0)])
 def test_no_answer_is_longer_than_its_question(asker, answerer, counters):
     one, other = make(asker, WEB1), make(answerer, WEB2)
     one._counter, other._counter = counters
     short = Hello(realm="default", id=asker, boot=WEB1, interval_ms=1, ttl_ms=1, digest="0" * 16, seq=0)
-    greeting = one.seal(short.encode(), key=KEY.id, to=None)
-    for to, bound in ((WEB1, WEB1), ("0" * 16, None)):
+    greeting = one.seal(short.encode(), key=KEY.id, here=HERE)
+    for to, here, bound in ((WEB1, HERE, WEB1), ("0" * 16, HERE, ""), (WEB1, b"", ""), ("0" * 16, b"", "")):
         ping = Ping(realm="default", id=answerer, boot=WEB2, nonce="1" * 16, to=to)
-        question = other.seal(ping.encode(), key=KEY.id, to=bound)
+        question = other.seal(ping.encode(), key=KEY.id, here=here, to=bound)
         assert MAX_SEALED_PONG <= len(question) <= MAX_SEALED_PING <= len(greeting)
-    for heard in (None, 0, 9_999_999):
-        pong = Pong(realm="default", boot=WEB1, nonce="1" * 16, heard_ms=heard)
-        assert len(make(asker, WEB1).seal(pong.encode(), key=KEY.id, to=WEB2)) <= len(question)
+    for heard, held in ((None, 0), (0, 0), (9_999_999, 9_999_999)):
+        pong = Pong(realm="default", boot=WEB1, nonce="1" * 16, heard_ms=heard, held_us=held)
+        assert len(make(asker, WEB1).seal(pong.encode(), key=KEY.id, here=HERE, to=WEB2)) <= len(question)
 
 
 @pytest.mark.parametrize("id", ["i", "i" * 16, "i" * 32])
 def test_a_steady_hello_is_short(id):
     sealer = make(id, realm="r" * 16)
     sealer._counter = MAX_COUNTER - 1
-    assert len(sealer.seal(hello(id), key=KEY.id, to=None)) <= 178 < MAX_SEALED_STEADY
+    assert len(sealer.seal(hello(id), key=KEY.id, here=HERE)) <= 178 < MAX_SEALED_STEADY
 
 
 # --- what is refused ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("plain", "to", "datagram"), KNOWN, ids=["steady", "ping", "pong", "full"])
-def test_every_byte_counts(plain, to, datagram):
+@pytest.mark.parametrize("datagram", [known for *_, known in KNOWN], ids=["steady", "ping", "pong", "full", "beyond"])
+def test_every_byte_counts(datagram):
     receiver = make("web2", WEB2)
     reasons = set()
     for at in range(len(datagram)):
@@ -186,9 +201,9 @@ def test_every_byte_counts(plain, to, datagram):
 
 
 def test_every_byte_of_base_85_counts():
-    datagram = make("i" * 32, realm="r" * 16).seal(hello("i" * 32, longest_record()), key=KEY.id, to=None)
+    datagram = make("i" * 32, realm="r" * 16).seal(hello("i" * 32, longest_record()), key=KEY.id, here=HERE)
     receiver = make("web2", WEB2, realm="r" * 16)
-    assert receiver.open(datagram)
+    assert receiver.open(datagram, THERE)
     for at in range(len(datagram)):
         for flip in (1, 2, 16):
             changed = datagram[:at] + bytes([datagram[at] ^ flip]) + datagram[at + 1 :]
@@ -207,50 +222,70 @@ object.__setattr__(IMPOSTOR, "id", KEY.id)
         (sealed(key=OTHER), "unknown-key"),
         (sealed(key=IMPOSTOR), "bad-seal"),
         (sealed(PING, WEB3), "bad-seal"),
-        (sealed(PING, WEB2).replace(b"|u0|", b"|b0|"), "bad-seal"),
-        (sealed(STEADY).replace(b"|b0|", b"|u0|"), "bad-seal"),
-        (sealed(STEADY).replace(b"|b0|", b"|b1|"), "bad-seal"),
+        (sealed(PING, WEB2)[:-1] + b"b", "bad-seal"),
+        (sealed(STEADY)[:-2] + b"u0", "bad-seal"),
+        (sealed(STEADY)[:-2] + b"s0", "bad-seal"),
+        (sealed(STEADY)[:-1], "bad-seal"),
+        (sealed(FULL) + b"0", "bad-seal"),
+        (sealed(STEADY)[:-2] + b"w0", "malformed"),
+        (sealed(STEADY)[:-2] + b"w", "malformed"),
+        (sealed(STEADY, here=b""), "unbound"),
+        (sealed(STEADY, here=pack_address("10.0.0.2")), "bad-seal"),
+        (sealed(PING, WEB2, here=pack_address("10.0.0.2")), "bad-seal"),
+        (sealed(STEADY).replace(b"|0|", b"|1|"), "bad-seal"),
         (sealed(STEADY).replace(b"|web1|", b"|web3|"), "bad-seal"),
         (sealed(STEADY).replace(WEB1.encode(), WEB3.encode()), "bad-seal"),
         (sealed(boot=WEB2, datagram=STEADY.replace(WEB1.encode(), WEB2.encode())), "own-echo"),
         (b"SEALED|", "version"),
-        (b"SEALED|2|x", "version"),
-        (b"SEALED|1", "malformed"),
-        (b"SEALED|1|" + b"|" * 1000, "malformed"),
+        (b"SEALED|1|x", "version"),
+        (b"SEALED|2", "malformed"),
+        (b"SEALED|2|" + b"|" * 1000, "malformed"),
         (b"SEALED", "malformed"),
         (b"", "malformed"),
         (b"HELLO|", "malformed"),
-        (KNOWN[0][2] + b"|later", "malformed"),
-        (b"SEALED|1|66b37b47|web1|5f0c8b1e2d3a4f60|b0|", "malformed"),
-        (b"SEALED|1|66b37b47|web1|5f0c8b1e2d3a4f60|b0|:", "malformed"),
-        (b"SEALED|1|66b37b47|web1|5f0c8b1e2d3a4f60|b0|AAAAAAAAAAAAAAAAAAAAAA==", "malformed"),  # a tag and nothing else
-        (b"SEALED|1|66b37b47|web1|5f0c8b1e2d3a4f60|b0|AAAAAAAAAAAAAAAAAAAAAAA=", "bad-seal"),
-        (KNOWN[0][2] + b"A" * 1024, "too-long"),
-        (KNOWN[0][2].replace(b"|66b37b47|", b"|\xff|"), "unknown-key"),
-        (KNOWN[0][2].replace(b"|web1|", b"||"), "malformed"),
-        (KNOWN[0][2].replace(b"|web1|", b"|" + b"w" * 33 + b"|"), "malformed"),
-        (KNOWN[0][2].replace(b"5f0c", b"5F0C"), "malformed"),
-        *[(KNOWN[0][2].replace(b"|b0|", b"|" + place + b"|"), "malformed")
-          for place in (b"", b"b", b"0", b"b00", b"b0x1", b"b-1", b"b1_0", b"b 1", b"bA", b"c0", b"B0", b"b" + b"1" * 17)],
-        (KNOWN[0][2].replace(b"|b0|", b"|b" + b"f" * 16 + b"|"), "bad-seal"),
+        (KNOWN[0][3] + b"|later", "malformed"),
+        (b"SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|0||b0", "malformed"),
+        (b"SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|0|:|b0", "malformed"),
+        (b"SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|0|AAAAAAAAAAAAAAAAAAAAAA==|b0", "malformed"),  # a tag and nothing else
+        (b"SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|0|AAAAAAAAAAAAAAAAAAAAAAA=|b0", "bad-seal"),
+        (KNOWN[0][3] + b"A" * 1024, "too-long"),
+        (KNOWN[0][3].replace(b"|66b37b47|", b"|\xff|"), "unknown-key"),
+        (KNOWN[0][3].replace(b"|web1|", b"||"), "malformed"),
+        (KNOWN[0][3].replace(b"|web1|", b"|" + b"w" * 33 + b"|"), "malformed"),
+        (KNOWN[0][3].replace(b"5f0c", b"5F0C"), "malformed"),
+        *[(KNOWN[0][3].replace(b"|0|", b"|" + place + b"|"), "malformed")
+          for place in (b"", b"00", b"0x1", b"-1", b"1_0", b" 1", b"A", b"g", b"1" * 17, b"8" + b"0" * 15, b"f" * 16)],
+        *[(KNOWN[0][3][:-2] + scope, "malformed") for scope in (b"", b"0", b"c0", b"B0", b"b1", b"b00", b"bu", b"b0\n")],
+        (KNOWN[0][3].replace(b"|0|", b"|7" + b"f" * 15 + b"|"), "bad-seal"),
     ],
 )  # fmt: skip
 def test_refused(datagram, reason):
     assert refusal(make("web2", WEB2), datagram) == reason
 
 
+def test_what_is_said_on_a_link_is_worthless_beyond_it():
+    for datagram in (sealed(), sealed(PING, WEB2)):
+        assert refusal(make("web2", WEB2), datagram, ROUTED) == "unbound"
+        assert refusal(make("web2", WEB2), datagram, Source("10.0.0.2", None)) == "bad-seal"
+
+
+def test_what_is_said_beyond_comes_from_any_address():
+    datagram = sealed(PING, here=b"")
+    assert make("web2", WEB2).open(datagram, Source("192.0.2.7", None)).datagram == PING
+
+
 def test_a_unicast_is_worthless_for_the_next_run_of_its_receiver():
     datagram = sealed(PING, WEB2)
-    assert make("web2", WEB2).open(datagram).is_unicast
+    assert make("web2", WEB2).open(datagram, THERE).scope == TO_ONE
     assert refusal(make("web2", WEB3), datagram) == "bad-seal"
 
 
 def test_without_keys_it_is_said_so():
     sealer = make("web2", WEB2, ring=NO_KEYS)
-    assert refusal(sealer, KNOWN[0][2]) == "sealed"
+    assert refusal(sealer, KNOWN[0][3]) == "sealed"
     assert refusal(sealer, b"SEALED|2|whatever") == "sealed"
     with pytest.raises(SealError, match="no key '66b37b47' in the ring"):
-        make(ring=NO_KEYS).seal(PING, key=KEY.id, to=None)
+        make(ring=NO_KEYS).seal(PING, key=KEY.id, here=HERE)
 
 
 def test_without_keys_cryptography_is_not_imported():
@@ -263,21 +298,36 @@ def test_without_keys_cryptography_is_not_imported():
     assert done.stdout == "False\n"
 
 
+def sealed_inside(inside, scope):
+    header = b"SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|0|"
+    raw = make()._own_cipher(KEY.id).encrypt(bytes(12), inside, header + b"|%b|" % scope + HERE)
+    return header + seal.pack(raw, is_long=False) + b"|" + scope
+
+
 @pytest.mark.parametrize(
-    "inside", [b"", b"HELLO", b"BYE|1", b"SEALED|1|x", b"\0\0\0", b"\xff" * 40, b"hello|800", b"HELLO|1|2|3||4|{}|x", b"PING", b"PING|", b"PONG"]
+    "inside",
+    [b"", b"H", b"HELLO|1", b"BYE|1", b"SEALED|2|x", b"\0\0\0", b"\xff" * 40, b"h|800", b"H|1|2|3||4||{}|x", b"P", b"P|", b"A", b"A|1"],
 )
 def test_what_an_insider_seals_is_plain_or_malformed(inside):
     """Who has the key may seal anything; it must be fit to be parsed, or refused."""
-    sealer = make()
-    header = b"SEALED|1|66b37b47|web1|5f0c8b1e2d3a4f60|b0|"
-    raw = sealer._own_cipher(KEY.id).encrypt(bytes(12), inside, header)
-    datagram = header + seal.pack(raw, is_long=False)
-    if len(raw) > 16 and inside[:4] in (b"HELL", b"PING", b"PONG"):
-        plain = make("web2", WEB2).open(datagram).datagram
-        assert plain.startswith(inside.split(b"|")[0] + b"|1|default|")
+    datagram = sealed_inside(inside, b"b")
+    kind = {b"H": b"HELLO|2|default|", b"P": b"PING|2|default|", b"A": b"PONG|2|default|"}.get(inside.split(b"|")[0])
+    if kind:
+        plain = make("web2", WEB2).open(datagram, THERE).datagram
+        assert plain.startswith(kind)
         assert len(plain) < 1024
     else:
         assert refusal(make("web2", WEB2), datagram) == "malformed"
+
+
+@pytest.mark.parametrize("inside", [b"H|800|4000|||1|s", b"P|1", b"A|1|2|3", b"H|800|4000|||1||{}", b"H|800|4000||x"])
+def test_the_mark_of_a_steady_hello_is_on_nothing_else(inside):
+    assert refusal(make("web2", WEB2), sealed_inside(inside, b"b0")) == "malformed"
+
+
+def test_and_on_each_of_them():
+    assert refusal(make("web2", WEB2), sealed_inside(b"H|800|4000||40438a3c69897b62|41", b"b")) == "malformed"
+    assert make("web2", WEB2).open(sealed_inside(b"H|800|4000||40438a3c69897b62|41", b"b0"), THERE).datagram == STEADY
 
 
 # --- keys that change ---------------------------------------------------------------------------------
@@ -285,24 +335,24 @@ def test_what_an_insider_seals_is_plain_or_malformed(inside):
 
 def test_the_counter_outlives_a_change_of_keys():
     sealer, receiver = make(), make("web2", WEB2)
-    first = sealer.seal(STEADY, key=KEY.id, to=None)
-    assert receiver.open(first).counter == 0
+    first = sealer.seal(STEADY, key=KEY.id, here=HERE)
+    assert receiver.open(first, THERE).counter == 0
     both = Keyring(keys=(KEY, OTHER), send_with=OTHER.id, mode="accept")
     for one in (sealer, receiver):
         one.set_keyring(both)
         assert one.keyring is both
-    assert receiver.open(sealer.seal(STEADY, key=both.sends, to=None))[1:] == (OTHER.id, "web1", WEB1, False, 1)
+    assert receiver.open(sealer.seal(STEADY, key=both.sends, here=HERE), THERE)[1:] == (OTHER.id, "web1", WEB1, TO_ALL, 1, True)
     sealer.set_keyring(RING)
-    assert sealer.seal(STEADY, key=KEY.id, to=None).split(b"|")[5] == b"b2"
+    assert sealer.seal(STEADY, key=KEY.id, here=HERE).split(b"|")[5] == b"2"
 
 
 def test_a_key_that_was_removed_opens_nothing():
     sealer, receiver = make(), make("web2", WEB2)
-    assert receiver.open(sealer.seal(STEADY, key=KEY.id, to=None))
+    assert receiver.open(sealer.seal(STEADY, key=KEY.id, here=HERE), THERE)
     receiver.set_keyring(Keyring(keys=(OTHER,)))
-    assert refusal(receiver, sealer.seal(STEADY, key=KEY.id, to=None)) == "unknown-key"
+    assert refusal(receiver, sealer.seal(STEADY, key=KEY.id, here=HERE)) == "unknown-key"
     receiver.set_keyring(NO_KEYS)
-    assert refusal(receiver, sealer.seal(STEADY, key=KEY.id, to=None)) == "sealed"
+    assert refusal(receiver, sealer.seal(STEADY, key=KEY.id, here=HERE)) == "sealed"
 
 
 def test_derived_keys_are_bounded_and_strangers_cannot_fill_them():
@@ -310,12 +360,12 @@ def test_derived_keys_are_bounded_and_strangers_cannot_fill_them():
     plain = Ping(realm="default", id="web1", boot=WEB1, nonce="1" * 16).encode()
     for number in range(MAX_CIPHERS + 3):
         datagram = sealed(plain.replace(WEB1.encode(), boot(number).encode()), boot=boot(number))
-        assert receiver.open(datagram).boot == boot(number)
+        assert receiver.open(datagram, THERE).boot == boot(number)
     assert len(receiver._ciphers) == MAX_CIPHERS
     assert (KEY.id, b"web1", boot(2).encode()) not in receiver._ciphers
-    assert receiver.open(sealed(plain.replace(WEB1.encode(), boot(0).encode()), boot=boot(0)))
+    assert receiver.open(sealed(plain.replace(WEB1.encode(), boot(0).encode()), boot=boot(0)), THERE)
     kept = dict(receiver._ciphers)
-    assert refusal(receiver, KNOWN[0][2].replace(WEB1.encode(), WEB3.encode())) == "bad-seal"
+    assert refusal(receiver, KNOWN[0][3].replace(WEB1.encode(), WEB3.encode())) == "bad-seal"
     assert receiver._ciphers == kept
 
 
@@ -324,40 +374,40 @@ def test_derived_keys_are_bounded_and_strangers_cannot_fill_them():
 
 @pytest.mark.parametrize(
     "datagram",
-    [b"", b"HELLO|", b"HELLO|1|other" + STEADY[15:], STEADY.replace(b"web1", b"web2"), STEADY.replace(b"5f0c", b"0000"), b"SEALED|1|",
-     PING.replace(b"|1|", b"|2|"), PONG.replace(b"5f0c", b"0000"), b"HELLO"],
+    [b"", b"HELLO|", b"HELLO|2|other" + STEADY[15:], STEADY.replace(b"web1", b"web2"), STEADY.replace(b"5f0c", b"0000"), b"SEALED|2|",
+     PING.replace(b"|2|", b"|1|"), PONG.replace(b"5f0c", b"0000"), b"HELLO"],
 )  # fmt: skip
 def test_only_messages_of_this_node_are_sealed(datagram):
     sealer = make()
     with pytest.raises(SealError, match="not a message of this node"):
-        sealer.seal(datagram, key=KEY.id, to=None)
-    assert sealer.seal(STEADY, key=KEY.id, to=None).split(b"|")[5] == b"b0"
+        sealer.seal(datagram, key=KEY.id, here=HERE)
+    assert sealer.seal(STEADY, key=KEY.id, here=HERE).split(b"|")[5] == b"0"
 
 
 def test_the_last_nonce():
     sealer = make()
     sealer._counter = MAX_COUNTER - 1
-    last = sealer.seal(STEADY, key=KEY.id, to=None)
-    assert make("web2", WEB2).open(last).counter == 2**64 - 1
+    last = sealer.seal(STEADY, key=KEY.id, here=HERE)
+    assert make("web2", WEB2).open(last, THERE).counter == 2**63 - 1
     for _ in range(2):
-        with pytest.raises(SealError, match=r"all 2\^64 nonces of this boot are used: restart the node"):
-            sealer.seal(STEADY, key=KEY.id, to=None)
+        with pytest.raises(SealError, match=r"all 2\^63 nonces of this boot are used: restart the node"):
+            sealer.seal(STEADY, key=KEY.id, here=HERE)
 
 
 def test_a_fork_does_not_seal():
     process = 7
     sealer = make(process=lambda: process)
-    assert sealer.seal(STEADY, key=KEY.id, to=None)
+    assert sealer.seal(STEADY, key=KEY.id, here=HERE)
     process = 8
     with pytest.raises(SealError, match="forked"):
-        sealer.seal(STEADY, key=KEY.id, to=None)
-    assert refusal(sealer, KNOWN[0][2]) == "own-echo"  # it may still listen
+        sealer.seal(STEADY, key=KEY.id, here=HERE)
+    assert refusal(sealer, KNOWN[0][3]) == "own-echo"  # it may still listen
 
 
 def test_nothing_shows_a_secret():
     sealer = make()
-    shown = repr(sealer) + repr(RING) + repr(replace(RING, mode="off")) + repr(make("web2", WEB2).open(KNOWN[0][2]))
-    for error in (lambda: sealer.seal(b"x", key=KEY.id, to=None), lambda: sealer.seal(STEADY, key="x", to=None)):
+    shown = repr(sealer) + repr(RING) + repr(replace(RING, mode="off")) + repr(make("web2", WEB2).open(KNOWN[0][3], THERE))
+    for error in (lambda: sealer.seal(b"x", key=KEY.id, here=HERE), lambda: sealer.seal(STEADY, key="x", to=None)):
         with pytest.raises(SealError) as caught:
             error()
         shown += str(caught.value)

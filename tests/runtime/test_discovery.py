@@ -122,7 +122,7 @@ def test_a_peer_that_falls_silent_goes_down_by_itself(make, port):
     boot = "0123456789abcdef"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.bind(("127.0.0.77", port))
-        sender.sendto(f"HELLO|1|default|mute|{boot}|100|200||{boot}|1".encode(), ("127.0.0.2", port))
+        sender.sendto(f"HELLO|2|default|mute|{boot}|100|200||{boot}|1".encode(), ("127.0.0.2", port))
         began = monotonic()
         assert wait_for(told, "joined").peer.id == "mute"
         assert wait_for(told, "down").peer.id == "mute"
@@ -253,7 +253,7 @@ def test_a_ping_without_an_answer_ends(make, port):
     boot = "0123456789abcdef"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
         mute.bind(("127.0.0.77", port))
-        mute.sendto(f"HELLO|1|default|mute|{boot}|800|4000||{boot}|1".encode(), ("127.0.0.2", port))
+        mute.sendto(f"HELLO|2|default|mute|{boot}|800|4000||{boot}|1".encode(), ("127.0.0.2", port))
         wait_for(told, "joined")
         result = anna.ping("mute", count=2, timeout=0.05)
     assert (result.sent, result.rtt_ms, result.hears_us_s) == (2, (), None)
@@ -266,7 +266,7 @@ def test_pings_begun_and_abandoned_end_with_their_connections(make, port):
     boot = "0123456789abcdef"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
         mute.bind(("127.0.0.77", port))
-        mute.sendto(f"HELLO|1|default|mute|{boot}|60000|600000||{boot}|1".encode(), ("127.0.0.2", port))
+        mute.sendto(f"HELLO|2|default|mute|{boot}|60000|600000||{boot}|1".encode(), ("127.0.0.2", port))
         wait_for(told, "joined")
         before = anna.status()["sent"]["ping"]
         for _ in range(200):

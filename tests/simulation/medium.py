@@ -294,7 +294,7 @@ def _fates(loss: float, tables: dict[float, bytes] = {}) -> bytes:  # noqa: B006
 
 def _vouches(datagram: bytes) -> bool:
     """Whether this says that its sender is up: a HELLO with a boot that is no goodbye."""
-    return datagram.startswith(b"HELLO|1|") and b"g" not in datagram.split(b"|", 8)[7]
+    return datagram.startswith(b"HELLO|2|") and b"g" not in b"".join(datagram.split(b"|", 11)[10:11])
 
 
 def _seq(hello: bytes) -> int:
@@ -307,7 +307,7 @@ def _judge(plug: Plug, sender: Plug, datagram: bytes, now: float) -> None:
     if _vouches(datagram):
         if heard.get(boot) != LEFT:
             heard.hello(boot, _seq(datagram), now)
-    elif datagram.startswith(b"HELLO|1|"):
+    elif datagram.startswith(b"HELLO|2|"):
         if boot in heard:
             heard[boot] = LEFT
     elif datagram.startswith(b"PONG|") and heard.get(boot, LEFT) != LEFT:

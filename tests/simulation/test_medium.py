@@ -24,7 +24,7 @@ def broadcast(segment, count, listeners=20):
     """Let the first of some listeners broadcast a numbered HELLO each second."""
     ears = [Listener(segment, number) for number in range(1, listeners + 1)]
     for number in range(count):
-        hello = f"HELLO|1|default|a|{1:016x}|800|4000||{0:016x}|{number}".encode()
+        hello = f"HELLO|2|default|a|{1:016x}|800|4000||{0:016x}|{number}".encode()
         segment.medium.at(float(number), lambda hello=hello: segment.send(ears[0].plug, segment.broadcast, hello))
     segment.medium.run(count + 10.0)
     return ears
@@ -81,5 +81,5 @@ def test_a_failure_tells_the_seed_and_what_came_before():
     with pytest.raises(ZeroDivisionError) as caught:
         segment.medium.run(100.0)
     [note] = caught.value.__notes__
-    assert "10.0.0.1 > 10.0.255.255 HELLO|1|default|a|" in note
+    assert "10.0.0.1 > 10.0.255.255 HELLO|2|default|a|" in note
     assert note.endswith("seed of this test, 100.0 s")
