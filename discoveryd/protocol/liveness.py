@@ -127,29 +127,30 @@ class Reach:
         while len(self._marks) > 2 and self.seq - self._marks[1][0] >= WINDOW:
             del self._marks[0]
 
-    def loss(self, missing: int = 0) -> float | None:
-        """Give the share of HELLOs lost in the window, 0 to 1; None before `ENOUGH` were sent.
+    def loss(self, missing: int = 0) -> tuple[float, float] | tuple[None, None]:
+        """Give the share of HELLOs lost in the window, 0 to 1, and what it may be (Wilson's upper bound).
+
+        None before `ENOUGH` were sent.
 
         Args:
             missing: HELLOs that should have come since the last one.
         """
         sent, lost = self._lately(missing)
-        return lost / sent if sent >= ENOUGH else None
-
-    def at_most(self, missing: int = 0) -> float | None:
-        """Give the loss that there may be, by what was measured (Wilson's upper bound); None as `loss`."""
-        sent, lost = self._lately(missing)
         if sent < ENOUGH:
-            return None
+            return None, None
         spread = DEVIATIONS * sqrt(lost * (sent - lost) / sent + DEVIATIONS**2 / 4)
-        return (lost + DEVIATIONS**2 / 2 + spread) / (sent + DEVIATIONS**2)
+        return lost / sent, (lost + DEVIATIONS**2 / 2 + spread) / (sent + DEVIATIONS**2)
 
     def _lately(self, missing: int) -> tuple[int, int]:
         """Return how many were sent in the window, and how many of them were lost."""
         if missing >= WINDOW:
             return missing, missing
         begin = self.seq + missing - WINDOW
-        seq, heard = max((mark for mark in self._marks if mark[0] <= begin), default=self._marks[0])
+        seq, heard = self._marks[0]
+        for mark in self._marks[1:]:
+            if mark[0] > begin:
+                break
+            seq, heard = mark
         sent = self.seq - seq + missing
         return sent, max(0, sent - (self.heard - heard))
 

@@ -92,19 +92,18 @@ class Way:
     def mark(self, reach: Reach) -> None:
         """Tell the loss anew."""
         reach.mark()
-        self.loss = reach.loss()
-        self.loss_at_most = reach.at_most()
+        self.loss, self.loss_at_most = reach.loss()
         self.row.changed()
 
     def miss(self, missing: int) -> None:
         """Tell the loss anew, with so many HELLOs that should have come since the last one."""
         if self.reach is not None:
-            self.loss = self.reach.loss(missing)
+            self.loss, _ = self.reach.loss(missing)
 
     def miss_all(self, seq: int, missing: int) -> None:
         """Begin to measure anew with nothing but loss; from then on silence here proves nothing either."""
         self.reach = Reach(seq)
-        self.loss, self.loss_at_most = self.reach.loss(missing), self.reach.at_most(missing)
+        self.loss, self.loss_at_most = self.reach.loss(missing)
 
     def answered(self, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float) -> None:
         """Take what a PONG told."""

@@ -95,7 +95,7 @@ def test_what_is_too_long_is_cut_after_one_byte_too_many(make, reader):
 @pytest.mark.parametrize("limit", [1, 3, BATCH, BATCH + 1])
 def test_more_than_the_limit_waits_and_keeps_its_order(make, reader, limit):
     receiver, sender = make(), make()
-    sent = [b"%d" % number for number in range(2 * BATCH + 1)]
+    sent = [b"%d" % number for number in range(BATCH + 5)]
     for datagram in sent:
         sender.sendto(datagram, receiver.getsockname())
     assert [datagram for datagram, _, _ in read(reader, receiver, limit)] == sent
