@@ -627,6 +627,10 @@ def test_status(capsys):
             {"links": [], "scan_error": "EMFILE: Too many open files"},
             "! the interfaces cannot be read (EMFILE: Too many open files): the links are those",
         ),
+        (
+            {"receive_buffer": {"bytes": 212992, "wanted": 4194304}},
+            "! the receive buffer has 212992 of 4194304 bytes: HELLOs are lost where hundreds of nodes speak at once; as root: sysctl -w net.core.rmem_max=4194304, then restart",
+        ),
         ({"isolated": True}, "! isolated: most peers fell silent together"),
         ({"received": {"hello": 0, "bare": 0}}, "! no HELLO was ever heard"),
         ({"received": {}}, "tcpdump -ni any udp port 3400"),

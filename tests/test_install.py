@@ -9,7 +9,7 @@ import pytest
 
 from discoveryd import __version__, install
 from discoveryd.daemon import main
-from discoveryd.install import environment, layout, manifest, units
+from discoveryd.install import environment, kernel, layout, manifest, units
 from discoveryd.net.links import free_port
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.runtime.discovery import Discovery
@@ -90,6 +90,7 @@ def test_all_is_put_in_place_and_said(root, run, commands):
     assert put["etc/discoveryd/hooks.d"] is None
     assert "etc/discoveryd/services.d/ssh.yaml.example" in put
     assert {path.split("/")[4] for path in put if path.startswith("usr/local/share/man/man")} >= {"man8"}
+    assert put["usr/local/lib/sysctl.d/10-discoveryd.conf"] == (ROOT / "config/sysctl.d/10-discoveryd.conf").read_bytes()
     assert "usr/local/share/bash-completion/completions/discoveryd" in put
 
 
@@ -384,6 +385,9 @@ def systemd(tmp_path, monkeypatch, root):
     monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(units, "BOOTED", str(directory))
+    (limit := directory / "proc/net/core/rmem_max").parent.mkdir(parents=True)
+    limit.write_text("4194304\n")
+    monkeypatch.setattr(kernel, "PROC", str(directory / "proc"))
     monkeypatch.setattr(environment, "_HIDDEN", ())
     monkeypatch.setattr(environment, "obstacle", lambda path: "")
     monkeypatch.setattr(install, "_root", lambda arguments: str(root))
@@ -448,6 +452,28 @@ def test_a_dry_run_asks_nothing_of_systemd(systemd, root, capsys):
     assert "ran       systemctl start discoveryd.service" in capsys.readouterr().out
     assert systemd.asked() == []
     assert set(tree(root)) == {"etc", "etc/discoveryd", CONFIG}
+
+
+@pytest.mark.parametrize(("found", "is_raised"), [(212_992, True), (4_194_304, False), (16_777_216, False)])
+def test_the_receive_buffer_is_allowed_at_once_and_nothing_is_lowered(systemd, capsys, found, is_raised):
+    limit = Path(kernel.PROC) / "net/core/rmem_max"
+    limit.write_text(f"{found}\n")
+    assert main(["install", "--dry-run"]) == 0
+    assert int(limit.read_text()) == found
+    said = capsys.readouterr().out
+    assert main(["install"]) == 0
+    assert int(limit.read_text()) == max(found, 4_194_304)
+    for text in (said, capsys.readouterr().out):
+        assert ("raised    net.core.rmem_max  (from 212992 to 4194304)" in text) == is_raised
+    assert main(["install"]) == 0
+    assert "raised" not in capsys.readouterr().out
+
+
+def test_where_the_kernel_is_anothers_the_rest_is_installed(systemd, capsys):
+    limit = Path(kernel.PROC) / "net/core/rmem_max"
+    limit.unlink()
+    assert main(["install"]) == 0
+    assert f"note      {limit} cannot be set (No such file or directory): HELLOs are lost" in capsys.readouterr().out
 
 
 def test_uninstall_stops_disables_and_cleans(systemd, root, capsys):

@@ -179,6 +179,12 @@ def _drops_table(drops: list[dict[str, Any]], screen: Screen) -> str:
 def _link_hints(status: dict[str, Any]) -> Iterator[str]:
     if error := status.get("metrics", {}).get("error"):
         yield f"the metrics are not served over HTTP: {error}; stop that, or set metrics.listen"
+    buffer = status.get("receive_buffer", {"bytes": 0})
+    if 0 < buffer["bytes"] < buffer.get("wanted", 0):
+        wanted = buffer["wanted"]
+        yield (f"the receive buffer has {buffer['bytes']} of {wanted} bytes: HELLOs are lost where hundreds of nodes "
+               f"speak at once; as root: sysctl -w net.core.rmem_max={wanted}, then restart discoveryd "
+               "(discoveryd install does so for each boot)")  # fmt: skip
     if status.get("scan_error"):
         yield f"the interfaces cannot be read ({status['scan_error']}): the links are those that there were"
     elif not status["links"]:

@@ -178,6 +178,10 @@ class Daemon:
             "info", "discoveryd started", version=__version__, node=config.record().name, id=self._discovery.id,
             config=config.source, query=config.query.listen, pid=os.getpid(),
         )  # fmt: skip
+        buffer = self._discovery.receive_buffer()
+        if buffer["bytes"] < buffer["wanted"]:
+            helps = f"set net.core.rmem_max to {buffer['wanted']}, as `discoveryd install` does"
+            self._log.write("warning", "the receive buffer is smaller than wanted", **buffer, remedy=helps)
         if doubt:
             self._log.write("warning", "the node id lasts for this run only", why=doubt)
         elif not config.node.id and (problem := placeholder(config.paths.state_directory)):

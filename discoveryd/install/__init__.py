@@ -7,6 +7,7 @@
     places        puts and removes, and leaves alone what somebody changed
     manifest      what was put, written down for `uninstall`
     units         what is asked of systemd
+    kernel        limits of the kernel that are raised
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from discoveryd.daemon import FAILED, OK, USAGE, say
 from discoveryd.daemon.report import sight
 from discoveryd.errors import QueryError, UntrustedFile
 from discoveryd.identity import kept
-from discoveryd.install import environment, manifest, units
-from discoveryd.install.layout import CONFIG_DIRECTORY, UNIT_DIRECTORY, items, opening
+from discoveryd.install import environment, kernel, manifest, units
+from discoveryd.install.layout import CONFIG_DIRECTORY, UNIT_DIRECTORY, items, limits, opening
 from discoveryd.install.places import Places
 from discoveryd.net.query_client import QueryClient
 
@@ -41,6 +42,7 @@ def install(arguments: Namespace) -> int:
         places = _put(root, is_dry=arguments.dry_run)
         if not arguments.prefix:
             _look_again(places, is_dry=arguments.dry_run)
+            _raise_limits(is_dry=arguments.dry_run)
     except (OSError, ValueError) as error:
         say(_why(error))
         return FAILED
@@ -97,6 +99,16 @@ def _put(root: str, *, is_dry: bool) -> Places:
 def _look_again(places: Places, *, is_dry: bool) -> None:
     if any(path.startswith(UNIT_DIRECTORY) for path in places.changed):
         _ask("daemon-reload", is_dry=is_dry)
+
+
+def _raise_limits(*, is_dry: bool) -> None:
+    """Let the service have its receive buffer from now on, not from the next boot on."""
+    try:
+        for name, before, now in kernel.raised(limits(), is_dry=is_dry):
+            _tell("raised", name, f"from {before} to {now}")
+    except OSError as error:  # in a container it is for the machine below
+        path, why = error.filename or kernel.PROC, error.strerror or error
+        _tell("note", f"{path} cannot be set ({why}): HELLOs are lost where hundreds of nodes speak at once")
 
 
 def _start(places: Places, root: str, *, is_dry: bool) -> int:

@@ -14,6 +14,9 @@ CONFIG_DIRECTORY = "/etc/discoveryd"
 EXAMPLE = "services.d/ssh.yaml.example"
 COMMAND_DIRECTORY = "/usr/local/bin"
 COMMANDS = ("discoveryd", "discoveryctl")
+SYSCTL = "config/sysctl.d/10-discoveryd.conf"
+SYSCTL_DIRECTORY = "/usr/local/lib/sysctl.d"
+"""Where sysctl.d(5) looks for what is installed locally; the files of all its directories count by their names."""
 _DEFAULT_COMMANDS = "/opt/discoveryd/bin/"
 """What the unit in the repository says, to be replaced by the place of the environment."""
 
@@ -77,6 +80,7 @@ def items(commands: str, root: str = "") -> list[Item]:
     return [
         File(path=f"{UNIT_DIRECTORY}/discoveryd.service", content=_unit(commands)),
         File(path=f"{UNIT_DIRECTORY}/discoveryd.socket", content=_read("systemd/discoveryd.socket")),
+        File(path=f"{SYSCTL_DIRECTORY}/{os.path.basename(SYSCTL)}", content=_read(SYSCTL)),
         File(path=f"{CONFIG_DIRECTORY}/discoveryd.yaml", content=_read("config/discoveryd.yaml"), is_kept=True),
         Directory(path=f"{CONFIG_DIRECTORY}/hooks.d"),
         File(path=f"{CONFIG_DIRECTORY}/{EXAMPLE}", content=_read(f"config/{EXAMPLE}")),
@@ -94,6 +98,11 @@ def items(commands: str, root: str = "") -> list[Item]:
 def opening(root: str = "") -> list[tuple[str, str]]:
     """Give each firewall that is here, and the command that opens the port in it."""
     return [(name, command) for name, _, directory, command in FIREWALLS if os.path.isdir(root + directory)]
+
+
+def limits() -> bytes:
+    """Give the kernel's limits that are wanted, as the file in sysctl.d has them."""
+    return _read(SYSCTL)
 
 
 def _unit(commands: str) -> bytes:

@@ -383,6 +383,11 @@ class Links:
         """Count what the kernel threw away because a receive buffer was full."""
         return sum(_memory(receiver, SK_MEMINFO_DROPS)[0] for receiver in self._receivers)
 
+    def receive_buffer(self) -> int:
+        """Return the bytes of each receive buffer: `RECEIVE_BUFFER` unless the kernel allows less; 0 if closed."""
+        sizes = [one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for one in self._receivers]
+        return min(sizes, default=0) // 2  # the kernel doubles what it is asked for, and tells that
+
     def _bind(self, stack: ExitStack, address: str, *, share: bool = False) -> socket.socket:
         bound = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         bound.setblocking(False)

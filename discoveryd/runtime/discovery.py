@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from discoveryd import __version__
 from discoveryd.errors import ConfigError, QueryError
 from discoveryd.net.batch import BATCH
-from discoveryd.net.links import Datagram, Links
+from discoveryd.net.links import RECEIVE_BUFFER, Datagram, Links
 from discoveryd.net.query_client import check_address
 from discoveryd.net.query_server import QueryServer
 from discoveryd.net.stamps import boottime
@@ -351,6 +351,7 @@ class Discovery:
         errors = {one["link"]: one["error"] for one in status["send_errors"]}
         for link in status["links"]:
             link["last_error"] = errors.get(link["name"])
+        status["receive_buffer"] = self.receive_buffer()
         status["scan_error"] = self._links.scan_error
         status["drops"] += self._links_drops()
         asked: dict[str, Any] = {"connections": 0, "limit": 0, "watchers": 0, "refused": 0, "denied": 0}
@@ -364,6 +365,10 @@ class Discovery:
         status["metrics"] = served
         status.update({name: give() for name, give in list(self._reports.items())})
         return status
+
+    def receive_buffer(self) -> dict[str, int]:
+        """Tell how many bytes each receive buffer has, and how many were wanted."""
+        return {"bytes": self._links.receive_buffer(), "wanted": RECEIVE_BUFFER}
 
     def _send_errors(self) -> list[dict[str, str]]:
         """Tell to which broadcast addresses and seeds nothing can be sent now, and why."""

@@ -142,6 +142,9 @@ def _itself(status: Status) -> Iterator[Metric]:
     yield _counter("discoveryd_engine_seconds_total", "Time spent in the engine.", status["engine_s"])
     yield _gauge("discoveryd_isolated", "Whether it is rather we who are cut off (1) or not (0).", status["isolated"])
     yield _gauge("discoveryd_links", "Links in use.", len(status["links"]))
+    buffer = status["receive_buffer"]
+    yield _gauge("discoveryd_receive_buffer_bytes", "Room for what was received and not read yet.", buffer["bytes"])
+    yield _gauge("discoveryd_receive_buffer_wanted_bytes", "The room that was asked for.", buffer["wanted"])
     yield _gauge("discoveryd_hello_interval_seconds", "HELLO interval in force.", status["hello"]["interval_s"])
 
 

@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import threading
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -442,3 +443,34 @@ def test_the_receive_buffer_is_asked_for(make):
     size = links._receivers[0].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     assert size >= granted
     assert struct.calcsize("@i4s4s") == 12  # struct in_pktinfo
+
+
+@pytest.fixture
+def unprivileged(monkeypatch):
+    """Be without CAP_NET_ADMIN, as the service is: SO_RCVBUFFORCE is refused."""
+    monkeypatch.setattr(module, "SO_RCVBUFFORCE", 0x7FFF)
+    with open("/proc/sys/net/core/rmem_max", encoding="ascii") as file:
+        return int(file.read())
+
+
+def test_the_buffer_that_was_got_is_told(make, monkeypatch, unprivileged):
+    assert make("127.0.0.2").receive_buffer() == min(module.RECEIVE_BUFFER, unprivileged)
+    monkeypatch.setattr(module, "RECEIVE_BUFFER", 2 * unprivileged)
+    assert make("127.0.0.3").receive_buffer() == unprivileged
+
+
+def test_the_sysctl_file_allows_what_is_wanted():
+    said = (Path(__file__).parents[2] / "config/sysctl.d/10-discoveryd.conf").read_text().splitlines()
+    assert [line for line in said if not line.startswith("#")] == [f"net.core.rmem_max = {module.RECEIVE_BUFFER}"]
+
+
+@pytest.mark.parametrize(("size", "least", "most"), [(212_992, 150, 250), (4 * 1024 * 1024, 990, 1000)])
+def test_a_thousand_at_once_find_room_with_the_sysctl(make, port, monkeypatch, unprivileged, size, least, most):
+    if unprivileged < size:
+        pytest.skip(f"needs net.core.rmem_max={size}")
+    monkeypatch.setattr(module, "RECEIVE_BUFFER", size)
+    links = make("127.0.0.2")
+    with stranger() as sender:
+        for _ in range(1000):
+            sender.sendto(b"HELLO|" + b"x" * 854, ("127.0.0.2", port))
+    assert least <= 1000 - links.kernel_drops() <= most
