@@ -120,7 +120,7 @@ def no_descriptors():
 @pytest.fixture(autouse=True)
 def no_foreign_configuration(monkeypatch):
     for name in list(os.environ):
-        if name.startswith("DISCOVERYD_") and name not in ("DISCOVERYD_FUZZ_EXAMPLES", "DISCOVERYD_LOSS_SECONDS", "DISCOVERYD_SYSTEMD"):
+        if name.startswith("DISCOVERYD_") and name not in ("DISCOVERYD_FUZZ_EXAMPLES", "DISCOVERYD_LOSS_SECONDS", "DISCOVERYD_PREFIX_SECONDS", "DISCOVERYD_SYSTEMD"):
             monkeypatch.delenv(name)
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
 

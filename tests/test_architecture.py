@@ -32,7 +32,7 @@ MODULES = {
     "ground": """
         errors protocol protocol.aliases protocol.answers protocol.armour protocol.challenges protocol.doubles
         protocol.events protocol.flood protocol.gate protocol.hello protocol.histogram protocol.keyring protocol.limiter protocol.link
-        protocol.liveness protocol.medium protocol.namesakes protocol.news protocol.node protocol.outcome
+        protocol.limited protocol.liveness protocol.medium protocol.namesakes protocol.news protocol.node protocol.outcome
         protocol.outlet protocol.parameters protocol.peer protocol.probe protocol.prober protocol.proof protocol.query
         protocol.record protocol.replay protocol.request protocol.row protocol.seal protocol.sealing
         protocol.sharing protocol.shortcuts protocol.speaker protocol.strangers protocol.table protocol.voice
@@ -40,12 +40,12 @@ MODULES = {
     "first": """
         net net.batch net.ifconf net.interfaces net.links net.metrics_server net.netlink net.owner net.query_acceptor
         net.query_backend net.query_client net.query_connection net.query_crowd net.query_server net.query_turns
-        net.scrape net.sluice net.stamps net.syslog net.systemd
+        net.rp_filter net.scrape net.senders net.sluice net.stamps net.syslog net.systemd
     """,
     "second": """
         runtime runtime.backend runtime.calm runtime.client runtime.discovery runtime.floodgate runtime.health
         runtime.hook_files runtime.hook_queue runtime.hook_run runtime.hooks runtime.machine runtime.metrics
-        runtime.notices runtime.offers runtime.pings runtime.pulse runtime.rescan runtime.subscription runtime.worker
+        runtime.notices runtime.offers runtime.outsiders runtime.pings runtime.pulse runtime.rescan runtime.subscription runtime.worker
     """,
     "top": """
         __main__ completion completion.bash completion.fish completion.zsh config config.dropin config.file

@@ -563,6 +563,11 @@ def test_show_says_why(capsys):
     ]
 
 
+OUTSIDE = {
+    "link": "eth0", "address": "10.0.0.1", "ours": "10.0.0.130/25", "in_our_network": False, "listed": True, "two_way": True,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
@@ -637,7 +642,17 @@ def test_status(capsys):
         ({"links": [LINK | {"last_error": "ENETUNREACH: Network is unreachable"}]}, "! eth0: sending failed: ENET"),
         (
             {"outside": [{"link": "eth0", "address": "10.0.0.1", "ours": "10.0.0.130/25"}]},
-            "! 10.0.0.1 broadcasts on eth0 but is outside of our 10.0.0.130/25 there",
+            "! 10.0.0.1 broadcasts on eth0 but is outside of our 10.0.0.130/25 there, and does not hear us",
+        ),
+        ({"outside": [OUTSIDE]}, "is outside of our 10.0.0.130/25 there: the two reach each other by 255.255.255.255"),
+        ({"outside": [OUTSIDE | {"two_way": False}]}, "is outside of our 10.0.0.130/25 there, and does not hear us: give"),
+        (
+            {"outside": [OUTSIDE | {"in_our_network": True}]},
+            "! 10.0.0.1 on eth0 is within our 10.0.0.130/25 but has another broadcast address",
+        ),
+        (
+            {"rp_filter": {"dropped": 4, "links": [{"link": "eth0", "mode": 1}]}},
+            "! the kernel's rp_filter (eth0) dropped 4 datagrams of any program",
         ),
         (
             {"send_errors": [{"link": "-", "target": "192.0.2.7", "error": "EHOSTUNREACH: No route to host"}]},
@@ -670,6 +685,23 @@ def test_status_hints_at_what_looks_wrong(changed, told):
 
 def test_without_a_link_nobody_is_suspected_of_silence():
     assert "isolated" not in describe.status_text(STATUS | {"links": [], "isolated": True}, Screen())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"rp_filter": {"dropped": 2, "links": [{"link": "eth0", "mode": 1}]}},
+        {"rp_filter": {"dropped": 9, "links": []}},
+        {"uptime_s": 2000.0, "rp_filter": {"dropped": 99, "links": [{"link": "eth0", "mode": 1}]}},
+    ],
+)
+def test_a_few_filtered_datagrams_are_not_worth_a_word(changed):
+    assert "rp_filter" not in describe.status_text(STATUS | changed, Screen())
+
+
+def test_status_shows_where_hellos_go():
+    told = describe.status_text(STATUS | {"links": [LINK | {"limited": True}]}, Screen())
+    assert "eth0  10.0.0.1/24  255.255.255.255  1m" in told
 
 
 def test_status_does_not_complain_too_early():

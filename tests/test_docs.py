@@ -21,6 +21,7 @@ from discoveryd.ctl.usage import EXIT_CODES as CTL_EXIT_CODES
 from discoveryd.daemon.arguments import EXIT_CODES
 from discoveryd.errors import QueryError
 from discoveryd.net.links import free_port
+from discoveryd.net.senders import Outside
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.events import KINDS
 from discoveryd.protocol.keyring import Key, Keyring
@@ -33,6 +34,7 @@ from discoveryd.protocol.request import parse_request
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.hooks import Hooks
+from discoveryd.runtime.outsiders import filtered
 from tests.test_ctl import STATUS, Daemon, ask, event, peer, peers_reply, refusal, snapshot
 
 ROOT = Path(__file__).parent.parent
@@ -99,9 +101,12 @@ def status():
     keyring = Keyring(keys=(key,), send_with=key.id, mode="accept")
     with Discovery(parameters, keyring=keyring) as discovery:
         discovery.look(lambda node, now: node.receive(b"nonsense", Source("127.0.0.3", None), now))
-        discovery._links.outside["10.0.0.1"] = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")
+        here = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")
+        discovery._links.senders.outside["10.0.0.1", 2] = Outside(here, 0.0, is_near=True)
         discovery._links.last_errors["lo", "127.255.255.255"] = "ENETDOWN: Network is down"
-        return discovery.status()
+        status = discovery.status()
+        # an interface where a filter is in force
+        return status | {"rp_filter": {**filtered((), 0), "links": [{"link": "eth0", "mode": 1}]}}
 
 
 def test_status_keys_within(status):

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 ROUTED = "a routed path"
 SENTENCE = 30
 """Columns in which a sentence can be read."""
+FEW_FILTERED = 3
+FILTERED_GAP = 20.0
+"""Datagrams dropped by rp_filter that are worth a word, and the seconds for one: a node that is not heard sends a full
+HELLO each 8 s."""
 
 
 def peer_text(peer: dict[str, Any], screen: Screen) -> str:
@@ -145,7 +149,7 @@ def _links_table(links: list[dict[str, Any]], screen: Screen) -> str:
         (
             link["name"],
             f"{link['address']}/{link['prefix']}",
-            link["broadcast"],
+            "255.255.255.255" if link.get("limited") else link["broadcast"],
             age(link["up_s"]),
             str(link["sent"]),
             str(link["received"]),
@@ -236,12 +240,31 @@ def _send_hints(status: dict[str, Any]) -> Iterator[str]:
     for link in status["links"]:
         if link["last_error"]:
             yield f"{printable(link['name'])}: sending failed: {printable(link['last_error'])}"
-    for one in status.get("outside", ()):
-        yield (f"{printable(one['address'])} broadcasts on {printable(one['link'])} but is outside of our "
-               f"{printable(one['ours'])} there: the two do not hear each other; give both one prefix")  # fmt: skip
+    yield from _prefix_hints(status)
     for one in status.get("send_errors", ()):
         if one["link"] == "-":
             yield f"seed {printable(one['target'])}: sending failed: {printable(one['error'])}"
+
+
+def _prefix_hints(status: dict[str, Any]) -> Iterator[str]:
+    """Say who has another prefix; a daemon of a former version neither lists such a peer nor tells of the filter."""
+    for one in status.get("outside", ()):
+        address, link, ours = (printable(one[key]) for key in ("address", "link", "ours"))
+        if one.get("in_our_network"):
+            yield (f"{address} on {link} is within our {ours} but has another broadcast address, so another prefix: "
+                   "they are reached by 255.255.255.255; give both one prefix")  # fmt: skip
+        elif one.get("listed") and one.get("two_way") is not False:
+            yield (f"{address} broadcasts on {link} but is outside of our {ours} there: the two reach each other by "
+                   "255.255.255.255 and without a gateway; give both one prefix")  # fmt: skip
+        else:
+            yield (f"{address} broadcasts on {link} but is outside of our {ours} there, and does not hear us: give "
+                   "both one prefix, or see that no rp_filter there drops what we send")  # fmt: skip
+    filtered = status.get("rp_filter", {"dropped": 0, "links": []})
+    names = ", ".join(printable(link["link"]) for link in filtered["links"])
+    if names and filtered["dropped"] >= max(FEW_FILTERED, status["uptime_s"] / FILTERED_GAP):
+        yield (f"the kernel's rp_filter ({names}) dropped {filtered['dropped']} datagrams of any program, because no "
+               "route leads to where they came from: a neighbour with another prefix is not heard then; give all one "
+               "prefix, or a route to its network by that link, or set sysctl net.ipv4.conf.*.rp_filter=0")  # fmt: skip
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -20,11 +20,13 @@ from contextlib import ExitStack, suppress
 from itertools import chain
 
 from discoveryd.net import sluice
-from discoveryd.net.batch import ALONE, BATCH, IP_PKTINFO, PKTINFO, Many, Origin, open_many, parse_origin, read_one
+from discoveryd.net.batch import ALONE, BATCH, IP_PKTINFO, PKTINFO, Many, open_many, parse_origin, read_one
 from discoveryd.net.interfaces import Doorbell, Reader, loopback, name_of, survey
 from discoveryd.net.owner import holder
+from discoveryd.net.senders import Senders
 from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP, Stamps, boottime
 from discoveryd.protocol.hello import MAX_DATAGRAM
+from discoveryd.protocol.limited import LIMITED
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import Parameters
@@ -45,10 +47,6 @@ RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes: a full second of 4,000 nodes that all answer at once."""
 SEND_BUFFER = 1024 * 1024
 """Bytes. Datagrams to addresses where nobody is wait in it for seconds, until ARP gives up."""
-MAX_SOURCES = 8192
-"""Senders remembered; past it the one that came first is looked at anew."""
-MAX_OUTSIDE = 64
-"""Neighbours outside our prefixes that are named."""
 MAX_ERRORS = 256
 """Targets whose error is remembered: broadcast addresses of links, and seeds. Past it the first one is forgotten."""
 
@@ -75,9 +73,8 @@ class Links:
         self._patterns: Sequence[str] = parameters.interfaces
         self._has_new_patterns = False
         self._links: tuple[Link, ...] = ()
-        self._own: frozenset[str] = frozenset()
         self.others: dict[Link, tuple[str, ...]] = {}
-        self.outside: dict[str, Link] = {}  # heard by broadcast on a link in whose network they are not
+        self.senders = Senders()
         self._sender: socket.socket | None = None
         self._receivers: list[socket.socket] = []
         self._bell = Doorbell()
@@ -92,7 +89,7 @@ class Links:
         self._stamps: dict[socket.socket, Stamps] = {}
         self._held: list[Datagram] = []  # what arrived later than something that may wait in another socket
         self.heard_until = clock()
-        self._sources: dict[bytes | Origin, Source] = {}
+        self._sources = self.senders.known
         self._routes: dict[Link, list[tuple[int, int, bytes]]] = {}
         self._refused: list[bytes] = []
         self.has_doorbell = False
@@ -164,13 +161,13 @@ class Links:
         self._wanted.clear()
         known = {link: link for link in self._links}
         links = tuple(known.get(link, link) for link in found)
-        if self._has_new_patterns or found != self.others:
-            self._has_new_patterns = False
-            self._sources.clear()
-            self.outside.clear()
+        is_new, self._has_new_patterns = self._has_new_patterns or found != self.others, False
         self._links = links
         self.others = {link: found[link] for link in links}
-        self._own = frozenset(address for link in links for address in (link.address, *self.others[link]))
+        if is_new:
+            own = frozenset(address for link in links for address in (link.address, *self.others[link]))
+            self.senders.set_links(links, own)
+        self.senders.relearn(self._clock())
         self._routes = {
             link: [(socket.IPPROTO_IP, IP_PKTINFO, PKTINFO.pack(link.index, socket.inet_aton(link.address), bytes(4)))]
             for link in links
@@ -272,25 +269,16 @@ class Links:
     def _source(self, sender: bytes) -> Source | None:
         """Tell where a datagram came from; None (and counted) where the interface is excluded."""
         origin = parse_origin(sender)
-        address, fits = origin.address, origin.port == self._port
+        fits = origin.port == self._port
         place = sender if fits else origin._replace(port=0)  # of one that tries all ports there is but one
         if place in self._sources:
             return self._sources[place]
-        here = [link for link in self._links if link.index == origin.interface]
-        source: Source | None = None
-        if here or self._is_wanted(origin.interface):
-            link = next((link for link in here if _is_within(address, link)), None)
-            is_unicast = origin.destination in self._own
-            source = Source(address, link, unicast=is_unicast, port_fits=fits)
-            if here and link is None and not is_unicast and len(self.outside) < MAX_OUTSIDE:
-                self.outside[address] = here[0]
-        if source is None:
+        if not self.senders.has_link(origin.interface) and not self._is_wanted(origin.interface):
             self.drops["excluded", name_of(origin.interface)] += 1
             return None
-        if len(self._sources) >= MAX_SOURCES:
-            del self._sources[next(iter(self._sources))]
-        self._sources[place] = source
-        return source
+        return self.senders.find(
+            place, origin.address, origin.interface, origin.destination, self._clock(), port_fits=fits
+        )
 
     def _is_wanted(self, index: int) -> bool:
         """Whether an interface that is no link (a tunnel, without broadcast) may bring seeds' datagrams."""
@@ -335,14 +323,19 @@ class Links:
             if is_to_one and self._is_clogged():
                 self.send_errors[name] += 1
                 continue
-            error = self._send(one)
+            to = LIMITED if one.limited and not self._loopback else one.to
+            # one outside our network that is on the link: without the flag the kernel sends to the gateway
+            flags = socket.MSG_DONTROUTE if is_to_one and one.link and not one.link.holds(to) else 0
+            error = self._send(one, to, flags)
             if error is not None:
                 self.send_errors[name] += 1
             if is_to_one:
                 continue  # that one address cannot be reached says nothing of the link
-            if error != self.last_errors.get((name, one.to)):
-                changes.append((name, one.to, error))
-                self._remember(name, one.to, error)
+            if error != self.last_errors.get((name, to)):
+                changes.append((name, to, error))
+                self._remember(name, to, error)
+            if error is not None and to != one.to:
+                self._send(one)  # a firewall may forbid the one, and not the other
         return changes
 
     def _remember(self, name: str, target: str, error: str | None) -> None:
@@ -354,7 +347,7 @@ class Links:
             self.last_errors.pop(next(iter(list(self.last_errors))), None)
         self.last_errors[name, target] = error
 
-    def _send(self, one: Send) -> str | None:
+    def _send(self, one: Send, to: str = "", flags: int = 0) -> str | None:
         if self._sender is None:
             return None
         route = self._routes.get(one.link) if one.link else ()
@@ -363,7 +356,7 @@ class Links:
         failure: OSError | None = None
         for _ in range(2):  # the first error may be that of another datagram, come back by ICMP
             try:
-                self._sender.sendmsg((one.datagram,), route, 0, (one.to, self._port))
+                self._sender.sendmsg((one.datagram,), route, flags, (to or one.to, self._port))
             except OSError as error:
                 failure = error
             else:
@@ -441,15 +434,6 @@ def _memory(sock: socket.socket, *fields: int) -> list[int]:
 
 def _arrived(datagram: Datagram) -> float:
     return datagram[2]
-
-
-def _is_within(address: str, link: Link) -> bool:
-    shift = 32 - link.prefix
-    return _as_int(address) >> shift == _as_int(link.address) >> shift
-
-
-def _as_int(address: str) -> int:
-    return int.from_bytes(socket.inet_aton(address), "big")
 
 
 def _named(error: OSError) -> str:

@@ -150,10 +150,19 @@ Inside: ``H|<interval>|<ttl>|<lasting>|<digest>|<seq>[|<once>[|<record>]]`` (dig
 Who says what, and when
 =======================
 
-- **Beat.** Each interval (0.8 s, every gap jittered by ±10 %) one HELLO to the broadcast address of
-  each link (a network of an interface; of several addresses there the primary one speaks) and to each seed,
+- **Beat.** Each interval (0.8 s, every gap jittered by ±10 %) one HELLO to each link (a network of an interface;
+  of several addresses there the primary one speaks) and to each seed,
   the same datagram everywhere, *seq* one more than before. It is full when
   *seq* is a multiple of ten. The first beat comes half an interval to one interval after the start.
+- **Broadcast address.** Steady HELLOs go to the broadcast address of the network, full ones and goodbyes to
+  255.255.255.255 by the interface of the link: that is heard there by nodes with another prefix too. While a peer of
+  this link which needs it was heard within the last 10 minutes every HELLO goes to 255.255.255.255. It needs it if
+  nothing came of it to our broadcast address, in 10 minutes or since it solicited by broadcast last: whoever has that
+  address speaks to it. So that two nodes do not keep each other at it for ever the first beat on a link and each one
+  whose *seq* is a multiple of 30 then go to the address of the network too.
+- **On a link** is whoever is in a network of ours there, and whoever was heard there by 255.255.255.255 in the last 10
+  minutes, which no router passes on. What is for it goes out by that link, never to a gateway. A HELLO from outside our
+  network tells nothing of a peer that is heard on that interface by another of its addresses.
 - **Burst.** After a start, on a link that is new, and when the record changes: a full HELLO at once,
   100 ms and 300 ms later, on the links concerned, beside the beat and with its *seq*. Where the interval
   is stretched by then (below) the second and the third come as much later, half of that or half as much
@@ -281,6 +290,7 @@ Modules
 
 From the bottom: `parameters`, `record`, `hello` and `probe` are values that encode and decode
 themselves; `peer` and `events` are what is told of the table; `liveness` judges silence, in pure functions;
+`limited` knows which links need limited broadcasts;
 `keyring`, `armour` and `seal` put it all into envelopes where there are keys, `replay` takes each but once, and
 `sealing` chooses the ways; `aliases` are other addresses of seeds; `challenges` and `strangers` ask who is not
 known, `doubles` who has our boot;

@@ -44,7 +44,8 @@ class Source:
 
     Attributes:
         address: the sender's IPv4 address.
-        link: the link it came in by, None where no link of ours has that network (a seed's answer).
+        link: the link it is on, by its network or because it was heard there by 255.255.255.255; None where what came
+            by unicast is of no network of ours (a seed's answer).
         unicast: whether it came to us alone.
         key: id of the key it was sealed with, empty for plain.
         boot: of the node that sealed it, empty for plain.

@@ -42,6 +42,7 @@ from discoveryd.protocol.gate import Gate
 from discoveryd.protocol.hello import Hello, decode_hello
 from discoveryd.protocol.histogram import RTT_BOUNDS, Histogram
 from discoveryd.protocol.keyring import NO_KEYS, Keyring
+from discoveryd.protocol.limited import Limited, is_elsewhere
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.liveness import is_isolated
 from discoveryd.protocol.outcome import NOTHING, Answer, Outcome, Send
@@ -102,7 +103,9 @@ class Node:
             boot=self.boot,
             random=self.random,
             crowd=self.table.live_count,
+            needs_limited=self._needs_limited,
         )
+        self.limited = Limited()
         self._outlets = self._voice.outlets
         self._gate = Gate(limits)
         self._strangers = Strangers(self._voice, self._nonce, limits.answers)
@@ -137,6 +140,7 @@ class Node:
         """
         for link in self._voice.set_links(links, now):
             self.table.steady.drop_link(link)
+            self.limited.drop_link(link)
         self.others = {link: tuple(others.get(link, ())) for link in self._outlets}
         self._own_addresses = frozenset(one for link, rest in self.others.items() for one in (link.address, *rest))
 
@@ -213,6 +217,15 @@ class Node:
             self._steady_received += 1
             return NOTHING
         return self._receive(datagram, source, now)
+
+    def heard_broadcast(self, source: Source, now: float, *, limited: bool) -> None:
+        """Take it that a datagram of this source went to 255.255.255.255, or to the broadcast address of its link.
+
+        A driver tells it of every source when it hears it first and again now and then, after `receive`; one whose
+        links hear everybody need not.
+        """
+        if source.link in self._outlets and source.address not in self._own_addresses:
+            self.limited.heard(source.link, source.address, now, limited=limited)
 
     def poll(self, now: float) -> Outcome:
         """Do what is due: HELLOs, delayed answers, probes, expiry.
@@ -442,10 +455,25 @@ class Node:
         if self._is_barred(hello.boot, source) and self._voice.reaches(source):
             sends = self._strangers.ask(hello, source, size, now)
             return replace(self._dropped("flood", "nobody new is listed in a flood", source), sends=sends)
+        if self._is_heard_elsewhere(hello, source, now):
+            self._received["hello"] += 1
+            return NOTHING
         self._admit(hello.boot, source, now)
         events = self.table.heard(hello, source, now)
         self._received["hello"] += 1
         return Outcome(sends=tuple(self._follow_up(hello, events, source, now)), events=events)
+
+    def _is_heard_elsewhere(self, hello: Hello, source: Source, now: float) -> bool:
+        """Note what a HELLO tells of the broadcasts on its link; whether that is all it tells."""
+        if source.link is None:
+            return False
+        if hello.solicit and not source.unicast:
+            self.limited.doubts(source.link, source.address, now)
+        row = self.table.get(hello.boot)
+        if row is None or hello.goodbye or not is_elsewhere(row, source, now):
+            return False
+        self.limited.set_aside(source.link, source.address, now)
+        return True
 
     def _follow_up(self, hello: Hello, events: tuple[Event, ...], source: Source, now: float) -> list[Send]:
         """Say what a HELLO calls for."""
@@ -707,6 +735,9 @@ class Node:
 
     def _reaches(self, way: Way) -> bool:
         return self._voice.reaches(way.source)
+
+    def _needs_limited(self, link: Link, now: float) -> bool:
+        return self.limited.is_needed(link, self.table.rows(now, gone=True), now)
 
     def _nonce(self) -> str:
         return f"{self.random.getrandbits(64):016x}"

@@ -11,11 +11,15 @@ from discoveryd.protocol.peer import Peer
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A datagram to send: to `to`, from the address of `link` (None: whatever the kernel chooses)."""
+    """A datagram to send: to `to`, from the address of `link` (None: whatever the kernel chooses).
+
+    With `limited` what is for the broadcast address of the link goes to 255.255.255.255 instead.
+    """
 
     datagram: bytes
     link: Link | None
     to: str
+    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

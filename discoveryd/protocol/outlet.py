@@ -13,7 +13,10 @@ PLACES = (0.5, 1.5)
 class Outlet:
     """A way out for our HELLOs and what is counted there: a link, or the seeds."""
 
-    __slots__ = ("begun", "burst", "last_heard", "link", "place", "received", "sent", "since", "solicits", "targets")
+    __slots__ = (
+        "begun", "burst", "has_beaten", "last_heard", "limited", "link", "place", "received", "sent", "since",
+        "solicits", "targets",
+    )  # fmt: skip
 
     def __init__(self, link: Link | None, targets: tuple[str, ...], now: float) -> None:
         self.link = link
@@ -26,6 +29,8 @@ class Outlet:
         self.begun = now
         self.place = 1.0
         self.solicits = False
+        self.limited = False  # whether every HELLO goes to 255.255.255.255, since the last beat
+        self.has_beaten = False
 
     @property
     def name(self) -> str:

@@ -145,6 +145,7 @@ def status_answer(node: Node, now: float) -> dict[str, Any]:
                 "address": link.address,
                 "prefix": link.prefix,
                 "broadcast": link.broadcast,
+                "limited": outlet.limited,
                 "other_addresses": len(node.others[link]),
                 "up_s": round(now - outlet.since, 3),
                 "sent": outlet.sent,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from discoveryd.protocol.aliases import Aliases
 from discoveryd.protocol.answers import PROMPT_PEERS, Answers, gap
 from discoveryd.protocol.hello import Hello
+from discoveryd.protocol.limited import DIRECTED_EVERY
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.liveness import JITTER
 from discoveryd.protocol.outcome import Send
@@ -42,6 +43,7 @@ class Voice:
         boot: the id of this run of it.
         random: for jitter and delays.
         crowd: counts the peers that are listed at a moment; with them the interval is stretched.
+        needs_limited: tells whether a peer on a link does not hear what goes to the broadcast address of its network.
 
     Attributes:
         outlets: the links in use; this dict stays the same.
@@ -63,6 +65,7 @@ class Voice:
         boot: str,
         random: Random,
         crowd: Callable[[float], int],
+        needs_limited: Callable[[Link, float], bool] = lambda _link, _now: False,
     ) -> None:
         self.parameters = parameters
         self.record = record
@@ -81,6 +84,7 @@ class Voice:
         self._next_request = -NEVER  # for a record
         self._random = random
         self._crowd = crowd
+        self._needs_limited = needs_limited
 
     # --- where, what and how ------------------------------------------------------------------------
 
@@ -194,7 +198,15 @@ class Voice:
         soonest = min(1 - JITTER, former / self.pace)
         self.next_beat = now + self.pace * self._random.uniform(soonest, 1 + JITTER)
         served = [self.answers.serve(link, now) for link in self.outlets]
-        return self._everywhere(self._hello(full=any(served) or self.seq % FULL_EVERY == 0))
+        for link, outlet in self.outlets.items():
+            outlet.limited = self._needs_limited(link, now)
+        hello = self._hello(full=any(served) or self.seq % FULL_EVERY == 0)
+        sends = self._everywhere(hello)
+        for outlet in self.outlets.values():
+            if outlet.limited and (self.seq % DIRECTED_EVERY == 0 or not outlet.has_beaten):
+                sends += self._out(hello, outlet, limited=False)
+            outlet.has_beaten = True
+        return sends
 
     def _burst(self, outlet: Outlet, now: float) -> list[Send]:
         """Send what is due of a burst: one HELLO, however late we are."""
@@ -210,7 +222,7 @@ class Voice:
         if not outlet.burst:
             outlet.solicits = False
         self.answers.serve(outlet.link, now)
-        return self._out(hello.encode(), outlet)
+        return self._out(hello, outlet, limited=True)
 
     def _due_answers(self, now: float) -> list[Send]:
         if now < self.answers.next_due():
@@ -219,7 +231,7 @@ class Voice:
         for waiting in self.answers.take(self._crowd(now), now):
             source, hello = waiting.source, self._hello(full=True)
             if waiting.several and source.link:
-                sends += self._out(hello.encode(), self.outlets[source.link])
+                sends += self._out(hello, self.outlets[source.link], limited=True)
             else:
                 sends.append(self._unicast(hello, source))
         return sends
@@ -287,26 +299,27 @@ class Voice:
         )
 
     def _everywhere(self, hello: Hello) -> list[Send]:
-        datagram = hello.encode()
         sends: list[Send] = []
         copies = 1
+        is_steady = hello.record is None and not hello.goodbye
         for outlet in self.all_outlets():
-            out = self._out(datagram, outlet)
+            out = self._out(hello, outlet, limited=outlet.limited or not is_steady)
             copies = max(copies, -(-len(out) // len(outlet.targets)))
             sends += out
         self._copies = copies
         return sends
 
-    def _out(self, datagram: bytes, outlet: Outlet) -> list[Send]:
+    def _out(self, hello: Hello, outlet: Outlet, *, limited: bool) -> list[Send]:
+        datagram, limited = hello.encode(), limited and outlet.link is not None
         sends: list[Send] = []
         for target in outlet.targets:
             link = outlet.link or self._link_to(target)
             if self.sealing is None:
-                sends.append(Send(datagram, link, target))
+                sends.append(Send(datagram, link, target, limited))
                 continue
             # once for each: the same one twice would be a replay
             ways = self.sealing.ways(outlet.link, set() if outlet.link else self.aliases.of(target))
-            sends += [Send(self.sealing.seal(datagram, way, link), link, target) for way in ways]
+            sends += [Send(self.sealing.seal(datagram, way, link), link, target, limited) for way in ways]
         outlet.sent += len(sends)
         self.sent["hello"] += len(sends)
         return sends

@@ -23,6 +23,7 @@ from discoveryd.net.batch import BATCH
 from discoveryd.net.links import RECEIVE_BUFFER, Datagram, Links
 from discoveryd.net.query_client import check_address
 from discoveryd.net.query_server import QueryServer
+from discoveryd.net.rp_filter import dropped
 from discoveryd.net.stamps import boottime
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol import query
@@ -41,6 +42,7 @@ from discoveryd.runtime.floodgate import Floodgate
 from discoveryd.runtime.machine import machine_name
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.offers import Offers
+from discoveryd.runtime.outsiders import filtered, outsiders
 from discoveryd.runtime.pings import Pinging, PingResult, Pings
 from discoveryd.runtime.pulse import Pulse
 from discoveryd.runtime.rescan import PERIOD, PERIOD_UNTOLD, Rescan
@@ -155,6 +157,7 @@ class Discovery:
         self._stack = ExitStack()
         self._is_running = False
         self._kernel_drops = 0
+        self._filtered_before = 0
         self._wants_rescan = False
         self._rescans = Rescan()
         self._scan_error: str | None = None
@@ -203,6 +206,7 @@ class Discovery:
             if opened is not None:
                 opened()
             self._stack = stack.pop_all()
+        self._filtered_before = dropped()
         self._started_at = self._heard_until = self._clock()
         self._node.drained(self._heard_until)
         self._node.set_links(links, self._started_at, self._links.others)
@@ -343,10 +347,9 @@ class Discovery:
         status["version"] = __version__
         status["uptime_s"] = round(self._clock() - self._started_at, 3)
         status["engine_s"] = round(self._engine_s, 6)
-        status["outside"] = [
-            {"link": link.name, "address": address, "ours": f"{link.address}/{link.prefix}"}
-            for address, link in sorted(self._links.outside.copy().items())
-        ]
+        heard_outside = self._links.senders.outside.copy()
+        status["outside"] = self.look(lambda node, now: outsiders(node, now, heard_outside))
+        status["rp_filter"] = filtered((link["name"] for link in status["links"]), self._filtered_before)
         status["send_errors"] = self._send_errors()
         errors = {one["link"]: one["error"] for one in status["send_errors"]}
         for link in status["links"]:
@@ -618,6 +621,8 @@ class Discovery:
                 outcome = self._node.refused(datagram, now)
                 outcomes.append(outcome)
                 self._publish_locked(outcome.events)
+            for source, limited in self._links.senders.broadcasts():
+                self._node.heard_broadcast(source, now, limited=limited)
             self._heard_until = self._links.heard_until
             self._node.drained(self._heard_until)
             if outcomes or is_late or self._awaits_drain:

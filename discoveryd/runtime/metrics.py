@@ -179,6 +179,8 @@ def _traffic(status: Status) -> Iterator[Metric]:
                     ["link", "address"], ((labels, link["sent"]) for labels, link in links))  # fmt: skip
     yield _counters("discoveryd_link_messages_received_total", "Messages understood on a link since it came.",
                     ["link", "address"], ((labels, link["received"]) for labels, link in links))  # fmt: skip
+    yield _gauges("discoveryd_link_limited", "Whether every HELLO of a link goes to 255.255.255.255 (1) or not (0).",
+                  ["link", "address"], ((labels, link["limited"]) for labels, link in links))  # fmt: skip
     yield _counters("discoveryd_drops_total", "Datagrams dropped, or not sent, by reason and link.",
                     ["reason", "link"], (([drop["reason"], drop["link"]], drop["count"]) for drop in status["drops"]),
                     )  # fmt: skip

@@ -11,9 +11,10 @@ from time import monotonic
 import pytest
 
 from discoveryd.net import links as module
+from discoveryd.net import senders
 from discoveryd.net.batch import BATCH
 from discoveryd.net.interfaces import Doorbell, loopback
-from discoveryd.net.links import MAX_ERRORS, MAX_OUTSIDE, Links, explain_bind, free_port
+from discoveryd.net.links import MAX_ERRORS, Links, explain_bind, free_port
 from discoveryd.net.stamps import boottime
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.link import Link
@@ -129,7 +130,7 @@ def test_rescan_keeps_the_object_of_an_unchanged_link(make):
 
 
 def test_sources_are_bounded_and_the_newest_are_kept(make, monkeypatch, port):
-    monkeypatch.setattr(module, "MAX_SOURCES", 4)
+    monkeypatch.setattr(senders, "MAX_PLACES", 4)
     links = make()
     seen = {}
     for number in range(1, 11):
@@ -284,24 +285,64 @@ def test_what_was_said_of_a_link_that_is_gone_is_forgotten(make):
     assert links.last_errors == {("lo", EVERYBODY): "x", ("-", "a"): "y"}
 
 
-def test_neighbours_outside_our_prefix_are_named_within_bounds(monkeypatch):
+class Recorder:
+    """Stands for the sending socket: keeps what it is given, and fails for the targets it is told."""
+
+    def __init__(self, *failing):
+        self.sent = []
+        self.failing = failing
+
+    def sendmsg(self, buffers, ancillary, flags, address):
+        self.sent.append((address[0], flags, [struct.unpack("@i", data[:4])[0] for _, _, data in ancillary]))
+        if address[0] in self.failing:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def getsockopt(self, *_):
+        raise OSError
+
+
+@pytest.fixture
+def recording(monkeypatch):
+    """Give links with one real link, whose datagrams are kept; `targets` of them fail."""
     here = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")
     monkeypatch.setattr(module, "survey", lambda *_: {here: ()})
-    links = Links(Parameters())
-    links.rescan()
 
-    def hear(address, to):
-        return links._source(
-            struct.pack("@i4s4s4xHH4s8x", here.index, bytes(4), socket.inet_aton(to),
-                        socket.AF_INET, socket.htons(3400), socket.inet_aton(address))
-        )  # fmt: skip
+    def make(*targets, **parameters):
+        links = Links(Parameters(**parameters))
+        (link,) = links.rescan()
+        links._sender = Recorder(*targets)
+        return links, link
 
-    assert hear("10.0.0.131", here.broadcast).link is here
-    assert hear("192.0.2.1", here.address).link is None  # through a router, to us alone
-    assert links.outside == {}
-    for number in range(MAX_OUTSIDE + 1):
-        assert hear(f"10.0.0.{number + 1}", here.broadcast).link is None
-    assert links.outside == {f"10.0.0.{number + 1}": here for number in range(MAX_OUTSIDE)}
+    return make
+
+
+def test_a_limited_broadcast_goes_to_all_on_its_link(recording):
+    links, here = recording()
+    assert links.send([Send(b"a", here, here.broadcast, limited=True), Send(b"b", here, here.broadcast)]) == []
+    assert links._sender.sent == [("255.255.255.255", 0, [2]), ("10.0.0.255", 0, [2])]
+
+
+def test_in_loopback_mode_there_is_no_limited_broadcast(recording):
+    links, here = recording(loopback="127.0.0.2")
+    links.send([Send(b"a", here, EVERYBODY, limited=True)])
+    assert [target for target, *_ in links._sender.sent] == [EVERYBODY]
+
+
+def test_what_is_for_a_neighbour_outside_our_network_goes_to_no_gateway(recording):
+    links, here = recording()
+    links.send([Send(b"", link, to) for link, to in ((here, "10.0.0.1"), (here, "10.0.0.131"), (None, "192.0.2.1"))])
+    assert [(target, flags) for target, flags, _ in links._sender.sent] == [
+        ("10.0.0.1", socket.MSG_DONTROUTE), ("10.0.0.131", 0), ("192.0.2.1", 0),
+    ]  # fmt: skip
+
+
+def test_where_limited_broadcasts_are_forbidden_the_directed_one_goes_out(recording):
+    links, here = recording("255.255.255.255")
+    error = f"EPERM: {os.strerror(errno.EPERM)}"
+    assert links.send([Send(b"a", here, here.broadcast, limited=True)]) == [("eth0", "255.255.255.255", error)]
+    assert links.send([Send(b"b", here, here.broadcast, limited=True), Send(b"c", here, here.broadcast)]) == []
+    assert [target for target, *_ in links._sender.sent].count("10.0.0.255") == 3
+    assert links.last_errors == {("eth0", "255.255.255.255"): error}
 
 
 def test_targets_with_an_error_are_bounded(make):

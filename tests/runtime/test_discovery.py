@@ -542,7 +542,7 @@ def test_a_send_that_fails_is_told_once_and_again_when_it_works(make, monkeypatc
     anna = make("anna", notify=notices.put)
     fails = True
     send = anna._links._send
-    monkeypatch.setattr(anna._links, "_send", lambda one: "ENETDOWN: Network is down" if fails else send(one))
+    monkeypatch.setattr(anna._links, "_send", lambda *what: "ENETDOWN: Network is down" if fails else send(*what))
     with Ear(port) as ear:
         anna.start()
         texts = [notices.get(timeout=WAIT).text]

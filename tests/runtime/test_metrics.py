@@ -96,6 +96,7 @@ def test_a_real_parser_reads_what_status_says(pair):
         ("discoveryd_probes_received_total", "pong"): status["received"]["pong"],
         ("discoveryd_link_hellos_sent_total", "127.0.0.2", "lo"): status["links"][0]["sent"],
         ("discoveryd_link_messages_received_total", "127.0.0.2", "lo"): status["links"][0]["received"],
+        ("discoveryd_link_limited", "127.0.0.2", "lo"): 0,
         ("discoveryd_query_connections",): 1,
         ("discoveryd_query_connections_limit",): 64,
         ("discoveryd_query_watchers",): 0,

@@ -1,0 +1,132 @@
+"""Who sent a datagram: one `Source` object per sender and link, whichever broadcast address it was sent to.
+
+A sender outside our network that is heard by 255.255.255.255, which no router passes on, is on the link all the same:
+what is for it goes there directly (`is_near`), and not to a gateway.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from typing import NamedTuple
+
+from discoveryd.protocol.limited import LIMITED, MEMORY
+from discoveryd.protocol.link import Link, Source
+
+MAX_PLACES = 12_288
+"""Ways in which senders reach us: limited broadcast, directed broadcast and unicast of 4,096. Past it the one that came
+first is looked at anew."""
+MAX_SENDERS = 8192
+"""Sources: broadcast and unicast of 4,096 senders. Past it the one that came first gets a new one."""
+MAX_OUTSIDE = 4096
+"""Neighbours outside our networks that are remembered; no further one counts as being on its link."""
+RELEARN = 30.0
+"""Seconds after which each way in is looked at anew, so that what was learnt of it has a date."""
+
+
+class Outside(NamedTuple):
+    """A sender of broadcasts that is not in our network on the link where it is heard.
+
+    Attributes:
+        link: where it is heard.
+        at: when that was noted last.
+        is_near: whether it was heard by limited broadcast, and so is on the link.
+    """
+
+    link: Link
+    at: float
+    is_near: bool
+
+
+class Senders:
+    """The sources of datagrams. The receiving thread alone changes it.
+
+    Attributes:
+        known: the source of each way in, keyed as the reader of datagrams likes; this dict stays the same.
+        outside: neighbours outside our networks, by address and interface.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[Hashable, Source] = {}
+        self.outside: dict[tuple[str, int], Outside] = {}
+        self._sources: dict[tuple[str, Link | None, bool, bool], Source] = {}
+        self._links: dict[int, list[Link]] = {}
+        self._own: frozenset[str] = frozenset()
+        self._broadcasts: list[tuple[Source, bool]] = []
+        self._learnt = 0.0
+
+    def set_links(self, links: Iterable[Link], own: frozenset[str]) -> None:
+        """Take other links and addresses of ours: every sender is looked at anew."""
+        by_index: defaultdict[int, list[Link]] = defaultdict(list)
+        for link in links:
+            by_index[link.index].append(link)
+        self._links, self._own = dict(by_index), own
+        self.known.clear()
+        self.outside.clear()
+        self._sources.clear()
+
+    def relearn(self, now: float) -> None:
+        """Look at every way in anew, if that was not done a moment ago; no source becomes another object."""
+        if now >= self._learnt + RELEARN:
+            self._learnt = now
+            self.known.clear()
+            for place, one in list(self.outside.items()):
+                if now >= one.at + MEMORY:
+                    del self.outside[place]
+
+    def has_link(self, index: int) -> bool:
+        """Whether an interface has a link of ours."""
+        return index in self._links
+
+    def find(
+        self, place: Hashable, address: str, index: int, destination: str, now: float, *, port_fits: bool = True
+    ) -> Source:
+        """Return the source of a datagram, and remember it for its way in.
+
+        Args:
+            place: what to remember it by.
+            address: of its sender.
+            index: of the interface.
+            destination: the address in its header.
+            now: the time.
+            port_fits: whether it was sent from the port that all nodes send from.
+        """
+        here, is_unicast = self._links.get(index, ()), destination in self._own
+        link = next((link for link in here if link.holds(address)), None)
+        if link is None and here:
+            link = self._link_of_outsider(address, here[0], destination, now)
+        source = self._source(address, link, is_unicast=is_unicast, port_fits=port_fits)
+        if link is not None and port_fits and address not in self._own and destination in (LIMITED, link.broadcast):
+            self._broadcasts.append((source, destination == LIMITED))
+        if len(self.known) >= MAX_PLACES:
+            del self.known[next(iter(self.known))]
+        self.known[place] = source
+        return source
+
+    def broadcasts(self) -> list[tuple[Source, bool]]:
+        """Return whose broadcasts were noted since the last call, and whether they were limited (else directed)."""
+        noted, self._broadcasts = self._broadcasts, []
+        return noted
+
+    def _link_of_outsider(self, address: str, link: Link, destination: str, now: float) -> Link | None:
+        place = (address, link.index)
+        known = self.outside.get(place)
+        is_near = known is not None and known.is_near
+        if destination in self._own:
+            return link if is_near else None
+        if known is None and len(self.outside) >= MAX_OUTSIDE:
+            return None
+        if destination == LIMITED and not is_near:
+            is_near = True
+            self.known.clear()  # what else comes from there is on the link too
+        self.outside[place] = Outside(link, now, is_near)
+        return link if is_near else None
+
+    def _source(self, address: str, link: Link | None, *, is_unicast: bool, port_fits: bool) -> Source:
+        whose = (address, link, is_unicast, port_fits)
+        source = self._sources.get(whose)
+        if source is None:
+            if len(self._sources) >= MAX_SENDERS:
+                del self._sources[next(iter(self._sources))]
+            source = self._sources[whose] = Source(address, link, unicast=is_unicast, port_fits=port_fits)
+        return source

@@ -1,0 +1,117 @@
+"""Who sent a datagram, and who is on a link without being in its network."""
+
+from itertools import count
+
+import pytest
+
+from discoveryd.net import senders as module
+from discoveryd.net.senders import MAX_OUTSIDE, RELEARN, Outside, Senders
+from discoveryd.protocol.limited import LIMITED, MEMORY
+from discoveryd.protocol.link import Link
+
+HERE = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")
+SECOND = Link("eth0", 2, "10.9.0.1", 24, "10.9.0.255")
+OTHER = Link("eth1", 3, "10.1.0.1", 24, "10.1.0.255")
+places = count()
+
+
+@pytest.fixture
+def senders():
+    made = Senders()
+    made.set_links([HERE, SECOND, OTHER], frozenset((HERE.address, SECOND.address, OTHER.address)))
+    return made
+
+
+def hear(senders, address, to, *, index=2, now=0.0, **more):
+    return senders.find(next(places), address, index, to, now, **more)
+
+
+def test_limited_and_directed_broadcasts_of_a_sender_have_one_source(senders):
+    first = hear(senders, "10.0.0.131", LIMITED)
+    assert (first.address, first.link, first.unicast) == ("10.0.0.131", HERE, False)
+    assert hear(senders, "10.0.0.131", HERE.broadcast) is first
+    assert hear(senders, "10.0.0.131", LIMITED, now=1000.0) is first
+    assert hear(senders, "10.0.0.131", HERE.address) is not first
+    assert hear(senders, "10.0.0.131", LIMITED, port_fits=False) is not first
+
+
+def test_each_network_of_an_interface_is_its_own_link(senders):
+    assert hear(senders, "10.9.0.7", LIMITED).link is SECOND
+    assert hear(senders, "10.1.0.7", LIMITED, index=3).link is OTHER
+    assert hear(senders, "10.1.0.7", "10.1.0.1", index=4).link is None  # a tunnel without a link of ours
+
+
+def test_who_is_heard_by_limited_broadcast_is_on_the_link(senders):
+    for to in (HERE.address, HERE.broadcast):  # through a router, for all we know
+        assert hear(senders, "10.0.0.1", to).link is None
+    near = hear(senders, "10.0.0.1", LIMITED)
+    assert near.link is HERE
+    assert hear(senders, "10.0.0.1", HERE.broadcast) is near
+    unicast = hear(senders, "10.0.0.1", HERE.address)
+    assert (unicast.link, unicast.unicast) == (HERE, True)
+    assert hear(senders, "10.0.0.1", OTHER.address, index=3).link is None  # not on that one
+    assert hear(senders, "192.0.2.1", HERE.address).link is None
+
+
+def test_what_came_before_the_first_limited_broadcast_is_looked_at_anew(senders):
+    hear(senders, "10.0.0.1", HERE.address)
+    assert len(senders.known) == 1
+    hear(senders, "10.0.0.1", LIMITED)
+    assert [source.link for source in senders.known.values()] == [HERE]
+    hear(senders, "10.0.0.1", LIMITED)
+    assert len(senders.known) == 2
+
+
+def test_who_is_not_heard_by_limited_broadcast_any_more_is_on_no_link(senders):
+    hear(senders, "10.0.0.1", LIMITED, now=0.0)
+    hear(senders, "10.0.0.2", LIMITED, now=0.0)
+    hear(senders, "10.0.0.2", LIMITED, now=MEMORY - 1)
+    senders.relearn(MEMORY)
+    assert senders.outside == {("10.0.0.2", 2): Outside(HERE, MEMORY - 1, is_near=True)}
+    assert hear(senders, "10.0.0.1", HERE.address, now=MEMORY).link is None
+    assert hear(senders, "10.0.0.2", HERE.address, now=MEMORY).link is HERE
+
+
+def test_broadcasts_are_noted_once_for_each_way_in_until_it_is_looked_at_anew(senders):
+    source = hear(senders, "10.0.0.131", LIMITED)
+    assert hear(senders, "10.0.0.131", HERE.broadcast) is source
+    for address, to, more in (
+        ("10.0.0.131", HERE.address, {}),  # to us alone
+        (HERE.address, LIMITED, {}),  # ours, come back
+        ("10.0.0.131", SECOND.broadcast, {}),  # of another network of ours
+        ("10.0.0.131", LIMITED, {"port_fits": False}),  # no node
+    ):
+        hear(senders, address, to, **more)
+    assert senders.broadcasts() == [(source, True), (source, False)]
+    assert senders.broadcasts() == []
+    senders.relearn(RELEARN)
+    assert senders.known == {}
+    assert hear(senders, "10.0.0.131", LIMITED, now=RELEARN) is source
+    senders.relearn(2 * RELEARN - 1)
+    assert len(senders.known) == 1
+    assert senders.broadcasts() == [(source, True)]
+
+
+def test_neighbours_outside_our_prefix_are_remembered_within_bounds(senders):
+    for number in range(MAX_OUTSIDE):
+        assert hear(senders, f"172.16.{number >> 8}.{number & 255}", LIMITED).link is HERE
+    assert hear(senders, "172.17.0.1", LIMITED).link is None
+    assert len(senders.outside) == MAX_OUTSIDE
+    assert hear(senders, "10.0.0.131", LIMITED).link is HERE
+
+
+def test_sources_and_their_ways_in_are_bounded(senders, monkeypatch):
+    monkeypatch.setattr(module, "MAX_PLACES", 4)
+    monkeypatch.setattr(module, "MAX_SENDERS", 3)
+    seen = [hear(senders, f"10.0.0.{number}", LIMITED) for number in range(131, 141)]
+    assert list(senders.known.values()) == seen[-4:]
+    assert hear(senders, "10.0.0.140", LIMITED) is seen[-1]
+    assert hear(senders, "10.0.0.131", LIMITED) is not seen[0]
+    assert len(senders._sources) == 3
+
+
+def test_other_links_make_all_sources_anew(senders):
+    first = hear(senders, "10.0.0.1", LIMITED)
+    senders.set_links([HERE], frozenset([HERE.address]))
+    assert (senders.known, senders.outside) == ({}, {})
+    assert hear(senders, "10.0.0.1", LIMITED) is not first

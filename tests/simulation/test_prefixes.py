@@ -1,0 +1,192 @@
+"""Hosts with different prefixes on one wire, in virtual time."""
+
+import pytest
+
+from discoveryd.protocol.keyring import NO_KEYS, Key, Keyring
+from discoveryd.protocol.limited import DIRECTED_EVERY, MEMORY
+from discoveryd.protocol.parameters import Parameters
+from tests.simulation.wire import Wire, link
+
+KEY = Key(b"k" * 32)
+REQUIRE = Keyring(keys=(KEY,), mode="require")
+A, B, C = link("10.77.0.1", 24), link("10.77.0.130", 25), link("10.77.0.2", 16)
+D = link("10.77.0.4", 24)
+
+
+def is_complete(wire):
+    names = set(wire.machines)
+    return all(machine.peers == names - {name} for name, machine in wire.machines.items())
+
+
+def forget_events(wire):
+    for machine in wire.machines.values():
+        machine.events.clear()
+
+
+def events(wire):
+    return {name: machine.events for name, machine in wire.machines.items() if machine.events}
+
+
+@pytest.mark.parametrize("keyring", [NO_KEYS, REQUIRE], ids=["plain", "require"])
+@pytest.mark.parametrize("links", [(A, B, C), (A, C), (B, C), (A, link("10.99.0.1", 24))], ids=["three", "24-16", "25-16", "none"])
+def test_hosts_of_different_prefixes_list_each_other_without_an_event(links, keyring):
+    wire = Wire()
+    for name, one in zip("abc", links, strict=False):
+        wire.add(name, one, keyring=keyring)
+    wire.run(10.0)
+    assert is_complete(wire)
+    forget_events(wire)
+    wire.run(120.0)
+    assert events(wire) == {}
+    for machine in wire.machines.values():
+        assert {row.best(wire.now).link for row in machine.node.table.rows(wire.now)} == {"eth0"}
+        assert {peer.two_way for peer in machine.node.peers(wire.now)} == {True}
+        assert {peer.loss for peer in machine.node.peers(wire.now)} == {0.0}
+
+
+def test_one_that_comes_later_is_listed_and_stays():
+    wire = Wire()
+    wire.add("a", A)
+    wire.add("d", D)
+    wire.run(50.0)
+    assert [machine.is_limited for machine in wire.machines.values()] == [[False], [False]]
+    wire.add("c", C)
+    wire.run(1.0)
+    assert is_complete(wire)
+    forget_events(wire)
+    wire.run(90.0)
+    assert events(wire) == {}
+    assert all(machine.is_limited == [True] for machine in wire.machines.values())
+
+
+def test_hosts_of_one_prefix_use_its_broadcast_address():
+    wire = Wire(loss=0.05)
+    for name, one in (("a", A), ("d", D)):
+        wire.add(name, one)
+        wire.run(3.0)
+    for _ in range(100):
+        wire.run(6.0)
+        assert [machine.is_limited for machine in wire.machines.values()] == [[False], [False]]
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+def test_ten_minutes_after_the_last_one_that_needs_it_nobody_is_limited(loss):
+    """Who came while it lasted never heard the others by another broadcast but each thirtieth."""
+    wire = Wire(loss=loss)
+    wire.add("c", C)
+    for number in range(5, 9):
+        wire.add(f"n{number}", link(f"10.77.0.{number}", 24))
+        wire.run(20.0)
+    wire.run(600.0)
+    others = [machine for name, machine in wire.machines.items() if name != "c"]
+    assert all(machine.is_limited == [True] for machine in others)
+    wire.remove("c")
+    wire.run(MEMORY - 60.0)
+    assert all(machine.is_limited == [True] for machine in others)
+    wire.run(120.0)
+    assert not any(machine.is_limited == [True] for machine in others)
+
+
+@pytest.mark.parametrize("keyring", [NO_KEYS, REQUIRE], ids=["plain", "require"])
+def test_hellos_are_not_doubled(keyring):
+    counts = []
+    for links in ((A, D), (A, C)):
+        wire = Wire()
+        for name, one in zip("ab", links, strict=True):
+            wire.add(name, one, keyring=keyring)
+        wire.run(600.0)
+        counts.append(sum(machine.hellos for machine in wire.machines.values()))
+        assert {outlet.sent for machine in wire.machines.values() for outlet in machine.node.outlets}
+    before, after = counts
+    assert 1.0 < after / before < 1 + 1.02 / DIRECTED_EVERY
+    assert [machine.node.interval(wire.now) for machine in wire.machines.values()] == [0.8, 0.8]
+
+
+def test_steady_hellos_take_the_short_way_in_either_mode():
+    wire = Wire()
+    for name, one in (("a", A), ("b", B), ("c", C)):
+        wire.add(name, one)
+    wire.run(10.0)
+    a = wire.machines["a"].node
+    quick = a._steady_received
+    wire.run(100.0)
+    hellos = sum(wire.machines[name].hellos for name in "bc")
+    assert a._steady_received - quick > 0.9 * 2 * 100 / 0.8 * 0.95
+    assert hellos > 0
+
+
+def test_a_further_network_of_a_peer_is_no_path_that_comes_and_goes():
+    wire = Wire()
+    wire.add("a", A)
+    wire.add("d", D, link("192.168.5.4", 24))
+    wire.add("e", link("192.168.5.5", 24))
+    wire.run(10.0)
+    assert is_complete(wire)
+    a, d, e = (wire.machines[name].node for name in "ade")
+    assert a.table.get(d.boot).best(wire.now).address == "10.77.0.4"
+    assert e.table.get(d.boot).best(wire.now).address == "192.168.5.4"
+    assert a.limited.is_aside(A, "192.168.5.4", wire.now)
+    forget_events(wire)
+    wire.run(120.0)
+    assert events(wire) == {}
+
+
+def test_two_networks_on_each_host_need_no_limited_broadcasts():
+    wire = Wire()
+    wire.add("a", A)
+    wire.add("d", D, link("192.168.5.4", 24))
+    wire.run(60.0)
+    assert wire.machines["a"].is_limited == [False]
+    assert wire.machines["d"].is_limited == [False, False]
+
+
+@pytest.mark.parametrize(("before", "after"), [(24, 16), (16, 24)])
+def test_a_prefix_that_changes_loses_nobody(before, after):
+    wire = Wire()
+    wire.add("a", A)
+    wire.add("d", D)
+    c = wire.add("c", link("10.77.0.2", before))
+    wire.run(100.0)
+    forget_events(wire)
+    c.set_links([link("10.77.0.2", after)])
+    wire.run(60.0)
+    assert events(wire) == {}
+    assert is_complete(wire)
+
+
+def test_a_bare_sender_to_all_changes_nothing():
+    wire = Wire()
+    a = wire.add("a", A)
+    for _ in range(20):
+        a.hear(b"HELLO|", "10.77.0.9", "255.255.255.255")
+        wire.run(0.8)
+    assert a.peers == {"10.77.0.9"}
+    assert a.is_limited == [False]
+
+
+def test_two_minutes_with_loss_bring_no_more_news_than_with_one_prefix():
+    counts = []
+    for links in ((A, D), (A, C)):
+        wire = Wire(seed=3, loss=0.1)
+        for name, one in zip("ab", links, strict=True):
+            wire.add(name, one, parameters=Parameters())
+        wire.run(10.0)
+        forget_events(wire)
+        wire.run(600.0)
+        assert is_complete(wire)
+        counts.append(len([kind for found in events(wire).values() for _, kind, _ in found if kind in ("down", "left")]))
+    assert counts == [0, 0]
+
+
+def test_the_first_beat_on_a_link_goes_to_its_broadcast_address_too():
+    wire = Wire()
+    wire.add("c", C)
+    a = wire.add("a", A)
+    wire.run(1.0)
+    assert a.is_limited == [True]
+    beats = [send.limited for send in a.node._voice.poll(a.node._voice.next_beat)]
+    assert beats == [True]
+    d = wire.add("d", D)
+    d.node._voice.next_beat = 3.0  # when it has heard a beat of c
+    wire.run(1.0)
+    assert [send.limited for send in d.node._voice.poll(3.0)] == [True, False]
