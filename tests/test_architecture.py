@@ -35,7 +35,7 @@ MODULES = {
         protocol.limited protocol.liveness protocol.medium protocol.namesakes protocol.news protocol.node protocol.outcome
         protocol.outlet protocol.parameters protocol.peer protocol.probe protocol.prober protocol.proof protocol.query
         protocol.record protocol.replay protocol.request protocol.row protocol.seal protocol.sealing
-        protocol.sharing protocol.shortcuts protocol.speaker protocol.strangers protocol.table protocol.voice
+        protocol.sharing protocol.shortcuts protocol.speaker protocol.strangers protocol.table protocol.tally protocol.voice
     """,
     "first": """
         net net.batch net.ifconf net.interfaces net.links net.metrics_server net.netlink net.owner net.query_acceptor

@@ -14,7 +14,6 @@ import selectors
 import socket
 import struct
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from itertools import chain
@@ -30,6 +29,7 @@ from discoveryd.protocol.limited import LIMITED
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.tally import Tally
 
 IP_RECVERR = 11
 """linux/in.h; `socket` has no name for it."""
@@ -49,6 +49,9 @@ SEND_BUFFER = 1024 * 1024
 """Bytes. Datagrams to addresses where nobody is wait in it for seconds, until ARP gives up."""
 MAX_ERRORS = 256
 """Targets whose error is remembered: broadcast addresses of links, and seeds. Past it the first one is forgotten."""
+
+TRIES = 8
+"""Times that a datagram is tried: an error may be that of another one, come back by ICMP, which anybody can forge."""
 
 Datagram = tuple[bytes, Source, float]
 """What came, from where, and when it arrived."""
@@ -94,8 +97,7 @@ class Links:
         self._refused: list[bytes] = []
         self.has_doorbell = False
         self.scan_error: str | None = None
-        self.drops: Counter[tuple[str, str]] = Counter()
-        self.send_errors: Counter[str] = Counter()
+        self.drops = Tally()  # of what came in, and of what did not go out
         self.last_errors: dict[tuple[str, str], str] = {}
 
     def open(self) -> None:
@@ -159,6 +161,7 @@ class Links:
             return self._links
         self.scan_error = None
         self._wanted.clear()
+        self.drops.changed(_all_names)
         known = {link: link for link in self._links}
         links = tuple(known.get(link, link) for link in found)
         is_new, self._has_new_patterns = self._has_new_patterns or found != self.others, False
@@ -274,7 +277,7 @@ class Links:
         if place in self._sources:
             return self._sources[place]
         if not self.senders.has_link(origin.interface) and not self._is_wanted(origin.interface):
-            self.drops["excluded", name_of(origin.interface)] += 1
+            self.drops.count("excluded", name_of(origin.interface))
             return None
         return self.senders.find(
             place, origin.address, origin.interface, origin.destination, self._clock(), port_fits=fits
@@ -321,15 +324,15 @@ class Links:
             name = one.link.name if one.link else "-"
             is_to_one = one.link is not None and one.to != one.link.broadcast
             if is_to_one and self._is_clogged():
-                self.send_errors[name] += 1
+                self.drops.count("send-failed", name)
                 continue
             to = LIMITED if one.limited and not self._loopback else one.to
             # one outside our network that is on the link: without the flag the kernel sends to the gateway
             flags = socket.MSG_DONTROUTE if is_to_one and one.link and not one.link.holds(to) else 0
             error = self._send(one, to, flags)
             if error is not None:
-                self.send_errors[name] += 1
-            if is_to_one:
+                self.drops.count("send-failed", name)
+            if is_to_one or error == _COME_BACK:
                 continue  # that one address cannot be reached says nothing of the link
             if error != self.last_errors.get((name, to)):
                 changes.append((name, to, error))
@@ -354,7 +357,7 @@ class Links:
         if route is None:
             return None  # the link has just gone; without it the kernel would send elsewhere
         failure: OSError | None = None
-        for _ in range(2):  # the first error may be that of another datagram, come back by ICMP
+        for _ in range(TRIES):
             try:
                 self._sender.sendmsg((one.datagram,), route, flags, (to or one.to, self._port))
             except OSError as error:
@@ -432,6 +435,13 @@ def _memory(sock: socket.socket, *fields: int) -> list[int]:
     return [info[field] for field in fields]
 
 
+def _all_names() -> set[str]:
+    """Return the names of all interfaces."""
+    with suppress(OSError):
+        return {"-", *(name for _, name in socket.if_nameindex())}
+    return {"-"}
+
+
 def _arrived(datagram: Datagram) -> float:
     return datagram[2]
 
@@ -440,3 +450,7 @@ def _named(error: OSError) -> str:
     """Give an error as ``ENETDOWN: Network is down``."""
     number = error.errno or 0
     return f"{errno.errorcode.get(number, '?')}: {os.strerror(number) if number else error}"
+
+
+_COME_BACK = _named(OSError(errno.ECONNREFUSED, ""))
+"""The error of a datagram sent before, never of the one that is being sent."""

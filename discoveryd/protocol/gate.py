@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from discoveryd.errors import WireError
 from discoveryd.protocol.answers import ANSWERS_PER_SECOND
 from discoveryd.protocol.hello import is_bare
@@ -11,9 +9,11 @@ from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import NOTHING, Drop, Outcome
 from discoveryd.protocol.parameters import Limits
+from discoveryd.protocol.tally import Tally
 
 MAX_COMPLAINTS = 256
-"""Bad sources that are named (once for each reason); any further are only counted."""
+FORGET = 3600.0
+"""Bad sources that are named (once for each reason) until all are forgotten, seconds; any further are only counted."""
 FROM_ALL = 1e9
 FROM_SOURCES = 8192
 """Datagrams a second from all sources together (what is too many of them, `discoveryd.protocol.flood` says), and
@@ -41,8 +41,9 @@ class Gate:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self.drops: Counter[tuple[str, str]] = Counter()
+        self.drops = Tally()
         self.complaints: set[tuple[str, str]] = set()
+        self._forgets_at = 0.0
         self.flooded_since: float | None = None
         self.set_limits(limits)
 
@@ -81,6 +82,9 @@ class Gate:
         Raises:
             WireError: ``rate``.
         """
+        if now >= self._forgets_at:
+            self._forgets_at = now + FORGET
+            self.complaints.clear()
         if not self.datagrams.allows(source.address, now):
             raise WireError("rate", f"more than {self._limits.source_datagrams} datagrams a second")
 
@@ -113,7 +117,7 @@ class Gate:
 
     def drop(self, error: WireError, source: Source, link: str) -> Outcome:
         """Count what is not taken; name its source the first time."""
-        self.drops[error.reason, link] += 1
+        self.drops.count(error.reason, link)
         complaint = (source.address, error.reason)
         if error.reason in UNNAMED or complaint in self.complaints or len(self.complaints) >= MAX_COMPLAINTS:
             return NOTHING

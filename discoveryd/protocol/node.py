@@ -141,6 +141,7 @@ class Node:
         for link in self._voice.set_links(links, now):
             self.table.steady.drop_link(link)
             self.limited.drop_link(link)
+        self._gate.drops.changed(lambda: {"-", *(link.name for link in self._outlets)})
         self.others = {link: tuple(others.get(link, ())) for link in self._outlets}
         self._own_addresses = frozenset(one for link, rest in self.others.items() for one in (link.address, *rest))
 
@@ -724,7 +725,7 @@ class Node:
             return []
         refusal = self._refusal(source, now)
         if refusal:  # the HELLO itself was welcome
-            self.drops[refusal.reason, self._voice.outlet(source).name] += 1
+            self._gate.drops.count(refusal.reason, self._voice.outlet(source).name)
             return []
         return self._voice.answer(source, now)
 

@@ -385,7 +385,6 @@ class Discovery:
         """Count what never came to the engine, or never left."""
         # copied first: other threads go on counting
         drops = [(reason, link, count) for (reason, link), count in list(self._links.drops.items())]
-        drops += [("send-failed", link, count) for link, count in list(self._links.send_errors.items())]
         flooded = self._floodgate.dropped
         lost = self._links.kernel_drops() - flooded
         drops += [(reason, "-", count) for reason, count in (("kernel", lost), ("flood", flooded)) if count]

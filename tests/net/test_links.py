@@ -14,7 +14,7 @@ from discoveryd.net import links as module
 from discoveryd.net import senders
 from discoveryd.net.batch import BATCH
 from discoveryd.net.interfaces import Doorbell, loopback
-from discoveryd.net.links import MAX_ERRORS, Links, explain_bind, free_port
+from discoveryd.net.links import MAX_ERRORS, TRIES, Links, explain_bind, free_port
 from discoveryd.net.stamps import boottime
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.link import Link
@@ -275,7 +275,7 @@ def test_send_errors_are_counted_and_told_once_per_change(make):
     assert links.send([good, good]) == [("lo", EVERYBODY, None)]
     assert links.last_errors == {}
     assert links.send([bad, good]) == [("lo", EVERYBODY, error), ("lo", EVERYBODY, None)]
-    assert links.send_errors == {"lo": 4}
+    assert links.drops == {("send-failed", "lo"): 4}
 
 
 def test_what_was_said_of_a_link_that_is_gone_is_forgotten(make):
@@ -460,8 +460,33 @@ def test_an_error_that_came_back_does_not_swallow_what_is_sent_next(make):
     for number in range(3):
         links.send([Send(b"PING|to nobody", lo, "127.0.0.99")])
         assert links.send([Send(b"HELLO|%d" % number, lo, lo.broadcast)]) == []
-    assert links.send_errors == {}
+    assert links.drops == {}
     assert [datagram for datagram, _ in hear(links, count=3)] == [b"HELLO|0", b"HELLO|1", b"HELLO|2"]
+
+
+class Sender:
+    """A socket on which the errors of others come back first, as many as it is told to."""
+
+    def __init__(self, errors):
+        self.errors = errors
+        self.sent = []
+
+    def sendmsg(self, buffers, ancillary, flags, target):
+        if self.errors:
+            self.errors -= 1
+            raise OSError(errno.ECONNREFUSED, "Connection refused")
+        self.sent.append(target)
+
+
+@pytest.mark.parametrize(("forged", "is_sent"), [(TRIES - 1, True), (10_000, False)])
+def test_forged_icmp_errors_are_not_those_of_a_link(make, forged, is_sent):
+    links = make()
+    (lo,) = links.rescan()
+    links._sender = Sender(forged)
+    assert links.send([Send(b"HELLO|", lo, EVERYBODY)]) == []
+    assert links.last_errors == {}
+    assert bool(links._sender.sent) is is_sent
+    assert links.drops == ({} if is_sent else {("send-failed", "lo"): 1})
 
 
 def test_nothing_is_sent_for_a_link_that_has_gone(make):

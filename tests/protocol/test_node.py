@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import discoveryd.protocol.node
 from discoveryd.protocol.answers import PROMPT_PEERS
-from discoveryd.protocol.gate import MAX_COMPLAINTS
+from discoveryd.protocol.gate import FORGET, MAX_COMPLAINTS
 from discoveryd.protocol.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
@@ -440,6 +440,14 @@ def test_the_number_of_complaints_is_bounded():
     assert len(node._gate.complaints) == MAX_COMPLAINTS
     assert node.receive(b"garbage", source("10.0.9.9"), 1.0) is NOTHING
     assert node.drops["malformed", "eth0"] == MAX_COMPLAINTS + 11
+
+
+def test_bad_sources_are_named_again_after_an_hour():
+    node = make_node()
+    for number in range(MAX_COMPLAINTS + 10):
+        node.receive(b"garbage", source(f"10.0.{number // 250}.{number % 250}"), 1.0)
+    assert node.receive(b"garbage", HERE, FORGET - 1.0) is NOTHING
+    assert [drop.address for drop in node.receive(b"garbage", HERE, FORGET + 1.0).drops] == [HERE.address]
 
 
 def test_what_comes_by_no_link_of_ours_counts_for_the_seeds():

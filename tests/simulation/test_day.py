@@ -122,7 +122,7 @@ def test_memory_is_flat(capsys):
         print(f"\na node after 4 and 16 hours of churn: {weights[3]} and {weights[-1]} (objects, bytes)")
     # the bounds were reached, and held
     assert len(node.table) == PARAMETERS.limits.peers
-    assert len(node._gate.complaints) == MAX_COMPLAINTS
+    assert 0 < len(node._gate.complaints) <= MAX_COMPLAINTS  # forgotten each hour
     assert MAX_PINGS <= len(node._prober) <= 2 * MAX_PINGS  # those that programs want are kept apart
     for name in sizes[-1]:
         early, late = (max(one[name] for one in part) for part in (sizes[1:6], sizes[10:]))
