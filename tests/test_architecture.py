@@ -20,7 +20,7 @@ FLOORS = {  # floor -> (what it may import of ours, what it may import of the wo
     "top": (
         {"ground", "first", "second", "top"},
         {"argparse", "signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "subprocess",
-         "tempfile", "select", "stat", "pwd", "sysconfig", "queue", "unicodedata", "time", "getopt"},
+         "tempfile", "select", "stat", "pwd", "grp", "sysconfig", "queue", "unicodedata", "time", "getopt"},
     ),
 }  # fmt: skip
 HARMLESS = {
@@ -50,7 +50,7 @@ MODULES = {
     "top": """
         __main__ completion completion.bash completion.fish completion.zsh config config.dropin config.file
         config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask ctl.commands ctl.describe ctl.follow
-        ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.control daemon.detached daemon.hooking
+        ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.control daemon.detached daemon.hooking daemon.ports
         daemon.reload daemon.report daemon.serve demo directories dropins identity install install.environment install.kernel install.layout
         install.manifest install.places install.units keys logs manual manual.roff manual.sample manual.texts
         pidfile programs remedies shipped simulate simulate.counts simulate.lan simulate.plan simulate.report token trusted

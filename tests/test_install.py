@@ -17,6 +17,7 @@ from discoveryd.runtime.discovery import Discovery
 ROOT = Path(__file__).parent.parent
 CONFIG = "etc/discoveryd/discoveryd.yaml"
 UNIT = "usr/local/lib/systemd/system/discoveryd.service"
+PORTS = f"{UNIT}.d/ports.conf"
 
 
 @pytest.fixture(autouse=True)
@@ -277,6 +278,36 @@ def test_units_go_into_the_wheel():
     assert {f"systemd/{file.name}" for file in (ROOT / "systemd").iterdir()} <= files
 
 
+# --- the ports of the service ---------------------------------------------------------------------
+
+
+def allowed(root):
+    return [line.partition("=")[2] for line in (root / PORTS).read_text().splitlines() if line.startswith("SocketBindAllow=")]
+
+
+def test_the_ports_of_the_configuration_may_be_bound_and_no_other(root, run):
+    assert did(run("install")[1])[f"/{PORTS}"] == "made"
+    assert allowed(root) == ["", "udp:3400", "tcp:3400"]
+    (root / CONFIG).write_text("hello: {port: 3401}\nquery: {listen: off}\nmetrics: {listen: '127.0.0.1:9341'}\n")
+    assert did(run("install")[1])[f"/{PORTS}"] == "replaced"
+    assert allowed(root) == ["", "udp:3401", "tcp:9341"]
+    run("uninstall")
+    assert not (root / "usr").exists()
+
+
+def test_a_wrong_configuration_leaves_the_ports_as_they_are(root, run):
+    (root / CONFIG).parent.mkdir(parents=True)
+    (root / CONFIG).write_text("hello: {port: x}\n")
+    _, lines = run("install")
+    assert f"note      the ports of the service stay: discoveryd check says what is wrong with /{CONFIG}" in lines
+    assert not (root / PORTS).exists()
+    (root / CONFIG).write_text("hello: {port: 3401}\n")
+    run("install")
+    (root / CONFIG).write_text("hello: {port: x}\n")
+    assert did(run("install")[1][1:])[f"/{PORTS}"] == "unchanged"
+    assert allowed(root) == ["", "udp:3401", "tcp:3400"]
+
+
 # --- refused --------------------------------------------------------------------------------------
 
 
@@ -340,6 +371,31 @@ def test_what_the_services_user_may_not_read_is_an_obstacle(tmp_path, monkeypatc
     assert "cannot enter /etc, needed for /etc/passwd" in environment.obstacle("/etc/passwd")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to others")
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda bin: os.chown(bin, 1234, 0), "uid 1234, who owns it, may change {bin}"),
+        (lambda bin: os.chown(bin / "discoveryd", 1234, 0), "uid 1234, who owns it, may change {bin}/discoveryd"),
+        (lambda bin: bin.parent.chmod(0o777), "everybody may change {bin.parent}"),
+        (lambda bin: (os.chown(bin, 0, 4242), bin.chmod(0o775)), "the group 4242 may change {bin}"),
+        (lambda bin: bin.chmod(0o1777), None),  # sticky: nobody replaces what is root's
+        (lambda bin: bin.chmod(0o775), None),  # the group is root's
+    ],
+)
+def test_an_environment_that_others_may_write_is_an_obstacle(commands, monkeypatch, spoil, told):
+    monkeypatch.setattr(environment, "_HIDDEN", ())
+    assert environment.intruder(f"{commands}/discoveryd") == ""
+    spoil(commands)
+    found = environment.intruder(f"{commands}/discoveryd")
+    if told is None:
+        assert found == ""
+        return
+    place = told.format(bin=commands)
+    assert found.startswith(f"{place}, and root would run it: chown -R root:root ")
+    assert found in environment.obstacles()
+
+
 def test_an_environment_without_the_command_or_with_an_odd_path_is_refused(commands, monkeypatch, tmp_path):
     (odd := tmp_path / "my environment").mkdir()
     (odd / "discoveryd").write_text("")
@@ -351,13 +407,15 @@ def test_an_environment_without_the_command_or_with_an_odd_path_is_refused(comma
 
 # --- with a systemd -------------------------------------------------------------------------------
 
-SYSTEMCTL = """#!/bin/sh
-case "$*" in *is-active*|*is-enabled*) test -e {state}; exit ;; esac
+SYSTEMCTL = r"""#!/bin/sh
+for unit; do :; done
+case "$*" in *is-active*|*is-enabled*) test -e {state}.$unit; exit ;; esac
 shift
 echo "$*" >> {log}
 case "$*" in
     *"$(cat {refused})"*) echo "Job for $2 failed." >&2; exit 1 ;;
-    start*) touch {state} ;;
+    start*|enable\ --now*) touch {state}.$unit ;;
+    stop*) rm {state}.$unit ;;
 esac
 """
 
@@ -390,6 +448,7 @@ def systemd(tmp_path, monkeypatch, root):
     monkeypatch.setattr(kernel, "PROC", str(directory / "proc"))
     monkeypatch.setattr(environment, "_HIDDEN", ())
     monkeypatch.setattr(environment, "obstacle", lambda path: "")
+    monkeypatch.setattr(environment, "intruder", lambda path: "")
     monkeypatch.setattr(install, "_root", lambda arguments: str(root))
     (root / CONFIG).parent.mkdir(parents=True)
     (root / CONFIG).write_text("query: {listen: off}\n")
@@ -424,12 +483,38 @@ def test_it_is_restarted_only_where_another_version_runs(systemd, root, monkeypa
     (root / CONFIG).write_text(f"query: {{listen: '127.0.0.1:{query[1]}'}}\n")
     monkeypatch.setattr(install, "__version__", version)
     with Discovery(Parameters(port=port, loopback="127.0.0.1"), name="anna", query=query):
-        systemd.state.touch()
+        Path(f"{systemd.state}.discoveryd.service").touch()
         main(["install"])
         systemd.asked()
         assert main(["install", "--now"]) == 0
     assert systemd.asked() == ([] if version == __version__ else ["restart discoveryd.service"])
     assert capsys.readouterr().out.splitlines()[-1].startswith(f"discoveryd {version} is active as anna: no peers yet")
+
+
+def test_the_socket_holds_the_query_port_where_it_is_wanted(systemd, root, capsys):
+    (root / CONFIG).write_text("log: {level: info}\n")
+    assert main(["install", "--socket"]) == 0
+    assert "to start it: systemctl enable --now discoveryd.socket discoveryd" in capsys.readouterr().out
+    (root / CONFIG).write_text("query: {listen: off}\n")  # nobody answers here
+    systemd.asked()
+    assert main(["install", "--now"]) == 0
+    systemd.asked()
+    assert main(["install", "--now", "--socket"]) == 0
+    assert systemd.asked() == [
+        "stop discoveryd.service", "enable --now discoveryd.socket", "enable discoveryd.service", "start discoveryd.service",
+    ]  # fmt: skip
+    said = capsys.readouterr().out
+    assert "discoveryd.socket listens at 127.0.0.1:3400, which takes the place of query.listen (off)" in said
+    assert main(["install", "--now", "--socket"]) == 0
+    assert systemd.asked() == []
+
+
+def test_other_ports_restart_the_service(systemd, root):
+    main(["install", "--now"])
+    systemd.asked()
+    (root / CONFIG).write_text("query: {listen: off}\nhello: {port: 3401}\n")
+    assert main(["install", "--now"]) == 0
+    assert systemd.asked() == ["daemon-reload", "restart discoveryd.service"]
 
 
 def test_a_start_that_fails_shows_the_journal(systemd, capsys):

@@ -129,6 +129,8 @@ def _add_install(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "does; a second run changes nothing. Needs root.",
     )
     install.add_argument("--now", action="store_true", help="enable and start the service, and wait until it is active")
+    text = "let systemd hold the query port (discoveryd.socket): open early in the boot, and while the daemon restarts"
+    install.add_argument("--socket", action="store_true", help=text)
     uninstall = commands.add_parser(
         "uninstall",
         help="stop the service and remove what install put in place",

@@ -9,6 +9,7 @@ from typing import Any
 from discoveryd import __version__, token
 from discoveryd.config import load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
+from discoveryd.daemon.ports import refuse_forbidden
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.identity import node_id, reset
 from discoveryd.net.query_client import QueryClient
@@ -77,6 +78,7 @@ def check(arguments: Namespace) -> int:
         from discoveryd.keys import read_keyring  # noqa: PLC0415 - for who has keys
 
         read_keyring(config.security, config.source, directory=config.directory)
+    refuse_forbidden(config)
     if not arguments.quiet:
         sys.stdout.write(config.to_yaml())
     return OK

@@ -17,10 +17,12 @@ from discoveryd.config import DEFAULT_PATH, PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, OK, say
 from discoveryd.daemon.control import Control, Reload
 from discoveryd.daemon.hooking import HookKeeper
+from discoveryd.daemon.ports import HELPS, is_service, refuse_forbidden
 from discoveryd.daemon.reload import keyring_of, needs_restart, with_fixed
 from discoveryd.dropins import OWNER, DropIns
 from discoveryd.errors import ConfigError, RecordTooLong
 from discoveryd.identity import node_id, placeholder
+from discoveryd.net.links import FORBIDDEN
 from discoveryd.net.systemd import ServiceManager, inherited
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.keyring import Keyring
@@ -115,6 +117,8 @@ def _beside(config: Config, path: str | None, name: str) -> str:
 
 def _remedy(error: OSError, config: Config) -> str:
     text = error.strerror or str(error)
+    if error.errno == errno.EPERM and FORBIDDEN in text:
+        return f"as root {HELPS}"
     if isinstance(error, PermissionError):
         return "run it as a user who may, or choose a port above 1023"
     if error.errno not in (None, errno.EADDRINUSE):
@@ -306,6 +310,8 @@ class Daemon:
             ConfigError: a key cannot be read, or its record is too long together with what is registered; nothing
                 has changed then.
         """
+        if is_service():
+            refuse_forbidden(config)
         node, keyring = config.node, keyring_of(config)
         try:
             self._discovery.set_record(name=node.name or None, tags=node.tags, services=node.services)

@@ -15,15 +15,16 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from discoveryd import __version__
+from discoveryd import __version__, trusted
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, USAGE, say
+from discoveryd.daemon.ports import DROP_IN, drop_in
 from discoveryd.daemon.report import sight
-from discoveryd.errors import QueryError, UntrustedFile
+from discoveryd.errors import ConfigError, QueryError, UntrustedFile
 from discoveryd.identity import kept
 from discoveryd.install import environment, kernel, manifest, units
-from discoveryd.install.layout import CONFIG_DIRECTORY, UNIT_DIRECTORY, items, limits, opening
-from discoveryd.install.places import Places
+from discoveryd.install.layout import CONFIG_DIRECTORY, UNIT_DIRECTORY, items, limits, opening, socket_address
+from discoveryd.install.places import MAX_FILE, Places
 from discoveryd.net.query_client import QueryClient
 
 CONFIG = f"{CONFIG_DIRECTORY}/discoveryd.yaml"
@@ -32,7 +33,7 @@ STATE = "/var/lib/discoveryd"
 
 
 def install(arguments: Namespace) -> int:
-    """Put everything in place; with --now start the service."""
+    """Put everything in place; with --now start the service, with --socket the one that holds its query port too."""
     refusal = _refusal(arguments) or _no_service(arguments)
     if refusal:
         say(refusal)
@@ -53,9 +54,10 @@ def install(arguments: Namespace) -> int:
     for name, command in opening(root):
         _tell("note", f"{name} is here; to let the HELLOs through: {command}")
     if not arguments.now:
-        _tell("note", "to start it: systemctl enable --now discoveryd")
+        wanted = f"{units.SOCKET} discoveryd" if arguments.socket else "discoveryd"
+        _tell("note", f"to start it: systemctl enable --now {wanted}")
         return _done(arguments)
-    return _start(places, root, is_dry=arguments.dry_run) or _done(arguments)
+    return _start(places, root, arguments) or _done(arguments)
 
 
 def uninstall(arguments: Namespace) -> int:
@@ -86,7 +88,7 @@ def _put(root: str, *, is_dry: bool) -> Places:
     former = manifest.load(root)
     places = Places(root, former, _tell, is_dry=is_dry)
     try:
-        places.put_all(items(environment.commands(), root))
+        places.put_all(items(environment.commands(), root, ports=_ports(root)))
     except OSError:
         if not is_dry and manifest.PATH in places.entries:  # what was made up to here is to be removable too
             manifest.save(root, {**former, **places.entries}.values())
@@ -94,6 +96,18 @@ def _put(root: str, *, is_dry: bool) -> Places:
     if places.entries != former and not is_dry:
         manifest.save(root, places.entries.values())
     return places
+
+
+def _ports(root: str) -> bytes | None:
+    """Give the drop-in with the ports of the configuration that is there, or of the one that comes."""
+    try:
+        return drop_in(load(root + CONFIG, {}) if os.path.exists(root + CONFIG) else Config())
+    except ConfigError:
+        _tell("note", f"the ports of the service stay: discoveryd check says what is wrong with {root}{CONFIG}")
+    try:
+        return trusted.read(f"{root}{UNIT_DIRECTORY}/{DROP_IN}", MAX_FILE, owners=None)
+    except FileNotFoundError:
+        return None
 
 
 def _look_again(places: Places, *, is_dry: bool) -> None:
@@ -111,15 +125,18 @@ def _raise_limits(*, is_dry: bool) -> None:
         _tell("note", f"{path} cannot be set ({why}): HELLOs are lost where hundreds of nodes speak at once")
 
 
-def _start(places: Places, root: str, *, is_dry: bool) -> int:
+def _start(places: Places, root: str, arguments: Namespace) -> int:
     """Start the service and say what it sees; start it anew if it is not of this version and unit.
 
     Raises:
         ConfigError: it would not start; told here better than by the journal.
     """
+    is_dry = arguments.dry_run
     config = load(root + CONFIG, {}) if os.path.exists(root + CONFIG) else Config()
-    is_changed = any(path.endswith(units.SERVICE) for path in places.changed)
+    is_changed = any(path.endswith((units.SERVICE, DROP_IN)) for path in places.changed)
     try:
+        if arguments.socket:
+            _start_socket(config, is_dry=is_dry)
         if not units.is_enabled():
             _ask("enable", units.SERVICE, is_dry=is_dry)
         if not units.is_active():
@@ -142,6 +159,24 @@ def _start(places: Places, root: str, *, is_dry: bool) -> int:
         say(f"it is active, but does not answer: {error}")
         return FAILED
     return OK
+
+
+def _start_socket(config: Config, *, is_dry: bool) -> None:
+    """Let systemd hold the query port.
+
+    Raises:
+        OSError: it does not.
+    """
+    listens = socket_address()
+    if config.query.listen != listens:
+        here = f"{units.SOCKET} listens at {listens}, which takes the place of query.listen ({config.query.listen})"
+        _tell("note", f"{here}: for another address systemctl edit {units.SOCKET}")
+    if units.is_active(units.SOCKET):
+        _tell("unchanged", units.SOCKET, "active")
+        return
+    if units.is_active():  # systemd opens no socket whose service runs already
+        _ask("stop", units.SERVICE, is_dry=is_dry)
+    _ask("enable", "--now", units.SOCKET, is_dry=is_dry)
 
 
 def _is_other_version(config: Config) -> bool:

@@ -18,6 +18,8 @@ _HIDDEN = (
     ("/var/tmp", "PrivateTmp="),  # noqa: S108
 )
 """What the unit shows to the service as empty, and the setting that does."""
+_ROOTS = ("root", "staff")
+"""Groups that may write where root's programs are: Debian gives /usr/local to the second, which it calls root's."""
 
 
 def commands() -> str:
@@ -26,10 +28,10 @@ def commands() -> str:
 
 
 def obstacles() -> list[str]:
-    """Say why a service could not be started from here: one sentence each, none if it could.
+    """Say why a service could not be started from here, or should not be: one sentence each, none if it could.
 
-    Looked at are the command, the interpreter behind a virtual environment, and the package, which an
-    editable installation leaves where it was checked out.
+    Looked at are the command, the interpreter behind a virtual environment, and the package, which an editable
+    installation leaves where it was checked out. Root runs all of them, by the links in /usr/local/bin.
     """
     command = os.path.join(commands(), "discoveryd")
     if not os.path.exists(command):
@@ -38,6 +40,7 @@ def obstacles() -> list[str]:
         return [f"a unit cannot name {command} plainly: its path needs to be of letters, digits and / . _ + @ : -"]
     needed = (command, sys.executable, os.path.realpath(sys.executable), os.path.abspath(discoveryd.__file__))
     found = [obstacle(os.path.realpath(path)) or obstacle(path) for path in needed]
+    found += [intruder(os.path.realpath(path)) or intruder(path) for path in needed]
     return list(dict.fromkeys(text for text in found if text))
 
 
@@ -52,6 +55,35 @@ def obstacle(path: str) -> str:
             return f"the service's user cannot enter {directory}, needed for {path}"
         directory = os.path.dirname(directory)
     return "" if _mode(path) & stat.S_IROTH else f"the service's user cannot read {path}"
+
+
+def intruder(path: str) -> str:
+    """Say who besides root could replace a file, or what it runs; empty if nobody could."""
+    place = path
+    while True:
+        found = os.stat(place)
+        mode, is_sticky = found.st_mode, bool(found.st_mode & stat.S_ISVTX)
+        who = ""
+        if found.st_uid:
+            who = f"uid {found.st_uid}, who owns it,"
+        elif mode & stat.S_IWOTH and not is_sticky:
+            who = "everybody"
+        elif mode & stat.S_IWGRP and not is_sticky and _group(found.st_gid) not in _ROOTS:
+            who = f"the group {_group(found.st_gid)}"
+        if who:
+            return f"{who} may change {place}, and root would run it: chown -R root:root {place}; chmod -R go-w {place}"
+        if place == os.path.dirname(place):
+            return ""
+        place = os.path.dirname(place)
+
+
+def _group(gid: int) -> str:
+    import grp  # noqa: PLC0415 - seldom wanted
+
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def _mode(path: str) -> int:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from discoveryd.daemon.ports import DROP_IN
 from discoveryd.shipped import path as shipped
 
 UNIT_DIRECTORY = "/usr/local/lib/systemd/system"
@@ -70,15 +71,17 @@ class Directory:
 Item: TypeAlias = File | Link | Directory
 
 
-def items(commands: str, root: str = "") -> list[Item]:
+def items(commands: str, root: str = "", *, ports: bytes | None = None) -> list[Item]:
     """Give all there is to install.
 
     Args:
         commands: directory of the environment's ``discoveryd`` and ``discoveryctl``.
+        ports: the drop-in that lets the service bind its ports; None leaves the one that is there as it is.
         root: where the machine's files are; the firewalls are looked for there. Paths are given without it.
     """
     return [
         File(path=f"{UNIT_DIRECTORY}/discoveryd.service", content=_unit(commands)),
+        *([File(path=f"{UNIT_DIRECTORY}/{DROP_IN}", content=ports)] if ports is not None else []),
         File(path=f"{UNIT_DIRECTORY}/discoveryd.socket", content=_read("systemd/discoveryd.socket")),
         File(path=f"{SYSCTL_DIRECTORY}/{os.path.basename(SYSCTL)}", content=_read(SYSCTL)),
         File(path=f"{CONFIG_DIRECTORY}/discoveryd.yaml", content=_read("config/discoveryd.yaml"), is_kept=True),
@@ -98,6 +101,12 @@ def items(commands: str, root: str = "") -> list[Item]:
 def opening(root: str = "") -> list[tuple[str, str]]:
     """Give each firewall that is here, and the command that opens the port in it."""
     return [(name, command) for name, _, directory, command in FIREWALLS if os.path.isdir(root + directory)]
+
+
+def socket_address() -> str:
+    """Give the address of the socket unit."""
+    lines = _read("systemd/discoveryd.socket").decode().splitlines()
+    return next(line.partition("=")[2] for line in lines if line.startswith("ListenStream="))
 
 
 def limits() -> bytes:

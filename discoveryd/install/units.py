@@ -21,14 +21,14 @@ def is_booted() -> bool:
     return os.path.isdir(BOOTED)
 
 
-def is_enabled() -> bool:
-    """Say whether the service starts with the machine."""
-    return _run("systemctl", "is-enabled", "--quiet", SERVICE).returncode == 0
+def is_enabled(unit: str = SERVICE) -> bool:
+    """Say whether a unit starts with the machine."""
+    return _run("systemctl", "is-enabled", "--quiet", unit).returncode == 0
 
 
-def is_active() -> bool:
-    """Say whether the service runs."""
-    return _run("systemctl", "is-active", "--quiet", SERVICE).returncode == 0
+def is_active(unit: str = SERVICE) -> bool:
+    """Say whether a unit runs."""
+    return _run("systemctl", "is-active", "--quiet", unit).returncode == 0
 
 
 def systemctl(*request: str) -> None:

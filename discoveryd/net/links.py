@@ -47,6 +47,7 @@ RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes: a full second of 4,000 nodes that all answer at once."""
 SEND_BUFFER = 1024 * 1024
 """Bytes. Datagrams to addresses where nobody is wait in it for seconds, until ARP gives up."""
+FORBIDDEN = "a unit that runs it forbids that port (SocketBindDeny=)"
 MAX_ERRORS = 256
 """Targets whose error is remembered: broadcast addresses of links, and seeds. Past it the first one is forgotten."""
 
@@ -413,7 +414,8 @@ def explain_bind(error: OSError, kind: str, address: str, port: int) -> OSError:
     """Say which port could not be had, and who has it."""
     where = f"{kind} port {port}" + ("" if address == "0.0.0.0" else f" on {address}")
     if error.errno != errno.EADDRINUSE:
-        return OSError(error.errno, f"cannot listen on {where}: {os.strerror(error.errno or 0)}")
+        forbids = f": {FORBIDDEN}" if error.errno == errno.EPERM else ""  # a port below 1024 is EACCES
+        return OSError(error.errno, f"cannot listen on {where}: {os.strerror(error.errno or 0)}{forbids}")
     who = holder(port, "udp" if kind == "UDP" else "tcp", address) or "another process"
     return OSError(error.errno, f"{where} is taken by {who}")
 

@@ -90,6 +90,8 @@ class Show:
         self.a_health_command_runs_in_the_sandbox()
         self.a_hook_runs_in_the_sandbox()
         self.what_changes_anything_needs_the_token()
+        self.a_key_is_a_credential_and_stays_one_at_a_reload()
+        self.no_port_but_those_of_the_configuration()
         self.killed_it_is_restarted()
         self.stopped_it_is_restarted_by_the_watchdog()
         self.back_after_a_reboot()
@@ -208,6 +210,56 @@ class Show:
         assert "control.token" in refused.stderr, refused
         self.say("discoveryctl reload works for root, and not for a user without the token")
 
+    def a_key_is_a_credential_and_stays_one_at_a_reload(self) -> None:
+        """Give both one key of root's alone, and reload: what checks the configuration then has to see it too."""
+        made = self.a.run("sh", "-c", "mkdir -pm 700 /etc/credstore && discoveryd keygen /etc/credstore/discoveryd.key")
+        assert "is in /etc/credstore/discoveryd.key" in made.stdout, made
+        path = "etc/credstore/discoveryd.key"
+        (self.b.root / path).parent.mkdir(mode=0o700, exist_ok=True)
+        subprocess.run(["cp", "-p", self.a.root / path, self.b.root / path], check=True)
+        for machine in self.machines:
+            self._configure(machine, "security: {mode: require, keys: [discoveryd.key]}")
+            machine.run("systemctl", "restart", "discoveryd")
+        self._until_each_lists_the_other()
+        pid = self.a.show("MainPID")
+        self._configure(self.a, "security: {mode: require, keys: [discoveryd.key]}\nnode: {tags: {role: sealed}}")
+        self.a.run("systemctl", "reload", "discoveryd")
+        with asking(self.a.host) as on_a, asking(self.b.host) as on_b:
+            until_listed(on_b, lambda peers: [peer["tags"] for peer in peers] == [{"role": "sealed"}])
+            (key,) = on_a.request("status")["security"]["keys"]
+            assert [peer["key"] for peer in on_b.request("list")["peers"]] == [key["id"]]
+        assert self.a.show("MainPID") == pid
+        for machine in self.machines:
+            self._configure(machine, "")
+            machine.run("systemctl", "restart", "discoveryd")
+        self._until_each_lists_the_other()
+        self.say("a key that is a credential: sealed, and a reload finds it")
+
+    def no_port_but_those_of_the_configuration(self) -> None:
+        """Ask for another port: refused by reload, check and bind, until install has written it beside the unit."""
+        self._configure(self.a, "metrics: {listen: '127.0.0.1:9341'}")
+        why = "metrics.listen: the unit of the service forbids it tcp port 9341 (SocketBindDeny=): as root run discoveryd install"
+        checked = self.a.run("discoveryd", "check", check=False)
+        assert checked.returncode == 2, checked
+        assert why in checked.stderr, checked
+        assert self.a.run("systemctl", "reload", "discoveryd", check=False).returncode
+        asked = self.a.run("discoveryctl", "reload", check=False)
+        assert asked.returncode, asked
+        assert why in asked.stderr, asked
+        self.a.run("systemctl", "restart", "discoveryd")
+        with asking(self.a.host) as on_a:
+            error = on_a.request("status")["metrics"]["error"]
+            assert "Operation not permitted: a unit that runs it forbids that port" in error, error
+        printed = self.a.run("discoveryd", "install", "--now").stdout
+        assert "ports.conf" in printed, printed
+        with asking(self.a.host) as on_a:
+            assert on_a.request("status")["metrics"]["error"] is None
+        self.a.run("discoveryd", "check")
+        self._configure(self.a, "")
+        self.a.run("discoveryd", "install", "--now")
+        self._until_each_lists_the_other()
+        self.say("a port that the configuration had not is forbidden, and said so, until install allows it")
+
     def killed_it_is_restarted(self) -> None:
         """Kill it the hard way."""
         took = self._restarted("SIGKILL", within=10.0)
@@ -251,8 +303,8 @@ class Show:
 
     def activated_by_its_socket(self) -> None:
         """Have systemd hold the query port."""
+        self.a.run("discoveryd", "install", "--now", "--socket")
         self.a.run("systemctl", "stop", "discoveryd")
-        self.a.run("systemctl", "enable", "--now", "discoveryd.socket")
         self.a.run("discoveryctl", "status")  # whoever asks starts it
         assert self.a.run("systemctl", "is-active", "discoveryd").stdout.strip() == "active"
         self.a.run("systemctl", "restart", "--no-block", "discoveryd")

@@ -1,0 +1,146 @@
+"""The ports of the service: what the configuration wants to listen on, and what the unit lets it bind.
+
+The unit denies every port but those of a default configuration (SocketBindDeny=, systemd.resource-control(5)), so that
+a daemon or hook that somebody took over opens no other. ``discoveryd install`` writes the ports of the configuration
+into a drop-in beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from discoveryd.config import DEFAULT_PATH, NO_FILE, Config
+from discoveryd.config.values import shown
+from discoveryd.errors import ConfigError
+
+SERVICE = "discoveryd.service"
+DROP_IN = f"{SERVICE}.d/ports.conf"
+DIRECTORIES = tuple(
+    f"{base}/systemd/system" for base in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
+)
+"""Where systemd.unit(5) looks for units, first come first served."""
+HELPS = "run discoveryd install, which writes the ports of the configuration beside the unit, then restart discoveryd"
+
+_ANY = range(65536)
+
+
+class Port(NamedTuple):
+    """A port that is listened on, and the key that says so."""
+
+    key: str
+    proto: str
+    number: int
+
+
+class _Rule(NamedTuple):
+    """What SocketBindAllow= or SocketBindDeny= has for IPv4."""
+
+    proto: str
+    ports: range
+
+    def covers(self, port: Port) -> bool:
+        return self.proto in ("", port.proto) and port.number in self.ports
+
+
+def ports(config: Config) -> list[Port]:
+    """Return what a configuration listens on."""
+    found = [Port("hello.port", "udp", config.parameters.port)]
+    for key, address in (("query.listen", config.query.address), ("metrics.listen", config.metrics.address)):
+        if address is not None:
+            found.append(Port(key, "tcp", address[1]))
+    return found
+
+
+def drop_in(config: Config) -> bytes:
+    """Return the drop-in that lets the service bind the ports of a configuration, and no other."""
+    rules = dict.fromkeys(f"SocketBindAllow={one.proto}:{one.number}" for one in ports(config))
+    about = "# Written by `discoveryd install`: what the configuration listens on. After a change there run it again."
+    return "\n".join([about, "[Service]", "SocketBindAllow=", *rules, ""]).encode()
+
+
+def refuse_forbidden(config: Config, root: str = "") -> None:
+    """Refuse a configuration of the service that listens where its unit lets it not.
+
+    A configuration that is another's, `--config trial.yaml`, has nothing to do with the unit.
+
+    Args:
+        config: what is to be in force.
+        root: where the files of the machine are.
+
+    Raises:
+        ConfigError: with each key, and what to do.
+    """
+    if config.source not in (DEFAULT_PATH, NO_FILE) and not is_service():
+        return
+    allowed, denied = _rules(root)
+    problems = []
+    for port in ports(config):
+        if any(rule.covers(port) for rule in denied) and not any(rule.covers(port) for rule in allowed):
+            here = f"{port.proto} port {port.number}"
+            why = f"{port.key}: the unit of the service forbids it {here} (SocketBindDeny=)"
+            problems.append(f"{shown(config.source)}: {why}: as root {HELPS}")
+    if problems:
+        raise ConfigError(*problems)
+
+
+def is_service() -> bool:
+    """Return whether this process runs in the unit."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as file:
+            return f"/{SERVICE}" in file.read()
+    except OSError:
+        return False
+
+
+def _rules(root: str) -> tuple[list[_Rule], list[_Rule]]:
+    """Return what unit and drop-ins allow and deny; nothing where there is no unit."""
+    found: dict[str, list[_Rule]] = {"SocketBindAllow": [], "SocketBindDeny": []}
+    for path in _files(root):
+        for key, value in _settings(path):
+            if not value:
+                found[key].clear()
+            found[key] += (rule for text in value.split() if (rule := _rule(text)))
+    return found["SocketBindAllow"], found["SocketBindDeny"]
+
+
+def _files(root: str) -> Iterator[str]:
+    """Give the unit and its drop-ins in the order in which systemd reads them."""
+    units = [path for base in DIRECTORIES if os.path.exists(path := f"{root}{base}/{SERVICE}")]
+    yield from units[:1]
+    names: dict[str, str] = {}
+    for base in reversed(DIRECTORIES) if units else ():
+        directory = f"{root}{base}/{SERVICE}.d"
+        if os.path.isdir(directory):
+            names |= {name: f"{directory}/{name}" for name in os.listdir(directory) if name.endswith(".conf")}
+    yield from (names[name] for name in sorted(names))
+
+
+def _settings(path: str) -> Iterator[tuple[str, str]]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError:
+        return
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals and key.strip() in ("SocketBindAllow", "SocketBindDeny"):
+            yield key.strip(), value.strip()
+
+
+def _rule(text: str) -> _Rule | None:
+    """Read ``[FAMILY:][PROTOCOL:]PORTS``; None for what is about IPv6 alone, or is nothing of ours."""
+    *words, last = text.split(":")
+    if last in ("tcp", "udp", "ipv4", "ipv6"):  # all ports of it
+        words, last = [*words, last], "any"
+    if "ipv6" in words:
+        return None
+    proto = next((word for word in words if word in ("tcp", "udp")), "")
+    if last == "any":
+        return _Rule(proto, _ANY)
+    bounds = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", last)
+    if not bounds:
+        return None
+    return _Rule(proto, range(int(bounds[1]), int(bounds[2] or bounds[1]) + 1))
