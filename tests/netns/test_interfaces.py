@@ -78,8 +78,8 @@ def test_the_index_is_the_kernels(host):
 def test_a_process_in_the_host_sees_the_same(host):
     host.set_address(None, "10.77.0.1/24")
     code = (
-        "import json; from dataclasses import astuple; from discoveryd.net.interfaces import scan\n"
-        "print(json.dumps([astuple(link) for link in scan(['*'])]))"
+        "import json; from discoveryd.net.interfaces import scan\n"
+        "print(json.dumps([[x.name, x.index, x.address, x.prefix, x.broadcast] for x in scan(['*'])]))"
     )
     expected = scanned(host)
     assert [Link(*one) for one in json.loads(host.python(code).stdout)] == list(expected)

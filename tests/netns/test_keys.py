@@ -9,6 +9,7 @@ import time
 from discoveryd.keys import write_key
 from discoveryd.protocol.keyring import Key
 from tests.netns.daemons import PATIENCE, asking, until
+from tests.netns.flood import datagram as ip_datagram
 
 OLD, NEW = Key(b"\1" * 32), Key(b"\2" * 32)
 SUBNET = "10.77.0"
@@ -115,6 +116,7 @@ class Tap:
         host = lab.host("tap", address=f"{SUBNET}.66/24")
         with host.namespace():
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self.socket.bind(("", 3400))
         self.socket.setblocking(False)
         self.heard = []
@@ -129,6 +131,12 @@ class Tap:
     def send(self, number, datagrams):
         for datagram in datagrams:
             self.socket.sendto(datagram, (f"{SUBNET}.{number}", 3400))
+
+    def spoof(self, number, source, datagrams):
+        """Send as if from the address of another member."""
+        addresses = [socket.inet_aton(f"{SUBNET}.{last}") for last in (source, number)]
+        for datagram in datagrams:
+            self.raw.sendto(ip_datagram(*addresses, datagram), (f"{SUBNET}.{number}", 0))
 
 
 def test_what_a_stranger_says_or_recorded_lists_nobody(lab):
@@ -146,7 +154,7 @@ def test_what_a_stranger_says_or_recorded_lists_nobody(lab):
     assert len(recorded) > 8
     assert all(datagram.startswith(b"SEALED|2|") and len(datagram) <= 1024 for datagram in recorded)
     pair[1].process.kill()
-    with asking(pair[0].host) as client, tap.socket:
+    with asking(pair[0].host) as client, tap.socket, tap.raw:
         until(client, lambda peers: peers == [])
         (gone,) = client.request("list", all=True)["peers"]
         said = next(datagram for datagram in recorded if gone["boot"].encode() in datagram)
@@ -157,6 +165,7 @@ def test_what_a_stranger_says_or_recorded_lists_nobody(lab):
         ]  # fmt: skip
         for _ in range(3):
             tap.send(1, forged + recorded)
+            tap.spoof(1, 2, recorded)
             tap.listen(0.4)
             assert client.request("list")["peers"] == []
         drops = {drop["reason"]: drop["count"] for drop in client.request("status")["drops"]}
@@ -168,6 +177,7 @@ def test_what_a_stranger_says_or_recorded_lists_nobody(lab):
         with asking(pair[0].host) as afresh:
             for _ in range(3):
                 tap.send(1, recorded)
+                tap.spoof(1, 2, recorded)
                 tap.listen(0.4)
                 assert afresh.request("list")["peers"] == []
             status = afresh.request("status")

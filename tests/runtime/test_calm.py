@@ -55,7 +55,7 @@ class Sending:
     def __init__(self, monkeypatch, **parameters):
         self.now, self.bad, self.told = 0.0, {}, []
         self.discovery = Discovery(Parameters(**parameters), notify=self.told.append, clock=lambda: self.now)
-        monkeypatch.setattr(self.discovery._links, "_send", lambda one: self.bad.get(one.to))
+        monkeypatch.setattr(self.discovery._links, "_send", lambda one, to, flags: self.bad.get(to))
 
     def send(self, link, *targets):
         self.discovery._carry_out(Outcome(sends=tuple(Send(b"HELLO|", link, target) for target in targets)))
