@@ -8,15 +8,19 @@ hears it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.peer import LIVE
 from discoveryd.protocol.row import Row, Way
 
 LIMITED = "255.255.255.255"
 """To all on the link, whatever their network; no router passes it on (RFC 919, RFC 1122 3.3.6)."""
 MEMORY = 600.0
 """Seconds for which what was heard of a neighbour holds."""
+NEW = 10.0
+"""Seconds for which one that was never heard otherwise is served before it is a peer, and at least one beat: what it is
+asked by unicast comes to it from outside its network, and with keys only who was heard by limited broadcast may."""
 SETTLED = 60.0
 """Seconds after which it is no passing state that a neighbour was heard by limited broadcast alone."""
 MAX_NEIGHBOURS = 4096
@@ -32,11 +36,17 @@ _Found = dict[_Key, tuple[float, float]]
 
 
 class Limited:
-    """What neighbours can hear, as far as their own broadcasts tell."""
+    """What neighbours can hear, as far as their own broadcasts tell.
 
-    __slots__ = ("_apart", "_aside", "_hearing")
+    Args:
+        rows: gives the peers there are and were, at a moment.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_apart", "_aside", "_hearing", "_judged", "_rows")
+
+    def __init__(self, rows: Callable[[float], Iterable[Row]] = lambda _: ()) -> None:
+        self._rows = rows
+        self._judged: dict[Link, float] = {}  # when it was asked last what a link needs
         self._hearing: _Found = {}  # they use our broadcast address
         self._apart: _Found = {}  # they were heard by limited broadcast alone
         self._aside: _Found = {}  # further networks of peers that are heard otherwise
@@ -71,22 +81,29 @@ class Limited:
 
     def drop_link(self, link: Link) -> None:
         """Forget who was heard on a link that is gone."""
+        self._judged.pop(link, None)
         for found in (self._hearing, self._apart, self._aside):
             for key in [key for key in found if key[0] == link]:
                 del found[key]
 
-    def is_needed(self, link: Link, rows: Iterable[Row], now: float) -> bool:
-        """Whether a peer on this link, heard not long ago, does not hear our directed broadcasts."""
-        return bool(self._apart) and any(self._ways(link, rows, now))
+    def is_needed(self, link: Link, now: float) -> bool:
+        """Whether a peer on this link, heard not long ago, does not hear directed broadcasts; asked with each beat."""
+        new_since = min(now - NEW, self._judged.get(link, now))
+        self._judged[link] = now
+        return bool(self._apart) and (
+            any(since > new_since for (where, _), (since, _) in self._apart.items() if where == link)
+            or any(self._ways(link, now))
+        )
 
-    def others(self, link: Link, rows: Iterable[Row], now: float) -> Iterator[Way]:
+    def others(self, link: Link, now: float) -> Iterator[Way]:
         """Iterate over the paths of peers in our network there that lasted, but have another broadcast address."""
-        for way in self._ways(link, rows, now) if self._apart else ():
-            if link.holds(way.address) and now >= self._apart[link, way.address][0] + SETTLED:
+        for way in self._ways(link, now) if self._apart else ():
+            is_live = way.row.state_at(now) in LIVE
+            if is_live and link.holds(way.address) and now >= self._apart[link, way.address][0] + SETTLED:
                 yield way
 
-    def _ways(self, link: Link, rows: Iterable[Row], now: float) -> Iterator[Way]:
-        for row in rows:
+    def _ways(self, link: Link, now: float) -> Iterator[Way]:
+        for row in self._rows(now):
             for way in row.ways.values() if row.kind == "node" else ():  # a bare one hears nothing at all
                 key = (link, way.address)
                 if way.source.link == link and now < way.last_heard + MEMORY and _holds(self._apart, key, now):

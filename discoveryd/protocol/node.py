@@ -96,6 +96,7 @@ class Node:
         self.id = node_id or self._nonce()
         limits = parameters.limits
         self.table = PeerTable(limit=limits.peers, remember=limits.remember, own_id=self.id)
+        self.limited = Limited(lambda now: self.table.rows(now, gone=True))
         self._voice = Voice(
             parameters,
             record or Record(name="node"),
@@ -103,9 +104,8 @@ class Node:
             boot=self.boot,
             random=self.random,
             crowd=self.table.live_count,
-            needs_limited=self._needs_limited,
+            limited=self.limited,
         )
-        self.limited = Limited()
         self._outlets = self._voice.outlets
         self._gate = Gate(limits)
         self._strangers = Strangers(self._voice, self._nonce, limits.answers)
@@ -736,9 +736,6 @@ class Node:
 
     def _reaches(self, way: Way) -> bool:
         return self._voice.reaches(way.source)
-
-    def _needs_limited(self, link: Link, now: float) -> bool:
-        return self.limited.is_needed(link, self.table.rows(now, gone=True), now)
 
     def _nonce(self) -> str:
         return f"{self.random.getrandbits(64):016x}"

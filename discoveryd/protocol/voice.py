@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from discoveryd.protocol.aliases import Aliases
 from discoveryd.protocol.answers import PROMPT_PEERS, Answers, gap
 from discoveryd.protocol.hello import Hello
-from discoveryd.protocol.limited import DIRECTED_EVERY
+from discoveryd.protocol.limited import DIRECTED_EVERY, Limited
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.liveness import JITTER
 from discoveryd.protocol.outcome import Send
@@ -43,7 +43,7 @@ class Voice:
         boot: the id of this run of it.
         random: for jitter and delays.
         crowd: counts the peers that are listed at a moment; with them the interval is stretched.
-        needs_limited: tells whether a peer on a link does not hear what goes to the broadcast address of its network.
+        limited: knows which links need the limited broadcast.
 
     Attributes:
         outlets: the links in use; this dict stays the same.
@@ -65,7 +65,7 @@ class Voice:
         boot: str,
         random: Random,
         crowd: Callable[[float], int],
-        needs_limited: Callable[[Link, float], bool] = lambda _link, _now: False,
+        limited: Limited | None = None,
     ) -> None:
         self.parameters = parameters
         self.record = record
@@ -84,7 +84,7 @@ class Voice:
         self._next_request = -NEVER  # for a record
         self._random = random
         self._crowd = crowd
-        self._needs_limited = needs_limited
+        self._limited = Limited() if limited is None else limited
 
     # --- where, what and how ------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class Voice:
         self.next_beat = now + self.pace * self._random.uniform(soonest, 1 + JITTER)
         served = [self.answers.serve(link, now) for link in self.outlets]
         for link, outlet in self.outlets.items():
-            outlet.limited = self._needs_limited(link, now)
+            outlet.limited = self._limited.is_needed(link, now)
         hello = self._hello(full=any(served) or self.seq % FULL_EVERY == 0)
         sends = self._everywhere(hello)
         for outlet in self.outlets.values():

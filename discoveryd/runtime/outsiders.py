@@ -39,7 +39,7 @@ def outsiders(node: Node, now: float, found: Mapping[tuple[str, int], Outside]) 
     within = [
         _told(way.address, link, way, in_our_network=True)
         for link in node.links
-        for way in node.limited.others(link, node.table.rows(now), now)
+        for way in node.limited.others(link, now)
     ]
     return sorted(islice((*outside, *within), MOST_NAMED), key=lambda one: (one["address"], one["link"]))
 

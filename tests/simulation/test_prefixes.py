@@ -190,3 +190,15 @@ def test_the_first_beat_on_a_link_goes_to_its_broadcast_address_too():
     d.node._voice.next_beat = 3.0  # when it has heard a beat of c
     wire.run(1.0)
     assert [send.limited for send in d.node._voice.poll(3.0)] == [True, False]
+
+
+@pytest.mark.parametrize("keyring", [NO_KEYS, REQUIRE], ids=["plain", "require"])
+@pytest.mark.parametrize("newcomer", [B, C, link("10.99.0.1", 24)], ids=["25", "16", "none"])
+def test_a_newcomer_with_another_prefix_need_not_wait_for_a_full_hello(newcomer, keyring):
+    wire = Wire()
+    for name, one in (("a", A), ("d", D)):
+        wire.add(name, one, keyring=keyring)
+    wire.run(50.3)  # seq 62: the next full one comes in 6 s
+    wire.add("n", newcomer, keyring=keyring)
+    wire.run(2.0)
+    assert is_complete(wire)
