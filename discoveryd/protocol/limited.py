@@ -79,6 +79,11 @@ class Limited:
         if self._hearing.pop((link, address), None) is not None:
             self.heard(link, address, now, limited=True)
 
+    def knows(self, link: Link, address: str) -> bool:
+        """Whether an address was heard by broadcast on a link, not long before the last beat there."""
+        now = self._judged.get(link, 0.0)
+        return any(_holds(found, (link, address), now) for found in (self._hearing, self._apart, self._aside))
+
     def drop_link(self, link: Link) -> None:
         """Forget who was heard on a link that is gone."""
         self._judged.pop(link, None)

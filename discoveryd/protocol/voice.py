@@ -326,7 +326,8 @@ class Voice:
 
     def _link_to(self, seed: str) -> Link | None:
         """Give the link that a seed is on: what is sealed is bound to it, at both ends."""
-        return next((link for link in self.outlets if link.holds(seed)), None)
+        links = (link for link in self.outlets if link.holds(seed) or self._limited.knows(link, seed))
+        return next(links, None)
 
     def _unicast(self, hello: Hello, source: Source) -> Send:
         self.sent["hello"] += 1

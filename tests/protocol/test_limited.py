@@ -114,6 +114,18 @@ def test_peers_of_our_network_with_another_broadcast_address_are_told_when_it_la
     assert list(limited.others(ETH0, SETTLED + 5)) == []  # it is down
 
 
+def test_who_was_heard_by_broadcast_is_known_there():
+    limited = make()
+    limited.heard(ETH0, "10.0.0.7", 0.0, limited=False)
+    limited.heard(ETH0, "192.0.2.7", 0.0, limited=True)
+    limited.set_aside(ETH0, "192.0.2.8", 0.0)
+    for address in ("10.0.0.7", "192.0.2.7", "192.0.2.8"):
+        assert limited.knows(ETH0, address)
+        assert not limited.knows(ETH1, address)
+    limited.is_needed(ETH0, MEMORY)
+    assert not limited.knows(ETH0, "192.0.2.7")
+
+
 def test_a_link_that_is_gone_takes_along_what_was_heard_there():
     limited = make(peer("10.0.0.7", link=ETH1))
     for link in (ETH0, ETH1):

@@ -202,3 +202,14 @@ def test_a_newcomer_with_another_prefix_need_not_wait_for_a_full_hello(newcomer,
     wire.add("n", newcomer, keyring=keyring)
     wire.run(2.0)
     assert is_complete(wire)
+
+
+def test_a_seed_with_another_prefix_on_the_same_wire_takes_what_is_sealed_for_it():
+    wire = Wire()
+    wire.add("a", B, keyring=REQUIRE, parameters=Parameters(seeds=("10.77.0.2",)))
+    c = wire.add("c", C, keyring=REQUIRE)
+    wire.run(10.0)
+    before = dict(c.node.drops)
+    wire.run(60.0)
+    assert is_complete(wire)
+    assert dict(c.node.drops) == before

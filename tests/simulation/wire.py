@@ -48,7 +48,9 @@ class Machine:
             return
         self.events += [(round(self.wire.now, 3), event.kind, event.peer.id) for event in outcome.events]
         for send in outcome.sends:
-            if send.link in self.links:
+            if send.link is None:  # a router on the wire passes it on
+                self.wire.carry(self.links[0].address, send.to, send.datagram)
+            elif send.link in self.links:
                 to = LIMITED if send.limited else send.to
                 self.hellos += send.to == send.link.broadcast
                 self.wire.carry(send.link.address, to, send.datagram)
