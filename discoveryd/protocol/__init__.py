@@ -129,9 +129,9 @@ Inside: ``H|<interval>|<ttl>|<lasting>|<digest>|<seq>[|<once>[|<record>]]`` (dig
   better, or when for 3 beats nothing came in the former.
 - **At which address.** What came from a link of ours is opened with the address that it came from, so it counts only
   from the one it was said at (``bad-seal``): what somebody records is worth nothing from anywhere else. A node takes
-  whom its prefix holds to be on its link, in both directions, a seed too. What its sender sees otherwise (``b`` or
-  ``u`` from beyond our links, ``s`` from one of them) is dropped, reason ``unbound``. How a datagram came says nothing
-  of its scope: what is for all may come by unicast.
+  to be on its link whom its prefix holds, and whom it heard there by broadcast (see *On a link*), in both directions, a
+  seed too. What its sender sees otherwise (``b`` or ``u`` from beyond our links, ``s`` from one of them) is dropped,
+  reason ``unbound``. How a datagram came says nothing of its scope: what is for all may come by unicast.
 - **Once.** A counter is taken once: of each boot within a window of 1,024 for scope ``b``, and one for the others
   (``replayed``).
 - **Proof.** A boot that is not known is not listened to (``unproven``): its HELLO is answered with a PING
@@ -159,7 +159,8 @@ Who says what, and when
   this link which needs it was heard within the last 10 minutes every HELLO goes to 255.255.255.255. It needs it if
   nothing came of it to our broadcast address, in 10 minutes or since it solicited by broadcast last: whoever has that
   address speaks to it. So that two nodes do not keep each other at it for ever the first beat on a link and each one
-  whose *seq* is a multiple of 30 then go to the address of the network too.
+  whose *seq* is a multiple of 30 then go to the address of the network too. An address that is new, and of which
+  nothing came to our broadcast address yet, is served so for 10 s and at least one beat, before it is a peer.
 - **On a link** is whoever is in a network of ours there, and whoever was heard there by 255.255.255.255 in the last 10
   minutes, which no router passes on. What is for it goes out by that link, never to a gateway. A HELLO from outside our
   network tells nothing of a peer that is heard on that interface by another of its addresses.
