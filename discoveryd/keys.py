@@ -124,6 +124,15 @@ def read_keyring(
     return Keyring(keys=tuple(keys.values()), send_with=send_with, mode=security.mode)
 
 
+def hidden_credentials(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the directory of systemd's credentials where this process may not enter it, else nothing.
+
+    systemd 252 names it to the commands of a reload, and shows it to the daemon alone.
+    """
+    directory = environ.get(CREDENTIALS, "")
+    return directory if directory and not os.access(directory, os.R_OK | os.X_OK) else ""
+
+
 def _chosen(wanted: str, keys: Mapping[str, Key], problems: list[str]) -> str:
     """Give the id of the key to send with, by its id, name or file name."""
     for name, key in keys.items():
@@ -157,7 +166,9 @@ def _read(path: str, *, is_credential: bool) -> bytes:
     try:
         descriptor = trusted.open_file(path, owners=owners, follows=True)
     except UntrustedFile as error:
-        helps = "chown root it if it is yours" if "uid" in (error.strerror or "") else "name a key file"
+        helps = "name a key file"
+        if "uid" in (error.strerror or ""):
+            helps = f"run this as that user, or, if it is yours: chown root {shown(path)}"
         raise ConfigError(f"security.keys: {shown(path)}: {error.strerror}; {helps}") from None
     with open(descriptor, "rb") as file:
         mode = os.fstat(descriptor).st_mode

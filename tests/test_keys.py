@@ -316,3 +316,18 @@ def test_a_full_disk_is_not_called_a_missing_permission(tmp_path, monkeypatch, c
     monkeypatch.setattr(keys, "write_key", full)
     assert main(["keygen", str(tmp_path / "a.key")]) == 1
     assert "No space left on device; the disk is full: free some space on it" in capsys.readouterr().err
+
+
+def test_a_reload_that_may_not_see_the_credentials_leaves_the_keys_to_the_daemon(tmp_path, capsys, monkeypatch):
+    """As systemd 252 has it: the commands of ExecReload= are told of the directory and kept out of it."""
+    (tmp_path / "c.yaml").write_text("security: {mode: require, keys: [a.key]}\n")
+    (credentials := tmp_path / "credentials").mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    words = ["check", "--quiet", "--config", str(tmp_path / "c.yaml")]
+    assert main(words) == USAGE
+    assert f"{credentials}/a.key and {tmp_path}/a.key: no such file" in capsys.readouterr().err
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != str(credentials) and may(path, mode))
+    assert main(words) == OK
+    (tmp_path / "c.yaml").write_text("security: {mode: required, keys: [a.key]}\n")
+    assert main(words) == USAGE

@@ -162,7 +162,7 @@ def test_a_key_of_another_user_is_refused(tmp_path):
     with pytest.raises(ConfigError) as caught:
         keys.read_keyring(SecuritySection(keys=(str(path),)), "c.yaml")
     assert caught.value.problems == (
-        f"c.yaml: security.keys: {path}: it belongs to uid {NOBODY}; chown root it if it is yours",
+        f"c.yaml: security.keys: {path}: it belongs to uid {NOBODY}; run this as that user, or, if it is yours: chown root {path}",
     )
     credentials = {keys.CREDENTIALS: str(tmp_path)}  # systemd answers for those
     assert keys.read_keyring(SecuritySection(keys=("a.key",)), "c.yaml", credentials).keys

@@ -75,9 +75,10 @@ def check(arguments: Namespace) -> int:
     config = load(arguments.config)
     config.record()
     if config.security.keys:
-        from discoveryd.keys import read_keyring  # noqa: PLC0415 - for who has keys
+        from discoveryd.keys import hidden_credentials, read_keyring  # noqa: PLC0415 - for who has keys
 
-        read_keyring(config.security, config.source, directory=config.directory)
+        if not hidden_credentials():  # else only the daemon can read them, and does before it takes anything over
+            read_keyring(config.security, config.source, directory=config.directory)
     refuse_forbidden(config)
     if not arguments.quiet:
         sys.stdout.write(config.to_yaml())
