@@ -12,6 +12,8 @@ from discoveryd import trusted
 from discoveryd.errors import UntrustedFile
 
 PROGRAM = "discoveryd"
+PID_DIGITS = 10
+"""A number with as many is none that the kernel surely takes."""
 
 
 class PidFile:
@@ -98,7 +100,8 @@ class PidFile:
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 text = os.read(descriptor, 32).strip()
-                return (int(text) if text.isdigit() else 0), os.fstat(descriptor).st_uid
+                is_pid = text.isdigit() and len(text) < PID_DIGITS
+                return (int(text) if is_pid else 0), os.fstat(descriptor).st_uid
             return None
         finally:
             os.close(descriptor)

@@ -146,6 +146,12 @@ def test_stop_ends_no_process_of_somebodys_choice(holding, run_as, capsys, words
     assert victim.poll() is None
 
 
+def test_stop_takes_a_number_that_is_no_pid_for_none(holding, theirs, capsys):
+    holding("9" * 30, NOBODY)
+    assert main(["stop"]) == 3
+    assert f"no daemon runs that start began ({theirs}/discoveryd.pid)" in capsys.readouterr().err
+
+
 @needs_root
 def test_stop_ends_what_it_should(holding, run_as, theirs):
     daemon = run_as(NOBODY, "discoveryd", "start")
