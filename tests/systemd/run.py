@@ -249,7 +249,10 @@ class Show:
         self.a.run("systemctl", "restart", "discoveryd")
         with asking(self.a.host) as on_a:
             error = on_a.request("status")["metrics"]["error"]
+        if "+BPF_FRAMEWORK" in self.a.run("systemctl", "--version").stdout:  # not in Debian 12: nothing is enforced there
             assert "Operation not permitted: a unit that runs it forbids that port" in error, error
+        else:
+            assert error is None, error
         printed = self.a.run("discoveryd", "install", "--now").stdout
         assert "ports.conf" in printed, printed
         with asking(self.a.host) as on_a:
