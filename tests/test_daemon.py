@@ -185,6 +185,21 @@ def test_other_errors_of_the_system_do_not_blame_a_port(quiet, signals, monkeypa
     assert f"; {remedy}" in capsys.readouterr().err
 
 
+def test_a_thousand_signals_to_reload_are_one_reload_and_delay_no_end(quiet, signals, monkeypatch, capfd):
+    def reloads():
+        for _ in range(1000):
+            signal.raise_signal(signal.SIGHUP)
+
+    def reload_once_more_and_end():
+        reloads()
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(serve.ServiceManager, "reloading", lambda _: taken.append(len(taken)) or reload_more.pop()())
+    taken, reload_more = [], [lambda: None, reload_once_more_and_end]  # during a reload another one may be asked for
+    assert run_with(monkeypatch, reloads) == 0
+    assert capfd.readouterr().err.count('event="configuration reloaded"') == len(taken) == 2
+
+
 def test_a_configuration_from_a_pipe_stays_at_a_reload(quiet, signals, monkeypatch, capfd):
     read, write = os.pipe()
     with open(write, "w") as file:

@@ -56,8 +56,15 @@ def serve(config: Config, keyring: Keyring, path: str | None, *, ready: Callable
         ready: called once the sockets are open; then the process is detached, and logs go to syslog.
     """
     inbox: SimpleQueue[Any] = SimpleQueue()
+    asked: set[signal.Signals] = set()
+
+    def heard(number: int, _: object) -> None:
+        if (one := signal.Signals(number)) not in asked:  # a thousand SIGHUPs keep no SIGTERM waiting
+            asked.add(one)
+            inbox.put(one)
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, _: inbox.put(signal.Signals(number)))
+        signal.signal(number, heard)
     state, loopback = config.paths.state_directory, config.parameters.loopback
     found, doubt = (config.node.id, "") if config.node.id else node_id(state, loopback)
     record = config.record()
@@ -104,8 +111,9 @@ def serve(config: Config, keyring: Keyring, path: str | None, *, ready: Callable
         if ready is not None:
             ready()
         daemon = Daemon(
-            discovery, config, path, inbox, manager, drop_ins=drop_ins, hooks=hooked, is_detached=ready is not None
-        )
+            discovery, config, path, inbox, manager, asked=asked, drop_ins=drop_ins, hooks=hooked,
+            is_detached=ready is not None,
+        )  # fmt: skip
         return daemon.main(doubt)
 
 
@@ -141,6 +149,7 @@ class Daemon:
         path: where a reload reads it again, None for the usual places.
         inbox: where everything comes in.
         manager: who is told how things are.
+        asked: signals that are in the inbox.
         drop_ins: services from files, looked at now and then.
         hooks: what is run at events.
         is_detached: whether there is no standard error to log to.
@@ -154,6 +163,7 @@ class Daemon:
         inbox: SimpleQueue[Any],
         manager: ServiceManager,
         *,
+        asked: set[signal.Signals],
         drop_ins: DropIns,
         hooks: HookKeeper,
         is_detached: bool,
@@ -165,6 +175,7 @@ class Daemon:
         self._path = path
         self._inbox = inbox
         self._manager = manager
+        self._asked = asked
         self._is_detached = is_detached
         self._status = ""
         self._silent: list[str] = []
@@ -203,6 +214,8 @@ class Daemon:
 
     def _take(self, message: Any) -> int | None:
         """Act on a message; give the exit code if it is the last one."""
+        if isinstance(message, signal.Signals):
+            self._asked.discard(message)  # before it is obeyed: another one that comes now counts
         if isinstance(message, Event):
             self._log_event(message)
         elif isinstance(message, Notice):
