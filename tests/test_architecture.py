@@ -38,9 +38,9 @@ MODULES = {
         protocol.sharing protocol.shortcuts protocol.speaker protocol.strangers protocol.table protocol.tally protocol.voice
     """,
     "first": """
-        net net.batch net.ifconf net.interfaces net.links net.metrics_server net.netlink net.owner net.query_acceptor
+        net net.batch net.ifconf net.interfaces net.links net.metrics_client net.metrics_server net.netlink net.owner net.query_acceptor
         net.query_backend net.query_client net.query_connection net.query_crowd net.query_server net.query_turns
-        net.rp_filter net.scrape net.senders net.sluice net.stamps net.syslog net.systemd
+        net.rp_filter net.scrape net.senders net.sluice net.stamps net.syslog net.systemd net.web_host
     """,
     "second": """
         runtime runtime.backend runtime.calm runtime.client runtime.discovery runtime.floodgate runtime.health

@@ -1,7 +1,7 @@
 """The metrics page: a small HTTP server for whoever scrapes, when ``metrics.listen`` is set.
 
-One request at a time, in one thread; a client has `PATIENCE` for the whole of its exchange. What speaks
-HTTP (`discoveryd.net.scrape`) is imported with the first connection.
+One thread waits for all clients at once and answers each request when it is there, so a client that asks nothing keeps
+no other waiting. What speaks HTTP (`discoveryd.net.scrape`) is imported with the first request.
 """
 
 from __future__ import annotations
@@ -10,20 +10,22 @@ import errno
 import selectors
 import socket
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from discoveryd.net.links import explain_bind
+from discoveryd.net.metrics_client import MetricsClient
+from discoveryd.net.web_host import is_ours
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 IP_FREEBIND = 15
 """linux/in.h; `socket` has no name for it."""
-PATIENCE = 2.0
-"""Seconds in which a client must have asked and read: a scrape takes 10 ms, the next one waits meanwhile."""
-BACKLOG = 16
-"""Connections that may wait for their turn; the kernel refuses more."""
+CLIENTS = 64
+"""Clients at a time, far more than scrape a machine: the one with nothing to read that came first makes room."""
+BACKLOG = 128
+"""Connections that may wait to be accepted; the kernel refuses more."""
 RETRY = 10.0
 """Seconds between two attempts to listen where somebody else does, or where we may not."""
 ACCEPT_PAUSE = 1.0
@@ -31,7 +33,7 @@ ACCEPT_PAUSE = 1.0
 
 
 class MetricsServer:
-    """Listens and serves one client after the other.
+    """Listens and serves.
 
     Nothing is opened by the constructor. `run` is for one thread; `stop` and `counts` are for any.
 
@@ -56,7 +58,8 @@ class MetricsServer:
         self._listener: socket.socket | None = None
         self._selector: selectors.BaseSelector | None = None
         self._wake_write: socket.socket | None = None
-        self._client: socket.socket | None = None
+        self._clients: list[MetricsClient] = []
+        self._resumes_at = 0.0  # end of a pause in accepting; 0 while there is none
         self._stopping = False
 
     def open(self) -> None:
@@ -95,18 +98,17 @@ class MetricsServer:
 
     def close(self) -> None:
         """Close everything; legal before `open` and more than once, not while `run` runs."""
+        for client in self._clients:
+            client.sock.close()
+        self._clients.clear()
         self._stack.close()
         self._listener = self._selector = self._wake_write = None
 
     def stop(self) -> None:
-        """Make `run` return; the client it is at, if any, is cut off."""
+        """Make `run` return, whatever its clients wait for."""
         self._stopping = True
         if self._wake_write is not None:
             self._wake_write.send(b"w")
-        client = self._client
-        if client is not None:
-            with suppress(OSError):  # it has just been served
-                client.shutdown(socket.SHUT_RDWR)
 
     def counts(self) -> dict[str, int]:
         """Give what ``status`` says of this server."""
@@ -124,9 +126,30 @@ class MetricsServer:
             if self._listener is None:
                 self._try_again(clock)
                 continue
-            self._selector.select()
-            if not self._stopping:  # then it is the listener that is ready
-                self._accept(clock)
+            ready = self._selector.select(self._patience(clock()))
+            if not self._stopping:
+                self._turn([key for key, _ in ready], clock())
+
+    def _patience(self, now: float) -> float | None:
+        """Return the seconds until something is due without a word from outside."""
+        due = [client.due for client in self._clients]
+        if self._resumes_at:
+            due.append(self._resumes_at)
+        return max(min(due) - now, 0.0) if due else None
+
+    def _turn(self, ready: list[selectors.SelectorKey], now: float) -> None:
+        assert self._selector is not None
+        assert self._listener is not None
+        for key in ready:
+            if key.data in self._clients:  # else it has just made room
+                self._serve(key.data)
+            elif key.fileobj is self._listener:
+                self._accept(now)
+        for client in [client for client in self._clients if client.due <= now]:
+            self._drop(client)
+        if self._resumes_at and self._resumes_at <= now:
+            self._selector.register(self._listener, selectors.EVENT_READ)
+            self._resumes_at = 0.0
 
     def _try_again(self, clock: Callable[[], float]) -> None:
         assert self._selector is not None
@@ -138,52 +161,62 @@ class MetricsServer:
         if self.error != before:
             self._told(self.error)
 
-    def _accept(self, clock: Callable[[], float]) -> None:
+    def _accept(self, now: float) -> None:
         assert self._listener is not None
+        assert self._selector is not None
         try:
-            client, address = self._listener.accept()
+            sock, address = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as error:
             if error.errno in (errno.EBADF, errno.EINVAL, errno.ENOTSOCK):  # a mistake here, no shortage
                 raise
             self._refused += 1
-            self._pause()
+            # the connection stays in the queue: without a pause the loop would spin
+            self._selector.unregister(self._listener)
+            self._resumes_at = now + ACCEPT_PAUSE
             return
-        with client:
-            self._client = client
-            if not self._stopping:
-                self._serve(client, address, clock)
-            self._client = None
+        if len(self._clients) == CLIENTS:
+            self._drop(min(self._clients, key=lambda one: (one.is_owed, one.came_at)))
+        client = MetricsClient(sock, address, now)
+        self._clients.append(client)
+        self._selector.register(sock, selectors.EVENT_READ, client)
 
-    def _pause(self) -> None:
-        """Leave the connection in the queue for a while: without a pause the loop would spin."""
-        assert self._listener is not None
+    def _serve(self, client: MetricsClient) -> None:
         assert self._selector is not None
-        self._selector.unregister(self._listener)
-        self._selector.select(ACCEPT_PAUSE)
-        self._selector.register(self._listener, selectors.EVENT_READ)
+        try:
+            if not client.has_asked:
+                if client.read():
+                    client.owe(self._answer(client))
+                    self._selector.modify(client.sock, selectors.EVENT_WRITE, client)
+            elif client.is_owed:
+                if client.send():
+                    self._selector.modify(client.sock, selectors.EVENT_READ, client)
+            elif client.has_left():
+                self._drop(client)
+        except OSError:  # gone; or no descriptor is left to import the module with
+            self._drop(client)
 
-    def _serve(self, client: socket.socket, address: tuple[str, int], clock: Callable[[], float]) -> None:
-        asked, deadline = self._requests, clock() + PATIENCE
-        with suppress(OSError):  # too slow, or gone; or no descriptor is left to read the module with
-            from discoveryd.net.scrape import answer  # noqa: PLC0415 - only who is scraped needs HTTP
+    def _drop(self, client: MetricsClient) -> None:
+        assert self._selector is not None
+        if not client.has_asked:
+            self._refused += 1
+        self._clients.remove(client)
+        self._selector.unregister(client.sock)
+        client.sock.close()
 
-            answer(client, address, self._counted, clock, deadline)
+    def _answer(self, client: MetricsClient) -> bytes:
+        from discoveryd.net.scrape import answer  # noqa: PLC0415 - a daemon that is not scraped needs no HTTP
+
+        asked = self._requests
+        found = answer(client.request, client.address, self.address, self._page)
         if self._requests == asked:
             self._refused += 1
-        # closed with something of its request unread, the connection would be reset and the answer lost
-        with suppress(OSError):
-            client.shutdown(socket.SHUT_WR)
-            while (left := deadline - clock()) > 0 and _drained(client, left):
-                pass
+        return found
 
-    def _counted(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _page(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not is_ours(environ.get("HTTP_HOST", "")):
+            start_response("421 Misdirected Request", [("Content-Type", "text/plain; charset=utf-8")])
+            return [b"discoveryd: ask by an address, by localhost or by the name of this machine\n"]
         self._requests += 1
         return self._application(environ, start_response)
-
-
-def _drained(client: socket.socket, patience: float) -> bool:
-    """Throw away what came; whether more may come."""
-    client.settimeout(patience)
-    return bool(client.recv(65536))

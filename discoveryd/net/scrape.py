@@ -1,10 +1,8 @@
-"""One HTTP request, read and answered by the standard library, within a time."""
+"""One HTTP request, read and answered by the standard library, in memory."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
-from io import BufferedIOBase, BufferedReader, RawIOBase
+from io import BufferedIOBase, BytesIO
 from typing import TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import WSGIRequestHandler
 
@@ -12,85 +10,39 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 
-def answer(
-    client: socket.socket,
-    address: tuple[str, int],
-    application: WSGIApplication,
-    clock: Callable[[], float],
-    deadline: float,
-) -> None:
-    """Read one request and write the answer of the application.
-
-    Raises:
-        OSError: the client has gone; `TooSlow` if it took longer than until `deadline`.
-    """
-    _Handler(client, address, cast("Any", _Site(client, application, clock, deadline)))
-
-
-class TooSlow(ConnectionAbortedError):
-    """The client took too long; the library takes it as one that has gone."""
+def answer(request: bytes, client: tuple[str, int], server: tuple[str, int], application: WSGIApplication) -> bytes:
+    """Return what the application answers; for what is no HTTP, the library's error page."""
+    written = BytesIO()
+    _Handler(cast("Any", (request, written)), client, cast("Any", _Site(server, application)))
+    return written.getvalue()
 
 
 class _Site:
     """What the handler asks of the server it belongs to."""
 
-    def __init__(
-        self, client: socket.socket, application: WSGIApplication, clock: Callable[[], float], deadline: float
-    ) -> None:
-        self.clock = clock
-        self.deadline = deadline
+    def __init__(self, address: tuple[str, int], application: WSGIApplication) -> None:
         self._application = application
-        host, port = client.getsockname()
+        host, port = address
         self.base_environ = {
             "SERVER_NAME": host, "SERVER_PORT": str(port), "GATEWAY_INTERFACE": "CGI/1.1", "SCRIPT_NAME": "",
             "REMOTE_HOST": "", "CONTENT_LENGTH": "",
         }  # fmt: skip
 
     def get_app(self) -> WSGIApplication:
-        """Give who answers."""
+        """Return the application."""
         return self._application
 
 
-class _Timed(RawIOBase):
-    """Reads and writes a socket until a deadline, however little comes at a time."""
-
-    def __init__(self, client: socket.socket, site: _Site) -> None:
-        self._client = client
-        self._site = site
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        taken: int = self._in_time(self._client.recv_into, buffer)
-        return taken
-
-    def write(self, data: Any) -> int:
-        self._in_time(self._client.sendall, data)
-        return len(data)
-
-    def _in_time(self, operation: Callable[[Any], Any], data: Any) -> Any:
-        left = self._site.deadline - self._site.clock()
-        if left <= 0:
-            raise TooSlow
-        self._client.settimeout(left)
-        try:
-            return operation(data)
-        except TimeoutError:
-            raise TooSlow from None
-
-
 class _Handler(WSGIRequestHandler):
-    """The library's handler on timed streams, which logs nothing: what it did is counted."""
+    """The library's handler on bytes, which logs nothing: the server counts."""
 
     def setup(self) -> None:
-        site = cast("_Site", self.server)
-        self.connection = self.request
-        self.rfile = BufferedReader(_Timed(self.request, site))
-        self.wfile = cast("BufferedIOBase", _Timed(self.request, site))
+        request, written = cast("tuple[bytes, BytesIO]", self.request)
+        self.rfile = cast("Any", BytesIO(request))
+        self.wfile = cast("BufferedIOBase", written)
+
+    def finish(self) -> None:
+        """Leave what was written open."""
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""

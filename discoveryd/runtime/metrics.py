@@ -85,8 +85,7 @@ class Metrics(Collector):
         if environ["PATH_INFO"] == "/metrics":
             page: Iterable[bytes] = self._page(environ, start_response)
             return page
-        code = "200 OK" if environ["PATH_INFO"] == "/" else "404 Not Found"
-        start_response(code, [("Content-Type", "text/plain; charset=utf-8")])
+        start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
         return [b"discoveryd: its metrics are at /metrics\n"]
 
     def _head(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

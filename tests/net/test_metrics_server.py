@@ -7,14 +7,15 @@ import resource
 import select
 import socket
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from queue import SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 
+from discoveryd.net import metrics_client
 from discoveryd.net import metrics_server as module
 from discoveryd.net.links import free_port
 from discoveryd.net.metrics_server import MetricsServer
@@ -47,6 +48,13 @@ def serving(application=echo, address=("127.0.0.1", 0)):
 def fetch(server, path="/", **options):
     with urlopen(Request(f"http://{server.address[0]}:{server.address[1]}{path}", **options), timeout=WAIT) as answer:
         return answer.read()
+
+
+def wait_for(condition):
+    deadline = monotonic() + WAIT
+    while not condition():
+        assert monotonic() < deadline
+        sleep(0.005)
 
 
 def rest(sock):
@@ -97,7 +105,7 @@ def test_an_application_that_fails_is_an_error_of_that_page_alone(capfd):
 
 @pytest.mark.parametrize("begun", [b"", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"])
 def test_a_client_that_does_not_ask_keeps_nobody_waiting_for_long(monkeypatch, begun):
-    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    monkeypatch.setattr(metrics_client, "ASKING", 0.2)
     with serving() as server, socket.create_connection(server.address) as slow:
         slow.sendall(begun)
         assert fetch(server, "/other") == b"GET /other?"
@@ -106,7 +114,7 @@ def test_a_client_that_does_not_ask_keeps_nobody_waiting_for_long(monkeypatch, b
 
 
 def test_a_client_that_trickles_has_no_more_time_than_one_that_is_silent(monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    monkeypatch.setattr(metrics_client, "ASKING", 0.3)
     with serving() as server, socket.create_connection(server.address) as slow:
         deadline = monotonic() + WAIT
         while not select.select([slow], [], [], 0.02)[0]:  # until it is hung up
@@ -116,7 +124,7 @@ def test_a_client_that_trickles_has_no_more_time_than_one_that_is_silent(monkeyp
 
 
 def test_a_client_that_does_not_read_is_cut_off(monkeypatch, capfd):
-    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    monkeypatch.setattr(metrics_client, "PATIENCE", 0.2)
 
     def flood(environ, start_response):
         start_response("200 OK", [])
@@ -130,14 +138,54 @@ def test_a_client_that_does_not_read_is_cut_off(monkeypatch, capfd):
 
 
 def test_stop_does_not_wait_for_a_slow_client(monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE", 60.0)
+    monkeypatch.setattr(metrics_client, "ASKING", 60.0)
     with serving() as server:
         slow = socket.create_connection(server.address)
-        deadline = monotonic() + WAIT
-        while server._client is None:  # until it has its turn
-            assert monotonic() < deadline
+        wait_for(lambda: server._clients)
     with slow:
         assert rest(slow) == b""
+
+
+def test_silent_clients_keep_no_other_waiting(monkeypatch):
+    monkeypatch.setattr(metrics_client, "ASKING", 60.0)
+    with serving() as server, ExitStack() as stack:
+        for _ in range(16):
+            stack.enter_context(socket.create_connection(server.address))
+        wait_for(lambda: len(server._clients) == 16)
+        assert fetch(server, "/other") == b"GET /other?"
+        assert len(server._clients) >= 16  # they are waited for still
+
+
+def test_of_too_many_clients_the_first_silent_one_makes_room(monkeypatch):
+    monkeypatch.setattr(metrics_client, "ASKING", 60.0)
+    monkeypatch.setattr(module, "CLIENTS", 3)
+    with serving() as server, ExitStack() as stack:
+        first, *_ = [stack.enter_context(socket.create_connection(server.address)) for _ in range(3)]
+        wait_for(lambda: len(server._clients) == 3)
+        assert fetch(server) == b"GET /?"
+        assert rest(first) == b""
+        assert server.counts() == {"requests": 1, "refused": 1}
+
+
+def test_an_endless_request_is_answered_within_a_bound():
+    with serving() as server, socket.create_connection(server.address) as client:
+        with suppress(OSError):  # refused before the end
+            client.sendall(b"GET /" + b"x" * 100_000)
+        wait_for(lambda: server.counts() == {"requests": 0, "refused": 1})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9341", "[::1]", "localhost", "prometheus-target:80"])
+def test_a_host_that_is_ours_is_answered(host):
+    with serving() as server:
+        assert fetch(server, headers={"Host": host}) == b"GET /?"
+
+
+def test_a_web_page_of_another_name_reads_nothing():
+    with serving() as server:
+        with pytest.raises(HTTPError, match="421") as caught:
+            fetch(server, "/metrics", headers={"Host": f"rebound.example:{server.address[1]}"})
+        assert b"by the name of this machine" in caught.value.read()
+        assert server.counts() == {"requests": 0, "refused": 1}
 
 
 def test_a_taken_port_is_named_and_had_once_it_is_free(monkeypatch):
