@@ -232,6 +232,9 @@ class Show:
         for machine in self.machines:
             self._configure(machine, "")
             machine.run("systemctl", "restart", "discoveryd")
+            (machine.root / path).unlink()
+            if "/etc/credstore" not in self.before:
+                (machine.root / path).parent.rmdir()
         self._until_each_lists_the_other()
         self.say("a key that is a credential: sealed, and a reload finds it")
 
