@@ -124,13 +124,13 @@ def read_keyring(
     return Keyring(keys=tuple(keys.values()), send_with=send_with, mode=security.mode)
 
 
-def hidden_credentials(environ: Mapping[str, str] = os.environ) -> str:
-    """Return the directory of systemd's credentials where this process may not enter it, else nothing.
+def are_hidden(environ: Mapping[str, str] = os.environ, *, in_service: bool) -> bool:
+    """Return whether systemd keeps the credentials of the daemon from this process, a command of a reload.
 
-    systemd 252 names it to the commands of a reload, and shows it to the daemon alone.
+    Version 252 names their directory to such a command, 257 does not; neither lets it in.
     """
     directory = environ.get(CREDENTIALS, "")
-    return directory if directory and not os.access(directory, os.R_OK | os.X_OK) else ""
+    return not os.access(directory, os.R_OK | os.X_OK) if directory else in_service
 
 
 def _chosen(wanted: str, keys: Mapping[str, Key], problems: list[str]) -> str:

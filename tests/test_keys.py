@@ -11,7 +11,7 @@ import pytest
 
 from discoveryd import keys
 from discoveryd.config import Config, SecuritySection, load
-from discoveryd.daemon import FAILED, OK, USAGE, main
+from discoveryd.daemon import FAILED, OK, USAGE, main, report
 from discoveryd.errors import ConfigError
 from discoveryd.keys import MAX_FILE, read_keyring, write_key
 from discoveryd.protocol.keyring import NO_KEYS, Key, Keyring
@@ -318,16 +318,20 @@ def test_a_full_disk_is_not_called_a_missing_permission(tmp_path, monkeypatch, c
     assert "No space left on device; the disk is full: free some space on it" in capsys.readouterr().err
 
 
-def test_a_reload_that_may_not_see_the_credentials_leaves_the_keys_to_the_daemon(tmp_path, capsys, monkeypatch):
-    """As systemd 252 has it: the commands of ExecReload= are told of the directory and kept out of it."""
+@pytest.mark.parametrize("is_named", [True, False], ids=["systemd-252", "systemd-257"])
+def test_a_reload_that_may_not_see_the_credentials_leaves_the_keys_to_the_daemon(tmp_path, capsys, monkeypatch, is_named):
     (tmp_path / "c.yaml").write_text("security: {mode: require, keys: [a.key]}\n")
     (credentials := tmp_path / "credentials").mkdir()
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    monkeypatch.setenv(keys.CREDENTIALS, str(credentials))
     words = ["check", "--quiet", "--config", str(tmp_path / "c.yaml")]
     assert main(words) == USAGE
     assert f"{credentials}/a.key and {tmp_path}/a.key: no such file" in capsys.readouterr().err
     may = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: path != str(credentials) and may(path, mode))
+    if not is_named:
+        monkeypatch.delenv(keys.CREDENTIALS)
+        assert main(words) == USAGE  # somebody's own check
+        monkeypatch.setattr(report, "is_service", lambda: True)
     assert main(words) == OK
     (tmp_path / "c.yaml").write_text("security: {mode: required, keys: [a.key]}\n")
     assert main(words) == USAGE

@@ -9,7 +9,7 @@ from typing import Any
 from discoveryd import __version__, token
 from discoveryd.config import load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
-from discoveryd.daemon.ports import refuse_forbidden
+from discoveryd.daemon.ports import is_service, refuse_forbidden
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.identity import node_id, reset
 from discoveryd.net.query_client import QueryClient
@@ -75,9 +75,9 @@ def check(arguments: Namespace) -> int:
     config = load(arguments.config)
     config.record()
     if config.security.keys:
-        from discoveryd.keys import hidden_credentials, read_keyring  # noqa: PLC0415 - for who has keys
+        from discoveryd.keys import are_hidden, read_keyring  # noqa: PLC0415 - for who has keys
 
-        if not hidden_credentials():  # else only the daemon can read them, and does before it takes anything over
+        if not are_hidden(in_service=is_service()):  # else the daemon reads them, before it takes anything over
             read_keyring(config.security, config.source, directory=config.directory)
     refuse_forbidden(config)
     if not arguments.quiet:
