@@ -91,7 +91,7 @@ class Rows:
 
     def __init__(self) -> None:
         self.synced = False
-        self._rows: dict[str, dict[str, Any]] = {}
+        self._rows: dict[tuple[str, str], dict[str, Any]] = {}
 
     def take(self, event: dict[str, Any]) -> None:
         """Take a snapshot, ``sync`` or an event."""
@@ -101,7 +101,8 @@ class Rows:
         elif event["event"] == "sync":
             self.synced = True
         elif "peer" in event:
-            self._rows.pop(event.get("former", ""), None)
+            if event.get("former"):
+                self._rows.pop((event["peer"]["id"], event["former"]), None)
             self._rows[_key(event["peer"])] = event["peer"]
 
     def peers(self) -> list[dict[str, Any]]:
@@ -109,8 +110,8 @@ class Rows:
         return list(self._rows.values())
 
 
-def _key(peer: dict[str, Any]) -> str:
-    return str(peer["boot"] or peer["address"])
+def _key(peer: dict[str, Any]) -> tuple[str, str]:
+    return peer["id"], peer["boot"]
 
 
 def _follow(

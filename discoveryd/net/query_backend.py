@@ -32,7 +32,7 @@ class Backend(Protocol):
             QueryError: which becomes the reply.
         """
 
-    def watch(self, chosen: Filter) -> tuple[bytes, int, set[str]]:
+    def watch(self, chosen: Filter) -> tuple[bytes, int, set[tuple[str, str]]]:
         """Give the opening lines of a watch, the seq they stand for, and the keys of the peers in them."""
 
     def ping(self, request: Request, reply: Callable[[bytes], None], connection: int) -> None:

@@ -33,7 +33,7 @@ class Connection:
         is_registered: it announces services, which end with it.
         closing_at: when it is closed, if it has not gone by then; None while it is served.
         has_ended: it will ask no more, but may still read.
-        shown: of the peers that a watch told it of, the keys.
+        shown: of the peers that a watch told it of, id and boot.
     """
 
     __slots__ = (
@@ -54,7 +54,7 @@ class Connection:
         self.is_registered = False
         self.has_ended = False
         self.watches: Filter | None = None
-        self.shown: set[str] = set()
+        self.shown: set[tuple[str, str]] = set()
         self.owed_bytes = 0
         self._watched_from = 0
         self._granted = 0  # bytes owed when the watch began; only what comes on top shows a slow reader
@@ -156,7 +156,7 @@ class Connection:
 
     # --- what it watches ------------------------------------------------------------------------
 
-    def watch(self, chosen: Filter, opening: bytes, seq: int, shown: set[str]) -> None:
+    def watch(self, chosen: Filter, opening: bytes, seq: int, shown: set[tuple[str, str]]) -> None:
         """Begin a watch: with these lines, which stand for the events up to `seq` and show these peers."""
         self.watches, self._watched_from, self.shown = chosen, seq, shown
         self.owe(opening)
@@ -166,9 +166,10 @@ class Connection:
         """Pass on an event of a peer that matches, or did until this event."""
         if event.seq <= self._watched_from or self.watches is None:
             return
-        key = event.peer.boot or event.peer.id
-        was_shown = key in self.shown or event.former in self.shown
-        self.shown.discard(event.former)
+        key, former = (event.peer.id, event.peer.boot), (event.peer.id, event.former)
+        was_shown = key in self.shown or (event.former != "" and former in self.shown)
+        if event.former:
+            self.shown.discard(former)
         if self.watches.accepts(event.peer):
             self.shown.add(key)
         elif was_shown:

@@ -144,7 +144,7 @@ Inside: ``H|<interval>|<ttl>|<lasting>|<digest>|<seq>[|<once>[|<record>]]`` (dig
   for its ttl, or it is down or has left, it has to prove anew that it lives. So what somebody recorded on another
   link, or when we did not hear it, is worth nothing.
 - **Plain beside sealed.** In mode ``require`` what is plain is dropped (``plain``), bare HELLOs too. In mode ``accept``
-  what is plain and names the boot of a live peer that seals is dropped (``downgrade``), and a plain boot does
+  what is plain and names the boot or the id of a live peer that seals is dropped (``downgrade``), and a plain boot does
   not take over the row of a live peer that seals. In mode ``off`` plain is as good as sealed.
 
 Who says what, and when
@@ -265,6 +265,9 @@ How it is judged
   dropped, reason ``stale``. The goodbye of a boot that is not listed changes nothing. One that is not sealed may be
   forged: it counts at once, and its sender gets one PING, and others for stale HELLOs, after 1, 2, 4 … 60 s, as
   does a peer that is down. If it answers, it is back.
+- **Rows.** *id* and *boot* together are one peer: whoever speaks under the boot of another is beside it.
+- **Answers.** A PONG counts for the boot that was asked, from an address of that peer (a seed may have others), and for
+  one that seals only if it is sealed itself, whatever its state.
 - **Restart.** A new *boot* with a known *id* takes over the row: that at the same address, else the
   only one. One event, nothing goes down. The older boot is pinged.
 - **Clone.** When the older boot answers that PING, or two more HELLOs of it come, two nodes use one id.
@@ -354,8 +357,9 @@ DROP_REASONS: Final[dict[str, str]] = {
         "are dropped under this reason too."
     ),
     "downgrade": (
-        "Not sealed, in the name of a peer that seals. Normal while security.mode is accept and one node of the "
-        "network still speaks plain: then all say everything twice. Otherwise forged."
+        "Not sealed, in the name (id or boot) of a peer that seals. Normal while security.mode is accept and one node "
+        "of the network still speaks plain: then all say everything twice. Also of a node that lost its keys, until "
+        "it is not taken for sealed any longer (a ttl). Otherwise forged."
     ),
     "table-full": (
         "A newcomer was refused because the table holds limits.peers live peers: raise that, or find out "
@@ -373,7 +377,10 @@ DROP_REASONS: Final[dict[str, str]] = {
         "A question from an address that is neither on one of our links nor a seed, and not sealed, was not answered: "
         "add it to hello.seeds if it is a peer."
     ),
-    "unexpected": "A PONG to no PING of ours, or one that came after 10 s.",
+    "unexpected": (
+        "A PONG to no PING of ours, of another boot or from another address than was asked, or one that came after "
+        "10 s."
+    ),
     "impossible-source": (
         "From an address that no machine can have: 0.0.0.0/8, multicast, broadcast, or a loopback address outside "
         "loopback mode. Forged, or sent before its machine had an address."

@@ -39,6 +39,10 @@ class Namesakes:
         if not rows:
             del self._by_id[row.id]
 
+    def of(self, id: str) -> list[Row]:
+        """Give the rows of an id."""
+        return self._by_id.get(id, [])
+
     def shown(self, id: str) -> list[Row]:
         """Give the rows of an id that are listed."""
         return [row for row in self._by_id.get(id, ()) if row.is_shown]

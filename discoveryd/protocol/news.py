@@ -12,7 +12,7 @@ from collections import Counter
 from discoveryd.protocol.events import Event, EventKind
 from discoveryd.protocol.liveness import EVENTS_SPARED, Pace
 from discoveryd.protocol.peer import LIVE
-from discoveryd.protocol.row import NEVER, UNTOLD, Row, Told
+from discoveryd.protocol.row import NEVER, UNTOLD, Key, Row, Told
 
 
 class Held:
@@ -61,7 +61,7 @@ class News:
         self.seq = 0
         self.counts: Counter[EventKind] = Counter()
         self._events: list[Event] = []
-        self._held: dict[str, Held] = {}
+        self._held: dict[Key, Held] = {}
 
     @property
     def holds(self) -> int:

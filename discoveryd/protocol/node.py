@@ -52,7 +52,7 @@ from discoveryd.protocol.peer import LIVE, Peer
 from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe
 from discoveryd.protocol.prober import Prober
 from discoveryd.protocol.record import Record
-from discoveryd.protocol.row import NEAR, NEVER, Row, Way
+from discoveryd.protocol.row import NEAR, NEVER, Key, Row, Way
 from discoveryd.protocol.strangers import Strangers
 from discoveryd.protocol.table import PeerTable
 from discoveryd.protocol.voice import Voice
@@ -446,20 +446,21 @@ class Node:
         if hello is None:
             if source.address in self._own_addresses:
                 raise WireError("own-echo", "a bare HELLO from this machine")
-            self._admit(source.address, source, now)
+            self._admit((source.address, ""), source, now)
             events = self.table.heard_bare(source, self.parameters.bare_ttl, now)
             self._received["bare"] += 1
             return Outcome(events=events)
         if hello.boot == self.boot and self._is_foreign(source):
             return self._hear_double(hello, source, now)
-        self._check_sender(hello.realm, hello.boot, source, now)
-        if self._is_barred(hello.boot, source) and self._voice.reaches(source):
+        self._check_sender(hello.realm, hello.boot, source, now, hello.id)
+        key = (hello.id, hello.boot)
+        if self._is_barred(key, source) and self._voice.reaches(source):
             sends = self._strangers.ask(hello, source, size, now)
             return replace(self._dropped("flood", "nobody new is listed in a flood", source), sends=sends)
         if self._is_heard_elsewhere(hello, source, now):
             self._received["hello"] += 1
             return NOTHING
-        self._admit(hello.boot, source, now)
+        self._admit(key, source, now)
         events = self.table.heard(hello, source, now)
         self._received["hello"] += 1
         return Outcome(sends=tuple(self._follow_up(hello, events, source, now)), events=events)
@@ -470,7 +471,7 @@ class Node:
             return False
         if hello.solicit and not source.unicast:
             self.limited.doubts(source.link, source.address, now)
-        row = self.table.get(hello.boot)
+        row = self.table.get(hello.id, hello.boot)
         if row is None or hello.goodbye or not is_elsewhere(row, source, now):
             return False
         self.limited.set_aside(source.link, source.address, now)
@@ -479,7 +480,7 @@ class Node:
     def _follow_up(self, hello: Hello, events: tuple[Event, ...], source: Source, now: float) -> list[Send]:
         """Say what a HELLO calls for."""
         sends: list[Send] = []
-        row = self.table.get(hello.boot)
+        row = self.table.get(hello.id, hello.boot)
         if row is not None and row.state in LIVE:
             sends += self._ask_for_record(row, source, now)
             if hello.solicit:
@@ -497,11 +498,11 @@ class Node:
             return self._hear_double(probe, source, now)
         if isinstance(probe, Pong):
             return self._hear_pong(probe, source, now)
-        self._check_sender(probe.realm, probe.boot, source, now)
+        self._check_sender(probe.realm, probe.boot, source, now, probe.id)
         return self._answer_ping(probe, source, now)
 
     def _answer_ping(self, probe: Ping, source: Source, now: float) -> Outcome:
-        row = self.table.get(probe.boot)
+        row = self.table.get(probe.id, probe.boot)
         way = None if row is None else row.way(source)
         if way is not None and way.answered_at > -NEVER and self._voice.reaches(source):
             refusal = self._gate.pong_refusal(source, probe.boot, now)
@@ -519,7 +520,7 @@ class Node:
 
     def _hear_pong(self, pong: Pong, source: Source, now: float) -> Outcome:
         self._check_sender(pong.realm, pong.boot, source, now)
-        asked = self._prober.answer(pong)
+        asked = self._prober.answer(pong, source)
         if asked is None:
             question = self._strangers.answer(pong, source, now)
             if question is None:
@@ -530,14 +531,13 @@ class Node:
             if self._voice.reaches(asked.way.source):
                 self._voice.aliases.admit(source.address, asked.way.address)
             source = asked.way.source  # the path that was asked works, wherever its end answers from
-        events = self._take_answer(pong, source, asked.at, now)
-        row = self.table.get(pong.boot)
-        if row is None or not asked.wanted:
+        events = self._take_answer(asked.row, pong, source, asked.at, now)
+        if not asked.wanted:
             return Outcome(events=events) if events else NOTHING
         hears_us_s = None if pong.heard_ms is None else pong.heard_ms / 1000
         took = now - asked.at
         rtt = took - _held(pong, took)
-        answer = Answer(nonce=pong.nonce, rtt=rtt, hears_us_s=hears_us_s, peer=row.peer(now))
+        answer = Answer(nonce=pong.nonce, rtt=rtt, hears_us_s=hears_us_s, peer=asked.row.peer(now))
         return Outcome(events=events, answers=(answer,))
 
     def _hear_seed(self, pong: Pong, source: Source, now: float) -> Outcome:
@@ -545,14 +545,18 @@ class Node:
         asked = None if source.link else self._voice.aliases.answer(pong.nonce, source.address, now)
         if asked is None:
             raise WireError("unexpected", "a PONG to no PING of ours")
-        events = self._take_answer(pong, source, asked, now)
-        row = self.table.get(pong.boot)
+        row = next((row for row in self.table.of_boot(pong.boot) if row.way(source)), None)
+        events = self._take_answer(row, pong, source, asked, now)
         if row is not None:
             self._prober.watch(row, now)
         return Outcome(events=events)
 
-    def _take_answer(self, pong: Pong, source: Source, asked: float, now: float) -> tuple[Event, ...]:
+    def _take_answer(
+        self, row: Row | None, pong: Pong, source: Source, asked: float, now: float
+    ) -> tuple[Event, ...]:
         """Take over what a PONG says of its path."""
+        if row is not None and row.sealed_with and not source.key:
+            raise WireError("downgrade", f"{row.id} seals, and this is plain")
         self._received["pong"] += 1
         now = max(now, asked)  # as far as clocks can be compared
         held = _held(pong, now - asked)
@@ -562,7 +566,9 @@ class Node:
         two_way: bool | None = hears_us_s is not None and hears_us_s < self.ttl(self._voice.pace)
         if not two_way and asked < self._awake_since + WAKE_LATE:
             two_way = None  # nobody could hear us in our sleep
-        return self.table.answered(pong.boot, source, rtt, hears_us_s, two_way=two_way, now=now, held=held)
+        if row is None:
+            return ()
+        return self.table.answered(row, source, rtt, hears_us_s, two_way=two_way, now=now, held=held)
 
     def _is_late(self, now: float) -> bool:
         """Whether we did not see time pass (suspend, SIGSTOP)."""
@@ -609,12 +615,12 @@ class Node:
             sends.append(self._voice.request(source, now))
         return sends
 
-    def _is_barred(self, boot: str, source: Source) -> bool:
+    def _is_barred(self, key: Key, source: Source) -> bool:
         """Whether a flood keeps a boot out: one that came with it, and did not prove to be where it says."""
         since = self._gate.flooded_since
         if since is None or source.key:
             return False
-        return not self.table.knew(boot, since) and not self._strangers.has_proved(boot)
+        return not self.table.knew(key, since) and not self._strangers.has_proved(key[1])
 
     def _dropped(self, reason: str, detail: str, source: Source) -> Outcome:
         return self._gate.drop(WireError(reason, detail), source, self._voice.outlet(source).name)
@@ -683,15 +689,15 @@ class Node:
 
     # --- whether to listen, and to answer ---------------------------------------------------------
 
-    def _check_sender(self, realm: str, boot: str, source: Source, now: float) -> None:
+    def _check_sender(self, realm: str, boot: str, source: Source, now: float, id: str = "") -> None:
         if boot == self.boot:
             raise WireError("own-echo")
         if realm != self.parameters.realm:
             raise WireError("other-realm", realm)
         if not source.key and self._keyring.sends:
-            row = self.table.get(boot)
-            if row is not None and row.sealed_with and row.state_at(now) in LIVE:
-                raise WireError("downgrade", f"{row.id} seals, and this is plain")
+            sealed = self.table.sealed(id, boot, now)
+            if sealed is not None:
+                raise WireError("downgrade", f"{sealed.id} seals, and this is plain")
 
     def _refusal(self, source: Source, now: float) -> WireError | None:
         # what is sealed comes from one of us, and its answer is no longer than it
@@ -703,10 +709,10 @@ class Node:
             return []
         return self._voice.ask_seeds(self._nonce, now)
 
-    def _admit(self, key: str, source: Source, now: float) -> None:
+    def _admit(self, key: Key, source: Source, now: float) -> None:
         if self._is_barred(key, source):
             raise WireError("flood", "nobody new is listed in a flood")
-        if self.table.get(key) is None:
+        if self.table.get(*key) is None:
             self._gate.admit(source, now)
 
     def _ask_for_record(self, row: Row, source: Source, now: float) -> list[Send]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.limiter import Limiter
+from discoveryd.protocol.link import Source
 from discoveryd.protocol.liveness import LEAST_PROBE_GAP, PROBE_GAP, probe_gap, probes_needed
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.peer import LIVE
@@ -113,8 +114,18 @@ class Prober:
         way.pinged = now
         return nonce, self._write(row, way, nonce)
 
-    def answer(self, pong: Pong) -> Asked | None:
-        """Give the PING that a PONG answers."""
+    def answer(self, pong: Pong, source: Source) -> Asked | None:
+        """Give the PING that a PONG answers: of the boot that was asked, and from where that is.
+
+        Beyond our links a seed may answer from another of its addresses, and so may who seals.
+        """
+        asked = self._asked.get(pong.nonce) or self._wanted.get(pong.nonce)
+        if asked is None or (asked.row.boot and pong.boot != asked.row.boot):
+            return None
+        is_there = any(way.address == source.address for way in (asked.way, *asked.row.ways.values()))
+        is_beyond = source.link is None and asked.way.source.link is None
+        if not is_there and not (is_beyond and (source.key or self._reaches(asked.way))):
+            return None
         return self._take(pong.nonce)
 
     def watch(self, row: Row, now: float) -> None:
@@ -285,7 +296,7 @@ class Prober:
         if turn.due != way.turn_at:
             return False  # its turn was moved
         if (
-            self._table.get(row.key) is row
+            self._table.get(*row.key) is row
             and row.ways.get((way.address, way.link)) is way
             and row.is_shown
             and self._reaches(way)

@@ -180,6 +180,11 @@ class Told(NamedTuple):
 UNTOLD = Told()
 
 
+Key = tuple[str, str]
+"""What tells rows apart: id and boot, for a boot that somebody else speaks under is another row; of a bare peer its
+address and nothing."""
+
+
 class Row:
     """A peer as the engine knows it. Times are those of the caller's clock."""
 
@@ -192,8 +197,8 @@ class Row:
         "ttl", "unheard", "used", "ways",
     )  # fmt: skip
 
-    def __init__(self, key: str, *, kind: Kind, id: str, boot: str, now: float) -> None:
-        self.key = key
+    def __init__(self, *, kind: Kind, id: str, boot: str, now: float) -> None:
+        self.key: Key = (id, boot)
         self.kind: Kind = kind
         self.id = id
         self.boot = boot

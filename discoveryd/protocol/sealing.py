@@ -148,7 +148,7 @@ class Sealing:
             WireError: as `Sealer.open`; ``replayed``.
         """
         opened = self._sealer.open(datagram, source)
-        row = self._table.get(opened.boot)
+        row = self._table.get(opened.id, opened.boot)
         if not self._is_vouched(opened.boot, row, now):
             self.windows.forget(opened.boot)
         is_known = self.windows.take(opened)

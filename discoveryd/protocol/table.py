@@ -31,7 +31,7 @@ from discoveryd.protocol.namesakes import Namesakes
 from discoveryd.protocol.news import News
 from discoveryd.protocol.peer import LIVE, Peer, State
 from discoveryd.protocol.record import Record, decode_again
-from discoveryd.protocol.row import GIVEN_UP, NEVER, Row, Way
+from discoveryd.protocol.row import GIVEN_UP, NEVER, Key, Row, Way
 from discoveryd.protocol.sharing import SharedAddresses
 from discoveryd.protocol.shortcuts import Shortcuts
 
@@ -52,7 +52,7 @@ SILENT_FOR = 600.0
 
 
 class PeerTable:
-    """Rows keyed by boot (bare peers by address), bounded, with an event for each change.
+    """Rows keyed by id and boot (bare peers by address), bounded, with an event for each change.
 
     Args:
         limit: most rows; a full table gives up gone rows, never live ones.
@@ -64,15 +64,16 @@ class PeerTable:
         self.limit = limit
         self.remember = remember
         self.steady = Shortcuts()
-        self.suspects: dict[str, Row] = {}  # to be probed
-        self.quiet: dict[str, Row] = {}  # heard by a PONG last: to be asked on if no HELLO comes
-        self.leavers: dict[str, Row] = {}  # to be asked whether they have left: anybody could have said it
+        self.suspects: dict[Key, Row] = {}  # to be probed
+        self.quiet: dict[Key, Row] = {}  # heard by a PONG last: to be asked on if no HELLO comes
+        self.leavers: dict[Key, Row] = {}  # to be asked whether they have left: anybody could have said it
         self.ranks: dict[str, int] = {}  # ways of being heard (ids of keys, empty for plain): the least is the best
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[Key, Row] = {}
+        self._by_boot: dict[str, tuple[Row, ...]] = {}  # mostly one; any further are of who took a boot for its own
         self._news = News()
         self._namesakes = Namesakes(own_id, self._news)
         self._shared = SharedAddresses(self._news)
-        self._gone: dict[str, Row] = {}  # those down or left, the longest gone first
+        self._gone: dict[Key, Row] = {}  # those down or left, the longest gone first
         self.blind_until = -NEVER  # nobody is judged before that
         self._next_expiry = NEVER  # never later than the first row to expire
 
@@ -85,7 +86,7 @@ class PeerTable:
             if row.state in LIVE and not row.is_stranger(since):
                 yield from (way.address for way in row.ways.values())
 
-    def knew(self, key: str, since: float) -> bool:
+    def knew(self, key: Key, since: float) -> bool:
         """Whether a peer was there before, or once answered a PING."""
         row = self._rows.get(key)
         return row is not None and not row.is_stranger(since)
@@ -109,9 +110,7 @@ class PeerTable:
                 Events that were due by then come with the next call.
         """
         self._expire(now)
-        row = self._rows.get(hello.boot)
-        if row is not None and row.id != hello.id:
-            raise WireError("malformed", "one boot, two node ids")
+        row = self._rows.get((hello.id, hello.boot))
         if hello.goodbye:
             self._goodbye(row, hello, now)
             return self._news.take()
@@ -147,13 +146,12 @@ class PeerTable:
             WireError: ``table-full``; events that were due by then come with the next call.
         """
         self._expire(now)
-        row = self._rows.get(source.address)
+        row = self._rows.get((source.address, ""))
         opening: EventKind | None = None
         if row is None:
             self._make_room(now)
-            row = self._rows[source.address] = Row(
-                source.address, kind="bare", id=source.address, boot="", now=now
-            )
+            row = Row(kind="bare", id=source.address, boot="", now=now)
+            self._rows[row.key] = row
             opening = "joined"
         elif row.state != "up":
             opening = "recovered"
@@ -167,13 +165,13 @@ class PeerTable:
         return self._news.take()
 
     def answered(
-        self, boot: str, source: Source, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float,
+        self, row: Row, source: Source, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float,
         held: float = 0.0,
     ) -> tuple[Event, ...]:  # fmt: skip
         """Take a PONG to a PING of ours; it vouches for the peer like a HELLO.
 
         Args:
-            boot: of the peer that answered.
+            row: of the peer that answered.
             source: where the answer came from.
             rtt: seconds that PING and PONG were on their way.
             hears_us_s: how long ago the peer last heard a HELLO of ours, None for never.
@@ -182,9 +180,9 @@ class PeerTable:
             held: seconds for which the PING lay with the peer.
         """
         self._expire(now)
-        row = self._rows.get(boot)
         # a PONG may be overtaken by the goodbye, unless it answers a PING that was sent after that
-        if row is not None and row.kind == "node" and (row.state != "left" or now - rtt - held > row.last_heard - SAME):
+        is_known = self._rows.get(row.key) is row and row.kind == "node"
+        if is_known and (row.state != "left" or now - rtt - held > row.last_heard - SAME):
             former = row.state
             way = self._way(row, source, now)
             way.answered(rtt, hears_us_s, two_way=two_way, now=now)
@@ -299,9 +297,20 @@ class PeerTable:
         """Give the live peers (and with `gone` those down or left), oldest row first."""
         return tuple(row.peer(now) for row in self.rows(now, gone=gone))
 
-    def get(self, key: str) -> Row | None:
-        """Give the row of a boot, or of a bare peer's address."""
-        return self._rows.get(key)
+    def get(self, id: str, boot: str = "") -> Row | None:
+        """Give the row of one run of a node, or of a bare peer's address."""
+        return self._rows.get((id, boot))
+
+    def sealed(self, id: str, boot: str, now: float) -> Row | None:
+        """Give a live peer that seals and has this boot, or this id: nobody else is heard in its name."""
+        for row in (*self.of_boot(boot), *self._namesakes.of(id)):
+            if row.sealed_with and row.state_at(now) in LIVE:
+                return row
+        return None
+
+    def of_boot(self, boot: str) -> tuple[Row, ...]:
+        """Give the rows of a boot: one for each id that is said to have it."""
+        return self._by_boot.get(boot, ())
 
     def find(self, text: str, now: float) -> tuple[Row, ...]:
         """Give the rows a person may mean: by id, name, boot or address, else by the start of an id.
@@ -459,6 +468,9 @@ class PeerTable:
         self._gone.pop(row.key, None)
         if row.kind == "node":
             self._namesakes.remove(row)
+            others = tuple(one for one in self._by_boot.pop(row.boot) if one is not row)
+            if others:
+                self._by_boot[row.boot] = others
 
     # --- ways -----------------------------------------------------------------------------------
 
@@ -583,7 +595,7 @@ class PeerTable:
         is_restart = former is not None and former.state_at(now) in LIVE
         if former is None or is_restart:
             self._make_room(now)
-        row = Row(hello.boot, kind="node", id=hello.id, boot=hello.boot, now=now)
+        row = Row(kind="node", id=hello.id, boot=hello.boot, now=now)
         row.sealed_with = source.key
         if former is not None:
             row.follow(former)
@@ -597,6 +609,7 @@ class PeerTable:
             else:
                 self._remove(former, now)
         self._rows[row.key] = row
+        self._by_boot[row.boot] = (*self.of_boot(row.boot), row)
         self._namesakes.add(row)
         if former is None:
             return row, ("joined", f"first HELLO on {_where(source)}")

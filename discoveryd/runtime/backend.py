@@ -115,10 +115,10 @@ class Backend:
         """Answer one HTTP request for the metrics; called in the thread of their server."""
         return self._metrics.answer(environ, start_response)
 
-    def watch(self, chosen: Filter) -> tuple[bytes, int, set[str]]:
+    def watch(self, chosen: Filter) -> tuple[bytes, int, set[tuple[str, str]]]:
         """Open a watch."""
 
-        def opening(node: Node, now: float) -> tuple[bytes, int, set[str]]:
+        def opening(node: Node, now: float) -> tuple[bytes, int, set[tuple[str, str]]]:
             rows = node.table.rows(now, gone=chosen.wants_gone)
             shown = {row.key for row in rows if chosen.accepts(row.lasting(now))}
             return query.snapshot_lines(node, chosen, now), node.table.seq, shown

@@ -57,9 +57,9 @@ class Client:
         self._birthplace = Birthplace("Client")
         # guards all below; its waiters are `wait_for` and the pause between two attempts
         self._lock = threading.Condition(threading.Lock())
-        self._peers: dict[str, tuple[float, Peer]] = {}  # when it was told, by boot or bare address
+        self._peers: dict[tuple[str, str], tuple[float, Peer]] = {}  # when it was told, by id and boot
         self._subscriptions: list[Subscription] = []
-        self._snapshot: dict[str, tuple[float, Peer]] = {}  # come in, not yet in force
+        self._snapshot: dict[tuple[str, str], tuple[float, Peer]] = {}  # come in, not yet in force
         self._query: QueryClient | None = None
         self._lost_at: float | None = clock()
         self._seq = 0
@@ -206,7 +206,7 @@ class Client:
                 self._apply_locked(event, now)
             self._lock.notify_all()
 
-    def _replace_locked(self, fresh: dict[str, tuple[float, Peer]], seq: int, now: float) -> None:
+    def _replace_locked(self, fresh: dict[tuple[str, str], tuple[float, Peer]], seq: int, now: float) -> None:
         """Take a new snapshot over, telling subscribers what it changes."""
         self._seq = seq
         before, self._lost_at, self.last_error = dict(self._peers), None, ""
@@ -221,7 +221,8 @@ class Client:
 
     def _apply_locked(self, event: Event, now: float) -> None:
         self._seq = event.seq
-        self._peers.pop(event.former, None)  # a boot that was replaced is not told to be gone
+        if event.former:
+            self._peers.pop((event.peer.id, event.former), None)  # a boot that was replaced is not told to be gone
         if event.peer.state in LIVE:
             self._peers[_key(event.peer)] = (now, event.peer)
         else:
@@ -241,8 +242,8 @@ class Client:
         threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
 
 
-def _key(peer: Peer) -> str:
-    return peer.boot or peer.id
+def _key(peer: Peer) -> tuple[str, str]:
+    return peer.id, peer.boot
 
 
 def _aged(peer: Peer, elapsed: float) -> Peer:

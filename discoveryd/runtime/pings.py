@@ -122,7 +122,7 @@ class Pings:
         sends: list[Outcome] = []
         reports: list[Callable[[], None]] = []
         for pinging in [one for one in self._under_way if now >= one.due]:
-            row = node.table.get(pinging.key)
+            row = node.table.get(*pinging.key)
             if row is not None:  # else it was forgotten meanwhile: the report is of what it was
                 pinging.peer = row.peer(now)
                 if pinging.left and now < pinging.deadline:

@@ -637,7 +637,7 @@ def test_a_watch_told_of_peers_without_end_begins_anew():
 
 
 def watching(server, request, shown=(), seq=0):
-    server.backend.shown = set(shown)
+    server.backend.shown = {("id-anna", boot) for boot in shown}
     server.backend.seq = seq
     client = server.connect()
     assert client.ask(json.dumps({"op": "watch", **request}).encode() + b"\n")["event"] == "snapshot"
@@ -712,7 +712,7 @@ def test_restarts_do_not_add_up(server):
     server.happen(*(event(seq, "restarted", former=f"b{seq - 1}", boot=f"b{seq}") for seq in range(1, 100)))
     server.settle()
     [of_server] = server.server._clients.values()
-    assert of_server.shown == {"b99"}
+    assert of_server.shown == {("id-anna", "b99")}
     client.end()
 
 

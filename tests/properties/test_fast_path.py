@@ -17,7 +17,7 @@ from discoveryd.protocol.peer import LIVE
 from discoveryd.protocol.probe import Pong
 from discoveryd.protocol.record import Record
 from discoveryd.protocol.row import NEVER
-from tests.protocol.samples import boot, hello
+from tests.protocol.samples import boot, hello, row_of
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
 ETH1 = Link("eth1", 3, "10.1.0.1", 24, "10.1.0.255")
@@ -107,9 +107,9 @@ class Pair:
             case "bare":
                 self.both(lambda node: node.receive(b"HELLO|", source, self.now))
             case "ping":
-                rows = [node.table.get(boot(1)) for node in (self.fast, self.slow)]
+                rows = [row_of(node.table, 1) for node in (self.fast, self.slow)]
                 if None not in rows:
-                    self.nonce = self.both(lambda node: node.ping(node.table.get(boot(1)), self.now))[0]
+                    self.nonce = self.both(lambda node: node.ping(row_of(node.table, 1), self.now))[0]
             case "pong":
                 for number in (1, 2):
                     pong = Pong(realm="default", boot=boot(number), nonce=self.nonce or boot(0), heard_ms=5)

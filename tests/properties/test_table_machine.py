@@ -190,8 +190,9 @@ class TableMachine(RuleBasedStateMachine):
     @rule(name=names, rtt=st.sampled_from((0.001, 0.001, 100.0)))
     def a_pong_comes(self, name, rtt):
         self.expire()
-        self.apply(self.table.answered(boot(self.boots[name]), self.source(name), rtt, 0.1, two_way=True, now=self.now))
-        one = self.model.get(name)
+        one, row = self.model.get(name), self.table.get(name, boot(self.boots[name]))
+        if row is not None:
+            self.apply(self.table.answered(row, self.source(name), rtt, 0.1, two_way=True, now=self.now))
         # what was asked before the goodbye says nothing of what came after it
         if one is not None and (one.state != "left" or self.now - rtt > one.at - 1e-6):
             if one.state != "up":
@@ -229,7 +230,7 @@ class TableMachine(RuleBasedStateMachine):
         assert told == {key: states[key] for key in live}
         assert len(self.table) <= LIMIT
         assert self.table.next_expiry() > self.now
-        assert {way.row.key for way in self.table.steady.values()} <= {key for key in states if states[key] == "up"}
+        assert {way.row.boot for way in self.table.steady.values()} <= {key for key in states if states[key] == "up"}
 
     def teardown(self):
         """In the end all is told."""

@@ -54,5 +54,11 @@ def kinds(events):
     return [event.kind for event in events]
 
 
+def row_of(table, number=1):
+    """Give the row of a boot, whatever its id."""
+    [row] = table.of_boot(boot(number)) or (None,)
+    return row
+
+
 def states(table, now):
-    return {row.key: row.state_at(now) for row in table.rows(now, gone=True)}
+    return {row.boot or row.id: row.state_at(now) for row in table.rows(now, gone=True)}

@@ -7,7 +7,7 @@ import pytest
 
 from discoveryd.protocol import gate
 from discoveryd.protocol.probe import Ping
-from tests.protocol.samples import boot, hello, make_node, source
+from tests.protocol.samples import boot, hello, make_node, row_of, source
 from tests.protocol.segment import K1, fleet, ring
 
 
@@ -43,7 +43,7 @@ def test_pings_of_one_path_are_answered_within_a_bound_of_its_own():
     node = make_node(answers=2)
     ask = Ping(realm="default", id="web1", boot=boot(1), nonce="e" * 16).encode()
     node.receive(hello().encode(), source(), 1.0)
-    node.table.get(boot(1)).way(source()).answered_at = 1.0
+    row_of(node.table, 1).way(source()).answered_at = 1.0
     sends = [node.receive(ask, source(), 1.0).sends for _ in range(gate.PONGS_PER_PATH + 5)]
     assert sum(len(one) for one in sends) == gate.PONGS_PER_PATH
     assert node.drops["rate", "eth0"] == 5

@@ -15,7 +15,7 @@ from discoveryd.protocol.query import status_answer
 from discoveryd.protocol.row import MAX_PAST
 from discoveryd.protocol.seal import Sealer
 from discoveryd.protocol.table import PeerTable
-from tests.protocol.samples import ETH0, boot, hello, kinds, make_node
+from tests.protocol.samples import ETH0, hello, kinds, make_node, row_of
 from tests.protocol.segment import K1, fleet, ring
 
 RINGS = pytest.mark.parametrize("keyring", [NO_KEYS, ring(K1)], ids=["plain", "require"])
@@ -130,7 +130,7 @@ def test_the_former_boots_of_a_node_are_bounded():
     assert turns(PeerTable(), *range(1, 2 * MAX_PAST), 1)[-1] == 2 * MAX_PAST - 1
     table = PeerTable()
     turns(table, *range(1, 2 * MAX_PAST))
-    assert len(table.get(boot(2 * MAX_PAST - 1)).past) == MAX_PAST
+    assert len(row_of(table, 2 * MAX_PAST - 1).past) == MAX_PAST
 
 
 # --- what is no clone ------------------------------------------------------------------------------

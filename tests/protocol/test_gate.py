@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.protocol.samples import boot, hello, make_node, source
+from tests.protocol.samples import hello, make_node, row_of, source
 
 
 def test_one_source_has_only_so_many_datagrams_looked_at():
@@ -25,7 +25,7 @@ def test_steady_hellos_of_a_listed_peer_are_never_too_many():
         node.receive(hello(seq=beat, full=False).encode(), web1, 1.0)
     assert node.received["hello"] == 39
     assert node.drops["rate", "eth0"] == 100 - 19
-    assert node.table.get(boot(1)).state == "up"
+    assert row_of(node.table, 1).state == "up"
 
 
 def test_another_limit_holds_at_once():

@@ -352,7 +352,7 @@ def test_sources_are_remembered_within_bounds():
 def test_pings_that_may_come_back_are_remembered_within_bounds():
     segment, (a, b) = fleet(2, REQUIRE)
     segment.run(2.0)
-    row = a.node.table.get(b.node.boot)
+    row = a.node.table.get(b.node.id, b.node.boot)
     for _ in range(MAX_PINGS + 5):
         a.node.ping(row, segment.now)
     assert len(a.node.sealing._pings) == MAX_PINGS
@@ -497,12 +497,16 @@ def test_nothing_is_said_twice_for_the_sake_of_who_may_not_be_heard():
     assert len(segment.recorded(since, a.address, "10.0.0.255")) <= 3
 
 
-def test_a_plain_node_of_the_same_id_hides_nobody_who_seals():
+@pytest.mark.parametrize("who", ["id", "boot", "both"])
+def test_nothing_plain_is_heard_in_the_name_of_a_live_peer_that_seals(who):
     segment, (a, b) = fleet(2, ACCEPT)
     segment.run(10.0)
-    _, told = drain(segment, a, [replace(hello(7), id="n2").encode()], b.address)
-    assert {kind for _, kind, _ in told} <= {"joined", "clone"}
-    assert sorted(peer.key or "" for peer in a.node.peers(segment.now)) == ["", K1.id]
+    id, boot = ("evil" if who == "boot" else "n2"), ("e" * 16 if who == "id" else b.node.boot)
+    forged = [replace(hello(seq=99, **more), id=id, boot=boot).encode() for more in ({}, {"goodbye": True}, {"solicit": True})]
+    forged.append(Ping(realm="default", id=id, boot=boot, nonce="b" * 16).encode())
+    for sender in (b.address, "10.0.0.66"):
+        assert drain(segment, a, forged, sender) == ({"downgrade": 4}, [])
+    assert a.peers() == {"n2": K1.id}
 
 
 def test_a_node_that_has_lost_its_keys_is_back_within_its_ttl():
@@ -657,7 +661,7 @@ def test_what_was_plain_is_not_heard_any_more_once_keys_are_required():
     node.set_keyring(REQUIRE)
     node.receive(hello(seq=4, full=False).encode(), here, 1.1)
     assert node.drops["plain", "eth0"] == 1
-    sends = [node.ping(node.table.get(hello().boot), 1.2)[1].sends[0]]
+    sends = [node.ping(node.table.get("web1", hello().boot), 1.2)[1].sends[0]]
     assert all(send.datagram.startswith(b"SEALED|") for send in sends), "nothing is said in plain either"
 
 

@@ -11,7 +11,7 @@ ETH1 = Link("eth1", 3, "10.0.0.1", 24, "10.0.0.255")
 
 
 def peer(*addresses, link=ETH0, now=0.0, kind="node"):
-    row = Row("b" * 16, kind=kind, id="peer", boot="b" * 16, now=now)
+    row = Row(kind=kind, id="peer", boot="b" * 16, now=now)
     row.ttl = 4.0
     row.announce(0.8, 4.0, "d" * 16)
     for address in addresses:

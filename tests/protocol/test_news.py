@@ -11,7 +11,7 @@ from discoveryd.protocol.news import net_events
 from discoveryd.protocol.record import Record
 from discoveryd.protocol.row import UNTOLD, Told
 from discoveryd.protocol.table import PeerTable
-from tests.protocol.samples import boot, hello, kinds, source
+from tests.protocol.samples import boot, hello, kinds, row_of, source
 
 HERE = source()
 LIVE = ("up", "suspect")
@@ -163,7 +163,7 @@ def test_what_comes_to_nothing_is_not_told():
     records = [Record(name="web1", tags={"n": str(number)}) for number in range(30)]
     for seq, record in enumerate(records):
         table.heard(hello(seq=seq, record=record), HERE, 0.0)
-    row = table.get(boot(1))
+    row = row_of(table, 1)
     assert table._news.is_held(row)
     [told_of] = [record for record in records if record.digest == row.told.digest]
     assert table.heard(hello(seq=40, record=told_of), HERE, 0.5) == ()
@@ -225,7 +225,7 @@ def test_what_is_held_back_of_a_row_is_told_before_it_is_forgotten():
     for number in range(1, 13):  # a crash loop, ten of which are told
         table.heard(hello(number), HERE, 0.0)
     assert table.heard(hello(12, seq=2, goodbye=True), HERE, 0.1) == ()
-    assert table.get(boot(12)).told.boot == boot(10)
+    assert row_of(table, 12).told.boot == boot(10)
     table.heard(hello(20, "b"), source("10.0.0.8"), 0.2)
     events = table.heard(hello(21, "c"), source("10.0.0.9"), 0.3)
     assert [(event.kind, event.peer.boot) for event in events] == [
@@ -239,7 +239,7 @@ def test_the_older_of_two_boots_has_back_what_was_told_of_it():
     table = PeerTable()
     for number in range(2, 14):  # a crash loop until events are held back
         table.heard(hello(number), HERE, 0.01 * number)
-    row = table.get(boot(13))
+    row = row_of(table, 13)
     assert table._news.is_held(row)
     told_boot = row.told.boot
     number = int(told_boot, 16)
@@ -278,7 +278,8 @@ def test_a_mirror_that_follows_the_events_converges(script):
         tag += what == "record"
         record = Record(name="web1", tags={"n": str(tag)})
         if what == "pong":
-            events += table.answered(boot(number), HERE, 0.001, 0.1, two_way=tag % 2 == 0, now=now)
+            row = row_of(table, number)
+            events += () if row is None else table.answered(row, HERE, 0.001, 0.1, two_way=tag % 2 == 0, now=now)
         elif what != "nothing":
             events += table.heard(hello(number, seq=seq, record=record, goodbye=what == "goodbye"), HERE, now)
     assert len(events) <= EVENT_BURST + now / EVENT_GAP + 2

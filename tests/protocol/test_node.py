@@ -20,7 +20,7 @@ from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe
 from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.record import MAX_RECORD, Record
 from discoveryd.protocol.row import NEVER
-from tests.protocol.samples import ETH0, ETH1, WEB, boot, hello, kinds, make_node, source
+from tests.protocol.samples import ETH0, ETH1, WEB, boot, hello, kinds, make_node, row_of, source
 
 HERE = source()
 
@@ -224,7 +224,7 @@ def test_a_link_that_goes_takes_its_peers_shortcut_but_not_the_peer():
     # heard by the race of a datagram with the change: it counts for what is routed
     node.receive(hello(seq=2).encode(), HERE, 2.1)
     assert node.outlets[0].received == 0
-    _, outcome = node.ping(node.table.get(boot(1)), 2.2)
+    _, outcome = node.ping(row_of(node.table, 1), 2.2)
     assert outcome.sends == ()  # there is no way out to it
     assert node.receive(ping_from(1).encode(), HERE, 2.3).sends == ()
     assert drops(node) == {("off-link", "-"): 1}
@@ -317,7 +317,7 @@ def test_a_steady_hello_takes_the_short_way_and_refreshes_all_the_same():
     node = make_node()
     node.receive(hello(seq=1).encode(), HERE, 1.0)
     assert node.receive(hello(seq=2, full=False).encode(), HERE, 2.0) is NOTHING
-    row = node.table.get(boot(1))
+    row = row_of(node.table, 1)
     assert (row.last_heard, row.last_hello, row.expires, row.seq) == (2.0, 2.0, 6.0, 2)
     assert node.received == {"hello": 2, "bare": 0, "ping": 0, "pong": 0}
     assert (node.outlets[0].received, node.outlets[0].last_heard) == (2, 2.0)
@@ -333,7 +333,7 @@ def test_the_short_way_does_not_go_back_in_seq():
     node = make_node()
     node.receive(hello(seq=5).encode(), HERE, 1.0)
     node.receive(hello(seq=4, full=False).encode(), HERE, 1.1)
-    assert node.table.get(boot(1)).seq == 5
+    assert row_of(node.table, 1).seq == 5
 
 
 @pytest.mark.parametrize(("seq", "reason"), [(b"", "malformed"), (b"4294967296", "malformed"), (b"x", "malformed")])
@@ -344,7 +344,7 @@ def test_the_short_way_accepts_no_more_than_the_long_one(seq, reason):
     node.receive(head + b"|" + seq, HERE, 1.1)
     assert drops(node) == {(reason, "eth0"): 1}
     node.receive(head + b"|64", HERE, 1.2)
-    assert node.table.get(boot(1)).seq == 64
+    assert row_of(node.table, 1).seq == 64
 
 
 @pytest.mark.parametrize("end", [b"|%b|", b"|1|%b|", b"|9||%b|x|", b"|x||%b|", b"|||%b|"])
@@ -624,7 +624,7 @@ def test_a_forged_goodbye_takes_nobody_away_who_answers():
     [event] = node.receive(pong.encode(), HERE, 1.15).events
     assert (event.kind, event.reason) == ("recovered", "answered a PING: the goodbye was not its own")
     node.receive(hello(seq=6, full=False).encode(), HERE, 1.8)
-    assert node.table.get(boot(1)).seq == 6
+    assert row_of(node.table, 1).seq == 6
 
 
 def test_where_that_answer_is_lost_the_next_hello_asks_again():
@@ -683,7 +683,7 @@ def test_seqs_that_go_on_from_each_other_are_believed_at_last():
         node.receive(hello(seq=2**31 + seq, full=False, record=Record(name="evil")).encode(), HERE, 1.0 + seq / 100)
     for seq in range(4):
         node.receive(hello(seq=seq).encode(), HERE, 1.8 + seq * 0.8)
-        row = node.table.get(boot(1))
+        row = row_of(node.table, 1)
         nonce, _ = node.ping(row, 3.9)
         node.receive(Pong(realm="default", boot=boot(1), nonce=nonce, heard_ms=5).encode(), HERE, 3.9)
     [peer] = node.peers(4.3)
@@ -794,7 +794,7 @@ def test_a_pong_is_shorter_than_its_ping(id, realm, heard):
 def pinged(node, now=1.0):
     """Give a node that pinged web1, and the nonce."""
     node.receive(hello().encode(), HERE, now)
-    nonce, outcome = node.ping(node.table.get(boot(1)), now)
+    nonce, outcome = node.ping(row_of(node.table, 1), now)
     [send] = outcome.sends
     ping = decode_probe(send.datagram)
     assert (send.to, send.link, ping.nonce, ping.to, ping.boot) == ("10.0.0.7", ETH0, nonce, boot(1), node.boot)
@@ -851,8 +851,8 @@ def test_a_pong_counts_once():
 def test_a_pong_after_ten_seconds_is_unexpected():
     node = make_node()
     nonce = pinged(node)
-    second = node.ping(node.table.get(boot(1)), 1.1)[0]
-    assert node._prober.answer(decode_probe(pong(second))) is not None
+    second = node.ping(row_of(node.table, 1), 1.1)[0]
+    assert node._prober.answer(decode_probe(pong(second)), HERE) is not None
     node.poll(11.0)
     node.receive(pong(nonce), HERE, 11.0)
     assert drops(node) == {("unexpected", "eth0"): 1}
@@ -869,7 +869,7 @@ def test_a_pong_restores_one_that_was_down():
     node = make_node()
     node.receive(hello().encode(), HERE, 0.0)
     node.poll(4.0)
-    nonce, _ = node.ping(node.table.get(boot(1)), 4.5)
+    nonce, _ = node.ping(row_of(node.table, 1), 4.5)
     assert kinds(node.receive(pong(nonce), HERE, 4.6).events) == ["recovered"]
 
 
@@ -877,7 +877,7 @@ def test_the_number_of_waiting_pings_is_bounded():
     node = make_node()
     first = pinged(node)
     for _ in range(MAX_PINGS):
-        node.ping(node.table.get(boot(1)), 1.0)
+        node.ping(row_of(node.table, 1), 1.0)
     assert len(node._prober) == MAX_PINGS
     node.receive(pong(first), HERE, 1.1)
     assert drops(node) == {("unexpected", "eth0"): 1}
@@ -937,7 +937,7 @@ def test_many_addresses_of_one_peer_are_bound():
     node = make_node()
     for number in range(1, 40):
         node.receive(hello(seq=number).encode(), source(f"10.0.0.{number}"), number / 1000)
-    assert len(node.table.get(boot(1)).ways) == 16
+    assert len(row_of(node.table, 1).ways) == 16
 
 
 # --- a flood ------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from discoveryd.protocol.events import Event
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.peer import AGES_TEXT, SCHEMA, lasting_text, peer_from_json, peer_json
 from discoveryd.protocol.table import PeerTable
-from tests.protocol.samples import ETH0, WEB, boot, hello, source
+from tests.protocol.samples import ETH0, WEB, hello, row_of, source
 
 KEYS = [
     "id", "name", "state", "kind", "address", "addresses", "link", "boot", "services", "tags",
@@ -19,7 +19,7 @@ KEYS = [
 def web1():
     table = PeerTable()
     table.heard(hello(), source(), now=10.0)
-    return table.get(boot(1)).peer(now=11.0004)
+    return row_of(table, 1).peer(now=11.0004)
 
 
 def test_node():
@@ -88,7 +88,7 @@ def test_read_back():
 def test_label():
     table = PeerTable()
     table.heard(hello(id="n-17", full=False), source(), now=0.0)
-    row = table.get(boot(1))
+    row = row_of(table, 1)
     assert row.peer(0.0).label == "n-17"
     table.heard(hello(id="n-17"), source(), now=0.1)
     assert row.peer(0.1).label == "web1"

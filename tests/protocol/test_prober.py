@@ -11,7 +11,7 @@ from discoveryd.protocol.probe import Pong
 from discoveryd.protocol.prober import LEAST_TURNS, MAX_PINGS, PROBES_PER_SECOND, REFUSED, Prober
 from discoveryd.protocol.row import NEVER
 from discoveryd.protocol.table import PeerTable
-from tests.protocol.samples import ETH1, boot, hello, kinds, source
+from tests.protocol.samples import ETH1, boot, hello, kinds, row_of, source
 
 HERE = source()
 THERE = source("10.1.0.7", ETH1)
@@ -40,7 +40,7 @@ class Bench:
         self.run(now)
         for one in sources or (HERE,):
             self.events += self.table.heard(hello(number, id, seq, **more), one, now)
-        self.prober.watch(self.table.get(boot(number)), now)
+        self.prober.watch(row_of(self.table, number), now)
 
     def run(self, until):
         """Poll whenever something is due; what is asked in turn is answered at once if `answers`."""
@@ -59,10 +59,10 @@ class Bench:
             self.answer(nonce, address)
 
     def answer(self, nonce, address, number=1, hears_us_s=0.1, rtt=0.002, two_way=True):
-        asked = self.prober.answer(Pong(realm="default", boot=boot(number), nonce=nonce, heard_ms=100))
+        here = THERE if address == THERE.address else source(address)
+        asked = self.prober.answer(Pong(realm="default", boot=boot(number), nonce=nonce, heard_ms=100), here)
         if asked is not None:
-            here = THERE if address == THERE.address else source(address)
-            args = (asked.row.boot, here, rtt, hears_us_s)
+            args = (asked.row, here, rtt, hears_us_s)
             self.events += self.table.answered(*args, two_way=two_way, now=self.now)
 
     def talk(self, *sources, beats=BEATS, lost=()):
@@ -73,7 +73,7 @@ class Bench:
         self.answers = False
         self.pings.clear()
         self.events.clear()
-        return self.table.get(boot(1))
+        return row_of(self.table, 1)
 
     def asked(self, since=0.0):
         return [(round(at, 6), address) for at, address, _ in self.pings if at >= since]
@@ -299,7 +299,7 @@ def test_one_that_was_asked_for_other_reasons_is_not_asked_in_turn():
     for seq in range(1, 100):
         bench.hear(seq * 0.8, seq)
         if seq % 10 == 0:
-            row = bench.table.get(boot(1))
+            row = row_of(bench.table, 1)
             nonce, _ = bench.prober.ask(row, row.best(bench.now), bench.now)
             bench.answer(nonce, "10.0.0.7")
     assert len(bench.pings) == 1 + 9
@@ -405,7 +405,7 @@ def test_pings_that_programs_want_push_out_none_that_liveness_rests_on():
     nonce, _ = bench.prober.ask(row, row.best(bench.now), bench.now)
     for _ in range(2 * MAX_PINGS):
         bench.prober.ask(row, row.best(bench.now), bench.now, wanted=True)
-    assert bench.prober.answer(Pong(realm="default", boot=row.boot, nonce=nonce, heard_ms=1)) is not None
+    assert bench.prober.answer(Pong(realm="default", boot=row.boot, nonce=nonce, heard_ms=1), HERE) is not None
     assert len(bench.prober) == MAX_PINGS
 
 
@@ -430,7 +430,7 @@ def test_a_flood_of_pings_and_of_newcomers_does_not_fill_the_heap():
     for number in range(2, 5000):  # each leaves at once
         where = source(f"10.9.{number >> 8}.{number & 255}")
         bench.table.heard(hello(number, f"n{number}", 1), where, bench.now)
-        bench.prober.watch(bench.table.get(boot(number)), bench.now)
+        bench.prober.watch(row_of(bench.table, number), bench.now)
         bench.table.heard(hello(number, f"n{number}", 2, goodbye=True), where, bench.now)
     assert len(bench.prober._turns) <= LEAST_TURNS + 1
 

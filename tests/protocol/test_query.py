@@ -20,7 +20,7 @@ from discoveryd.protocol.query import (
 )
 from discoveryd.protocol.record import Record, Service
 from discoveryd.protocol.request import Filter
-from tests.protocol.samples import ETH1, boot, hello, make_node, source
+from tests.protocol.samples import ETH1, boot, hello, make_node, row_of, source
 
 # --- filters ---------------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ def test_error_line():
 
 def test_show(node):
     answer = show_answer(node, "web1", 5.0)
-    assert answer == {"ok": True, "schema": 1, "peers": [peer_json(node.table.get(boot(1)).peer(5.0), paths=True)]}
+    assert answer == {"ok": True, "schema": 1, "peers": [peer_json(row_of(node.table, 1).peer(5.0), paths=True)]}
     with pytest.raises(QueryError, match="no peer has the name, id or address 'web9'") as caught:
         show_answer(node, "web9", 5.0)
     assert caught.value.code == "not_found"
@@ -170,7 +170,7 @@ def test_status_has_the_round_trips_and_the_losses():
     for seq in range(1, 33):
         if seq % 4:  # a quarter of them lost
             node.receive(replace(peer, seq=seq).encode(), source("10.0.0.1"), seq * 0.8)
-    row = node.table.get(boot(1))
+    row = row_of(node.table, 1)
     nonce, _ = node.ping(row, 30.0)
     node.receive(Pong(realm="default", boot=boot(1), nonce=nonce, heard_ms=None).encode(), source("10.0.0.1"), 30.002)
     status = status_answer(node, 30.1)

@@ -8,7 +8,7 @@ import pytest
 from discoveryd.errors import WireError
 from discoveryd.protocol.probe import Pong
 from discoveryd.protocol.table import PeerTable
-from tests.protocol.samples import boot, hello, kinds, make_node, source
+from tests.protocol.samples import boot, hello, kinds, make_node, row_of, source
 from tests.protocol.segment import fleet
 
 HERE = source()
@@ -107,7 +107,7 @@ def test_one_forged_seq_takes_nobody_away_who_answers_nothing(seq):
             node.receive(hello(seq=seq, full=False).encode(), HERE, 16.1)
         events += node.poll(beat * 0.8 + 0.7).events
     assert "down" not in kinds(events)
-    assert node.table.get(boot(1)).seq == 39
+    assert row_of(node.table, 1).seq == 39
 
 
 @pytest.mark.parametrize("seq", [50, 2**32 - 1])
@@ -118,7 +118,7 @@ def test_a_forged_seq_of_one_that_is_down_keeps_it_away_for_moments(seq):
     assert kinds(table.heard(hello(seq=seq, full=False), HERE, now=10.0)) == ["recovered"]
     for beat in range(3):
         table.heard(hello(seq=14 + beat, full=False), HERE, now=11.0 + beat * 0.8)
-    assert table.get(boot(1)).seq == 16
+    assert row_of(table, 1).seq == 16
     assert kinds(table.expire(14.0)) == []
 
 
@@ -137,7 +137,7 @@ def test_seqs_below_are_believed_when_their_sender_answers_meanwhile():
                 pong = Pong(realm="default", boot=boot(1), nonce=send.datagram.split(b"|")[5].decode(), heard_ms=5)
                 events += node.receive(pong.encode(), HERE, now + 0.2).events
     assert events == []
-    assert node.table.get(boot(1)).seq == 7
+    assert row_of(node.table, 1).seq == 7
 
 
 def test_after_a_leap_of_its_seq_a_ring_ends_all_the_same():
@@ -151,7 +151,7 @@ def test_after_a_leap_of_its_seq_a_ring_ends_all_the_same():
         events += heard(table, hello(seq=seq, full=False), now)
     events += table.expire(100.0)
     assert kinds(events)[-1] == "down"
-    assert table.get(boot(1)).last_heard < 30.0
+    assert row_of(table, 1).last_heard < 30.0
 
 
 def test_a_repeated_beat_keeps_no_path_fresh():

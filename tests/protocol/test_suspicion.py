@@ -12,7 +12,7 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.probe import Ping, Pong, decode_probe
 from discoveryd.protocol.record import Record
 from discoveryd.protocol.table import PeerTable
-from tests.protocol.samples import ETH0, ETH1, boot, hello, kinds, make_node, source, states
+from tests.protocol.samples import ETH0, ETH1, boot, hello, kinds, make_node, row_of, source, states
 
 HERE = source()
 THERE = source("10.1.0.7", ETH1)
@@ -34,7 +34,7 @@ def test_suspect_after_two_and_a_half_intervals_of_its_own(interval, ttl, suspec
     assert table.expire(due - 0.001) == ()
     [event] = table.expire(due)
     assert (event.kind, event.reason, event.peer.state) == ("suspect", "2 HELLOs missed", "suspect")
-    assert list(table.suspects) == [boot(1)]
+    assert list(table.suspects) == [("web1", boot(1))]
     assert table.expire(due + 0.001) == ()
     assert table.next_expiry() == ttl
     assert kinds(table.expire(ttl)) == ["down"]
@@ -44,10 +44,10 @@ def test_suspect_after_two_and_a_half_intervals_of_its_own(interval, ttl, suspec
 def test_the_state_is_true_without_a_timer():
     table = PeerTable()
     table.heard(hello(), HERE, now=0.0)
-    seen = [(now, table.get(boot(1)).state_at(now)) for now in (1.959, 1.961, 3.999, 4.0)]
+    seen = [(now, row_of(table, 1).state_at(now)) for now in (1.959, 1.961, 3.999, 4.0)]
     assert seen == [(1.959, "up"), (1.961, "suspect"), (3.999, "suspect"), (4.0, "down")]
     assert table.counts(2.0) == {"up": 0, "suspect": 1, "down": 0, "left": 0}
-    assert table.get(boot(1)).lasting(2.0).state == "suspect"
+    assert row_of(table, 1).lasting(2.0).state == "suspect"
 
 
 def test_a_hello_brings_it_back():
@@ -65,7 +65,7 @@ def test_so_does_a_pong():
     table = PeerTable()
     table.heard(hello(), HERE, now=0.0)
     table.expire(2.0)
-    [event] = table.answered(boot(1), HERE, 0.001, 0.1, two_way=True, now=2.1)
+    [event] = table.answered(row_of(table, 1), HERE, 0.001, 0.1, two_way=True, now=2.1)
     assert told([event]) == [("recovered", "answered a PING")]
     assert table.next_expiry() <= 2.1 + 1.97
 
@@ -104,7 +104,7 @@ def test_a_ttl_too_short_for_suspicion():
 def test_only_a_suspect_is_given_up(state):
     table = PeerTable()
     table.heard(hello(1), HERE, now=0.0)
-    row = table.get(boot(1))
+    row = row_of(table, 1)
     if state == "down":
         table.expire(4.0)
     elif state == "left":
@@ -118,11 +118,11 @@ def test_clones_may_be_suspect_and_be_given_up():
     table = PeerTable()
     table.heard(hello(1), HERE, now=0.0)
     table.heard(hello(2), THERE, now=0.1)
-    table.answered(boot(1), HERE, 0.001, 0.1, two_way=True, now=0.2)
+    table.answered(row_of(table, 1), HERE, 0.001, 0.1, two_way=True, now=0.2)
     table.heard(hello(1, seq=2), HERE, now=1.5)
     [event] = table.expire(2.1)
     assert (event.kind, event.peer.boot, event.peer.clone) == ("suspect", boot(2), True)
-    events = table.give_up(table.get(boot(2)), "evidence", 2.5)
+    events = table.give_up(row_of(table, 2), "evidence", 2.5)
     assert [(event.kind, event.peer.boot) for event in events] == [("down", boot(2)), ("updated", boot(1))]
     assert not table.peers(2.5)[0].clone
 
@@ -142,7 +142,7 @@ def both_ways(lost=(), rtts=(None, None), two_way=(None, None)):
             for number, where in enumerate((HERE, THERE)):
                 if rtts[number] is not None:
                     now = seq * 0.8 + 0.1
-                    table.answered(boot(1), where, rtts[number], 0.1, two_way=two_way[number], now=now)
+                    table.answered(row_of(table, 1), where, rtts[number], 0.1, two_way=two_way[number], now=now)
     return table, table.peers(32.1)[0]
 
 
@@ -157,7 +157,7 @@ def test_loss_is_told_anew_each_eight_hellos_also_on_the_short_way():
     for seq in range(1, 40):
         if seq % 4:
             node.receive(hello(seq=seq, full=seq == 1).encode(), HERE, seq * 0.8)
-    row = node.table.get(boot(1))
+    row = row_of(node.table, 1)
     assert node._steady_received > 20
     assert row.peer(31.2).loss == row.lasting(31.2).loss == 0.25
 
@@ -181,13 +181,13 @@ def test_then_it_is_nearer():
 def test_a_little_better_is_no_reason_to_change(lost, rtts):
     table, peer = both_ways(lost, rtts, (True, True))
     assert peer.address == "10.0.0.7"
-    assert table.get(boot(1)).used.address == "10.0.0.7"
+    assert row_of(table, 1).used.address == "10.0.0.7"
 
 
 def test_who_reads_changes_nothing():
     tables = [both_ways(lost=range(4, 41, 4))[0] for _ in range(2)]
     for now in (32.2, 33.0, 34.5, 35.5):
-        tables[0].get(boot(1)).lasting(now)
+        row_of(tables[0], 1).lasting(now)
         assert tables[0].peers(now) == tables[1].peers(now)
 
 
@@ -198,7 +198,7 @@ def test_a_refused_ping_ends_a_suspect():
     node = make_node()
     node.receive(hello().encode(), HERE, 0.0)
     [send] = [send for send in poll_all(node, 2.0) if send.datagram.startswith(b"PING")][-1:]
-    assert node.table.get(boot(1)).state == "suspect"
+    assert row_of(node.table, 1).state == "suspect"
     [event] = node.refused(send.datagram, 2.001).events
     assert (event.kind, "port unreachable" in event.reason) == ("down", True)
 
@@ -324,7 +324,7 @@ def test_probes_from_before_a_pause_prove_nothing_after_it():
     node = lan()
     node.drained(8.0)
     node.receive(hello(1, "n1", 20).encode(), source("10.0.0.11"), 8.1)
-    [send] = node.ping(node.table.get(boot(1)), 8.1)[1].sends
+    [send] = node.ping(row_of(node.table, 1), 8.1)[1].sends
     pong = Pong(realm="default", boot=boot(1), nonce=decode_probe(send.datagram).nonce, heard_ms=10)
     node.receive(pong.encode(), source("10.0.0.11"), 8.2)
     at = 8.2
@@ -353,11 +353,11 @@ def test_nobody_is_judged_before_what_arrived_is_read():
 
 def test_the_round_trip_ends_when_the_pong_arrives():
     node = lan(1)
-    [send] = node.ping(node.table.get(boot(1)), 8.1)[1].sends
+    [send] = node.ping(row_of(node.table, 1), 8.1)[1].sends
     pong = Pong(realm="default", boot=boot(1), nonce=decode_probe(send.datagram).nonce, heard_ms=10).encode()
     node.poll(9.0)
     node.receive(pong, source("10.0.0.11"), 8.102)  # read late
-    assert node.table.get(boot(1)).peer(9.0).rtt_ms == pytest.approx(2.0)
+    assert row_of(node.table, 1).peer(9.0).rtt_ms == pytest.approx(2.0)
 
 
 @given(
@@ -445,7 +445,7 @@ def test_that_a_peer_did_not_hear_us_in_our_sleep_says_nothing_of_its_direction(
                 pong = Pong(realm="default", boot=boot(1), nonce=decode_probe(send.datagram).nonce, heard_ms=10_000)
                 node.receive(pong.encode(), source("10.0.0.11"), now)
         node.receive(hello(1, "n1", 30 + beat).encode(), source("10.0.0.11"), now)
-        seen.append(node.table.get(boot(1)).peer(now).two_way)
+        seen.append(row_of(node.table, 1).peer(now).two_way)
         sends = poll_all(node, now + 0.8)
     assert seen[:3] == [None] * 3
     assert seen[-1] is False  # it was asked again soon, not after a turn
@@ -541,7 +541,7 @@ def test_a_seed_that_is_heard_is_enough_without_a_link():
             if send.datagram.startswith(b"PING"):
                 pong = Pong(realm="default", boot=boot(1), nonce=decode_probe(send.datagram).nonce, heard_ms=10)
                 node.receive(pong.encode(), routed, beat * 0.8 + 0.7)
-    assert node.table.get(boot(1)).peer(2.3).two_way
+    assert row_of(node.table, 1).peer(2.3).two_way
     assert not node.is_isolated(2.3)
     poll_all(node, 7.0)
     assert node.is_isolated(7.0)
@@ -562,7 +562,7 @@ def test_nobody_beyond_our_links_is_pinged_unless_a_program_wants_it():
     pings = [send for send in poll_all(node, 20.0) if send.datagram.startswith(b"PING")]
     assert pings == []
     node.receive(hello(seq=30).encode(), source("192.0.2.7", None), 20.1)
-    assert len(node.ping(node.table.get(boot(1)), 20.2)[1].sends) == 1
+    assert len(node.ping(row_of(node.table, 1), 20.2)[1].sends) == 1
 
 
 def test_a_seed_is():
@@ -585,7 +585,7 @@ def test_a_ping_of_a_program_goes_by_a_way_there_is():
     node.receive(hello().encode(), HERE, 0.0)
     node.receive(hello().encode(), THERE, 0.01)
     node.set_links([ETH1], 0.1)
-    [send] = node.ping(node.table.get(boot(1)), 0.2)[1].sends
+    [send] = node.ping(row_of(node.table, 1), 0.2)[1].sends
     assert (send.link, send.to) == (ETH1, "10.1.0.7")
     assert decode_probe(send.datagram).to == boot(1)
 

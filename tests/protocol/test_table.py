@@ -8,7 +8,7 @@ from discoveryd.errors import WireError
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.record import Record
 from discoveryd.protocol.table import MAX_WAYS, NEVER, PeerTable
-from tests.protocol.samples import ETH0, ETH1, WEB, boot, hello, kinds, source, states
+from tests.protocol.samples import ETH0, ETH1, WEB, boot, hello, kinds, row_of, source, states
 
 HERE = source()
 THERE = source("10.0.0.8")
@@ -20,7 +20,7 @@ def told(events):
 
 
 def clones(table, now):
-    return {row.key: row.clone for row in table.rows(now)}
+    return {row.boot: row.clone for row in table.rows(now)}
 
 
 def refusal(call, *args, **kwargs):
@@ -133,10 +133,10 @@ def test_listed_before_its_record_came():
     table = PeerTable()
     [event] = table.heard(hello(full=False), HERE, now=0.0)
     assert (event.kind, event.peer.name, event.peer.id) == ("joined", None, "web1")
-    assert not table.has_digest(table.get(boot(1)))
+    assert not table.has_digest(row_of(table, 1))
     [event] = table.heard(hello(), HERE, now=0.01)
     assert (event.kind, event.reason, event.peer.name) == ("updated", "record received", "web1")
-    assert table.has_digest(table.get(boot(1)))
+    assert table.has_digest(row_of(table, 1))
 
 
 def test_a_changed_record_is_told_once():
@@ -151,7 +151,7 @@ def test_a_new_digest_alone_keeps_the_record_we_have():
     table = PeerTable()
     table.heard(hello(), HERE, now=0.0)
     assert table.heard(hello(seq=2, record=OTHER, full=False), HERE, now=0.1) == ()
-    row = table.get(boot(1))
+    row = row_of(table, 1)
     assert not table.has_digest(row)
     assert row.record == WEB
 
@@ -161,7 +161,7 @@ def test_an_overtaken_hello_is_neither_news_nor_a_sign_of_life():
     table.heard(hello(), HERE, now=0.0)
     table.heard(hello(seq=3, record=OTHER, interval=1.0, ttl=5.0), HERE, now=0.1)
     assert table.heard(hello(seq=2), HERE, now=0.2) == ()
-    row = table.get(boot(1))
+    row = row_of(table, 1)
     assert (row.record, row.digest, row.seq) == (OTHER, OTHER.digest, 3)
     assert (row.interval, row.ttl, row.expires) == (1.0, 5.0, 5.1)
 
@@ -173,10 +173,21 @@ def test_a_record_that_is_not_what_its_digest_says(record):
     assert len(table) == 0
 
 
-def test_one_boot_cannot_have_two_ids():
+def test_one_boot_of_two_ids_is_two_rows():
+    """Whoever speaks under the boot of another neither hides it nor is in its way."""
     table = PeerTable()
     table.heard(hello(1, "a"), HERE, now=0.0)
-    assert refusal(table.heard, hello(1, "b"), HERE, now=0.1) == "malformed"
+    assert kinds(table.heard(hello(1, "b", seq=9), THERE, now=0.1)) == ["joined"]
+    table.heard(hello(1, "a", seq=2), HERE, now=0.2)
+    assert [(peer.id, peer.boot, peer.address) for peer in table.peers(0.3)] == [
+        ("a", boot(1), HERE.address), ("b", boot(1), THERE.address),
+    ]  # fmt: skip
+    table.heard(hello(1, "b", seq=10, goodbye=True), THERE, now=0.3)
+    assert [row.id for row in table.rows(0.3)] == ["a"]
+    assert [row.id for row in table.of_boot(boot(1))] == ["a", "b"]
+    table.expire(5000.0)
+    table.expire(10_000.0)
+    assert (table.of_boot(boot(1)), table._by_boot) == ((), {})
 
 
 # --- goodbye ---------------------------------------------------------------------------------------
@@ -234,10 +245,10 @@ def test_a_pong_that_the_goodbye_overtook_does_not_bring_back_one_that_left():
     table = PeerTable()
     table.heard(hello(), HERE, now=0.0)
     table.heard(hello(goodbye=True), HERE, now=1.0)
-    assert table.answered(boot(1), HERE, 0.2, 0.1, two_way=True, now=1.1) == ()
+    assert table.answered(row_of(table, 1), HERE, 0.2, 0.1, two_way=True, now=1.1) == ()
     assert states(table, 1.1) == {boot(1): "left"}
     # but one to a PING that was sent after it does: the goodbye was forged
-    assert kinds(table.answered(boot(1), HERE, 0.05, 0.1, two_way=True, now=1.1)) == ["recovered"]
+    assert kinds(table.answered(row_of(table, 1), HERE, 0.05, 0.1, two_way=True, now=1.1)) == ["recovered"]
 
 
 # --- restart ---------------------------------------------------------------------------------------
@@ -327,8 +338,8 @@ def test_so_does_one_answer_to_a_ping():
     table = PeerTable()
     table.heard(hello(1), HERE, now=0.0)
     table.heard(hello(2), THERE, now=0.1)
-    assert [row.key for row in table.rivals("web1")] == [boot(1)]
-    events = table.answered(boot(1), HERE, 0.001, 0.1, two_way=True, now=0.11)
+    assert [row.boot for row in table.rivals("web1")] == [boot(1)]
+    events = table.answered(row_of(table, 1), HERE, 0.001, 0.1, two_way=True, now=0.11)
     assert kinds(events) == ["clone", "clone"]
     assert table.rivals("web1") == ()
 
@@ -447,7 +458,7 @@ def test_bare_peers_expire_and_are_forgotten():
 def test_a_bare_peer_answers_nothing():
     table = PeerTable()
     table.heard_bare(HERE, ttl=4.0, now=0.0)
-    assert table.answered("10.0.0.7", HERE, 0.001, 0.1, two_way=True, now=1.0) == ()
+    assert table.answered(table.get("10.0.0.7"), HERE, 0.001, 0.1, two_way=True, now=1.0) == ()
     assert table.peers(1.0)[0].rtt_ms is None
 
 
@@ -463,7 +474,7 @@ def test_a_bare_hello_beyond_our_links():
 def test_an_answer_vouches_like_a_hello():
     table = PeerTable()
     table.heard(hello(), HERE, now=0.0)
-    assert table.answered(boot(1), HERE, 0.0015, 0.1, two_way=True, now=1.9) == ()
+    assert table.answered(row_of(table, 1), HERE, 0.0015, 0.1, two_way=True, now=1.9) == ()
     [peer] = table.peers(3.8)
     assert (peer.rtt_ms, peer.two_way, peer.last_heard_s) == (1.5, True, pytest.approx(1.9))
     assert table.peers(5.9) == ()
@@ -472,7 +483,7 @@ def test_an_answer_vouches_like_a_hello():
 def test_an_answer_of_one_that_does_not_hear_us():
     table = PeerTable()
     table.heard(hello(), HERE, now=0.0)
-    table.answered(boot(1), HERE, 0.001, None, two_way=False, now=1.0)
+    table.answered(row_of(table, 1), HERE, 0.001, None, two_way=False, now=1.0)
     assert table.peers(1.0)[0].two_way is False
 
 
@@ -480,14 +491,20 @@ def test_an_answer_brings_back_one_that_was_down_and_it_hears_us_no_more_when_it
     table = PeerTable()
     table.heard(hello(), HERE, now=0.0)
     table.expire(4.0)
-    [event] = table.answered(boot(1), HERE, 0.001, 0.1, two_way=True, now=5.0)
+    [event] = table.answered(row_of(table, 1), HERE, 0.001, 0.1, two_way=True, now=5.0)
     assert (event.kind, event.reason) == ("recovered", "answered a PING")
     [event] = table.expire(9.0)
     assert event.peer.two_way is None
 
 
-def test_an_answer_of_nobody():
-    assert PeerTable().answered(boot(1), HERE, 0.001, 0.1, two_way=True, now=0.0) == ()
+def test_an_answer_of_one_that_is_forgotten():
+    table = PeerTable()
+    table.heard(hello(), HERE, now=0.0)
+    row = row_of(table)
+    table.expire(4.0)
+    table.expire(10_000.0)
+    assert table.answered(row, HERE, 0.001, 0.1, two_way=True, now=10_000.0) == ()
+    assert len(table) == 0
 
 
 # --- several addresses -----------------------------------------------------------------------------
@@ -544,15 +561,15 @@ def test_the_best_address_is_the_right_one_also_when_no_timer_ran():
     table.heard(hello(seq=2), source("10.1.0.7", ETH1), now=0.8)
     assert table.peers(1.75)[0].address == "10.0.0.7"
     assert table.peers(1.77)[0].address == "10.1.0.7"
-    assert table.get(boot(1)).lasting(1.77).address == "10.1.0.7"
-    assert table.get(boot(1)).lasting(4.0).addresses == ("10.1.0.7",)
+    assert row_of(table, 1).lasting(1.77).address == "10.1.0.7"
+    assert row_of(table, 1).lasting(4.0).addresses == ("10.1.0.7",)
 
 
 def test_a_silent_address_is_let_go_after_the_ttl():
     table, events = two_paths(7)  # the last at 4.8
     assert told(events)[1:] == [("updated", "addresses 10.1.0.7, 10.0.0.7 -> 10.1.0.7")]
     assert table.peers(4.8)[0].addresses == ("10.1.0.7",)
-    assert len(table.get(boot(1)).ways) == 1
+    assert len(row_of(table, 1).ways) == 1
 
 
 def test_an_address_that_comes_back_is_no_better_than_the_one_in_use():
@@ -600,7 +617,7 @@ def test_of_many_addresses_the_longest_silent_is_forgotten():
     sources = [source(f"10.0.0.{number + 1}") for number in range(MAX_WAYS + 1)]
     for number, one in enumerate(sources + sources[1:]):
         table.heard(hello(seq=number), one, now=number / 100)
-    row = table.get(boot(1))
+    row = row_of(table, 1)
     assert len(row.ways) == MAX_WAYS
     assert "10.0.0.1" not in [way.address for way in row.ways.values()]
     assert len(table.steady) == MAX_WAYS
@@ -752,7 +769,7 @@ def test_find_by_everything():
     table.heard_bare(source("10.0.0.3"), ttl=4.0, now=0.0)
 
     def find(text):
-        return [row.key for row in table.find(text, 1.0)]
+        return [row.boot or row.id for row in table.find(text, 1.0)]
 
     assert find("one") == find("id-of-one") == find(boot(1)) == find("10.0.0.1") == [boot(1)]
     assert find("10.0.0.3") == ["10.0.0.3"]

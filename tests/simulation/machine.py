@@ -281,7 +281,7 @@ class Machine:
             # events of those that flap are held back for a moment
             flapping = {held.row.id for held in self.node.table._news._held.values()}
             told = {key for key, peer in self.mirror.items() if peer.id not in flapping}
-            true = {row.key for row in self.node.table.rows(now) if row.id not in flapping}
+            true = {row.boot or row.id for row in self.node.table.rows(now) if row.id not in flapping}
             assert told == true, f"{self.name}: events say {told}, the list {true}"
 
     def _is_excused(self, boot: str, state: str, now: float) -> bool:
