@@ -563,15 +563,17 @@ class Discovery:
 
     def _receive(self) -> None:
         """Hear what comes in, and look after the links."""
+        now = self._clock()
         while not self._is_stopping:
             self._receiver.turn()
-            before = self._clock()
+            read_at, before = now, self._clock()
             patience = self._floodgate.patience(before)
             left = max(0.0, self._rescans.at - before)
             batch, rang = self._links.listen(left if patience is None else min(left, patience))
             now = self._clock()
             is_late = bool(batch) and now > batch[0][2] + LAG
-            self._floodgate.took(len(batch), self._links.heard_until, is_late=is_late)
+            # one that reads all the time and is late all the same is in a flood
+            self._floodgate.took(len(batch), self._links.heard_until, has_paused=is_late and now > read_at + LAG)
             # the buffer was full only if there is a batch and more to read
             if len(batch) >= BATCH and patience is None and self._has_lost():
                 is_late = True

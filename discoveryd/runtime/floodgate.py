@@ -48,6 +48,7 @@ class Floodgate:
         self._taken = 0
         self._lost = 0
         self._excused = 0  # of those lost
+        self._has_paused = False  # since the last look
         self._look_at = 0.0
         self._review_at = 0.0
 
@@ -64,15 +65,16 @@ class Floodgate:
         """Give the seconds until it must look again; None while there is no flood."""
         return max(0.0, self._look_at - now) if self._flood.is_on else None
 
-    def took(self, count: int, now: float, *, is_late: bool = False) -> None:
+    def took(self, count: int, now: float, *, has_paused: bool = False) -> None:
         """Take it that so many datagrams came in until now.
 
         Args:
             count: of them.
             now: the moment until which all that arrived was taken.
-            is_late: they waited long: what the kernel threw away meanwhile is no sign of a flood.
+            has_paused: nothing was read for long before: what the kernel threw away in that time is no sign of a flood.
         """
         self._taken += count
+        self._has_paused |= has_paused
         if now < self._look_at:
             return
         self._look_at = now + PERIOD
@@ -80,9 +82,9 @@ class Floodgate:
         was_on = self._flood.is_on
         if was_on:
             self.dropped += lost - self._lost
-        elif is_late:
+        elif self._has_paused:
             self._excused += lost - self._lost
-        self._lost = lost
+        self._lost, self._has_paused = lost, False
         is_changed = self._flood.see(self._taken + lost - self._excused, now)
         if is_changed or (was_on and now >= self._review_at):
             self._review_at = now + REVIEW
