@@ -50,7 +50,7 @@ MODULES = {
     "top": """
         __main__ completion completion.bash completion.fish completion.zsh config config.dropin config.file
         config.text config.values ctl ctl.__main__ ctl.arguments ctl.ask ctl.commands ctl.describe ctl.follow
-        ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.control daemon.detached daemon.hooking daemon.ports
+        ctl.register ctl.tables ctl.usage daemon daemon.arguments daemon.budget daemon.control daemon.detached daemon.hooking daemon.ports
         daemon.reload daemon.report daemon.serve demo directories dropins identity install install.environment install.kernel install.layout
         install.manifest install.places install.units keys logs manual manual.roff manual.sample manual.texts
         pidfile programs remedies shipped simulate simulate.counts simulate.lan simulate.plan simulate.report token trusted

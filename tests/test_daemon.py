@@ -13,6 +13,7 @@ from discoveryd.config import load
 from discoveryd.daemon import main, serve
 from discoveryd.net.links import free_port
 from discoveryd.runtime.notices import Notice
+from tests.runtime.hooking import event, peer
 
 
 @pytest.fixture
@@ -141,6 +142,15 @@ def test_a_thread_that_died_ends_the_process_with_an_error(quiet, signals, monke
 def test_events_that_could_not_be_logged_are_owned_up_to_and_the_next_are(quiet, signals, monkeypatch, capfd):
     assert run_with(monkeypatch, None, signal.SIGTERM) == 0
     assert 'level=warning event="events went unlogged"' in capfd.readouterr().err
+
+
+def test_a_daemon_says_how_many_events_it_did_not_log(quiet, signals, monkeypatch, capfd):
+    made_up = [event("joined", peer(f"id{number}")) for number in range(500)]
+    assert run_with(monkeypatch, *made_up, signal.SIGTERM) == 0
+    lines = capfd.readouterr().err.splitlines()
+    logged = [line for line in lines if "peer joined" in line]
+    assert 50 <= len(logged) < 500
+    assert f'event="peer events not logged" count={500 - len(logged)}' in lines[-2]
 
 
 def test_a_port_that_takes_permission_names_the_remedy(quiet, signals, monkeypatch, capsys):

@@ -8,6 +8,7 @@ import signal
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from math import inf
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from discoveryd import __version__
 from discoveryd.config import DEFAULT_PATH, PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, OK, say
+from discoveryd.daemon.budget import Budget
 from discoveryd.daemon.control import Control, Reload
 from discoveryd.daemon.hooking import HookKeeper
 from discoveryd.daemon.ports import HELPS, is_service, refuse_forbidden
@@ -180,6 +182,8 @@ class Daemon:
         self._status = ""
         self._silent: list[str] = []
         self._faults: dict[str, str] = {}
+        self._budget = Budget()
+        discovery.report("log", lambda: {"unlogged": self._budget.unlogged})
         self._log = self._open_log()
 
     def main(self, doubt: str) -> int:
@@ -230,6 +234,7 @@ class Daemon:
         elif isinstance(message, Reload):
             message.done(self._reload())
         elif isinstance(message, signal.Signals):
+            self._log_unlogged(self._budget.untold(inf))
             self._log.write("info", "discoveryd stops", signal=message.name)
             return OK
         else:  # None: the log could not be written as fast as things happened
@@ -238,6 +243,7 @@ class Daemon:
         return None
 
     def _tick(self) -> None:
+        self._log_unlogged(self._budget.untold(monotonic()))
         if self._manager.watchdog:
             self._feed()
         self._attempt("services.d", self._drop_ins.look)
@@ -277,8 +283,14 @@ class Daemon:
     def _log_event(self, event: Event) -> None:
         from discoveryd.logs import event_line  # noqa: PLC0415 - after the first HELLO
 
-        level, text, fields = event_line(event)
-        self._log.write(level, text, **fields)
+        if self._budget.allows(event, monotonic()):
+            level, text, fields = event_line(event)
+            self._log.write(level, text, **fields)
+
+    def _log_unlogged(self, count: int) -> None:
+        if count:
+            why = "too many of peers that answered no PING"
+            self._log.write("warning", "peer events not logged", count=count, why=why)
 
     def _reload(self) -> ReloadResult:
         """Read the configuration and what stands beside it again; a wrong one changes nothing."""
