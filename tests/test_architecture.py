@@ -43,7 +43,7 @@ MODULES = {
         net.rp_filter net.scrape net.senders net.sluice net.stamps net.syslog net.systemd net.web_host
     """,
     "second": """
-        runtime runtime.backend runtime.calm runtime.client runtime.discovery runtime.floodgate runtime.health
+        runtime runtime.backend runtime.calm runtime.client runtime.discovery runtime.entropy runtime.floodgate runtime.health
         runtime.hook_files runtime.hook_queue runtime.hook_run runtime.hooks runtime.machine runtime.metrics
         runtime.notices runtime.offers runtime.outsiders runtime.pings runtime.pulse runtime.rescan runtime.subscription runtime.worker
     """,

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from discoveryd.protocol.challenges import Challenges, Question
+from discoveryd.protocol.flood import SAMPLE
 from discoveryd.protocol.hello import Hello
+from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.probe import Ping, Pong
@@ -34,13 +36,18 @@ class Strangers:
         self.challenges = Challenges(nonce, rate=rate)
         self._voice = voice
         self._proved: dict[str, None] = {}
+        self._flooding = Limiter(rate, SAMPLE)
         self._plain_ping = len(
             Ping(realm=voice.parameters.realm, id=voice.id, boot=voice.boot, nonce="0" * 16).encode()
         )
 
     def ask(self, hello: Hello, source: Source, size: int, now: float) -> tuple[Send, ...]:
-        """Ask who sent a HELLO of so many bytes whether it is there; one that leaves is not asked."""
-        if hello.goodbye:
+        """Ask who sent a HELLO of so many bytes whether it is there; one that leaves is not asked.
+
+        Without a seal it is for a flood alone, and so many are asked as a flood lets through: a question to an address
+        where nobody is takes longer than all else that is done with a datagram.
+        """
+        if hello.goodbye or not (source.key or self._flooding.allows(source.address, now)):
             return ()
         longest = MAX_SEALED_PING if source.key else self._plain_ping
         nonce = self.challenges.ask(

@@ -38,6 +38,7 @@ from discoveryd.protocol.record import Record, Service
 from discoveryd.runtime import notices
 from discoveryd.runtime.backend import Backend, Control
 from discoveryd.runtime.calm import Calm
+from discoveryd.runtime.entropy import BufferedRandom
 from discoveryd.runtime.floodgate import Floodgate
 from discoveryd.runtime.machine import machine_name
 from discoveryd.runtime.notices import Notice
@@ -139,8 +140,9 @@ class Discovery:
         self._name_due = 0.0
         record = Record(name=called, tags=tags or {}, services=self._offers.services())
         self._node = Node(
-            self.parameters, record, node_id=node_id, keyring=keyring, process=os.getpid, clock=clock
-        )
+            self.parameters, record, node_id=node_id, random=BufferedRandom(), keyring=keyring, process=os.getpid,
+            clock=clock,
+        )  # fmt: skip
         self._links = Links(self.parameters, clock)
         self._clock = clock
         self._notify = notify or (lambda _: None)
@@ -316,7 +318,12 @@ class Discovery:
             self._drain(now, LAG)
         with self._lock:
             self._check()
-            return at(self._node, self._clock())
+            return at(self._node, self._judged_at())
+
+    def _judged_at(self) -> float:
+        """Return the time for which peers are judged: in a flood that of what was read, which may be seconds ago."""
+        now = self._clock()
+        return now if self._floodgate.patience(now) is None else min(now, self._heard_until + LAG)
 
     def subscribe(self, queue: SimpleQueue[Any] | None = None) -> Subscription:
         """Begin a stream of events, with the peers there are at this moment.
@@ -329,7 +336,7 @@ class Discovery:
         with self._lock:
             self._check()
             subscription = Subscription(
-                self._node.peers(self._clock()),
+                self._node.peers(self._judged_at()),
                 self._node.table.seq,
                 self.parameters.limits.subscriber_events,
                 self._unsubscribe,
@@ -572,8 +579,7 @@ class Discovery:
             batch, rang = self._links.listen(left if patience is None else min(left, patience))
             now = self._clock()
             is_late = bool(batch) and now > batch[0][2] + LAG
-            # one that reads all the time and is late all the same is in a flood
-            self._floodgate.took(len(batch), self._links.heard_until, has_paused=is_late and now > read_at + LAG)
+            self._floodgate.took(len(batch), now, is_late=is_late, has_paused=is_late and now > read_at + LAG)
             # the buffer was full only if there is a batch and more to read
             if len(batch) >= BATCH and patience is None and self._has_lost():
                 is_late = True

@@ -65,15 +65,17 @@ class Floodgate:
         """Give the seconds until it must look again; None while there is no flood."""
         return max(0.0, self._look_at - now) if self._flood.is_on else None
 
-    def took(self, count: int, now: float, *, has_paused: bool = False) -> None:
-        """Take it that so many datagrams came in until now.
+    def took(self, count: int, now: float, *, is_late: bool = False, has_paused: bool = False) -> None:
+        """Take it that so many datagrams were read now.
 
         Args:
             count: of them.
-            now: the moment until which all that arrived was taken.
-            has_paused: nothing was read for long before: what the kernel threw away in that time is no sign of a flood.
+            now: the moment of reading. That of their arrival would not do: of a flood that fills the buffer faster than
+                it is read, what is read is always old, and hardly gets younger.
+            is_late: they waited for long, and so say nothing of the rate now; what the kernel throws away does.
+            has_paused: nothing was read for long before: what was thrown away meanwhile is no sign of a flood either.
         """
-        self._taken += count
+        self._taken += 0 if is_late else count
         self._has_paused |= has_paused
         if now < self._look_at:
             return

@@ -20,6 +20,7 @@ from discoveryd.net.batch import BATCH
 from discoveryd.net.interfaces import Doorbell, loopback
 from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
+from discoveryd.protocol.link import Source
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.record import Service
 from discoveryd.runtime import discovery as module
@@ -131,7 +132,7 @@ def test_a_peer_that_falls_silent_goes_down_by_itself(make, port):
 
 
 def test_of_two_that_run_under_one_boot_one_draws_another_and_says_so(make, monkeypatch):
-    monkeypatch.setattr("discoveryd.protocol.node.SystemRandom", lambda: Random(1))
+    monkeypatch.setattr(module, "BufferedRandom", lambda: Random(1))
     notes = SimpleQueue()
     twins = [make("twin", notify=notes.put), make("twin", notify=notes.put)]
     boots = [one.status()["node"]["boot"] for one in twins]
@@ -787,4 +788,18 @@ def test_a_flood_makes_nobody_wait_who_asks(make, monkeypatch):
     monkeypatch.setattr(anna._floodgate, "patience", lambda now: 1.0)
     anna.peers()
     assert len(drains) == 1
+    monkeypatch.undo()
+
+
+def test_in_a_flood_peers_are_judged_by_what_was_read(make, monkeypatch):
+    anna = make("anna")
+    now = anna._clock()
+    anna._node.table.heard_bare(Source("127.0.0.9", None), 4.0, now - 5.0)
+    monkeypatch.setattr(anna, "_is_running", True)
+    monkeypatch.setattr(anna, "_drain", lambda until, timeout: None)
+    monkeypatch.setattr(anna, "_heard_until", now - 3.0)  # what was said since waits to be read
+    assert anna.peers() == ()
+    monkeypatch.setattr(anna._floodgate, "patience", lambda now: 1.0)
+    assert [peer.address for peer in anna.peers()] == ["127.0.0.9"]
+    assert len(anna.subscribe().peers) == 1
     monkeypatch.undo()

@@ -79,12 +79,21 @@ def test_what_a_pause_of_ours_lost_is_no_flood():
     links = Links()
     gate, told = made(links)
     links.lost = 50_000
-    gate.took(64, 100.1, has_paused=True)  # the buffer was full for a minute, and is read at once
-    for step in range(1, 60):
-        gate.took(64, 100.1 + step * 0.2)
-    for now in (158.0, 159.0, 160.0):
+    gate.took(64, 160.0, is_late=True, has_paused=True)  # the buffer was full for a minute
+    for step in range(1, 60):  # and is read at once
+        gate.took(64, 160.0 + step * 0.01, is_late=True)
+    for now in (161.0, 162.0, 163.0):
         gate.took(0, now)
     assert not told
     links.lost += 6000
-    gate.took(0, 160.25)
+    gate.took(0, 163.25)
     assert told, "what is lost then counts"
+
+
+def test_a_flood_that_is_read_late_is_seen_by_what_the_kernel_threw_away():
+    links = Links()
+    gate, told = made(links)
+    for step in range(1, 12):
+        links.lost += 2000
+        gate.took(64, 100.0 + step * 0.1, is_late=step > 5)
+    assert told
