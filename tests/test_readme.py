@@ -108,6 +108,6 @@ def test_docs_name_every_drop_reason():
 def test_docs_query_names_every_key_of_the_status():
     status = Discovery(Parameters(loopback="127.0.0.2")).status()
     reported = {text for call in calls("report") for text in texts(call)}
-    assert {"dropins", "hooks", "log"} <= reported
+    assert {"dropins", "hooks", "peer_log"} <= reported
     told = {key for cell, _ in rows(section("query.md", "The status")) for key in words(cell)}
     assert told == {*status, *reported} - {"ok", "schema"}

@@ -183,7 +183,7 @@ class Daemon:
         self._silent: list[str] = []
         self._faults: dict[str, str] = {}
         self._budget = Budget()
-        discovery.report("log", lambda: {"unlogged": self._budget.unlogged})
+        discovery.report("peer_log", lambda: {"unlogged": self._budget.unlogged})
         self._log = self._open_log()
 
     def main(self, doubt: str) -> int:

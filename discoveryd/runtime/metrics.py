@@ -200,9 +200,9 @@ def _query(status: Status) -> Iterator[Metric]:
 
 
 def _hooks(status: Status) -> Iterator[Metric]:
-    if "log" in status:
+    if "peer_log" in status:
         text = "Events of peers not logged, because peers that answer no PING were too many."
-        yield _counter("discoveryd_events_unlogged_total", text, status["log"]["unlogged"])
+        yield _counter("discoveryd_events_unlogged_total", text, status["peer_log"]["unlogged"])
     counts = status.get("hooks", {})
     for key, name, text in _HOOKS:
         if key in counts:
