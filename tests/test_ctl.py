@@ -19,7 +19,7 @@ import pytest
 
 from discoveryd.ctl import arguments, describe, follow, main, tables
 from discoveryd.ctl.commands import COLUMNS, COMMANDS, EVERYWHERE, METAVARS
-from discoveryd.ctl.tables import Screen
+from discoveryd.ctl.tables import Screen, printable_json
 from discoveryd.errors import QueryError
 from discoveryd.protocol import DROP_REASONS
 
@@ -122,7 +122,7 @@ class Daemon:
                 return
 
     def _send(self, lines, value):
-        lines.write(json.dumps(value).encode() + b"\n")
+        lines.write((value if isinstance(value, bytes) else json.dumps(value).encode()) + b"\n")
         lines.flush()
 
     def __enter__(self):
@@ -753,6 +753,25 @@ def test_metrics_prints_the_text_as_the_daemon_made_it(capsys):
 def test_json_is_the_line_of_the_daemon(capsys, words, reply, code):
     with Daemon([[reply]]) as daemon:
         assert ask(capsys, daemon, *words, "--json") == (code, json.dumps(reply) + "\n", "")
+
+
+@pytest.mark.parametrize("bad", ["\x1b[2J", "\u202eabc", "\x7f", "\x9b1m"])
+def test_json_that_a_terminal_would_obey_is_written_anew(bad):
+    text = json.dumps({"name": bad, "of": "Zoë"}, ensure_ascii=False).replace("\x1b", "\\u001b")
+    shown = printable_json(text.encode())
+    assert shown.isprintable()
+    assert json.loads(shown) == {"name": bad, "of": "Zoë"}
+    assert printable_json('{"of":"Zoë"}'.encode()) == '{"of":"Zoë"}'
+
+
+def test_json_of_an_impostor_reaches_no_terminal_raw(capsys):
+    replies = (peers_reply(peer(name="\u202eabc")), METRICS | {"text": "a\x9b1m 1\nb 2\n"})
+    with Daemon([[json.dumps(reply, ensure_ascii=False).encode()] for reply in replies]) as daemon:
+        code, out, _ = ask(capsys, daemon, "list", "--json")
+        assert code == 0
+        assert out.rstrip("\n").isprintable()
+        assert json.loads(out)["peers"][0]["name"] == "\u202eabc"
+        assert ask(capsys, daemon, "metrics") == (0, "a\\x9b1m 1\nb 2\n", "")
 
 
 def test_json_of_an_empty_list_is_an_empty_list(capsys):

@@ -4,6 +4,9 @@ import errno
 import os
 import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
@@ -85,6 +88,12 @@ def test_check_prints_a_configuration_that_loads_to_the_same(capsys, tmp_path):
     printed = tmp_path / "printed.yaml"
     printed.write_text(capsys.readouterr().out, encoding="utf-8")
     assert load(str(printed)) == load(str(path))
+
+
+def test_a_standard_stream_that_is_closed_becomes_no_socket():
+    code = "import os, sys; from discoveryd.daemon import main; main(['version']); sys.exit(os.open('/dev/null', os.O_RDONLY))"
+    closed = ["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", sys.executable, "-c", code]
+    assert subprocess.run(closed, check=False, cwd=Path(__file__).parents[1], timeout=20).returncode >= 3
 
 
 def test_check_may_be_quiet(capsys, tmp_path):

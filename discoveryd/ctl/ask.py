@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from discoveryd.ctl.tables import age, column, name_of, peers_table, printable, screen_of
+from discoveryd.ctl.tables import age, column, name_of, peers_table, printable, printable_json, screen_of
 from discoveryd.errors import QueryError
 
 TYPE_CHECKING = False
@@ -64,7 +64,7 @@ def metrics(options: Options) -> int:
     """Show the counters as Prometheus reads them."""
     reply = _ask(options, "metrics")
     if not options.json:
-        print(reply["text"], end="")
+        print("\n".join(map(printable, reply["text"].split("\n"))), end="")
     return FINE
 
 
@@ -84,7 +84,7 @@ def reload(options: Options) -> int:
         token = options.token()
         reply = client.request("reload", timeout=client.timeout + RELOAD_PATIENCE, token=token)
         if options.json:
-            print(client.line.decode("utf-8", "backslashreplace"))
+            print(printable_json(client.line))
             return FINE
     print("configuration reloaded")
     for one in reply["needs_restart"]:
@@ -93,7 +93,7 @@ def reload(options: Options) -> int:
 
 
 def _ask(options: Options, op: str, patience: float = 0.0, **fields: Any) -> dict[str, Any]:
-    """Give the reply, and with ``--json`` print it as the daemon wrote it.
+    """Return the reply, and with ``--json`` print it.
 
     A place may be lost between two lines, to one who opens connections without end; the next try has one again.
     """
@@ -110,7 +110,7 @@ def _ask_once(options: Options, op: str, patience: float, **fields: Any) -> dict
     with options.client() as client:
         reply = client.request(op, timeout=client.timeout + patience, **fields)
         if options.json:
-            print(client.line.decode("utf-8", "backslashreplace"))
+            print(printable_json(client.line))
         return reply
 
 

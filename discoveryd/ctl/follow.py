@@ -8,7 +8,17 @@ import sys
 import time
 from select import POLLERR, POLLHUP, POLLIN, poll, select
 
-from discoveryd.ctl.tables import NARROWEST, column, folded, name_of, peers_table, printable, screen_of, shortened
+from discoveryd.ctl.tables import (
+    NARROWEST,
+    column,
+    folded,
+    name_of,
+    peers_table,
+    printable,
+    printable_json,
+    screen_of,
+    shortened,
+)
 from discoveryd.errors import DaemonUnreachable, QueryError
 
 TYPE_CHECKING = False
@@ -39,7 +49,7 @@ def watch(options: Options) -> int:
     screen = screen_of(sys.stdout, os.environ)
     for line, event in _follow(options, options.filters(), note, waiting=_watched_output()):
         if options.json:
-            print(line.decode("utf-8", "backslashreplace"), flush=True)
+            print(printable_json(line), flush=True)
             continue
         if event["event"] == "snapshot":
             print(_snapshot_text(event["peers"], screen), flush=True)

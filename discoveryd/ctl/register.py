@@ -10,7 +10,7 @@ import time
 from select import select
 
 from discoveryd.ctl.follow import FIRST_PAUSE, LONGEST_PAUSE, note
-from discoveryd.ctl.tables import printable, service_of
+from discoveryd.ctl.tables import printable, printable_json, service_of
 from discoveryd.errors import DaemonUnreachable, QueryError
 
 TYPE_CHECKING = False
@@ -187,7 +187,7 @@ class _Registration:
             raise
         self._client = client
         if wanted.json:
-            print(client.line.decode("utf-8", "backslashreplace"), flush=True)
+            print(printable_json(client.line), flush=True)
         return reply
 
     def _lose(self, error: QueryError) -> None:

@@ -61,6 +61,16 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
+def printable_json(line: bytes) -> str:
+    """Return a line of JSON as it came, or, where a terminal would obey something in it, written anew in ASCII."""
+    text = line.decode("utf-8", "replace")
+    if text.isprintable():
+        return text
+    import json  # noqa: PLC0415  seldom needed
+
+    return json.dumps(json.loads(line), separators=(",", ":"))
+
+
 def width_of(text: str) -> int:
     """Count the terminal columns a printable text takes."""
     if text.isascii():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from importlib import import_module
@@ -32,6 +33,7 @@ _HOMES = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and give its exit code."""
+    _occupy_standard_streams()
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
@@ -44,6 +46,15 @@ def main(argv: list[str] | None = None) -> int:
         return USAGE
     except KeyboardInterrupt:
         return 130
+
+
+def _occupy_standard_streams() -> None:
+    """Open /dev/null in the place of each standard stream that is closed: a socket there would be written into."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 def say(text: str) -> None:

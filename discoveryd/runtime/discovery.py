@@ -263,15 +263,23 @@ class Discovery:
             raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {', '.join(stuck)}")
         self._stack.close()
 
+    def _say_goodbye(self) -> None:
+        if self._lock.acquire(True, GOODBYE_GAP):  # a thread that hangs may hold it, and be sealing
+            try:
+                sends = self._node.goodbye().sends
+            finally:
+                self._lock.release()
+            self._links.send(sends)
+
     def _end(self) -> list[str]:
         """Say goodbye; give the threads that would not end."""
         self._links.wake()
         stuck = [worker.name for worker in (self._sender, self._receiver) if not worker.join(JOIN_TIMEOUT)]
         pause = threading.Event()
-        self._links.send(self._node.goodbye().sends)  # no HELLO of ours can follow: the sender has ended
+        self._say_goodbye()  # no HELLO of ours can follow: the sender has ended
         for _ in range(GOODBYES - 1):
             pause.wait(GOODBYE_GAP)
-            self._links.send(self._node.goodbye().sends)
+            self._say_goodbye()
         if self._server is not None:
             self._server.stop()
             stuck += [] if self._answerer.join(JOIN_TIMEOUT) else [self._answerer.name]

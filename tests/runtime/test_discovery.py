@@ -803,3 +803,18 @@ def test_in_a_flood_peers_are_judged_by_what_was_read(make, monkeypatch):
     assert [peer.address for peer in anna.peers()] == ["127.0.0.9"]
     assert len(anna.subscribe().peers) == 1
     monkeypatch.undo()
+
+
+def test_a_goodbye_is_made_under_the_lock_and_waits_for_no_thread_that_hangs(make, port, monkeypatch):
+    anna = make("anna")
+    made, goodbye = [], anna._node.goodbye
+    monkeypatch.setattr(anna._node, "goodbye", lambda: made.append(anna._lock.acquire(False)) or goodbye())
+    anna.start()
+    with Ear(port) as ear:
+        assert ear.hear() is not None
+        with anna._lock:
+            anna._say_goodbye()
+        assert made == []
+        anna._say_goodbye()
+        assert made == [False]
+        assert any(is_goodbye(datagram) for datagram, _ in iter(ear.hear, None))
