@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from time import monotonic, sleep
 
 from discoveryd import directories, trusted
 from discoveryd.errors import QueryError, UntrustedFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 NAME = "control.token"
 DEFAULT_PATH = f"{directories.RUNTIME}/{NAME}"
@@ -19,6 +20,8 @@ MODE = 0o640
 """Its owner writes it, its group may use it; others may ask the daemon, but change nothing."""
 SIZE = 32
 """Random bytes: nobody guesses them."""
+PATIENCE = 1.0
+"""Seconds to wait for another daemon that is making its token."""
 _DIGITS = frozenset("0123456789abcdef")
 
 
@@ -32,13 +35,27 @@ def create(directory: str) -> tuple[str, int]:
     """
     os.makedirs(directory, exist_ok=True)
     path = os.path.join(directory, NAME)
-    found = _in_use(path)
-    if found is None:
-        trusted.write(path, f"{os.urandom(SIZE).hex()}\n".encode("ascii"), MODE)
-        found = _opened(path)
-    descriptor, token = found
-    _lock(descriptor, is_shared=True)
+    with _alone_in(directory):  # two that start at one moment must not each make one
+        found = _in_use(path)
+        if found is None:
+            trusted.write(path, f"{os.urandom(SIZE).hex()}\n".encode("ascii"), MODE)
+            found = _opened(path)
+        descriptor, token = found
+        _lock(descriptor, is_shared=True)
     return token, descriptor
+
+
+@contextmanager
+def _alone_in(directory: str) -> Iterator[None]:
+    """Keep other daemons of a directory from making a token meanwhile; one that hangs holds nobody up for long."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = monotonic() + PATIENCE
+        while not _lock(descriptor, is_shared=False) and monotonic() < deadline:
+            sleep(PATIENCE / 100)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _in_use(path: str) -> tuple[int, str] | None:

@@ -2,6 +2,8 @@
 
 import os
 import stat
+from queue import SimpleQueue
+from threading import Barrier, Thread
 
 import pytest
 
@@ -112,3 +114,23 @@ def test_what_to_do_when_it_cannot_be_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "open", forbidden)  # root may read anything
     assert "as root, or as a user of the file's group" in refusal(tmp_path / "mine")
+
+
+def test_daemons_that_start_at_one_moment_have_one_token(tmp_path):
+    for round_ in range(10):
+        directory = tmp_path / str(round_)
+        begin, found = Barrier(4), SimpleQueue()
+
+        def start(directory=directory, begin=begin, found=found):
+            begin.wait(10)
+            found.put(token.create(str(directory)))
+
+        threads = [Thread(target=start) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        tokens = [found.get(timeout=1) for _ in threads]
+        assert {one for one, _ in tokens} == {token.read(str(directory / token.NAME))}
+        for _, descriptor in tokens:
+            os.close(descriptor)

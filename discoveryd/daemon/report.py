@@ -7,7 +7,7 @@ from argparse import Namespace
 from typing import Any
 
 from discoveryd import __version__, token
-from discoveryd.config import load
+from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
 from discoveryd.daemon.ports import is_service, refuse_forbidden
 from discoveryd.errors import DaemonUnreachable, QueryError
@@ -31,8 +31,7 @@ def status(arguments: Namespace) -> int:
         print(f"discoveryd {'runs' if pid else 'does not run'} ({who}; no query socket to ask)")  # noqa: T201
         return OK if pid else NOT_RUNNING
     try:
-        file, address = config.paths.token_file, config.query.address
-        with QueryClient(address, token=lambda: token.read(file), vet=token.vetting(file, address)) as client:
+        with client_of(config) as client:
             seen = client.request("status")
     except QueryError as error:
         if not pid and isinstance(error, DaemonUnreachable):
@@ -42,6 +41,13 @@ def status(arguments: Namespace) -> int:
         return FAILED
     print(f"discoveryd {seen['version']} runs ({who}) as {sight(seen)}")  # noqa: T201
     return OK
+
+
+def client_of(config: Config) -> QueryClient:
+    """Return a client of the daemon of a configuration, with the token that it wants beyond loopback."""
+    file, address = config.paths.token_file, config.query.address
+    assert address is not None
+    return QueryClient(address, token=lambda: token.read(file), vet=token.vetting(file, address))
 
 
 def sight(seen: dict[str, Any]) -> str:

@@ -19,13 +19,12 @@ from discoveryd import __version__, trusted
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, USAGE, say
 from discoveryd.daemon.ports import DROP_IN, drop_in
-from discoveryd.daemon.report import sight
+from discoveryd.daemon.report import client_of, sight
 from discoveryd.errors import ConfigError, QueryError, UntrustedFile
 from discoveryd.identity import kept
 from discoveryd.install import environment, kernel, manifest, units
 from discoveryd.install.layout import CONFIG_DIRECTORY, UNIT_DIRECTORY, items, limits, opening, socket_address
 from discoveryd.install.places import MAX_FILE, Places
-from discoveryd.net.query_client import QueryClient
 
 CONFIG = f"{CONFIG_DIRECTORY}/discoveryd.yaml"
 STATE = "/var/lib/discoveryd"
@@ -153,7 +152,7 @@ def _start(places: Places, root: str, arguments: Namespace) -> int:
     if is_dry or config.query.address is None:
         return OK
     try:
-        with QueryClient(config.query.address) as client:
+        with client_of(config) as client:
             print(f"discoveryd {__version__} is active as {sight(client.request('status'))}")  # noqa: T201
     except QueryError as error:
         say(f"it is active, but does not answer: {error}")
@@ -184,7 +183,7 @@ def _is_other_version(config: Config) -> bool:
     if config.query.address is None:
         return False
     try:
-        with QueryClient(config.query.address) as client:
+        with client_of(config) as client:
             return bool(client.greeting["discoveryd"] != __version__)
     except QueryError:
         return True
