@@ -193,7 +193,8 @@ def test_every_variable_of_the_program_is_told(pages):
     }
     assert {"DISCOVERYD_CONFIG", "DISCOVERYCTL_ADDRESS", "NO_COLOR", "NOTIFY_SOCKET", "COLUMNS"} <= used
     told = "\n".join(section(page, title) for title in ("ENVIRONMENT", "HOOKS") for page in pages.values())
-    not_theirs = {"TERM", "JOURNAL_STREAM", "LISTEN_PID", "WATCHDOG_PID", "PATH", "LANG", "HOME", "PATH_INFO", "REQUEST_METHOD"}
+    not_theirs = {"TERM", "JOURNAL_STREAM", "LISTEN_PID", "WATCHDOG_PID", "PATH", "LANG", "HOME"}
+    not_theirs |= {"PATH_INFO", "REQUEST_METHOD", "HTTP_HOST"}
     assert {name for name in used - not_theirs if f".TP\n{name}\n" not in told} == set()
 
 

@@ -815,7 +815,8 @@ def test_a_taken_port_is_had_once_it_is_free_where_that_is_no_error(monkeypatch)
         thread.start()
         assert re.match(rf"TCP port {address[1]} on 127.0.0.1 is taken by .*pid {os.getpid()}", server.error)
         assert server.trouble(monotonic())["error"] == server.error
-    assert told.get(timeout=5.0) == ""
+    # the port may still be taken for a moment, by a socket that nobody has any more
+    assert next(text for text in iter(lambda: told.get(timeout=5.0), None) if not text) == ""
     assert (server.error, server.trouble(monotonic())) == ("", {"error": None, "next_try_s": None})
     with socket.create_connection(address) as client, client.makefile("rb") as lines:
         assert json.loads(lines.readline()) == GREETING

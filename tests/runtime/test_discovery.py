@@ -30,7 +30,7 @@ from discoveryd.runtime.discovery import Discovery
 from tests.conftest import descriptors
 from tests.ear import EVERYBODY, Ear, fields, is_goodbye
 
-WAIT = 5.0
+WAIT = 15.0
 
 
 @pytest.fixture
