@@ -111,6 +111,9 @@ class PeerTable:
         """
         self._expire(now)
         row = self._rows.get((hello.id, hello.boot))
+        if row is not None and source.key and not row.sealed_with and (row.superseded or row.state == "left"):
+            self._remove(row, now)  # anybody may have told its end: who seals begins anew
+            row = None
         if hello.goodbye:
             self._goodbye(row, hello, now)
             return self._news.take()
