@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -349,3 +350,33 @@ def test_status_accepts_what_it_does_not_know(capsys):
     assert (code, err) == (0, "")
     assert "2 resting" in out
     assert re.search(r"too-late +eth0 +3", out)
+
+
+# --- claims of docs/security.md -------------------------------------------------------------------------------
+
+WITHOUT_A_TEST = {"Who attacks", "What a stranger can still do", "What it does not protect from", "What drops mean"}
+"""Parts of the page that list no claims: who attacks and what nobody is protected from, the table of both, the glossary."""
+NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+CLAIMS = [
+    pytest.param(claim, id=" ".join(claim.split()[1:9]))
+    for part in re.split(r"^## ", PAGES["security.md"], flags=re.MULTILINE)[1:]
+    if part.partition("\n")[0] not in WITHOUT_A_TEST
+    for claim in re.findall(r"^- .*(?:\n  .*)*", part, re.MULTILINE)
+]
+
+
+@cache
+def functions_of(path):
+    """Return the names of the test functions of a file, without importing it."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_each_claim_about_security_names_a_test(claim):
+    assert NAMED_TEST.search(claim)
+
+
+@pytest.mark.parametrize(("path", "name"), sorted(set(NAMED_TEST.findall(PAGES["security.md"]))))
+def test_a_test_that_security_names_is_there(path, name):
+    assert name in functions_of(path)

@@ -1,6 +1,8 @@
 """Keys of a daemon that runs: read at the start, read again at a reload, and never shown."""
 
 import os
+import re
+from pathlib import Path
 
 from discoveryd.keys import write_key
 from discoveryd.protocol.keyring import Key
@@ -53,13 +55,15 @@ def test_it_does_not_start_with_a_key_that_others_can_read(make, tmp_path):
         assert "Traceback" not in done.stderr
 
 
-def test_a_detached_daemon_seals(make, tmp_path):
+def test_a_detached_daemon_seals_and_leaves_no_core_file(make, tmp_path):
     write_key(str(tmp_path / "old.key"), OLD)
     daemons = [make(config=written("require", "old.key")) for _ in range(2)]
     try:
         for daemon in daemons:
             done = daemon.command("start")
             assert done.returncode == 0, done.stderr
+            pid = re.search(r"\(pid (\d+)\)", done.stdout)[1]
+            assert re.search(r"^Max core file size +0 +0 ", Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE), "it has keys"
         with daemons[0].client() as client:
             stream = client.watch()
             told = (line.get("peers", [line.get("peer")]) for line in stream if "peers" in line or "peer" in line)

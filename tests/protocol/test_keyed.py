@@ -17,7 +17,7 @@ from discoveryd.protocol.probe import Ping, Pong, decode_probe
 from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.record import MAX_RECORD, Record
 from discoveryd.protocol.seal import MAX_SEALED_PING, MAX_SEALED_PONG, MAX_SEALED_STEADY, Sealer
-from discoveryd.protocol.sealing import MAX_SOURCES
+from discoveryd.protocol.sealing import MAX_SOURCES, PROVED_FOR
 from discoveryd.protocol.strangers import MAX_PROVED
 from tests.protocol.samples import ETH0, hello, make_node, source
 from tests.protocol.segment import DELAY, K1, K2, K3, Segment, all_listed, fleet, others, ring
@@ -412,6 +412,29 @@ def test_a_probe_that_is_for_all_is_not_answered_and_proves_nothing():
     assert a.node.sent["pong"] == sent
     assert drain(segment, a, [insider.seal(ping.encode(), key=K1.id, here=EVIL, to=a.node.boot)]) == ({}, [])
     assert a.node.sent["pong"] == sent + 1
+
+
+@pytest.mark.parametrize(("late", "is_listed"), [(PROVED_FOR - 1, True), (PROVED_FOR + 1, False)])
+def test_a_proof_holds_for_five_seconds(late, is_listed):
+    """A HELLO that comes later than that may be a recording: its boot is asked again."""
+    segment, (a,) = fleet(1, REQUIRE)
+    b = segment.add(REQUIRE)
+    deliver, withheld = segment.deliver, []
+
+    def hold_back(datagram, sender, station, **how):
+        if sender == b.address and a.node.sealing._proved:
+            withheld.append((datagram, how["unicast"]))
+        else:
+            deliver(datagram, sender, station, **how)
+
+    segment.deliver = hold_back
+    b.start()
+    segment.run(late)
+    assert a.peers() == {}
+    datagram = next(one for one, unicast in withheld if not unicast)
+    deliver(datagram, b.address, a)
+    segment.run(DELAY / 2)
+    assert ("n2" in a.peers()) == is_listed
 
 
 def test_a_goodbye_of_one_that_is_not_known_is_not_asked_about():
