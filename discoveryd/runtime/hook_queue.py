@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Literal
 
 from discoveryd.protocol.events import Event
@@ -44,6 +45,11 @@ class Occasion:
     def key(self) -> tuple[str, str]:
         """Whose newest event stands for the earlier ones; two clones do not stand for each other."""
         return self.lane, self.peer.boot if self.peer and self.peer.clone else ""
+
+    @property
+    def is_vouched(self) -> bool:
+        """Whether nobody can have made up its peer, which answered a PING or seals."""
+        return self.peer is None or self.peer.rtt_ms is not None or bool(self.peer.key)
 
     def line(self) -> bytes:
         """Encode it as ``watch`` does, with `coalesced` besides."""
@@ -84,11 +90,50 @@ class Job:
 Trouble = Literal["coalescing", "full"]
 
 
+class Line:
+    """The peers whose event waits for one hook: those that anybody can make up wait behind all others."""
+
+    def __init__(self) -> None:
+        self._vouched: OrderedDict[tuple[str, str], Occasion] = OrderedDict()
+        self._others: OrderedDict[tuple[str, str], Occasion] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._vouched) + len(self._others)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return chain(self._vouched, self._others)
+
+    def put(self, occasion: Occasion, limit: int) -> Trouble | None:
+        """Let it wait; return what had to be done for that: told together with an earlier one, or one was dropped."""
+        key = occasion.key
+        trouble: Trouble | None = None
+        earlier = self._vouched.get(key) or self._others.get(key)
+        if earlier is not None:
+            occasion = replace(occasion, coalesced=earlier.coalesced + 1)
+            trouble = "coalescing"
+        elif len(self) >= limit:
+            trouble = "full"
+            if not (occasion.is_vouched and self._others):
+                return trouble
+            self._others.popitem()
+        if occasion.is_vouched or key in self._vouched:
+            self._others.pop(key, None)
+            self._vouched[key] = occasion
+        else:
+            self._others[key] = occasion
+        return trouble
+
+    def pop(self, key: tuple[str, str]) -> Occasion:
+        """Take out the event of a peer."""
+        return self._vouched.pop(key, None) or self._others.pop(key)
+
+
 class HookQueue:
     """Runs that wait and runs under way, for each hook apart: one that hangs fills only its own queue.
 
     Of one peer only the newest event waits; it keeps the place of the one it stands for, so that a peer that
-    changes all the time has its turn, too. Never two runs of one hook for the same peer at once.
+    changes all the time has its turn, too. Peers that never answered a PING, and do not seal, wait behind all others
+    and make room for them. Never two runs of one hook for the same peer at once.
 
     Args:
         slots: runs under way at the same time. Each hook leaves one to each other one, as far as they go.
@@ -100,7 +145,7 @@ class HookQueue:
         self.limit = limit
         self.coalesced = 0
         self.dropped = 0
-        self._waiting: dict[str, OrderedDict[tuple[str, str], Occasion]] = {}
+        self._waiting: dict[str, Line] = {}
         self._running: dict[str, set[str]] = {}
         self._turns: dict[str, int] = {}  # when each last began
         self._turn = 0
@@ -123,7 +168,7 @@ class HookQueue:
 
     def set_hooks(self, hooks: Iterable[str]) -> None:
         """Take other hooks; what waits for one that is gone is forgotten."""
-        self._waiting = {hook: self._waiting.get(hook, OrderedDict()) for hook in hooks}
+        self._waiting = {hook: self._waiting.get(hook) or Line() for hook in hooks}
         self._turns = {hook: self._turns.get(hook, 0) for hook in self._waiting}
         self._troubled = {(hook, trouble) for hook, trouble in self._troubled if hook in self._waiting}
 
@@ -139,18 +184,11 @@ class HookQueue:
         """
         begun = []
         for hook, queue in self._waiting.items():
-            earlier = queue.get(occasion.key)
-            trouble: Trouble
-            if earlier is not None:
-                queue[occasion.key] = replace(occasion, coalesced=earlier.coalesced + 1)
-                self.coalesced += 1
-                trouble = "coalescing"
-            elif len(queue) < self.limit:
-                queue[occasion.key] = occasion
+            trouble = queue.put(occasion, self.limit)
+            self.coalesced += trouble == "coalescing"
+            self.dropped += trouble == "full"
+            if trouble is None:
                 continue
-            else:
-                self.dropped += 1
-                trouble = "full"
             if (hook, trouble) not in self._troubled:
                 self._troubled.add((hook, trouble))
                 begun.append((hook, trouble))

@@ -1,6 +1,7 @@
 """What hooks are told, and in which order."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,37 @@ def test_a_full_queue_drops_further_peers_and_says_so_once_until_it_has_caught_u
     for _ in range(2):
         queue.done(queue.take())
     assert [queue.put(occasion(id)) for id in "abc"] == [[], [], [("a", "full")]]
+
+
+def vouched(id, kind="down", **how):
+    return Occasion.of(event(kind, replace(peer(id), **(how or {"rtt_ms": 0.3}))))
+
+
+@pytest.mark.parametrize("how", [{"rtt_ms": 0.3}, {"key": "93c5e5e4"}], ids=["answered", "seals"])
+def test_peers_that_are_made_up_wait_behind_those_that_are_there(how):
+    queue = make(limit=4096)
+    for number in range(5000):  # 904 are dropped
+        queue.put(occasion(f"x{number}"))
+    queue.put(vouched("db1", **how))
+    queue.put(Occasion(kind="isolated", reason="most fell silent"))
+    assert (queue.waiting, queue.dropped) == (4096, 906)
+    assert [told(queue.take())[1:3] for _ in range(3)] == [("db1", "down"), ("", "isolated"), ("x0", "joined")]
+
+
+def test_a_peer_that_proves_to_be_there_comes_before_those_that_did_not():
+    queue = make(limit=3)
+    for id in ("x1", "db1", "x2"):
+        queue.put(occasion(id))
+    assert queue.put(vouched("db1", "updated")) == [("a", "coalescing")]
+    queue.put(occasion("db1", "down"))
+    assert (queue.waiting, queue.dropped) == (3, 0)
+    assert [told(queue.take())[1:] for _ in range(3)] == [("db1", "down", 2), ("x1", "joined", 0), ("x2", "joined", 0)]
+
+
+def test_those_that_are_there_push_out_no_one_of_their_kind():
+    queue = make(limit=2)
+    assert [queue.put(vouched(id)) for id in "abc"] == [[], [], [("a", "full")]]
+    assert [told(queue.take())[1] for _ in range(2)] == ["a", "b"]
 
 
 def test_no_more_at_once_than_there_are_slots():
