@@ -24,9 +24,9 @@ security:
 class Member:
     """A host of the fleet, its daemon and what that is told."""
 
-    def __init__(self, lab, number):
+    def __init__(self, lab, number, **more):
         self.name = f"n{number}"
-        self.host = lab.host(self.name, address=f"{SUBNET}.{number}/24")
+        self.host = lab.host(self.name, address=f"{SUBNET}.{number}/24", **more)
         self.directory = lab.directory / f"{self.name}-config"
         self.directory.mkdir()
         for key in (OLD, NEW):
