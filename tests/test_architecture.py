@@ -31,7 +31,7 @@ HARMLESS = {
 MODULES = {
     "ground": """
         errors protocol protocol.aliases protocol.answers protocol.armour protocol.challenges protocol.doubles
-        protocol.events protocol.flood protocol.gate protocol.hello protocol.histogram protocol.keyring protocol.limiter protocol.link
+        protocol.credit protocol.events protocol.flood protocol.gate protocol.hello protocol.histogram protocol.keyring protocol.limiter protocol.link
         protocol.limited protocol.liveness protocol.medium protocol.namesakes protocol.news protocol.node protocol.outcome
         protocol.outlet protocol.parameters protocol.peer protocol.probe protocol.prober protocol.proof protocol.query
         protocol.record protocol.replay protocol.request protocol.row protocol.seal protocol.sealing

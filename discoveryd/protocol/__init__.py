@@ -206,10 +206,16 @@ Who says what, and when
   seeds get a PING to whoever has the address, 8 in a round and one round a second at most. A PONG that repeats such a
   nonce, or that of any PING to a seed, makes the address that it comes from one of that seed. With keys so does a PONG
   that proves a boot, wherever it comes from.
-- **Bounds.** What is not sealed is not answered if its source is neither on a link of ours nor a seed. One source
+- **Bounds.** What is not sealed is not answered if its source is neither on a link of ours nor a seed; it is asked
+  by a PING no longer than what came, 20 a second of all such sources. One source
   gets at most 8 answers a second (``limits.answers``: PONGs, answers to solicits, requests for a
   record), all sources together 1,000; who seals counts by its boot, others by their address, which can be forged.
-  A path of a peer that answered a PING there gets 100 PONGs a second that nobody else spends.
+  A path of a peer that answered a PING there gets 100 PONGs a second that nobody else spends. Plain solicits of one
+  address are answered three times at once, then once a second.
+- **Unproven addresses.** To an address that returned no nonce of ours within the last hour go no more bytes than came
+  from it, and 600 at first that grow again by 8 a second. An unsealed broadcast counts for the part of it that falls
+  to one of the nodes listed. Where a solicit was shorter than our record, a PING goes first, and the record after its
+  PONG. Seeds are excepted.
 
 How it is judged
 ================

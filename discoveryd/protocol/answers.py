@@ -20,10 +20,17 @@ ANSWERS_PER_SECOND = 1000
 
 @dataclass(slots=True)
 class Waiting:
-    """Who waits for our record: one, or several on its link."""
+    """Who waits for our record: one, or several on its link.
+
+    Attributes:
+        size: bytes that came from them; no end where one of them proved to be there.
+        boot: of the first.
+    """
 
     due: float
     source: Source
+    size: float
+    boot: str = ""
     several: bool = False
 
 
@@ -45,20 +52,29 @@ class Answers:
         """Count the links and seeds to be answered."""
         return len(self._waiting)
 
-    def joins(self, source: Source) -> bool:
+    def joins(self, source: Source, size: float = NEVER) -> bool:
         """Let it be served with those who wait already, if somebody does."""
         waiting = self._waiting.get(source.link or source.address)
         if waiting is None:
             return False
         waiting.several = waiting.several or waiting.source.address != source.address
+        waiting.size += size
         return True
 
-    def add(self, source: Source, crowd: int, now: float) -> None:
-        """Take up the first who waits on its link, where we hear so many peers."""
+    def add(self, source: Source, crowd: int, now: float, size: float = NEVER, boot: str = "") -> None:
+        """Take up the first who waits on its link, where we hear so many peers.
+
+        Args:
+            source: who waits.
+            crowd: of peers.
+            now: seconds.
+            size: bytes that came from it, if it did not prove to be there.
+            boot: of it.
+        """
         due = now
         if crowd > PROMPT_PEERS:
             due += self._random.uniform(0, gap(crowd))
-        self._waiting[source.link or source.address] = Waiting(max(due, self._last + gap(crowd)), source)
+        self._waiting[source.link or source.address] = Waiting(max(due, self._last + gap(crowd)), source, size, boot)
 
     def take(self, crowd: int, now: float) -> list[Waiting]:
         """Give what is due, unless we have heard of so many peers meanwhile that it has to wait."""

@@ -91,7 +91,7 @@ class Challenges:
         return len(self._questions)
 
     def ask(
-        self, boot: str, address: str, now: float, *, size: int, longest: int, solicits: bool = False,
+        self, boot: str, address: str, now: float, *, size: float, longest: int, solicits: bool = False,
         whatever_address: bool = False,
     ) -> str | None:  # fmt: skip
         """Say what to ask a boot.
@@ -134,6 +134,10 @@ class Challenges:
         nonce = self._nonce()
         self._questions[boot, address] = Question(nonce, now, now + LIFE, solicits)
         return nonce
+
+    def is_due(self, boot: str, address: str, now: float) -> bool:
+        """Return whether a boot that does not seal may be asked there, as far as its pauses tell."""
+        return now >= self._silent.get(f"{boot} {address}", (0, now))[1]
 
     def answer(self, boot: str, address: str, nonce: str, now: float) -> Question | None:
         """Give the question that a PONG answers; it is settled then."""

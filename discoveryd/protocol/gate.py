@@ -7,7 +7,7 @@ from discoveryd.protocol.answers import ANSWERS_PER_SECOND
 from discoveryd.protocol.hello import is_bare
 from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.outcome import NOTHING, Drop, Outcome
+from discoveryd.protocol.outcome import LIMITED, NOTHING, Drop, Outcome
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.tally import Tally
 
@@ -21,9 +21,12 @@ the sources that are counted one by one: twice as many as there are peers by def
 PONGS_PER_PATH = 100
 """PONGs a second by one path of a peer that proved to be there. Nobody else spends them, and one that doubts us asks 10
 times a second; what somebody sends in its name besides is answered too, for a PONG is never larger than its PING."""
+RECORDS, RECORDS_AT_ONCE = 1.0, 3.0
+"""Answers to plain solicits of one address a second, and at once: a node solicits three times as it starts."""
+BEYOND = 20
+"""Questions a second to all addresses beyond our links together that nobody named, and that do not seal."""
 SOURCELESS = frozenset(("0", *map(str, range(224, 240))))
 SOURCELESS_BEYOND = SOURCELESS | {"127"}
-LIMITED = "255.255.255.255"
 """First bytes of addresses that no datagram comes from: this network, multicast, off loopback mode this machine."""
 OF_NODES = (b"HELLO|", b"PING|", b"PONG|", b"SEALED|")
 """What only nodes say, from the port that they hold: no other program of their machines can send from it."""
@@ -50,6 +53,9 @@ class Gate:
     def set_limits(self, limits: Limits) -> None:
         """Allow so much from now on."""
         self.answers = Limiter(limits.answers, ANSWERS_PER_SECOND)
+        self.questions = Limiter(limits.answers, ANSWERS_PER_SECOND)
+        self.records = Limiter(RECORDS, ANSWERS_PER_SECOND, burst=RECORDS_AT_ONCE)
+        self.beyond = Limiter(BEYOND, BEYOND, sources=1)
         self.pongs = Limiter(PONGS_PER_PATH, FROM_ALL, FROM_SOURCES)
         self.newcomers = Limiter(limits.newcomers, 20 * limits.newcomers)
         self.datagrams = Limiter(limits.source_datagrams, FROM_ALL, FROM_SOURCES)
@@ -107,6 +113,16 @@ class Gate:
             return WireError("off-link", "asks from beyond our links and is no seed")
         if not self.answers.allows(source.boot or source.address, now):
             return WireError("rate", f"more than {self._limits.answers} answers a second")
+        return None
+
+    def record_refusal(self, source: Source, now: float, *, is_ours: bool) -> WireError | None:
+        """Return why a solicit is not answered, None where it is."""
+        if not is_ours:
+            return WireError("off-link", "asks from beyond our links and is no seed")
+        if source.boot:
+            return self.refusal(source, now, is_ours=True)
+        if not self.records.allows(source.address, now):
+            return WireError("rate", f"more than {RECORDS:g} solicits a second")
         return None
 
     def pong_refusal(self, source: Source, boot: str, now: float) -> WireError | None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-REFILL = 1.0
-"""Seconds in which an empty bucket is full again: then to have none is as good."""
-
 
 class Limiter:
     """A token bucket per source address, over one for all.
@@ -13,12 +10,15 @@ class Limiter:
         rate: per second and source; a source that was quiet may have as many at once.
         total: per second for all sources together, because source addresses can be forged.
         sources: buckets kept; past it the source that came first is forgotten (`total` still holds).
+        burst: what a source that was quiet may have at once; as many as in a second if it is not given.
     """
 
-    __slots__ = ("_all", "_buckets", "_rate", "_sources", "_total")
+    __slots__ = ("_all", "_buckets", "_burst", "_rate", "_refill", "_sources", "_total")
 
-    def __init__(self, rate: float, total: float, sources: int = 1024) -> None:
+    def __init__(self, rate: float, total: float, sources: int = 1024, *, burst: float = 0.0) -> None:
         self._rate = rate
+        self._burst = burst or rate
+        self._refill = self._burst / rate  # seconds until an empty bucket is full again: then to have none is as good
         self._total = total
         self._sources = sources
         self._all = (total, 0.0)
@@ -26,8 +26,8 @@ class Limiter:
 
     def allows(self, source: str, now: float) -> bool:
         """Take one token of this source, if it and all together have one left."""
-        mine = _filled(self._buckets.get(source, (self._rate, now)), self._rate, now)
-        everyone = _filled(self._all, self._total, now)
+        mine = _filled(self._buckets.get(source, (self._burst, now)), self._rate, self._burst, now)
+        everyone = _filled(self._all, self._total, self._total, now)
         if mine < 1 or everyone < 1:
             return False
         self._all = (everyone - 1, max(now, self._all[1]))
@@ -40,11 +40,11 @@ class Limiter:
         """Let go of the sources that were quiet longest: one too many, and two whose buckets are full again."""
         for _ in range(2):
             oldest = next(iter(self._buckets))
-            if len(self._buckets) <= self._sources and now < self._buckets[oldest][1] + REFILL:
+            if len(self._buckets) <= self._sources and now < self._buckets[oldest][1] + self._refill:
                 return
             del self._buckets[oldest]
 
 
-def _filled(bucket: tuple[float, float], rate: float, now: float) -> float:
+def _filled(bucket: tuple[float, float], rate: float, burst: float, now: float) -> float:
     tokens, at = bucket
-    return min(rate, tokens + max(0.0, now - at) * rate)  # what arrived earlier may be given later
+    return min(burst, tokens + max(0.0, now - at) * rate)  # what arrived earlier may be given later

@@ -35,7 +35,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.challenges import Challenges
+from discoveryd.protocol.answers import Waiting
+from discoveryd.protocol.challenges import Challenges, Question
+from discoveryd.protocol.credit import Credit
 from discoveryd.protocol.doubles import Doubles
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.gate import Gate
@@ -109,6 +111,8 @@ class Node:
         self._outlets = self._voice.outlets
         self._gate = Gate(limits)
         self._strangers = Strangers(self._voice, self._nonce, limits.answers)
+        self._voice.ask_first = self._ask_first
+        self.credit = Credit()
         self.doubles = Doubles(self._voice)
         self._process = process
         self._clock = clock
@@ -244,7 +248,7 @@ class Node:
             probes, given_up = self._prober.poll(now, heard)
             sends += probes
             events = (*events, *given_up)
-        return Outcome(sends=tuple(sends), events=events) if sends or events else NOTHING
+        return Outcome(sends=self._afforded(sends, now), events=events) if sends or events else NOTHING
 
     def drained(self, until: float) -> None:
         """Take it that all that arrived before that moment was given to `receive`.
@@ -427,19 +431,36 @@ class Node:
             self._gate.check(source, loopback=bool(self.parameters.loopback))
             self._gate.check_port(datagram, source)
             self._gate.look(source, now)
+            self.credit.receive(source.address, len(datagram) / self._hearers(source), now)
             outcome = hear()
         except WireError as error:
             outcome = self._gate.drop(error, source, outlet.name)
         else:
             outlet.received += 1
             outlet.last_heard = now
-        return replace(outcome, events=(*expired, *outcome.events)) if expired else outcome
+        if outcome.sends or expired:
+            return replace(outcome, sends=self._afforded(outcome.sends, now), events=(*expired, *outcome.events))
+        return outcome
+
+    def _hearers(self, source: Source) -> int:
+        """Return how many nodes have the bytes of one datagram to spend: an unsealed broadcast went to all at once."""
+        return 1 if source.unicast or source.key or source.link is None else 1 + len(self.table)
+
+    def _afforded(self, sends: Iterable[Send], now: float) -> tuple[Send, ...]:
+        """Leave out what would be more than came from an address that has not proved to be there."""
+        return tuple(
+            send
+            for send in sends
+            if send.is_to_all
+            or (send.link is None and send.to in self.parameters.seeds)
+            or self.credit.spend(send.to, len(send.datagram), now)
+        )
 
     def _hear(self, datagram: bytes, source: Source, now: float) -> Outcome:
         if not source.key and not self._keyring.takes_plain:
             raise WireError("plain", "not sealed, and security.mode is require")
         if datagram.startswith(b"P"):
-            return self._hear_probe(decode_probe(datagram), source, now)
+            return self._hear_probe(decode_probe(datagram), source, now, len(datagram))
         return self._hear_hello(decode_hello(datagram), source, now, len(datagram))
 
     def _hear_hello(self, hello: Hello | None, source: Source, now: float, size: int) -> Outcome:
@@ -463,7 +484,7 @@ class Node:
         self._admit(key, source, now)
         events = self.table.heard(hello, source, now)
         self._received["hello"] += 1
-        return Outcome(sends=tuple(self._follow_up(hello, events, source, now)), events=events)
+        return Outcome(sends=tuple(self._follow_up(hello, events, source, size, now)), events=events)
 
     def _is_heard_elsewhere(self, hello: Hello, source: Source, now: float) -> bool:
         """Note what a HELLO tells of the broadcasts on its link; whether that is all it tells."""
@@ -477,31 +498,33 @@ class Node:
         self.limited.set_aside(source.link, source.address, now)
         return True
 
-    def _follow_up(self, hello: Hello, events: tuple[Event, ...], source: Source, now: float) -> list[Send]:
+    def _follow_up(
+        self, hello: Hello, events: tuple[Event, ...], source: Source, size: int, now: float
+    ) -> list[Send]:
         """Say what a HELLO calls for."""
         sends: list[Send] = []
         row = self.table.get(hello.id, hello.boot)
         if row is not None and row.state in LIVE:
             sends += self._ask_for_record(row, source, now)
             if hello.solicit:
-                sends += self._answer_solicit(source, now)
+                sends += self._answer_solicit(source, now, size, hello.boot)
             self._prober.watch(row, now)
-        sends += self._ask_seeds(source, now)
+        sends += self._ask_beyond(hello.boot, source, size, now, solicits=hello.solicit)
         if any(event.kind == "restarted" for event in events):
             for rival in self.table.rivals(hello.id):  # an answer of the older boot proves a clone
-                if self._gate.answers.allows(rival.best(now).address, now):
+                if self._gate.questions.allows(rival.best(now).address, now):
                     sends += self.ping(rival, now)[1].sends
         return sends
 
-    def _hear_probe(self, probe: Ping | Pong, source: Source, now: float) -> Outcome:
+    def _hear_probe(self, probe: Ping | Pong, source: Source, now: float, size: int) -> Outcome:
         if probe.boot == self.boot and self._is_foreign(source):
             return self._hear_double(probe, source, now)
         if isinstance(probe, Pong):
             return self._hear_pong(probe, source, now)
         self._check_sender(probe.realm, probe.boot, source, now, probe.id)
-        return self._answer_ping(probe, source, now)
+        return self._answer_ping(probe, source, now, size)
 
-    def _answer_ping(self, probe: Ping, source: Source, now: float) -> Outcome:
+    def _answer_ping(self, probe: Ping, source: Source, now: float, size: int = 0) -> Outcome:
         row = self.table.get(probe.id, probe.boot)
         way = None if row is None else row.way(source)
         if way is not None and way.answered_at > -NEVER and self._voice.reaches(source):
@@ -510,7 +533,7 @@ class Node:
             refusal = self._refusal(source, now)
         if refusal:
             dropped = self._dropped(refusal.reason, refusal.detail, source)
-            return replace(dropped, sends=tuple(self._ask_seeds(source, now)))
+            return replace(dropped, sends=tuple(self._ask_beyond(probe.boot, source, size, now)))
         self._received["ping"] += 1
         if row is not None and way is not None:
             self._prober.is_asked(row, way, now)
@@ -525,12 +548,13 @@ class Node:
             question = self._strangers.answer(pong, source, now)
             if question is None:
                 return self._hear_seed(pong, source, now)
-            self._received["pong"] += 1
-            return Outcome(sends=tuple(self._welcome(source, now, solicits=question.solicits)))
+            return self._hear_proof(pong, question, source, now)
         if source.link is None and asked.way.source.link is None and source.address != asked.way.address:
             if self._voice.reaches(asked.way.source):
                 self._voice.aliases.admit(source.address, asked.way.address)
             source = asked.way.source  # the path that was asked works, wherever its end answers from
+        if source.address == asked.way.address or asked.way.address in self.parameters.seeds:
+            self.credit.prove(source.address, now)
         events = self._take_answer(asked.row, pong, source, asked.at, now)
         if not asked.wanted:
             return Outcome(events=events) if events else NOTHING
@@ -540,16 +564,31 @@ class Node:
         answer = Answer(nonce=pong.nonce, rtt=rtt, hears_us_s=hears_us_s, peer=asked.row.peer(now))
         return Outcome(events=events, answers=(answer,))
 
+    def _hear_proof(self, pong: Pong, question: Question, source: Source, now: float) -> Outcome:
+        """Take a PONG from one that was asked whether it is there."""
+        self.credit.prove(source.address, now)
+        if source.link is None and not source.key:
+            self._voice.aliases.admit(source.address)
+        row = self._row_at(pong.boot, source)
+        events = self._take_answer(row, pong, source, question.asked, now)
+        if row is not None:
+            self._prober.watch(row, now)
+        return Outcome(sends=tuple(self._welcome(source, now, solicits=question.solicits)), events=events)
+
     def _hear_seed(self, pong: Pong, source: Source, now: float) -> Outcome:
         """Take a PONG from a seed that was asked which of its addresses it speaks from."""
         asked = None if source.link else self._voice.aliases.answer(pong.nonce, source.address, now)
         if asked is None:
             raise WireError("unexpected", "a PONG to no PING of ours")
-        row = next((row for row in self.table.of_boot(pong.boot) if row.way(source)), None)
+        self.credit.prove(source.address, now)
+        row = self._row_at(pong.boot, source)
         events = self._take_answer(row, pong, source, asked, now)
         if row is not None:
             self._prober.watch(row, now)
         return Outcome(events=events)
+
+    def _row_at(self, boot: str, source: Source) -> Row | None:
+        return next((row for row in self.table.of_boot(boot) if row.way(source)), None)
 
     def _take_answer(
         self, row: Row | None, pong: Pong, source: Source, asked: float, now: float
@@ -699,9 +738,23 @@ class Node:
             if sealed is not None:
                 raise WireError("downgrade", f"{sealed.id} seals, and this is plain")
 
+    def _is_ours(self, source: Source) -> bool:
+        return bool(source.key) or self._voice.reaches(source)  # what is sealed comes from one of us
+
     def _refusal(self, source: Source, now: float) -> WireError | None:
-        # what is sealed comes from one of us, and its answer is no longer than it
-        return self._gate.refusal(source, now, is_ours=bool(source.key) or self._voice.reaches(source))
+        return self._gate.refusal(source, now, is_ours=self._is_ours(source))
+
+    def _ask_beyond(
+        self, boot: str, source: Source, size: int, now: float, *, solicits: bool = False
+    ) -> list[Send]:
+        """Ask one beyond our links that nobody named whether it is there, and the seeds whether it is one of them."""
+        if self._is_ours(source):
+            return []
+        sends = self._ask_seeds(source, now)
+        is_due = self._keyring.takes_plain and self.challenges.is_due(boot, source.address, now)
+        if is_due and self._gate.beyond.allows("", now):
+            sends += self._strangers.ask_boot(boot, source, size, now, solicits=solicits)
+        return sends
 
     def _ask_seeds(self, source: Source, now: float) -> list[Send]:
         """Ask the seeds, where somebody who may be one of them speaks from an address that nobody named."""
@@ -726,14 +779,21 @@ class Node:
         row.asked = now
         return [] if self._refusal(source, now) else [self._voice.request(source, now)]
 
-    def _answer_solicit(self, source: Source, now: float) -> list[Send]:
-        if self._voice.answers.joins(source):
+    def _answer_solicit(self, source: Source, now: float, size: float = NEVER, boot: str = "") -> list[Send]:
+        """Answer a solicit with the full HELLO; who did not prove to be there gets no more bytes than it sent."""
+        if source.key or self.credit.is_proven(source.address, now):
+            size = NEVER
+        if self._voice.answers.joins(source, size):
             return []
-        refusal = self._refusal(source, now)
+        refusal = self._gate.record_refusal(source, now, is_ours=self._is_ours(source))
         if refusal:  # the HELLO itself was welcome
             self._gate.drops.count(refusal.reason, self._voice.outlet(source).name)
             return []
-        return self._voice.answer(source, now)
+        return self._voice.answer(source, now, size, boot)
+
+    def _ask_first(self, waiting: Waiting, now: float) -> tuple[Send, ...]:
+        # as long as it may be: the account of its address bounds what is sent there
+        return self._strangers.ask_boot(waiting.boot, waiting.source, NEVER, now, solicits=True)
 
     # --- asking ---------------------------------------------------------------------------------
 

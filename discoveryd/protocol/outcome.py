@@ -8,6 +8,9 @@ from discoveryd.protocol.events import Event
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.peer import Peer
 
+LIMITED = "255.255.255.255"
+"""All on a link, whatever their network."""
+
 
 @dataclass(frozen=True, slots=True)
 class Send:
@@ -20,6 +23,11 @@ class Send:
     link: Link | None
     to: str
     limited: bool = False
+
+    @property
+    def is_to_all(self) -> bool:
+        """Whether it goes to all who hear it on a link."""
+        return self.link is not None and self.to in (self.link.broadcast, LIMITED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

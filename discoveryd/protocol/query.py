@@ -182,6 +182,7 @@ def _security(node: Node, now: float) -> dict[str, Any]:
             key: getattr(asked, key)
             for key in ("asked", "answered", "expired", "forgotten", "refused", "too_short")
         },
+        "withheld": node.credit.withheld,
     }
 
 

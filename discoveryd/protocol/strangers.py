@@ -49,12 +49,18 @@ class Strangers:
         """
         if hello.goodbye or not (source.key or self._flooding.allows(source.address, now)):
             return ()
+        return self.ask_boot(hello.boot, source, size, now, solicits=hello.solicit)
+
+    def ask_boot(
+        self, boot: str, source: Source, size: float, now: float, *, solicits: bool = False
+    ) -> tuple[Send, ...]:
+        """Ask a boot, from which so many bytes came, whether it is there."""
         longest = MAX_SEALED_PING if source.key else self._plain_ping
         nonce = self.challenges.ask(
-            hello.boot, source.address, now, size=size, longest=longest, solicits=hello.solicit,
+            boot, source.address, now, size=size, longest=longest, solicits=solicits,
             whatever_address=bool(source.key and source.link),  # the seal covers the address, on a link
         )  # fmt: skip
-        return () if nonce is None else (self._voice.ping(hello.boot, nonce, source),)
+        return () if nonce is None else (self._voice.ping(boot, nonce, source),)
 
     def answer(self, pong: Pong, source: Source, now: float) -> Question | None:
         """Give the question that a PONG answers, if it does; without a seal its boot is believed for this flood."""

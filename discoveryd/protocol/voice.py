@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from discoveryd.protocol.aliases import Aliases
-from discoveryd.protocol.answers import PROMPT_PEERS, Answers, gap
+from discoveryd.protocol.answers import PROMPT_PEERS, Answers, Waiting, gap
 from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.limited import DIRECTED_EVERY, Limited
 from discoveryd.protocol.link import Link, Source
@@ -54,6 +54,7 @@ class Voice:
         answers: who waits for our record.
         sent: datagrams by kind.
         sealing: puts it into envelopes, None as long as there never were keys.
+        ask_first: gives the question to one that has to prove to be there before it gets our record.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Voice:
         self.next_beat = NEVER
         self.answers = Answers(random)
         self.sealing: Sealing | None = None
+        self.ask_first: Callable[[Waiting, float], Iterable[Send]] = lambda _waiting, _now: ()
         self._copies = 1  # of each HELLO: one for each way in which it goes out
         self._next_request = -NEVER  # for a record
         self._random = random
@@ -230,7 +232,9 @@ class Voice:
         sends: list[Send] = []
         for waiting in self.answers.take(self._crowd(now), now):
             source, hello = waiting.source, self._hello(full=True)
-            if waiting.several and source.link:
+            if waiting.size < len(hello.encode()):
+                sends += () if waiting.several else self.ask_first(waiting, now)
+            elif waiting.several and source.link:
                 sends += self._out(hello, self.outlets[source.link], limited=True)
             else:
                 sends.append(self._unicast(hello, source))
@@ -238,9 +242,12 @@ class Voice:
 
     # --- what is called for -------------------------------------------------------------------------
 
-    def answer(self, source: Source, now: float) -> list[Send]:
-        """Answer a solicit of one with whom nobody waits, at once or when it is due."""
-        self.answers.add(source, self._crowd(now), now)
+    def answer(self, source: Source, now: float, size: float = NEVER, boot: str = "") -> list[Send]:
+        """Answer a solicit of one with whom nobody waits, at once or when it is due.
+
+        Who did not prove to be there, and sent fewer bytes than the answer has, is asked first.
+        """
+        self.answers.add(source, self._crowd(now), now, size, boot)
         return self._due_answers(now)
 
     def may_request(self, now: float) -> bool:

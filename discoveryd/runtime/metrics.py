@@ -173,6 +173,8 @@ def _traffic(status: Status) -> Iterator[Metric]:
                     (([kind], sent[kind]) for kind in ("ping", "pong")))  # fmt: skip
     yield _counters("discoveryd_probes_received_total", "PINGs, and PONGs that answer ours, received.", ["kind"],
                     (([kind], received[kind]) for kind in ("ping", "pong")))  # fmt: skip
+    yield _counter("discoveryd_withheld_total", "Datagrams not sent to addresses that have not proved to be there.",
+                   status["security"]["withheld"])  # fmt: skip
     links = [([link["name"], link["address"]], link) for link in status["links"]]
     yield _counters("discoveryd_link_hellos_sent_total", "HELLOs broadcast on a link since it came.",
                     ["link", "address"], ((labels, link["sent"]) for labels, link in links))  # fmt: skip

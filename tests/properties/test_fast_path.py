@@ -68,6 +68,8 @@ class Pair:
 
     def __init__(self):
         self.fast, self.slow = make_node(), make_node()
+        for node in (self.fast, self.slow):  # what comes by the short way fills no account of bytes, so there is none
+            node.credit.spend = lambda *_: True
         self.now = 0.0
         self.seqs = {1: 5, 2: 5, 3: 5}
         self.nonce = ""

@@ -6,9 +6,14 @@ The numbers in the names of attacks are those of the audit of 0.1.0.
 import pytest
 
 from discoveryd.protocol import gate
-from discoveryd.protocol.probe import Ping
+from discoveryd.protocol.credit import GIFT, REFILL
+from discoveryd.protocol.hello import decode_hello
+from discoveryd.protocol.probe import Ping, Pong, decode_probe
+from discoveryd.protocol.record import Record
 from tests.protocol.samples import boot, hello, make_node, row_of, source
 from tests.protocol.segment import K1, fleet, ring
+
+BIG = Record(name="big", tags={"text": "x" * 250, "more": "x" * 250})
 
 
 def views(segment, stations, seconds, each):
@@ -44,6 +49,7 @@ def test_pings_of_one_path_are_answered_within_a_bound_of_its_own():
     ask = Ping(realm="default", id="web1", boot=boot(1), nonce="e" * 16).encode()
     node.receive(hello().encode(), source(), 1.0)
     row_of(node.table, 1).way(source()).answered_at = 1.0
+    node.credit.prove(source().address, 1.0)
     sends = [node.receive(ask, source(), 1.0).sends for _ in range(gate.PONGS_PER_PATH + 5)]
     assert sum(len(one) for one in sends) == gate.PONGS_PER_PATH
     assert node.drops["rate", "eth0"] == 5
@@ -95,6 +101,69 @@ def test_the_questions_of_a_boot_whose_windows_are_gone_are_not_answered_again()
         segment.deliver(question, p.address, v, unicast=True)
     segment.run(1.0)
     assert v.node.sent["pong"] == before
+
+
+# --- amplification (n06): somebody spoofs the address of a victim --------------------------------------------
+
+VICTIM = "10.0.0.66"
+
+
+def spoofed(segment, stations, rate, seconds, datagrams):
+    """Broadcast datagrams in the name of a victim, and give the bytes that went in, and those that came to it."""
+    since, bytes_in = segment.now, 0
+    for number in range(round(rate * seconds)):
+        one = datagrams(number)
+        bytes_in += len(one)
+        for station in stations:
+            segment.deliver(one, VICTIM, station)
+        segment.run(1 / rate)
+    segment.run(5.0)
+    return bytes_in, sum(len(one) for at, _, to, one in segment.tape if at >= since and to == VICTIM)
+
+
+@pytest.mark.parametrize("rate", [1, 8])
+@pytest.mark.parametrize("full", [False, True])
+def test_nobody_amplifies_through_us(rate, full):
+    segment, stations = fleet(6)
+    for station in stations:
+        station.node.set_record(BIG, segment.now)
+    segment.run(10.0)
+    solicit = lambda number: hello(number + 1, f"n{number + 100}", full=full, solicit=True).encode()
+    bytes_in, bytes_out = spoofed(segment, stations, rate, 15, solicit)
+    gifts = len(stations) * (GIFT + 20 * REFILL)
+    assert bytes_out <= bytes_in + gifts, "of all together"
+
+
+def test_a_solicit_that_is_shorter_than_our_record_is_answered_after_a_question():
+    node, there = make_node(), source()
+    node.set_record(BIG, 0.0)
+    node.poll(0.0)
+    [question] = node.receive(hello(solicit=True).encode(), there, 1.0).sends
+    ping = decode_probe(question.datagram)
+    assert (ping.to, question.to) == (boot(1), there.address)
+    pong = Pong(realm="default", boot=boot(1), nonce=ping.nonce, heard_ms=1).encode()
+    [answer, _] = node.receive(pong, there, 1.001).sends
+    assert decode_hello(answer.datagram).record == BIG.encoded
+    assert row_of(node.table, 1).way(there).two_way
+
+
+def test_solicits_of_one_address_are_answered_three_times_at_once_then_once_a_second():
+    node = make_node()
+    said = [len(node.receive(hello(seq=seq, solicit=True).encode(), source(), 1.0 + seq / 10).sends) for seq in range(100)]
+    assert said[:3] == [1, 1, 1]
+    assert sum(said[3:]) in (9, 10)
+
+
+def test_what_is_sent_to_an_unproven_address_is_bounded_by_what_came_from_it():
+    node = make_node(newcomers=1000, source_datagrams=100_000)
+    sent = came = 0
+    for number in range(1, 400):  # a peer that falls silent is asked, and asked again
+        datagram = hello(number, f"n{number}", ttl=3600).encode() if number < 3 else b"HELLO|1|default|x"
+        came += len(datagram)
+        outcome = node.receive(datagram, source(), number / 10)
+        sent += sum(len(send.datagram) for send in (*outcome.sends, *node.poll(number / 10).sends) if send.to == "10.0.0.7")
+    assert GIFT / 2 < sent <= came + GIFT + 40 * REFILL
+    assert node.credit.withheld > 0
 
 
 # --- finding 14: old recordings use up the questions -------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import discoveryd.protocol.node
 from discoveryd.protocol.answers import PROMPT_PEERS
-from discoveryd.protocol.gate import FORGET, MAX_COMPLAINTS
+from discoveryd.protocol.gate import BEYOND, FORGET, MAX_COMPLAINTS
 from discoveryd.protocol.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
@@ -581,12 +581,36 @@ def test_of_a_crowd_each_has_its_own_place_in_the_burst():
     assert 13.0 < max(seconds) < 15.0
 
 
-def test_a_solicit_from_beyond_our_links_is_not_answered_but_its_sender_listed():
-    node = make_node()
-    outcome = node.receive(hello(solicit=True).encode(), source("192.0.2.7", None), 1.0)
+def test_who_asks_from_beyond_our_links_is_listed_and_answered_after_its_pong():
+    node, there = make_node(), source("192.0.2.7", None)
+    outcome = node.receive(hello(solicit=True).encode(), there, 1.0)
     assert kinds(outcome.events) == ["joined"]
-    assert outcome.sends == ()
     assert drops(node) == {("off-link", "-"): 1}
+    [ping] = [decode_probe(send.datagram) for send in outcome.sends]
+    assert [len(node.receive(ping_from(1).encode(), there, 1.0 + tick / 100).sends) for tick in range(10)] == [0] * 10
+    sends = node.receive(pong(ping.nonce), there, 1.2).sends
+    assert [(send.to, send.link) for send in sends] == [("192.0.2.7", None)] * 2
+    assert decode_hello(sends[0].datagram).record is not None
+    [answer] = node.receive(ping_from(1).encode(), there, 1.3).sends
+    assert answer.datagram.startswith(b"PONG")
+
+
+def test_all_beyond_our_links_together_are_asked_twenty_times_a_second():
+    node = make_node(newcomers=1000)
+    sends = [
+        send
+        for number in range(1, 101)
+        for send in node.receive(hello(number, f"n{number}").encode(), source(f"192.0.2.{number}", None), 1.0).sends
+    ]
+    assert len(sends) == BEYOND
+    assert all(len(send.datagram) < len(hello(1, "n1").encode()) for send in sends)
+
+
+def test_a_question_beyond_our_links_is_no_longer_than_what_came():
+    node = make_node("n" * 32)
+    outcome = node.receive(ping_from(1).encode(), source("192.0.2.7", None), 1.0)
+    assert outcome.sends == ()
+    assert node.challenges.too_short == 1
 
 
 def test_a_seed_is_answered():
@@ -706,13 +730,16 @@ def test_a_record_is_asked_for_and_arrives():
     [asking] = outcome.sends
     assert (asking.to, asking.link) == ("10.0.0.2", ETH0)
     assert len(asking.datagram) <= MAX_STEADY
-    [answer] = [
-        send for send in b.receive(asking.datagram, source("10.0.0.1"), 1.001).sends if decode_hello(send.datagram).record
-    ]
-    [event] = a.receive(answer.datagram, b_here, 1.002).events
-    assert (event.kind, dict(event.peer.tags)) == ("updated", {"x": "y"})
+    on_the_way, events, a_here = [(b, asking, source("10.0.0.1"))], [], source("10.0.0.1")
+    while on_the_way:  # who asks is asked first, for the record is longer than the question
+        to, send, at = on_the_way.pop(0)
+        outcome = to.receive(send.datagram, at, 1.001)
+        events += outcome.events if to is a else ()
+        sends = [*outcome.sends, *to.poll(1.003).sends]
+        on_the_way += [(a, one, b_here) if to is b else (b, one, a_here) for one in sends]
+    assert [dict(event.peer.tags) for event in events if event.kind == "updated"] == [{"x": "y"}]
     b.poll(1.5)
-    assert a.receive(steady, b_here, 1.9) is NOTHING
+    assert a.receive(b._voice._hello().encode(), b_here, 1.9) is NOTHING
 
 
 def test_it_is_asked_for_once_an_interval():
@@ -733,7 +760,8 @@ def test_a_changed_digest_is_asked_for():
 
 def test_nothing_is_asked_for_beyond_our_links():
     node = make_node()
-    assert node.receive(hello(full=False).encode(), source("192.0.2.7", None), 1.0).sends == ()
+    node.receive(hello(full=False).encode(), source("192.0.2.7", None), 1.0)
+    assert node.sent["hello"] == 0
     assert not node.drops
 
 

@@ -1,0 +1,61 @@
+from discoveryd.protocol import credit as module
+from discoveryd.protocol.credit import GIFT, HOLDS, REFILL, Credit
+
+HERE, THERE = "10.0.0.7", "10.0.0.8"
+
+
+def test_no_more_is_sent_than_came_and_a_little():
+    credit = Credit()
+    credit.receive(HERE, 100, 1.0)
+    assert credit.spend(HERE, 100 + int(GIFT), 1.0)
+    assert not credit.spend(HERE, 1, 1.0)
+    credit.receive(HERE, 80, 1.0)
+    assert credit.spend(HERE, 80, 1.0)
+    assert credit.withheld == 1
+    assert credit.spend(THERE, 80, 1.0), "others have accounts of theirs"
+
+
+def test_what_does_not_fit_costs_nothing():
+    credit = Credit()
+    assert not credit.spend(HERE, int(GIFT) + 1, 1.0)
+    assert credit.spend(HERE, int(GIFT), 1.0)
+
+
+def test_an_account_grows_slowly_and_not_beyond_what_it_had_at_first():
+    credit = Credit()
+    credit.spend(HERE, int(GIFT), 1.0)
+    assert not credit.spend(HERE, 80, 1.0 + 79 / REFILL)
+    assert credit.spend(HERE, 80, 1.0 + 80 / REFILL)
+    assert not credit.spend(HERE, int(GIFT) + 1, 1e6)
+    assert credit.spend(HERE, int(GIFT), 1e6)
+
+
+def test_time_takes_nothing_of_what_came():
+    credit = Credit()
+    credit.receive(HERE, 5000, 1.0)
+    assert credit.spend(HERE, 5000, 0.5), "what arrived earlier may be given later"
+    assert credit.spend(HERE, int(GIFT), 100.0)
+
+
+def test_who_returned_a_nonce_needs_no_account_for_an_hour():
+    credit = Credit()
+    credit.receive(HERE, 100, 1.0)
+    credit.prove(HERE, 2.0)
+    assert len(credit) == 0
+    assert credit.is_proven(HERE, 1.0 + HOLDS)
+    assert all(credit.spend(HERE, 1000, 3.0) for _ in range(100))
+    credit.receive(HERE, 100, 3.0)
+    assert len(credit) == 0
+    assert not credit.is_proven(HERE, 2.0 + HOLDS)
+    assert not credit.spend(HERE, 1000, 2.0 + HOLDS)
+
+
+def test_addresses_are_bounded(monkeypatch):
+    monkeypatch.setattr(module, "MAX_ADDRESSES", 4)
+    credit = Credit()
+    for number in range(9):
+        credit.receive(f"10.0.0.{number}", 1, 1.0)
+        credit.prove(f"10.0.1.{number}", 1.0)
+    assert (len(credit), len(credit._proven)) == (4, 4)
+    assert credit.is_proven("10.0.1.8", 1.0)
+    assert not credit.is_proven("10.0.1.0", 1.0)
