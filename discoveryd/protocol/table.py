@@ -495,6 +495,11 @@ class PeerTable:
             elif now >= row.stales(way):
                 self.steady.drop(way)  # to hear it again will change which one is the best
 
+    def _drop_other_ways(self, row: Row, source: Source) -> None:
+        for way in list(row.ways.values()):
+            if way is not row.way(source):
+                self._drop_way(row, way)
+
     def _drop_way(self, row: Row, way: Way) -> None:
         self.steady.drop(way)
         self._shared.remove(way)
@@ -510,6 +515,8 @@ class PeerTable:
             is_news = bool(source.key) or hello.seq > row.seq  # what is plain may be a recording
             is_live = row.state_at(now) in LIVE
             if (is_better and is_live) or (is_news and (not is_live or hello.seq >= row.seq + GIVEN_UP)):
+                if source.key and not row.sealed_with:
+                    self._drop_other_ways(row, source)  # what was heard in plain may have been forged
                 self.steady.drop_row(row)
                 row.sealed_with = source.key
                 if is_news:

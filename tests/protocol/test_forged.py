@@ -65,6 +65,12 @@ def seconds_until_listed(segment, listener, peer, key=K1.id):
 # --- finding 2: a name that is not proved is taken by who comes first ----------------------------------------
 
 
+def own_addresses(listener, peer):
+    """Return whether a peer is listed under its key and boot, at no address but its own."""
+    sealed = [one for one in listener.node.peers(listener.segment.now) if one.key]
+    return [one.addresses for one in sealed if one.boot == peer.node.boot] == [(peer.address,)]
+
+
 @pytest.mark.parametrize("who", ["id", "boot", "both"])
 @pytest.mark.parametrize("then", ["silence", "goodbye"])
 def test_a_plain_squatter_of_an_id_or_a_boot_delays_no_peer_that_seals(who, then):
@@ -75,14 +81,14 @@ def test_a_plain_squatter_of_an_id_or_a_boot_delays_no_peer_that_seals(who, then
     segment.forge = forger(who, then)
     peer = segment.add(ACCEPT).start()
     took = [seconds_until_listed(segment, listener, peer)]
+    assert own_addresses(listener, peer)
     segment.run(10.0)
     peer.crash()
     peer.start()
-    boot = peer.node.boot
     segment.run(16 * DELAY)
     took.append(seconds_until_listed(segment, listener, peer))
     assert max(took) <= 16 * DELAY
-    assert boot in {one.boot for one in listener.node.peers(segment.now) if one.key == K1.id}
+    assert own_addresses(listener, peer)
     segment.run(20.0)
     assert listener.peers()[peer.name] == K1.id
     assert [one for one in listener.lost() if one[2] == peer.name and one[0] > 20.0] == []
