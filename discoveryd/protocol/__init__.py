@@ -291,7 +291,8 @@ How it is judged
 - **Flood.** When more than 4,000 datagrams come within a second (``limits.datagrams``) nobody new is listed until it
   is over, reason ``flood``, but for who seals, and who answers a PING: its HELLO is answered with one where that is
   not longer.
-- **Limits.** A full table refuses newcomers unless a peer that is gone can make room (``table-full``).
+- **Limits.** A full table refuses newcomers unless a peer that is gone can make room (``table-full``). Of those beyond
+  our links 1024 plain ones that are no seeds and answered no PING are listed (``limits.routed``).
   One source may bring 50 new peers a second (``limits.newcomers``), all together twenty times that
   (``rate``).
 
@@ -368,8 +369,8 @@ DROP_REASONS: Final[dict[str, str]] = {
         "it is not taken for sealed any longer (a ttl). Otherwise forged."
     ),
     "table-full": (
-        "A newcomer was refused because the table holds limits.peers live peers: raise that, or find out "
-        "who forges so many."
+        "A newcomer was refused because the table holds limits.peers live peers, or limits.routed plain ones from "
+        "beyond the links that are no seeds: raise that, or find out who forges so many."
     ),
     "rate": (
         "One source sent more than limits.newcomers new peers or limits.source_datagrams datagrams, or asked for "

@@ -23,6 +23,10 @@ PONGS_PER_PATH = 100
 times a second; what somebody sends in its name besides is answered too, for a PONG is never larger than its PING."""
 RECORDS, RECORDS_AT_ONCE = 1.0, 3.0
 """Answers to plain solicits of one address a second, and at once: a node solicits three times as it starts."""
+NOISY_FOR = 60.0
+MAX_NOISY = 1024
+"""Seconds for which an address that brought too much is sampled in a flood like that of a stranger, and such addresses
+remembered; past it the one that was so longest ago is not."""
 BEYOND = 20
 """Questions a second to all addresses beyond our links together that nobody named, and that do not seal."""
 SOURCELESS = frozenset(("0", *map(str, range(224, 240))))
@@ -47,6 +51,7 @@ class Gate:
         self.drops = Tally()
         self.complaints: set[tuple[str, str]] = set()
         self._forgets_at = 0.0
+        self._noisy: dict[str, float] = {}  # addresses that brought too much, and until when that counts
         self.flooded_since: float | None = None
         self.set_limits(limits)
 
@@ -92,7 +97,27 @@ class Gate:
             self._forgets_at = now + FORGET
             self.complaints.clear()
         if not self.datagrams.allows(source.address, now):
-            raise WireError("rate", f"more than {self._limits.source_datagrams} datagrams a second")
+            raise self._too_many(source, now)
+
+    def spare(self, source: Source, now: float) -> None:
+        """Refuse what comes from a source that may have nothing more looked at, before any work is done for it.
+
+        Raises:
+            WireError: ``rate``.
+        """
+        if not self.datagrams.has_one(source.address, now):
+            raise self._too_many(source, now)
+
+    def is_noisy(self, address: str, now: float) -> bool:
+        """Return whether an address brought more than its limit, not long ago."""
+        return now < self._noisy.get(address, now)
+
+    def _too_many(self, source: Source, now: float) -> WireError:
+        self._noisy.pop(source.address, None)
+        if len(self._noisy) >= MAX_NOISY:
+            del self._noisy[next(iter(self._noisy))]
+        self._noisy[source.address] = now + NOISY_FOR
+        return WireError("rate", f"more than {self._limits.source_datagrams} datagrams a second")
 
     def admit(self, source: Source, now: float) -> None:
         """Let a source tell of one more peer.

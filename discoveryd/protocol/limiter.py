@@ -36,6 +36,11 @@ class Limiter:
         self._forget(now)
         return True
 
+    def has_one(self, source: str, now: float) -> bool:
+        """Return whether this source has a token left."""
+        bucket = self._buckets.get(source)
+        return bucket is None or _filled(bucket, self._rate, self._burst, now) >= 1
+
     def _forget(self, now: float) -> None:
         """Let go of the sources that were quiet longest: one too many, and two whose buckets are full again."""
         for _ in range(2):

@@ -388,13 +388,14 @@ class Node:
         self._gate.flooded_since = None
         self._strangers.forget()
 
-    def known_addresses(self, since: float) -> tuple[str, ...]:
+    def known_addresses(self, since: float, now: float) -> tuple[str, ...]:
         """Give the addresses that count in a flood: of seeds, of peers there before, of those that answered a PING.
 
         An answer cannot be forged by who does not see the PING; a HELLO from a false address can. So that it
-        gets through, who was just asked counts for a moment.
+        gets through, who was just asked counts for a moment. An address that itself brings a flood does not count.
         """
-        return (*self.parameters.seeds, *self.challenges.hopes(), *self.table.known_addresses(since))
+        known = (*self.parameters.seeds, *self.challenges.hopes(), *self.table.known_addresses(since))
+        return tuple(address for address in known if not self._gate.is_noisy(address, now))
 
     # --- hearing --------------------------------------------------------------------------------
 
@@ -419,6 +420,7 @@ class Node:
         if self.sealing is None:
             raise WireError("sealed", "there are no keys here")
         self._gate.check_port(datagram, source)
+        self._gate.spare(source, now)
         return self.sealing.open(datagram, source, now)
 
     def _counted(self, hear: Callable[[], Outcome], datagram: bytes, source: Source, now: float) -> Outcome:
@@ -767,6 +769,9 @@ class Node:
             raise WireError("flood", "nobody new is listed in a flood")
         if self.table.get(*key) is None:
             self._gate.admit(source, now)
+            routed = self.parameters.limits.routed
+            if not self._is_ours(source) and self.table.is_crowded_beyond(routed):
+                raise WireError("table-full", f"{routed} peers beyond our links")
 
     def _ask_for_record(self, row: Row, source: Source, now: float) -> list[Send]:
         """Solicit the record that a digest stands for, at most once an interval; of many, one after the other.

@@ -36,6 +36,9 @@ class Limits:
     """Seconds a row stays, for ``list --all``, after its peer went down or left."""
     newcomers: int = 50
     """New rows per second from one source address (a forger's speed limit; drop reason ``rate``)."""
+    routed: int = 1024
+    """Live peers that were first heard from beyond our links, plain, and are no seeds (drop reason ``table-full``);
+    peers that seal and seeds are bounded by `peers` alone."""
     source_datagrams: int = 500
     """Datagrams per second from one source address that take a closer look: all but the steady HELLOs of peers
     that are listed (drop reason ``rate``). A node has about 10 to say in its first second, so this is room for
@@ -89,8 +92,8 @@ class Limits:
         problems = [
             f"limits.{key}: must be at least {least}{_unit(key)}, not {getattr(self, key)}"
             for key, least in (
-                ("peers", 1), ("remember", 0), ("newcomers", 1), ("source_datagrams", 10), ("datagrams", 100),
-                ("answers", 1), ("subscriber_events", 1), ("query_connections", 1),
+                ("peers", 1), ("remember", 0), ("newcomers", 1), ("routed", 0), ("source_datagrams", 10),
+                ("datagrams", 100), ("answers", 1), ("subscriber_events", 1), ("query_connections", 1),
                 ("query_connections_per_user", 0), ("watchers", 0),
                 ("query_line", 64), ("query_idle", 1), ("query_backlog", 65536),
                 ("hooks", 1), ("hook_timeout", 0.1), ("hook_queue", 1),

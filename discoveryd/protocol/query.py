@@ -155,7 +155,10 @@ def status_answer(node: Node, now: float) -> dict[str, Any]:
             for link, outlet in zip(node.links, node.outlets, strict=True)
         ],
         "peers": node.table.counts(now),
-        "table": {"rows": len(node.table), "limit": node.table.limit},
+        "table": {
+            "rows": len(node.table), "limit": node.table.limit,
+            "routed": node.table.beyond(), "routed_limit": node.parameters.limits.routed,
+        },
         "sent": {kind: node.sent[kind] for kind in ("hello", "ping", "pong")},
         "received": node.received,
         "drops": [

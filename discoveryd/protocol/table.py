@@ -74,11 +74,20 @@ class PeerTable:
         self._namesakes = Namesakes(own_id, self._news)
         self._shared = SharedAddresses(self._news)
         self._gone: dict[Key, Row] = {}  # those down or left, the longest gone first
+        self._beyond: dict[Key, Row] = {}  # those first heard from beyond our links
         self.blind_until = -NEVER  # nobody is judged before that
         self._next_expiry = NEVER  # never later than the first row to expire
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def beyond(self) -> int:
+        """Count the live rows that were first heard from beyond our links."""
+        return sum([row.state in LIVE for row in self._beyond.values()])
+
+    def is_crowded_beyond(self, limit: int) -> bool:
+        """Return whether as many live rows as that were first heard from beyond our links."""
+        return len(self._beyond) >= limit and self.beyond() >= limit
 
     def known_addresses(self, since: float) -> Iterator[str]:
         """Give the addresses of live rows that were there before, or once answered a PING."""
@@ -154,7 +163,7 @@ class PeerTable:
         if row is None:
             self._make_room(now)
             row = Row(kind="bare", id=source.address, boot="", now=now)
-            self._rows[row.key] = row
+            self._add(row, source)
             opening = "joined"
         elif row.state != "up":
             opening = "recovered"
@@ -460,6 +469,11 @@ class PeerTable:
                 raise WireError("table-full", f"{self.limit} peers")
             self._remove(longest_gone, now)
 
+    def _add(self, row: Row, source: Source) -> None:
+        self._rows[row.key] = row
+        if source.link is None:
+            self._beyond[row.key] = row
+
     def _remove(self, row: Row, now: float) -> None:
         self._news.settle(row, now)
         self.steady.drop_row(row)
@@ -468,6 +482,7 @@ class PeerTable:
         self.leavers.pop(row.key, None)
         self.quiet.pop(row.key, None)
         del self._rows[row.key]
+        self._beyond.pop(row.key, None)
         self._gone.pop(row.key, None)
         if row.kind == "node":
             self._namesakes.remove(row)
@@ -618,7 +633,7 @@ class PeerTable:
                 self.suspects.pop(former.key, None)
             else:
                 self._remove(former, now)
-        self._rows[row.key] = row
+        self._add(row, source)
         self._by_boot[row.boot] = (*self.of_boot(row.boot), row)
         self._namesakes.add(row)
         if former is None:

@@ -751,7 +751,7 @@ class Discovery:
     def _known(self, since: float) -> tuple[str, ...]:
         """Give the addresses that are heard also in a flood."""
         with self._lock:  # for the receiver, which `look` might wait for
-            return self._node.known_addresses(since)
+            return self._node.known_addresses(since, self._clock())
 
     def _flood(self, since: float | None, failure: str | None) -> None:
         """Let nobody new in while there is a flood."""

@@ -155,6 +155,9 @@ def _peers(status: Status) -> Iterator[Metric]:
                  len(status["shared_addresses"]))  # fmt: skip
     yield _gauge("discoveryd_table_rows", "Rows in the table, of peers there are and were.", status["table"]["rows"])
     yield _gauge("discoveryd_table_rows_limit", "Most rows the table may have.", status["table"]["limit"])
+    yield _gauge("discoveryd_table_routed", "Live peers first heard from beyond the links.", status["table"]["routed"])
+    yield _gauge("discoveryd_table_routed_limit", "Most of them that are plain and no seeds.",
+                 status["table"]["routed_limit"])  # fmt: skip
     yield _counters("discoveryd_events_total", "Events by kind.", ["kind"],
                     (([kind], count) for kind, count in status["events"].items()))  # fmt: skip
     rtt, loss = status["rtt_s"], status["loss"]

@@ -8,8 +8,10 @@ import pytest
 from discoveryd.protocol import gate
 from discoveryd.protocol.credit import GIFT, REFILL
 from discoveryd.protocol.hello import decode_hello
+from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.probe import Ping, Pong, decode_probe
 from discoveryd.protocol.record import Record
+from discoveryd.protocol.sealing import Sealing
 from tests.protocol.samples import boot, hello, make_node, row_of, source
 from tests.protocol.segment import K1, fleet, ring
 
@@ -164,6 +166,64 @@ def test_what_is_sent_to_an_unproven_address_is_bounded_by_what_came_from_it():
         sent += sum(len(send.datagram) for send in (*outcome.sends, *node.poll(number / 10).sends) if send.to == "10.0.0.7")
     assert GIFT / 2 < sent <= came + GIFT + 40 * REFILL
     assert node.credit.withheld > 0
+
+
+# --- finding 17: envelopes forged in the name of a peer, by the ten thousand -------------------------------
+
+
+def test_of_forged_envelopes_no_more_are_opened_than_a_source_may_bring(monkeypatch):
+    segment, (v, p) = fleet(2, ring(K1, mode="require"))
+    segment.run(10.0)
+    opened, really = [], Sealing.open
+    monkeypatch.setattr(Sealing, "open", lambda *given: opened.append(1) or really(*given))
+    forged = segment.recorded(sender=p.address)[-1][:-3] + b"xxx"
+    for _ in range(20_000):
+        v.node.receive(forged, source(p.address), segment.now)
+    assert len(opened) <= Limits().source_datagrams
+    assert v.drops()["rate"] >= 19_500
+    segment.run(2.0)
+    assert v.peers() == {p.name: K1.id}
+
+
+def test_an_address_in_whose_name_a_flood_comes_is_not_let_through_whole():
+    node = make_node(source_datagrams=20)
+    for number in (7, 8):
+        node.receive(hello(number, f"n{number}").encode(), source(f"10.0.0.{number}"), 1.0)
+    for _ in range(30):
+        node.receive(b"rubbish", source(), 2.0)
+    assert node.known_addresses(1.5, 2.0) == ("10.0.0.8",)
+    assert node.known_addresses(1.5, 2.0 + gate.NOISY_FOR) == ("10.0.0.7", "10.0.0.8")
+
+
+def test_addresses_in_whose_name_floods_come_are_remembered_within_bounds(monkeypatch):
+    monkeypatch.setattr(gate, "MAX_NOISY", 3)
+    node = make_node(source_datagrams=10)
+    for number in range(1, 6):
+        node.receive(hello(number, f"n{number}").encode(), source(f"10.0.0.{number}"), 1.0)
+        for _ in range(15):
+            node.receive(b"rubbish", source(f"10.0.0.{number}"), 2.0)
+    assert node.known_addresses(1.5, 2.0) == ("10.0.0.1", "10.0.0.2")
+
+
+# --- beyond our links ---------------------------------------------------------------------------------------
+
+
+def test_peers_beyond_our_links_are_bounded_but_seeds():
+    node = make_node(parameters=Parameters(seeds=("192.0.2.200",)), newcomers=1000, routed=5)
+    for number in range(1, 21):
+        node.receive(hello(number, f"n{number}").encode(), source(f"192.0.2.{number}", None), 1.0)
+    node.receive(b"HELLO|", source("192.0.2.150", None), 1.0)
+    assert (len(node.peers(1.0)), node.drops["table-full", "-"]) == (5, 16)
+    node.receive(hello(200, "seed").encode(), source("192.0.2.200", None), 1.0)
+    node.receive(hello(100, "here").encode(), source("10.0.0.9"), 1.0)
+    assert {"seed", "here"} <= {peer.id for peer in node.peers(1.0)}
+    wider = make_node(newcomers=1000, routed=8).parameters
+    node.set_parameters(wider, 1.0)
+    node.receive(hello(50, "n50").encode(), source("192.0.2.50", None), 1.1)
+    assert node.table.beyond() == 7
+    assert len(node.peers(9.0)) == 0
+    node.poll(9.0)
+    assert node.table.beyond() == 0, "who is gone takes no place"
 
 
 # --- finding 14: old recordings use up the questions -------------------------------------------------------

@@ -999,7 +999,7 @@ def test_who_answered_a_ping_is_no_forgery():
     node.receive(hello(2, "true", ttl=60).encode(), source("10.0.0.9"), 10.0)
     answer(node, "10.0.0.9", 2, 10.0)
     assert node.begin_flood(since=9.0, now=11.5).events == ()
-    assert node.known_addresses(9.0) == ("10.0.0.9",)
+    assert node.known_addresses(9.0, 9.0) == ("10.0.0.9",)
 
 
 def test_nobody_new_is_listed_until_it_is_over():
@@ -1012,7 +1012,7 @@ def test_nobody_new_is_listed_until_it_is_over():
     node.receive(hello(1, "old", seq=2).encode(), source("10.0.0.8"), 2.2)
     assert [peer.id for peer in node.peers(2.3)] == ["old"]
     assert drops(node) == {("flood", "eth0"): 2}
-    assert node.known_addresses(2.0) == ("192.0.2.1", "10.0.0.20", "10.0.0.8")
+    assert node.known_addresses(2.0, 2.0) == ("192.0.2.1", "10.0.0.20", "10.0.0.8")
     node.end_flood()
     node.receive(hello(3, "new").encode(), source("10.0.0.20"), 5.0)
     assert [peer.id for peer in node.peers(5.0)] == ["old", "new"]

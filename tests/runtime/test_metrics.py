@@ -87,6 +87,8 @@ def test_a_real_parser_reads_what_status_says(pair):
         ("discoveryd_shared_addresses",): 0,
         ("discoveryd_table_rows",): status["table"]["rows"],
         ("discoveryd_table_rows_limit",): 4096,
+        ("discoveryd_table_routed",): 0,
+        ("discoveryd_table_routed_limit",): 1024,
         ("discoveryd_hellos_sent_total",): status["sent"]["hello"],
         ("discoveryd_hellos_received_total", "node"): status["received"]["hello"],
         ("discoveryd_hellos_received_total", "bare"): 0,
@@ -196,7 +198,7 @@ def test_over_http_as_prometheus_prefers_it(pair):
 
 STATUS = {
     "version": "1", "uptime_s": 1.0, "engine_s": 0.5, "isolated": True, "links": [], "receive_buffer": {"bytes": 7, "wanted": 8}, "hello": {"interval_s": 1.0},
-    "peers": {"up": 1}, "clones": ["a", "b"], "shared_addresses": [{}] * 3, "table": {"rows": 1, "limit": 2}, "events": {"joined": 1},
+    "peers": {"up": 1}, "clones": ["a", "b"], "shared_addresses": [{}] * 3, "table": {"rows": 1, "limit": 2, "routed": 0, "routed_limit": 1}, "events": {"joined": 1},
     "rtt_s": {"count": 0, "sum": 0.0, "buckets": []}, "loss": {"count": 0, "sum": 0.0, "buckets": []},
     "security": {"withheld": 0},
     "sent": {"hello": 1, "ping": 2, "pong": 3}, "received": {"hello": 4, "bare": 5, "ping": 6, "pong": 7},
