@@ -24,6 +24,8 @@ FIRST_TIMES = 8
 AGAIN_TIMES = 4
 """Questions a second to one address, in answers to it: of boots that were not asked before, and of the others. Those
 have a bucket of their own, so that a newcomer does not wait for what somebody repeats of runs that are over."""
+FORGOTTEN = 600.0
+"""Seconds after which one that may be asked again, and was not, counts as new."""
 MAX_SILENT = 4096
 """Boots that did not answer yet; past it the one that was asked longest ago counts as new."""
 LIFE = 5.0
@@ -177,8 +179,9 @@ class Challenges:
 
     def _await(self, whose: str, times: int, now: float) -> None:
         self._silent.pop(whose, None)
-        if len(self._silent) >= MAX_SILENT:
-            del self._silent[next(iter(self._silent))]
+        first = next(iter(self._silent), "")
+        if first and (len(self._silent) >= MAX_SILENT or now >= self._silent[first][1] + FORGOTTEN):
+            del self._silent[first]
         pause = min(AGAIN * 2.0 ** max(0, times - HOPEFUL), SELDOM)
         self._silent[whose] = (min(times, MAX_TIMES), now + pause)
 

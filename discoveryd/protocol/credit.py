@@ -13,6 +13,8 @@ REFILL = 8.0
 """Bytes a second by which an account grows up to `GIFT`: a PING in ten seconds for who is heard but never answers."""
 HOLDS = 3600.0
 """Seconds for which a proof holds; peers are PINGed each minute, and so prove it again."""
+FORGOTTEN = 600.0
+"""Seconds after which an account with which nothing happened is forgotten: to begin anew gives less than to go on."""
 MAX_ADDRESSES = 8192
 """Addresses of each kind; past it the one that proved it first, or spoke longest ago, is like one never heard."""
 
@@ -42,6 +44,9 @@ class Credit:
         self._proven.pop(address, None)
         _make_room(self._proven)
         self._proven[address] = now + HOLDS
+        first = next(iter(self._proven))
+        if now >= self._proven[first]:
+            del self._proven[first]
         self._accounts.pop(address, None)
 
     def receive(self, address: str, size: float, now: float) -> None:
@@ -68,6 +73,9 @@ class Credit:
         self._accounts.pop(address, None)
         _make_room(self._accounts)
         self._accounts[address] = (left, now)  # the last to go
+        first = next(iter(self._accounts))
+        if now >= self._accounts[first][1] + FORGOTTEN:
+            del self._accounts[first]
 
 
 def _make_room(addresses: dict[str, float] | dict[str, tuple[float, float]]) -> None:

@@ -39,7 +39,7 @@ def test_a_broken_key_file_is_refused_at_a_reload_and_the_old_ones_stay(make, tm
     status = daemon.ask("status")
     assert status["security"] | {"challenges": {}} == {
         "mode": "accept", "send_with": NEW.id, "keys": [{"id": NEW.id, "peers": 0}, {"id": OLD.id, "peers": 0}],
-        "plain_peers": 0, "challenges": {},
+        "plain_peers": 0, "challenges": {}, "withheld": 0,
     }  # fmt: skip
     assert status["node"]["boot"] == boot
 

@@ -59,3 +59,10 @@ def test_addresses_are_bounded(monkeypatch):
     assert (len(credit), len(credit._proven)) == (4, 4)
     assert credit.is_proven("10.0.1.8", 1.0)
     assert not credit.is_proven("10.0.1.0", 1.0)
+
+
+def test_accounts_with_which_nothing_happens_are_forgotten():
+    credit = Credit()
+    for number in range(1000):
+        credit.receive(f"10.0.{number >> 8}.{number & 255}", 100, 10.0 * number)
+    assert len(credit) == module.FORGOTTEN / 10
