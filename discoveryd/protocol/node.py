@@ -575,7 +575,12 @@ class Node:
         events = self._take_answer(row, pong, source, question.asked, now)
         if row is not None:
             self._prober.watch(row, now)
-        return Outcome(sends=tuple(self._welcome(source, now, solicits=question.solicits)), events=events)
+        if row is None or source.key:
+            return Outcome(sends=tuple(self._welcome(source, now, solicits=question.solicits)), events=events)
+        sends = self._ask_for_record(row, source, now)
+        if question.solicits:  # it has waited its turn to be asked
+            sends += self._answer_solicit(source, now, is_prompt=True)
+        return Outcome(sends=tuple(sends), events=events)
 
     def _hear_seed(self, pong: Pong, source: Source, now: float) -> Outcome:
         """Take a PONG from a seed that was asked which of its addresses it speaks from."""
@@ -784,7 +789,9 @@ class Node:
         row.asked = now
         return [] if self._refusal(source, now) else [self._voice.request(source, now)]
 
-    def _answer_solicit(self, source: Source, now: float, size: float = NEVER, boot: str = "") -> list[Send]:
+    def _answer_solicit(
+        self, source: Source, now: float, size: float = NEVER, boot: str = "", *, is_prompt: bool = False
+    ) -> list[Send]:
         """Answer a solicit with the full HELLO; who did not prove to be there gets no more bytes than it sent."""
         if source.key or self.credit.is_proven(source.address, now):
             size = NEVER
@@ -794,7 +801,7 @@ class Node:
         if refusal:  # the HELLO itself was welcome
             self._gate.drops.count(refusal.reason, self._voice.outlet(source).name)
             return []
-        return self._voice.answer(source, now, size, boot)
+        return self._voice.answer_now(source) if is_prompt else self._voice.answer(source, now, size, boot)
 
     def _ask_first(self, waiting: Waiting, now: float) -> tuple[Send, ...]:
         # as long as it may be: the account of its address bounds what is sent there

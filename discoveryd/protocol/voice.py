@@ -250,6 +250,10 @@ class Voice:
         self.answers.add(source, self._crowd(now), now, size, boot)
         return self._due_answers(now)
 
+    def answer_now(self, source: Source) -> list[Send]:
+        """Answer a solicit of one that has waited for its turn."""
+        return [self._unicast(self._hello(full=True), source)]
+
     def may_request(self, now: float) -> bool:
         """Whether we may ask for a record already: as answers, requests keep a gap that grows with the crowd."""
         return now >= self._next_request

@@ -144,7 +144,7 @@ def test_a_solicit_that_is_shorter_than_our_record_is_answered_after_a_question(
     ping = decode_probe(question.datagram)
     assert (ping.to, question.to) == (boot(1), there.address)
     pong = Pong(realm="default", boot=boot(1), nonce=ping.nonce, heard_ms=1).encode()
-    [answer, _] = node.receive(pong, there, 1.001).sends
+    [answer] = node.receive(pong, there, 1.001).sends
     assert decode_hello(answer.datagram).record == BIG.encoded
     assert row_of(node.table, 1).way(there).two_way
 

@@ -589,7 +589,7 @@ def test_who_asks_from_beyond_our_links_is_listed_and_answered_after_its_pong():
     [ping] = [decode_probe(send.datagram) for send in outcome.sends]
     assert [len(node.receive(ping_from(1).encode(), there, 1.0 + tick / 100).sends) for tick in range(10)] == [0] * 10
     sends = node.receive(pong(ping.nonce), there, 1.2).sends
-    assert [(send.to, send.link) for send in sends] == [("192.0.2.7", None)] * 2
+    assert [(send.to, send.link) for send in sends] == [("192.0.2.7", None)]
     assert decode_hello(sends[0].datagram).record is not None
     [answer] = node.receive(ping_from(1).encode(), there, 1.3).sends
     assert answer.datagram.startswith(b"PONG")

@@ -93,7 +93,7 @@ def test_one_joins_many(medium):
     medium.run(40.0)
     newcomer = lan.add(segment)
     newcomer.start()
-    medium.run(40.0 + (CROWD + 1) / 1000 + 0.01)
+    medium.run(40.0 + (CROWD + 1) / 1000 + 0.02)  # with the round trip of a question to the newcomer
     lan.check_truth()
     assert segment.answers[40] == CROWD
     medium.run(60.0)
