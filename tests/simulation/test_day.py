@@ -126,6 +126,6 @@ def test_memory_is_flat(capsys):
     assert MAX_PINGS <= len(node._prober) <= 2 * MAX_PINGS  # those that programs want are kept apart
     for name in sizes[-1]:
         early, late = (max(one[name] for one in part) for part in (sizes[1:6], sizes[10:]))
-        assert late <= max(early * 1.1, early + 5), f"{name} grows: {[one[name] for one in sizes]}"
+        assert late <= max(early * 1.1, early + 16), f"{name} grows: {[one[name] for one in sizes]}"
     for early, late in zip(*(map(max, zip(*part, strict=True)) for part in (weights[1:6], weights[10:])), strict=True):
         assert late < early * 1.05, f"memory grows: {weights}"
