@@ -29,6 +29,7 @@ from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from tests.conftest import descriptors
 from tests.ear import EVERYBODY, Ear, fields, is_goodbye
+from tests.protocol.samples import hello
 
 WAIT = 15.0
 
@@ -673,13 +674,19 @@ def test_the_query_socket_tells_the_same(make):
 def test_a_lagged_server_tells_its_watchers(make, monkeypatch, port):
     anna = make("anna", query=True, limits=Limits(subscriber_events=1))
     anna.start()
-    with QueryClient(anna.query_address) as watcher, Ear(port) as ear:
+    with (
+        QueryClient(anna.query_address) as watcher, Ear(port) as ear,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+    ):  # fmt: skip
+        sender.bind(("127.0.0.9", port))
         watch = watcher.watch()
         assert [next(watch)["event"], next(watch)["event"]] == ["snapshot", "sync"]
         with monkeypatch.context() as asleep:
             asleep.setattr(anna._server, "wake", lambda: None)
-            for number in range(3):
-                make(f"peer{number}").start()
+            with anna._lock:  # so that all of them are heard in one go
+                for number in range(3):
+                    said = hello(number, f"peer{number}", interval=3.0, ttl=30.0)
+                    sender.sendto(said.encode(), ("127.0.0.2", port))
             ear.until(lambda: len(anna.peers()) == 3)
         anna._server.wake()
         with pytest.raises(SubscriptionLagged):
