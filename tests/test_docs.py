@@ -104,7 +104,7 @@ def status():
         discovery.look(lambda node, now: node.receive(b"nonsense", Source("127.0.0.3", None), now))
         here = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")
         discovery._links.senders.outside["10.0.0.1", 2] = Outside(here, 0.0, is_near=True)
-        discovery._links.last_errors["lo", "127.255.255.255"] = "ENETDOWN: Network is down"
+        discovery._links.last_errors["lo", "127.0.0.77"] = "ENETDOWN: Network is down"
         status = discovery.status()
         # an interface where a filter is in force
         return status | {"rp_filter": {**filtered((), 0), "links": [{"link": "eth0", "mode": 1}]}}
