@@ -4,6 +4,7 @@
 
     DiscoveryError
     ├── WireError            they: a datagram that is not ours to understand
+    │   └── Unproven             its sender has to answer a PING first
     ├── ConfigError          you: a configuration or a parameter, every fault of it at once
     │   └── RecordTooLong        name, tags and services do not fit into a HELLO together
     ├── SealError            we: what is to be sealed must not be, or a nonce would be used twice
@@ -38,6 +39,10 @@ class WireError(DiscoveryError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+
+class Unproven(WireError):
+    """A HELLO was dropped whose sender has to answer a PING before it is listed."""
 
 
 class ConfigError(DiscoveryError):

@@ -33,9 +33,10 @@ MODULES = {
         errors protocol protocol.aliases protocol.answers protocol.armour protocol.challenges protocol.doubles
         protocol.credit protocol.events protocol.flood protocol.gate protocol.hello protocol.histogram protocol.keyring protocol.limiter protocol.link
         protocol.limited protocol.liveness protocol.medium protocol.namesakes protocol.news protocol.node protocol.outcome
-        protocol.outlet protocol.parameters protocol.peer protocol.probe protocol.prober protocol.proof protocol.query
-        protocol.record protocol.replay protocol.request protocol.row protocol.seal protocol.sealing
-        protocol.sharing protocol.shortcuts protocol.speaker protocol.strangers protocol.table protocol.tally protocol.voice
+        protocol.outlet protocol.parameters protocol.peer protocol.pressure protocol.probe protocol.prober protocol.proof
+        protocol.query protocol.record protocol.replay protocol.request protocol.row protocol.seal protocol.sealing
+        protocol.sharing protocol.shortcuts protocol.speaker protocol.standing protocol.strangers protocol.table
+        protocol.tally protocol.voice
     """,
     "first": """
         net net.batch net.ifconf net.interfaces net.links net.metrics_client net.metrics_server net.netlink net.owner net.query_acceptor

@@ -85,13 +85,15 @@ PING and PONG
     PING|2|<realm>|<id>|<boot>|<nonce>|<to>|
     PONG|2|<realm>|<boot>|<nonce>|<heard>|<held>|
 
-*id* and *boot* are those of the sender; in a PONG *boot* is that of the node which answers, whichever
-was meant. *heard* says how long ago it last heard a HELLO of the pinger, so that the pinger knows of
-both directions of the path. *held* says how long the PING lay there before the PONG was written; where that is less
-than what the pinger measured, the round trip is the rest. A PONG is always shorter than its PING. A PING, its answer,
-and one of a node that never heard us::
+*id* and *boot* are those of the sender, in a PONG *boot* is that of the node which answers. *to* says who is meant,
+and nobody else answers: the first 8 bytes, in hexadecimal, of the unkeyed BLAKE2b (of 8 bytes) over the *id*, a bar
+and the *boot* (here ``db1|a3d1e00942bb7c15``); zeros where only the address is known; the boot alone where the PING is
+sealed. *heard* says how long ago it last heard a HELLO of the pinger, so that the pinger knows of both directions of
+the path. *held* says how long the PING lay there before the PONG was written; where that is less than what the pinger
+measured, the round trip is the rest. A PONG is always shorter than its PING. A PING, its answer, and one of a node
+that never heard us::
 
-    PING|2|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|a3d1e00942bb7c15|
+    PING|2|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|5858a94b2814a77c|
     PONG|2|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|312|85|
     PONG|2|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|-|85|
 
@@ -195,6 +197,8 @@ Who says what, and when
 - **Stretching.** A segment carries at most 200 HELLOs a second (``hello.budget``): with *n* nodes the
   interval is at least *n* / 200 s, at most 600 s, and the ttl grows in proportion, to 3600 s at most. It grows
   in steps of an eighth of the configured one, so that one node more or less rarely changes what all announce.
+  *n* counts those that proved to be there. Many that start at one moment did not yet: the interval is longer as well
+  where more HELLOs were heard, over the last 2 s, than there may be.
   HELLOs are stretched, never left out. A HELLO announces the interval in which the next one comes. Who
   finds that it is longer than the one before draws that gap from between the two, so that those who
   started together come apart and the segment keeps its budget from then on.
@@ -223,6 +227,9 @@ How it is judged
 - **ttl.** A peer is listed while its last HELLO or PONG is younger than its announced ttl, and down from
   that moment on, on the receiver's own clock: no two clocks are compared. A bare peer has
   ``hello.bare_ttl`` (4 s).
+  Where nothing is sealed another ttl than the one in force when the peer answered a PING last may be forged: a longer
+  one counts up to 10 s (or 4 of our intervals) until it answers again, a shorter one once it was announced for as long
+  as the longer one, and it answered then.
 - **Suspicion.** A peer that was not heard for 2.45 of its intervals (two HELLOs, each at most 10 % late,
   and a quarter of one for a busy sender) is *suspect*, and pinged as above. A HELLO or PONG makes it *up*
   again. A bare peer is never suspect: it announces no interval and answers nothing.
@@ -261,8 +268,7 @@ How it is judged
 - **seq.** Only a HELLO with a *seq* above all before shows that its sender lives, and a PONG: what was heard
   before may come again from a loop or a recording, for ever. The last *seq* once more, on another path, shows
   that this path carries it, and what it says of itself is taken; an older one says nothing. Of a peer that is
-  gone both are dropped, reason ``stale``, as is what a boot sent that another one replaced (the last 8 are
-  remembered). A bare peer has no *seq*: with it nothing can be told from a repetition.
+  gone both are dropped, reason ``stale``. A bare peer has no *seq*: with it nothing can be told from a repetition.
 - **Forged seq.** Who forges one HELLO with a high *seq* must not make all that follow look old. A *seq* 64 or more
   above the last, and the time since then does not explain it, counts only when three in a row come, each above the
   one before, over 1.5 intervals. Lower ones that come like that count if they are above what a leap of 4 or more
@@ -270,12 +276,24 @@ How it is judged
 - **Goodbye.** The peer has left; a HELLO of that boot whose *seq* is not above the goodbye's is
   dropped, reason ``stale``. The goodbye of a boot that is not listed changes nothing. One that is not sealed may be
   forged: it counts at once, and its sender gets one PING, and others for stale HELLOs, after 1, 2, 4 … 60 s, as
-  does a peer that is down. If it answers, it is back.
+  does a peer that is down. If it answers, it is back, and for the next minute its goodbyes make it suspect only: it
+  is asked first.
+- **Unproven.** A row without a seal that never answered a PING may be forged. It ends 4 of its intervals after its
+  last HELLO, or after its ttl, or after 10 s (4 of our own intervals, if those are longer), whichever comes first,
+  and is forgotten after 10 s. Of one *id* there are 16 at most. It never makes us isolated, and counts for the
+  interval only once it said HELLO three times over two of our intervals, and while it goes on. Of nodes and of bare
+  peers 100 a second are listed like that; any other gets a PING instead (reason ``unproven``), which its HELLO
+  waits for: it is listed once it answers. So it is with the first HELLO of a boot that
+
+  - would take over from one that answered a PING and lives, or that is being asked whether it left;
+  - is over, as far as is known: it said goodbye or was replaced, and is forgotten. That is believed for its ttl,
+    and where nothing was sealed for 10 s (or 4 of our intervals) at most.
 - **Rows.** *id* and *boot* together are one peer: whoever speaks under the boot of another is beside it.
 - **Answers.** A PONG counts for the boot that was asked, from an address of that peer (a seed may have others), and for
   one that seals only if it is sealed itself, whatever its state.
 - **Restart.** A new *boot* with a known *id* takes over the row: that at the same address, else the
-  only one. One event, nothing goes down. The older boot is pinged.
+  only one. One event, nothing goes down. The older boot is pinged, and forgotten two of its intervals after its
+  last HELLO.
 - **Clone.** When the older boot answers that PING, or two more HELLOs of it come, two nodes use one id.
   Both are listed and flagged until one of them is gone. So is a peer with our own id. What was counted and
   dated as a restart then begins anew with the newer boot.
@@ -291,8 +309,9 @@ How it is judged
 - **Flood.** When more than 4,000 datagrams come within a second (``limits.datagrams``) nobody new is listed until it
   is over, reason ``flood``, but for who seals, and who answers a PING: its HELLO is answered with one where that is
   not longer.
-- **Limits.** A full table refuses newcomers unless a peer that is gone can make room (``table-full``). Of those beyond
-  our links 1024 plain ones that are no seeds and answered no PING are listed (``limits.routed``).
+- **Limits.** In a full table room is made by what was replaced, then by what is gone, then for one that answered a
+  PING by an unproven row, and for one that seals by a plain one. Else a newcomer is refused (``table-full``). Of those
+  beyond our links 1024 plain ones that are no seeds and answered no PING are listed (``limits.routed``).
   One source may bring 50 new peers a second (``limits.newcomers``), all together twenty times that
   (``rate``).
 
@@ -303,7 +322,8 @@ From the bottom: `parameters`, `record`, `hello` and `probe` are values that enc
 themselves; `peer` and `events` are what is told of the table; `liveness` judges silence, in pure functions;
 `limited` knows which links need limited broadcasts;
 `keyring`, `armour` and `seal` put it all into envelopes where there are keys, `replay` takes each but once, and
-`sealing` chooses the ways; `aliases` are other addresses of seeds; `challenges` and `strangers` ask who is not
+`sealing` chooses the ways; `standing` says what an answer to a PING is worth, `pressure` how many HELLOs are heard;
+`aliases` are other addresses of seeds; `challenges` and `strangers` ask who is not
 known, `doubles` who has our boot;
 `row` and `table` are the table, with `namesakes` (restarts and clones), `news` (events, damped) and
 `shortcuts` (the short way of a steady HELLO); `limiter` bounds what others can make us do; `prober` says whom
@@ -331,7 +351,8 @@ DROP_REASONS: Final[dict[str, str]] = {
         "once in 10 minutes) and both are listed as clones: give one of them its own id: discoveryd reset-id."
     ),
     "stale": (
-        "A HELLO of a peer that is gone, not newer than its last one or its goodbye. A few are normal; many mean "
+        "A HELLO of a peer, or of a run of it, that is gone: not newer than its last one or its goodbye, or of a run "
+        "that was replaced, which is asked whether it lives. A few are normal; many mean "
         "that a loop, a relay or somebody who recorded them repeats them."
     ),
     "sealed": (
@@ -356,8 +377,9 @@ DROP_REASONS: Final[dict[str, str]] = {
         "somebody repeats what he recorded."
     ),
     "unproven": (
-        "Sealed by a run of a node that was not known yet, or before that answered: it was asked, and is listed as "
-        "soon as it answers. A few for each start are normal; many mean that somebody repeats what he recorded."
+        "From a run of a node that has to answer a PING first, and was asked: it seals and was not known yet, or would "
+        "replace one that answered, or is one of too many newcomers. It is listed as soon as it answers. A few for "
+        "each start are normal; many mean that somebody forges, or repeats what was recorded."
     ),
     "plain": (
         "Not sealed, while security.mode is require: give its sender the key, or find out who it is. Bare peers "
@@ -386,7 +408,7 @@ DROP_REASONS: Final[dict[str, str]] = {
     ),
     "unexpected": (
         "A PONG to no PING of ours, of another boot or from another address than was asked, or one that came after "
-        "10 s."
+        "10 s. Or a PING for another node, or for a run of this one that is over."
     ),
     "impossible-source": (
         "From an address that no machine can have: 0.0.0.0/8, multicast, broadcast, or a loopback address outside "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.row import NEVER
+from discoveryd.protocol.row import NEVER, Key
 
 PROMPT_PEERS = 32
 ANSWERS_PER_SECOND = 1000
@@ -24,13 +24,13 @@ class Waiting:
 
     Attributes:
         size: bytes that came from them; no end where one of them proved to be there.
-        boot: of the first.
+        key: id and boot of the first.
     """
 
     due: float
     source: Source
     size: float
-    boot: str = ""
+    key: Key = ("", "")
     several: bool = False
 
 
@@ -61,7 +61,7 @@ class Answers:
         waiting.size += size
         return True
 
-    def add(self, source: Source, crowd: int, now: float, size: float = NEVER, boot: str = "") -> None:
+    def add(self, source: Source, crowd: int, now: float, size: float = NEVER, key: Key = ("", "")) -> None:
         """Take up the first who waits on its link, where we hear so many peers.
 
         Args:
@@ -69,12 +69,12 @@ class Answers:
             crowd: of peers.
             now: seconds.
             size: bytes that came from it, if it did not prove to be there.
-            boot: of it.
+            key: its id and boot.
         """
         due = now
         if crowd > PROMPT_PEERS:
             due += self._random.uniform(0, gap(crowd))
-        self._waiting[source.link or source.address] = Waiting(max(due, self._last + gap(crowd)), source, size, boot)
+        self._waiting[source.link or source.address] = Waiting(max(due, self._last + gap(crowd)), source, size, key)
 
     def take(self, crowd: int, now: float) -> list[Waiting]:
         """Give what is due, unless we have heard of so many peers meanwhile that it has to wait."""

@@ -10,7 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
+from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.limiter import Limiter
+from discoveryd.protocol.link import Source
+from discoveryd.protocol.row import Key
 
 AGAIN = 0.3
 """Seconds until the same question may be put to the same boot again (RFC 8967, 4.3.1)."""
@@ -43,13 +46,21 @@ class Question:
     """A PING that waits for its PONG.
 
     Attributes:
+        key: id and boot of the node that was asked.
+        address: where.
         solicits: whether who is asked wants to know of us.
+        hello: what it said, which counts once it answers; None for what is sealed, which may be a recording.
+        source: where that came from.
     """
 
     nonce: str
+    key: Key
+    address: str
     asked: float
     until: float
     solicits: bool = False
+    hello: Hello | None = None
+    source: Source | None = None
 
 
 class Challenges:
@@ -73,8 +84,8 @@ class Challenges:
     """
 
     __slots__ = (
-        "_again", "_first", "_limit", "_nonce", "_questions", "_silent", "_total", "answered", "asked", "expired",
-        "forgotten", "refused", "too_short",
+        "_again", "_first", "_limit", "_nonce", "_places", "_questions", "_silent", "_total", "answered", "asked",
+        "expired", "forgotten", "refused", "too_short",
     )  # fmt: skip
 
     def __init__(
@@ -85,7 +96,8 @@ class Challenges:
         self.set_rate(rate)
         self._silent: dict[str, tuple[int, float]] = {}  # times asked, and until when not again; the last asked last
         self._limit = limit
-        self._questions: dict[tuple[str, str], Question] = {}  # by boot and address, the oldest first
+        self._questions: dict[str, Question] = {}  # by nonce, the oldest first
+        self._places: dict[tuple[str, str, str], str] = {}  # id, boot and address -> nonce
         self.asked = self.answered = self.expired = self.forgotten = self.refused = self.too_short = 0
 
     def __len__(self) -> int:
@@ -93,13 +105,13 @@ class Challenges:
         return len(self._questions)
 
     def ask(
-        self, boot: str, address: str, now: float, *, size: float, longest: int, solicits: bool = False,
+        self, key: Key, address: str, now: float, *, size: float, longest: int, solicits: bool = False,
         whatever_address: bool = False,
     ) -> str | None:  # fmt: skip
         """Say what to ask a boot.
 
         Args:
-            boot: whose datagram it was.
+            key: id and boot of its sender.
             address: where it came from.
             now: seconds.
             size: its bytes, as they came.
@@ -112,10 +124,10 @@ class Challenges:
             would be longer than what came.
         """
         self._expire(now)
-        question = self._questions.get((boot, address))
+        question = self._questions.get(self._places.get((*key, address), ""))
         if question is not None:
             question.solicits = question.solicits or solicits
-        whose = boot if whatever_address else f"{boot} {address}"
+        whose = _whose(key, "" if whatever_address else address)
         times, due = self._silent.get(whose, (0, now))
         if now < due:
             return None
@@ -131,25 +143,31 @@ class Challenges:
             question.asked = now
             return question.nonce  # an answer to the first may be on its way
         while len(self._questions) >= self._limit:
-            del self._questions[next(iter(self._questions))]
+            self._remove(next(iter(self._questions)))
             self.forgotten += 1
         nonce = self._nonce()
-        self._questions[boot, address] = Question(nonce, now, now + LIFE, solicits)
+        self._questions[nonce] = Question(nonce, key, address, now, now + LIFE, solicits)
+        self._places[*key, address] = nonce
         return nonce
 
-    def is_due(self, boot: str, address: str, now: float) -> bool:
-        """Return whether a boot that does not seal may be asked there, as far as its pauses tell."""
-        return now >= self._silent.get(f"{boot} {address}", (0, now))[1]
+    def is_due(self, key: Key, address: str, now: float) -> bool:
+        """Return whether a node that does not seal may be asked there, as far as its pauses tell."""
+        return now >= self._silent.get(_whose(key, address), (0, now))[1]
+
+    def hold(self, hello: Hello, source: Source) -> None:
+        """Keep what a boot said that was asked: it counts once the boot answers."""
+        question = self._questions.get(self._places.get((hello.id, hello.boot, source.address), ""))
+        if question is not None:
+            question.hello, question.source = hello, source
 
     def answer(self, boot: str, address: str, nonce: str, now: float) -> Question | None:
         """Give the question that a PONG answers; it is settled then."""
         self._expire(now)
-        question = self._questions.get((boot, address))
-        if question is None or question.nonce != nonce:
+        if not self.waits_for(boot, address, nonce):
             return None
-        del self._questions[boot, address]
-        self._silent.pop(boot, None)
-        self._silent.pop(f"{boot} {address}", None)
+        question = self._remove(nonce)
+        self._silent.pop(_whose(question.key, ""), None)
+        self._silent.pop(_whose(question.key, address), None)
         self.answered += 1
         return question
 
@@ -158,15 +176,18 @@ class Challenges:
 
         Only for what is sealed: who answers has not proved to have the address that was asked.
         """
-        asked = [place for place, question in self._questions.items() if place[0] == boot and question.nonce == nonce]
-        if asked:
-            self._questions[boot, address] = self._questions.pop(asked[0])
-        return bool(asked)
+        question = self._questions.get(nonce)
+        if question is None or question.key[1] != boot:
+            return False
+        self._places.pop((*question.key, question.address), None)
+        question.address = address
+        self._places[*question.key, address] = nonce
+        return True
 
     def waits_for(self, boot: str, address: str, nonce: str) -> bool:
         """Whether a question with this nonce waits for its answer."""
-        question = self._questions.get((boot, address))
-        return question is not None and question.nonce == nonce
+        question = self._questions.get(nonce)
+        return question is not None and (question.key[1], question.address) == (boot, address)
 
     def set_rate(self, rate: float) -> None:
         """Allow so many answers a second to one address from now on."""
@@ -175,7 +196,7 @@ class Challenges:
 
     def hopes(self) -> list[str]:
         """Give the addresses asked last."""
-        return [address for _, address in islice(reversed(self._questions), MAX_HOPES)]
+        return [question.address for question in islice(reversed(self._questions.values()), MAX_HOPES)]
 
     def _await(self, whose: str, times: int, now: float) -> None:
         self._silent.pop(whose, None)
@@ -190,5 +211,16 @@ class Challenges:
             first = next(iter(self._questions))
             if now < self._questions[first].until:
                 return
-            del self._questions[first]
+            self._remove(first)
             self.expired += 1
+
+    def _remove(self, nonce: str) -> Question:
+        question = self._questions.pop(nonce)
+        place = (*question.key, question.address)
+        if self._places.get(place) == nonce:  # else two that were asked elsewhere answered from one address
+            del self._places[place]
+        return question
+
+
+def _whose(key: Key, address: str) -> str:
+    return f"{' '.join(key)} {address}"

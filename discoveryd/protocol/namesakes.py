@@ -7,7 +7,10 @@ from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.news import News
 from discoveryd.protocol.peer import LIVE
-from discoveryd.protocol.row import Row
+from discoveryd.protocol.row import Key, Row
+
+MAX_ENDED = 1024
+"""Boots remembered that are over; past it the first is forgotten, and is heard again without being asked."""
 
 
 class Namesakes:
@@ -22,6 +25,7 @@ class Namesakes:
         self._own_id = own_id
         self._news = news
         self._by_id: dict[str, list[Row]] = {}
+        self._ended: dict[Key, float] = {}  # until when
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -34,8 +38,6 @@ class Namesakes:
         """Forget a row."""
         rows = self._by_id[row.id]
         rows.remove(row)
-        for one in rows:
-            one.outlive(row)
         if not rows:
             del self._by_id[row.id]
 
@@ -43,9 +45,31 @@ class Namesakes:
         """Give the rows of an id."""
         return self._by_id.get(id, [])
 
+    def end(self, row: Row, now: float, until: float) -> None:
+        """Take it that a boot is over: until then it has to answer a PING before it is heard again."""
+        self._ended.pop(row.key, None)
+        while self._ended:
+            first, over = next(iter(self._ended.items()))
+            if now < over and len(self._ended) < MAX_ENDED:
+                break
+            del self._ended[first]
+        self._ended[row.key] = until
+
+    def revive(self, row: Row) -> None:
+        """Take it that a boot is not over."""
+        self._ended.pop(row.key, None)
+
+    def is_over(self, hello: Hello, now: float) -> bool:
+        """Return whether a HELLO is of a boot that is over, as far as is known: anybody can forge an end."""
+        return now < self._ended.get((hello.id, hello.boot), now)
+
     def shown(self, id: str) -> list[Row]:
         """Give the rows of an id that are listed."""
         return [row for row in self._by_id.get(id, ()) if row.is_shown]
+
+    def unproved(self, id: str) -> int:
+        """Count the rows of an id that never answered a PING."""
+        return sum(not row.proved for row in self._by_id.get(id, ()))
 
     def rivals(self, id: str) -> tuple[Row, ...]:
         """Give those that a newer boot took over from and that may yet prove to be clones."""
@@ -54,12 +78,6 @@ class Namesakes:
     def are_clones(self, id: str) -> bool:
         """Whether several running nodes use this id."""
         return id == self._own_id or len(self.shown(id)) > 1
-
-    def has_left(self, hello: Hello, row: Row | None) -> bool:
-        """Whether a HELLO is not newer than the goodbye of its boot, or the last of one that another boot replaced."""
-        if row is not None:
-            return row.state == "left" and hello.seq <= row.farewell
-        return any(hello.seq <= one.formers.get(hello.boot, -1) for one in self._by_id.get(hello.id, ()))
 
     def former(self, id: str, source: Source) -> Row | None:
         """Pick the row that a new boot of this id continues.

@@ -34,7 +34,7 @@ from random import Random, SystemRandom
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from discoveryd.errors import WireError
+from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.answers import Waiting
 from discoveryd.protocol.challenges import Challenges, Question
 from discoveryd.protocol.credit import Credit
@@ -51,11 +51,12 @@ from discoveryd.protocol.outcome import NOTHING, Answer, Outcome, Send
 from discoveryd.protocol.outlet import Outlet
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.peer import LIVE, Peer
-from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe
+from discoveryd.protocol.pressure import Pressure
+from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe, mark
 from discoveryd.protocol.prober import Prober
 from discoveryd.protocol.record import Record
 from discoveryd.protocol.row import NEAR, NEVER, Key, Row, Way
-from discoveryd.protocol.strangers import Strangers
+from discoveryd.protocol.strangers import UNASKED_PER_SECOND, Strangers
 from discoveryd.protocol.table import PeerTable
 from discoveryd.protocol.voice import Voice
 
@@ -107,7 +108,10 @@ class Node:
             random=self.random,
             crowd=self.table.live_count,
             limited=self.limited,
+            speaking=self.table.speaking,
+            pressure=self._heard_rate,
         )
+        self.table.interval = self._voice.pace
         self._outlets = self._voice.outlets
         self._gate = Gate(limits)
         self._strangers = Strangers(self._voice, self._nonce, limits.answers)
@@ -121,6 +125,8 @@ class Node:
         self.rtts = Histogram(RTT_BOUNDS)  # seconds, one for each PONG
         self._received: Counter[str] = Counter()
         self._steady_received = 0
+        self._beats = 0  # that others broadcast, besides the steady ones that came first
+        self._pressure = Pressure()
         self.heard_until: float | None = None
         self._polled: float | None = None
         self._awake_since = -NEVER
@@ -161,6 +167,7 @@ class Node:
         if self.sealing is not None:
             self.sealing.windows.limit = parameters.limits.peers
         self._voice.set_parameters(parameters, now)
+        self.table.interval = self._voice.pace
 
     def set_keyring(self, keyring: Keyring) -> None:
         """Take other keys, another one to send with, or another mode; no peer is lost, and the boot stays."""
@@ -212,10 +219,13 @@ class Node:
                 if ahead:
                     row.seq = number
                     row.last_hello = row.last_heard = way.last_heard = now
-                    row.expires = way.expires = now + row.ttl
+                    row.expires = way.expires = now + row.life
                 else:  # another way brought this beat first
+                    self._beats -= 1
                     way.last_heard = row.last_heard
                     way.expires = row.expires
+            else:  # a burst says it again
+                self._beats -= 1
             outlet = (source.link and self._outlets.get(source.link)) or self._voice.routed
             outlet.received += 1
             outlet.last_heard = now
@@ -243,7 +253,9 @@ class Node:
             self._wake(now)
         events = self.table.expire(heard, now)
         self._polled = now
+        self._pressure.see(self._hellos, now)
         sends = self._voice.poll(now)
+        self.table.interval = self._voice.pace
         if heard >= self.table.blind_until:
             probes, given_up = self._prober.poll(now, heard)
             sends += probes
@@ -300,7 +312,7 @@ class Node:
         """Whether it is rather we who are cut off than all the others who are down."""
         silent = self.table.silent_together(now, self.ttl(self._voice.pace))
         links = len(self._outlets) or self.table.routed_count(now)
-        return is_isolated(links, self.table.counts(now)["up"], silent)
+        return is_isolated(links, self.table.proved_up(now), silent)
 
     # --- what can be asked ----------------------------------------------------------------------
 
@@ -373,6 +385,14 @@ class Node:
         kinds["hello"] += self._steady_received
         return kinds
 
+    @property
+    def _hellos(self) -> int:
+        """Count the beats of others, each once."""
+        return self._steady_received + self._beats
+
+    def _heard_rate(self, now: float) -> float:
+        return self._pressure.rate(self._hellos, now)
+
     # --- a flood --------------------------------------------------------------------------------
 
     def begin_flood(self, since: float, now: float) -> Outcome:
@@ -386,7 +406,6 @@ class Node:
     def end_flood(self) -> None:
         """Take it that it is over."""
         self._gate.flooded_since = None
-        self._strangers.forget()
 
     def known_addresses(self, since: float, now: float) -> tuple[str, ...]:
         """Give the addresses that count in a flood: of seeds, of peers there before, of those that answered a PING.
@@ -476,15 +495,28 @@ class Node:
         if hello.boot == self.boot and self._is_foreign(source):
             return self._hear_double(hello, source, now)
         self._check_sender(hello.realm, hello.boot, source, now, hello.id)
-        key = (hello.id, hello.boot)
-        if self._is_barred(key, source) and self._voice.reaches(source):
-            sends = self._strangers.ask(hello, source, size, now)
-            return replace(self._dropped("flood", "nobody new is listed in a flood", source), sends=sends)
+        key = hello.id, hello.boot
+        try:
+            self._admit(key, source, now)
+            return self._take_hello(hello, source, now, size)
+        except Unproven as error:
+            dropped = self._dropped(error.reason, error.detail, source)
+            if self._voice.reaches(source):
+                is_flood = self._gate.flooded_since is not None
+                sends = self._strangers.ask(hello, source, size, now, is_flood=is_flood)
+            else:
+                sends = tuple(self._ask_beyond(key, source, size, now, solicits=hello.solicit))
+                self.challenges.hold(hello, source)
+            self._beats += bool(sends)
+            return replace(dropped, sends=sends)
+
+    def _take_hello(
+        self, hello: Hello, source: Source, now: float, size: float = NEVER, *, proved: bool = False
+    ) -> Outcome:
         if self._is_heard_elsewhere(hello, source, now):
             self._received["hello"] += 1
             return NOTHING
-        self._admit(key, source, now)
-        events = self.table.heard(hello, source, now)
+        events = self.table.heard(hello, source, now, proved=proved)
         self._received["hello"] += 1
         return Outcome(sends=tuple(self._follow_up(hello, events, source, size, now)), events=events)
 
@@ -501,17 +533,18 @@ class Node:
         return True
 
     def _follow_up(
-        self, hello: Hello, events: tuple[Event, ...], source: Source, size: int, now: float
+        self, hello: Hello, events: tuple[Event, ...], source: Source, size: float, now: float
     ) -> list[Send]:
         """Say what a HELLO calls for."""
         sends: list[Send] = []
         row = self.table.get(hello.id, hello.boot)
         if row is not None and row.state in LIVE:
+            self._beats += row.last_hello == now and not source.unicast
             sends += self._ask_for_record(row, source, now)
             if hello.solicit:
-                sends += self._answer_solicit(source, now, size, hello.boot)
+                sends += self._answer_solicit(source, now, size, row.key)
             self._prober.watch(row, now)
-        sends += self._ask_beyond(hello.boot, source, size, now, solicits=hello.solicit)
+        sends += self._ask_beyond((hello.id, hello.boot), source, size, now, solicits=hello.solicit)
         if any(event.kind == "restarted" for event in events):
             for rival in self.table.rivals(hello.id):  # an answer of the older boot proves a clone
                 if self._gate.questions.allows(rival.best(now).address, now):
@@ -527,6 +560,8 @@ class Node:
         return self._answer_ping(probe, source, now, size)
 
     def _answer_ping(self, probe: Ping, source: Source, now: float, size: int = 0) -> Outcome:
+        if probe.to not in (ANYONE, self.boot, mark(self.id, self.boot)):
+            raise WireError("unexpected", "a PING for another node, or another run of this one")
         row = self.table.get(probe.id, probe.boot)
         way = None if row is None else row.way(source)
         if way is not None and way.answered_at > -NEVER and self._voice.reaches(source):
@@ -535,7 +570,7 @@ class Node:
             refusal = self._refusal(source, now)
         if refusal:
             dropped = self._dropped(refusal.reason, refusal.detail, source)
-            return replace(dropped, sends=tuple(self._ask_beyond(probe.boot, source, size, now)))
+            return replace(dropped, sends=tuple(self._ask_beyond((probe.id, probe.boot), source, size, now)))
         self._received["ping"] += 1
         if row is not None and way is not None:
             self._prober.is_asked(row, way, now)
@@ -571,7 +606,12 @@ class Node:
         self.credit.prove(source.address, now)
         if source.link is None and not source.key:
             self._voice.aliases.admit(source.address)
-        row = self._row_at(pong.boot, source)
+        if question.hello is not None and question.source is not None:
+            self._received["pong"] += 1
+            hello = replace(question.hello, solicit=question.solicits)
+            return self._take_hello(hello, question.source, now, proved=True)
+        row = self.table.get(*question.key)
+        row = row if row is not None and row.way(source) else None
         events = self._take_answer(row, pong, source, question.asked, now)
         if row is not None:
             self._prober.watch(row, now)
@@ -666,7 +706,7 @@ class Node:
         since = self._gate.flooded_since
         if since is None or source.key:
             return False
-        return not self.table.knew(key, since) and not self._strangers.has_proved(key[1])
+        return not self.table.knew(key, since)
 
     def _dropped(self, reason: str, detail: str, source: Source) -> Outcome:
         return self._gate.drop(WireError(reason, detail), source, self._voice.outlet(source).name)
@@ -724,7 +764,7 @@ class Node:
         if not self._voice.reaches(source):
             return ()
         nonce = self.doubles.ask(source.address, self._nonce(), now)
-        return () if nonce is None else (self._voice.ping(self.boot, nonce, source),)
+        return () if nonce is None else (self._voice.ping(nonce, source, self.id, self.boot),)
 
     def _redraw(self, source: Source, now: float) -> Outcome:
         """Go on under a new boot, and greet: for others a restart, until the other speaks again."""
@@ -752,15 +792,15 @@ class Node:
         return self._gate.refusal(source, now, is_ours=self._is_ours(source))
 
     def _ask_beyond(
-        self, boot: str, source: Source, size: int, now: float, *, solicits: bool = False
+        self, key: Key, source: Source, size: float, now: float, *, solicits: bool = False
     ) -> list[Send]:
         """Ask one beyond our links that nobody named whether it is there, and the seeds whether it is one of them."""
         if self._is_ours(source):
             return []
         sends = self._ask_seeds(source, now)
-        is_due = self._keyring.takes_plain and self.challenges.is_due(boot, source.address, now)
+        is_due = self._keyring.takes_plain and self.challenges.is_due(key, source.address, now)
         if is_due and self._gate.beyond.allows("", now):
-            sends += self._strangers.ask_boot(boot, source, size, now, solicits=solicits)
+            sends += self._strangers.ask_node(key, source, size, now, solicits=solicits)
         return sends
 
     def _ask_seeds(self, source: Source, now: float) -> list[Send]:
@@ -771,12 +811,14 @@ class Node:
 
     def _admit(self, key: Key, source: Source, now: float) -> None:
         if self._is_barred(key, source):
-            raise WireError("flood", "nobody new is listed in a flood")
+            raise Unproven("flood", "nobody new is listed in a flood")
         if self.table.get(*key) is None:
             self._gate.admit(source, now)
             routed = self.parameters.limits.routed
             if not self._is_ours(source) and self.table.is_crowded_beyond(routed):
                 raise WireError("table-full", f"{routed} peers beyond our links")
+            if not source.key and not self._strangers.may_list("node" if key[1] else "bare", now):
+                raise Unproven("unproven", f"more than {UNASKED_PER_SECOND} new peers a second: it has to answer first")
 
     def _ask_for_record(self, row: Row, source: Source, now: float) -> list[Send]:
         """Solicit the record that a digest stands for, at most once an interval; of many, one after the other.
@@ -790,7 +832,7 @@ class Node:
         return [] if self._refusal(source, now) else [self._voice.request(source, now)]
 
     def _answer_solicit(
-        self, source: Source, now: float, size: float = NEVER, boot: str = "", *, is_prompt: bool = False
+        self, source: Source, now: float, size: float = NEVER, key: Key = ("", ""), *, is_prompt: bool = False
     ) -> list[Send]:
         """Answer a solicit with the full HELLO; who did not prove to be there gets no more bytes than it sent."""
         if source.key or self.credit.is_proven(source.address, now):
@@ -801,16 +843,16 @@ class Node:
         if refusal:  # the HELLO itself was welcome
             self._gate.drops.count(refusal.reason, self._voice.outlet(source).name)
             return []
-        return self._voice.answer_now(source) if is_prompt else self._voice.answer(source, now, size, boot)
+        return self._voice.answer_now(source) if is_prompt else self._voice.answer(source, now, size, key)
 
     def _ask_first(self, waiting: Waiting, now: float) -> tuple[Send, ...]:
         # as long as it may be: the account of its address bounds what is sent there
-        return self._strangers.ask_boot(waiting.boot, waiting.source, NEVER, now, solicits=True)
+        return self._strangers.ask_node(waiting.key, waiting.source, NEVER, now, solicits=True)
 
     # --- asking ---------------------------------------------------------------------------------
 
     def _ping(self, row: Row, way: Way, nonce: str) -> Send:
-        return self._voice.ping(row.boot or ANYONE, nonce, way.source)
+        return self._voice.ping(nonce, way.source, row.id, row.boot)
 
     def _reaches(self, way: Way) -> bool:
         return self._voice.reaches(way.source)

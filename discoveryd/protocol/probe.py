@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.hello import MAX_DATAGRAM, VERSION, read_hex, read_number, read_word
 from discoveryd.protocol.parameters import MAX_ID, MAX_REALM
 
 ANYONE = "0" * 16
-"""Stands for the boot of a PING whose sender knows only the address."""
+"""Stands for the node of a PING whose sender knows only the address."""
 MOST = 9_999_999
 """Milliseconds since a HELLO, and microseconds that a PING lay, that a PONG can tell: longer counts as this."""
 
@@ -23,7 +24,7 @@ class Ping:
         id: node id of the sender.
         boot: of the sender.
         nonce: 16 hexadecimal digits, which the answer repeats.
-        to: boot of the node that is meant, or `ANYONE`.
+        to: the node that is meant: its `mark`, its boot where the PING is sealed for that, or `ANYONE`.
     """
 
     realm: str
@@ -43,7 +44,7 @@ class Pong:
 
     Attributes:
         realm: of the answering node.
-        boot: of the answering node, whichever was meant.
+        boot: of the answering node.
         nonce: that of the PING.
         heard_ms: how long ago it last heard a HELLO of the pinger, None for never.
         held_us: how long the PING lay with it before the answer was written.
@@ -60,6 +61,15 @@ class Pong:
         heard = "-" if self.heard_ms is None else min(self.heard_ms, MOST)
         held = min(max(self.held_us, 0), MOST)
         return f"PONG|2|{self.realm}|{self.boot}|{self.nonce}|{heard}|{held}|".encode("ascii")
+
+
+def mark(id: str, boot: str) -> str:
+    """Return what a PING names one run of one node by, 16 hexadecimal digits.
+
+    A PONG has no room for an id, so only a question to both tells who answers: else anybody could say HELLO from the
+    address and with the boot of another node, under an id that does not exist, and that node would answer for it.
+    """
+    return blake2b(f"{id}|{boot}".encode("ascii"), digest_size=8).hexdigest()
 
 
 def decode_probe(datagram: bytes) -> Ping | Pong:

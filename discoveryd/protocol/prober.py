@@ -40,6 +40,9 @@ PATIENCE = 20
 """PINGs in a row without an answer, in turn or to a suspect, after which there is no hurry."""
 TURN_GAP = 0.2
 """At most 5 PINGs a second are sent in turn, however many peers there are: then a turn takes longer."""
+NEWCOMERS = 5
+NEWCOMERS_GAP = 0.1
+"""So many in so many seconds of those that never answered: until they do, little is believed of them."""
 LEAST_TURNS = 1024
 """Turns kept before those that are void are cleared out."""
 
@@ -69,6 +72,28 @@ class Turn(NamedTuple):
     way: Way
 
 
+class Turns(list[Turn]):
+    """A heap of turns.
+
+    Attributes:
+        gap: seconds between two times that some are taken.
+        at_once: how many then.
+        next: the next time.
+        most: turns kept before those that are void are cleared out.
+    """
+
+    def __init__(self, gap: float, at_once: int) -> None:
+        super().__init__()
+        self.gap = gap
+        self.at_once = at_once
+        self.next = -NEVER
+        self.most = LEAST_TURNS
+
+    def next_due(self) -> float:
+        """Say when the first of them may be taken."""
+        return max(self[0].due, self.next) if self else NEVER
+
+
 class Prober:
     """Decides whom to PING and when, and what silence proves.
 
@@ -95,10 +120,9 @@ class Prober:
         self._budget = Limiter(PROBES_PER_SECOND, PROBES_PER_SECOND, sources=1)
         self._quiet_budget = Limiter(QUIET_PER_SECOND, QUIET_PER_SECOND, sources=1)
         self._next_probe = self._next_quiet = -NEVER
-        self._turns: list[Turn] = []
+        self._turns = Turns(TURN_GAP, 1)
+        self._newcomers = Turns(NEWCOMERS_GAP, NEWCOMERS)
         self._tie = 0
-        self._next_turn = -NEVER
-        self._most_turns = LEAST_TURNS
 
     def __len__(self) -> int:
         """Count the PINGs that wait for an answer."""
@@ -170,13 +194,14 @@ class Prober:
             self._probe(now, heard, sends, events)
         if self._table.quiet:
             self._ask_on(now, sends)
-        if self._turns and self._turns[0].due <= heard and self._next_turn <= now:
-            self._take_turns(now, heard, sends, events)
+        for turns in (self._newcomers, self._turns):
+            if turns and turns[0].due <= heard and turns.next <= now:
+                self._take_turns(turns, now, heard, sends, events)
         return sends, events
 
     def next_deadline(self) -> float:
         """Say when `poll` has something to do."""
-        due = max(self._turns[0].due, self._next_turn) if self._turns else NEVER
+        due = min(self._turns.next_due(), self._newcomers.next_due())
         if self._table.leavers:
             due = min(due, max(next(iter(self._table.leavers.values())).last_heard, self._next_probe))
         if self._table.quiet:
@@ -202,9 +227,9 @@ class Prober:
                 sends.append(self.ask(row, way, now)[1])
 
     def _probe(self, now: float, heard: float, sends: list[Send], events: list[Event]) -> None:
-        """Ask the suspects whose time it is, who waited longest first; give up whose silence is proof enough."""
+        """Ask the suspects whose time it is, those that once answered first; give up whose silence is proof enough."""
         due = [row for row in self._table.suspects.values() if heard >= row.probe_at]
-        for row in sorted(due, key=lambda row: row.probe_at):
+        for row in sorted(due, key=lambda row: (not row.proved, row.probe_at)):
             proof = self._proof(row, heard)
             if proof:
                 events += self._table.give_up(row, proof, heard)
@@ -229,7 +254,7 @@ class Prober:
         worst = max((way.loss_at_most for way in ways if way.loss_at_most is not None), default=None)
         if min(way.probes for way in ways) > max(PATIENCE, probes_needed(worst) or 0):
             return max(RETRY, row.interval or 0.0)  # no proof will come: its ttl, which is long, decides
-        return probe_gap(worst, row.ttl - row.suspect_after)
+        return probe_gap(worst, row.life - row.suspect_after)
 
     def _proof(self, row: Row, now: float) -> str:
         """Say what proves that a suspect is gone; empty if nothing does.
@@ -266,11 +291,14 @@ class Prober:
 
     # --- everyone, in turn ------------------------------------------------------------------------
 
-    def _take_turns(self, now: float, heard: float, sends: list[Send], events: list[Event]) -> None:
-        """PING the next one whose turn it is, at most one in `TURN_GAP`."""
-        self._next_turn = now + TURN_GAP
-        while self._turns and self._turns[0].due <= heard:
-            turn = heappop(self._turns)
+    def _take_turns(
+        self, turns: Turns, now: float, heard: float, sends: list[Send], events: list[Event]
+    ) -> None:
+        """PING the next ones whose turn it is."""
+        turns.next = now + turns.gap
+        asked = 0
+        while turns and turns[0].due <= heard and asked < turns.at_once:
+            turn = heappop(turns)
             row, way = turn.row, turn.way
             if not self._holds(turn):
                 continue
@@ -282,7 +310,7 @@ class Prober:
                 events += self._table.unanswered(row, way, heard)
             sends.append(self.ask(row, way, now)[1])
             self._list(now, now + _retry(way), row, way)
-            return
+            asked += 1
 
     def _pause(self, way: Way) -> float:
         """Say when to PING again who answered; 5 a second must do for all."""
@@ -306,13 +334,14 @@ class Prober:
         return False
 
     def _list(self, now: float, due: float, row: Row, way: Way) -> None:
-        if len(self._turns) >= self._most_turns:
-            self._turns = [turn for turn in self._turns if self._holds(turn)]
-            heapify(self._turns)
-            self._most_turns = max(LEAST_TURNS, 2 * len(self._turns))
+        turns = self._turns if row.proved else self._newcomers
+        if len(turns) >= turns.most:
+            turns[:] = [turn for turn in turns if self._holds(turn)]
+            heapify(turns)
+            turns.most = max(LEAST_TURNS, 2 * len(turns))
         way.turn_at = due
         self._tie += 1
-        heappush(self._turns, Turn(due, self._tie, now, row, way))
+        heappush(turns, Turn(due, self._tie, now, row, way))
 
     def _take(self, nonce: str) -> Asked | None:
         return self._asked.pop(nonce, None) or self._wanted.pop(nonce, None)

@@ -20,6 +20,7 @@ from discoveryd.protocol.liveness import (
 )
 from discoveryd.protocol.peer import LIVE, Kind, Path, Peer, State, lasting_text
 from discoveryd.protocol.record import Record
+from discoveryd.protocol.standing import LEAST_LIFE
 
 STALE_INTERVALS = 2.2
 """A path that missed two HELLOs (each at most 10 % late) no longer is the best, if another did not."""
@@ -41,8 +42,8 @@ BELIEVED = 3
 BELIEVED_INTERVALS = 1.5
 """HELLOs in a row, each newer than the one before, and the intervals they span at least, after which they are believed
 rather than what was heard before: meanwhile a peer that is there would have been heard itself."""
-FORMERS = 8
-"""Former boots of which a row remembers the last seq."""
+REPLACED_INTERVALS = 2
+"""Intervals of its own for which a boot that another one replaced may yet speak again."""
 GIVEN_UP = 3
 """Beats for which a peer is not heard in the way it was (another key, or plain) after which it has given that up."""
 
@@ -189,21 +190,22 @@ class Row:
     """A peer as the engine knows it. Times are those of the caller's clock."""
 
     __slots__ = (
-        "_again", "_ahead", "_behind", "_fresh", "_leap", "_text", "_text_until", "_view", "ask_at", "asked",
-        "beats_from", "boot", "clone", "digest", "excused", "expires", "farewell", "first_seen", "former_heard",
-        "formers", "handed", "heir", "id", "interval", "key", "kind", "last_heard", "last_hello", "pace", "past",
-        "patience", "probe_at", "question_at", "questions", "record", "refused", "rejects", "restarts",
-        "sealed_until", "sealed_with", "seq", "several", "shared", "state", "superseded", "suspect_after", "told",
-        "ttl", "unheard", "used", "ways",
+        "_again", "_ahead", "_bare_beats", "_behind", "_fresh", "_leap", "_text", "_text_until", "_view", "agreed",
+        "announced", "ask_at", "asked", "beats_from", "began", "boot", "clone", "digest", "doubted_until", "excused",
+        "expires", "farewell", "first_seen", "former_heard", "handed", "heir", "id", "interval", "key", "kind",
+        "last_heard", "last_hello", "leaving", "life", "pace", "past", "patience", "probe_at", "proved", "question_at",
+        "questions", "record", "refused", "rejects", "restarts", "sealed_until", "sealed_with", "seq", "several",
+        "shared", "state", "superseded", "suspect_after", "told", "ttl", "unheard", "used", "ways",
     )  # fmt: skip
 
-    def __init__(self, *, kind: Kind, id: str, boot: str, now: float) -> None:
+    def __init__(self, *, kind: Kind, id: str, boot: str, now: float) -> None:  # noqa: PLR0915 - as many slots
         self.key: Key = (id, boot)
         self.kind: Kind = kind
         self.id = id
         self.boot = boot
         self.state: State = "up"
         self.first_seen = now
+        self.began = now  # this row; its node may have been there before
         self.last_heard = now
         self.last_hello = now  # one that was news
         self.beats_from = now  # since when its HELLOs should come: it is up, and we are awake
@@ -213,11 +215,18 @@ class Row:
         self.expires = now
         self.interval: float | None = None
         self.ttl = 0.0
-        self.patience = 0.0  # the shorter of `suspect_after` and `ttl`
+        self.agreed = 0.0  # the ttl that it is known to have
+        self.announced = now  # when that, or anything else it says of itself, was another the last time
+        self.life = 0.0  # for how long its last HELLO holds: its ttl, or less while it is unproven
+        self.patience = 0.0  # the shorter of `suspect_after` and `life`
         self.seq = -1
         self.farewell = -1  # seq of its goodbye
+        self.leaving = False  # it said goodbye, and is asked whether it did
+        self.doubted_until = -NEVER  # as long as it is asked first
+        self._bare_beats = 0
         self.questions = 0  # asked since it is gone, whether it really is
         self.question_at = -NEVER  # when it may be asked again
+        self.proved = False  # it answered a PING of ours
         self.sealed_with = ""  # id of the key, empty for plain
         self.sealed_until = -NEVER  # as long as what it sealed last, and nothing before, vouches for it
         self._ahead = self._behind = Run()  # of seqs too far above the last, and below it
@@ -241,7 +250,6 @@ class Row:
         self.past: dict[str, int] = {}  # boots before this one, and their restarts
         self.heir: Row | None = None  # of another boot, that took its id over
         self.handed = (0, now)  # restarts that the heir counts besides its own, and when it came
-        self.formers: dict[str, float] = {}  # boots before this one: the last seq, or more than any after a goodbye
         self.told = UNTOLD
         self.pace = Pace()
         self._fresh: list[Way] = []
@@ -275,15 +283,19 @@ class Row:
         """Say when its silence becomes suspicious."""
         return self.last_heard + self.suspect_after
 
-    def announce(self, interval: float, ttl: float, digest: str) -> bool:
+    def announce(self, interval: float, ttl: float, digest: str, now: float) -> bool:
         """Take over what a HELLO says of its sender; whether it is news."""
         if (self.interval, self.ttl, self.digest) == (interval, ttl, digest):
             return False
-        self.interval, self.ttl, self.digest = interval, ttl, digest
+        self.interval, self.ttl, self.digest, self.announced = interval, ttl, digest, now
         self.suspect_after = suspect_after(interval)
-        self.patience = min(self.suspect_after, ttl)
         self.changed()
         return True
+
+    def live(self, life: float) -> None:
+        """Let what is heard from now on hold for so long."""
+        self.life = life
+        self.patience = min(self.suspect_after, life)
 
     def goes_on(self, seq: int, now: float) -> bool:
         """Return whether a HELLO shows that its sender still sends, and make it the one to go on from if need be.
@@ -351,16 +363,14 @@ class Row:
         """Whether something sealed shows that it lives now: what was recorded elsewhere is older than what we heard."""
         return seq > self.seq or self.state_at(now) not in LIVE
 
-    def succeed(self, former: Row) -> None:
-        """Remember what the boot before this one said last, so that it is not heard again."""
-        self.formers = dict(former.formers)
-        self.outlive(former)
+    @property
+    def beats(self) -> int:
+        """Count the beats that were heard, as far as it matters."""
+        return self._bare_beats or 1 + max([way.reach.heard for way in self.ways.values() if way.reach], default=0)
 
-    def outlive(self, former: Row) -> None:
-        """Remember what another boot of this id, forgotten now, said last."""
-        self.formers[former.boot] = NEVER if former.state == "left" else former.seq
-        while len(self.formers) > FORMERS:
-            del self.formers[next(iter(self.formers))]
+    def beat(self) -> None:
+        """Count a bare HELLO."""
+        self._bare_beats += 1
 
     def _beats_since(self, now: float) -> float:
         return (1 + JITTER) * (now - self.last_hello) / (self.interval or NEVER)
@@ -400,9 +410,9 @@ class Row:
         if self.refused > self.last_heard:
             self.rejects = True  # its machine refuses our PINGs, but it is there: a firewall
         if now >= way.last_heard:  # else it arrived before what was given already
-            way.last_heard, way.expires = now, now + self.ttl
+            way.last_heard, way.expires = now, now + self.life
         if now >= self.last_heard:
-            self.last_heard, self.expires = now, now + self.ttl
+            self.last_heard, self.expires = now, now + self.life
 
     def follow(self, former: Row) -> None:
         """Go on with the history of another boot of its node; a boot that was there before has a count of its own."""
@@ -417,23 +427,29 @@ class Row:
 
     def has_new_ttl(self) -> bool:
         """Return whether the last beat, come again, announced another ttl than at first; it then holds for so long."""
-        expires = self.last_heard + self.ttl
+        expires = self.last_heard + self.life
         if self.expires == expires or self.excused == self.last_heard:
             return False
         self.expires = expires
         for way in self.ways.values():
-            way.expires = way.last_heard + self.ttl
+            way.expires = way.last_heard + self.life
         return True
 
     def supersede(self, heir: Row) -> None:
-        """Hide it: a new boot goes on with it, unless this one speaks again."""
+        """Hide it: a new boot goes on with it, unless this one speaks again, soon."""
         self.superseded = True
+        self.fade()
         self.former_heard = 0
         self.heir = heir
+
+    def fade(self) -> None:
+        """Let it go soon: it is hidden."""
+        self.expires = min(self.expires, self.last_heard + REPLACED_INTERVALS * (self.interval or self.ttl))
 
     def disinherit(self) -> None:
         """Show it again: its heirs were no restarts of it, so their history begins with the first of them."""
         self.superseded = False
+        self.expires = max(self.expires, self.last_heard + self.life)
         restarts, came = self.handed
         heir, self.heir = self.heir, None
         while heir is not None:
@@ -444,14 +460,12 @@ class Row:
 
     def is_stranger(self, since: float) -> bool:
         """Whether it came after that and never answered a PING; who seals did so before it was listed."""
-        if self.sealed_with or self.first_seen < since:
-            return False
-        return all(way.answered_at == -NEVER for way in self.ways.values())
+        return not self.proved and self.first_seen >= since
 
     def deadline(self, now: float, remember: float) -> float:
         """Say when something becomes due for it if it is not heard again; once gone it is kept for so long."""
         if self.state not in LIVE:
-            return self.last_heard + max(remember, self.ttl)
+            return self.last_heard + (max(remember, self.ttl) if self.proved else max(self.life, LEAST_LIFE))
         due = self.expires if self.state == "suspect" or self.superseded else self.last_heard + self.patience
         if not self.several:
             return due

@@ -14,7 +14,7 @@ from discoveryd.protocol.answers import Answers
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import NOTHING, Outcome, Send
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.probe import ANYONE, decode_probe
+from discoveryd.protocol.probe import decode_probe
 from discoveryd.protocol.record import Record
 from discoveryd.protocol.voice import Voice
 
@@ -85,7 +85,7 @@ class Speaker:
 
     def ask(self, link: Link, to: str) -> Send:
         """Ask a node for a sign of life."""
-        return self._voice.ping(ANYONE, f"{self._random.getrandbits(64):016x}", Source(to, link))
+        return self._voice.ping(f"{self._random.getrandbits(64):016x}", Source(to, link))
 
 
 def is_solicit(datagram: bytes) -> bool:

@@ -19,10 +19,10 @@ Complete without a socket, a thread or a clock; time is an argument of every cal
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
-from discoveryd.errors import WireError
+from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.events import KINDS, Event, EventKind
 from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.link import Source
@@ -34,6 +34,7 @@ from discoveryd.protocol.record import Record, decode_again
 from discoveryd.protocol.row import GIVEN_UP, NEVER, Key, Row, Way
 from discoveryd.protocol.sharing import SharedAddresses
 from discoveryd.protocol.shortcuts import Shortcuts
+from discoveryd.protocol.standing import DOUBT, MAX_UNPROVED, agree, goes_on, holds_until, life
 
 MAX_WAYS = 16
 """Addresses kept per peer; of a peer that has more the longest silent one is forgotten."""
@@ -63,6 +64,7 @@ class PeerTable:
     def __init__(self, *, limit: int = 4096, remember: float = 3600.0, own_id: str = "") -> None:
         self.limit = limit
         self.remember = remember
+        self.interval = 0.8  # ours, by which is judged what is unproven
         self.steady = Shortcuts()
         self.suspects: dict[Key, Row] = {}  # to be probed
         self.quiet: dict[Key, Row] = {}  # heard by a PONG last: to be asked on if no HELLO comes
@@ -75,6 +77,8 @@ class PeerTable:
         self._shared = SharedAddresses(self._news)
         self._gone: dict[Key, Row] = {}  # those down or left, the longest gone first
         self._beyond: dict[Key, Row] = {}  # those first heard from beyond our links
+        self._replaced: dict[Key, Row] = {}  # those hidden, since a newer boot spoke, the first one first
+        self._unproved: dict[Key, Row] = {}  # those that never answered a PING, the oldest first
         self.blind_until = -NEVER  # nobody is judged before that
         self._next_expiry = NEVER  # never later than the first row to expire
 
@@ -111,10 +115,17 @@ class PeerTable:
 
     # --- what was heard -----------------------------------------------------------------------
 
-    def heard(self, hello: Hello, source: Source, now: float) -> tuple[Event, ...]:
+    def heard(self, hello: Hello, source: Source, now: float, *, proved: bool = False) -> tuple[Event, ...]:
         """Take a HELLO that came from its sender itself.
 
+        Args:
+            hello: what it says.
+            source: where it came from.
+            now: the moment it came.
+            proved: its sender has answered a PING of ours.
+
         Raises:
+            Unproven: its sender has to answer a PING first: it may be over, or another one may live that it replaces.
             WireError: ``table-full``, ``malformed`` (its record), ``stale`` (its sender is gone, and it is older).
                 Events that were due by then come with the next call.
         """
@@ -126,12 +137,14 @@ class PeerTable:
         if hello.goodbye:
             self._goodbye(row, hello, now)
             return self._news.take()
-        if self._namesakes.has_left(hello, row):
+        if row is not None and self._has_left(row, hello, now):
             self._refuse_old(row)
+        if row is None and not (proved or source.key) and self._namesakes.is_over(hello, now):
+            raise Unproven("stale", "of a boot that is over")
         record = decode_again(hello.record, hello.digest, None if row is None else row.record)
         opening: tuple[EventKind, str] | None = None
         if row is None:
-            row, opening = self._open(hello, source, now)
+            row, opening = self._open(hello, source, now, proved=proved)
             is_news = True
         else:
             is_news = self._change_over(row, hello, source, now)
@@ -141,7 +154,7 @@ class PeerTable:
                 return self._news.take()
         way = self._way(row, source, now)
         # else it is the same in another way, for others
-        is_first = row.sealed_with == source.key and self._take(row, way, hello, record, source)
+        is_first = row.sealed_with == source.key and self._take(row, way, hello, record, source, now=now)
         if is_news:
             self._vouch(row, way, source, now)
             self._show(row, opening, now)
@@ -167,7 +180,8 @@ class PeerTable:
             opening = "joined"
         elif row.state != "up":
             opening = "recovered"
-        row.ttl = row.patience = ttl
+        row.ttl = ttl
+        row.beat()
         row.last_hello = max(row.last_hello, now)
         self._refresh(row, self._way(row, source, now), now)
         if opening is not None:
@@ -196,6 +210,12 @@ class PeerTable:
         is_known = self._rows.get(row.key) is row and row.kind == "node"
         if is_known and (row.state != "left" or now - rtt - held > row.last_heard - SAME):
             former = row.state
+            row.proved = True
+            agree(row, now)
+            row.rejects = False
+            self._unproved.pop(row.key, None)
+            if former == "left" or row.leaving:
+                row.doubted_until = now + DOUBT
             way = self._way(row, source, now)
             way.answered(rtt, hears_us_s, two_way=two_way, now=now)
             self._refresh(row, way, now)
@@ -235,7 +255,10 @@ class PeerTable:
         """Let a suspect peer go down before its ttl, on evidence."""
         self._expire(now)
         if row.state == "suspect" and not row.superseded:
-            self._down(row, reason, now)
+            if row.leaving:
+                self._leave(row, f"said goodbye; {reason}", now)
+            else:
+                self._down(row, reason, now)
         return self._news.take()
 
     def mistrust(self, until: float) -> None:
@@ -254,7 +277,7 @@ class PeerTable:
             if not row.is_shown or row.excused == row.last_heard or now < min(row.suspect_at(), row.expires):
                 continue
             row.excused = row.last_heard
-            row.expires = max(row.expires, now + min(row.suspect_after, row.ttl))
+            row.expires = max(row.expires, now + row.patience)
             for way in row.last_ways():
                 way.expires = row.expires
                 way.distrust()  # we may be somewhere else now
@@ -346,11 +369,23 @@ class PeerTable:
         """Count the peers that are listed."""
         return sum([row.state in LIVE and now < row.expires and not row.superseded for row in self._rows.values()])
 
+    def speaking(self, now: float) -> int:
+        """Count the peers that share the budget of HELLOs: those proved, and those that go on speaking."""
+        idle = [
+            row.is_shown and now < row.expires and not goes_on(row, now, self.interval)
+            for row in self._unproved.values()
+        ]
+        return self.live_count(now) - sum(idle)
+
     def silent_together(self, now: float, within: float) -> int:
         """Count the peers that fell silent in the last so many seconds in which anybody was heard, not long ago."""
-        rows = list(self.rows(now, gone=True))
+        rows = [row for row in self.rows(now, gone=True) if row.proved]
         heard = max((row.last_heard for row in rows), default=now)
         return silent_together((row.last_heard for row in rows if row.is_silent(now, SILENT_FOR)), heard, within)
+
+    def proved_up(self, now: float) -> int:
+        """Count the peers that are up and answered a PING once."""
+        return sum(row.proved and row.state_at(now) == "up" for row in self.rows(now))
 
     def routed_count(self, now: float) -> int:
         """Count the peers that are up by a routed path and do hear us, as far as we know."""
@@ -438,6 +473,7 @@ class PeerTable:
 
     def _go(self, row: Row, state: State) -> None:
         row.state = state
+        row.leaving = False
         row.hear_again()
         for way in row.ways.values():
             way.forget_answers()
@@ -446,14 +482,18 @@ class PeerTable:
         self.suspects.pop(row.key, None)
         self._gone[row.key] = row
         self._shared.look(row, row.last_heard)
-        self._next_expiry = min(self._next_expiry, row.last_heard + max(self.remember, row.ttl))
+        self._next_expiry = min(self._next_expiry, row.deadline(row.last_heard, self.remember))
 
     def _refresh(self, row: Row, way: Way, now: float) -> None:
+        row.live(life(row, self.interval))
         row.heard(way, now)
+        if row.superseded:
+            row.fade()
         if row.state not in LIVE:
             row.beats_from = now
         if row.state != "up":
             row.state = "up"
+            row.leaving = False
             row.changed()
             self.suspects.pop(row.key, None)
             self.leavers.pop(row.key, None)
@@ -462,17 +502,33 @@ class PeerTable:
         row.consider(now)
         self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
 
-    def _make_room(self, now: float) -> None:
+    def _make_room(self, now: float, newcomer: Row | None = None) -> None:
+        """Let a row go if there are too many, the one that is worth least, and less than the newcomer."""
         while len(self._rows) >= self.limit:
-            longest_gone = next(iter(self._gone.values()), None)
-            if longest_gone is None:
+            victim = self._least(newcomer)
+            if victim is None and newcomer is not None and not newcomer.proved and self._unproved:
+                raise Unproven("table-full", f"{self.limit} peers, and some that did not answer a PING")
+            if victim is None:
                 raise WireError("table-full", f"{self.limit} peers")
-            self._remove(longest_gone, now)
+            if victim.is_shown:
+                self._down(victim, "makes room for a peer that has proved to be there", now)
+            self._remove(victim, now)
+
+    def _least(self, newcomer: Row | None) -> Row | None:
+        """Return a row that makes room: one that is replaced, gone, unproven, or plain where the newcomer seals."""
+        ranked: list[Iterable[Row]] = [self._replaced.values(), self._gone.values()]
+        if newcomer is not None and newcomer.proved:
+            ranked.append(self._unproved.values())
+        if newcomer is not None and newcomer.sealed_with:
+            ranked.append(row for row in self._rows.values() if not row.sealed_with)
+        return next((row for rows in ranked for row in rows), None)
 
     def _add(self, row: Row, source: Source) -> None:
         self._rows[row.key] = row
         if source.link is None:
             self._beyond[row.key] = row
+        if not row.proved:
+            self._unproved[row.key] = row
 
     def _remove(self, row: Row, now: float) -> None:
         self._news.settle(row, now)
@@ -484,11 +540,15 @@ class PeerTable:
         del self._rows[row.key]
         self._beyond.pop(row.key, None)
         self._gone.pop(row.key, None)
+        self._replaced.pop(row.key, None)
+        self._unproved.pop(row.key, None)
         if row.kind == "node":
             self._namesakes.remove(row)
             others = tuple(one for one in self._by_boot.pop(row.boot) if one is not row)
             if others:
                 self._by_boot[row.boot] = others
+            if row.superseded or row.state == "left":
+                self._namesakes.end(row, now, holds_until(row, now, self.interval))
 
     # --- ways -----------------------------------------------------------------------------------
 
@@ -534,6 +594,9 @@ class PeerTable:
                     self._drop_other_ways(row, source)  # what was heard in plain may have been forged
                 self.steady.drop_row(row)
                 row.sealed_with = source.key
+                if source.key:
+                    row.proved = True
+                    self._unproved.pop(row.key, None)
                 if is_news:
                     row.seq = hello.seq  # what was heard in the other way may have been forged
                 row.changed()
@@ -550,6 +613,11 @@ class PeerTable:
             self._refuse_old(row)
         return hello.seq > row.seq or (hello.seq < row.seq and row.way(source) is None)
 
+    def _has_left(self, row: Row, hello: Hello, now: float) -> bool:
+        """Return whether a HELLO is older than the goodbye of its boot, and that is believed yet."""
+        is_older = row.state == "left" and hello.seq <= row.farewell
+        return is_older and now < holds_until(row, row.last_heard, self.interval)
+
     def _refuse_old(self, row: Row | None) -> NoReturn:
         if row is not None and not row.sealed_with:
             self.leavers[row.key] = row
@@ -560,7 +628,9 @@ class PeerTable:
         if row.state == "up" and not row.superseded and not row.unheard and self.has_digest(row):
             self.steady.add(way, hello)
 
-    def _take(self, row: Row, way: Way, hello: Hello, record: Record | None, source: Source) -> bool:
+    def _take(
+        self, row: Row, way: Way, hello: Hello, record: Record | None, source: Source, *, now: float
+    ) -> bool:
         """Take over what a HELLO says, unless it was overtaken; whether its beat is new on this way."""
         if way.source is not source:
             self.steady.drop(way)  # its entry stands under the source it had
@@ -569,7 +639,7 @@ class PeerTable:
         way.heard(hello.seq)
         if hello.seq >= row.seq:  # one that was overtaken is no news
             row.move_on(hello.seq)
-            self._announce(row, hello, record)
+            self._announce(row, hello, record, now)
         return is_first
 
     def _vouch(self, row: Row, way: Way, source: Source, now: float) -> None:
@@ -589,9 +659,10 @@ class PeerTable:
         if row.is_shown:
             self._news.tell(row, now)
 
-    def _announce(self, row: Row, hello: Hello, record: Record | None) -> None:
+    def _announce(self, row: Row, hello: Hello, record: Record | None, now: float) -> None:
         """Take over what a HELLO says of its sender."""
-        if row.announce(hello.interval_ms / 1000, hello.ttl_ms / 1000, hello.digest):
+        if row.announce(hello.interval_ms / 1000, hello.ttl_ms / 1000, hello.digest, now):
+            row.live(life(row, self.interval))
             self.steady.drop_row(row)  # also on other ways, where the former HELLO may still arrive
         if record is not None and record is not row.record:
             row.record = record
@@ -601,34 +672,53 @@ class PeerTable:
         """Let a peer leave. The goodbye of a boot that is not shown changes nothing."""
         if row is None or row.state not in LIVE:
             return
+        row.farewell = max(row.seq, hello.seq)
         if row.superseded:
             self._remove(row, now)
-            return
-        row.farewell = max(row.seq, hello.seq)
+        elif not row.sealed_with and now < row.doubted_until:
+            self._ask_before_it_left(row, now)
+        else:
+            self._leave(row, "said goodbye", now)
+
+    def _ask_before_it_left(self, row: Row, now: float) -> None:
+        """Take the goodbye of a peer in whose name others said it for a reason to ask, no more."""
+        if not row.leaving:
+            row.leaving = True
+            row.state = "up"  # even if it was suspect: its probes are counted from here on
+            self._suspect(row, "said goodbye, which was not its own not long ago: it is asked", now)
+
+    def _leave(self, row: Row, reason: str, now: float) -> None:
         row.last_heard = row.expires = now
         self._go(row, "left")
         if not row.sealed_with:
             self.leavers[row.key] = row
-        self._news.say("left", "said goodbye", row, now)
+        self._news.say("left", reason, row, now)
         self._namesakes.settle(row.id, now)
 
     # --- boots of one id --------------------------------------------------------------------------
 
-    def _open(self, hello: Hello, source: Source, now: float) -> tuple[Row, tuple[EventKind, str]]:
+    def _open(self, hello: Hello, source: Source, now: float, *, proved: bool) -> tuple[Row, tuple[EventKind, str]]:
         """Begin a row, in place of an older boot of the same node if there is one."""
-        former = self._namesakes.former(hello.id, source)
-        is_restart = former is not None and former.state_at(now) in LIVE
-        if former is None or is_restart:
-            self._make_room(now)
         row = Row(kind="node", id=hello.id, boot=hello.boot, now=now)
         row.sealed_with = source.key
+        row.proved = proved or source.key != ""
+        if row.proved:
+            row.agreed = hello.ttl_ms / 1000
+        former = self._namesakes.former(hello.id, source)
+        if not row.proved:
+            self._check_unproved(row, former, now)
+        is_restart = former is not None and former.state_at(now) in LIVE
+        if former is None or is_restart:
+            self._make_room(now, row)
         if former is not None:
             row.follow(former)
-            row.succeed(former)
             self._shared.inherit(row, former)
             self._news.hand_over(former, row)  # a crash loop flaps too
             if is_restart:
                 former.supersede(row)
+                self._replaced[former.key] = former
+                due = max(now, former.expires)  # what is overdue would look like a pause
+                self._next_expiry = min(self._next_expiry, due)
                 self.steady.drop_row(former)
                 self.suspects.pop(former.key, None)
             else:
@@ -636,11 +726,25 @@ class PeerTable:
         self._add(row, source)
         self._by_boot[row.boot] = (*self.of_boot(row.boot), row)
         self._namesakes.add(row)
+        self._namesakes.revive(row)
         if former is None:
             return row, ("joined", f"first HELLO on {_where(source)}")
         if is_restart:
             return row, ("restarted", f"new boot {row.boot} in place of {former.boot}")
         return row, ("joined", f"back with a new boot on {_where(source)}")
+
+    def _check_unproved(self, row: Row, former: Row | None, now: float) -> None:
+        """Refuse a boot that has not answered a PING, where that must be known first.
+
+        Raises:
+            Unproven: too many like it use its id, or the boot it replaces answered and lives, or may not have left.
+        """
+        if self._namesakes.unproved(row.id) >= MAX_UNPROVED:
+            raise Unproven("unproven", f"{MAX_UNPROVED} others of its id have not answered a PING either")
+        if former is not None and former.key in self.leavers:
+            raise Unproven("unproven", "the boot it replaces is being asked whether it left")
+        if former is not None and former.proved and former.state_at(now) in LIVE:
+            raise Unproven("unproven", "the boot it replaces did answer a PING, and lives")
 
     def _show(self, row: Row, opening: tuple[EventKind, str] | None, now: float) -> None:
         """Report a row that was heard: that it is live from now on, or else what is new."""
@@ -655,6 +759,7 @@ class PeerTable:
 
     def _unsupersede(self, row: Row, now: float) -> None:
         """Show an older boot again, which from now on may become suspect too."""
+        self._replaced.pop(row.key, None)
         self._namesakes.unsupersede(row, now)
         self._shared.look(row, now)
         self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))

@@ -18,9 +18,9 @@ from discoveryd.protocol.liveness import JITTER
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.outlet import BURST, PLACES, Outlet
 from discoveryd.protocol.parameters import MAX_INTERVAL, MAX_TTL, Parameters
-from discoveryd.protocol.probe import ANYONE, Ping, Pong
+from discoveryd.protocol.probe import ANYONE, Ping, Pong, mark
 from discoveryd.protocol.record import Record
-from discoveryd.protocol.row import NEVER
+from discoveryd.protocol.row import NEVER, Key
 
 if TYPE_CHECKING:
     from discoveryd.protocol.sealing import Sealing
@@ -42,7 +42,9 @@ class Voice:
         node_id: its id.
         boot: the id of this run of it.
         random: for jitter and delays.
-        crowd: counts the peers that are listed at a moment; with them the interval is stretched.
+        crowd: counts the peers that are listed at a moment; with them answers are spread.
+        speaking: counts those of them with whom the budget is shared; all of them if not given.
+        pressure: tells how many HELLOs a second are heard; none if not given.
         limited: knows which links need the limited broadcast.
 
     Attributes:
@@ -67,6 +69,8 @@ class Voice:
         random: Random,
         crowd: Callable[[float], int],
         limited: Limited | None = None,
+        speaking: Callable[[float], int] | None = None,
+        pressure: Callable[[float], float] = lambda _: 0.0,
     ) -> None:
         self.parameters = parameters
         self.record = record
@@ -87,6 +91,8 @@ class Voice:
         self._random = random
         self._crowd = crowd
         self._limited = Limited() if limited is None else limited
+        self._speaking = speaking or crowd
+        self._pressure = pressure
 
     # --- where, what and how ------------------------------------------------------------------------
 
@@ -143,8 +149,13 @@ class Voice:
             self._begin_burst(outlet, now, solicits=True)
 
     def interval(self, now: float) -> float:
-        """Give the interval in force, seconds: stretched so that a segment stays within its budget."""
-        stretched = (self._crowd(now) + 1) * self._copies / self.parameters.budget
+        """Give the interval in force, seconds: stretched so that a segment stays within its budget.
+
+        By the peers that share it; and by what is heard, for many that start at one moment are known to be there
+        only a little later.
+        """
+        shares = max((self._speaking(now) + 1) * self._copies, self._pressure(now) * self.parameters.interval)
+        stretched = shares / self.parameters.budget
         step = self.parameters.interval / STRETCH_STEPS
         steps = max(STRETCH_STEPS, ceil(stretched / step - 1e-9))
         return min(steps * self.parameters.interval / STRETCH_STEPS, MAX_INTERVAL)
@@ -220,7 +231,7 @@ class Voice:
         # in a crowd that we hear one question is enough: else each answers while anybody's burst goes on
         asks = outlet.solicits and (len(outlet.burst) == len(BURST) or self._crowd(now) <= PROMPT_PEERS)
         outlet.burst = [due for due in outlet.burst if due > now]
-        hello = self._hello(full=True, solicit=asks)
+        hello = self._hello(full=True, solicit=asks, pace=max(self.pace, self.interval(now)))
         if not outlet.burst:
             outlet.solicits = False
         self.answers.serve(outlet.link, now)
@@ -242,12 +253,12 @@ class Voice:
 
     # --- what is called for -------------------------------------------------------------------------
 
-    def answer(self, source: Source, now: float, size: float = NEVER, boot: str = "") -> list[Send]:
+    def answer(self, source: Source, now: float, size: float = NEVER, key: Key = ("", "")) -> list[Send]:
         """Answer a solicit of one with whom nobody waits, at once or when it is due.
 
         Who did not prove to be there, and sent fewer bytes than the answer has, is asked first.
         """
-        self.answers.add(source, self._crowd(now), now, size, boot)
+        self.answers.add(source, self._crowd(now), now, size, key)
         return self._due_answers(now)
 
     def answer_now(self, source: Source) -> list[Send]:
@@ -266,13 +277,16 @@ class Voice:
     def ask_seeds(self, nonce: Callable[[], str], now: float) -> list[Send]:
         """Ask the seeds which of them it is that speaks from an address that nobody named."""
         seeds = self.aliases.ask(self.parameters.seeds, nonce, now)
-        return [self.ping(ANYONE, one, Source(seed, self._link_to(seed))) for seed, one in seeds]
+        return [self.ping(one, Source(seed, self._link_to(seed))) for seed, one in seeds]
 
-    def ping(self, to: str, nonce: str, source: Source) -> Send:
-        """Ask a boot for a sign of life, where and as it was heard."""
+    def ping(self, nonce: str, source: Source, id: str = "", boot: str = "") -> Send:
+        """Ask one run of a node for a sign of life, where and as it was heard, or whoever is there."""
+        to = ANYONE
+        if boot:
+            to = boot if source.key else mark(id, boot)  # a seal is for one boot, and tells the id of who answers
         ping = Ping(realm=self.parameters.realm, id=self.id, boot=self.boot, nonce=nonce, to=to)
         self.sent["ping"] += 1
-        return self._to_one(ping.encode(), source, "" if to == ANYONE else to)
+        return self._to_one(ping.encode(), source, boot)
 
     def pong(self, nonce: str, silence: float | None, source: Source, held: float = 0.0) -> Send:
         """Answer a PING.
@@ -295,13 +309,16 @@ class Voice:
 
     # --- HELLOs -------------------------------------------------------------------------------------
 
-    def _hello(self, *, full: bool = False, solicit: bool = False, goodbye: bool = False) -> Hello:
+    def _hello(
+        self, *, full: bool = False, solicit: bool = False, goodbye: bool = False, pace: float | None = None
+    ) -> Hello:
+        pace = pace or self.pace
         return Hello(
             realm=self.parameters.realm,
             id=self.id,
             boot=self.boot,
-            interval_ms=round(self.pace * 1000),
-            ttl_ms=round(self.ttl(self.pace) * 1000),
+            interval_ms=round(pace * 1000),
+            ttl_ms=round(self.ttl(pace) * 1000),
             digest=self.record.digest,
             seq=self.seq,
             solicit=solicit,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import struct
+from contextlib import ExitStack
 from dataclasses import replace
+from selectors import EVENT_READ, DefaultSelector
+from threading import Thread
 
 import machine  # noqa: F401 - makes the checkout importable
 
 from discoveryd.net.batch import IP_PKTINFO
 from discoveryd.protocol.hello import Hello
+from discoveryd.protocol.probe import Pong, decode_probe
 from discoveryd.protocol.record import Record, Service
 
 BROADCAST = "127.255.255.255"
@@ -23,7 +28,7 @@ Datagram = tuple[bytes, list[tuple[int, int, bytes]]]
 class Fleet:
     """So many peers, each with an address of 127.78.0.0/15 and a record of ordinary size.
 
-    Their HELLOs are good for an hour: a benchmark need not keep them alive.
+    Their HELLOs are good for an hour, as they answer PINGs: a benchmark need not keep them alive.
     """
 
     def __init__(self, size: int, port: int) -> None:
@@ -35,6 +40,8 @@ class Fleet:
         self._routes = [[_from(number)] for number in range(size)]
         self._hellos = [_hello(number, 0) for number in range(size)]
         self._seq = 0
+        self._answering = Answering(size, port)
+        self._answering.start()
 
     def __len__(self) -> int:
         return len(self._hellos)
@@ -69,11 +76,48 @@ class Fleet:
         return address
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the sockets."""
+        self._answering.end()
         self._socket.close()
 
     def _send(self, datagram: Datagram, port: int | None = None) -> None:
         self._socket.sendmsg((datagram[0],), datagram[1], 0, (BROADCAST, port or self._port))
+
+
+class Answering(Thread):
+    """Answers the PINGs that peers get: who never does is forgotten in seconds, and of such few are listed a second."""
+
+    def __init__(self, size: int, port: int) -> None:
+        super().__init__(daemon=True)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * size + 1024)), hard))
+        with ExitStack() as stack:
+            self._selector = stack.enter_context(DefaultSelector())
+            self._ender, self._ended = (stack.enter_context(one) for one in socket.socketpair())
+            self._selector.register(self._ended, EVENT_READ, "")
+            for number in range(size):
+                one = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                one.bind((_address(number), port))
+                self._selector.register(one, EVENT_READ, _boot(number))
+            self._stack = stack.pop_all()
+
+    def end(self) -> None:
+        """Stop it, and close its sockets."""
+        self._ender.send(b"x")
+        self.join()
+        self._stack.close()
+
+    def run(self) -> None:
+        """Answer until the end."""
+        while True:
+            for key, _ in self._selector.select():
+                if not key.data:
+                    return
+                assert isinstance(key.fileobj, socket.socket)
+                asked, there = key.fileobj.recvfrom(2048)
+                if asked.startswith(b"PING"):
+                    pong = Pong(realm="default", boot=key.data, nonce=decode_probe(asked).nonce, heard_ms=1)
+                    key.fileobj.sendto(pong.encode(), there)
 
 
 def free_port() -> int:
@@ -101,7 +145,7 @@ def _hello(number: int, generation: int) -> Hello:
     return Hello(
         realm="default",
         id=f"{number:016x}",
-        boot=f"b{number:015x}",
+        boot=_boot(number),
         interval_ms=600_000,
         ttl_ms=3_600_000,
         digest=_record(number, generation).digest,
@@ -109,8 +153,16 @@ def _hello(number: int, generation: int) -> Hello:
     )
 
 
+def _boot(number: int) -> str:
+    return f"b{number:015x}"
+
+
+def _address(number: int) -> str:
+    return f"127.78.{number // 250}.{number % 250 + 1}"
+
+
 def _from(number: int) -> tuple[int, int, bytes]:
-    return _route(f"127.78.{number // 250}.{number % 250 + 1}")
+    return _route(_address(number))
 
 
 def _route(address: str) -> tuple[int, int, bytes]:

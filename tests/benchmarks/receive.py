@@ -27,6 +27,7 @@ from discoveryd.net.links import RECEIVE_BUFFER, SO_RCVBUFFORCE, Links
 from discoveryd.net.stamps import boottime
 from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.node import NOTHING, Node
+from discoveryd.protocol.outcome import Outcome
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.record import Record
 from discoveryd.runtime.discovery import Discovery
@@ -87,7 +88,10 @@ class Path:
     def warm(self, fleet: Fleet) -> None:
         """Hear the record of each peer."""
         fleet.say_records()
-        self._take()
+        until = boottime() + PATIENCE
+        while self._node.table.live_count(boottime()) < len(fleet) and boottime() < until:
+            for outcome in (*self._take(), self._node.poll(boottime())):
+                self._links.send(outcome.sends)
         _check(self._node.table.live_count(boottime()), len(fleet))
 
     def drain(self, fleet: Fleet, datagrams: list[Datagram]) -> float:
@@ -104,14 +108,15 @@ class Path:
         """Close the sockets."""
         self._links.close()
 
-    def _take(self) -> None:
+    def _take(self) -> list[Outcome]:
         receive = self._node.receive
+        outcomes = []
         while batch := self._links.listen(0)[0]:
-            outcomes = []
             for datagram, source, arrived in batch:
                 outcome = receive(datagram, source, arrived)
                 if outcome is not NOTHING:
                     outcomes.append(outcome)
+        return outcomes
 
 
 class Daemon:

@@ -16,9 +16,10 @@ from time import monotonic
 import pytest
 
 from discoveryd.net.query_client import QueryClient
+from discoveryd.protocol.probe import Pong, decode_probe
 from discoveryd.protocol.record import Record
 from tests.ear import EVERYBODY
-from tests.protocol.samples import hello
+from tests.protocol.samples import boot, hello
 from tests.runtime.hooking import write_hook
 
 PROMPT = 5.0
@@ -57,6 +58,16 @@ def test_a_peer_that_died_while_we_were_stopped_is_never_up(make, port):
         beat(1, "living", "dead")
         daemon.log_until("peer joined")
         daemon.log_until("peer joined")
+        for (number, _), sender in senders.items():  # what never answered a PING is forgotten in seconds
+            sender.settimeout(10.0)
+            asked, there = b"", None
+            while not asked.startswith(b"PING"):
+                asked, there = sender.recvfrom(2048)
+            pong = Pong(realm="default", boot=boot(number), nonce=decode_probe(asked).nonce, heard_ms=0)
+            sender.sendto(pong.encode(), there)
+        deadline = monotonic() + 10.0
+        while len([peer for peer in client.request("list")["peers"] if peer["rtt_ms"] is not None]) < 2:
+            assert monotonic() < deadline
         daemon.kill(signal.SIGSTOP)
         beat(2, "living", "dead")
         for seq in range(3, 12):

@@ -6,6 +6,7 @@ import time
 
 from tests.netns.daemons import PATIENCE, asking, until
 from tests.netns.test_keys import OLD, SUBNET, Member
+from tests.runtime.hooking import write_hook
 
 HERE, THERE, STRANGER = (f"{SUBNET}.{last}" for last in (1, 2, 3))
 WATCHED = 5.0
@@ -23,6 +24,50 @@ def start(host, module, *words):
 
 def drops(client):
     return {drop["reason"]: drop["count"] for drop in client.request("status")["drops"]}
+
+
+def test_two_forged_datagrams_hide_no_live_peer(lab):
+    """Finding 1; on 0.1.0 the peer was hidden for an hour."""
+    hosts = [lab.host(f"n{last}", address=f"{SUBNET}.{last}/24") for last in (1, 2)]
+    stranger = lab.host("stranger", address=f"{STRANGER}/24")
+    for host in hosts:
+        host.discoveryd()
+    with asking(hosts[0]) as client:
+        peers, _ = until(client, lambda peers: [peer["name"] for peer in peers] == ["n2"] and peers[0]["two_way"])
+        boot = peers[0]["boot"]
+        start(stranger, "stranger", "replace", f"{SUBNET}.255", THERE)
+        until(client, lambda _: "said goodbye" in hosts[0].log())
+        seen, began = [], time.monotonic()
+        while time.monotonic() < began + WATCHED:
+            seen.append(boot in {peer["boot"] for peer in client.request("list")["peers"]})
+            select.select([], [], [], 0.05)
+        assert sum(seen) > 0.9 * len(seen)
+        assert seen[-1]
+
+
+def test_peers_that_are_made_up_fill_no_log_and_keep_no_event_from_a_hook(lab):
+    """Finding 11; on 0.1.0: 313 kB of log a second, and a real event after some thousand forged ones."""
+    hosts = [lab.host(f"n{last}", address=f"10.77.0.{last}/16") for last in (1, 2)]
+    config = lab.directory / "config"
+    told = lab.directory / "told"
+    (config / "hooks.d").mkdir(parents=True)
+    (config / "discoveryd.yaml").write_text("")
+    write_hook(config / "hooks.d", "note", f'echo "$DISCOVERYD_EVENT $DISCOVERYD_PEER" >> {told}')
+    hosts[0].discoveryd("--config", str(config / "discoveryd.yaml"))
+    victim = hosts[1].discoveryd()
+    with asking(hosts[0]) as client:
+        until(client, lambda peers: [peer["name"] for peer in peers if peer["two_way"]] == ["n2"])
+        logged = len(hosts[0].log())
+        flooder = lab.host("flooder", address="10.77.9.9/16")
+        flood = flooder.popen(sys.executable, "-m", "tests.netns.flood", "eth0", "10.77.0.0/16", "1000", "5")
+        assert flood.wait(PATIENCE) == 0
+        victim.kill()
+        until(client, lambda peers: "n2" not in {peer["name"] for peer in peers})
+        gone = time.monotonic()
+        while "down n2" not in told.read_text().splitlines():
+            assert time.monotonic() < gone + WATCHED, told.read_text()[-500:]
+            select.select([], [], [], 0.02)
+        assert len(hosts[0].log()) - logged < 100_000
 
 
 def started(members, client, former):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from discoveryd.protocol.credit import GIFT, REFILL
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.probe import Ping, Pong, decode_probe
+from discoveryd.protocol.probe import Ping, Pong, decode_probe, mark
 from discoveryd.protocol.record import Record
 from tests.properties.strategies import FUZZ
 from tests.protocol.samples import ETH0, boot, hello, make_node
@@ -60,7 +60,7 @@ class World:
             self.kinds.add((send.to, send.datagram[:4]))
             if send.to == PEER.address and send.datagram.startswith(b"PING"):
                 ping = decode_probe(send.datagram)
-                if ping.to == boot(1):
+                if ping.to == mark("n1", boot(1)):
                     pong = Pong(realm="default", boot=boot(1), nonce=ping.nonce, heard_ms=1).encode()
                     self.take(self.node.receive(pong, ASKS, self.now))
 

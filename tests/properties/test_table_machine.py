@@ -13,8 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.liveness import suspect_after
-from discoveryd.protocol.table import PeerTable
-from tests.protocol.samples import boot, hello, source
+from tests.protocol.samples import ProvedTable, boot, hello, source
 
 NAMES = ("a", "b", "c", "d", "e", "f")
 SUSPECT_AFTER = suspect_after(0.8)
@@ -22,7 +21,8 @@ LIMIT = 4
 REMEMBER = 8.0
 
 names = st.sampled_from(NAMES)
-ttls = st.sampled_from((1.5, 4.0, 6.5))  # like the pauses exact in binary: the model need not round
+TTLS = (1.5, 4.0, 6.5)
+ttls = st.sampled_from(TTLS)  # like the pauses exact in binary: the model need not round
 
 
 @dataclass
@@ -32,8 +32,26 @@ class Heard:
     key: str
     ttl: float
     at: float
+    agreed: float  # the ttl it had when it answered last: another one waits for an answer, a shorter one that long
+    announced: float
     seq: int = 0
     state: str = "up"
+
+    @property
+    def over(self):
+        """Give the end of what was heard last."""
+        return self.at + max(self.ttl, self.agreed)
+
+    def announce(self, ttl, now):
+        """Take another ttl."""
+        if ttl != self.ttl:
+            self.ttl, self.announced = ttl, now
+
+    def answer(self, now):
+        """Take an answer."""
+        if self.ttl >= self.agreed or now >= self.announced + self.agreed:
+            self.agreed = self.ttl
+        self.at, self.state = now, "up"
 
     def state_at(self, now):
         """Give the state; one that is up is suspect after a while."""
@@ -43,7 +61,7 @@ class Heard:
 class TableMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self):
-        self.table = PeerTable(limit=LIMIT, remember=REMEMBER)
+        self.table = ProvedTable(limit=LIMIT, remember=REMEMBER)
         self.now = 0.0
         self.model = {}
         self.gone = []  # names, the longest gone first
@@ -55,8 +73,8 @@ class TableMachine(RuleBasedStateMachine):
 
     def tidy(self):
         """Let the model forget what is over; those that fell silent go in that order."""
-        silent = [name for name, one in self.model.items() if one.state == "up" and self.now >= one.at + one.ttl]
-        for name in sorted(silent, key=lambda name: self.model[name].at + self.model[name].ttl):
+        silent = [name for name, one in self.model.items() if one.state == "up" and self.now >= one.over]
+        for name in sorted(silent, key=lambda name: self.model[name].over):
             self.model[name].state = "down"
             self.gone.append(name)
         for name in list(self.gone):
@@ -137,10 +155,11 @@ class TableMachine(RuleBasedStateMachine):
             return
         self.hear(said, name)
         if one is None:
-            one = self.model[name] = Heard(boot(self.boots[name]), ttl, self.now)
+            one = self.model[name] = Heard(boot(self.boots[name]), ttl, self.now, ttl, self.now)
         elif one.state != "up":
             self.gone.remove(name)
-        one.ttl, one.at, one.seq, one.state = ttl, self.now, said.seq, "up"
+        one.announce(ttl, self.now)
+        one.at, one.seq, one.state = self.now, said.seq, "up"
 
     @rule(name=names, back=st.sampled_from((0, 1)), ttl=ttls)
     def a_hello_comes_again_or_was_overtaken(self, name, back, ttl):
@@ -151,7 +170,7 @@ class TableMachine(RuleBasedStateMachine):
         said = hello(self.boots[name], name, one.seq - back, ttl=ttl)
         if one.state == "up":
             self.hear(said, name)
-            one.ttl = one.ttl if back else ttl  # what the same beat says anew is not older than it
+            one.announce(one.ttl if back else ttl, self.now)  # what the same beat says anew is not older than it
             self.expire()
         else:
             self.is_refused(said, name, "stale")
@@ -181,7 +200,7 @@ class TableMachine(RuleBasedStateMachine):
             # the model knows of no unseen rows: a late goodbye makes this one go at once
             self.hear(hello(self.boots[name] - 1, name, 99, full=False, goodbye=True), name)
             del self.model[name]  # a new row, hence the last among those that fall silent at one moment
-        self.model[name] = Heard(boot(self.boots[name]), ttl, self.now, seq=1)
+        self.model[name] = Heard(boot(self.boots[name]), ttl, self.now, ttl, self.now, seq=1)
 
     @rule(name=names)
     def the_goodbye_of_a_former_boot_comes_late(self, name):
@@ -197,7 +216,7 @@ class TableMachine(RuleBasedStateMachine):
         if one is not None and (one.state != "left" or self.now - rtt > one.at - 1e-6):
             if one.state != "up":
                 self.gone.remove(name)
-            one.at, one.state = self.now, "up"
+            one.answer(self.now)
 
     def is_refused(self, said, name, reason):
         with pytest.raises(WireError, match=reason):
@@ -207,17 +226,17 @@ class TableMachine(RuleBasedStateMachine):
 
     @invariant()
     def those_up_are_those_heard_within_their_ttl(self):
-        up = {one.key for one in self.model.values() if one.state == "up" and self.now < one.at + one.ttl}
+        up = {one.key for one in self.model.values() if one.state == "up" and self.now < one.over}
         assert {peer.boot for peer in self.table.peers(self.now)} == up
         assert self.table.live_count(self.now) == len(up)
         counts = self.table.counts(self.now)
         assert counts["up"] + counts["suspect"] == len(up)
         for peer in self.table.peers(self.now):
-            assert 0 < peer.expires_s <= peer.ttl_s
+            assert 0 < peer.expires_s <= max(TTLS)
 
     @invariant()
     def nothing_is_due_before_the_next_expiry(self):
-        due = [one.at + one.ttl for one in self.model.values() if one.state == "up"]
+        due = [one.over for one in self.model.values() if one.state == "up"]
         assert self.table.next_expiry() <= min(due, default=float("inf"))
 
     @invariant()

@@ -8,6 +8,7 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.record import Record, Service
+from discoveryd.protocol.table import PeerTable
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
 ETH1 = Link("eth1", 3, "10.1.0.1", 24, "10.1.0.255")
@@ -37,8 +38,18 @@ def source(address="10.0.0.7", link=ETH0, **more):
     return Source(address, link, **more)
 
 
-def make_node(name="me", *links, now=0.0, parameters=None, **limits):
-    """Make a node that has sent its burst already, so that a test sees only what it causes."""
+class ProvedTable(PeerTable):
+    """A table whose peers have all answered a PING before they say HELLO."""
+
+    def heard(self, hello, source, now, *, proved=True):
+        return super().heard(hello, source, now, proved=True)
+
+
+def make_node(name="me", *links, now=0.0, parameters=None, proved=False, **limits):
+    """Make a node that has sent its burst already, so that a test sees only what it causes.
+
+    With `proved` whoever says HELLO has answered a PING before.
+    """
     parameters = parameters or Parameters()
     if limits:
         parameters = replace(parameters, limits=replace(parameters.limits, **limits))
@@ -47,6 +58,8 @@ def make_node(name="me", *links, now=0.0, parameters=None, **limits):
     for outlet in node.outlets:
         outlet.burst = []
         outlet.solicits = False
+    if proved:
+        node.table.__class__ = ProvedTable
     return node
 
 

@@ -9,7 +9,7 @@ from discoveryd.protocol import gate
 from discoveryd.protocol.credit import GIFT, REFILL
 from discoveryd.protocol.hello import decode_hello
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.probe import Ping, Pong, decode_probe
+from discoveryd.protocol.probe import Ping, Pong, decode_probe, mark
 from discoveryd.protocol.record import Record
 from discoveryd.protocol.sealing import Sealing
 from tests.protocol.samples import boot, hello, make_node, row_of, source
@@ -142,7 +142,7 @@ def test_a_solicit_that_is_shorter_than_our_record_is_answered_after_a_question(
     node.poll(0.0)
     [question] = node.receive(hello(solicit=True).encode(), there, 1.0).sends
     ping = decode_probe(question.datagram)
-    assert (ping.to, question.to) == (boot(1), there.address)
+    assert (ping.to, question.to) == (mark("web1", boot(1)), there.address)
     pong = Pong(realm="default", boot=boot(1), nonce=ping.nonce, heard_ms=1).encode()
     [answer] = node.receive(pong, there, 1.001).sends
     assert decode_hello(answer.datagram).record == BIG.encoded
@@ -160,7 +160,7 @@ def test_what_is_sent_to_an_unproven_address_is_bounded_by_what_came_from_it():
     node = make_node(newcomers=1000, source_datagrams=100_000)
     sent = came = 0
     for number in range(1, 400):  # a peer that falls silent is asked, and asked again
-        datagram = hello(number, f"n{number}", ttl=3600).encode() if number < 3 else b"HELLO|1|default|x"
+        datagram = hello(number, f"n{number}", ttl=3600, full=False).encode() if number < 9 else b"?"
         came += len(datagram)
         outcome = node.receive(datagram, source(), number / 10)
         sent += sum(len(send.datagram) for send in (*outcome.sends, *node.poll(number / 10).sends) if send.to == "10.0.0.7")

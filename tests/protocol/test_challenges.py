@@ -26,7 +26,7 @@ def make(**more):
 
 
 def ask(challenges, now, boot="b1", address="10.0.0.7", size=LONGEST, **more):
-    return challenges.ask(boot, address, now, size=size, longest=LONGEST, **more)
+    return challenges.ask(("web1", boot), address, now, size=size, longest=LONGEST, **more)
 
 
 def answer(challenges, now, nonce, boot="b1", address="10.0.0.7"):
@@ -143,7 +143,7 @@ def test_questions_expire_in_the_order_they_were_put():
 def test_a_solicit_is_remembered_whenever_it_came():
     challenges = make()
     ask(challenges, 10.0)
-    assert challenges.ask("b1", "10.0.0.7", 10.1, size=LONGEST, longest=LONGEST, solicits=True) is None
+    assert challenges.ask(("web1", "b1"), "10.0.0.7", 10.1, size=LONGEST, longest=LONGEST, solicits=True) is None
     ask(challenges, 10.5)
     assert answer(challenges, 10.6, N1).solicits
     ask(challenges, 10.7)

@@ -10,12 +10,11 @@ from discoveryd.errors import SealError
 from discoveryd.protocol.doubles import MAX_DOUBLES, REDRAW
 from discoveryd.protocol.keyring import NO_KEYS
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.probe import Ping, Pong, decode_probe
+from discoveryd.protocol.probe import Ping, Pong, decode_probe, mark
 from discoveryd.protocol.query import status_answer
 from discoveryd.protocol.row import MAX_PAST
 from discoveryd.protocol.seal import Sealer
-from discoveryd.protocol.table import PeerTable
-from tests.protocol.samples import ETH0, hello, kinds, make_node, row_of
+from tests.protocol.samples import ETH0, ProvedTable, hello, kinds, make_node, row_of
 from tests.protocol.segment import K1, fleet, ring
 
 RINGS = pytest.mark.parametrize("keyring", [NO_KEYS, ring(K1)], ids=["plain", "require"])
@@ -122,13 +121,13 @@ def turns(table, *boots):
 
 
 def test_clones_that_take_turns_are_no_restarts_of_each_other():
-    assert turns(PeerTable(), 1, 2, 1, 2, 1) == [0, 1, 0, 0, 0]
-    assert turns(PeerTable(), 1, 2, 3) == [0, 1, 2]
+    assert turns(ProvedTable(), 1, 2, 1, 2, 1) == [0, 1, 0, 0, 0]
+    assert turns(ProvedTable(), 1, 2, 3) == [0, 1, 2]
 
 
 def test_the_former_boots_of_a_node_are_bounded():
-    assert turns(PeerTable(), *range(1, 2 * MAX_PAST), 1)[-1] == 2 * MAX_PAST - 1
-    table = PeerTable()
+    assert turns(ProvedTable(), *range(1, 2 * MAX_PAST), 1)[-1] == 2 * MAX_PAST - 1
+    table = ProvedTable()
     turns(table, *range(1, 2 * MAX_PAST))
     assert len(row_of(table, 2 * MAX_PAST - 1).past) == MAX_PAST
 
@@ -163,7 +162,7 @@ def test_a_forged_hello_of_our_boot_draws_no_new_one():
     outcome = node.receive(forged(node, 99), THERE, 1.0)
     [send] = outcome.sends
     assert send.to == THERE.address
-    assert decode_probe(send.datagram).to == before
+    assert decode_probe(send.datagram).to == mark(node.id, before)
     assert [drop.reason for drop in outcome.drops] == ["own-boot"]
     wrong = Pong(realm="default", boot=before, nonce="0" * 16, heard_ms=None).encode()
     assert node.receive(wrong, THERE, 1.1).double == ""

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from discoveryd.protocol.keyring import NO_KEYS
+from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.probe import Ping, Pong, decode_probe
 from discoveryd.protocol.record import Record
 from tests.protocol.samples import hello
@@ -49,7 +50,12 @@ def forger(who, then):
             hello(seq=1_000_000, ttl=HOUR), id="evil" if who == "boot" else station.name,
             boot="e" * 16 if who == "id" else station.node.boot,
         )  # fmt: skip
-        return [first, *([replace(first, seq=2_000_000, goodbye=True)] if then == "goodbye" else [])]
+        further = {
+            "silence": (),
+            "goodbye": (replace(first, seq=2_000_000, goodbye=True),),
+            "restarts": (replace(first, boot="d" * 16), first, replace(first, boot="c" * 16)),
+        }
+        return [first, *further[then]]
 
     return forge
 
@@ -72,7 +78,7 @@ def own_addresses(listener, peer):
 
 
 @pytest.mark.parametrize("who", ["id", "boot", "both"])
-@pytest.mark.parametrize("then", ["silence", "goodbye"])
+@pytest.mark.parametrize("then", ["silence", "goodbye", "restarts"])
 def test_a_plain_squatter_of_an_id_or_a_boot_delays_no_peer_that_seals(who, then):
     """On 0.1.0 a squatter of the boot hid the peer for an hour."""
     segment = Squatted()
@@ -156,3 +162,23 @@ def test_what_a_forged_hello_says_of_a_peer_holds_until_its_next(address):
     segment.run(2 * 0.88)
     assert shown() == before
     assert listener.lost() == []
+
+
+# --- finding 4: a full table ---------------------------------------------------------------------------------
+
+
+def test_in_a_full_table_a_newcomer_that_seals_takes_the_place_of_a_plain_peer_that_answers():
+    """On 0.1.0 it was refused, `table-full`, for as long as the plain ones lived."""
+    segment = Segment(1)
+    listener = segment.add(ACCEPT, parameters=Parameters(limits=Limits(peers=4))).start()
+    for _ in range(4):
+        segment.add().start()
+    segment.run(5.0)
+    assert set(listener.peers().values()) == {None}
+    assert len(listener.peers()) == 4
+    newcomers = [segment.add(ACCEPT).start() for _ in range(2)]
+    segment.run(1.0)
+    assert [listener.peers().get(one.name) for one in newcomers] == [K1.id, K1.id]
+    segment.run(20.0)
+    assert sorted(key or "" for key in listener.peers().values()) == ["", "", K1.id, K1.id]
+    assert [one for one in listener.lost() if one[2] in {newcomer.name for newcomer in newcomers}] == []

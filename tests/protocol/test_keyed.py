@@ -13,12 +13,11 @@ from discoveryd.protocol.link import Source, pack_address
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.probe import Ping, Pong, decode_probe
+from discoveryd.protocol.probe import Ping, Pong
 from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.record import MAX_RECORD, Record
 from discoveryd.protocol.seal import MAX_SEALED_PING, MAX_SEALED_PONG, MAX_SEALED_STEADY, Sealer
 from discoveryd.protocol.sealing import MAX_SOURCES, PROVED_FOR
-from discoveryd.protocol.strangers import MAX_PROVED
 from tests.protocol.samples import ETH0, hello, make_node, source
 from tests.protocol.segment import DELAY, K1, K2, K3, Segment, all_listed, fleet, others, ring
 
@@ -697,20 +696,6 @@ def test_a_flood_lets_in_who_seals():
     assert a.peers() == {"n2": K1.id}
     a.act(a.node.begin_flood(since=2.0, now=segment.now))
     assert a.peers() == {"n2": K1.id}, "it has proved to live"
-
-
-def test_who_proved_to_be_there_in_a_flood_is_remembered_within_bounds():
-    node = make_node()
-    node.begin_flood(since=0.0, now=0.0)
-    proved = node._strangers._proved
-    proved.update(dict.fromkeys(map(str, range(MAX_PROVED))))
-    [send] = node.receive(hello(3, "new").encode(), source(), 0.1).sends
-    ping = decode_probe(send.datagram)
-    node.receive(Pong(realm="default", boot=ping.to, nonce=ping.nonce, heard_ms=None).encode(), source(), 0.2)
-    assert len(proved) == MAX_PROVED
-    assert "0" not in proved
-    node.end_flood()
-    assert not proved
 
 
 def test_a_former_boot_that_repeats_a_beat_is_no_clone():

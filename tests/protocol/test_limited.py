@@ -13,7 +13,8 @@ ETH1 = Link("eth1", 3, "10.0.0.1", 24, "10.0.0.255")
 def peer(*addresses, link=ETH0, now=0.0, kind="node"):
     row = Row(kind=kind, id="peer", boot="b" * 16, now=now)
     row.ttl = 4.0
-    row.announce(0.8, 4.0, "d" * 16)
+    row.announce(0.8, 4.0, "d" * 16, 0.0)
+    row.live(4.0)
     for address in addresses:
         row.heard(row.add_way(Source(address, link), now), now)
     return row

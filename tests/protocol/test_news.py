@@ -10,8 +10,7 @@ from discoveryd.protocol.liveness import EVENT_BURST, EVENT_GAP, EVENTS_SPARED, 
 from discoveryd.protocol.news import net_events
 from discoveryd.protocol.record import Record
 from discoveryd.protocol.row import UNTOLD, Told
-from discoveryd.protocol.table import PeerTable
-from tests.protocol.samples import boot, hello, kinds, row_of, source
+from tests.protocol.samples import ProvedTable, boot, hello, kinds, row_of, source
 
 HERE = source()
 LIVE = ("up", "suspect")
@@ -130,7 +129,7 @@ def flap(table, rounds, start=0.0):
 
 
 def test_a_peer_that_flaps_is_told_of_once_in_five_seconds():
-    table = PeerTable()
+    table = ProvedTable()
     events, now = flap(table, 100)
     assert len(events) <= EVENT_BURST + now / EVENT_GAP
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
@@ -138,7 +137,7 @@ def test_a_peer_that_flaps_is_told_of_once_in_five_seconds():
 
 
 def test_the_list_is_true_all_the_while():
-    table = PeerTable()
+    table = ProvedTable()
     _, now = flap(table, 20)
     table.heard(hello(seq=1000), HERE, now)
     assert [peer.state for peer in table.peers(now + 0.1)] == ["up"]
@@ -147,7 +146,7 @@ def test_the_list_is_true_all_the_while():
 
 
 def test_doubts_do_not_keep_the_end_from_being_told():
-    table = PeerTable()
+    table = ProvedTable()
     events, now = [], 0.0
     for seq in range(1, 20):  # suspect for a moment again and again
         events += table.heard(hello(seq=seq * 3), HERE, now)
@@ -159,7 +158,7 @@ def test_doubts_do_not_keep_the_end_from_being_told():
 
 
 def test_what_comes_to_nothing_is_not_told():
-    table = PeerTable()
+    table = ProvedTable()
     records = [Record(name="web1", tags={"n": str(number)}) for number in range(30)]
     for seq, record in enumerate(records):
         table.heard(hello(seq=seq, record=record), HERE, 0.0)
@@ -171,7 +170,7 @@ def test_what_comes_to_nothing_is_not_told():
 
 
 def test_what_is_held_back_is_told_when_it_may_be():
-    table = PeerTable()
+    table = ProvedTable()
     for number in range(30):
         table.heard(hello(seq=number, record=Record(name="web1", tags={"n": str(number)})), HERE, 0.0)
     assert table.next_expiry() == pytest.approx(1.96)
@@ -186,7 +185,7 @@ def test_what_is_held_back_is_told_when_it_may_be():
 
 
 def test_a_crash_loop_is_damped():
-    table = PeerTable()
+    table = ProvedTable()
     events, now = [], 0.0
     for number in range(1, 201):
         events += table.heard(hello(number), HERE, now)
@@ -205,7 +204,7 @@ def test_a_crash_loop_is_damped():
 
 
 def test_a_crash_loop_with_goodbyes_is_damped():
-    table = PeerTable()
+    table = ProvedTable()
     events, now = [], 0.0
     for number in range(1, 101):
         events += table.heard(hello(number), HERE, now)
@@ -221,7 +220,7 @@ def test_a_crash_loop_with_goodbyes_is_damped():
 
 
 def test_what_is_held_back_of_a_row_is_told_before_it_is_forgotten():
-    table = PeerTable(limit=13)
+    table = ProvedTable(limit=2)
     for number in range(1, 13):  # a crash loop, ten of which are told
         table.heard(hello(number), HERE, 0.0)
     assert table.heard(hello(12, seq=2, goodbye=True), HERE, 0.1) == ()
@@ -236,7 +235,7 @@ def test_what_is_held_back_of_a_row_is_told_before_it_is_forgotten():
 
 
 def test_the_older_of_two_boots_has_back_what_was_told_of_it():
-    table = PeerTable()
+    table = ProvedTable()
     for number in range(2, 14):  # a crash loop until events are held back
         table.heard(hello(number), HERE, 0.01 * number)
     row = row_of(table, 13)
@@ -267,7 +266,7 @@ steps = st.lists(
 
 @given(steps)
 def test_a_mirror_that_follows_the_events_converges(script):
-    table, mirror, events = PeerTable(), {}, []
+    table, mirror, events = ProvedTable(), {}, []
     now, number, seq, tag = 0.0, 1, 1, 0
     for pause, what in script:
         end = now + pause

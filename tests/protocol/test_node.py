@@ -16,7 +16,7 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.outlet import BURST
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe
+from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe, mark
 from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.record import MAX_RECORD, Record
 from discoveryd.protocol.row import NEVER
@@ -52,7 +52,8 @@ def drops(node):
 
 def crowd(node, count, now=0.0):
     for number in range(1, count + 1):
-        node.receive(hello(number, f"n{number}", interval=10, ttl=100).encode(), source(f"10.9.{number >> 8}.{number & 255}"), now)
+        said = hello(number, f"n{number}", interval=10, ttl=100)
+        node.table.heard(said, source(f"10.9.{number >> 8}.{number & 255}"), now, proved=True)
 
 
 def ping_from(number=7, **changed):
@@ -194,7 +195,7 @@ def test_it_stretches_no_further_than_can_be_announced():
     assert node.ttl(600.0) == 3600.0
     crowd(node, 40)
     assert node.interval(0.0) == 41.0
-    node._voice._crowd = lambda now: 5000
+    node._voice._speaking = lambda now: 5000
     assert node.interval(0.0) == 600.0
 
 
@@ -314,7 +315,7 @@ def test_parameters_may_change_before_the_start():
 
 
 def test_a_steady_hello_takes_the_short_way_and_refreshes_all_the_same():
-    node = make_node()
+    node = make_node(proved=True)
     node.receive(hello(seq=1).encode(), HERE, 1.0)
     assert node.receive(hello(seq=2, full=False).encode(), HERE, 2.0) is NOTHING
     row = row_of(node.table, 1)
@@ -361,7 +362,7 @@ def test_a_full_one_takes_the_short_way_only_where_it_is_one(end):
 
 
 def test_the_short_way_does_not_bring_back_what_expired():
-    node = make_node()
+    node = make_node(proved=True)
     node.receive(hello(seq=1).encode(), HERE, 1.0)
     assert kinds(node.receive(hello(seq=9, full=False).encode(), HERE, 5.0).events) == ["down", "recovered"]
 
@@ -522,7 +523,7 @@ def test_later_by_33_and_once_however_often_it_is_asked_for():
 
 
 def test_several_who_ask_a_crowd_are_answered_by_one_broadcast():
-    node = make_node()
+    node = make_node(proved=True)
     crowd(node, 99)
     for number in range(100, 120):
         node.receive(hello(number, "x", solicit=True).encode(), source(f"10.0.0.{number}"), 0.0)
@@ -555,7 +556,7 @@ def test_one_source_gets_only_so_many_answers():
 
 
 def test_a_crowd_met_in_the_middle_of_a_burst_stretches_the_rest_which_asks_no_more():
-    node = make_node()
+    node = make_node(proved=True)
     crowd(node, 639)  # 640 with us: four times 160
     node.outlets[0].begin_burst(10.0, solicits=True)
     node._voice.next_beat = 100.0
@@ -571,7 +572,7 @@ def test_of_a_crowd_each_has_its_own_place_in_the_burst():
     seconds = []
     for seed in range(20):
         node = Node(Parameters(budget=1), Record(name="me"), random=Random(seed))
-        node._voice._crowd = lambda now: 79  # the interval is stretched a hundred times
+        node._voice._speaking = lambda now: 79  # the interval is stretched a hundred times
         node.set_links([ETH0], now=0.0)
         first, second, *_ = [now for now, send in run(node, 0.0, 20.0) if decode_hello(send.datagram).record]
         assert first == 0.0
@@ -643,7 +644,7 @@ def test_a_forged_goodbye_takes_nobody_away_who_answers():
     assert node.peers(1.1) == ()
     assert node.next_deadline() <= 1.1
     [ping] = asked_after(node, 1.1)
-    assert ping.to == boot(1)
+    assert ping.to == mark("web1", boot(1))
     pong = Pong(realm="default", boot=boot(1), nonce=ping.nonce, heard_ms=5)
     [event] = node.receive(pong.encode(), HERE, 1.15).events
     assert (event.kind, event.reason) == ("recovered", "answered a PING: the goodbye was not its own")
@@ -667,7 +668,7 @@ def test_where_that_answer_is_lost_the_next_hello_asks_again():
 
 
 def test_one_that_left_is_asked_once_and_stays_away():
-    node = make_node()
+    node = make_node(proved=True)
     node.receive(hello(seq=5).encode(), HERE, 1.0)
     for now in (1.1, 1.13, 1.16):
         node.receive(hello(seq=5, full=False, goodbye=True).encode(), HERE, now)
@@ -819,13 +820,23 @@ def test_a_pong_is_shorter_than_its_ping(id, realm, heard):
     decode_probe(pong)
 
 
+@pytest.mark.parametrize(("id", "number", "answers"), [("me", 0, True), ("x1", 0, False), ("me", 7, False)])
+def test_a_ping_is_answered_by_the_node_and_the_run_that_it_is_for(id, number, answers):
+    """Else somebody who says HELLO in its place, under another id, would have its answers for it."""
+    node = make_node()
+    to = mark(id, boot(number) if number else node.boot)
+    outcome = node.receive(replace(ping_from(1), to=to).encode(), HERE, 1.0)
+    assert [send.datagram[:5] for send in outcome.sends] == [b"PONG|"] * answers
+    assert drops(node) == ({} if answers else {("unexpected", "eth0"): 1})
+
+
 def pinged(node, now=1.0):
     """Give a node that pinged web1, and the nonce."""
     node.receive(hello().encode(), HERE, now)
     nonce, outcome = node.ping(row_of(node.table, 1), now)
     [send] = outcome.sends
     ping = decode_probe(send.datagram)
-    assert (send.to, send.link, ping.nonce, ping.to, ping.boot) == ("10.0.0.7", ETH0, nonce, boot(1), node.boot)
+    assert (send.to, send.link, ping.nonce, ping.to, ping.boot) == ("10.0.0.7", ETH0, nonce, mark("web1", boot(1)), node.boot)
     return nonce
 
 
@@ -894,7 +905,7 @@ def test_the_pong_of_one_we_do_not_list_answers_nothing():
 
 
 def test_a_pong_restores_one_that_was_down():
-    node = make_node()
+    node = make_node(proved=True)
     node.receive(hello().encode(), HERE, 0.0)
     node.poll(4.0)
     nonce, _ = node.ping(row_of(node.table, 1), 4.5)
@@ -924,7 +935,7 @@ def test_a_restart_pings_the_former_boot_and_its_answer_proves_a_clone():
     outcome = node.receive(hello(2).encode(), source("10.0.0.8"), 1.1)
     [send] = outcome.sends
     ping = decode_probe(send.datagram)
-    assert (send.to, ping.to) == ("10.0.0.7", boot(1))
+    assert (send.to, ping.to) == ("10.0.0.7", mark("web1", boot(1)))
     events = node.receive(pong(ping.nonce, number=1), HERE, 1.102).events
     assert [(event.kind, event.peer.boot) for event in events] == [("clone", boot(1)), ("clone", boot(2))]
 
@@ -938,7 +949,7 @@ def test_the_answer_of_the_new_boot_at_the_same_address_proves_none():
 
 
 def test_a_forger_of_restarts_makes_us_ping_only_so_often():
-    node = make_node(answers=3)
+    node = make_node(answers=3, proved=True)
     sends = [send for number in range(1, 30) for send in node.receive(hello(number).encode(), HERE, 1.0).sends]
     assert len(sends) == 3
 
@@ -984,7 +995,7 @@ def run_until_ping(node, now):
 
 def test_in_a_flood_those_who_came_before_it_stay_and_those_who_came_with_it_go():
     node = fresh(ETH0)
-    node.receive(hello(1, "old", ttl=60).encode(), source("10.0.0.8"), 1.0)
+    node.table.heard(hello(1, "old", ttl=60), source("10.0.0.8"), 1.0, proved=True)
     node.receive(hello(2, "forged", ttl=60).encode(), source("10.0.0.9"), 10.0)
     outcome = node.begin_flood(since=9.0, now=10.5)
     assert [(event.kind, event.peer.id, event.reason) for event in outcome.events] == [
@@ -1024,20 +1035,20 @@ def test_who_answers_in_a_flood_is_listed():
     here, said = source("10.0.0.20"), hello(3, "new", solicit=True)
     [send] = node.receive(said.encode(), here, 2.1).sends
     ping = decode_probe(send.datagram)
-    assert (ping.to, send.to) == (boot(3), "10.0.0.20")
+    assert (ping.to, send.to) == (mark("new", boot(3)), "10.0.0.20")
     assert len(send.datagram) < len(said.encode())
     forged = Pong(realm="default", boot=boot(3), nonce="0" * 16, heard_ms=None)
     assert node.receive(forged.encode(), here, 2.2) is not None
     assert node.receive(said.encode(), here, 2.21).events == ()
     pong = Pong(realm="default", boot=boot(3), nonce=ping.nonce, heard_ms=None)
-    sends = node.receive(pong.encode(), here, 2.3).sends
-    assert [(decode_hello(send.datagram).solicit, send.to) for send in sends] == [(False, "10.0.0.20"), (True, "10.0.0.20")]
-    assert kinds(node.receive(said.encode(), here, 2.4).events) == ["joined"]
-    # and who is seen to be there in one flood is asked again in the next
+    outcome = node.receive(pong.encode(), here, 2.3)
+    assert kinds(outcome.events) == ["joined"]  # by what it said before
+    assert [(decode_hello(send.datagram).solicit, send.to) for send in outcome.sends] == [(False, "10.0.0.20")]
+    assert node.receive(replace(said, seq=2).encode(), here, 2.4).events == ()
+    # and it stays in the next
     node.end_flood()
     node.begin_flood(since=2.35, now=3.0)
-    assert node.peers(3.0) == ()
-    assert node.receive(said.encode(), here, 3.1).events == ()
+    assert [peer.id for peer in node.peers(3.0)] == ["new"]
 
 
 def test_in_a_flood_nothing_is_said_that_is_longer_than_what_came():
@@ -1052,7 +1063,7 @@ def test_in_a_flood_nothing_is_said_that_is_longer_than_what_came():
 
 def test_a_peer_that_went_down_in_a_flood_may_come_back_in_it():
     node = fresh(ETH0)
-    node.receive(hello(1, "old", seq=1).encode(), source("10.0.0.8"), 1.0)
+    node.table.heard(hello(1, "old", seq=1), source("10.0.0.8"), 1.0, proved=True)
     node.begin_flood(since=2.0, now=3.0)
     node.poll(30.0)
     assert node.peers(30.0) == ()

@@ -6,8 +6,7 @@ from dataclasses import replace
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.peer import AGES_TEXT, SCHEMA, lasting_text, peer_from_json, peer_json
-from discoveryd.protocol.table import PeerTable
-from tests.protocol.samples import ETH0, WEB, hello, row_of, source
+from tests.protocol.samples import ETH0, WEB, ProvedTable, hello, row_of, source
 
 KEYS = [
     "id", "name", "state", "kind", "address", "addresses", "link", "boot", "services", "tags",
@@ -17,7 +16,7 @@ KEYS = [
 
 
 def web1():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), source(), now=10.0)
     return row_of(table, 1).peer(now=11.0004)
 
@@ -53,7 +52,7 @@ def test_node():
 
 
 def test_bare():
-    table = PeerTable()
+    table = ProvedTable()
     [event] = table.heard_bare(source(link=None), ttl=4.0, now=0.0)
     found = peer_json(event.peer)
     assert list(found) == KEYS
@@ -86,7 +85,7 @@ def test_read_back():
 
 
 def test_label():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(id="n-17", full=False), source(), now=0.0)
     row = row_of(table, 1)
     assert row.peer(0.0).label == "n-17"

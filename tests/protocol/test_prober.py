@@ -10,8 +10,7 @@ from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.probe import Pong
 from discoveryd.protocol.prober import LEAST_TURNS, MAX_PINGS, PROBES_PER_SECOND, REFUSED, Prober
 from discoveryd.protocol.row import NEVER
-from discoveryd.protocol.table import PeerTable
-from tests.protocol.samples import ETH1, boot, hello, kinds, row_of, source
+from tests.protocol.samples import ETH1, ProvedTable, boot, hello, kinds, row_of, source
 
 HERE = source()
 THERE = source("10.1.0.7", ETH1)
@@ -25,7 +24,7 @@ class Bench:
     """A prober with its table, driven from deadline to deadline."""
 
     def __init__(self, reaches=lambda way: True):
-        self.table = PeerTable()
+        self.table = ProvedTable()
         self.prober = Prober(self.table, Random(1), self.write, reaches)
         self.pings = []  # (time, address, nonce)
         self.events = []

@@ -34,7 +34,7 @@ def peers(node, now, **filters):
 @pytest.fixture
 def node():
     """Two nodes on two links, a bare peer, one that left and one that is down (at 5.0)."""
-    node = make_node()
+    node = make_node(proved=True)
     web = Record(name="web1", tags={"rack": "b2"}, services=(Service(name="http", port=80),))
     dns = Record(name="dns1", tags={"rack": "b2", "zone": "x"}, services=(Service(name="dns", port=53, proto="udp"),))
     node.receive(hello(5, "old", record=Record(name="old")).encode(), source("10.0.0.5"), 0.0)
@@ -88,7 +88,7 @@ def test_the_list_is_that_of_the_library(node):
 
 
 def test_a_list_of_nobody():
-    assert list_line(make_node(), Filter(), 0.0) == b'{"ok":true,"schema":1,"peers":[]}\n'
+    assert list_line(make_node(proved=True), Filter(), 0.0) == b'{"ok":true,"schema":1,"peers":[]}\n'
 
 
 # --- answers ---------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def test_status(node):
 
 
 def test_status_has_the_round_trips_and_the_losses():
-    node = make_node()
+    node = make_node(proved=True)
     peer = hello(1, "n1")
     for seq in range(1, 33):
         if seq % 4:  # a quarter of them lost
@@ -182,14 +182,14 @@ def test_status_has_the_round_trips_and_the_losses():
 
 
 def test_status_gives_the_stretched_interval():
-    node = make_node(parameters=Parameters(budget=1))
+    node = make_node(proved=True, parameters=Parameters(budget=1))
     for number in range(1, 4):
         node.receive(hello(number, f"n{number}").encode(), source(f"10.0.0.{number}"), 0.0)
     assert status_answer(node, 0.0)["hello"] == {"port": 3400, "interval_s": 4.0, "ttl_s": 20.0}
 
 
 def test_status_before_anything_happened():
-    status = status_answer(make_node(), 0.0)
+    status = status_answer(make_node(proved=True), 0.0)
     assert status["links"][0]["last_heard_s"] is None
     assert status["drops"] == []
 
@@ -212,7 +212,7 @@ def talk(node, since, until, *who, link=None):
 
 
 def test_two_live_nodes_with_one_address_are_said():
-    node = make_node()
+    node = make_node(proved=True)
     talk(node, 0.0, 8.0, 1)
     talk(node, 8.0, 16.0, 1, 2)
     assert status_answer(node, 16.0)["shared_addresses"] == [
@@ -224,7 +224,7 @@ def test_two_live_nodes_with_one_address_are_said():
 
 
 def test_an_address_that_a_dead_node_had_is_not_shared():
-    node = make_node()
+    node = make_node(proved=True)
     talk(node, 0.0, 8.0, 1)
     for until in (8.8, 9.6, 10.4, 11.2, 12.0, 12.8, 16.0):
         talk(node, until - 0.8, until, 2)

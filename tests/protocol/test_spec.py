@@ -51,7 +51,7 @@ def test_the_specification_does_not_import_the_engine():
 
 def test_every_drop_reason_is_explained():
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "discoveryd").rglob("*.py")]
-    used = {reason for text in sources for reason in re.findall(r'WireError\(\s*"([^"]*)"', text)}
+    used = {reason for text in sources for reason in re.findall(r'(?:WireError|Unproven)\(\s*"([^"]*)"', text)}
     used |= {reason for text in sources for reason in re.findall(r'drops\.count\("([^"]*)"', text)}
     assert used >= {"malformed", "own-echo", "excluded", "send-failed"}  # the search finds something
     assert used <= set(DROP_REASONS)

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.probe import Ping, Pong, decode_probe
+from discoveryd.protocol.probe import Ping, Pong, decode_probe, mark
 from discoveryd.protocol.record import Record
-from discoveryd.protocol.table import PeerTable
-from tests.protocol.samples import ETH0, ETH1, boot, hello, kinds, make_node, row_of, source, states
+from tests.protocol.samples import ETH0, ETH1, ProvedTable, boot, hello, kinds, make_node, row_of, source, states
 
 HERE = source()
 THERE = source("10.1.0.7", ETH1)
@@ -27,7 +26,7 @@ def told(events):
 
 @pytest.mark.parametrize(("interval", "ttl", "suspect"), [(0.8, 4.0, 1.96), (2.0, 10.0, 4.9), (50.0, 250.0, 122.5)])
 def test_suspect_after_two_and_a_half_intervals_of_its_own(interval, ttl, suspect):
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(interval=interval, ttl=ttl), HERE, now=0.0)
     assert table.next_expiry() == pytest.approx(suspect)
     due = table.next_expiry()
@@ -42,7 +41,7 @@ def test_suspect_after_two_and_a_half_intervals_of_its_own(interval, ttl, suspec
 
 
 def test_the_state_is_true_without_a_timer():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     seen = [(now, row_of(table, 1).state_at(now)) for now in (1.959, 1.961, 3.999, 4.0)]
     assert seen == [(1.959, "up"), (1.961, "suspect"), (3.999, "suspect"), (4.0, "down")]
@@ -51,7 +50,7 @@ def test_the_state_is_true_without_a_timer():
 
 
 def test_a_hello_brings_it_back():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.expire(2.0)
     assert table.steady == {}
@@ -62,7 +61,7 @@ def test_a_hello_brings_it_back():
 
 
 def test_so_does_a_pong():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.expire(2.0)
     [event] = table.answered(row_of(table, 1), HERE, 0.001, 0.1, two_way=True, now=2.1)
@@ -71,7 +70,7 @@ def test_so_does_a_pong():
 
 
 def test_a_goodbye_of_a_suspect():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.expire(2.0)
     assert kinds(table.heard(hello(goodbye=True), HERE, now=2.1)) == ["left"]
@@ -79,7 +78,7 @@ def test_a_goodbye_of_a_suspect():
 
 
 def test_a_restart_of_a_suspect():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1), HERE, now=0.0)
     table.expire(2.0)
     assert kinds(table.heard(hello(2), HERE, now=2.5)) == ["restarted"]
@@ -87,7 +86,7 @@ def test_a_restart_of_a_suspect():
 
 
 def test_a_bare_peer_is_never_suspect():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard_bare(HERE, ttl=4.0, now=0.0)
     assert table.next_expiry() == 4.0
     assert table.peers(3.99)[0].state == "up"
@@ -95,14 +94,14 @@ def test_a_bare_peer_is_never_suspect():
 
 
 def test_a_ttl_too_short_for_suspicion():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(ttl=1.6), HERE, now=0.0)
     assert kinds(table.expire(1.6)) == ["down"]
 
 
 @pytest.mark.parametrize("state", ["up", "down", "left", "superseded"])
 def test_only_a_suspect_is_given_up(state):
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1), HERE, now=0.0)
     row = row_of(table, 1)
     if state == "down":
@@ -115,7 +114,7 @@ def test_only_a_suspect_is_given_up(state):
 
 
 def test_clones_may_be_suspect_and_be_given_up():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1), HERE, now=0.0)
     table.heard(hello(2), THERE, now=0.1)
     table.answered(row_of(table, 1), HERE, 0.001, 0.1, two_way=True, now=0.2)
@@ -132,7 +131,7 @@ def test_clones_may_be_suspect_and_be_given_up():
 
 def both_ways(lost=(), rtts=(None, None), two_way=(None, None)):
     """Let a peer speak 40 times on both links, of which the first loses these HELLOs."""
-    table = PeerTable()
+    table = ProvedTable()
     events = []
     for seq in range(1, 41):
         for number, where in enumerate((HERE, THERE)):
@@ -153,7 +152,7 @@ def test_loss_is_that_of_each_way():
 
 
 def test_loss_is_told_anew_each_eight_hellos_also_on_the_short_way():
-    node = make_node()
+    node = make_node(proved=True)
     for seq in range(1, 40):
         if seq % 4:
             node.receive(hello(seq=seq, full=seq == 1).encode(), HERE, seq * 0.8)
@@ -195,7 +194,7 @@ def test_who_reads_changes_nothing():
 
 
 def test_a_refused_ping_ends_a_suspect():
-    node = make_node()
+    node = make_node(proved=True)
     node.receive(hello().encode(), HERE, 0.0)
     [send] = [send for send in poll_all(node, 2.0) if send.datagram.startswith(b"PING")][-1:]
     assert row_of(node.table, 1).state == "suspect"
@@ -212,13 +211,13 @@ def poll_all(node, until):
 
 @given(st.binary(max_size=80) | st.just(Ping(realm="a", id="b", boot=boot(1), nonce=boot(2)).encode()))
 def test_any_bytes_may_be_refused(datagram):
-    node = make_node()
+    node = make_node(proved=True)
     node.receive(hello().encode(), HERE, 0.0)
     assert node.refused(datagram, 1.0) is NOTHING
 
 
 def test_a_pong_and_a_hello_that_are_refused_say_nothing():
-    node = make_node()
+    node = make_node(proved=True)
     for datagram in (Pong(realm="a", boot=boot(1), nonce=boot(2), heard_ms=1).encode(), hello().encode(), b"HELLO|"):
         assert node.refused(datagram, 1.0) is NOTHING
 
@@ -227,8 +226,9 @@ def test_a_pong_and_a_hello_that_are_refused_say_nothing():
 
 
 def lan(count=6, parameters=None):
-    """Give a node with some peers that it heard until second 8.0, polled all the while."""
+    """Give a node with some proved peers that it heard until second 8.0, polled all the while."""
     node = Node(parameters or Parameters(), Record(name="me"), node_id="me", random=Random(1))
+    node.table.__class__ = ProvedTable
     node.set_links([ETH0], 0.0)
     for beat in range(11):
         poll_all(node, beat * 0.8)
@@ -372,7 +372,7 @@ def test_the_round_trip_ends_when_the_pong_arrives():
 )
 @example([("hello", 1, 0.0), ("goodbye", 1, 2.0), ("hello", 1, -2.0), ("mistrust", 1, 0.0)])  # no path was heard lately
 def test_moments_that_go_back_refresh_nothing_backwards(steps):
-    node, at, latest = make_node(), 10.0, 10.0
+    node, at, latest = make_node(proved=True), 10.0, 10.0
     for seq, (what, number, delta) in enumerate(steps, 1):
         at = max(0.0, at + delta)
         latest = max(latest, at)
@@ -441,7 +441,7 @@ def test_that_a_peer_did_not_hear_us_in_our_sleep_says_nothing_of_its_direction(
     for beat in range(10):  # it is heard all the while, and says each time that it does not hear us
         now = 18.001 + beat * 0.8
         for send in sends:
-            if send.datagram.startswith(b"PING") and decode_probe(send.datagram).to == boot(1):
+            if send.datagram.startswith(b"PING") and decode_probe(send.datagram).to == mark("web1", boot(1)):
                 pong = Pong(realm="default", boot=boot(1), nonce=decode_probe(send.datagram).nonce, heard_ms=10_000)
                 node.receive(pong.encode(), source("10.0.0.11"), now)
         node.receive(hello(1, "n1", 30 + beat).encode(), source("10.0.0.11"), now)
@@ -517,7 +517,7 @@ def test_not_isolated_when_they_fall_silent_one_by_one_or_say_goodbye():
         said = hello(number, f"n{number}", 20, full=False, goodbye=True)
         node.receive(said.encode(), source(f"10.0.0.{number + 10}"), 8.5)
     assert not node.is_isolated(9.0)
-    table = PeerTable()
+    table = ProvedTable()
     for number in range(6):
         table.heard(hello(number, f"n{number}"), source(f"10.0.0.{number + 10}"), now=number * 10.0)
     table.expire(60.0)
@@ -557,7 +557,7 @@ def test_a_pause_does_not_make_us_isolated():
 
 
 def test_nobody_beyond_our_links_is_pinged_unless_a_program_wants_it():
-    node = make_node()
+    node = make_node(proved=True)
     node.receive(hello().encode(), source("192.0.2.7", None), 0.0)
     pings = [send for send in poll_all(node, 20.0) if send.datagram.startswith(b"PING")]
     assert pings == []
@@ -566,14 +566,14 @@ def test_nobody_beyond_our_links_is_pinged_unless_a_program_wants_it():
 
 
 def test_a_seed_is():
-    node = make_node(parameters=Parameters(seeds=("192.0.2.7",)))
+    node = make_node(proved=True, parameters=Parameters(seeds=("192.0.2.7",)))
     node.receive(hello().encode(), source("192.0.2.7", None), 0.0)
     pings = [send for send in poll_all(node, 1.5) if send.datagram.startswith(b"PING")]
     assert {send.to for send in pings} == {"192.0.2.7"}
 
 
 def test_an_address_on_a_link_that_is_gone_is_not():
-    node = make_node("me", ETH0, ETH1)
+    node = make_node("me", ETH0, ETH1, proved=True)
     node.receive(hello().encode(), THERE, 0.0)
     node.set_links([ETH0], 0.1)
     assert [send for send in poll_all(node, 10.0) if send.datagram.startswith(b"PING")] == []
@@ -581,18 +581,18 @@ def test_an_address_on_a_link_that_is_gone_is_not():
 
 
 def test_a_ping_of_a_program_goes_by_a_way_there_is():
-    node = make_node("me", ETH0, ETH1)
+    node = make_node("me", ETH0, ETH1, proved=True)
     node.receive(hello().encode(), HERE, 0.0)
     node.receive(hello().encode(), THERE, 0.01)
     node.set_links([ETH1], 0.1)
     [send] = node.ping(row_of(node.table, 1), 0.2)[1].sends
     assert (send.link, send.to) == (ETH1, "10.1.0.7")
-    assert decode_probe(send.datagram).to == boot(1)
+    assert decode_probe(send.datagram).to == mark("web1", boot(1))
 
 
 def test_who_was_heard_meanwhile_needs_no_drain():
     """Each drain wakes the receiver: with all peers alive there is nothing to judge, and nothing to wait for."""
-    node = make_node()
+    node = make_node(proved=True)
     node.drained(0.0)
     wakes = 0
     for beat in range(1, 40):

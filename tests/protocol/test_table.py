@@ -4,11 +4,11 @@ from dataclasses import replace
 import pytest
 
 import discoveryd.protocol.table
-from discoveryd.errors import WireError
+from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.record import Record
 from discoveryd.protocol.table import MAX_WAYS, NEVER, PeerTable
-from tests.protocol.samples import ETH0, ETH1, WEB, boot, hello, kinds, row_of, source, states
+from tests.protocol.samples import ETH0, ETH1, WEB, ProvedTable, boot, hello, kinds, row_of, source, states
 
 HERE = source()
 THERE = source("10.0.0.8")
@@ -38,7 +38,7 @@ def test_the_docstring_is_right():
 
 
 def test_up_until_its_ttl_and_not_one_moment_longer_whether_or_not_a_timer_ran():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     assert [peer.state for peer in table.peers(1.95)] == ["up"]
     assert [peer.state for peer in table.peers(3.999)] == ["suspect"]
@@ -50,7 +50,7 @@ def test_up_until_its_ttl_and_not_one_moment_longer_whether_or_not_a_timer_ran()
 
 
 def test_down_is_told_once_with_the_whole_peer():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.expire(2.0)
     assert table.next_expiry() == 4.0
@@ -62,7 +62,7 @@ def test_down_is_told_once_with_the_whole_peer():
 
 
 def test_each_peer_has_the_ttl_it_announces():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1, "a", ttl=1.7), HERE, now=0.0)
     table.heard(hello(2, "b", ttl=3.5, interval=1.5), THERE, now=0.0)
     assert [peer.id for peer in table.peers(1.6)] == ["a", "b"]
@@ -72,23 +72,50 @@ def test_each_peer_has_the_ttl_it_announces():
     assert table.next_expiry() == 3.5
 
 
-def test_the_ttl_may_change_while_it_lives():
-    table = PeerTable()
+def test_a_shorter_ttl_counts_once_it_was_said_for_the_longer_one_and_answered():
+    table = ProvedTable()
     table.heard(hello(ttl=4.0), HERE, now=0.0)
     assert table.heard(hello(seq=2, ttl=2.0), HERE, now=1.0) == ()
-    assert table.next_expiry() <= 3.0
-    assert table.peers(3.0) == ()
+    table.answered(row_of(table), HERE, 0.001, 0.1, two_way=True, now=1.5)
+    [peer] = table.peers(1.5)
+    assert (peer.ttl_s, peer.expires_s) == (2.0, 4.0)
+    table.heard(hello(seq=3, ttl=2.0), HERE, now=5.0)
+    table.answered(row_of(table), HERE, 0.001, 0.1, two_way=True, now=5.0)
+    assert table.next_expiry() <= 7.0
+    assert len(table.peers(6.99)) == 1
+    assert table.peers(7.0) == ()
+
+
+def test_a_longer_ttl_counts_in_full_once_it_was_answered():
+    table = ProvedTable()
+    table.heard(hello(ttl=4.0), HERE, now=0.0)
+    table.heard(hello(seq=2, ttl=60.0), HERE, now=1.0)
+    assert len(table.peers(10.99)) == 1
+    assert table.peers(11.0) == ()
+    table.answered(row_of(table), HERE, 0.001, 0.1, two_way=True, now=2.0)
+    assert len(table.peers(61.99)) == 1
+    assert table.peers(62.0) == ()
+
+
+def test_a_ttl_that_is_sealed_counts_at_once():
+    table = PeerTable()
+    sealed = source(key="k1")
+    table.heard(hello(ttl=4.0), sealed, now=0.0)
+    table.heard(hello(seq=2, ttl=60.0), sealed, now=1.0)
+    assert len(table.peers(60.99)) == 1
+    table.heard(hello(seq=3, ttl=2.0), sealed, now=2.0)
+    assert table.peers(4.0) == ()
 
 
 def test_those_due_together_go_in_the_order_they_fell_silent():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1, "a"), HERE, now=0.5)
     table.heard(hello(2, "b"), THERE, now=0.2)
     assert [event.peer.id for event in table.expire(10.0)] == ["b", "a"]
 
 
 def test_heard_again_before_it_was_tidied():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     events = table.heard(hello(seq=9), HERE, now=5.0)
     assert told(events) == [("down", "not heard for its ttl of 4 s"), ("recovered", "heard again on eth0 after 5.0 s")]
@@ -97,7 +124,7 @@ def test_heard_again_before_it_was_tidied():
 
 
 def test_gone_rows_are_remembered_for_a_while():
-    table = PeerTable(remember=60.0)
+    table = ProvedTable(remember=60.0)
     table.heard(hello(), HERE, now=0.0)
     table.expire(4.0)
     assert table.next_expiry() == 60.0
@@ -110,7 +137,7 @@ def test_gone_rows_are_remembered_for_a_while():
 
 def test_remembered_no_shorter_than_its_ttl():
     """A goodbye must outlive the HELLOs that it overtook."""
-    table = PeerTable(remember=0.0)
+    table = ProvedTable(remember=0.0)
     table.heard(hello(), HERE, now=0.0)
     table.heard(hello(goodbye=True), HERE, now=1.0)
     assert table.expire(4.9) == ()
@@ -123,14 +150,14 @@ def test_remembered_no_shorter_than_its_ttl():
 
 
 def test_joined_carries_the_record():
-    table = PeerTable()
+    table = ProvedTable()
     [event] = table.heard(hello(), HERE, now=0.0)
     assert (event.kind, event.seq, event.reason) == ("joined", 1, "first HELLO on eth0")
     assert (event.peer.name, dict(event.peer.tags), event.peer.services) == ("web1", {"rack": "b2"}, WEB.services)
 
 
 def test_listed_before_its_record_came():
-    table = PeerTable()
+    table = ProvedTable()
     [event] = table.heard(hello(full=False), HERE, now=0.0)
     assert (event.kind, event.peer.name, event.peer.id) == ("joined", None, "web1")
     assert not table.has_digest(row_of(table, 1))
@@ -140,7 +167,7 @@ def test_listed_before_its_record_came():
 
 
 def test_a_changed_record_is_told_once():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     [event] = table.heard(hello(seq=2, record=OTHER), HERE, now=0.1)
     assert (event.kind, event.reason, dict(event.peer.tags)) == ("updated", "record changed", {"rack": "c3"})
@@ -148,7 +175,7 @@ def test_a_changed_record_is_told_once():
 
 
 def test_a_new_digest_alone_keeps_the_record_we_have():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     assert table.heard(hello(seq=2, record=OTHER, full=False), HERE, now=0.1) == ()
     row = row_of(table, 1)
@@ -157,7 +184,7 @@ def test_a_new_digest_alone_keeps_the_record_we_have():
 
 
 def test_an_overtaken_hello_is_neither_news_nor_a_sign_of_life():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.heard(hello(seq=3, record=OTHER, interval=1.0, ttl=5.0), HERE, now=0.1)
     assert table.heard(hello(seq=2), HERE, now=0.2) == ()
@@ -168,14 +195,14 @@ def test_an_overtaken_hello_is_neither_news_nor_a_sign_of_life():
 
 @pytest.mark.parametrize("record", [b"{}", b"[", OTHER.encoded])
 def test_a_record_that_is_not_what_its_digest_says(record):
-    table = PeerTable()
+    table = ProvedTable()
     assert refusal(table.heard, replace(hello(), record=record), HERE, now=0.0) == "malformed"
     assert len(table) == 0
 
 
 def test_one_boot_of_two_ids_is_two_rows():
     """Whoever speaks under the boot of another neither hides it nor is in its way."""
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1, "a"), HERE, now=0.0)
     assert kinds(table.heard(hello(1, "b", seq=9), THERE, now=0.1)) == ["joined"]
     table.heard(hello(1, "a", seq=2), HERE, now=0.2)
@@ -194,7 +221,7 @@ def test_one_boot_of_two_ids_is_two_rows():
 
 
 def test_goodbye():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(seq=5), HERE, now=0.0)
     [event] = table.heard(hello(seq=5, full=False, goodbye=True), HERE, now=1.0)
     assert (event.kind, event.reason, event.peer.state, event.peer.name) == ("left", "said goodbye", "left", "web1")
@@ -205,7 +232,7 @@ def test_goodbye():
 
 @pytest.mark.parametrize("seq", [4, 5])
 def test_a_hello_that_the_goodbye_overtook_is_stale(seq):
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(seq=5), HERE, now=0.0)
     table.heard(hello(seq=5, goodbye=True), HERE, now=1.0)
     assert refusal(table.heard, hello(seq=seq), HERE, now=1.1) == "stale"
@@ -213,20 +240,20 @@ def test_a_hello_that_the_goodbye_overtook_is_stale(seq):
 
 
 def test_one_that_goes_on_after_its_goodbye_is_back():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(seq=5), HERE, now=0.0)
     table.heard(hello(seq=5, goodbye=True), HERE, now=1.0)
     assert kinds(table.heard(hello(seq=6), HERE, now=1.8)) == ["recovered"]
 
 
 def test_a_goodbye_of_nobody_changes_nothing():
-    table = PeerTable()
+    table = ProvedTable()
     assert table.heard(hello(goodbye=True), HERE, now=0.0) == ()
     assert len(table) == 0
 
 
 def test_the_goodbye_of_an_older_boot_changes_nothing():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1), HERE, now=0.0)
     table.heard(hello(2), HERE, now=1.0)
     assert table.heard(hello(1, goodbye=True), HERE, now=1.1) == ()
@@ -234,7 +261,7 @@ def test_the_goodbye_of_an_older_boot_changes_nothing():
 
 
 def test_a_goodbye_of_one_that_is_down_changes_nothing():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.expire(4.0)
     assert table.heard(hello(goodbye=True), HERE, now=5.0) == ()
@@ -242,7 +269,7 @@ def test_a_goodbye_of_one_that_is_down_changes_nothing():
 
 
 def test_a_pong_that_the_goodbye_overtook_does_not_bring_back_one_that_left():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.heard(hello(goodbye=True), HERE, now=1.0)
     assert table.answered(row_of(table, 1), HERE, 0.2, 0.1, two_way=True, now=1.1) == ()
@@ -255,7 +282,7 @@ def test_a_pong_that_the_goodbye_overtook_does_not_bring_back_one_that_left():
 
 
 def test_a_restart_is_one_event_and_one_row():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1), HERE, now=0.0)
     [event] = table.heard(hello(2), HERE, now=1.5)
     assert (event.kind, event.reason) == ("restarted", f"new boot {boot(2)} in place of {boot(1)}")
@@ -268,14 +295,14 @@ def test_a_restart_is_one_event_and_one_row():
 
 
 def test_a_restart_at_another_address():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1), HERE, now=0.0)
     [event] = table.heard(hello(2), THERE, now=1.0)
     assert (event.kind, event.peer.addresses, event.peer.restarts) == ("restarted", ("10.0.0.8",), 1)
 
 
 def test_a_hello_of_the_former_boot_may_still_be_under_way():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1, seq=5), HERE, now=0.0)
     table.heard(hello(2), HERE, now=1.0)
     assert table.heard(hello(1, seq=6), HERE, now=1.001) == ()
@@ -283,7 +310,7 @@ def test_a_hello_of_the_former_boot_may_still_be_under_way():
 
 
 def test_a_restart_after_it_was_down():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1), HERE, now=0.0)
     table.expire(4.0)
     [event] = table.heard(hello(2), HERE, now=9.0)
@@ -296,14 +323,14 @@ def test_a_restart_after_a_goodbye_is_not_undone_by_what_was_overtaken():
     table = PeerTable()
     table.heard(hello(1, seq=5), HERE, now=0.0)
     table.heard(hello(1, seq=5, goodbye=True), HERE, now=1.0)
-    assert kinds(table.heard(hello(2), HERE, now=1.1)) == ["joined"]
+    assert kinds(table.heard(hello(2), HERE, now=1.1, proved=True)) == ["joined"]
     assert refusal(table.heard, hello(1, seq=5), HERE, now=1.2) == "stale"
     assert table.heard(hello(1, seq=5, goodbye=True), HERE, now=1.2) == ()
     assert states(table, 1.2) == {boot(2): "up"}
 
 
 def test_a_boot_that_was_down_may_come_back_as_a_clone():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1), HERE, now=0.0)
     table.expire(4.0)
     table.heard(hello(2), HERE, now=5.0)
@@ -323,7 +350,7 @@ def two_clones(table):
 
 
 def test_two_hellos_of_the_older_boot_prove_a_clone():
-    table = PeerTable()
+    table = ProvedTable()
     events = two_clones(table)
     assert [(event.kind, event.peer.boot, event.peer.clone) for event in events] == [
         ("clone", boot(1), True),
@@ -335,7 +362,7 @@ def test_two_hellos_of_the_older_boot_prove_a_clone():
 
 
 def test_so_does_one_answer_to_a_ping():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1), HERE, now=0.0)
     table.heard(hello(2), THERE, now=0.1)
     assert [row.boot for row in table.rivals("web1")] == [boot(1)]
@@ -345,7 +372,7 @@ def test_so_does_one_answer_to_a_ping():
 
 
 def test_the_flag_goes_with_the_other_one():
-    table = PeerTable()
+    table = ProvedTable()
     two_clones(table)
     events = table.heard(hello(1, seq=4, goodbye=True), HERE, now=2.0)
     assert told(events) == [("left", "said goodbye"), ("updated", "the clone is gone")]
@@ -354,7 +381,7 @@ def test_the_flag_goes_with_the_other_one():
 
 
 def test_it_goes_too_when_the_other_falls_silent():
-    table = PeerTable()
+    table = ProvedTable()
     two_clones(table)
     table.expire(2.1)  # the second is suspect
     table.heard(hello(1, seq=4), HERE, now=3.2)
@@ -363,7 +390,7 @@ def test_it_goes_too_when_the_other_falls_silent():
 
 
 def test_and_comes_back_with_it_on_both():
-    table = PeerTable()
+    table = ProvedTable()
     two_clones(table)
     table.expire(2.1)  # the second is suspect
     table.heard(hello(1, seq=4), HERE, now=3.2)
@@ -376,7 +403,7 @@ def test_and_comes_back_with_it_on_both():
 
 
 def test_a_clone_that_restarts_stays_one():
-    table = PeerTable()
+    table = ProvedTable()
     two_clones(table)
     [event] = table.heard(hello(3), THERE, now=2.0)
     assert (event.kind, event.peer.clone, event.former) == ("restarted", True, boot(2))
@@ -384,7 +411,7 @@ def test_a_clone_that_restarts_stays_one():
 
 
 def test_a_clone_that_comes_back_with_a_new_boot():
-    table = PeerTable()
+    table = ProvedTable()
     two_clones(table)
     table.expire(2.1)  # the second is suspect
     table.heard(hello(1, seq=4), HERE, now=3.2)
@@ -396,7 +423,7 @@ def test_a_clone_that_comes_back_with_a_new_boot():
 
 
 def test_a_third_is_shown_as_well():
-    table = PeerTable()
+    table = ProvedTable()
     two_clones(table)
     [event] = table.heard(hello(3), source("10.0.0.9"), now=2.0)
     assert (event.kind, event.peer.clone, event.peer.restarts, event.former) == ("joined", True, 0, "")
@@ -404,7 +431,7 @@ def test_a_third_is_shown_as_well():
 
 
 def test_a_new_boot_elsewhere_continues_the_clone_that_is_gone():
-    table = PeerTable()
+    table = ProvedTable()
     two_clones(table)
     table.expire(2.1)  # the second is suspect
     table.heard(hello(1, seq=4), HERE, now=3.2)
@@ -415,7 +442,7 @@ def test_a_new_boot_elsewhere_continues_the_clone_that_is_gone():
 
 def test_the_older_boot_outlives_the_newer_one():
     """Both had one id, and by the time the older one is sure to speak it is alone again."""
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1), HERE, now=0.0)
     table.heard(hello(2), THERE, now=0.1)
     table.heard(hello(1, seq=2), HERE, now=0.8)
@@ -425,7 +452,7 @@ def test_the_older_boot_outlives_the_newer_one():
 
 
 def test_our_own_id_is_a_clone_of_us_whoever_it_is():
-    table = PeerTable(own_id="web1")
+    table = ProvedTable(own_id="web1")
     [event] = table.heard(hello(1), HERE, now=0.0)
     assert (event.kind, event.peer.clone) == ("joined", True)
     [event] = table.heard(hello(2), HERE, now=1.0)
@@ -438,32 +465,40 @@ def test_our_own_id_is_a_clone_of_us_whoever_it_is():
 
 
 def test_bare_peer():
-    table = PeerTable()
+    table = ProvedTable()
     [event] = table.heard_bare(HERE, ttl=4.0, now=0.0)
     assert (event.kind, event.reason, event.peer.kind, event.peer.id) == ("joined", "bare HELLO on eth0", "bare", "10.0.0.7")
     assert table.heard_bare(HERE, ttl=4.0, now=0.8) == ()
     assert [peer.state for peer in table.peers(4.799)] == ["up"]
     assert table.peers(4.8) == ()
     assert kinds(table.heard_bare(HERE, ttl=4.0, now=9.0)) == ["down", "recovered"]
+    table.heard_bare(HERE, ttl=4.0, now=9.8)
+    assert kinds(table.expire(13.8)) == ["down"]
+    assert len(table) == 1
+    table.expire(19.8)
+    assert len(table) == 0  # it can prove nothing, so it is remembered for 10 s only
 
 
 def test_bare_peers_expire_and_are_forgotten():
     table = PeerTable(remember=10.0)
-    table.heard_bare(HERE, ttl=4.0, now=0.0)
-    assert kinds(table.expire(4.0)) == ["down"]
-    table.expire(10.0)
+    for now in (0.0, 2.0, 4.0):
+        table.heard_bare(HERE, ttl=4.0, now=now)
+    assert kinds(table.expire(8.0)) == ["down"]
+    table.expire(13.9)
+    assert len(table) == 1
+    table.expire(14.0)
     assert len(table) == 0
 
 
 def test_a_bare_peer_answers_nothing():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard_bare(HERE, ttl=4.0, now=0.0)
     assert table.answered(table.get("10.0.0.7"), HERE, 0.001, 0.1, two_way=True, now=1.0) == ()
     assert table.peers(1.0)[0].rtt_ms is None
 
 
 def test_a_bare_hello_beyond_our_links():
-    table = PeerTable()
+    table = ProvedTable()
     [event] = table.heard_bare(source("192.0.2.1", None), ttl=4.0, now=0.0)
     assert (event.reason, event.peer.link) == ("bare HELLO on a routed path", "")
 
@@ -472,7 +507,7 @@ def test_a_bare_hello_beyond_our_links():
 
 
 def test_an_answer_vouches_like_a_hello():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     assert table.answered(row_of(table, 1), HERE, 0.0015, 0.1, two_way=True, now=1.9) == ()
     [peer] = table.peers(3.8)
@@ -481,14 +516,14 @@ def test_an_answer_vouches_like_a_hello():
 
 
 def test_an_answer_of_one_that_does_not_hear_us():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.answered(row_of(table, 1), HERE, 0.001, None, two_way=False, now=1.0)
     assert table.peers(1.0)[0].two_way is False
 
 
 def test_an_answer_brings_back_one_that_was_down_and_it_hears_us_no_more_when_it_goes():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.expire(4.0)
     [event] = table.answered(row_of(table, 1), HERE, 0.001, 0.1, two_way=True, now=5.0)
@@ -498,7 +533,7 @@ def test_an_answer_brings_back_one_that_was_down_and_it_hears_us_no_more_when_it
 
 
 def test_an_answer_of_one_that_is_forgotten():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     row = row_of(table)
     table.expire(4.0)
@@ -511,7 +546,7 @@ def test_an_answer_of_one_that_is_forgotten():
 
 
 def test_one_row_for_all_its_addresses():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     [event] = table.heard(hello(), source("10.1.0.7", ETH1), now=0.01)
     assert told([event]) == [("updated", "addresses 10.0.0.7 -> 10.0.0.7, 10.1.0.7")]
@@ -524,7 +559,7 @@ def test_one_row_for_all_its_addresses():
 
 
 def test_one_address_on_two_links_is_listed_once():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     assert table.heard(hello(), source("10.0.0.7", ETH1), now=0.01) == ()
     [peer] = table.peers(0.01)
@@ -534,7 +569,7 @@ def test_one_address_on_two_links_is_listed_once():
 
 def two_paths(until):
     """Heard on both links at first, then on the second alone, each 0.8 s."""
-    table = PeerTable()
+    table = ProvedTable()
     second = source("10.1.0.7", ETH1)
     table.heard(hello(seq=1), HERE, now=0.0)
     table.heard(hello(seq=1), second, now=0.0)
@@ -556,7 +591,7 @@ def test_the_best_address_moves_as_soon_as_it_is_stale_and_that_is_told_once():
 
 
 def test_the_best_address_is_the_right_one_also_when_no_timer_ran():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(seq=1), HERE, now=0.0)
     table.heard(hello(seq=2), source("10.1.0.7", ETH1), now=0.8)
     assert table.peers(1.75)[0].address == "10.0.0.7"
@@ -579,7 +614,7 @@ def test_an_address_that_comes_back_is_no_better_than_the_one_in_use():
 
 
 def test_when_all_fall_silent_together_the_last_one_heard_is_the_best():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.heard(hello(seq=2), source("10.1.0.7", ETH1), now=0.3)
     table.expire(table.next_expiry())
@@ -590,7 +625,7 @@ def test_when_all_fall_silent_together_the_last_one_heard_is_the_best():
 
 
 def test_a_gone_row_of_several_addresses_is_remembered_like_any_other():
-    table = PeerTable(remember=60.0)
+    table = ProvedTable(remember=60.0)
     table.heard(hello(), HERE, now=0.0)
     table.heard(hello(), source("10.1.0.7", ETH1), now=0.0)
     table.expire(4.0)
@@ -602,7 +637,7 @@ def test_a_gone_row_of_several_addresses_is_remembered_like_any_other():
 
 
 def test_a_superseded_row_of_several_addresses_ages_silently():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1), HERE, now=0.0)
     table.heard(hello(1), source("10.1.0.7", ETH1), now=0.5)
     table.heard(hello(2), HERE, now=1.0)
@@ -613,7 +648,7 @@ def test_a_superseded_row_of_several_addresses_ages_silently():
 
 
 def test_of_many_addresses_the_longest_silent_is_forgotten():
-    table = PeerTable()
+    table = ProvedTable()
     sources = [source(f"10.0.0.{number + 1}") for number in range(MAX_WAYS + 1)]
     for number, one in enumerate(sources + sources[1:]):
         table.heard(hello(seq=number), one, now=number / 100)
@@ -627,16 +662,29 @@ def test_of_many_addresses_the_longest_silent_is_forgotten():
 
 
 def test_a_full_table_refuses_newcomers_and_keeps_the_living():
-    table = PeerTable(limit=2)
+    table = ProvedTable(limit=2)
     table.heard(hello(1, "a"), HERE, now=0.0)
-    table.heard_bare(THERE, ttl=4.0, now=0.0)
+    table.heard(hello(2, "b"), THERE, now=0.0)
     assert refusal(table.heard, hello(3, "c"), source("10.0.0.9"), now=0.1) == "table-full"
     assert refusal(table.heard_bare, source("10.0.0.9"), ttl=4.0, now=0.1) == "table-full"
     assert len(table.peers(0.1)) == len(table) == 2
 
 
-def test_the_longest_gone_makes_room():
+def test_in_a_full_table_what_proves_to_be_there_takes_the_place_of_what_did_not():
     table = PeerTable(limit=3)
+    table.heard(hello(1, "a"), HERE, now=0.0, proved=True)
+    table.heard_bare(THERE, ttl=4.0, now=0.0)
+    table.heard(hello(2, "b"), THERE, now=0.0)
+    with pytest.raises(Unproven, match="table-full"):
+        table.heard(hello(3, "c"), source("10.0.0.9"), now=0.1)
+    for number, gone in ((4, "10.0.0.8"), (5, "b")):
+        events = table.heard(hello(number, f"n{number}"), source(f"10.0.1.{number}"), now=0.2, proved=True)
+        assert [(event.kind, event.peer.id) for event in events] == [("down", gone), ("joined", f"n{number}")]
+    assert refusal(table.heard, hello(6, "d"), source("10.0.0.9"), now=0.3) == "table-full"
+
+
+def test_the_longest_gone_makes_room():
+    table = ProvedTable(limit=3)
     table.heard(hello(1, "a"), source("10.0.0.1"), now=0.0)
     table.heard(hello(2, "b"), source("10.0.0.2"), now=1.0)
     table.heard(hello(3, "c"), source("10.0.0.3"), now=1.5)
@@ -647,7 +695,7 @@ def test_the_longest_gone_makes_room():
 
 
 def test_one_that_came_back_no_longer_makes_room():
-    table = PeerTable(limit=1)
+    table = ProvedTable(limit=1)
     table.heard(hello(1, "a"), HERE, now=0.0)
     table.expire(4.0)
     table.heard(hello(1, "a", seq=2), HERE, now=5.0)
@@ -655,7 +703,7 @@ def test_one_that_came_back_no_longer_makes_room():
 
 
 def test_a_lowered_limit_is_reached_as_rows_go():
-    table = PeerTable(limit=10)
+    table = ProvedTable(limit=10)
     for number in range(1, 7):
         table.heard(hello(number, f"n{number}"), source(f"10.0.0.{number}"), now=0.0)
         if number > 2:
@@ -666,14 +714,14 @@ def test_a_lowered_limit_is_reached_as_rows_go():
 
 
 def test_a_restart_needs_no_room_when_the_former_is_gone():
-    table = PeerTable(limit=1)
+    table = ProvedTable(limit=1)
     table.heard(hello(1), HERE, now=0.0)
     table.expire(4.0)
     assert kinds(table.heard(hello(2), HERE, now=5.0)) == ["joined"]
 
 
 def test_nothing_is_left_behind_when_all_is_over():
-    table = PeerTable(remember=10.0)
+    table = ProvedTable(remember=10.0)
     two_clones(table)
     table.heard_bare(THERE, ttl=4.0, now=1.0)
     table.heard(hello(5), HERE, now=2.0)
@@ -684,8 +732,8 @@ def test_nothing_is_left_behind_when_all_is_over():
 
 
 def test_the_default_is_that_of_the_parameters():
-    assert PeerTable().limit == Limits().peers
-    assert PeerTable().remember == Limits().remember
+    assert ProvedTable().limit == Limits().peers
+    assert ProvedTable().remember == Limits().remember
 
 
 # --- the shortcut ----------------------------------------------------------------------------------
@@ -696,19 +744,19 @@ def steady_keys(table):
 
 
 def test_a_steady_peer_is_known_by_all_but_its_seq():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     assert steady_keys(table) == [hello(full=False).encode().rpartition(b"|")[0]]
 
 
 def test_no_shortcut_while_the_record_is_unknown():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(full=False), HERE, now=0.0)
     assert table.steady == {}
 
 
 def test_a_way_has_one_shortcut_under_the_source_it_has_now():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     again = source()
     table.heard(hello(seq=2), again, now=0.1)
@@ -719,7 +767,7 @@ def test_a_way_has_one_shortcut_under_the_source_it_has_now():
 
 def test_a_new_way_ends_the_shortcuts_of_the_others():
     """One of them may be stale, and only was the best because it was the only one."""
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.heard(hello(seq=4), source("10.1.0.7", ETH1), now=2.0)
     assert table.peers(2.0)[0].address == "10.1.0.7"
@@ -727,7 +775,7 @@ def test_a_new_way_ends_the_shortcuts_of_the_others():
 
 
 def test_news_end_the_shortcuts_of_all_ways():
-    table = PeerTable()
+    table = ProvedTable()
     for where in (HERE, THERE, HERE):
         table.heard(hello(), where, now=0.0)
     assert len(table.steady) == 2
@@ -739,7 +787,7 @@ def test_news_end_the_shortcuts_of_all_ways():
 
 @pytest.mark.parametrize("end", ["goodbye", "expiry", "restart"])
 def test_the_shortcut_ends_with_the_peer(end):
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     if end == "goodbye":
         table.heard(hello(goodbye=True), HERE, now=1.0)
@@ -751,7 +799,7 @@ def test_the_shortcut_ends_with_the_peer(end):
 
 
 def test_and_with_the_link():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.heard(hello(), source("10.1.0.7", ETH1), now=0.0)
     table.steady.drop_link(ETH0)
@@ -763,7 +811,7 @@ def test_and_with_the_link():
 
 
 def test_find_by_everything():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1, "id-of-one", record=Record(name="one")), source("10.0.0.1"), now=0.0)
     table.heard(hello(2, "id-of-two", record=Record(name="two")), source("10.0.0.2"), now=0.0)
     table.heard_bare(source("10.0.0.3"), ttl=4.0, now=0.0)
@@ -780,7 +828,7 @@ def test_find_by_everything():
 
 
 def test_find_prefers_the_living():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1, "a"), source("10.0.0.1"), now=0.0)
     table.heard(hello(2, "b"), source("10.0.0.2"), now=3.0)
     assert [row.id for row in table.find("web1", 3.5)] == ["a", "b"]
@@ -792,14 +840,14 @@ def test_find_prefers_the_living():
 
 
 def test_events_are_numbered_without_a_gap():
-    table = PeerTable()
+    table = ProvedTable()
     events = list(two_clones(table)) + list(table.expire(10.0))
     assert [event.seq for event in events] == [3, 4, 5, 6, 7]
     assert table.seq == 7
 
 
 def test_counts():
-    table = PeerTable()
+    table = ProvedTable()
     table.heard(hello(1, "a"), source("10.0.0.1"), now=0.0)
     table.heard(hello(2, "b"), source("10.0.0.2"), now=3.0)
     table.heard(hello(3, "c"), source("10.0.0.3"), now=3.0)

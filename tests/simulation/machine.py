@@ -12,18 +12,21 @@ from random import Random
 
 from discoveryd.protocol.events import Event
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.liveness import suspect_after
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Outcome
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.peer import Peer
+from discoveryd.protocol.probe import mark
 from discoveryd.protocol.record import Record
+from discoveryd.protocol.standing import LIFE_INTERVALS
 from tests.simulation.medium import LEFT, Heard, Medium, Plug, Segment
 
 NEVER = float("inf")
 GOODBYES = (0.0, 0.03, 0.06)
 """Seconds after the decision to leave at which the daemon says goodbye."""
-GRACE = 2.0
-"""Seconds for which a peer that is not heard stays suspect after a pause: a little over two intervals."""
+LATE = 0.05
+"""Seconds that what happens may be late besides."""
 ADDING = ("joined", "recovered", "restarted", "clone")
 REMOVING = ("down", "left")
 
@@ -134,6 +137,7 @@ class Machine:
             if link not in self._plugs:
                 plug = self._plugs[link] = Plug(segment, link, self.node.boot, self._heard)
                 plug.receive, plug.refused, plug.act = self.node.receive, self.node.refused, self.act
+                plug.mark = mark(self.name, self.node.boot)
                 segment.plug_in(plug)
         self.node.set_links(links.values(), self.medium.now)
         self._schedule()
@@ -271,11 +275,11 @@ class Machine:
         """Check the table at this moment."""
         now = self.medium.now
         listed = {row.boot: row.state_at(now) for row in self.node.table.rows(now)}
-        expected = self._expected(now)
-        too_many = {boot for boot in listed if boot not in expected and not self._is_excused(boot, listed[boot], now)}
+        must, may = self._expected(now)
+        too_many = {boot for boot in listed if boot not in may and not self._is_excused(boot, listed[boot], now)}
         assert not too_many, f"{self.name} lists {too_many} too many"
         # a suspect may be given up before its ttl
-        too_few = {boot for boot in expected - set(listed) if self.lost.get(boot) != "down"}
+        too_few = {boot for boot in must - set(listed) if self.lost.get(boot) != "down"}
         assert not too_few, f"{self.name} lists {too_few} too few"
         if not self.lan.late:  # a late timer makes the events late, never the list untrue
             # events of those that flap are held back for a moment
@@ -288,25 +292,40 @@ class Machine:
         """Whether a peer may be listed after its ttl: as suspect, for a while after a pause of our own."""
         if state != "suspect":
             return False
+        grace = suspect_after(self.lan.parameters.interval) + LATE
         late = self.lan.late  # is a pause, too
-        return now < self.woken + GRACE or (
-            late > 0 and now < self._heard.get(boot, LEFT) + self.lan.parameters.ttl + late + GRACE
+        return now < self.woken + grace or (
+            late > 0 and now < self._heard.get(boot, LEFT) + self.lan.parameters.ttl + late + grace
         )
 
-    def _expected(self, now: float) -> set[str]:
-        """Tell from the deliveries alone who is up: heard within the ttl, no goodbye, no newer boot heard."""
+    def _expected(self, now: float) -> tuple[set[str], set[str]]:
+        """Tell from the deliveries alone who must be listed, and who may be.
+
+        The newest boot of an id that was heard, within the ttl and without a goodbye. Until it answers a PING it may
+        be a forgery: it lasts for four intervals, and need not take the place of the boot before it.
+        """
         heard, ttl, boots = self._heard, self.lan.parameters.ttl, self.lan.boots
-        newest: dict[str, tuple[int, str]] = {}
+        by_id: dict[str, list[tuple[int, str]]] = {}
         for boot, at in list(heard.items()):
             id, generation = boots[boot]
-            newest[id] = max(newest.get(id, (0, "")), (generation, boot))
+            by_id.setdefault(id, []).append((generation, boot))
             if at != LEFT and now - at > 4 * ttl:
                 del heard[boot]  # silent for so long that nothing is under way
-        return {
-            boot
-            for id, (_, boot) in newest.items()
-            if id != self.name and heard.get(boot, LEFT) != LEFT and now < heard[boot] + ttl
-        }
+        by_id.pop(self.name, None)
+        must: set[str] = set()
+        may: set[str] = set()
+        for known in by_id.values():
+            *_, newest = (boot for _, boot in sorted(known))
+            if newest in heard.answered:
+                must |= self._within(ttl, [newest], now)
+            else:
+                may |= self._within(ttl, [boot for _, boot in known], now)
+                if len(known) == 1:
+                    must |= self._within(min(ttl, LIFE_INTERVALS * self.lan.parameters.interval), [newest], now)
+        return must, may | must
+
+    def _within(self, seconds: float, boots: list[str], now: float) -> set[str]:
+        return {boot for boot in boots if now < self._heard.get(boot, LEFT) + seconds}
 
 
 def _shown(peer: Peer) -> tuple[str, frozenset[str], str]:

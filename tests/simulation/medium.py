@@ -69,6 +69,7 @@ class Plug:
         refused: takes one of its own that came back, as `Node.refused` does.
         act: is given each outcome that is not `NOTHING`.
         boot: of the node that speaks here.
+        mark: what PINGs for that name it by.
         heard: what vouches for whom; shared by the plugs of a machine.
     """
 
@@ -76,6 +77,7 @@ class Plug:
         self.segment = segment
         self.link = link
         self.boot = boot
+        self.mark = ""
         self.heard = heard
         self.island = 0
         self.has_left = False
@@ -90,10 +92,15 @@ class Heard(dict[str, float]):
     """Boot -> when the last datagram that vouches for it came in.
 
     Of HELLOs only one with a seq above all before vouches: the others may be repetitions.
+
+    Attributes:
+        answered: the boots that answered a PING of ours.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.answered: set[str] = set()
+        self._asked: set[bytes] = set()  # nonces of PINGs that came to the boot for which they were meant
         self._seqs: dict[str, int] = {}
 
     def hello(self, boot: str, seq: int, now: float) -> None:
@@ -101,6 +108,17 @@ class Heard(dict[str, float]):
         if seq > self._seqs.get(boot, -1):
             self._seqs[boot] = seq
             self[boot] = now
+
+    def ask(self, nonce: bytes) -> None:
+        """Note that a PING of ours came to the boot that it asks."""
+        self._asked.add(nonce)
+
+    def pong(self, boot: str, nonce: bytes, now: float) -> None:
+        """Note a PONG; another boot than the one that was asked says nothing by it."""
+        if nonce in self._asked and self.get(boot, LEFT) != LEFT:
+            self._asked.remove(nonce)
+            self[boot] = now
+            self.answered.add(boot)
 
 
 class Sources(dict[str, Source]):
@@ -310,5 +328,9 @@ def _judge(plug: Plug, sender: Plug, datagram: bytes, now: float) -> None:
     elif datagram.startswith(b"HELLO|2|"):
         if boot in heard:
             heard[boot] = LEFT
-    elif datagram.startswith(b"PONG|") and heard.get(boot, LEFT) != LEFT:
-        heard[boot] = now
+    elif datagram.startswith(b"PING|"):
+        nonce, asked = datagram.split(b"|")[5:7]
+        if asked.decode() == plug.mark:
+            sender.heard.ask(nonce)
+    elif datagram.startswith(b"PONG|"):
+        heard.pong(boot, datagram.split(b"|")[4], now)

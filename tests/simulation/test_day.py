@@ -19,7 +19,7 @@ from tests.simulation.medium import Medium, Segment
 HOUR = 3600.0
 SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
 """What does not belong to a node although it refers to it."""
-PARAMETERS = Parameters(interval=20.0, ttl=100.0, bare_ttl=800.0, limits=Limits(peers=100, remember=1800.0))
+PARAMETERS = Parameters(interval=20.0, ttl=100.0, bare_ttl=800.0, limits=Limits(peers=30, remember=1800.0))
 
 
 class Day:
@@ -121,7 +121,7 @@ def test_memory_is_flat(capsys):
     with capsys.disabled():
         print(f"\na node after 4 and 16 hours of churn: {weights[3]} and {weights[-1]} (objects, bytes)")
     # the bounds were reached, and held
-    assert len(node.table) == PARAMETERS.limits.peers
+    assert PARAMETERS.limits.peers - 5 < len(node.table) <= PARAMETERS.limits.peers
     assert 0 < len(node._gate.complaints) <= MAX_COMPLAINTS  # forgotten each hour
     assert MAX_PINGS <= len(node._prober) <= 2 * MAX_PINGS  # those that programs want are kept apart
     for name in sizes[-1]:
