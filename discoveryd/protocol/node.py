@@ -628,14 +628,11 @@ class Node:
         if asked is None:
             raise WireError("unexpected", "a PONG to no PING of ours")
         self.credit.prove(source.address, now)
-        row = self._row_at(pong.boot, source)
-        events = self._take_answer(row, pong, source, asked, now)
-        if row is not None:
-            self._prober.watch(row, now)
-        return Outcome(events=events)
-
-    def _row_at(self, boot: str, source: Source) -> Row | None:
-        return next((row for row in self.table.of_boot(boot) if row.way(source)), None)
+        self._take_answer(None, pong, source, asked, now)
+        for row in self.table.of_boot(pong.boot):  # the PING named nobody: several ids may claim that boot
+            if row.way(source):
+                self._prober.watch(row, now)
+        return NOTHING
 
     def _take_answer(
         self, row: Row | None, pong: Pong, source: Source, asked: float, now: float

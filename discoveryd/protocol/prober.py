@@ -251,9 +251,12 @@ class Prober:
             sends.append(self.ask(row, way, now)[1])
 
     def _gap(self, row: Row, ways: list[Way]) -> float:
+        """Return the seconds to the next PING of a suspect; the life of one that is unproven is short."""
         worst = max((way.loss_at_most for way in ways if way.loss_at_most is not None), default=None)
         if min(way.probes for way in ways) > max(PATIENCE, probes_needed(worst) or 0):
             return max(RETRY, row.interval or 0.0)  # no proof will come: its ttl, which is long, decides
+        if not row.proved:
+            return LEAST_PROBE_GAP
         return probe_gap(worst, row.life - row.suspect_after)
 
     def _proof(self, row: Row, now: float) -> str:
