@@ -41,13 +41,16 @@ def node_id(state_directory: str, loopback: str = "") -> tuple[str, str]:
 
 
 def _of_the_machine(state_directory: str) -> tuple[str, str]:
-    # a machine that was given a new id has it for each of its users
-    found = kept(state_directory) or (kept(directories.STATE) if state_directory == directories.state() else "")
+    found, problem = kept(state_directory)
+    if not found and state_directory == directories.state():
+        # a machine that was given a new id has it for each of its users
+        found, other_problem = kept(directories.STATE)
+        problem = problem or other_problem
     if found:
-        return found, ""
+        return found, problem
     machine = _machine_id()
     if machine and not _is_placeholder(machine):
-        return blake2b(bytes.fromhex(machine), key=_KEY, digest_size=8).hexdigest(), ""
+        return blake2b(bytes.fromhex(machine), key=_KEY, digest_size=8).hexdigest(), problem
     fresh = os.urandom(8).hex()
     try:
         _keep(state_directory, fresh)
@@ -56,7 +59,7 @@ def _of_the_machine(state_directory: str) -> tuple[str, str]:
         lack = f"{MACHINE_ID} is a placeholder" if machine else f"no {MACHINE_ID}"
         helps = remedy(error, "set node.id or paths.state")
         return fresh, f"{lack}, and {path} cannot be written ({error.strerror}): {helps}"
-    return fresh, ""
+    return fresh, problem
 
 
 def placeholder(state_directory: str) -> str:
@@ -68,14 +71,19 @@ def placeholder(state_directory: str) -> str:
     return f"{MACHINE_ID} is {machine}, as on many machines: an id made up is kept in {where} instead"
 
 
-def kept(state_directory: str) -> str:
-    """Give the id that is kept in the state directory, empty if there is none."""
+def kept(state_directory: str) -> tuple[str, str]:
+    """Return the id that is kept in the state directory, empty if there is none, and why a file there is not used."""
     path = _path(state_directory)
     try:
         found = trusted.read(path, 64, owners=trusted.beside(path)).decode("ascii", "replace").strip()
-    except OSError:
-        return ""
-    return found if len(found) == 16 and set(found) <= _HEX else ""
+    except (FileNotFoundError, NotADirectoryError):
+        return "", ""
+    except OSError as error:
+        helps = remedy(error, "let the user of discoveryd read it, or set node.id")
+        return "", f"{path} is not used ({error.strerror}): {helps}"
+    if len(found) == 16 and set(found) <= _HEX:
+        return found, ""
+    return "", f"{path} is not used (it is not 16 hexadecimal digits): discoveryd reset-id makes a new id"
 
 
 def reset(state_directory: str) -> str:

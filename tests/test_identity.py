@@ -69,11 +69,23 @@ def test_of_no_id_and_of_a_good_one_nothing_is_said(machine, tmp_path, text):
     assert identity.placeholder(str(tmp_path)) == ""
 
 
-def test_a_spoilt_file_is_replaced(machine, tmp_path):
-    (tmp_path / "node-id").write_text("half a li")
+def test_a_spoilt_file_is_told_and_replaced(machine, tmp_path):
+    path = tmp_path / "node-id"
+    path.write_text("half a li")
     found, doubt = node_id(str(tmp_path))
-    assert doubt == ""
+    assert doubt == f"{path} is not used (it is not 16 hexadecimal digits): discoveryd reset-id makes a new id"
     assert node_id(str(tmp_path)) == (found, "")
+
+
+def test_an_id_that_is_refused_is_told_where_the_machine_id_takes_its_place(machine, tmp_path):
+    machine.write_text("0123456789abcdef" * 2 + "\n")
+    expected, _ = node_id(str(tmp_path / "other"))
+    path = tmp_path / "node-id"
+    path.symlink_to("elsewhere")
+    assert node_id(str(tmp_path)) == (
+        expected,
+        f"{path} is not used (it is a symbolic link): a link is not followed here: remove it, or name its target",
+    )
 
 
 def test_where_nothing_can_be_kept_it_lasts_for_the_run_and_says_what_to_do(machine, tmp_path):

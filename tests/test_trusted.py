@@ -68,7 +68,7 @@ def test_an_id_that_root_chose_belongs_to_the_daemon(theirs):
         os.umask(before)
     found = (theirs / "node-id").stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (NOBODY, NOBODY, 0o644)
-    assert identity.kept(str(theirs)) == fresh
+    assert identity.kept(str(theirs)) == (fresh, "")
 
 
 def test_start_does_not_truncate_what_a_link_leads_to(theirs, precious, capsys):

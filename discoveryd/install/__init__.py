@@ -196,7 +196,7 @@ def _stop(root: str, *, is_dry: bool) -> None:
             _ask("disable", "--now", unit, is_dry=is_dry)
     if not os.path.exists(f"{root}{UNIT_DIRECTORY}/{units.SERVICE}"):
         return
-    chosen = kept(root + STATE)
+    chosen, _ = kept(root + STATE)
     _ask("clean", "--what=state", units.SERVICE, is_dry=is_dry)
     remark = f"its node id {chosen} was chosen by reset-id: set node.id to keep it" if chosen else ""
     _tell("removed", STATE, remark)

@@ -506,7 +506,15 @@ class Row:
         return [way for way in self.ways.values() if self.stales(way) > self.last_heard]
 
     def _is_out(self, way: Way, now: float) -> bool:
-        return now >= self.stales(way) and way.last_heard < self.last_heard
+        """Return whether a way fell silent and another, which proved as much, did not."""
+        if now < self.stales(way) or way.last_heard >= self.last_heard:
+            return False
+        if self.sealed_with or way.answered_at == -NEVER:
+            return True
+        # an address and an interval may be forged: who answered yields to nobody who did not, within its ttl
+        return now >= way.expires or any(
+            one.answered_at > -NEVER and one.last_heard > way.last_heard for one in self.ways.values()
+        )
 
     def fresh(self, now: float) -> list[Way]:
         """Give the ways within their ttl, the best first; at least one."""

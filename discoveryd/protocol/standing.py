@@ -51,8 +51,12 @@ def life(row: Row, interval: float) -> float:
 
 
 def agree(row: Row, now: float) -> None:
-    """Take over what a row announces, as it answered: it would have said otherwise by now if it meant otherwise."""
-    if row.ttl >= row.agreed or now >= row.announced + row.agreed:
+    """Take over what a row announces, as it answered: it would have said otherwise by now if it meant otherwise.
+
+    The ttl that is in force may be forged, and a row answers whatever was said in its name, so it has to stand for a
+    while; no longer than `LEAST_LIFE`, for the one before may have been forged too.
+    """
+    if now >= row.announced + min(row.agreed, LEAST_LIFE):
         row.agreed = row.ttl
 
 

@@ -227,6 +227,8 @@ hello:
   interval: 200ms
   ttl: 3s
   realm: other
+limits:
+  routed: 7
 log:
   level: warning
   format: json
@@ -250,6 +252,7 @@ def test_sighup_takes_over_what_can_change_and_names_what_cannot(make, observer)
     status = daemon.ask("status")
     assert status["hello"] == {"port": daemon.port, "interval_s": 0.2, "ttl_s": 3.0}
     assert (status["node"]["realm"], status["node"]["boot"]) == ("default", boot)
+    assert status["table"]["routed_limit"] == 7
     daemon.end()
     assert daemon.log_rest() == []  # level warning: the goodbye is no news
 

@@ -5,7 +5,7 @@ Three true nodes answer PINGs; a stranger never does, for no PING reaches it.
 
 from dataclasses import dataclass, replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from discoveryd.protocol.parameters import Parameters
@@ -103,6 +103,14 @@ def play(script):
         assert not station.node.is_isolated(segment.now)
 
 
+OWN = Forged("full", victim=0, id="n2", boot=1, seq=2, interval=0.001, ttl=1.0, sender=1, pause=0.8, times=1)
+"""From the address of the victim itself, with an interval by which the true address counts as silent at once."""
+LONG = replace(OWN, seq=0, ttl=3600.0, pause=0.3)
+"""With a ttl of an hour, in force when the node in whose name it was forged answers a PING."""
+
+
+@example([OWN, replace(OWN, pause=0.0)])
+@example([LONG, replace(LONG, ttl=1.0, pause=0.0)])
 @settings(max_examples=SEQUENCES)
 @given(st.lists(forgeries, min_size=1, max_size=12))
 def test_strangers_neither_hide_nor_move_a_node_and_leave_nothing_behind(script):

@@ -93,8 +93,10 @@ def test_a_longer_ttl_counts_in_full_once_it_was_answered():
     assert len(table.peers(10.99)) == 1
     assert table.peers(11.0) == ()
     table.answered(row_of(table), HERE, 0.001, 0.1, two_way=True, now=2.0)
-    assert len(table.peers(61.99)) == 1
-    assert table.peers(62.0) == ()
+    assert table.peers(12.0) == (), "the answer came when the longer ttl was announced for no ttl yet"
+    table.answered(row_of(table), HERE, 0.001, 0.1, two_way=True, now=5.0)
+    assert len(table.peers(64.99)) == 1
+    assert table.peers(65.0) == ()
 
 
 def test_a_ttl_that_is_sealed_counts_at_once():
