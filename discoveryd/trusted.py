@@ -66,7 +66,7 @@ def open_file(
     try:
         descriptor = os.open(path, flags, mode)
     except OSError as error:
-        if error.errno == errno.ELOOP and os.path.islink(path) and not follows:
+        if error.errno in (errno.ELOOP, errno.ENXIO) and not follows:  # a link, a socket
             _accept(path, os.lstat(path), owners)
         raise
     try:
