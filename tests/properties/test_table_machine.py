@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.liveness import suspect_after
+from discoveryd.protocol.standing import DOUBT, LEAST_LIFE
 from tests.protocol.samples import ProvedTable, boot, hello, source
 
 NAMES = ("a", "b", "c", "d", "e", "f")
@@ -36,6 +37,8 @@ class Heard:
     announced: float
     seq: int = 0
     state: str = "up"
+    is_leaving: bool = False  # it is asked whether a goodbye is its own
+    doubted_until: float = 0.0  # a goodbye that comes before that is asked about
 
     @property
     def over(self):
@@ -49,13 +52,16 @@ class Heard:
 
     def answer(self, now):
         """Take an answer."""
-        if self.ttl >= self.agreed or now >= self.announced + self.agreed:
+        if now >= self.announced + min(self.agreed, LEAST_LIFE):
             self.agreed = self.ttl
-        self.at, self.state = now, "up"
+        if self.state == "left" or self.is_leaving:
+            self.doubted_until = now + DOUBT
+        self.at, self.state, self.is_leaving = now, "up", False
 
     def state_at(self, now):
-        """Give the state; one that is up is suspect after a while."""
-        return "suspect" if self.state == "up" and now >= self.at + SUSPECT_AFTER else self.state
+        """Give the state; one that is up is suspect after a while, and while it is asked whether it leaves."""
+        is_suspect = self.is_leaving or now >= self.at + SUSPECT_AFTER
+        return "suspect" if self.state == "up" and is_suspect else self.state
 
 
 class TableMachine(RuleBasedStateMachine):
@@ -159,7 +165,7 @@ class TableMachine(RuleBasedStateMachine):
         elif one.state != "up":
             self.gone.remove(name)
         one.announce(ttl, self.now)
-        one.at, one.seq, one.state = self.now, said.seq, "up"
+        one.at, one.seq, one.state, one.is_leaving = self.now, said.seq, "up", False
 
     @rule(name=names, back=st.sampled_from((0, 1)), ttl=ttls)
     def a_hello_comes_again_or_was_overtaken(self, name, back, ttl):
@@ -180,9 +186,13 @@ class TableMachine(RuleBasedStateMachine):
         self.expire()
         one = self.model.get(name)
         self.hear(hello(self.boots[name], name, one.seq if one else 1, full=False, goodbye=True), name)
-        if one is not None and one.state == "up":
-            one.state, one.at = "left", self.now
-            self.gone.append(name)
+        if one is None or one.state != "up":
+            return
+        if self.now < one.doubted_until:
+            one.is_leaving = True
+            return
+        one.state, one.at = "left", self.now
+        self.gone.append(name)
 
     @rule(name=names, ttl=ttls)
     def a_node_restarts(self, name, ttl):
@@ -286,6 +296,12 @@ def test_one_expiry_ends_and_forgets_a_flapping_peer():
     machine = play(*flaps, ("time_passes", 9.0))
     assert len(machine.table) == 0
     assert machine.mirror == {}  # the two events that were held back came with the expiry that forgot the row
+
+
+def test_a_second_goodbye_after_one_that_was_not_its_own_is_asked_about():
+    goodbye = ("a_goodbye_comes", "b")
+    machine = play(("a_hello_comes", "b", 1.5, False), goodbye, ("time_passes", 0.0625), ("a_pong_comes", "b", 0.001), goodbye)
+    assert [peer.state for peer in machine.table.peers(machine.now)] == ["suspect"]
 
 
 def test_of_peers_gone_at_one_moment_the_oldest_row_is_given_up():
