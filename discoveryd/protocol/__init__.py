@@ -227,9 +227,9 @@ How it is judged
 - **ttl.** A peer is listed while its last HELLO or PONG is younger than its announced ttl, and down from
   that moment on, on the receiver's own clock: no two clocks are compared. A bare peer has
   ``hello.bare_ttl`` (4 s).
-  Where nothing is sealed another ttl than the one in force when the peer answered a PING last may be forged: a longer
-  one counts up to 10 s (or 4 of our intervals) until it answers again, a shorter one once it was announced for as long
-  as the longer one, and it answered then.
+  Where nothing is sealed another ttl than the one in force may be forged: it counts once it was announced for as long
+  as that, or for 10 s, and the peer then answered a PING. Until then the longer of the two counts, but one that is new
+  no more than 10 s (or 4 of our intervals).
 - **Suspicion.** A peer that was not heard for 2.45 of its intervals (two HELLOs, each at most 10 % late,
   and a quarter of one for a busy sender) is *suspect*, and pinged as above. A HELLO or PONG makes it *up*
   again. A bare peer is never suspect: it announces no interval and answers nothing.
