@@ -24,16 +24,16 @@ if TYPE_CHECKING:
         WireError,
     )
     from discoveryd.net.query_client import QueryClient
-    from discoveryd.protocol.events import Event
-    from discoveryd.protocol.hello import Hello
-    from discoveryd.protocol.keyring import Key, Keyring
     from discoveryd.protocol.link import Link, Source
     from discoveryd.protocol.node import Node
     from discoveryd.protocol.outcome import Outcome, Send
     from discoveryd.protocol.parameters import Limits, Parameters
-    from discoveryd.protocol.peer import Peer
-    from discoveryd.protocol.record import Record, Service
-    from discoveryd.protocol.table import PeerTable
+    from discoveryd.protocol.sealed.keyring import Key, Keyring
+    from discoveryd.protocol.table.events import Event
+    from discoveryd.protocol.table.peer import Peer
+    from discoveryd.protocol.table.table import PeerTable
+    from discoveryd.protocol.wire.hello import Hello
+    from discoveryd.protocol.wire.record import Record, Service
     from discoveryd.runtime.client import Client
     from discoveryd.runtime.discovery import Discovery
     from discoveryd.runtime.notices import Notice
@@ -53,16 +53,16 @@ _HOMES = {
         "WireError",
     ),
     "discoveryd.net.query_client": ("QueryClient",),
-    "discoveryd.protocol.events": ("Event",),
-    "discoveryd.protocol.hello": ("Hello",),
-    "discoveryd.protocol.keyring": ("Key", "Keyring"),
+    "discoveryd.protocol.table.events": ("Event",),
+    "discoveryd.protocol.wire.hello": ("Hello",),
+    "discoveryd.protocol.sealed.keyring": ("Key", "Keyring"),
     "discoveryd.protocol.link": ("Link", "Source"),
     "discoveryd.protocol.node": ("Node",),
     "discoveryd.protocol.outcome": ("Outcome", "Send"),
     "discoveryd.protocol.parameters": ("Limits", "Parameters"),
-    "discoveryd.protocol.peer": ("Peer",),
-    "discoveryd.protocol.record": ("Record", "Service"),
-    "discoveryd.protocol.table": ("PeerTable",),
+    "discoveryd.protocol.table.peer": ("Peer",),
+    "discoveryd.protocol.wire.record": ("Record", "Service"),
+    "discoveryd.protocol.table.table": ("PeerTable",),
     "discoveryd.runtime.client": ("Client",),
     "discoveryd.runtime.discovery": ("Discovery",),
     "discoveryd.runtime.notices": ("Notice",),

@@ -2,7 +2,7 @@
 
 import threading
 
-from discoveryd.runtime.backend import ReloadResult
+from discoveryd.runtime.query_handlers import ReloadResult
 
 WAIT = 5.0
 TOKEN = "0123456789abcdef" * 4

@@ -15,8 +15,8 @@ from time import monotonic
 
 import pytest
 
-from discoveryd import programs
-from discoveryd.completion import scripts
+from discoveryd.cli import programs
+from discoveryd.cli.completion import scripts
 from discoveryd.ctl import commands
 from discoveryd.daemon import main
 from discoveryd.daemon.arguments import SHELLS

@@ -27,11 +27,11 @@ from discoveryd.config import (
     SecuritySection,
     load,
 )
-from discoveryd.config.file import MAX_FAULTS
-from discoveryd.config.values import MAX_DURATION, format_duration, parse_duration
+from discoveryd.config.durations import MAX_DURATION, format_duration, parse_duration
+from discoveryd.config.reader import MAX_FAULTS
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.record import Record, Service
+from discoveryd.protocol.wire.record import Record, Service
 
 SAMPLE = Path(__file__).parents[1] / "config" / "discoveryd.yaml"
 
@@ -120,7 +120,7 @@ def test_the_defaults_do_not_import_yaml(tmp_path):
         "import sys, discoveryd.config as c\n"
         f"c.DEFAULT_PATH = {str(tmp_path / 'absent.yaml')!r}\n"
         "c.load(None, {}).record()\n"
-        "print([name for name in sys.modules if name in ('yaml', 'difflib', 'pathlib', 'discoveryd.config.file')])"
+        "print([name for name in sys.modules if name in ('yaml', 'difflib', 'pathlib', 'discoveryd.config.reader')])"
     )
     root = Path(__file__).parents[1]
     done = subprocess.run(

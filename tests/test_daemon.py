@@ -14,7 +14,7 @@ import pytest
 from discoveryd import __version__
 from discoveryd.config import load
 from discoveryd.daemon import main, serve
-from discoveryd.net.links import free_port
+from discoveryd.net.udp import free_port
 from discoveryd.runtime.notices import Notice
 from tests.runtime.hooking import event, peer
 
@@ -128,7 +128,7 @@ def test_a_configuration_that_is_named_but_not_there_is_an_error(capsys):
 
 def test_hooks_hear_what_it_thinks_of_itself(quiet, signals, monkeypatch):
     heard = []
-    monkeypatch.setattr("discoveryd.daemon.hooking.HookKeeper.hear", lambda self, notice: heard.append(notice.text))
+    monkeypatch.setattr("discoveryd.daemon.hooks.HookKeeper.hear", lambda self, notice: heard.append(notice.text))
     run_with(monkeypatch, Notice(level="warning", text="isolated"), signal.SIGTERM)
     assert "isolated" in heard
 

@@ -21,21 +21,21 @@ from discoveryd.config.dropin import read_file
 from discoveryd.ctl.usage import EXIT_CODES as CTL_EXIT_CODES
 from discoveryd.daemon.arguments import EXIT_CODES
 from discoveryd.errors import QueryError
-from discoveryd.net.links import free_port
 from discoveryd.net.senders import Outside
+from discoveryd.net.udp import free_port
 from discoveryd.protocol import DROP_REASONS
-from discoveryd.protocol.events import KINDS
-from discoveryd.protocol.keyring import Key, Keyring
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters
-from discoveryd.protocol.peer import STATES, peer_from_json, peer_json
-from discoveryd.protocol.peer import Path as PeerPath
-from discoveryd.protocol.record import MAX_RECORD
-from discoveryd.protocol.request import parse_request
+from discoveryd.protocol.sealed.keyring import Key, Keyring
+from discoveryd.protocol.table.events import KINDS
+from discoveryd.protocol.table.peer import STATES, peer_from_json, peer_json
+from discoveryd.protocol.table.peer import Path as PeerPath
+from discoveryd.protocol.wire.record import MAX_RECORD
+from discoveryd.query.request import parse_request
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.hooks import Hooks
-from discoveryd.runtime.outsiders import filtered
+from discoveryd.runtime.other_prefixes import filtered
 from tests.test_ctl import STATUS, Daemon, ask, event, peer, peers_reply, refusal, snapshot
 
 ROOT = Path(__file__).parent.parent

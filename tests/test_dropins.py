@@ -12,11 +12,11 @@ from queue import SimpleQueue
 import pytest
 
 from discoveryd.config.dropin import MAX_BYTES, read
-from discoveryd.dropins import MAX_ENTRIES, MAX_FILES, MAX_PROBLEMS, OWNER, DropIns
+from discoveryd.daemon.services_d import MAX_ENTRIES, MAX_FILES, MAX_PROBLEMS, OWNER, DropIns
 from discoveryd.errors import ConfigError
-from discoveryd.protocol.record import MAX_RECORD, Record, Service, service_length
+from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, service_length
+from discoveryd.runtime.announced_services import Offers
 from discoveryd.runtime.health import Check
-from discoveryd.runtime.offers import Offers
 from tests.conftest import no_descriptors
 
 SAMPLES = Path(__file__).parents[1] / "config" / "services.d"
@@ -499,7 +499,7 @@ def test_the_verdict_on_a_file_that_was_changed_meanwhile_does_not_count(directo
 
 def test_without_files_neither_yaml_nor_processes_are_imported(tmp_path):
     code = (
-        "import sys; from discoveryd.dropins import DropIns\n"
+        "import sys; from discoveryd.daemon.services_d import DropIns\n"
         f"DropIns({str(tmp_path)!r}, offer=print, tell=print, later=print).look()\n"
         "assert not {'yaml', 'subprocess', 'select'} & set(sys.modules), sorted(sys.modules)"
     )

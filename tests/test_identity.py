@@ -5,12 +5,12 @@ import os
 
 import pytest
 
-from discoveryd import directories, identity, token
 from discoveryd.config import Config, PathsSection
 from discoveryd.ctl.arguments import parse
-from discoveryd.daemon import main
-from discoveryd.identity import node_id
-from discoveryd.pidfile import PidFile
+from discoveryd.daemon import identity, main
+from discoveryd.daemon.identity import node_id
+from discoveryd.daemon.pid_file import PidFile
+from discoveryd.files import directories, token
 from discoveryd.protocol.parameters import MAX_ID, is_word
 
 

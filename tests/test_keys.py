@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from discoveryd import keys
 from discoveryd.config import Config, SecuritySection, load
-from discoveryd.daemon import FAILED, OK, USAGE, main, report
+from discoveryd.daemon import FAILED, OK, USAGE, keys, main, report
+from discoveryd.daemon.keys import MAX_FILE, read_keyring, write_key
 from discoveryd.errors import ConfigError
-from discoveryd.keys import MAX_FILE, read_keyring, write_key
-from discoveryd.protocol.keyring import NO_KEYS, Key, Keyring
+from discoveryd.protocol.sealed.keyring import NO_KEYS, Key, Keyring
 
 OLD, NEW = Key(bytes(range(32))), Key(bytes(range(1, 33)))
 

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from discoveryd.logs import LONGEST, Log, event_line
-from discoveryd.protocol.events import Event
-from discoveryd.protocol.peer import Peer
+from discoveryd.daemon.logs import LONGEST, Log, event_line
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import Peer
 
 NASTY = 'two\nlines "quoted" \x1b[31m = ü \ud800'
 
@@ -131,7 +131,7 @@ def test_a_field_that_is_named_as_one_of_every_line_does_not_hide_it(capfd):
 
 def test_a_reader_that_does_not_read_stops_nobody_and_hears_what_it_missed(monkeypatch):
     reading, writing = os.pipe()
-    monkeypatch.setattr("discoveryd.logs.PATIENCE", 0.01)
+    monkeypatch.setattr("discoveryd.daemon.logs.PATIENCE", 0.01)
     with os.fdopen(reading, "rb", buffering=0) as reader, os.fdopen(writing, "w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
         log = Log("info", "logfmt")

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from discoveryd import manual, programs
+from discoveryd.cli import manual, programs
+from discoveryd.cli.manual import roff, sample, texts
 from discoveryd.config import SCHEMA, load
 from discoveryd.ctl.arguments import parse
 from discoveryd.ctl.usage import EXIT_CODES as CTL_EXIT_CODES
 from discoveryd.daemon import main
 from discoveryd.daemon.arguments import EXIT_CODES, PAGES, parser
-from discoveryd.manual import roff, sample, texts
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUESTS = {
@@ -299,7 +299,7 @@ def test_on_a_terminal_man_shows_it_if_there_is_one(pages, capsys, monkeypatch, 
 
 
 def test_a_missing_sample_is_told(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("discoveryd.shipped._PACKAGE", str(tmp_path / "a/b/c/d"))
+    monkeypatch.setattr("discoveryd.files.shipped._PACKAGE", str(tmp_path / "a/b/c/d"))
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert main(["manual", "discoveryd.yaml"]) == 1
     assert "discoveryd: config/discoveryd.yaml of discoveryd is missing" in capsys.readouterr().err

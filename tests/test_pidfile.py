@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from discoveryd import pidfile as module
-from discoveryd.pidfile import PidFile
+from discoveryd.daemon import pid_file as module
+from discoveryd.daemon.pid_file import PidFile
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_file_that_its_holder_removes_meanwhile_is_not_the_one_to_lock(path, m
 def test_the_lock_ends_with_the_process_however_it_ends(path):
     script = f"""
 import sys
-from discoveryd.pidfile import PidFile
+from discoveryd.daemon.pid_file import PidFile
 with PidFile({path!r}):
     print("locked", flush=True)
     sys.stdin.read()

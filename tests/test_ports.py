@@ -7,7 +7,7 @@ import pytest
 from discoveryd.config import DEFAULT_PATH, Config, MetricsSection, QuerySection
 from discoveryd.daemon import ports, report, serve
 from discoveryd.errors import ConfigError
-from discoveryd.net.links import explain_bind
+from discoveryd.net.udp import explain_bind
 from discoveryd.protocol.parameters import Parameters
 from tests.test_install import ROOT
 

@@ -15,7 +15,7 @@ from discoveryd.ctl.arguments import parse
 from discoveryd.errors import ConfigError
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.peer import Peer
+from discoveryd.protocol.table.peer import Peer
 from discoveryd.runtime.discovery import Discovery
 from tests.netns.daemons import asking, names, until
 from tests.netns.lab import Lab, why_not

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from discoveryd import shipped
+from discoveryd.files import shipped
 
 ROOT = Path(__file__).parent.parent
 

@@ -12,10 +12,10 @@ from discoveryd.daemon.arguments import parser
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import TURN
-from discoveryd.simulate import Plan, Progress, Simulation
-from discoveryd.simulate.lan import observers_of
-from discoveryd.simulate.plan import plan_of
-from discoveryd.simulate.report import text_of
+from discoveryd.simulation import Plan, Progress, Simulation
+from discoveryd.simulation.lan import observers_of
+from discoveryd.simulation.plan import plan_of
+from discoveryd.simulation.report import text_of
 
 
 def played(**options):

@@ -7,8 +7,8 @@ from threading import Barrier, Thread
 
 import pytest
 
-from discoveryd import token
 from discoveryd.errors import QueryError
+from discoveryd.files import token
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from discoveryd import identity, keys, trusted
 from discoveryd.config import SecuritySection
-from discoveryd.daemon import main
+from discoveryd.daemon import identity, keys, main
+from discoveryd.daemon.pid_file import PidFile
 from discoveryd.errors import ConfigError, UntrustedFile
-from discoveryd.pidfile import PidFile
-from discoveryd.protocol.keyring import Key
+from discoveryd.files import trusted
+from discoveryd.protocol.sealed.keyring import Key
 
 NOBODY = 65534
 SECRET = "root:$6$not for everybody\n"

@@ -1,6 +1,6 @@
 """The configuration: what can be set, with its default, and how it is found and written.
 
-`discoveryd.config.file` reads it. That module, and YAML with it, is imported only when there is
+`discoveryd.config.reader` reads it. That module, and YAML with it, is imported only when there is
 something to read: without a file or a variable the daemon starts from the defaults below.
 """
 
@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from discoveryd import directories
-from discoveryd.config.values import VARIABLE_PREFIX, format_duration, shown
+from discoveryd.config.durations import VARIABLE_PREFIX, format_duration, shown
 from discoveryd.errors import ConfigError
-from discoveryd.protocol.keyring import MAX_KEYS, MODES
+from discoveryd.files import directories
 from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters, is_ipv4, is_word
-from discoveryd.protocol.record import Record, Service
+from discoveryd.protocol.sealed.keyring import MAX_KEYS, MODES
+from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.runtime.machine import machine_name
 
 DEFAULT_PATH = "/etc/discoveryd/discoveryd.yaml"
@@ -105,7 +105,7 @@ class MetricsSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecuritySection:
-    """Who may speak. The files are read by `discoveryd.keys`, when there are any."""
+    """Who may speak. The files are read by `discoveryd.daemon.keys`, when there are any."""
 
     mode: str = "off"
     keys: tuple[str, ...] = ()
@@ -146,7 +146,7 @@ class PathsSection:
     """Directories of the daemon."""
 
     state: str = ""
-    """Empty: that of the machine, or of the user who runs the daemon without root (`discoveryd.directories`)."""
+    """Empty: that of the machine, or of the user who runs the daemon without root (`discoveryd.files.directories`)."""
     runtime: str = ""
     """Empty: the same."""
 
@@ -337,7 +337,7 @@ def _stream(descriptor: int) -> bytes:
 
 
 def _read(file: tuple[str, bytes, bool] | None, variables: Mapping[str, str]) -> Config:
-    from discoveryd.config.file import Reader  # noqa: PLC0415 - YAML is not for those who have no file
+    from discoveryd.config.reader import Reader  # noqa: PLC0415 - YAML is not for those who have no file
 
     source = file[0] if file else NO_FILE
     reader = Reader(SCHEMA, source)

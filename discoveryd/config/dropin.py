@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from discoveryd import trusted
-from discoveryd.config.file import Reader
-from discoveryd.config.text import Entries, Items, Node, Nothing, Text
-from discoveryd.config.values import shown
+from discoveryd.config.durations import shown
+from discoveryd.config.reader import Reader
+from discoveryd.config.yaml_tree import Entries, Items, Node, Nothing, Text
 from discoveryd.errors import ConfigError, UntrustedFile
-from discoveryd.protocol.record import Service
+from discoveryd.files import trusted
+from discoveryd.protocol.wire.record import Service
 
 if TYPE_CHECKING:
     from discoveryd.runtime.health import Check

@@ -61,7 +61,7 @@ class Options:
         Raises:
             QueryError: ``denied``; it cannot be read.
         """
-        from discoveryd.token import default_path, read  # noqa: PLC0415 - seldom wanted
+        from discoveryd.files.token import default_path, read  # noqa: PLC0415 - seldom wanted
 
         return read(self.token_file or default_path())
 
@@ -70,7 +70,7 @@ class Options:
         from discoveryd.net.query_client import QueryClient  # noqa: PLC0415 - not for `--help`
 
         def vet(owner: str) -> None:
-            from discoveryd.token import default_path, vetting  # noqa: PLC0415 - seldom wanted
+            from discoveryd.files.token import default_path, vetting  # noqa: PLC0415 - seldom wanted
 
             vetting(self.token_file or default_path(), self.address)(owner)
 

@@ -65,8 +65,8 @@ def wait(options: Options) -> int:
         QueryError: ``timeout``.
     """
     # the daemon's own filter, but applied here: a peer that no longer matches must be seen to go
-    from discoveryd.protocol.peer import STATES, peer_from_json  # noqa: PLC0415  50 ms that only `wait` pays
-    from discoveryd.protocol.request import Filter  # noqa: PLC0415
+    from discoveryd.protocol.table.peer import STATES, peer_from_json  # noqa: PLC0415  50 ms that only `wait` pays
+    from discoveryd.query.request import Filter  # noqa: PLC0415
 
     wanted = options.count or 1
     states = options.states or (STATES if options.all else ("up",))

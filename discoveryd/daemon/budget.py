@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from discoveryd.protocol.events import Event
+from discoveryd.protocol.table.events import Event
 
 RATE = 50.0
 """Lines a second about peers that answered no PING and do not seal; as many at once after a calm second."""

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from discoveryd import token
-from discoveryd.remedies import remedy
-from discoveryd.runtime.backend import ReloadResult
+from discoveryd.files import token
+from discoveryd.files.remedies import remedy
 from discoveryd.runtime.notices import Notice
+from discoveryd.runtime.query_handlers import ReloadResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from typing import NoReturn
 
 from discoveryd.config import PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
+from discoveryd.daemon.pid_file import PidFile
 from discoveryd.daemon.reload import keyring_of
 from discoveryd.daemon.serve import serve
-from discoveryd.pidfile import PidFile
-from discoveryd.protocol.keyring import Keyring
-from discoveryd.remedies import remedy
+from discoveryd.files.remedies import remedy
+from discoveryd.protocol.sealed.keyring import Keyring
 
 STOP_TIMEOUT = 5.0
 """Seconds that `stop` gives a daemon to say goodbye; it needs a tenth."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from discoveryd.config import DEFAULT_PATH, NO_FILE, Config
-from discoveryd.config.values import shown
+from discoveryd.config.durations import shown
 from discoveryd.errors import ConfigError
 
 SERVICE = "discoveryd.service"

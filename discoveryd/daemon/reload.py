@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from discoveryd.config import Config
-from discoveryd.protocol.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 
 
 def needs_restart(begun_with: Config, config: Config) -> list[dict[str, Any]]:
@@ -24,7 +24,7 @@ def keyring_of(config: Config) -> Keyring:
     """
     if not config.security.keys:
         return NO_KEYS
-    from discoveryd.keys import read_keyring  # noqa: PLC0415 - most daemons have none
+    from discoveryd.daemon.keys import read_keyring  # noqa: PLC0415 - most daemons have none
 
     return read_keyring(config.security, config.source, directory=config.directory)
 

@@ -6,15 +6,16 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from discoveryd import __version__, token
+from discoveryd import __version__
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
+from discoveryd.daemon.identity import node_id, reset
+from discoveryd.daemon.pid_file import PidFile
 from discoveryd.daemon.ports import is_service, refuse_forbidden
 from discoveryd.errors import DaemonUnreachable, QueryError
-from discoveryd.identity import node_id, reset
+from discoveryd.files import token
+from discoveryd.files.remedies import remedy
 from discoveryd.net.query_client import QueryClient
-from discoveryd.pidfile import PidFile
-from discoveryd.remedies import remedy
 
 
 def status(arguments: Namespace) -> int:
@@ -81,7 +82,7 @@ def check(arguments: Namespace) -> int:
     config = load(arguments.config)
     config.record()
     if config.security.keys:
-        from discoveryd.keys import are_hidden, read_keyring  # noqa: PLC0415 - for who has keys
+        from discoveryd.daemon.keys import are_hidden, read_keyring  # noqa: PLC0415 - for who has keys
 
         if not are_hidden(in_service=is_service()):  # else the daemon reads them, before it takes anything over
             read_keyring(config.security, config.source, directory=config.directory)

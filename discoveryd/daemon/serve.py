@@ -18,23 +18,23 @@ from discoveryd.config import DEFAULT_PATH, PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, OK, say
 from discoveryd.daemon.budget import Budget
 from discoveryd.daemon.control import Control, Reload
-from discoveryd.daemon.hooking import HookKeeper
+from discoveryd.daemon.hooks import HookKeeper
+from discoveryd.daemon.identity import node_id, placeholder
 from discoveryd.daemon.ports import HELPS, is_service, refuse_forbidden
 from discoveryd.daemon.reload import keyring_of, needs_restart, with_fixed
-from discoveryd.dropins import OWNER, DropIns
+from discoveryd.daemon.services_d import OWNER, DropIns
 from discoveryd.errors import ConfigError, RecordTooLong
-from discoveryd.identity import node_id, placeholder
-from discoveryd.net.links import FORBIDDEN
+from discoveryd.files.remedies import remedy
 from discoveryd.net.systemd import ServiceManager, inherited
-from discoveryd.protocol.events import Event
-from discoveryd.protocol.keyring import Keyring
-from discoveryd.remedies import remedy
-from discoveryd.runtime.backend import ReloadResult
+from discoveryd.net.udp import FORBIDDEN
+from discoveryd.protocol.sealed.keyring import Keyring
+from discoveryd.protocol.table.events import Event
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.notices import Notice
+from discoveryd.runtime.query_handlers import ReloadResult
 
 if TYPE_CHECKING:
-    from discoveryd.logs import Log
+    from discoveryd.daemon.logs import Log
 
 TICK = 2.0
 """Seconds between two looks at what no message tells of, and at most between two of the watchdog's feeds."""
@@ -276,12 +276,12 @@ class Daemon:
         self._silent = silent
 
     def _open_log(self) -> Log:
-        from discoveryd.logs import Log  # noqa: PLC0415 - after the first HELLO
+        from discoveryd.daemon.logs import Log  # noqa: PLC0415 - after the first HELLO
 
         return Log(self._config.log.level, self._config.log.format, syslog=self._is_detached)
 
     def _log_event(self, event: Event) -> None:
-        from discoveryd.logs import event_line  # noqa: PLC0415 - after the first HELLO
+        from discoveryd.daemon.logs import event_line  # noqa: PLC0415 - after the first HELLO
 
         if self._budget.allows(event, monotonic()):
             level, text, fields = event_line(event)

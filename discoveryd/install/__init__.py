@@ -15,13 +15,14 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from discoveryd import __version__, trusted
+from discoveryd import __version__
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, USAGE, say
+from discoveryd.daemon.identity import kept
 from discoveryd.daemon.ports import DROP_IN, drop_in
 from discoveryd.daemon.report import client_of, sight
 from discoveryd.errors import ConfigError, QueryError, UntrustedFile
-from discoveryd.identity import kept
+from discoveryd.files import trusted
 from discoveryd.install import environment, kernel, manifest, units
 from discoveryd.install.layout import CONFIG_DIRECTORY, UNIT_DIRECTORY, items, limits, opening, socket_address
 from discoveryd.install.places import MAX_FILE, Places

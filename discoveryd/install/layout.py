@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from discoveryd.daemon.ports import DROP_IN
-from discoveryd.shipped import path as shipped
+from discoveryd.files.shipped import path as shipped
 
 UNIT_DIRECTORY = "/usr/local/lib/systemd/system"
 """Where systemd.unit(5) looks for units that are installed locally: below those of the administrator in /etc."""
@@ -127,13 +127,13 @@ def _links(commands: str) -> list[Item]:
 
 
 def _manual() -> list[Item]:
-    from discoveryd.manual import pages  # noqa: PLC0415 - made only here
+    from discoveryd.cli.manual import pages  # noqa: PLC0415 - made only here
 
     return [File(path=f"/usr/local/share/man/{name}", content=text.encode()) for name, text in pages().items()]
 
 
 def _completions() -> list[Item]:
-    from discoveryd.completion import scripts  # noqa: PLC0415 - made only here
+    from discoveryd.cli.completion import scripts  # noqa: PLC0415 - made only here
 
     made: list[Item] = []
     for name, text in scripts().items():

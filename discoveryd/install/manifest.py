@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from discoveryd import __version__, trusted
+from discoveryd import __version__
+from discoveryd.files import trusted
 
 PATH = "/usr/local/share/discoveryd/installed.json"
 MAX_FILE = 1 << 20

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 
-from discoveryd import trusted
+from discoveryd.files import trusted
 from discoveryd.install import manifest
 from discoveryd.install.layout import Directory, File, Item, Link
 from discoveryd.install.manifest import Entry

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from discoveryd.net.links import explain_bind
 from discoveryd.net.metrics_client import MetricsClient
+from discoveryd.net.udp import explain_bind
 from discoveryd.net.web_host import is_ours
 
 if TYPE_CHECKING:

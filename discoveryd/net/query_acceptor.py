@@ -7,7 +7,7 @@ import selectors
 import socket
 from contextlib import ExitStack, suppress
 
-from discoveryd.net.links import explain_bind
+from discoveryd.net.udp import explain_bind
 
 ACCEPT_PAUSE = 1.0
 """Seconds without accepting after it failed, mostly because the process ran out of descriptors."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from discoveryd.protocol.events import Event
-from discoveryd.protocol.request import Filter, Request
+from discoveryd.protocol.table.events import Event
+from discoveryd.query.request import Filter, Request
 
 
 class Backend(Protocol):

@@ -247,7 +247,7 @@ class QueryClient:
         if self._token is None:
             why = "listens outside 127.0.0.0/8 and answers only who has its control token"
             raise QueryError("denied", f"the daemon at {self.where} {why}")
-        from discoveryd.protocol.proof import NONCE_BYTES, daemon_proof  # noqa: PLC0415 - not from this machine
+        from discoveryd.query.proof import NONCE_BYTES, daemon_proof  # noqa: PLC0415 - not from this machine
 
         nonce, token = os.urandom(NONCE_BYTES).hex(), self._token()
         reply = self.request("hello", token=token, nonce=nonce)
@@ -258,7 +258,7 @@ class QueryClient:
 
     def _proof(self, token: str, asked: dict[str, Any]) -> str:
         """Return the proof for a request, to be given to a program that may have it."""
-        from discoveryd.protocol.proof import is_nonce, proof_of, text_of  # noqa: PLC0415 - as below
+        from discoveryd.query.proof import is_nonce, proof_of, text_of  # noqa: PLC0415 - as below
 
         nonce = self.greeting.get("nonce")
         if not is_nonce(nonce):

@@ -7,10 +7,10 @@ import socket
 from collections import deque
 
 from discoveryd.net.owner import owner_of
-from discoveryd.protocol.events import Event
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.proof import NONCE_BYTES
-from discoveryd.protocol.request import Filter
+from discoveryd.protocol.table.events import Event
+from discoveryd.query.proof import NONCE_BYTES
+from discoveryd.query.request import Filter
 
 READ_SIZE = 65536
 REPLIES_AHEAD = 1024 * 1024

@@ -16,14 +16,14 @@ from itertools import count
 
 from discoveryd.errors import QueryError
 from discoveryd.net.query_acceptor import Acceptor
+from discoveryd.net.query_admission import may_watch, pushed_out, verdict
 from discoveryd.net.query_backend import Backend
 from discoveryd.net.query_connection import Connection, is_over
-from discoveryd.net.query_crowd import may_watch, pushed_out, verdict
 from discoveryd.net.query_turns import Turns
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.query import error_line, event_line
-from discoveryd.protocol.request import PROVEN, Request, parse_request
+from discoveryd.query.reply import error_line, event_line
+from discoveryd.query.request import PROVEN, Request, parse_request
 
 ACCEPTED = 64
 """Connections taken in before requests are answered again."""

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
-from discoveryd.protocol.limited import LIMITED, MEMORY
+from discoveryd.protocol.limited_broadcast import LIMITED, MEMORY
 from discoveryd.protocol.link import Link, Source
 
 MAX_PLACES = 12_288

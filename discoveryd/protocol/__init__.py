@@ -119,7 +119,7 @@ Inside: ``H|<interval>|<ttl>|<lasting>|<digest>|<seq>[|<once>[|<record>]]`` (dig
         XNMDKXnA0BEzLqNY6lSHasfZwZXnDwJxZC56u96C3vQJSTwtGbFp9m8sqI|b0
 
 *Any bytes give a plain datagram or a* `WireError`, *nothing else, in linear time.* Why this is safe:
-`discoveryd.protocol.seal`.
+`discoveryd.protocol.sealed.envelope`.
 
 - **Ways.** Each HELLO goes out in the way that the sender is told (``security.mode`` and ``send_with``: sealed with
   one key, or plain), and once more, with a counter of its own, in each other way that a live peer on that link

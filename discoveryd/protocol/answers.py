@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.row import NEVER, Key
+from discoveryd.protocol.table.row import NEVER, Key
 
 PROMPT_PEERS = 32
 ANSWERS_PER_SECOND = 1000

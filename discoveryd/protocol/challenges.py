@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-from discoveryd.protocol.hello import Hello
-from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.row import Key
+from discoveryd.protocol.table.row import Key
+from discoveryd.protocol.token_buckets import Limiter
+from discoveryd.protocol.wire.hello import Hello
 
 AGAIN = 0.3
 """Seconds until the same question may be put to the same boot again (RFC 8967, 4.3.1)."""

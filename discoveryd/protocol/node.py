@@ -5,7 +5,7 @@ It is told what came in and what time it is, and answers with what to send and w
     >>> from random import Random
     >>> from discoveryd.protocol.link import Link, Source
     >>> from discoveryd.protocol.node import Node
-    >>> from discoveryd.protocol.record import Record
+    >>> from discoveryd.protocol.wire.record import Record
     >>> def node(name, address):
     ...     node = Node(record=Record(name=name), node_id=name, random=Random(name))
     ...     node.set_links([Link("eth0", 2, address, 24, "10.0.0.255")], now=0.0)
@@ -36,32 +36,32 @@ from typing import TYPE_CHECKING
 
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.answers import Waiting
+from discoveryd.protocol.beacon import Voice
 from discoveryd.protocol.challenges import Challenges, Question
 from discoveryd.protocol.credit import Credit
-from discoveryd.protocol.doubles import Doubles
-from discoveryd.protocol.events import Event
-from discoveryd.protocol.gate import Gate
-from discoveryd.protocol.hello import Hello, decode_hello
+from discoveryd.protocol.hello_rate import Pressure
 from discoveryd.protocol.histogram import RTT_BOUNDS, Histogram
-from discoveryd.protocol.keyring import NO_KEYS, Keyring
-from discoveryd.protocol.limited import Limited, is_elsewhere
+from discoveryd.protocol.limited_broadcast import Limited, is_elsewhere
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.liveness import is_isolated
+from discoveryd.protocol.link_state import Outlet
 from discoveryd.protocol.outcome import NOTHING, Answer, Outcome, Send
-from discoveryd.protocol.outlet import Outlet
+from discoveryd.protocol.own_boot import Doubles
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.peer import LIVE, Peer
-from discoveryd.protocol.pressure import Pressure
-from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe, mark
 from discoveryd.protocol.prober import Prober
-from discoveryd.protocol.record import Record
-from discoveryd.protocol.row import NEAR, NEVER, Key, Row, Way
+from discoveryd.protocol.rate_limits import Gate
+from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.strangers import UNASKED_PER_SECOND, Strangers
-from discoveryd.protocol.table import PeerTable
-from discoveryd.protocol.voice import Voice
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.liveness import is_isolated
+from discoveryd.protocol.table.peer import LIVE, Peer
+from discoveryd.protocol.table.row import NEAR, NEVER, Key, Row, Way
+from discoveryd.protocol.table.table import PeerTable
+from discoveryd.protocol.wire.hello import Hello, decode_hello
+from discoveryd.protocol.wire.probe import ANYONE, Ping, Pong, decode_probe, mark
+from discoveryd.protocol.wire.record import Record
 
 if TYPE_CHECKING:
-    from discoveryd.protocol.sealing import Letter, Sealing
+    from discoveryd.protocol.sealed.channel import Letter, Sealing
 
 WAKE_LATE = 1.0
 """Seconds that `poll` may come late before we take it that we were asleep, not busy."""
@@ -175,7 +175,7 @@ class Node:
             self._voice.sealing.set_keyring(keyring)
         elif keyring.keys:
             # not at the top: who has no keys must not wait for it
-            from discoveryd.protocol.sealing import Sealing  # noqa: PLC0415
+            from discoveryd.protocol.sealed.channel import Sealing  # noqa: PLC0415
 
             self._voice.sealing = Sealing(
                 keyring, self.table, realm=self.parameters.realm, id=self.id, boot=self.boot, process=self._process

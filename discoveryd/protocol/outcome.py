@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from discoveryd.protocol.events import Event
 from discoveryd.protocol.link import Link
-from discoveryd.protocol.peer import Peer
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import Peer
 
 LIMITED = "255.255.255.255"
 """All on a link, whatever their network."""

@@ -7,15 +7,15 @@ from heapq import heapify, heappop, heappush
 from random import Random
 from typing import NamedTuple
 
-from discoveryd.protocol.events import Event
-from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.liveness import LEAST_PROBE_GAP, PROBE_GAP, probe_gap, probes_needed
 from discoveryd.protocol.outcome import Send
-from discoveryd.protocol.peer import LIVE
-from discoveryd.protocol.probe import Pong
-from discoveryd.protocol.row import NEVER, Row, Way
-from discoveryd.protocol.table import PeerTable
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.liveness import LEAST_PROBE_GAP, PROBE_GAP, probe_gap, probes_needed
+from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.row import NEVER, Row, Way
+from discoveryd.protocol.table.table import PeerTable
+from discoveryd.protocol.token_buckets import Limiter
+from discoveryd.protocol.wire.probe import Pong
 
 PROBES_PER_SECOND = 100
 """Probes of all suspects together, when a whole network falls silent."""

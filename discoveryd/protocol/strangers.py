@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from discoveryd.protocol.beacon import Voice
 from discoveryd.protocol.challenges import Challenges, Question
 from discoveryd.protocol.flood import SAMPLE
-from discoveryd.protocol.hello import Hello
-from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import Send
-from discoveryd.protocol.peer import Kind
-from discoveryd.protocol.probe import Ping, Pong
-from discoveryd.protocol.row import Key
-from discoveryd.protocol.voice import Voice
+from discoveryd.protocol.table.peer import Kind
+from discoveryd.protocol.table.row import Key
+from discoveryd.protocol.token_buckets import Limiter
+from discoveryd.protocol.wire.hello import Hello
+from discoveryd.protocol.wire.probe import Ping, Pong
 
 MAX_SEALED_PING = 158
-"""Bytes of a sealed PING at most; `discoveryd.protocol.seal` has the sum, and is not imported without keys."""
+"""Bytes of a sealed PING at most; `discoveryd.protocol.sealed.envelope` has the sum, and is not imported without keys."""
 UNASKED_PER_SECOND = 100
 """New peers a second that are listed before they answered a PING; nodes and bare ones each have so many."""
 

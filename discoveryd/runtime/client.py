@@ -10,9 +10,9 @@ from typing import Any, Self
 from discoveryd.errors import QueryError
 from discoveryd.net.query_client import QueryClient, check_address
 from discoveryd.net.stamps import boottime
-from discoveryd.protocol.events import Event
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.peer import LIVE, Peer, peer_from_json
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import LIVE, Peer, peer_from_json
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Birthplace, Worker
 

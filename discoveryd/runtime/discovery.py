@@ -20,32 +20,32 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from discoveryd import __version__
 from discoveryd.errors import ConfigError, QueryError
 from discoveryd.net.batch import BATCH
-from discoveryd.net.links import RECEIVE_BUFFER, Datagram, Links
 from discoveryd.net.query_client import check_address
 from discoveryd.net.query_server import QueryServer
 from discoveryd.net.rp_filter import dropped
 from discoveryd.net.stamps import boottime
 from discoveryd.net.systemd import Listener
-from discoveryd.protocol import query
-from discoveryd.protocol.events import Event
-from discoveryd.protocol.keyring import NO_KEYS, Keyring
+from discoveryd.net.udp import RECEIVE_BUFFER, Datagram, Links
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.peer import Peer
-from discoveryd.protocol.record import Record, Service
+from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.wire.record import Record, Service
+from discoveryd.query import reply as query
 from discoveryd.runtime import notices
-from discoveryd.runtime.backend import Backend, Control
+from discoveryd.runtime.announced_services import Offers
 from discoveryd.runtime.calm import Calm
 from discoveryd.runtime.entropy import BufferedRandom
-from discoveryd.runtime.floodgate import Floodgate
+from discoveryd.runtime.flood_detection import Floodgate
+from discoveryd.runtime.heartbeat import Pulse
 from discoveryd.runtime.machine import machine_name
 from discoveryd.runtime.notices import Notice
-from discoveryd.runtime.offers import Offers
-from discoveryd.runtime.outsiders import filtered, outsiders
+from discoveryd.runtime.other_prefixes import filtered, outsiders
 from discoveryd.runtime.pings import Pinging, PingResult, Pings
-from discoveryd.runtime.pulse import Pulse
+from discoveryd.runtime.query_handlers import Backend, Control
 from discoveryd.runtime.rescan import PERIOD, PERIOD_UNTOLD, Rescan
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Birthplace, Worker

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal
 
-from discoveryd.protocol.events import Event
-from discoveryd.protocol.peer import Peer, peer_json
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import Peer, peer_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

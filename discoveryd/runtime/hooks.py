@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from discoveryd.errors import SubscriptionLagged
-from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.parameters import Limits
+from discoveryd.protocol.token_buckets import Limiter
 from discoveryd.runtime import hook_files, hook_run
 from discoveryd.runtime.hook_queue import HookQueue, Job, Occasion
 from discoveryd.runtime.notices import Notice

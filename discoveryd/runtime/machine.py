@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from discoveryd.protocol.record import MAX_NAME
+from discoveryd.protocol.wire.record import MAX_NAME
 
 NAMELESS = "localhost"
 """What a machine without a name is called; a record needs one."""

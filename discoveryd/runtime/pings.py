@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from discoveryd.errors import QueryError
-from discoveryd.protocol.limiter import Limiter
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Answer, Outcome
-from discoveryd.protocol.peer import Peer
-from discoveryd.protocol.row import NEVER, Row
+from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.table.row import NEVER, Row
+from discoveryd.protocol.token_buckets import Limiter
 
 GAP = 0.2
 """Seconds between two PINGs of one request."""

@@ -7,8 +7,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Self
 
 from discoveryd.errors import SubscriptionLagged
-from discoveryd.protocol.events import Event
-from discoveryd.protocol.peer import Peer
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import Peer
 from discoveryd.runtime.worker import Birthplace
 
 

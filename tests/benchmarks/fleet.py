@@ -13,9 +13,9 @@ from threading import Thread
 import machine  # noqa: F401 - makes the checkout importable
 
 from discoveryd.net.batch import IP_PKTINFO
-from discoveryd.protocol.hello import Hello
-from discoveryd.protocol.probe import Pong, decode_probe
-from discoveryd.protocol.record import Record, Service
+from discoveryd.protocol.wire.hello import Hello
+from discoveryd.protocol.wire.probe import Pong, decode_probe
+from discoveryd.protocol.wire.record import Record, Service
 
 BROADCAST = "127.255.255.255"
 NODE = "127.77.0.1"

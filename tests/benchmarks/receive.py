@@ -23,13 +23,13 @@ from fleet import BROADCAST, NODE, Datagram, Fleet, free_port
 from machine import Figure, parser, report
 from mirror import PATIENCE
 
-from discoveryd.net.links import RECEIVE_BUFFER, SO_RCVBUFFORCE, Links
 from discoveryd.net.stamps import boottime
-from discoveryd.protocol.hello import MAX_DATAGRAM
+from discoveryd.net.udp import RECEIVE_BUFFER, SO_RCVBUFFORCE, Links
 from discoveryd.protocol.node import NOTHING, Node
 from discoveryd.protocol.outcome import Outcome
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.record import Record
+from discoveryd.protocol.wire.hello import MAX_DATAGRAM
+from discoveryd.protocol.wire.record import Record
 from discoveryd.runtime.discovery import Discovery
 
 NO_FLOOD = Limits(datagrams=100_000_000, source_datagrams=100_000_000)

@@ -14,12 +14,12 @@ from time import perf_counter
 from machine import Figure, parser, report
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.hello import Hello, decode_hello
-from discoveryd.protocol.keyring import Key, Keyring
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.record import Record
-from discoveryd.protocol.replay import Windows
-from discoveryd.protocol.seal import TO_ONE, Opened, Sealer
+from discoveryd.protocol.sealed.envelope import TO_ONE, Opened, Sealer
+from discoveryd.protocol.sealed.keyring import Key, Keyring
+from discoveryd.protocol.sealed.replay import Windows
+from discoveryd.protocol.wire.hello import Hello, decode_hello
+from discoveryd.protocol.wire.record import Record
 
 COUNT = 2000
 KEY = Key(os.urandom(32))

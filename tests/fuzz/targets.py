@@ -9,10 +9,10 @@ from functools import cache
 from discoveryd import config
 from discoveryd.errors import ConfigError, QueryError, WireError
 from discoveryd.protocol import DROP_REASONS, query
-from discoveryd.protocol.hello import MAX_DATAGRAM
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.record import Record, digest_of
-from discoveryd.protocol.request import parse_request
+from discoveryd.protocol.wire.hello import MAX_DATAGRAM
+from discoveryd.protocol.wire.record import Record, digest_of
+from discoveryd.query.request import parse_request
 from tests.protocol.samples import WEB, hello, make_node, source
 
 CALM = Parameters(limits=Limits(newcomers=10_000, source_datagrams=10_000, answers=10_000))
@@ -101,8 +101,8 @@ def sealed(data):
     Returns:
         the reason, ``ok`` for one that was opened.
     """
-    from discoveryd.protocol.keyring import Key, Keyring
-    from discoveryd.protocol.seal import Sealer
+    from discoveryd.protocol.sealed.envelope import Sealer
+    from discoveryd.protocol.sealed.keyring import Key, Keyring
 
     ring = Keyring(keys=(Key(bytes(range(32))),))
     receiver = Sealer(ring, realm="default", id="me", boot="b" * 16)
@@ -123,7 +123,7 @@ def sealed(data):
 
 
 def packed(raw):
-    from discoveryd.protocol.armour import pack
+    from discoveryd.protocol.sealed.base85 import pack
 
     return pack(raw, is_long=False)
 

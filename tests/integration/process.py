@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from time import monotonic
 
-from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
+from discoveryd.net.udp import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 

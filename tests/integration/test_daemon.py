@@ -16,8 +16,8 @@ from time import monotonic
 import pytest
 
 from discoveryd.net.query_client import QueryClient
-from discoveryd.protocol.probe import Pong, decode_probe
-from discoveryd.protocol.record import Record
+from discoveryd.protocol.wire.probe import Pong, decode_probe
+from discoveryd.protocol.wire.record import Record
 from tests.ear import EVERYBODY
 from tests.protocol.samples import boot, hello
 from tests.runtime.hooking import write_hook

@@ -12,8 +12,8 @@ from time import monotonic
 
 import pytest
 
-from discoveryd.net.links import free_port
-from discoveryd.protocol.record import digest_of
+from discoveryd.net.udp import free_port
+from discoveryd.protocol.wire.record import digest_of
 from tests.integration.process import ROOT, Daemon
 
 OPENER = """

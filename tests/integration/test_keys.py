@@ -4,8 +4,8 @@ import os
 import re
 from pathlib import Path
 
-from discoveryd.keys import write_key
-from discoveryd.protocol.keyring import Key
+from discoveryd.daemon.keys import write_key
+from discoveryd.protocol.sealed.keyring import Key
 
 OLD, NEW = Key(b"\1" * 32), Key(b"\2" * 32)
 

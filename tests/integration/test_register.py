@@ -13,11 +13,11 @@ from time import monotonic
 
 import pytest
 
-from discoveryd import token
-from discoveryd.net.links import free_port
+from discoveryd.files import token
+from discoveryd.net.udp import free_port
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.runtime.backend import ReloadResult
 from discoveryd.runtime.discovery import Discovery
+from discoveryd.runtime.query_handlers import ReloadResult
 from tests.control import Control, Peer
 from tests.integration.process import ROOT
 

@@ -10,17 +10,17 @@ from time import monotonic
 
 import pytest
 
-from discoveryd.net import links as module
 from discoveryd.net import senders
+from discoveryd.net import udp as module
 from discoveryd.net.batch import BATCH
 from discoveryd.net.interfaces import Doorbell, loopback
-from discoveryd.net.links import MAX_ERRORS, TRIES, Links, explain_bind, free_port
 from discoveryd.net.stamps import boottime
-from discoveryd.protocol.hello import MAX_DATAGRAM
+from discoveryd.net.udp import MAX_ERRORS, TRIES, Links, explain_bind, free_port
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.wire.hello import MAX_DATAGRAM
 from tests.conftest import descriptors
 from tests.ear import EVERYBODY, Ear
 

@@ -17,8 +17,8 @@ import pytest
 
 from discoveryd.net import metrics_client
 from discoveryd.net import metrics_server as module
-from discoveryd.net.links import free_port
 from discoveryd.net.metrics_server import MetricsServer
+from discoveryd.net.udp import free_port
 from tests.conftest import descriptors
 
 WAIT = 5.0

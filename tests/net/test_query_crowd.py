@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from discoveryd.net import query_connection
-from discoveryd.net.query_crowd import may_watch, pushed_out, verdict
+from discoveryd.net.query_admission import may_watch, pushed_out, verdict
 from discoveryd.protocol.parameters import Limits
 from tests.net.test_query_server import Server, error_of
 

@@ -18,13 +18,13 @@ import pytest
 from discoveryd.errors import QueryError, SubscriptionLagged
 from discoveryd.net import query_acceptor, query_connection
 from discoveryd.net import query_server as module
-from discoveryd.net.links import free_port
 from discoveryd.net.query_server import QueryServer
-from discoveryd.protocol.events import Event
+from discoveryd.net.udp import free_port
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.peer import Peer
-from discoveryd.protocol.proof import is_nonce
-from discoveryd.protocol.query import encode
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import Peer
+from discoveryd.query.proof import is_nonce
+from discoveryd.query.reply import encode
 from tests.conftest import descriptors
 
 GREETING = {"discoveryd": "test"}

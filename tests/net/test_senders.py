@@ -6,7 +6,7 @@ import pytest
 
 from discoveryd.net import senders as module
 from discoveryd.net.senders import MAX_OUTSIDE, RELEARN, Outside, Senders
-from discoveryd.protocol.limited import LIMITED, MEMORY
+from discoveryd.protocol.limited_broadcast import LIMITED, MEMORY
 from discoveryd.protocol.link import Link
 
 HERE = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from discoveryd.net import sluice
+from discoveryd.net import packet_filter as sluice
 
 MANY = [f"10.{number // 250}.{number % 250}.1" for number in range(sluice.MAX_KNOWN - 1)]
 

@@ -6,8 +6,8 @@ import signal
 import socket
 import time
 
-from discoveryd.keys import write_key
-from discoveryd.protocol.keyring import Key
+from discoveryd.daemon.keys import write_key
+from discoveryd.protocol.sealed.keyring import Key
 from tests.netns.daemons import PATIENCE, asking, until
 from tests.netns.flood import datagram as ip_datagram
 

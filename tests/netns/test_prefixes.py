@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from discoveryd.keys import write_key
-from discoveryd.protocol.keyring import Key
+from discoveryd.daemon.keys import write_key
+from discoveryd.protocol.sealed.keyring import Key
 from tests.netns.daemons import asking, listed, names, until
 
 SECONDS = float(os.environ.get("DISCOVERYD_PREFIX_SECONDS") or 0)

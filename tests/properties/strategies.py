@@ -5,9 +5,9 @@ import os
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from discoveryd.protocol.hello import Hello
-from discoveryd.protocol.probe import Ping, Pong
-from discoveryd.protocol.record import MAX_RECORD, Record, Service, digest_of
+from discoveryd.protocol.wire.hello import Hello
+from discoveryd.protocol.wire.probe import Ping, Pong
+from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, digest_of
 
 FUZZ = int(os.environ.get("DISCOVERYD_FUZZ_EXAMPLES") or (10_000 if os.environ.get("CI") == "true" else 400))
 """Examples of the tests that feed arbitrary bytes to a node or a query socket."""

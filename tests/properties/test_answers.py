@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from discoveryd.protocol.credit import GIFT, REFILL
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.probe import Ping, Pong, decode_probe, mark
-from discoveryd.protocol.record import Record
+from discoveryd.protocol.wire.probe import Ping, Pong, decode_probe, mark
+from discoveryd.protocol.wire.record import Record
 from tests.properties.strategies import FUZZ
 from tests.protocol.samples import ETH0, boot, hello, make_node
 

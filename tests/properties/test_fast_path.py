@@ -13,10 +13,10 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.peer import LIVE
-from discoveryd.protocol.probe import Pong
-from discoveryd.protocol.record import Record
-from discoveryd.protocol.row import NEVER
+from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.row import NEVER
+from discoveryd.protocol.wire.probe import Pong
+from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import boot, hello, row_of
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discoveryd.protocol import DROP_REASONS
-from discoveryd.protocol.hello import MAX_DATAGRAM, Hello
-from discoveryd.protocol.keyring import Key, Keyring
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.probe import Ping, Pong
-from discoveryd.protocol.record import Record
-from discoveryd.protocol.seal import Sealer
+from discoveryd.protocol.sealed.envelope import Sealer
+from discoveryd.protocol.sealed.keyring import Key, Keyring
+from discoveryd.protocol.wire.hello import MAX_DATAGRAM, Hello
+from discoveryd.protocol.wire.probe import Ping, Pong
+from discoveryd.protocol.wire.record import Record
 from tests.properties.strategies import FUZZ, datagrams, mutated
 
 KEYS = tuple(Key(bytes([number]) * 32) for number in (1, 2))

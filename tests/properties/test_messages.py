@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from discoveryd.errors import WireError
 from discoveryd.protocol import DROP_REASONS
-from discoveryd.protocol.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
-from discoveryd.protocol.probe import decode_probe
-from discoveryd.protocol.record import MAX_RECORD, decode_record
+from discoveryd.protocol.wire.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
+from discoveryd.protocol.wire.probe import decode_probe
+from discoveryd.protocol.wire.record import MAX_RECORD, decode_record
 from tests.properties.strategies import FUZZ, datagrams, hellos, mutated, pings, pongs, records
 
 # fewer than of the whole way in: test_receive feeds the decoders too

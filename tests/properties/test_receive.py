@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discoveryd.protocol import DROP_REASONS
-from discoveryd.protocol.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.peer import LIVE
-from discoveryd.protocol.query import list_line, status_answer
-from discoveryd.protocol.record import Record
-from discoveryd.protocol.request import Filter
+from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.wire.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
+from discoveryd.protocol.wire.record import Record
+from discoveryd.query.reply import list_line, status_answer
+from discoveryd.query.request import Filter
 from tests.properties.strategies import datagrams, fuzz
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discoveryd.errors import QueryError
-from discoveryd.protocol.query import (
+from discoveryd.protocol.wire.record import Record, Service
+from discoveryd.query.reply import (
     encode,
     error_line,
     list_line,
@@ -14,8 +15,7 @@ from discoveryd.protocol.query import (
     snapshot_lines,
     status_answer,
 )
-from discoveryd.protocol.record import Record, Service
-from discoveryd.protocol.request import parse_request
+from discoveryd.query.request import parse_request
 from tests.properties.strategies import fuzz, mutated
 from tests.properties.test_receive import SOURCES, make_node
 from tests.protocol.samples import hello

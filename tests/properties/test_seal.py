@@ -5,12 +5,20 @@ from hypothesis import strategies as st
 
 from discoveryd.errors import WireError
 from discoveryd.protocol import DROP_REASONS
-from discoveryd.protocol.armour import pack
-from discoveryd.protocol.hello import MAX_DATAGRAM, Hello
-from discoveryd.protocol.keyring import Key, Keyring
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.replay import WIDTH, Window
-from discoveryd.protocol.seal import BEYOND, MAX_SEALED_PING, MAX_SEALED_PONG, MAX_SEALED_STEADY, TO_ALL, TO_ONE, Sealer
+from discoveryd.protocol.sealed.base85 import pack
+from discoveryd.protocol.sealed.envelope import (
+    BEYOND,
+    MAX_SEALED_PING,
+    MAX_SEALED_PONG,
+    MAX_SEALED_STEADY,
+    TO_ALL,
+    TO_ONE,
+    Sealer,
+)
+from discoveryd.protocol.sealed.keyring import Key, Keyring
+from discoveryd.protocol.sealed.replay import WIDTH, Window
+from discoveryd.protocol.wire.hello import MAX_DATAGRAM, Hello
 from tests.properties.strategies import FUZZ, hellos, mutated, pings, pongs, words
 
 opening = settings(max_examples=max(100, FUZZ // 10))

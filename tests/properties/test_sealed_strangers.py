@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discoveryd.protocol.probe import Ping, Pong, decode_probe
+from discoveryd.protocol.wire.probe import Ping, Pong, decode_probe
 from tests.properties.strategies import FUZZ
 from tests.protocol.samples import boot, hello
 from tests.protocol.segment import K1, Segment, ring

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.liveness import suspect_after
-from discoveryd.protocol.standing import DOUBT, LEAST_LIFE
+from discoveryd.protocol.table.liveness import suspect_after
+from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE
 from tests.protocol.samples import ProvedTable, boot, hello, source
 
 NAMES = ("a", "b", "c", "d", "e", "f")

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from random import Random
 
-from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.record import Record, Service
-from discoveryd.protocol.table import PeerTable
+from discoveryd.protocol.table.table import PeerTable
+from discoveryd.protocol.wire.hello import Hello
+from discoveryd.protocol.wire.record import Record, Service
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
 ETH1 = Link("eth1", 3, "10.1.0.1", 24, "10.1.0.255")

@@ -4,12 +4,12 @@ from heapq import heappop, heappush
 from itertools import count
 from random import Random
 
-from discoveryd.protocol.keyring import NO_KEYS, Key, Keyring
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.record import Record
+from discoveryd.protocol.sealed.keyring import NO_KEYS, Key, Keyring
+from discoveryd.protocol.wire.record import Record
 
 K1, K2, K3 = (Key(bytes([number]) * 32) for number in (1, 2, 3))
 DELAY = 0.0005

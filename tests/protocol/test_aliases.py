@@ -2,11 +2,11 @@
 
 import pytest
 
-from discoveryd.protocol.aliases import AGAIN, AT_ONCE, LIFE, MAX_ALIASES, Aliases
-from discoveryd.protocol.keyring import NO_KEYS
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.probe import Pong, decode_probe
+from discoveryd.protocol.sealed.keyring import NO_KEYS
+from discoveryd.protocol.seed_addresses import AGAIN, AT_ONCE, LIFE, MAX_ALIASES, Aliases
+from discoveryd.protocol.wire.probe import Pong, decode_probe
 from tests.protocol.samples import ETH0, boot, hello, make_node
 from tests.protocol.segment import K1, Segment, ring
 

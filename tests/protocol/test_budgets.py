@@ -5,13 +5,13 @@ The numbers in the names of attacks are those of the audit of 0.1.0.
 
 import pytest
 
-from discoveryd.protocol import gate
+from discoveryd.protocol import rate_limits as gate
 from discoveryd.protocol.credit import GIFT, REFILL
-from discoveryd.protocol.hello import decode_hello
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.probe import Ping, Pong, decode_probe, mark
-from discoveryd.protocol.record import Record
-from discoveryd.protocol.sealing import Sealing
+from discoveryd.protocol.sealed.channel import Sealing
+from discoveryd.protocol.wire.hello import decode_hello
+from discoveryd.protocol.wire.probe import Ping, Pong, decode_probe, mark
+from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import boot, hello, make_node, row_of, source
 from tests.protocol.segment import K1, fleet, ring
 

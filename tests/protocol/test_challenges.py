@@ -15,7 +15,7 @@ from discoveryd.protocol.challenges import (
     SELDOM,
     Challenges,
 )
-from discoveryd.protocol.limiter import Limiter
+from discoveryd.protocol.token_buckets import Limiter
 
 LONGEST = 158
 

@@ -7,13 +7,13 @@ from types import MappingProxyType
 import pytest
 
 from discoveryd.errors import SealError
-from discoveryd.protocol.doubles import MAX_DOUBLES, REDRAW
-from discoveryd.protocol.keyring import NO_KEYS
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.probe import Ping, Pong, decode_probe, mark
-from discoveryd.protocol.query import status_answer
-from discoveryd.protocol.row import MAX_PAST
-from discoveryd.protocol.seal import Sealer
+from discoveryd.protocol.own_boot import MAX_DOUBLES, REDRAW
+from discoveryd.protocol.sealed.envelope import Sealer
+from discoveryd.protocol.sealed.keyring import NO_KEYS
+from discoveryd.protocol.table.row import MAX_PAST
+from discoveryd.protocol.wire.probe import Ping, Pong, decode_probe, mark
+from discoveryd.query.reply import status_answer
 from tests.protocol.samples import ETH0, ProvedTable, hello, kinds, make_node, row_of
 from tests.protocol.segment import K1, fleet, ring
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from discoveryd.protocol.keyring import NO_KEYS
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.probe import Ping, Pong, decode_probe
-from discoveryd.protocol.record import Record
+from discoveryd.protocol.sealed.keyring import NO_KEYS
+from discoveryd.protocol.wire.probe import Ping, Pong, decode_probe
+from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import hello
 from tests.protocol.segment import DELAY, K1, Segment, ring
 

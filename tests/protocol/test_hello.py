@@ -1,8 +1,8 @@
 import pytest
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.hello import BARE, MAX_DATAGRAM, MAX_STEADY, Hello, decode_hello
-from discoveryd.protocol.record import MAX_RECORD
+from discoveryd.protocol.wire.hello import BARE, MAX_DATAGRAM, MAX_STEADY, Hello, decode_hello
+from discoveryd.protocol.wire.record import MAX_RECORD
 
 STEADY = b"HELLO|2|default|web1|00000000000000aa|800|4000||00000000000000bb|41"
 VALUES = {

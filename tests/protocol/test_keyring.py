@@ -1,7 +1,7 @@
 import pytest
 
 from discoveryd.errors import ConfigError
-from discoveryd.protocol.keyring import MAX_KEYS, NO_KEYS, Key, Keyring
+from discoveryd.protocol.sealed.keyring import MAX_KEYS, NO_KEYS, Key, Keyring
 
 OLD, NEW = Key(bytes(range(32))), Key(bytes(range(1, 33)))
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from discoveryd.protocol.limited import MAX_NEIGHBOURS, MEMORY, NEW, SETTLED, Limited, is_elsewhere
+from discoveryd.protocol.limited_broadcast import MAX_NEIGHBOURS, MEMORY, NEW, SETTLED, Limited, is_elsewhere
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.row import Row
+from discoveryd.protocol.table.row import Row
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
 ETH1 = Link("eth1", 3, "10.0.0.1", 24, "10.0.0.255")

@@ -1,4 +1,4 @@
-from discoveryd.protocol.limiter import Limiter
+from discoveryd.protocol.token_buckets import Limiter
 
 
 def take(limiter, source, count, now):

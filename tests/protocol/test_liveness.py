@@ -5,7 +5,7 @@ from math import isclose
 
 import pytest
 
-from discoveryd.protocol.liveness import (
+from discoveryd.protocol.table.liveness import (
     ENOUGH,
     P_FALSE,
     WINDOW,

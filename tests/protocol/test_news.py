@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discoveryd.protocol.liveness import EVENT_BURST, EVENT_GAP, EVENTS_SPARED, Pace
-from discoveryd.protocol.news import net_events
-from discoveryd.protocol.record import Record
-from discoveryd.protocol.row import UNTOLD, Told
+from discoveryd.protocol.table.event_log import net_events
+from discoveryd.protocol.table.liveness import EVENT_BURST, EVENT_GAP, EVENTS_SPARED, Pace
+from discoveryd.protocol.table.row import UNTOLD, Told
+from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import ProvedTable, boot, hello, kinds, row_of, source
 
 HERE = source()

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 
 import discoveryd.protocol.node
 from discoveryd.protocol.answers import PROMPT_PEERS
-from discoveryd.protocol.gate import BEYOND, FORGET, MAX_COMPLAINTS
-from discoveryd.protocol.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
 from discoveryd.protocol.link import Link
+from discoveryd.protocol.link_state import BURST
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
-from discoveryd.protocol.outlet import BURST
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe, mark
 from discoveryd.protocol.prober import MAX_PINGS
-from discoveryd.protocol.record import MAX_RECORD, Record
-from discoveryd.protocol.row import NEVER
+from discoveryd.protocol.rate_limits import BEYOND, FORGET, MAX_COMPLAINTS
+from discoveryd.protocol.table.row import NEVER
+from discoveryd.protocol.wire.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
+from discoveryd.protocol.wire.probe import ANYONE, Ping, Pong, decode_probe, mark
+from discoveryd.protocol.wire.record import MAX_RECORD, Record
 from tests.protocol.samples import ETH0, ETH1, WEB, boot, hello, kinds, make_node, row_of, source
 
 HERE = source()

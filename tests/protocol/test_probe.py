@@ -1,7 +1,7 @@
 import pytest
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.probe import ANYONE, Ping, Pong, decode_probe
+from discoveryd.protocol.wire.probe import ANYONE, Ping, Pong, decode_probe
 
 PING = Ping(realm="default", id="web1", boot="a" * 16, nonce="b" * 16, to="c" * 16)
 PONG = Pong(realm="default", boot="c" * 16, nonce="b" * 16, heard_ms=312, held_us=85)

@@ -5,11 +5,11 @@ from random import Random
 
 import pytest
 
-from discoveryd.protocol.liveness import probes_needed
 from discoveryd.protocol.outcome import Send
-from discoveryd.protocol.probe import Pong
 from discoveryd.protocol.prober import LEAST_TURNS, MAX_PINGS, PROBES_PER_SECOND, REFUSED, Prober
-from discoveryd.protocol.row import NEVER
+from discoveryd.protocol.table.liveness import probes_needed
+from discoveryd.protocol.table.row import NEVER
+from discoveryd.protocol.wire.probe import Pong
 from tests.protocol.samples import ETH1, ProvedTable, boot, hello, kinds, row_of, source
 
 HERE = source()

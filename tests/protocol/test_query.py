@@ -4,11 +4,12 @@ from dataclasses import replace
 import pytest
 
 from discoveryd.errors import QueryError
-from discoveryd.protocol.events import Event
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.peer import peer_json
-from discoveryd.protocol.probe import Pong
-from discoveryd.protocol.query import (
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import peer_json
+from discoveryd.protocol.wire.probe import Pong
+from discoveryd.protocol.wire.record import Record, Service
+from discoveryd.query.reply import (
     encode,
     error_line,
     event_line,
@@ -18,8 +19,7 @@ from discoveryd.protocol.query import (
     snapshot_lines,
     status_answer,
 )
-from discoveryd.protocol.record import Record, Service
-from discoveryd.protocol.request import Filter
+from discoveryd.query.request import Filter
 from tests.protocol.samples import ETH1, boot, hello, make_node, row_of, source
 
 # --- filters ---------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from discoveryd.errors import ConfigError, RecordTooLong, WireError
-from discoveryd.protocol.record import MAX_RECORD, Record, Service, decode_record, digest_of, service_length
+from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, decode_record, digest_of, service_length
 
 
 def refused(encoded):

@@ -6,8 +6,8 @@ from itertools import cycle
 import pytest
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.probe import Pong
-from discoveryd.protocol.table import PeerTable
+from discoveryd.protocol.table.table import PeerTable
+from discoveryd.protocol.wire.probe import Pong
 from tests.protocol.samples import ProvedTable, boot, hello, kinds, make_node, row_of, source
 from tests.protocol.segment import fleet
 

@@ -3,9 +3,9 @@ import tracemalloc
 import pytest
 
 from discoveryd.errors import QueryError
-from discoveryd.protocol.record import Service
-from discoveryd.protocol.request import Filter, Request, parse_request
-from discoveryd.protocol.table import PeerTable
+from discoveryd.protocol.table.table import PeerTable
+from discoveryd.protocol.wire.record import Service
+from discoveryd.query.request import Filter, Request, parse_request
 from tests.protocol.samples import source
 
 

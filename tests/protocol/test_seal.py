@@ -8,13 +8,9 @@ from pathlib import Path
 import pytest
 
 from discoveryd.errors import SealError, WireError
-from discoveryd.protocol import seal
-from discoveryd.protocol.hello import MAX_DATAGRAM, Hello, decode_hello
-from discoveryd.protocol.keyring import NO_KEYS, Key, Keyring
 from discoveryd.protocol.link import Link, Source, pack_address
-from discoveryd.protocol.probe import Ping, Pong
-from discoveryd.protocol.record import Record
-from discoveryd.protocol.seal import (
+from discoveryd.protocol.sealed import envelope as seal
+from discoveryd.protocol.sealed.envelope import (
     BEYOND,
     MAX_CIPHERS,
     MAX_COUNTER,
@@ -26,6 +22,10 @@ from discoveryd.protocol.seal import (
     Opened,
     Sealer,
 )
+from discoveryd.protocol.sealed.keyring import NO_KEYS, Key, Keyring
+from discoveryd.protocol.wire.hello import MAX_DATAGRAM, Hello, decode_hello
+from discoveryd.protocol.wire.probe import Ping, Pong
+from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import boot
 
 KEY, OTHER = Key(bytes(range(32))), Key(bytes(range(1, 33)))
@@ -290,7 +290,7 @@ def test_without_keys_it_is_said_so():
 
 def test_without_keys_cryptography_is_not_imported():
     code = (
-        "import sys\nfrom discoveryd.protocol.seal import Sealer\nfrom discoveryd.protocol.keyring import NO_KEYS\n"
+        "import sys\nfrom discoveryd.protocol.sealed.envelope import Sealer\nfrom discoveryd.protocol.sealed.keyring import NO_KEYS\n"
         "Sealer(NO_KEYS, realm='r', id='i', boot='0' * 16)\nprint('cryptography' in sys.modules)"
     )
     root = Path(__file__).parents[2]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from discoveryd.protocol.peer import peer_json
-from discoveryd.protocol.sharing import CALM
-from discoveryd.protocol.table import MAX_WAYS, PeerTable
+from discoveryd.protocol.table.peer import peer_json
+from discoveryd.protocol.table.shared_addresses import CALM
+from discoveryd.protocol.table.table import MAX_WAYS, PeerTable
 from tests.protocol.samples import ETH0, ETH1, WEB, boot, hello, kinds, source
 
 LOOPBACK = source("127.0.0.2", ETH0)

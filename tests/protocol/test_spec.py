@@ -8,9 +8,9 @@ import pytest
 
 import discoveryd.protocol
 from discoveryd.protocol import DROP_REASONS
-from discoveryd.protocol.hello import Hello, decode_hello
-from discoveryd.protocol.probe import decode_probe
-from discoveryd.protocol.record import decode_record
+from discoveryd.protocol.wire.hello import Hello, decode_hello
+from discoveryd.protocol.wire.probe import decode_probe
+from discoveryd.protocol.wire.record import decode_record
 
 ROOT = Path(discoveryd.protocol.__file__).parents[2]
 PAGES = (discoveryd.protocol.__doc__, (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8"))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.probe import Ping, Pong, decode_probe, mark
-from discoveryd.protocol.record import Record
+from discoveryd.protocol.wire.probe import Ping, Pong, decode_probe, mark
+from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import ETH0, ETH1, ProvedTable, boot, hello, kinds, make_node, row_of, source, states
 
 HERE = source()

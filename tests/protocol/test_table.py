@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-import discoveryd.protocol.table
+import discoveryd.protocol.table.table
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.record import Record
-from discoveryd.protocol.table import MAX_WAYS, NEVER, PeerTable
+from discoveryd.protocol.table.table import MAX_WAYS, NEVER, PeerTable
+from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import ETH0, ETH1, WEB, ProvedTable, boot, hello, kinds, row_of, source, states
 
 HERE = source()
@@ -30,8 +30,8 @@ def refusal(call, *args, **kwargs):
 
 
 def test_the_docstring_is_right():
-    assert doctest.testmod(discoveryd.protocol.table).attempted > 5
-    assert doctest.testmod(discoveryd.protocol.table).failed == 0
+    assert doctest.testmod(discoveryd.protocol.table.table).attempted > 5
+    assert doctest.testmod(discoveryd.protocol.table.table).failed == 0
 
 
 # --- the ttl ---------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 from copy import deepcopy
 
+from discoveryd.protocol.drops import MAX_NAMES, OTHERS, Tally
 from discoveryd.protocol.link import Link
-from discoveryd.protocol.tally import MAX_NAMES, OTHERS, Tally
 from tests.protocol.samples import ETH0, make_node, source
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from discoveryd.protocol.liveness import UNHEARD
+from discoveryd.protocol.table.liveness import UNHEARD
 from tests.protocol.segment import K1, fleet, ring
 
 

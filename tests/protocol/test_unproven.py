@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from discoveryd.errors import Unproven
-from discoveryd.protocol.namesakes import MAX_ENDED
-from discoveryd.protocol.standing import MAX_UNPROVED
 from discoveryd.protocol.strangers import UNASKED_PER_SECOND
-from discoveryd.protocol.table import PeerTable
+from discoveryd.protocol.table.boots import MAX_ENDED
+from discoveryd.protocol.table.standing import MAX_UNPROVED
+from discoveryd.protocol.table.table import PeerTable
 from tests.protocol.samples import boot, hello, kinds, make_node, row_of, source
 from tests.protocol.segment import K1, fleet, ring
 

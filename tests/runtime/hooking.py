@@ -5,8 +5,8 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from time import monotonic
 
-from discoveryd.protocol.events import Event
-from discoveryd.protocol.peer import Peer
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import Peer
 from discoveryd.runtime.subscription import Subscription
 
 WAIT = 10.0

@@ -6,9 +6,9 @@ from time import monotonic
 
 import pytest
 
-from discoveryd.net.links import free_port
+from discoveryd.net.udp import free_port
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.peer import peer_json
+from discoveryd.protocol.table.peer import peer_json
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from tests.conftest import no_descriptors

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from discoveryd import token
 from discoveryd.ctl import main
 from discoveryd.errors import ConfigError, QueryError
-from discoveryd.net.links import free_port
+from discoveryd.files import token
 from discoveryd.net.query_client import QueryClient
+from discoveryd.net.udp import free_port
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.proof import proof_of, text_of
-from discoveryd.protocol.record import MAX_RECORD, Service
-from discoveryd.runtime.backend import ReloadResult
+from discoveryd.protocol.wire.record import MAX_RECORD, Service
+from discoveryd.query.proof import proof_of, text_of
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
+from discoveryd.runtime.query_handlers import ReloadResult
 from tests.control import TOKEN, Control, Peer
 
 DOCS = Path(__file__).parents[2] / "docs" / "query.md"

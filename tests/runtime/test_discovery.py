@@ -15,14 +15,14 @@ from time import monotonic
 import pytest
 
 from discoveryd.errors import ConfigError, QueryError, SubscriptionLagged
-from discoveryd.net import links as links_module
+from discoveryd.net import udp as links_module
 from discoveryd.net.batch import BATCH
 from discoveryd.net.interfaces import Doorbell, loopback
-from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
+from discoveryd.net.udp import free_port
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.record import Service
+from discoveryd.protocol.wire.record import Service
 from discoveryd.runtime import discovery as module
 from discoveryd.runtime import rescan
 from discoveryd.runtime.client import Client

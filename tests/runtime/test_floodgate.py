@@ -1,6 +1,6 @@
 """The floodgate over links that the test plays."""
 
-from discoveryd.runtime.floodgate import PERIOD, REVIEW, Floodgate
+from discoveryd.runtime.flood_detection import PERIOD, REVIEW, Floodgate
 
 
 class Links:

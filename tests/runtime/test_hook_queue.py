@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from discoveryd.protocol.query import event_line
+from discoveryd.query.reply import event_line
 from discoveryd.runtime.hook_queue import HookQueue, Occasion
 from tests.runtime.hooking import event, peer
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.query import event_line
+from discoveryd.query.reply import event_line
 from discoveryd.runtime import hook_run
 from discoveryd.runtime import hooks as module
 from discoveryd.runtime.hooks import Hooks

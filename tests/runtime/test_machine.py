@@ -2,7 +2,7 @@
 
 import pytest
 
-from discoveryd.protocol.record import Record
+from discoveryd.protocol.wire.record import Record
 from discoveryd.runtime.machine import machine_name
 
 

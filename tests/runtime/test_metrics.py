@@ -15,8 +15,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from discoveryd.net.links import free_port
 from discoveryd.net.query_client import QueryClient
+from discoveryd.net.udp import free_port
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.runtime.discovery import Discovery

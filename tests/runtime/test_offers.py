@@ -2,8 +2,8 @@
 
 from itertools import permutations
 
-from discoveryd.protocol.record import Record, Service
-from discoveryd.runtime.offers import Offers
+from discoveryd.protocol.wire.record import Record, Service
+from discoveryd.runtime.announced_services import Offers
 
 
 def service(name, port=80, **more):

@@ -6,12 +6,12 @@ import pytest
 
 from discoveryd.net import rp_filter
 from discoveryd.net.senders import Outside
-from discoveryd.protocol.limited import SETTLED
+from discoveryd.protocol.limited_broadcast import SETTLED
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
-from discoveryd.protocol.record import Record
-from discoveryd.runtime import outsiders as module
-from discoveryd.runtime.outsiders import MOST_NAMED, filtered, outsiders
+from discoveryd.protocol.wire.record import Record
+from discoveryd.runtime import other_prefixes as module
+from discoveryd.runtime.other_prefixes import MOST_NAMED, filtered, outsiders
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
 TOLD = {"link": "eth0", "ours": "10.0.0.1/24"}

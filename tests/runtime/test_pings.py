@@ -5,10 +5,10 @@ from random import Random
 import pytest
 
 from discoveryd.errors import QueryError
-from discoveryd.protocol.hello import Hello
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Answer, Node
-from discoveryd.protocol.table import NEVER
+from discoveryd.protocol.table.table import NEVER
+from discoveryd.protocol.wire.hello import Hello
 from discoveryd.runtime.pings import GAP, MOST_REQUESTS, PINGS_PER_SECOND, Pinging, Pings
 
 LINK = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")

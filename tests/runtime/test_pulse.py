@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from discoveryd.runtime.pulse import Pulse
+from discoveryd.runtime.heartbeat import Pulse
 from discoveryd.runtime.worker import Worker
 from tests.runtime.test_discovery import make, port  # noqa: F401 - fixtures
 

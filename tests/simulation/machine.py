@@ -10,16 +10,16 @@ from functools import partial
 from itertools import count
 from random import Random
 
-from discoveryd.protocol.events import Event
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.liveness import suspect_after
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Outcome
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.peer import Peer
-from discoveryd.protocol.probe import mark
-from discoveryd.protocol.record import Record
-from discoveryd.protocol.standing import LIFE_INTERVALS
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.liveness import suspect_after
+from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.table.standing import LIFE_INTERVALS
+from discoveryd.protocol.wire.probe import mark
+from discoveryd.protocol.wire.record import Record
 from tests.simulation.medium import LEFT, Heard, Medium, Plug, Segment
 
 NEVER = float("inf")

@@ -20,8 +20,8 @@ from math import ceil
 from random import Random
 
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.medium import Clock
 from discoveryd.protocol.outcome import NOTHING, Outcome
+from discoveryd.simulation.medium import Clock
 
 LEFT = float("-inf")
 """In place of the moment a boot was last heard: its goodbye was delivered, nothing can follow."""

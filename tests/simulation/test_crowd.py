@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from discoveryd.protocol.hello import decode_hello
 from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.wire.hello import decode_hello
 from tests.simulation.machine import Lan
 from tests.simulation.medium import Medium, Segment
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from discoveryd.protocol.keyring import NO_KEYS, Key, Keyring
-from discoveryd.protocol.limited import DIRECTED_EVERY, MEMORY
+from discoveryd.protocol.limited_broadcast import DIRECTED_EVERY, MEMORY
 from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.sealed.keyring import NO_KEYS, Key, Keyring
 from tests.simulation.wire import Wire, link
 
 KEY = Key(b"k" * 32)

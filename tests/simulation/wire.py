@@ -5,13 +5,13 @@ from itertools import count
 from random import Random
 
 from discoveryd.net.senders import RELEARN, Senders
-from discoveryd.protocol.keyring import NO_KEYS
-from discoveryd.protocol.limited import LIMITED
+from discoveryd.protocol.limited_broadcast import LIMITED
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.record import Record
+from discoveryd.protocol.sealed.keyring import NO_KEYS
+from discoveryd.protocol.wire.record import Record
 
 
 def link(address, prefix):

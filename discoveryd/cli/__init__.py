@@ -1,0 +1,1 @@
+"""What both programs say of themselves: commands, help, manual pages, completions."""

@@ -1,0 +1,200 @@
+"""The manual pages, made when they are asked for, so that they say what this very program does.
+
+Commands and options come from the command lines (`discoveryd.cli.programs`), keys from the schema of the
+configuration and the comments of its sample, and only what these cannot know from `discoveryd.cli.manual.texts`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from argparse import Namespace
+from collections.abc import Iterable
+
+from discoveryd import __version__
+from discoveryd.cli import programs
+from discoveryd.cli.manual import texts
+from discoveryd.cli.manual.roff import bold, entry, escaped, example, indented, italic, paragraph, prose
+from discoveryd.cli.manual.sample import Key, Section, read
+from discoveryd.cli.programs import Command, Option, Program, Word
+from discoveryd.config import DEFAULT_PATH, SCHEMA
+from discoveryd.ctl import usage
+from discoveryd.daemon import FAILED, OK, say
+from discoveryd.daemon.arguments import CONFIG_NOTE, EXIT_CODES, PAGES
+from discoveryd.files.shipped import path
+
+_KINDS = {
+    "str": "text",
+    "int": "whole number",
+    "float": "duration",
+    "Mapping[str, str]": "map of texts",
+    "tuple[str, ...]": "list of texts",
+    "tuple[Service, ...]": "list of services",
+}
+"""What a person calls the types of keys."""
+
+_REMARK = re.compile("[A-Z][a-z]+: ")
+"""What begins a remark in a comment, ``Lower: ...`` or ``Example: ...``, which has a line of its own."""
+
+
+def main(arguments: Namespace) -> int:
+    """Print a page: as roff, on a terminal as a person reads it."""
+    name = arguments.page
+    try:
+        page = pages()[f"man{PAGES[name]}/{name}.{PAGES[name]}"]
+    except FileNotFoundError as error:
+        say(str(error))
+        return FAILED
+    if not (sys.stdout.isatty() and _is_read(page)):
+        sys.stdout.write(page)
+    return OK
+
+
+def pages() -> dict[str, str]:
+    """Give the pages by where they belong below ``share/man``, such as ``man8/discoveryd.8``.
+
+    Raises:
+        FileNotFoundError: the sample configuration is not where it was put.
+    """
+    made = {
+        "discoveryd": _program_page(programs.discoveryd(), EXIT_CODES, [CONFIG_NOTE]),
+        "discoveryctl": _program_page(programs.discoveryctl(), usage.EXIT_CODES, [usage.NOTE]),
+        "discoveryd.yaml": _configuration_page(),
+    }
+    return {
+        f"man{section}/{name}.{section}": "\n".join([_title(name, section), *made[name], ""])
+        for name, section in PAGES.items()
+    }
+
+
+def _is_read(page: str) -> bool:
+    """Let ``man`` show a page; False if it cannot."""
+    import subprocess  # noqa: PLC0415 - on a terminal only
+
+    try:
+        return subprocess.run(["man", "--local-file", "-"], input=page, text=True, check=False).returncode == 0  # noqa: S607
+    except OSError:
+        return False
+
+
+def _title(name: str, section: int) -> str:
+    manual = {1: "User commands", 5: "File formats", 8: "System administration"}[section]
+    # no date: the same program gives the same page. No hyphens in words: what stands here is copied
+    title = f'.TH {escaped(name.upper())} {section} "" "discoveryd {escaped(__version__)}" "{manual}"'
+    return f"{title}\n.nr HY 0\n.nh\n.ad l"
+
+
+def _program_page(program: Program, exits: Iterable[tuple[int, str]], notes: Iterable[str]) -> list[str]:
+    name = program.name
+    return [
+        *_name(name, program.summary),
+        ".SH SYNOPSIS",
+        *(line for command in program.commands for line in _synopsis(program, command)),
+        *_section("DESCRIPTION", map(paragraph, (*_paragraphs(name), *notes))),
+        *_section("COMMANDS", map(_command, program.commands)),
+        *_section("FILTERS", [paragraph("Only the peers"), *map(_option, program.filters)] if program.filters else []),
+        *_section("OPTIONS", map(_option, program.own_options)),
+        *_section("EXIT STATUS", (_told((str(code), text)) for code, text in exits)),
+        *(_hooks() if name == "discoveryd" else []),
+        *_tail(name),
+    ]
+
+
+def _hooks() -> list[str]:
+    return _section("HOOKS", [paragraph(texts.HOOKS), *map(_told, texts.HOOK_VARIABLES)])
+
+
+def _configuration_page() -> list[str]:
+    name = "discoveryd.yaml"
+    with open(path("config/discoveryd.yaml"), encoding="utf-8") as file:
+        head, sections = read(file.read(), SCHEMA)
+    rules = [" ".join(lines) for lines in head[1:]]  # the first says what a sample is
+    return [
+        *_name(name, "The configuration of discoveryd"),
+        ".SH SYNOPSIS",
+        bold(DEFAULT_PATH),
+        *_section("DESCRIPTION", map(paragraph, (*_paragraphs(name), *rules))),
+        *_section("KEYS", map(_keys, sections)),
+        *_tail(name),
+    ]
+
+
+def _tail(name: str) -> list[str]:
+    """Give what the page of a program and that of a file have alike."""
+    return [
+        *_section("ENVIRONMENT", map(_told, texts.ENVIRONMENT.get(name, ()))),
+        *_section("FILES", map(_told, texts.FILES.get(name, ()))),
+        *_section("SIGNALS", map(_told, texts.SIGNALS.get(name, ()))),
+        *_section("EXAMPLES", ((*paragraph(text), *example(lines)) for text, lines in texts.EXAMPLES[name])),
+        ".SH SEE ALSO",
+        *prose(texts.SEE_ALSO[name]),
+    ]
+
+
+def _paragraphs(name: str) -> list[str]:
+    return texts.DESCRIPTIONS[name].split("\n\n")
+
+
+def _section(title: str, parts: Iterable[Iterable[str]]) -> list[str]:
+    """Give a section, nothing if there is nothing in it."""
+    lines = [line for part in parts for line in part]
+    if not lines:
+        return []
+    return [f".SH {title}", *(lines[1:] if lines[0] == ".PP" else lines)]
+
+
+def _name(name: str, summary: str) -> list[str]:
+    return [".SH NAME", rf"{escaped(name)} \- {escaped(summary[0].lower() + summary[1:].rstrip('.'))}"]
+
+
+def _synopsis(program: Program, command: Command) -> list[str]:
+    """Give the form of a command line; a formatter breaks it between two of its parts only."""
+    parts = [*map(_operand, command.operands), *(_form(one) for one in command.options if one.is_needed)]
+    parts += [f"[{italic('FILTERS')}]"] if command.takes_filters else []
+    parts += [f"[{_form(one)}]" for one in command.options if not one.is_needed]
+    if any("--help" not in one.flags for one in program.options):
+        parts.append(f"[{italic('OPTIONS')}]")
+    parts += [escaped(command.rest)] if command.rest else []
+    return [f'.SY "{escaped(program.name)} {escaped(command.name)}"', *parts, ".YS"]
+
+
+def _command(command: Command) -> list[str]:
+    term = " ".join((bold(command.name), *map(_operand, command.operands)))
+    options = [line for option in command.options for line in _option(option)]
+    return [*entry(term, prose(command.text)), *(indented(options) if options else [])]
+
+
+def _option(option: Option) -> list[str]:
+    return entry(_form(option), prose(option.text))
+
+
+def _form(option: Option) -> str:
+    flags = ", ".join(map(bold, option.flags))
+    return f"{flags} {italic(option.value.metavar)}" if option.value else flags
+
+
+def _operand(word: Word) -> str:
+    return f"[{italic(word.metavar)}]" if word.is_optional else italic(word.metavar)
+
+
+def _told(row: tuple[str, str]) -> list[str]:
+    term, text = row
+    return entry(bold(term), prose(text))
+
+
+def _keys(section: Section) -> list[str]:
+    lines = [f".SS {escaped(section.name)}", *prose(" ".join(section.comment))]
+    return lines + [line for key in section.keys for line in _key(section.name, key)]
+
+
+def _key(section: str, key: Key) -> list[str]:
+    kind = SCHEMA[section][key.name]
+    term = f"{bold(f'{section}.{key.name}')} ({_KINDS.get(kind, kind)}, default {bold(key.default) or 'none'})"
+    remarks: list[list[str]] = [[]]
+    for line in key.comment:
+        if _REMARK.match(line) and remarks[-1]:
+            remarks.append([])
+        remarks[-1].append(line)
+    first, *more = [prose(" ".join(remark)) for remark in remarks]
+    return entry(term, first, *([".br", *remark] for remark in more))
+

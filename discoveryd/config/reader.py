@@ -1,0 +1,283 @@
+"""From a file and environment variables to values by section and key, and every fault with its place.
+
+A fault never stops the reading: a person who mends a file wants to hear of all of them at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from discoveryd.config.durations import VARIABLE_PREFIX, parse_duration, shown
+from discoveryd.config.yaml_tree import Entries, Fault, Items, Node, Nothing, Origin, Place, Text, parse
+from discoveryd.errors import ConfigError
+from discoveryd.protocol.wire.record import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+_SERVICE = {one.name: str(one.type) for one in fields(Service)}
+
+MAX_FAULTS = 100
+"""Faults that are told one by one: who has more has named some other file."""
+
+_CUT = 40
+"""Characters after which a record's faults cut the name of a tag or service."""
+
+
+class Reader:
+    """Collects settings, then turns them into values; a later setting replaces an earlier one.
+
+    Args:
+        schema: section to key to the annotated type of its value.
+        source: named in a fault that stands nowhere in particular.
+    """
+
+    def __init__(self, schema: Mapping[str, Mapping[str, str]], source: str) -> None:
+        self._schema = schema
+        self._source = source
+        self._settings: dict[str, Node] = {}
+        self._places: dict[str, Place] = {}
+        self._faults: set[tuple[Place, str]] = set()
+
+    def add_file(self, path: str, raw: bytes) -> None:
+        """Take the settings of a file."""
+        root = self._root(path, raw)
+        for section, where, node in self._entries("", root, "sections such as `hello:`", self._schema):
+            self._places[section] = where
+            keys = self._schema[section]
+            wanted = f"keys such as `{next(iter(keys))}:` below it"
+            for key, place, value in self._entries(section, node, wanted, keys):
+                self._settings[f"{section}.{key}"] = value
+                self._places[f"{section}.{key}"] = place
+
+    def _root(self, path: str, raw: bytes) -> Node:
+        """Read a file as a tree; nothing where that cannot be done, which is noted."""
+        label = shown(path)
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            place = Origin(label, raw.count(b"\n") + 1).at(raw.count(b"\n", 0, error.start))
+            self._fault(place, f"the byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8")
+            return Nothing(place)
+        return self._parse(text, Origin(label, len(text.splitlines())))
+
+    def add_variable(self, name: str, text: str) -> None:
+        """Take the setting of a variable such as ``DISCOVERYD_HELLO__TTL``."""
+        origin = Origin(f"environment {shown(name)}", None)
+        section, _, key = name.removeprefix(VARIABLE_PREFIX).lower().partition("__")
+        keys = self._schema.get(section, {})
+        if key not in keys:
+            self._fault(origin.at(0), self._unknown(section, key, keys))
+            return
+        self._settings[f"{section}.{key}"] = self._parse(text, origin)
+        self._places[f"{section}.{key}"] = origin.at(0)
+        self._places.setdefault(section, origin.at(0))
+
+    def values(self) -> dict[str, dict[str, Any]]:
+        """Give section to key to value, without the keys that have nothing or cannot be read."""
+        values: dict[str, dict[str, Any]] = {section: {} for section in self._schema}
+        for path, node in self._settings.items():
+            section, _, key = path.partition(".")
+            value = self._value(path, self._schema[section][key], node)
+            if value is not None:
+                values[section][key] = value
+        return values
+
+    def refuse(self, problems: Iterable[str]) -> None:
+        """Note faults that begin with a key, such as ``hello.ttl: ...``, at the place where it was set.
+
+        A fault of a key that nobody set follows from one that somebody did, and is left out.
+        """
+        placed, unplaced = [], []
+        for problem in problems:
+            heads = (problem[: colon.start()] for colon in re.finditer(":", problem))
+            keys = [head for head in heads if head in self._places]
+            if keys:
+                placed.append((self._places[keys[-1]], self._as_written(keys[-1], problem)))
+            else:
+                unplaced.append((Place(0, 0, shown(self._source)), problem))
+        self._faults.update(placed or unplaced)
+
+    def _as_written(self, path: str, problem: str) -> str:
+        """Quote a duration as it was written: who wrote ``1ms`` looks for no ``0.001s``."""
+        section, _, key = path.partition(".")
+        node = self._settings.get(path)
+        if self._schema.get(section, {}).get(key) != "float" or not isinstance(node, Text):
+            return problem
+        return re.sub(r", not [-+.\w]+$", lambda _: f", not {shown(node.value)}", problem)
+
+    def finish(self) -> None:
+        """Check that nothing was wrong.
+
+        Raises:
+            ConfigError: one line per fault, in reading order.
+        """
+        if not self._faults:
+            return
+        problems = [f"{place.text}: {problem}" for place, problem in sorted(self._faults)]
+        if len(problems) > MAX_FAULTS:
+            left = len(problems) - MAX_FAULTS
+            problems[MAX_FAULTS:] = [f"{shown(self._source)}: and {left} more; is it the right file?"]
+        raise ConfigError(*problems)
+
+    def _fault(self, place: Place, problem: str) -> None:
+        self._faults.add((place, problem))
+
+    def _parse(self, text: str, origin: Origin) -> Node:
+        try:
+            return parse(text, origin)
+        except Fault as fault:
+            self._fault(fault.place, fault.problem)
+            return Nothing(fault.place)
+
+    def _entries(
+        self, where: str, node: Node, wanted: str, known: Collection[str] | None = None
+    ) -> Iterator[tuple[str, Place, Node]]:
+        """Walk a mapping: name, place and value of each key that is known and not a duplicate."""
+        if not isinstance(node, Entries):
+            self._wanted(where, wanted, node)
+            return
+        first: dict[str, Place] = {}
+        for key, value in node.entries:
+            if not isinstance(key, Text):
+                self._fault(key.place, f"a key must be a word, not {_found(key)}")
+            elif known is not None and key.value not in known:
+                self._fault(key.place, self._unknown(where, key.value, known))
+            elif key.value in first:
+                line = f", first on line {first[key.value].line}" if key.place.line else ""
+                self._fault(key.place, f"{_path(where, key.value)}: set twice{line}; keep one")
+            else:
+                first[key.value] = key.place
+                yield key.value, key.place, value
+
+    def _wanted(self, where: str, wanted: str, node: Node) -> None:
+        """Note that a node has another shape; nothing at all is no fault, it means the default."""
+        if not isinstance(node, Nothing):
+            key = f"{shown(where)}: " if where else ""
+            self._fault(node.place, f"{key}must be {wanted}, not {_found(node)}")
+
+    def _unknown(self, where: str, name: str, known: Collection[str]) -> str:
+        """Say that a key is unknown, and the nearest known one: here, else in another section."""
+        if len(self._faults) > MAX_FAULTS:
+            return f"unknown key {_path(where, name)}"  # not told any more, and a search takes its time
+        import difflib  # noqa: PLC0415 - for a configuration that is wrong only
+
+        here = {key: _path(where, key) for key in known}
+        elsewhere = {key: f"{section}.{key}" for section, keys in self._schema.items() for key in keys}
+        found = f"unknown key {_path(where, name)}"
+        for names in (here, {} if "." in where else elsewhere):
+            nearest = difflib.get_close_matches(name[:80], names, n=1)
+            if nearest:
+                return f"{found}; did you mean {names[nearest[0]]}?"
+        return f"{found}; known here are {', '.join(known or self._schema)}"
+
+    def _value(self, path: str, kind: str, node: Node) -> Any:
+        """Read one value; None where there is none, or where it is a fault, which is noted."""
+        if isinstance(node, Nothing):
+            return None
+        if kind == "Mapping[str, str]":
+            return self._tags(path, node)
+        if kind == "tuple[Service, ...]":
+            return self._services(path, node)
+        if kind == "tuple[str, ...]":
+            return self._texts(path, node)
+        wanted, read = _SCALARS[kind]
+        if not isinstance(node, Text):
+            self._wanted(path, wanted, node)
+            return None
+        try:
+            return read(node.value)
+        except ValueError as error:
+            self._fault(node.place, f"{shown(path)}: {error}")
+            return None
+
+    def _texts(self, path: str, node: Node) -> tuple[str, ...] | None:
+        if not isinstance(node, Items):
+            example = f'["{node.value}"]' if isinstance(node, Text) else '["one", "two"]'
+            self._wanted(path, f"a list such as {shown(example)}", node)
+            return None
+        for one in node.items:
+            if isinstance(one, Nothing):
+                self._fault(one.place, f"{path}: an item with nothing in it; remove it or fill it in")
+        texts = [self._value(path, "str", one) for one in node.items]
+        return tuple(text for text in texts if text is not None)
+
+    def _tags(self, path: str, node: Node) -> dict[str, str]:
+        tags: dict[str, str] = {}
+        for name, place, value in self._entries(path, node, "tags such as {role: web}"):
+            self._places[f"{path}.{name[:_CUT]}"] = place
+            text = "" if isinstance(value, Nothing) else self._value(f"{path}.{name}", "str", value)
+            if text is not None:
+                tags[name] = text
+        return tags
+
+    def _services(self, path: str, node: Node) -> tuple[Service, ...] | None:
+        if not isinstance(node, Items):
+            self._wanted(path, "a list of services such as [{name: http, port: 80}]", node)
+            return None
+        services = [self._service(path, one) for one in node.items]
+        return tuple(one for one in services if one is not None)
+
+    def _service(self, path: str, node: Node) -> Service | None:
+        if isinstance(node, Nothing):
+            self._fault(node.place, f"{path}: an item with nothing in it; remove it or fill it in")
+            return None
+        wanted = "a service such as {name: http, port: 80}"
+        entries = {name: (place, value) for name, place, value in self._entries(path, node, wanted, _SERVICE)}
+        _, named = entries.get("name", (None, None))
+        where = f"{path}.{shown(named.value)[:_CUT] if isinstance(named, Text) else '?'}"
+        self._places[path] = self._places[where] = node.place  # the faults of this one are looked up below
+        keys: dict[str, Any] = {}
+        for key, (place, value) in entries.items():
+            self._places[f"{where}.{key}"] = place
+            if not isinstance(value, Nothing):
+                keys[key] = self._value(f"{where}.{key}", _SERVICE[key], value)
+        missing = " and ".join(key for key in ("name", "port") if key not in keys)
+        if missing and isinstance(node, Entries):
+            self._fault(node.place, f"{path}: a service needs {missing} (port 0 where it has none)")
+        if missing or None in keys.values():
+            return None
+        try:
+            return Service(**keys)
+        except ConfigError as error:
+            self.refuse(f"node.{problem}" for problem in error.problems)
+            return None
+
+
+def _path(where: str, key: str) -> str:
+    return shown(f"{where}.{key}" if where else key)
+
+
+def _found(node: Node) -> str:
+    """Say what was found where something else was wanted."""
+    match node:
+        case Nothing():
+            return "nothing"
+        case Text(value=text):
+            return f"{text!r:.80}"
+        case Items():
+            return "a list"
+        case Entries():
+            return "a mapping"
+
+
+def _text(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"must be printable text on one line, not {text!r:.80}")
+    return text
+
+
+def _whole(text: str) -> int:
+    # 15 digits are enough for any limit, and no work for anybody
+    if not re.fullmatch("-?[0-9]{1,15}", text):
+        raise ValueError(f"must be a whole number, not {text!r:.80}")
+    return int(text)
+
+
+_SCALARS: Mapping[str, tuple[str, Any]] = {
+    "str": ("a text", _text),
+    "int": ("a whole number", _whole),
+    "float": ("a duration such as 4s", parse_duration),
+}

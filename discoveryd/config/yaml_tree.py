@@ -1,0 +1,213 @@
+"""YAML text to a tree in which each node knows its place, or the one fault that makes it unreadable.
+
+YAML is used for its shape only: every value stays the text as written, so ``name: on`` is the text
+``on`` and ``version: 1.10`` stays ``1.10``. What a configuration does not need is refused: aliases
+(a few lines of them can stand for gigabytes), tags, depth, several documents.
+
+Any text gives a tree or a `Fault`, in time linear in its length; nothing here recurses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+from yaml.reader import Reader
+
+from discoveryd.config.durations import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_DEPTH = 16
+"""Collections within each other; the deepest key of a configuration needs 5."""
+
+_STARS = ("*", "&")
+_NO_START = ("@", "`", "%", "|", ">")
+
+_NOTHING = frozenset(("", "~", "null", "Null", "NULL"))
+
+
+class Place(NamedTuple):
+    """Where something stands; sorts as a person reads: the file from top to bottom, then the variables."""
+
+    rank: int
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Nothing after the colon, ``~`` or ``null``."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A value as written, without its quotes."""
+
+    place: Place
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list."""
+
+    place: Place
+    items: list[Node]
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """A mapping, in the order as written, duplicate keys too."""
+
+    place: Place
+    entries: list[tuple[Node, Node]]
+
+
+Node = Nothing | Text | Items | Entries
+
+
+class Fault(Exception):
+    """The text cannot be read: where, and what to do."""
+
+    def __init__(self, place: Place, problem: str) -> None:
+        super().__init__(problem)
+        self.place = place
+        self.problem = problem
+
+
+class TooDeep(Fault):
+    """There are collections within each other without end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The file or the variable that a text came from.
+
+    Attributes:
+        label: what it is called in front of a fault.
+        lines: how many lines the file has, None for a variable, whose lines mean nothing to anybody.
+    """
+
+    label: str
+    lines: int | None
+
+    def at(self, line: int, column: int | None = None) -> Place:
+        """Give the place of a line and column counted from 0; past the end counts to the last line."""
+        if self.lines is None:
+            return Place(1, 0, self.label)
+        number = max(1, min(line + 1, self.lines))
+        shown_column = f":{column + 1}" if column is not None and number == line + 1 else ""
+        return Place(0, number, f"{self.label}:{number}{shown_column}")
+
+
+def parse(text: str, origin: Origin) -> Node:
+    """Read YAML.
+
+    Raises:
+        Fault: what cannot be read, or is refused, first.
+    """
+    odd = Reader.NON_PRINTABLE.search(text)
+    if odd:
+        before = text[: odd.start()].splitlines(keepends=True)
+        line = len(before) - (1 if before and not before[-1].endswith(("\n", "\r")) else 0)
+        raise Fault(origin.at(line), f"the character {odd.group()!a} is not allowed; remove it")
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where it was built: 15 times faster
+    try:
+        return _tree(yaml.parse(text, loader), origin)
+    except yaml.MarkedYAMLError as error:
+        mark, problem = _in_plain_words(error, text)
+        _look_for_depth(text[: mark.index], loader, origin)
+        raise Fault(origin.at(mark.line, mark.column), problem) from None
+    except (yaml.YAMLError, ValueError, OverflowError):  # a few escapes and directives have no mark
+        problem = "cannot be read as YAML; check its escapes such as \\x or \\U, and lines that begin with %"
+        raise Fault(origin.at(0), problem) from None
+
+
+def _look_for_depth(before: str, loader: Any, origin: Origin) -> None:
+    """Report the depth of what stands before a fault: parsers look ahead, and have limits of their own.
+
+    Raises:
+        TooDeep: it is nested too deep, so that what comes later does not matter.
+    """
+    try:
+        _tree(yaml.parse(before, loader), origin)
+    except TooDeep:
+        raise
+    except (Fault, yaml.YAMLError, ValueError, OverflowError):
+        return  # it is cut off where the fault is
+
+
+def _tree(events: Iterable[Any], origin: Origin) -> Node:
+    opened: list[Place] = []
+    nodes: list[list[Node]] = [[]]  # of each open collection, those read so far
+    for event in events:
+        place = origin.at(event.start_mark.line)
+        problem = _refusal(event)
+        if len(opened) > MAX_DEPTH:
+            raise TooDeep(place, f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(event, yaml.DocumentStartEvent) and nodes[0]:
+            problem = "a second document begins here; a configuration is one"
+        if problem:
+            raise Fault(place, problem)
+        if isinstance(event, yaml.ScalarEvent):
+            is_nothing = event.implicit[0] and event.value in _NOTHING
+            nodes[-1].append(Nothing(place) if is_nothing else Text(place, event.value))
+        elif isinstance(event, yaml.CollectionStartEvent):
+            opened.append(place)
+            nodes.append([])
+        elif isinstance(event, yaml.SequenceEndEvent):
+            items = Items(opened.pop(), nodes.pop())
+            nodes[-1].append(items)
+        elif isinstance(event, yaml.MappingEndEvent):
+            both = nodes.pop()
+            nodes[-1].append(Entries(opened.pop(), list(zip(both[::2], both[1::2], strict=True))))
+    return nodes[0][0] if nodes[0] else Nothing(origin.at(0))
+
+
+def _refusal(event: Any) -> str:
+    """Say why an event is refused. A text that begins with ``*``, ``&`` or ``!`` is the usual cause."""
+    anchor = getattr(event, "anchor", None)
+    tag = getattr(event, "tag", None)
+    if isinstance(event, yaml.AliasEvent):
+        what, text = "aliases", f"*{anchor}"
+    elif anchor:
+        what, text = "anchors", f"&{anchor}"
+    elif tag:
+        what, text = "tags", tag.replace("tag:yaml.org,2002:", "!!")
+    else:
+        return ""
+    return f'YAML {what} are not allowed; if the text {shown(text)} is meant, quote it: "{shown(text)}"'
+
+
+def _in_plain_words(error: yaml.MarkedYAMLError, text: str) -> tuple[Any, str]:
+    """Say what usually is wrong at the place of a fault.
+
+    The text and the place decide, never the words of the library: they differ between its C and Python
+    forms, and from release to release.
+    """
+    context: Any = error.context_mark
+    mark: Any = error.problem_mark or context
+    began = text[context.index : context.index + 1] if context else ""
+    here = text[mark.index : mark.index + 1]
+    end = len(text.rstrip())
+    if mark.index >= end and (not context or context.index >= end or began in "'\"[{"):
+        where = context if context and context.index < end else mark
+        return where, "a quote or bracket is opened and never closed"
+    if began in _STARS:
+        return context, 'a value that begins with * or & must stand in quotes, such as "*"'
+    if began == '"' and "\\" in text[max(0, mark.index - 2) : mark.index + 1]:
+        return mark, "no escape that YAML knows; put the text in single quotes"
+    if here == "\t":
+        return mark, "a tab; indent with spaces"
+    if here == ":":
+        return mark, "no `:` can stand here; check the indentation, and quote a text that has `: ` in it"
+    if here == "%" and mark.column == 0:
+        return mark, "a directive; remove the line, or quote the text"
+    if here in _NO_START:
+        return mark, f"a value cannot begin with {shown(here)}; put it in quotes"
+    return mark, "does not fit the lines above; check the indentation, quotes and brackets"

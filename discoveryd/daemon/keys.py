@@ -1,0 +1,202 @@
+"""Key files: ``discoveryd keygen`` writes one, ``security.keys`` names those to read.
+
+::
+
+    # a comment, any number of them
+    discoveryd-key-1 T3V0IG9mIHRoZSBmcnlpbmcgcGFuLCBpbnRvIGZpcmU=
+
+The last field is the key: 32 bytes in base 64. It is in no error, log line or argument list, only its id is.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+
+from discoveryd.config import DEFAULT_PATH, NO_FILE, SecuritySection
+from discoveryd.config.durations import shown
+from discoveryd.daemon import FAILED, OK, say
+from discoveryd.errors import ConfigError, UntrustedFile
+from discoveryd.files import trusted
+from discoveryd.files.remedies import remedy
+from discoveryd.protocol.sealed.keyring import KEY_BYTES, NO_KEYS, Key, Keyring
+
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""Set by systemd (systemd.exec(5), LoadCredential=): files there are for this service alone, whatever their mode."""
+MAX_FILE = 4096
+"""Bytes of a key file: a line of 62 and some comments. More is some other file."""
+
+_WORD = b"discoveryd-key-1"
+_FORM = "one line `discoveryd-key-1 KEY` as discoveryd keygen writes it"
+
+
+def keygen(arguments: Namespace) -> int:
+    """Make a key, in a file that was not there before."""
+    key = Key(os.urandom(KEY_BYTES))
+    path = os.path.abspath(arguments.file or os.path.join(os.path.dirname(DEFAULT_PATH), f"{key.id}.key"))
+    directory = os.path.dirname(path)
+    try:
+        if not arguments.file and not os.path.isdir(directory):  # discoveryd was never installed here
+            os.mkdir(directory, 0o755)
+            os.chmod(directory, 0o755)  # noqa: S103 - whatever the umask: the service reads it as a user of its own
+        write_key(path, key)
+    except FileExistsError:
+        say(f"{shown(path)}: is there already, and a key is never overwritten; name another file")
+        return FAILED
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        helps = "name a file in a directory you may write to: discoveryd keygen FILE"
+        if isinstance(error, FileNotFoundError):
+            helps = f"make its directory first: mkdir -p {shown(directory)}"
+        elif isinstance(error, OSError):
+            helps = remedy(error, helps)
+        say(f"{shown(path)}: {reason}; {helps}")
+        return FAILED
+    print(_NEXT.format(id=key.id, path=shown(path), name=shown(os.path.basename(path))))  # noqa: T201
+    return OK
+
+
+_NEXT = """\
+key {id} is in {path}, readable for you alone
+
+What to do with it (docs/keys.md has all of it):
+  1. copy it to every node (scp -p), readable for the user of the daemon alone, beside discoveryd.yaml
+  2. on every node: security: {{mode: off, keys: [{name}]}}; discoveryd check; systemctl reload discoveryd
+  3. when all have it: mode: accept, reload; when discoveryctl list shows it for all: mode: require, reload
+Adding it to a fleet that has another: list both, the old one first, then set send_with: {id}"""
+
+
+def write_key(path: str, key: Key) -> None:
+    """Write a key file, readable for its owner alone.
+
+    Raises:
+        FileExistsError: something is there already.
+        OSError: it cannot be written; nothing is left behind.
+    """
+    text = f"# discoveryd, key id {key.id}. Who can read this can speak in the name of any node.\n".encode()
+    text += b"%b %b\n" % (_WORD, b64encode(key.secret))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)  # whatever the umask
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError:
+        os.unlink(path)
+        raise
+
+
+def read_keyring(
+    security: SecuritySection, source: str, environ: Mapping[str, str] = os.environ, *, directory: str = ""
+) -> Keyring:
+    """Read the keys that a configuration names.
+
+    Args:
+        security: the section.
+        source: `Config.source`; names that are not absolute are beside that file, unless among the credentials.
+        environ: for the directory of systemd's credentials.
+        directory: where such names are instead, for a configuration that is no file.
+
+    Raises:
+        ConfigError: with every fault, and never with anything out of a key file.
+    """
+    if not security.keys:
+        return NO_KEYS
+    beside = directory or os.path.dirname(os.path.abspath(DEFAULT_PATH if source == NO_FILE else source))
+    problems: list[str] = []
+    keys: dict[str, Key] = {}
+    for name in security.keys:
+        try:
+            key = _find(name, beside, environ.get(CREDENTIALS, ""))
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        same = [other for other, its in keys.items() if its.id == key.id]
+        if same or name in keys:
+            problems.append(f"security.keys: {shown(name)} is the same key as {shown((same or [name])[0])}: remove one")
+        keys[name] = key
+    send_with = "" if problems else _chosen(security.send_with, keys, problems)
+    if problems:
+        raise ConfigError(*(f"{shown(source)}: {problem}" for problem in problems))
+    return Keyring(keys=tuple(keys.values()), send_with=send_with, mode=security.mode)
+
+
+def are_hidden(environ: Mapping[str, str] = os.environ, *, in_service: bool) -> bool:
+    """Return whether systemd keeps the credentials of the daemon from this process, a command of a reload.
+
+    Version 252 names their directory to such a command, 257 does not; neither lets it in.
+    """
+    directory = environ.get(CREDENTIALS, "")
+    return not os.access(directory, os.R_OK | os.X_OK) if directory else in_service
+
+
+def _chosen(wanted: str, keys: Mapping[str, Key], problems: list[str]) -> str:
+    """Give the id of the key to send with, by its id, name or file name."""
+    for name, key in keys.items():
+        if wanted in ("", key.id, name, os.path.basename(name)):
+            return key.id
+    known = ", ".join(f"{shown(name)} ({key.id})" for name, key in keys.items())
+    problems.append(f"security.send_with: {shown(wanted)} is none of security.keys, which are {known}")
+    return ""
+
+
+def _find(name: str, directory: str, credentials: str) -> Key:
+    """Read the key of that name, from where it is found first."""
+    beside = os.path.join(directory, name)
+    places = [os.path.join(credentials, name), beside] if credentials else [beside]
+    for path in places:
+        try:
+            return _parse(path, _read(path, is_credential=bool(credentials) and os.path.dirname(path) == credentials))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            helps = remedy(error, "let the user of the daemon read it")
+            raise ConfigError(f"security.keys: {shown(path)}: {error.strerror}; {helps}") from None
+    raise ConfigError(
+        f"security.keys: {' and '.join(map(shown, places))}: no such file; copy the key there, or make one with "
+        "discoveryd keygen"
+    )
+
+
+def _read(path: str, *, is_credential: bool) -> bytes:
+    owners = None if is_credential else trusted.ours()
+    try:
+        descriptor = trusted.open_file(path, owners=owners, follows=True)
+    except UntrustedFile as error:
+        helps = "name a key file"
+        if "uid" in (error.strerror or ""):
+            helps = f"run this as that user, or, if it is yours: chown root {shown(path)}"
+        raise ConfigError(f"security.keys: {shown(path)}: {error.strerror}; {helps}") from None
+    with open(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if mode & 0o077 and not is_credential:
+            raise ConfigError(
+                f"security.keys: {shown(path)}: its mode {mode & 0o7777:04o} lets others at it; chmod 600 it, and "
+                "change the key if others could read it"
+            )
+        return file.read(MAX_FILE + 1)
+
+
+def _parse(path: str, raw: bytes) -> Key:
+    """Read a key file; what is wrong with it is said without showing any of it."""
+    if len(raw) > MAX_FILE:
+        raise ConfigError(f"security.keys: {shown(path)}: over {MAX_FILE} bytes is no key file; it is {_FORM}")
+    lines = [line.strip() for line in raw.split(b"\n")]
+    said = [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith(b"#")]
+    if len(said) != 1:
+        raise ConfigError(f"security.keys: {shown(path)}: {len(said)} lines besides comments, not 1; it is {_FORM}")
+    ((number, line),) = said
+    word, _, text = line.partition(b" ")
+    where = f"security.keys: {shown(path)}:{number}"
+    if word != _WORD:
+        raise ConfigError(f"{where}: does not begin with {_WORD.decode()}; it is {_FORM}")
+    try:
+        secret = b64decode(text.strip(), validate=True)
+    except ValueError:
+        raise ConfigError(f"{where}: the key is not base 64; copy the file again") from None
+    if len(secret) != KEY_BYTES:
+        raise ConfigError(f"{where}: the key has {len(secret)} bytes, not {KEY_BYTES}; copy the file again")
+    return Key(secret)

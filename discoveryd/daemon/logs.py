@@ -1,0 +1,152 @@
+"""Log lines: for people on a terminal, for machines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import Peer
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_SYSLOG = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}
+"""Levels as syslog(3) and sd-daemon(3) number them."""
+
+_OURS = frozenset(("event", "level", "timestamp"))
+"""Fields that every line has."""
+
+PATIENCE = 0.2
+"""Seconds that a line may wait for a pipe or terminal that is full."""
+LONGEST = 4000
+"""Bytes of a line: what a pipe that has room at all takes at once (PIPE_BUF is 4,096)."""
+
+LOUD = frozenset(("suspect", "down", "clone"))
+"""Events that somebody may have to look after."""
+
+
+def event_line(event: Event) -> tuple[str, str, dict[str, Any]]:
+    """Give level, text and fields of an event's log line."""
+    fields = {"reason": event.reason, **peer_fields(event.peer)}
+    return ("warning" if event.kind in LOUD else "info", f"peer {event.kind}", fields)
+
+
+def peer_fields(peer: Peer) -> dict[str, Any]:
+    """Give what a log line says of a peer."""
+    fields = {"peer": peer.label, "address": peer.address, "link": peer.link or "-"}
+    if peer.name is not None:
+        fields["id"] = peer.id
+    return fields
+
+
+class Log:
+    """Writes log lines to standard error, or to syslog where there is none.
+
+    structlog is imported on making one: 0.1 s, which the first HELLO does not wait for.
+
+    Args:
+        level: least level that is written.
+        form: ``console``, ``logfmt``, ``json``, or ``auto``: console on a terminal, else logfmt.
+        syslog: write there.
+    """
+
+    def __init__(self, level: str, form: str, *, syslog: bool = False) -> None:
+        import structlog  # noqa: PLC0415 - see the class
+
+        is_tty = sys.stderr is not None and sys.stderr.isatty() and not syslog
+        is_journal = _is_journal() and not syslog
+        chosen = form if form != "auto" else ("console" if is_tty else "logfmt")
+        has_colours = is_tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        processors: list[Any] = [structlog.processors.add_log_level]
+        if not is_journal and not syslog:  # both stamp their lines themselves
+            clock = "%H:%M:%S" if chosen == "console" else "iso"
+            processors.append(structlog.processors.TimeStamper(fmt=clock, utc=chosen != "console"))
+        if chosen == "console":
+            processors.append(structlog.dev.ConsoleRenderer(16, colors=has_colours))  # columns of padding
+        elif chosen == "json":
+            processors.append(structlog.processors.JSONRenderer())
+        else:
+            order = ["timestamp", "level", "event"]
+            processors.append(structlog.processors.LogfmtRenderer(key_order=order, drop_missing=True))
+        self._log = structlog.wrap_logger(
+            _Stream(_to_syslog() if syslog else _to_stderr(with_priority=is_journal)),
+            processors=processors,
+            wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+            cache_logger_on_first_use=True,
+        )
+
+    def write(self, level: str, text: str, /, **fields: Any) -> None:
+        """Write one line, whatever is in the fields."""
+        printed = {f"{key}_" if key in _OURS else key: _printable(value) for key, value in fields.items()}
+        self._log.log(LEVELS[level], text, **printed)
+
+
+class _Stream:
+    """What structlog hands its finished lines to, one method per level."""
+
+    def __init__(self, write: Callable[[int, str], None]) -> None:
+        for name, number in LEVELS.items():
+            setattr(self, name, lambda line, number=number: write(number, line))
+
+
+def _printable(value: Any) -> Any:
+    """Escape what could end a line or command a terminal; some of what is logged comes from the network."""
+    return ascii(value)[1:-1] if isinstance(value, str) and not value.isprintable() else value
+
+
+def _is_journal() -> bool:
+    """Say whether standard error goes to the journal itself, as systemd.exec(5) says to find out.
+
+    The variable alone is inherited by whatever a service starts, whose lines may go to a file.
+    """
+    try:
+        found = os.fstat(2)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def _to_stderr(*, with_priority: bool) -> Callable[[int, str], None]:
+    if sys.stderr is None:  # closed before we began: 2 may be one of our sockets by now
+        return lambda _level, _line: None
+    # not through sys.stderr: what a full disk refused would wait in its buffer and spoil the exit code
+    return _Descriptor(sys.stderr.fileno(), with_priority=with_priority).write
+
+
+class _Descriptor:
+    """Writes lines, and does not wait long for a reader: one that does not read must not stop the daemon."""
+
+    def __init__(self, descriptor: int, *, with_priority: bool) -> None:
+        self._descriptor = descriptor
+        self._with_priority = with_priority
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._lost = 0
+
+    def write(self, level: int, line: str) -> None:
+        """Write a line, or count it as lost."""
+        # once one was lost there is no waiting, until there is room again
+        if not self._poll.poll(0 if self._lost else PATIENCE * 1000):
+            self._lost += 1
+            return
+        if self._lost:
+            self._put(level, f"{self._lost} lines of the log are lost: nobody read them")
+            self._lost = 0
+        self._put(level, line)
+
+    def _put(self, level: int, line: str) -> None:
+        prefix = f"<{_SYSLOG[level]}>" if self._with_priority else ""
+        left = f"{prefix}{line}".encode("utf-8", "backslashreplace")[:LONGEST] + b"\n"
+        with suppress(OSError):  # the terminal is gone, or the disk full; the daemon stays
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+
+
+def _to_syslog() -> Callable[[int, str], None]:
+    from discoveryd.net.syslog import Syslog  # noqa: PLC0415 - detached mode only
+
+    syslog = Syslog()
+    return lambda level, line: syslog.write(_SYSLOG[level], line)

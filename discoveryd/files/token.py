@@ -1,0 +1,165 @@
+"""The control token: whoever may read its file may change what the daemon does."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager, suppress
+from time import monotonic, sleep
+
+from discoveryd.errors import QueryError, UntrustedFile
+from discoveryd.files import directories, trusted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+NAME = "control.token"
+DEFAULT_PATH = f"{directories.RUNTIME}/{NAME}"
+MODE = 0o640
+"""Its owner writes it, its group may use it; others may ask the daemon, but change nothing."""
+SIZE = 32
+"""Random bytes: nobody guesses them."""
+PATIENCE = 1.0
+"""Seconds to wait for another daemon that is making its token."""
+_DIGITS = frozenset("0123456789abcdef")
+
+
+def create(directory: str) -> tuple[str, int]:
+    """Return the token of a runtime directory, and a descriptor that keeps it in use until it is closed.
+
+    It is a new one, unless another daemon of this directory lives by the one that is there.
+
+    Raises:
+        OSError: the directory cannot be made or written.
+    """
+    os.makedirs(directory, exist_ok=True)
+    path = os.path.join(directory, NAME)
+    with _alone_in(directory):  # two that start at one moment must not each make one
+        found = _in_use(path)
+        if found is None:
+            trusted.write(path, f"{os.urandom(SIZE).hex()}\n".encode("ascii"), MODE)
+            found = _opened(path)
+        descriptor, token = found
+        _lock(descriptor, is_shared=True)
+    return token, descriptor
+
+
+@contextmanager
+def _alone_in(directory: str) -> Iterator[None]:
+    """Keep other daemons of a directory from making a token meanwhile; one that hangs holds nobody up for long."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = monotonic() + PATIENCE
+        while not _lock(descriptor, is_shared=False) and monotonic() < deadline:
+            sleep(PATIENCE / 100)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _in_use(path: str) -> tuple[int, str] | None:
+    """Open the token that a daemon lives by; None if none does, or if somebody else could have made or read it."""
+    try:
+        descriptor, token = _opened(path)
+    except OSError:
+        return None
+    is_ours = stat.S_IMODE(os.fstat(descriptor).st_mode) == MODE and _is_token(token)
+    if is_ours and not _lock(descriptor, is_shared=False):
+        return descriptor, token
+    os.close(descriptor)
+    return None
+
+
+def _opened(path: str) -> tuple[int, str]:
+    descriptor = trusted.open_file(path, owners=trusted.ours())
+    return descriptor, os.read(descriptor, 4096).decode("ascii", "replace").strip()
+
+
+def _lock(descriptor: int, *, is_shared: bool) -> bool:
+    """Lock a file; return whether nobody has a lock that speaks against it."""
+    import fcntl  # noqa: PLC0415 - not for those who only read
+
+    with suppress(BlockingIOError):
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def default_path() -> str:
+    """Return the file of the machine's daemon where that may be read; else of a daemon of this user, if it is there."""
+    own = os.path.join(directories.runtime(), NAME)
+    return own if not os.access(DEFAULT_PATH, os.R_OK) and os.path.exists(own) else DEFAULT_PATH
+
+
+def read(path: str) -> str:
+    """Return the token that a daemon keeps in this file.
+
+    Raises:
+        QueryError: ``denied``; there is none, or we may not read it. The message says what to do.
+    """
+    try:
+        token = trusted.read(path, 4096, owners=trusted.beside(path)).decode("ascii", "replace").strip()
+    except FileNotFoundError:
+        raise QueryError(
+            "denied",
+            f"no control token at {path}: if the daemon's paths.runtime is another directory, name the file with "
+            "--token-file; else see in its log why it could not write one",
+        ) from None
+    except UntrustedFile as error:
+        why = f"the control token {path} is not read: {error.strerror}; {error.remedy}"
+        raise QueryError("denied", why) from None
+    except PermissionError:
+        raise QueryError(
+            "denied",
+            f"the control token {path} may not be read: run this as root, or as a user of the file's group "
+            "(see it with: ls -l)",
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        reason = getattr(error, "strerror", None) or error
+        raise QueryError("denied", f"the control token {path} cannot be read: {reason}") from None
+    if not _is_token(token):
+        helps = "name the file of the daemon with --token-file, or restart the daemon, which writes a new one"
+        raise QueryError("denied", f"{path} holds no control token ({2 * SIZE} hexadecimal digits): {helps}")
+    return token
+
+
+def vetting(path: str, address: tuple[str, int]) -> Callable[[str], None]:
+    """Return what refuses a listener on this machine that is neither root's, nor ours, nor of the token's owner.
+
+    Args:
+        path: of the token.
+        address: where the program listens.
+    """
+
+    def vet(owner: str) -> None:
+        kind, _, uid = owner.partition(" ")
+        if kind != "uid":
+            return  # another machine, or a kernel that does not tell: the token stays secret all the same
+        with suppress(OSError):
+            trusts = trusted.ours() | {os.stat(path).st_uid}
+            if int(uid) not in trusts:
+                raise QueryError("denied", _impostor(int(uid), path, address))
+
+    return vet
+
+
+def _impostor(uid: int, path: str, address: tuple[str, int]) -> str:
+    """Say who listens in the place of the daemon."""
+    import pwd  # noqa: PLC0415 - hardly ever
+
+    from discoveryd.net.owner import holder  # noqa: PLC0415
+
+    host, port = address
+    user = f"uid {uid}"
+    with suppress(KeyError):
+        user += f" ({pwd.getpwuid(uid).pw_name})"
+    program = holder(port, "tcp", host if host.startswith("127.") else "0.0.0.0")
+    return (
+        f"{program or 'the program'} that listens at {host}:{port} belongs to {user}, neither root nor the owner of "
+        f"the control token {path}: nothing was shown to it; end it, then start the daemon again"
+    )
+
+
+def _is_token(text: str) -> bool:
+    return len(text) == 2 * SIZE and set(text) <= _DIGITS

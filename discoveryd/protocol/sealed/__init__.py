@@ -1,0 +1,1 @@
+"""The layer that seals: keys, envelopes, replays."""

@@ -1,0 +1,202 @@
+"""What a node with keys does besides: in which way each datagram goes out, and whether one that came in is new.
+
+**Saying.** A *way* is the id of a key, or empty for plain. A HELLO goes out in the way that we are told
+(`Keyring.sends`), and once more in each other way that a live peer on that link still uses, if we may: an older
+key of the ring, and plain unless the mode is ``require``. So a fleet changes its key, or begins to use one,
+node by node and in any order. A peer that is heard in several ways is taken to use the one we prefer: in mode
+``off`` plain, else the key we send with, then the others of the ring, plain at last. Since who is heard in the
+way that we are told makes us say nothing twice, it ends when all have changed. What is for one node alone goes
+in the way it was last heard.
+
+**Hearing.** What is sealed is opened, and taken once (`discoveryd.protocol.sealed.replay`). The windows of a boot hold
+while HELLOs come that are newer than any before; when none did for its ttl, or it went down or left, it has to
+prove again that it lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.prober import MAX_PINGS
+from discoveryd.protocol.sealed.envelope import Opened, Sealer
+from discoveryd.protocol.sealed.keyring import Keyring
+from discoveryd.protocol.sealed.replay import Windows
+from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.row import Row
+from discoveryd.protocol.table.table import PeerTable
+
+PROVED_FOR: Final = 5.0
+"""Seconds from a proof to the HELLO that it was asked for; who takes longer is asked again."""
+MAX_SOURCES = 8192
+"""Senders, each with a key, remembered; past it the one that came first is made anew, and its next HELLO is looked
+at more closely. As many as the net floor keeps."""
+
+
+class Letter(NamedTuple):
+    """What was in an envelope.
+
+    Attributes:
+        opened: the datagram, by whom and with which key.
+        source: where it came from, with that key and boot.
+        is_known: whether its boot has proved to live, so that it counts as if it had come plain.
+        is_next: whether it is a steady HELLO, and newer than any heard before.
+    """
+
+    opened: Opened
+    source: Source
+    is_known: bool
+    is_next: bool
+
+
+class Sealing:
+    """The envelopes of one node, for as long as it runs: keys may change, the counter goes on.
+
+    Args:
+        keyring: the keys, and what to do with them.
+        table: the peers, and how each was heard.
+        realm: of the node.
+        id: of the node.
+        boot: of the node, drawn from the operating system.
+        process: tells one process from another.
+
+    Attributes:
+        windows: of the boots that have proved to live.
+    """
+
+    def __init__(
+        self, keyring: Keyring, table: PeerTable, *, realm: str, id: str, boot: str, process: Callable[[], int]
+    ) -> None:
+        self._sealer = Sealer(keyring, realm=realm, id=id, boot=boot, process=process)
+        self._ways = keyring.ranks()  # in which we may speak
+        self._table = table
+        self.windows = Windows(table.limit)
+        self._proved: dict[str, float] = {}  # boots that have proved to live, until a HELLO comes
+        self._sources: dict[tuple[Source, str, str], Source] = {}
+        self._pings: dict[bytes, bytes] = {}  # sealed -> plain, as one may come back
+        self._turn = 0
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in use, and the mode."""
+        return self._sealer.keyring
+
+    def set_keyring(self, keyring: Keyring) -> None:
+        """Use other keys, or the same in another way."""
+        self._sealer.set_keyring(keyring)
+        self._ways = keyring.ranks()
+
+    def reboot(self, boot: str) -> None:
+        """Seal under another boot of this node from now on."""
+        self._sealer.reboot(boot)
+
+    # --- saying ---------------------------------------------------------------------------------
+
+    def ways(self, link: Link | None, targets: set[str]) -> list[str]:
+        """Give the ways in which a HELLO goes out on a link, or (None) to a seed of these addresses.
+
+        A seed from which nothing is heard may know only a key that we no longer send with: it gets each
+        HELLO in the way that we are told, and the other ways in turn.
+        """
+        ring = self.keyring
+        used = self._used(link, targets)
+        if link is None and not used:
+            others = [way for way in self._ways if way != ring.sends]
+            self._turn += 1
+            used = {others[self._turn % len(others)]} if others else used
+        return [ring.sends, *sorted(way for way in used if way != ring.sends and way in self._ways)]
+
+    def _used(self, link: Link | None, targets: set[str]) -> set[str]:
+        """Give the ways that live peers use on a link, or at the addresses of a seed."""
+        return {
+            row.sealed_with
+            for row in self._table.shown()
+            if any(way.address in targets if link is None else way.link == link.name for way in row.ways.values())
+        }
+
+    def seal(self, datagram: bytes, way: str, link: Link | None, to: str = "") -> bytes:
+        """Write a datagram in a way, or in the one that we are told if that way may no longer be used.
+
+        Args:
+            datagram: plain, for one `Send`.
+            way: id of the key, empty for plain.
+            link: by which it goes out; None for one who is not on a link of ours.
+            to: boot of the one node it is for, empty for all, and where it is not known.
+        """
+        if way not in self._ways:
+            way = self.keyring.sends
+        if not way:
+            return datagram
+        sealed = self._sealer.seal(datagram, key=way, here=link.packed if link else b"", to=to)
+        if datagram.startswith(b"PING"):
+            if len(self._pings) >= MAX_PINGS:
+                del self._pings[next(iter(self._pings))]
+            self._pings[sealed] = datagram
+        return sealed
+
+    def plain(self, datagram: bytes) -> bytes:
+        """Give the PING that came back because nobody listens where it went."""
+        return self._pings.pop(datagram, datagram)
+
+    # --- hearing --------------------------------------------------------------------------------
+
+    def open(self, datagram: bytes, source: Source, now: float) -> Letter:
+        """Open what came in, and see whether it may be a recording.
+
+        Raises:
+            WireError: as `Sealer.open`; ``replayed``.
+        """
+        opened = self._sealer.open(datagram, source)
+        row = self._table.get(opened.id, opened.boot)
+        if not self._is_vouched(opened.boot, row, now):
+            self.windows.forget(opened.boot)
+        is_known = self.windows.take(opened)
+        is_next = is_known and row is not None and _is_next(opened, row)
+        if is_next and row is not None:
+            row.sealed_until = now + row.ttl
+        return Letter(opened, self._source(source, opened), is_known, is_next)
+
+    def open_double(self, datagram: bytes, source: Source) -> tuple[Opened, Source]:
+        """Open what came under our own boot from elsewhere.
+
+        Raises:
+            WireError: as `Sealer.open`.
+        """
+        opened = self._sealer.open(datagram, source, own=True)
+        return opened, self._source(source, opened)
+
+    def has_used(self, counter: int) -> bool:
+        """Whether a datagram of ours had this counter."""
+        return counter < self._sealer.counter
+
+    def prove(self, opened: Opened, now: float) -> None:
+        """Take it that a boot lives: it has answered a question of ours."""
+        self.windows.admit(opened)
+        while self._proved and now >= next(iter(self._proved.values())):
+            del self._proved[next(iter(self._proved))]
+        self._proved.pop(opened.boot, None)
+        self._proved[opened.boot] = now + PROVED_FOR  # the last to go
+
+    def _is_vouched(self, boot: str, row: Row | None, now: float) -> bool:
+        if now < self._proved.get(boot, now):
+            return True
+        return row is not None and now < row.sealed_until and row.state_at(now) in LIVE
+
+    def _source(self, source: Source, opened: Opened) -> Source:
+        """Give the one object that stands for this sender and key, as the net floor does for senders."""
+        whose = (source, opened.key, opened.boot)
+        found = self._sources.get(whose)
+        if found is None:
+            if len(self._sources) >= MAX_SOURCES:
+                del self._sources[next(iter(self._sources))]
+            found = Source(source.address, source.link, source.unicast, opened.key, opened.boot, source.port_fits)
+            self._sources[whose] = found
+        return found
+
+
+def _is_next(opened: Opened, row: Row) -> bool:
+    if not opened.is_steady:
+        return False
+    seq = opened.datagram.rpartition(b"|")[2]
+    return seq.isdigit() and len(seq) < 10 and int(seq) > row.seq

@@ -1,0 +1,36 @@
+"""What happened to a peer, as an immutable value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from discoveryd.protocol.table.peer import Peer, peer_json
+
+EventKind = Literal["joined", "updated", "suspect", "recovered", "down", "left", "restarted", "clone"]
+KINDS: tuple[EventKind, ...] = get_args(EventKind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One change of the table.
+
+    Attributes:
+        kind: what happened.
+        seq: one more than that of the event before, from 1.
+        peer: the whole row after the change, also when it went.
+        reason: one clause for people.
+        former: the boot that this one takes the place of, for whoever keeps rows by boot: with ``restarted``,
+            and with ``joined`` if the node was known before; else empty.
+    """
+
+    kind: EventKind
+    seq: int
+    peer: Peer
+    reason: str
+    former: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the event as ``watch`` sends it."""
+        found = {"event": self.kind, "seq": self.seq, "peer": peer_json(self.peer), "reason": self.reason}
+        return {**found, "former": self.former} if self.former else found

@@ -1,0 +1,178 @@
+"""What is known of a peer, as an immutable value; its JSON is public API (schema 1)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from discoveryd.protocol.wire.record import Service
+
+SCHEMA = 1
+"""Version of the JSON shape below; a key is never removed or changed within one."""
+
+State = Literal["up", "suspect", "down", "left"]
+Kind = Literal["node", "bare"]
+STATES: tuple[State, ...] = ("up", "suspect", "down", "left")
+LIVE: frozenset[str] = frozenset(("up", "suspect"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """One address of a peer on one link, ageing alone."""
+
+    address: str
+    link: str
+    last_heard_s: float
+    expires_s: float
+    rtt_ms: float | None = None
+    loss: float | None = None
+    two_way: bool | None = None
+    hears_us_s: float | None = None
+    """How long ago it had last heard a HELLO of ours, when it last answered a PING; None for never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One row of the table. All ``_s`` are ages in seconds at the moment the row was read.
+
+    Attributes:
+        id: the node id; of a bare peer its address.
+        name: None until its record arrived, and for bare peers.
+        state: ``up``, ``suspect``, ``down`` or ``left``.
+        kind: ``node`` or ``bare`` (a sender of plain ``HELLO|``).
+        address: the best of `addresses`.
+        addresses: all that are fresh, best first.
+        link: our interface towards `address`; empty for a seed reached through a router.
+        boot: random id of this run of the peer; empty for bare peers.
+        services: what it offers.
+        tags: what it says of itself.
+        first_seen_s: since this row began.
+        last_heard_s: since its last HELLO or PONG.
+        expires_s: until its ttl runs out, negative once it has.
+        interval_s: its announced interval, None for bare peers.
+        ttl_s: how long its last HELLO is valid.
+        rtt_ms: round-trip time, None while not measured.
+        loss: share of its HELLOs that were lost, 0 to 1, None while not known.
+        two_way: whether it hears us too, None while not known.
+        restarts: how often it came back with a new boot.
+        clone: another running node uses the same id.
+        key: id of the key it seals with, None for plain.
+        hellos_arrive: whether its HELLOs do; if not, its answers to PINGs keep it up.
+        shares_address: another live node has one of its addresses on the same link.
+    """
+
+    id: str
+    name: str | None
+    state: State
+    kind: Kind
+    address: str
+    addresses: tuple[str, ...]
+    link: str
+    boot: str
+    services: tuple[Service, ...]
+    tags: Mapping[str, str]
+    first_seen_s: float
+    last_heard_s: float
+    expires_s: float
+    interval_s: float | None
+    ttl_s: float
+    rtt_ms: float | None
+    loss: float | None
+    two_way: bool | None
+    restarts: int
+    clone: bool
+    key: str | None
+    hellos_arrive: bool = True
+    shares_address: bool = False
+    paths: tuple[Path, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name a person would use: the name, else the id."""
+        return self.name or self.id
+
+
+def peer_json(peer: Peer, *, paths: bool = False) -> dict[str, Any]:
+    """Give a peer as every JSON of this project shows it (`paths` is for ``show``)."""
+    found = _lasting(peer)
+    found["first_seen_s"] = round(peer.first_seen_s, 3)
+    found["last_heard_s"] = round(peer.last_heard_s, 3)
+    found["expires_s"] = round(peer.expires_s, 3)
+    if paths:
+        found["paths"] = [
+            {
+                "address": path.address,
+                "link": path.link,
+                "last_heard_s": round(path.last_heard_s, 3),
+                "expires_s": round(path.expires_s, 3),
+                "rtt_ms": path.rtt_ms,
+                "loss": path.loss,
+                "two_way": path.two_way,
+                "hears_us_s": path.hears_us_s,
+            }
+            for path in peer.paths
+        ]
+    return found
+
+
+def lasting_text(peer: Peer) -> str:
+    """Encode what does not change from one moment to the next, up to where the ages follow.
+
+    A ``list`` of a thousand peers is dominated by JSON; with this half kept it costs a fifth.
+    """
+    return json.dumps(_lasting(peer), separators=(",", ":"))[:-1]
+
+
+AGES_TEXT = '%s,"first_seen_s":%.3f,"last_heard_s":%.3f,"expires_s":%.3f}'
+"""Completes a `lasting_text`: it, then the three ages in seconds."""
+
+
+def _lasting(peer: Peer) -> dict[str, Any]:
+    return {
+        "id": peer.id,
+        "name": peer.name,
+        "state": peer.state,
+        "kind": peer.kind,
+        "address": peer.address,
+        "addresses": list(peer.addresses),
+        "link": peer.link,
+        "boot": peer.boot,
+        "services": [service.to_json() for service in peer.services],
+        "tags": dict(peer.tags),
+        "interval_s": peer.interval_s,
+        "ttl_s": peer.ttl_s,
+        "rtt_ms": peer.rtt_ms,
+        "loss": peer.loss,
+        "two_way": peer.two_way,
+        "restarts": peer.restarts,
+        "clone": peer.clone,
+        "key": peer.key,
+        "hellos_arrive": peer.hellos_arrive,
+        "shares_address": peer.shares_address,
+    }
+
+
+def peer_from_json(found: Mapping[str, Any]) -> Peer:
+    """Read a peer as `peer_json` wrote it; keys of a later version are passed over.
+
+    Raises:
+        KeyError, TypeError: a key is missing, or not what it should be.
+    """
+    services = tuple(
+        Service(name=one["name"], port=one["port"], proto=one["proto"], tags=one["tags"]) for one in found["services"]
+    )
+    paths = tuple(
+        Path(**{key: one[key] for key in Path.__slots__ if key in one}) for one in found.get("paths", ())
+    )
+    made: dict[str, Any] = {
+        "services": services,
+        "paths": paths,
+        "addresses": tuple(found["addresses"]),
+        "tags": dict(found["tags"]),
+        # a daemon of an earlier version tells no such thing
+        "hellos_arrive": found.get("hellos_arrive", True),
+        "shares_address": found.get("shares_address", False),
+    }
+    return Peer(**{key: made[key] if key in made else found[key] for key in Peer.__slots__})

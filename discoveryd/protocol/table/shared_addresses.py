@@ -1,0 +1,132 @@
+"""Addresses that several live nodes have at the same time on one link: a wrong configuration, or a relay.
+
+The table tells of each new path and of each row that comes or goes. Only addresses with paths of several rows cost
+anything after that, and only while several of these rows are live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from discoveryd.protocol.table.event_log import News
+from discoveryd.protocol.table.row import NEVER, Row, Way
+
+AGAIN = 1.0
+"""Seconds between two looks, while live rows have one address."""
+CALM = 60.0
+"""Seconds between two times that an address begins to count as shared: one event for each of its peers, and the end."""
+
+
+class SharedAddresses:
+    """Marks the rows that share an address, and reports when that begins and ends.
+
+    An address counts as shared once several live nodes were heard at it for longer than a ttl, so it is not one that
+    passed from a dead node to another. Behind a router many nodes may have one address, and in loopback mode all do:
+    there it means nothing.
+
+    Args:
+        news: takes the events.
+
+    Attributes:
+        due: when `judge` has something to do.
+    """
+
+    def __init__(self, news: News) -> None:
+        self._news = news
+        self._ways: dict[str, tuple[Way, ...]] = {}
+        self._several: set[str] = set()  # addresses with more than one path
+        self._marked: set[Row] = set()
+        self._begun: dict[tuple[str, str], float] = {}
+        self.due = NEVER
+
+    def __len__(self) -> int:
+        """Count the paths that are remembered."""
+        return sum(map(len, self._ways.values()))
+
+    def add(self, way: Way, now: float) -> None:
+        """Take in a new path of a row."""
+        if way.row.kind != "node" or not way.link or way.address.startswith("127."):
+            return
+        ways = self._ways[way.address] = (*self._ways.get(way.address, ()), way)
+        if len(ways) > 1:
+            self._several.add(way.address)
+            self.due = min(self.due, now + AGAIN)
+
+    def remove(self, way: Way) -> None:
+        """Forget a path."""
+        left = tuple(one for one in self._ways.get(way.address, ()) if one is not way)
+        if left:
+            self._ways[way.address] = left
+        else:
+            self._ways.pop(way.address, None)
+        if len(left) < 2:
+            self._several.discard(way.address)
+
+    def look(self, row: Row, now: float) -> None:
+        """Look soon, for this row came or went."""
+        if row.shared or any(way.address in self._several for way in row.ways.values()):
+            self.due = min(self.due, now if row.shared else now + AGAIN)
+
+    def forget(self, row: Row) -> None:
+        """Forget a row with all its paths."""
+        for way in row.ways.values():
+            self.remove(way)
+        self._marked.discard(row)
+
+    def inherit(self, row: Row, former: Row) -> None:
+        """Let the new boot of a node keep the mark of the former one."""
+        if former.shared:
+            row.shared = True
+            self._marked.add(row)
+
+    def found(self, now: float) -> dict[tuple[str, str], list[Row]]:
+        """Return the rows that share an address, by address and link."""
+        return {
+            place: rows
+            for place, ways in self._live(now)
+            if len(rows := [way.row for way in ways if _lasts(way, ways, now)]) > 1
+        }
+
+    def judge(self, now: float, clock: float) -> None:
+        """Mark and report what began and what ended."""
+        found = self.found(now)
+        self._end({row for rows in found.values() for row in rows}, now)
+        self._begun = {place: begun for place, begun in self._begun.items() if clock < begun + CALM}
+        for place, rows in found.items():
+            fresh = [row for row in rows if not row.shared]
+            if fresh and place not in self._begun:
+                self._begun[place] = clock
+                for row in fresh:
+                    self._begin(row, place[0], rows, now)
+        self.due = clock + AGAIN if self._marked or any(self._live(now)) else NEVER
+
+    def _begin(self, row: Row, address: str, rows: list[Row], now: float) -> None:
+        row.shared = True
+        self._marked.add(row)
+        other = next(one for one in rows if one is not row)
+        self._news.say("updated", f"{address} is the address of {other.name or other.id} too", row, now)
+
+    def _end(self, lasting: set[Row], now: float) -> None:
+        ended = [row for row in self._marked if row not in lasting]
+        for row in sorted(ended, key=lambda row: row.key):  # a set has no order that a second run would repeat
+            self._marked.discard(row)
+            row.shared = False
+            row.changed()
+            if row.is_shown:
+                self._news.say("updated", "its address is its own again", row, now)
+
+    def _live(self, now: float) -> Iterator[tuple[tuple[str, str], list[Way]]]:
+        """Give the paths in use of listed rows, where one address has several on one link."""
+        for address in sorted(self._several):
+            by_link: dict[str, list[Way]] = {}
+            for way in self._ways[address]:
+                if way.row.is_shown and now < way.expires:
+                    by_link.setdefault(way.link, []).append(way)
+            for link, ways in by_link.items():
+                if len(ways) > 1:
+                    yield (address, link), ways
+
+
+def _lasts(way: Way, ways: list[Way], now: float) -> bool:
+    """Return whether a path is older than the longest ttl of all at its address, or counted already."""
+    return way.row.shared or now - way.since > max(one.row.ttl for one in ways)

@@ -1,0 +1,1 @@
+"""The datagrams: text to value and back."""

@@ -1,0 +1,1 @@
+"""What local programs ask, and how they are answered: values and text, no socket."""

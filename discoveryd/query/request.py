@@ -1,0 +1,253 @@
+"""The query protocol, first half: what local programs may ask.
+
+One JSON object per line; a bare word is a request too (``list``, ``show NAME``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import translate
+from typing import Any, Final
+
+from discoveryd.errors import ConfigError, QueryError
+from discoveryd.protocol.table.peer import LIVE, STATES, Peer
+from discoveryd.protocol.wire.record import Service
+from discoveryd.query.proof import NONCE_BYTES, is_nonce, text_of
+
+MAX_PINGS = 100
+MAX_TIMEOUT = 60.0
+MAX_GLOB = 128
+"""Characters of a glob; a name has at most 64."""
+
+_FILTERS: Final = ("state", "name", "tags", "service", "link", "all")
+_ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "list": _FILTERS,
+    "watch": _FILTERS,
+    "show": ("peer",),
+    "ping": ("peer", "count", "timeout_s"),
+    "status": (),
+    "metrics": (),
+    "hello": ("proof", "nonce"),
+    "reload": ("proof",),
+    "register": ("proof", "service"),
+}
+PROVEN: Final = frozenset(("reload", "register"))
+"""What changes something, and therefore takes a proof of the control token; ``hello`` does so for what comes after."""
+_SERVICE: Final = Service.__slots__
+_HTTP = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"TRACE ")
+_HTTP_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0", b" HTTP/2.0")
+_HOW = 'send one JSON object per line, such as {"op":"list"}, or a bare word: list'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which peers are asked for. Everything given must hold.
+
+    Attributes:
+        states: any of these; empty for the live ones, or for all with `all`.
+        name: glob pattern for the name, at most `MAX_GLOB` characters.
+        tags: each of these, to the letter.
+        service: offers one of this name.
+        link: heard on this interface.
+        all: those gone too.
+    """
+
+    states: frozenset[str] = frozenset()
+    name: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    service: str | None = None
+    link: str | None = None
+    all: bool = False
+    _name: re.Pattern[str] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            # compiled here, once: `fnmatch` would keep 32,768 compiled globs of anybody for ever
+            object.__setattr__(self, "_name", re.compile(translate(self.name)))
+
+    @property
+    def wants_gone(self) -> bool:
+        """Whether peers that are down or left can match."""
+        return self.all or not self.states <= LIVE
+
+    def accepts(self, peer: Peer) -> bool:
+        """Whether the peer is one of those asked for."""
+        if self.states and peer.state not in self.states:
+            return False
+        return self.describes(peer)
+
+    def describes(self, peer: Peer) -> bool:
+        """Whether it is, whatever its state."""
+        if self.link is not None and peer.link != self.link:
+            return False
+        if self._name is not None and not self._name.match(peer.name or ""):
+            return False
+        if self.service is not None and all(service.name != self.service for service in peer.services):
+            return False
+        return all(peer.tags.get(key) == value for key, value in self.tags.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One checked request.
+
+    Attributes:
+        op: ``list``, ``show``, ``status``, ``watch``, ``ping``, ``metrics``, ``hello``, ``reload`` or ``register``.
+        filter: of ``list`` and ``watch``.
+        peer: whom ``show`` and ``ping`` mean.
+        count: of PINGs.
+        timeout: seconds to wait for each PONG.
+        proof: that the program has the control token; empty if none was given.
+        signed: the text that the proof is about.
+        nonce: of ``hello``; the daemon proves that it has the token too.
+        service: to be announced.
+    """
+
+    op: str
+    filter: Filter = field(default_factory=Filter)
+    peer: str = ""
+    count: int = 1
+    timeout: float = 1.0
+    proof: str = field(default="", repr=False)
+    signed: str = field(default="", repr=False, compare=False)
+    nonce: str = ""
+    service: Service | None = None
+
+
+def parse_request(line: bytes) -> Request:
+    """Read a request. Any line gives a `Request` or a `QueryError`, nothing else.
+
+    Raises:
+        QueryError: ``http``, ``bad_request``, ``unknown_op`` or ``bad_argument``.
+    """
+    text = line.strip()
+    if text.startswith(_HTTP) or text.endswith(_HTTP_VERSIONS):
+        # a web page can make a browser connect to loopback ports, and choose the method: LIST / HTTP/1.1
+        raise QueryError("http", f"this is no web server; {_HOW}")
+    fields = _fields(text)
+    op = fields.pop("op", None)
+    if op not in _ARGUMENTS:
+        raise QueryError("unknown_op", f"unknown op {op!r:.60}; known: {', '.join(_ARGUMENTS)}")
+    allowed = _ARGUMENTS[op]
+    if "proof" in allowed and "token" in fields:
+        why = "the control token is not sent any more: send a proof of it, as programs of this version do"
+        raise QueryError("denied", f"{why} (docs/query.md, Control)")
+    unknown = sorted(set(fields) - set(allowed))
+    if unknown:
+        raise QueryError(
+            "bad_argument", f"{op} takes {', '.join(allowed) or 'no arguments'}, not {unknown[0]!r:.60}"
+        )
+    if "peer" in allowed:
+        return Request(
+            op=op,
+            peer=_text(fields, "peer") or _missing(op),
+            count=_count(fields),
+            timeout=_number(fields, "timeout_s", 1.0, 0.001, MAX_TIMEOUT),
+        )
+    if "proof" in allowed:
+        proof, nonce = fields.get("proof"), fields.get("nonce")
+        if nonce is not None and not is_nonce(nonce):
+            raise QueryError("bad_argument", f"nonce must be {2 * NONCE_BYTES} hexadecimal digits, not {nonce!r:.60}")
+        service = _service(fields.get("service")) if "service" in allowed else None
+        signed = text_of({"op": op, **fields})
+        # one that is no text is a wrong one
+        return Request(
+            op=op, proof=proof if isinstance(proof, str) else "", signed=signed, nonce=nonce or "", service=service
+        )
+    return Request(op=op, filter=_filter(fields))
+
+
+def _fields(text: bytes) -> dict[str, Any]:
+    if not text.startswith(b"{"):
+        words = text.decode("utf-8", "replace").split(maxsplit=1)
+        if not words or not words[0].isidentifier():
+            raise QueryError("bad_request", _HOW)
+        return {"op": words[0], **({"peer": words[1]} if len(words) > 1 else {})}
+    try:
+        fields = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise QueryError("bad_request", f"not JSON: wrong at character {error.pos + 1}") from None
+    except (ValueError, RecursionError):
+        raise QueryError("bad_request", "not JSON: not UTF-8, a number without end, or nested too deep") from None
+    if not isinstance(fields.get("op"), str):
+        raise QueryError("bad_request", f'"op" is missing; known: {", ".join(_ARGUMENTS)}')
+    found: dict[str, Any] = fields
+    return found
+
+
+def _service(given: Any) -> Service:
+    wanted = 'service must be such as {"name":"http","port":80}, with "proto" and "tags" if wanted'
+    if not isinstance(given, dict) or not {"name", "port"} <= set(given):
+        raise QueryError("bad_argument", f"{wanted}, not {given!r:.60}")
+    unknown = sorted(set(given) - set(_SERVICE))
+    if unknown:
+        raise QueryError("bad_argument", f"a service has {', '.join(_SERVICE)}, not {unknown[0]!r:.60}")
+    try:
+        return Service(**given)
+    except ConfigError as error:
+        raise QueryError("bad_argument", "; ".join(error.problems)) from None
+
+
+def _filter(fields: Mapping[str, Any]) -> Filter:
+    states = fields.get("state")
+    if isinstance(states, str):
+        states = [states]
+    if states is not None and not (
+        isinstance(states, list) and all(isinstance(state, str) and state in STATES for state in states)
+    ):
+        raise QueryError(
+            "bad_argument", f"state must be one or a list of {', '.join(STATES)}, not {states!r:.60}"
+        )
+    tags = fields.get("tags")
+    if tags is not None and not (
+        isinstance(tags, dict) and all(isinstance(value, str) for value in tags.values())
+    ):
+        raise QueryError("bad_argument", f"tags must be an object of texts, not {tags!r:.60}")
+    everything = fields.get("all", False)
+    if not isinstance(everything, bool):
+        raise QueryError("bad_argument", f"all must be true or false, not {everything!r:.60}")
+    return Filter(
+        states=frozenset(states or ()),
+        name=_glob(fields),
+        tags=tags or {},
+        service=_text(fields, "service"),
+        link=_text(fields, "link"),
+        all=everything,
+    )
+
+
+def _text(fields: Mapping[str, Any], key: str) -> str | None:
+    value = fields.get(key)
+    if value is not None and not isinstance(value, str):
+        raise QueryError("bad_argument", f"{key} must be a text, not {value!r:.60}")
+    return value
+
+
+def _glob(fields: Mapping[str, Any]) -> str | None:
+    glob = _text(fields, "name")
+    if glob is not None and len(glob) > MAX_GLOB:
+        raise QueryError("bad_argument", f"name is a glob of at most {MAX_GLOB} characters, not {len(glob)}")
+    return glob
+
+
+def _count(fields: Mapping[str, Any]) -> int:
+    count = _number(fields, "count", 1, 1, MAX_PINGS)
+    if not count.is_integer():
+        raise QueryError("bad_argument", f"count must be a whole number, not {count:g}")
+    return int(count)
+
+
+def _number(fields: Mapping[str, Any], key: str, default: float, least: float, most: float) -> float:
+    value = fields.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise QueryError("bad_argument", f"{key} must be {least:g} to {most:g}, not {value!r:.60}")
+    return float(value)
+
+
+def _missing(op: str) -> str:
+    raise QueryError(
+        "bad_argument", f'{op} needs "peer": a name, an id (or at least its first 4 characters) or an address'
+    )

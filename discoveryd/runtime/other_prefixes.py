@@ -1,0 +1,69 @@
+"""Neighbours with another prefix than ours, and what keeps them from being heard, as ``status`` tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from discoveryd.net.rp_filter import dropped, mode_of
+from discoveryd.net.senders import Outside
+from discoveryd.protocol.link import Link
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.row import Way
+
+MOST_NAMED = 64
+"""Neighbours that are named."""
+
+
+def outsiders(node: Node, now: float, found: Mapping[tuple[str, int], Outside]) -> list[dict[str, Any]]:
+    """Tell of neighbours outside our networks, and of peers in them that have another broadcast address.
+
+    Args:
+        node: whose peers they may be.
+        now: the time.
+        found: by address and interface, who was heard from outside.
+    """
+    ways = {
+        (way.source.link, way.address): way
+        for row in (node.table.rows(now) if found else ())
+        for way in row.ways.values()
+        if row.state_at(now) in LIVE
+    }
+    outside = [
+        _told(address, link, ways.get((link, address)), in_our_network=False)
+        for (address, _), (link, *_) in found.items()
+        if not node.limited.is_aside(link, address, now)
+    ]
+    within = [
+        _told(way.address, link, way, in_our_network=True)
+        for link in node.links
+        for way in node.limited.others(link, now)
+    ]
+    return sorted(islice((*outside, *within), MOST_NAMED), key=lambda one: (one["address"], one["link"]))
+
+
+def _told(address: str, link: Link, way: Way | None, *, in_our_network: bool) -> dict[str, Any]:
+    return {
+        "link": link.name,
+        "address": address,
+        "ours": f"{link.address}/{link.prefix}",
+        "in_our_network": in_our_network,
+        "listed": way is not None,
+        "two_way": way and way.two_way,
+    }
+
+
+def filtered(interfaces: Iterable[str], before: int) -> dict[str, Any]:
+    """Tell what the kernel's reverse path filter dropped, and on which of our interfaces it is in force.
+
+    Args:
+        interfaces: ours.
+        before: what it had dropped when we started.
+    """
+    modes = {name: mode_of(name) for name in interfaces}
+    return {
+        "dropped": max(0, dropped() - before),
+        "links": [{"link": name, "mode": mode} for name, mode in sorted(modes.items()) if mode],
+    }

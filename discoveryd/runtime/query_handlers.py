@@ -1,0 +1,207 @@
+"""What the query server asks, answered out of a Discovery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from discoveryd import __version__
+from discoveryd.errors import ConfigError, QueryError, SubscriptionLagged
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import SCHEMA, peer_json
+from discoveryd.protocol.wire.record import Service
+from discoveryd.query import reply as query
+from discoveryd.query.proof import daemon_proof, proof_of
+from discoveryd.query.request import Filter, Request
+from discoveryd.runtime.pings import PingResult
+from discoveryd.runtime.subscription import Subscription
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from discoveryd.runtime.discovery import Discovery
+    from discoveryd.runtime.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadResult:
+    """What came of reading the configuration again.
+
+    Attributes:
+        problems: why it was refused and the former one stays, a sentence each; empty if it is in force.
+        needs_restart: of what changed and holds only from a restart on, each ``{"key", "now", "wanted"}``.
+    """
+
+    problems: tuple[str, ...] = ()
+    needs_restart: tuple[Mapping[str, Any], ...] = ()
+
+
+class Control(Protocol):
+    """What the daemon lets those do who have its token."""
+
+    @property
+    def token(self) -> str:
+        """The secret that shows that somebody may."""
+
+    def reload(self, done: Callable[[ReloadResult], None]) -> None:
+        """Have the configuration read again, without waiting for it; `done` is called once, in any thread."""
+
+
+class Backend:
+    """Answers requests; called in the thread of the query server.
+
+    Args:
+        discovery: what is asked.
+        control: what may be changed; None for nothing.
+    """
+
+    def __init__(self, discovery: Discovery, control: Control | None = None) -> None:
+        self._discovery = discovery
+        self._control = control
+        self._pings: dict[int, Callable[[], None]] = {}  # what ends the request of a connection
+        self._registered: dict[int, dict[tuple[str, int, str], Service]] = {}  # by connection
+        self._events: Subscription | None = None
+        self.registrations = 0
+
+    def subscribe(self) -> None:
+        """Begin to collect events for those who watch."""
+        self._events = self._discovery.subscribe()
+
+    def greeting(self, nonce: str, *, is_stranger: bool) -> bytes:
+        """Give the line sent on connect; a stranger is told nothing but that a token is wanted."""
+        speaks = {"discoveryd": __version__, "protocol": query.PROTOCOL, "schema": SCHEMA, "nonce": nonce}
+        return query.encode({**speaks, **({"token": True} if is_stranger else {"node": self._node()})})
+
+    def allow(self, request: Request, nonce: str) -> None:
+        """Let pass what comes with a proof of the control token.
+
+        Raises:
+            QueryError: ``denied``.
+        """
+        from hmac import compare_digest  # noqa: PLC0415 - nobody changes anything before the first HELLO
+
+        token = self._control.token if self._control else ""
+        if not token:
+            why = "this daemon has no control token, so nothing can be changed over this socket: its log says why"
+            raise QueryError("denied", why)
+        if not request.proof:
+            why = f"{request.op} needs a proof of the control token, which is in the daemon's runtime directory"
+            raise QueryError("denied", f"{why} (docs/query.md, Control)")
+        wanted = proof_of(token, nonce, request.signed)
+        if not compare_digest(request.proof.encode("utf-8", "replace"), wanted.encode()):
+            why = "this is not the control token of this daemon: name its file with --token-file"
+            raise QueryError("denied", why)
+
+    def hello(self, request: Request, nonce: str) -> bytes:
+        """Say who this is, to a program that has the token; and prove that this daemon has it too."""
+        assert self._control is not None
+        proof = {"proof": daemon_proof(self._control.token, request.nonce, nonce)} if request.nonce else {}
+        return query.encode({"ok": True, "schema": SCHEMA, "node": self._node(), **proof})
+
+    def answer(self, request: Request) -> bytes:
+        """Give the reply to what needs no waiting."""
+        if request.op == "status":
+            return query.encode(self._discovery.status())
+        if request.op == "metrics":
+            return query.encode({"ok": True, "schema": SCHEMA, **self._metrics.read()})
+        if request.op == "list":
+            return self._discovery.look(lambda node, now: query.list_line(node, request.filter, now))
+        return query.encode(self._discovery.look(lambda node, now: query.show_answer(node, request.peer, now)))
+
+    def page(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one HTTP request for the metrics; called in the thread of their server."""
+        return self._metrics.answer(environ, start_response)
+
+    def watch(self, chosen: Filter) -> tuple[bytes, int, set[tuple[str, str]]]:
+        """Open a watch."""
+
+        def opening(node: Node, now: float) -> tuple[bytes, int, set[tuple[str, str]]]:
+            rows = node.table.rows(now, gone=chosen.wants_gone)
+            shown = {row.key for row in rows if chosen.accepts(row.lasting(now))}
+            return query.snapshot_lines(node, chosen, now), node.table.seq, shown
+
+        return self._discovery.look(opening)
+
+    def ping(self, request: Request, reply: Callable[[bytes], None], connection: int) -> None:
+        """Ping; the reply comes later, in another thread. The request ends with its connection."""
+        self._pings[connection] = self._discovery.begin_ping(
+            request.peer, count=request.count, timeout=request.timeout, done=lambda result: reply(_pinged(result))
+        )
+
+    def reload(self, reply: Callable[[bytes], None]) -> None:
+        """Have the configuration read again; the reply comes later, in another thread."""
+        assert self._control is not None
+        self._control.reload(lambda result: reply(_reloaded(result)))
+
+    def register(self, request: Request, connection: int) -> bytes:
+        """Announce a service, besides those that this connection registered before."""
+        assert request.service is not None
+        before, service = self._registered.get(connection, {}), request.service
+        after = {**before, (service.name, service.port, service.proto): service}
+        limit = self._discovery.parameters.limits.registrations
+        if self.registrations + len(after) - len(before) > limit:
+            raise QueryError("refused", f"{limit} services are registered already (limits.registrations)")
+        try:
+            self._discovery.offer(_owner(connection), after.values())
+        except ConfigError as error:
+            raise QueryError("refused", "\n".join(error.problems), error.problems) from None
+        self._registered[connection] = after
+        self.registrations += len(after) - len(before)
+        return query.encode({"ok": True, "schema": SCHEMA, "service": service.to_json()})
+
+    def release(self, connection: int) -> None:
+        """End what a connection asked for and registered."""
+        if connection in self._pings:
+            self._pings.pop(connection)()
+        if connection not in self._registered:
+            return
+        self.registrations -= len(self._registered.pop(connection))
+        self._discovery.offer(_owner(connection), ())
+
+    def _node(self) -> dict[str, str]:
+        return self._discovery.look(lambda node, _: {"id": node.id, "name": node.record.name, "boot": node.boot})
+
+    def events(self) -> list[Event]:
+        """Give the events since the last call."""
+        found: list[Event] = []
+        assert self._events is not None
+        try:
+            while (event := self._events.get(timeout=0)) is not None:
+                found.append(event)
+        except SubscriptionLagged:
+            self.subscribe()
+            raise
+        return found
+
+    @cached_property
+    def _metrics(self) -> Metrics:
+        from discoveryd.runtime.metrics import Metrics  # noqa: PLC0415 - for those who ask
+
+        return Metrics(self._discovery.status)
+
+
+def _owner(connection: int) -> str:
+    return f"connection {connection}"
+
+
+def _reloaded(result: ReloadResult) -> bytes:
+    if result.problems:
+        return query.error_line("refused", "\n".join(result.problems), result.problems)
+    return query.encode({"ok": True, "schema": SCHEMA, "needs_restart": [dict(one) for one in result.needs_restart]})
+
+
+def _pinged(result: PingResult) -> bytes:
+    return query.encode(
+        {
+            "ok": True,
+            "schema": SCHEMA,
+            "peer": peer_json(result.peer),
+            "sent": result.sent,
+            "received": len(result.rtt_ms),
+            "rtt_ms": list(result.rtt_ms),
+            "hears_us_s": result.hears_us_s,
+        }
+    )
