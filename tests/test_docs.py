@@ -29,7 +29,7 @@ from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters
 from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.protocol.table.events import KINDS
 from discoveryd.protocol.table.peer import STATES, peer_from_json, peer_json
-from discoveryd.protocol.table.peer import Path as PeerPath
+from discoveryd.protocol.table.peer import PathView as PeerPath
 from discoveryd.protocol.wire.record import MAX_RECORD
 from discoveryd.query.request import parse_request
 from discoveryd.runtime.client import Client

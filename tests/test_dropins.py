@@ -15,7 +15,7 @@ from discoveryd.config.dropin import MAX_BYTES, read
 from discoveryd.daemon.services_d import MAX_ENTRIES, MAX_FILES, MAX_PROBLEMS, OWNER, DropIns
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, service_length
-from discoveryd.runtime.announced_services import Offers
+from discoveryd.runtime.announced_services import AnnouncedServices
 from discoveryd.runtime.health import Check
 from tests.conftest import no_descriptors
 
@@ -36,7 +36,7 @@ class Directory:
         self.drop_ins = DropIns(str(path), offer=self._offer, tell=self._tell, later=self.work.put)
 
     def _offer(self, owner, services):
-        offers = Offers().replaced("config", self.others).replaced(owner, services)
+        offers = AnnouncedServices().replaced("config", self.others).replaced(owner, services)
         Record(name="anna", services=offers.services())
         self.offered.append(tuple(services))
 

@@ -24,7 +24,7 @@ from discoveryd.net.interfaces import Doorbell, Reader, loopback, name_of, surve
 from discoveryd.net.owner import holder
 from discoveryd.net.senders import Senders
 from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP, Stamps, boottime
-from discoveryd.protocol.drops import Tally
+from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.limited_broadcast import LIMITED
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import Send
@@ -98,7 +98,7 @@ class Links:
         self._refused: list[bytes] = []
         self.has_doorbell = False
         self.scan_error: str | None = None
-        self.drops = Tally()  # of what came in, and of what did not go out
+        self.drops = Drops()  # of what came in, and of what did not go out
         self.last_errors: dict[tuple[str, str], str] = {}
 
     def open(self) -> None:

@@ -325,7 +325,7 @@ themselves; `peer` and `events` are what is told of the table; `liveness` judges
 `sealing` chooses the ways; `standing` says what an answer to a PING is worth, `pressure` how many HELLOs are heard;
 `aliases` are other addresses of seeds; `challenges` and `strangers` ask who is not
 known, `doubles` who has our boot;
-`row` and `table` are the table, with `namesakes` (restarts and clones), `news` (events, damped) and
+`row` and `table` are the table, with `boots` (restarts and clones), `news` (events, damped) and
 `shortcuts` (the short way of a steady HELLO); `limiter` bounds what others can make us do; `prober` says whom
 to PING and what silence proves; `node` is the engine, which gives an `outcome` for each call; `query` is
 what local programs may ask it.

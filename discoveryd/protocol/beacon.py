@@ -10,12 +10,12 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from discoveryd.protocol.answers import PROMPT_PEERS, Answers, Waiting, gap
-from discoveryd.protocol.limited_broadcast import DIRECTED_EVERY, Limited
+from discoveryd.protocol.limited_broadcast import DIRECTED_EVERY, LimitedBroadcast
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.link_state import BURST, PLACES, Outlet
+from discoveryd.protocol.link_state import BURST, PLACES, LinkState
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import MAX_INTERVAL, MAX_TTL, Parameters
-from discoveryd.protocol.seed_addresses import Aliases
+from discoveryd.protocol.seed_addresses import SeedAddresses
 from discoveryd.protocol.table.liveness import JITTER
 from discoveryd.protocol.table.row import NEVER, Key
 from discoveryd.protocol.wire.hello import Hello
@@ -33,7 +33,7 @@ STRETCH_STEPS = 8
 Without steps each crash among hundreds of nodes changes what every HELLO announces, and no HELLO is steady."""
 
 
-class Voice:
+class Beacon:
     """The datagrams of one node: which, by which link, and when.
 
     Args:
@@ -68,7 +68,7 @@ class Voice:
         boot: str,
         random: Random,
         crowd: Callable[[float], int],
-        limited: Limited | None = None,
+        limited: LimitedBroadcast | None = None,
         speaking: Callable[[float], int] | None = None,
         pressure: Callable[[float], float] = lambda _: 0.0,
     ) -> None:
@@ -78,9 +78,9 @@ class Voice:
         self.boot = boot
         self.seq = 0
         self.sent: Counter[str] = Counter()
-        self.outlets: dict[Link, Outlet] = {}
-        self.routed = Outlet(None, parameters.seeds, 0.0)
-        self.aliases = Aliases()
+        self.outlets: dict[Link, LinkState] = {}
+        self.routed = LinkState(None, parameters.seeds, 0.0)
+        self.aliases = SeedAddresses()
         self.pace = parameters.interval
         self.next_beat = NEVER
         self.answers = Answers(random)
@@ -90,9 +90,9 @@ class Voice:
         self._next_request = -NEVER  # for a record
         self._random = random
         self._crowd = crowd
-        self._limited = Limited() if limited is None else limited
+        self._limited = LimitedBroadcast() if limited is None else limited
         self._speaking = speaking or crowd
-        self._pressure = pressure
+        self._hello_rate = pressure
 
     # --- where, what and how ------------------------------------------------------------------------
 
@@ -105,8 +105,8 @@ class Voice:
             self.answers.drop_link(link)
         for link in wanted:
             if link not in self.outlets:
-                outlet = self.outlets[link] = Outlet(link, (link.broadcast,), now)
-                self._begin_burst(outlet, now, solicits=True)
+                link_state = self.outlets[link] = LinkState(link, (link.broadcast,), now)
+                self._begin_burst(link_state, now, solicits=True)
         if self.next_beat == NEVER:
             if self.parameters.seeds:
                 self._begin_burst(self.routed, now, solicits=True)
@@ -127,8 +127,8 @@ class Voice:
         if record.digest == self.record.digest:
             return
         self.record = record
-        for outlet in self.all_outlets():
-            self._begin_burst(outlet, now, solicits=False)
+        for link_state in self.all_outlets():
+            self._begin_burst(link_state, now, solicits=False)
 
     def set_parameters(self, parameters: Parameters, now: float) -> None:
         """Speak in another way; port, realm and loopback are for a lifetime."""
@@ -145,8 +145,8 @@ class Voice:
 
     def greet(self, now: float) -> None:
         """Ask everywhere who is there, after a pause."""
-        for outlet in self.all_outlets():
-            self._begin_burst(outlet, now, solicits=True)
+        for link_state in self.all_outlets():
+            self._begin_burst(link_state, now, solicits=True)
 
     def interval(self, now: float) -> float:
         """Give the interval in force, seconds: stretched so that a segment stays within its budget.
@@ -154,7 +154,7 @@ class Voice:
         By the peers that share it; and by what is heard, for many that start at one moment are known to be there
         only a little later.
         """
-        shares = max((self._speaking(now) + 1) * self._copies, self._pressure(now) * self.parameters.interval)
+        shares = max((self._speaking(now) + 1) * self._copies, self._hello_rate(now) * self.parameters.interval)
         stretched = shares / self.parameters.budget
         step = self.parameters.interval / STRETCH_STEPS
         steps = max(STRETCH_STEPS, ceil(stretched / step - 1e-9))
@@ -164,11 +164,11 @@ class Voice:
         """Give the ttl that goes with an interval in force."""
         return min(self.parameters.ttl * interval / self.parameters.interval, MAX_TTL)
 
-    def all_outlets(self) -> Iterable[Outlet]:
+    def all_outlets(self) -> Iterable[LinkState]:
         """Give the ways out that lead anywhere."""
         return (*self.outlets.values(), self.routed) if self.routed.targets else self.outlets.values()
 
-    def outlet(self, source: Source) -> Outlet:
+    def link_state(self, source: Source) -> LinkState:
         """Give the way out that what came from a source is counted with."""
         return self.outlets.get(source.link, self.routed) if source.link else self.routed
 
@@ -185,9 +185,9 @@ class Voice:
         sends: list[Send] = []
         if now >= self.next_beat:
             sends += self._beat(now)
-        for outlet in self.all_outlets():
-            if outlet.burst:
-                sends += self._burst(outlet, now)
+        for link_state in self.all_outlets():
+            if link_state.burst:
+                sends += self._burst(link_state, now)
         if self.answers:
             sends += self._due_answers(now)
         return sends
@@ -195,13 +195,13 @@ class Voice:
     def next_deadline(self) -> float:
         """Say when `poll` has something to do."""
         due = self.next_beat
-        for outlet in self.all_outlets():
-            if outlet.burst and outlet.burst[0] < due:
-                due = outlet.burst[0]
+        for link_state in self.all_outlets():
+            if link_state.burst and link_state.burst[0] < due:
+                due = link_state.burst[0]
         return min(due, self.answers.next_due()) if self.answers else due
 
-    def _begin_burst(self, outlet: Outlet, now: float, *, solicits: bool) -> None:
-        outlet.begin_burst(now, solicits=solicits, place=self._random.uniform(*PLACES))
+    def _begin_burst(self, link_state: LinkState, now: float, *, solicits: bool) -> None:
+        link_state.begin_burst(now, solicits=solicits, place=self._random.uniform(*PLACES))
 
     def _beat(self, now: float) -> list[Send]:
         self.seq = (self.seq + 1) & 0xFFFFFFFF
@@ -211,31 +211,31 @@ class Voice:
         soonest = min(1 - JITTER, former / self.pace)
         self.next_beat = now + self.pace * self._random.uniform(soonest, 1 + JITTER)
         served = [self.answers.serve(link, now) for link in self.outlets]
-        for link, outlet in self.outlets.items():
-            outlet.limited = self._limited.is_needed(link, now)
+        for link, link_state in self.outlets.items():
+            link_state.limited = self._limited.is_needed(link, now)
         hello = self._hello(full=any(served) or self.seq % FULL_EVERY == 0)
         sends = self._everywhere(hello)
-        for outlet in self.outlets.values():
-            if outlet.limited and (self.seq % DIRECTED_EVERY == 0 or not outlet.has_beaten):
-                sends += self._out(hello, outlet, limited=False)
-            outlet.has_beaten = True
+        for link_state in self.outlets.values():
+            if link_state.limited and (self.seq % DIRECTED_EVERY == 0 or not link_state.has_beaten):
+                sends += self._out(hello, link_state, limited=False)
+            link_state.has_beaten = True
         return sends
 
-    def _burst(self, outlet: Outlet, now: float) -> list[Send]:
+    def _burst(self, link_state: LinkState, now: float) -> list[Send]:
         """Send what is due of a burst: one HELLO, however late we are."""
-        if now < outlet.burst[0]:
+        if now < link_state.burst[0]:
             return []
-        outlet.stretch(self.interval(now) / self.parameters.interval)
-        if now < outlet.burst[0]:
+        link_state.stretch(self.interval(now) / self.parameters.interval)
+        if now < link_state.burst[0]:
             return []  # we have heard of so many peers meanwhile that it has to wait (RFC 3550 6.3.6)
         # in a crowd that we hear one question is enough: else each answers while anybody's burst goes on
-        asks = outlet.solicits and (len(outlet.burst) == len(BURST) or self._crowd(now) <= PROMPT_PEERS)
-        outlet.burst = [due for due in outlet.burst if due > now]
+        asks = link_state.solicits and (len(link_state.burst) == len(BURST) or self._crowd(now) <= PROMPT_PEERS)
+        link_state.burst = [due for due in link_state.burst if due > now]
         hello = self._hello(full=True, solicit=asks, pace=max(self.pace, self.interval(now)))
-        if not outlet.burst:
-            outlet.solicits = False
-        self.answers.serve(outlet.link, now)
-        return self._out(hello, outlet, limited=True)
+        if not link_state.burst:
+            link_state.solicits = False
+        self.answers.serve(link_state.link, now)
+        return self._out(hello, link_state, limited=True)
 
     def _due_answers(self, now: float) -> list[Send]:
         if now < self.answers.next_due():
@@ -330,25 +330,25 @@ class Voice:
         sends: list[Send] = []
         copies = 1
         is_steady = hello.record is None and not hello.goodbye
-        for outlet in self.all_outlets():
-            out = self._out(hello, outlet, limited=outlet.limited or not is_steady)
-            copies = max(copies, -(-len(out) // len(outlet.targets)))
+        for link_state in self.all_outlets():
+            out = self._out(hello, link_state, limited=link_state.limited or not is_steady)
+            copies = max(copies, -(-len(out) // len(link_state.targets)))
             sends += out
         self._copies = copies
         return sends
 
-    def _out(self, hello: Hello, outlet: Outlet, *, limited: bool) -> list[Send]:
-        datagram, limited = hello.encode(), limited and outlet.link is not None
+    def _out(self, hello: Hello, link_state: LinkState, *, limited: bool) -> list[Send]:
+        datagram, limited = hello.encode(), limited and link_state.link is not None
         sends: list[Send] = []
-        for target in outlet.targets:
-            link = outlet.link or self._link_to(target)
+        for target in link_state.targets:
+            link = link_state.link or self._link_to(target)
             if self.sealing is None:
                 sends.append(Send(datagram, link, target, limited))
                 continue
             # once for each: the same one twice would be a replay
-            ways = self.sealing.ways(outlet.link, set() if outlet.link else self.aliases.of(target))
-            sends += [Send(self.sealing.seal(datagram, way, link), link, target, limited) for way in ways]
-        outlet.sent += len(sends)
+            variants = self.sealing.variants(link_state.link, set() if link_state.link else self.aliases.of(target))
+            sends += [Send(self.sealing.seal(datagram, variant, link), link, target, limited) for variant in variants]
+        link_state.sent += len(sends)
         self.sent["hello"] += len(sends)
         return sends
 

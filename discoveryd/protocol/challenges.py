@@ -12,7 +12,7 @@ from itertools import islice
 
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.table.row import Key
-from discoveryd.protocol.token_buckets import Limiter
+from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.protocol.wire.hello import Hello
 
 AGAIN = 0.3
@@ -191,8 +191,8 @@ class Challenges:
 
     def set_rate(self, rate: float) -> None:
         """Allow so many answers a second to one address from now on."""
-        self._first = Limiter(FIRST_TIMES * rate, self._total)
-        self._again = Limiter(AGAIN_TIMES * rate, self._total)
+        self._first = TokenBuckets(FIRST_TIMES * rate, self._total)
+        self._again = TokenBuckets(AGAIN_TIMES * rate, self._total)
 
     def hopes(self) -> list[str]:
         """Give the addresses asked last."""

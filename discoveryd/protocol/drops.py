@@ -11,7 +11,7 @@ MAX_NAMES = 64
 OTHERS = "others"
 
 
-class Tally(Counter[tuple[str, str]]):
+class Drops(Counter[tuple[str, str]]):
     """Counts datagrams by reason and interface.
 
     When there are too many interfaces, those that are gone by then become `OTHERS`; what they counted is kept there.

@@ -10,7 +10,7 @@ STEP = 0.25
 """Seconds between two looks at the counter at least."""
 
 
-class Pressure:
+class HelloRate:
     """Measures the rate of HELLOs from a counter that is looked at now and then. Time is an argument, in seconds."""
 
     __slots__ = ("_looks",)

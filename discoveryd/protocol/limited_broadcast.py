@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.protocol.table.row import Row, Way
+from discoveryd.protocol.table.row import Path, Row
 
 LIMITED = "255.255.255.255"
 """To all on the link, whatever their network; no router passes it on (RFC 919, RFC 1122 3.3.6)."""
@@ -35,7 +35,7 @@ _Found = dict[_Key, tuple[float, float]]
 """A neighbour: since when that is known of it, and when it was noted last."""
 
 
-class Limited:
+class LimitedBroadcast:
     """What neighbours can hear, as far as their own broadcasts tell.
 
     Args:
@@ -97,22 +97,22 @@ class Limited:
         self._judged[link] = now
         return bool(self._apart) and (
             any(since > new_since for (where, _), (since, _) in self._apart.items() if where == link)
-            or any(self._ways(link, now))
+            or any(self._paths(link, now))
         )
 
-    def others(self, link: Link, now: float) -> Iterator[Way]:
+    def others(self, link: Link, now: float) -> Iterator[Path]:
         """Iterate over the paths of peers in our network there that lasted, but have another broadcast address."""
-        for way in self._ways(link, now) if self._apart else ():
-            is_live = way.row.state_at(now) in LIVE
-            if is_live and link.holds(way.address) and now >= self._apart[link, way.address][0] + SETTLED:
-                yield way
+        for path in self._paths(link, now) if self._apart else ():
+            is_live = path.row.state_at(now) in LIVE
+            if is_live and link.holds(path.address) and now >= self._apart[link, path.address][0] + SETTLED:
+                yield path
 
-    def _ways(self, link: Link, now: float) -> Iterator[Way]:
+    def _paths(self, link: Link, now: float) -> Iterator[Path]:
         for row in self._rows(now):
-            for way in row.ways.values() if row.kind == "node" else ():  # a bare one hears nothing at all
-                key = (link, way.address)
-                if way.source.link == link and now < way.last_heard + MEMORY and _holds(self._apart, key, now):
-                    yield way
+            for path in row.paths.values() if row.kind == "node" else ():  # a bare one hears nothing at all
+                key = (link, path.address)
+                if path.source.link == link and now < path.last_heard + MEMORY and _holds(self._apart, key, now):
+                    yield path
 
 
 def is_elsewhere(row: Row, source: Source, now: float) -> bool:
@@ -122,8 +122,8 @@ def is_elsewhere(row: Row, source: Source, now: float) -> bool:
     of its own would come and go for ever. What is in our network never is.
     """
     return source.link is not None and not source.link.holds(source.address) and any(
-        way.source.link == source.link and way.address != source.address and now < row.stales(way)
-        for way in row.ways.values()
+        path.source.link == source.link and path.address != source.address and now < row.stales(path)
+        for path in row.paths.values()
     )
 
 

@@ -10,7 +10,7 @@ PLACES = (0.5, 1.5)
 """Where in a stretched burst a node may have its place: those of a crowd that began together come apart."""
 
 
-class Outlet:
+class LinkState:
     """A way out for our HELLOs and what is counted there: a link, or the seeds."""
 
     __slots__ = (

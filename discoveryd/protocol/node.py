@@ -36,32 +36,32 @@ from typing import TYPE_CHECKING
 
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.answers import Waiting
-from discoveryd.protocol.beacon import Voice
+from discoveryd.protocol.beacon import Beacon
 from discoveryd.protocol.challenges import Challenges, Question
 from discoveryd.protocol.credit import Credit
-from discoveryd.protocol.hello_rate import Pressure
+from discoveryd.protocol.hello_rate import HelloRate
 from discoveryd.protocol.histogram import RTT_BOUNDS, Histogram
-from discoveryd.protocol.limited_broadcast import Limited, is_elsewhere
+from discoveryd.protocol.limited_broadcast import LimitedBroadcast, is_elsewhere
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.link_state import Outlet
+from discoveryd.protocol.link_state import LinkState
 from discoveryd.protocol.outcome import NOTHING, Answer, Outcome, Send
-from discoveryd.protocol.own_boot import Doubles
+from discoveryd.protocol.own_boot import OwnBoot
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import Prober
-from discoveryd.protocol.rate_limits import Gate
+from discoveryd.protocol.rate_limits import RateLimits
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.strangers import UNASKED_PER_SECOND, Strangers
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import is_isolated
 from discoveryd.protocol.table.peer import LIVE, Peer
-from discoveryd.protocol.table.row import NEAR, NEVER, Key, Row, Way
+from discoveryd.protocol.table.row import NEAR, NEVER, Key, Path, Row
 from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.wire.hello import Hello, decode_hello
 from discoveryd.protocol.wire.probe import ANYONE, Ping, Pong, decode_probe, mark
 from discoveryd.protocol.wire.record import Record
 
 if TYPE_CHECKING:
-    from discoveryd.protocol.sealed.channel import Letter, Sealing
+    from discoveryd.protocol.sealed.channel import Incoming, Sealing
 
 WAKE_LATE = 1.0
 """Seconds that `poll` may come late before we take it that we were asleep, not busy."""
@@ -99,8 +99,8 @@ class Node:
         self.id = node_id or self._nonce()
         limits = parameters.limits
         self.table = PeerTable(limit=limits.peers, remember=limits.remember, own_id=self.id)
-        self.limited = Limited(lambda now: self.table.rows(now, gone=True))
-        self._voice = Voice(
+        self.limited = LimitedBroadcast(lambda now: self.table.rows(now, gone=True))
+        self._beacon = Beacon(
             parameters,
             record or Record(name="node"),
             node_id=self.id,
@@ -111,13 +111,13 @@ class Node:
             speaking=self.table.speaking,
             pressure=self._heard_rate,
         )
-        self.table.interval = self._voice.pace
-        self._outlets = self._voice.outlets
-        self._gate = Gate(limits)
-        self._strangers = Strangers(self._voice, self._nonce, limits.answers)
-        self._voice.ask_first = self._ask_first
+        self.table.interval = self._beacon.pace
+        self._link_states = self._beacon.outlets
+        self._rate_limits = RateLimits(limits)
+        self._strangers = Strangers(self._beacon, self._nonce, limits.answers)
+        self._beacon.ask_first = self._ask_first
         self.credit = Credit()
-        self.doubles = Doubles(self._voice)
+        self.doubles = OwnBoot(self._beacon)
         self._process = process
         self._clock = clock
         self._keyring = NO_KEYS
@@ -126,7 +126,7 @@ class Node:
         self._received: Counter[str] = Counter()
         self._steady_received = 0
         self._beats = 0  # that others broadcast, besides the steady ones that came first
-        self._pressure = Pressure()
+        self._hello_rate = HelloRate()
         self.heard_until: float | None = None
         self._polled: float | None = None
         self._awake_since = -NEVER
@@ -148,36 +148,36 @@ class Node:
             now: the time.
             others: further addresses of ours there: nobody hears of them, but they are no foreign ones.
         """
-        for link in self._voice.set_links(links, now):
+        for link in self._beacon.set_links(links, now):
             self.table.steady.drop_link(link)
             self.limited.drop_link(link)
-        self._gate.drops.changed(lambda: {"-", *(link.name for link in self._outlets)})
-        self.others = {link: tuple(others.get(link, ())) for link in self._outlets}
+        self._rate_limits.drops.changed(lambda: {"-", *(link.name for link in self._link_states)})
+        self.others = {link: tuple(others.get(link, ())) for link in self._link_states}
         self._own_addresses = frozenset(one for link, rest in self.others.items() for one in (link.address, *rest))
 
     def set_record(self, record: Record, now: float) -> None:
         """Say something else of ourselves from now on, at once and a few times."""
-        self._voice.set_record(record, now)
+        self._beacon.set_record(record, now)
 
     def set_parameters(self, parameters: Parameters, now: float) -> None:
         """Change the interval, ttl, budget, seeds and limits; port, realm and loopback are for a lifetime."""
         self.table.limit, self.table.remember = parameters.limits.peers, parameters.limits.remember
-        self._gate.set_limits(parameters.limits)
+        self._rate_limits.set_limits(parameters.limits)
         self._strangers.challenges.set_rate(parameters.limits.answers)
         if self.sealing is not None:
             self.sealing.windows.limit = parameters.limits.peers
-        self._voice.set_parameters(parameters, now)
-        self.table.interval = self._voice.pace
+        self._beacon.set_parameters(parameters, now)
+        self.table.interval = self._beacon.pace
 
     def set_keyring(self, keyring: Keyring) -> None:
         """Take other keys, another one to send with, or another mode; no peer is lost, and the boot stays."""
-        if self._voice.sealing is not None:
-            self._voice.sealing.set_keyring(keyring)
+        if self._beacon.sealing is not None:
+            self._beacon.sealing.set_keyring(keyring)
         elif keyring.keys:
             # not at the top: who has no keys must not wait for it
             from discoveryd.protocol.sealed.channel import Sealing  # noqa: PLC0415
 
-            self._voice.sealing = Sealing(
+            self._beacon.sealing = Sealing(
                 keyring, self.table, realm=self.parameters.realm, id=self.id, boot=self.boot, process=self._process
             )
         self._keyring = keyring
@@ -190,45 +190,45 @@ class Node:
         (never before what `drained` told). A moment before one that was given already refreshes nothing backwards.
         """
         head, _, seq = datagram.rpartition(b"|")
-        way = self.table.steady.get((head, source))
-        if way is None and not seq and head.endswith(b"}"):  # a full one that repeats the record we hold is as good
+        path = self.table.steady.get((head, source))
+        if path is None and not seq and head.endswith(b"}"):  # a full one that repeats the record we hold is as good
             *fields, record = head.split(b"|", 11)
-            way = self.table.steady.get((b"|".join(fields[:9]), source))
-            if way is not None:
-                held = way.row.record
+            path = self.table.steady.get((b"|".join(fields[:9]), source))
+            if path is not None:
+                held = path.row.record
                 seq = fields[9] if held is not None and held.encoded == record and fields[10:] == [b""] else b""
         # fewer than 10 digits: no check of the range is needed
         if (
-            way is not None
-            and (row := way.row).last_heard <= now < way.expires
+            path is not None
+            and (row := path.row).last_heard <= now < path.expires
             and seq.isdigit()
             and len(seq) < 10
             and 0 <= (ahead := (number := int(seq)) - row.seq) < NEAR
-            and (reach := way.reach) is not None
+            and (reach := path.reach) is not None
         ):
-            if number > reach.seq:  # what `Way.heard` does
+            if number > reach.seq:  # what `Path.heard` does
                 if number >= reach.due:
                     if row.several:  # the loss is told anew, and another way may be the best by it
                         return self._receive(datagram, source, now)
                     reach.seq = number
                     reach.heard += 1
-                    way.mark(reach)
+                    path.mark(reach)
                 else:
                     reach.seq = number
                     reach.heard += 1
                 if ahead:
                     row.seq = number
-                    row.last_hello = row.last_heard = way.last_heard = now
-                    row.expires = way.expires = now + row.life
+                    row.last_hello = row.last_heard = path.last_heard = now
+                    row.expires = path.expires = now + row.life
                 else:  # another way brought this beat first
                     self._beats -= 1
-                    way.last_heard = row.last_heard
-                    way.expires = row.expires
+                    path.last_heard = row.last_heard
+                    path.expires = row.expires
             else:  # a burst says it again
                 self._beats -= 1
-            outlet = (source.link and self._outlets.get(source.link)) or self._voice.routed
-            outlet.received += 1
-            outlet.last_heard = now
+            link_state = (source.link and self._link_states.get(source.link)) or self._beacon.routed
+            link_state.received += 1
+            link_state.last_heard = now
             self._steady_received += 1
             return NOTHING
         return self._receive(datagram, source, now)
@@ -239,7 +239,7 @@ class Node:
         A driver tells it of every source when it hears it first and again now and then, after `receive`; one whose
         links hear everybody need not.
         """
-        if source.link in self._outlets and source.address not in self._own_addresses:
+        if source.link in self._link_states and source.address not in self._own_addresses:
             self.limited.heard(source.link, source.address, now, limited=limited)
 
     def poll(self, now: float) -> Outcome:
@@ -253,9 +253,9 @@ class Node:
             self._wake(now)
         events = self.table.expire(heard, now)
         self._polled = now
-        self._pressure.see(self._hellos, now)
-        sends = self._voice.poll(now)
-        self.table.interval = self._voice.pace
+        self._hello_rate.see(self._hellos, now)
+        sends = self._beacon.poll(now)
+        self.table.interval = self._beacon.pace
         if heard >= self.table.blind_until:
             probes, given_up = self._prober.poll(now, heard)
             sends += probes
@@ -278,11 +278,11 @@ class Node:
 
     def next_deadline(self) -> float:
         """Say when `poll` has something to do."""
-        return min(self._voice.next_deadline(), self.table.next_expiry(), self._prober.next_deadline())
+        return min(self._beacon.next_deadline(), self.table.next_expiry(), self._prober.next_deadline())
 
     def goodbye(self) -> Outcome:
         """Say that we leave, on every link and to the seeds: to be sent. A few times, each called for anew."""
-        return Outcome(sends=tuple(self._voice.goodbye()))
+        return Outcome(sends=tuple(self._beacon.goodbye()))
 
     def ping(self, row: Row, now: float) -> tuple[str, Outcome]:
         """Ask one peer for a sign of life.
@@ -291,16 +291,16 @@ class Node:
             the nonce that its `Answer` will carry, and what to send. Without an answer within 10 s
             none will be given.
         """
-        for way in row.fresh(now):
-            if way.source.link is None or way.source.link in self._outlets:
-                nonce, send = self._prober.ask(row, way, now, wanted=True)
+        for path in row.fresh(now):
+            if path.source.link is None or path.source.link in self._link_states:
+                nonce, send = self._prober.ask(row, path, now, wanted=True)
                 return nonce, Outcome(sends=(send,))
         return self._nonce(), NOTHING  # its links are gone, it may come back by another
 
     def refused(self, datagram: bytes, now: float) -> Outcome:
         """Take the kernel's word (ICMP port unreachable) that nobody listens where this datagram went."""
-        if self._voice.sealing is not None:
-            datagram = self._voice.sealing.plain(datagram)
+        if self._beacon.sealing is not None:
+            datagram = self._beacon.sealing.plain(datagram)
         try:
             ping = decode_probe(datagram)
         except WireError:
@@ -310,8 +310,8 @@ class Node:
 
     def is_isolated(self, now: float) -> bool:
         """Whether it is rather we who are cut off than all the others who are down."""
-        silent = self.table.silent_together(now, self.ttl(self._voice.pace))
-        links = len(self._outlets) or self.table.routed_count(now)
+        silent = self.table.silent_together(now, self.ttl(self._beacon.pace))
+        links = len(self._link_states) or self.table.routed_count(now)
         return is_isolated(links, self.table.proved_up(now), silent)
 
     # --- what can be asked ----------------------------------------------------------------------
@@ -319,22 +319,22 @@ class Node:
     @property
     def parameters(self) -> Parameters:
         """How it speaks."""
-        return self._voice.parameters
+        return self._beacon.parameters
 
     @property
     def record(self) -> Record:
         """What it says of itself."""
-        return self._voice.record
+        return self._beacon.record
 
     @property
     def seq(self) -> int:
         """Number of the last beat."""
-        return self._voice.seq
+        return self._beacon.seq
 
     @property
     def sent(self) -> Counter[str]:
         """Count what was sent, by kind."""
-        return self._voice.sent
+        return self._beacon.sent
 
     @property
     def keyring(self) -> Keyring:
@@ -344,7 +344,7 @@ class Node:
     @property
     def sealing(self) -> Sealing | None:
         """The envelopes, None as long as there never were keys."""
-        return self._voice.sealing
+        return self._beacon.sealing
 
     @property
     def challenges(self) -> Challenges:
@@ -354,17 +354,17 @@ class Node:
     @property
     def drops(self) -> Counter[tuple[str, str]]:
         """Count what was dropped, by reason and interface."""
-        return self._gate.drops
+        return self._rate_limits.drops
 
     @property
     def links(self) -> tuple[Link, ...]:
         """The links in use."""
-        return tuple(self._outlets)
+        return tuple(self._link_states)
 
     @property
-    def outlets(self) -> tuple[Outlet, ...]:
+    def outlets(self) -> tuple[LinkState, ...]:
         """Counters of each link in use."""
-        return tuple(self._outlets.values())
+        return tuple(self._link_states.values())
 
     def peers(self, now: float, *, gone: bool = False) -> tuple[Peer, ...]:
         """Give the peers that are up, and with `gone` those that are no more."""
@@ -372,11 +372,11 @@ class Node:
 
     def interval(self, now: float) -> float:
         """Give the interval in force, seconds: stretched so that a segment stays within its budget."""
-        return self._voice.interval(now)
+        return self._beacon.interval(now)
 
     def ttl(self, interval: float) -> float:
         """Give the ttl that goes with an interval in force."""
-        return self._voice.ttl(interval)
+        return self._beacon.ttl(interval)
 
     @property
     def received(self) -> dict[str, int]:
@@ -391,7 +391,7 @@ class Node:
         return self._steady_received + self._beats
 
     def _heard_rate(self, now: float) -> float:
-        return self._pressure.rate(self._hellos, now)
+        return self._hello_rate.rate(self._hellos, now)
 
     # --- a flood --------------------------------------------------------------------------------
 
@@ -400,12 +400,12 @@ class Node:
 
         Who came since then, and answered no PING, is taken for a part of it.
         """
-        self._gate.flooded_since = since
+        self._rate_limits.flooded_since = since
         return Outcome(events=self.table.turn_away(since, now))
 
     def end_flood(self) -> None:
         """Take it that it is over."""
-        self._gate.flooded_since = None
+        self._rate_limits.flooded_since = None
 
     def known_addresses(self, since: float, now: float) -> tuple[str, ...]:
         """Give the addresses that count in a flood: of seeds, of peers there before, of those that answered a PING.
@@ -414,7 +414,7 @@ class Node:
         gets through, who was just asked counts for a moment. An address that itself brings a flood does not count.
         """
         known = (*self.parameters.seeds, *self.challenges.hopes(), *self.table.known_addresses(since))
-        return tuple(address for address in known if not self._gate.is_noisy(address, now))
+        return tuple(address for address in known if not self._rate_limits.is_noisy(address, now))
 
     # --- hearing --------------------------------------------------------------------------------
 
@@ -435,30 +435,30 @@ class Node:
             hear = partial(self._hear, letter.opened.datagram, letter.source, now)
         return self._counted(hear, datagram, letter.source, now)
 
-    def _open(self, datagram: bytes, source: Source, now: float) -> Letter:
+    def _open(self, datagram: bytes, source: Source, now: float) -> Incoming:
         if self.sealing is None:
             raise WireError("sealed", "there are no keys here")
-        self._gate.check_port(datagram, source)
-        self._gate.spare(source, now)
+        self._rate_limits.check_port(datagram, source)
+        self._rate_limits.spare(source, now)
         return self.sealing.open(datagram, source, now)
 
     def _counted(self, hear: Callable[[], Outcome], datagram: bytes, source: Source, now: float) -> Outcome:
         """Hear a datagram, and count what came of it."""
-        outlet = self._voice.outlet(source)
+        link_state = self._beacon.link_state(source)
         if now >= self.table.blind_until and self._is_late(now):
             self._wake(now)
         expired = self.table.expire(now)  # told also where the datagram is dropped
         try:
-            self._gate.check(source, loopback=bool(self.parameters.loopback))
-            self._gate.check_port(datagram, source)
-            self._gate.look(source, now)
+            self._rate_limits.check(source, loopback=bool(self.parameters.loopback))
+            self._rate_limits.check_port(datagram, source)
+            self._rate_limits.look(source, now)
             self.credit.receive(source.address, len(datagram) / self._hearers(source), now)
             outcome = hear()
         except WireError as error:
-            outcome = self._gate.drop(error, source, outlet.name)
+            outcome = self._rate_limits.drop(error, source, link_state.name)
         else:
-            outlet.received += 1
-            outlet.last_heard = now
+            link_state.received += 1
+            link_state.last_heard = now
         if outcome.sends or expired:
             return replace(outcome, sends=self._afforded(outcome.sends, now), events=(*expired, *outcome.events))
         return outcome
@@ -501,8 +501,8 @@ class Node:
             return self._take_hello(hello, source, now, size)
         except Unproven as error:
             dropped = self._dropped(error.reason, error.detail, source)
-            if self._voice.reaches(source):
-                is_flood = self._gate.flooded_since is not None
+            if self._beacon.reaches(source):
+                is_flood = self._rate_limits.flooded_since is not None
                 sends = self._strangers.ask(hello, source, size, now, is_flood=is_flood)
             else:
                 sends = tuple(self._ask_beyond(key, source, size, now, solicits=hello.solicit))
@@ -546,8 +546,8 @@ class Node:
             self._prober.watch(row, now)
         sends += self._ask_beyond((hello.id, hello.boot), source, size, now, solicits=hello.solicit)
         if any(event.kind == "restarted" for event in events):
-            for rival in self.table.rivals(hello.id):  # an answer of the older boot proves a clone
-                if self._gate.questions.allows(rival.best(now).address, now):
+            for rival in self.table.replaced_boots(hello.id):  # an answer of the older boot proves a clone
+                if self._rate_limits.questions.allows(rival.best(now).address, now):
                     sends += self.ping(rival, now)[1].sends
         return sends
 
@@ -563,20 +563,20 @@ class Node:
         if probe.to not in (ANYONE, self.boot, mark(self.id, self.boot)):
             raise WireError("unexpected", "a PING for another node, or another run of this one")
         row = self.table.get(probe.id, probe.boot)
-        way = None if row is None else row.way(source)
-        if way is not None and way.answered_at > -NEVER and self._voice.reaches(source):
-            refusal = self._gate.pong_refusal(source, probe.boot, now)
+        path = None if row is None else row.path(source)
+        if path is not None and path.answered_at > -NEVER and self._beacon.reaches(source):
+            refusal = self._rate_limits.pong_refusal(source, probe.boot, now)
         else:
             refusal = self._refusal(source, now)
         if refusal:
             dropped = self._dropped(refusal.reason, refusal.detail, source)
             return replace(dropped, sends=tuple(self._ask_beyond((probe.id, probe.boot), source, size, now)))
         self._received["ping"] += 1
-        if row is not None and way is not None:
-            self._prober.is_asked(row, way, now)
+        if row is not None and path is not None:
+            self._prober.is_asked(row, path, now)
         silence = None if row is None else max(0.0, now - row.last_hello)
         held = 0.0 if self._clock is None else self._clock() - now
-        return Outcome(sends=(self._voice.pong(probe.nonce, silence, source, held),))
+        return Outcome(sends=(self._beacon.pong(probe.nonce, silence, source, held),))
 
     def _hear_pong(self, pong: Pong, source: Source, now: float) -> Outcome:
         self._check_sender(pong.realm, pong.boot, source, now)
@@ -586,11 +586,11 @@ class Node:
             if question is None:
                 return self._hear_seed(pong, source, now)
             return self._hear_proof(pong, question, source, now)
-        if source.link is None and asked.way.source.link is None and source.address != asked.way.address:
-            if self._voice.reaches(asked.way.source):
-                self._voice.aliases.admit(source.address, asked.way.address)
-            source = asked.way.source  # the path that was asked works, wherever its end answers from
-        if source.address == asked.way.address or asked.way.address in self.parameters.seeds:
+        if source.link is None and asked.path.source.link is None and source.address != asked.path.address:
+            if self._beacon.reaches(asked.path.source):
+                self._beacon.aliases.admit(source.address, asked.path.address)
+            source = asked.path.source  # the path that was asked works, wherever its end answers from
+        if source.address == asked.path.address or asked.path.address in self.parameters.seeds:
             self.credit.prove(source.address, now)
         events = self._take_answer(asked.row, pong, source, asked.at, now)
         if not asked.wanted:
@@ -605,13 +605,13 @@ class Node:
         """Take a PONG from one that was asked whether it is there."""
         self.credit.prove(source.address, now)
         if source.link is None and not source.key:
-            self._voice.aliases.admit(source.address)
+            self._beacon.aliases.admit(source.address)
         if question.hello is not None and question.source is not None:
             self._received["pong"] += 1
             hello = replace(question.hello, solicit=question.solicits)
             return self._take_hello(hello, question.source, now, proved=True)
         row = self.table.get(*question.key)
-        row = row if row is not None and row.way(source) else None
+        row = row if row is not None and row.path(source) else None
         events = self._take_answer(row, pong, source, question.asked, now)
         if row is not None:
             self._prober.watch(row, now)
@@ -624,13 +624,13 @@ class Node:
 
     def _hear_seed(self, pong: Pong, source: Source, now: float) -> Outcome:
         """Take a PONG from a seed that was asked which of its addresses it speaks from."""
-        asked = None if source.link else self._voice.aliases.answer(pong.nonce, source.address, now)
+        asked = None if source.link else self._beacon.aliases.answer(pong.nonce, source.address, now)
         if asked is None:
             raise WireError("unexpected", "a PONG to no PING of ours")
         self.credit.prove(source.address, now)
         self._take_answer(None, pong, source, asked, now)
         for row in self.table.of_boot(pong.boot):  # the PING named nobody: several ids may claim that boot
-            if row.way(source):
+            if row.path(source):
                 self._prober.watch(row, now)
         return NOTHING
 
@@ -646,7 +646,7 @@ class Node:
         rtt = now - asked - held
         self.rtts.observe(rtt)
         hears_us_s = None if pong.heard_ms is None else pong.heard_ms / 1000
-        two_way: bool | None = hears_us_s is not None and hears_us_s < self.ttl(self._voice.pace)
+        two_way: bool | None = hears_us_s is not None and hears_us_s < self.ttl(self._beacon.pace)
         if not two_way and asked < self._awake_since + WAKE_LATE:
             two_way = None  # nobody could hear us in our sleep
         if row is None:
@@ -660,12 +660,12 @@ class Node:
     def _wake(self, now: float) -> None:
         """Come back from a pause: nobody is judged by it."""
         self._polled = self._awake_since = now
-        self._voice.greet(now)
+        self._beacon.greet(now)
         self.table.mistrust(now)
 
     # --- strangers ------------------------------------------------------------------------------
 
-    def _hear_stranger(self, letter: Letter, size: int, now: float) -> Outcome:
+    def _hear_stranger(self, letter: Incoming, size: int, now: float) -> Outcome:
         """Take something sealed by a boot that has not proved to live, and may be a recording.
 
         A HELLO makes us ask. A PING for us alone is answered. A PONG for us alone that answers is the proof, or
@@ -686,7 +686,7 @@ class Node:
             self.sealing.windows.take_question(opened)
             return self._answer_ping(probe, source, now)
         if source.link is None and self.challenges.move(opened.boot, source.address, probe.nonce):
-            self._voice.aliases.admit(source.address)
+            self._beacon.aliases.admit(source.address)
         if self.challenges.waits_for(opened.boot, source.address, probe.nonce):
             self.sealing.prove(opened, now)
         return self._hear_pong(probe, source, now)
@@ -694,19 +694,19 @@ class Node:
     def _welcome(self, source: Source, now: float, *, solicits: bool) -> list[Send]:
         """Turn to one that has just proved to live: tell it of us if it asked, and ask it for a HELLO."""
         sends = self._answer_solicit(source, now) if solicits else []
-        if self._voice.may_request(now):
-            sends.append(self._voice.request(source, now))
+        if self._beacon.may_request(now):
+            sends.append(self._beacon.request(source, now))
         return sends
 
     def _is_barred(self, key: Key, source: Source) -> bool:
         """Whether a flood keeps a boot out: one that came with it, and did not prove to be where it says."""
-        since = self._gate.flooded_since
+        since = self._rate_limits.flooded_since
         if since is None or source.key:
             return False
         return not self.table.knew(key, since)
 
     def _dropped(self, reason: str, detail: str, source: Source) -> Outcome:
-        return self._gate.drop(WireError(reason, detail), source, self._voice.outlet(source).name)
+        return self._rate_limits.drop(WireError(reason, detail), source, self._beacon.link_state(source).name)
 
     # --- our own boot from elsewhere --------------------------------------------------------------
 
@@ -758,15 +758,15 @@ class Node:
         return self._redraw(source, now)
 
     def _ask_double(self, source: Source, now: float) -> tuple[Send, ...]:
-        if not self._voice.reaches(source):
+        if not self._beacon.reaches(source):
             return ()
         nonce = self.doubles.ask(source.address, self._nonce(), now)
-        return () if nonce is None else (self._voice.ping(nonce, source, self.id, self.boot),)
+        return () if nonce is None else (self._beacon.ping(nonce, source, self.id, self.boot),)
 
     def _redraw(self, source: Source, now: float) -> Outcome:
         """Go on under a new boot, and greet: for others a restart, until the other speaks again."""
         self.boot = self.doubles.draw(source.address, self._nonce(), now)
-        self._voice.reboot(self.boot, now)
+        self._beacon.reboot(self.boot, now)
         self._awake_since = now  # nobody has heard this boot yet
         return Outcome(double=source.address)
 
@@ -783,10 +783,10 @@ class Node:
                 raise WireError("downgrade", f"{sealed.id} seals, and this is plain")
 
     def _is_ours(self, source: Source) -> bool:
-        return bool(source.key) or self._voice.reaches(source)  # what is sealed comes from one of us
+        return bool(source.key) or self._beacon.reaches(source)  # what is sealed comes from one of us
 
     def _refusal(self, source: Source, now: float) -> WireError | None:
-        return self._gate.refusal(source, now, is_ours=self._is_ours(source))
+        return self._rate_limits.refusal(source, now, is_ours=self._is_ours(source))
 
     def _ask_beyond(
         self, key: Key, source: Source, size: float, now: float, *, solicits: bool = False
@@ -796,21 +796,21 @@ class Node:
             return []
         sends = self._ask_seeds(source, now)
         is_due = self._keyring.takes_plain and self.challenges.is_due(key, source.address, now)
-        if is_due and self._gate.beyond.allows("", now):
+        if is_due and self._rate_limits.beyond.allows("", now):
             sends += self._strangers.ask_node(key, source, size, now, solicits=solicits)
         return sends
 
     def _ask_seeds(self, source: Source, now: float) -> list[Send]:
         """Ask the seeds, where somebody who may be one of them speaks from an address that nobody named."""
-        if source.link or source.key or self._voice.reaches(source) or not self._keyring.takes_plain:
+        if source.link or source.key or self._beacon.reaches(source) or not self._keyring.takes_plain:
             return []
-        return self._voice.ask_seeds(self._nonce, now)
+        return self._beacon.ask_seeds(self._nonce, now)
 
     def _admit(self, key: Key, source: Source, now: float) -> None:
         if self._is_barred(key, source):
             raise Unproven("flood", "nobody new is listed in a flood")
         if self.table.get(*key) is None:
-            self._gate.admit(source, now)
+            self._rate_limits.admit(source, now)
             routed = self.parameters.limits.routed
             if not self._is_ours(source) and self.table.is_crowded_beyond(routed):
                 raise WireError("table-full", f"{routed} peers beyond our links")
@@ -823,10 +823,10 @@ class Node:
         Where that is refused, it comes by itself with the next full HELLO.
         """
         is_asked = now < row.asked + self.parameters.interval
-        if self.table.has_digest(row) or is_asked or not self._voice.may_request(now):
+        if self.table.has_digest(row) or is_asked or not self._beacon.may_request(now):
             return []
         row.asked = now
-        return [] if self._refusal(source, now) else [self._voice.request(source, now)]
+        return [] if self._refusal(source, now) else [self._beacon.request(source, now)]
 
     def _answer_solicit(
         self, source: Source, now: float, size: float = NEVER, key: Key = ("", ""), *, is_prompt: bool = False
@@ -834,13 +834,13 @@ class Node:
         """Answer a solicit with the full HELLO; who did not prove to be there gets no more bytes than it sent."""
         if source.key or self.credit.is_proven(source.address, now):
             size = NEVER
-        if self._voice.answers.joins(source, size):
+        if self._beacon.answers.joins(source, size):
             return []
-        refusal = self._gate.record_refusal(source, now, is_ours=self._is_ours(source))
+        refusal = self._rate_limits.record_refusal(source, now, is_ours=self._is_ours(source))
         if refusal:  # the HELLO itself was welcome
-            self._gate.drops.count(refusal.reason, self._voice.outlet(source).name)
+            self._rate_limits.drops.count(refusal.reason, self._beacon.link_state(source).name)
             return []
-        return self._voice.answer_now(source) if is_prompt else self._voice.answer(source, now, size, key)
+        return self._beacon.answer_now(source) if is_prompt else self._beacon.answer(source, now, size, key)
 
     def _ask_first(self, waiting: Waiting, now: float) -> tuple[Send, ...]:
         # as long as it may be: the account of its address bounds what is sent there
@@ -848,11 +848,11 @@ class Node:
 
     # --- asking ---------------------------------------------------------------------------------
 
-    def _ping(self, row: Row, way: Way, nonce: str) -> Send:
-        return self._voice.ping(nonce, way.source, row.id, row.boot)
+    def _ping(self, row: Row, path: Path, nonce: str) -> Send:
+        return self._beacon.ping(nonce, path.source, row.id, row.boot)
 
-    def _reaches(self, way: Way) -> bool:
-        return self._voice.reaches(way.source)
+    def _reaches(self, path: Path) -> bool:
+        return self._beacon.reaches(path.source)
 
     def _nonce(self) -> str:
         return f"{self.random.getrandbits(64):016x}"

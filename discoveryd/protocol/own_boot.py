@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from discoveryd.protocol.beacon import Voice
+from discoveryd.protocol.beacon import Beacon
 from discoveryd.protocol.table.row import NEVER
-from discoveryd.protocol.token_buckets import Limiter
+from discoveryd.protocol.token_buckets import TokenBuckets
 
 REDRAW = 600.0
 """Seconds between two new boots on evidence that is not sealed: who answers a PING can forge that."""
@@ -35,21 +35,21 @@ class Question:
     heard: float = -NEVER  # when it asked us the same
 
 
-class Doubles:
+class OwnBoot:
     """Asks addresses that speak under our boot whether a node is there, and draws the new boot.
 
     Args:
-        voice: says it.
+        beacon: says it.
 
     Attributes:
         count: how often a new boot was drawn.
         address: whose datagram was the reason of the last time, empty for never.
     """
 
-    def __init__(self, voice: Voice) -> None:
-        self._voice = voice
+    def __init__(self, beacon: Beacon) -> None:
+        self._beacon = beacon
         self._questions: dict[str, Question] = {}
-        self._limiter = Limiter(QUESTIONS_PER_SECOND, QUESTIONS_PER_SECOND, sources=1)
+        self._limiter = TokenBuckets(QUESTIONS_PER_SECOND, QUESTIONS_PER_SECOND, sources=1)
         self._drawn_at = -NEVER
         self.count = 0
         self.address = ""
@@ -106,6 +106,6 @@ class Doubles:
 
     def _mixed(self, random_bits: str, address: str) -> str:
         """Mix random bits with who we are: what was cloned may have the state of the generator too."""
-        ours = ",".join(sorted(link.address for link in self._voice.outlets))
-        mixed = f"{random_bits}|{self._voice.boot}|{ours}|{address}"
+        ours = ",".join(sorted(link.address for link in self._beacon.outlets))
+        mixed = f"{random_bits}|{self._beacon.boot}|{ours}|{address}"
         return blake2b(mixed.encode("ascii"), digest_size=8).hexdigest()

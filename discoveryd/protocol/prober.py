@@ -12,9 +12,9 @@ from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import LEAST_PROBE_GAP, PROBE_GAP, probe_gap, probes_needed
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.protocol.table.row import NEVER, Row, Way
+from discoveryd.protocol.table.row import NEVER, Path, Row
 from discoveryd.protocol.table.table import PeerTable
-from discoveryd.protocol.token_buckets import Limiter
+from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.protocol.wire.probe import Pong
 
 PROBES_PER_SECOND = 100
@@ -58,18 +58,18 @@ class Asked(NamedTuple):
 
     at: float
     row: Row
-    way: Way
+    path: Path
     wanted: bool  # somebody waits for the answer
 
 
 class Turn(NamedTuple):
-    """When a way is to be pinged; void once the way has another turn (`Way.turn_at`)."""
+    """When a way is to be pinged; void once the way has another turn (`Path.turn_at`)."""
 
     due: float
     tie: int
     listed: float
     row: Row
-    way: Way
+    path: Path
 
 
 class Turns(list[Turn]):
@@ -108,8 +108,8 @@ class Prober:
         self,
         table: PeerTable,
         random: Random,
-        write: Callable[[Row, Way, str], Send],
-        reaches: Callable[[Way], bool] = lambda _: True,
+        write: Callable[[Row, Path, str], Send],
+        reaches: Callable[[Path], bool] = lambda _: True,
     ) -> None:
         self._table = table
         self._random = random
@@ -117,8 +117,8 @@ class Prober:
         self._reaches = reaches
         self._asked: dict[str, Asked] = {}
         self._wanted: dict[str, Asked] = {}  # apart, so that programs push out no PING that liveness rests on
-        self._budget = Limiter(PROBES_PER_SECOND, PROBES_PER_SECOND, sources=1)
-        self._quiet_budget = Limiter(QUIET_PER_SECOND, QUIET_PER_SECOND, sources=1)
+        self._budget = TokenBuckets(PROBES_PER_SECOND, PROBES_PER_SECOND, sources=1)
+        self._quiet_budget = TokenBuckets(QUIET_PER_SECOND, QUIET_PER_SECOND, sources=1)
         self._next_probe = self._next_quiet = -NEVER
         self._turns = Turns(TURN_GAP, 1)
         self._newcomers = Turns(NEWCOMERS_GAP, NEWCOMERS)
@@ -128,15 +128,15 @@ class Prober:
         """Count the PINGs that wait for an answer."""
         return len(self._asked) + len(self._wanted)
 
-    def ask(self, row: Row, way: Way, now: float, *, wanted: bool = False) -> tuple[str, Send]:
+    def ask(self, row: Row, path: Path, now: float, *, wanted: bool = False) -> tuple[str, Send]:
         """Send one PING; give its nonce too."""
         nonce = f"{self._random.getrandbits(64):016x}"
         waiting = self._wanted if wanted else self._asked
         while len(waiting) >= MAX_PINGS:
             del waiting[next(iter(waiting))]
-        waiting[nonce] = Asked(now, row, way, wanted)
-        way.pinged = now
-        return nonce, self._write(row, way, nonce)
+        waiting[nonce] = Asked(now, row, path, wanted)
+        path.pinged = now
+        return nonce, self._write(row, path, nonce)
 
     def answer(self, pong: Pong, source: Source) -> Asked | None:
         """Give the PING that a PONG answers: of the boot that was asked, and from where that is.
@@ -146,22 +146,22 @@ class Prober:
         asked = self._asked.get(pong.nonce) or self._wanted.get(pong.nonce)
         if asked is None or (asked.row.boot and pong.boot != asked.row.boot):
             return None
-        is_there = any(way.address == source.address for way in (asked.way, *asked.row.ways.values()))
-        is_beyond = source.link is None and asked.way.source.link is None
-        if not is_there and not (is_beyond and (source.key or self._reaches(asked.way))):
+        is_there = any(path.address == source.address for path in (asked.path, *asked.row.paths.values()))
+        is_beyond = source.link is None and asked.path.source.link is None
+        if not is_there and not (is_beyond and (source.key or self._reaches(asked.path))):
             return None
         return self._take(pong.nonce)
 
     def watch(self, row: Row, now: float) -> None:
         """PING the addresses of a row in turn from now on."""
-        for way in row.ways.values():
-            if way.turn_at == NEVER and self._reaches(way):  # it is new, or came back
-                self._list(now, now + self._random.uniform(*FIRST_TURN), row, way)
+        for path in row.paths.values():
+            if path.turn_at == NEVER and self._reaches(path):  # it is new, or came back
+                self._list(now, now + self._random.uniform(*FIRST_TURN), row, path)
 
-    def is_asked(self, row: Row, way: Way, now: float) -> None:
+    def is_asked(self, row: Row, path: Path, now: float) -> None:
         """Ask back who asks us, unless we just did: it may not hear us any more."""
-        if row.state == "up" and now >= way.pinged + ASK_BACK and now < way.turn_at < NEVER:
-            self._list(now, now, row, way)
+        if row.state == "up" and now >= path.pinged + ASK_BACK and now < path.turn_at < NEVER:
+            self._list(now, now, row, path)
 
     def refused(self, nonce: str, now: float) -> tuple[Event, ...]:
         """Take the kernel's word that nobody listens where a PING of ours went.
@@ -171,7 +171,7 @@ class Prober:
         address that it no longer uses: somebody else may have it.
         """
         asked = self._take(nonce)
-        if asked is None or asked.row.rejects or asked.way not in asked.row.last_ways():
+        if asked is None or asked.row.rejects or asked.path not in asked.row.last_paths():
             return ()
         return self._table.refused(asked.row, REFUSED, now)
 
@@ -220,11 +220,11 @@ class Prober:
                 self._next_probe = now + PROBE_GAP
                 return
             del self._table.leavers[key]
-            way = row.best(now)
-            if row.state not in LIVE and self._reaches(way) and now >= row.question_at:
+            path = row.best(now)
+            if row.state not in LIVE and self._reaches(path) and now >= row.question_at:
                 row.question_at = now + min(RETRY * 2.0**row.questions, TURN)
                 row.questions = min(row.questions + 1, PATIENCE)
-                sends.append(self.ask(row, way, now)[1])
+                sends.append(self.ask(row, path, now)[1])
 
     def _probe(self, now: float, heard: float, sends: list[Send], events: list[Event]) -> None:
         """Ask the suspects whose time it is, those that once answered first; give up whose silence is proof enough."""
@@ -234,26 +234,26 @@ class Prober:
             if proof:
                 events += self._table.give_up(row, proof, heard)
                 continue
-            ways = [way for way in row.last_ways() if self._reaches(way)]
-            if not ways:
+            paths = [path for path in row.last_paths() if self._reaches(path)]
+            if not paths:
                 row.probe_at = now + PROBE_GAP
                 continue
             if not self._budget.allows("", now):
                 self._next_probe = now + PROBE_GAP
                 return
-            way = min(ways, key=lambda way: way.probes)  # one after the other
-            way.probes += 1
-            if way.probes == probes_needed(way.loss_at_most):
-                way.proved_at = now + max(PROBE_GAP, 2 * (way.rtt or 0.0))
-            row.probe_at = now + self._gap(row, ways)
-            if now < way.proved_at < row.probe_at:
-                row.probe_at = way.proved_at
-            sends.append(self.ask(row, way, now)[1])
+            path = min(paths, key=lambda path: path.probes)  # one after the other
+            path.probes += 1
+            if path.probes == probes_needed(path.loss_at_most):
+                path.proved_at = now + max(PROBE_GAP, 2 * (path.rtt or 0.0))
+            row.probe_at = now + self._gap(row, paths)
+            if now < path.proved_at < row.probe_at:
+                row.probe_at = path.proved_at
+            sends.append(self.ask(row, path, now)[1])
 
-    def _gap(self, row: Row, ways: list[Way]) -> float:
+    def _gap(self, row: Row, paths: list[Path]) -> float:
         """Return the seconds to the next PING of a suspect; the life of one that is unproven is short."""
-        worst = max((way.loss_at_most for way in ways if way.loss_at_most is not None), default=None)
-        if min(way.probes for way in ways) > max(PATIENCE, probes_needed(worst) or 0):
+        worst = max((path.loss_at_most for path in paths if path.loss_at_most is not None), default=None)
+        if min(path.probes for path in paths) > max(PATIENCE, probes_needed(worst) or 0):
             return max(RETRY, row.interval or 0.0)  # no proof will come: its ttl, which is long, decides
         if not row.proved:
             return LEAST_PROBE_GAP
@@ -267,12 +267,12 @@ class Prober:
         """
         if row.refused > row.last_heard and not row.rejects:
             return REFUSED
-        ways = row.last_ways()
+        paths = row.last_paths()
         # who never answered does not prove anything by not answering
-        if not ways or not all(way.two_way and now >= way.proved_at for way in ways):
+        if not paths or not all(path.two_way and now >= path.proved_at for path in paths):
             return ""
-        loss = max(way.loss or 0.0 for way in ways)
-        return f"{sum(way.probes for way in ways)} probes unanswered, at {loss:.0%} loss"
+        loss = max(path.loss or 0.0 for path in paths)
+        return f"{sum(path.probes for path in paths)} probes unanswered, at {loss:.0%} loss"
 
     # --- those that answer, but whose HELLOs do not come --------------------------------------------
 
@@ -281,16 +281,16 @@ class Prober:
         if now < self._next_quiet:
             return
         for key, row in [(key, row) for key, row in self._table.quiet.items() if now >= row.ask_at]:
-            ways = [way for way in row.fresh(now) if self._reaches(way)]
+            paths = [path for path in row.fresh(now) if self._reaches(path)]
             is_heard = now < row.last_hello + row.suspect_after
-            if is_heard or row.state != "up" or row.superseded or not ways:
+            if is_heard or row.state != "up" or row.is_replaced or not paths:
                 del self._table.quiet[key]
                 continue
             if not self._quiet_budget.allows("", now):
                 self._next_quiet = now + LEAST_PROBE_GAP
                 return
             row.ask_at = now + max(LEAST_PROBE_GAP, row.suspect_after / TRIES)
-            sends += [self.ask(row, way, now)[1] for way in ways]
+            sends += [self.ask(row, path, now)[1] for path in paths]
 
     # --- everyone, in turn ------------------------------------------------------------------------
 
@@ -302,49 +302,49 @@ class Prober:
         asked = 0
         while turns and turns[0].due <= heard and asked < turns.at_once:
             turn = heappop(turns)
-            row, way = turn.row, turn.way
+            row, path = turn.row, turn.path
             if not self._holds(turn):
                 continue
-            is_answered = way.answered_at >= way.pinged
-            if row.state == "suspect" or (is_answered and way.pinged >= turn.listed):  # it was asked meanwhile
-                self._list(now, max(now + RETRY, way.pinged + self._pause(way)), row, way)
+            is_answered = path.answered_at >= path.pinged
+            if row.state == "suspect" or (is_answered and path.pinged >= turn.listed):  # it was asked meanwhile
+                self._list(now, max(now + RETRY, path.pinged + self._pause(path)), row, path)
                 continue
             if not is_answered:
-                events += self._table.unanswered(row, way, heard)
-            sends.append(self.ask(row, way, now)[1])
-            self._list(now, now + _retry(way), row, way)
+                events += self._table.unanswered(row, path, heard)
+            sends.append(self.ask(row, path, now)[1])
+            self._list(now, now + _retry(path), row, path)
             asked += 1
 
-    def _pause(self, way: Way) -> float:
+    def _pause(self, path: Path) -> float:
         """Say when to PING again who answered; 5 a second must do for all."""
-        if not way.two_way and way.answered_at >= way.pinged:
+        if not path.two_way and path.answered_at >= path.pinged:
             return DOUBT
         return max(TURN, len(self._turns) * TURN_GAP * 1.2) * self._random.uniform(0.9, 1.1)
 
     def _holds(self, turn: Turn) -> bool:
         """Whether a turn is to be taken; a peer that is gone is listed again when it comes back."""
-        row, way = turn.row, turn.way
-        if turn.due != way.turn_at:
+        row, path = turn.row, turn.path
+        if turn.due != path.turn_at:
             return False  # its turn was moved
         if (
             self._table.get(*row.key) is row
-            and row.ways.get((way.address, way.link)) is way
+            and row.paths.get((path.address, path.link)) is path
             and row.is_shown
-            and self._reaches(way)
+            and self._reaches(path)
         ):
             return True
-        way.turn_at = NEVER
+        path.turn_at = NEVER
         return False
 
-    def _list(self, now: float, due: float, row: Row, way: Way) -> None:
+    def _list(self, now: float, due: float, row: Row, path: Path) -> None:
         turns = self._turns if row.proved else self._newcomers
         if len(turns) >= turns.most:
             turns[:] = [turn for turn in turns if self._holds(turn)]
             heapify(turns)
             turns.most = max(LEAST_TURNS, 2 * len(turns))
-        way.turn_at = due
+        path.turn_at = due
         self._tie += 1
-        heappush(turns, Turn(due, self._tie, now, row, way))
+        heappush(turns, Turn(due, self._tie, now, row, path))
 
     def _take(self, nonce: str) -> Asked | None:
         return self._asked.pop(nonce, None) or self._wanted.pop(nonce, None)
@@ -359,8 +359,8 @@ def _forget(waiting: dict[str, Asked], now: float) -> None:
         del waiting[nonce]
 
 
-def _retry(way: Way) -> float:
+def _retry(path: Path) -> float:
     """Say when to PING again who has not answered yet."""
-    if way.two_way and way.unanswered < PATIENCE:
+    if path.two_way and path.unanswered < PATIENCE:
         return RETRY
-    return min(RETRY * 2.0 ** min(way.unanswered, PATIENCE), TURN)
+    return min(RETRY * 2.0 ** min(path.unanswered, PATIENCE), TURN)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.answers import ANSWERS_PER_SECOND
-from discoveryd.protocol.drops import Tally
+from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import LIMITED, NOTHING, Drop, Outcome
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.token_buckets import Limiter
+from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.protocol.wire.hello import is_bare
 
 MAX_COMPLAINTS = 256
@@ -38,7 +38,7 @@ UNNAMED = ("own-echo", "flood", "unproven", "downgrade")
 """Reasons that are nobody's fault, or of sources that are forged."""
 
 
-class Gate:
+class RateLimits:
     """The limits of what sources may ask of us, and what was dropped.
 
     Attributes:
@@ -48,7 +48,7 @@ class Gate:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self.drops = Tally()
+        self.drops = Drops()
         self.complaints: set[tuple[str, str]] = set()
         self._forgets_at = 0.0
         self._noisy: dict[str, float] = {}  # addresses that brought too much, and until when that counts
@@ -57,13 +57,13 @@ class Gate:
 
     def set_limits(self, limits: Limits) -> None:
         """Allow so much from now on."""
-        self.answers = Limiter(limits.answers, ANSWERS_PER_SECOND)
-        self.questions = Limiter(limits.answers, ANSWERS_PER_SECOND)
-        self.records = Limiter(RECORDS, ANSWERS_PER_SECOND, burst=RECORDS_AT_ONCE)
-        self.beyond = Limiter(BEYOND, BEYOND, sources=1)
-        self.pongs = Limiter(PONGS_PER_PATH, FROM_ALL, FROM_SOURCES)
-        self.newcomers = Limiter(limits.newcomers, 20 * limits.newcomers)
-        self.datagrams = Limiter(limits.source_datagrams, FROM_ALL, FROM_SOURCES)
+        self.answers = TokenBuckets(limits.answers, ANSWERS_PER_SECOND)
+        self.questions = TokenBuckets(limits.answers, ANSWERS_PER_SECOND)
+        self.records = TokenBuckets(RECORDS, ANSWERS_PER_SECOND, burst=RECORDS_AT_ONCE)
+        self.beyond = TokenBuckets(BEYOND, BEYOND, sources=1)
+        self.pongs = TokenBuckets(PONGS_PER_PATH, FROM_ALL, FROM_SOURCES)
+        self.newcomers = TokenBuckets(limits.newcomers, 20 * limits.newcomers)
+        self.datagrams = TokenBuckets(limits.source_datagrams, FROM_ALL, FROM_SOURCES)
         self._limits = limits
 
     def check(self, source: Source, *, loopback: bool) -> None:

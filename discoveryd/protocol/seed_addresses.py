@@ -20,7 +20,7 @@ MAX_ALIASES = 1024
 """Addresses remembered; past it the one that was proved first is forgotten."""
 
 
-class Aliases:
+class SeedAddresses:
     """Addresses beyond our links that proved by a nonce whose they are."""
 
     def __init__(self) -> None:

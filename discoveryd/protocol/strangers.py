@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from discoveryd.protocol.beacon import Voice
+from discoveryd.protocol.beacon import Beacon
 from discoveryd.protocol.challenges import Challenges, Question
 from discoveryd.protocol.flood import SAMPLE
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.table.peer import Kind
 from discoveryd.protocol.table.row import Key
-from discoveryd.protocol.token_buckets import Limiter
+from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.protocol.wire.hello import Hello
 from discoveryd.protocol.wire.probe import Ping, Pong
 
@@ -30,18 +30,18 @@ class Strangers:
     """Asks boots that are not known, and remembers who answered.
 
     Args:
-        voice: says it.
+        beacon: says it.
         nonce: gives one that nobody can foresee.
         rate: questions a second to one address.
     """
 
-    def __init__(self, voice: Voice, nonce: Callable[[], str], rate: float) -> None:
+    def __init__(self, beacon: Beacon, nonce: Callable[[], str], rate: float) -> None:
         self.challenges = Challenges(nonce, rate=rate)
-        self._voice = voice
-        self._unasked = Limiter(UNASKED_PER_SECOND, 2 * UNASKED_PER_SECOND, sources=2)
-        self._flooding = Limiter(rate, SAMPLE)
+        self._beacon = beacon
+        self._unasked = TokenBuckets(UNASKED_PER_SECOND, 2 * UNASKED_PER_SECOND, sources=2)
+        self._flooding = TokenBuckets(rate, SAMPLE)
         self._plain_ping = len(
-            Ping(realm=voice.parameters.realm, id=voice.id, boot=voice.boot, nonce="0" * 16).encode()
+            Ping(realm=beacon.parameters.realm, id=beacon.id, boot=beacon.boot, nonce="0" * 16).encode()
         )
 
     def ask(
@@ -71,7 +71,7 @@ class Strangers:
             key, source.address, now, size=size, longest=longest, solicits=solicits,
             whatever_address=bool(source.key and source.link),  # the seal covers the address, on a link
         )  # fmt: skip
-        return () if nonce is None else (self._voice.ping(nonce, source, *key),)
+        return () if nonce is None else (self._beacon.ping(nonce, source, *key),)
 
     def answer(self, pong: Pong, source: Source, now: float) -> Question | None:
         """Give the question that a PONG answers, if it does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Limiter:
+class TokenBuckets:
     """A token bucket per source address, over one for all.
 
     Args:

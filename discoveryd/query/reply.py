@@ -107,7 +107,7 @@ def show_answer(node: Node, text: str, now: float) -> dict[str, Any]:
     shared = node.table.shared_addresses(now)
     peers = []
     for row in find(node, text, now):
-        here = [shared[place] for place in row.ways if place in shared]
+        here = [shared[place] for place in row.paths if place in shared]
         others = sorted({one.id for rows in here if row in rows for one in rows if one is not row})[:MOST_NAMED]
         peers.append(peer_json(row.peer(now), paths=True) | ({"shares_address_with": others} if others else {}))
     return {"ok": True, "schema": SCHEMA, "peers": peers}
@@ -141,18 +141,18 @@ def status_answer(node: Node, now: float) -> dict[str, Any]:
         "new_boots": {"count": node.doubles.count, "address": node.doubles.address},
         "links": [
             {
-                "name": outlet.name,
+                "name": link_state.name,
                 "address": link.address,
                 "prefix": link.prefix,
                 "broadcast": link.broadcast,
-                "limited": outlet.limited,
+                "limited": link_state.limited,
                 "other_addresses": len(node.others[link]),
-                "up_s": round(now - outlet.since, 3),
-                "sent": outlet.sent,
-                "received": outlet.received,
-                "last_heard_s": None if outlet.last_heard is None else round(now - outlet.last_heard, 3),
+                "up_s": round(now - link_state.since, 3),
+                "sent": link_state.sent,
+                "received": link_state.received,
+                "last_heard_s": None if link_state.last_heard is None else round(now - link_state.last_heard, 3),
             }
-            for link, outlet in zip(node.links, node.outlets, strict=True)
+            for link, link_state in zip(node.links, node.outlets, strict=True)
         ],
         "peers": node.table.counts(now),
         "table": {

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from discoveryd.protocol.wire.record import Service
 
 
-class Offers:
+class AnnouncedServices:
     """The services by who offers them: ``config``, ``services.d``, ``connection 7``. A value, never changed.
 
     >>> from discoveryd.protocol.wire.record import Service
@@ -29,10 +29,10 @@ class Offers:
         """Who offers something."""
         return tuple(self._by_owner)
 
-    def replaced(self, owner: str, services: Iterable[Service]) -> Offers:
+    def replaced(self, owner: str, services: Iterable[Service]) -> AnnouncedServices:
         """Give what is offered when this owner offers this instead; nothing takes the owner out."""
         found = {**self._by_owner, owner: tuple(services)}
-        return Offers({one: offered for one, offered in found.items() if offered})
+        return AnnouncedServices({one: offered for one, offered in found.items() if offered})
 
     def services(self) -> tuple[Service, ...]:
         """Give all services, each (name, port and proto) once: of equal ones the one that says more in its tags.

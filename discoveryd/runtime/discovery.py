@@ -36,10 +36,10 @@ from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.query import reply as query
 from discoveryd.runtime import notices
-from discoveryd.runtime.announced_services import Offers
+from discoveryd.runtime.announced_services import AnnouncedServices
 from discoveryd.runtime.calm import Calm
 from discoveryd.runtime.entropy import BufferedRandom
-from discoveryd.runtime.flood_detection import Floodgate
+from discoveryd.runtime.flood_detection import FloodDetector
 from discoveryd.runtime.heartbeat import Pulse
 from discoveryd.runtime.machine import machine_name
 from discoveryd.runtime.notices import Notice
@@ -133,7 +133,7 @@ class Discovery:
                 check_address(key, address, least=0)
         self._birthplace = Birthplace("Discovery")
         self.parameters = parameters or Parameters()
-        self._offers = Offers().replaced(CONFIG, services)
+        self._offers = AnnouncedServices().replaced(CONFIG, services)
         called, self._name_fault = (name, "") if name else machine_name()
         self._follows_machine = not name
         self._refused_name = ""
@@ -166,7 +166,7 @@ class Discovery:
         self._started_at = 0.0
         self._failure: BaseException | None = None
         self._reports: dict[str, Callable[[], Any]] = {}
-        self._floodgate = Floodgate(self._links, self.parameters.limits.datagrams, self._flood, self._known)
+        self._floodgate = FloodDetector(self._links, self.parameters.limits.datagrams, self._flood, self._known)
         self._engine_s = 0.0
         self._backend = Backend(self, control)
         self._server = self._query_server(query, listener, is_patient=is_patient) if query else None
@@ -693,7 +693,7 @@ class Discovery:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _announce_locked(self, name: str, tags: Mapping[str, str], offers: Offers) -> None:
+    def _announce_locked(self, name: str, tags: Mapping[str, str], offers: AnnouncedServices) -> None:
         record = Record(name=name, tags=tags, services=offers.services())
         self._offers = offers
         self._node.set_record(record, self._clock())

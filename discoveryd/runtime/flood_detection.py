@@ -23,7 +23,7 @@ class Links(Protocol):
         """Let only these through, and a share of the others; all for a share of 1. Give what failed."""
 
 
-class Floodgate:
+class FloodDetector:
     """Counts what comes in, and acts. For the receiving thread; its counters may be read by any.
 
     Args:

@@ -17,7 +17,7 @@ from typing import Any
 
 from discoveryd.errors import SubscriptionLagged
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.token_buckets import Limiter
+from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.runtime import hook_files, hook_run
 from discoveryd.runtime.hook_queue import HookQueue, Job, Occasion
 from discoveryd.runtime.notices import Notice
@@ -76,7 +76,7 @@ class Hooks:
         self._is_stopping = False
         self._lacks_threads = False
         self._looked_at = 0.0
-        self._limiter = Limiter(NOTICES, ALL_NOTICES, hook_files.MAX_HOOKS)
+        self._limiter = TokenBuckets(NOTICES, ALL_NOTICES, hook_files.MAX_HOOKS)
         self._reader = Worker("hooks", self._read, self._fail)
 
     # --- life -----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from discoveryd.net.senders import Outside
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.protocol.table.row import Way
+from discoveryd.protocol.table.row import Path
 
 MOST_NAMED = 64
 """Neighbours that are named."""
@@ -25,33 +25,33 @@ def outsiders(node: Node, now: float, found: Mapping[tuple[str, int], Outside]) 
         now: the time.
         found: by address and interface, who was heard from outside.
     """
-    ways = {
-        (way.source.link, way.address): way
+    paths = {
+        (path.source.link, path.address): path
         for row in (node.table.rows(now) if found else ())
-        for way in row.ways.values()
+        for path in row.paths.values()
         if row.state_at(now) in LIVE
     }
     outside = [
-        _told(address, link, ways.get((link, address)), in_our_network=False)
+        _told(address, link, paths.get((link, address)), in_our_network=False)
         for (address, _), (link, *_) in found.items()
         if not node.limited.is_aside(link, address, now)
     ]
     within = [
-        _told(way.address, link, way, in_our_network=True)
+        _told(path.address, link, path, in_our_network=True)
         for link in node.links
-        for way in node.limited.others(link, now)
+        for path in node.limited.others(link, now)
     ]
     return sorted(islice((*outside, *within), MOST_NAMED), key=lambda one: (one["address"], one["link"]))
 
 
-def _told(address: str, link: Link, way: Way | None, *, in_our_network: bool) -> dict[str, Any]:
+def _told(address: str, link: Link, path: Path | None, *, in_our_network: bool) -> dict[str, Any]:
     return {
         "link": link.name,
         "address": address,
         "ours": f"{link.address}/{link.prefix}",
         "in_our_network": in_our_network,
-        "listed": way is not None,
-        "two_way": way and way.two_way,
+        "listed": path is not None,
+        "two_way": path and path.two_way,
     }
 
 

@@ -11,7 +11,7 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Answer, Outcome
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.table.row import NEVER, Row
-from discoveryd.protocol.token_buckets import Limiter
+from discoveryd.protocol.token_buckets import TokenBuckets
 
 GAP = 0.2
 """Seconds between two PINGs of one request."""
@@ -81,7 +81,7 @@ class Pings:
 
     def __init__(self) -> None:
         self._under_way: list[Pinging] = []
-        self._budget = Limiter(PINGS_PER_SECOND, PINGS_PER_SECOND, sources=1)
+        self._budget = TokenBuckets(PINGS_PER_SECOND, PINGS_PER_SECOND, sources=1)
 
     def __len__(self) -> int:
         return len(self._under_way)

@@ -24,7 +24,7 @@ from discoveryd.protocol.table.row import NEVER
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.simulation.counts import Crash, CrashKind, Findings, Traffic
 from discoveryd.simulation.medium import Clock, Plug, Segment
-from discoveryd.simulation.sender import Speaker, is_solicit
+from discoveryd.simulation.sender import SimulatedSender, is_solicit
 
 FULL_NODES = 100
 """Up to so many nodes each has a table of its own: processor time grows with the square of their number."""
@@ -142,7 +142,7 @@ class Machine:
         self.is_up = False
         self.listed: set[str] = set()  # boots, as its events tell
         self.plug: Plug
-        self.engine: Node | Speaker
+        self.engine: Node | SimulatedSender
         self._generation = 0
         self._wake = NEVER
 
@@ -180,10 +180,10 @@ class Machine:
     def _node(self, random: Random) -> Node:
         return Node(self.lan.parameters, self.record, node_id=f"{self.number:016x}", random=random)
 
-    def _speaker(self, random: Random) -> Speaker:
+    def _speaker(self, random: Random) -> SimulatedSender:
         crowd = self.lan.crowd
         model = crowd.model
-        return Speaker(
+        return SimulatedSender(
             self.lan.parameters,
             self.record,
             node_id=f"{self.number:016x}",
@@ -192,7 +192,7 @@ class Machine:
             silence=crowd.silence,
         )
 
-    def _poll(self, engine: Node | Speaker, due: float) -> None:
+    def _poll(self, engine: Node | SimulatedSender, due: float) -> None:
         if engine is not self.engine or due != self._wake:
             return
         self._wake = NEVER
@@ -260,12 +260,12 @@ class Crowd:
 
     def before_poll(self, machine: Machine) -> None:
         """Tell one that is about to answer whether more than one has asked."""
-        if isinstance(machine.engine, Speaker) and self._askers > self._since.get(machine, self._askers):
+        if isinstance(machine.engine, SimulatedSender) and self._askers > self._since.get(machine, self._askers):
             machine.engine.answers.joins(Source("0.0.0.0", machine.link))
 
     def after_poll(self, machine: Machine) -> None:
         """See who has no answer to give any more."""
-        if isinstance(machine.engine, Speaker) and not machine.engine.answers:
+        if isinstance(machine.engine, SimulatedSender) and not machine.engine.answers:
             self._idle[machine] = None
 
     def forget(self, machine: Machine) -> None:
@@ -286,7 +286,7 @@ class Crowd:
         if not asker.weight and not are_two:
             return
         for machine in list(self._idle):
-            if machine is not asker and not self.lan.segment.loses() and isinstance(machine.engine, Speaker):
+            if machine is not asker and not self.lan.segment.loses() and isinstance(machine.engine, SimulatedSender):
                 self._since[machine] = self._askers - are_two
                 machine.act(machine.engine.solicited(Source(asker.plug.address, machine.link), now))
                 if machine.engine.answers:
@@ -305,7 +305,7 @@ class Crowd:
     def _ask(self, observer: Machine) -> None:
         """PING an observer, as often as it is its turn with all of the crowd."""
         machine = self.lan.random.choice(self.machines)
-        if machine.is_up and isinstance(machine.engine, Speaker):
+        if machine.is_up and isinstance(machine.engine, SimulatedSender):
             self.lan.send(machine, [machine.engine.ask(machine.link, observer.link.address)])
         others = self.lan.nodes - 1
         rate = min(1 / TURN_GAP, others / TURN) * len(self.machines) / others

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 
 from discoveryd.protocol.answers import Answers
-from discoveryd.protocol.beacon import Voice
+from discoveryd.protocol.beacon import Beacon
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import NOTHING, Outcome, Send
 from discoveryd.protocol.parameters import Parameters
@@ -19,7 +19,7 @@ from discoveryd.protocol.wire.probe import decode_probe
 from discoveryd.protocol.wire.record import Record
 
 
-class Speaker:
+class SimulatedSender:
     """What `Node` says, without what it knows.
 
     Args:
@@ -31,7 +31,7 @@ class Speaker:
         silence: tells how long ago it would have heard a HELLO from an address, None for never.
     """
 
-    __slots__ = ("_random", "_silence", "_voice", "boot", "id")
+    __slots__ = ("_beacon", "_random", "_silence", "boot", "id")
 
     def __init__(
         self,
@@ -47,32 +47,32 @@ class Speaker:
         self.id = node_id
         self._random = random
         self._silence = silence
-        self._voice = Voice(
+        self._beacon = Beacon(
             parameters, record, node_id=node_id, boot=self.boot, random=random, crowd=lambda _: peers()
         )
 
     @property
     def answers(self) -> Answers:
         """Who waits for its record."""
-        return self._voice.answers
+        return self._beacon.answers
 
     def set_links(self, links: Iterable[Link], now: float) -> None:
         """Take the links there are: greet, and beat from now on."""
-        self._voice.set_links(links, now)
+        self._beacon.set_links(links, now)
 
     def next_deadline(self) -> float:
         """Say when `poll` has something to do."""
-        return self._voice.next_deadline()
+        return self._beacon.next_deadline()
 
     def poll(self, now: float) -> Outcome:
         """Say what is due."""
-        return Outcome(sends=tuple(self._voice.poll(now)))
+        return Outcome(sends=tuple(self._beacon.poll(now)))
 
     def receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
         """Take a datagram that was sent to this node alone: a PING, or a solicit."""
         if datagram.startswith(b"PING"):
             nonce = decode_probe(datagram).nonce
-            return Outcome(sends=(self._voice.pong(nonce, self._silence(source.address), source),))
+            return Outcome(sends=(self._beacon.pong(nonce, self._silence(source.address), source),))
         return self.solicited(source, now) if is_solicit(datagram) else NOTHING
 
     def refused(self, datagram: bytes, now: float) -> Outcome:  # noqa: ARG002 - as `Node.refused`
@@ -81,11 +81,11 @@ class Speaker:
 
     def solicited(self, by: Source, now: float) -> Outcome:
         """Take it that somebody asks for our record; whether that is too often is judged elsewhere."""
-        return Outcome(sends=() if self.answers.joins(by) else tuple(self._voice.answer(by, now)))
+        return Outcome(sends=() if self.answers.joins(by) else tuple(self._beacon.answer(by, now)))
 
     def ask(self, link: Link, to: str) -> Send:
         """Ask a node for a sign of life."""
-        return self._voice.ping(f"{self._random.getrandbits(64):016x}", Source(to, link))
+        return self._beacon.ping(f"{self._random.getrandbits(64):016x}", Source(to, link))
 
 
 def is_solicit(datagram: bytes) -> bool:

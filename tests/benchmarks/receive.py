@@ -188,9 +188,9 @@ def main() -> None:
                     seconds["floor"] += bare.drain(to_path, datagrams)
                     seconds["path"] += path.drain(to_path, datagrams)
                     seconds["daemon"] += daemon.drain(to_daemon, to_daemon.steady(count))
-                for way, taken in seconds.items():
-                    rates[way].append(ROUNDS * count / taken)
-    rates = {way: samples[1:] for way, samples in rates.items()}  # the first warms the caches
+                for path, taken in seconds.items():
+                    rates[path].append(ROUNDS * count / taken)
+    rates = {path: samples[1:] for path, samples in rates.items()}  # the first warms the caches
     floor = Figure(what="bare `recvfrom`", unit="/s", samples=rates["floor"])
     report(
         [

@@ -95,14 +95,14 @@ def main() -> None:
                 "sealed": rate(lambda one=one: pair.say(one)),  # type: ignore[misc]
                 "forged": rate(lambda forged=forged: pair.refuse(forged())),  # type: ignore[misc]
             }
-            for way, found in taken.items():
+            for path, found in taken.items():
                 if run:  # the first warms the caches
-                    samples.setdefault(f"{what} {way}", []).append(found)
+                    samples.setdefault(f"{what} {path}", []).append(found)
     figures = []
     for what in ("steady", "full", "longest"):
         floor = Figure(what="plain", unit="/s", samples=samples[f"{what} plain"])
-        for way, text in (("sealed", "sealed and opened"), ("forged", "forged and refused")):
-            figures.append(Figure(what=f"{what} HELLO, {text}", unit="/s", samples=samples[f"{what} {way}"], floor=floor))
+        for path, text in (("sealed", "sealed and opened"), ("forged", "forged and refused")):
+            figures.append(Figure(what=f"{what} HELLO, {text}", unit="/s", samples=samples[f"{what} {path}"], floor=floor))
     report(figures, as_json=options.json)
 
 

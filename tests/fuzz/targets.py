@@ -8,10 +8,11 @@ from functools import cache
 
 from discoveryd import config
 from discoveryd.errors import ConfigError, QueryError, WireError
-from discoveryd.protocol import DROP_REASONS, query
+from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.wire.hello import MAX_DATAGRAM
 from discoveryd.protocol.wire.record import Record, digest_of
+from discoveryd.query import reply as query
 from discoveryd.query.request import parse_request
 from tests.protocol.samples import WEB, hello, make_node, source
 

@@ -58,8 +58,8 @@ def make_node():
 
 
 def forget_shortcuts(node):
-    for way in node.table.steady.values():
-        way.steady = None
+    for path in node.table.steady.values():
+        path.steady = None
     node.table.steady.clear()
 
 
@@ -134,7 +134,7 @@ def check_told(node, now):
     """Without an event since, nothing has changed that an event would tell."""
     for row in node.table.rows(now, gone=True):
         assert row.state_at(now) == row.state
-        if row.state in LIVE and not node.table._news.is_held(row):
+        if row.state in LIVE and not node.table._event_log.is_held(row):
             seen = row.lasting(now)
             digest = row.record.digest if row.record else ""
             assert row.told == (row.state, row.boot, row.clone, digest, seen.addresses, seen.two_way is False, "", False, row.shared)

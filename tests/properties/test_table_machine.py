@@ -34,7 +34,7 @@ class Heard:
     ttl: float
     at: float
     agreed: float  # the ttl it had when it answered last: another one waits for an answer, a shorter one that long
-    announced: float
+    announced_at: float
     seq: int = 0
     state: str = "up"
     is_leaving: bool = False  # it is asked whether a goodbye is its own
@@ -48,11 +48,11 @@ class Heard:
     def announce(self, ttl, now):
         """Take another ttl."""
         if ttl != self.ttl:
-            self.ttl, self.announced = ttl, now
+            self.ttl, self.announced_at = ttl, now
 
     def answer(self, now):
         """Take an answer."""
-        if now >= self.announced + min(self.agreed, LEAST_LIFE):
+        if now >= self.announced_at + min(self.agreed, LEAST_LIFE):
             self.agreed = self.ttl
         if self.state == "left" or self.is_leaving:
             self.doubted_until = now + DOUBT
@@ -138,7 +138,7 @@ class TableMachine(RuleBasedStateMachine):
 
     def told(self):
         """Give what the mirror knows for sure: all but those whose events are held back."""
-        held = {held.row.id for held in self.table._news._held.values()}
+        held = {held.row.id for held in self.table._event_log._held.values()}
         return {key: peer.state for key, peer in self.mirror.items() if peer.id not in held}, held
 
     # --- what may happen -------------------------------------------------------------------------
@@ -259,7 +259,7 @@ class TableMachine(RuleBasedStateMachine):
         assert told == {key: states[key] for key in live}
         assert len(self.table) <= LIMIT
         assert self.table.next_expiry() > self.now
-        assert {way.row.boot for way in self.table.steady.values()} <= {key for key in states if states[key] == "up"}
+        assert {path.row.boot for path in self.table.steady.values()} <= {key for key in states if states[key] == "up"}
 
     def teardown(self):
         """In the end all is told."""
@@ -268,7 +268,7 @@ class TableMachine(RuleBasedStateMachine):
         self.now += 100.0
         self.expire()
         assert self.mirror == {}
-        assert self.table._news.holds == 0
+        assert self.table._event_log.holds == 0
 
 
 TestTable = TableMachine.TestCase

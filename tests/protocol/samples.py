@@ -55,9 +55,9 @@ def make_node(name="me", *links, now=0.0, parameters=None, proved=False, **limit
         parameters = replace(parameters, limits=replace(parameters.limits, **limits))
     node = Node(parameters, Record(name=name), node_id=name, random=Random(name))
     node.set_links(links or (ETH0,), now)
-    for outlet in node.outlets:
-        outlet.burst = []
-        outlet.solicits = False
+    for link_state in node.outlets:
+        link_state.burst = []
+        link_state.solicits = False
     if proved:
         node.table.__class__ = ProvedTable
     return node

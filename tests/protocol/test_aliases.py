@@ -5,7 +5,7 @@ import pytest
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS
-from discoveryd.protocol.seed_addresses import AGAIN, AT_ONCE, LIFE, MAX_ALIASES, Aliases
+from discoveryd.protocol.seed_addresses import AGAIN, AT_ONCE, LIFE, MAX_ALIASES, SeedAddresses
 from discoveryd.protocol.wire.probe import Pong, decode_probe
 from tests.protocol.samples import ETH0, boot, hello, make_node
 from tests.protocol.segment import K1, Segment, ring
@@ -106,7 +106,7 @@ def test_seeds_are_asked_a_few_at_a_time():
 
 
 def test_a_seed_that_is_none_any_more_takes_its_addresses_along():
-    aliases = Aliases()
+    aliases = SeedAddresses()
     aliases.admit("10.1.0.1", "10.0.0.1")
     aliases.admit("10.1.0.2", "10.0.0.2")
     assert aliases.of("10.0.0.1") == {"10.0.0.1", "10.1.0.1"}
@@ -116,7 +116,7 @@ def test_a_seed_that_is_none_any_more_takes_its_addresses_along():
 
 
 def test_addresses_of_seeds_are_bounded():
-    aliases = Aliases()
+    aliases = SeedAddresses()
     for number in range(MAX_ALIASES + 10):
         aliases.admit(str(number), "10.0.0.1")
     assert len(aliases) == MAX_ALIASES

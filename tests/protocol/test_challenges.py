@@ -15,7 +15,7 @@ from discoveryd.protocol.challenges import (
     SELDOM,
     Challenges,
 )
-from discoveryd.protocol.token_buckets import Limiter
+from discoveryd.protocol.token_buckets import TokenBuckets
 
 LONGEST = 158
 
@@ -82,7 +82,7 @@ def test_one_address_is_asked_so_often_and_all_together():
 
 def test_boots_that_were_asked_before_leave_room_for_new_ones():
     challenges = make(rate=2 / AGAIN_TIMES, total=8)
-    challenges._first = Limiter(8, 8)
+    challenges._first = TokenBuckets(8, 8)
     old = [f"b{number}" for number in range(8)]
     assert all(ask(challenges, 10.0, boot) for boot in old)
     assert [ask(challenges, 11.0, boot) is not None for boot in old] == [True] * 2 + [False] * 6

@@ -140,7 +140,7 @@ def test_sizes():
     parameters = Parameters(realm="r" * 16, interval=600.0, ttl=3600.0, seeds=("192.0.2.1",))
     node = Node(parameters, longest, node_id="i" * 32, random=Random(1), keyring=REQUIRE)
     node.set_links([ETH0], now=0.0)
-    node._voice.seq = 2**32 - 20
+    node._beacon.seq = 2**32 - 20
     node.sealing._sealer._counter = 2**40
     sends, now = [], 0.0
     while now < 20_000:
@@ -500,7 +500,7 @@ def test_a_change_of_key_is_told():
     segment.run(5.0)
     a.told.clear()
     events = []
-    a.node.table._news.say, say = lambda *said: (events.append(said[:2]), say(*said)), a.node.table._news.say
+    a.node.table._event_log.say, say = lambda *said: (events.append(said[:2]), say(*said)), a.node.table._event_log.say
     for keyring in (ACCEPT, OFF):
         a.set(keyring)
         b.set(keyring)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from discoveryd.protocol.limited_broadcast import MAX_NEIGHBOURS, MEMORY, NEW, SETTLED, Limited, is_elsewhere
+from discoveryd.protocol.limited_broadcast import MAX_NEIGHBOURS, MEMORY, NEW, SETTLED, LimitedBroadcast, is_elsewhere
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.table.row import Row
 
@@ -16,13 +16,13 @@ def peer(*addresses, link=ETH0, now=0.0, kind="node"):
     row.announce(0.8, 4.0, "d" * 16, 0.0)
     row.live(4.0)
     for address in addresses:
-        row.heard(row.add_way(Source(address, link), now), now)
+        row.heard(row.add_path(Source(address, link), now), now)
     return row
 
 
 def make(*rows):
     """Give what is known where these are the peers, asked long after anybody was new."""
-    return Limited(lambda _: rows)
+    return LimitedBroadcast(lambda _: rows)
 
 
 def is_needed(limited, link, now):
@@ -78,7 +78,7 @@ def test_it_is_needed_for_ten_minutes():
     assert not is_needed(limited, ETH0, 100.0 + MEMORY)
     limited.heard(ETH0, "10.0.0.7", 100.0 + MEMORY, limited=True)
     assert not is_needed(limited, ETH0, 100.0 + MEMORY + NEW)  # the peer was not heard since
-    row.heard(row.way(Source("10.0.0.7", ETH0)), 100.0 + MEMORY)
+    row.heard(row.path(Source("10.0.0.7", ETH0)), 100.0 + MEMORY)
     assert is_needed(limited, ETH0, 100.0 + MEMORY + NEW)
 
 
@@ -109,9 +109,9 @@ def test_peers_of_our_network_with_another_broadcast_address_are_told_when_it_la
     for at in (0.0, SETTLED - 1):
         for address in ("10.0.0.7", "192.0.2.7"):
             limited.heard(ETH0, address, at, limited=True)
-            row.heard(row.way(Source(address, ETH0)), at)
+            row.heard(row.path(Source(address, ETH0)), at)
     assert list(limited.others(ETH0, SETTLED - 1)) == []
-    assert [way.address for way in limited.others(ETH0, SETTLED)] == ["10.0.0.7"]
+    assert [path.address for path in limited.others(ETH0, SETTLED)] == ["10.0.0.7"]
     assert list(limited.others(ETH0, SETTLED + 5)) == []  # it is down
 
 
@@ -140,7 +140,7 @@ def test_a_link_that_is_gone_takes_along_what_was_heard_there():
 
 def test_neighbours_are_remembered_within_bounds():
     rows = [peer("172.16.0.0")]
-    limited = Limited(lambda _: rows)
+    limited = LimitedBroadcast(lambda _: rows)
     for number in range(MAX_NEIGHBOURS + 9):
         for net, is_limited in ((16, True), (17, False)):
             limited.heard(ETH0, f"172.{net}.{number >> 8}.{number & 255}", 0.0, limited=is_limited)

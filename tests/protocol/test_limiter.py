@@ -1,4 +1,4 @@
-from discoveryd.protocol.token_buckets import Limiter
+from discoveryd.protocol.token_buckets import TokenBuckets
 
 
 def take(limiter, source, count, now):
@@ -6,32 +6,32 @@ def take(limiter, source, count, now):
 
 
 def test_a_quiet_source_may_have_a_second_of_it_at_once():
-    limiter = Limiter(8, 1000)
+    limiter = TokenBuckets(8, 1000)
     assert take(limiter, "a", 20, now=5.0) == 8
 
 
 def test_it_fills_again_with_time_up_to_the_rate():
-    limiter = Limiter(8, 1000)
+    limiter = TokenBuckets(8, 1000)
     take(limiter, "a", 8, now=0.0)
     assert take(limiter, "a", 8, now=0.25) == 2
     assert take(limiter, "a", 20, now=100.0) == 8
 
 
 def test_what_was_refused_costs_nothing():
-    limiter = Limiter(1, 1000)
+    limiter = TokenBuckets(1, 1000)
     assert take(limiter, "a", 1, now=0.0) == 1
     assert take(limiter, "a", 50, now=0.5) == 0
     assert take(limiter, "a", 1, now=1.0) == 1
 
 
 def test_sources_do_not_share_but_all_together_are_bounded():
-    limiter = Limiter(8, 20)
+    limiter = TokenBuckets(8, 20)
     assert [take(limiter, source, 10, now=0.0) for source in "abcd"] == [8, 8, 4, 0]
     assert take(limiter, "d", 10, now=0.1) == 2
 
 
 def test_the_number_of_sources_is_bounded():
-    limiter = Limiter(1, 1000, sources=2)
+    limiter = TokenBuckets(1, 1000, sources=2)
     assert [limiter.allows(source, 0.0) for source in "aab"] == [True, False, True]
     assert limiter.allows("c", 0.0)  # a is forgotten
     assert len(limiter._buckets) == 2

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from discoveryd.protocol.table.event_log import net_events
 from discoveryd.protocol.table.liveness import EVENT_BURST, EVENT_GAP, EVENTS_SPARED, Pace
-from discoveryd.protocol.table.row import UNTOLD, Told
+from discoveryd.protocol.table.row import UNANNOUNCED, Announced
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import ProvedTable, boot, hello, kinds, row_of, source
 
@@ -48,43 +48,43 @@ def test_when_it_opens_it_is_open():
 # --- what a change comes to -------------------------------------------------------------------------
 
 
-def told(state, number=1, **more):
-    return Told(state=state, boot=boot(number), digest="d", addresses=("10.0.0.7",), **more)
+def announced(state, number=1, **more):
+    return Announced(state=state, boot=boot(number), digest="d", addresses=("10.0.0.7",), **more)
 
 
 @pytest.mark.parametrize(
     ("before", "after", "events"),
     [
-        (UNTOLD, told("up"), ("joined",)),
-        (UNTOLD, told("suspect"), ("joined",)),
-        (UNTOLD, told("down"), ()),
-        (UNTOLD, told("left"), ()),
-        (told("up"), told("up"), ()),
-        (told("up"), told("suspect"), ("suspect",)),
-        (told("up"), told("down"), ("down",)),
-        (told("up"), told("left"), ("left",)),
-        (told("suspect"), told("up"), ("recovered",)),
-        (told("suspect"), told("suspect"), ()),
-        (told("suspect"), told("down"), ("down",)),
-        (told("suspect"), told("left"), ("left",)),
-        (told("down"), told("up"), ("recovered",)),
-        (told("down"), told("suspect"), ("recovered",)),
-        (told("down"), told("down"), ()),
-        (told("down"), told("left"), ()),
-        (told("left"), told("up"), ("recovered",)),
-        (told("left"), told("down"), ()),
-        (told("up"), told("up", 2), ("restarted",)),
-        (told("up"), told("suspect", 2), ("restarted",)),
-        (told("suspect"), told("up", 2), ("restarted",)),
-        (told("up"), told("down", 2), ("restarted", "down")),
-        (told("suspect"), told("left", 2), ("restarted", "left")),
-        (told("down"), told("up", 2), ("joined",)),
-        (told("left"), told("suspect", 2), ("joined",)),
-        (told("down"), told("down", 2), ()),
-        (told("up"), told("up", clone=True), ("clone",)),
-        (told("up", clone=True), told("up"), ("updated",)),
-        (told("up"), told("up", deaf=True), ("updated",)),
-        (told("up"), told("suspect", clone=True), ("suspect",)),
+        (UNANNOUNCED, announced("up"), ("joined",)),
+        (UNANNOUNCED, announced("suspect"), ("joined",)),
+        (UNANNOUNCED, announced("down"), ()),
+        (UNANNOUNCED, announced("left"), ()),
+        (announced("up"), announced("up"), ()),
+        (announced("up"), announced("suspect"), ("suspect",)),
+        (announced("up"), announced("down"), ("down",)),
+        (announced("up"), announced("left"), ("left",)),
+        (announced("suspect"), announced("up"), ("recovered",)),
+        (announced("suspect"), announced("suspect"), ()),
+        (announced("suspect"), announced("down"), ("down",)),
+        (announced("suspect"), announced("left"), ("left",)),
+        (announced("down"), announced("up"), ("recovered",)),
+        (announced("down"), announced("suspect"), ("recovered",)),
+        (announced("down"), announced("down"), ()),
+        (announced("down"), announced("left"), ()),
+        (announced("left"), announced("up"), ("recovered",)),
+        (announced("left"), announced("down"), ()),
+        (announced("up"), announced("up", 2), ("restarted",)),
+        (announced("up"), announced("suspect", 2), ("restarted",)),
+        (announced("suspect"), announced("up", 2), ("restarted",)),
+        (announced("up"), announced("down", 2), ("restarted", "down")),
+        (announced("suspect"), announced("left", 2), ("restarted", "left")),
+        (announced("down"), announced("up", 2), ("joined",)),
+        (announced("left"), announced("suspect", 2), ("joined",)),
+        (announced("down"), announced("down", 2), ()),
+        (announced("up"), announced("up", clone=True), ("clone",)),
+        (announced("up", clone=True), announced("up"), ("updated",)),
+        (announced("up"), announced("up", deaf=True), ("updated",)),
+        (announced("up"), announced("suspect", clone=True), ("suspect",)),
     ],
 )
 def test_net_events(before, after, events):
@@ -107,8 +107,8 @@ def follow(mirror, kind, peer):
 @pytest.mark.parametrize("number", [1, 2])
 def test_net_events_lead_from_one_to_the_other(before, after, number):
     mirror = {boot(1): before} if before in LIVE else {}
-    true = told(after, number)
-    for kind in net_events(told(before), true):
+    true = announced(after, number)
+    for kind in net_events(announced(before), true):
         follow(mirror, kind, true)
     assert mirror == ({boot(number): after} if after in LIVE else {})
 
@@ -163,10 +163,10 @@ def test_what_comes_to_nothing_is_not_told():
     for seq, record in enumerate(records):
         table.heard(hello(seq=seq, record=record), HERE, 0.0)
     row = row_of(table, 1)
-    assert table._news.is_held(row)
-    [told_of] = [record for record in records if record.digest == row.told.digest]
+    assert table._event_log.is_suppressed(row)
+    [told_of] = [record for record in records if record.digest == row.announced.digest]
     assert table.heard(hello(seq=40, record=told_of), HERE, 0.5) == ()
-    assert not table._news.is_held(row)
+    assert not table._event_log.is_suppressed(row)
 
 
 def test_what_is_held_back_is_told_when_it_may_be():
@@ -200,7 +200,7 @@ def test_a_crash_loop_is_damped():
     for event in events:
         follow(mirror, event.kind, event.peer)
     assert mirror == {boot(200): "up"}
-    assert table._news.holds == 0
+    assert table._event_log.holds == 0
 
 
 def test_a_crash_loop_with_goodbyes_is_damped():
@@ -224,7 +224,7 @@ def test_what_is_held_back_of_a_row_is_told_before_it_is_forgotten():
     for number in range(1, 13):  # a crash loop, ten of which are told
         table.heard(hello(number), HERE, 0.0)
     assert table.heard(hello(12, seq=2, goodbye=True), HERE, 0.1) == ()
-    assert row_of(table, 12).told.boot == boot(10)
+    assert row_of(table, 12).announced.boot == boot(10)
     table.heard(hello(20, "b"), source("10.0.0.8"), 0.2)
     events = table.heard(hello(21, "c"), source("10.0.0.9"), 0.3)
     assert [(event.kind, event.peer.boot) for event in events] == [
@@ -239,8 +239,8 @@ def test_the_older_of_two_boots_has_back_what_was_told_of_it():
     for number in range(2, 14):  # a crash loop until events are held back
         table.heard(hello(number), HERE, 0.01 * number)
     row = row_of(table, 13)
-    assert table._news.is_held(row)
-    told_boot = row.told.boot
+    assert table._event_log.is_suppressed(row)
+    told_boot = row.announced.boot
     number = int(told_boot, 16)
     table.heard(hello(number, seq=5), HERE, 0.2)
     events = table.heard(hello(number, seq=6), HERE, 0.3)
@@ -250,8 +250,8 @@ def test_the_older_of_two_boots_has_back_what_was_told_of_it():
         later += table.heard(hello(number, seq=round(at * 10)), HERE, at)
         later += table.heard(hello(13, seq=round(at * 10)), HERE, at)
     assert {boot(13), told_boot} <= {event.peer.boot for event in later}
-    assert not table._news.holds
-    assert all(row.told.state == "up" and row.told.boot == row.boot for row in table.rows(12.0))
+    assert not table._event_log.holds
+    assert all(row.announced.state == "up" and row.announced.boot == row.boot for row in table.rows(12.0))
 
 
 steps = st.lists(
@@ -290,4 +290,4 @@ def test_a_mirror_that_follows_the_events_converges(script):
     for event in events:
         follow(mirror, event.kind, event.peer)
     assert mirror == {peer.boot: peer.state for peer in table.peers(now)}
-    assert not table._news.holds
+    assert not table._event_log.holds

@@ -137,7 +137,7 @@ def test_the_longest_hellos_there_can_be():
         Parameters(realm="r" * 16, interval=600.0, ttl=3600.0), record, node_id="i" * 32, random=Random(1)
     )
     node.set_links([ETH0], now=0.0)
-    node._voice.seq = 0xFFFFFFFF - 20
+    node._beacon.seq = 0xFFFFFFFF - 20
     sent = [send.datagram for _, send in run(node, 0.0, 30_000.0)]
     steady = [datagram for datagram in sent if decode_hello(datagram).record is None]
     assert max(map(len, steady)) <= MAX_STEADY
@@ -170,13 +170,13 @@ def test_the_interval_stretches_with_the_crowd_and_the_ttl_with_it():
     assert node.interval(0.0) == 0.8
     crowd(node, 19)
     assert (node.interval(0.0), node.ttl(node.interval(0.0))) == (2.0, 10.0)
-    now = node._voice.next_beat
+    now = node._beacon.next_beat
     [said] = hellos(node.poll(now).sends)
     assert (said.interval_ms, said.ttl_ms) == (2000, 10_000)
-    second = node._voice.next_beat
+    second = node._beacon.next_beat
     assert now + 0.8 <= second <= now + 2.2  # it was 0.8 until now: anywhere in the new one, not with all the others
     node.poll(second)
-    assert second + 1.8 <= node._voice.next_beat <= second + 2.2
+    assert second + 1.8 <= node._beacon.next_beat <= second + 2.2
     assert node.interval(101.0) == 0.8  # they are gone
 
 
@@ -195,7 +195,7 @@ def test_it_stretches_no_further_than_can_be_announced():
     assert node.ttl(600.0) == 3600.0
     crowd(node, 40)
     assert node.interval(0.0) == 41.0
-    node._voice._speaking = lambda now: 5000
+    node._beacon._speaking = lambda now: 5000
     assert node.interval(0.0) == 600.0
 
 
@@ -237,7 +237,7 @@ def test_answers_that_wait_for_a_link_go_with_it():
     node.receive(hello(100, "x", solicit=True).encode(), source("10.0.0.100"), 0.0)
     node.receive(hello(101, "y", solicit=True).encode(), source("10.1.0.101", ETH1), 0.0)
     node.set_links([ETH1], now=0.0)
-    assert len(node._voice.answers) == 1
+    assert len(node._beacon.answers) == 1
     due = node.next_deadline()
     assert [send.to for send in node.poll(due).sends if not decode_hello(send.datagram).solicit] == ["10.1.0.101"]
 
@@ -282,7 +282,7 @@ def test_a_changed_interval_is_announced_at_once():
 
 def test_new_seeds_are_greeted_former_ones_no_more():
     node = make_node(parameters=Parameters(seeds=("192.0.2.1",)))
-    node._voice.routed.burst = []
+    node._beacon.routed.burst = []
     node.set_parameters(Parameters(seeds=("192.0.2.2",)), now=0.1)
     [send] = node.poll(0.1).sends
     assert (send.to, decode_hello(send.datagram).solicit) == ("192.0.2.2", True)
@@ -438,7 +438,7 @@ def test_the_number_of_complaints_is_bounded():
     node = make_node()
     for number in range(MAX_COMPLAINTS + 10):
         node.receive(b"garbage", source(f"10.0.{number // 250}.{number % 250}"), 1.0)
-    assert len(node._gate.complaints) == MAX_COMPLAINTS
+    assert len(node._rate_limits.complaints) == MAX_COMPLAINTS
     assert node.receive(b"garbage", source("10.0.9.9"), 1.0) is NOTHING
     assert node.drops["malformed", "eth0"] == MAX_COMPLAINTS + 11
 
@@ -536,12 +536,12 @@ def test_several_who_ask_a_crowd_are_answered_by_one_broadcast():
 def test_the_beat_serves_those_who_wait():
     node = make_node()
     crowd(node, 99)
-    beat, node.outlets[0].burst = node._voice.next_beat, []
+    beat, node.outlets[0].burst = node._beacon.next_beat, []
     for number in (100, 101):
         node.receive(hello(number, "x", solicit=True).encode(), source(f"10.0.0.{number}"), beat)
     [send] = [send for send in node.poll(beat).sends if send.to == ETH0.broadcast]
     assert decode_hello(send.datagram).record is not None
-    assert len(node._voice.answers) == 0
+    assert len(node._beacon.answers) == 0
 
 
 def test_one_source_gets_only_so_many_answers():
@@ -559,7 +559,7 @@ def test_a_crowd_met_in_the_middle_of_a_burst_stretches_the_rest_which_asks_no_m
     node = make_node(proved=True)
     crowd(node, 639)  # 640 with us: four times 160
     node.outlets[0].begin_burst(10.0, solicits=True)
-    node._voice.next_beat = 100.0
+    node._beacon.next_beat = 100.0
     said = []
     while node.next_deadline() < 12.0:
         now = node.next_deadline()
@@ -572,7 +572,7 @@ def test_of_a_crowd_each_has_its_own_place_in_the_burst():
     seconds = []
     for seed in range(20):
         node = Node(Parameters(budget=1), Record(name="me"), random=Random(seed))
-        node._voice._speaking = lambda now: 79  # the interval is stretched a hundred times
+        node._beacon._speaking = lambda now: 79  # the interval is stretched a hundred times
         node.set_links([ETH0], now=0.0)
         first, second, *_ = [now for now, send in run(node, 0.0, 20.0) if decode_hello(send.datagram).record]
         assert first == 0.0
@@ -689,11 +689,11 @@ def test_many_goodbyes_make_us_ask_no_more_than_a_hundred_a_second():
 
 @pytest.mark.parametrize("seq", [0, 999_999_999, 2**32 - 1])
 @pytest.mark.parametrize("way", ["short", "long"])
-def test_one_forged_seq_does_not_make_all_that_follow_look_overtaken(seq, way):
+def test_one_forged_seq_does_not_make_all_that_follow_look_overtaken(seq, path):
     node = make_node()
     for number in range(100, 110):
         node.receive(hello(seq=number, full=number == 100).encode(), HERE, number * 0.8)
-    forged = hello(seq=seq, full=False) if way == "short" else hello(seq=seq, record=Record(name="evil"))
+    forged = hello(seq=seq, full=False) if path == "short" else hello(seq=seq, record=Record(name="evil"))
     node.receive(forged.encode(), HERE, 88.0)
     assert node.peers(88.0)[0].name == "web1"
     changed = Record(name="web1", tags={"rack": "b3"})
@@ -725,7 +725,7 @@ def test_a_record_is_asked_for_and_arrives():
     a, b = make_node("a"), make_node("b")
     b_here = source("10.0.0.2")
     b.set_record(Record(name="b", tags={"x": "y"}), now=0.0)
-    steady = b._voice._hello().encode()
+    steady = b._beacon._hello().encode()
     outcome = a.receive(steady, b_here, 1.0)
     assert kinds(outcome.events) == ["joined"]
     [asking] = outcome.sends
@@ -740,7 +740,7 @@ def test_a_record_is_asked_for_and_arrives():
         on_the_way += [(a, one, b_here) if to is b else (b, one, a_here) for one in sends]
     assert [dict(event.peer.tags) for event in events if event.kind == "updated"] == [{"x": "y"}]
     b.poll(1.5)
-    assert a.receive(b._voice._hello().encode(), b_here, 1.9) is NOTHING
+    assert a.receive(b._beacon._hello().encode(), b_here, 1.9) is NOTHING
 
 
 def test_it_is_asked_for_once_an_interval():
@@ -976,7 +976,7 @@ def test_many_addresses_of_one_peer_are_bound():
     node = make_node()
     for number in range(1, 40):
         node.receive(hello(seq=number).encode(), source(f"10.0.0.{number}"), number / 1000)
-    assert len(row_of(node.table, 1).ways) == 16
+    assert len(row_of(node.table, 1).paths) == 16
 
 
 # --- a flood ------------------------------------------------------------------------------------------

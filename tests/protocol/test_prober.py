@@ -23,7 +23,7 @@ SUSPECT = LAST + 1.96
 class Bench:
     """A prober with its table, driven from deadline to deadline."""
 
-    def __init__(self, reaches=lambda way: True):
+    def __init__(self, reaches=lambda path: True):
         self.table = ProvedTable()
         self.prober = Prober(self.table, Random(1), self.write, reaches)
         self.pings = []  # (time, address, nonce)
@@ -31,9 +31,9 @@ class Bench:
         self.now = 0.0
         self.answers = True
 
-    def write(self, row, way, nonce):
-        self.pings.append((self.now, way.address, nonce))
-        return Send(b"", way.source.link, way.address)
+    def write(self, row, path, nonce):
+        self.pings.append((self.now, path.address, nonce))
+        return Send(b"", path.source.link, path.address)
 
     def hear(self, now, seq, *sources, number=1, id="web1", **more):
         self.run(now)
@@ -137,7 +137,7 @@ def test_the_loss_decides_how_many_probes_it_takes():
     for lost in ((), (40,), (30, 50), (20, 40, 60)):
         bench = Bench()
         row = bench.talk(lost=lost)
-        needed = probes_needed(next(iter(row.ways.values())).loss_at_most)
+        needed = probes_needed(next(iter(row.paths.values())).loss_at_most)
         bench.run(LAST + 3.99)
         assert "probes unanswered" in bench.told()[-1][1], lost
         assert needed <= len(bench.asked(SUSPECT)) <= needed + 1
@@ -147,8 +147,8 @@ def test_the_loss_decides_how_many_probes_it_takes():
 def test_who_never_answered_proves_nothing_by_silence(two_way):
     bench = Bench()
     row = bench.talk()
-    for way in row.ways.values():
-        way.two_way = two_way
+    for path in row.paths.values():
+        path.two_way = two_way
     bench.run(LAST + 10)
     assert bench.told()[1:] == [("down", "not heard for its ttl of 4 s")]
 
@@ -163,8 +163,8 @@ def test_nor_does_one_of_whom_too_little_was_heard():
 def test_the_last_probe_may_take_two_round_trips():
     bench = Bench()
     row = bench.talk()
-    for way in row.ways.values():
-        way.rtt = 0.3
+    for path in row.paths.values():
+        path.rtt = 0.3
     bench.run(SUSPECT + 1.799)
     assert kinds(bench.events) == ["suspect"]
     bench.run(SUSPECT + 2.03)
@@ -187,7 +187,7 @@ def test_a_way_that_fell_silent_before_is_no_evidence():
     row = bench.talk(HERE, THERE)
     for seq in range(BEATS + 1, BEATS + 4):
         bench.hear(seq * 0.8, seq, THERE)
-    assert len(row.ways) == 2
+    assert len(row.paths) == 2
     bench.pings.clear()
     bench.run(LAST + 2.4 + 1.96 + 1.41)
     assert {address for at, address in bench.asked() if at >= LAST + 2.4 + 1.96 - 0.01} == {"10.1.0.7"}
@@ -195,7 +195,7 @@ def test_a_way_that_fell_silent_before_is_no_evidence():
 
 
 def test_what_cannot_be_reached_is_not_asked_and_proves_nothing():
-    bench = Bench(reaches=lambda way: way.source.link is not None)
+    bench = Bench(reaches=lambda path: path.source.link is not None)
     bench.talk(source("192.0.2.7", None))
     bench.run(LAST + 10)
     assert bench.pings == []
@@ -243,7 +243,7 @@ def test_a_suspect_that_is_refused_is_down_at_once():
 def test_one_that_was_just_heard_goes_when_it_is_suspect():
     bench = Bench()
     row = bench.talk()
-    nonce, _ = bench.prober.ask(row, next(iter(row.ways.values())), LAST + 0.1)
+    nonce, _ = bench.prober.ask(row, next(iter(row.paths.values())), LAST + 0.1)
     assert bench.prober.refused(nonce, LAST + 0.101) == ()
     bench.run(SUSPECT)
     assert bench.told() == [("suspect", "2 HELLOs missed"), ("down", REFUSED)]
@@ -254,7 +254,7 @@ def test_if_it_is_heard_after_all_a_firewall_said_so():
     row = bench.talk()
     for seq in (1, 2):
         bench.hear(LAST + seq * 0.8, BEATS + seq, full=False)
-    nonce, _ = bench.prober.ask(row, next(iter(row.ways.values())), bench.now)
+    nonce, _ = bench.prober.ask(row, next(iter(row.paths.values())), bench.now)
     assert bench.prober.refused(nonce, bench.now + 0.001) == ()
     assert bench.table.steady == {}  # so that the next HELLO is looked at
     bench.hear(LAST + 2.4, BEATS + 3, full=False)
@@ -269,7 +269,7 @@ def test_the_word_of_an_address_that_it_left_counts_for_nothing():
     row = bench.talk(HERE, THERE)
     for seq in range(BEATS + 1, BEATS + 4):
         bench.hear(seq * 0.8, seq, THERE)
-    nonce, _ = bench.prober.ask(row, row.way(HERE), bench.now)
+    nonce, _ = bench.prober.ask(row, row.path(HERE), bench.now)
     assert bench.prober.refused(nonce, bench.now + 0.001) == ()
     assert row.refused == -NEVER
 
@@ -307,15 +307,15 @@ def test_one_that_was_asked_for_other_reasons_is_not_asked_in_turn():
 def test_silence_of_a_peer_that_is_heard_says_that_it_does_not_hear_us():
     bench = Bench()
     row = bench.talk()
-    way = row.way(HERE)
+    path = row.path(HERE)
     for seq in range(BEATS + 1, BEATS + 50):
         bench.hear(seq * 0.8, seq)
     times = [at for at, _, _ in bench.pings]
     assert [later - earlier for earlier, later in pairwise(times[:4])] == [pytest.approx(1.0, abs=0.21)] * 3
-    assert way.two_way is False
+    assert path.two_way is False
     [event] = bench.events
     assert (event.kind, event.reason) == ("updated", "it does not hear us")
-    assert 3 <= way.unanswered <= 8
+    assert 3 <= path.unanswered <= 8
     bench.answers = True
     for seq in range(BEATS + 50, BEATS + 100):
         bench.hear(seq * 0.8, seq)
@@ -328,8 +328,8 @@ def test_on_a_lossy_path_it_takes_more_to_say_that():
     for seq in range(BEATS + 1, BEATS + 50):
         if seq % 5:
             bench.hear(seq * 0.8, seq)
-    way = row.way(HERE)
-    assert probes_needed(way.loss, 1e-4) in range(9, 12)
+    path = row.path(HERE)
+    assert probes_needed(path.loss, 1e-4) in range(9, 12)
     [event] = bench.events
     first = bench.pings[0][0]
     assert event.reason == "it does not hear us"
@@ -362,18 +362,18 @@ def test_who_answers_but_does_not_hear_us_is_asked_each_five_seconds():
 def test_who_asks_is_asked_back_unless_it_was_just_asked():
     bench = Bench()
     row = bench.talk()
-    way = row.way(HERE)
+    path = row.path(HERE)
     bench.answers = True
     for seq in range(BEATS + 1, BEATS + 20):
         bench.hear(seq * 0.8, seq)
-    assert bench.now - way.pinged > 2.0
+    assert bench.now - path.pinged > 2.0
     bench.pings.clear()
-    bench.prober.is_asked(row, way, bench.now)
+    bench.prober.is_asked(row, path, bench.now)
     assert bench.prober.next_deadline() <= bench.now + 0.2
     bench.run(bench.now + 0.2)
     assert len(bench.pings) == 1
     for _ in range(5):
-        bench.prober.is_asked(row, way, bench.now)
+        bench.prober.is_asked(row, path, bench.now)
     bench.run(bench.now + 1.0)
     assert len(bench.pings) == 1
 
@@ -422,9 +422,9 @@ def test_one_that_comes_back_has_its_turns_again():
 def test_a_flood_of_pings_and_of_newcomers_does_not_fill_the_heap():
     bench = Bench()
     row = bench.talk()
-    way = row.way(HERE)
+    path = row.path(HERE)
     for _ in range(10_000):
-        bench.prober.is_asked(row, way, bench.now)
+        bench.prober.is_asked(row, path, bench.now)
     assert len(bench.prober._turns) <= 3
     for number in range(2, 5000):  # each leaves at once
         where = source(f"10.9.{number >> 8}.{number & 255}")

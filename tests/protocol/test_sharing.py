@@ -4,7 +4,7 @@ import pytest
 
 from discoveryd.protocol.table.peer import peer_json
 from discoveryd.protocol.table.shared_addresses import CALM
-from discoveryd.protocol.table.table import MAX_WAYS, PeerTable
+from discoveryd.protocol.table.table import MAX_PATHS, PeerTable
 from tests.protocol.samples import ETH0, ETH1, WEB, boot, hello, kinds, source
 
 LOOPBACK = source("127.0.0.2", ETH0)
@@ -151,9 +151,9 @@ def test_nobody_is_woken_where_no_address_is_shared(lan):
 
 
 def test_paths_that_are_gone_are_not_remembered(lan):
-    for number in range(3 * MAX_WAYS):
+    for number in range(3 * MAX_PATHS):
         lan.talk(0.8, n1=source(f"10.0.0.{number + 1}"), n2=source(f"10.0.0.{number + 1}"))
-    assert len(lan.table._shared) <= 2 * MAX_WAYS
+    assert len(lan.table._shared) <= 2 * MAX_PATHS
     lan.table.expire(lan.now + 3700)
     lan.table.expire(lan.now + 7400)
     assert (len(lan.table), len(lan.table._shared), lan.table._shared.due) == (0, 0, float("inf"))

@@ -6,7 +6,7 @@ import pytest
 import discoveryd.protocol.table.table
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.table.table import MAX_WAYS, NEVER, PeerTable
+from discoveryd.protocol.table.table import MAX_PATHS, NEVER, PeerTable
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import ETH0, ETH1, WEB, ProvedTable, boot, hello, kinds, row_of, source, states
 
@@ -367,10 +367,10 @@ def test_so_does_one_answer_to_a_ping():
     table = ProvedTable()
     table.heard(hello(1), HERE, now=0.0)
     table.heard(hello(2), THERE, now=0.1)
-    assert [row.boot for row in table.rivals("web1")] == [boot(1)]
+    assert [row.boot for row in table.replaced_boots("web1")] == [boot(1)]
     events = table.answered(row_of(table, 1), HERE, 0.001, 0.1, two_way=True, now=0.11)
     assert kinds(events) == ["clone", "clone"]
-    assert table.rivals("web1") == ()
+    assert table.replaced_boots("web1") == ()
 
 
 def test_the_flag_goes_with_the_other_one():
@@ -606,7 +606,7 @@ def test_a_silent_address_is_let_go_after_the_ttl():
     table, events = two_paths(7)  # the last at 4.8
     assert told(events)[1:] == [("updated", "addresses 10.1.0.7, 10.0.0.7 -> 10.1.0.7")]
     assert table.peers(4.8)[0].addresses == ("10.1.0.7",)
-    assert len(row_of(table, 1).ways) == 1
+    assert len(row_of(table, 1).paths) == 1
 
 
 def test_an_address_that_comes_back_is_no_better_than_the_one_in_use():
@@ -651,13 +651,13 @@ def test_a_superseded_row_of_several_addresses_ages_silently():
 
 def test_of_many_addresses_the_longest_silent_is_forgotten():
     table = ProvedTable()
-    sources = [source(f"10.0.0.{number + 1}") for number in range(MAX_WAYS + 1)]
+    sources = [source(f"10.0.0.{number + 1}") for number in range(MAX_PATHS + 1)]
     for number, one in enumerate(sources + sources[1:]):
         table.heard(hello(seq=number), one, now=number / 100)
     row = row_of(table, 1)
-    assert len(row.ways) == MAX_WAYS
-    assert "10.0.0.1" not in [way.address for way in row.ways.values()]
-    assert len(table.steady) == MAX_WAYS
+    assert len(row.paths) == MAX_PATHS
+    assert "10.0.0.1" not in [path.address for path in row.paths.values()]
+    assert len(table.steady) == MAX_PATHS
 
 
 # --- limits ----------------------------------------------------------------------------------------
@@ -730,7 +730,7 @@ def test_nothing_is_left_behind_when_all_is_over():
     table.expire(6.0)
     table.expire(20.0)
     assert (len(table), table.steady, table.suspects, table._gone, table.next_expiry()) == (0, {}, {}, {}, NEVER)
-    assert len(table._namesakes) == table._news.holds == 0
+    assert len(table._boots) == table._event_log.holds == 0
 
 
 def test_the_default_is_that_of_the_parameters():

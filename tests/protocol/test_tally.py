@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 
-from discoveryd.protocol.drops import MAX_NAMES, OTHERS, Tally
+from discoveryd.protocol.drops import MAX_NAMES, OTHERS, Drops
 from discoveryd.protocol.link import Link
 from tests.protocol.samples import ETH0, make_node, source
 
@@ -12,7 +12,7 @@ def names(tally):
 
 
 def test_interfaces_without_end_are_counted_as_others():
-    tally = Tally()
+    tally = Drops()
     for number in range(10 * MAX_NAMES):
         tally.count("excluded", f"veth{number}")
         tally.count("malformed", f"veth{number}")
@@ -22,7 +22,7 @@ def test_interfaces_without_end_are_counted_as_others():
 
 
 def test_a_copy_counts_on():
-    tally = Tally()
+    tally = Drops()
     tally.count("excluded", "eth0")
     copied = deepcopy(tally)
     copied.count("excluded", "eth0")
@@ -30,7 +30,7 @@ def test_a_copy_counts_on():
 
 
 def test_those_that_are_gone_make_room_and_nothing_is_lost():
-    tally = Tally()
+    tally = Drops()
     for number in range(MAX_NAMES):
         tally.count("excluded", f"veth{number}")
     tally.count("excluded", "eth1")
@@ -41,7 +41,7 @@ def test_those_that_are_gone_make_room_and_nothing_is_lost():
 
 
 def test_the_interfaces_are_asked_for_once_however_many_are_one_too_many():
-    tally, asked = Tally(), []
+    tally, asked = Drops(), []
 
     def present():
         asked.append(1)

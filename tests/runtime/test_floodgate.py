@@ -1,6 +1,6 @@
 """The floodgate over links that the test plays."""
 
-from discoveryd.runtime.flood_detection import PERIOD, REVIEW, Floodgate
+from discoveryd.runtime.flood_detection import PERIOD, REVIEW, FloodDetector
 
 
 class Links:
@@ -19,7 +19,7 @@ class Links:
 
 def made(links):
     told = []
-    gate = Floodgate(links, 4000, lambda *turn: told.append(turn), lambda since: (f"known since {since:g}",))
+    gate = FloodDetector(links, 4000, lambda *turn: told.append(turn), lambda since: (f"known since {since:g}",))
     gate.took(0, 100.0)
     return gate, told
 

@@ -90,8 +90,8 @@ class Day:
 
 def container_sizes(node):
     """Give the length of every container that a node, its table and its limiters keep."""
-    table, voice, gate = node.table, node._voice, node._gate
-    parts = (node, table, table._news, table._namesakes, node._prober, voice, voice.answers, gate)
+    table, beacon, gate = node.table, node._beacon, node._rate_limits
+    parts = (node, table, table._event_log, table._boots, node._prober, beacon, beacon.answers, gate)
     for part in (*parts, gate.answers, gate.newcomers):
         names = [*getattr(part, "__dict__", ()), *getattr(type(part), "__slots__", ())]
         for name in names:
@@ -122,7 +122,7 @@ def test_memory_is_flat(capsys):
         print(f"\na node after 4 and 16 hours of churn: {weights[3]} and {weights[-1]} (objects, bytes)")
     # the bounds were reached, and held
     assert PARAMETERS.limits.peers - 5 < len(node.table) <= PARAMETERS.limits.peers
-    assert 0 < len(node._gate.complaints) <= MAX_COMPLAINTS  # forgotten each hour
+    assert 0 < len(node._rate_limits.complaints) <= MAX_COMPLAINTS  # forgotten each hour
     assert MAX_PINGS <= len(node._prober) <= 2 * MAX_PINGS  # those that programs want are kept apart
     for name in sizes[-1]:
         early, late = (max(one[name] for one in part) for part in (sizes[1:6], sizes[10:]))

@@ -96,7 +96,7 @@ def test_hellos_are_not_doubled(keyring):
             wire.add(name, one, keyring=keyring)
         wire.run(600.0)
         counts.append(sum(machine.hellos for machine in wire.machines.values()))
-        assert {outlet.sent for machine in wire.machines.values() for outlet in machine.node.outlets}
+        assert {link_state.sent for machine in wire.machines.values() for link_state in machine.node.outlets}
     before, after = counts
     assert 1.0 < after / before < 1 + 1.02 / DIRECTED_EVERY
     assert [machine.node.interval(wire.now) for machine in wire.machines.values()] == [0.8, 0.8]
@@ -184,12 +184,12 @@ def test_the_first_beat_on_a_link_goes_to_its_broadcast_address_too():
     a = wire.add("a", A)
     wire.run(1.0)
     assert a.is_limited == [True]
-    beats = [send.limited for send in a.node._voice.poll(a.node._voice.next_beat)]
+    beats = [send.limited for send in a.node._beacon.poll(a.node._beacon.next_beat)]
     assert beats == [True]
     d = wire.add("d", D)
-    d.node._voice.next_beat = 3.0  # when it has heard a beat of c
+    d.node._beacon.next_beat = 3.0  # when it has heard a beat of c
     wire.run(1.0)
-    assert [send.limited for send in d.node._voice.poll(3.0)] == [True, False]
+    assert [send.limited for send in d.node._beacon.poll(3.0)] == [True, False]
 
 
 @pytest.mark.parametrize("keyring", [NO_KEYS, REQUIRE], ids=["plain", "require"])

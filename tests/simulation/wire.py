@@ -61,7 +61,7 @@ class Machine:
 
     @property
     def is_limited(self):
-        return [outlet.limited for outlet in self.node.outlets]
+        return [link_state.limited for link_state in self.node.outlets]
 
 
 class Wire:

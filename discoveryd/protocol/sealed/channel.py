@@ -34,7 +34,7 @@ MAX_SOURCES = 8192
 at more closely. As many as the net floor keeps."""
 
 
-class Letter(NamedTuple):
+class Incoming(NamedTuple):
     """What was in an envelope.
 
     Attributes:
@@ -69,7 +69,7 @@ class Sealing:
         self, keyring: Keyring, table: PeerTable, *, realm: str, id: str, boot: str, process: Callable[[], int]
     ) -> None:
         self._sealer = Sealer(keyring, realm=realm, id=id, boot=boot, process=process)
-        self._ways = keyring.ranks()  # in which we may speak
+        self._variants = keyring.ranks()  # in which we may speak
         self._table = table
         self.windows = Windows(table.limit)
         self._proved: dict[str, float] = {}  # boots that have proved to live, until a HELLO comes
@@ -83,9 +83,9 @@ class Sealing:
         return self._sealer.keyring
 
     def set_keyring(self, keyring: Keyring) -> None:
-        """Use other keys, or the same in another way."""
+        """Use other keys, or the same in another variant."""
         self._sealer.set_keyring(keyring)
-        self._ways = keyring.ranks()
+        self._variants = keyring.ranks()
 
     def reboot(self, boot: str) -> None:
         """Seal under another boot of this node from now on."""
@@ -93,7 +93,7 @@ class Sealing:
 
     # --- saying ---------------------------------------------------------------------------------
 
-    def ways(self, link: Link | None, targets: set[str]) -> list[str]:
+    def variants(self, link: Link | None, targets: set[str]) -> list[str]:
         """Give the ways in which a HELLO goes out on a link, or (None) to a seed of these addresses.
 
         A seed from which nothing is heard may know only a key that we no longer send with: it gets each
@@ -102,33 +102,33 @@ class Sealing:
         ring = self.keyring
         used = self._used(link, targets)
         if link is None and not used:
-            others = [way for way in self._ways if way != ring.sends]
+            others = [variant for variant in self._variants if variant != ring.sends]
             self._turn += 1
             used = {others[self._turn % len(others)]} if others else used
-        return [ring.sends, *sorted(way for way in used if way != ring.sends and way in self._ways)]
+        return [ring.sends, *sorted(variant for variant in used if variant != ring.sends and variant in self._variants)]
 
     def _used(self, link: Link | None, targets: set[str]) -> set[str]:
         """Give the ways that live peers use on a link, or at the addresses of a seed."""
         return {
             row.sealed_with
             for row in self._table.shown()
-            if any(way.address in targets if link is None else way.link == link.name for way in row.ways.values())
+            if any(path.address in targets if link is None else path.link == link.name for path in row.paths.values())
         }
 
-    def seal(self, datagram: bytes, way: str, link: Link | None, to: str = "") -> bytes:
-        """Write a datagram in a way, or in the one that we are told if that way may no longer be used.
+    def seal(self, datagram: bytes, variant: str, link: Link | None, to: str = "") -> bytes:
+        """Write a datagram in a variant, or in the one that we are told if that variant may no longer be used.
 
         Args:
             datagram: plain, for one `Send`.
-            way: id of the key, empty for plain.
+            variant: id of the key, empty for plain.
             link: by which it goes out; None for one who is not on a link of ours.
             to: boot of the one node it is for, empty for all, and where it is not known.
         """
-        if way not in self._ways:
-            way = self.keyring.sends
-        if not way:
+        if variant not in self._variants:
+            variant = self.keyring.sends
+        if not variant:
             return datagram
-        sealed = self._sealer.seal(datagram, key=way, here=link.packed if link else b"", to=to)
+        sealed = self._sealer.seal(datagram, key=variant, here=link.packed if link else b"", to=to)
         if datagram.startswith(b"PING"):
             if len(self._pings) >= MAX_PINGS:
                 del self._pings[next(iter(self._pings))]
@@ -141,7 +141,7 @@ class Sealing:
 
     # --- hearing --------------------------------------------------------------------------------
 
-    def open(self, datagram: bytes, source: Source, now: float) -> Letter:
+    def open(self, datagram: bytes, source: Source, now: float) -> Incoming:
         """Open what came in, and see whether it may be a recording.
 
         Raises:
@@ -155,7 +155,7 @@ class Sealing:
         is_next = is_known and row is not None and _is_next(opened, row)
         if is_next and row is not None:
             row.sealed_until = now + row.ttl
-        return Letter(opened, self._source(source, opened), is_known, is_next)
+        return Incoming(opened, self._source(source, opened), is_known, is_next)
 
     def open_double(self, datagram: bytes, source: Source) -> tuple[Opened, Source]:
         """Open what came under our own boot from elsewhere.

@@ -86,8 +86,8 @@ class Keyring:
 
     def ranks(self) -> dict[str, int]:
         """Order the ways in which a peer may be heard, the one we prefer first; empty stands for plain."""
-        ways = dict.fromkeys((self.sends, *(key.id for key in self.keys), *([""] if self.takes_plain else [])))
-        return {way: rank for rank, way in enumerate(ways)}
+        variants = dict.fromkeys((self.sends, *(key.id for key in self.keys), *([""] if self.takes_plain else [])))
+        return {variant: rank for rank, variant in enumerate(variants)}
 
 
 NO_KEYS = Keyring()

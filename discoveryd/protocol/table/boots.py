@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.table.event_log import News
+from discoveryd.protocol.table.event_log import EventLog
 from discoveryd.protocol.table.events import EventKind
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.table.row import Key, Row
@@ -13,7 +13,7 @@ MAX_ENDED = 1024
 """Boots remembered that are over; past it the first is forgotten, and is heard again without being asked."""
 
 
-class Namesakes:
+class Boots:
     """The rows of nodes by their id, each id once for each of its boots.
 
     Args:
@@ -21,9 +21,9 @@ class Namesakes:
         news: takes what becomes of them.
     """
 
-    def __init__(self, own_id: str, news: News) -> None:
+    def __init__(self, own_id: str, news: EventLog) -> None:
         self._own_id = own_id
-        self._news = news
+        self._event_log = news
         self._by_id: dict[str, list[Row]] = {}
         self._ended: dict[Key, float] = {}  # until when
 
@@ -71,9 +71,9 @@ class Namesakes:
         """Count the rows of an id that never answered a PING."""
         return sum(not row.proved for row in self._by_id.get(id, ()))
 
-    def rivals(self, id: str) -> tuple[Row, ...]:
+    def replaced_boots(self, id: str) -> tuple[Row, ...]:
         """Give those that a newer boot took over from and that may yet prove to be clones."""
-        return tuple(row for row in self._by_id.get(id, ()) if row.superseded)
+        return tuple(row for row in self._by_id.get(id, ()) if row.is_replaced)
 
     def are_clones(self, id: str) -> bool:
         """Whether several running nodes use this id."""
@@ -87,9 +87,9 @@ class Namesakes:
         """
         rows = [
             row for row in self._by_id.get(id, ())
-            if not row.superseded and (source.key or not (row.sealed_with and row.is_shown))
+            if not row.is_replaced and (source.key or not (row.sealed_with and row.is_shown))
         ]  # fmt: skip
-        here = [row for row in rows if any(way.address == source.address for way in row.ways.values())]
+        here = [row for row in rows if any(path.address == source.address for path in row.paths.values())]
         if here:
             rows = here
         elif len(rows) > 1 or any(row.clone for row in rows):
@@ -99,13 +99,13 @@ class Namesakes:
     def appear(self, kind: EventKind, reason: str, row: Row, now: float) -> None:
         """Report a row that is live from now on, and what that makes of the others with its id."""
         row.clone = self.are_clones(row.id)
-        self._news.say(kind, reason, row, now)
+        self._event_log.emit(kind, reason, row, now)
         self.settle(row.id, now)
 
-    def unsupersede(self, row: Row, now: float) -> None:
+    def restore(self, row: Row, now: float) -> None:
         """Show an older boot again: it speaks, so the newer one is no restart of it."""
         row.disinherit()
-        self._news.hand_back(row, self.shown(row.id))
+        self._event_log.hand_back(row, self.shown(row.id))
         if self.are_clones(row.id):
             self.appear("clone", f"another running node has the id {row.id}", row, now)
         else:
@@ -118,6 +118,6 @@ class Namesakes:
             if row.clone != clones:
                 row.clone = clones
                 if clones:
-                    self._news.say("clone", f"another running node has the id {id}", row, now)
+                    self._event_log.emit("clone", f"another running node has the id {id}", row, now)
                 else:
-                    self._news.say("updated", "the clone is gone", row, now)
+                    self._event_log.emit("updated", "the clone is gone", row, now)

@@ -7,36 +7,36 @@ straight to the way it refreshes. An entry lives as long as hearing it again can
 from __future__ import annotations
 
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.table.row import Row, Way
+from discoveryd.protocol.table.row import Path, Row
 from discoveryd.protocol.wire.hello import Hello
 
 
-class Shortcuts(dict[tuple[bytes, Source], Way]):
+class Expectations(dict[tuple[bytes, Source], Path]):
     """Ways by all of their steady HELLO but its seq, and the source they have now; one entry per way."""
 
-    def add(self, way: Way, hello: Hello) -> None:
+    def add(self, path: Path, hello: Hello) -> None:
         """Take the next steady HELLO of this sender by the short way."""
         head = steady_head(hello)
-        if way.steady != head:
-            self.drop(way)
-            way.steady = head
-            self[head, way.source] = way
+        if path.steady != head:
+            self.drop(path)
+            path.steady = head
+            self[head, path.source] = path
 
-    def drop(self, way: Way) -> None:
+    def drop(self, path: Path) -> None:
         """Look closer at what comes next by this way."""
-        if way.steady is not None:
-            del self[way.steady, way.source]
-            way.steady = None
+        if path.steady is not None:
+            del self[path.steady, path.source]
+            path.steady = None
 
     def drop_row(self, row: Row) -> None:
         """Look closer at whatever comes next of a peer."""
-        for way in row.ways.values():
-            self.drop(way)
+        for path in row.paths.values():
+            self.drop(path)
 
     def drop_link(self, link: Link) -> None:
         """Let go of the sources on a link that is gone."""
-        for way in [way for way in self.values() if way.source.link == link]:
-            self.drop(way)
+        for path in [path for path in self.values() if path.source.link == link]:
+            self.drop(path)
 
 
 def steady_head(hello: Hello) -> bytes:

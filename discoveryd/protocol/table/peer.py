@@ -19,7 +19,7 @@ LIVE: frozenset[str] = frozenset(("up", "suspect"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Path:
+class PathView:
     """One address of a peer on one link, ageing alone."""
 
     address: str
@@ -86,7 +86,7 @@ class Peer:
     key: str | None
     hellos_arrive: bool = True
     shares_address: bool = False
-    paths: tuple[Path, ...] = ()
+    paths: tuple[PathView, ...] = ()
 
     @property
     def label(self) -> str:
@@ -164,7 +164,7 @@ def peer_from_json(found: Mapping[str, Any]) -> Peer:
         Service(name=one["name"], port=one["port"], proto=one["proto"], tags=one["tags"]) for one in found["services"]
     )
     paths = tuple(
-        Path(**{key: one[key] for key in Path.__slots__ if key in one}) for one in found.get("paths", ())
+        PathView(**{key: one[key] for key in PathView.__slots__ if key in one}) for one in found.get("paths", ())
     )
     made: dict[str, Any] = {
         "services": services,

@@ -18,7 +18,7 @@ from discoveryd.protocol.table.liveness import (
     misses,
     suspect_after,
 )
-from discoveryd.protocol.table.peer import LIVE, Kind, Path, Peer, State, lasting_text
+from discoveryd.protocol.table.peer import LIVE, Kind, PathView, Peer, State, lasting_text
 from discoveryd.protocol.table.standing import LEAST_LIFE
 from discoveryd.protocol.wire.record import Record
 
@@ -51,7 +51,7 @@ _DIRECTIONS = {True: 0, None: 1, False: 2}
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
-class Way:
+class Path:
     """One address of a peer on one link, ageing alone."""
 
     __slots__ = (
@@ -134,7 +134,7 @@ class Way:
         self.forget_loss()
         self.rtt = None
 
-    def beats(self, other: Way) -> bool:
+    def beats(self, other: Path) -> bool:
         """Whether this way is so much better that it is worth changing over: two-way, then loss, then round trip."""
         mine, its = _DIRECTIONS[self.two_way], _DIRECTIONS[other.two_way]
         if mine != its:
@@ -164,7 +164,7 @@ class Run(NamedTuple):
         return Run(base, seq, 1, now)
 
 
-class Told(NamedTuple):
+class Announced(NamedTuple):
     """What an event says of a row, to tell whether there is something new to say."""
 
     state: State | None = None
@@ -178,7 +178,7 @@ class Told(NamedTuple):
     shared: bool = False
 
 
-UNTOLD = Told()
+UNANNOUNCED = Announced()
 
 
 Key = tuple[str, str]
@@ -190,12 +190,64 @@ class Row:
     """A peer as the engine knows it. Times are those of the caller's clock."""
 
     __slots__ = (
-        "_again", "_ahead", "_bare_beats", "_behind", "_fresh", "_leap", "_text", "_text_until", "_view", "agreed",
-        "announced", "ask_at", "asked", "beats_from", "began", "boot", "clone", "digest", "doubted_until", "excused",
-        "expires", "farewell", "first_seen", "former_heard", "handed", "heir", "id", "interval", "key", "kind",
-        "last_heard", "last_hello", "leaving", "life", "pace", "past", "patience", "probe_at", "proved", "question_at",
-        "questions", "record", "refused", "rejects", "restarts", "sealed_until", "sealed_with", "seq", "several",
-        "shared", "state", "superseded", "suspect_after", "told", "ttl", "unheard", "used", "ways",
+        "_again",
+        "_ahead",
+        "_bare_beats",
+        "_behind",
+        "_fresh",
+        "_leap",
+        "_text",
+        "_text_until",
+        "_view",
+        "agreed",
+        "announced",
+        "announced_at",
+        "ask_at",
+        "asked",
+        "beats_from",
+        "began",
+        "boot",
+        "clone",
+        "digest",
+        "doubted_until",
+        "excused",
+        "expires",
+        "farewell",
+        "first_seen",
+        "former_heard",
+        "handed",
+        "heir",
+        "id",
+        "interval",
+        "is_replaced",
+        "key",
+        "kind",
+        "last_heard",
+        "last_hello",
+        "leaving",
+        "life",
+        "pace",
+        "past",
+        "paths",
+        "patience",
+        "probe_at",
+        "proved",
+        "question_at",
+        "questions",
+        "record",
+        "refused",
+        "rejects",
+        "restarts",
+        "sealed_until",
+        "sealed_with",
+        "seq",
+        "several",
+        "shared",
+        "state",
+        "suspect_after",
+        "ttl",
+        "unheard",
+        "used",
     )  # fmt: skip
 
     def __init__(self, *, kind: Kind, id: str, boot: str, now: float) -> None:  # noqa: PLR0915 - as many slots
@@ -216,7 +268,7 @@ class Row:
         self.interval: float | None = None
         self.ttl = 0.0
         self.agreed = 0.0  # the ttl that it is known to have
-        self.announced = now  # when that, or anything else it says of itself, was another the last time
+        self.announced_at = now  # when that, or anything else it says of itself, was another the last time
         self.life = 0.0  # for how long its last HELLO holds: its ttl, or less while it is unproven
         self.patience = 0.0  # the shorter of `suspect_after` and `life`
         self.seq = -1
@@ -234,10 +286,10 @@ class Row:
         self.digest = ""
         self.record: Record | None = None
         self.asked = float("-inf")  # when its record was last asked for
-        self.ways: dict[tuple[str, str], Way] = {}
+        self.paths: dict[tuple[str, str], Path] = {}
         self.several = False  # of them
         self.suspect_after = NEVER  # seconds of silence; bare peers announce no interval to judge by
-        self.used: Way | None = None  # the best way, when that was last considered
+        self.used: Path | None = None  # the best way, when that was last considered
         self.probe_at = NEVER
         self.excused = -NEVER  # the silence before which we slept: when it began
         self.refused = -NEVER  # when its machine said that nobody listens
@@ -245,14 +297,14 @@ class Row:
         self.restarts = 0
         self.clone = False
         self.shared = False  # another live node has one of its addresses
-        self.superseded = False  # another boot took this id over: hidden, unless it speaks again
+        self.is_replaced = False  # another boot took this id over: hidden, unless it speaks again
         self.former_heard = 0
         self.past: dict[str, int] = {}  # boots before this one, and their restarts
         self.heir: Row | None = None  # of another boot, that took its id over
         self.handed = (0, now)  # restarts that the heir counts besides its own, and when it came
-        self.told = UNTOLD
+        self.announced = UNANNOUNCED
         self.pace = Pace()
-        self._fresh: list[Way] = []
+        self._fresh: list[Path] = []
         self._view: Peer | None = None
         self._text = ""
         self._text_until = 0.0
@@ -265,7 +317,7 @@ class Row:
     @property
     def is_shown(self) -> bool:
         """Whether it is live, and no newer boot took its id over."""
-        return self.state in LIVE and not self.superseded
+        return self.state in LIVE and not self.is_replaced
 
     def state_at(self, now: float) -> State:
         """Give the state, true also while no timer has run: the ttl is a promise."""
@@ -287,7 +339,7 @@ class Row:
         """Take over what a HELLO says of its sender; whether it is news."""
         if (self.interval, self.ttl, self.digest) == (interval, ttl, digest):
             return False
-        self.interval, self.ttl, self.digest, self.announced = interval, ttl, digest, now
+        self.interval, self.ttl, self.digest, self.announced_at = interval, ttl, digest, now
         self.suspect_after = suspect_after(interval)
         self.changed()
         return True
@@ -324,8 +376,8 @@ class Row:
             return False
         self._leap = (self.seq, seq) if ahead > 0 else (-1, -1)
         self.seq = seq
-        for way in self.ways.values():
-            way.forget_loss()
+        for path in self.paths.values():
+            path.forget_loss()
         return True
 
     def move_on(self, seq: int) -> None:
@@ -340,8 +392,8 @@ class Row:
         """Measure the loss anew: its HELLOs come again, or it is gone."""
         if self.unheard:
             self.unheard = False
-            for way in self.ways.values():
-                way.forget_loss()
+            for path in self.paths.values():
+                path.forget_loss()
 
     def miss_hellos(self, now: float) -> bool:
         """Judge by the time how many HELLOs of a peer that answers are missing; whether it now counts as unheard."""
@@ -349,11 +401,11 @@ class Row:
         if missing < SUSPECT_MISSES:
             return False
         is_new = missing >= UNHEARD and not self.unheard
-        for way in self.ways.values():
+        for path in self.paths.values():
             if is_new:
-                way.miss_all(self.seq, missing)
+                path.miss_all(self.seq, missing)
             else:
-                way.miss(missing)
+                path.miss(missing)
         if is_new:
             self.unheard, self._again = True, 0
         self.changed()
@@ -366,7 +418,7 @@ class Row:
     @property
     def beats(self) -> int:
         """Count the beats that were heard, as far as it matters."""
-        return self._bare_beats or 1 + max([way.reach.heard for way in self.ways.values() if way.reach], default=0)
+        return self._bare_beats or 1 + max([path.reach.heard for path in self.paths.values() if path.reach], default=0)
 
     def beat(self) -> None:
         """Count a bare HELLO."""
@@ -382,35 +434,35 @@ class Row:
     def _has_answered_since(self, moment: float) -> bool:
         """Return whether it answered a PING since then, when nothing else of it was heard."""
         since = max(moment, self.last_hello + self.suspect_after)
-        return any(way.answered_at > since for way in self.ways.values())
+        return any(path.answered_at > since for path in self.paths.values())
 
-    def way(self, source: Source) -> Way | None:
+    def path(self, source: Source) -> Path | None:
         """Give the way this source stands for, if it was heard there before."""
-        return self.ways.get((source.address, source.link.name if source.link else ""))
+        return self.paths.get((source.address, source.link.name if source.link else ""))
 
-    def add_way(self, source: Source, now: float) -> Way:
+    def add_path(self, source: Source, now: float) -> Path:
         """Begin a new way."""
-        way = Way(self, source, now)
-        self.ways[way.address, way.link] = way
-        self.several = len(self.ways) > 1
+        path = Path(self, source, now)
+        self.paths[path.address, path.link] = path
+        self.several = len(self.paths) > 1
         self.changed()
-        return way
+        return path
 
-    def drop_way(self, way: Way) -> None:
+    def drop_path(self, path: Path) -> None:
         """Forget a way."""
-        del self.ways[way.address, way.link]
-        self.several = len(self.ways) > 1
-        if way is self.used:
+        del self.paths[path.address, path.link]
+        self.several = len(self.paths) > 1
+        if path is self.used:
             self.used = None
         self.changed()
 
-    def heard(self, way: Way, now: float) -> None:
+    def heard(self, path: Path, now: float) -> None:
         """Refresh: this datagram came from the peer itself, by this way."""
         self.questions, self.question_at = 0, -NEVER
         if self.refused > self.last_heard:
             self.rejects = True  # its machine refuses our PINGs, but it is there: a firewall
-        if now >= way.last_heard:  # else it arrived before what was given already
-            way.last_heard, way.expires = now, now + self.life
+        if now >= path.last_heard:  # else it arrived before what was given already
+            path.last_heard, path.expires = now, now + self.life
         if now >= self.last_heard:
             self.last_heard, self.expires = now, now + self.life
 
@@ -431,13 +483,13 @@ class Row:
         if self.expires == expires or self.excused == self.last_heard:
             return False
         self.expires = expires
-        for way in self.ways.values():
-            way.expires = way.last_heard + self.life
+        for path in self.paths.values():
+            path.expires = path.last_heard + self.life
         return True
 
-    def supersede(self, heir: Row) -> None:
+    def replace_by(self, heir: Row) -> None:
         """Hide it: a new boot goes on with it, unless this one speaks again, soon."""
-        self.superseded = True
+        self.is_replaced = True
         self.fade()
         self.former_heard = 0
         self.heir = heir
@@ -448,7 +500,7 @@ class Row:
 
     def disinherit(self) -> None:
         """Show it again: its heirs were no restarts of it, so their history begins with the first of them."""
-        self.superseded = False
+        self.is_replaced = False
         self.expires = max(self.expires, self.last_heard + self.life)
         restarts, came = self.handed
         heir, self.heir = self.heir, None
@@ -466,12 +518,12 @@ class Row:
         """Say when something becomes due for it if it is not heard again; once gone it is kept for so long."""
         if self.state not in LIVE:
             return self.last_heard + (max(remember, self.ttl) if self.proved else max(self.life, LEAST_LIFE))
-        due = self.expires if self.state == "suspect" or self.superseded else self.last_heard + self.patience
+        due = self.expires if self.state == "suspect" or self.is_replaced else self.last_heard + self.patience
         if not self.several:
             return due
         # a way first goes stale (another becomes the best), then expires
         stale = (
-            self.stales(way) if now < self.stales(way) < way.expires else way.expires for way in self.ways.values()
+            self.stales(path) if now < self.stales(path) < path.expires else path.expires for path in self.paths.values()
         )
         return min(due, *stale)
 
@@ -480,54 +532,54 @@ class Row:
         self._view = None
         self._text_until = 0.0
 
-    def stales(self, way: Way) -> float:
+    def stales(self, path: Path) -> float:
         """Say when a way that is not heard again no longer is as good as one that is."""
-        return way.last_heard + STALE_INTERVALS * (self.interval or self.ttl)
+        return path.last_heard + STALE_INTERVALS * (self.interval or self.ttl)
 
     def consider(self, now: float) -> None:
         """Change over to a better way, if there is one; nothing else does, so that it is told when it happens."""
         if self.several:
             best = self.best(now)
-            for way in self.ways.values():
-                if not self._is_out(way, now) and way.beats(best):
-                    best = way
+            for path in self.paths.values():
+                if not self._is_out(path, now) and path.beats(best):
+                    best = path
             self.used = best
 
-    def best(self, now: float) -> Way:
+    def best(self, now: float) -> Path:
         """Give the way to use: the one in use, unless it fell silent and another did not."""
         if not self.several:
-            return next(iter(self.ways.values()))
+            return next(iter(self.paths.values()))
         # when all fell silent together the last one heard is as good as any
         used = self.used
-        return min(self.ways.values(), key=lambda way: (self._is_out(way, now), now >= way.expires, way is not used))
+        return min(self.paths.values(), key=lambda path: (self._is_out(path, now), now >= path.expires, path is not used))
 
-    def last_ways(self) -> list[Way]:
+    def last_paths(self) -> list[Path]:
         """Give the ways by which it was heard in the two intervals before it fell silent."""
-        return [way for way in self.ways.values() if self.stales(way) > self.last_heard]
+        return [path for path in self.paths.values() if self.stales(path) > self.last_heard]
 
-    def _is_out(self, way: Way, now: float) -> bool:
+    def _is_out(self, path: Path, now: float) -> bool:
         """Return whether a way fell silent and another, which proved as much, did not."""
-        if now < self.stales(way) or way.last_heard >= self.last_heard:
+        if now < self.stales(path) or path.last_heard >= self.last_heard:
             return False
-        if self.sealed_with or way.answered_at == -NEVER:
+        if self.sealed_with or path.answered_at == -NEVER:
             return True
         # an address and an interval may be forged: who answered yields to nobody who did not, within its ttl
-        return now >= way.expires or any(
-            one.answered_at > -NEVER and one.last_heard > way.last_heard for one in self.ways.values()
+        return now >= path.expires or any(
+            one.answered_at > -NEVER and one.last_heard > path.last_heard for one in self.paths.values()
         )
 
-    def fresh(self, now: float) -> list[Way]:
+    def fresh(self, now: float) -> list[Path]:
         """Give the ways within their ttl, the best first; at least one."""
         best = self.best(now)
         if not self.several:
             return [best]
-        return [best, *(way for way in self.ways.values() if way is not best and now < way.expires)]
+        return [best, *(path for path in self.paths.values() if path is not best and now < path.expires)]
 
     def lasting(self, now: float) -> Peer:
         """Give the row with all ages zero, kept from call to call while nothing else changes."""
         view, state = self._view, self.state_at(now)
-        same_ways = not self.several or self.fresh(now) == self._fresh
-        if view is not None and state == view.state and same_ways:
+        same_paths = not self.several or self.fresh(now) == self._fresh
+        if view is not None and state == view.state and same_paths:
             return view
         self._text = ""
         self._fresh = self.fresh(now)
@@ -541,7 +593,7 @@ class Row:
         view = self.lasting(now)
         if not self._text:
             self._text = lasting_text(view)
-        if len(self.ways) == 1:  # nothing but an event or more silence can change it
+        if len(self.paths) == 1:  # nothing but an event or more silence can change it
             self._text_until = min(self.expires, self.suspect_at()) if self.state == "up" else self.expires
         return self._text
 
@@ -550,26 +602,26 @@ class Row:
         fresh = self.fresh(now)
         ages = (now - self.first_seen, now - self.last_heard, self.expires - now)
         paths = tuple(
-            Path(
-                address=way.address,
-                link=way.link,
-                last_heard_s=now - way.last_heard,
-                expires_s=way.expires - now,
-                rtt_ms=_milliseconds(way.rtt),
-                loss=_rounded(way.loss),
-                two_way=way.two_way,
-                hears_us_s=way.hears_us_s,
+            PathView(
+                address=path.address,
+                link=path.link,
+                last_heard_s=now - path.last_heard,
+                expires_s=path.expires - now,
+                rtt_ms=_milliseconds(path.rtt),
+                loss=_rounded(path.loss),
+                two_way=path.two_way,
+                hears_us_s=path.hears_us_s,
             )
-            for way in fresh
+            for path in fresh
         )
         return self._peer(fresh, self.state_at(now), ages, paths)
 
     def _peer(
         self,
-        fresh: list[Way],
+        fresh: list[Path],
         state: State,
         ages: tuple[float, float, float] = (0.0, 0.0, 0.0),
-        paths: tuple[Path, ...] = (),
+        paths: tuple[PathView, ...] = (),
     ) -> Peer:
         record = self.record
         return Peer(
@@ -578,7 +630,7 @@ class Row:
             state=state,
             kind=self.kind,
             address=fresh[0].address,
-            addresses=tuple(dict.fromkeys(way.address for way in fresh)),
+            addresses=tuple(dict.fromkeys(path.address for path in fresh)),
             link=fresh[0].link,
             boot=self.boot,
             services=record.services if record else (),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from discoveryd.protocol.table.event_log import News
-from discoveryd.protocol.table.row import NEVER, Row, Way
+from discoveryd.protocol.table.event_log import EventLog
+from discoveryd.protocol.table.row import NEVER, Path, Row
 
 AGAIN = 1.0
 """Seconds between two looks, while live rows have one address."""
@@ -31,9 +31,9 @@ class SharedAddresses:
         due: when `judge` has something to do.
     """
 
-    def __init__(self, news: News) -> None:
-        self._news = news
-        self._ways: dict[str, tuple[Way, ...]] = {}
+    def __init__(self, news: EventLog) -> None:
+        self._event_log = news
+        self._paths: dict[str, tuple[Path, ...]] = {}
         self._several: set[str] = set()  # addresses with more than one path
         self._marked: set[Row] = set()
         self._begun: dict[tuple[str, str], float] = {}
@@ -41,36 +41,36 @@ class SharedAddresses:
 
     def __len__(self) -> int:
         """Count the paths that are remembered."""
-        return sum(map(len, self._ways.values()))
+        return sum(map(len, self._paths.values()))
 
-    def add(self, way: Way, now: float) -> None:
+    def add(self, path: Path, now: float) -> None:
         """Take in a new path of a row."""
-        if way.row.kind != "node" or not way.link or way.address.startswith("127."):
+        if path.row.kind != "node" or not path.link or path.address.startswith("127."):
             return
-        ways = self._ways[way.address] = (*self._ways.get(way.address, ()), way)
-        if len(ways) > 1:
-            self._several.add(way.address)
+        paths = self._paths[path.address] = (*self._paths.get(path.address, ()), path)
+        if len(paths) > 1:
+            self._several.add(path.address)
             self.due = min(self.due, now + AGAIN)
 
-    def remove(self, way: Way) -> None:
+    def remove(self, path: Path) -> None:
         """Forget a path."""
-        left = tuple(one for one in self._ways.get(way.address, ()) if one is not way)
+        left = tuple(one for one in self._paths.get(path.address, ()) if one is not path)
         if left:
-            self._ways[way.address] = left
+            self._paths[path.address] = left
         else:
-            self._ways.pop(way.address, None)
+            self._paths.pop(path.address, None)
         if len(left) < 2:
-            self._several.discard(way.address)
+            self._several.discard(path.address)
 
     def look(self, row: Row, now: float) -> None:
         """Look soon, for this row came or went."""
-        if row.shared or any(way.address in self._several for way in row.ways.values()):
+        if row.shared or any(path.address in self._several for path in row.paths.values()):
             self.due = min(self.due, now if row.shared else now + AGAIN)
 
     def forget(self, row: Row) -> None:
         """Forget a row with all its paths."""
-        for way in row.ways.values():
-            self.remove(way)
+        for path in row.paths.values():
+            self.remove(path)
         self._marked.discard(row)
 
     def inherit(self, row: Row, former: Row) -> None:
@@ -83,8 +83,8 @@ class SharedAddresses:
         """Return the rows that share an address, by address and link."""
         return {
             place: rows
-            for place, ways in self._live(now)
-            if len(rows := [way.row for way in ways if _lasts(way, ways, now)]) > 1
+            for place, paths in self._live(now)
+            if len(rows := [path.row for path in paths if _lasts(path, paths, now)]) > 1
         }
 
     def judge(self, now: float, clock: float) -> None:
@@ -104,7 +104,7 @@ class SharedAddresses:
         row.shared = True
         self._marked.add(row)
         other = next(one for one in rows if one is not row)
-        self._news.say("updated", f"{address} is the address of {other.name or other.id} too", row, now)
+        self._event_log.emit("updated", f"{address} is the address of {other.name or other.id} too", row, now)
 
     def _end(self, lasting: set[Row], now: float) -> None:
         ended = [row for row in self._marked if row not in lasting]
@@ -113,20 +113,20 @@ class SharedAddresses:
             row.shared = False
             row.changed()
             if row.is_shown:
-                self._news.say("updated", "its address is its own again", row, now)
+                self._event_log.emit("updated", "its address is its own again", row, now)
 
-    def _live(self, now: float) -> Iterator[tuple[tuple[str, str], list[Way]]]:
+    def _live(self, now: float) -> Iterator[tuple[tuple[str, str], list[Path]]]:
         """Give the paths in use of listed rows, where one address has several on one link."""
         for address in sorted(self._several):
-            by_link: dict[str, list[Way]] = {}
-            for way in self._ways[address]:
-                if way.row.is_shown and now < way.expires:
-                    by_link.setdefault(way.link, []).append(way)
-            for link, ways in by_link.items():
-                if len(ways) > 1:
-                    yield (address, link), ways
+            by_link: dict[str, list[Path]] = {}
+            for path in self._paths[address]:
+                if path.row.is_shown and now < path.expires:
+                    by_link.setdefault(path.link, []).append(path)
+            for link, paths in by_link.items():
+                if len(paths) > 1:
+                    yield (address, link), paths
 
 
-def _lasts(way: Way, ways: list[Way], now: float) -> bool:
+def _lasts(path: Path, paths: list[Path], now: float) -> bool:
     """Return whether a path is older than the longest ttl of all at its address, or counted already."""
-    return way.row.shared or now - way.since > max(one.row.ttl for one in ways)
+    return path.row.shared or now - path.since > max(one.row.ttl for one in paths)

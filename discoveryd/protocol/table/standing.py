@@ -56,7 +56,7 @@ def agree(row: Row, now: float) -> None:
     The ttl that is in force may be forged, and a row answers whatever was said in its name, so it has to stand for a
     while; no longer than `LEAST_LIFE`, for the one before may have been forged too.
     """
-    if now >= row.announced + min(row.agreed, LEAST_LIFE):
+    if now >= row.announced_at + min(row.agreed, LEAST_LIFE):
         row.agreed = row.ttl
 
 

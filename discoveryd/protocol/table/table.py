@@ -24,19 +24,19 @@ from typing import NoReturn
 
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.table.boots import Namesakes
-from discoveryd.protocol.table.event_log import News
+from discoveryd.protocol.table.boots import Boots
+from discoveryd.protocol.table.event_log import EventLog
 from discoveryd.protocol.table.events import KINDS, Event, EventKind
-from discoveryd.protocol.table.expectations import Shortcuts
+from discoveryd.protocol.table.expectations import Expectations
 from discoveryd.protocol.table.liveness import P_DEAF, misses, probes_needed, silent_together
 from discoveryd.protocol.table.peer import LIVE, Peer, State
-from discoveryd.protocol.table.row import GIVEN_UP, NEVER, Key, Row, Way
+from discoveryd.protocol.table.row import GIVEN_UP, NEVER, Key, Path, Row
 from discoveryd.protocol.table.shared_addresses import SharedAddresses
 from discoveryd.protocol.table.standing import DOUBT, MAX_UNPROVED, agree, goes_on, holds_until, life
 from discoveryd.protocol.wire.hello import Hello
 from discoveryd.protocol.wire.record import Record, decode_again
 
-MAX_WAYS = 16
+MAX_PATHS = 16
 """Addresses kept per peer; of a peer that has more the longest silent one is forgotten."""
 
 DEAF_PINGS = 3
@@ -65,16 +65,16 @@ class PeerTable:
         self.limit = limit
         self.remember = remember
         self.interval = 0.8  # ours, by which is judged what is unproven
-        self.steady = Shortcuts()
+        self.steady = Expectations()
         self.suspects: dict[Key, Row] = {}  # to be probed
         self.quiet: dict[Key, Row] = {}  # heard by a PONG last: to be asked on if no HELLO comes
         self.leavers: dict[Key, Row] = {}  # to be asked whether they have left: anybody could have said it
         self.ranks: dict[str, int] = {}  # ways of being heard (ids of keys, empty for plain): the least is the best
         self._rows: dict[Key, Row] = {}
         self._by_boot: dict[str, tuple[Row, ...]] = {}  # mostly one; any further are of who took a boot for its own
-        self._news = News()
-        self._namesakes = Namesakes(own_id, self._news)
-        self._shared = SharedAddresses(self._news)
+        self._event_log = EventLog()
+        self._boots = Boots(own_id, self._event_log)
+        self._shared = SharedAddresses(self._event_log)
         self._gone: dict[Key, Row] = {}  # those down or left, the longest gone first
         self._beyond: dict[Key, Row] = {}  # those first heard from beyond our links
         self._replaced: dict[Key, Row] = {}  # those hidden, since a newer boot spoke, the first one first
@@ -97,7 +97,7 @@ class PeerTable:
         """Give the addresses of live rows that were there before, or once answered a PING."""
         for row in self._rows.values():
             if row.state in LIVE and not row.is_stranger(since):
-                yield from (way.address for way in row.ways.values())
+                yield from (path.address for path in row.paths.values())
 
     def knew(self, key: Key, since: float) -> bool:
         """Whether a peer was there before, or once answered a PING."""
@@ -108,10 +108,10 @@ class PeerTable:
         """Take down who came since then and never answered a PING: the forged ones of a flood."""
         for row in list(self._rows.values()):
             if row.state in LIVE and row.is_stranger(since):
-                if not row.superseded:
+                if not row.is_replaced:
                     self._down(row, "came with a flood, and answered no PING", now)
                 self._remove(row, now)  # its silence says nothing of us
-        return self._news.take()
+        return self._event_log.take()
 
     # --- what was heard -----------------------------------------------------------------------
 
@@ -131,15 +131,15 @@ class PeerTable:
         """
         self._expire(now)
         row = self._rows.get((hello.id, hello.boot))
-        if row is not None and source.key and not row.sealed_with and (row.superseded or row.state == "left"):
+        if row is not None and source.key and not row.sealed_with and (row.is_replaced or row.state == "left"):
             self._remove(row, now)  # anybody may have told its end: who seals begins anew
             row = None
         if hello.goodbye:
             self._goodbye(row, hello, now)
-            return self._news.take()
+            return self._event_log.take()
         if row is not None and self._has_left(row, hello, now):
             self._refuse_old(row)
-        if row is None and not (proved or source.key) and self._namesakes.is_over(hello, now):
+        if row is None and not (proved or source.key) and self._boots.is_over(hello, now):
             raise Unproven("stale", "of a boot that is over")
         record = decode_again(hello.record, hello.digest, None if row is None else row.record)
         opening: tuple[EventKind, str] | None = None
@@ -151,18 +151,18 @@ class PeerTable:
             if row.state != "up":
                 opening = ("recovered", f"heard again on {_where(source)} after {now - row.last_heard:.1f} s")
             if not is_news and self._is_repeated(row, hello, source):
-                return self._news.take()
-        way = self._way(row, source, now)
+                return self._event_log.take()
+        path = self._path(row, source, now)
         # else it is the same in another way, for others
-        is_first = row.sealed_with == source.key and self._take(row, way, hello, record, source, now=now)
+        is_first = row.sealed_with == source.key and self._take(row, path, hello, record, source, now=now)
         if is_news:
-            self._vouch(row, way, source, now)
+            self._vouch(row, path, source, now)
             self._show(row, opening, now)
         else:
-            self._join(row, way, now, is_first=is_first)
-        if way.source is source and row.sealed_with == source.key and hello.seq == row.seq:
-            self._shorten(row, way, hello)
-        return self._news.take()
+            self._join(row, path, now, is_first=is_first)
+        if path.source is source and row.sealed_with == source.key and hello.seq == row.seq:
+            self._shorten(row, path, hello)
+        return self._event_log.take()
 
     def heard_bare(self, source: Source, ttl: float, now: float) -> tuple[Event, ...]:
         """Take a plain ``HELLO|``; its sender is known by its address alone.
@@ -183,12 +183,12 @@ class PeerTable:
         row.ttl = ttl
         row.beat()
         row.last_hello = max(row.last_hello, now)
-        self._refresh(row, self._way(row, source, now), now)
+        self._refresh(row, self._path(row, source, now), now)
         if opening is not None:
-            self._news.say(opening, f"bare HELLO on {_where(source)}", row, now)
+            self._event_log.emit(opening, f"bare HELLO on {_where(source)}", row, now)
         else:
-            self._news.tell(row, now)
-        return self._news.take()
+            self._event_log.emit_if_changed(row, now)
+        return self._event_log.take()
 
     def answered(
         self, row: Row, source: Source, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float,
@@ -216,16 +216,16 @@ class PeerTable:
             self._unproved.pop(row.key, None)
             if former == "left" or row.leaving:
                 row.doubted_until = now + DOUBT
-            way = self._way(row, source, now)
-            way.answered(rtt, hears_us_s, two_way=two_way, now=now)
-            self._refresh(row, way, now)
+            path = self._path(row, source, now)
+            path.answered(rtt, hears_us_s, two_way=two_way, now=now)
+            self._refresh(row, path, now)
             self._ask_on(row, now)
-            if row.superseded:
-                self._unsupersede(row, now)
+            if row.is_replaced:
+                self._restore(row, now)
             else:
                 why = "answered a PING: the goodbye was not its own" if former == "left" else "answered a PING"
                 self._show(row, ("recovered", why) if former != "up" else None, now)
-        return self._news.take()
+        return self._event_log.take()
 
     def _ask_on(self, row: Row, now: float) -> None:
         """Keep a peer that answers up by its answers, as long as its HELLOs are overdue."""
@@ -234,16 +234,16 @@ class PeerTable:
         row.ask_at = max(row.last_hello + row.suspect_after, now + ASK_ON * row.suspect_after)
         self.quiet[row.key] = row
 
-    def unanswered(self, row: Row, way: Way, now: float) -> tuple[Event, ...]:
+    def unanswered(self, row: Row, path: Path, now: float) -> tuple[Event, ...]:
         """Count a PING that nobody answered; a peer we hear all the while does not hear us."""
-        way.unanswered += 1
-        enough = probes_needed(way.loss, P_DEAF)
-        if enough and way.unanswered >= max(DEAF_PINGS, enough) and row.state == "up" and way.two_way is not False:
-            way.two_way = False
+        path.unanswered += 1
+        enough = probes_needed(path.loss, P_DEAF)
+        if enough and path.unanswered >= max(DEAF_PINGS, enough) and row.state == "up" and path.two_way is not False:
+            path.two_way = False
             row.changed()
             row.consider(now)
-            self._news.tell(row, now)
-        return self._news.take()
+            self._event_log.emit_if_changed(row, now)
+        return self._event_log.take()
 
     def refused(self, row: Row, reason: str, now: float) -> tuple[Event, ...]:
         """Take the word of its machine that no peer is there: the end of a suspect; else it is remembered."""
@@ -254,12 +254,12 @@ class PeerTable:
     def give_up(self, row: Row, reason: str, now: float) -> tuple[Event, ...]:
         """Let a suspect peer go down before its ttl, on evidence."""
         self._expire(now)
-        if row.state == "suspect" and not row.superseded:
+        if row.state == "suspect" and not row.is_replaced:
             if row.leaving:
                 self._leave(row, f"said goodbye; {reason}", now)
             else:
                 self._down(row, reason, now)
-        return self._news.take()
+        return self._event_log.take()
 
     def mistrust(self, until: float) -> None:
         """Judge nobody before that moment, for what arrived until then may be lost, or yet to be given.
@@ -278,9 +278,9 @@ class PeerTable:
                 continue
             row.excused = row.last_heard
             row.expires = max(row.expires, now + row.patience)
-            for way in row.last_ways():
-                way.expires = row.expires
-                way.distrust()  # we may be somewhere else now
+            for path in row.last_paths():
+                path.expires = row.expires
+                path.distrust()  # we may be somewhere else now
             self._suspect(row, "we were asleep, so its silence means little", now)
         self._next_expiry = now
 
@@ -293,29 +293,29 @@ class PeerTable:
                 somebody may be due.
         """
         self._expire(now, clock)
-        return self._news.take()
+        return self._event_log.take()
 
     # --- what is known ------------------------------------------------------------------------
 
     @property
     def seq(self) -> int:
         """Number of the last event."""
-        return self._news.seq
+        return self._event_log.seq
 
     @property
     def event_counts(self) -> dict[EventKind, int]:
         """Count the events there were, by kind."""
-        return {kind: self._news.counts[kind] for kind in KINDS}
+        return {kind: self._event_log.counts[kind] for kind in KINDS}
 
     def next_expiry(self) -> float:
         """Say when `expire` should run again: never too late, sometimes too early."""
         due = min(self._next_expiry, self._shared.due)
-        return min(due, self._news.next_due()) if self._news.holds else due
+        return min(due, self._event_log.next_due()) if self._event_log.suppressed_count else due
 
     def rows(self, now: float, *, gone: bool = False) -> Iterator[Row]:
         """Iterate over the live rows, or over all that are remembered."""
         for row in self._rows.values():
-            if not row.superseded and (gone or (row.state in LIVE and now < row.expires)):
+            if not row.is_replaced and (gone or (row.state in LIVE and now < row.expires)):
                 yield row
 
     def shown(self) -> Iterator[Row]:
@@ -338,7 +338,7 @@ class PeerTable:
 
     def sealed(self, id: str, boot: str, now: float) -> Row | None:
         """Give a live peer that seals and has this boot, or this id: nobody else is heard in its name."""
-        for row in (*self.of_boot(boot), *self._namesakes.of(id)):
+        for row in (*self.of_boot(boot), *self._boots.of(id)):
             if row.sealed_with and row.state_at(now) in LIVE:
                 return row
         return None
@@ -354,7 +354,7 @@ class PeerTable:
         """
         rows = list(self.rows(now, gone=True))
         exact = [row for row in rows if text in (row.id, row.name, row.boot)]
-        found = exact or [row for row in rows if any(way.address == text for way in row.fresh(now))]
+        found = exact or [row for row in rows if any(path.address == text for path in row.fresh(now))]
         if not found and len(text) >= 4:
             found = [row for row in rows if row.id.startswith(text)]
         live = [row for row in found if row.state_at(now) in LIVE]
@@ -367,7 +367,7 @@ class PeerTable:
 
     def live_count(self, now: float) -> int:
         """Count the peers that are listed."""
-        return sum([row.state in LIVE and now < row.expires and not row.superseded for row in self._rows.values()])
+        return sum([row.state in LIVE and now < row.expires and not row.is_replaced for row in self._rows.values()])
 
     def speaking(self, now: float) -> int:
         """Count the peers that share the budget of HELLOs: those proved, and those that go on speaking."""
@@ -391,7 +391,7 @@ class PeerTable:
         """Count the peers that are up by a routed path and do hear us, as far as we know."""
         return sum(
             row.state_at(now) == "up"
-            and any(way.source.link is None and way.two_way is not False for way in row.fresh(now))
+            and any(path.source.link is None and path.two_way is not False for path in row.fresh(now))
             for row in self.rows(now)
         )
 
@@ -403,9 +403,9 @@ class PeerTable:
         """Whether the record we hold is the one the peer announces."""
         return row.record is not None and row.record.digest == row.digest
 
-    def rivals(self, id: str) -> tuple[Row, ...]:
+    def replaced_boots(self, id: str) -> tuple[Row, ...]:
         """Give the rows that a newer boot of this id took over from and that may yet prove to be clones."""
-        return self._namesakes.rivals(id)
+        return self._boots.replaced_boots(id)
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -416,14 +416,14 @@ class PeerTable:
             self._tidy(now)
         if (now if clock is None else clock) >= self._shared.due:
             self._shared.judge(now, now if clock is None else clock)
-        if self._news.holds and now >= self._news.next_due():
-            self._news.catch_up(now)
+        if self._event_log.suppressed_count and now >= self._event_log.next_due():
+            self._event_log.catch_up(now)
 
     def _tidy(self, now: float) -> None:
         rows = self._rows.values()
         deadlines = [
             # what `Row.deadline` does, for nearly all of them; the ways of one that has several need a look
-            row.last_heard + row.patience if row.state == "up" and not row.several and not row.superseded
+            row.last_heard + row.patience if row.state == "up" and not row.several and not row.is_replaced
             else now if row.several else row.deadline(now, self.remember)
             for row in rows
         ]  # fmt: skip
@@ -437,7 +437,7 @@ class PeerTable:
 
     def _judge(self, row: Row, now: float) -> None:
         """Do what is due for one row."""
-        if row.state not in LIVE or (row.superseded and now >= row.expires):
+        if row.state not in LIVE or (row.is_replaced and now >= row.expires):
             if now >= row.deadline(now, self.remember):
                 self._remove(row, now)
         elif now >= row.expires:
@@ -446,37 +446,37 @@ class PeerTable:
                 self._remove(row, now)
         else:
             if row.several:
-                self._drop_ways(row, now)
+                self._drop_paths(row, now)
                 row.consider(now)
-            if row.superseded:
+            if row.is_replaced:
                 return
             if row.state == "up" and now >= row.suspect_at():
                 self._suspect(row, f"{misses(now - row.last_heard, row.interval or row.ttl)} HELLOs missed", now)
             else:
-                self._news.tell(row, now)
+                self._event_log.emit_if_changed(row, now)
 
     def _suspect(self, row: Row, reason: str, now: float) -> None:
         self.steady.drop_row(row)
         if row.kind == "node":  # a bare one answers nothing
             row.probe_at = now
             self.suspects[row.key] = row
-            for way in row.ways.values():
-                way.probes, way.proved_at = 0, NEVER
+            for path in row.paths.values():
+                path.probes, path.proved_at = 0, NEVER
         if row.state != "suspect":
             row.state = "suspect"
-            self._news.say("suspect", reason, row, now)
+            self._event_log.emit("suspect", reason, row, now)
 
     def _down(self, row: Row, reason: str, now: float) -> None:
         self._go(row, "down")
-        self._news.say("down", reason, row, now)
-        self._namesakes.settle(row.id, now)
+        self._event_log.emit("down", reason, row, now)
+        self._boots.settle(row.id, now)
 
     def _go(self, row: Row, state: State) -> None:
         row.state = state
         row.leaving = False
         row.hear_again()
-        for way in row.ways.values():
-            way.forget_answers()
+        for path in row.paths.values():
+            path.forget_answers()
         row.changed()
         self.steady.drop_row(row)
         self.suspects.pop(row.key, None)
@@ -484,10 +484,10 @@ class PeerTable:
         self._shared.look(row, row.last_heard)
         self._next_expiry = min(self._next_expiry, row.deadline(row.last_heard, self.remember))
 
-    def _refresh(self, row: Row, way: Way, now: float) -> None:
+    def _refresh(self, row: Row, path: Path, now: float) -> None:
         row.live(life(row, self.interval))
-        row.heard(way, now)
-        if row.superseded:
+        row.heard(path, now)
+        if row.is_replaced:
             row.fade()
         if row.state not in LIVE:
             row.beats_from = now
@@ -531,7 +531,7 @@ class PeerTable:
             self._unproved[row.key] = row
 
     def _remove(self, row: Row, now: float) -> None:
-        self._news.settle(row, now)
+        self._event_log.settle(row, now)
         self.steady.drop_row(row)
         self._shared.forget(row)
         self.suspects.pop(row.key, None)
@@ -543,42 +543,42 @@ class PeerTable:
         self._replaced.pop(row.key, None)
         self._unproved.pop(row.key, None)
         if row.kind == "node":
-            self._namesakes.remove(row)
+            self._boots.remove(row)
             others = tuple(one for one in self._by_boot.pop(row.boot) if one is not row)
             if others:
                 self._by_boot[row.boot] = others
-            if row.superseded or row.state == "left":
-                self._namesakes.end(row, now, holds_until(row, now, self.interval))
+            if row.is_replaced or row.state == "left":
+                self._boots.end(row, now, holds_until(row, now, self.interval))
 
     # --- ways -----------------------------------------------------------------------------------
 
-    def _way(self, row: Row, source: Source, now: float) -> Way:
+    def _path(self, row: Row, source: Source, now: float) -> Path:
         """Give the way of this source, a new one if need be in place of the longest silent."""
-        way = row.way(source)
-        if way is None:
-            if len(row.ways) >= MAX_WAYS:
-                self._drop_way(row, min(row.ways.values(), key=lambda way: way.last_heard))
+        path = row.path(source)
+        if path is None:
+            if len(row.paths) >= MAX_PATHS:
+                self._drop_path(row, min(row.paths.values(), key=lambda path: path.last_heard))
             self.steady.drop_row(row)  # one that is stale was the best while it was the only one
-            way = row.add_way(source, now)
-            self._shared.add(way, now)
-        return way
+            path = row.add_path(source, now)
+            self._shared.add(path, now)
+        return path
 
-    def _drop_ways(self, row: Row, now: float) -> None:
-        for way in list(row.ways.values()):
-            if now >= way.expires:
-                self._drop_way(row, way)
-            elif now >= row.stales(way):
-                self.steady.drop(way)  # to hear it again will change which one is the best
+    def _drop_paths(self, row: Row, now: float) -> None:
+        for path in list(row.paths.values()):
+            if now >= path.expires:
+                self._drop_path(row, path)
+            elif now >= row.stales(path):
+                self.steady.drop(path)  # to hear it again will change which one is the best
 
-    def _drop_other_ways(self, row: Row, source: Source) -> None:
-        for way in list(row.ways.values()):
-            if way is not row.way(source):
-                self._drop_way(row, way)
+    def _drop_other_paths(self, row: Row, source: Source) -> None:
+        for path in list(row.paths.values()):
+            if path is not row.path(source):
+                self._drop_path(row, path)
 
-    def _drop_way(self, row: Row, way: Way) -> None:
-        self.steady.drop(way)
-        self._shared.remove(way)
-        row.drop_way(way)
+    def _drop_path(self, row: Row, path: Path) -> None:
+        self.steady.drop(path)
+        self._shared.remove(path)
+        row.drop_path(path)
 
     # --- what a HELLO says ------------------------------------------------------------------------
 
@@ -591,7 +591,7 @@ class PeerTable:
             is_live = row.state_at(now) in LIVE
             if (is_better and is_live) or (is_news and (not is_live or hello.seq >= row.seq + GIVEN_UP)):
                 if source.key and not row.sealed_with:
-                    self._drop_other_ways(row, source)  # what was heard in plain may have been forged
+                    self._drop_other_paths(row, source)  # what was heard in plain may have been forged
                 self.steady.drop_row(row)
                 row.sealed_with = source.key
                 if source.key:
@@ -611,7 +611,7 @@ class PeerTable:
         """
         if row.state not in LIVE:
             self._refuse_old(row)
-        return hello.seq > row.seq or (hello.seq < row.seq and row.way(source) is None)
+        return hello.seq > row.seq or (hello.seq < row.seq and row.path(source) is None)
 
     def _has_left(self, row: Row, hello: Hello, now: float) -> bool:
         """Return whether a HELLO is older than the goodbye of its boot, and that is believed yet."""
@@ -623,41 +623,41 @@ class PeerTable:
             self.leavers[row.key] = row
         raise WireError("stale", "not newer than the last one of a peer, or a boot, that is gone")
 
-    def _shorten(self, row: Row, way: Way, hello: Hello) -> None:
+    def _shorten(self, row: Row, path: Path, hello: Hello) -> None:
         """Take the next HELLO by the short way if it can change nothing but when the peer was heard."""
-        if row.state == "up" and not row.superseded and not row.unheard and self.has_digest(row):
-            self.steady.add(way, hello)
+        if row.state == "up" and not row.is_replaced and not row.unheard and self.has_digest(row):
+            self.steady.add(path, hello)
 
     def _take(
-        self, row: Row, way: Way, hello: Hello, record: Record | None, source: Source, *, now: float
+        self, row: Row, path: Path, hello: Hello, record: Record | None, source: Source, *, now: float
     ) -> bool:
         """Take over what a HELLO says, unless it was overtaken; whether its beat is new on this way."""
-        if way.source is not source:
-            self.steady.drop(way)  # its entry stands under the source it had
-            way.source = source
-        is_first = way.reach is None or hello.seq > way.reach.seq
-        way.heard(hello.seq)
+        if path.source is not source:
+            self.steady.drop(path)  # its entry stands under the source it had
+            path.source = source
+        is_first = path.reach is None or hello.seq > path.reach.seq
+        path.heard(hello.seq)
         if hello.seq >= row.seq:  # one that was overtaken is no news
             row.move_on(hello.seq)
             self._announce(row, hello, record, now)
         return is_first
 
-    def _vouch(self, row: Row, way: Way, source: Source, now: float) -> None:
+    def _vouch(self, row: Row, path: Path, source: Source, now: float) -> None:
         """Let a HELLO speak for the life of its sender."""
         row.last_hello = max(row.last_hello, now)
-        self._refresh(row, way, now)
+        self._refresh(row, path, now)
         if source.key:
             row.sealed_until = now + row.ttl
 
-    def _join(self, row: Row, way: Way, now: float, *, is_first: bool) -> None:
+    def _join(self, row: Row, path: Path, now: float, *, is_first: bool) -> None:
         """Let a beat that was heard say no more than it did when it came first: that another way carries it too."""
         if is_first:
-            way.last_heard, way.expires = row.last_heard, row.expires
+            path.last_heard, path.expires = row.last_heard, row.expires
         if row.has_new_ttl():
             self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
             self._expire(now)
         if row.is_shown:
-            self._news.tell(row, now)
+            self._event_log.emit_if_changed(row, now)
 
     def _announce(self, row: Row, hello: Hello, record: Record | None, now: float) -> None:
         """Take over what a HELLO says of its sender."""
@@ -673,7 +673,7 @@ class PeerTable:
         if row is None or row.state not in LIVE:
             return
         row.farewell = max(row.seq, hello.seq)
-        if row.superseded:
+        if row.is_replaced:
             self._remove(row, now)
         elif not row.sealed_with and now < row.doubted_until:
             self._ask_before_it_left(row, now)
@@ -692,8 +692,8 @@ class PeerTable:
         self._go(row, "left")
         if not row.sealed_with:
             self.leavers[row.key] = row
-        self._news.say("left", reason, row, now)
-        self._namesakes.settle(row.id, now)
+        self._event_log.emit("left", reason, row, now)
+        self._boots.settle(row.id, now)
 
     # --- boots of one id --------------------------------------------------------------------------
 
@@ -704,7 +704,7 @@ class PeerTable:
         row.proved = proved or source.key != ""
         if row.proved:
             row.agreed = hello.ttl_ms / 1000
-        former = self._namesakes.former(hello.id, source)
+        former = self._boots.former(hello.id, source)
         if not row.proved:
             self._check_unproved(row, former, now)
         is_restart = former is not None and former.state_at(now) in LIVE
@@ -713,9 +713,9 @@ class PeerTable:
         if former is not None:
             row.follow(former)
             self._shared.inherit(row, former)
-            self._news.hand_over(former, row)  # a crash loop flaps too
+            self._event_log.hand_over(former, row)  # a crash loop flaps too
             if is_restart:
-                former.supersede(row)
+                former.replace_by(row)
                 self._replaced[former.key] = former
                 due = max(now, former.expires)  # what is overdue would look like a pause
                 self._next_expiry = min(self._next_expiry, due)
@@ -725,8 +725,8 @@ class PeerTable:
                 self._remove(former, now)
         self._add(row, source)
         self._by_boot[row.boot] = (*self.of_boot(row.boot), row)
-        self._namesakes.add(row)
-        self._namesakes.revive(row)
+        self._boots.add(row)
+        self._boots.revive(row)
         if former is None:
             return row, ("joined", f"first HELLO on {_where(source)}")
         if is_restart:
@@ -739,7 +739,7 @@ class PeerTable:
         Raises:
             Unproven: too many like it use its id, or the boot it replaces answered and lives, or may not have left.
         """
-        if self._namesakes.unproved(row.id) >= MAX_UNPROVED:
+        if self._boots.unproved(row.id) >= MAX_UNPROVED:
             raise Unproven("unproven", f"{MAX_UNPROVED} others of its id have not answered a PING either")
         if former is not None and former.key in self.leavers:
             raise Unproven("unproven", "the boot it replaces is being asked whether it left")
@@ -748,19 +748,19 @@ class PeerTable:
 
     def _show(self, row: Row, opening: tuple[EventKind, str] | None, now: float) -> None:
         """Report a row that was heard: that it is live from now on, or else what is new."""
-        if row.superseded:
+        if row.is_replaced:
             row.former_heard += 1  # one HELLO may have been under way when the new boot spoke, two were not
             if row.former_heard >= 2:
-                self._unsupersede(row, now)
+                self._restore(row, now)
         elif opening is not None:
-            self._namesakes.appear(*opening, row, now)
+            self._boots.appear(*opening, row, now)
         else:
-            self._news.tell(row, now)
+            self._event_log.emit_if_changed(row, now)
 
-    def _unsupersede(self, row: Row, now: float) -> None:
+    def _restore(self, row: Row, now: float) -> None:
         """Show an older boot again, which from now on may become suspect too."""
         self._replaced.pop(row.key, None)
-        self._namesakes.unsupersede(row, now)
+        self._boots.restore(row, now)
         self._shared.look(row, now)
         self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
 
