@@ -153,7 +153,7 @@ def report():
     for place, floor in enumerate(ORDER):
         on_floor = [name for name in MODULES if floor_of(name) == place]
         print(f"{floor:8} {len(on_floor):4} modules {sum(sizes[name] for name in on_floor):6} lines of code")
-        for folder in sorted({name.partition('.')[0] for name in on_floor}):
+        for folder in sorted({name.partition(".")[0] for name in on_floor}):
             inside = [name for name in on_floor if name.partition(".")[0] == folder]
             print(f"  {folder:12} {len(inside):4} {sum(sizes[name] for name in inside):6}")
     print(f"core     {sum(size for name, size in sizes.items() if is_core(name)):6} lines of code")

@@ -21,7 +21,7 @@ from discoveryd.protocol.wire.hello import Hello
 from discoveryd.protocol.wire.probe import Ping, Pong
 
 MAX_SEALED_PING = 158
-"""Bytes of a sealed PING at most; `discoveryd.protocol.sealed.envelope` has the sum, and is not imported without keys."""
+"""Bytes of a sealed PING at most; `discoveryd.protocol.sealed.envelope`, imported only with keys, has the sum."""
 UNASKED_PER_SECOND = 100
 """New peers a second that are listed before they answered a PING; nodes and bare ones each have so many."""
 

@@ -123,7 +123,7 @@ _ANYONE = ANYONE.encode("ascii")
 
 
 class Opened(NamedTuple):
-    """A datagram that is what its sender sealed; whether it is new is not known yet (`discoveryd.protocol.sealed.replay`).
+    """A datagram that is what its sender sealed; `discoveryd.protocol.sealed.replay` tells whether it is new.
 
     Attributes:
         datagram: plain, byte for byte; that it can be parsed is not said.

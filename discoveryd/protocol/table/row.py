@@ -523,7 +523,8 @@ class Row:
             return due
         # a way first goes stale (another becomes the best), then expires
         stale = (
-            self.stales(path) if now < self.stales(path) < path.expires else path.expires for path in self.paths.values()
+            self.stales(path) if now < self.stales(path) < path.expires else path.expires
+            for path in self.paths.values()
         )
         return min(due, *stale)
 
@@ -551,7 +552,8 @@ class Row:
             return next(iter(self.paths.values()))
         # when all fell silent together the last one heard is as good as any
         used = self.used
-        return min(self.paths.values(), key=lambda path: (self._is_out(path, now), now >= path.expires, path is not used))
+        paths = self.paths.values()
+        return min(paths, key=lambda path: (self._is_out(path, now), now >= path.expires, path is not used))
 
     def last_paths(self) -> list[Path]:
         """Give the ways by which it was heard in the two intervals before it fell silent."""
