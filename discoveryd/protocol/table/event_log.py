@@ -203,5 +203,6 @@ def _current(row: Row, now: float) -> Announced:
     digest = row.record.digest if row.record else ""
     addresses = tuple(dict.fromkeys(path.address for path in fresh))
     is_deaf = fresh[0].two_way is False
-    is_shared = row.shared
-    return Announced(row.state, row.boot, row.clone, digest, addresses, is_deaf, row.sealed_with, row.unheard, is_shared)
+    return Announced(
+        row.state, row.boot, row.clone, digest, addresses, is_deaf, row.sealed_with, row.unheard, row.shared
+    )
