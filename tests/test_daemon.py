@@ -58,24 +58,18 @@ def run_with(monkeypatch, *messages, words=("run",)):
 def test_version(capsys):
     assert main(["version"]) == 0
     assert capsys.readouterr().out == f"discoveryd {__version__}\n"
-    with pytest.raises(SystemExit) as caught:
-        main(["--version"])
-    assert caught.value.code == 0
+    assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"discoveryd {__version__}\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--fast"]])
 def test_wrong_usage_exits_2_and_says_how_to_ask(capsys, arguments):
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
-    assert "usage: discoveryd" in capsys.readouterr().err
+    assert main(arguments) == 2
+    assert "Try 'discoveryd --help'." in capsys.readouterr().err
 
 
 def test_help_names_commands_exit_codes_and_where_the_configuration_comes_from(capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["--help"])
-    assert caught.value.code == 0
+    assert main(["--help"]) == 0
     text = capsys.readouterr().out
     for word in ("run", "start", "stop", "status", "check", "demo", "version", "exit codes", "DISCOVERYD_CONFIG"):
         assert word in text

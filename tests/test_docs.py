@@ -16,10 +16,9 @@ import pytest
 import yaml
 
 from discoveryd import ctl
+from discoveryd.cli import ctl_commands, daemon_commands
 from discoveryd.config import SCHEMA, load
 from discoveryd.config.dropin import read_file
-from discoveryd.ctl.usage import EXIT_CODES as CTL_EXIT_CODES
-from discoveryd.daemon.arguments import EXIT_CODES
 from discoveryd.errors import QueryError
 from discoveryd.net.senders import Outside
 from discoveryd.net.udp import free_port
@@ -36,7 +35,7 @@ from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.hooks import Hooks
 from discoveryd.runtime.other_prefixes import filtered
-from tests.test_ctl import STATUS, Daemon, ask, event, peer, peers_reply, refusal, snapshot
+from tests.ctl.played import STATUS, Daemon, ask, event, peer, peers_reply, refusal, snapshot
 
 ROOT = Path(__file__).parent.parent
 PAGES = {page.name: page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
@@ -184,9 +183,9 @@ def test_configuration_keys(status):
 
 def test_exit_codes():
     told = re.search(r"Exit codes: (.*?)\.", PAGES["README.md"], re.DOTALL)[1]
-    assert re.findall(r"\b\d\b", told) == [str(code) for code, _ in CTL_EXIT_CODES if code < 10]
-    assert tuple(code for code, _ in CTL_EXIT_CODES) == (ctl.FINE, ctl.NOTHING, ctl.USAGE, ctl.NO_DAEMON, ctl.INTERRUPTED)
-    assert [code for code, _ in EXIT_CODES] == [0, 1, 2, 3]
+    assert re.findall(r"\b\d\b", told) == [str(code) for code, _ in ctl_commands.PROGRAM.exit_codes if code < 10]
+    assert tuple(code for code, _ in ctl_commands.PROGRAM.exit_codes) == (ctl.FINE, ctl.NOTHING, ctl.USAGE, ctl.NO_DAEMON, ctl.INTERRUPTED)
+    assert [code for code, _ in daemon_commands.PROGRAM.exit_codes] == [0, 1, 2, 3]
 
 
 def test_sizes_of_a_hello():

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from discoveryd.config import Config, PathsSection
-from discoveryd.ctl.arguments import parse
+from discoveryd.ctl.options import parse
 from discoveryd.daemon import identity, main
 from discoveryd.daemon.identity import node_id
 from discoveryd.daemon.pid_file import PidFile

@@ -600,7 +600,5 @@ def test_the_command_that_opens_the_port_is_named(systemd, root, capsys):
 
 @pytest.mark.parametrize("command", ["install", "uninstall"])
 def test_an_empty_prefix_is_not_this_machine(command, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main([command, "--prefix", ""])
-    assert caught.value.code == 2
+    assert main([command, "--prefix", ""]) == 2
     assert "leave --prefix out for this machine" in capsys.readouterr().err

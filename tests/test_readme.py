@@ -11,7 +11,7 @@ import pytest
 
 import discoveryd
 from discoveryd.config import load
-from discoveryd.ctl.arguments import parse
+from discoveryd.ctl.options import parse
 from discoveryd.errors import ConfigError
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.parameters import Parameters

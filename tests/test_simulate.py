@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from discoveryd.cli.daemon_commands import PROGRAM
+from discoveryd.cli.parse import parse
 from discoveryd.daemon import main
-from discoveryd.daemon.arguments import parser
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import TURN
@@ -219,7 +220,7 @@ def test_the_page_shows_what_the_command_prints_today(small):
     shown = re.findall(r"^\$ discoveryd (simulate .*)\n(.*)$", page, re.MULTILINE)
     assert len(shown) == 5
     for command, headline in shown:
-        plan = plan_of(parser().parse_args(command.split()))
+        plan = plan_of(parse(PROGRAM, command.split()))
         assert headline == text_of(replace(small, nodes=plan.nodes, whole_engines=plan.nodes, loss=plan.loss,
                                            minutes=plan.minutes, minutes_played=plan.minutes)).splitlines()[0]  # fmt: skip
     titles = [re.findall(r"^[a-z ]+?(?= {2})", text, re.MULTILINE) for text in (page, text_of(small))]

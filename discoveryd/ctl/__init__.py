@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 
-from discoveryd.ctl.arguments import Options, UsageError, parse
+from discoveryd.cli.ctl_commands import PROGRAM
+from discoveryd.cli.parse import UsageError
+from discoveryd.ctl.options import Options, parse
 from discoveryd.errors import DaemonUnreachable, QueryError
 
 FINE, NOTHING, USAGE, NO_DAEMON, INTERRUPTED = 0, 1, 2, 3, 130
@@ -45,34 +47,15 @@ def _run(argv: list[str]) -> int:
         options = parse(argv, os.environ)
     except UsageError as error:
         return _say(f"{error}\nTry 'discoveryctl --help'.", USAGE)
-    if options.version:
-        from discoveryd import __version__  # noqa: PLC0415
+    if options.help or options.version:
+        from discoveryd.cli.help import answer  # noqa: PLC0415 - for a person only
 
-        print(f"discoveryctl {__version__}")
-        return FINE
-    if options.help:
-        from discoveryd.ctl.usage import usage  # noqa: PLC0415
-
-        print(usage(options.command), end="")
+        print(answer(PROGRAM, options), end="")
         return FINE
     try:
-        return _perform(options)
+        return PROGRAM.commands[options.command].load()(options)
     except QueryError as error:
         return _failed(error, options)
-
-
-def _perform(options: Options) -> int:
-    if options.command in ("watch", "wait"):
-        from discoveryd.ctl import follow  # noqa: PLC0415
-
-        return follow.watch(options) if options.command == "watch" else follow.wait(options)
-    if options.command == "register":
-        from discoveryd.ctl.register import register  # noqa: PLC0415
-
-        return register(options)
-    from discoveryd.ctl import ask  # noqa: PLC0415
-
-    return ask.COMMANDS[options.command](options)
 
 
 def _failed(error: QueryError, options: Options) -> int:

@@ -10,10 +10,9 @@ from discoveryd.errors import QueryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
-    from discoveryd.ctl.arguments import Options
+    from discoveryd.ctl.options import Options
 
 FINE, NOTHING = 0, 1
 PING_TIMEOUT = 1.0
@@ -118,8 +117,8 @@ def _none(options: Options) -> str:
     asked = options.filters()
     if asked.pop("all", False):
         return "no peer matches" if asked else "no peer was heard yet (see 'discoveryctl status')"
-    states = " or ".join(options.states)
-    hint = "" if options.states else " (--all shows those gone)"
+    states = " or ".join(options.state)
+    hint = "" if options.state else " (--all shows those gone)"
     asked.pop("state", None)
     return f"no peers {states or 'up'}{' match' if asked else ''}{hint}"
 
@@ -151,13 +150,3 @@ def _ping_text(reply: dict[str, Any]) -> str:
     if reply["hears_us_s"] is None:
         return f"{who}: {answered} in {rtt} ms; it does not hear our HELLOs"
     return f"{who}: {answered} in {rtt} ms; it heard our HELLO {age(reply['hears_us_s'])} before"
-
-
-COMMANDS: dict[str, Callable[[Options], int]] = {
-    "list": list_peers,
-    "show": show,
-    "status": status,
-    "metrics": metrics,
-    "ping": ping,
-    "reload": reload,
-}

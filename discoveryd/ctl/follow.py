@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from discoveryd.ctl.arguments import Options
+    from discoveryd.ctl.options import Options
     from discoveryd.ctl.tables import Screen
 
 FINE = 0
@@ -69,7 +69,7 @@ def wait(options: Options) -> int:
     from discoveryd.query.request import Filter  # noqa: PLC0415
 
     wanted = options.count or 1
-    states = options.states or (STATES if options.all else ("up",))
+    states = options.state or (STATES if options.all else ("up",))
     chosen = Filter(
         states=frozenset(states),
         name=options.name,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from subprocess import Popen
     from typing import Any, Self
 
-    from discoveryd.ctl.arguments import Options
+    from discoveryd.ctl.options import Options
     from discoveryd.net.query_client import QueryClient
 
 FINE = 0
@@ -40,14 +40,14 @@ def register(options: Options) -> int:
     as_user = _identity(options.user) if options.user else {}
     with _Signals() as signals, _Registration(options) as registration:
         registration.begin()
-        if not options.run:
+        if not options.rest:
             return _attend(signals, registration, None)
         import subprocess  # noqa: PLC0415 - with a command only
 
         try:
-            child = subprocess.Popen(options.run, **as_user)  # noqa: S603 - what the user asked for
+            child = subprocess.Popen(options.rest, **as_user)  # noqa: S603 - what the user asked for
         except OSError as error:
-            print(f"discoveryctl: cannot run {printable(options.run[0])}: {error.strerror}", file=sys.stderr)
+            print(f"discoveryctl: cannot run {printable(options.rest[0])}: {error.strerror}", file=sys.stderr)
             return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
         return _attend(signals, registration, child)
 
@@ -138,12 +138,12 @@ class _Registration:
         try:
             service = self._register()["service"]
         except DaemonUnreachable as error:
-            if not (self._options.run or self._options.timeout):
+            if not (self._options.rest or self._options.timeout):
                 raise
             self._lose(error)
             return
         self._was_registered, self._patient_until = True, math.inf
-        if not (self._options.run or self._options.json):
+        if not (self._options.rest or self._options.json):
             print(f"{printable(service_of(service))} is registered as long as this runs", flush=True)
 
     def fileno(self) -> int:
@@ -166,7 +166,7 @@ class _Registration:
             self._register()
         except QueryError as error:
             is_final = error.code in FINAL or time.monotonic() >= self._patient_until
-            if not (self._options.run or self._was_registered) and is_final:
+            if not (self._options.rest or self._was_registered) and is_final:
                 raise
             self._lose(error)
         else:
@@ -180,7 +180,7 @@ class _Registration:
         try:
             client.connect()
             # read now: a daemon that was restarted may have made a new token
-            service = {"name": wanted.offer, "port": wanted.port, "proto": wanted.proto, "tags": wanted.tags}
+            service = {"name": wanted.name, "port": wanted.port, "proto": wanted.proto, "tags": wanted.tags}
             reply = client.request("register", token=wanted.token(), service=service)
         except BaseException:
             client.close()

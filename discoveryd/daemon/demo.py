@@ -11,10 +11,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from argparse import Namespace
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from discoveryd.cli.parse import Arguments
 from discoveryd.config.durations import VARIABLE_PREFIX
 from discoveryd.ctl.tables import peers_table, screen_of
 from discoveryd.net.query_client import QueryClient
@@ -117,7 +117,7 @@ class Demo:
         return 0
 
 
-def main(_: Namespace) -> int:
+def main(_: Arguments) -> int:
     """Play the demo and give its exit code."""
     with ExitStack() as stack:
         print("Four daemons on this machine, over loopback; what follows is anna's view of the others.")  # noqa: T201

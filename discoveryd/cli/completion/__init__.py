@@ -1,35 +1,34 @@
-"""Completion for bash, zsh and fish, made of the command lines when it is asked for.
+"""Completion for bash, zsh and fish, made from the command tables when it is asked for.
 
-What a peer says of itself is not to be trusted, and a shell runs what it is given: names go into a command
-line quoted, and never through anything that expands them.
+Values that come from peers cannot be trusted, and a shell runs what it is given: such values go into a command line
+quoted, and never through anything that expands them.
 """
 
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
 
-from discoveryd.cli import programs
+from discoveryd.cli import ctl_commands, daemon_commands
 from discoveryd.cli.completion import bash, fish, zsh
-from discoveryd.daemon import OK
+from discoveryd.cli.parse import Arguments
 
-_FILES = {
-    "bash": (bash.script, "bash/{}"),
-    "zsh": (zsh.script, "zsh/_{}"),
-    "fish": (fish.script, "fish/{}.fish"),
-}
-"""Per shell: what writes a script, and what a shell that looks for it wants it to be called."""
+_SHELLS = {"bash": (bash, "bash/{}"), "zsh": (zsh, "zsh/_{}"), "fish": (fish, "fish/{}.fish")}
+"""The module that makes the script of each shell, and the file name that the shell looks for."""
 
 
-def main(arguments: Namespace) -> int:
+def main(arguments: Arguments) -> int:
     """Print what a shell may read at its start."""
     sys.stdout.write("\n".join(text for name, text in scripts().items() if name.startswith(f"{arguments.shell}/")))
-    return OK
+    return 0
 
 
 def scripts() -> dict[str, str]:
-    """Give the scripts by shell and file name, such as ``zsh/_discoveryctl``."""
-    both = (programs.discoveryd(), programs.discoveryctl())
-    return {
-        name.format(program.name): script(program) for script, name in _FILES.values() for program in both
-    }
+    """Return the scripts by shell and file name, such as ``zsh/_discoveryctl``."""
+    found = {}
+    for shell, name in _SHELLS.values():
+        for program in (daemon_commands.PROGRAM, ctl_commands.PROGRAM):
+            text = shell.FRAME.replace("NAME", program.name)
+            for mark, part in shell.parts(program).items():
+                text = text.replace(f"@{mark}@", part)
+            found[name.format(program.name)] = text
+    return found

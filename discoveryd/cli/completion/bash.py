@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from discoveryd.cli.programs import Option, Program, Word
+from discoveryd.cli.table import Option, Program, Value
 
-_FRAME = r"""# bash completion for NAME, made by: discoveryd completion bash
+FRAME = r"""# bash completion for NAME, made by: discoveryd completion bash
 
-_NAME_told() {  # what the daemon knows; it has a second, and if there is none, nothing is said
+_NAME_ask() {  # what the daemon knows; it has a second, and if there is none, nothing is said
     local address=${DISCOVERYCTL_ADDRESS-}
     [[ $COMP_LINE =~ [[:space:]]--address[=[:space:]]+([^[:space:]]+) ]] && address=${BASH_REMATCH[1]}
     DISCOVERYCTL_ADDRESS=$address timeout 1 discoveryctl list --all --only "$1" 2>/dev/null </dev/null |
@@ -71,38 +71,35 @@ complete -F _NAME NAME
 """
 
 
-def script(program: Program) -> str:
-    """Write the script."""
-    name, values = program.name, program.values()
-    operands = [("", 0, _offered(name, (one.name for one in program.commands)))]
-    options = [("''", _offered(name, _flags(program.own_options)))]
-    for command in program.commands:
-        operands += [(command.name, index, _value(name, word)) for index, word in enumerate(command.operands)]
-        options.append((command.name, _offered(name, _flags(program.options_of(command)))))
-    parts = {
-        "NAME": name,
-        "@VALUES@": "\n".join(f"        {flag}) {_value(name, word)} ;;" for flag, word in values.items()),
-        "@VALUED@": " | ".join(values) or "''",
-        "@OPERANDS@": "\n".join(f"            {one}:{index}) {action}; return ;;" for one, index, action in operands),
-        "@OPTIONS@": "\n".join(f"        {one}) {action} ;;" for one, action in options),
+def parts(program: Program) -> dict[str, str]:
+    """Return what takes the place of each ``@MARK@`` of the frame."""
+    name = program.name
+    values = {flag: one.value for one in program.every_option().values() if one.value for flag in one.flags}
+    operands = [f":0) {_offered(name, program.commands)}"]
+    options = [f"'') {_offered(name, _flags(program.options))}"]
+    for command in program.commands.values():
+        found = enumerate(command.operands)
+        operands += [f"{command.name}:{index}) {_value(name, operand)}" for index, operand in found]
+        options.append(f"{command.name}) {_offered(name, _flags(program.options_of(command)))}")
+    return {
+        "VALUES": "\n".join(f"        {flag}) {_value(name, value)} ;;" for flag, value in values.items()),
+        "VALUED": " | ".join(values),
+        "OPERANDS": "\n".join(f"            {one}; return ;;" for one in operands),
+        "OPTIONS": "\n".join(f"        {one} ;;" for one in options),
     }
-    text = _FRAME
-    for mark, part in parts.items():
-        text = text.replace(mark, part)
-    return text
 
 
 def _flags(options: Iterable[Option]) -> list[str]:
-    return [flag for option in options for flag in option.flags if flag.startswith("--")]
+    return [option.flags[-1] for option in options]
 
 
-def _value(name: str, word: Word) -> str:
-    """Offer what a word may be; ``:`` is nothing."""
-    if word.choices:
-        return _offered(name, word.choices)
-    if word.asked:
-        return f"_{name}_offer < <(_{name}_told {word.asked})"
-    return "compopt -o default 2>/dev/null" if word.metavar == "FILE" else ":"
+def _value(name: str, value: Value) -> str:
+    """Return the command that offers values; ``:`` offers nothing."""
+    if value.choices:
+        return _offered(name, value.choices)
+    if value.column:
+        return f"_{name}_offer < <(_{name}_ask {value.column})"
+    return "compopt -o default 2>/dev/null" if value.metavar == "FILE" else ":"
 
 
 def _offered(name: str, words: Iterable[str]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from discoveryd.cli.programs import Option, Program, Word
+from discoveryd.cli.table import Option, Program, Value
 
-_FRAME = r"""# fish completion for NAME, made by: discoveryd completion fish
+FRAME = r"""# fish completion for NAME, made by: discoveryd completion fish
 
-function __NAME_told --description 'What the daemon knows: it has a second; if there is none, nothing is said'
+function __NAME_ask --description 'What the daemon knows: it has a second; if there is none, nothing is said'
     set -l address $DISCOVERYCTL_ADDRESS
     set -l asked (commandline -p | string match -rg -- '\s--address[=\s]+(\S+)')
     test -n "$asked"; and set address $asked
@@ -44,33 +44,27 @@ complete -c NAME -f
 """
 
 
-def script(program: Program) -> str:
-    """Write the script."""
-    parts = {
-        "NAME": program.name,
-        "@VALUED@": " ".join(program.values()) or "''",
-        "@COMPLETIONS@": "\n".join(f"complete -c {program.name} {one}" for one in _completions(program)),
+def parts(program: Program) -> dict[str, str]:
+    """Return what takes the place of each ``@MARK@`` of the frame."""
+    valued = [flag for one in program.every_option().values() if one.value for flag in one.flags]
+    return {
+        "VALUED": " ".join(valued),
+        "COMPLETIONS": "\n".join(f"complete -c {program.name} {one}" for one in _completions(program)),
     }
-    text = _FRAME
-    for mark, part in parts.items():
-        text = text.replace(mark, part)
-    return text
 
 
 def _completions(program: Program) -> Iterator[str]:
-    name = program.name
-    nowhere = f"-n '__{name}_at \"\"'"
-    for command in program.commands:
-        yield f"{nowhere} -a {command.name} -d {_quoted(command.brief)}"
-    for option in program.own_options:
-        yield f"{nowhere} {_option(name, option)}"
-    for command in program.commands:
-        for index, word in enumerate(command.operands):
-            offered = _value(name, word)
-            if offered:
-                yield f"-n '__{name}_at {command.name} {index}' {offered}"
+    at = f"-n '__{program.name}_at"
+    for command in program.commands.values():
+        yield f"{at} \"\"' -a {command.name} -d {_quoted(command.brief)}"
+    for option in program.options:
+        yield f"{at} \"\"' {_option(program.name, option)}"
+    for command in program.commands.values():
+        for index, operand in enumerate(command.operands):
+            if offered := _value(program.name, operand):
+                yield f"{at} {command.name} {index}' {offered}"
         for option in program.options_of(command):
-            yield f"-n '__{name}_at {command.name}' {_option(name, option)}"
+            yield f"{at} {command.name}' {_option(program.name, option)}"
 
 
 def _option(name: str, option: Option) -> str:
@@ -79,13 +73,13 @@ def _option(name: str, option: Option) -> str:
     return " ".join([*flags, *value, "-d", _quoted(option.text)])
 
 
-def _value(name: str, word: Word) -> str:
-    """Write what offers a word, empty if nothing does."""
-    if word.choices:
-        return f"-f -a {_quoted(' '.join(word.choices))}"
-    if word.asked:
-        return f"-f -a '(__{name}_told {word.asked})'"
-    return "-F" if word.metavar == "FILE" else ""
+def _value(name: str, value: Value) -> str:
+    """Return the options of ``complete`` that offer values; empty if nothing does."""
+    if value.choices:
+        return f"-f -a {_quoted(' '.join(value.choices))}"
+    if value.column:
+        return f"-f -a '(__{name}_ask {value.column})'"
+    return "-F" if value.metavar == "FILE" else ""
 
 
 def _quoted(text: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from discoveryd.cli.programs import Command, Option, Program, Word
+from discoveryd.cli.table import Command, Option, Program, Value
 
-_FRAME = r"""#compdef NAME
+FRAME = r"""#compdef NAME
 # zsh completion for NAME, made by: discoveryd completion zsh
 
-_NAME_told() {  # what the daemon knows; it has a second, and if there is none, nothing is said
+_NAME_ask() {  # what the daemon knows; it has a second, and if there is none, nothing is said
     local address=$DISCOVERYCTL_ADDRESS MATCH MBEGIN MEND
     local -a match mbegin mend found
     [[ $BUFFER =~ '[[:space:]]--address[=[:space:]]+([^[:space:]]+)' ]] && address=$match[1]
@@ -45,26 +45,21 @@ fi
 """
 
 
-def script(program: Program) -> str:
-    """Write the script."""
-    parts = {
-        "NAME": program.name,
-        "@COMMANDS@": "\n".join(
-            f"        {_quoted(f'{_escaped(one.name)}:{one.brief}')}" for one in program.commands
-        ),
-        "@OWN@": "\n".join(f"        {one} \\" for one in _options(program.name, program.own_options)),
-        "@CASES@": "\n".join(_case(program, command) for command in program.commands),
+def parts(program: Program) -> dict[str, str]:
+    """Return what takes the place of each ``@MARK@`` of the frame."""
+    commands = program.commands.values()
+    briefs = (_quoted(f"{_escaped(command.name)}:{command.brief}") for command in commands)
+    return {
+        "COMMANDS": "\n".join(f"        {brief}" for brief in briefs),
+        "OWN": "\n".join(f"        {one} \\" for one in _options(program.name, program.options)),
+        "CASES": "\n".join(_case(program, command) for command in commands),
     }
-    text = _FRAME
-    for mark, part in parts.items():
-        text = text.replace(mark, part)
-    return text
 
 
 def _case(program: Program, command: Command) -> str:
     specs = _options(program.name, program.options_of(command))
-    for index, word in enumerate(command.operands, 1):
-        specs.append(_quoted(f"{index}{':' if word.is_optional else ''}:{_value(program.name, word)}"))
+    for index, operand in enumerate(command.operands, 1):
+        specs.append(_quoted(f"{index}{':' if operand.is_optional else ''}:{_value(program.name, operand)}"))
     if command.rest:
         specs.append("'*:: :_normal'")
     lines = " \\\n".join(f"                    {one}" for one in specs)
@@ -72,26 +67,25 @@ def _case(program: Program, command: Command) -> str:
 
 
 def _options(name: str, options: Iterable[Option]) -> list[str]:
-    """Write options as ``_arguments`` wants them, one word of zsh each."""
+    """Return options as ``_arguments`` wants them, one word of zsh each."""
     specs = []
     for option in options:
-        told = f"[{_escaped(option.text)}]"
-        value = f":{_value(name, option.value)}" if option.value else ""
-        for flag in option.flags:
-            others = "*" if option.is_repeated else f"({' '.join(option.flags)})"
-            specs.append(_quoted(f"{others}{flag}{'=' if value else ''}{told}{value}"))
+        text = f"[{_escaped(option.text)}]"
+        spec = f"={text}:{_value(name, option.value)}" if option.value else text
+        others = "*" if option.is_repeated else f"({' '.join(option.flags)})"
+        specs += [_quoted(f"{others}{flag}{spec}") for flag in option.flags]
     return specs
 
 
-def _value(name: str, word: Word) -> str:
-    """Write what a value is called, and what offers it."""
-    if word.choices:
-        action = f"({' '.join(word.choices)})"
-    elif word.asked:
-        action = f" _{name}_told {word.asked}"
+def _value(name: str, value: Value) -> str:
+    """Return the name of a value, and the action that offers it."""
+    if value.choices:
+        action = f"({' '.join(value.choices)})"
+    elif value.column:
+        action = f" _{name}_ask {value.column}"
     else:
-        action = "_files" if word.metavar == "FILE" else " "
-    return f"{_escaped(word.metavar)}:{action}"
+        action = "_files" if value.metavar == "FILE" else " "
+    return f"{_escaped(value.metavar)}:{action}"
 
 
 def _escaped(text: str) -> str:

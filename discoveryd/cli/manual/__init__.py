@@ -1,26 +1,25 @@
-"""The manual pages, made when they are asked for, so that they say what this very program does.
+"""The manual pages, made when they are asked for, so that they describe this very program.
 
-Commands and options come from the command lines (`discoveryd.cli.programs`), keys from the schema of the
-configuration and the comments of its sample, and only what these cannot know from `discoveryd.cli.manual.texts`.
+Commands and options come from the command tables (`discoveryd.cli.table`), keys from the schema of the configuration
+and the comments of its sample, and only what these cannot know from `discoveryd.cli.manual.texts`.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from argparse import Namespace
 from collections.abc import Iterable
 
 from discoveryd import __version__
-from discoveryd.cli import programs
+from discoveryd.cli import ctl_commands, daemon_commands
+from discoveryd.cli.daemon_commands import PAGES
 from discoveryd.cli.manual import texts
 from discoveryd.cli.manual.roff import bold, entry, escaped, example, indented, italic, paragraph, prose
 from discoveryd.cli.manual.sample import Key, Section, read
-from discoveryd.cli.programs import Command, Option, Program, Word
+from discoveryd.cli.parse import Arguments
+from discoveryd.cli.table import Command, Option, Program
 from discoveryd.config import DEFAULT_PATH, SCHEMA
-from discoveryd.ctl import usage
 from discoveryd.daemon import FAILED, OK, say
-from discoveryd.daemon.arguments import CONFIG_NOTE, EXIT_CODES, PAGES
 from discoveryd.files.shipped import path
 
 _KINDS = {
@@ -31,15 +30,17 @@ _KINDS = {
     "tuple[str, ...]": "list of texts",
     "tuple[Service, ...]": "list of services",
 }
-"""What a person calls the types of keys."""
+"""The types of keys in plain words."""
 
 _REMARK = re.compile("[A-Z][a-z]+: ")
-"""What begins a remark in a comment, ``Lower: ...`` or ``Example: ...``, which has a line of its own."""
+"""The beginning of a remark in a comment, ``Lower: ...`` or ``Example: ...``, which has a line of its own."""
+
+_FLAG_OR_METAVAR = re.compile(r"(--?[a-z-]+)|([A-Z][A-Z:=]*)")
 
 
-def main(arguments: Namespace) -> int:
-    """Print a page: as roff, on a terminal as a person reads it."""
-    name = arguments.page
+def main(arguments: Arguments) -> int:
+    """Print a page: as roff, on a terminal through man(1)."""
+    name = arguments.page or "discoveryd"
     try:
         page = pages()[f"man{PAGES[name]}/{name}.{PAGES[name]}"]
     except FileNotFoundError as error:
@@ -51,14 +52,14 @@ def main(arguments: Namespace) -> int:
 
 
 def pages() -> dict[str, str]:
-    """Give the pages by where they belong below ``share/man``, such as ``man8/discoveryd.8``.
+    """Return the pages by their path below ``share/man``, such as ``man8/discoveryd.8``.
 
     Raises:
-        FileNotFoundError: the sample configuration is not where it was put.
+        FileNotFoundError: the sample configuration is not in its place.
     """
     made = {
-        "discoveryd": _program_page(programs.discoveryd(), EXIT_CODES, [CONFIG_NOTE]),
-        "discoveryctl": _program_page(programs.discoveryctl(), usage.EXIT_CODES, [usage.NOTE]),
+        "discoveryd": _program_page(daemon_commands.PROGRAM),
+        "discoveryctl": _program_page(ctl_commands.PROGRAM),
         "discoveryd.yaml": _configuration_page(),
     }
     return {
@@ -84,24 +85,25 @@ def _title(name: str, section: int) -> str:
     return f"{title}\n.nr HY 0\n.nh\n.ad l"
 
 
-def _program_page(program: Program, exits: Iterable[tuple[int, str]], notes: Iterable[str]) -> list[str]:
-    name = program.name
+def _program_page(program: Program) -> list[str]:
+    name, commands = program.name, program.commands.values()
+    exits = ((str(code), text) for code, text in program.exit_codes)
     return [
         *_name(name, program.summary),
         ".SH SYNOPSIS",
-        *(line for command in program.commands for line in _synopsis(program, command)),
-        *_section("DESCRIPTION", map(paragraph, (*_paragraphs(name), *notes))),
-        *_section("COMMANDS", map(_command, program.commands)),
+        *(line for command in commands for line in _synopsis(program, command)),
+        *_section("DESCRIPTION", map(paragraph, (*_paragraphs(name), program.note))),
+        *_section("COMMANDS", map(_command, commands)),
         *_section("FILTERS", [paragraph("Only the peers"), *map(_option, program.filters)] if program.filters else []),
-        *_section("OPTIONS", map(_option, program.own_options)),
-        *_section("EXIT STATUS", (_told((str(code), text)) for code, text in exits)),
+        *_section("OPTIONS", map(_option, program.options)),
+        *_section("EXIT STATUS", map(_row, exits)),
         *(_hooks() if name == "discoveryd" else []),
         *_tail(name),
     ]
 
 
 def _hooks() -> list[str]:
-    return _section("HOOKS", [paragraph(texts.HOOKS), *map(_told, texts.HOOK_VARIABLES)])
+    return _section("HOOKS", [paragraph(texts.HOOKS), *map(_row, texts.HOOK_VARIABLES)])
 
 
 def _configuration_page() -> list[str]:
@@ -120,11 +122,11 @@ def _configuration_page() -> list[str]:
 
 
 def _tail(name: str) -> list[str]:
-    """Give what the page of a program and that of a file have alike."""
+    """Return the sections that end every page."""
     return [
-        *_section("ENVIRONMENT", map(_told, texts.ENVIRONMENT.get(name, ()))),
-        *_section("FILES", map(_told, texts.FILES.get(name, ()))),
-        *_section("SIGNALS", map(_told, texts.SIGNALS.get(name, ()))),
+        *_section("ENVIRONMENT", map(_row, texts.ENVIRONMENT.get(name, ()))),
+        *_section("FILES", map(_row, texts.FILES.get(name, ()))),
+        *_section("SIGNALS", map(_row, texts.SIGNALS.get(name, ()))),
         *_section("EXAMPLES", ((*paragraph(text), *example(lines)) for text, lines in texts.EXAMPLES[name])),
         ".SH SEE ALSO",
         *prose(texts.SEE_ALSO[name]),
@@ -136,7 +138,7 @@ def _paragraphs(name: str) -> list[str]:
 
 
 def _section(title: str, parts: Iterable[Iterable[str]]) -> list[str]:
-    """Give a section, nothing if there is nothing in it."""
+    """Return a section; nothing if there is nothing in it."""
     lines = [line for part in parts for line in part]
     if not lines:
         return []
@@ -148,36 +150,28 @@ def _name(name: str, summary: str) -> list[str]:
 
 
 def _synopsis(program: Program, command: Command) -> list[str]:
-    """Give the form of a command line; a formatter breaks it between two of its parts only."""
-    parts = [*map(_operand, command.operands), *(_form(one) for one in command.options if one.is_needed)]
-    parts += [f"[{italic('FILTERS')}]"] if command.takes_filters else []
-    parts += [f"[{_form(one)}]" for one in command.options if not one.is_needed]
-    if any("--help" not in one.flags for one in program.options):
-        parts.append(f"[{italic('OPTIONS')}]")
+    """Return the form of a command line; a formatter breaks it between two of its parts only."""
+    parts = [*map(_styled, command.synopsis), *([_styled("[OPTIONS]")] if program.filters else [])]
     parts += [escaped(command.rest)] if command.rest else []
     return [f'.SY "{escaped(program.name)} {escaped(command.name)}"', *parts, ".YS"]
 
 
 def _command(command: Command) -> list[str]:
-    term = " ".join((bold(command.name), *map(_operand, command.operands)))
+    term = " ".join((bold(command.name), *(_styled(operand.form) for operand in command.operands)))
     options = [line for option in command.options for line in _option(option)]
     return [*entry(term, prose(command.text)), *(indented(options) if options else [])]
 
 
 def _option(option: Option) -> list[str]:
-    return entry(_form(option), prose(option.text))
+    return entry(_styled(option.form), prose(option.text))
 
 
-def _form(option: Option) -> str:
-    flags = ", ".join(map(bold, option.flags))
-    return f"{flags} {italic(option.value.metavar)}" if option.value else flags
+def _styled(form: str) -> str:
+    """Return the form of an option or operand in roff: bold is typed as it is, italic stands for something else."""
+    return _FLAG_OR_METAVAR.sub(lambda found: bold(found[1]) if found[1] else italic(found[2]), form)
 
 
-def _operand(word: Word) -> str:
-    return f"[{italic(word.metavar)}]" if word.is_optional else italic(word.metavar)
-
-
-def _told(row: tuple[str, str]) -> list[str]:
+def _row(row: tuple[str, str]) -> list[str]:
     term, text = row
     return entry(bold(term), prose(text))
 

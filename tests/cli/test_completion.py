@@ -15,14 +15,16 @@ from time import monotonic
 
 import pytest
 
-from discoveryd.cli import programs
+from discoveryd.cli import ctl_commands, daemon_commands
 from discoveryd.cli.completion import scripts
-from discoveryd.ctl import commands
+from discoveryd.cli.ctl_commands import COLUMNS, STATES
+from discoveryd.cli.daemon_commands import SHELLS
 from discoveryd.daemon import main
-from discoveryd.daemon.arguments import SHELLS
-from tests.test_ctl import Daemon, peer, peers_reply
+from tests.ctl.played import Daemon, peer, peers_reply
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+CTL = ctl_commands.PROGRAM
+PROGRAMS = (daemon_commands.PROGRAM, CTL)
 PATIENCE = 20.0
 """Seconds a shell may take for everything it is told to do; it needs half of one."""
 EVIL = "$(touch pwned)`touch pwned`;'\"x y"
@@ -126,16 +128,16 @@ def _until(terminal, text, deadline):
 
 
 def test_commands(home):
-    assert offered(home, "discoveryctl ") == list(commands.COMMANDS)
+    assert offered(home, "discoveryctl ") == list(CTL.commands)
     assert offered(home, "discoveryctl sta") == ["status"]
     assert offered(home, "discoveryctl --json --address x:1 sta") == ["status"]
     assert {"run", "check", "completion"} <= set(offered(home, "discoveryd "))
 
 
 def test_options_are_those_of_the_command(home):
-    for name, command in commands.COMMANDS.items():
+    for name, command in CTL.commands.items():
         found = offered(home, f"discoveryctl {name} --")
-        assert set(found) == {f"--{one}" for one in (*command.options, *commands.EVERYWHERE)}
+        assert set(found) == {one.flags[-1] for one in CTL.options_of(command)}
     assert offered(home, "discoveryctl list ") == offered(home, "discoveryctl list --")
     assert set(offered(home, "discoveryd simulate --")) >= {"--nodes", "--loss", "--help"}
 
@@ -143,7 +145,7 @@ def test_options_are_those_of_the_command(home):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("discoveryctl list --state ", list(commands.STATES)),
+        ("discoveryctl list --state ", list(STATES)),
         ("discoveryctl list --state=su", ["suspect"]),
         ("discoveryctl list --state up --state d", ["down"]),
         ("discoveryctl list --only a", ["address"]),
@@ -161,8 +163,8 @@ def test_options_are_those_of_the_command(home):
         ("discoveryctl nonsense ", []),
         ("discoveryd manual discoveryd.", ["discoveryd.yaml"]),
         ("discoveryd completion ", list(SHELLS)),
-        ("discoveryd help ", [command.name for command in programs.discoveryd().commands]),
-        ("discoveryctl help ", list(commands.COMMANDS)),
+        ("discoveryd help ", list(daemon_commands.PROGRAM.commands)),
+        ("discoveryctl help ", list(CTL.commands)),
         ("discoveryctl help wa", ["watch", "wait"]),
         ("discoveryd check --config ", []),  # bash itself knows files
     ],
@@ -241,12 +243,12 @@ def test_fish_offers_with_descriptions(home):
         )  # fmt: skip
         return dict((*row.split("\t"), "")[:2] for row in done.stdout.splitlines())
 
-    assert complete("discoveryctl ") == {name: one.brief for name, one in commands.COMMANDS.items()}
-    assert complete("discoveryctl --address x:1 sta") == {"status": commands.COMMANDS["status"].brief}
+    assert complete("discoveryctl ") == {name: one.brief for name, one in CTL.commands.items()}
+    assert complete("discoveryctl --address x:1 sta") == {"status": CTL.commands["status"].brief}
     assert not set(complete("discoveryctl show alpha ")) & set(NAMES)
     assert set(complete("discoveryctl show ")) == {"alpha", "beta", "between", EVIL}
-    assert set(complete("discoveryctl list --state ")) == set(commands.STATES)
-    assert set(complete("discoveryctl status --")) == {f"--{one}" for one in commands.EVERYWHERE}
+    assert set(complete("discoveryctl list --state ")) == set(STATES)
+    assert set(complete("discoveryctl status --")) == {one.flags[-1] for one in CTL.options}
     assert set(complete("discoveryd check --config ./bi")) == {"./bin/"}
 
 
@@ -266,10 +268,10 @@ def test_every_command_and_option_of_both_programs_is_in_every_script():
         "bash/discoveryd", "bash/discoveryctl", "zsh/_discoveryd", "zsh/_discoveryctl",
         "fish/discoveryd.fish", "fish/discoveryctl.fish",
     }  # fmt: skip
-    for program in (programs.discoveryd(), programs.discoveryctl()):
+    for program in PROGRAMS:
         for name, text in found.items():
             if re.fullmatch(f".*/_?{program.name}(.fish)?", name):
-                for command in program.commands:
+                for command in program.commands.values():
                     assert re.search(rf"\b{command.name}\b", text)
                     for option in program.options_of(command):
                         flag = option.flags[-1]
@@ -277,15 +279,20 @@ def test_every_command_and_option_of_both_programs_is_in_every_script():
 
 
 def test_one_option_has_one_kind_of_value():
-    one = programs.Option(flags=("--x",), text="", value=programs.Word(metavar="N"))
-    other = programs.Option(flags=("--x",), text="", value=programs.Word(metavar="FILE"))
-    made = [programs.Command(name=name, brief="", text="", options=(x,)) for name, x in (("a", one), ("b", other))]
-    with pytest.raises(ValueError, match="--x has two kinds of values in p"):
-        programs.Program(name="p", summary="", commands=tuple(made)).values()
+    """The scripts know what follows an option without knowing the command."""
+    for program in PROGRAMS:
+        for command in program.commands.values():
+            for option in program.options_of(command):
+                value = program.every_option()[option.name].value
+                assert (option.value and option.value.metavar) == (value and value.metavar), option.name
 
 
 def test_the_columns_that_are_asked_for_exist():
-    assert set(commands.ASKED.values()) <= set(commands.COLUMNS)
+    words = [word for program in PROGRAMS for command in program.commands.values() for word in command.operands]
+    words += [option.value for option in CTL.every_option().values() if option.value]
+    asked = {word.column for word in words} - {""}
+    assert asked == {"name", "tag", "service", "link"}
+    assert asked <= set(COLUMNS)
 
 
 @pytest.mark.parametrize("shell", SHELLS)

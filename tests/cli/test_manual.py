@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from discoveryd.cli import manual, programs
+from discoveryd.cli import ctl_commands, daemon_commands, manual
+from discoveryd.cli.daemon_commands import PAGES
 from discoveryd.cli.manual import roff, sample, texts
+from discoveryd.cli.parse import parse
 from discoveryd.config import SCHEMA, load
-from discoveryd.ctl.arguments import parse
-from discoveryd.ctl.usage import EXIT_CODES as CTL_EXIT_CODES
 from discoveryd.daemon import main
-from discoveryd.daemon.arguments import EXIT_CODES, PAGES, parser
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+DAEMON, CTL = daemon_commands.PROGRAM, ctl_commands.PROGRAM
 REQUESTS = {
     ".TH", ".SH", ".SS", ".PP", ".TP", ".RS", ".RE", ".EX", ".EE", ".SY", ".YS", ".br", ".nh", ".ad", ".nr",
 }  # fmt: skip
@@ -117,50 +117,31 @@ def test_a_formatter_finds_no_fault(pages, check):
 # --- that it is whole, and true ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("program", [programs.discoveryd(), programs.discoveryctl()], ids=lambda one: one.name)
+@pytest.mark.parametrize("program", [DAEMON, CTL], ids=lambda one: one.name)
 def test_every_command_and_option_is_told(pages, program):
     page = pages[f"man{PAGES[program.name]}/{program.name}.{PAGES[program.name]}"]
     synopsis, told, options = section(page, "SYNOPSIS"), section(page, "COMMANDS"), section(page, "OPTIONS")
-    for command in program.commands:
+    for command in program.commands.values():
         assert f'.SY "{program.name} {command.name}"' in synopsis
         own = told.partition(f"\n.TP\n{command.name}")[2] if f"\n.TP\n{command.name}" in told else told
         assert filled(command.text) in filled(own)
         for option in command.options:
             assert f".TP\n{', '.join(option.flags)}" in own
             assert option.text in filled(own)
-    for option in program.own_options:
+    for option in program.options:
         assert f".TP\n{', '.join(option.flags)}" in "\n" + options
     for option in program.filters:
         assert f".TP\n{option.flags[0]}" in section(page, "FILTERS")
 
 
-def test_the_programs_are_read_whole():
-    """What is made of `programs` is only as good as that: look at the two sources by other means."""
-    known = {command.name: programs.discoveryd().options_of(command) for command in programs.discoveryd().commands}
-    for name, options in known.items():
-        with pytest.raises(SystemExit):
-            parser().parse_args([name, "--help"])
-        flags = {flag for option in options for flag in option.flags}
-        assert "--help" in flags
-    simulate = {flag: option for option in known["simulate"] for flag in option.flags}
-    assert simulate["--loss"].value.metavar == "P"
-    assert simulate["--loss"].text.endswith("such as 0.2 or 20% (0)")
-    assert simulate["--json"].value is None
-    ctl = {one.name: one for one in programs.discoveryctl().commands}
-    assert [word.asked for word in ctl["show"].operands] == ["name"]
-    assert [one.flags for one in ctl["wait"].options if one.is_needed] == [("--count",)]
-    assert ctl["watch"].takes_filters
-    assert [one.flags for one in ctl["watch"].options] == [("--timeout",)]
-
-
 def test_help_is_in_the_table_of_commands(pages):
     for name in ("man8/discoveryd.8", "man1/discoveryctl.1"):
         assert re.search(r"\.TP\nhelp \[COMMAND\]\nExplain the commands", section(pages[name], "COMMANDS"))
-    assert {one.name for one in programs.discoveryd().commands} >= {"help"}
+    assert "help" in DAEMON.commands
 
 
 def test_exit_codes(pages):
-    for name, codes in (("man8/discoveryd.8", EXIT_CODES), ("man1/discoveryctl.1", CTL_EXIT_CODES)):
+    for name, codes in (("man8/discoveryd.8", DAEMON.exit_codes), ("man1/discoveryctl.1", CTL.exit_codes)):
         told = re.findall(r"^\.TP\n(\d+)$", section(pages[name], "EXIT STATUS"), re.MULTILINE)
         assert [int(code) for code in told] == [code for code, _ in codes]
 
@@ -208,10 +189,10 @@ def test_the_examples_are_valid(tmp_path):
     for _, lines in texts.EXAMPLES["discoveryctl"]:
         for line in lines:
             command = re.split(r" [|&]", line)[0]
-            parse(shlex.split(command)[1:], {})
+            parse(CTL, shlex.split(command)[1:])
     for _, (line,) in texts.EXAMPLES["discoveryd"]:
         words = shlex.split(line.removeprefix("source <(").removesuffix(")"))
-        parser().parse_args(words[words.index("discoveryd") + 1 :])
+        parse(DAEMON, words[words.index("discoveryd") + 1 :])
     for _, lines in texts.EXAMPLES["discoveryd.yaml"]:
         file = tmp_path / "discoveryd.yaml"
         file.write_text("\n".join(lines))

@@ -1,0 +1,230 @@
+"""The commands of ``discoveryctl``."""
+
+from __future__ import annotations
+
+from discoveryd.cli.table import Command, Option, Program, Value
+
+STATES = ("up", "suspect", "down", "left")
+COLUMNS = ("name", "id", "address", "link", "service", "tag")
+PORT = 3400
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_COLUMNS_IN_WORDS = f"{', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}"
+
+
+def address(text: str) -> tuple[str, int]:
+    """Read ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT``, or ``PORT`` on this machine, also as ``:PORT``."""
+    host, colon, port = text.rpartition(":")
+    if not host and _is_number(port):
+        host = "127.0.0.1"
+    elif not colon or text.endswith("]") or (":" in host and not host.startswith("[")):
+        host, port = text, str(PORT)  # no port, or an IPv6 address alone
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (_is_number(port) and 1 <= int(port[:6]) <= 65535):
+        raise ValueError(f"must be HOST:PORT such as 127.0.0.1:3400, not {text!r}")
+    return host, int(port)
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    return text
+
+
+def _tag(text: str) -> tuple[str, str]:
+    key, equals, wanted = text.partition("=")
+    if not (key and equals):
+        raise ValueError(f"must be KEY=VALUE such as role=gpu, not {text!r}")
+    return key, wanted
+
+
+def _count(text: str) -> int:
+    if _is_number(text) and 1 <= int(text[:9]) <= 1_000_000 and len(text) <= 9:
+        return int(text)
+    raise ValueError(f"must be a number from 1, not {text!r}")
+
+
+def _port(text: str) -> int:
+    if _is_number(text) and len(text) <= 5 and int(text) <= 65535:
+        return int(text)
+    raise ValueError(f"must be 0 to 65535, not {text!r}")
+
+
+def _duration(text: str) -> float:
+    digits = text.rstrip("hms")
+    seconds = _UNITS.get(text[len(digits) :] or "s")
+    plain = digits.replace(".", "", 1)
+    if seconds is None or not _is_number(plain) or len(plain) > 12:
+        raise ValueError(f"must be seconds, or such as 500ms, 4s, 1m, not {text!r}")
+    return float(digits) * seconds
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
+_TAG = Value("KEY=VALUE", _tag, column="tag")
+_TIME = Value("S", _duration)
+_COUNT = Value("N", _count)
+_COLUMN = Value("COLUMN", choices=COLUMNS)
+_PEER = Value("PEER", column="name", missing="which peer? Give its name, id, address or boot")
+
+PROGRAM = Program(
+    "discoveryctl",
+    "Ask the discoveryd of this machine which other machines are up right now, where, offering what.",
+    [
+        Command(
+            "list",
+            "the peers that are up",
+            "List the peers that are up or suspect, or those that the filters choose.",
+            run="ctl.ask:list_peers",
+            takes_filters=True,
+            options=[
+                Option("wide", "show id and boot too (shown anyway where names alone would be ambiguous)"),
+                Option("only", f"one value per line, each once: {_COLUMNS_IN_WORDS}", _COLUMN),
+            ],
+        ),
+        Command(
+            "show",
+            "all that is known of a peer (name, id or its beginning, address, boot), and why",
+            "Tell all that is known of PEER, and why it is believed to be up, suspect, down or left. PEER is a name, "
+            "an id or the beginning of one, an address or a boot.",
+            run="ctl.ask:show",
+            operands=[_PEER],
+        ),
+        Command(
+            "status",
+            "the daemon itself: links, counters, what it dropped, what looks wrong",
+            "Tell how the daemon itself is: node, links with their last error, peers by state, counters, what was "
+            "dropped and why, and what looks wrong.",
+            run="ctl.ask:status",
+        ),
+        Command(
+            "metrics",
+            "its counters as Prometheus reads them",
+            "Print the counters of the daemon in the text format of Prometheus (docs/metrics.md). Where "
+            "metrics.listen is set, the daemon serves the same over HTTP.",
+            run="ctl.ask:metrics",
+        ),
+        Command(
+            "watch",
+            "the peers, then each change as it happens",
+            "List the peers, then show each change as it happens, until interrupted. Marks: + came, ~ changed, "
+            "? overdue, - went, ! clone. When the daemon restarts, connects again and lists anew.",
+            run="ctl.follow:watch",
+            takes_filters=True,
+            options=[
+                Option("timeout", "how long to try for a daemon that is not up yet; not at all unless given", _TIME)
+            ],
+        ),
+        Command(
+            "ping",
+            "probe a peer: round-trip time, and whether it hears us",
+            "Let the daemon probe a peer by unicast: round-trip time, and whether the peer hears our HELLOs.",
+            run="ctl.ask:ping",
+            operands=[_PEER],
+            options=[
+                Option("count", "PINGs to send, 1 unless given", _COUNT),
+                Option("timeout", "time to wait for each answer, 1s unless given", _TIME),
+            ],
+        ),
+        Command(
+            "wait",
+            "wait until N matching peers are up",
+            "Wait until at least N peers that match the filters are up (or in the states given), then list them.",
+            run="ctl.follow:wait",
+            takes_filters=True,
+            options=[
+                Option("count", "how many", _COUNT, missing="for how many peers? Give --count N"),
+                Option(
+                    "timeout",
+                    "give up after this time, with exit code 1; for ever unless given. With it, a daemon that is not "
+                    "up yet is waited for as well (exit code 3 if none comes)",
+                    _TIME,
+                ),
+                Option("only", f"then one value per line, each once: {_COLUMNS_IN_WORDS}", _COLUMN),
+            ],
+        ),
+        Command(
+            "reload",
+            "let the daemon read its configuration again",
+            "Let the daemon read its configuration again; the table of peers stays. Tells which changes need a "
+            "restart. If anything is wrong in it, all of that is told, and the former one stays in force.",
+            run="ctl.ask:reload",
+        ),
+        Command(
+            "register",
+            "announce a service as long as this runs",
+            "Let this node offer a service, exactly as long as this runs. With COMMAND: run it, offer the service as "
+            "long as it runs, and end with its exit code (126 or 127 if it cannot be run). SIGTERM and Ctrl-C end "
+            "this, and are passed on to COMMAND. When the daemon restarts, registers again. COMMAND is started also "
+            "while no daemon is up.",
+            run="ctl.register:register",
+            operands=[Value("NAME", missing="which service? Give its name, then --port P")],
+            options=[
+                Option(
+                    "port",
+                    "where it is offered; 0 where a port means nothing",
+                    Value("P", _port),
+                    missing="at which port? Give --port P (0 where a port means nothing)",
+                ),
+                Option("proto", "tcp (unless given) or udp", Value("PROTO", choices=("tcp", "udp")), default="tcp"),
+                Option("tag", "says more about it; may be repeated", _TAG, is_repeated=True),
+                Option(
+                    "timeout",
+                    "without COMMAND, how long to try for a daemon that is not up yet; not at all unless given",
+                    _TIME,
+                ),
+                Option(
+                    "user",
+                    "who COMMAND runs as, with the groups and HOME of that user; for root, who may read the token",
+                    Value("USER", _text),
+                ),
+            ],
+            rest="[-- COMMAND ...]",
+        ),
+    ],
+    options=[
+        Option("json", "the daemon's reply as one line of JSON (watch: one object per line)"),
+        Option(
+            "address",
+            "where the daemon listens; else $DISCOVERYCTL_ADDRESS, else 127.0.0.1:3400",
+            Value("HOST:PORT", address),
+        ),
+        Option(
+            "token-file",
+            "the control token of the daemon, which shows that you may: for reload and register, and for all where it "
+            "listens outside 127.0.0.0/8; else $DISCOVERYCTL_TOKEN_FILE, else /run/discoveryd/control.token, or "
+            "without root $XDG_RUNTIME_DIR/discoveryd/control.token",
+            Value("FILE", _text),
+        ),
+    ],
+    filters=[
+        Option(
+            "state",
+            "that are up, suspect, down or left; may be repeated",
+            Value("STATE", choices=STATES),
+            is_repeated=True,
+        ),
+        Option("name", "whose name matches, such as 'web-*'", Value("GLOB", _text, column="name")),
+        Option("tag", "with this tag; may be repeated, all must match", _TAG, is_repeated=True),
+        Option("service", "that offer this service", Value("SERVICE", _text, column="service")),
+        Option("link", "heard on this interface", Value("IF", _text, column="link")),
+        Option("all", "also those that are down or left"),
+    ],
+    note="Times are seconds, or such as 500ms, 4s, 1m. Colour is for terminals, and not if NO_COLOR is set.",
+    exit_codes=(
+        (0, "fine"),
+        (1, "nothing matched, or it timed out, or nothing answered the PING"),
+        (2, "the command line is wrong, or the daemon refused the request"),
+        (3, "no daemon to be asked"),
+        (130, "interrupted"),
+    ),
+    examples=(
+        "discoveryctl list --tag role=gpu --service ssh",
+        "discoveryctl list --only address --tag role=worker",
+        "discoveryctl list --json | jq -r '.peers[].address'",
+        "discoveryctl wait --count 4 --tag role=worker --timeout 1m && ./start-job",
+        'discoveryctl watch --json | while read -r line; do echo "$line"; done',
+        "discoveryctl register render --port 9000 --tag gpu=2 -- ./render-server",
+    ),
+)

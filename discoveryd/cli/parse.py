@@ -1,0 +1,119 @@
+"""The reader of a command line, by the table of its program."""
+
+from __future__ import annotations
+
+from getopt import GetoptError, gnu_getopt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from discoveryd.cli.table import Command, Option, Program
+
+
+class UsageError(Exception):
+    """The command line is wrong; the message says what is allowed."""
+
+
+class Arguments:
+    """What a command line says: each operand and option of the command by its name, ``-`` as ``_``.
+
+    Attributes:
+        command: the name of the command; empty where ``--help`` or ``--version`` stands without one.
+        rest: the words after ``--``.
+    """
+
+    command: str
+    rest: list[str]
+
+    def __init__(self, **values: Any) -> None:
+        vars(self).update(values)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+def parse(program: Program, words: Sequence[str]) -> Arguments:
+    """Read the words of a command line.
+
+    Raises:
+        UsageError: they are wrong.
+    """
+    known = program.every_option()
+    forms = [f"{name}=" if option.value else name for name, option in known.items()]
+    try:
+        given, operands = gnu_getopt(list(words), "h", forms)
+    except GetoptError as error:
+        raise UsageError(str(error)) from None
+    if operands[:1] == ["help"]:
+        return _help(program, operands[1:])
+    values: dict[str, Any] = {}
+    for flag, text in given:
+        option = known["help" if flag == "-h" else flag[2:]]
+        value = _value(option, text)
+        values[option.name] = (*values.get(option.name, ()), value) if option.is_repeated else value
+    if "help" in values or "version" in values:
+        name = operands[0] if operands and operands[0] in program.commands else ""
+        return Arguments(command=name, **{"help": False, "version": False, **values})
+    if not operands:
+        raise UsageError(f"which command? One of {', '.join(program.commands)}")
+    command = _command(program, operands.pop(0))
+    rest = list(words[words.index("--") + 1 :]) if command.rest and "--" in words else []
+    if command.rest and "--" in words:
+        if not rest:
+            raise UsageError("nothing follows --: name the command to run, or leave -- out")
+        del operands[len(operands) - len(rest) :]
+    words_of = _operands(program, command, operands)
+    _check_options(program, command, values)
+    defaults = {option.name: option.default for option in program.options_of(command)}
+    named = {name.replace("-", "_"): value for name, value in (defaults | values | words_of).items()}
+    return Arguments(command=command.name, rest=rest, **named)
+
+
+def _help(program: Program, words: Sequence[str]) -> Arguments:
+    """Read ``help [COMMAND]``, which is ``[COMMAND] --help``."""
+    name = _command(program, " ".join(words)).name if words else ""
+    return Arguments(command=name, help=True, version=False)
+
+
+def _command(program: Program, name: str) -> Command:
+    if name not in program.commands:
+        raise UsageError(f"no command {name!r}: there are {', '.join(program.commands)}")
+    return program.commands[name]
+
+
+def _value(option: Option, text: str) -> Any:
+    try:
+        return option.value.accept(text) if option.value else True
+    except ValueError as error:
+        raise UsageError(f"--{option.name} {error}") from None
+
+
+def _operands(program: Program, command: Command, words: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for operand in command.operands:
+        text = words.pop(0) if words else ""
+        if operand.missing and not text:
+            raise UsageError(f"{command.name} {operand.missing}")
+        try:
+            values[operand.metavar.lower()] = operand.accept(text) if text else ""
+        except ValueError as error:
+            raise UsageError(f"{command.name}: {operand.metavar} {error}") from None
+    if words:
+        hint = "a command to run comes after --" if command.rest else "filters are options, such as --name"
+        hint = f" ({hint})" if command.rest or program.filters else ""
+        raise UsageError(f"{command.name} does not take {words[0]!r}{hint}")
+    return values
+
+
+def _check_options(program: Program, command: Command, values: dict[str, Any]) -> None:
+    allowed = {option.name for option in program.options_of(command)}
+    for name in values:
+        if name not in allowed:
+            fit = ", ".join(f"--{one}" for one in sorted(allowed))
+            raise UsageError(f"{command.name} does not take --{name} (it takes {fit})")
+    for option in command.options:
+        if option.missing and option.name not in values:
+            raise UsageError(f"{command.name} {option.missing}")

@@ -1,0 +1,154 @@
+"""A daemon that is played, with the replies it gives, and ways to run ``discoveryctl`` against it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from discoveryd.ctl import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+GREETING = {"discoveryd": "0.1.0", "protocol": 1, "schema": 1, "node": {"id": "n1", "name": "one", "boot": "b1"}}
+
+
+def peer(**changed):
+    return {
+        "id": "9f3a", "name": "alpha", "state": "up", "kind": "node", "address": "10.0.0.2",
+        "addresses": ["10.0.0.2"], "link": "eth0", "boot": "ab12cd34",
+        "services": [{"name": "http", "port": 80, "proto": "tcp", "tags": {"path": "/"}}],
+        "tags": {"role": "gpu"}, "first_seen_s": 720.0, "last_heard_s": 0.4, "expires_s": 3.6,
+        "interval_s": 0.8, "ttl_s": 4.0, "rtt_ms": None, "loss": None, "two_way": None,
+        "restarts": 0, "clone": False, "key": None,
+    } | changed  # fmt: skip
+
+
+BARE = peer(
+    id="10.0.0.9", name=None, kind="bare", address="10.0.0.9", boot="", services=[], tags={}, interval_s=None
+)
+PATHS = [
+    {"address": "10.0.0.2", "link": "eth0", "last_heard_s": 0.4, "expires_s": 3.6},
+    {"address": "10.1.0.2", "link": "wlan0", "last_heard_s": 1.2, "expires_s": 2.8},
+]
+LINK = {
+    "name": "eth0", "address": "10.0.0.1", "prefix": 24, "broadcast": "10.0.0.255", "up_s": 61.0,
+    "sent": 10, "received": 7, "last_heard_s": 0.4, "last_error": None,
+}  # fmt: skip
+STATUS = {
+    "ok": True, "schema": 1, "version": "0.1.0", "uptime_s": 61.2, "isolated": False, "links": [LINK],
+    "node": {"id": "n1", "name": "one", "boot": "b1", "realm": "default", "tags": {}, "services": []},
+    "hello": {"port": 3400, "interval_s": 0.8, "ttl_s": 4.0},
+    "peers": {"up": 2, "suspect": 0, "down": 0, "left": 1}, "table": {"rows": 3, "limit": 4096},
+    "sent": {"hello": 10, "ping": 0, "pong": 0}, "received": {"hello": 7, "bare": 0, "ping": 0, "pong": 0},
+    "drops": [], "query": {"connections": 1, "limit": 64, "watchers": 0, "refused": 0},
+}  # fmt: skip
+METRICS = {
+    "ok": True, "schema": 1, "content_type": "text/plain", "text": "# TYPE a gauge\na 1.0\n",
+    "metrics": [{"name": "a", "labels": {}, "value": 1.0}],
+}  # fmt: skip
+
+
+def peers_reply(*peers):
+    return {"ok": True, "schema": 1, "peers": list(peers)}
+
+
+def refusal(code, message):
+    return {"ok": False, "error": {"code": code, "message": message}}
+
+
+def snapshot(*peers):
+    return [{"event": "snapshot", "schema": 1, "peers": list(peers)}, {"event": "sync", "seq": 7}]
+
+
+def event(kind, seq=8, reason="first HELLO on eth0", **changed):
+    return {"event": kind, "seq": seq, "peer": peer(**changed), "reason": reason}
+
+
+def drop(reason, link="eth0", count=3):
+    return {"reason": reason, "link": link, "count": count}
+
+
+STOPPING = refusal("stopping", "the daemon is stopping")
+
+
+class Daemon:
+    """Plays a daemon: each connection is greeted, and each request answered with the next of the answers.
+
+    An answer is a list of lines. After one that ends in a refusal with code ``stopping`` the connection
+    is closed, as a daemon does.
+    """
+
+    def __init__(self, answers):
+        self.requests = []
+        self._answers = list(answers)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._connection = None
+        self._thread = threading.Thread(target=self._serve)
+        self._ended = False
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def _serve(self):
+        while not self._ended:
+            connection, _ = self._listener.accept()
+            self._connection = connection
+            # the client may have gone, which a flush at the end tells too
+            with suppress(ConnectionError), connection, connection.makefile("rwb") as lines:
+                self._talk(lines)
+
+    def _talk(self, lines):
+        self._send(lines, GREETING)
+        while request := lines.readline():
+            self.requests.append(json.loads(request))
+            answer = self._answers.pop(0)
+            for one in answer:
+                self._send(lines, one)
+            if answer[-1] is STOPPING:
+                return
+
+    def _send(self, lines, value):
+        lines.write((value if isinstance(value, bytes) else json.dumps(value).encode()) + b"\n")
+        lines.flush()
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ended = True
+        with socket.create_connection(self._listener.getsockname()):
+            pass  # wakes accept
+        if self._connection is not None:
+            with suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
+        self._listener.close()
+        assert not self._thread.is_alive()
+
+
+def ask(capsys, daemon, *words):
+    code = main([*words, "--address", daemon.address])
+    found = capsys.readouterr()
+    return code, found.out, found.err
+
+
+def environment(**more):
+    kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "TERM")}
+    return kept | {"PYTHONPATH": str(ROOT)} | more
+
+
+def command(*words):
+    return [sys.executable, "-m", "discoveryd.ctl", *words]
+
+
+def spawn(*words, **more):
+    return subprocess.run(
+        command(*words), capture_output=True, text=True, timeout=20, check=False, env=environment(**more)
+    )

@@ -1,0 +1,208 @@
+"""The texts of ``show`` and ``status``."""
+
+import re
+
+import pytest
+
+from discoveryd.ctl import describe, follow, tables
+from discoveryd.ctl.tables import Screen
+from discoveryd.protocol import DROP_REASONS
+from tests.ctl.played import LINK, PATHS, STATUS, Daemon, ask, drop, event, peer, peers_reply
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_status_and_show_break_lines_instead_of_cutting(width):
+    link = LINK | {"name": "enp0s31f6", "last_error": "Network is unreachable (ENETUNREACH)"}
+    drops = [{"reason": reason, "link": "eth0", "count": 3} for reason in DROP_REASONS]
+    status = STATUS | {"links": [LINK, link], "drops": drops, "isolated": True, "clones": ["n1"]}
+    for narrow, wide in (
+        (describe.status_text(status, Screen(width)), describe.status_text(status, Screen())),
+        (describe.peer_text(peer(paths=PATHS, state="down"), Screen(width)), describe.peer_text(peer(paths=PATHS, state="down"), Screen())),
+    ):
+        assert max(map(len, narrow.splitlines())) <= width
+        for sentence in re.findall(r"^! .*|^alpha is .*|Not a HELLO.*", wide, re.MULTILINE):
+            assert " ".join(sentence.split()) in " ".join(narrow.split())
+    assert re.search(r"^LINK +ADDRESS +.*HEARD", narrow := describe.status_text(status, Screen(width)), re.MULTILINE)
+    assert "enp0s31f6  10.0.0.1/24" in narrow
+
+
+def test_status_says_that_a_new_boot_was_drawn_and_why():
+    text = " ".join(describe.status_text(STATUS | {"new_boots": {"count": 1, "address": "10.0.0.9"}}, Screen()).split())
+    assert "10.0.0.9 ran under the same boot, and this node drew a new one: the machine was cloned with its memory" in text
+    assert "ran under the same boot" not in describe.status_text(STATUS, Screen())
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 11, 20])
+def test_no_screen_is_too_narrow_to_end(width):
+    wide = "\u540d\u524d e\u0301" * 9
+    status = STATUS | {"drops": [{"reason": "malformed", "link": "eth0", "count": 3}]}
+    assert tables.peers_table([peer(name=wide)], Screen(width))
+    assert describe.peer_text(peer(name=wide, paths=PATHS), Screen(width))
+    assert describe.status_text(status, Screen(width))
+    assert follow._event_text(event("joined", name=wide), Screen(width))
+
+
+def test_show_says_why(capsys):
+    with Daemon([[peers_reply(peer(paths=PATHS, restarts=2, rtt_ms=0.41, loss=0.02))]]) as daemon:
+        code, out, _ = ask(capsys, daemon, "show", "alpha")
+    assert code == 0
+    assert out.splitlines() == [
+        "alpha is up: last heard 0.4s ago on eth0 from 10.0.0.2, valid 3.6s more",
+        "  id          9f3a",
+        "  boot        ab12cd34, 2 restarts since first seen",
+        "  kind        node",
+        "  first seen  12m ago",
+        "  announces   a HELLO each 0.8s, valid 4s",
+        "  paths       10.0.0.2 on eth0: heard 0.4s ago, valid 3.6s more",
+        "              10.1.0.2 on wlan0: heard 1.2s ago, valid 2.8s more",
+        "  two-way     not known yet (discoveryctl ping alpha)",
+        "  round trip  0.41 ms",
+        "  loss        2% of its HELLOs",
+        "  services    http:80 (path=/)",
+        "  tags        role=gpu",
+        "  key         none, its HELLOs are not sealed",
+    ]
+
+
+OUTSIDE = {
+    "link": "eth0", "address": "10.0.0.1", "ours": "10.0.0.130/25", "in_our_network": False, "listed": True, "two_way": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"state": "suspect"}, "is suspect: overdue, last heard 0.4s ago on eth0 from 10.0.0.2; counts as down in 3.6s"),
+        ({"state": "down", "last_heard_s": 9.0}, "is down: last heard 9.0s ago"),
+        ({"state": "left"}, "is left: said goodbye 0.4s ago"),
+        ({"state": "odd"}, "is odd: last heard"),
+        ({"link": ""}, "on a routed path from"),
+        ({"clone": True}, "clone       another running node has the id 9f3a"),
+        ({"two_way": True}, "yes, it hears us too"),
+        ({"two_way": False}, "no: we hear it, but it does not hear us"),
+        ({"hellos_arrive": False}, "HELLOs      do not arrive; it is up because it answers PINGs"),
+        ({"shares_address_with": ["b", "c"]}, "address     also of b, c: give each its own"),
+        ({"name": None}, "9f3a is up"),
+        ({"paths": []}, "paths       none within its ttl"),
+        ({"restarts": 1}, "1 restart since"),
+        ({"services": [], "tags": {}}, "services    none"),
+    ],
+)
+def test_show_in_every_state(changed, told):
+    assert told in describe.peer_text(peer(paths=PATHS) | changed, Screen())
+
+
+def test_status_tells_of_control_where_there_is_something_to_tell(capsys):
+    query = STATUS["query"] | {"denied": 2, "registrations": 1}
+    with Daemon([[STATUS | {"query": query}]]) as daemon:
+        _, out, _ = ask(capsys, daemon, "status")
+    assert "0 watching, 0 refused, 2 denied, 1 services registered\n" in out
+
+
+def test_status(capsys):
+    with Daemon([[STATUS]]) as daemon:
+        code, out, _ = ask(capsys, daemon, "status")
+    assert code == 0
+    assert out.splitlines() == [
+        "discoveryd 0.1.0, up 1m",
+        "  node      one (id n1, boot b1), realm default",
+        "  hello     UDP port 3400, each 0.8s, valid 4s",
+        "  peers     2 up, 0 suspect, 0 down, 1 left (3 of at most 4096 rows)",
+        "  sent      10 hello, 0 ping, 0 pong",
+        "  received  7 hello, 0 bare, 0 ping, 0 pong",
+        "  query     1 of at most 64 connections, 0 watching, 0 refused",
+        "",
+        "LINK  ADDRESS      BROADCAST   UP  SENT  RECEIVED  HEARD  LAST ERROR",
+        "eth0  10.0.0.1/24  10.0.0.255  1m  10    7         0.4s   -",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"links": []}, "! no usable link: no interface that hello.interfaces allows"),
+        (
+            {"links": [], "scan_error": "EMFILE: Too many open files"},
+            "! the interfaces cannot be read (EMFILE: Too many open files): the links are those",
+        ),
+        (
+            {"receive_buffer": {"bytes": 212992, "wanted": 4194304}},
+            "! the receive buffer has 212992 of 4194304 bytes: HELLOs are lost where hundreds of nodes speak at once; as root: sysctl -w net.core.rmem_max=4194304, then restart",
+        ),
+        ({"isolated": True}, "! isolated: most peers fell silent together"),
+        ({"received": {"hello": 0, "bare": 0}}, "! no HELLO was ever heard"),
+        ({"received": {}}, "tcpdump -ni any udp port 3400"),
+        ({"links": [LINK | {"last_error": "ENETUNREACH: Network is unreachable"}]}, "! eth0: sending failed: ENET"),
+        (
+            {"outside": [{"link": "eth0", "address": "10.0.0.1", "ours": "10.0.0.130/25"}]},
+            "! 10.0.0.1 broadcasts on eth0 but is outside of our 10.0.0.130/25 there, and does not hear us",
+        ),
+        ({"outside": [OUTSIDE]}, "is outside of our 10.0.0.130/25 there: the two reach each other by 255.255.255.255"),
+        ({"outside": [OUTSIDE | {"two_way": False}]}, "is outside of our 10.0.0.130/25 there, and does not hear us: give"),
+        (
+            {"outside": [OUTSIDE | {"in_our_network": True}]},
+            "! 10.0.0.1 on eth0 is within our 10.0.0.130/25 but has another broadcast address",
+        ),
+        (
+            {"rp_filter": {"dropped": 4, "links": [{"link": "eth0", "mode": 1}]}},
+            "! the kernel's rp_filter (eth0) dropped 4 datagrams of any program",
+        ),
+        (
+            {"send_errors": [{"link": "-", "target": "192.0.2.7", "error": "EHOSTUNREACH: No route to host"}]},
+            "! seed 192.0.2.7: sending failed: EHOSTUNREACH",
+        ),
+        (
+            {"dropins": [{"file": "/etc/discoveryd/services.d/web.yaml", "name": "web", "state": "failing", "why": "exit 1"}]},
+            "! service web is not announced (failing): exit 1 (/etc/discoveryd/services.d/web.yaml)",
+        ),
+        (
+            {"dropins": [{"file": "/s/\x1b.yaml", "name": None, "state": "refused", "why": "line 1: \x1b"}]},
+            "! service file is refused: line 1: \\x1b (/s/\\x1b.yaml)",
+        ),
+        ({"hooks": {"refused": 2}}, "! 2 hooks are not run: the log says why, look for 'hook not run'"),
+        ({"drops": [drop("malformed")]}, "malformed  eth0  3      "),
+        ({"drops": [drop("brand-new")]}, "brand-new  eth0  3      -"),
+        (
+            {"shared_addresses": [{"address": "10.0.0.7", "ids": ["a", "b"]}]},
+            "! a and b have the address 10.0.0.7 at the same time: give each its own",
+        ),
+        (
+            {"shared_addresses": [{"address": "10.0.0.7", "link": "eth0", "ids": ["a", "b"]}]},
+            "! a and b have the address 10.0.0.7 on eth0 at the same time: give each its own",
+        ),
+    ],
+)
+def test_status_hints_at_what_looks_wrong(changed, told):
+    assert told in describe.status_text(STATUS | changed, Screen())
+
+
+def test_without_a_link_nobody_is_suspected_of_silence():
+    assert "isolated" not in describe.status_text(STATUS | {"links": [], "isolated": True}, Screen())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"rp_filter": {"dropped": 2, "links": [{"link": "eth0", "mode": 1}]}},
+        {"rp_filter": {"dropped": 9, "links": []}},
+        {"uptime_s": 2000.0, "rp_filter": {"dropped": 99, "links": [{"link": "eth0", "mode": 1}]}},
+    ],
+)
+def test_a_few_filtered_datagrams_are_not_worth_a_word(changed):
+    assert "rp_filter" not in describe.status_text(STATUS | changed, Screen())
+
+
+def test_status_shows_where_hellos_go():
+    told = describe.status_text(STATUS | {"links": [LINK | {"limited": True}]}, Screen())
+    assert "eth0  10.0.0.1/24  255.255.255.255  1m" in told
+
+
+def test_status_does_not_complain_too_early():
+    text = describe.status_text(STATUS | {"received": {}, "uptime_s": 1.0}, Screen())
+    assert "! " not in text
+
+
+def test_status_shows_services_and_tags_of_the_node():
+    node = STATUS["node"] | {"tags": {"a": "b"}, "services": [{"name": "dns", "port": 53, "proto": "udp", "tags": {}}]}
+    text = describe.status_text(STATUS | {"node": node}, Screen())
+    assert "services  dns:53/udp\n  tags      a=b\n" in text
