@@ -12,8 +12,8 @@ class AnnouncedServices:
     """The services by who offers them: ``config``, ``services.d``, ``connection 7``. A value, never changed.
 
     >>> from discoveryd.protocol.wire.record import Service
-    >>> from discoveryd.runtime.announced_services import Offers
-    >>> offers = Offers().replaced("config", [Service(name="http", port=80)])
+    >>> from discoveryd.runtime.announced_services import AnnouncedServices
+    >>> offers = AnnouncedServices().replaced("config", [Service(name="http", port=80)])
     >>> offers = offers.replaced("connection 1", [Service(name="http", port=80), Service(name="ssh", port=22)])
     >>> [service.name for service in offers.services()]
     ['http', 'ssh']

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discoveryd import trusted
 from discoveryd.errors import UntrustedFile
+from discoveryd.files import trusted
 
 NOBODY, THIRD = 65534, 12345
 SECRET, OWN = b"for root alone", b"written by its owner"

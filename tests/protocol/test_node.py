@@ -688,7 +688,7 @@ def test_many_goodbyes_make_us_ask_no_more_than_a_hundred_a_second():
 
 
 @pytest.mark.parametrize("seq", [0, 999_999_999, 2**32 - 1])
-@pytest.mark.parametrize("way", ["short", "long"])
+@pytest.mark.parametrize("path", ["short", "long"])
 def test_one_forged_seq_does_not_make_all_that_follow_look_overtaken(seq, path):
     node = make_node()
     for number in range(100, 110):
