@@ -20,6 +20,7 @@ from discoveryd.ctl.tables import (
     shortened,
 )
 from discoveryd.errors import DaemonUnreachable, QueryError
+from discoveryd.net.reconnect import Retry, watch_across_restarts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from discoveryd.ctl.tables import Screen
 
 FINE = 0
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 2.0
-"""Seconds between two attempts to connect again: the pause doubles from the first to the longest."""
 
 _MARKS = {
     "joined": "+", "recovered": "+", "updated": "~", "restarted": "~",
@@ -131,40 +129,43 @@ def _follow(
     deadline: float | None = None,
     waiting: Callable[[int, float | None], None] | None = None,
 ) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Give each line of a watch, for ever: raw, and parsed. A new connection begins with a new snapshot.
+    """Yield each line of a watch, for ever: raw, and parsed. A new connection begins with a new snapshot.
 
     Raises:
         QueryError: no connection came about within ``--timeout`` (at once without it), the request is refused, or
             ``timeout`` at the deadline.
     """
+    retry = Retry()
     patient_until = time.monotonic() + (options.timeout or 0.0)
-    pause, last_note, was_connected = 0.0, "", False
-    while True:
-        try:
-            with options.client(waiting) as client:
-                for event in client.watch(deadline=deadline, **filters):
-                    if last_note and event["event"] == "snapshot":
-                        note("connected again")
-                    if event["event"] == "sync":
-                        pause, last_note, was_connected = 0.0, "", True
-                    yield client.line, event
-        except QueryError as error:
-            left = patient_until - time.monotonic()
-            if error.code not in _LOST or not (was_connected or (left > 0 and isinstance(error, DaemonUnreachable))):
-                raise
-            if error.code != last_note:  # once for each kind of trouble, not for each attempt
-                last_note = error.code
-                note(f"{error.message}; trying again")
-        pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+    was_connected = False
+
+    def again(error: QueryError) -> bool:
+        may_come_later = isinstance(error, DaemonUnreachable) and time.monotonic() < patient_until
+        if error.code not in _LOST or not (was_connected or may_come_later):
+            raise error
+        if retry.failed(error):
+            note(f"{error.message}; trying again")
         until = deadline if was_connected else patient_until
-        left = pause if until is None else min(pause, until - time.monotonic())
+        left = retry.pause if until is None else min(retry.pause, until - time.monotonic())
         if left <= 0 and was_connected:
             raise QueryError("timeout", "the daemon did not come back in time")
         # nothing tells that a port is listened to again, one can only try
+        pause(max(left, 0.0))
+        return True
+
+    def pause(seconds: float) -> None:
         if waiting is not None:
-            waiting(-1, max(left, 0.0))
+            waiting(-1, seconds)
         else:
-            select((), (), (), max(left, 0.0))
+            select((), (), (), seconds)
+
+    for line, event in watch_across_restarts(lambda: options.client(waiting), again, deadline=deadline, **filters):
+        if retry.trouble and event["event"] == "snapshot":
+            note("connected again")
+        if event["event"] == "sync":
+            retry.succeeded()
+            was_connected = True
+        yield line, event
 
 
 def _watched_output() -> Callable[[int, float | None], None] | None:

@@ -26,6 +26,7 @@ class Options(Arguments):
         token_file: None for the file of the machine's daemon.
     """
 
+    wide = False  # of `list` alone
     address: tuple[str, int]
     tags: dict[str, str]
     token_file: str | None
@@ -75,7 +76,7 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> Options:
             raise UsageError(f"--tag {key} is given twice, and it has one value: nothing could match")
     if given.get("user") and not options.rest:
         raise UsageError("--user is for a command: give that after --")
-    if given.get("only") and (options.json or given.get("wide")):
+    if given.get("only") and (options.json or options.wide):
         raise UsageError(f"--only is one value per line: leave out --{'json' if options.json else 'wide'}")
     if options.command == "ping" and options.timeout == 0:
         raise UsageError("--timeout must be more than 0: no answer comes at once")

@@ -9,9 +9,10 @@ import sys
 import time
 from select import select
 
-from discoveryd.ctl.follow import FIRST_PAUSE, LONGEST_PAUSE, note
+from discoveryd.ctl.follow import note
 from discoveryd.ctl.tables import printable, printable_json, service_of
 from discoveryd.errors import DaemonUnreachable, QueryError
+from discoveryd.net.reconnect import Retry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,9 +116,8 @@ class _Registration:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._client: QueryClient | None = None
-        self._pause = 0.0
+        self._retry = Retry()
         self._again_at = 0.0
-        self._trouble = ""
         self._was_registered = False
         self._patient_until = math.inf
 
@@ -170,7 +170,7 @@ class _Registration:
                 raise
             self._lose(error)
         else:
-            self._pause, self._trouble = 0.0, ""
+            self._retry.succeeded()
             note("registered again" if self._was_registered else "registered")
             self._was_registered, self._patient_until = True, math.inf
 
@@ -194,11 +194,9 @@ class _Registration:
         if self._client is not None:
             self._client.close()
             self._client = None
-        if error.code != self._trouble:  # once for each kind of trouble, not for each attempt
-            self._trouble = error.code
+        if self._retry.failed(error):
             note(f"{error.message}; trying again")
-        self._pause = min(max(self._pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
-        self._again_at = time.monotonic() + self._pause
+        self._again_at = time.monotonic() + self._retry.pause
 
 
 class _Signals:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, Self
 
 from discoveryd.errors import QueryError
 from discoveryd.net.query_client import QueryClient, check_address
+from discoveryd.net.reconnect import Retry, watch_across_restarts
 from discoveryd.net.stamps import boottime
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.events import Event
@@ -16,9 +18,8 @@ from discoveryd.protocol.table.peer import LIVE, Peer, peer_from_json
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Birthplace, Worker
 
-FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
-"""Seconds before the first and the later attempts to connect again; each is twice the one before."""
+"""Seconds between two attempts to connect again, at most."""
 
 
 class Client:
@@ -61,6 +62,7 @@ class Client:
         self._subscriptions: list[Subscription] = []
         self._snapshot: dict[tuple[str, str], tuple[float, Peer]] = {}  # come in, not yet in force
         self._query: QueryClient | None = None
+        self._retry = Retry(LONGEST_PAUSE)
         self._lost_at: float | None = clock()
         self._seq = 0
         self._is_started = False
@@ -170,26 +172,27 @@ class Client:
         )
 
     def _mirror(self) -> None:
-        pause = FIRST_PAUSE
-        while not self._is_stopping:
-            query = QueryClient(self.address, token=self._token)
-            with self._lock:
-                self._query = query
-            try:
-                query.connect()
-                for line in query.watch(all=False):
-                    pause = FIRST_PAUSE
-                    self._take(line)
-            except QueryError as error:
-                self.last_error = str(error)
-            finally:
+        with closing(watch_across_restarts(self._connect, self._again, all=False)) as lines:
+            for _, line in lines:
+                self._take(line)
+
+    def _connect(self) -> QueryClient:
+        query = QueryClient(self.address, token=self._token)
+        with self._lock:
+            self._query = query
+            if self._is_stopping:  # `stop` closed the former client
                 query.close()
-            with self._lock:
-                if self._lost_at is None:
-                    self._lost_at = self._clock()
-                self._lock.notify_all()
-                self._lock.wait_for(lambda: self._is_stopping, pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+        return query
+
+    def _again(self, error: QueryError) -> bool:
+        """Wait before the next attempt to connect; return whether there is one."""
+        self.last_error = str(error)
+        self._retry.failed(error)
+        with self._lock:
+            if self._lost_at is None:
+                self._lost_at = self._clock()
+            self._lock.notify_all()
+            return not self._lock.wait_for(lambda: self._is_stopping, self._retry.pause)
 
     def _take(self, line: Mapping[str, Any]) -> None:
         now = self._clock()
@@ -199,6 +202,7 @@ class Client:
                 peers = map(peer_from_json, line["peers"])
                 self._snapshot = {_key(peer): (now, peer) for peer in peers if peer.state in LIVE}
             elif kind == "sync":
+                self._retry.succeeded()
                 self._replace_locked(self._snapshot, line["seq"], now)
             elif "peer" in line:  # a daemon of a later version may send lines that are about no peer
                 peer, former = peer_from_json(line["peer"]), line.get("former", "")
