@@ -68,7 +68,7 @@ PROGRAM = Program(
             "Let the engine run many nodes in virtual time, and print what it would be like: traffic on the segment, "
             "time to full tables after all start at once, how soon a crash is seen, false alarms. Nothing is sent. "
             "The same seed gives the same figures, but for the processor time.",
-            run="simulation:main",
+            run="daemon.simulate:main",
             options=[
                 Option("nodes", "nodes on one segment (20)", Value("N"), default="20"),
                 Option("loss", "share of datagrams lost, such as 0.2 or 20% (0)", Value("P"), default="0"),

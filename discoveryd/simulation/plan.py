@@ -1,13 +1,10 @@
-"""What to simulate: the command line of ``discoveryd simulate``, checked, and the times that follow from it."""
+"""A plan: what to simulate, checked, and the times that follow from it."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import ceil
 
-from discoveryd.config import load
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Parameters
 
@@ -93,27 +90,3 @@ class Plan:
         return replace(
             self.parameters, seeds=(), loopback="", limits=replace(limits, peers=max(limits.peers, 2 * self.nodes))
         )
-
-
-def plan_of(arguments: argparse.Namespace) -> Plan:
-    """Read the command line; every fault of it is told at once."""
-    problems: list[str] = []
-
-    def number(option: str, text: str, read: Callable[[str], float], what: str) -> float:
-        try:
-            return read(text)
-        except ValueError:
-            problems.append(f"{option}: must be {what}, not {text!r}")
-            return 0
-
-    nodes = number("--nodes", arguments.nodes, int, "a number such as 20")
-    loss = number("--loss", arguments.loss, _share, "a share such as 0.2 or 20%")
-    minutes = number("--minutes", arguments.minutes, float, "a number such as 5")
-    parameters = load(arguments.config).parameters if arguments.config else Parameters()
-    if problems:
-        raise ConfigError(*problems)
-    return Plan(nodes=int(nodes), loss=loss, minutes=minutes, seed=arguments.seed, parameters=parameters)
-
-
-def _share(text: str) -> float:
-    return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)

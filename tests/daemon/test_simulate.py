@@ -10,17 +10,18 @@ import pytest
 from discoveryd.cli.daemon_commands import PROGRAM
 from discoveryd.cli.parse import parse
 from discoveryd.daemon import main
+from discoveryd.daemon.simulate import Progress, plan_of
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import TURN
-from discoveryd.simulation import Plan, Progress, Simulation
 from discoveryd.simulation.lan import observers_of
-from discoveryd.simulation.plan import plan_of
+from discoveryd.simulation.plan import Plan
 from discoveryd.simulation.report import text_of
+from discoveryd.simulation.run import Simulation
 
 
 def played(**options):
-    simulation = Simulation(Plan(**options), meter=lambda: 0.0)
+    simulation = Simulation(Plan(**options))
     simulation.run()
     return simulation.report()
 
@@ -216,7 +217,7 @@ def test_a_plan_refuses_more_observers_than_nodes():
 
 
 def test_the_page_shows_what_the_command_prints_today(small):
-    page = (Path(__file__).parent.parent / "docs" / "simulation.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text(encoding="utf-8")
     shown = re.findall(r"^\$ discoveryd (simulate .*)\n(.*)$", page, re.MULTILINE)
     assert len(shown) == 5
     for command, headline in shown:
