@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from discoveryd.protocol.table.events import Event
     from discoveryd.protocol.table.peer import Peer
     from discoveryd.protocol.table.table import PeerTable
-    from discoveryd.protocol.wire.hello import Hello
+    from discoveryd.protocol.wire.messages import Hello
     from discoveryd.protocol.wire.record import Record, Service
     from discoveryd.runtime.client import Client
     from discoveryd.runtime.discovery import Discovery
@@ -54,7 +54,7 @@ _HOMES = {
     ),
     "discoveryd.net.query_client": ("QueryClient",),
     "discoveryd.protocol.table.events": ("Event",),
-    "discoveryd.protocol.wire.hello": ("Hello",),
+    "discoveryd.protocol.wire.messages": ("Hello",),
     "discoveryd.protocol.sealed.keyring": ("Key", "Keyring"),
     "discoveryd.protocol.link": ("Link", "Source"),
     "discoveryd.protocol.node": ("Node",),

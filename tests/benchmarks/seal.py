@@ -1,6 +1,6 @@
 """What sealing costs: a steady HELLO encoded and read, plain and sealed, in the same run.
 
-``plain`` is what a HELLO costs at both ends together without keys: `Hello.encode` and `decode_hello`. ``sealed``
+``plain`` is what a HELLO costs at both ends together without keys: `Hello.encode` and `decode`. ``sealed``
 adds `Sealer.seal` at one end, `Sealer.open` and `Windows.take` at the other. Forgeries are what a stranger makes
 us do: a boot invented for each, with the key id that he saw on the network.
 """
@@ -18,7 +18,7 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.sealed.envelope import TO_ONE, Opened, Sealer
 from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.protocol.sealed.replay import Windows
-from discoveryd.protocol.wire.hello import Hello, decode_hello
+from discoveryd.protocol.wire.messages import Hello, decode
 from discoveryd.protocol.wire.record import Record
 
 COUNT = 2000
@@ -58,7 +58,7 @@ class Pair:
         """Seal a HELLO, and take it in at the other end."""
         datagram = self.sender.seal(hello.encode(), key=KEY.id, here=THERE.packed)
         opened = self.receiver.open(datagram, THERE)
-        if not self.windows.take(opened) or decode_hello(opened.datagram) is None:
+        if not self.windows.take(opened) or decode(opened.datagram) != hello:
             raise SystemExit("it was not heard: the figure would be wrong")
 
     def refuse(self, datagram: bytes) -> None:
@@ -91,7 +91,7 @@ def main() -> None:
         for run in range(options.runs + 1):
             forged = forgeries(datagram)
             taken = {
-                "plain": rate(lambda one=one: decode_hello(one.encode())),  # type: ignore[misc]
+                "plain": rate(lambda one=one: decode(one.encode())),  # type: ignore[misc]
                 "sealed": rate(lambda one=one: pair.say(one)),  # type: ignore[misc]
                 "forged": rate(lambda forged=forged: pair.refuse(forged())),  # type: ignore[misc]
             }

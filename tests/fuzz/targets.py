@@ -10,7 +10,7 @@ from discoveryd import config
 from discoveryd.errors import ConfigError, QueryError, WireError
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.wire.hello import MAX_DATAGRAM
+from discoveryd.protocol.wire.messages import MAX_DATAGRAM
 from discoveryd.protocol.wire.record import Record, digest_of
 from discoveryd.query import reply as query
 from discoveryd.query.request import parse_request
@@ -102,16 +102,20 @@ def sealed(data):
     Returns:
         the reason, ``ok`` for one that was opened.
     """
-    from discoveryd.protocol.sealed.envelope import Sealer
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+    from discoveryd.protocol.sealed.base85 import pack
+    from discoveryd.protocol.sealed.envelope import Sealer, derive
     from discoveryd.protocol.sealed.keyring import Key, Keyring
 
-    ring = Keyring(keys=(Key(bytes(range(32))),))
+    key = Key(bytes(range(32)))
+    ring = Keyring(keys=(key,))
     receiver = Sealer(ring, realm="default", id="me", boot="b" * 16)
     if data[:1] == b"i":
-        sender = Sealer(ring, realm="default", id="web1", boot="a" * 16)
-        header = f"SEALED|2|{ring.send_with}|web1|{'a' * 16}|0|".encode()
-        bound = header + b"|b|" + source().packed
-        data = header + packed(sender._own_cipher(ring.send_with).encrypt(bytes(12), data[1:700], bound)) + b"|b"
+        header = f"SEALED|2|{key.id}|web1|{'a' * 16}|0|".encode()
+        cipher = ChaCha20Poly1305(derive(key.secret, b"default", b"web1", b"a" * 16))
+        raw = cipher.encrypt(bytes(12), data[1:700], header + b"|b|" + source().packed)
+        data = header + pack(raw, is_long=False) + b"|b"
     try:
         opened = receiver.open(data, source())
     except WireError as error:
@@ -121,12 +125,6 @@ def sealed(data):
         datagrams(opened.datagram)
     assert reason in {"ok", *DROP_REASONS}
     return reason
-
-
-def packed(raw):
-    from discoveryd.protocol.sealed.base85 import pack
-
-    return pack(raw, is_long=False)
 
 
 def texts(value):

@@ -21,7 +21,7 @@ def files(kind, least=40):
 
 
 @pytest.mark.parametrize(("reason", "datagram"), files("datagrams"))
-def test_datagram(reason, datagram):
+def test_datagram_of_the_corpus(reason, datagram):
     node = TARGETS["datagrams"](datagram)
     if reason == "ok":
         assert sum(node.received.values()) == 2
@@ -33,15 +33,15 @@ def test_datagram(reason, datagram):
 
 
 @pytest.mark.parametrize(("code", "line"), files("lines"))
-def test_line(code, line):
+def test_line_of_the_corpus(code, line):
     assert TARGETS["lines"](line) == code
 
 
 @pytest.mark.parametrize(("outcome", "text"), files("configs", 20))
-def test_config(outcome, text):
+def test_config_of_the_corpus(outcome, text):
     assert (TARGETS["configs"](text) is not None) is (outcome == "ok")
 
 
 @pytest.mark.parametrize(("reason", "envelope"), files("sealed", 5))
-def test_sealed(reason, envelope):
+def test_envelope_of_the_corpus(reason, envelope):
     assert TARGETS["sealed"](envelope) == reason

@@ -13,10 +13,16 @@ from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.sealed.channel import MAX_SOURCES, PROVED_FOR
-from discoveryd.protocol.sealed.envelope import MAX_SEALED_PING, MAX_SEALED_PONG, MAX_SEALED_STEADY, Sealer
+from discoveryd.protocol.sealed.envelope import Sealer
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Key, Keyring
-from discoveryd.protocol.wire.hello import MAX_DATAGRAM
-from discoveryd.protocol.wire.probe import Ping, Pong
+from discoveryd.protocol.wire.messages import (
+    MAX_DATAGRAM,
+    MAX_SEALED_PING,
+    MAX_SEALED_PONG,
+    MAX_SEALED_STEADY,
+    Ping,
+    Pong,
+)
 from discoveryd.protocol.wire.record import MAX_RECORD, Record
 from tests.protocol.samples import ETH0, hello, make_node, source
 from tests.protocol.segment import DELAY, K1, K2, K3, Segment, all_listed, fleet, others, ring

@@ -23,12 +23,12 @@ def test_a_key_has_32_bytes(length):
 @pytest.mark.parametrize(
     ("mode", "sends", "takes_plain"), [("off", "", True), ("accept", OLD.id, True), ("require", OLD.id, False)]
 )
-def test_modes(mode, sends, takes_plain):
+def test_the_mode_decides_what_is_sent_and_taken(mode, sends, takes_plain):
     ring = Keyring(keys=(OLD, NEW), mode=mode)
     assert (ring.sends, ring.takes_plain) == (sends, takes_plain)
 
 
-def test_which_key_to_send_with():
+def test_the_first_key_is_sent_with_unless_told():
     assert Keyring(keys=(OLD, NEW)).send_with == OLD.id
     assert Keyring(keys=(OLD, NEW), send_with=NEW.id).send_with == NEW.id
     assert (NO_KEYS.send_with, NO_KEYS.sends, NO_KEYS.takes_plain) == ("", "", True)
@@ -50,11 +50,11 @@ def test_which_key_to_send_with():
           "security.send_with: no key 'ab' among none: name one of security.keys"]),
     ],
 )  # fmt: skip
-def test_refused(ring, problems):
+def test_a_wrong_keyring_is_refused_with_each_fault(ring, problems):
     with pytest.raises(ConfigError) as caught:
         Keyring(**ring)
     assert list(caught.value.problems) == problems
 
 
-def test_eight_keys_are_not_too_many():
+def test_a_keyring_holds_eight_keys():
     assert len(Keyring(keys=tuple(Key(bytes([number]) * 32) for number in range(MAX_KEYS))).keys) == 8

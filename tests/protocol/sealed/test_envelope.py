@@ -6,25 +6,33 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from discoveryd.errors import SealError, WireError
 from discoveryd.protocol.link import Link, Source, pack_address
-from discoveryd.protocol.sealed import envelope as seal
+from discoveryd.protocol.sealed import envelope
+from discoveryd.protocol.sealed.base85 import pack
 from discoveryd.protocol.sealed.envelope import (
     BEYOND,
     MAX_CIPHERS,
     MAX_COUNTER,
-    MAX_SEALED_PING,
-    MAX_SEALED_PONG,
-    MAX_SEALED_STEADY,
     TO_ALL,
     TO_ONE,
     Opened,
     Sealer,
+    derive,
 )
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Key, Keyring
-from discoveryd.protocol.wire.hello import MAX_DATAGRAM, Hello, decode_hello
-from discoveryd.protocol.wire.probe import Ping, Pong
+from discoveryd.protocol.wire.messages import (
+    MAX_DATAGRAM,
+    MAX_SEALED_PING,
+    MAX_SEALED_PONG,
+    MAX_SEALED_STEADY,
+    Hello,
+    Ping,
+    Pong,
+    decode,
+)
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import boot
 
@@ -74,7 +82,7 @@ def refusal(sealer, datagram, source=THERE):
 # --- what comes out -----------------------------------------------------------------------------------
 
 
-def test_the_known_answers():
+def test_envelopes_are_the_known_answers():
     sealer, receiver = make(), make("web2", WEB2)
     for counter, (plain, here, to, known) in enumerate(KNOWN):
         assert sealer.seal(plain, key=KEY.id, here=here, to=to) == known
@@ -83,20 +91,14 @@ def test_the_known_answers():
         assert opened == Opened(plain, KEY.id, "web1", WEB1, scope, counter, plain == STEADY)
 
 
-def test_the_examples_of_the_docstring_are_known_answers():
-    shown = seal.__doc__.replace("\n        ", "").split("\n    ")
-    found = [line.split("\n")[0].encode() for line in shown if line.startswith("SEALED|2|6")]
-    assert found == [KNOWN[2][3], KNOWN[0][3]]
-
-
-def test_it_is_ascii_of_eight_fields_and_only_a_steady_hello_ends_in_a_digit():
+def test_only_a_sealed_steady_hello_ends_in_a_digit():
     for plain, _, _, datagram in KNOWN:
         assert datagram.isascii()
         assert datagram.count(b"|") == 7
         assert datagram[-1:].isdigit() is (plain == STEADY)
 
 
-def test_one_counter_for_all_that_is_sealed():
+def test_all_keys_and_receivers_share_one_counter():
     ring = Keyring(keys=(KEY, OTHER))
     sealer, receiver = make(ring=ring), make("web2", WEB2, ring=ring)
     sent = [(STEADY, KEY, ""), (STEADY, OTHER, ""), (PING, KEY, WEB2), (PONG, OTHER, WEB2), (STEADY, KEY, "")]
@@ -105,7 +107,7 @@ def test_one_counter_for_all_that_is_sealed():
     assert [(one.datagram, one.key) for one in opened] == [(plain, key.id) for plain, key, _ in sent]
 
 
-def test_the_same_datagram_never_looks_the_same():
+def test_a_datagram_sealed_twice_never_looks_the_same():
     sealer = make()
     bodies = {sealer.seal(STEADY, key=KEY.id, here=HERE).split(b"|")[6] for _ in range(50)}
     bodies |= {sealed(boot=WEB2, datagram=STEADY.replace(WEB1.encode(), WEB2.encode())).split(b"|")[6]}
@@ -128,18 +130,17 @@ def longest_record():
 
 
 @pytest.mark.parametrize("id", ["i", "i" * 16, "i" * 32])
-def test_the_longest_hello_fits(id):
-    sealer = make(id, realm="r" * 16)
-    sealer._counter = 2**48 - 1
+def test_the_longest_hello_fits_into_an_envelope(id):
+    sealer = make(id, realm="r" * 16, counter=2**48 - 1)
     plain = hello(id, longest_record())
     datagram = sealer.seal(plain, key=KEY.id, here=HERE)
     assert len(datagram) <= MAX_DATAGRAM
     assert datagram.split(b"|")[6].startswith(b":")
     assert make("web2", WEB2, realm="r" * 16).open(datagram, THERE).datagram == plain
-    assert decode_hello(plain).record == longest_record().encoded
+    assert decode(plain).record == longest_record().encoded
 
 
-def test_base_85_is_for_what_base_64_cannot_hold():
+def test_base_85_is_used_where_base_64_is_too_long():
     lengths = {False: [], True: []}
     for size in range(610, 697):
         record = Record(name="x", tags={"a": "y" * 255, "b": "y" * 255, "c": "y" * (size - 548)})
@@ -150,9 +151,8 @@ def test_base_85_is_for_what_base_64_cannot_hold():
     assert 1020 < lengths[False][-1][1] <= 1024
 
 
-def test_what_does_not_fit_is_refused():
-    sealer = make("i" * 32, realm="r" * 16)
-    sealer._counter = 2**48  # after 8,000 years of 1,100 datagrams a second
+def test_a_datagram_too_long_for_an_envelope_is_refused():
+    sealer = make("i" * 32, realm="r" * 16, counter=2**48)  # after 8,000 years of 1,100 datagrams a second
     with pytest.raises(SealError, match="1025 bytes when sealed, at most 1024"):
         sealer.seal(hello("i" * 32, longest_record()), key=KEY.id, here=HERE)
 
@@ -160,9 +160,8 @@ def test_what_does_not_fit_is_refused():
 @pytest.mark.parametrize("asker", ["a", "a" * 16, "a" * 32])
 @pytest.mark.parametrize("answerer", ["b", "b" * 16, "b" * 32])
 @pytest.mark.parametrize("counters", [(0, 0), (0, MAX_COUNTER - 5), (MAX_COUNTER - 5, 0)])
-def test_no_answer_is_longer_than_its_question(asker, answerer, counters):
-    one, other = make(asker, WEB1), make(answerer, WEB2)
-    one._counter, other._counter = counters
+def test_no_sealed_answer_is_longer_than_its_question(asker, answerer, counters):
+    one, other = make(asker, WEB1, counter=counters[0]), make(answerer, WEB2, counter=counters[1])
     short = Hello(realm="default", id=asker, boot=WEB1, interval_ms=1, ttl_ms=1, digest="0" * 16, seq=0)
     greeting = one.seal(short.encode(), key=KEY.id, here=HERE)
     for to, here, bound in ((WEB1, HERE, WEB1), ("0" * 16, HERE, ""), (WEB1, b"", ""), ("0" * 16, b"", "")):
@@ -175,9 +174,8 @@ def test_no_answer_is_longer_than_its_question(asker, answerer, counters):
 
 
 @pytest.mark.parametrize("id", ["i", "i" * 16, "i" * 32])
-def test_a_steady_hello_is_short(id):
-    sealer = make(id, realm="r" * 16)
-    sealer._counter = MAX_COUNTER - 1
+def test_a_sealed_steady_hello_is_short(id):
+    sealer = make(id, realm="r" * 16, counter=MAX_COUNTER - 1)
     assert len(sealer.seal(hello(id), key=KEY.id, here=HERE)) <= 178 < MAX_SEALED_STEADY
 
 
@@ -185,7 +183,7 @@ def test_a_steady_hello_is_short(id):
 
 
 @pytest.mark.parametrize("datagram", [known for *_, known in KNOWN], ids=["steady", "ping", "pong", "full", "beyond"])
-def test_every_byte_counts(datagram):
+def test_each_byte_of_an_envelope_counts(datagram):
     receiver = make("web2", WEB2)
     reasons = set()
     for at in range(len(datagram)):
@@ -200,7 +198,7 @@ def test_every_byte_counts(datagram):
         assert refusal(receiver, datagram + more) in {"malformed", "bad-seal"}
 
 
-def test_every_byte_of_base_85_counts():
+def test_each_byte_of_an_envelope_in_base_85_counts():
     datagram = make("i" * 32, realm="r" * 16).seal(hello("i" * 32, longest_record()), key=KEY.id, here=HERE)
     receiver = make("web2", WEB2, realm="r" * 16)
     assert receiver.open(datagram, THERE)
@@ -259,28 +257,28 @@ object.__setattr__(IMPOSTOR, "id", KEY.id)
         (KNOWN[0][3].replace(b"|0|", b"|7" + b"f" * 15 + b"|"), "bad-seal"),
     ],
 )  # fmt: skip
-def test_refused(datagram, reason):
+def test_a_wrong_envelope_is_refused(datagram, reason):
     assert refusal(make("web2", WEB2), datagram) == reason
 
 
-def test_what_is_said_on_a_link_is_worthless_beyond_it():
+def test_an_envelope_for_a_link_is_worthless_beyond_it():
     for datagram in (sealed(), sealed(PING, WEB2)):
         assert refusal(make("web2", WEB2), datagram, ROUTED) == "unbound"
         assert refusal(make("web2", WEB2), datagram, Source("10.0.0.2", None)) == "bad-seal"
 
 
-def test_what_is_said_beyond_comes_from_any_address():
+def test_an_envelope_for_beyond_comes_from_any_address():
     datagram = sealed(PING, here=b"")
     assert make("web2", WEB2).open(datagram, Source("192.0.2.7", None)).datagram == PING
 
 
-def test_a_unicast_is_worthless_for_the_next_run_of_its_receiver():
+def test_a_unicast_is_worthless_for_the_receivers_next_boot():
     datagram = sealed(PING, WEB2)
     assert make("web2", WEB2).open(datagram, THERE).scope == TO_ONE
     assert refusal(make("web2", WEB3), datagram) == "bad-seal"
 
 
-def test_without_keys_it_is_said_so():
+def test_without_keys_nothing_is_sealed_or_opened():
     sealer = make("web2", WEB2, ring=NO_KEYS)
     assert refusal(sealer, KNOWN[0][3]) == "sealed"
     assert refusal(sealer, b"SEALED|2|whatever") == "sealed"
@@ -293,22 +291,22 @@ def test_without_keys_cryptography_is_not_imported():
         "import sys\nfrom discoveryd.protocol.sealed.envelope import Sealer\nfrom discoveryd.protocol.sealed.keyring import NO_KEYS\n"
         "Sealer(NO_KEYS, realm='r', id='i', boot='0' * 16)\nprint('cryptography' in sys.modules)"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout == "False\n"
 
 
 def sealed_inside(inside, scope):
     header = b"SEALED|2|66b37b47|web1|5f0c8b1e2d3a4f60|0|"
-    raw = make()._own_cipher(KEY.id).encrypt(bytes(12), inside, header + b"|%b|" % scope + HERE)
-    return header + seal.pack(raw, is_long=False) + b"|" + scope
+    cipher = ChaCha20Poly1305(derive(KEY.secret, b"default", b"web1", WEB1.encode()))
+    return header + pack(cipher.encrypt(bytes(12), inside, header + b"|%b|" % scope + HERE), is_long=False) + b"|" + scope
 
 
 @pytest.mark.parametrize(
     "inside",
     [b"", b"H", b"HELLO|1", b"BYE|1", b"SEALED|2|x", b"\0\0\0", b"\xff" * 40, b"h|800", b"H|1|2|3||4||{}|x", b"P", b"P|", b"A", b"A|1"],
 )
-def test_what_an_insider_seals_is_plain_or_malformed(inside):
+def test_an_envelope_of_an_insider_is_plain_or_malformed(inside):
     """Who has the key may seal anything; it must be fit to be parsed, or refused."""
     datagram = sealed_inside(inside, b"b")
     kind = {b"H": b"HELLO|2|default|", b"P": b"PING|2|default|", b"A": b"PONG|2|default|"}.get(inside.split(b"|")[0])
@@ -321,11 +319,11 @@ def test_what_an_insider_seals_is_plain_or_malformed(inside):
 
 
 @pytest.mark.parametrize("inside", [b"H|800|4000|||1|s", b"P|1", b"A|1|2|3", b"H|800|4000|||1||{}", b"H|800|4000||x"])
-def test_the_mark_of_a_steady_hello_is_on_nothing_else(inside):
+def test_only_a_steady_hello_may_have_the_steady_mark(inside):
     assert refusal(make("web2", WEB2), sealed_inside(inside, b"b0")) == "malformed"
 
 
-def test_and_on_each_of_them():
+def test_a_steady_hello_needs_the_steady_mark():
     assert refusal(make("web2", WEB2), sealed_inside(b"H|800|4000||40438a3c69897b62|41", b"b")) == "malformed"
     assert make("web2", WEB2).open(sealed_inside(b"H|800|4000||40438a3c69897b62|41", b"b0"), THERE).datagram == STEADY
 
@@ -346,7 +344,7 @@ def test_the_counter_outlives_a_change_of_keys():
     assert sealer.seal(STEADY, key=KEY.id, here=HERE).split(b"|")[5] == b"2"
 
 
-def test_a_key_that_was_removed_opens_nothing():
+def test_a_removed_key_opens_nothing():
     sealer, receiver = make(), make("web2", WEB2)
     assert receiver.open(sealer.seal(STEADY, key=KEY.id, here=HERE), THERE)
     receiver.set_keyring(Keyring(keys=(OTHER,)))
@@ -355,18 +353,24 @@ def test_a_key_that_was_removed_opens_nothing():
     assert refusal(receiver, sealer.seal(STEADY, key=KEY.id, here=HERE)) == "sealed"
 
 
-def test_derived_keys_are_bounded_and_strangers_cannot_fill_them():
+def test_derived_keys_are_bounded_and_closed_to_strangers(monkeypatch):
+    derived = []
+    monkeypatch.setattr(envelope, "derive", lambda *whose: derived.append(whose[3].decode()) or derive(*whose))
     receiver = make("web2", WEB2)
     plain = Ping(realm="default", id="web1", boot=WEB1, nonce="1" * 16).encode()
-    for number in range(MAX_CIPHERS + 3):
-        datagram = sealed(plain.replace(WEB1.encode(), boot(number).encode()), boot=boot(number))
+    sent = [sealed(plain.replace(WEB1.encode(), boot(number).encode()), boot=boot(number)) for number in range(MAX_CIPHERS + 3)]
+    for number, datagram in enumerate(sent):
         assert receiver.open(datagram, THERE).boot == boot(number)
-    assert len(receiver._ciphers) == MAX_CIPHERS
-    assert (KEY.id, b"web1", boot(2).encode()) not in receiver._ciphers
-    assert receiver.open(sealed(plain.replace(WEB1.encode(), boot(0).encode()), boot=boot(0)), THERE)
-    kept = dict(receiver._ciphers)
-    assert refusal(receiver, KNOWN[0][3].replace(WEB1.encode(), WEB3.encode())) == "bad-seal"
-    assert receiver._ciphers == kept
+    derived.clear()
+    for _ in range(MAX_CIPHERS):
+        assert refusal(receiver, KNOWN[0][3].replace(WEB1.encode(), WEB3.encode())) == "bad-seal"
+    assert set(derived) == {WEB3}
+    derived.clear()
+    for datagram in sent[3:]:  # the strangers took no place
+        assert receiver.open(datagram, THERE)
+    assert derived == []
+    assert receiver.open(sent[2], THERE).boot == boot(2)
+    assert derived == [boot(2)]
 
 
 # --- what is not sealed -------------------------------------------------------------------------------
@@ -384,9 +388,8 @@ def test_only_messages_of_this_node_are_sealed(datagram):
     assert sealer.seal(STEADY, key=KEY.id, here=HERE).split(b"|")[5] == b"0"
 
 
-def test_the_last_nonce():
-    sealer = make()
-    sealer._counter = MAX_COUNTER - 1
+def test_after_the_last_nonce_nothing_is_sealed():
+    sealer = make(counter=MAX_COUNTER - 1)
     last = sealer.seal(STEADY, key=KEY.id, here=HERE)
     assert make("web2", WEB2).open(last, THERE).counter == 2**63 - 1
     for _ in range(2):
@@ -404,7 +407,7 @@ def test_a_fork_does_not_seal():
     assert refusal(sealer, KNOWN[0][3]) == "own-echo"  # it may still listen
 
 
-def test_nothing_shows_a_secret():
+def test_no_repr_or_error_shows_a_secret():
     sealer = make()
     shown = repr(sealer) + repr(RING) + repr(replace(RING, mode="off")) + repr(make("web2", WEB2).open(KNOWN[0][3], THERE))
     for error in (lambda: sealer.seal(b"x", key=KEY.id, here=HERE), lambda: sealer.seal(STEADY, key="x", to=None)):

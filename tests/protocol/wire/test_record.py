@@ -12,13 +12,13 @@ def refused(encoded):
     return caught.value.reason
 
 
-def test_shortest():
+def test_the_shortest_record():
     record = Record(name="web2")
     assert record.encoded == b'{"name":"web2"}'
     assert record.digest == "ba158d96e1f06bbb"
 
 
-def test_all_of_it():
+def test_a_record_with_tags_and_services():
     record = Record(
         name="web1",
         tags={"rack": "b2"},
@@ -43,7 +43,7 @@ def test_the_separator_and_all_but_ascii_are_escaped():
     assert decode_record(record.encoded) == record
 
 
-def test_nothing_can_be_changed_afterwards():
+def test_a_record_cannot_be_changed():
     tags = {"a": "b"}
     record = Record(name="x", tags=tags, services=(Service(name="s", port=1, tags=tags),))
     tags["a"] = "c"
@@ -60,7 +60,7 @@ def test_a_list_of_services_becomes_a_tuple():
     assert Record(name="x", services=[Service(name="s", port=1)]).services == (Service(name="s", port=1),)
 
 
-def test_as_large_as_can_be_and_one_byte_more():
+def test_the_longest_record_and_one_byte_more():
     empty = len(Record(name="x", tags={"a": "", "b": "", "c": ""}).encoded)
     fill = {"a": "v" * 255, "b": "v" * 255, "c": "v" * (MAX_RECORD - empty - 510)}
     assert len(Record(name="x", tags=fill).encoded) == MAX_RECORD
@@ -76,7 +76,7 @@ def test_as_large_as_can_be_and_one_byte_more():
     "service",
     [Service(name="s", port=1), Service(name='|ü"', port=65535, proto="udp", tags={"a|": "b", "ü": ""})],
 )
-def test_a_service_adds_as_many_bytes_as_is_said(service):
+def test_service_length_is_what_a_service_adds(service):
     one = Service(name="one", port=1)
     without, with_it = (len(Record(name="x", services=services).encoded) for services in ([one], [one, service]))
     assert service_length(service) == with_it - without
@@ -100,19 +100,19 @@ def test_a_service_adds_as_many_bytes_as_is_said(service):
         (lambda: Service(name="s", port=1, tags={"a": None}), "services.s.tags.a: must be 1 to 255 printable characters, not None"),
     ],
 )
-def test_a_fault_is_named(make, problem):
+def test_a_fault_of_a_record_is_named(make, problem):
     with pytest.raises(ConfigError) as caught:
         make()
     assert caught.value.problems == (problem,)
 
 
-def test_every_fault_is_named():
+def test_each_fault_of_a_record_is_named():
     with pytest.raises(ConfigError) as caught:
         Record(name="", tags={"a": 1, "b": 2})
     assert len(caught.value.problems) == 3
 
 
-def test_keys_of_a_later_version_are_passed_over_but_digested():
+def test_keys_of_a_later_release_are_ignored_but_digested():
     encoded = b'{"name":"x","colour":"red","services":[{"name":"s","port":1,"weight":3}]}'
     record = decode_record(encoded)
     assert record.services == (Service(name="s", port=1),)
@@ -120,7 +120,7 @@ def test_keys_of_a_later_version_are_passed_over_but_digested():
     assert record.digest == digest_of(encoded) != Record(name="x", services=record.services).digest
 
 
-def test_whatever_fits_on_the_wire_is_accepted():
+def test_a_record_that_fits_on_the_wire_is_accepted():
     """Were the transport named when it is encoded again, these 30 services would take over 700 bytes."""
     services = [{"name": "s", "port": 1}] * 30
     encoded = json.dumps({"name": "x", "services": services}, separators=(",", ":")).encode()
@@ -162,9 +162,9 @@ def test_whatever_fits_on_the_wire_is_accepted():
         b'{"name":"x","tags":' + b"[" * 300 + b"]" * 300 + b"}",
     ],
 )
-def test_malformed(encoded):
+def test_a_malformed_record_is_dropped(encoded):
     assert refused(encoded) == "malformed"
 
 
-def test_too_long():
+def test_a_record_of_701_bytes_is_dropped():
     assert refused(b'{"name":"x"}' + b" " * MAX_RECORD) == "too-long"

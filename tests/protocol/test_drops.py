@@ -11,7 +11,7 @@ def names(tally):
     return {name for _, name in tally}
 
 
-def test_interfaces_without_end_are_counted_as_others():
+def test_too_many_interfaces_are_counted_as_others():
     tally = Drops()
     for number in range(10 * MAX_NAMES):
         tally.count("excluded", f"veth{number}")
@@ -21,7 +21,7 @@ def test_interfaces_without_end_are_counted_as_others():
     assert tally.total() == 20 * MAX_NAMES
 
 
-def test_a_copy_counts_on():
+def test_a_copied_counter_counts_alone():
     tally = Drops()
     tally.count("excluded", "eth0")
     copied = deepcopy(tally)
@@ -29,7 +29,7 @@ def test_a_copy_counts_on():
     assert (dict(tally), dict(copied)) == ({("excluded", "eth0"): 1}, {("excluded", "eth0"): 2})
 
 
-def test_those_that_are_gone_make_room_and_nothing_is_lost():
+def test_interfaces_that_are_gone_make_room_and_keep_the_sum():
     tally = Drops()
     for number in range(MAX_NAMES):
         tally.count("excluded", f"veth{number}")
@@ -40,7 +40,7 @@ def test_those_that_are_gone_make_room_and_nothing_is_lost():
     assert dict(tally) == {("excluded", "veth3"): 1, ("excluded", "eth1"): 1, ("excluded", OTHERS): MAX_NAMES}
 
 
-def test_the_interfaces_are_asked_for_once_however_many_are_one_too_many():
+def test_present_interfaces_are_asked_for_once_a_change():
     tally, asked = Drops(), []
 
     def present():
@@ -55,7 +55,7 @@ def test_the_interfaces_are_asked_for_once_however_many_are_one_too_many():
     assert (asked, tally["excluded", OTHERS]) == ([1], 100)
 
 
-def test_links_that_came_and_went_leave_the_counters_of_a_node_bounded():
+def test_the_drop_counters_of_a_node_stay_bounded():
     node = make_node()
     for number in range(3 * MAX_NAMES):
         link = Link(f"tun{number}", 10 + number, f"10.1.{number}.1", 24, f"10.1.{number}.255")

@@ -6,14 +6,14 @@ from discoveryd.protocol.sealed.base85 import in_base64, pack, unpack
 
 
 @pytest.mark.parametrize("raw", [b"", b"a", b"ab", b"abc", bytes(range(256)), b"\0" * 9, b"\xff" * 7])
-def test_base_64(raw):
+def test_base_64_round_trip(raw):
     text = pack(raw, is_long=False)
     assert unpack(text) == raw
     assert len(text) == in_base64(len(raw))
 
 
 @pytest.mark.parametrize("raw", [b"", b"\0" * 8, b"\xff" * 400, bytes(range(256)), bytes(range(255, -1, -1)) * 3])
-def test_base_85(raw):
+def test_base_85_round_trip(raw):
     text = pack(raw, is_long=True)
     assert text.startswith(b":")
     assert len(text) == 1 + len(raw) // 4 * 5
@@ -37,10 +37,10 @@ def test_every_digit_at_every_place_of_base_85(index):
     [b"QQ", b"QQ=", b"QR==", b"QQ==\n", b"Q Q==", b"QQ==QQ==", b"QQ===", b"=", b"Q", b"QQ-=", b"\xff\xff\xff\xff", b"QUJD|", b"AA::",
      b":0", b":0000", b":000000", b":0000|", b":0000 ", b":0000\0", b":0000\xff", b":~~~~~", b":|NsC1", b":/NsC1", b":00000~~~~~", b"::0000", b':0000"'],
 )  # fmt: skip
-def test_only_what_pack_writes_is_read(text):
+def test_text_that_pack_does_not_write_is_refused(text):
     with pytest.raises(ValueError, match=r"base|padding|4|character"):
         unpack(text)
 
 
-def test_the_largest_group():
+def test_the_largest_group_of_base_85():
     assert unpack(b":/NsC0") == b"\xff\xff\xff\xff"

@@ -69,12 +69,12 @@ def test_keygen_makes_a_key_that_is_read_again(directory, capsys):
     assert key.secret.hex() not in out
 
 
-def test_no_two_are_the_same():
+def test_keygen_never_makes_the_same_key_twice():
     assert [main(["keygen", name]) for name in ("a", "b")] == [OK, OK]
     assert len({key.secret for key in read("a", "b").keys}) == 2
 
 
-def test_without_a_name_it_is_beside_the_configuration_under_its_id(directory, capsys):
+def test_keygen_without_a_name_names_the_file_by_its_id(directory, capsys):
     (directory / "default").mkdir()
     assert main(["keygen"]) == OK
     [path] = (directory / "default").iterdir()
@@ -83,7 +83,7 @@ def test_without_a_name_it_is_beside_the_configuration_under_its_id(directory, c
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling", "directory"])
-def test_nothing_is_ever_overwritten(directory, capsys, kind):
+def test_keygen_overwrites_nothing(directory, capsys, kind):
     target = directory / "target"
     if kind != "dangling":
         target.write_text("dear")
@@ -102,18 +102,18 @@ def test_nothing_is_ever_overwritten(directory, capsys, kind):
     assert target.exists() is (kind != "dangling")
 
 
-def test_a_name_that_cannot_be_one(capsys):
+def test_keygen_refuses_a_name_that_is_no_file_name(capsys):
     assert main(["keygen", "a\0b"]) == FAILED
     assert "null byte; name a file in a directory" in capsys.readouterr().err
 
 
-def test_the_mode_is_right_under_any_umask():
+def test_a_key_file_has_mode_600_under_any_umask():
     os.umask(0o777)
     write_key("a.key", OLD)
     assert stat.S_IMODE(os.stat("a.key").st_mode) == 0o600
 
 
-def test_half_a_file_is_not_left_behind(directory, monkeypatch):
+def test_a_failed_write_leaves_no_key_file_behind(directory, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
@@ -126,23 +126,23 @@ def test_half_a_file_is_not_left_behind(directory, monkeypatch):
 # --- what is read -------------------------------------------------------------------------------------
 
 
-def test_without_names_there_are_no_keys():
+def test_without_names_no_keys_are_read():
     assert read() is NO_KEYS
 
 
-def test_keys_in_their_order():
+def test_keys_are_read_in_their_order():
     put("old.key"), put("new.key", NEW)
     assert read("old.key", "new.key") == Keyring(keys=(OLD, NEW), send_with=OLD.id)
     assert read("new.key", "old.key", mode="require") == Keyring(keys=(NEW, OLD), send_with=NEW.id, mode="require")
 
 
 @pytest.mark.parametrize("wanted", ["sub/new.key", "new.key", NEW.id])
-def test_the_one_to_send_with(wanted):
+def test_send_with_is_an_id_a_name_or_a_file_name(wanted):
     put("old.key"), put("sub/new.key", NEW)
     assert read("old.key", "sub/new.key", send_with=wanted, mode="accept").sends == NEW.id
 
 
-def test_one_that_is_not_there_to_send_with():
+def test_send_with_names_a_key_that_is_not_listed():
     put("old.key"), put("new.key", NEW)
     assert problems("old.key", "new.key", send_with="newer.key") == [
         f"c.yaml: security.send_with: newer.key is none of security.keys, which are old.key (66b37b47), new.key ({NEW.id})"
@@ -150,7 +150,7 @@ def test_one_that_is_not_there_to_send_with():
 
 
 @pytest.mark.parametrize("source", ["c.yaml", "/etc/none/c.yaml", "defaults"])
-def test_a_relative_name_is_beside_the_configuration(directory, source):
+def test_a_relative_key_file_is_beside_the_configuration(directory, source):
     home = {"c.yaml": directory, "defaults": directory / "default"}.get(source, directory / "else")
     put(home / "a.key")
     section = SecuritySection(keys=("a.key",))
@@ -159,7 +159,7 @@ def test_a_relative_name_is_beside_the_configuration(directory, source):
     assert read_keyring(section, source, {}).keys == (OLD,)
 
 
-def test_credentials_go_first_whatever_their_mode():
+def test_credentials_are_read_first_whatever_their_mode():
     put("creds/a.key", NEW, mode=0o444), put("a.key", OLD), put("b.key", OLD)
     assert read("a.key", "b.key", credentials=os.path.abspath("creds")).keys == (NEW, OLD)
     assert read(os.path.abspath("creds/a.key"), credentials=os.path.abspath("creds")).keys == (NEW,)
@@ -174,13 +174,13 @@ def test_only_credentials_may_be_readable_by_others():
 
 
 @pytest.mark.parametrize("mode", [0o601, 0o602, 0o604, 0o610, 0o620, 0o640, 0o644, 0o777])
-def test_others_may_not_get_at_it(mode):
+def test_a_key_file_open_to_others_is_refused(mode):
     put("a.key", mode=mode)
     assert f"its mode {mode:04o} lets others at it" in problems("a.key")[0]
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
-def test_its_owner_may(mode):
+def test_a_key_file_open_to_its_owner_is_read(mode):
     put("a.key", mode=mode)
     assert read("a.key").keys == (OLD,)
 
@@ -189,7 +189,7 @@ def test_its_owner_may(mode):
     "text",
     [b"discoveryd-key-1 %b", b"\n\n# c\n  # d\ndiscoveryd-key-1 %b\n# e", b"discoveryd-key-1   %b  \r\n\r\n", b"# \xff\ndiscoveryd-key-1 %b"],
 )
-def test_forms(text):
+def test_forms_of_a_key_file(text):
     put("a.key", text=text % b64encode(OLD.secret))
     assert read("a.key").keys == (OLD,)
 
@@ -215,12 +215,12 @@ FORM = "it is one line `discoveryd-key-1 KEY` as discoveryd keygen writes it"
         (b"#" * (MAX_FILE + 1), f": over 4096 bytes is no key file; {FORM}"),
     ],
 )
-def test_what_is_no_key(text, problem):
+def test_a_file_that_holds_no_key_is_refused(text, problem):
     path = os.path.abspath(put("a.key", text=text))
     assert problems("a.key") == [f"c.yaml: security.keys: {path}{problem}"]
 
 
-def test_what_is_no_file(directory):
+def test_a_path_that_is_no_key_file_is_refused(directory):
     (directory / "d").mkdir(mode=0o700)
     os.mkfifo(directory / "pipe", 0o600)
     here = str(directory)
@@ -235,14 +235,14 @@ def test_what_is_no_file(directory):
     ]
 
 
-def test_what_the_kernel_refuses(directory):
+def test_an_error_of_the_kernel_is_told_with_its_remedy(directory):
     (directory / "loop").symlink_to("loop")
     assert problems("loop") == [
         f"c.yaml: security.keys: {directory}/loop: Too many levels of symbolic links; let the user of the daemon read it"
     ]
 
 
-def test_a_key_that_is_there_twice():
+def test_a_key_that_is_listed_twice_is_refused():
     put("a.key"), put("b.key"), put("c.key", NEW)
     assert problems("a.key", "c.key", "b.key") == ["c.yaml: security.keys: b.key is the same key as a.key: remove one"]
     assert problems("a.key", "a.key") == ["c.yaml: security.keys: a.key is the same key as a.key: remove one"]
@@ -261,13 +261,13 @@ def test_a_key_that_is_there_twice():
         ({"keys": ("",)}, "security.keys: '' is no file name"),
     ],
 )
-def test_a_section_that_cannot_be(section, problem):
+def test_a_wrong_security_section_is_refused(section, problem):
     with pytest.raises(ConfigError) as caught:
         SecuritySection(**section)
     assert list(caught.value.problems) == [problem]
 
 
-def test_a_fault_has_its_line(directory):
+def test_a_fault_of_the_security_section_names_its_line(directory):
     (directory / "c.yaml").write_text("security:\n  keys: [a]\n  mode: yes\n")
     with pytest.raises(ConfigError, match=r"^c.yaml:3: security.mode: must be one of off, accept, require, not 'yes'$"):
         load("c.yaml", {})
@@ -285,13 +285,13 @@ def test_check_reads_the_keys_and_shows_none(directory, capsys):
     assert "its mode 0644 lets others at it" in capsys.readouterr().err
 
 
-def test_a_written_configuration_reads_back(directory):
+def test_a_security_section_reads_back(directory):
     section = SecuritySection(mode="accept", keys=("a.key", "/b c/é.key"), send_with="a.key")
     (directory / "c.yaml").write_text(Config(security=section).to_yaml(), encoding="utf-8")
     assert load("c.yaml", {}).security == section
 
 
-def test_keygen_makes_the_directory_where_nothing_was_installed(tmp_path, monkeypatch, capsys):
+def test_keygen_makes_the_configuration_directory(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(keys, "DEFAULT_PATH", str(tmp_path / "etc" / "discoveryd.yaml"))
     former = os.umask(0o077)
     try:
@@ -303,12 +303,12 @@ def test_keygen_makes_the_directory_where_nothing_was_installed(tmp_path, monkey
     assert str(file) in capsys.readouterr().out
 
 
-def test_keygen_says_how_to_make_a_directory_that_was_named(tmp_path, capsys):
+def test_keygen_says_how_to_make_a_missing_directory(tmp_path, capsys):
     assert main(["keygen", str(tmp_path / "new" / "a.key")]) == 1
     assert f"No such file or directory; make its directory first: mkdir -p {tmp_path}/new" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_not_called_a_missing_permission(tmp_path, monkeypatch, capsys):
+def test_keygen_calls_a_full_disk_a_full_disk(tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -318,7 +318,7 @@ def test_a_full_disk_is_not_called_a_missing_permission(tmp_path, monkeypatch, c
 
 
 @pytest.mark.parametrize("is_named", [True, False], ids=["systemd-252", "systemd-257"])
-def test_a_reload_that_may_not_see_the_credentials_leaves_the_keys_to_the_daemon(tmp_path, capsys, monkeypatch, is_named):
+def test_a_reload_without_the_credentials_skips_the_keys(tmp_path, capsys, monkeypatch, is_named):
     (tmp_path / "c.yaml").write_text("security: {mode: require, keys: [a.key]}\n")
     (credentials := tmp_path / "credentials").mkdir()
     monkeypatch.setenv(keys.CREDENTIALS, str(credentials))
