@@ -127,14 +127,14 @@ def _until(terminal, text, deadline):
 # --- what is offered, by the function of bash -------------------------------------------------------
 
 
-def test_commands(home):
+def test_bash_completes_commands(home):
     assert offered(home, "discoveryctl ") == list(CTL.commands)
     assert offered(home, "discoveryctl sta") == ["status"]
     assert offered(home, "discoveryctl --json --address x:1 sta") == ["status"]
     assert {"run", "check", "completion"} <= set(offered(home, "discoveryd "))
 
 
-def test_options_are_those_of_the_command(home):
+def test_bash_offers_the_options_of_the_command(home):
     for name, command in CTL.commands.items():
         found = offered(home, f"discoveryctl {name} --")
         assert set(found) == {one.flags[-1] for one in CTL.options_of(command)}
@@ -169,17 +169,17 @@ def test_options_are_those_of_the_command(home):
         ("discoveryd check --config ", []),  # bash itself knows files
     ],
 )
-def test_values(home, line, expected):
+def test_bash_completes_values(home, line, expected):
     assert offered(home, line) == expected
 
 
-def test_what_is_offered_for_a_peer_is_quoted_and_no_option(home):
+def test_a_peer_name_is_quoted_and_never_an_option(home):
     found = offered(home, "discoveryctl show ")
     assert [shlex.split(one) for one in found] == [["alpha"], ["beta"], ["between"], [EVIL]]
     assert not (home / "pwned").exists()
 
 
-def test_the_daemon_asked_is_the_one_of_the_command_line(home):
+def test_the_command_line_says_which_daemon_is_asked(home):
     offered(home, "discoveryctl show ", DISCOVERYCTL_ADDRESS="127.0.0.9:1")
     assert (home / "asked").read_text() == "127.0.0.9:1\n"
     offered(home, "discoveryctl --address 127.0.0.7:2 show ", DISCOVERYCTL_ADDRESS="127.0.0.9:1")
@@ -203,7 +203,7 @@ def test_peer_names_come_from_the_daemon(real):
     assert daemon.requests == [{"op": "list", "all": True}]
 
 
-def test_without_a_daemon_nothing_is_offered_and_nothing_said(real):
+def test_without_a_daemon_no_name_is_offered(real):
     assert offered(real, "discoveryctl show ", DISCOVERYCTL_ADDRESS="127.0.0.1:1") == []
 
 
@@ -226,13 +226,13 @@ def test_without_a_daemon_nothing_is_offered_and_nothing_said(real):
         ("discoveryctl help regi", ["help", "register"]),
     ],
 )
-def test_a_shell_completes(shell, home, line, ran):
+def test_an_interactive_shell_completes(shell, home, line, ran):
     needs(shell)
     assert typed(shell, home, line) == ran
     assert not (home / "pwned").exists()
 
 
-def test_fish_offers_with_descriptions(home):
+def test_fish_shows_descriptions(home):
     needs("fish")
 
     def complete(line):
@@ -253,7 +253,7 @@ def test_fish_offers_with_descriptions(home):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_shell_itself_finds_no_fault(shell, home):
+def test_the_script_has_no_syntax_error(shell, home):
     needs(shell)
     done = subprocess.run([shell, "-n", home / f"script.{shell}"], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
@@ -262,7 +262,7 @@ def test_the_shell_itself_finds_no_fault(shell, home):
 # --- that it is whole -------------------------------------------------------------------------------
 
 
-def test_every_command_and_option_of_both_programs_is_in_every_script():
+def test_scripts_have_all_commands_and_options():
     found = scripts()
     assert set(found) == {
         "bash/discoveryd", "bash/discoveryctl", "zsh/_discoveryd", "zsh/_discoveryctl",
@@ -287,7 +287,7 @@ def test_one_option_has_one_kind_of_value():
                 assert (option.value and option.value.metavar) == (value and value.metavar), option.name
 
 
-def test_the_columns_that_are_asked_for_exist():
+def test_the_columns_asked_for_exist():
     words = [word for program in PROGRAMS for command in program.commands.values() for word in command.operands]
     words += [option.value for option in CTL.every_option().values() if option.value]
     asked = {word.column for word in words} - {""}
@@ -296,7 +296,7 @@ def test_the_columns_that_are_asked_for_exist():
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_command_prints_them(shell, capsys):
+def test_the_command_prints_the_scripts_of_a_shell(shell, capsys):
     assert main(["completion", shell]) == 0
     printed = capsys.readouterr().out
     for name, text in scripts().items():

@@ -53,12 +53,12 @@ def filled(text):
 # --- that it is roff --------------------------------------------------------------------------------
 
 
-def test_there_is_a_page_for_each_name(pages):
+def test_each_name_has_a_page(pages):
     assert sorted(pages) == ["man1/discoveryctl.1", "man5/discoveryd.yaml.5", "man8/discoveryd.8"]
     assert set(texts.SEE_ALSO) == set(texts.EXAMPLES) == set(texts.DESCRIPTIONS) == set(PAGES)
 
 
-def test_every_page_has_the_structure_of_a_manual_page(pages):
+def test_pages_have_the_sections_of_a_manual_page(pages):
     for name, page in pages.items():
         lines = page.splitlines()
         title, number = Path(name).stem.upper(), name[-1]
@@ -73,7 +73,7 @@ def test_every_page_has_the_structure_of_a_manual_page(pages):
             assert sum(line.startswith(opening) for line in lines) == lines.count(closing)
 
 
-def test_nothing_but_requests_looks_like_one_and_everything_is_escaped(pages):
+def test_text_is_escaped_and_no_text_is_a_request(pages):
     for page in pages.values():
         for line in page.splitlines():
             assert line
@@ -98,14 +98,14 @@ def test_nothing_but_requests_looks_like_one_and_everything_is_escaped(pages):
         ("x" * 78 + " .d", ["x" * 78, r"\&.d"]),
     ],
 )
-def test_prose(text, lines):
+def test_prose_becomes_filled_lines(text, lines):
     assert roff.prose(text) == lines
 
 
 @pytest.mark.parametrize(
     "check", [["mandoc", "-T", "lint", "-W", "warning"], ["groff", "-man", "-Tutf8", "-ww", "-z"]], ids=lambda one: one[0]
 )
-def test_a_formatter_finds_no_fault(pages, check):
+def test_a_formatter_accepts_the_pages(pages, check):
     if not shutil.which(check[0]):
         pytest.skip(f"{check[0]} is not installed")
     for name, page in pages.items():
@@ -118,7 +118,7 @@ def test_a_formatter_finds_no_fault(pages, check):
 
 
 @pytest.mark.parametrize("program", [DAEMON, CTL], ids=lambda one: one.name)
-def test_every_command_and_option_is_told(pages, program):
+def test_pages_have_all_commands_and_options(pages, program):
     page = pages[f"man{PAGES[program.name]}/{program.name}.{PAGES[program.name]}"]
     synopsis, told, options = section(page, "SYNOPSIS"), section(page, "COMMANDS"), section(page, "OPTIONS")
     for command in program.commands.values():
@@ -134,19 +134,19 @@ def test_every_command_and_option_is_told(pages, program):
         assert f".TP\n{option.flags[0]}" in section(page, "FILTERS")
 
 
-def test_help_is_in_the_table_of_commands(pages):
+def test_help_is_listed_as_a_command(pages):
     for name in ("man8/discoveryd.8", "man1/discoveryctl.1"):
         assert re.search(r"\.TP\nhelp \[COMMAND\]\nExplain the commands", section(pages[name], "COMMANDS"))
     assert "help" in DAEMON.commands
 
 
-def test_exit_codes(pages):
+def test_pages_have_all_exit_codes(pages):
     for name, codes in (("man8/discoveryd.8", DAEMON.exit_codes), ("man1/discoveryctl.1", CTL.exit_codes)):
         told = re.findall(r"^\.TP\n(\d+)$", section(pages[name], "EXIT STATUS"), re.MULTILINE)
         assert [int(code) for code in told] == [code for code, _ in codes]
 
 
-def test_every_key_is_told_with_type_and_default(pages):
+def test_each_key_has_a_type_and_a_default(pages):
     keys = section(pages["man5/discoveryd.yaml.5"], "KEYS")
     for name, section_keys in SCHEMA.items():
         assert f".SS {name}\n" in keys
@@ -166,7 +166,7 @@ def variables(tree):
                 yield from (one.value for one in names if isinstance(one, ast.Constant))
 
 
-def test_every_variable_of_the_program_is_told(pages):
+def test_pages_have_all_environment_variables(pages):
     used = {
         name
         for path in (ROOT / "discoveryd").rglob("*.py")
@@ -179,13 +179,13 @@ def test_every_variable_of_the_program_is_told(pages):
     assert {name for name in used - not_theirs if f".TP\n{name}\n" not in told} == set()
 
 
-def test_the_signals_told_are_those_it_listens_to(pages):
+def test_pages_have_the_signals_of_the_daemon(pages):
     source = (ROOT / "discoveryd" / "daemon" / "serve.py").read_text(encoding="utf-8")
     told = re.findall(r"^\.TP\n(SIG\w+)$", section(pages["man8/discoveryd.8"], "SIGNALS"), re.MULTILINE)
     assert set(told) == set(re.findall(r"signal\.(SIG[A-Z]+)", source))
 
 
-def test_the_examples_are_valid(tmp_path):
+def test_the_examples_can_be_run(tmp_path):
     for _, lines in texts.EXAMPLES["discoveryctl"]:
         for line in lines:
             command = re.split(r" [|&]", line)[0]
@@ -199,7 +199,7 @@ def test_the_examples_are_valid(tmp_path):
         assert load(str(file), {}).parameters.seeds == ("10.1.0.5",)
 
 
-def test_references_lead_to_pages(pages):
+def test_references_between_pages_exist(pages):
     ours = {f"{name}({number})" for name, number in PAGES.items()}
     for name, page in pages.items():
         found = set(re.findall(r"discovery[a-z.]+\(\d\)", plain(page)))
@@ -229,7 +229,7 @@ two:
 """
 
 
-def test_a_sample_is_read():
+def test_a_sample_configuration_is_read():
     head, (one, two) = sample.read(SAMPLE, {"one": {"a": "", "b": ""}, "two": {"c": ""}})
     assert head == [["a sample"], ["Durations need", "a unit."]]
     assert (one.comment, two.comment) == (("What it is.",), ())
@@ -248,7 +248,7 @@ def test_a_sample_is_read():
         (("  c:", "  d:"), "two.c has no comment there; two.d is there and does not exist"),
     ],
 )
-def test_a_sample_that_does_not_fit_is_told(change, told):
+def test_a_sample_that_does_not_fit_the_schema(change, told):
     with pytest.raises(ValueError, match=f"does not fit the program: {told}$"):
         sample.read(SAMPLE.replace(*change), {"one": {"a": "", "b": ""}, "two": {"c": ""}})
 
@@ -262,13 +262,13 @@ def test_the_command_prints_a_page(pages, capsys, name):
     assert capsys.readouterr().out == pages[f"man{PAGES[name]}/{name}.{PAGES[name]}"]
 
 
-def test_without_a_name_it_is_the_page_of_the_daemon(pages, capsys):
+def test_the_default_page_is_that_of_the_daemon(pages, capsys):
     assert main(["manual"]) == 0
     assert capsys.readouterr().out == pages["man8/discoveryd.8"]
 
 
 @pytest.mark.parametrize("has_man", [True, False])
-def test_on_a_terminal_man_shows_it_if_there_is_one(pages, capsys, monkeypatch, tmp_path, has_man):
+def test_man_shows_the_page_on_a_terminal(pages, capsys, monkeypatch, tmp_path, has_man):
     if has_man:
         (tmp_path / "man").write_text('#!/bin/sh\n[ "$*" = "--local-file -" ] && exec cat >"$0.read"\n')
         (tmp_path / "man").chmod(0o755)
@@ -279,7 +279,7 @@ def test_on_a_terminal_man_shows_it_if_there_is_one(pages, capsys, monkeypatch, 
     assert shown == pages["man1/discoveryctl.1"]
 
 
-def test_a_missing_sample_is_told(monkeypatch, capsys, tmp_path):
+def test_a_missing_sample_is_an_error(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("discoveryd.files.shipped._PACKAGE", str(tmp_path / "a/b/c/d"))
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert main(["manual", "discoveryd.yaml"]) == 1

@@ -15,7 +15,7 @@ from discoveryd.cli import ctl_commands, daemon_commands
 from discoveryd.cli.daemon_commands import PAGES
 from discoveryd.cli.manual import texts
 from discoveryd.cli.manual.roff import bold, entry, escaped, example, indented, italic, paragraph, prose
-from discoveryd.cli.manual.sample import Key, Section, read
+from discoveryd.cli.manual.sample import SampleKey, SampleSection, read
 from discoveryd.cli.parse import Arguments
 from discoveryd.cli.table import Command, Option, Program
 from discoveryd.config import DEFAULT_PATH, SCHEMA
@@ -46,7 +46,7 @@ def main(arguments: Arguments) -> int:
     except FileNotFoundError as error:
         say(str(error))
         return FAILED
-    if not (sys.stdout.isatty() and _is_read(page)):
+    if not (sys.stdout.isatty() and _is_shown(page)):
         sys.stdout.write(page)
     return OK
 
@@ -68,8 +68,8 @@ def pages() -> dict[str, str]:
     }
 
 
-def _is_read(page: str) -> bool:
-    """Let ``man`` show a page; False if it cannot."""
+def _is_shown(page: str) -> bool:
+    """Show a page with ``man``; return whether that worked."""
     import subprocess  # noqa: PLC0415 - on a terminal only
 
     try:
@@ -176,12 +176,12 @@ def _row(row: tuple[str, str]) -> list[str]:
     return entry(bold(term), prose(text))
 
 
-def _keys(section: Section) -> list[str]:
+def _keys(section: SampleSection) -> list[str]:
     lines = [f".SS {escaped(section.name)}", *prose(" ".join(section.comment))]
     return lines + [line for key in section.keys for line in _key(section.name, key)]
 
 
-def _key(section: str, key: Key) -> list[str]:
+def _key(section: str, key: SampleKey) -> list[str]:
     kind = SCHEMA[section][key.name]
     term = f"{bold(f'{section}.{key.name}')} ({_KINDS.get(kind, kind)}, default {bold(key.default) or 'none'})"
     remarks: list[list[str]] = [[]]

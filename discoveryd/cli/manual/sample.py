@@ -1,4 +1,4 @@
-"""The sample configuration as a reference: the comment above each key is what is said of it."""
+"""Read the sample configuration as a reference: the comment above a key explains the key."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _KEY = re.compile(r"  ([a-z_]+):(?: +(.*))?")
 _COMMENT = re.compile(r" *# ?(.*)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+@dataclass(frozen=True, slots=True)
+class SampleKey:
     """A key: its default as written, and the lines of its comment."""
 
     name: str
@@ -20,28 +20,27 @@ class Key:
     comment: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
+@dataclass(frozen=True, slots=True)
+class SampleSection:
     """A section: the lines of its comment, and its keys in their order."""
 
     name: str
     comment: tuple[str, ...]
-    keys: tuple[Key, ...]
+    keys: list[SampleKey]
 
 
-def read(text: str, schema: Mapping[str, Mapping[str, str]]) -> tuple[list[list[str]], list[Section]]:
+def read(text: str, schema: Mapping[str, Mapping[str, str]]) -> tuple[list[list[str]], list[SampleSection]]:
     """Read the sample.
 
     Returns:
-        the paragraphs at its head, each a list of lines, and its sections.
+        the paragraphs at the head, each a list of lines, and the sections.
 
     Raises:
-        ValueError: a key of the schema is missing or has no comment, or one is there that does not exist.
+        ValueError: a key of the schema is missing or has no comment, or a key is not in the schema.
     """
     head: list[list[str]] | None = None
     pending: list[str] = []
-    comments: dict[str, tuple[str, ...]] = {}
-    found: dict[str, list[Key]] = {}
+    sections: list[SampleSection] = []
     for line in text.splitlines():
         if comment := _COMMENT.fullmatch(line):
             pending.append(comment[1])
@@ -49,30 +48,21 @@ def read(text: str, schema: Mapping[str, Mapping[str, str]]) -> tuple[list[list[
         if not line and head is None:
             head = _paragraphs(pending)
         elif section := _SECTION.fullmatch(line):
-            comments[section[1]] = tuple(pending)
-            found[section[1]] = []
-        elif (key := _KEY.fullmatch(line)) and found:
-            one = Key(name=key[1], default=key[2] or "", comment=tuple(pending))
-            found[next(reversed(found))].append(one)
+            sections.append(SampleSection(section[1], tuple(pending), []))
+        elif (key := _KEY.fullmatch(line)) and sections:
+            sections[-1].keys.append(SampleKey(key[1], key[2] or "", tuple(pending)))
         pending = []
-    _check(found, schema)
-    sections = [Section(name=name, comment=comments[name], keys=tuple(keys)) for name, keys in found.items()]
+    _check(sections, schema)
     return head or [], sections
 
 
 def _paragraphs(lines: list[str]) -> list[list[str]]:
     """Split a comment at its empty lines."""
-    paragraphs: list[list[str]] = [[]]
-    for line in lines:
-        if line:
-            paragraphs[-1].append(line)
-        elif paragraphs[-1]:
-            paragraphs.append([])
-    return paragraphs
+    return [paragraph.splitlines() for paragraph in "\n".join(lines).split("\n\n")]
 
 
-def _check(found: Mapping[str, list[Key]], schema: Mapping[str, Mapping[str, str]]) -> None:
-    explained = {f"{section}.{key.name}" for section, keys in found.items() for key in keys if key.comment}
+def _check(sections: list[SampleSection], schema: Mapping[str, Mapping[str, str]]) -> None:
+    explained = {f"{section.name}.{key.name}" for section in sections for key in section.keys if key.comment}
     known = {f"{section}.{key}" for section, keys in schema.items() for key in keys}
     problems = [f"{key} has no comment there" for key in sorted(known - explained)]
     problems += [f"{key} is there and does not exist" for key in sorted(explained - known)]

@@ -1,4 +1,4 @@
-"""What a manual page says that neither a parser nor the sample configuration can know.
+"""The texts of the manual pages that neither a command table nor the sample configuration has.
 
 tests/cli/test_manual.py holds the signals, variables and examples against the program.
 """
