@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from random import Random
 
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.table.row import NEVER, Key
+from discoveryd.protocol.table.liveness import NEVER
+from discoveryd.protocol.table.row import Key
 
 PROMPT_PEERS = 32
 ANSWERS_PER_SECOND = 1000

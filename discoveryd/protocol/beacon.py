@@ -16,8 +16,8 @@ from discoveryd.protocol.link_state import BURST, PLACES, LinkState
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import MAX_INTERVAL, MAX_TTL, Parameters
 from discoveryd.protocol.seed_addresses import SeedAddresses
-from discoveryd.protocol.table.liveness import JITTER
-from discoveryd.protocol.table.row import NEVER, Key
+from discoveryd.protocol.table.liveness import JITTER, NEVER
+from discoveryd.protocol.table.row import Key
 from discoveryd.protocol.wire.hello import Hello
 from discoveryd.protocol.wire.probe import ANYONE, Ping, Pong, mark
 from discoveryd.protocol.wire.record import Record

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.protocol.table.row import Path, Row
+from discoveryd.protocol.table.row import Row
 
 LIMITED = "255.255.255.255"
 """To all on the link, whatever their network; no router passes it on (RFC 919, RFC 1122 3.3.6)."""
@@ -122,7 +123,7 @@ def is_elsewhere(row: Row, source: Source, now: float) -> bool:
     of its own would come and go for ever. What is in our network never is.
     """
     return source.link is not None and not source.link.holds(source.address) and any(
-        path.source.link == source.link and path.address != source.address and now < row.stales(path)
+        path.source.link == source.link and path.address != source.address and now < path.stale_at()
         for path in row.paths.values()
     )
 

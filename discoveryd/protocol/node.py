@@ -52,9 +52,11 @@ from discoveryd.protocol.rate_limits import RateLimits
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.strangers import UNASKED_PER_SECOND, Strangers
 from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.liveness import is_isolated
+from discoveryd.protocol.table.liveness import NEVER, is_isolated
+from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE, Peer
-from discoveryd.protocol.table.row import NEAR, NEVER, Key, Path, Row
+from discoveryd.protocol.table.row import Key, Row
+from discoveryd.protocol.table.sequence import NEAR
 from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.wire.hello import Hello, decode_hello
 from discoveryd.protocol.wire.probe import ANYONE, Ping, Pong, decode_probe, mark
@@ -149,7 +151,7 @@ class Node:
             others: further addresses of ours there: nobody hears of them, but they are no foreign ones.
         """
         for link in self._beacon.set_links(links, now):
-            self.table.steady.drop_link(link)
+            self.table.drop_link(link)
             self.limited.drop_link(link)
         self._rate_limits.drops.changed(lambda: {"-", *(link.name for link in self._link_states)})
         self.others = {link: tuple(others.get(link, ())) for link in self._link_states}
@@ -200,7 +202,8 @@ class Node:
         # fewer than 10 digits: no check of the range is needed
         if (
             path is not None
-            and (row := path.row).last_heard <= now < path.expires
+            and path.stamp == (row := path.row).stamp
+            and row.last_heard <= now < path.expires
             and seq.isdigit()
             and len(seq) < 10
             and 0 <= (ahead := (number := int(seq)) - row.seq) < NEAR
@@ -291,7 +294,7 @@ class Node:
             the nonce that its `Answer` will carry, and what to send. Without an answer within 10 s
             none will be given.
         """
-        for path in row.fresh(now):
+        for path in row.paths.fresh(now):
             if path.source.link is None or path.source.link in self._link_states:
                 nonce, send = self._prober.ask(row, path, now, wanted=True)
                 return nonce, Outcome(sends=(send,))
@@ -547,7 +550,7 @@ class Node:
         sends += self._ask_beyond((hello.id, hello.boot), source, size, now, solicits=hello.solicit)
         if any(event.kind == "restarted" for event in events):
             for rival in self.table.replaced_boots(hello.id):  # an answer of the older boot proves a clone
-                if self._rate_limits.questions.allows(rival.best(now).address, now):
+                if self._rate_limits.questions.allows(rival.paths.best(now).address, now):
                     sends += self.ping(rival, now)[1].sends
         return sends
 
@@ -563,7 +566,7 @@ class Node:
         if probe.to not in (ANYONE, self.boot, mark(self.id, self.boot)):
             raise WireError("unexpected", "a PING for another node, or another run of this one")
         row = self.table.get(probe.id, probe.boot)
-        path = None if row is None else row.path(source)
+        path = None if row is None else row.paths.of(source)
         if path is not None and path.answered_at > -NEVER and self._beacon.reaches(source):
             refusal = self._rate_limits.pong_refusal(source, probe.boot, now)
         else:
@@ -611,7 +614,7 @@ class Node:
             hello = replace(question.hello, solicit=question.solicits)
             return self._take_hello(hello, question.source, now, proved=True)
         row = self.table.get(*question.key)
-        row = row if row is not None and row.path(source) else None
+        row = row if row is not None and row.paths.of(source) else None
         events = self._take_answer(row, pong, source, question.asked, now)
         if row is not None:
             self._prober.watch(row, now)
@@ -630,7 +633,7 @@ class Node:
         self.credit.prove(source.address, now)
         self._take_answer(None, pong, source, asked, now)
         for row in self.table.of_boot(pong.boot):  # the PING named nobody: several ids may claim that boot
-            if row.path(source):
+            if row.paths.of(source):
                 self._prober.watch(row, now)
         return NOTHING
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from discoveryd.protocol.beacon import Beacon
-from discoveryd.protocol.table.row import NEVER
+from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.token_buckets import TokenBuckets
 
 REDRAW = 600.0

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.liveness import LEAST_PROBE_GAP, PROBE_GAP, probe_gap, probes_needed
+from discoveryd.protocol.table.liveness import LEAST_PROBE_GAP, NEVER, PROBE_GAP, probe_gap, probes_needed
+from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.protocol.table.row import NEVER, Path, Row
+from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.protocol.wire.probe import Pong
@@ -171,7 +172,7 @@ class Prober:
         address that it no longer uses: somebody else may have it.
         """
         asked = self._take(nonce)
-        if asked is None or asked.row.rejects or asked.path not in asked.row.last_paths():
+        if asked is None or asked.row.rejects or asked.path not in asked.row.paths.last():
             return ()
         return self._table.refused(asked.row, REFUSED, now)
 
@@ -220,7 +221,7 @@ class Prober:
                 self._next_probe = now + PROBE_GAP
                 return
             del self._table.leavers[key]
-            path = row.best(now)
+            path = row.paths.best(now)
             if row.state not in LIVE and self._reaches(path) and now >= row.question_at:
                 row.question_at = now + min(RETRY * 2.0**row.questions, TURN)
                 row.questions = min(row.questions + 1, PATIENCE)
@@ -234,7 +235,7 @@ class Prober:
             if proof:
                 events += self._table.give_up(row, proof, heard)
                 continue
-            paths = [path for path in row.last_paths() if self._reaches(path)]
+            paths = [path for path in row.paths.last() if self._reaches(path)]
             if not paths:
                 row.probe_at = now + PROBE_GAP
                 continue
@@ -267,7 +268,7 @@ class Prober:
         """
         if row.refused > row.last_heard and not row.rejects:
             return REFUSED
-        paths = row.last_paths()
+        paths = row.paths.last()
         # who never answered does not prove anything by not answering
         if not paths or not all(path.two_way and now >= path.proved_at for path in paths):
             return ""
@@ -281,7 +282,7 @@ class Prober:
         if now < self._next_quiet:
             return
         for key, row in [(key, row) for key, row in self._table.quiet.items() if now >= row.ask_at]:
-            paths = [path for path in row.fresh(now) if self._reaches(path)]
+            paths = [path for path in row.paths.fresh(now) if self._reaches(path)]
             is_heard = now < row.last_hello + row.suspect_after
             if is_heard or row.state != "up" or row.is_replaced or not paths:
                 del self._table.quiet[key]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from discoveryd.protocol.table.row import NEVER
+from discoveryd.protocol.table.liveness import NEVER
 
 AGAIN = 1.0
 """Seconds between two rounds of questions; they are put only where somebody unknown speaks from beyond our links."""

@@ -95,7 +95,7 @@ def find_one(node: Node, text: str, now: float) -> Row:
     """
     found = find(node, text, now)
     if len(found) > 1:
-        several = tuple(f"{row.id} (boot {row.boot}) at {row.best(now).address}" for row in found)
+        several = tuple(f"{row.id} (boot {row.boot}) at {row.paths.best(now).address}" for row in found)
         each = ", ".join(several[:MOST_NAMED])
         message = f"{text!r:.80} means {len(found)} peers: {each}; name one by id, boot or address"
         raise QueryError("ambiguous", message, several[:MOST_NAMED])
@@ -193,7 +193,7 @@ def _losses(node: Node, now: float) -> Histogram:
     """Say how many of the live peers lose how much, those of which it is known."""
     losses = Histogram(LOSS_BOUNDS)
     for row in node.table.rows(now):
-        loss = row.best(now).loss
+        loss = row.paths.best(now).loss
         if loss is not None:
             losses.observe(loss)
     return losses

@@ -10,8 +10,8 @@ from discoveryd.net.rp_filter import dropped, mode_of
 from discoveryd.net.senders import Outside
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
+from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.protocol.table.row import Path
 
 MOST_NAMED = 64
 """Neighbours that are named."""

@@ -9,8 +9,9 @@ from functools import partial
 from discoveryd.errors import QueryError
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Answer, Outcome
+from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import Peer
-from discoveryd.protocol.table.row import NEVER, Row
+from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.token_buckets import TokenBuckets
 
 GAP = 0.2

@@ -19,8 +19,8 @@ from discoveryd.protocol.outcome import NOTHING, Outcome, Send
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import TURN, TURN_GAP
 from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.protocol.table.row import NEVER
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.simulation.counts import Crash, CrashKind, Findings, Traffic
 from discoveryd.simulation.medium import Clock, Plug, Segment

@@ -13,8 +13,8 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Limits, Parameters
+from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.protocol.table.row import NEVER
 from discoveryd.protocol.wire.probe import Pong
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import boot, hello, row_of
@@ -59,8 +59,7 @@ def make_node():
 
 def forget_shortcuts(node):
     for path in node.table.steady.values():
-        path.steady = None
-    node.table.steady.clear()
+        path.row.changed()
 
 
 class Pair:
@@ -134,10 +133,10 @@ def check_told(node, now):
     """Without an event since, nothing has changed that an event would tell."""
     for row in node.table.rows(now, gone=True):
         assert row.state_at(now) == row.state
-        if row.state in LIVE and not node.table._event_log.is_held(row):
+        if row.state in LIVE and not node.table.event_log.is_suppressed(row):
             seen = row.lasting(now)
             digest = row.record.digest if row.record else ""
-            assert row.told == (row.state, row.boot, row.clone, digest, seen.addresses, seen.two_way is False, "", False, row.shared)
+            assert row.announced == (row.state, row.boot, row.clone, digest, seen.addresses, seen.two_way is False, "", False, row.shared)
             assert row.peer(now).addresses == seen.addresses
 
 

@@ -138,7 +138,7 @@ class TableMachine(RuleBasedStateMachine):
 
     def told(self):
         """Give what the mirror knows for sure: all but those whose events are held back."""
-        held = {held.row.id for held in self.table._event_log._held.values()}
+        held = {row.id for row in self.table.event_log.suppressed()}
         return {key: peer.state for key, peer in self.mirror.items() if peer.id not in held}, held
 
     # --- what may happen -------------------------------------------------------------------------
@@ -259,7 +259,10 @@ class TableMachine(RuleBasedStateMachine):
         assert told == {key: states[key] for key in live}
         assert len(self.table) <= LIMIT
         assert self.table.next_expiry() > self.now
-        assert {path.row.boot for path in self.table.steady.values()} <= {key for key in states if states[key] == "up"}
+        expected = {path.row.boot for path in self.table.steady.values() if path.stamp == path.row.stamp}
+        assert expected <= {key for key in states if states[key] == "up"}
+        paths = [path for row in self.table.rows(self.now, gone=True) for path in row.paths.values()]
+        assert len(self.table.steady) <= len(paths)
 
     def teardown(self):
         """In the end all is told."""
@@ -268,7 +271,7 @@ class TableMachine(RuleBasedStateMachine):
         self.now += 100.0
         self.expire()
         assert self.mirror == {}
-        assert self.table._event_log.holds == 0
+        assert self.table.event_log.suppressed_count == 0
 
 
 TestTable = TableMachine.TestCase

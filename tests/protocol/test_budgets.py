@@ -50,7 +50,7 @@ def test_pings_of_one_path_are_answered_within_a_bound_of_its_own():
     node = make_node(answers=2)
     ask = Ping(realm="default", id="web1", boot=boot(1), nonce="e" * 16).encode()
     node.receive(hello().encode(), source(), 1.0)
-    row_of(node.table, 1).path(source()).answered_at = 1.0
+    row_of(node.table, 1).paths.of(source()).answered_at = 1.0
     node.credit.prove(source().address, 1.0)
     sends = [node.receive(ask, source(), 1.0).sends for _ in range(gate.PONGS_PER_PATH + 5)]
     assert sum(len(one) for one in sends) == gate.PONGS_PER_PATH
@@ -146,7 +146,7 @@ def test_a_solicit_that_is_shorter_than_our_record_is_answered_after_a_question(
     pong = Pong(realm="default", boot=boot(1), nonce=ping.nonce, heard_ms=1).encode()
     [answer] = node.receive(pong, there, 1.001).sends
     assert decode_hello(answer.datagram).record == BIG.encoded
-    assert row_of(node.table, 1).path(there).two_way
+    assert row_of(node.table, 1).paths.of(there).two_way
 
 
 def test_solicits_of_one_address_are_answered_three_times_at_once_then_once_a_second():

@@ -11,7 +11,7 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.own_boot import MAX_DOUBLES, REDRAW
 from discoveryd.protocol.sealed.envelope import Sealer
 from discoveryd.protocol.sealed.keyring import NO_KEYS
-from discoveryd.protocol.table.row import MAX_PAST
+from discoveryd.protocol.table.boots import MAX_PAST
 from discoveryd.protocol.wire.probe import Ping, Pong, decode_probe, mark
 from discoveryd.query.reply import status_answer
 from tests.protocol.samples import ETH0, ProvedTable, hello, kinds, make_node, row_of

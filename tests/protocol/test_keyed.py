@@ -506,7 +506,8 @@ def test_a_change_of_key_is_told():
     segment.run(5.0)
     a.told.clear()
     events = []
-    a.node.table._event_log.say, say = lambda *said: (events.append(said[:2]), say(*said)), a.node.table._event_log.say
+    emit = a.node.table.event_log.emit
+    a.node.table.event_log.emit = lambda *said: events.append(said[:2]) or emit(*said)
     for keyring in (ACCEPT, OFF):
         a.set(keyring)
         b.set(keyring)

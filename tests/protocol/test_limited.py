@@ -4,6 +4,7 @@ import pytest
 
 from discoveryd.protocol.limited_broadcast import MAX_NEIGHBOURS, MEMORY, NEW, SETTLED, LimitedBroadcast, is_elsewhere
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.table.liveness import suspect_after
 from discoveryd.protocol.table.row import Row
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
@@ -12,11 +13,9 @@ ETH1 = Link("eth1", 3, "10.0.0.1", 24, "10.0.0.255")
 
 def peer(*addresses, link=ETH0, now=0.0, kind="node"):
     row = Row(kind=kind, id="peer", boot="b" * 16, now=now)
-    row.ttl = 4.0
-    row.announce(0.8, 4.0, "d" * 16, 0.0)
-    row.live(4.0)
+    row.interval, row.ttl, row.suspect_after = 0.8, 4.0, suspect_after(0.8)
     for address in addresses:
-        row.heard(row.add_path(Source(address, link), now), now)
+        row.refresh(row.paths.add(Source(address, link), now), 4.0, now)
     return row
 
 
@@ -78,7 +77,7 @@ def test_it_is_needed_for_ten_minutes():
     assert not is_needed(limited, ETH0, 100.0 + MEMORY)
     limited.heard(ETH0, "10.0.0.7", 100.0 + MEMORY, limited=True)
     assert not is_needed(limited, ETH0, 100.0 + MEMORY + NEW)  # the peer was not heard since
-    row.heard(row.path(Source("10.0.0.7", ETH0)), 100.0 + MEMORY)
+    row.refresh(row.paths.of(Source("10.0.0.7", ETH0)), 4.0, 100.0 + MEMORY)
     assert is_needed(limited, ETH0, 100.0 + MEMORY + NEW)
 
 
@@ -109,7 +108,7 @@ def test_peers_of_our_network_with_another_broadcast_address_are_told_when_it_la
     for at in (0.0, SETTLED - 1):
         for address in ("10.0.0.7", "192.0.2.7"):
             limited.heard(ETH0, address, at, limited=True)
-            row.heard(row.path(Source(address, ETH0)), at)
+            row.refresh(row.paths.of(Source(address, ETH0)), 4.0, at)
     assert list(limited.others(ETH0, SETTLED - 1)) == []
     assert [path.address for path in limited.others(ETH0, SETTLED)] == ["10.0.0.7"]
     assert list(limited.others(ETH0, SETTLED + 5)) == []  # it is down

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discoveryd.protocol.table.event_log import net_events
+from discoveryd.protocol.table.events import UNANNOUNCED, Announced
 from discoveryd.protocol.table.liveness import EVENT_BURST, EVENT_GAP, EVENTS_SPARED, Pace
-from discoveryd.protocol.table.row import UNANNOUNCED, Announced
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import ProvedTable, boot, hello, kinds, row_of, source
 
@@ -163,10 +163,10 @@ def test_what_comes_to_nothing_is_not_told():
     for seq, record in enumerate(records):
         table.heard(hello(seq=seq, record=record), HERE, 0.0)
     row = row_of(table, 1)
-    assert table._event_log.is_suppressed(row)
+    assert table.event_log.is_suppressed(row)
     [told_of] = [record for record in records if record.digest == row.announced.digest]
     assert table.heard(hello(seq=40, record=told_of), HERE, 0.5) == ()
-    assert not table._event_log.is_suppressed(row)
+    assert not table.event_log.is_suppressed(row)
 
 
 def test_what_is_held_back_is_told_when_it_may_be():
@@ -200,7 +200,7 @@ def test_a_crash_loop_is_damped():
     for event in events:
         follow(mirror, event.kind, event.peer)
     assert mirror == {boot(200): "up"}
-    assert table._event_log.holds == 0
+    assert table.event_log.suppressed_count == 0
 
 
 def test_a_crash_loop_with_goodbyes_is_damped():
@@ -239,7 +239,7 @@ def test_the_older_of_two_boots_has_back_what_was_told_of_it():
     for number in range(2, 14):  # a crash loop until events are held back
         table.heard(hello(number), HERE, 0.01 * number)
     row = row_of(table, 13)
-    assert table._event_log.is_suppressed(row)
+    assert table.event_log.is_suppressed(row)
     told_boot = row.announced.boot
     number = int(told_boot, 16)
     table.heard(hello(number, seq=5), HERE, 0.2)
@@ -250,7 +250,7 @@ def test_the_older_of_two_boots_has_back_what_was_told_of_it():
         later += table.heard(hello(number, seq=round(at * 10)), HERE, at)
         later += table.heard(hello(13, seq=round(at * 10)), HERE, at)
     assert {boot(13), told_boot} <= {event.peer.boot for event in later}
-    assert not table._event_log.holds
+    assert not table.event_log.suppressed_count
     assert all(row.announced.state == "up" and row.announced.boot == row.boot for row in table.rows(12.0))
 
 
@@ -290,4 +290,4 @@ def test_a_mirror_that_follows_the_events_converges(script):
     for event in events:
         follow(mirror, event.kind, event.peer)
     assert mirror == {peer.boot: peer.state for peer in table.peers(now)}
-    assert not table._event_log.holds
+    assert not table.event_log.suppressed_count

@@ -16,7 +16,7 @@ from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.rate_limits import BEYOND, FORGET, MAX_COMPLAINTS
-from discoveryd.protocol.table.row import NEVER
+from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.wire.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
 from discoveryd.protocol.wire.probe import ANYONE, Ping, Pong, decode_probe, mark
 from discoveryd.protocol.wire.record import MAX_RECORD, Record
@@ -206,10 +206,8 @@ def test_a_second_link_is_greeted_and_the_first_left_alone():
     node = make_node("me", ETH0)
     node.receive(hello().encode(), HERE, 1.0)
     before = node.outlets[0]
-    steady = dict(node.table.steady)
     node.set_links([ETH0, ETH1], now=2.0)
     assert node.outlets[0] is before
-    assert node.table.steady == steady
     sent = run(node, 2.0, 2.35)
     greeting = [(now, send.link) for now, send in sent if any(hello.solicit for hello in hellos([send]))]
     assert greeting == [(2.0 + offset, ETH1) for offset in BURST]
@@ -220,7 +218,6 @@ def test_a_link_that_goes_takes_its_peers_shortcut_but_not_the_peer():
     node.receive(hello().encode(), HERE, 1.0)
     node.set_links([ETH1], now=2.0)
     assert node.links == (ETH1,)
-    assert node.table.steady == {}
     assert [peer.id for peer in node.peers(2.0)] == ["web1"]
     # heard by the race of a datagram with the change: it counts for what is routed
     node.receive(hello(seq=2).encode(), HERE, 2.1)

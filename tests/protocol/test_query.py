@@ -176,7 +176,7 @@ def test_status_has_the_round_trips_and_the_losses():
     status = status_answer(node, 30.1)
     assert (status["rtt_s"]["count"], status["rtt_s"]["sum"]) == (1, 0.002)
     assert [bucket["count"] for bucket in status["rtt_s"]["buckets"] if bucket["le"] in (0.001, 0.0025)] == [0, 1]
-    assert (status["loss"]["count"], status["loss"]["sum"]) == (1, round(row.best(30.1).loss, 6))
+    assert (status["loss"]["count"], status["loss"]["sum"]) == (1, round(row.paths.best(30.1).loss, 6))
     assert [bucket["count"] for bucket in status["loss"]["buckets"] if bucket["le"] in (0.1, 0.3)] == [0, 1]
     assert status_answer(node, 60.0)["loss"]["count"] == 0  # it is down by then
 

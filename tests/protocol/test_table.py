@@ -6,7 +6,8 @@ import pytest
 import discoveryd.protocol.table.table
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.table.table import MAX_PATHS, NEVER, PeerTable
+from discoveryd.protocol.table.liveness import NEVER
+from discoveryd.protocol.table.table import MAX_PATHS, PeerTable
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import ETH0, ETH1, WEB, ProvedTable, boot, hello, kinds, row_of, source, states
 
@@ -216,7 +217,7 @@ def test_one_boot_of_two_ids_is_two_rows():
     assert [row.id for row in table.of_boot(boot(1))] == ["a", "b"]
     table.expire(5000.0)
     table.expire(10_000.0)
-    assert (table.of_boot(boot(1)), table._by_boot) == ((), {})
+    assert (table.of_boot(boot(1)), len(table.boots)) == ((), 0)
 
 
 # --- goodbye ---------------------------------------------------------------------------------------
@@ -729,8 +730,11 @@ def test_nothing_is_left_behind_when_all_is_over():
     table.heard(hello(5), HERE, now=2.0)
     table.expire(6.0)
     table.expire(20.0)
-    assert (len(table), table.steady, table.suspects, table._gone, table.next_expiry()) == (0, {}, {}, {}, NEVER)
-    assert len(table._boots) == table._event_log.holds == 0
+    assert (len(table), table.next_expiry()) == (0, NEVER)
+    kept = {name: value for name, value in vars(table).items() if isinstance(value, dict)}
+    assert {"steady", "suspects", "leavers", "quiet"} < kept.keys()
+    assert not any(kept.values())
+    assert len(table.boots) == table.event_log.suppressed_count == 0
 
 
 def test_the_default_is_that_of_the_parameters():
@@ -738,75 +742,92 @@ def test_the_default_is_that_of_the_parameters():
     assert ProvedTable().remember == Limits().remember
 
 
-# --- the shortcut ----------------------------------------------------------------------------------
+# --- the expectation of the next steady HELLO --------------------------------------------------------
 
 
-def steady_keys(table):
-    return [head for head, _ in table.steady]
+def expected(table):
+    """Give what is expected by the rules: the text before the seq, and the address."""
+    return [(head, source.address) for (head, source), path in table.steady.items() if path.stamp == path.row.stamp]
 
 
-def test_a_steady_peer_is_known_by_all_but_its_seq():
+def before_seq(said):
+    return said.encode().rpartition(b"|")[0]
+
+
+def test_a_steady_peer_is_expected_by_all_but_its_seq():
     table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
-    assert steady_keys(table) == [hello(full=False).encode().rpartition(b"|")[0]]
+    assert expected(table) == [(before_seq(hello(full=False)), HERE.address)]
 
 
-def test_no_shortcut_while_the_record_is_unknown():
+def test_nothing_is_expected_while_the_record_is_unknown():
     table = ProvedTable()
     table.heard(hello(full=False), HERE, now=0.0)
-    assert table.steady == {}
+    assert expected(table) == []
 
 
-def test_a_way_has_one_shortcut_under_the_source_it_has_now():
+def test_a_path_has_one_expectation_with_its_source_of_now():
     table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     again = source()
-    table.heard(hello(seq=2), again, now=0.1)
-    assert [key[1] for key in table.steady] == [again]
-    table.heard(hello(seq=3), again, now=0.2)
-    assert len(table.steady) == 1
+    for seq in (2, 3):
+        table.heard(hello(seq=seq), again, now=seq / 10)
+        assert [key[1] for key in table.steady] == [again]
 
 
-def test_a_new_way_ends_the_shortcuts_of_the_others():
+def test_a_new_path_ends_what_is_expected_on_others():
     """One of them may be stale, and only was the best because it was the only one."""
     table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.heard(hello(seq=4), source("10.1.0.7", ETH1), now=2.0)
     assert table.peers(2.0)[0].address == "10.1.0.7"
-    assert [key[1].address for key in table.steady] == ["10.1.0.7"]
+    assert [address for _, address in expected(table)] == ["10.1.0.7"]
 
 
-def test_news_end_the_shortcuts_of_all_ways():
+def test_another_ttl_ends_what_is_expected_on_all_paths():
     table = ProvedTable()
     for where in (HERE, THERE, HERE):
         table.heard(hello(), where, now=0.0)
-    assert len(table.steady) == 2
+    assert len(expected(table)) == 2
     table.heard(hello(seq=2, ttl=5.0), HERE, now=0.1)
-    assert steady_keys(table) == [hello(ttl=5.0, full=False).encode().rpartition(b"|")[0]]
+    assert expected(table) == [(before_seq(hello(ttl=5.0, full=False)), HERE.address)]
     table.heard(hello(seq=1), THERE, now=0.2)  # overtaken: not to be taken for granted
-    assert len(table.steady) == 1
+    assert len(expected(table)) == 1
 
 
-@pytest.mark.parametrize("end", ["goodbye", "expiry", "restart"])
-def test_the_shortcut_ends_with_the_peer(end):
+@pytest.mark.parametrize("end", ["goodbye", "expiry", "restart", "ranks", "refused", "link"])
+def test_nothing_is_expected_after(end):
     table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     if end == "goodbye":
         table.heard(hello(goodbye=True), HERE, now=1.0)
     elif end == "expiry":
         table.expire(4.0)
-    else:
+    elif end == "restart":
         table.heard(hello(2, full=False), HERE, now=1.0)
-    assert table.steady == {}
+    elif end == "ranks":
+        table.set_ranks({"": 0})
+    elif end == "refused":
+        table.refused(row_of(table), "port unreachable", now=1.0)
+    else:
+        table.drop_link(ETH0)
+    assert expected(table) == []
 
 
-def test_and_with_the_link():
+def test_a_link_that_is_gone_ends_expectations_but_no_path():
     table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.heard(hello(), source("10.1.0.7", ETH1), now=0.0)
-    table.steady.drop_link(ETH0)
-    assert [key[1].link for key in table.steady] == [ETH1]
+    table.drop_link(ETH0)
     assert table.peers(0.1)[0].addresses == ("10.0.0.7", "10.1.0.7")  # what was heard holds
+
+
+def test_a_measurement_ends_no_expectation():
+    table = ProvedTable()
+    table.heard(hello(), HERE, now=0.0)
+    table.answered(row_of(table), HERE, 0.001, 0.1, two_way=True, now=0.1)
+    assert len(expected(table)) == 1
+    assert table.peers(0.2)[0].rtt_ms == 1.0
 
 
 # --- finding ---------------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ def test_boots_that_are_over_are_remembered_within_bounds():
     for number in range(1, MAX_ENDED + 100):
         table.heard(hello(number), HERE, number / 1000, proved=True)
         table.heard(hello(number, seq=2, goodbye=True), HERE, number / 1000)
-    assert len(table._boots._ended) == MAX_ENDED
+    assert table.boots.ended_count == MAX_ENDED
 
 
 # --- ends that are forged ------------------------------------------------------------------------------------

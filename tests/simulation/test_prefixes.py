@@ -39,7 +39,7 @@ def test_hosts_of_different_prefixes_list_each_other_without_an_event(links, key
     wire.run(120.0)
     assert events(wire) == {}
     for machine in wire.machines.values():
-        assert {row.best(wire.now).link for row in machine.node.table.rows(wire.now)} == {"eth0"}
+        assert {row.paths.best(wire.now).link for row in machine.node.table.rows(wire.now)} == {"eth0"}
         assert {peer.two_way for peer in machine.node.peers(wire.now)} == {True}
         assert {peer.loss for peer in machine.node.peers(wire.now)} == {0.0}
 
@@ -123,8 +123,8 @@ def test_a_further_network_of_a_peer_is_no_path_that_comes_and_goes():
     wire.run(10.0)
     assert is_complete(wire)
     a, d, e = (wire.machines[name].node for name in "ade")
-    assert a.table.get(d.id, d.boot).best(wire.now).address == "10.77.0.4"
-    assert e.table.get(d.id, d.boot).best(wire.now).address == "192.168.5.4"
+    assert a.table.get(d.id, d.boot).paths.best(wire.now).address == "10.77.0.4"
+    assert e.table.get(d.id, d.boot).paths.best(wire.now).address == "192.168.5.4"
     assert a.limited.is_aside(A, "192.168.5.4", wire.now)
     forget_events(wire)
     wire.run(120.0)

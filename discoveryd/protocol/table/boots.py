@@ -1,52 +1,70 @@
-"""Which rows share a node id: restarts, and clones; and what is told of that."""
+"""The boots of one node id: restarts, replaced boots and clones.
+
+A new boot of a known id is a restart of the boot before. If the older boot is heard all the same, two nodes run with
+one id: both are listed, and flagged as clones.
+"""
 
 from __future__ import annotations
 
-from discoveryd.protocol.link import Source
 from discoveryd.protocol.table.event_log import EventLog
-from discoveryd.protocol.table.events import EventKind
+from discoveryd.protocol.table.events import Event, EventKind
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.table.row import Key, Row
 from discoveryd.protocol.wire.hello import Hello
 
 MAX_ENDED = 1024
-"""Boots remembered that are over; past it the first is forgotten, and is heard again without being asked."""
+"""Boots remembered that are over. Past it the first is forgotten, and would be heard again without being asked."""
+MAX_PAST = 8
+"""Former boots of a node that are remembered, so that two boots that take turns do not count each other's restarts."""
 
 
 class Boots:
-    """The rows of nodes by their id, each id once for each of its boots.
+    """The rows of nodes by id and by boot, and the boots that are over.
 
     Args:
         own_id: a peer with this node id is a clone of ourselves.
-        news: takes what becomes of them.
+        event_log: makes the events.
     """
 
-    def __init__(self, own_id: str, news: EventLog) -> None:
+    def __init__(self, own_id: str, event_log: EventLog) -> None:
         self._own_id = own_id
-        self._event_log = news
+        self._event_log = event_log
         self._by_id: dict[str, list[Row]] = {}
+        self._by_boot: dict[str, list[Row]] = {}  # several where different ids claim one boot
         self._ended: dict[Key, float] = {}  # until when
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._by_id) + len(self._by_boot)
 
     def add(self, row: Row) -> None:
-        """Take in a new row."""
+        """Add a new row; its boot is not over."""
         self._by_id.setdefault(row.id, []).append(row)
+        self._by_boot.setdefault(row.boot, []).append(row)
+        self._ended.pop(row.key, None)
 
     def remove(self, row: Row) -> None:
         """Forget a row."""
-        rows = self._by_id[row.id]
-        rows.remove(row)
-        if not rows:
-            del self._by_id[row.id]
+        for rows, name in ((self._by_id, row.id), (self._by_boot, row.boot)):
+            rows[name].remove(row)
+            if not rows[name]:
+                del rows[name]
 
-    def of(self, id: str) -> list[Row]:
-        """Give the rows of an id."""
-        return self._by_id.get(id, [])
+    def of(self, id: str) -> tuple[Row, ...]:
+        """Return the rows of an id."""
+        return tuple(self._by_id.get(id, ()))
+
+    def of_boot(self, boot: str) -> tuple[Row, ...]:
+        """Return the rows of a boot: one for each id that claims it."""
+        return tuple(self._by_boot.get(boot, ()))
+
+    def replaced(self, id: str) -> tuple[Row, ...]:
+        """Return the boots that a newer boot replaced, and that may yet prove to be clones."""
+        return tuple(row for row in self._by_id.get(id, ()) if row.is_replaced)
+
+    # --- boots that are over ------------------------------------------------------------------------
 
     def end(self, row: Row, now: float, until: float) -> None:
-        """Take it that a boot is over: until then it has to answer a PING before it is heard again."""
+        """Remember that a boot is over: until then it has to answer a PING before it is heard again."""
         self._ended.pop(row.key, None)
         while self._ended:
             first, over = next(iter(self._ended.items()))
@@ -55,69 +73,96 @@ class Boots:
             del self._ended[first]
         self._ended[row.key] = until
 
-    def revive(self, row: Row) -> None:
-        """Take it that a boot is not over."""
-        self._ended.pop(row.key, None)
+    @property
+    def ended_count(self) -> int:
+        """Count the boots that are over, and remembered."""
+        return len(self._ended)
 
     def is_over(self, hello: Hello, now: float) -> bool:
-        """Return whether a HELLO is of a boot that is over, as far as is known: anybody can forge an end."""
+        """Return whether a HELLO is of a boot that is over, as far as we know. Forged: an end may be."""
         return now < self._ended.get((hello.id, hello.boot), now)
 
-    def shown(self, id: str) -> list[Row]:
-        """Give the rows of an id that are listed."""
-        return [row for row in self._by_id.get(id, ()) if row.is_shown]
+    # --- restarts -----------------------------------------------------------------------------------
+
+    def former(self, row: Row, address: str) -> Row | None:
+        """Return the row that a new boot continues.
+
+        It is the one at the same address, else the only one. Among several clones elsewhere only one that is gone can
+        be meant. Forged: what is not sealed never takes over from a live row that seals.
+        """
+        rows = [
+            one for one in self._by_id.get(row.id, ())
+            if one.boot != row.boot and not one.is_replaced
+            and (row.sealed_with or not (one.sealed_with and one.is_shown))
+        ]  # fmt: skip
+        here = [one for one in rows if any(path.address == address for path in one.paths.values())]
+        if here:
+            rows = here
+        elif len(rows) > 1 or any(one.clone for one in rows):
+            rows = [one for one in rows if one.state not in LIVE]
+        return min(rows, key=lambda one: one.last_heard, default=None)
 
     def unproved(self, id: str) -> int:
         """Count the rows of an id that never answered a PING."""
         return sum(not row.proved for row in self._by_id.get(id, ()))
 
-    def replaced_boots(self, id: str) -> tuple[Row, ...]:
-        """Give those that a newer boot took over from and that may yet prove to be clones."""
-        return tuple(row for row in self._by_id.get(id, ()) if row.is_replaced)
+    def follow(self, row: Row, former: Row) -> None:
+        """Let a new boot continue the history of its node, and what was announced of it: a crash loop flaps too."""
+        row.first_seen = former.first_seen
+        known = former.past.get(row.boot)  # a boot that was there before has its own count
+        row.restarts = former.restarts + 1 if known is None else known
+        former.handed = (former.restarts + 1 if known is None else 0, row.last_heard)
+        past = {**former.past, former.boot: former.restarts}
+        if known is not None and former.state not in LIVE:  # the two take turns: neither is a restart of the other
+            past[former.boot] = max(0, former.restarts - known - 1)
+        row.past = dict(list(past.items())[-MAX_PAST:])
+        self._event_log.hand_over(former, row)
 
-    def are_clones(self, id: str) -> bool:
-        """Whether several running nodes use this id."""
-        return id == self._own_id or len(self.shown(id)) > 1
+    def replace(self, former: Row, heir: Row) -> None:
+        """Hide a row: a new boot continues it, unless the older one is heard again soon."""
+        former.is_replaced = True
+        former.fade()
+        former.heard_replaced = 0
+        former.heir = heir
+        former.changed()
 
-    def former(self, id: str, source: Source) -> Row | None:
-        """Pick the row that a new boot of this id continues.
+    def restore(self, row: Row, now: float) -> list[Event]:
+        """Show a replaced boot again: it is heard, so the newer one is no restart of it, but a clone."""
+        row.is_replaced = False
+        row.expires = max(row.expires, row.last_heard + row.life)
+        restarts, came = row.handed
+        heir, row.heir = row.heir, None
+        while heir is not None:  # the history of the heirs begins with the first of them
+            heir.restarts = max(0, heir.restarts - restarts)
+            heir.first_seen = max(heir.first_seen, came)
+            heir.changed()
+            heir = heir.heir
+        self._event_log.hand_back(row, self._shown(row.id))
+        if self._are_clones(row.id):
+            return self.appear("clone", f"another running node has the id {row.id}", row, now)
+        return self.appear("recovered", "the newer boot of its id is gone", row, now)
 
-        The one at its address; else the only one; of several clones elsewhere none can be told, so
-        only one that is gone. What is not sealed takes over from nobody who seals, and lives.
-        """
-        rows = [
-            row for row in self._by_id.get(id, ())
-            if not row.is_replaced and (source.key or not (row.sealed_with and row.is_shown))
-        ]  # fmt: skip
-        here = [row for row in rows if any(path.address == source.address for path in row.paths.values())]
-        if here:
-            rows = here
-        elif len(rows) > 1 or any(row.clone for row in rows):
-            rows = [row for row in rows if row.state not in LIVE]
-        return min(rows, key=lambda row: row.last_heard, default=None)
+    # --- clones -------------------------------------------------------------------------------------
 
-    def appear(self, kind: EventKind, reason: str, row: Row, now: float) -> None:
-        """Report a row that is live from now on, and what that makes of the others with its id."""
-        row.clone = self.are_clones(row.id)
-        self._event_log.emit(kind, reason, row, now)
-        self.settle(row.id, now)
+    def appear(self, kind: EventKind, reason: str, row: Row, now: float) -> list[Event]:
+        """Return the events of a row that is live from now on, and of what that makes of the others with its id."""
+        row.clone = self._are_clones(row.id)
+        return self._event_log.emit(kind, reason, row, now) + self.settle(row.id, now)
 
-    def restore(self, row: Row, now: float) -> None:
-        """Show an older boot again: it speaks, so the newer one is no restart of it."""
-        row.disinherit()
-        self._event_log.hand_back(row, self.shown(row.id))
-        if self.are_clones(row.id):
-            self.appear("clone", f"another running node has the id {row.id}", row, now)
-        else:
-            self.appear("recovered", "the newer boot of its id is gone", row, now)
-
-    def settle(self, id: str, now: float) -> None:
-        """Flag the listed rows of an id if there are several; take the flag off one that is left alone."""
-        clones = self.are_clones(id)
-        for row in self.shown(id):
+    def settle(self, id: str, now: float) -> list[Event]:
+        """Flag the listed rows of an id if there are several; unflag one that is left alone. Return the events."""
+        events: list[Event] = []
+        clones = self._are_clones(id)
+        for row in self._shown(id):
             if row.clone != clones:
                 row.clone = clones
-                if clones:
-                    self._event_log.emit("clone", f"another running node has the id {id}", row, now)
-                else:
-                    self._event_log.emit("updated", "the clone is gone", row, now)
+                kind: EventKind = "clone" if clones else "updated"
+                reason = f"another running node has the id {id}" if clones else "the clone is gone"
+                events += self._event_log.emit(kind, reason, row, now)
+        return events
+
+    def _shown(self, id: str) -> list[Row]:
+        return [row for row in self._by_id.get(id, ()) if row.is_shown]
+
+    def _are_clones(self, id: str) -> bool:
+        return id == self._own_id or len(self._shown(id)) > 1

@@ -1,27 +1,30 @@
-"""What is told of the rows of a table: one event for each change, few for a peer that flaps.
+"""The event log: one event for each change of a row, few for a peer that flaps.
 
-A peer has a budget of events (`Pace`). While it is used up, changes are only counted; what they come to
-is told as soon as the budget allows, or never if in the end nothing has changed. So whoever follows the
-events knows the same as whoever asks for the list, a little later for a peer that flaps.
+A peer has a budget of events (`Pace`). While it is used up, changes are only counted, and the row is *suppressed*. What
+the changes come to is announced as soon as the budget allows, or never if in the end nothing has changed. So a program
+that follows the events knows the same as one that asks for the list, a little later for a peer that flaps.
+
+Each call returns its events, in their order.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
-from discoveryd.protocol.table.events import Event, EventKind
-from discoveryd.protocol.table.liveness import EVENTS_SPARED, Pace
+from discoveryd.protocol.table.events import UNANNOUNCED, Announced, Event, EventKind
+from discoveryd.protocol.table.liveness import EVENTS_SPARED, NEVER, Pace
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.protocol.table.row import NEVER, UNANNOUNCED, Announced, Key, Row
+from discoveryd.protocol.table.row import Key, Row
 
 
 class Suppressed:
-    """A row of which something is to be told later.
+    """A row with changes that are not announced yet.
 
     Attributes:
-        current: what is so, as far as it was counted.
-        changes: since the last event.
-        opens: when it may be told.
+        current: the row as it was last counted.
+        changes: how many there were since the last event.
+        opens: the time from which on an event is allowed.
     """
 
     __slots__ = ("changes", "current", "opens", "row")
@@ -34,9 +37,9 @@ class Suppressed:
 
 
 def net_events(announced: Announced, current: Announced) -> tuple[EventKind, ...]:
-    """Say which events lead from what was told of a row to what is true.
+    """Return the events that lead from what was announced of a row to what it is.
 
-    Two only where a new boot came and went since: the one that was told of must be taken away first.
+    There are two where a new boot came and went meanwhile: the announced boot must be taken away first.
     """
     was_live, is_live, same_boot = announced.state in LIVE, current.state in LIVE, announced.boot == current.boot
     if not was_live:
@@ -55,83 +58,64 @@ def net_events(announced: Announced, current: Announced) -> tuple[EventKind, ...
 
 
 class EventLog:
-    """Numbers the events of one table, and holds back those of a peer that flaps."""
+    """Numbers the events of one table, and suppresses those of a peer that flaps."""
 
     def __init__(self) -> None:
         self.seq = 0
         self.counts: Counter[EventKind] = Counter()
-        self._events: list[Event] = []
         self._suppressed: dict[Key, Suppressed] = {}
 
     @property
     def suppressed_count(self) -> int:
-        """Of how many rows something is still to be told."""
+        """Count the rows with changes that are not announced yet."""
         return len(self._suppressed)
 
-    def take(self) -> tuple[Event, ...]:
-        """Give the events since the last call, in their order."""
-        if not self._events:
-            return ()
-        events, self._events = self._events, []
-        return tuple(events)
+    def suppressed(self) -> Iterator[Row]:
+        """Iterate over these rows."""
+        return (suppressed.row for suppressed in self._suppressed.values())
 
     def is_suppressed(self, row: Row) -> bool:
-        """Whether something is still to be told of a row."""
+        """Return whether a row has changes that are not announced yet."""
         return row.key in self._suppressed
 
-    def emit(self, kind: EventKind, reason: str, row: Row, now: float) -> None:
-        """Tell of a change, or of what it comes to later, if the peer flaps."""
+    def emit(self, kind: EventKind, reason: str, row: Row, now: float) -> list[Event]:
+        """Return the event of a change, or nothing while the peer flaps."""
         row.changed()
         if row.key in self._suppressed:
-            self._count(row, now)
-            return
+            return self._count(row, now)
         current = _current(row, now)
         if row.pace.allows(now, _spared(row.announced, current)):
-            self._publish(kind, reason, row, current, now)
-        else:
-            self._suppressed[row.key] = Suppressed(row, current, 1)
+            return [self._publish(kind, reason, row, current, now)]
+        self._suppressed[row.key] = Suppressed(row, current, 1)
+        return []
 
-    def emit_if_changed(self, row: Row, now: float) -> None:
-        """Tell of a new record, new addresses, or that one of us does not hear the other, if that is so since last."""
+    def emit_if_changed(self, row: Row, now: float) -> list[Event]:
+        """Return an event if the record, the addresses, the key, or who hears whom changed since the last event."""
         if self._suppressed and row.key in self._suppressed:
-            self._count(row, now)
-            return
+            return self._count(row, now)
         if _is_plainly_announced(row):
-            return
+            return []
         announced, current = row.announced, _current(row, now)
         if announced[3:] == current[3:]:
-            return
-        if current.digest != announced.digest:
-            reason = "record changed" if announced.digest else "record received"
-        elif current.addresses != announced.addresses:
-            reason = f"addresses {', '.join(announced.addresses)} -> {', '.join(current.addresses)}"
-        elif current.sealed_with != announced.sealed_with:
-            reason = f"sealed with key {current.sealed_with}" if current.sealed_with else "no longer sealed"
-        elif current.unheard != announced.unheard:
-            reason = "its HELLOs do not arrive, it answers PINGs" if current.unheard else "its HELLOs arrive again"
-        elif current.shared != announced.shared:
-            reason = "another live node has its address" if current.shared else "its address is its own again"
-        else:
-            reason = "it does not hear us" if current.deaf else "it hears us"
-        self.emit("updated", reason, row, now)
+            return []
+        return self.emit("updated", _difference(announced, current), row, now)
 
-    def catch_up(self, now: float) -> None:
-        """Tell what is held back of peers that may be told of again."""
-        for suppressed in [one for one in self._suppressed.values() if now >= one.opens]:
-            self._release(suppressed, now)
+    def catch_up(self, now: float) -> list[Event]:
+        """Return the events of suppressed rows that are allowed again."""
+        due = [suppressed for suppressed in self._suppressed.values() if now >= suppressed.opens]
+        return [event for suppressed in due for event in self._release(suppressed, now)]
 
     def next_due(self) -> float:
-        """Say when `catch_up` has something to do."""
-        return min(suppressed.opens for suppressed in self._suppressed.values()) if self._suppressed else NEVER
+        """Return the time at which `catch_up` has something to do."""
+        return min((suppressed.opens for suppressed in self._suppressed.values()), default=NEVER)
 
-    def settle(self, row: Row, now: float) -> None:
-        """Tell what is held back of a row that will be forgotten."""
+    def settle(self, row: Row, now: float) -> list[Event]:
+        """Return at once what is suppressed of a row that is about to be forgotten."""
         suppressed = self._suppressed.get(row.key)
-        if suppressed is not None:
-            self._release(suppressed, now, at_once=True)
+        return [] if suppressed is None else self._release(suppressed, now, at_once=True)
 
     def hand_over(self, former: Row, row: Row) -> None:
-        """Let a row continue another: what was told of that one, and how fast it may be told of."""
+        """Let a row continue another: what was announced of it, and its budget of events."""
         row.pace = former.pace
         row.announced, former.announced = former.announced, UNANNOUNCED
         suppressed = self._suppressed.pop(former.key, None)
@@ -139,41 +123,54 @@ class EventLog:
             self._suppressed[row.key] = Suppressed(row, suppressed.current, suppressed.changes)
 
     def hand_back(self, row: Row, boots: list[Row]) -> None:
-        """Let a row have back what was told of it and handed over to another; from now on its events are its own."""
+        """Return to a row what was announced of it and handed over to another boot; its budget is its own again."""
         row.pace = Pace()
-        for one in boots:
-            if one is not row and one.announced.boot == row.boot:
-                row.announced, one.announced = one.announced, UNANNOUNCED
+        for other in boots:
+            if other is not row and other.announced.boot == row.boot:
+                row.announced, other.announced = other.announced, UNANNOUNCED
 
-    def _count(self, row: Row, now: float) -> None:
-        """See what has become of a row of which something is held back."""
+    def _count(self, row: Row, now: float) -> list[Event]:
         suppressed, current = self._suppressed[row.key], _current(row, now)
         suppressed.changes += current != suppressed.current
         suppressed.current = current
-        self._release(suppressed, now)
+        return self._release(suppressed, now)
 
-    def _release(self, suppressed: Suppressed, now: float, *, at_once: bool = False) -> None:
+    def _release(self, suppressed: Suppressed, now: float, *, at_once: bool = False) -> list[Event]:
         row = suppressed.row
         current = _current(row, now)
         kinds = net_events(row.announced, current)
         spared = _spared(row.announced, current)
         if kinds and not at_once and not row.pace.allows(now, spared, len(kinds)):
             suppressed.opens = row.pace.opens(spared)
-            return
+            return []
         del self._suppressed[row.key]
-        for kind in kinds:
-            self._publish(kind, f"after {suppressed.changes} changes in short succession", row, current, now)
+        reason = f"after {suppressed.changes} changes in short succession"
+        return [self._publish(kind, reason, row, current, now) for kind in kinds]
 
-    def _publish(self, kind: EventKind, reason: str, row: Row, current: Announced, now: float) -> None:
+    def _publish(self, kind: EventKind, reason: str, row: Row, current: Announced, now: float) -> Event:
         self.seq += 1
         self.counts[kind] += 1
         former = row.announced.boot if row.announced.boot != current.boot else ""
         row.announced = current
-        self._events.append(Event(kind=kind, seq=self.seq, peer=row.peer(now), reason=reason, former=former))
+        return Event(kind=kind, seq=self.seq, peer=row.peer(now), reason=reason, former=former)
+
+
+def _difference(announced: Announced, current: Announced) -> str:
+    if current.digest != announced.digest:
+        return "record changed" if announced.digest else "record received"
+    if current.addresses != announced.addresses:
+        return f"addresses {', '.join(announced.addresses)} -> {', '.join(current.addresses)}"
+    if current.sealed_with != announced.sealed_with:
+        return f"sealed with key {current.sealed_with}" if current.sealed_with else "no longer sealed"
+    if current.unheard != announced.unheard:
+        return "its HELLOs do not arrive, it answers PINGs" if current.unheard else "its HELLOs arrive again"
+    if current.shared != announced.shared:
+        return "another live node has its address" if current.shared else "its address is its own again"
+    return "it does not hear us" if current.deaf else "it hears us"
 
 
 def _spared(announced: Announced, current: Announced) -> int:
-    """Say how much of its budget an event must leave: to doubt a peer must not keep its end from being told."""
+    """Return how much of the budget an event must leave, so that doubts do not keep an end from being announced."""
     if announced.state not in LIVE:
         return 0
     if current.state not in LIVE:
@@ -182,7 +179,7 @@ def _spared(announced: Announced, current: Announced) -> int:
 
 
 def _is_plainly_announced(row: Row) -> bool:
-    """Whether nothing is new, as far as that is quick to see: `emit_if_changed` is called for each datagram."""
+    """Return whether nothing is new, as far as that is quick to see: this runs for each datagram."""
     if row.several:
         return False
     [path] = row.paths.values()
@@ -199,7 +196,7 @@ def _is_plainly_announced(row: Row) -> bool:
 
 
 def _current(row: Row, now: float) -> Announced:
-    fresh = row.fresh(now)
+    fresh = row.paths.fresh(now)
     digest = row.record.digest if row.record else ""
     addresses = tuple(dict.fromkeys(path.address for path in fresh))
     is_deaf = fresh[0].two_way is False

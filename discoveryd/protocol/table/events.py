@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
-from discoveryd.protocol.table.peer import Peer, peer_json
+from discoveryd.protocol.table.peer import Peer, State, peer_json
 
 EventKind = Literal["joined", "updated", "suspect", "recovered", "down", "left", "restarted", "clone"]
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
@@ -34,3 +34,20 @@ class Event:
         """Give the event as ``watch`` sends it."""
         found = {"event": self.kind, "seq": self.seq, "peer": peer_json(self.peer), "reason": self.reason}
         return {**found, "former": self.former} if self.former else found
+
+
+class Announced(NamedTuple):
+    """What the last event said of a row, to find out whether there is something new to say."""
+
+    state: State | None = None
+    boot: str = ""
+    clone: bool = False
+    digest: str = ""
+    addresses: tuple[str, ...] = ()
+    deaf: bool = False
+    sealed_with: str = ""
+    unheard: bool = False
+    shared: bool = False
+
+
+UNANNOUNCED = Announced()

@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import ceil, log, sqrt
 
+NEVER = float("inf")
+"""The time of what is not going to happen; `-NEVER` of what has not happened."""
+
 JITTER = 0.1
 """HELLOs come up to 10 % early or late, so that nodes started together do not stay together."""
 GRACE = 0.25
@@ -41,8 +44,6 @@ ENOUGH = 8
 UNHEARD = 16
 """HELLOs missed in a row by a peer that answers PINGs, after which they count as filtered out, not lost: at half of
 loss that happens by chance once in 65,536 beats."""
-HEARD_AGAIN = 4
-"""HELLOs in a row after which they come again."""
 
 EVENT_BURST = 10
 EVENT_GAP = 5.0

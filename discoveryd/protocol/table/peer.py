@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 from discoveryd.protocol.wire.record import Service
+
+if TYPE_CHECKING:
+    from discoveryd.protocol.table.path import Path
+    from discoveryd.protocol.table.row import Row
 
 SCHEMA = 1
 """Version of the JSON shape below; a key is never removed or changed within one."""
@@ -16,6 +21,8 @@ State = Literal["up", "suspect", "down", "left"]
 Kind = Literal["node", "bare"]
 STATES: tuple[State, ...] = ("up", "suspect", "down", "left")
 LIVE: frozenset[str] = frozenset(("up", "suspect"))
+
+_NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +99,61 @@ class Peer:
     def label(self) -> str:
         """The name a person would use: the name, else the id."""
         return self.name or self.id
+
+
+def peer_of(
+    row: Row,
+    fresh: list[Path],
+    state: State,
+    ages: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    paths: tuple[PathView, ...] = (),
+) -> Peer:
+    """Return a row as an immutable value.
+
+    Args:
+        row: the row.
+        fresh: its paths within their ttl, the best first.
+        state: its state at that moment.
+        ages: since it was first and last heard, and until it expires.
+        paths: all that is known of `fresh`.
+    """
+    record, best = row.record, fresh[0]
+    return Peer(
+        id=row.id,
+        name=row.name,
+        state=state,
+        kind=row.kind,
+        address=best.address,
+        addresses=tuple(dict.fromkeys(path.address for path in fresh)),
+        link=best.link,
+        boot=row.boot,
+        services=record.services if record else (),
+        tags=record.tags if record else _NO_TAGS,
+        first_seen_s=ages[0],
+        last_heard_s=ages[1],
+        expires_s=ages[2],
+        interval_s=row.interval,
+        ttl_s=row.ttl,
+        rtt_ms=milliseconds(best.rtt),
+        loss=rounded(best.loss),
+        two_way=best.two_way,
+        restarts=row.restarts,
+        clone=row.clone,
+        key=row.sealed_with or None,
+        hellos_arrive=not row.unheard,
+        shares_address=row.shared,
+        paths=paths,
+    )
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    """Return seconds as milliseconds, to the microsecond."""
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def rounded(share: float | None) -> float | None:
+    """Return a share with three digits."""
+    return None if share is None else round(share, 3)
 
 
 def peer_json(peer: Peer, *, paths: bool = False) -> dict[str, Any]:

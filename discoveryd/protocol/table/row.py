@@ -1,484 +1,251 @@
-"""A row of the table while it lives: the one mutable thing the engine keeps about a peer."""
+"""A row of the table: all that is known of one peer. Only a row changes its own state, as `states` says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+from dataclasses import InitVar, dataclass, field
 
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.table.liveness import (
-    HEARD_AGAIN,
-    JITTER,
-    PROBE_GAP,
-    SUSPECT_MISSES,
-    UNHEARD,
-    Pace,
-    Reach,
-    misses,
-    suspect_after,
-)
-from discoveryd.protocol.table.peer import LIVE, Kind, PathView, Peer, State, lasting_text
-from discoveryd.protocol.table.standing import LEAST_LIFE
+from discoveryd.protocol.table.events import UNANNOUNCED, Announced
+from discoveryd.protocol.table.liveness import NEVER, PROBE_GAP, SUSPECT_MISSES, UNHEARD, Pace, misses, suspect_after
+from discoveryd.protocol.table.path import Path, Paths
+from discoveryd.protocol.table.peer import LIVE, Kind, Peer, State, lasting_text, peer_of
+from discoveryd.protocol.table.sequence import SequenceCheck
+from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, agree, life
+from discoveryd.protocol.table.states import TRANSITIONS, Cause
+from discoveryd.protocol.wire.hello import Hello
 from discoveryd.protocol.wire.record import Record
 
-STALE_INTERVALS = 2.2
-"""A path that missed two HELLOs (each at most 10 % late) no longer is the best, if another did not."""
-
-CLEARLY_LOST = 0.1
-CLEARLY_SLOWER = 2
-CLEARLY_LATER = 0.001
-"""A path is better if it loses a tenth less, or takes half the time and a millisecond less: else it stays."""
-
-NEVER = float("inf")
-
-NEAR = 4
-"""Beats from one seq to the next from which on the one that comes next may be forged: three in a row were lost, or it
-is a leap."""
-FAR = 64
-"""Beats by which a seq of a live peer may be ahead of what the time since the last one explains: no further leap counts
-at once."""
-BELIEVED = 3
-BELIEVED_INTERVALS = 1.5
-"""HELLOs in a row, each newer than the one before, and the intervals they span at least, after which they are believed
-rather than what was heard before: meanwhile a peer that is there would have been heard itself."""
 REPLACED_INTERVALS = 2
-"""Intervals of its own for which a boot that another one replaced may yet speak again."""
-GIVEN_UP = 3
-"""Beats for which a peer is not heard in the way it was (another key, or plain) after which it has given that up."""
-
-_DIRECTIONS = {True: 0, None: 1, False: 2}
-_NO_TAGS: Mapping[str, str] = MappingProxyType({})
-
-
-class Path:
-    """One address of a peer on one link, ageing alone."""
-
-    __slots__ = (
-        "address", "answered_at", "expires", "hears_us_s", "last_heard", "link", "loss", "loss_at_most", "pinged",
-        "probes", "proved_at", "reach", "row", "rtt", "since", "source", "steady", "turn_at", "two_way",
-        "unanswered",
-    )  # fmt: skip
-
-    def __init__(self, row: Row, source: Source, now: float) -> None:
-        self.row = row
-        self.source = source
-        self.address = source.address
-        self.link = source.link.name if source.link else ""
-        self.since = now
-        self.last_heard = now
-        self.expires = now
-        self.steady: bytes | None = None
-        self.reach: Reach | None = None
-        self.loss: float | None = None  # share of its HELLOs that were lost here
-        self.loss_at_most: float | None = None  # that it may be, measured on so few
-        self.rtt: float | None = None
-        self.two_way: bool | None = None
-        self.hears_us_s: float | None = None  # as its last PONG told
-        self.pinged = -NEVER
-        self.answered_at = -NEVER
-        self.unanswered = 0  # PINGs in a row, while it was up
-        self.probes = 0  # unanswered, since it is suspect
-        self.proved_at = NEVER  # when they prove something, if still none was answered
-        self.turn_at = NEVER  # when it is pinged next
-
-    def heard(self, seq: int) -> None:
-        """Count a HELLO."""
-        if self.reach is None:
-            self.reach = Reach(seq)
-        self.reach.hear(seq)
-        if self.reach.seq >= self.reach.due:
-            self.mark(self.reach)
-
-    def mark(self, reach: Reach) -> None:
-        """Tell the loss anew."""
-        reach.mark()
-        self.loss, self.loss_at_most = reach.loss()
-        self.row.changed()
-
-    def miss(self, missing: int) -> None:
-        """Tell the loss anew, with so many HELLOs that should have come since the last one."""
-        if self.reach is not None:
-            self.loss, _ = self.reach.loss(missing)
-
-    def miss_all(self, seq: int, missing: int) -> None:
-        """Begin to measure anew with nothing but loss; from then on silence here proves nothing either."""
-        self.reach = Reach(seq)
-        self.loss, self.loss_at_most = self.reach.loss(missing)
-
-    def answered(self, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float) -> None:
-        """Take what a PONG told."""
-        self.answered_at = now
-        # smoothed as TCP does (RFC 6298): one eighth of the new value
-        self.rtt = rtt if self.rtt is None else self.rtt + (rtt - self.rtt) / 8
-        self.hears_us_s = hears_us_s
-        self.two_way = two_way
-        self.unanswered = 0
-        self.row.changed()
-
-    def forget_answers(self) -> None:
-        """Forget whether it hears us; it is to be asked soon after it was heard again."""
-        self.two_way = None
-        self.unanswered = 0
-        self.turn_at = NEVER
-
-    def forget_loss(self) -> None:
-        """Measure its loss anew."""
-        self.reach = None
-        self.loss = self.loss_at_most = None
-        self.row.changed()
-
-    def distrust(self) -> None:
-        """Forget what was measured: the path may be another one now."""
-        self.forget_answers()
-        self.forget_loss()
-        self.rtt = None
-
-    def beats(self, other: Path) -> bool:
-        """Whether this way is so much better that it is worth changing over: two-way, then loss, then round trip."""
-        mine, its = _DIRECTIONS[self.two_way], _DIRECTIONS[other.two_way]
-        if mine != its:
-            return mine < its
-        more_lost = (other.loss or 0) - (self.loss or 0)
-        if abs(more_lost) > CLEARLY_LOST:
-            return more_lost > 0
-        return self.rtt is not None and other.rtt is not None and CLEARLY_SLOWER * self.rtt + CLEARLY_LATER < other.rtt
-
-
-MAX_PAST = 8
-"""Former boots of a node that are remembered, by which one of two that take turns is known again."""
-
-
-class Run(NamedTuple):
-    """HELLOs that do not go on from the last one that counted, but each from the one before."""
-
-    base: int = -1  # seq of the last one that counted
-    seq: int = -1
-    times: int = 0
-    since: float = 0.0
-
-    def extended(self, base: int, seq: int, now: float) -> Run:
-        """Return this run with one more HELLO, or a new one that begins with it."""
-        if base == self.base and 0 <= seq - self.seq < FAR:
-            return self if seq == self.seq else Run(base, seq, self.times + 1, self.since)
-        return Run(base, seq, 1, now)
-
-
-class Announced(NamedTuple):
-    """What an event says of a row, to tell whether there is something new to say."""
-
-    state: State | None = None
-    boot: str = ""
-    clone: bool = False
-    digest: str = ""
-    addresses: tuple[str, ...] = ()
-    deaf: bool = False
-    sealed_with: str = ""
-    unheard: bool = False
-    shared: bool = False
-
-
-UNANNOUNCED = Announced()
-
+"""Intervals of its own in which a replaced boot may be heard again."""
+HEARD_AGAIN = 4
+"""HELLOs in a row after which those of a peer that was heard by its PONGs alone arrive again."""
 
 Key = tuple[str, str]
-"""What tells rows apart: id and boot, for a boot that somebody else speaks under is another row; of a bare peer its
-address and nothing."""
+"""The identity of a row: node id and boot, since another node may claim the same boot; of a bare peer its address and
+an empty string."""
 
 
+@dataclass(eq=False, repr=False, slots=True, kw_only=True)
 class Row:
     """A peer as the engine knows it. Times are those of the caller's clock."""
 
-    __slots__ = (
-        "_again",
-        "_ahead",
-        "_bare_beats",
-        "_behind",
-        "_fresh",
-        "_leap",
-        "_text",
-        "_text_until",
-        "_view",
-        "agreed",
-        "announced",
-        "announced_at",
-        "ask_at",
-        "asked",
-        "beats_from",
-        "began",
-        "boot",
-        "clone",
-        "digest",
-        "doubted_until",
-        "excused",
-        "expires",
-        "farewell",
-        "first_seen",
-        "former_heard",
-        "handed",
-        "heir",
-        "id",
-        "interval",
-        "is_replaced",
-        "key",
-        "kind",
-        "last_heard",
-        "last_hello",
-        "leaving",
-        "life",
-        "pace",
-        "past",
-        "paths",
-        "patience",
-        "probe_at",
-        "proved",
-        "question_at",
-        "questions",
-        "record",
-        "refused",
-        "rejects",
-        "restarts",
-        "sealed_until",
-        "sealed_with",
-        "seq",
-        "several",
-        "shared",
-        "state",
-        "suspect_after",
-        "ttl",
-        "unheard",
-        "used",
-    )  # fmt: skip
+    kind: Kind
+    id: str
+    boot: str
+    now: InitVar[float]
+    key: Key = field(init=False)
+    state: State = "up"
+    stamp: int = 0  # changes with everything but measurements and the time of the last HELLO
+    # when
+    first_seen: float = field(init=False)  # of the node, whose former boots count
+    began: float = field(init=False)  # of this row
+    last_heard: float = field(init=False)
+    last_hello: float = field(init=False)  # the last HELLO that counted
+    beats_from: float = field(init=False)  # since when HELLOs should come: the row is up, and we are awake
+    expires: float = field(init=False)
+    excused: float = -NEVER  # beginning of the silence in which we slept
+    # what the peer announces
+    interval: float | None = None
+    ttl: float = 0.0
+    announced_at: float = field(init=False)  # when one of these, or the digest, changed
+    agreed: float = 0.0  # the ttl that a PONG confirmed
+    life: float = 0.0  # seconds for which the last HELLO holds: the ttl, or less while unproven
+    suspect_after: float = NEVER  # seconds of silence; bare peers announce no interval to judge by
+    patience: float = 0.0  # the shorter of the last two
+    digest: str = ""
+    record: Record | None = None
+    asked: float = -NEVER  # when we last asked for the record
+    # what it proved
+    proved: bool = False  # it answered a PING of ours, or seals
+    sealed_with: str = ""  # id of the key, empty for plain
+    sealed_until: float = -NEVER  # as long as the last sealed datagram vouches for it
+    # its HELLOs
+    seq: int = -1
+    sequence: SequenceCheck = field(default_factory=SequenceCheck)
+    bare_beats: int = 0
+    unheard: bool = False  # its HELLOs do not arrive, though it answers PINGs
+    arrived_again: int = 0  # HELLOs in a row, while `unheard`
+    # its goodbye
+    farewell: int = -1  # seq of the goodbye
+    leaving: bool = False  # a goodbye came, and the peer is asked whether it was its own
+    doubted_until: float = -NEVER  # until then a goodbye is asked about first
+    # paths
+    paths: Paths = field(init=False)
+    several: bool = False
+    shared: bool = False  # another live node has one of its addresses
+    # of the prober
+    probe_at: float = NEVER
+    ask_at: float = NEVER  # when to PING a peer that is heard by its PONGs alone
+    questions: int = 0  # asked since it is gone, whether it really is
+    question_at: float = -NEVER  # when it may be asked again
+    refused: float = -NEVER  # when its machine said that no discoveryd listens there
+    rejects: bool = False  # its machine says so although one does: a firewall
+    # other boots of its node
+    restarts: int = 0
+    clone: bool = False
+    is_replaced: bool = False
+    heard_replaced: int = 0  # times that it was heard since
+    past: dict[str, int] = field(default_factory=dict)  # former boots, with their restarts
+    heir: Row | None = None  # the boot that replaced it
+    handed: tuple[int, float] = field(init=False)  # restarts that the heir counts besides, and when it came
+    # what was told of it
+    announced: Announced = UNANNOUNCED
+    pace: Pace = field(default_factory=Pace)
+    # prepared for readers
+    _fresh: list[Path] = field(default_factory=list)
+    _view: Peer | None = None
+    _text: str = ""
+    _text_until: float = 0.0
 
-    def __init__(self, *, kind: Kind, id: str, boot: str, now: float) -> None:  # noqa: PLR0915 - as many slots
-        self.key: Key = (id, boot)
-        self.kind: Kind = kind
-        self.id = id
-        self.boot = boot
-        self.state: State = "up"
-        self.first_seen = now
-        self.began = now  # this row; its node may have been there before
-        self.last_heard = now
-        self.last_hello = now  # one that was news
-        self.beats_from = now  # since when its HELLOs should come: it is up, and we are awake
-        self.unheard = False  # they do not, though it answers PINGs
-        self.ask_at = NEVER  # when to PING it, so that its answers keep it up
-        self._again = 0  # of its HELLOs that came in a row, while they count as unheard
-        self.expires = now
-        self.interval: float | None = None
-        self.ttl = 0.0
-        self.agreed = 0.0  # the ttl that it is known to have
-        self.announced_at = now  # when that, or anything else it says of itself, was another the last time
-        self.life = 0.0  # for how long its last HELLO holds: its ttl, or less while it is unproven
-        self.patience = 0.0  # the shorter of `suspect_after` and `life`
-        self.seq = -1
-        self.farewell = -1  # seq of its goodbye
-        self.leaving = False  # it said goodbye, and is asked whether it did
-        self.doubted_until = -NEVER  # as long as it is asked first
-        self._bare_beats = 0
-        self.questions = 0  # asked since it is gone, whether it really is
-        self.question_at = -NEVER  # when it may be asked again
-        self.proved = False  # it answered a PING of ours
-        self.sealed_with = ""  # id of the key, empty for plain
-        self.sealed_until = -NEVER  # as long as what it sealed last, and nothing before, vouches for it
-        self._ahead = self._behind = Run()  # of seqs too far above the last, and below it
-        self._leap = (-1, -1)  # the last one that may be forged: from which seq, to which
-        self.digest = ""
-        self.record: Record | None = None
-        self.asked = float("-inf")  # when its record was last asked for
-        self.paths: dict[tuple[str, str], Path] = {}
-        self.several = False  # of them
-        self.suspect_after = NEVER  # seconds of silence; bare peers announce no interval to judge by
-        self.used: Path | None = None  # the best way, when that was last considered
-        self.probe_at = NEVER
-        self.excused = -NEVER  # the silence before which we slept: when it began
-        self.refused = -NEVER  # when its machine said that nobody listens
-        self.rejects = False  # its machine says so though it does: a firewall
-        self.restarts = 0
-        self.clone = False
-        self.shared = False  # another live node has one of its addresses
-        self.is_replaced = False  # another boot took this id over: hidden, unless it speaks again
-        self.former_heard = 0
-        self.past: dict[str, int] = {}  # boots before this one, and their restarts
-        self.heir: Row | None = None  # of another boot, that took its id over
-        self.handed = (0, now)  # restarts that the heir counts besides its own, and when it came
-        self.announced = UNANNOUNCED
-        self.pace = Pace()
-        self._fresh: list[Path] = []
-        self._view: Peer | None = None
-        self._text = ""
+    def __post_init__(self, now: float) -> None:
+        self.key = (self.id, self.boot)
+        self.first_seen = self.began = self.last_heard = self.last_hello = self.beats_from = now
+        self.expires = self.announced_at = now
+        self.handed = (0, now)
+        self.paths = Paths(self)
+
+    def changed(self) -> None:
+        """Note a change: what was expected of this row, or prepared for readers, holds no more."""
+        self.stamp += 1
+        self.measured()
+
+    def measured(self) -> None:
+        """Note a measurement: what was prepared for readers holds no more."""
+        self._view = None
         self._text_until = 0.0
+
+    # --- state --------------------------------------------------------------------------------------
+
+    def become(self, cause: Cause, now: float) -> None:
+        """Change the state as `TRANSITIONS` says."""
+        former, self.state = self.state, TRANSITIONS[self.state, cause]
+        if self.state == "suspect":
+            self.leaving = self.leaving or cause == "doubted"
+            self.probe_at = now
+            for path in self.paths.values():
+                path.probes, path.proved_at = 0, NEVER
+        else:
+            self.leaving = False
+        if self.state not in LIVE:
+            self.hear_again()
+            for path in self.paths.values():
+                path.forget_answers()
+        elif former not in LIVE:
+            self.beats_from = now
+        if self.state == "left":
+            self.last_heard = self.expires = now
+        self.changed()
 
     @property
     def name(self) -> str | None:
-        """What it calls itself, None until its record is here."""
+        """The name in its record, None until the record is here."""
         return self.record.name if self.record else None
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is live, and no newer boot took its id over."""
+        """Whether the row is listed: live, and not replaced."""
         return self.state in LIVE and not self.is_replaced
 
     def state_at(self, now: float) -> State:
-        """Give the state, true also while no timer has run: the ttl is a promise."""
+        """Return the state at a moment, also where no timer ran since: the ttl is a promise."""
         if self.state in LIVE and now >= self.expires:
             return "down"
         return "suspect" if self.state == "up" and now >= self.suspect_at() else self.state
 
+    def suspect_at(self) -> float:
+        """Return the time at which silence makes the row suspect."""
+        return self.last_heard + self.suspect_after
+
     def is_silent(self, now: float, remembered: float) -> bool:
-        """Whether it fell silent without a goodbye, and probes begin to show it; not by a pause of our own."""
+        """Return whether the peer fell silent without a goodbye, probes begin to show it, and we were awake."""
         if self.state not in LIVE:
             return self.state == "down" and now < self.last_heard + remembered
         return now >= self.suspect_at() + 2 * PROBE_GAP and self.excused != self.last_heard
 
-    def suspect_at(self) -> float:
-        """Say when its silence becomes suspicious."""
-        return self.last_heard + self.suspect_after
+    def is_stranger(self, since: float) -> bool:
+        """Return whether it came after a moment and is unproven; what seals proved itself before it was listed."""
+        return not self.proved and self.first_seen >= since
 
-    def announce(self, interval: float, ttl: float, digest: str, now: float) -> bool:
-        """Take over what a HELLO says of its sender; whether it is news."""
-        if (self.interval, self.ttl, self.digest) == (interval, ttl, digest):
+    def deadline(self, now: float, remember: float) -> float:
+        """Return the time at which something is due for this row if it is not heard again.
+
+        Args:
+            now: the time.
+            remember: seconds for which a gone row is kept.
+        """
+        if self.state not in LIVE:
+            return self.last_heard + (max(remember, self.ttl) if self.proved else max(self.life, LEAST_LIFE))
+        due = self.expires if self.state == "suspect" or self.is_replaced else self.last_heard + self.patience
+        return min(due, self.paths.next_change(now)) if self.several else due
+
+    # --- HELLOs and PONGs ---------------------------------------------------------------------------
+
+    def shows_life(self, hello: Hello, source: Source, now: float) -> bool:
+        """Return whether a HELLO shows that the peer lives; a recording does not."""
+        if source.key:
+            return hello.seq > self.seq or self.state_at(now) not in LIVE
+        return self.sequence.counts(self, hello.seq, now)
+
+    def take(
+        self, path: Path, hello: Hello, record: Record | None, source: Source, now: float, *, our_interval: float
+    ) -> bool:
+        """Keep what a HELLO announces, unless it was overtaken; return whether its beat is new on this path."""
+        if path.source is not source:
+            path.source = source
+            self.changed()
+        is_first = path.reach is None or hello.seq > path.reach.seq
+        path.heard(hello.seq)
+        if hello.seq >= self.seq:
+            self._count(hello.seq)
+            if self._announces(hello, now):
+                self.hold_for(life(self, our_interval))
+            if record is not None and record is not self.record:
+                self.record = record
+                self.changed()
+        return is_first
+
+    def _count(self, seq: int) -> None:
+        if self.unheard and seq > self.seq:
+            self.arrived_again = self.arrived_again + 1 if seq == self.seq + 1 else 1
+            if self.arrived_again >= HEARD_AGAIN:
+                self.hear_again()
+        self.seq = seq
+
+    def _announces(self, hello: Hello, now: float) -> bool:
+        interval, ttl = hello.interval_ms / 1000, hello.ttl_ms / 1000
+        if (self.interval, self.ttl, self.digest) == (interval, ttl, hello.digest):
             return False
-        self.interval, self.ttl, self.digest, self.announced_at = interval, ttl, digest, now
+        self.interval, self.ttl, self.digest, self.announced_at = interval, ttl, hello.digest, now
         self.suspect_after = suspect_after(interval)
         self.changed()
         return True
 
-    def live(self, life: float) -> None:
-        """Let what is heard from now on hold for so long."""
-        self.life = life
-        self.patience = min(self.suspect_after, life)
+    def refresh(self, path: Path, seconds: float, now: float) -> None:
+        """Note a datagram by which the peer shows that it lives: its HELLO or PONG came by this path.
 
-    def goes_on(self, seq: int, now: float) -> bool:
-        """Return whether a HELLO shows that its sender still sends, and make it the one to go on from if need be.
-
-        A newer seq shows it. What was heard before may be repeated by a loop, or by whoever recorded it, for
-        ever: it shows nothing. But a single forged HELLO with the highest seq there is must not make all that
-        follow look repeated. So a seq that is too far ahead counts when several in a row are. Older ones do when,
-        besides, they are newer than what a leap began with, or a PING was answered meanwhile: no recording can.
+        Args:
+            path: the path.
+            seconds: for how long that holds.
+            now: the time it arrived, perhaps before the last one.
         """
-        ahead = seq - self.seq
-        if self.seq < 0 or 0 < ahead < NEAR:
-            return True
-        if ahead == 0:
-            return False
-        if ahead > 0 and (ahead < FAR + self._beats_since(now) or self.state not in LIVE):
-            self._leap = (self.seq, seq)
-            return True
-        run = (self._ahead if ahead > 0 else self._behind).extended(self.seq, seq, now)
-        if ahead > 0:
-            self._ahead = run
-        else:
-            self._behind = run
-        if run.times < BELIEVED or now - run.since < BELIEVED_INTERVALS * (self.interval or 0.0):
-            return False
-        if ahead < 0 and not self._has_leapt_over(seq) and not self._has_answered_since(run.since):
-            return False
-        self._leap = (self.seq, seq) if ahead > 0 else (-1, -1)
-        self.seq = seq
-        for path in self.paths.values():
-            path.forget_loss()
-        return True
-
-    def move_on(self, seq: int) -> None:
-        """Go on from a newer seq."""
-        if self.unheard and seq > self.seq:
-            self._again = self._again + 1 if seq == self.seq + 1 else 1
-            if self._again >= HEARD_AGAIN:
-                self.hear_again()
-        self.seq = seq
-
-    def hear_again(self) -> None:
-        """Measure the loss anew: its HELLOs come again, or it is gone."""
-        if self.unheard:
-            self.unheard = False
-            for path in self.paths.values():
-                path.forget_loss()
-
-    def miss_hellos(self, now: float) -> bool:
-        """Judge by the time how many HELLOs of a peer that answers are missing; whether it now counts as unheard."""
-        missing = misses(now - max(self.last_hello, self.beats_from), self.interval or self.ttl)
-        if missing < SUSPECT_MISSES:
-            return False
-        is_new = missing >= UNHEARD and not self.unheard
-        for path in self.paths.values():
-            if is_new:
-                path.miss_all(self.seq, missing)
-            else:
-                path.miss(missing)
-        if is_new:
-            self.unheard, self._again = True, 0
-        self.changed()
-        return is_new
-
-    def is_sealed_news(self, seq: int, now: float) -> bool:
-        """Whether something sealed shows that it lives now: what was recorded elsewhere is older than what we heard."""
-        return seq > self.seq or self.state_at(now) not in LIVE
-
-    @property
-    def beats(self) -> int:
-        """Count the beats that were heard, as far as it matters."""
-        return self._bare_beats or 1 + max([path.reach.heard for path in self.paths.values() if path.reach], default=0)
-
-    def beat(self) -> None:
-        """Count a bare HELLO."""
-        self._bare_beats += 1
-
-    def _beats_since(self, now: float) -> float:
-        return (1 + JITTER) * (now - self.last_hello) / (self.interval or NEVER)
-
-    def _has_leapt_over(self, seq: int) -> bool:
-        begun, landed = self._leap
-        return begun < seq < landed and self.seq < landed + BELIEVED
-
-    def _has_answered_since(self, moment: float) -> bool:
-        """Return whether it answered a PING since then, when nothing else of it was heard."""
-        since = max(moment, self.last_hello + self.suspect_after)
-        return any(path.answered_at > since for path in self.paths.values())
-
-    def path(self, source: Source) -> Path | None:
-        """Give the way this source stands for, if it was heard there before."""
-        return self.paths.get((source.address, source.link.name if source.link else ""))
-
-    def add_path(self, source: Source, now: float) -> Path:
-        """Begin a new way."""
-        path = Path(self, source, now)
-        self.paths[path.address, path.link] = path
-        self.several = len(self.paths) > 1
-        self.changed()
-        return path
-
-    def drop_path(self, path: Path) -> None:
-        """Forget a way."""
-        del self.paths[path.address, path.link]
-        self.several = len(self.paths) > 1
-        if path is self.used:
-            self.used = None
-        self.changed()
-
-    def heard(self, path: Path, now: float) -> None:
-        """Refresh: this datagram came from the peer itself, by this way."""
+        self.hold_for(seconds)
         self.questions, self.question_at = 0, -NEVER
         if self.refused > self.last_heard:
-            self.rejects = True  # its machine refuses our PINGs, but it is there: a firewall
-        if now >= path.last_heard:  # else it arrived before what was given already
-            path.last_heard, path.expires = now, now + self.life
+            self.rejects = True  # its machine refuses our PINGs, but the peer is there: a firewall
+        if now >= path.last_heard:
+            path.last_heard, path.expires = now, now + seconds
         if now >= self.last_heard:
-            self.last_heard, self.expires = now, now + self.life
+            self.last_heard, self.expires = now, now + seconds
+        if self.is_replaced:
+            self.fade()
 
-    def follow(self, former: Row) -> None:
-        """Go on with the history of another boot of its node; a boot that was there before has a count of its own."""
-        self.first_seen = former.first_seen
-        known = former.past.get(self.boot)
-        self.restarts = former.restarts + 1 if known is None else known
-        former.handed = (former.restarts + 1 if known is None else 0, self.last_heard)
-        past = {**former.past, former.boot: former.restarts}
-        if known is not None and former.state not in LIVE:  # two take turns: neither is a restart of the other
-            past[former.boot] = max(0, former.restarts - known - 1)
-        self.past = dict(list(past.items())[-MAX_PAST:])
+    def hold_for(self, seconds: float) -> None:
+        """Set for how long the next HELLO holds."""
+        self.life = seconds
+        self.patience = min(self.suspect_after, seconds)
 
     def has_new_ttl(self) -> bool:
-        """Return whether the last beat, come again, announced another ttl than at first; it then holds for so long."""
+        """Return whether a duplicate of the last HELLO announced another ttl; the last HELLO then holds for so long."""
         expires = self.last_heard + self.life
         if self.expires == expires or self.excused == self.last_heard:
             return False
@@ -487,109 +254,76 @@ class Row:
             path.expires = path.last_heard + self.life
         return True
 
-    def replace_by(self, heir: Row) -> None:
-        """Hide it: a new boot goes on with it, unless this one speaks again, soon."""
-        self.is_replaced = True
-        self.fade()
-        self.former_heard = 0
-        self.heir = heir
+    def restart_count(self, seq: int) -> None:
+        """Continue from another seq, and measure the loss anew."""
+        self.seq = seq
+        for path in self.paths.values():
+            path.forget_loss()
+
+    def hear_again(self) -> None:
+        """Measure the loss anew: the HELLOs of this peer arrive again, or it is gone."""
+        if self.unheard:
+            self.unheard = False
+            self.restart_count(self.seq)
+
+    def prove(self, now: float) -> None:
+        """Note that the peer answered a PING; a goodbye from before that was not its own."""
+        self.proved = True
+        self.rejects = False
+        agree(self, now)
+        if self.state == "left" or self.leaving:
+            self.doubted_until = now + DOUBT
 
     def fade(self) -> None:
-        """Let it go soon: it is hidden."""
+        """Hold a replaced row for two of its intervals at most."""
         self.expires = min(self.expires, self.last_heard + REPLACED_INTERVALS * (self.interval or self.ttl))
 
-    def disinherit(self) -> None:
-        """Show it again: its heirs were no restarts of it, so their history begins with the first of them."""
-        self.is_replaced = False
-        self.expires = max(self.expires, self.last_heard + self.life)
-        restarts, came = self.handed
-        heir, self.heir = self.heir, None
-        while heir is not None:
-            heir.restarts = max(0, heir.restarts - restarts)
-            heir.first_seen = max(heir.first_seen, came)
-            heir.changed()
-            heir = heir.heir
+    def miss_hellos(self, now: float) -> None:
+        """Measure by the time how many HELLOs of a peer that answers are missing; after many it is `unheard`."""
+        missing = misses(now - max(self.last_hello, self.beats_from), self.interval or self.ttl)
+        if missing < SUSPECT_MISSES:
+            return
+        is_new = missing >= UNHEARD and not self.unheard
+        for path in self.paths.values():
+            if is_new:
+                path.miss_all(self.seq, missing)
+            else:
+                path.miss(missing)
+        if is_new:
+            self.unheard, self.arrived_again = True, 0
+        self.changed()
 
-    def is_stranger(self, since: float) -> bool:
-        """Whether it came after that and never answered a PING; who seals did so before it was listed."""
-        return not self.proved and self.first_seen >= since
+    @property
+    def beats(self) -> int:
+        """Count the beats heard, as far as it matters."""
+        return self.bare_beats or 1 + max([path.reach.heard for path in self.paths.values() if path.reach], default=0)
 
-    def deadline(self, now: float, remember: float) -> float:
-        """Say when something becomes due for it if it is not heard again; once gone it is kept for so long."""
-        if self.state not in LIVE:
-            return self.last_heard + (max(remember, self.ttl) if self.proved else max(self.life, LEAST_LIFE))
-        due = self.expires if self.state == "suspect" or self.is_replaced else self.last_heard + self.patience
-        if not self.several:
-            return due
-        # a way first goes stale (another becomes the best), then expires
-        stale = (
-            self.stales(path) if now < self.stales(path) < path.expires else path.expires
-            for path in self.paths.values()
-        )
-        return min(due, *stale)
-
-    def changed(self) -> None:
-        """Forget what was prepared for readers."""
-        self._view = None
-        self._text_until = 0.0
-
-    def stales(self, path: Path) -> float:
-        """Say when a way that is not heard again no longer is as good as one that is."""
-        return path.last_heard + STALE_INTERVALS * (self.interval or self.ttl)
-
-    def consider(self, now: float) -> None:
-        """Change over to a better way, if there is one; nothing else does, so that it is told when it happens."""
-        if self.several:
-            best = self.best(now)
-            for path in self.paths.values():
-                if not self._is_out(path, now) and path.beats(best):
-                    best = path
-            self.used = best
-
-    def best(self, now: float) -> Path:
-        """Give the way to use: the one in use, unless it fell silent and another did not."""
-        if not self.several:
-            return next(iter(self.paths.values()))
-        # when all fell silent together the last one heard is as good as any
-        used = self.used
-        paths = self.paths.values()
-        return min(paths, key=lambda path: (self._is_out(path, now), now >= path.expires, path is not used))
-
-    def last_paths(self) -> list[Path]:
-        """Give the ways by which it was heard in the two intervals before it fell silent."""
-        return [path for path in self.paths.values() if self.stales(path) > self.last_heard]
-
-    def _is_out(self, path: Path, now: float) -> bool:
-        """Return whether a way fell silent and another, which proved as much, did not."""
-        if now < self.stales(path) or path.last_heard >= self.last_heard:
+    def excuse(self, now: float) -> bool:
+        """Start a grace period, as we slept; return whether the row was overdue. Each silence is excused once."""
+        self.beats_from = now
+        if not self.is_shown or self.excused == self.last_heard or now < min(self.suspect_at(), self.expires):
             return False
-        if self.sealed_with or path.answered_at == -NEVER:
-            return True
-        # an address and an interval may be forged: who answered yields to nobody who did not, within its ttl
-        return now >= path.expires or any(
-            one.answered_at > -NEVER and one.last_heard > path.last_heard for one in self.paths.values()
-        )
+        self.excused = self.last_heard
+        self.expires = max(self.expires, now + self.patience)
+        for path in self.paths.last():
+            path.expires = self.expires
+            path.distrust()
+        return True
 
-    def fresh(self, now: float) -> list[Path]:
-        """Give the ways within their ttl, the best first; at least one."""
-        best = self.best(now)
-        if not self.several:
-            return [best]
-        return [best, *(path for path in self.paths.values() if path is not best and now < path.expires)]
+    # --- for readers --------------------------------------------------------------------------------
 
     def lasting(self, now: float) -> Peer:
-        """Give the row with all ages zero, kept from call to call while nothing else changes."""
+        """Return the row with all ages zero; the same object as long as nothing else changes."""
         view, state = self._view, self.state_at(now)
-        same_paths = not self.several or self.fresh(now) == self._fresh
-        if view is not None and state == view.state and same_paths:
+        if view is not None and state == view.state and (not self.several or self.paths.fresh(now) == self._fresh):
             return view
         self._text = ""
-        self._fresh = self.fresh(now)
-        self._view = self._peer(self._fresh, state)
+        self._fresh = self.paths.fresh(now)
+        self._view = peer_of(self, self._fresh, state)
         return self._view
 
     def text(self, now: float) -> str:
-        """Give the JSON of `lasting`, encoded once per change."""
+        """Return the JSON of `lasting`, encoded once per change."""
         if now < self._text_until:
             return self._text
         view = self.lasting(now)
@@ -600,63 +334,7 @@ class Row:
         return self._text
 
     def peer(self, now: float) -> Peer:
-        """Give the row as it is now, for good."""
-        fresh = self.fresh(now)
+        """Return the row as it is now, as an immutable value."""
+        fresh = self.paths.fresh(now)
         ages = (now - self.first_seen, now - self.last_heard, self.expires - now)
-        paths = tuple(
-            PathView(
-                address=path.address,
-                link=path.link,
-                last_heard_s=now - path.last_heard,
-                expires_s=path.expires - now,
-                rtt_ms=_milliseconds(path.rtt),
-                loss=_rounded(path.loss),
-                two_way=path.two_way,
-                hears_us_s=path.hears_us_s,
-            )
-            for path in fresh
-        )
-        return self._peer(fresh, self.state_at(now), ages, paths)
-
-    def _peer(
-        self,
-        fresh: list[Path],
-        state: State,
-        ages: tuple[float, float, float] = (0.0, 0.0, 0.0),
-        paths: tuple[PathView, ...] = (),
-    ) -> Peer:
-        record = self.record
-        return Peer(
-            id=self.id,
-            name=self.name,
-            state=state,
-            kind=self.kind,
-            address=fresh[0].address,
-            addresses=tuple(dict.fromkeys(path.address for path in fresh)),
-            link=fresh[0].link,
-            boot=self.boot,
-            services=record.services if record else (),
-            tags=record.tags if record else _NO_TAGS,
-            first_seen_s=ages[0],
-            last_heard_s=ages[1],
-            expires_s=ages[2],
-            interval_s=self.interval,
-            ttl_s=self.ttl,
-            rtt_ms=_milliseconds(fresh[0].rtt),
-            loss=_rounded(fresh[0].loss),
-            two_way=fresh[0].two_way,
-            restarts=self.restarts,
-            clone=self.clone,
-            key=self.sealed_with or None,
-            hellos_arrive=not self.unheard,
-            shares_address=self.shared,
-            paths=paths,
-        )
-
-
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 3)
-
-
-def _rounded(share: float | None) -> float | None:
-    return None if share is None else round(share, 3)
+        return peer_of(self, fresh, self.state_at(now), ages, tuple(path.view(now) for path in fresh))

@@ -1,6 +1,6 @@
 """Addresses that several live nodes have at the same time on one link: a wrong configuration, or a relay.
 
-The table tells of each new path and of each row that comes or goes. Only addresses with paths of several rows cost
+The table reports each new path, and each row that comes or goes. Only addresses with paths of several rows cost
 anything after that, and only while several of these rows are live.
 """
 
@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from discoveryd.protocol.table.event_log import EventLog
-from discoveryd.protocol.table.row import NEVER, Path, Row
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.liveness import NEVER
+from discoveryd.protocol.table.path import Path
+from discoveryd.protocol.table.row import Row
 
 AGAIN = 1.0
-"""Seconds between two looks, while live rows have one address."""
+"""Seconds between two judgements, while live rows have one address."""
 CALM = 60.0
-"""Seconds between two times that an address begins to count as shared: one event for each of its peers, and the end."""
+"""Seconds after which an address may begin to count as shared again: that costs two events for each of its peers."""
 
 
 class SharedAddresses:
@@ -25,14 +28,14 @@ class SharedAddresses:
     there it means nothing.
 
     Args:
-        news: takes the events.
+        event_log: makes the events.
 
     Attributes:
         due: when `judge` has something to do.
     """
 
-    def __init__(self, news: EventLog) -> None:
-        self._event_log = news
+    def __init__(self, event_log: EventLog) -> None:
+        self._event_log = event_log
         self._paths: dict[str, tuple[Path, ...]] = {}
         self._several: set[str] = set()  # addresses with more than one path
         self._marked: set[Row] = set()
@@ -44,7 +47,7 @@ class SharedAddresses:
         return sum(map(len, self._paths.values()))
 
     def add(self, path: Path, now: float) -> None:
-        """Take in a new path of a row."""
+        """Add a new path of a row."""
         if path.row.kind != "node" or not path.link or path.address.startswith("127."):
             return
         paths = self._paths[path.address] = (*self._paths.get(path.address, ()), path)
@@ -54,7 +57,7 @@ class SharedAddresses:
 
     def remove(self, path: Path) -> None:
         """Forget a path."""
-        left = tuple(one for one in self._paths.get(path.address, ()) if one is not path)
+        left = tuple(other for other in self._paths.get(path.address, ()) if other is not path)
         if left:
             self._paths[path.address] = left
         else:
@@ -62,8 +65,8 @@ class SharedAddresses:
         if len(left) < 2:
             self._several.discard(path.address)
 
-    def look(self, row: Row, now: float) -> None:
-        """Look soon, for this row came or went."""
+    def came_or_went(self, row: Row, now: float) -> None:
+        """Judge soon, since this row came or went."""
         if row.shared or any(path.address in self._several for path in row.paths.values()):
             self.due = min(self.due, now if row.shared else now + AGAIN)
 
@@ -74,7 +77,7 @@ class SharedAddresses:
         self._marked.discard(row)
 
     def inherit(self, row: Row, former: Row) -> None:
-        """Let the new boot of a node keep the mark of the former one."""
+        """Let a new boot keep the mark of the former boot."""
         if former.shared:
             row.shared = True
             self._marked.add(row)
@@ -87,36 +90,39 @@ class SharedAddresses:
             if len(rows := [path.row for path in paths if _lasts(path, paths, now)]) > 1
         }
 
-    def judge(self, now: float, clock: float) -> None:
-        """Mark and report what began and what ended."""
+    def judge(self, now: float, clock: float) -> list[Event]:
+        """Mark rows whose address began to be shared, unmark where that ended; return the events."""
         found = self.found(now)
-        self._end({row for rows in found.values() for row in rows}, now)
+        events = self._end({row for rows in found.values() for row in rows}, now)
         self._begun = {place: begun for place, begun in self._begun.items() if clock < begun + CALM}
         for place, rows in found.items():
             fresh = [row for row in rows if not row.shared]
             if fresh and place not in self._begun:
                 self._begun[place] = clock
                 for row in fresh:
-                    self._begin(row, place[0], rows, now)
+                    events += self._begin(row, place[0], rows, now)
         self.due = clock + AGAIN if self._marked or any(self._live(now)) else NEVER
+        return events
 
-    def _begin(self, row: Row, address: str, rows: list[Row], now: float) -> None:
+    def _begin(self, row: Row, address: str, rows: list[Row], now: float) -> list[Event]:
         row.shared = True
         self._marked.add(row)
         other = next(one for one in rows if one is not row)
-        self._event_log.emit("updated", f"{address} is the address of {other.name or other.id} too", row, now)
+        return self._event_log.emit("updated", f"{address} is the address of {other.name or other.id} too", row, now)
 
-    def _end(self, lasting: set[Row], now: float) -> None:
+    def _end(self, lasting: set[Row], now: float) -> list[Event]:
+        events: list[Event] = []
         ended = [row for row in self._marked if row not in lasting]
         for row in sorted(ended, key=lambda row: row.key):  # a set has no order that a second run would repeat
             self._marked.discard(row)
             row.shared = False
             row.changed()
             if row.is_shown:
-                self._event_log.emit("updated", "its address is its own again", row, now)
+                events += self._event_log.emit("updated", "its address is its own again", row, now)
+        return events
 
     def _live(self, now: float) -> Iterator[tuple[tuple[str, str], list[Path]]]:
-        """Give the paths in use of listed rows, where one address has several on one link."""
+        """Yield the paths of listed rows within their ttl, where one address has several on one link."""
         for address in sorted(self._several):
             by_link: dict[str, list[Path]] = {}
             for path in self._paths[address]:

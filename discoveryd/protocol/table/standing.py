@@ -1,31 +1,37 @@
 """What a row has proved, and what that is worth: pure functions over literal times, in seconds.
 
-Without keys anybody may say HELLO in any name, often from any address. Only to answer a PING shows that somebody is
-there, for its nonce cannot be foreseen; so does to seal. A row that did neither is unproven: it is listed, but not for
-long, and nothing else follows from it.
+Without keys anybody can say HELLO in any name, often from any address. Only an answer to a PING shows that a peer is
+there, since the nonce of the PING cannot be foreseen; a seal shows it too. A row with neither is unproven: it is
+listed, but not for long, and nothing else follows from it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from discoveryd.protocol.table.peer import LIVE
+
 if TYPE_CHECKING:
+    from discoveryd.protocol.link import Source
     from discoveryd.protocol.table.row import Row
+    from discoveryd.protocol.wire.hello import Hello
 
 LEAST_LIFE = 10.0
 LIFE_INTERVALS = 4
 """Longest life of what is not proved: 10 s, or 4 of our own intervals where those are long."""
 MAX_UNPROVED = 16
-"""Unproven rows of one id: for restarts, and a clone or two. Of those that answered a PING there may be any number."""
+"""Unproven rows of one id: for restarts, and a clone or two. Rows that answered a PING are not limited by this."""
 BEATS = 3
 BEATS_INTERVALS = 2
 """Beats, and the intervals of ours that they span at least, after which an unproven row counts for the interval."""
 DOUBT = 60.0
-"""Seconds for which a peer is asked first when it says goodbye again, after one that was not its own."""
+"""Seconds for which the next goodbye of a peer is asked about first, after a goodbye that was not its own."""
+GIVEN_UP = 3
+"""Beats without a HELLO in the variant (key or plain) of a peer after which it has given that variant up."""
 
 
 def longest_life(interval: float) -> float:
-    """Return how long at most something holds that is not proved.
+    """Return how long something that is not proved holds at most.
 
     Args:
         interval: ours, seconds.
@@ -34,10 +40,10 @@ def longest_life(interval: float) -> float:
 
 
 def life(row: Row, interval: float) -> float:
-    """Return how long the last HELLO of a row holds: its ttl; four beats of a row that is unproven.
+    """Return how long the last HELLO of a row holds: its ttl; four beats of an unproven row.
 
-    Without a seal another ttl than the one that was proved may be forged in the name of a peer. A shorter one must not
-    hide it, and a longer one not keep it when it is dead: both wait for an answer (`agree`).
+    Forged: without a seal another ttl than the proved one may be. A shorter ttl must not hide the peer, and a longer
+    ttl must not keep it when it is dead: both wait for an answer (`agree`).
 
     Args:
         row: a bare one cannot prove anything, and its ttl is set here.
@@ -51,21 +57,21 @@ def life(row: Row, interval: float) -> float:
 
 
 def agree(row: Row, now: float) -> None:
-    """Take over what a row announces, as it answered: it would have said otherwise by now if it meant otherwise.
+    """Accept the ttl that a row announces, since it answered: a peer with another ttl would have said so by now.
 
-    The ttl that is in force may be forged, and a row answers whatever was said in its name, so it has to stand for a
-    while; no longer than `LEAST_LIFE`, for the one before may have been forged too.
+    Forged: the ttl in force may be, and a peer answers whatever was said in its name. So the ttl has to stand for a
+    while first; no longer than `LEAST_LIFE`, as the ttl before it may have been forged too.
     """
     if now >= row.announced_at + min(row.agreed, LEAST_LIFE):
         row.agreed = row.ttl
 
 
 def holds_until(row: Row, now: float, interval: float) -> float:
-    """Return until when it is believed that a boot is over, if that was told now."""
+    """Return until when the end of a boot is believed, if it was announced now."""
     return now + (row.ttl if row.sealed_with else min(row.ttl, longest_life(interval)))
 
 
-def goes_on(row: Row, now: float, interval: float) -> bool:
+def keeps_speaking(row: Row, now: float, interval: float) -> bool:
     """Return whether an unproven row has said HELLO a few times, and still does: only then it counts for the interval.
 
     Args:
@@ -75,3 +81,21 @@ def goes_on(row: Row, now: float, interval: float) -> bool:
     """
     spans = row.last_hello - row.began >= BEATS_INTERVALS * interval
     return spans and row.beats >= BEATS and now < row.suspect_at()
+
+
+def changes_variant(row: Row, hello: Hello, source: Source, ranks: dict[str, int], now: float) -> bool:
+    """Return whether a peer is heard in the variant (key or plain) of this HELLO from now on.
+
+    Args:
+        row: heard in another variant so far.
+        hello: the HELLO.
+        source: where it came from.
+        ranks: of the variants; the lowest is the best.
+        now: seconds.
+    """
+    worst = len(ranks)
+    is_better = ranks.get(source.key, worst) < ranks.get(row.sealed_with, worst)
+    is_news = bool(source.key) or hello.seq > row.seq  # a plain one may be a recording
+    if row.state_at(now) in LIVE:
+        return is_better or (is_news and hello.seq >= row.seq + GIVEN_UP)
+    return is_news

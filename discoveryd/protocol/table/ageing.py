@@ -1,0 +1,238 @@
+"""What time does to the rows of a table: silence, proofs of absence, ends, and when each of them is due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from discoveryd.protocol.link import Source
+from discoveryd.protocol.table.events import KINDS, Event, EventKind
+from discoveryd.protocol.table.liveness import NEVER, P_DEAF, misses, probes_needed
+from discoveryd.protocol.table.path import Path
+from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.row import Row
+from discoveryd.protocol.table.rows import Rows
+from discoveryd.protocol.table.shared_addresses import SharedAddresses
+from discoveryd.protocol.table.standing import holds_until
+from discoveryd.protocol.table.states import Cause
+
+DEAF_PINGS = 3
+"""PINGs in a row without an answer, at least, after which a peer whose HELLOs arrive does not hear us."""
+
+
+class AgeingRows(Rows):
+    """Rows that fall silent, are given up, end and are forgotten; each call returns its events.
+
+    Attributes:
+        steady: the paths on which a steady HELLO is expected, by all of it but its seq, and by its source. An entry is
+            valid as long as `Path.stamp` is that of its row: until then that HELLO changes nothing but when the peer
+            was heard. There is one entry for a path at most.
+        blind_until: nobody is judged by silence before that moment.
+    """
+
+    def __init__(self, *, limit: int, remember: float, own_id: str) -> None:
+        super().__init__(limit=limit, remember=remember, own_id=own_id)
+        self.steady: dict[tuple[bytes, Source], Path] = {}
+        self.blind_until = -NEVER
+        self._shared = SharedAddresses(self.event_log)
+        self._next_expiry = NEVER  # never later than the first row to expire
+        self._owed: list[Event] = []  # happened before a call that raises: returned by the next
+
+    @property
+    def seq(self) -> int:
+        """Number of the last event."""
+        return self.event_log.seq
+
+    @property
+    def event_counts(self) -> dict[EventKind, int]:
+        """Count the events there were, by kind."""
+        return {kind: self.event_log.counts[kind] for kind in KINDS}
+
+    def shared_addresses(self, now: float) -> dict[tuple[str, str], list[Row]]:
+        """Return the rows that share an address, by address and link."""
+        return self._shared.found(now)
+
+    # --- what is due --------------------------------------------------------------------------------
+
+    def next_expiry(self) -> float:
+        """Return the time at which `expire` has something to do: never too late, sometimes too early."""
+        due = min(self._next_expiry, self._shared.due)
+        return min(due, self.event_log.next_due()) if self.event_log.suppressed_count else due
+
+    def expire(self, now: float, clock: float | None = None) -> tuple[Event, ...]:
+        """Do what is due: silent rows become suspect, then down, then are forgotten; silent paths are forgotten.
+
+        Args:
+            now: until when all that arrived was heard; silence after that is not judged.
+            clock: the time, if it is later: `next_expiry` is then by what was heard meanwhile, and past only if
+                a row may be due.
+        """
+        return self._with_owed(self._due(now, now if clock is None else clock))
+
+    def mistrust(self, until: float) -> None:
+        """Judge nobody before that moment, for what arrived until then may be lost, or yet to be given.
+
+        At that moment each row that would be suspect or down is suspect, for one grace period. There is one for each
+        silence: pauses in a row keep no row alive.
+        """
+        self.blind_until = max(self.blind_until, until)
+        self._next_expiry = min(self._next_expiry, until)
+
+    def _due(self, now: float, clock: float) -> list[Event]:
+        events: list[Event] = []
+        if clock >= self._next_expiry and now >= self.blind_until:
+            if self.blind_until > -NEVER:
+                events += self._excuse(now)
+            events += self._tidy(now)
+        if clock >= self._shared.due:
+            events += self._shared.judge(now, clock)
+        if self.event_log.suppressed_count and now >= self.event_log.next_due():
+            events += self.event_log.catch_up(now)
+        return events
+
+    def _with_owed(self, events: Iterable[Event]) -> tuple[Event, ...]:
+        owed, self._owed = self._owed, []
+        return (*owed, *events)
+
+    def _excuse(self, now: float) -> list[Event]:
+        self.blind_until = -NEVER
+        events: list[Event] = []
+        for row in self._rows.values():
+            if row.excuse(now):
+                events += self._suspect(row, "slept", "we were asleep, so its silence means little", now)
+        self._next_expiry = now
+        return events
+
+    def _tidy(self, now: float) -> list[Event]:
+        rows = self._rows.values()
+        deadlines = [
+            # what `Row.deadline` does, for nearly all of them; the paths of a row with several have to be judged
+            row.last_heard + row.patience if row.state == "up" and not row.several and not row.is_replaced
+            else now if row.several else row.deadline(now, self.remember)
+            for row in rows
+        ]  # fmt: skip
+        due = [row for row, deadline in zip(rows, deadlines, strict=True) if now >= deadline]
+        next_expiry = min([deadline for deadline in deadlines if deadline > now], default=NEVER)
+        # in the order in which they fell silent
+        events = [event for row in sorted(due, key=lambda row: row.expires) for event in self._judge(row, now)]
+        later = [row.deadline(now, self.remember) for row in due if row.key in self._rows]
+        self._next_expiry = min([next_expiry, *later])
+        return events
+
+    def _judge(self, row: Row, now: float) -> list[Event]:
+        """Do what is due for one row; after a long pause that is several things."""
+        events: list[Event] = []
+        if row.is_shown and now >= row.expires:
+            events += self._down(row, "expired", f"not heard for its ttl of {row.ttl:g} s", now)
+        if row.state not in LIVE or (row.is_replaced and now >= row.expires):
+            return events + self._remove(row, now) if now >= row.deadline(now, self.remember) else events
+        if row.several:
+            self._drop_silent_paths(row, now)
+            row.paths.consider(now)
+        if row.is_replaced:
+            return []
+        if row.state == "up" and now >= row.suspect_at():
+            missed = misses(now - row.last_heard, row.interval or row.ttl)
+            return self._suspect(row, "overdue", f"{missed} HELLOs missed", now)
+        return self.event_log.emit_if_changed(row, now)
+
+    def _drop_silent_paths(self, row: Row, now: float) -> None:
+        for path in list(row.paths.values()):
+            if now >= path.expires:
+                self._drop_path(path)
+            elif now >= path.stale_at():
+                row.changed()  # the next HELLO on this path changes which one is the best
+
+    # --- proofs of absence --------------------------------------------------------------------------
+
+    def unanswered(self, row: Row, path: Path, now: float) -> tuple[Event, ...]:
+        """Count a PING without an answer; after several a peer whose HELLOs arrive does not hear us."""
+        path.unanswered += 1
+        enough = probes_needed(path.loss, P_DEAF)
+        if enough and path.unanswered >= max(DEAF_PINGS, enough) and row.state == "up" and path.two_way is not False:
+            path.two_way = False
+            row.changed()
+            row.paths.consider(now)
+            return self._with_owed(self.event_log.emit_if_changed(row, now))
+        return ()
+
+    def refused(self, row: Row, reason: str, now: float) -> tuple[Event, ...]:
+        """Process the word of its machine that no peer is there: the end of a suspect; else it is remembered."""
+        row.refused = now
+        row.changed()  # the next HELLO shows that the word is worth nothing
+        return self.give_up(row, reason, now)
+
+    def give_up(self, row: Row, reason: str, now: float) -> tuple[Event, ...]:
+        """Let a suspect row end before its ttl, on evidence."""
+        self._owed += self._due(now, now)
+        if row.state != "suspect" or row.is_replaced:
+            return self._with_owed(())
+        if row.leaving:
+            return self._with_owed(self._leave(row, f"said goodbye; {reason}", now))
+        return self._with_owed(self._down(row, "disproved", reason, now))
+
+    def turn_away(self, since: float, now: float) -> tuple[Event, ...]:
+        """Remove the rows that came since then and never answered a PING: the forged ones of a flood."""
+        events: list[Event] = []
+        for row in list(self._rows.values()):
+            if row.state in LIVE and row.is_stranger(since):
+                if not row.is_replaced:
+                    events += self._down(row, "displaced", "came with a flood, and answered no PING", now)
+                events += self._remove(row, now)  # its silence says nothing of us
+        return self._with_owed(events)
+
+    # --- changes of state ---------------------------------------------------------------------------
+
+    def _suspect(self, row: Row, cause: Cause, reason: str, now: float) -> list[Event]:
+        is_known = row.state == "suspect" and cause == "slept"
+        self._change(row, cause, now)
+        return [] if is_known else self.event_log.emit("suspect", reason, row, now)
+
+    def _down(self, row: Row, cause: Cause, reason: str, now: float) -> list[Event]:
+        self._change(row, cause, now)
+        return self.event_log.emit("down", reason, row, now) + self.boots.settle(row.id, now)
+
+    def _leave(self, row: Row, reason: str, now: float) -> list[Event]:
+        self._change(row, "goodbye", now)
+        if not row.sealed_with:
+            self.leavers[row.key] = row
+        return self.event_log.emit("left", reason, row, now) + self.boots.settle(row.id, now)
+
+    def _change(self, row: Row, cause: Cause, now: float) -> None:
+        """Let a row change its state, and file it by its new one."""
+        row.become(cause, now)
+        if row.state == "suspect":
+            if row.kind == "node":  # a bare peer answers nothing
+                self.suspects[row.key] = row
+            return
+        self.suspects.pop(row.key, None)
+        if row.state == "up":
+            self.leavers.pop(row.key, None)
+            self._gone.pop(row.key, None)
+        else:
+            self._gone[row.key] = row
+        self._shared.came_or_went(row, row.last_heard)
+        self._plan(row, now)
+
+    def _plan(self, row: Row, now: float) -> None:
+        self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
+
+    def _remove(self, row: Row, now: float) -> list[Event]:
+        """Forget a row; return what was not yet announced of it."""
+        events = self.event_log.settle(row, now)
+        for path in row.paths.values():
+            self._expect_nothing(path)
+        self._shared.forget(row)
+        self._forget(row)
+        if row.kind == "node" and (row.is_replaced or row.state == "left"):
+            self.boots.end(row, now, holds_until(row, now, self.interval))
+        return events
+
+    def _drop_path(self, path: Path) -> None:
+        self._expect_nothing(path)
+        self._shared.remove(path)
+        path.row.paths.drop(path)
+
+    def _expect_nothing(self, path: Path) -> None:
+        if path.expected is not None:
+            del self.steady[path.expected]
+            path.expected = None

@@ -1,0 +1,216 @@
+"""A path: one address of a peer on one link. Each path ages alone; of several the best is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from discoveryd.protocol.link import Source
+from discoveryd.protocol.table.liveness import NEVER, Reach
+from discoveryd.protocol.table.peer import PathView, milliseconds, rounded
+
+if TYPE_CHECKING:
+    from discoveryd.protocol.table.row import Row
+
+STALE_INTERVALS = 2.2
+"""A path that missed two HELLOs (each at most 10 % late) is no longer the best, if another path did not miss them."""
+
+CLEARLY_LOST = 0.1
+CLEARLY_SLOWER = 2
+CLEARLY_LATER = 0.001
+"""A path is better if it loses a tenth less, or takes half the time and a millisecond less; else nothing changes."""
+
+_DIRECTIONS = {True: 0, None: 1, False: 2}
+
+
+@dataclass(eq=False, repr=False, slots=True)
+class Path:
+    """An address of a peer on a link, with what was measured there. Times are those of the caller's clock."""
+
+    row: Row
+    source: Source  # the last sender by this path: its address, its link, by unicast or not
+    since: float
+    address: str = field(init=False)
+    link: str = field(init=False)  # name of our interface, empty for a routed path
+    last_heard: float = field(init=False)
+    expires: float = field(init=False)
+    expected: tuple[bytes, Source] | None = None  # the next steady HELLO but its seq, as long as the row
+    stamp: int = -1  # has this stamp
+    reach: Reach | None = None  # None until a HELLO came
+    loss: float | None = None  # share of HELLOs that were lost here
+    loss_at_most: float | None = None  # upper bound of it, as few HELLOs were counted
+    rtt: float | None = None
+    two_way: bool | None = None
+    hears_us_s: float | None = None  # from the last PONG
+    pinged: float = -NEVER
+    answered_at: float = -NEVER
+    unanswered: int = 0  # PINGs in a row, while the row was up
+    probes: int = 0  # PINGs without an answer since the row is suspect
+    proved_at: float = NEVER  # from when on these probes prove that the peer is gone
+    turn_at: float = NEVER  # time of the next PING
+
+    def __post_init__(self) -> None:
+        self.address = self.source.address
+        self.link = self.source.link.name if self.source.link else ""
+        self.last_heard = self.expires = self.since
+
+    def heard(self, seq: int) -> None:
+        """Count a HELLO."""
+        if self.reach is None:
+            self.reach = Reach(seq)
+        self.reach.hear(seq)
+        if self.reach.seq >= self.reach.due:
+            self.mark(self.reach)
+
+    def mark(self, reach: Reach) -> None:
+        """Calculate the loss anew."""
+        reach.mark()
+        self.loss, self.loss_at_most = reach.loss()
+        self.row.measured()
+
+    def miss(self, missing: int) -> None:
+        """Calculate the loss anew, with so many HELLOs that should have come since the last one."""
+        if self.reach is not None:
+            self.loss, _ = self.reach.loss(missing)
+
+    def miss_all(self, seq: int, missing: int) -> None:
+        """Start a new measurement in which all is lost: from now on silence on this path proves nothing."""
+        self.reach = Reach(seq)
+        self.loss, self.loss_at_most = self.reach.loss(missing)
+
+    def answered(self, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float) -> None:
+        """Keep what a PONG reports."""
+        self.answered_at = now
+        # smoothed as TCP does (RFC 6298): one eighth of the new value
+        self.rtt = rtt if self.rtt is None else self.rtt + (rtt - self.rtt) / 8
+        self.hears_us_s = hears_us_s
+        self.two_way = two_way
+        self.unanswered = 0
+        self.row.measured()
+
+    def forget_answers(self) -> None:
+        """Forget whether the peer hears us; a PING is due soon after the peer is heard again."""
+        self.two_way = None
+        self.unanswered = 0
+        self.turn_at = NEVER
+
+    def forget_loss(self) -> None:
+        """Start the measurement of the loss anew."""
+        self.reach = None
+        self.loss = self.loss_at_most = None
+        self.row.changed()
+
+    def distrust(self) -> None:
+        """Forget all measurements: we may be in another network now."""
+        self.forget_answers()
+        self.forget_loss()
+        self.rtt = None
+
+    def stale_at(self) -> float:
+        """Return the time at which this path becomes stale, if nothing more comes by it."""
+        return self.last_heard + STALE_INTERVALS * (self.row.interval or self.row.ttl)
+
+    def is_out(self, now: float) -> bool:
+        """Return whether this path fell silent and another path, which proved as much, did not."""
+        row = self.row
+        if now < self.stale_at() or self.last_heard >= row.last_heard:
+            return False
+        if row.sealed_with or self.answered_at == -NEVER:
+            return True
+        # forged: an address and an interval may be; a path with an answer stays the best for its ttl, unless another
+        # path with an answer was heard later
+        return now >= self.expires or any(
+            path.answered_at > -NEVER and path.last_heard > self.last_heard for path in row.paths.values()
+        )
+
+    def beats(self, other: Path) -> bool:
+        """Return whether this path is clearly better than another: two-way first, then loss, then round trip."""
+        mine, its = _DIRECTIONS[self.two_way], _DIRECTIONS[other.two_way]
+        if mine != its:
+            return mine < its
+        more_lost = (other.loss or 0) - (self.loss or 0)
+        if abs(more_lost) > CLEARLY_LOST:
+            return more_lost > 0
+        return self.rtt is not None and other.rtt is not None and CLEARLY_SLOWER * self.rtt + CLEARLY_LATER < other.rtt
+
+    def view(self, now: float) -> PathView:
+        """Return the path as it is now, as an immutable value."""
+        return PathView(
+            address=self.address,
+            link=self.link,
+            last_heard_s=now - self.last_heard,
+            expires_s=self.expires - now,
+            rtt_ms=milliseconds(self.rtt),
+            loss=rounded(self.loss),
+            two_way=self.two_way,
+            hears_us_s=self.hears_us_s,
+        )
+
+
+
+class Paths(dict[tuple[str, str], Path]):
+    """The paths of a row, by address and name of the link.
+
+    Attributes:
+        used: the best path, when that was last considered.
+    """
+
+    __slots__ = ("_row", "used")
+
+    def __init__(self, row: Row) -> None:
+        super().__init__()
+        self._row = row
+        self.used: Path | None = None
+
+    def of(self, source: Source) -> Path | None:
+        """Return the path of a source, if something was heard there before."""
+        return self.get((source.address, source.link.name if source.link else ""))
+
+    def add(self, source: Source, now: float) -> Path:
+        """Add the path of a source."""
+        path = Path(self._row, source, now)
+        self[path.address, path.link] = path
+        self._row.several = len(self) > 1
+        self._row.changed()
+        return path
+
+    def drop(self, path: Path) -> None:
+        """Forget a path."""
+        del self[path.address, path.link]
+        self._row.several = len(self) > 1
+        if path is self.used:
+            self.used = None
+        self._row.changed()
+
+    def consider(self, now: float) -> None:
+        """Change to a better path if there is one. Only here, so that it is announced when it happens."""
+        if self._row.several:
+            best = self.best(now)
+            for path in self.values():
+                if not path.is_out(now) and path.beats(best):
+                    best = path
+            self.used = best
+
+    def best(self, now: float) -> Path:
+        """Return the path to use: the one in use, unless it fell silent and another did not."""
+        if not self._row.several:
+            return next(iter(self.values()))
+        # when all fell silent together the last one heard is as good as any
+        return min(self.values(), key=lambda path: (path.is_out(now), now >= path.expires, path is not self.used))
+
+    def fresh(self, now: float) -> list[Path]:
+        """Return the paths within their ttl, the best first; at least one."""
+        best = self.best(now)
+        if not self._row.several:
+            return [best]
+        return [best, *(path for path in self.values() if path is not best and now < path.expires)]
+
+    def last(self) -> list[Path]:
+        """Return the paths by which the peer was heard in the two intervals before it fell silent."""
+        return [path for path in self.values() if path.stale_at() > self._row.last_heard]
+
+    def next_change(self, now: float) -> float:
+        """Return the time at which a path becomes stale (another becomes the best) or, after that, expires."""
+        return min(
+            path.stale_at() if now < path.stale_at() < path.expires else path.expires for path in self.values()
+        )
