@@ -18,7 +18,7 @@ from discoveryd.protocol.wire.record import MAX_RECORD, Service, service_length
 
 if TYPE_CHECKING:
     from discoveryd.config.dropin import DropIn
-    from discoveryd.runtime.health import Check, Health, Verdict
+    from discoveryd.runtime.health import Check, Health, CheckResult
 
 OWNER = "services.d"
 """Under which the services are offered, and what the directory is called."""
@@ -74,7 +74,7 @@ class DropIns:
         self._stamps: dict[str, _Stamp] = {}
         self._found: dict[str, DropIn | tuple[str, ...]] = {}  # or what is wrong with it
         self._fault = ""  # of the directory
-        self._verdicts: dict[str, Verdict] = {}
+        self._verdicts: dict[str, CheckResult] = {}
         self._too_long: dict[str, str] = {}
         self._states: dict[str, _State] = {}
         self._health: Health | None = None
@@ -222,7 +222,7 @@ class DropIns:
             if not former:
                 self._tell("warning", "services are not checked now", {"why": self._lack})
 
-    def _take(self, verdict: Verdict) -> None:
+    def _take(self, verdict: CheckResult) -> None:
         found = self._found.get(verdict.key, ())
         if _check_of(found) != verdict.check:
             return  # the file was changed meanwhile

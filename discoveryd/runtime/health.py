@@ -1,39 +1,29 @@
 """Health: commands that are run again and again, to know whether a service works.
 
-Each has its own pace; the first run comes at once. A command is one process group, gone by the time its next run
-begins. One thread looks after all of them, and of their output keeps only the end.
+Each check has its own pace; its first run comes at once, and a run is gone before the next one begins. One thread
+follows all runs.
 """
 
 from __future__ import annotations
 
-import os
-import select
-import signal
-import subprocess
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 
 from discoveryd.errors import PASSING, ConfigError
+from discoveryd.runtime.process import Process, Processes, printable
 from discoveryd.runtime.worker import Worker
 
 CONCURRENT = 8
-"""Commands that run at the same time; who is due meanwhile waits, the longest due first."""
-KEPT = 4096
-"""Bytes of the end of a command's output that are kept; its last line says what is wrong."""
+"""Commands that run at the same time; a check that is due meanwhile waits, the longest due first."""
 LONGEST_LINE = 200
-"""Characters of that line that are told."""
+"""Characters that are told of the last line of a command's output."""
 SHORTEST, LONGEST_INTERVAL, LONGEST_TIMEOUT = 0.1, 3600.0, 60.0
 """Seconds. A process costs about 1 ms: ten a second are nothing yet."""
-AGAIN = 1.0
-"""Seconds until a command is begun again for which there was no descriptor, process or memory."""
-GRACE = 1.0
-"""Seconds that killed commands get to be gone at our own stop; only one that hangs in the kernel needs them."""
+RETRY = 1.0
+"""Seconds until a command is started again for which there was no descriptor, process or memory."""
 JOIN_TIMEOUT = 5.0
-
-_CHUNK = 65536
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +56,12 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What came of a run.
+class CheckResult:
+    """The result of a run.
 
     Attributes:
-        key: whose check it is.
-        check: that was run.
+        key: the name of the check.
+        check: what was run.
         works: whether the service does.
         why: in one line what is wrong, empty if nothing is.
     """
@@ -83,39 +73,38 @@ class Verdict:
 
 
 class Health:
-    """Runs checks in a thread of its own, and tells what came of each run.
+    """Runs checks in a thread of its own, and tells the result of each run.
 
     Args:
-        told: called with each verdict, in that thread.
-        failed: told what killed the thread, if anything does.
+        told: called with each result, in that thread.
+        failed: called with the exception that ended the thread.
     """
 
-    def __init__(self, told: Callable[[Verdict], None], failed: Callable[[str, BaseException], None]) -> None:
+    def __init__(self, told: Callable[[CheckResult], None], failed: Callable[[str, BaseException], None]) -> None:
         self._told = told
         self._worker = Worker("health-checks", self._run, failed)
         self._wanted: Mapping[str, Check] = {}  # replaced as a whole, never changed: no lock is needed
         self._due: dict[str, tuple[float, Check]] = {}
-        self._runs: list[_Run] = []
-        self._bell = -1
+        self._runs: dict[Process, tuple[str, Check]] = {}
+        self._processes = Processes()
         self._is_stopping = False
 
     def replace(self, checks: Mapping[str, Check]) -> None:
-        """Run these from now on. One that is new or changed is run at once; others keep their pace."""
+        """Run these checks from now on. A new or changed check is run at once; others keep their pace."""
         self._wanted = dict(checks)
-        self._ring()
+        self._processes.wake()
 
     def start(self) -> None:
         """Start the thread.
 
         Raises:
-            OSError: no descriptor or thread is left; it may be called again.
+            OSError: no descriptor or thread is left; `start` may be called again.
         """
-        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._processes.open()
         try:
             self._worker.start()
         except OSError:
-            os.close(self._bell)
-            self._bell = -1
+            self._processes.close()
             raise
 
     def stop(self) -> None:
@@ -125,16 +114,10 @@ class Health:
             RuntimeError: the thread did not end.
         """
         self._is_stopping = True
-        self._ring()
+        self._processes.wake()
         if not self._worker.join(JOIN_TIMEOUT):
             raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {self._worker.name}")
-        if self._bell >= 0:
-            os.close(self._bell)
-            self._bell = -1
-
-    def _ring(self) -> None:
-        if self._bell >= 0:
-            os.eventfd_write(self._bell, 1)
+        self._processes.close()
 
     # --- in the thread --------------------------------------------------------------------------
 
@@ -143,168 +126,70 @@ class Health:
             while not self._is_stopping:
                 self._worker.turn()
                 self._adopt()
-                self._begin_due()
-                ready = self._wait(self._patience(monotonic()))
-                for run in list(self._runs):
-                    self._follow(run, ready)
+                for process in self._processes.wait(self._start_due()):
+                    self._settle(process)
         finally:
-            self._end_all()
+            self._processes.end()
 
     def _adopt(self) -> None:
-        """Make what is wanted what is done."""
+        """Take over what `replace` was given."""
         wanted, now = self._wanted, monotonic()
         former, self._due = self._due, {}
         for key, check in wanted.items():
             due, known = former.get(key, (now, check))
             self._due[key] = (due if known == check else now), check
-        for run in self._runs:
-            if wanted.get(run.key) != run.check:
-                run.kill()  # nobody waits for its verdict any more
+        for process, (key, check) in self._runs.items():
+            if wanted.get(key) != check:
+                process.end("stopped", now)
 
-    def _begin_due(self) -> None:
-        """Begin what is due, as far as there is room, the longest due first."""
+    def _start_due(self) -> float:
+        """Start what is due, as far as there is room, the longest due first.
+
+        Returns:
+            when the next check is due; infinity where the end of a run, or `replace`, comes first.
+        """
         now = monotonic()
-        busy = {run.key for run in self._runs}
-        for key, (due, check) in sorted(self._due.items(), key=lambda item: item[1][0]):
+        busy = {key for key, _ in self._runs.values()}
+        idle = [(due, key, check) for key, (due, check) in self._due.items() if key not in busy]
+        for due, key, check in sorted(idle, key=lambda item: item[0]):
             if due > now or len(self._runs) >= CONCURRENT:
-                return
-            if key in busy:
-                continue
+                break
             self._due[key] = now + check.interval, check
             try:
-                self._runs.append(_Run(key, check))
+                process = Process([word.encode() for word in check.command], timeout=check.timeout)
             except OSError as error:
                 if error.errno in PASSING:  # that says nothing of the service
-                    self._due[key] = now + min(check.interval, AGAIN), check
-                    continue
-                why = f"cannot run {check.command[0]}: {error.strerror or error}"
-                self._told(Verdict(key=key, check=check, works=False, why=_printable(why)))
+                    self._due[key] = now + min(check.interval, RETRY), check
+                else:
+                    self._tell(key, check, f"cannot run {check.command[0]}: {error.strerror or error}")
+                continue
+            self._runs[process] = key, check
+            self._processes.add(process)
+            busy.add(key)
+        if len(self._runs) >= CONCURRENT:
+            return inf
+        return min((due for key, (due, _) in self._due.items() if key not in busy), default=inf)
 
-    def _patience(self, now: float) -> float | None:
-        """Give the seconds until something is to be done; None where only the bell can bring it."""
-        times = [run.deadline for run in self._runs if not run.is_killed]
-        if len(self._runs) < CONCURRENT:
-            busy = {run.key for run in self._runs}
-            times += [due for key, (due, _) in self._due.items() if key not in busy]
-        return max(0.0, min(times) - now) if times else None
-
-    def _wait(self, seconds: float | None) -> set[int]:
-        """Wait until something happens; give the descriptors it happened at."""
-        poll = select.poll()
-        poll.register(self._bell, select.POLLIN)
-        for run in self._runs:
-            for descriptor in run.descriptors:
-                poll.register(descriptor, select.POLLIN)
-        ready = {descriptor for descriptor, _ in poll.poll(None if seconds is None else seconds * 1000)}
-        if self._bell in ready:
-            os.eventfd_read(self._bell)
-        return ready
-
-    def _follow(self, run: _Run, ready: set[int]) -> None:
-        """Look after one run: take its output, its end, or its life."""
-        if run.output in ready:
-            run.hear()
-        if run.handle in ready:
-            self._runs.remove(run)
-            was_killed = run.is_killed
-            code = run.close()
-            if not was_killed:
-                self._tell(run, "" if code == 0 else f"exit {code}" if code > 0 else _signal(-code))
-        elif not run.is_killed and monotonic() >= run.deadline:
-            run.kill()
-            self._tell(run, f"no answer within {run.check.timeout:g} s, killed")
-
-    def _tell(self, run: _Run, fault: str) -> None:
-        if self._wanted.get(run.key) != run.check:
+    def _settle(self, process: Process) -> None:
+        """Tell the result of a run: when it has ended by itself, or at its deadline, however long it takes to die."""
+        key, check = self._runs[process]
+        if process.is_gone:
+            del self._runs[process]
+        if process.ended == "timeout" and not process.is_gone:
+            fault = f"no answer within {check.timeout:g} s, killed"
+        elif process.ended == "exit":
+            fault = f"{'exit' if process.code > 0 else 'ended by'} {process.exit}" if process.code else ""
+        else:
             return
-        why = f"{fault}: {run.last_line()}" if fault and run.last_line() else fault
-        self._told(Verdict(key=run.key, check=run.check, works=not fault, why=why))
+        if self._wanted.get(key) == check:
+            self._tell(key, check, fault, _last_line(process.tail))
 
-    def _end_all(self) -> None:
-        for run in self._runs:
-            run.kill()
-        until = monotonic() + GRACE
-        while self._runs and (left := until - monotonic()) > 0:
-            ready = self._wait(left)
-            for run in [one for one in self._runs if one.handle in ready]:
-                self._runs.remove(run)
-                run.close()
+    def _tell(self, key: str, check: Check, fault: str, line: str = "") -> None:
+        why = ": ".join(printable(text[:LONGEST_LINE]) for text in (fault, line) if fault and text)
+        self._told(CheckResult(key=key, check=check, works=not fault, why=why))
 
 
-class _Run:
-    """A command under way.
-
-    Raises:
-        OSError: it cannot be run.
-    """
-
-    def __init__(self, key: str, check: Check) -> None:
-        self.key = key
-        self.check = check
-        self.is_killed = False
-        self._tail = b""
-        # the notify socket, and what else is in our environment, is none of its business
-        own = {name: os.environ.get(name, default) for name, default in (("LANG", "C.UTF-8"), ("HOME", "/"))}
-        self._process = subprocess.Popen(  # noqa: S603 - whose file it comes from has been checked
-            [one.encode() for one in check.command],  # the locale may not be able to
-            env={"PATH": _PATH, **own}, cwd="/", bufsize=0, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        assert self._process.stdout is not None
-        self._stdout = self._process.stdout
-        try:
-            self.handle = os.pidfd_open(self._process.pid)
-        except OSError:
-            self.kill()
-            self._process.communicate()
-            raise
-        self.output = self._stdout.fileno()
-        os.set_blocking(self.output, False)
-        self._is_at_end = False
-        self.deadline = monotonic() + check.timeout
-
-    @property
-    def descriptors(self) -> tuple[int, ...]:
-        """What to wait for."""
-        return (self.handle,) if self._is_at_end else (self.handle, self.output)
-
-    def hear(self) -> bool:
-        """Take some of its output; whether there may be more."""
-        try:
-            chunk = os.read(self.output, _CHUNK)
-        except BlockingIOError:
-            return False
-        self._is_at_end = not chunk
-        self._tail = (self._tail + chunk)[-KEPT:]
-        return bool(chunk)
-
-    def last_line(self) -> str:
-        """Give the last line of its output that says anything, fit for a log and a terminal."""
-        lines = self._tail.decode("utf-8", "backslashreplace").split("\n")
-        said = [line.strip() for line in lines if line.strip()]
-        return _printable(said[-1]) if said else ""
-
-    def kill(self) -> None:
-        """End it and all it started, at once."""
-        self.is_killed = True
-        with suppress(ProcessLookupError, PermissionError):  # it became another user's
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-    def close(self) -> int:
-        """Let go of it, once it has ended; give its exit code, or the number of its signal, negative."""
-        # what it left running goes with it. Nobody has waited for it yet: the number is still its own
-        self.kill()
-        if self.hear():
-            self.hear()  # what can still be in the pipe, which holds no more
-        os.close(self.handle)
-        self._stdout.close()
-        return self._process.wait()
-
-
-def _signal(number: int) -> str:
-    return f"ended by {signal.Signals(number).name if number in set(signal.Signals) else f'signal {number}'}"
-
-
-def _printable(text: str) -> str:
-    """Escape what could end a line or command a terminal."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[:LONGEST_LINE])
+def _last_line(output: bytes) -> str:
+    """Return the last line that is not blank."""
+    lines = output.decode("utf-8", "backslashreplace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,4 +1,4 @@
-"""Which files of a directory are hooks, and which may not be run."""
+"""Which files of a directory are hooks, and which of them are refused."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _FOREIGN_WRITERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Why something in the directory is not run, and what to do about it."""
+class RefusedFile:
+    """A file or directory that is not run: why, and what to do about it."""
 
     path: str
     why: str
 
 
-def look(directory: str) -> tuple[tuple[str, ...], tuple[Fault, ...]]:
-    """Give the paths of the hooks, in the order of their names, and what stands there but is not run.
+def look(directory: str) -> tuple[tuple[str, ...], tuple[RefusedFile, ...]]:
+    """Return the paths of the hooks, in the order of their names, and the files that are refused.
 
-    No directory, no hooks: that is no fault. What backups are called, and directories, is passed over.
+    No directory, no hooks: that is no fault. Files named as backups are, and directories, are passed over.
 
     Raises:
-        OSError: of `PASSING`; what there is cannot be told now.
+        OSError: of `PASSING`; the directory cannot be read now.
     """
     try:
         names = sorted(os.listdir(directory))
@@ -44,27 +44,27 @@ def look(directory: str) -> tuple[tuple[str, ...], tuple[Fault, ...]]:
     except OSError as error:
         if error.errno in PASSING:
             raise
-        return (), (Fault(directory, f"cannot be read: {error.strerror}"),)
+        return (), (RefusedFile(directory, f"cannot be read: {error.strerror}"),)
     if fault:
-        return (), (Fault(directory, fault),)
+        return (), (RefusedFile(directory, fault),)
     hooks: list[str] = []
-    faults: list[Fault] = []
+    faults: list[RefusedFile] = []
     for name in names:
         path = os.path.join(directory, name)
         if any(fnmatchcase(name, pattern) for pattern in _PASSED_OVER) or os.path.isdir(path):
             continue
         why = why_not(path)
         if why:
-            faults.append(Fault(path, why))
+            faults.append(RefusedFile(path, why))
         else:
             hooks.append(path)
     if len(hooks) > MAX_HOOKS:
-        faults.append(Fault(directory, f"has {len(hooks)} hooks; only the first {MAX_HOOKS} by name are run"))
+        faults.append(RefusedFile(directory, f"has {len(hooks)} hooks; only the first {MAX_HOOKS} by name are run"))
     return tuple(hooks[:MAX_HOOKS]), tuple(faults[:MAX_HOOKS])
 
 
 def why_not(path: str) -> str:
-    """Say why a file is not to be run, empty if it may be.
+    """Return why a file must not be run, empty if it may be.
 
     Whoever can write the file, or replace it, has the rights of the daemon if it is run.
     """
@@ -82,10 +82,10 @@ def why_not(path: str) -> str:
 
 
 def foreign(path: str) -> str:
-    """Say who else may write a file or directory, and what to do about it; empty if nobody.
+    """Return who else may write a file or directory, and what to do about it; empty if nobody may.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: its owner and mode cannot be read.
     """
     found = os.stat(path)
     if found.st_uid not in (0, os.geteuid()):

@@ -1,4 +1,4 @@
-"""What hooks are to be told, and in which order; pure, guarded by the lock of `Hooks`."""
+"""Which events wait for which hook, and in which order they are run; pure, guarded by the lock of `Hooks`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from discoveryd.protocol.table.peer import Peer, peer_json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """What a hook is told: an event of a peer, or that it is we who are cut off.
+    """What a hook is told: an event of a peer, or that this node itself is cut off.
 
     Attributes:
         kind: that of the event, or ``isolated``, ``connected``.
         seq: that of the event; None without a peer.
         peer: after the change.
         reason: one clause for people.
-        coalesced: earlier events of the same peer that this one stands for, too.
+        coalesced: number of earlier events of the same peer that this event replaces.
     """
 
     kind: str
@@ -33,26 +33,26 @@ class Occasion:
 
     @classmethod
     def of(cls, event: Event) -> Occasion:
-        """Take an event of the table."""
+        """Return the occasion of an event of the table."""
         return cls(kind=event.kind, seq=event.seq, peer=event.peer, reason=event.reason)
 
     @property
     def lane(self) -> str:
-        """Whose events are told one after the other."""
+        """The peer id: events of one lane are told one after the other."""
         return self.peer.id if self.peer else ""
 
     @property
     def key(self) -> tuple[str, str]:
-        """Whose newest event stands for the earlier ones; two clones do not stand for each other."""
+        """The key under which the newest event replaces earlier events; two clones have different keys."""
         return self.lane, self.peer.boot if self.peer and self.peer.clone else ""
 
     @property
     def is_vouched(self) -> bool:
-        """Whether nobody can have made up its peer, which answered a PING or seals."""
+        """Whether the peer cannot be made up: it answered a PING, or seals."""
         return self.peer is None or self.peer.rtt_ms is not None or bool(self.peer.key)
 
     def line(self) -> bytes:
-        """Encode it as ``watch`` does, with `coalesced` besides."""
+        """Return the event as ``watch`` encodes it, with `coalesced` besides."""
         shown: dict[str, Any] = {
             "event": self.kind,
             "seq": self.seq,
@@ -63,7 +63,7 @@ class Occasion:
         return json.dumps(shown, separators=(",", ":")).encode("ascii") + b"\n"
 
     def environment(self) -> dict[str, str]:
-        """Give the same in short, for scripts that read no JSON."""
+        """Return the same in short, for scripts that read no JSON."""
         found = {
             "DISCOVERYD_EVENT": self.kind,
             "DISCOVERYD_SEQ": "" if self.seq is None else str(self.seq),
@@ -75,13 +75,13 @@ class Occasion:
 
 
 def _clean(text: str) -> str:
-    """Leave nothing that ends a line, commands a terminal or cannot be encoded."""
+    """Replace what ends a line, commands a terminal or cannot be encoded."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of one hook."""
+    """A run of a hook."""
 
     hook: str
     occasion: Occasion
@@ -90,8 +90,8 @@ class Job:
 Trouble = Literal["coalescing", "full"]
 
 
-class Line:
-    """The peers whose event waits for one hook: those that anybody can make up wait behind all others."""
+class WaitingEvents:
+    """The newest event of each peer that waits for one hook: peers that can be made up wait behind all others."""
 
     def __init__(self) -> None:
         self._vouched: OrderedDict[tuple[str, str], Occasion] = OrderedDict()
@@ -104,7 +104,11 @@ class Line:
         return chain(self._vouched, self._others)
 
     def put(self, occasion: Occasion, limit: int) -> Trouble | None:
-        """Let it wait; return what had to be done for that: told together with an earlier one, or one was dropped."""
+        """Let an event wait.
+
+        Returns:
+            what that took: an earlier event of the peer was replaced, or an event was dropped; None for neither.
+        """
         key = occasion.key
         trouble: Trouble | None = None
         earlier = self._vouched.get(key) or self._others.get(key)
@@ -124,20 +128,20 @@ class Line:
         return trouble
 
     def pop(self, key: tuple[str, str]) -> Occasion:
-        """Take out the event of a peer."""
+        """Remove and return the event of a key."""
         return self._vouched.pop(key, None) or self._others.pop(key)
 
 
 class HookQueue:
-    """Runs that wait and runs under way, for each hook apart: one that hangs fills only its own queue.
+    """Runs that wait and runs under way, for each hook apart: a hook that hangs fills only its own queue.
 
-    Of one peer only the newest event waits; it keeps the place of the one it stands for, so that a peer that
-    changes all the time has its turn, too. Peers that never answered a PING, and do not seal, wait behind all others
-    and make room for them. Never two runs of one hook for the same peer at once.
+    Of each peer only the newest event waits, in the place of the event that it replaced, so that a peer that changes
+    all the time has its turn, too. Peers that never answered a PING, and do not seal, wait behind all others and make
+    room for them. A hook is never run twice at once for the same peer.
 
     Args:
-        slots: runs under way at the same time. Each hook leaves one to each other one, as far as they go.
-        limit: peers that may wait for one hook; past it the events of further ones are dropped.
+        slots: runs under way at the same time. Each hook leaves a slot to each other hook, as far as they go.
+        limit: peers whose event may wait for one hook; past it the events of further peers are dropped.
     """
 
     def __init__(self, *, slots: int, limit: int) -> None:
@@ -145,7 +149,7 @@ class HookQueue:
         self.limit = limit
         self.coalesced = 0
         self.dropped = 0
-        self._waiting: dict[str, Line] = {}
+        self._waiting: dict[str, WaitingEvents] = {}
         self._running: dict[str, set[str]] = {}
         self._turns: dict[str, int] = {}  # when each last began
         self._turn = 0
@@ -153,31 +157,32 @@ class HookQueue:
 
     @property
     def hooks(self) -> tuple[str, ...]:
-        """The paths of the hooks, in their order."""
+        """The paths of the hooks, in the order of their names."""
         return tuple(self._waiting)
 
     @property
     def waiting(self) -> int:
-        """How many runs wait."""
+        """The number of runs that wait."""
         return sum(map(len, self._waiting.values()))
 
     @property
     def running(self) -> int:
-        """How many runs are under way."""
+        """The number of runs under way."""
         return sum(map(len, self._running.values()))
 
     def set_hooks(self, hooks: Iterable[str]) -> None:
-        """Take other hooks; what waits for one that is gone is forgotten."""
-        self._waiting = {hook: self._waiting.get(hook) or Line() for hook in hooks}
+        """Replace the hooks; what waits for a hook that is gone is forgotten."""
+        self._waiting = {hook: self._waiting.get(hook) or WaitingEvents() for hook in hooks}
         self._turns = {hook: self._turns.get(hook, 0) for hook in self._waiting}
         self._troubled = {(hook, trouble) for hook, trouble in self._troubled if hook in self._waiting}
 
     def clear(self) -> None:
-        """Forget all that waits."""
+        """Forget the hooks, and all that waits and runs."""
         self.set_hooks(())
+        self._running.clear()
 
     def put(self, occasion: Occasion) -> list[tuple[str, Trouble]]:
-        """Let it wait for each hook.
+        """Let an event wait for each hook.
 
         Returns:
             which hooks began to lag behind by this, and how; once, until they have caught up.
@@ -187,20 +192,18 @@ class HookQueue:
             trouble = queue.put(occasion, self.limit)
             self.coalesced += trouble == "coalescing"
             self.dropped += trouble == "full"
-            if trouble is None:
-                continue
-            if (hook, trouble) not in self._troubled:
+            if trouble is not None and (hook, trouble) not in self._troubled:
                 self._troubled.add((hook, trouble))
                 begun.append((hook, trouble))
         return begun
 
     def take(self) -> Job | None:
-        """Give what is to be run now, None if nothing may be; `done` must follow."""
+        """Return the run to start now, None if none may start; `done` must follow."""
         if self.running >= self.slots:
             return None
         share = max(1, self.slots - len(self._waiting) + 1)
         # in turn, else the first by name would come first for ever
-        for hook in sorted(self._waiting, key=lambda one: (len(self._running.get(one, ())), self._turns[one])):
+        for hook in sorted(self._waiting, key=lambda path: (len(self._running.get(path, ())), self._turns[path])):
             busy = self._running.get(hook, set())
             key = next((key for key in self._waiting[hook] if key[0] not in busy), None)
             if key is not None and len(busy) < share:
@@ -218,6 +221,4 @@ class HookQueue:
 
     def done(self, job: Job) -> None:
         """Note that a run has ended."""
-        self._running[job.hook].discard(job.occasion.lane)
-        if not self._running[job.hook]:
-            del self._running[job.hook]
+        self._running.get(job.hook, set()).discard(job.occasion.lane)

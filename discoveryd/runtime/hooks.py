@@ -1,40 +1,47 @@
 """Hooks: executables that are run when something happens to a peer. Nothing they do holds anything else up.
 
-One thread (``hooks``) takes events out of a subscription and lets them wait; as many as `Limits.hooks` others
-(``hook-1`` ...), begun when first needed, each look after one process at a time. `Hooks._lock` guards the queue,
-the counters, the list of slots and the subscription in use; it is never held while a process or a file is
-looked at, nor while somebody is told.
+One thread (``hooks``) takes events out of a subscription and lets them wait; another (``hook-runner``) starts and
+follows as many processes at a time as `Limits.hooks` allows. `Hooks._lock` guards the queue, the counters and the
+subscription in use; it is never held across a system call, nor while a notice is sent.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import inf
+from time import monotonic
 from typing import Any
 
-from discoveryd.errors import SubscriptionLagged
+from discoveryd.errors import PASSING, SubscriptionLagged
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.token_buckets import TokenBuckets
-from discoveryd.runtime import hook_files, hook_run
+from discoveryd.runtime import hook_files, notices
 from discoveryd.runtime.hook_queue import HookQueue, Job, Occasion
 from discoveryd.runtime.notices import Notice
+from discoveryd.runtime.process import GRACE, KEPT, Process, Processes, printable
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Worker
 
 LOOK_AGAIN = 1.0
-"""Seconds after which an event has the directory looked at again. Not at each event: a system call lets other
+"""Seconds after which an event has the directory read again. Not at each event: a system call lets other
 threads go first, and the events of a busy node would come in faster than they are taken."""
 NOTICES = 50
 ALL_NOTICES = 200
 """Notices a second of one hook, and of all together: what a hook prints must drown neither the log nor
-what another one has to say."""
-BEGIN_AGAIN = 1.0
-"""Seconds until a hook is begun again for which there was no descriptor, process or memory."""
+the notices of another hook."""
+LINES = 20
+"""Lines of the output of one run that are logged."""
+MOST_OUTPUT = 1024 * 1024
+"""Bytes of output that are read of one run: a hook that writes without end would cost us as much processor time as
+itself."""
+RETRY = 1.0
+"""Seconds until a hook is started again for which there was no descriptor, process or memory."""
 JOIN_TIMEOUT = 5.0
-"""Seconds for the threads to end; they need `hook_run.GRACE` twice at most."""
+"""Seconds for the threads to end; they need `GRACE` twice at most."""
 
 _TROUBLES = {
     "coalescing": "of each peer only the newest event waits; make it quicker, or raise limits.hooks",
@@ -47,8 +54,8 @@ class Hooks:
 
     Args:
         directory: of the hooks; it may be absent, and appear later.
-        subscribe: gives a new stream of events, such as `Discovery.subscribe`.
-        notify: told a `Notice` now and then, in one of the threads, without a lock.
+        subscribe: returns a new stream of events, such as `Discovery.subscribe`.
+        notify: called with a `Notice` now and then, in one of the threads, without a lock.
         limits: `Limits.hooks`, `Limits.hook_timeout` and `Limits.hook_queue` hold here.
     """
 
@@ -64,39 +71,47 @@ class Hooks:
         self._subscribe = subscribe
         self._notify = notify
         self._limits = limits or Limits()
-        self._lock = threading.Condition(threading.Lock())  # see above; its waiters are the idle slots
+        self._lock = threading.Lock()  # see above
         self._queue = HookQueue(slots=self._limits.hooks, limit=self._limits.hook_queue)
         self._counts: Counter[str] = Counter()
-        self._faults: tuple[hook_files.Fault, ...] = ()
-        self._slots: list[Worker] = []
-        self._idle = 0
+        self._refused: tuple[hook_files.RefusedFile, ...] = ()
         self._subscription: Subscription | None = None
         self._seq = 0
-        self._bell: tuple[int, int] | None = None  # its write end is closed to tell running hooks to end
         self._is_stopping = False
-        self._lacks_threads = False
         self._looked_at = 0.0
-        self._limiter = TokenBuckets(NOTICES, ALL_NOTICES, hook_files.MAX_HOOKS)
+        self._buckets = TokenBuckets(NOTICES, ALL_NOTICES, hook_files.MAX_HOOKS)
         self._reader = Worker("hooks", self._read, self._fail)
+        self._runner = Worker("hook-runner", self._run, self._fail)
+        # of the runner alone, but for `wake`
+        self._processes = Processes()
+        self._runs: dict[Process, Job] = {}
+        self._delayed: list[tuple[Job, float]] = []  # jobs to start again, each with the end of its time
+        self._retry_at = inf
+        self._is_awake = False  # since it last took jobs; guarded by the lock
 
     # --- life -----------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Begin to collect events, and look at the directory. What happens from here on is told to the hooks.
+        """Begin to collect events, and read the directory. The hooks are told all that happens from here on.
 
         Raises:
             OSError: no descriptor is left.
         """
-        self._bell = os.pipe()
+        self._processes.open()
         self._resubscribe()
         self._look()
 
     def start(self) -> None:
-        """Start the thread; `open` comes first."""
+        """Start the threads; `open` comes first.
+
+        Raises:
+            OSError: the system allows no further thread.
+        """
         self._reader.start()
+        self._runner.start()
 
     def stop(self) -> None:
-        """End: what waits is not run, what runs is told to end and killed a second later.
+        """End: what waits is not run, what runs gets SIGTERM and a second later SIGKILL.
 
         Safe to call again, and before `open` or `start`. Call it before the `Discovery` stops.
 
@@ -108,36 +123,32 @@ class Hooks:
                 return
             self._is_stopping = True
             self._queue.clear()
-            subscription, bell = self._subscription, self._bell
-            self._lock.notify_all()
+            subscription = self._subscription
         if subscription is not None:
             subscription.close()
-        if bell is not None:
-            os.close(bell[1])
-        stuck = [worker.name for worker in (self._reader, *self._slots) if not worker.join(JOIN_TIMEOUT)]
+        self._processes.wake()
+        stuck = [worker.name for worker in (self._reader, self._runner) if not worker.join(JOIN_TIMEOUT)]
         if stuck:
             raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {', '.join(stuck)}")
-        if bell is not None:
-            os.close(bell[0])
+        self._processes.close()
 
-    # --- what the daemon says and asks ----------------------------------------------------------
+    # --- for the daemon -------------------------------------------------------------------------
 
     def reload(self, limits: Limits | None = None) -> None:
-        """Look at the directory again, and take other limits. What runs keeps the timeout it began with."""
+        """Read the directory again, and take other limits. What runs keeps the timeout it began with."""
         if limits is not None:
             with self._lock:
                 self._limits = limits
                 self._queue.slots, self._queue.limit = limits.hooks, limits.hook_queue
-                self._lock.notify_all()
         self._look()
-        self._add_slots()
+        self._wake_runner()
 
     def doubt(self, *, is_isolated: bool, reason: str) -> None:
-        """Tell the hooks that it is rather we who are cut off (``isolated``), or no longer (``connected``)."""
+        """Tell the hooks that this node is rather cut off itself (``isolated``), or no longer (``connected``)."""
         self._offer(Occasion(kind="isolated" if is_isolated else "connected", reason=reason))
 
     def counts(self) -> dict[str, int]:
-        """Give what ``status`` shows.
+        """Return what ``status`` shows.
 
         ``hooks`` and ``refused``: files that are run, and that are not. ``run``: runs that ended, of them ``failed``
         (exit code not 0, or not startable) and ``timeout``. Events that were ``coalesced`` into a newer one of the
@@ -147,7 +158,7 @@ class Hooks:
         with self._lock:
             return {
                 "hooks": len(self._queue.hooks),
-                "refused": len(self._faults),
+                "refused": len(self._refused),
                 **{name: self._counts[name] for name in ("run", "failed", "timeout")},
                 "coalesced": self._queue.coalesced,
                 "dropped": self._queue.dropped,
@@ -156,7 +167,7 @@ class Hooks:
                 "waiting": self._queue.waiting,
             }
 
-    # --- events come in -------------------------------------------------------------------------
+    # --- the reader -----------------------------------------------------------------------------
 
     def _read(self) -> None:
         """Let events wait for the hooks; quick, so that the subscription does not lag."""
@@ -187,127 +198,119 @@ class Hooks:
             fresh.close()
 
     def _offer(self, occasion: Occasion) -> None:
-        if time.monotonic() - self._looked_at >= LOOK_AGAIN:
+        if monotonic() - self._looked_at >= LOOK_AGAIN:
             self._look()
         with self._lock:
             if self._is_stopping:
                 return
             begun = self._queue.put(occasion)
-            self._lock.notify_all()
-        self._add_slots()
+        self._wake_runner()
         for hook, trouble in begun:
             self._tell("warning", "hook falls behind", hook, what=_TROUBLES[trouble])
 
-    def _add_slots(self) -> None:
-        """Begin as many slots as there is work for. What none can be had for waits for those there are."""
+    def _wake_runner(self) -> None:
+        """Wake the runner if it may have something to start: a system call at each event would be too many."""
         with self._lock:
-            if self._is_stopping:
+            if self._is_awake or not self._queue.waiting or self._queue.running >= self._queue.slots:
                 return
-            there = len(self._slots)
-            wanted = min(self._limits.hooks, there + self._queue.waiting - self._idle)
-            slots = [Worker(f"hook-{number + 1}", self._work, self._fail) for number in range(there, wanted)]
-            self._slots += slots
-        try:
-            while slots:
-                slots[0].start()
-                del slots[0]
-        except OSError as error:
-            with self._lock:
-                for slot in slots:
-                    self._slots.remove(slot)
-                is_told, self._lacks_threads = self._lacks_threads, True
-            if not is_told:
-                self._notify(Notice(level="warning", text="hooks wait", fields={"why": error.strerror}))
-        else:
-            self._lacks_threads = False
+            self._is_awake = True
+        self._processes.wake()
 
     # --- the directory --------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """See which hooks there are; tell of each fault once."""
-        self._looked_at = time.monotonic()
+        """Read which hooks there are; tell of each refused file once."""
+        self._looked_at = monotonic()
         hooks = None
         try:
-            hooks, faults = hook_files.look(self.directory)
+            hooks, refused = hook_files.look(self.directory)
         except OSError as error:  # the hooks stay as they are
-            faults = (hook_files.Fault(self.directory, f"cannot be read now: {error.strerror}"),)
+            refused = (hook_files.RefusedFile(self.directory, f"cannot be read now: {error.strerror}"),)
         with self._lock:
             if self._is_stopping:
                 return
-            fresh = [fault for fault in faults if fault not in self._faults]
-            self._faults = faults
+            fresh = [file for file in refused if file not in self._refused]
+            self._refused = refused
             if hooks is not None:
                 self._queue.set_hooks(hooks)
-            self._lock.notify_all()  # their shares have changed
-        for fault in fresh:
-            self._notify(Notice(level="warning", text="hook not run", fields={"path": fault.path, "why": fault.why}))
+        for file in fresh:
+            self._notify(Notice(level="warning", text="hook not run", fields={"path": file.path, "why": file.why}))
 
-    # --- slots ----------------------------------------------------------------------------------
+    # --- the runner -----------------------------------------------------------------------------
 
-    def _work(self) -> None:
-        """Run one hook after the other."""
-        while (job := self._take()) is not None:
-            try:
-                if hook_files.why_not(job.hook):  # it was changed since
-                    self._look()
-                else:
-                    self._run(job)
-            finally:
-                with self._lock:
-                    self._queue.done(job)  # at most one other may go now: the next of this slot
+    def _run(self) -> None:
+        try:
+            while not self._is_stopping:
+                if monotonic() >= self._retry_at:
+                    delayed, self._delayed, self._retry_at = self._delayed, [], inf
+                    for job, until in delayed:
+                        self._start_job(job, until)
+                while (taken := self._take()) is not None:
+                    self._start_job(taken, monotonic() + self._limits.hook_timeout)
+                for process in self._processes.wait(self._retry_at):
+                    if process.is_gone:
+                        self._settle(process)
+        finally:
+            self._processes.end()
+            with self._lock:
+                self._queue.clear()
 
     def _take(self) -> Job | None:
         with self._lock:
-            self._idle += 1
-            try:
-                while not self._is_stopping:
-                    job = self._queue.take()
-                    if job is not None:
-                        return job
-                    self._lock.wait()
-                return None
-            finally:
-                self._idle -= 1
+            self._is_awake = False
+            return None if self._is_stopping else self._queue.take()
 
-    def _run(self, job: Job) -> None:
-        occasion = job.occasion
-        ran = self._begin(job.hook, occasion)
-        if ran.ended == "stopped":
+    def _start_job(self, job: Job, until: float) -> None:
+        """Start a hook; where the system lacks what a process needs, try again for as long as it might have run."""
+        if hook_files.why_not(job.hook):  # it was changed since
+            self._look()
+            with self._lock:
+                self._queue.done(job)
             return
-        has_failed = ran.ended == "unstartable" or (ran.ended == "exit" and ran.code != 0)
+        occasion, now = job.occasion, monotonic()
+        try:
+            process = Process(
+                [os.fsencode(job.hook)], timeout=self._limits.hook_timeout, grace=GRACE, stdin=occasion.line(),
+                environment=occasion.environment(), most_output=MOST_OUTPUT,
+            )  # fmt: skip
+        except OSError as error:
+            if error.errno in PASSING and now < until:
+                self._delayed.append((job, until))
+                self._retry_at = min(self._retry_at, now + RETRY)
+            else:
+                self._report(job, "warning", "hook cannot be run", "failed", error=_in_words(error))
+            return
+        self._runs[process] = job
+        self._processes.add(process)
+
+    def _settle(self, process: Process) -> None:
+        """Report a run that has ended."""
+        job, lines = self._runs.pop(process), _lines(process)
+        if process.ended == "timeout":
+            why = "limits.hook_timeout is over"
+            self._report(job, "warning", "hook was ended", "timeout", lines, why=why)
+        elif process.code:
+            self._report(job, "warning", "hook ended", "failed", lines, exit=process.exit)
+        else:
+            self._report(job, "debug", "hook ended", "", lines, exit=process.exit)
+
+    def _report(self, job: Job, level: str, text: str, fault: str, lines: Sequence[str] = (), **fields: Any) -> None:
+        """Count a run, and tell what came of it."""
+        occasion = job.occasion
         with self._lock:
-            self._counts["run"] += 1
-            self._counts["failed"] += has_failed
-            self._counts["timeout"] += ran.ended == "timeout"
+            self._queue.done(job)
+            self._counts.update(["run", *([fault] if fault else [])])
         about: dict[str, Any] = {"on": occasion.kind, "peer": occasion.peer.label if occasion.peer else "-"}
         if occasion.coalesced:
             about["coalesced"] = occasion.coalesced
-        for line in ran.lines():
+        for line in lines:
             self._tell("info", "hook says", job.hook, **about, line=line)
-        if ran.ended == "unstartable":
-            self._tell("warning", "hook cannot be run", job.hook, **about, error=ran.error)
-        elif ran.ended == "timeout":
-            self._tell("warning", "hook was ended", job.hook, **about, why="limits.hook_timeout is over")
-        else:
-            self._tell("warning" if has_failed else "debug", "hook ended", job.hook, **about, exit=ran.exit)
-
-    def _begin(self, hook: str, occasion: Occasion) -> hook_run.Ran:
-        """Run a hook; where the system lacks what a process needs, try again for as long as it might have run."""
-        assert self._bell is not None
-        line, environment, timeout = occasion.line(), occasion.environment(), self._limits.hook_timeout
-        until = time.monotonic() + timeout
-        while True:
-            ran = hook_run.run(hook, line, environment, timeout=timeout, stop=self._bell[0])
-            if not ran.may_pass or time.monotonic() >= until:
-                return ran
-            with self._lock:
-                if self._lock.wait_for(lambda: self._is_stopping, BEGIN_AGAIN):
-                    return hook_run.Ran(ended="stopped")
+        self._tell(level, text, job.hook, **about, **fields)
 
     def _tell(self, level: str, text: str, hook: str, **fields: Any) -> None:
         """Notify, unless it is too much."""
         with self._lock:
-            if not self._limiter.allows(hook, time.monotonic()):
+            if not self._buckets.allows(hook, monotonic()):
                 self._counts["unlogged"] += 1
                 return
         self._notify(Notice(level=level, text=text, fields={"hook": os.path.basename(hook), **fields}))
@@ -315,6 +318,20 @@ class Hooks:
     def _fail(self, name: str, error: BaseException) -> None:
         """End loudly: the daemon ends at a critical notice."""
         try:
-            self._notify(Notice(level="critical", text="thread died", fields={"thread": name, "error": repr(error)}))
+            self._notify(notices.of_death(name, error))
         finally:
             threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
+
+
+def _lines(process: Process) -> list[str]:
+    """Return the output of a hook as lines for the log."""
+    text = process.head.decode("utf-8", "backslashreplace")
+    lines = [printable(line) for line in text.split("\n") if line.strip()]
+    return [*lines[:LINES], "... and more"] if process.size > KEPT or len(lines) > LINES else lines
+
+
+def _in_words(error: OSError) -> str:
+    text = error.strerror or str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"{text}: is the interpreter in its first line there?"
+    return f"{text}: does it begin with a line such as #!/bin/sh ?" if error.errno == errno.ENOEXEC else text

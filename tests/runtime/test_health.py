@@ -11,7 +11,9 @@ import pytest
 
 from discoveryd.errors import ConfigError
 from discoveryd.runtime import health as module
-from discoveryd.runtime.health import CONCURRENT, KEPT, LONGEST_LINE, Check, Health
+from discoveryd.runtime import process
+from discoveryd.runtime.health import CONCURRENT, LONGEST_LINE, Check, Health
+from discoveryd.runtime.process import KEPT
 
 HOUR = 3600.0
 LONG = 60.0
@@ -261,9 +263,9 @@ def test_what_cannot_be_begun_now_says_nothing_of_the_service(checks, monkeypatc
         refused.put(1)
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(module, "AGAIN", 0.01)
+    monkeypatch.setattr(module, "RETRY", 0.01)
     with monkeypatch.context() as patch:
-        patch.setattr(module.subprocess, "Popen", refuse)
+        patch.setattr(process.subprocess, "Popen", refuse)
         checks.run(it=shell("true"))
         for _ in range(3):
             refused.get(timeout=10)

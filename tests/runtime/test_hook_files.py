@@ -50,14 +50,14 @@ def test_backups_hidden_files_and_directories_are_passed_over(directory):
 )
 def test_the_wrong_mode_is_refused_with_the_remedy(directory, mode, why):
     good, bad = write_hook(directory, "good", "true"), write_hook(directory, "bad", "true", mode=mode)
-    assert hook_files.look(str(directory)) == ((good,), (hook_files.Fault(bad, why.format(bad)),))
+    assert hook_files.look(str(directory)) == ((good,), (hook_files.RefusedFile(bad, why.format(bad)),))
 
 
 def test_a_directory_that_others_may_write_to_is_refused_as_a_whole(directory):
     write_hook(directory, "good", "true")
     directory.chmod(0o777)
     why = f"{directory} is writable by group or others: chmod go-w {directory}"
-    assert hook_files.look(str(directory)) == ((), (hook_files.Fault(str(directory), why),))
+    assert hook_files.look(str(directory)) == ((), (hook_files.RefusedFile(str(directory), why),))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -67,7 +67,7 @@ def test_another_owner_is_refused(directory, what):
     path = os.path.normpath(directory / what)
     os.chown(path, 12345, -1)
     why = f"{path} belongs to uid 12345, neither root nor the daemon's: chown root {path}"
-    assert hook_files.look(str(directory)) == ((), (hook_files.Fault(path, why),))
+    assert hook_files.look(str(directory)) == ((), (hook_files.RefusedFile(path, why),))
 
 
 def test_a_link_is_as_good_as_where_it_points(directory, tmp_path):
@@ -80,20 +80,20 @@ def test_a_link_is_as_good_as_where_it_points(directory, tmp_path):
     assert fault.why == f"{elsewhere} is writable by group or others: chmod go-w {elsewhere}"
     os.unlink(target)
     [fault] = hook_files.look(str(directory))[1]
-    assert fault == hook_files.Fault(str(directory / "link"), "cannot be looked at: No such file or directory")
+    assert fault == hook_files.RefusedFile(str(directory / "link"), "cannot be looked at: No such file or directory")
 
 
 def test_what_is_no_file_is_refused(directory):
     os.mkfifo(directory / "pipe", 0o755)
     assert hook_files.look(str(directory))[1] == (
-        hook_files.Fault(str(directory / "pipe"), "is no regular file: remove it"),
+        hook_files.RefusedFile(str(directory / "pipe"), "is no regular file: remove it"),
     )
 
 
 def test_a_file_instead_of_the_directory_is_told(tmp_path):
     (tmp_path / "hooks.d").write_text("")
     assert hook_files.look(str(tmp_path / "hooks.d")) == (
-        (), (hook_files.Fault(str(tmp_path / "hooks.d"), "cannot be read: Not a directory"),)
+        (), (hook_files.RefusedFile(str(tmp_path / "hooks.d"), "cannot be read: Not a directory"),)
     )  # fmt: skip
 
 

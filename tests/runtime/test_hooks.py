@@ -10,8 +10,8 @@ import pytest
 
 from discoveryd.protocol.parameters import Limits
 from discoveryd.query.reply import event_line
-from discoveryd.runtime import hook_run
 from discoveryd.runtime import hooks as module
+from discoveryd.runtime import process
 from discoveryd.runtime.hooks import Hooks
 from tests.conftest import no_descriptors
 from tests.runtime.hooking import WAIT, Feed, Notices, peer, write_hook
@@ -130,12 +130,20 @@ def test_a_signal_is_named(directory, feed, notices, begin, number, shown):
     assert notices.until("hook ended").fields["exit"] == shown
 
 
-def test_one_that_cannot_begin_is_logged_and_counted(directory, feed, notices, begin):
-    write_hook(directory, "bad", "#!/nowhere/sh\n")
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("#!/nowhere/sh\n", "No such file or directory: is the interpreter in its first line there?"),
+        ("echo no first line\n", "Exec format error: does it begin with a line such as #!/bin/sh ?"),
+    ],
+)
+def test_a_hook_that_cannot_start_is_logged_and_counted(directory, feed, notices, begin, text, error):
+    path = write_hook(directory, "bad", "#!")
+    (directory / "bad").write_text(text)
     hooks = begin()
     feed.tell()
-    assert "first line" in notices.until("hook cannot be run", hook="bad").fields["error"]
-    assert settled(hooks)["failed"] == 1
+    assert notices.until("hook cannot be run", hook="bad").fields["error"] == error
+    assert settled(hooks) == {"run": 1, "failed": 1}, path
 
 
 def test_output_cannot_command_a_terminal(directory, feed, notices, begin):
@@ -226,11 +234,11 @@ def test_a_subscription_that_lagged_is_taken_up_again_and_what_was_lost_is_count
 def test_a_thread_that_dies_is_no_secret(directory, feed, notices, begin, monkeypatch):
     died = []
     monkeypatch.setattr(threading, "excepthook", lambda args: died.append(args.exc_type))
-    monkeypatch.setattr(hook_run, "run", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(module, "Process", lambda *_, **__: 1 / 0)
     write_hook(directory, "a", "true")
     hooks = begin()
     feed.tell()
-    notice = notices.until("thread died", thread="hook-1")
+    notice = notices.until("thread died", thread="hook-runner")
     assert (notice.level, hooks.counts()["running"]) == ("critical", 0)
     hooks.stop()
     assert died == [ZeroDivisionError]
@@ -348,18 +356,6 @@ def test_stop_before_start_and_before_open(directory, feed, notices):
     hooks.stop()
 
 
-def test_the_threads_of_slots_are_begun_when_first_needed(directory, feed, notices, begin):
-    def slots():
-        return [thread.name for thread in threading.enumerate() if thread.name.startswith("hook-")]
-
-    write_hook(directory, "a", "true")
-    begin(hooks=3)
-    assert slots() == []
-    feed.tell()
-    notices.until("hook ended")
-    assert slots() == ["hook-1"]
-
-
 def test_the_end_of_the_events_is_no_failure(directory, feed, notices, begin):
     hooks = begin()
     feed.subscriptions[-1].put(None)
@@ -389,26 +385,11 @@ def test_a_hook_that_cannot_be_begun_now_is_begun_again(directory, feed, notices
         refused.set()
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(module, "BEGIN_AGAIN", 0.01)
+    monkeypatch.setattr(module, "RETRY", 0.01)
     write_hook(directory, "a", "echo $DISCOVERYD_EVENT")
     begin()
     with monkeypatch.context() as patch:
-        patch.setattr(hook_run.subprocess, "Popen", refuse)
+        patch.setattr(process.subprocess, "Popen", refuse)
         feed.tell("joined")
         assert refused.wait(WAIT)
-    assert says(notices, "joined")
-
-
-def test_events_wait_for_a_thread_that_cannot_be_had_now(directory, feed, notices, begin, monkeypatch):
-    write_hook(directory, "a", "echo $DISCOVERYD_EVENT")
-    hooks = begin()
-
-    def refuse(_):
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        feed.tell("joined")
-        notices.until("hooks wait")
-    hooks.reload()  # which the daemon does every two seconds
     assert says(notices, "joined")

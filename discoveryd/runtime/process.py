@@ -1,0 +1,254 @@
+"""Commands under way: the process group of each, its deadline, the part of its output that is kept, and its end.
+
+A thread follows any number of commands with `Processes.wait`; nothing else here waits. ``communicate`` of subprocess
+would keep all the output, which is the command's to choose.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
+from math import inf
+from time import monotonic
+from typing import IO, Literal
+
+KEPT = 4096
+"""Bytes that are kept of the beginning of the output, and of its end."""
+GRACE = 1.0
+"""Seconds from SIGTERM to SIGKILL, and from SIGKILL to the moment when a process counts as hanging in the kernel."""
+
+_CHUNK = 65536
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+Ending = Literal["", "exit", "timeout", "stopped"]
+
+
+class Process:
+    """A command under way, with all that it starts in its process group.
+
+    Args:
+        command: program and arguments.
+        timeout: seconds until the command is ended.
+        grace: seconds from SIGTERM to SIGKILL; 0 sends SIGKILL alone.
+        stdin: bytes for its standard input.
+        environment: variables besides PATH, LANG and HOME; nothing else of ours is passed on.
+        most_output: bytes of output that are read. Then the pipe is closed, and the next write ends the command
+            (SIGPIPE).
+
+    Attributes:
+        ended: empty while the command runs; ``exit`` if it ended by itself, ``timeout`` after its deadline,
+            ``stopped`` after `end`.
+        code: exit code; negative the signal that ended the command. Valid once `is_gone`.
+        head: the first `KEPT` bytes of stdout and stderr together.
+        tail: the last `KEPT` bytes of them.
+        size: bytes of output that were read.
+        deadline: when `follow` has something to do, even if no descriptor is ready (monotonic seconds).
+
+    Raises:
+        OSError: the command cannot be started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[bytes],
+        *,
+        timeout: float,
+        grace: float = 0.0,
+        stdin: bytes = b"",
+        environment: Mapping[str, str] | None = None,
+        most_output: float = inf,
+    ) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - whose file it is has been checked
+            command, env=_environment(environment or {}), cwd="/", bufsize=0, start_new_session=True,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            self._handle = os.pidfd_open(self._process.pid)
+        except OSError:
+            with self._process:
+                self._signal(signal.SIGKILL)
+            raise
+        self.deadline = monotonic() + timeout
+        self.ended: Ending = ""
+        self.code = 0
+        self.head = self.tail = b""
+        self.size = 0
+        self._grace = grace
+        self._most_output = most_output
+        self._unwritten = stdin
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        for stream in filter(None, (self._stdin, self._stdout)):
+            os.set_blocking(stream.fileno(), False)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the command has ended, and its process group with it."""
+        return self._process.returncode is not None
+
+    @property
+    def exit(self) -> str:
+        """The exit code, or the name of the signal."""
+        if self.code >= 0:
+            return str(self.code)
+        number = -self.code
+        return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+
+    def descriptors(self) -> Iterator[tuple[int, int]]:
+        """Yield what `follow` waits for: descriptors, each with the events of poll(2)."""
+        yield self._handle, select.POLLIN
+        if self._stdin is not None:
+            yield self._stdin.fileno(), select.POLLOUT
+        if self._stdout is not None:
+            yield self._stdout.fileno(), select.POLLIN
+
+    def follow(self, ready: Container[int], now: float) -> bool:
+        """Write, read, and end the command after its deadline.
+
+        Returns:
+            whether `ended` or `is_gone` has changed.
+        """
+        if self._stdin is not None and self._stdin.fileno() in ready:
+            self._write(self._stdin)
+        if self._stdout is not None and self._stdout.fileno() in ready:
+            self._read()
+        if self._handle in ready:
+            self._reap()
+            return True
+        if now < self.deadline:
+            return False
+        is_first = not self.ended
+        self.end("timeout", now)
+        return is_first
+
+    def end(self, why: Literal["timeout", "stopped"], now: float) -> None:
+        """Send SIGTERM, and SIGKILL after the grace; SIGKILL alone where there is none, or the second time."""
+        self.ended = self.ended or why
+        self._signal(signal.SIGTERM if self._grace else signal.SIGKILL)
+        self.deadline = now + self._grace if self._grace else inf
+        self._grace = 0.0
+
+    def close(self) -> None:
+        """Close the descriptors; `follow` must not be called after it."""
+        os.close(self._handle)
+        for stream in filter(None, (self._stdin, self._stdout)):
+            stream.close()
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # it is another user's by now
+            os.killpg(self._process.pid, number)
+
+    def _write(self, stream: IO[bytes]) -> None:
+        try:
+            self._unwritten = self._unwritten[os.write(stream.fileno(), self._unwritten) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:  # the command does not read its input
+            self._unwritten = b""
+        if not self._unwritten:
+            stream.close()
+            self._stdin = None
+
+    def _read(self) -> None:
+        if self._stdout is None:
+            return
+        try:
+            chunk = os.read(self._stdout.fileno(), _CHUNK)
+        except BlockingIOError:
+            return
+        self.size += len(chunk)
+        self.head += chunk[: KEPT - len(self.head)]
+        self.tail = (self.tail + chunk)[-KEPT:]
+        if not chunk or self.size > self._most_output:
+            self._stdout.close()
+            self._stdout = None
+
+    def _reap(self) -> None:
+        # also after a good end: so the processes that are left in the group are bounded. Nobody has waited for the
+        # command yet, so the number is still its own
+        self._signal(signal.SIGKILL)
+        self._read()
+        self._read()  # what can still be in the pipe, which holds no more
+        self.close()
+        self.code = self._process.wait()
+        self.ended = self.ended or "exit"
+
+
+class Processes:
+    """The commands that one thread follows; `wake` is for any thread, all else for that one."""
+
+    def __init__(self) -> None:
+        self._bell = -1
+        self._processes: list[Process] = []
+
+    def open(self) -> None:
+        """Open what `wake` uses.
+
+        Raises:
+            OSError: no descriptor is left.
+        """
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def close(self) -> None:
+        """Close what `open` opened. Safe to call again, and before `open`."""
+        if self._bell >= 0:
+            os.close(self._bell)
+            self._bell = -1
+
+    def wake(self) -> None:
+        """Let the thread return from `wait`, or not wait the next time."""
+        if self._bell >= 0:
+            os.eventfd_write(self._bell, 1)
+
+    def add(self, process: Process) -> None:
+        """Follow a command too."""
+        self._processes.append(process)
+
+    def wait(self, until: float) -> list[Process]:
+        """Wait for a change, for `wake`, or until a moment (monotonic seconds); it may return sooner.
+
+        Returns:
+            the commands that are gone, and those whose deadline has just passed.
+        """
+        poll = select.poll()
+        poll.register(self._bell, select.POLLIN)
+        for process in self._processes:
+            for descriptor, events in process.descriptors():
+                poll.register(descriptor, events)
+            until = min(until, process.deadline)
+        timeout = None if until == inf else max(0.0, until - monotonic()) * 1000
+        ready = {descriptor for descriptor, _ in poll.poll(timeout)}
+        if self._bell in ready:
+            os.eventfd_read(self._bell)
+        now = monotonic()
+        changed = [process for process in self._processes if process.follow(ready, now)]
+        self._processes = [process for process in self._processes if not process.is_gone]
+        return changed
+
+    def end(self) -> None:
+        """End all commands, and wait for that; a command that hangs in the kernel is left behind."""
+        now = monotonic()
+        for process in self._processes:
+            process.end("stopped", now)
+        while self._processes and monotonic() < now + 2 * GRACE:
+            self.wait(now + 2 * GRACE)
+        for process in self._processes:
+            process.close()
+        self._processes = []
+
+
+def printable(text: str) -> str:
+    """Return a text in which whatever could end a line or command a terminal is escaped."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _environment(added: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Return the whole environment of a command.
+
+    In bytes, because the locale, which decides how text is encoded there, may not know all characters.
+    """
+    own = {"PATH": _PATH, "LANG": os.environ.get("LANG", "C.UTF-8"), "HOME": os.environ.get("HOME", "/")}
+    return {name.encode(): value.encode("utf-8", "surrogateescape") for name, value in {**own, **added}.items()}
