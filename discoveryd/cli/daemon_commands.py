@@ -29,7 +29,7 @@ PROGRAM = Program(
     "discoveryd",
     "Know which other machines of this network are up right now, at which address, offering what.",
     [
-        Command("run", "run in the foreground until SIGTERM or Ctrl-C", run="daemon.serve:run", options=[_CONFIG]),
+        Command("run", "run in the foreground until SIGTERM or Ctrl-C", run="daemon.run:run", options=[_CONFIG]),
         Command("start", "run in the background, with a pid file", run="daemon.detached:start", options=[_CONFIG]),
         Command("stop", "stop the daemon that start began", run="daemon.detached:stop", options=[_CONFIG]),
         Command(

@@ -1,12 +1,12 @@
-"""What the holder of the control token may ask of the daemon, and the message that brings it to the main thread."""
+"""The control token, for those who may change what the daemon does, and their requests to the main thread."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from discoveryd.daemon.parts import Part
 from discoveryd.files import token
 from discoveryd.files.remedies import remedy
 from discoveryd.runtime.notices import Notice
@@ -15,44 +15,58 @@ from discoveryd.runtime.query_handlers import ReloadResult
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Somebody wants the configuration to be read again.
+    """A request to read the configuration again.
 
     Attributes:
-        done: told what came of it.
+        done: called with the result.
     """
 
     done: Callable[[ReloadResult], None]
 
 
-class Control:
-    """Hands requests over to the main thread.
+class DaemonControl:
+    """What the holder of the token may ask for; see `discoveryd.runtime.query_handlers.Control`.
 
     Args:
-        directory: where the token is kept for those who may read it.
-        put: takes a message for the main thread; from any thread.
+        put: takes a message for the main thread; in any thread.
     """
 
-    def __init__(self, directory: str, put: Callable[[Any], None]) -> None:
+    def __init__(self, put: Callable[[Notice | Reload], None]) -> None:
         self.token = ""
+        self.put = put
+
+    def reload(self, done: Callable[[ReloadResult], None]) -> None:
+        """Have the main thread read the configuration again."""
+        self.put(Reload(done))
+
+
+class TokenPart(Part):
+    """Keeps the control token.
+
+    Args:
+        directory: where the token is kept.
+        control: is given the token.
+    """
+
+    name = "control token"
+
+    def __init__(self, directory: str, control: DaemonControl) -> None:
         self._directory = directory
-        self._put = put
+        self._control = control
         self._lock: int | None = None
 
-    def open(self) -> None:
-        """Make the token. Where it cannot be kept nobody can have it, which is said."""
+    def start(self) -> None:
+        """Make the token. Where that fails nobody has it, which a notice says."""
         try:
-            self.token, self._lock = token.create(self._directory)
+            self._control.token, self._lock = token.create(self._directory)
         except OSError as error:
             helps = remedy(error, "run it as a user who may write there, or set paths.runtime")
             fields = {"directory": self._directory, "error": error.strerror, "remedy": helps}
-            self._put(Notice(level="warning", text="no control token: no reload or register by socket", fields=fields))
+            text = "no control token: no reload or register by socket"
+            self._control.put(Notice(level="warning", text=text, fields=fields))
 
-    def close(self) -> None:
-        """Let the token end with this daemon, unless another one of the directory goes on."""
+    def stop(self) -> None:
+        """Let the token end with this daemon, unless another daemon of the directory goes on."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-    def reload(self, done: Callable[[ReloadResult], None]) -> None:
-        """Have the configuration read again."""
-        self._put(Reload(done))

@@ -12,7 +12,7 @@ from discoveryd.config import PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
 from discoveryd.daemon.pid_file import PidFile
 from discoveryd.daemon.reload import keyring_of
-from discoveryd.daemon.serve import serve
+from discoveryd.daemon.run import serve
 from discoveryd.files.remedies import remedy
 from discoveryd.protocol.sealed.keyring import Keyring
 

@@ -1,4 +1,4 @@
-"""Hooks as the daemon has them: none of their modules is loaded where there is no directory of them."""
+"""Hooks as a part of the daemon: none of their modules is loaded where there is no directory of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from discoveryd.protocol.parameters import Limits
+from discoveryd.config import Config
+from discoveryd.daemon.parts import Part
+from discoveryd.protocol.table.events import Event
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.notices import CONNECTED, ISOLATED, Notice
 
@@ -15,48 +17,27 @@ if TYPE_CHECKING:
     from discoveryd.runtime.hooks import Hooks
 
 
-class HookKeeper:
-    """Runs hooks from the moment that there is a directory of them. For the main thread.
+class HooksPart(Part):
+    """Runs hooks from the moment that there is a directory of them.
 
     Args:
         directory: of the hooks.
-        discovery: whose events they hear; not started yet, so that they hear of the first one too.
-        notify: told what hooks say and do; from any thread.
+        discovery: the source of their events; not started yet, so that the hooks are told of the first event too.
+        notify: called with what the hooks say and do; in any thread.
     """
+
+    name = "hooks.d"
+    section = "hooks"
 
     def __init__(self, directory: str, discovery: Discovery, notify: Callable[[Notice], None]) -> None:
         self._directory = directory
         self._discovery = discovery
         self._notify = notify
         self._hooks: Hooks | None = None
-        self._begin()
 
-    def look(self) -> None:
-        """See what has come, gone or changed in the directory; cheap where there is none."""
-        if self._hooks is None:
-            self._begin()
-        else:
-            self._hooks.reload()
-
-    def reload(self, limits: Limits) -> None:
-        """Take other limits, and look."""
-        self.look()
-        if self._hooks is not None:
-            self._hooks.reload(limits)
-
-    def hear(self, notice: Notice) -> None:
-        """Let them know what the daemon thinks of itself."""
-        if self._hooks is not None and notice.text in (ISOLATED, CONNECTED):
-            reason = str(notice.fields.get("why", "peers are heard again"))
-            self._hooks.doubt(is_isolated=notice.text == ISOLATED, reason=reason)
-
-    def stop(self) -> None:
-        """End what runs."""
-        if self._hooks is not None:
-            self._hooks.stop()
-
-    def _begin(self) -> None:
-        if not os.path.isdir(self._directory):
+    def open(self) -> None:
+        """Begin to run hooks, if there is a directory of them."""
+        if self._hooks is not None or not os.path.isdir(self._directory):
             return
         from discoveryd.runtime.hooks import Hooks  # noqa: PLC0415 - see above
 
@@ -72,4 +53,30 @@ class HookKeeper:
             hooks.start()
             stack.pop_all()
         self._hooks = hooks
-        self._discovery.report("hooks", hooks.counts)
+
+    def look(self) -> None:
+        """See what has come, gone or changed in the directory; cheap where there is none."""
+        self.open()
+        if self._hooks is not None:
+            self._hooks.reload()
+
+    def reload(self, config: Config) -> None:
+        """Take over the limits, and look."""
+        self.open()
+        if self._hooks is not None:
+            self._hooks.reload(config.parameters.limits)
+
+    def hear(self, message: Event | Notice) -> None:
+        """Tell the hooks that this node is cut off, or no longer."""
+        if self._hooks is not None and isinstance(message, Notice) and message.text in (ISOLATED, CONNECTED):
+            reason = str(message.fields.get("why", "peers are heard again"))
+            self._hooks.doubt(is_isolated=message.text == ISOLATED, reason=reason)
+
+    def status(self) -> dict[str, int] | None:
+        """Return the counts of the hooks."""
+        return None if self._hooks is None else self._hooks.counts()
+
+    def stop(self) -> None:
+        """End what runs."""
+        if self._hooks is not None:
+            self._hooks.stop()

@@ -1,19 +1,64 @@
-"""What of a new configuration a running daemon can take over, and what it cannot."""
+"""A reload: what of a new configuration a running daemon takes over, and what waits for a restart."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from discoveryd.config import Config
+from discoveryd.config import Config, load
+from discoveryd.daemon.ports import is_service, refuse_forbidden
+from discoveryd.daemon.services_d import OWNER
+from discoveryd.errors import ConfigError, RecordTooLong
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
+from discoveryd.runtime.discovery import Discovery
+
+FIXED = (
+    "node.id", "hello.port", "hello.realm", "hello.loopback", "query.listen", "metrics.listen", "paths.state",
+    "paths.runtime",
+)  # fmt: skip
+"""Keys that hold for the life of a process: it is known by them, or has a socket open for them."""
+
+
+def read_again(begun_with: Config, path: str | None) -> Config:
+    """Read the configuration again.
+
+    Raises:
+        ConfigError: it is wrong, or came through a pipe, whose name means something else by now.
+    """
+    if begun_with.is_stream:
+        why = f"the configuration came through a pipe ({begun_with.source}), which is read once"
+        raise ConfigError(f"{why}: to change it restart, or begin with a file")
+    return load(path)
+
+
+def take_over(discovery: Discovery, config: Config, begun_with: Config) -> list[dict[str, Any]]:
+    """Put another configuration in force, as far as a running daemon can.
+
+    Returns:
+        what waits for a restart, each as ``{"key", "now", "wanted"}``.
+
+    Raises:
+        ConfigError: a key cannot be read, or the record is too long together with what is registered; nothing has
+            changed then, but that `OWNER` may offer no services any more.
+    """
+    if is_service():
+        refuse_forbidden(config)
+    node, keyring = config.node, keyring_of(config)
+    try:
+        discovery.set_record(name=node.name or None, tags=node.tags, services=node.services)
+    except RecordTooLong:  # what the configuration says comes before what files add to it
+        discovery.offer(OWNER, ())
+        discovery.set_record(name=node.name or None, tags=node.tags, services=node.services)
+    discovery.set_keyring(keyring)
+    discovery.set_parameters(_kept(config, begun_with))
+    return needs_restart(begun_with, config)
 
 
 def needs_restart(begun_with: Config, config: Config) -> list[dict[str, Any]]:
-    """Give what is wanted and cannot be had from this process, each as ``{"key", "now", "wanted"}``."""
-    now, wanted = _fixed(begun_with), _fixed(config)
-    return [{"key": key, "now": now[key], "wanted": wanted[key]} for key in now if now[key] != wanted[key]]
+    """Return the changes that wait for a restart, each as ``{"key", "now", "wanted"}``."""
+    values = ((key, begun_with.value(key), config.value(key)) for key in FIXED)
+    return [{"key": key, "now": now, "wanted": wanted} for key, now, wanted in values if now != wanted]
 
 
 def keyring_of(config: Config) -> Keyring:
@@ -29,21 +74,7 @@ def keyring_of(config: Config) -> Keyring:
     return read_keyring(config.security, config.source, directory=config.directory)
 
 
-def with_fixed(parameters: Parameters, begun_with: Parameters) -> Parameters:
-    """Give new parameters that keep what is for the life of a process."""
-    fixed = {key: getattr(begun_with, key) for key in ("port", "realm", "loopback")}
-    return replace(parameters, **fixed)
-
-
-def _fixed(config: Config) -> dict[str, Any]:
-    """Give the keys that hold for the life of a process: it is known by them, or has a socket open for them."""
-    return {
-        "node.id": config.node.id,
-        "hello.port": config.parameters.port,
-        "hello.realm": config.parameters.realm,
-        "hello.loopback": config.parameters.loopback,
-        "query.listen": config.query.listen,
-        "metrics.listen": config.metrics.listen,
-        "paths.state": config.paths.state,
-        "paths.runtime": config.paths.runtime,
-    }
+def _kept(config: Config, begun_with: Config) -> Parameters:
+    """Return the parameters of a configuration, but for those that are `FIXED`."""
+    fixed = {key.removeprefix("hello."): begun_with.value(key) for key in FIXED if key.startswith("hello.")}
+    return replace(config.parameters, **fixed)

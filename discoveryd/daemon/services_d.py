@@ -1,94 +1,76 @@
 """Services that programs bring along: one YAML file each in ``services.d`` beside the configuration.
 
-What is announced follows from what stands in that directory now, and from what the checks said last; nothing is
+The announced services follow from the files that are there now, and from the last results of their checks; nothing is
 remembered of a file that was good before it was edited. All of it happens in the main thread: `Health` has a thread
-of its own, but its verdicts are taken there too.
+of its own, but its results are taken there too.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from discoveryd.errors import PASSING, ConfigError, RecordTooLong
+from discoveryd.config import Config
+from discoveryd.daemon.parts import Part
+from discoveryd.daemon.service_file import UNREAD, ServiceFile, ServiceState, Stamp, read
+from discoveryd.errors import RecordTooLong
 from discoveryd.protocol.wire.record import MAX_RECORD, Service, service_length
+from discoveryd.runtime.notices import Notice, of_death
 
 if TYPE_CHECKING:
-    from discoveryd.config.dropin import DropIn
-    from discoveryd.runtime.health import Check, Health, CheckResult
+    from discoveryd.runtime.health import CheckResult, Health
 
 OWNER = "services.d"
-"""Under which the services are offered, and what the directory is called."""
+"""The owner under which the services are offered, and the name of the directory."""
 MAX_FILES = 64
 """Files that are read, the first by name: a record of 700 bytes has room for about 25 services."""
 MAX_ENTRIES = 1024
 """Names of the directory that are looked at, every two seconds; 1 µs each."""
-MAX_PROBLEMS = 5
-"""Faults of one file that are told; who mends five sees the others then."""
 
-_Stamp = tuple[int, ...]
-"""Whatever changes when a file, or who may write it, does."""
-_UNREAD: _Stamp = (-1,)
-"""Of a file that could not be read for lack of something that there may be again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _State:
-    """What has become of a file: what the log tells changes of."""
-
-    word: Literal["announced", "checking", "failing", "refused"]
-    service: Service | None = None
-    problems: tuple[str, ...] = ()
-
-    @property
-    def why(self) -> str | None:
-        more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
-        return self.problems[0] + more if self.problems else None
-
-
-class DropIns:
-    """The services of a directory. For one thread, but for `status`.
+class ServicesPart(Part):
+    """The services of a directory.
 
     Args:
         directory: where the files are; it need not exist.
-        offer: announces all of them, in place of those before; as `Discovery.offer`.
-        tell: told level, text and fields of what is worth a log line. From any thread.
-        later: has a function called in the thread that calls `look`. From any thread.
+        offer: announces all services, in place of those before; as `Discovery.offer`.
+        put: takes a notice, or a function to be called in the main thread; in any thread.
     """
+
+    name = "services.d"
+    section = "dropins"
 
     def __init__(
         self,
         directory: str,
         *,
         offer: Callable[[str, Iterable[Service]], None],
-        tell: Callable[[str, str, Mapping[str, Any]], None],
-        later: Callable[[Callable[[], None]], None],
+        put: Callable[[Notice | Callable[[], None]], None],
     ) -> None:
         self.directory = directory
         self._offer = offer
-        self._tell = tell
-        self._later = later
-        self._stamps: dict[str, _Stamp] = {}
-        self._found: dict[str, DropIn | tuple[str, ...]] = {}  # or what is wrong with it
+        self._put = put
+        self._files: dict[str, ServiceFile] = {}  # by name
         self._fault = ""  # of the directory
-        self._verdicts: dict[str, CheckResult] = {}
-        self._too_long: dict[str, str] = {}
-        self._states: dict[str, _State] = {}
+        self._states: dict[str, ServiceState] = {}
         self._health: Health | None = None
         self._is_started = self._is_checking = False
         self._lack = ""
 
+    def open(self) -> None:
+        """Read the files, and announce their services; those with a check come later."""
+        self.look()
+
     def start(self) -> None:
-        """Begin to run the checks; `look` may have come before."""
+        """Begin to run the checks."""
         self._is_started = True
         if self._health is not None:
             self._begin_checks()
 
     def stop(self) -> None:
-        """End the checks. Safe to call again, and before `start`.
+        """End the checks.
 
         Raises:
             RuntimeError: their thread did not end.
@@ -99,32 +81,29 @@ class DropIns:
     def look(self) -> None:
         """Read what has changed since the last look, and announce what follows. Cheap where nothing has."""
         stamps, fault = self._scan()
-        has_changed = (stamps, fault) != (self._stamps, self._fault)
+        has_changed = (stamps, fault) != (self._stamps(), self._fault)
         if has_changed:
             unread = self._take_files(stamps)
             fault = fault or unread
             if fault and fault != self._fault:
-                self._tell("warning", "service files ignored", {"directory": self.directory, "why": fault})
+                self._tell("warning", "service files ignored", directory=self.directory, why=fault)
             self._fault = fault
         if has_changed or self._lack:
             self._check()
-        if has_changed or self._too_long:  # somebody else may have made room
+        if has_changed or any(file.too_long for file in self._files.values()):  # there may be room now
             self._announce()
 
-    def reload(self) -> None:
+    def reload(self, config: Config) -> None:  # noqa: ARG002 - only the directory counts
         """Read all files again, and tell again what is wrong with them."""
-        self._stamps, self._fault = dict.fromkeys(self._stamps, ()), ""  # none that a file could have
+        for file in self._files.values():
+            file.stamp = ()  # no file could have it
+        self._fault = ""
         self._states = {name: state for name, state in self._states.items() if state.word != "refused"}
         self.look()
         self._announce()
 
-    def make_room(self) -> None:
-        """Take all of them out of the record; the next `look` puts back what fits."""
-        self._offer(OWNER, ())
-        self._stamps = dict.fromkeys(self._stamps, ())
-
     def status(self) -> list[dict[str, Any]]:
-        """Give each file with the name of its service, its state, and why that is so; from any thread."""
+        """Return each file with the name of its service, its state, and why that is so."""
         files = [
             {
                 "file": os.path.join(self.directory, name),
@@ -137,113 +116,98 @@ class DropIns:
         fault = {"file": self.directory, "name": None, "state": "refused", "why": self._fault}
         return [*([fault] if self._fault else []), *files]
 
+    def _tell(self, level: str, text: str, **fields: Any) -> None:
+        self._put(Notice(level=level, text=text, fields=fields))
+
     # --- files ----------------------------------------------------------------------------------
 
-    def _scan(self) -> tuple[dict[str, _Stamp], str]:
-        """Look at the directory without opening a file; give what there is, and what is wrong."""
+    def _stamps(self) -> dict[str, Stamp]:
+        return {name: file.stamp for name, file in self._files.items()}
+
+    def _scan(self) -> tuple[dict[str, Stamp], str]:
+        """Look at the directory without opening a file; return the stamps of its files, and what is wrong with it."""
         try:
             with os.scandir(self.directory) as entries:
                 seen = list(islice(entries, MAX_ENTRIES + 1))
-            of_all = os.stat(self.directory)
+            directory = os.stat(self.directory)
         except FileNotFoundError:
             return {}, ""
         except OSError as error:
-            return self._stamps, f"cannot be read: {error.strerror}"  # what was announced stays
-        files = sorted((one for one in seen if _is_meant(one.name)), key=lambda one: one.name)
+            return self._stamps(), f"cannot be read: {error.strerror}"  # what was announced stays
+        files = sorted((entry for entry in seen if _is_meant(entry.name)), key=lambda entry: entry.name)
         fault = ""
         if len(files) > MAX_FILES:
             fault = f"has {len(files)} files; only the first {MAX_FILES} by name are read"
         if len(seen) > MAX_ENTRIES:
             fault = f"has more than {MAX_ENTRIES} entries; remove what is no service"
-        mode = of_all.st_mode, of_all.st_uid  # they decide whether a file may have a check
-        stamps = {one.name: _stamp(one) for one in files[:MAX_FILES]}
+        mode = directory.st_mode, directory.st_uid  # they decide whether a file may have a check
+        stamps = {entry.name: _stamp(entry) for entry in files[:MAX_FILES]}
         return {name: stamp + mode for name, stamp in stamps.items() if stamp is not None}, fault
 
-    def _take_files(self, stamps: Mapping[str, _Stamp]) -> str:
-        """Read what has changed; give what could not be read now, which stays as it was until it can."""
-        found, unread = {}, {}
+    def _take_files(self, stamps: Mapping[str, Stamp]) -> str:
+        """Read what has changed; return what could not be read now, which stays as it was until it can."""
+        former, self._files, unread = self._files, {}, ""
         for name, stamp in stamps.items():
-            if name in self._found and self._stamps.get(name) == stamp:
-                found[name] = self._found[name]
-                continue
-            try:
-                found[name] = self._read(name)
-            except OSError as error:
-                unread[name] = f"{os.path.join(self.directory, name)} cannot be read now: {error.strerror}"
-                if name in self._found:
-                    found[name] = self._found[name]
-        self._found, self._stamps = found, {**stamps, **dict.fromkeys(unread, _UNREAD)}
-        return next(iter(unread.values()), "")
-
-    def _read(self, name: str) -> DropIn | tuple[str, ...]:
-        """Read a file; give its service, or what is wrong with it.
-
-        Raises:
-            OSError: of `PASSING`; that says nothing of the file.
-        """
-        path = os.path.join(self.directory, name)
-        try:
-            from discoveryd.config.dropin import read_file  # noqa: PLC0415 - YAML is not for those who have no file
-
-            return read_file(path)
-        except OSError as error:
-            if error.errno in PASSING:
-                raise
-            problems: tuple[str, ...] = (f"{path}: cannot be read: {error.strerror}",)
-        except ConfigError as error:
-            problems = error.problems
-        left = len(problems) - MAX_PROBLEMS
-        return (*problems[:MAX_PROBLEMS], f"{path}: and {left} more") if left > 0 else problems
+            file = former.get(name)
+            if file is None or file.stamp != stamp:
+                try:
+                    file = read(os.path.join(self.directory, name), stamp, file)
+                except OSError as error:
+                    unread = unread or f"{os.path.join(self.directory, name)} cannot be read now: {error.strerror}"
+                    if file is None:
+                        continue
+                    file.stamp = UNREAD
+            self._files[name] = file
+        return unread
 
     # --- checks ---------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        """Run the checks of the files there are, and forget the verdicts of others."""
-        checks = {name: check for name, check in ((name, _check_of(one)) for name, one in self._found.items()) if check}
-        self._verdicts = {name: one for name, one in self._verdicts.items() if checks.get(name) == one.check}
+        """Run the checks of the files."""
+        checks = {name: file.check for name, file in self._files.items() if file.check is not None}
         if checks:
             self._begin_checks()
         if self._health is not None:
             self._health.replace(checks)
 
     def _begin_checks(self) -> None:
-        """Have checks run from now on; where there is no thread or descriptor for that, the next `look` tries again."""
+        """Have checks run from now on; where no thread or descriptor is left for that, the next `look` tries again."""
         former, self._lack = self._lack, ""
         try:
             if self._health is None:
                 from discoveryd.runtime.health import Health  # noqa: PLC0415 - most directories have no checks
 
-                self._health = Health(lambda verdict: self._later(lambda: self._take(verdict)), self._end_loudly)
+                self._health = Health(
+                    told=lambda result: self._put(partial(self._take, result)),
+                    failed=lambda name, error: self._put(of_death(name, error)),
+                )
             if self._is_started and not self._is_checking:
                 self._health.start()
                 self._is_checking = True
         except OSError as error:
             self._lack = error.strerror or str(error)
             if not former:
-                self._tell("warning", "services are not checked now", {"why": self._lack})
+                self._tell("warning", "services are not checked now", why=self._lack)
 
-    def _take(self, verdict: CheckResult) -> None:
-        found = self._found.get(verdict.key, ())
-        if _check_of(found) != verdict.check:
+    def _take(self, result: CheckResult) -> None:
+        file = self._files.get(result.key)
+        if file is None or file.check != result.check:
             return  # the file was changed meanwhile
-        former = self._verdicts.get(verdict.key)
-        self._verdicts[verdict.key] = verdict
-        if former is None or (former.works, former.why) != (verdict.works, verdict.why):
+        former, file.result = file.result, result
+        if former is None or (former.works, former.why) != (result.works, result.why):
             self._announce()
-
-    def _end_loudly(self, name: str, error: BaseException) -> None:
-        self._tell("critical", "thread died", {"thread": name, "error": repr(error)})
 
     # --- the record -----------------------------------------------------------------------------
 
     def _announce(self) -> None:
         """Offer what may be announced and fits, and tell what has changed."""
+        for file in self._files.values():
+            file.too_long = ""
         chosen = {
-            name: one.service
-            for name, one in self._found.items()
-            if not isinstance(one, tuple) and (one.check is None or self._works(name))
+            name: state.service
+            for name, file in self._files.items()
+            if (state := file.state()).word == "announced" and state.service is not None
         }
-        self._too_long = {}
         while True:
             try:
                 self._offer(OWNER, tuple(chosen.values()))
@@ -253,12 +217,12 @@ class DropIns:
                     raise
                 room = sum(map(service_length, chosen.values())) - error.excess
                 chosen = self._fitting(chosen, room)  # fewer at each turn, and none always fit
-        former, self._states = self._states, {name: self._state(name) for name in self._found}
+        former, self._states = self._states, {name: file.state() for name, file in self._files.items()}
         for name in sorted({*former, *self._states}):
             self._tell_change(os.path.join(self.directory, name), former.get(name), self._states.get(name))
 
     def _fitting(self, services: Mapping[str, Service], room: int) -> dict[str, Service]:
-        """Choose those that fit into so many bytes, first come first served by name; say of the others why not."""
+        """Return the services that fit into so many bytes, the first by name, and note why the others do not."""
         chosen = {}
         for name, service in services.items():
             length = service_length(service)
@@ -266,66 +230,39 @@ class DropIns:
                 room -= length
                 chosen[name] = service
             else:
-                self._too_long[name] = (
+                self._files[name].too_long = (
                     f"{length - max(room, 0)} bytes too much: it takes {length}, and of the {MAX_RECORD} that fit into "
                     f"a HELLO {max(room, 0)} are left; shorten it, or remove another"
                 )
         return chosen
 
-    def _works(self, name: str) -> bool:
-        verdict = self._verdicts.get(name)
-        return verdict is not None and verdict.works
-
-    def _state(self, name: str) -> _State:
-        found = self._found[name]
-        if isinstance(found, tuple):
-            return _State(word="refused", problems=found)
-        if name in self._too_long:
-            return _State(word="refused", service=found.service, problems=(self._too_long[name],))
-        if found.check is None or self._works(name):
-            return _State(word="announced", service=found.service)
-        verdict = self._verdicts.get(name)
-        if verdict is None:
-            return _State(word="checking", service=found.service)
-        return _State(word="failing", service=found.service, problems=(verdict.why,))
-
-    def _tell_change(self, path: str, former: _State | None, state: _State | None) -> None:
-        """Log what has become of a file, where that is news."""
+    def _tell_change(self, path: str, former: ServiceState | None, state: ServiceState | None) -> None:
+        """Log the change of a file's state, if it is worth it."""
         was_announced = former is not None and former.word == "announced"
         if state is None:
             if former is not None and was_announced:
-                self._tell("info", "service withdrawn", {**_fields(former), "file": path, "why": "its file is gone"})
+                self._tell("info", "service withdrawn", **former.fields, file=path, why="its file is gone")
             return
         is_other = former is None or (former.word, former.service) != (state.word, state.service)
         if state.word == "refused" and state.service is None:
             for problem in state.problems if former != state else ():
-                self._tell("warning", "service file refused", {"problem": problem})
+                self._tell("warning", "service file refused", problem=problem)
         elif state.word == "announced" and is_other:
-            self._tell("info", "service announced", {**_fields(state), "file": path})
+            self._tell("info", "service announced", **state.fields, file=path)
         elif state.word in ("failing", "refused") and is_other:
             text = "service withdrawn" if was_announced else "service not announced"
-            self._tell("warning", text, {**_fields(state), "file": path, "why": state.why})
+            self._tell("warning", text, **state.fields, file=path, why=state.why)
         elif state.word == "checking" and was_announced:
-            self._tell("info", "service withdrawn", {**_fields(state), "file": path, "why": "its check is a new one"})
-
-
-def _fields(state: _State) -> dict[str, Any]:
-    if state.service is None:
-        return {}
-    return {"service": state.service.name, "port": f"{state.service.port}/{state.service.proto}"}
-
-
-def _check_of(found: DropIn | tuple[str, ...]) -> Check | None:
-    return None if isinstance(found, tuple) else found.check
+            self._tell("info", "service withdrawn", **state.fields, file=path, why="its check is a new one")
 
 
 def _is_meant(name: str) -> bool:
-    """Whether a file is for us. Not what is hidden, nor what editors and package managers leave behind."""
+    """Return whether a file is a service's: not hidden, nor left behind by an editor or a package manager."""
     return name.endswith((".yaml", ".yml")) and not name.startswith((".", "#"))
 
 
-def _stamp(entry: os.DirEntry[str]) -> _Stamp | None:
-    """Give a file's stamp; None where it has just gone, an empty one where it cannot be looked at."""
+def _stamp(entry: os.DirEntry[str]) -> Stamp | None:
+    """Return the stamp of a file, None if it has just gone, an empty stamp if it cannot be looked at."""
     try:
         found = entry.stat()
     except FileNotFoundError:

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from discoveryd.daemon.budget import RATE, TELL_EVERY, Budget
+from discoveryd.daemon.log_part import RATE, TELL_EVERY, LogBudget
 from tests.runtime.hooking import event, peer
 
 MADE_UP = peer()
 
 
 def test_peers_made_up_cost_fifty_lines_a_second():
-    budget = Budget()
+    budget = LogBudget()
     logged = sum(budget.allows(event("joined", MADE_UP), 100.0 + number / 1000) for number in range(5000))
     assert logged == RATE + 5 * RATE - 1
     assert budget.unlogged == 5000 - logged
@@ -20,7 +20,7 @@ def test_peers_made_up_cost_fifty_lines_a_second():
 
 
 def test_what_happens_to_peers_that_are_there_is_always_logged():
-    budget = Budget()
+    budget = LogBudget()
     for number in range(200):
         budget.allows(event("joined", MADE_UP), 100.0 + number / 1000)
     for proved in (replace(MADE_UP, rtt_ms=0.3), replace(MADE_UP, key="93c5e5e4")):
@@ -28,7 +28,7 @@ def test_what_happens_to_peers_that_are_there_is_always_logged():
 
 
 def test_how_many_were_left_out_is_told_once_a_second():
-    budget = Budget()
+    budget = LogBudget()
     told = []
     for number in range(3000):
         budget.allows(event("joined", MADE_UP), 100.0 + number / 1000)

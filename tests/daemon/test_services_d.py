@@ -11,15 +11,18 @@ from queue import SimpleQueue
 
 import pytest
 
+from discoveryd.config import Config
 from discoveryd.config.dropin import MAX_BYTES, read
-from discoveryd.daemon.services_d import MAX_ENTRIES, MAX_FILES, MAX_PROBLEMS, OWNER, DropIns
+from discoveryd.daemon.service_file import MAX_PROBLEMS
+from discoveryd.daemon.services_d import MAX_ENTRIES, MAX_FILES, OWNER, ServicesPart
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, service_length
 from discoveryd.runtime.announced_services import AnnouncedServices
 from discoveryd.runtime.health import Check
+from discoveryd.runtime.notices import Notice
 from tests.conftest import no_descriptors
 
-SAMPLES = Path(__file__).parents[1] / "config" / "services.d"
+SAMPLES = Path(__file__).parents[2] / "config" / "services.d"
 SSH = Service(name="ssh", port=22)
 
 
@@ -33,15 +36,19 @@ class Directory:
         self.offered = []
         self.others = ()  # services of somebody else in the record
         self.work = SimpleQueue()
-        self.drop_ins = DropIns(str(path), offer=self._offer, tell=self._tell, later=self.work.put)
+        self.part = ServicesPart(str(path), offer=self._offer, put=self._put)
 
     def _offer(self, owner, services):
         offers = AnnouncedServices().replaced("config", self.others).replaced(owner, services)
         Record(name="anna", services=offers.services())
         self.offered.append(tuple(services))
 
-    def _tell(self, level, text, fields):
-        self.told.append((level, text, {**fields, **{key: self.short(fields[key]) for key in fields}}))
+    def _put(self, message):
+        if isinstance(message, Notice):
+            fields = {key: self.short(value) for key, value in message.fields.items()}
+            self.told.append((message.level, message.text, fields))
+        else:
+            self.work.put(message)
 
     def short(self, value):
         return value.replace(f"{self.path}/", "") if isinstance(value, str) else value
@@ -53,7 +60,7 @@ class Directory:
     def look(self):
         """Look; give the names announced now, and what was told of it."""
         self.told.clear()
-        self.drop_ins.look()
+        self.part.look()
         return self.names(), [(text, fields.get("problem") or fields.get("why")) for _, text, fields in self.told]
 
     def verdict(self):
@@ -67,15 +74,15 @@ class Directory:
         return [one.name for one in self.offered[-1]] if self.offered else []
 
     def states(self):
-        return {self.short(one["file"]): one["state"] for one in self.drop_ins.status()}
+        return {self.short(one["file"]): one["state"] for one in self.part.status()}
 
 
 @pytest.fixture
 def directory(tmp_path):
     made = Directory(tmp_path / OWNER)
     yield made
-    made.drop_ins.stop()
-    made.drop_ins.stop()
+    made.part.stop()
+    made.part.stop()
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
@@ -103,7 +110,7 @@ def test_a_directory_that_cannot_be_read_now_keeps_its_services(directory):
 
 
 def test_checks_that_cannot_be_begun_now_are_begun_later(directory, monkeypatch):
-    directory.drop_ins.start()
+    directory.part.start()
     directory.write("a.yaml", service_file("web", more="health:\n  command: [/bin/true]\n"))
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", no_thread)
@@ -265,7 +272,7 @@ def test_a_reload_reads_and_tells_everything_again(directory):
     directory.write("bad.yaml", "port: 1\n")
     directory.look()
     directory.told.clear()
-    directory.drop_ins.reload()
+    directory.part.reload(Config())
     assert [text for _, text, _ in directory.told] == ["service file refused"]
     assert directory.names() == ["ssh"]
 
@@ -275,14 +282,14 @@ def test_of_many_faults_some_are_told_and_the_rest_counted(directory):
     told = directory.look()[1]
     assert len(told) == MAX_PROBLEMS + 1
     assert told[-1] == ("service file refused", "a.yaml: and 16 more")
-    assert directory.drop_ins.status()[0]["why"].endswith("(and 5 more)")
+    assert directory.part.status()[0]["why"].endswith("(and 5 more)")
 
 
 @pytest.mark.parametrize("name", [".a.yaml", ".#a.yaml", "#a.yaml#", "a.yaml~", "a.yaml.bak", "a.yaml.example", "a.yaml.dpkg-new", "README"])
 def test_what_is_hidden_or_a_backup_is_passed_over(directory, name):
     directory.write(name, "nonsense")
     assert directory.look() == ([], [])
-    assert directory.drop_ins.status() == []
+    assert directory.part.status() == []
 
 
 def test_what_cannot_be_a_service_is_told_and_nothing_waits_for_it(directory):
@@ -315,11 +322,11 @@ def test_only_so_many_files_are_read(directory):
         directory.write(f"{number:03}.yaml", "nonsense")
     told = directory.look()[1]
     assert told[0] == ("service files ignored", f"has {MAX_FILES + 1} files; only the first {MAX_FILES} by name are read")
-    assert len(directory.drop_ins.status()) == 1 + MAX_FILES
+    assert len(directory.part.status()) == 1 + MAX_FILES
     assert directory.look()[1] == []
     (directory.path / "000.yaml").unlink()
     assert len(directory.look()[1]) == 1  # of the one that comes in
-    assert len(directory.drop_ins.status()) == MAX_FILES
+    assert len(directory.part.status()) == MAX_FILES
 
 
 def test_only_so_many_names_are_looked_at(directory):
@@ -339,7 +346,7 @@ def test_a_directory_that_cannot_be_read_any_more_changes_nothing(directory, mon
         patch.setattr(os, "scandir", refuse)
         assert directory.look() == (["ssh"], [("service files ignored", "cannot be read: Permission denied")])
         assert directory.look() == (["ssh"], [])
-        directory.drop_ins.reload()
+        directory.part.reload(Config())
         assert directory.names() == ["ssh"]
     assert directory.look() == (["ssh"], [])
 
@@ -390,11 +397,10 @@ def test_room_that_somebody_else_makes_is_used_at_the_next_look(directory):
 def test_room_can_be_made_for_somebody_else(directory):
     directory.write("a.yaml", service_file("a", more=f"tags: {{x: '{'y' * 250}', z: '{'y' * 250}'}}\n"))
     directory.look()
-    directory.drop_ins.make_room()
-    assert directory.names() == []
     directory.others = (Service(name="x", port=1, tags={"a": "y" * 250}),)
-    names, told = directory.look()
-    assert (names, told[0][0]) == ([], "service withdrawn")
+    directory.told.clear()
+    directory.part.reload(Config())
+    assert (directory.names(), [text for _, text, _ in directory.told]) == ([], ["service withdrawn"])
 
 
 # --- who may write what is run ------------------------------------------------------------------------
@@ -449,17 +455,17 @@ def test_a_service_with_a_check_is_announced_only_while_its_last_run_succeeded(d
     directory.write("a.yaml", checked(f"echo looking for it; test -e {flag}"))
     directory.write("b.yaml", service_file("web"))
     directory.look()
-    directory.drop_ins.start()
+    directory.part.start()
     assert (directory.names(), directory.states()["a.yaml"]) == (["web"], "checking")
     assert directory.verdict() == (["web"], [("service not announced", "exit 1: looking for it")])
     assert directory.states()["a.yaml"] == "failing"
-    assert directory.drop_ins.status()[0]["why"] == "exit 1: looking for it"
+    assert directory.part.status()[0]["why"] == "exit 1: looking for it"
     assert directory.verdict() == (["web"], [])  # once per change
     flag.touch()
     while not (told := directory.verdict()[1]):
         pass
     assert (directory.names(), told) == (["ssh", "web"], [("service announced", None)])
-    assert (directory.states()["a.yaml"], directory.drop_ins.status()[0]["why"]) == ("announced", None)
+    assert (directory.states()["a.yaml"], directory.part.status()[0]["why"]) == ("announced", None)
     flag.unlink()
     while not (told := directory.verdict()[1]):
         pass
@@ -467,7 +473,7 @@ def test_a_service_with_a_check_is_announced_only_while_its_last_run_succeeded(d
 
 
 def test_a_check_may_come_while_it_runs_and_one_that_stays_keeps_its_verdict(directory):
-    directory.drop_ins.start()
+    directory.part.start()
     directory.write("a.yaml", checked("true", "1h"))
     directory.look()
     assert directory.verdict()[0] == ["ssh"]
@@ -479,7 +485,7 @@ def test_a_check_may_come_while_it_runs_and_one_that_stays_keeps_its_verdict(dir
 
 
 def test_the_verdict_on_a_file_that_was_changed_meanwhile_does_not_count(directory):
-    directory.drop_ins.start()
+    directory.part.start()
     directory.write("a.yaml", checked("true", "1h"))
     directory.look()
     late = directory.work.get(timeout=10)
@@ -499,8 +505,8 @@ def test_the_verdict_on_a_file_that_was_changed_meanwhile_does_not_count(directo
 
 def test_without_files_neither_yaml_nor_processes_are_imported(tmp_path):
     code = (
-        "import sys; from discoveryd.daemon.services_d import DropIns\n"
-        f"DropIns({str(tmp_path)!r}, offer=print, tell=print, later=print).look()\n"
-        "assert not {'yaml', 'subprocess', 'select'} & set(sys.modules), sorted(sys.modules)"
+        "import sys; from discoveryd.daemon.services_d import ServicesPart\n"
+        f"ServicesPart({str(tmp_path)!r}, offer=print, put=print).look()\n"
+        "assert not {'yaml', 'subprocess'} & set(sys.modules), sorted(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

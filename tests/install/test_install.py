@@ -14,7 +14,7 @@ from discoveryd.net.udp import free_port
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.runtime.discovery import Discovery
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CONFIG = "etc/discoveryd/discoveryd.yaml"
 UNIT = "usr/local/lib/systemd/system/discoveryd.service"
 PORTS = f"{UNIT}.d/ports.conf"

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,12 +71,13 @@ def test_a_file_that_its_holder_removes_meanwhile_is_not_the_one_to_lock(path, m
 def test_the_lock_ends_with_the_process_however_it_ends(path):
     script = f"""
 import sys
+from pathlib import Path
 from discoveryd.daemon.pid_file import PidFile
 with PidFile({path!r}):
     print("locked", flush=True)
     sys.stdin.read()
 """
-    root = os.path.dirname(os.path.dirname(module.__file__))
+    root = Path(module.__file__).parents[2]
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root
     ) as process:

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 import discoveryd.config
 from discoveryd.config import (
-    MAX_FILE,
     SCHEMA,
     Config,
     LogSection,
@@ -27,13 +26,14 @@ from discoveryd.config import (
     SecuritySection,
     load,
 )
+from discoveryd.config.source import MAX_FILE
 from discoveryd.config.durations import MAX_DURATION, format_duration, parse_duration
 from discoveryd.config.reader import MAX_FAULTS
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.wire.record import Record, Service
 
-SAMPLE = Path(__file__).parents[1] / "config" / "discoveryd.yaml"
+SAMPLE = Path(__file__).parents[2] / "config" / "discoveryd.yaml"
 
 
 @pytest.fixture(params=["c", "python"])
@@ -122,7 +122,7 @@ def test_the_defaults_do_not_import_yaml(tmp_path):
         "c.load(None, {}).record()\n"
         "print([name for name in sys.modules if name in ('yaml', 'difflib', 'pathlib', 'discoveryd.config.reader')])"
     )
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-S", "-c", code], cwd=root, capture_output=True, text=True, timeout=30, check=True
     )
@@ -166,7 +166,7 @@ def test_what_never_ends_is_refused():
 
 
 def test_a_pipe_that_nobody_writes_to_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(discoveryd.config, "PATIENCE", 0.05)
+    monkeypatch.setattr(discoveryd.config.source, "PATIENCE", 0.05)
     path = str(tmp_path / "pipe")
     os.mkfifo(path)
     assert problems(load, path, {}) == [

@@ -8,7 +8,7 @@ import pytest
 
 from discoveryd.files import shipped
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_checkout_serves_its_own_files():

@@ -5,11 +5,11 @@ import errno
 import pytest
 
 from discoveryd.config import DEFAULT_PATH, Config, MetricsSection, QuerySection
-from discoveryd.daemon import ports, report, serve
+from discoveryd.daemon import ports, report, run
 from discoveryd.errors import ConfigError
 from discoveryd.net.udp import explain_bind
 from discoveryd.protocol.parameters import Parameters
-from tests.test_install import ROOT
+from tests.install.test_install import ROOT
 
 SYSTEM = "etc/systemd/system"
 LOCAL = "usr/local/lib/systemd/system"
@@ -115,8 +115,8 @@ def test_a_bind_that_the_unit_forbids_says_the_same():
         "cannot listen on TCP port 9341 on 127.0.0.1: Operation not permitted: "
         "a unit that runs it forbids that port (SocketBindDeny=)"
     )
-    assert serve._remedy(error, config()) == (
+    assert run._remedy(error, config()) == (
         "as root run discoveryd install, which writes the ports of the configuration beside the unit, then restart discoveryd"
     )
     low = explain_bind(PermissionError(errno.EACCES, "Permission denied"), "UDP", "0.0.0.0", 34)
-    assert "above 1023" in serve._remedy(low, config())
+    assert "above 1023" in run._remedy(low, config())

@@ -13,7 +13,7 @@ import pytest
 
 from discoveryd import __version__
 from discoveryd.config import load
-from discoveryd.daemon import main, serve
+from discoveryd.daemon import main, run
 from discoveryd.net.udp import free_port
 from discoveryd.runtime.notices import Notice
 from tests.runtime.hooking import event, peer
@@ -48,7 +48,7 @@ def run_with(monkeypatch, *messages, words=("run",)):
             queue.put(message)
         return queue
 
-    monkeypatch.setattr(serve, "SimpleQueue", inbox)
+    monkeypatch.setattr(run, "SimpleQueue", inbox)
     return main(list(words))
 
 
@@ -87,7 +87,7 @@ def test_check_prints_a_configuration_that_loads_to_the_same(capsys, tmp_path):
 def test_a_standard_stream_that_is_closed_becomes_no_socket():
     code = "import os, sys; from discoveryd.daemon import main; main(['version']); sys.exit(os.open('/dev/null', os.O_RDONLY))"
     closed = ["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", sys.executable, "-c", code]
-    assert subprocess.run(closed, check=False, cwd=Path(__file__).parents[1], timeout=20).returncode >= 3
+    assert subprocess.run(closed, check=False, cwd=Path(__file__).parents[2], timeout=20).returncode >= 3
 
 
 def test_check_may_be_quiet(capsys, tmp_path):
@@ -122,13 +122,13 @@ def test_a_configuration_that_is_named_but_not_there_is_an_error(capsys):
 
 def test_hooks_hear_what_it_thinks_of_itself(quiet, signals, monkeypatch):
     heard = []
-    monkeypatch.setattr("discoveryd.daemon.hooks.HookKeeper.hear", lambda self, notice: heard.append(notice.text))
+    monkeypatch.setattr("discoveryd.daemon.hooks.HooksPart.hear", lambda self, notice: heard.append(notice.text))
     run_with(monkeypatch, Notice(level="warning", text="isolated"), signal.SIGTERM)
     assert "isolated" in heard
 
 
 def test_a_doubt_about_the_id_is_logged(quiet, signals, monkeypatch, capfd):
-    monkeypatch.setattr(serve, "node_id", lambda *_: ("0123456789abcdef", "nothing can be written"))
+    monkeypatch.setattr(run, "node_id", lambda *_: ("0123456789abcdef", "nothing can be written"))
     assert run_with(monkeypatch, signal.SIGTERM) == 0
     lines = capfd.readouterr().err.splitlines()
     assert "id=0123456789abcdef" in lines[0]
@@ -207,7 +207,7 @@ def test_a_thousand_signals_to_reload_are_one_reload_and_delay_no_end(quiet, sig
         reloads()
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(serve.ServiceManager, "reloading", lambda _: taken.append(len(taken)) or reload_more.pop()())
+    monkeypatch.setattr(run.ServiceManager, "reloading", lambda _: taken.append(len(taken)) or reload_more.pop()())
     taken, reload_more = [], [lambda: None, reload_once_more_and_end]  # during a reload another one may be asked for
     assert run_with(monkeypatch, reloads) == 0
     assert capfd.readouterr().err.count('event="configuration reloaded"') == len(taken) == 2

@@ -1,0 +1,194 @@
+"""The sections of the configuration: each key with its default and its check.
+
+The sections ``hello`` and ``limits`` are those of the engine, `Parameters` and `Limits`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from discoveryd.errors import ConfigError
+from discoveryd.files import directories
+from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters, is_ipv4, is_word
+from discoveryd.protocol.sealed.keyring import MAX_KEYS, MODES
+from discoveryd.protocol.wire.record import Record, Service
+from discoveryd.runtime.machine import machine_name
+
+LEVELS = ("debug", "info", "warning", "error")
+FORMATS = ("auto", "console", "logfmt", "json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSection:
+    """What this node announces."""
+
+    name: str = ""
+    """Empty: the name of this machine."""
+    id: str = ""
+    """Empty: derived, and the same after a restart."""
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    services: tuple[Service, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.id and not is_word(self.id, MAX_ID):
+            allowed = f"1 to {MAX_ID} of A-Z a-z 0-9 . _ -, or empty to derive it"
+            problems.append(f"node.id: must be {allowed}, not {self.id!r:.80}")
+        try:
+            self.record()
+        except ConfigError as error:
+            problems += [_in_node(problem) for problem in error.problems]
+        _refuse(problems)
+
+    def record(self) -> Record:
+        """Return what this node announces, under the name of the machine if none is set."""
+        return Record(name=self.name or machine_name()[0], tags=self.tags, services=self.services)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ListenSection:
+    """Where a TCP socket listens."""
+
+    listen: str = "off"
+
+    KEY: ClassVar[str]
+    EXAMPLE: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        host, _, port = self.listen.rpartition(":")
+        is_address = is_ipv4(host) and re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= 65535
+        if self.listen != "off" and not is_address:
+            allowed = f"an IPv4 address and a port such as {self.EXAMPLE}, or off"
+            raise ConfigError(f"{self.KEY}: must be {allowed}, not {self.listen!r:.80}")
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where to listen, None for no socket."""
+        host, _, port = self.listen.rpartition(":")
+        return (host, int(port)) if host else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuerySection(_ListenSection):
+    """Where the query socket listens, for local programs."""
+
+    KEY, EXAMPLE = "query.listen", "127.0.0.1:3400"
+    listen: str = EXAMPLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSection(_ListenSection):
+    """Where the metrics are served over HTTP, for Prometheus."""
+
+    KEY, EXAMPLE = "metrics.listen", "127.0.0.1:9341"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecuritySection:
+    """The keys of a group of nodes. `discoveryd.daemon.keys` reads their files, when there are any."""
+
+    mode: str = "off"
+    keys: tuple[str, ...] = ()
+    send_with: str = ""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.mode not in MODES:
+            problems.append(f"security.mode: must be one of {', '.join(MODES)}, not {self.mode!r:.80}")
+        elif self.mode != "off" and not self.keys:
+            problems.append(f"security.mode: {self.mode} needs a key: make one with discoveryd keygen, list it in keys")
+        if len(self.keys) > MAX_KEYS:
+            problems.append(f"security.keys: {len(self.keys)} files, at most {MAX_KEYS}: remove those no longer in use")
+        problems += [f"security.keys: {key!r:.200} is no file name" for key in self.keys if not key or "\0" in key]
+        _refuse(problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSection:
+    """What is logged, and in which form."""
+
+    level: str = "info"
+    format: str = "auto"
+
+    def __post_init__(self) -> None:
+        _refuse(
+            f"log.{key}: must be one of {', '.join(allowed)}, not {found!r:.80}"
+            for key, allowed, found in (("level", LEVELS, self.level), ("format", FORMATS, self.format))
+            if found not in allowed
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathsSection:
+    """Directories of the daemon."""
+
+    state: str = ""
+    """Empty: that of the machine, or of the user who runs the daemon without root (`discoveryd.files.directories`)."""
+    runtime: str = ""
+    """Empty: the same."""
+
+    def __post_init__(self) -> None:
+        examples = (("state", "/var/lib/discoveryd", self.state), ("runtime", "/run/discoveryd", self.runtime))
+        _refuse(
+            f"paths.{key}: must be an absolute path such as {example}, not {found!r:.200}"
+            for key, example, found in examples
+            if found and not found.startswith("/")
+        )
+
+    @property
+    def state_directory(self) -> str:
+        """Where what outlives a restart is kept."""
+        return self.state or directories.state()
+
+    @property
+    def runtime_directory(self) -> str:
+        """Where what is gone with the machine's next start is kept."""
+        return self.runtime or directories.runtime()
+
+    @property
+    def pid_file(self) -> str:
+        """Where ``discoveryd start`` leaves the pid."""
+        return os.path.join(self.runtime_directory, "discoveryd.pid")
+
+    @property
+    def token_file(self) -> str:
+        """Where the daemon keeps the control token."""
+        return os.path.join(self.runtime_directory, "control.token")
+
+
+SECTIONS: Mapping[str, Any] = {
+    "node": NodeSection,
+    "hello": Parameters,
+    "limits": Limits,
+    "query": QuerySection,
+    "security": SecuritySection,
+    "metrics": MetricsSection,
+    "log": LogSection,
+    "paths": PathsSection,
+}
+"""The class of each section, in the order in which they are written."""
+
+SCHEMA: Mapping[str, Mapping[str, str]] = {
+    section: {key.name: str(key.type) for key in fields(kind) if key.name != "limits"}
+    for section, kind in SECTIONS.items()
+}
+"""Section to key to the type as annotated: a new field is a new key."""
+
+
+def _refuse(problems: Iterable[str]) -> None:
+    """Refuse a section that has any problems.
+
+    Raises:
+        ConfigError: with all of them.
+    """
+    if found := tuple(problems):
+        raise ConfigError(*found)
+
+
+def _in_node(problem: str) -> str:
+    """Return a fault of a record, which knows its keys only (``name: ...``, ``tags.a: ...``), with its section."""
+    return f"node.{problem}" if problem.startswith(("name:", "tags")) else f"node: {problem}"
