@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from discoveryd.config.source import MAX_FILE, STDIN, read_content
 from discoveryd.config.durations import VARIABLE_PREFIX, format_duration, shown
 from discoveryd.config.sections import (
     SCHEMA,
@@ -24,6 +23,7 @@ from discoveryd.config.sections import (
     QuerySection,
     SecuritySection,
 )
+from discoveryd.config.source import MAX_FILE, STDIN, read_content
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.wire.record import Record

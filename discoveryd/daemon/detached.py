@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from argparse import Namespace
 from typing import NoReturn
 
+from discoveryd.cli.parse import Arguments
 from discoveryd.config import PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
 from discoveryd.daemon.pid_file import PidFile
@@ -20,7 +20,7 @@ STOP_TIMEOUT = 5.0
 """Seconds that `stop` gives a daemon to say goodbye; it needs a tenth."""
 
 
-def start(arguments: Namespace) -> int:
+def start(arguments: Arguments) -> int:
     """Detach, and wait until the daemon is ready or has said why not."""
     config = load(arguments.config)
     keyring = keyring_of(config)
@@ -87,7 +87,7 @@ def _permission(config: Config) -> str:
     return "run as root, or set paths.runtime"
 
 
-def stop(arguments: Namespace) -> int:
+def stop(arguments: Arguments) -> int:
     """End the daemon that `start` began."""
     pidfile = PidFile(load(arguments.config).paths.pid_file)
     try:

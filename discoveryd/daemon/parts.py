@@ -14,6 +14,9 @@ from discoveryd.protocol.table.events import Event
 from discoveryd.runtime.notices import Notice
 
 
+_LOOK = "cannot be looked at now"
+
+
 class Part:
     """A part of the daemon. A method that a part does not need may be left out: it does nothing then.
 
@@ -101,7 +104,7 @@ class Parts:
             for part in self._parts:
                 stack.callback(part.stop)
 
-    def _each(self, act: Callable[[Part], None], text: str = "cannot be looked at now") -> None:
+    def _each(self, act: Callable[[Part], None], text: str = _LOOK) -> None:
         for part in self._parts:
             try:
                 act(part)
@@ -111,7 +114,8 @@ class Parts:
                     self._faults[part.name] = why
                     self._notify(Notice(level="warning", text=text, fields={"what": part.name, "why": why}))
             else:
-                self._faults.pop(part.name, None)
+                if text == _LOOK:
+                    self._faults.pop(part.name, None)
         for part in [part for part in self._unreported if part.status() is not None]:
             self._unreported.remove(part)
             self._report(part.section, part.status)

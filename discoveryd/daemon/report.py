@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
 from typing import Any
 
 from discoveryd import __version__
+from discoveryd.cli.parse import Arguments
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
 from discoveryd.daemon.identity import node_id, reset
@@ -18,7 +18,7 @@ from discoveryd.files.remedies import remedy
 from discoveryd.net.query_client import QueryClient
 
 
-def status(arguments: Namespace) -> int:
+def status(arguments: Arguments) -> int:
     """Say whether a daemon runs, and what it sees."""
     config = load(arguments.config)
     pidfile = PidFile(config.paths.pid_file)
@@ -58,7 +58,7 @@ def sight(seen: dict[str, Any]) -> str:
     return f"{seen['node']['name']}: {states}; {links}"
 
 
-def reset_id(arguments: Namespace) -> int:
+def reset_id(arguments: Arguments) -> int:
     """Choose a new node id."""
     config = load(arguments.config)
     if config.node.id:
@@ -77,7 +77,7 @@ def reset_id(arguments: Namespace) -> int:
     return OK
 
 
-def check(arguments: Namespace) -> int:
+def check(arguments: Arguments) -> int:
     """Check the configuration and print what is in force."""
     config = load(arguments.config)
     config.record()
@@ -92,7 +92,7 @@ def check(arguments: Namespace) -> int:
     return OK
 
 
-def version(_: Namespace) -> int:
+def version(_: Arguments) -> int:
     """Print the version."""
     print(f"discoveryd {__version__}")  # noqa: T201
     return OK

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from argparse import Namespace
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from queue import Empty, SimpleQueue
@@ -13,6 +12,7 @@ from time import monotonic
 from typing import Any, TypeAlias
 
 from discoveryd import __version__
+from discoveryd.cli.parse import Arguments
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, say
 from discoveryd.daemon.control import DaemonControl, Reload, TokenPart
@@ -42,7 +42,7 @@ FEEDS = 3
 """Notifications in a period of the watchdog: two may be late or lost."""
 
 
-def run(arguments: Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Run in the foreground."""
     config = load(arguments.config)
     return serve(config, keyring_of(config), arguments.config)

@@ -13,9 +13,9 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
 
 from discoveryd import __version__
+from discoveryd.cli.parse import Arguments
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, USAGE, say
 from discoveryd.daemon.identity import kept
@@ -32,7 +32,7 @@ STATE = "/var/lib/discoveryd"
 """StateDirectory= of the unit."""
 
 
-def install(arguments: Namespace) -> int:
+def install(arguments: Arguments) -> int:
     """Put everything in place; with --now start the service, with --socket the one that holds its query port too."""
     refusal = _refusal(arguments) or _no_service(arguments)
     if refusal:
@@ -60,7 +60,7 @@ def install(arguments: Namespace) -> int:
     return _start(places, root, arguments) or _done(arguments)
 
 
-def uninstall(arguments: Namespace) -> int:
+def uninstall(arguments: Arguments) -> int:
     """Stop the service, and remove what `install` put in place."""
     refusal = _refusal(arguments)
     if refusal:
@@ -125,7 +125,7 @@ def _raise_limits(*, is_dry: bool) -> None:
         _tell("note", f"{path} cannot be set ({why}): HELLOs are lost where hundreds of nodes speak at once")
 
 
-def _start(places: Places, root: str, arguments: Namespace) -> int:
+def _start(places: Places, root: str, arguments: Arguments) -> int:
     """Start the service and say what it sees; start it anew if it is not of this version and unit.
 
     Raises:
@@ -214,7 +214,7 @@ def _ask(*request: str, is_dry: bool) -> None:
     _tell("ran", f"systemctl {' '.join(request)}")
 
 
-def _refusal(arguments: Namespace) -> str:
+def _refusal(arguments: Arguments) -> str:
     """Say why this person may not, empty if he may."""
     if arguments.dry_run or arguments.prefix or os.geteuid() == 0:
         return ""
@@ -224,7 +224,7 @@ def _refusal(arguments: Namespace) -> str:
     )
 
 
-def _no_service(arguments: Namespace) -> str:
+def _no_service(arguments: Arguments) -> str:
     """Say why there cannot be a service, empty if there can."""
     if arguments.prefix:
         return "--now starts the service of this machine, --prefix leaves it alone: choose one" if arguments.now else ""
@@ -242,7 +242,7 @@ def _no_service(arguments: Namespace) -> str:
     )
 
 
-def _root(arguments: Namespace) -> str:
+def _root(arguments: Arguments) -> str:
     return os.path.abspath(arguments.prefix).rstrip("/") if arguments.prefix else ""
 
 
@@ -254,7 +254,7 @@ def _why(error: OSError | ValueError) -> str:
     return str(error)
 
 
-def _done(arguments: Namespace) -> int:
+def _done(arguments: Arguments) -> int:
     if arguments.dry_run:
         _tell("note", "this was a dry run: nothing has been changed")
     return OK

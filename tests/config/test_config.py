@@ -26,9 +26,9 @@ from discoveryd.config import (
     SecuritySection,
     load,
 )
-from discoveryd.config.source import MAX_FILE
 from discoveryd.config.durations import MAX_DURATION, format_duration, parse_duration
 from discoveryd.config.reader import MAX_FAULTS
+from discoveryd.config.source import MAX_FILE
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.wire.record import Record, Service
