@@ -13,7 +13,6 @@ from discoveryd.config import Config
 from discoveryd.protocol.table.events import Event
 from discoveryd.runtime.notices import Notice
 
-
 _LOOK = "cannot be looked at now"
 
 
