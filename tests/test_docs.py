@@ -35,7 +35,8 @@ from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.hooks import Hooks
 from discoveryd.runtime.other_prefixes import filtered
-from tests.ctl.played import STATUS, Daemon, ask, event, peer, peers_reply, refusal, snapshot
+from tests.ctl.played import Daemon, ask, event, peers_reply, refusal, snapshot
+from tests.query.samples import STATUS, peer
 
 ROOT = Path(__file__).parent.parent
 PAGES = {page.name: page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}

@@ -60,7 +60,7 @@ def _run(argv: list[str]) -> int:
 
 def _failed(error: QueryError, options: Options) -> int:
     """Report a failure: in words on stderr, and with ``--json`` as an object on stdout too."""
-    from discoveryd.ctl.tables import printable  # noqa: PLC0415
+    from discoveryd.query.formats import printable  # noqa: PLC0415
 
     if options.json:
         import json  # noqa: PLC0415

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-from discoveryd.ctl.tables import age, column, name_of, peers_table, printable, printable_json, screen_of
+from discoveryd.ctl.output import format_of, standard_screen
 from discoveryd.errors import QueryError
+from discoveryd.query.formats import printable
+from discoveryd.query.formats.table import age, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,12 +28,9 @@ def list_peers(options: Options) -> int:
     """Show the peers that match."""
     reply = _ask(options, "list", **options.filters())
     peers = reply["peers"]
-    if peers and options.only:
-        print("\n".join(column(peers, options.only)))
-    elif peers and not options.json:
-        screen = screen_of(sys.stdout, os.environ)
-        print(peers_table(peers, screen, wide=options.wide, keyed=bool(reply.get("keys"))))
     if peers:
+        if not options.json:
+            print(format_of(options, keyed=bool(reply.get("keys"))).write(peers))
         return FINE
     print(f"{_none(options)}{itself(options)}", file=sys.stderr)
     return NOTHING
@@ -44,7 +42,7 @@ def show(options: Options) -> int:
     if not options.json:
         from discoveryd.ctl.describe import peer_text  # noqa: PLC0415
 
-        screen = screen_of(sys.stdout, os.environ)
+        screen = standard_screen()
         print("\n\n".join(peer_text(peer, screen) for peer in reply["peers"]))
     return FINE
 
@@ -55,7 +53,7 @@ def status(options: Options) -> int:
     if not options.json:
         from discoveryd.ctl.describe import status_text  # noqa: PLC0415
 
-        print(status_text(reply, screen_of(sys.stdout, os.environ)))
+        print(status_text(reply, standard_screen()))
     return FINE
 
 
@@ -83,7 +81,7 @@ def reload(options: Options) -> int:
         token = options.token()
         reply = client.request("reload", timeout=client.timeout + RELOAD_PATIENCE, token=token)
         if options.json:
-            print(printable_json(client.line))
+            _print_line(client.line)
             return FINE
     print("configuration reloaded")
     for one in reply["needs_restart"]:
@@ -109,8 +107,14 @@ def _ask_once(options: Options, op: str, patience: float, **fields: Any) -> dict
     with options.client() as client:
         reply = client.request(op, timeout=client.timeout + patience, **fields)
         if options.json:
-            print(printable_json(client.line))
+            _print_line(client.line)
         return reply
+
+
+def _print_line(line: bytes) -> None:
+    from discoveryd.query.formats.json_text import printable_json  # noqa: PLC0415 - with ``--json`` only
+
+    print(printable_json(line))
 
 
 def _none(options: Options) -> str:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from discoveryd.ctl.tables import age, folded, name_of, printable, service_of, table, width_of
 from discoveryd.protocol import DROP_REASONS
+from discoveryd.query.findings import findings
+from discoveryd.query.formats import printable
+from discoveryd.query.formats.table import age, folded, name_of, service_of, table, width_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from discoveryd.ctl.tables import Screen
+    from discoveryd.query.formats.table import Screen
 
 ROUTED = "a routed path"
 SENTENCE = 30
 """Columns in which a sentence can be read."""
-FEW_FILTERED = 3
-FILTERED_GAP = 20.0
-"""Datagrams dropped by rp_filter that are worth a word, and the seconds for one: a node that is not heard sends a full
-HELLO each 8 s."""
 
 
 def peer_text(peer: dict[str, Any], screen: Screen) -> str:
@@ -55,8 +53,8 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
         parts += ["", _links_table(status["links"], screen)]
     if status["drops"]:
         parts += ["", _drops_table(status["drops"], screen)]
-    hints = [line for hint in _hints(status) for line in folded("! ", hint, screen.width, 2)]
-    return "\n".join([*parts, "", *hints] if hints else parts)
+    faults = [line for one in findings(status) for line in folded("! ", printable(one.text), screen.width, 2)]
+    return "\n".join([*parts, "", *faults] if faults else parts)
 
 
 # --- a peer -----------------------------------------------------------------------------------------
@@ -178,93 +176,6 @@ def _drops_table(drops: list[dict[str, Any]], screen: Screen) -> str:
         else:
             shown += [line, *folded(" " * indent, meaning, screen.width, indent)]
     return "\n".join(one.rstrip(" ") for one in shown if one.strip())
-
-
-def _link_hints(status: dict[str, Any]) -> Iterator[str]:
-    if error := status.get("metrics", {}).get("error"):
-        yield f"the metrics are not served over HTTP: {error}; stop that, or set metrics.listen"
-    buffer = status.get("receive_buffer", {"bytes": 0})
-    if 0 < buffer["bytes"] < buffer.get("wanted", 0):
-        wanted = buffer["wanted"]
-        yield (f"the receive buffer has {buffer['bytes']} of {wanted} bytes: HELLOs are lost where hundreds of nodes "
-               f"speak at once; as root: sysctl -w net.core.rmem_max={wanted}, then restart discoveryd "
-               "(discoveryd install does so for each boot)")  # fmt: skip
-    if status.get("scan_error"):
-        yield f"the interfaces cannot be read ({status['scan_error']}): the links are those that there were"
-    elif not status["links"]:
-        yield ("no usable link: no interface that hello.interfaces allows is up, has an IPv4 address and can "
-               "broadcast; one that appears is used at once")  # fmt: skip
-
-
-def _clones(status: dict[str, Any]) -> Iterator[str]:
-    """Say which machines were cloned, and what to do."""
-    for id in status.get("clones", ()):
-        ours = "this node and another" if id == status["node"]["id"] else "two running nodes"
-        yield (f"clone: {ours} have the id {printable(id)}, perhaps of one disk image: on one of them run "
-               "discoveryd reset-id, then restart it")  # fmt: skip
-    new_boots = status.get("new_boots", {})
-    if new_boots.get("count"):
-        yield (f"{printable(new_boots['address'])} ran under the same boot, and this node drew a new one: the machine "
-               "was cloned with its memory; give one of them its own id: discoveryd reset-id")  # fmt: skip
-
-
-def _hints(status: dict[str, Any]) -> Iterator[str]:
-    """Say what looks wrong, and what to do."""
-    links, port = status["links"], status["hello"]["port"]
-    yield from _link_hints(status)
-    if status["isolated"] and status["links"]:  # without a link that has been said
-        yield "isolated: most peers fell silent together, the fault is probably here (cable, switch, Wi-Fi)"
-    for found in status.get("dropins", ()):
-        if found["state"] in ("refused", "failing"):
-            name, state = found["name"], found["state"]
-            what = f"service {name} is not announced ({state})" if name else "service file is refused"
-            yield printable(f"{what}: {found['why']} ({found['file']})")
-    refused = status.get("hooks", {}).get("refused", 0)
-    if refused:
-        yield f"{refused} hook{'s are' if refused > 1 else ' is'} not run: the log says why, look for 'hook not run'"
-    yield from _clones(status)
-    for shared in status.get("shared_addresses", ()):
-        where = f"{shared['address']}{' on ' + shared['link'] if shared.get('link') else ''}"
-        who = f"{' and '.join(shared['ids'])} have the address {where} at the same time"
-        yield printable(f"{who}: give each its own, or find what rewrites the source of their HELLOs (a relay, NAT)")
-    # the first HELLOs of others may be one interval away
-    settled = status["uptime_s"] > 2 * status["hello"]["interval_s"]
-    if links and settled and not (status["received"].get("hello") or status["received"].get("bare")):
-        yield (f"no HELLO was ever heard: is another node running on these networks, and does the firewall "
-               f"let UDP port {port} in? See what arrives with: tcpdump -ni any udp port {port}")  # fmt: skip
-    yield from _send_hints(status)
-
-
-def _send_hints(status: dict[str, Any]) -> Iterator[str]:
-    """Say where nothing can be sent; a daemon of a former version tells it of links alone."""
-    for link in status["links"]:
-        if link["last_error"]:
-            yield f"{printable(link['name'])}: sending failed: {printable(link['last_error'])}"
-    yield from _prefix_hints(status)
-    for one in status.get("send_errors", ()):
-        if one["link"] == "-":
-            yield f"seed {printable(one['target'])}: sending failed: {printable(one['error'])}"
-
-
-def _prefix_hints(status: dict[str, Any]) -> Iterator[str]:
-    """Say who has another prefix; a daemon of a former version neither lists such a peer nor tells of the filter."""
-    for one in status.get("outside", ()):
-        address, link, ours = (printable(one[key]) for key in ("address", "link", "ours"))
-        if one.get("in_our_network"):
-            yield (f"{address} on {link} is within our {ours} but has another broadcast address, so another prefix: "
-                   "they are reached by 255.255.255.255; give both one prefix")  # fmt: skip
-        elif one.get("listed") and one.get("two_way") is not False:
-            yield (f"{address} broadcasts on {link} but is outside of our {ours} there: the two reach each other by "
-                   "255.255.255.255 and without a gateway; give both one prefix")  # fmt: skip
-        else:
-            yield (f"{address} broadcasts on {link} but is outside of our {ours} there, and does not hear us: give "
-                   "both one prefix, or see that no rp_filter there drops what we send")  # fmt: skip
-    filtered = status.get("rp_filter", {"dropped": 0, "links": []})
-    names = ", ".join(printable(link["link"]) for link in filtered["links"])
-    if names and filtered["dropped"] >= max(FEW_FILTERED, status["uptime_s"] / FILTERED_GAP):
-        yield (f"the kernel's rp_filter ({names}) dropped {filtered['dropped']} datagrams of any program, because no "
-               "route leads to where they came from: a neighbour with another prefix is not heard then; give all one "
-               "prefix, or a route to its network by that link, or set sysctl net.ipv4.conf.*.rp_filter=0")  # fmt: skip
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import time
 from select import POLLERR, POLLHUP, POLLIN, poll, select
 
-from discoveryd.ctl.tables import (
-    NARROWEST,
-    column,
-    folded,
-    name_of,
-    peers_table,
-    printable,
-    printable_json,
-    screen_of,
-    shortened,
-)
+from discoveryd.ctl.output import format_of, standard_screen
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.reconnect import Retry, watch_across_restarts
+from discoveryd.query.formats import printable
+from discoveryd.query.formats.json_text import printable_json
+from discoveryd.query.formats.table import NARROWEST, Table, folded, name_of, shortened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from discoveryd.ctl.options import Options
-    from discoveryd.ctl.tables import Screen
+    from discoveryd.query.formats.table import Screen
 
 FINE = 0
 
@@ -44,7 +35,7 @@ _LOST = frozenset(("closed", "stopping", "lagged", "unreachable"))
 
 def watch(options: Options) -> int:
     """Show the peers, and then each change, until interrupted, or until nobody reads it any more."""
-    screen = screen_of(sys.stdout, os.environ)
+    screen = standard_screen()
     for line, event in _follow(options, options.filters(), note, waiting=_watched_output()):
         if options.json:
             print(printable_json(line), flush=True)
@@ -83,7 +74,7 @@ def wait(options: Options) -> int:
             rows.take(event)
             found = [peer for peer in rows.peers() if chosen.accepts(peer_from_json(peer))]
             if rows.synced and len(found) >= wanted:
-                _report(options, found)
+                print(format_of(options).write(found))
                 return FINE
     except QueryError as error:
         if error.code != "timeout" or not rows.synced:
@@ -193,7 +184,7 @@ def note(text: str) -> None:
 
 
 def _snapshot_text(peers: list[dict[str, Any]], screen: Screen) -> str:
-    return peers_table(peers, screen) if peers else "no peers up yet"
+    return Table(screen).write(peers) if peers else "no peers up yet"
 
 
 def _event_text(event: dict[str, Any], screen: Screen) -> str:
@@ -209,12 +200,3 @@ def _event_text(event: dict[str, Any], screen: Screen) -> str:
     first, *more = folded(f"{clock}{what}  ", f"{who}  {where}  {why}", screen.width, _INDENT)
     first = clock + screen.paint(state, what) + first[len(clock + what) :]
     return "\n".join((first, *more))
-
-
-def _report(options: Options, peers: list[dict[str, Any]]) -> None:
-    if options.json:
-        print(json.dumps({"ok": True, "schema": 1, "peers": peers}, separators=(",", ":")))
-    elif options.only:
-        print("\n".join(column(peers, options.only)))
-    else:
-        print(peers_table(peers, screen_of(sys.stdout, os.environ)))

@@ -10,9 +10,11 @@ import time
 from select import select
 
 from discoveryd.ctl.follow import note
-from discoveryd.ctl.tables import printable, printable_json, service_of
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.reconnect import Retry
+from discoveryd.query.formats import printable
+from discoveryd.query.formats.json_text import printable_json
+from discoveryd.query.formats.table import service_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

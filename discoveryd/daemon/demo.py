@@ -15,10 +15,11 @@ from contextlib import ExitStack
 
 from discoveryd.cli.parse import Arguments
 from discoveryd.config.durations import VARIABLE_PREFIX
-from discoveryd.ctl.tables import peers_table, screen_of
+from discoveryd.ctl.output import standard_screen
 from discoveryd.net.query_client import QueryClient
+from discoveryd.net.sockets import free_port
 from discoveryd.net.stamps import boottime
-from discoveryd.net.udp import free_port
+from discoveryd.query.formats.table import Table
 from discoveryd.runtime.client import Client
 
 NODES = {
@@ -94,7 +95,7 @@ class Demo:
                 print(f"   {event.kind:<9} {event.peer.label:<6} {event.peer.address:<11} {event.reason}")  # noqa: T201
         with QueryClient(self._client.address) as query:
             peers = query.request("list")["peers"]
-        print(peers_table(peers, screen_of(sys.stdout, os.environ)), flush=True)  # noqa: T201
+        print(Table(standard_screen()).write(peers), flush=True)  # noqa: T201
 
 
 def main(_: Arguments) -> int:

@@ -20,7 +20,8 @@ from discoveryd.cli.completion import scripts
 from discoveryd.cli.ctl_commands import COLUMNS, STATES
 from discoveryd.cli.daemon_commands import SHELLS
 from discoveryd.daemon import main
-from tests.ctl.played import Daemon, peer, peers_reply
+from tests.ctl.played import Daemon, peers_reply
+from tests.query.samples import peer
 
 ROOT = Path(__file__).resolve().parents[2]
 CTL = ctl_commands.PROGRAM

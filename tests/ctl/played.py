@@ -10,43 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from discoveryd.ctl import main
+from tests.query.samples import peer
 
 ROOT = Path(__file__).resolve().parents[2]
-
 
 GREETING = {"discoveryd": "0.1.0", "protocol": 1, "schema": 1, "node": {"id": "n1", "name": "one", "boot": "b1"}}
 
 
-def peer(**changed):
-    return {
-        "id": "9f3a", "name": "alpha", "state": "up", "kind": "node", "address": "10.0.0.2",
-        "addresses": ["10.0.0.2"], "link": "eth0", "boot": "ab12cd34",
-        "services": [{"name": "http", "port": 80, "proto": "tcp", "tags": {"path": "/"}}],
-        "tags": {"role": "gpu"}, "first_seen_s": 720.0, "last_heard_s": 0.4, "expires_s": 3.6,
-        "interval_s": 0.8, "ttl_s": 4.0, "rtt_ms": None, "loss": None, "two_way": None,
-        "restarts": 0, "clone": False, "key": None,
-    } | changed  # fmt: skip
-
-
-BARE = peer(
-    id="10.0.0.9", name=None, kind="bare", address="10.0.0.9", boot="", services=[], tags={}, interval_s=None
-)
 PATHS = [
     {"address": "10.0.0.2", "link": "eth0", "last_heard_s": 0.4, "expires_s": 3.6},
     {"address": "10.1.0.2", "link": "wlan0", "last_heard_s": 1.2, "expires_s": 2.8},
 ]
-LINK = {
-    "name": "eth0", "address": "10.0.0.1", "prefix": 24, "broadcast": "10.0.0.255", "up_s": 61.0,
-    "sent": 10, "received": 7, "last_heard_s": 0.4, "last_error": None,
-}  # fmt: skip
-STATUS = {
-    "ok": True, "schema": 1, "version": "0.1.0", "uptime_s": 61.2, "isolated": False, "links": [LINK],
-    "node": {"id": "n1", "name": "one", "boot": "b1", "realm": "default", "tags": {}, "services": []},
-    "hello": {"port": 3400, "interval_s": 0.8, "ttl_s": 4.0},
-    "peers": {"up": 2, "suspect": 0, "down": 0, "left": 1}, "table": {"rows": 3, "limit": 4096},
-    "sent": {"hello": 10, "ping": 0, "pong": 0}, "received": {"hello": 7, "bare": 0, "ping": 0, "pong": 0},
-    "drops": [], "query": {"connections": 1, "limit": 64, "watchers": 0, "refused": 0},
-}  # fmt: skip
 METRICS = {
     "ok": True, "schema": 1, "content_type": "text/plain", "text": "# TYPE a gauge\na 1.0\n",
     "metrics": [{"name": "a", "labels": {}, "value": 1.0}],

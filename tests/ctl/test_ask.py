@@ -5,23 +5,8 @@ import re
 
 import pytest
 
-from discoveryd.cli.ctl_commands import COLUMNS
-from discoveryd.ctl import tables
-from tests.ctl.played import (
-    BARE,
-    LINK,
-    METRICS,
-    PATHS,
-    STATUS,
-    Daemon,
-    ask,
-    drop,
-    event,
-    peer,
-    peers_reply,
-    refusal,
-    snapshot,
-)
+from tests.ctl.played import METRICS, PATHS, Daemon, ask, drop, event, peers_reply, refusal, snapshot
+from tests.query.samples import BARE, LINK, STATUS, peer
 
 
 def test_list(capsys):
@@ -49,11 +34,6 @@ def test_list(capsys):
 def test_list_only_one_column(capsys, column, lines):
     with Daemon([[peers_reply(BARE, peer(), peer(name="be\u200bta", id="77"))]]) as daemon:
         assert ask(capsys, daemon, "list", "--only", column) == (0, "".join(f"{line}\n" for line in lines), "")
-
-
-def test_only_knows_all_its_columns():
-    for column in COLUMNS:
-        assert tables.column([peer(), BARE], column)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from time import monotonic
 import pytest
 
 from discoveryd.ctl import follow, options
-from discoveryd.ctl.tables import Screen
 from discoveryd.errors import QueryError
+from discoveryd.query.formats.table import Screen
 from tests.ctl.played import (
     GREETING,
     STOPPING,
@@ -20,12 +20,12 @@ from tests.ctl.played import (
     command,
     environment,
     event,
-    peer,
     peers_reply,
     refusal,
     snapshot,
     spawn,
 )
+from tests.query.samples import peer
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])

@@ -5,7 +5,8 @@
 import pytest
 
 from discoveryd.ctl import main, options
-from tests.ctl.played import Daemon, ask, peer, peers_reply, refusal, snapshot
+from tests.ctl.played import Daemon, ask, peers_reply, refusal, snapshot
+from tests.query.samples import peer
 
 
 @pytest.mark.parametrize(

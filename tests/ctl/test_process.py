@@ -12,7 +12,8 @@ import termios
 from pathlib import Path
 from time import monotonic
 
-from tests.ctl.played import Daemon, command, environment, peer, peers_reply, refusal, snapshot, spawn
+from tests.ctl.played import Daemon, command, environment, peers_reply, refusal, snapshot, spawn
+from tests.query.samples import peer
 
 
 def test_no_daemon_is_exit_3_and_says_where_and_how():
@@ -140,5 +141,6 @@ def test_list_imports_only_what_it_needs():
     assert {name for name in imported if name.startswith("discoveryd")} == {
         "discoveryd", "discoveryd.errors", "discoveryd.net", "discoveryd.net.query_client",
         "discoveryd.cli", "discoveryd.cli.ctl_commands", "discoveryd.cli.parse", "discoveryd.cli.table",
-        "discoveryd.ctl", "discoveryd.ctl.ask", "discoveryd.ctl.options", "discoveryd.ctl.tables",
+        "discoveryd.ctl", "discoveryd.ctl.ask", "discoveryd.ctl.options", "discoveryd.ctl.output",
+        "discoveryd.query", "discoveryd.query.formats", "discoveryd.query.formats.table",
     }  # fmt: skip

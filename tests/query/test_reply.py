@@ -15,8 +15,8 @@ from discoveryd.query.reply import (
     event_line,
     find_one,
     list_line,
+    open_watch,
     show_answer,
-    snapshot_lines,
     status_answer,
 )
 from discoveryd.query.request import Filter
@@ -95,13 +95,15 @@ def test_a_list_of_nobody():
 
 
 def test_snapshot(node):
-    snapshot, sync = snapshot_lines(node, Filter(), 5.0).splitlines()
+    opening, watch = open_watch(node, Filter(), 5.0)
+    snapshot, sync = opening.splitlines()
     assert json.loads(snapshot) == {
         "event": "snapshot",
         "schema": 1,
         "peers": [peer_json(peer) for peer in node.peers(5.0)],
     }
     assert json.loads(sync) == {"event": "sync", "seq": node.table.seq}
+    assert watch.shown == {(peer.id, peer.boot) for peer in node.peers(5.0)}
 
 
 def test_event_line(node):

@@ -1,35 +1,33 @@
-"""Text for a terminal: columns, widths, ages, colours, escapes."""
+"""The table of peers, and the text tools beside it."""
 
-import json
 import re
 
 import pytest
 
-from discoveryd.ctl import tables
-from discoveryd.ctl.tables import Screen, printable_json
-from tests.ctl.played import BARE, peer
+from discoveryd.query.formats.table import Screen, Table, age, table, width_of
+from tests.query.samples import BARE, peer
 
 
-def test_id_and_boot_are_shown_when_asked_for_or_names_are_ambiguous():
-    assert "ab12cd34" not in tables.peers_table([peer()], Screen())
-    assert "9f3a  ab12cd34" in tables.peers_table([peer()], Screen(), wide=True)
-    assert "7777" in tables.peers_table([peer(), peer(id="7777", address="10.0.0.7")], Screen())
-    assert "ID" not in tables.peers_table([BARE, BARE | {"address": "10.0.0.8"}], Screen())
+def test_id_and_boot_are_shown_on_demand_or_for_equal_names():
+    assert "ab12cd34" not in Table(Screen()).write([peer()])
+    assert "9f3a  ab12cd34" in Table(Screen(), wide=True).write([peer()])
+    assert "7777" in Table(Screen()).write([peer(), peer(id="7777", address="10.0.0.7")])
+    assert "ID" not in Table(Screen()).write([BARE, BARE | {"address": "10.0.0.8"}])
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
-def test_a_table_fits_the_terminal_and_shortens_the_longest_first(width):
+def test_a_table_fits_the_screen_and_shortens_long_cells_first(width):
     rows = [
         peer(name="n" * 60, tags={"description": "t" * 100}),
         peer(name="\u540d\u524d" * 12, state="suspect", address="192.168.100.200"),
     ]
-    lines = tables.peers_table(rows, Screen(width)).splitlines()
-    assert max(map(tables.width_of, lines)) <= width
+    lines = Table(Screen(width)).write(rows).splitlines()
+    assert max(map(width_of, lines)) <= width
     if width >= 80:
         assert "192.168.100.200" in lines[2]
         assert "suspect" in lines[2]
         assert "\u2026" in lines[1]
-    unlimited = tables.peers_table(rows, Screen())
+    unlimited = Table(Screen()).write(rows)
     assert "n" * 60 in unlimited
     assert "\u2026" not in unlimited
 
@@ -42,7 +40,7 @@ FLEET = [
 
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_a_narrow_list_keeps_name_state_and_address(width):
-    lines = tables.peers_table(FLEET, Screen(width)).splitlines()
+    lines = Table(Screen(width)).write(FLEET).splitlines()
     assert max(map(len, lines)) <= width
     assert lines[0].split()[:3] == ["NAME", "STATE", "ADDRESS"]
     assert [line.split()[1:3] for line in lines[1:]] == [
@@ -55,18 +53,18 @@ def test_a_narrow_list_keeps_name_state_and_address(width):
 
 
 def test_one_row_does_not_pad_the_others_of_a_piped_list():
-    short, *_ = tables.peers_table([peer(name="a"), peer(name="b", tags={"about": "t" * 220})], Screen()).splitlines()[1:]
+    short, *_ = Table(Screen()).write([peer(name="a"), peer(name="b", tags={"about": "t" * 220})]).splitlines()[1:]
     assert short == "a     up     10.0.0.2  eth0  http:80   role=gpu  0.4s"
 
 
 def test_columns_align_with_wide_characters():
-    lines = tables.table(("NAME", "X"), [("\u540d\u524d", "1"), ("e\u0301", "2")], Screen()).splitlines()
-    assert {tables.width_of(one) for one in lines} == {7}
+    lines = table(("NAME", "X"), [("\u540d\u524d", "1"), ("e\u0301", "2")], Screen()).splitlines()
+    assert {width_of(one) for one in lines} == {7}
 
 
 def test_colour_is_only_the_states():
-    plain = tables.peers_table([peer(), peer(state="down", id="b", name="b")], Screen(100))
-    coloured = tables.peers_table([peer(), peer(state="down", id="b", name="b")], Screen(100, colour=True))
+    plain = Table(Screen(100)).write([peer(), peer(state="down", id="b", name="b")])
+    coloured = Table(Screen(100, colour=True)).write([peer(), peer(state="down", id="b", name="b")])
     assert re.sub(r"\x1b\[\d*m", "", coloured) == plain
     assert "\x1b[32mup   \x1b[0m" in coloured
     assert "\x1b[31mdown \x1b[0m" in coloured
@@ -80,13 +78,4 @@ def test_colour_is_only_the_states():
     ],
 )  # fmt: skip
 def test_ages(seconds, text):
-    assert tables.age(seconds) == text
-
-
-@pytest.mark.parametrize("bad", ["\x1b[2J", "\u202eabc", "\x7f", "\x9b1m"])
-def test_json_that_a_terminal_would_obey_is_written_anew(bad):
-    text = json.dumps({"name": bad, "of": "Zoë"}, ensure_ascii=False).replace("\x1b", "\\u001b")
-    shown = printable_json(text.encode())
-    assert shown.isprintable()
-    assert json.loads(shown) == {"name": bad, "of": "Zoë"}
-    assert printable_json('{"of":"Zoë"}'.encode()) == '{"of":"Zoë"}'
+    assert age(seconds) == text

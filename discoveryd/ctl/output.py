@@ -1,0 +1,55 @@
+"""Standard output: what it is connected to, and the format of peers that the options ask for."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from discoveryd.query.formats.table import Screen, Table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TextIO
+
+    from discoveryd.ctl.options import Options
+    from discoveryd.query.formats import Format
+
+
+def screen_of(stream: TextIO | None, environ: Mapping[str, str]) -> Screen:
+    """Return the screen that a stream is connected to; None is a stream that was closed (``>&-``)."""
+    if stream is None or not stream.isatty():
+        return Screen()
+    # not shutil.get_terminal_size: its import costs as much as starting Python
+    columns = environ.get("COLUMNS", "")
+    width = int(columns) if columns.isascii() and columns.isdecimal() else 0
+    if not width:
+        try:
+            width = os.get_terminal_size(stream.fileno()).columns
+        except OSError:
+            width = 80
+    colour = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    return Screen(width or 80, colour=colour)
+
+
+def standard_screen() -> Screen:
+    """Return the screen of standard output."""
+    return screen_of(sys.stdout, os.environ)
+
+
+def format_of(options: Options, *, keyed: bool = False) -> Format:
+    """Return the writer that the options ask for.
+
+    Args:
+        options: ``--json``, ``--only`` and ``--wide`` count.
+        keyed: whether the daemon has keys.
+    """
+    if options.json:
+        from discoveryd.query.formats.json_text import JsonReply  # noqa: PLC0415 - its own output only
+
+        return JsonReply()
+    if options.only:
+        from discoveryd.query.formats.column import Column  # noqa: PLC0415 - as above
+
+        return Column(options.only)
+    return Table(standard_screen(), wide=options.wide, keyed=keyed)
