@@ -21,7 +21,7 @@ from discoveryd.config import SCHEMA, load
 from discoveryd.config.dropin import read_file
 from discoveryd.errors import QueryError
 from discoveryd.net.senders import Outside
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters

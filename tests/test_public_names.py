@@ -26,7 +26,7 @@ import yaml
 
 import discoveryd
 from discoveryd import ctl, daemon
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from tests.integration.process import Daemon
 
 LIST = Path(__file__).with_name("public_names.txt")

@@ -26,7 +26,7 @@ from discoveryd.daemon.services_d import ServicesPart
 from discoveryd.errors import ConfigError
 from discoveryd.files.remedies import remedy
 from discoveryd.net.systemd import ServiceManager, inherited
-from discoveryd.net.udp import FORBIDDEN
+from discoveryd.net.sockets import FORBIDDEN
 from discoveryd.protocol.sealed.keyring import Keyring
 from discoveryd.protocol.table.events import Event
 from discoveryd.runtime.discovery import Discovery

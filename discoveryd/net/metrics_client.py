@@ -1,4 +1,4 @@
-"""One client of the metrics page: its request, and what of the answer it has not taken yet."""
+"""One client of the metrics page: its request, and the part of the answer that is not sent yet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 
 ASKING = 0.5
-"""Seconds for the request: one that scrapes sends it with the connection."""
+"""Seconds for the request, which Prometheus sends with the connection."""
 PATIENCE = 2.0
 """Seconds for the whole exchange; an answer of 30 kB takes 10 ms."""
 LONGEST = 65537
@@ -21,20 +21,17 @@ class MetricsClient:
     """Buffers of one connection; it never waits.
 
     Args:
-        sock: accepted; it is made not blocking.
-        address: of the other end.
+        sock: accepted, not blocking.
         now: when it was accepted.
 
     Attributes:
-        request: as far as it came.
-        has_asked: whether that is all of it, or all there will be.
+        request: the part that has come.
+        has_asked: whether that is all of it, or all that will come.
         came_at: when it was accepted.
     """
 
-    def __init__(self, sock: socket.socket, address: tuple[str, int], now: float) -> None:
-        sock.setblocking(False)
+    def __init__(self, sock: socket.socket, now: float) -> None:
         self.sock = sock
-        self.address = address
         self.came_at = now
         self.request = b""
         self.has_asked = False
@@ -42,16 +39,16 @@ class MetricsClient:
 
     @property
     def is_owed(self) -> bool:
-        """Whether something of the answer is left to send."""
+        """Whether a part of the answer is left to send."""
         return bool(self._owed)
 
     @property
     def due(self) -> float:
-        """When to close the connection, whatever has become of it."""
+        """When to close the connection at the latest."""
         return self.came_at + (PATIENCE if self.has_asked else ASKING)
 
     def read(self) -> bool:
-        """Read what has come of the request; whether that is all of it.
+        """Read the next part of the request, and return whether that is all of it.
 
         Raises:
             OSError: the client has gone.
@@ -69,7 +66,7 @@ class MetricsClient:
         self._owed = memoryview(answer)
 
     def send(self) -> bool:
-        """Send what the socket takes, and the end of the stream after the last byte; whether that was all.
+        """Send what the socket takes, after the last byte the end of the stream, and return whether that was all.
 
         Raises:
             OSError: the client has gone.
@@ -81,9 +78,9 @@ class MetricsClient:
         return not self._owed
 
     def has_left(self) -> bool:
-        """Throw away what came after the request; whether nothing more can come.
+        """Discard what came after the request, and return whether nothing more can come.
 
-        A connection that is closed with something unread is reset, and the answer lost.
+        A connection that is closed with unread bytes is reset, and the answer is lost.
 
         Raises:
             OSError: the client has gone.

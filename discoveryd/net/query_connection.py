@@ -1,8 +1,9 @@
-"""One connection to the query socket: what its client said, what it is owed, what it watches."""
+"""One connection to the query socket: the requests that came, the lines that are owed, the watch."""
 
 from __future__ import annotations
 
 import os
+import selectors
 import socket
 from collections import deque
 
@@ -10,36 +11,36 @@ from discoveryd.net.owner import owner_of
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.events import Event
 from discoveryd.query.proof import NONCE_BYTES
-from discoveryd.query.request import Filter
+from discoveryd.query.watch import Watch
 
 READ_SIZE = 65536
 REPLIES_AHEAD = 1024 * 1024
-"""Bytes that a client may owe us before we read its next request."""
+"""Bytes that may wait for a client to read them before its next request is answered."""
 
 
 class Connection:
-    """The buffers and the state of one client; it never waits, and decides nothing.
+    """The buffers and the state of one client. It never waits, and decides nothing.
 
     Args:
         sock: accepted, and not blocking.
-        number: no other connection has it.
-        now: when it came.
+        number: unique among connections.
+        now: when it was accepted.
 
     Attributes:
-        awaits_reply: one comes from another thread; what was asked after it waits, so that replies come in order.
+        awaits_reply: a reply comes from another thread; later requests wait, so that replies come in order.
         has_asked: it was answered something.
         is_admitted: it has proved to have the control token.
         nonce: of its greeting; a proof is for this connection only.
         is_registered: it announces services, which end with it.
+        heard_at: when it last sent something.
         closing_at: when it is closed, if it has not gone by then; None while it is served.
         has_ended: it will ask no more, but may still read.
-        shown: of the peers that a watch told it of, id and boot.
+        watch: what it watches, if it does.
     """
 
     __slots__ = (
-        "_granted", "_has_begun", "_lines", "_owed", "_owner", "_partial", "_watched_from", "awaits_reply",
-        "closing_at", "has_asked", "has_ended", "heard_at", "is_admitted", "is_registered", "nonce", "number",
-        "owed_bytes", "shown", "sock", "watches",
+        "_granted", "_has_begun", "_lines", "_owed", "_owner", "_partial", "awaits_reply", "closing_at", "has_asked",
+        "has_ended", "heard_at", "is_admitted", "is_registered", "nonce", "number", "owed_bytes", "sock", "watch",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, number: int, now: float) -> None:
@@ -53,10 +54,8 @@ class Connection:
         self.is_admitted = False
         self.is_registered = False
         self.has_ended = False
-        self.watches: Filter | None = None
-        self.shown: set[tuple[str, str]] = set()
+        self.watch: Watch | None = None
         self.owed_bytes = 0
-        self._watched_from = 0
         self._granted = 0  # bytes owed when the watch began; only what comes on top shows a slow reader
         self._owner = ""
         self._partial = b""
@@ -66,20 +65,20 @@ class Connection:
 
     @property
     def owner(self) -> str:
-        """Whose program it is, looked up when first asked for."""
+        """The user of this machine that has the other end, or another machine; looked up at the first use."""
         if not self._owner:
             self._owner = owner_of(self.sock)
         return self._owner
 
     @property
     def is_silent(self) -> bool:
-        """Whether it has asked nothing yet, nor is anything of it on its way."""
-        return not self.has_asked and not _waits(self.sock)
+        """Whether it has asked nothing yet, and no byte of a request has come."""
+        return not self.has_asked and not _peek(self.sock)
 
-    # --- what it says ---------------------------------------------------------------------------
+    # --- what comes in --------------------------------------------------------------------------
 
     def read(self, now: float) -> bool:
-        """Take in what has come; False if the other end reset the connection."""
+        """Read what has come; return False if the other end reset the connection."""
         try:
             data = self.sock.recv(READ_SIZE)
         except BlockingIOError:
@@ -88,31 +87,31 @@ class Connection:
             return False
         if not data:
             self.has_ended = True
-            self.watches = None  # from now on we would not notice that the reader is gone
+            self.watch = None  # from now on a reader that has gone would not be noticed
             data = b"\n"  # the last line may lack its end
-        if self.closing_at is None:  # else whatever it still says no longer matters
+        if self.closing_at is None:  # else it is on its way out, and no request counts
             self.heard_at = now
             *lines, self._partial = (self._partial + data).split(b"\n")
             self._lines.extend(lines)
         return True
 
     def next_line(self) -> bytes | None:
-        """Give the next line to answer; None if there is none, or it should first read what it asked for before."""
+        """Return the next line to answer; None if there is none, or the replies before it are to be read first."""
         return self._lines.popleft() if self.can_be_answered else None
 
     def is_overlong(self, longest: int) -> bool:
-        """Whether the line that is coming in is too long already."""
+        """Return whether the line that is coming in is too long already."""
         return len(self._partial) > longest
 
-    # --- what it is told ------------------------------------------------------------------------
+    # --- what goes out --------------------------------------------------------------------------
 
     def owe(self, line: bytes) -> None:
-        """Queue a line."""
+        """Queue a line to be sent."""
         self._owed.append(memoryview(line))
         self.owed_bytes += len(line)
 
     def send(self) -> bool:
-        """Send what the socket takes; False if the other end is gone."""
+        """Send what the socket takes; return False if the other end is gone."""
         while self._owed:
             try:
                 sent = self.sock.send(self._owed[0])
@@ -130,7 +129,7 @@ class Connection:
         return True
 
     def dismiss(self, line: bytes, closing_at: float) -> None:
-        """Owe a last line, instead of all it has not read yet; what it says from now on no longer matters."""
+        """Owe a last line, in place of all that is not sent yet; no request counts from now on."""
         begun = self._owed[0] if self._has_begun else None
         self._owed.clear()
         self.owed_bytes = 0
@@ -139,14 +138,14 @@ class Connection:
         self.owe(line)
         self._lines.clear()
         self._partial = b""
-        self.watches = None
+        self.watch = None
         self.awaits_reply = False
         self.closing_at = closing_at
 
     def hang_up(self) -> bool:
-        """End our half, and say whether the other end still has to; it will once it has read why.
+        """Close our half; return whether the other half is still open. The client closes it once it has read why.
 
-        Closed at once, with something of it unread, the connection would be reset and the reason lost.
+        Closed at once, with unread bytes of a request, the connection would be reset and the reason lost.
         """
         try:
             self.sock.shutdown(socket.SHUT_WR)
@@ -156,35 +155,22 @@ class Connection:
 
     # --- what it watches ------------------------------------------------------------------------
 
-    def watch(self, chosen: Filter, opening: bytes, seq: int, shown: set[tuple[str, str]]) -> None:
-        """Begin a watch: with these lines, which stand for the events up to `seq` and show these peers."""
-        self.watches, self._watched_from, self.shown = chosen, seq, shown
+    def begin_watch(self, opening: bytes, watch: Watch) -> None:
+        """Begin a watch with these lines."""
+        self.watch = watch
         self.owe(opening)
         self._granted = self.owed_bytes
 
     def tell(self, event: Event, line: bytes) -> None:
-        """Pass on an event of a peer that matches, or did until this event."""
-        if event.seq <= self._watched_from or self.watches is None:
-            return
-        key, former = (event.peer.id, event.peer.boot), (event.peer.id, event.former)
-        was_shown = key in self.shown or (event.former != "" and former in self.shown)
-        if event.former:
-            self.shown.discard(former)
-        if self.watches.accepts(event.peer):
-            self.shown.add(key)
-        elif was_shown:
-            self.shown.discard(key)
-        else:
-            return
-        if event.peer.state in ("down", "left") and not self.watches.wants_gone:
-            self.shown.discard(key)
-        self.owe(line)
+        """Queue the line of an event, if it is watched for."""
+        if self.watch is not None and self.watch.wants(event):
+            self.owe(line)
 
     def lag(self, limits: Limits) -> str:
-        """Say why this watch has to begin anew: it reads too slowly, or was told of more peers than there can be."""
+        """Return why this watch has to begin anew, if it has: a slow reader, or more peers than there can be."""
         if self.owed_bytes > self._granted + limits.query_backlog:
             return f"more than {limits.query_backlog} bytes wait to be read (limits.query_backlog); watch again"
-        if len(self.shown) > 2 * limits.peers:  # new boots without end; a new snapshot starts afresh
+        if self.watch is not None and len(self.watch.shown) > 2 * limits.peers:  # new boots without end
             return "too many peers came and went; watch again"
         return ""
 
@@ -192,8 +178,8 @@ class Connection:
 
     @property
     def may_be_silent(self) -> bool:
-        """Whether nothing need be heard of it for as long as it likes."""
-        return self.watches is not None or self.awaits_reply or self.is_registered
+        """Whether it may send nothing for as long as it likes."""
+        return self.watch is not None or self.awaits_reply or self.is_registered
 
     @property
     def is_idle(self) -> bool:
@@ -202,37 +188,33 @@ class Connection:
 
     @property
     def has_lines(self) -> bool:
-        """Whether something it asked waits."""
+        """Whether a request waits."""
         return bool(self._lines)
 
     @property
     def can_be_answered(self) -> bool:
-        """Whether something it asked waits, and nothing that it has to wait for or read before."""
+        """Whether a request waits, and no reply has to come or to be read before."""
         return bool(self._lines) and not self.awaits_reply and self.owed_bytes <= REPLIES_AHEAD
 
     @property
-    def wants_to_write(self) -> bool:
-        """Whether it is owed something."""
-        return bool(self._owed)
-
-    @property
-    def wants_to_read(self) -> bool:
-        """Whether more may be asked."""
-        return not (self._lines or self.has_ended)
+    def wanted_events(self) -> int:
+        """What the selector should wait for: writing while lines are owed, reading while no request waits."""
+        reads = not (self._lines or self.has_ended)
+        return (selectors.EVENT_WRITE if self._owed else 0) | (selectors.EVENT_READ if reads else 0)
 
     @property
     def is_through(self) -> bool:
-        """Whether all it asked is answered and sent."""
+        """Whether every request is answered, and the answers are sent."""
         return not (self._owed or self._lines or self.awaits_reply)
 
 
 def is_over(sock: socket.socket) -> bool:
-    """Whether the other end has closed a connection, and said nothing before."""
-    return _waits(sock) == b""
+    """Return whether the other end has closed a connection without a request."""
+    return _peek(sock) == b""
 
 
-def _waits(sock: socket.socket) -> bytes | None:
-    """Look at the first byte that is not read yet: None if there is none, empty at the end."""
+def _peek(sock: socket.socket) -> bytes | None:
+    """Return the first byte that is not read yet: None if there is none, empty at the end."""
     try:
         return sock.recv(1, socket.MSG_PEEK)
     except BlockingIOError:

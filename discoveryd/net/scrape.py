@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 
-def answer(request: bytes, client: tuple[str, int], server: tuple[str, int], application: WSGIApplication) -> bytes:
-    """Return what the application answers; for what is no HTTP, the library's error page."""
+def answer(request: bytes, server: tuple[str, int], application: WSGIApplication) -> bytes:
+    """Return the answer of the application; to bytes that are no HTTP, the error page of the library."""
     written = BytesIO()
-    _Handler(cast("Any", (request, written)), client, cast("Any", _Site(server, application)))
+    _Handler(cast("Any", (request, written)), ("", 0), cast("Any", _Site(server, application)))
     return written.getvalue()
 
 
 class _Site:
-    """What the handler asks of the server it belongs to."""
+    """The server as the handler sees it."""
 
     def __init__(self, address: tuple[str, int], application: WSGIApplication) -> None:
         self._application = application
@@ -34,7 +34,7 @@ class _Site:
 
 
 class _Handler(WSGIRequestHandler):
-    """The library's handler on bytes, which logs nothing: the server counts."""
+    """The handler of the library, on bytes in memory. It logs nothing: the server counts."""
 
     def setup(self) -> None:
         request, written = cast("tuple[bytes, BytesIO]", self.request)
@@ -42,7 +42,7 @@ class _Handler(WSGIRequestHandler):
         self.wfile = cast("BufferedIOBase", written)
 
     def finish(self) -> None:
-        """Leave what was written open."""
+        """Leave the written bytes open."""
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing."""

@@ -21,8 +21,8 @@ from itertools import chain
 from discoveryd.net import packet_filter as sluice
 from discoveryd.net.batch import ALONE, BATCH, IP_PKTINFO, PKTINFO, Many, open_many, parse_origin, read_one
 from discoveryd.net.interfaces import Doorbell, Reader, loopback, name_of, survey
-from discoveryd.net.owner import holder
 from discoveryd.net.senders import Senders
+from discoveryd.net.sockets import explain_bind
 from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP, Stamps, boottime
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.limited_broadcast import LIMITED
@@ -47,7 +47,6 @@ RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes: a full second of 4,000 nodes that all answer at once."""
 SEND_BUFFER = 1024 * 1024
 """Bytes. Datagrams to addresses where nobody is wait in it for seconds, until ARP gives up."""
-FORBIDDEN = "a unit that runs it forbids that port (SocketBindDeny=)"
 MAX_ERRORS = 256
 """Targets whose error is remembered: broadcast addresses of links, and seeds. Past it the first one is forgotten."""
 
@@ -408,24 +407,6 @@ class Links:
         except OSError as error:
             raise explain_bind(error, "UDP", address, self._port) from None
         return bound
-
-
-def explain_bind(error: OSError, kind: str, address: str, port: int) -> OSError:
-    """Say which port could not be had, and who has it."""
-    where = f"{kind} port {port}" + ("" if address == "0.0.0.0" else f" on {address}")
-    if error.errno != errno.EADDRINUSE:
-        forbids = f": {FORBIDDEN}" if error.errno == errno.EPERM else ""  # a port below 1024 is EACCES
-        return OSError(error.errno, f"cannot listen on {where}: {os.strerror(error.errno or 0)}{forbids}")
-    who = holder(port, "udp" if kind == "UDP" else "tcp", address) or "another process"
-    return OSError(error.errno, f"{where} is taken by {who}")
-
-
-def free_port(address: str, kind: str) -> int:
-    """Find a port that nobody holds at this moment (``udp`` or ``tcp``)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _memory(sock: socket.socket, *fields: int) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from discoveryd.net.interfaces import compare
-from discoveryd.net.query_acceptor import RETRY as QUERY_RETRY
+from discoveryd.net.query_server import RETRY as QUERY_RETRY
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.outcome import Drop
 from discoveryd.runtime.rescan import RETRY

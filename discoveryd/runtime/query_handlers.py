@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from discoveryd import __version__
 from discoveryd.errors import ConfigError, QueryError, SubscriptionLagged
-from discoveryd.protocol.node import Node
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.peer import SCHEMA, peer_json
 from discoveryd.protocol.wire.record import Service
 from discoveryd.query import reply as query
 from discoveryd.query.proof import daemon_proof, proof_of
 from discoveryd.query.request import Filter, Request
+from discoveryd.query.watch import Watch
 from discoveryd.runtime.pings import PingResult
 from discoveryd.runtime.subscription import Subscription
 
@@ -115,15 +115,9 @@ class Backend:
         """Answer one HTTP request for the metrics; called in the thread of their server."""
         return self._metrics.answer(environ, start_response)
 
-    def watch(self, chosen: Filter) -> tuple[bytes, int, set[tuple[str, str]]]:
+    def watch(self, chosen: Filter) -> tuple[bytes, Watch]:
         """Open a watch."""
-
-        def opening(node: Node, now: float) -> tuple[bytes, int, set[tuple[str, str]]]:
-            rows = node.table.rows(now, gone=chosen.wants_gone)
-            shown = {row.key for row in rows if chosen.accepts(row.lasting(now))}
-            return query.snapshot_lines(node, chosen, now), node.table.seq, shown
-
-        return self._discovery.look(opening)
+        return self._discovery.look(lambda node, now: query.open_watch(node, chosen, now))
 
     def ping(self, request: Request, reply: Callable[[bytes], None], connection: int) -> None:
         """Ping; the reply comes later, in another thread. The request ends with its connection."""

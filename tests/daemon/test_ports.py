@@ -7,7 +7,7 @@ import pytest
 from discoveryd.config import DEFAULT_PATH, Config, MetricsSection, QuerySection
 from discoveryd.daemon import ports, report, run
 from discoveryd.errors import ConfigError
-from discoveryd.net.udp import explain_bind
+from discoveryd.net.sockets import explain_bind
 from discoveryd.protocol.parameters import Parameters
 from tests.install.test_install import ROOT
 

@@ -14,7 +14,7 @@ import pytest
 from discoveryd import __version__
 from discoveryd.config import load
 from discoveryd.daemon import main, run
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from discoveryd.runtime.notices import Notice
 from tests.runtime.hooking import event, peer
 

@@ -10,7 +10,7 @@ import pytest
 from discoveryd import __version__, install
 from discoveryd.daemon import main
 from discoveryd.install import environment, kernel, layout, manifest, units
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.runtime.discovery import Discovery
 

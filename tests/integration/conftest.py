@@ -4,7 +4,7 @@ from time import monotonic
 
 import pytest
 
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.runtime.discovery import Discovery
 from tests.integration.process import Daemon

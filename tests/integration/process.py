@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 
 from discoveryd.net.query_client import QueryClient
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 

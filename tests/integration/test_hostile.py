@@ -12,7 +12,7 @@ from time import monotonic
 
 import pytest
 
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from discoveryd.protocol.wire.record import digest_of
 from tests.integration.process import ROOT, Daemon
 

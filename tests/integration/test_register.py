@@ -14,7 +14,7 @@ from time import monotonic
 import pytest
 
 from discoveryd.files import token
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.query_handlers import ReloadResult

@@ -14,8 +14,9 @@ from discoveryd.net import senders
 from discoveryd.net import udp as module
 from discoveryd.net.batch import BATCH
 from discoveryd.net.interfaces import Doorbell, loopback
+from discoveryd.net.sockets import explain_bind, free_port
 from discoveryd.net.stamps import boottime
-from discoveryd.net.udp import MAX_ERRORS, TRIES, Links, explain_bind, free_port
+from discoveryd.net.udp import MAX_ERRORS, TRIES, Links
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Send

@@ -15,10 +15,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from discoveryd.net import metrics_client
+from discoveryd.net import metrics_client, sockets
 from discoveryd.net import metrics_server as module
 from discoveryd.net.metrics_server import MetricsServer
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from tests.conftest import descriptors
 
 WAIT = 5.0
@@ -124,7 +124,7 @@ def test_a_client_that_trickles_has_no_more_time_than_one_that_is_silent(monkeyp
 
 
 def test_a_client_that_does_not_read_is_cut_off(monkeypatch, capfd):
-    monkeypatch.setattr(metrics_client, "PATIENCE", 0.2)
+    monkeypatch.setattr(metrics_client, "PATIENCE", 1.0)
 
     def flood(environ, start_response):
         start_response("200 OK", [])
@@ -199,7 +199,8 @@ def test_a_taken_port_is_named_and_had_once_it_is_free(monkeypatch):
         thread.start()
         assert re.match(rf"TCP port {address[1]} on 127.0.0.1 is taken by .*pid {os.getpid()}", server.error)
         assert server.trouble(monotonic())["error"] == server.error
-    assert told.get(timeout=WAIT) == ""
+    # the port may still be taken for a moment, by a socket that no process has any more
+    assert next(text for text in iter(lambda: told.get(timeout=WAIT), None) if not text) == ""
     assert server.trouble(monotonic()) == {"error": None, "next_try_s": None}
     assert fetch(server) == b"GET /?"
     server.stop()
@@ -214,7 +215,7 @@ def test_whatever_keeps_it_from_listening_is_told(monkeypatch, number):
         raise OSError(number, os.strerror(number))
 
     server = MetricsServer(("127.0.0.1", 7), echo, lambda _: None)
-    monkeypatch.setattr(module.socket.socket, "bind", fail)
+    monkeypatch.setattr(socket.socket, "bind", fail)
     server.open()
     server.close()
     assert server.error == f"cannot listen on TCP port 7 on 127.0.0.1: {os.strerror(number)}"
@@ -242,7 +243,7 @@ def use_up_descriptors():
 
 
 def test_without_descriptors_it_waits_and_goes_on(monkeypatch):
-    monkeypatch.setattr(module, "ACCEPT_PAUSE", 0.2)
+    monkeypatch.setattr(sockets, "ACCEPT_PAUSE", 0.2)
     with serving() as server, socket.socket() as client:
         before = len(descriptors())
         fetch(server)  # all is imported

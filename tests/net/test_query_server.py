@@ -16,15 +16,16 @@ from time import monotonic
 import pytest
 
 from discoveryd.errors import QueryError, SubscriptionLagged
-from discoveryd.net import query_acceptor, query_connection
+from discoveryd.net import query_connection, sockets
 from discoveryd.net import query_server as module
 from discoveryd.net.query_server import QueryServer
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.query.proof import is_nonce
 from discoveryd.query.reply import encode
+from discoveryd.query.watch import Watch
 from tests.conftest import descriptors
 
 GREETING = {"discoveryd": "test"}
@@ -68,7 +69,7 @@ class Backend:
         return encode(self.list_answer)
 
     def watch(self, chosen):
-        return encode({"event": "snapshot", "peers": self.snapshot}), self.seq, set(self.shown)
+        return encode({"event": "snapshot", "peers": self.snapshot}), Watch(chosen, self.seq, set(self.shown))
 
     def ping(self, request, reply, connection):
         if request.peer == "nobody":
@@ -712,7 +713,7 @@ def test_restarts_do_not_add_up(server):
     server.happen(*(event(seq, "restarted", former=f"b{seq - 1}", boot=f"b{seq}") for seq in range(1, 100)))
     server.settle()
     [of_server] = server.server._clients.values()
-    assert of_server.shown == {("id-anna", "b99")}
+    assert of_server.watch.shown == {("id-anna", "b99")}
     client.end()
 
 
@@ -759,7 +760,7 @@ def test_without_descriptors_it_pauses_and_recovers(server):
         assert server.server.refused == 1  # not once a round
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    server.advance(query_acceptor.ACCEPT_PAUSE + 0.1)
+    server.advance(sockets.ACCEPT_PAUSE + 0.1)
     with late, late.makefile("rb") as lines:
         assert json.loads(lines.readline()) == GREETING
 
@@ -805,7 +806,7 @@ def test_a_taken_port_is_named_and_nothing_stays_open():
 
 
 def test_a_taken_port_is_had_once_it_is_free_where_that_is_no_error(monkeypatch):
-    monkeypatch.setattr(query_acceptor, "RETRY", 0.05)
+    monkeypatch.setattr(module, "RETRY", 0.05)
     before, told = descriptors(), SimpleQueue()
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = other.getsockname()

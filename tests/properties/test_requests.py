@@ -11,8 +11,8 @@ from discoveryd.query.reply import (
     encode,
     error_line,
     list_line,
+    open_watch,
     show_answer,
-    snapshot_lines,
     status_answer,
 )
 from discoveryd.query.request import parse_request
@@ -66,7 +66,7 @@ def test_any_line_is_answered_or_refused(line):
             case "list":
                 answer = list_line(node, request.filter, 1.0)
             case "watch":
-                answer = snapshot_lines(node, request.filter, 1.0).splitlines()[0]
+                answer = open_watch(node, request.filter, 1.0)[0].splitlines()[0]
             case "show" | "ping":
                 answer = encode(show_answer(node, request.peer, 1.0))
             case _:

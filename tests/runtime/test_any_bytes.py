@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from discoveryd.net.query_client import QueryClient
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.runtime.discovery import Discovery
 from tests.ear import Ear

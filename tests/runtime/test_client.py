@@ -6,7 +6,7 @@ from time import monotonic
 
 import pytest
 
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.table.peer import peer_json
 from discoveryd.runtime.client import Client

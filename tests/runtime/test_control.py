@@ -13,7 +13,7 @@ from discoveryd.ctl import main
 from discoveryd.errors import ConfigError, QueryError
 from discoveryd.files import token
 from discoveryd.net.query_client import QueryClient
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.wire.record import MAX_RECORD, Service
 from discoveryd.query.proof import proof_of, text_of

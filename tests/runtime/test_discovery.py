@@ -19,7 +19,7 @@ from discoveryd.net import udp as links_module
 from discoveryd.net.batch import BATCH
 from discoveryd.net.interfaces import Doorbell, loopback
 from discoveryd.net.query_client import QueryClient
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.wire.record import Service

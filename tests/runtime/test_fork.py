@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from discoveryd.net.query_client import QueryClient
-from discoveryd.net.udp import free_port
+from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery

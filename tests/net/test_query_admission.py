@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from discoveryd.net import query_connection
-from discoveryd.net.query_admission import may_watch, pushed_out, verdict
+from discoveryd.net.query_admission import giving_way, may_watch, pushed_out
 from discoveryd.protocol.parameters import Limits
 from tests.net.test_query_server import Server, error_of
 
@@ -16,8 +16,8 @@ def one(number, owner="anna", *, silent=False, idle=False, heard_at=0.0):
 
 
 def leaves(newcomer, others, **limits):
-    found = verdict(newcomer, others, Limits(**limits))
-    return None if found is None else (found.leaves.number, found.why.rpartition("limits.")[2].rstrip(")"))
+    leaving, why = giving_way(newcomer, others, Limits(**limits))
+    return None if leaving is None else (leaving.number, why.rpartition("limits.")[2].rstrip(")"))
 
 
 ALL, MINE = "query_connections", "query_connections_per_user"

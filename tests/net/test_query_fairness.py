@@ -3,7 +3,7 @@
 import threading
 from types import SimpleNamespace
 
-from discoveryd.net.query_turns import Turns
+from discoveryd.net.query_admission import FairQueue
 from tests.net.test_query_server import Server
 
 
@@ -24,7 +24,7 @@ def served(turns, times, seconds=0.01):
 
 
 def queue(*clients):
-    turns = Turns()
+    turns = FairQueue()
     for client in clients:
         turns.add(client)
     return turns

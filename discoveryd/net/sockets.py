@@ -1,0 +1,246 @@
+"""What servers and bound sockets share.
+
+A bind that names the holder of a port, a listening socket that outlives a shortage of descriptors, and a wake-up for a
+thread that waits.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+from collections.abc import Callable, Collection
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from discoveryd.net.owner import holder
+
+ACCEPT_PAUSE = 1.0
+"""Seconds without accepting after it failed, mostly because the process ran out of descriptors."""
+BACKLOG = 4096
+"""Connections that may wait to be accepted, as many as Linux allows by default (net.core.somaxconn): where the queue is
+full a client tries again after a second, and a program that opens connections without end must not fill it."""
+IP_FREEBIND = 15
+"""linux/in.h; `socket` has no name for it."""
+FORBIDDEN = "a unit that runs it forbids that port (SocketBindDeny=)"
+ANY_ERROR: Collection[int] = frozenset(errno.errorcode)
+NOT_YET: Collection[int] = frozenset((errno.EADDRINUSE, errno.EADDRNOTAVAIL))
+"""Errors after which listening is tried again: the port is taken, or the address is not there yet."""
+
+_AT_ONCE = -1.0
+_OURS = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
+"""Errors of `accept` that no connection and no shortage brings about, but a mistake here."""
+
+
+class WakeUp:
+    """Ends the wait of a thread in a selector. Nothing is opened by the constructor."""
+
+    def __init__(self) -> None:
+        self._read: socket.socket | None = None
+        self._write: socket.socket | None = None
+
+    def open(self, stack: ExitStack, selector: selectors.BaseSelector) -> None:
+        """Let `wake` end the waits of a selector, until the stack closes; the key has this object as its data."""
+        self._read, self._write = socket.socketpair()
+        stack.callback(self._forget)
+        for end in (self._read, self._write):
+            stack.enter_context(end)
+            end.setblocking(False)
+        selector.register(self._read, selectors.EVENT_READ, self)
+
+    def _forget(self) -> None:
+        self._read = self._write = None
+
+    def wake(self) -> None:
+        """End the present wait, or the next; from any thread, and legal while nothing is open."""
+        if (end := self._write) is not None:
+            with suppress(BlockingIOError):  # it is full of wakes already
+                end.send(b"w")
+
+    def drain(self) -> None:
+        """Take the wakes that have come; call it when the selector returns the key."""
+        if self._read is not None:
+            self._read.recv(4096)
+
+
+class Acceptor:
+    """The listening socket of a TCP server, and the selector by which the server waits for it and its connections.
+
+    While the process can have no more descriptors, it pauses. Nothing is opened by the constructor. One thread
+    uses it; `wake` is for any.
+
+    Args:
+        address: where to listen.
+        inherited: a TCP socket that listens already, instead; from `open` on the acceptor closes it.
+        retry: seconds between two attempts to listen after an error that is forgiven.
+        forgives: numbers of errors that `open` does not raise; `resume` tries again.
+        told: called by `resume` with what is wrong when that changes, with an empty text once it listens.
+        backlog: connections that may wait to be accepted.
+        is_early: whether to listen at an address that the machine does not have yet.
+
+    Attributes:
+        address: once open, the real address.
+        error: why it does not listen, with the holder of the port where that can be found; empty while it does.
+        resumes_at: the end of the pause, or when to try again; 0 while it listens.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        inherited: socket.socket | None = None,
+        *,
+        retry: float,
+        forgives: Collection[int] = (),
+        told: Callable[[str], None] | None = None,
+        backlog: int = BACKLOG,
+        is_early: bool = False,
+    ) -> None:
+        self.address = address
+        self.error = ""
+        self.resumes_at = 0.0
+        self._inherited = inherited
+        self._retry = retry
+        self._forgives = forgives
+        self._told = told
+        self._backlog = backlog
+        self._is_early = is_early
+        self._wake_up = WakeUp()
+        self._stack = ExitStack()
+        self._sock: socket.socket | None = None
+        self._selector: selectors.BaseSelector | None = None
+
+    def open(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: with the port, and its holder where that can be found; or no descriptor is left.
+        """
+        with ExitStack() as stack:
+            stack.callback(self._forget)
+            self._selector = stack.enter_context(selectors.DefaultSelector())
+            self._wake_up.open(stack, self._selector)
+            try:
+                self._listen(stack)
+            except OSError as error:
+                if error.errno not in self._forgives:
+                    raise
+                self.error, self.resumes_at = str(error.strerror), _AT_ONCE
+            self._stack = stack.pop_all()
+
+    def _forget(self) -> None:
+        self._sock = self._selector = None
+
+    def _listen(self, until: ExitStack) -> None:
+        assert self._selector is not None
+        with ExitStack() as stack:
+            sock = stack.enter_context(self._inherited or self._bound())
+            sock.setblocking(False)
+            self._selector.register(sock, selectors.EVENT_READ, self)
+            until.enter_context(stack.pop_all())
+            self.address, self._sock, self.error = sock.getsockname()[:2], sock, ""
+
+    def _bound(self) -> socket.socket:
+        with ExitStack() as stack:
+            try:
+                sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, self._is_early)
+                sock.bind(self.address)
+                sock.listen(self._backlog)
+            except OSError as error:
+                raise explain_bind(error, "TCP", *self.address) from None
+            stack.pop_all()
+        return sock
+
+    def close(self) -> None:
+        """Close everything; legal before `open` and more than once."""
+        self._stack.close()
+
+    def wake(self) -> None:
+        """Make `wait` return; from any thread."""
+        self._wake_up.wake()
+
+    def wait(self, seconds: float | None) -> tuple[list[tuple[Any, int]], bool]:
+        """Wait for connections, for what they wait for, or for `wake`.
+
+        Returns:
+            the connections that are ready (as given to `watch`) with their events; whether `accept` has something.
+        """
+        assert self._selector is not None
+        found = [(key.data, events) for key, events in self._selector.select(seconds)]
+        if any(data is self._wake_up for data, _ in found):
+            self._wake_up.drain()
+        is_called = any(data is self for data, _ in found)
+        return [one for one in found if one[0] is not self and one[0] is not self._wake_up], is_called
+
+    def watch(self, sock: socket.socket, events: int, data: object) -> None:
+        """Let `wait` return these events of a connection from now on; 0 for none."""
+        assert self._selector is not None
+        is_watched = sock in self._selector.get_map()
+        if events and is_watched:
+            self._selector.modify(sock, events, data)
+        elif events:
+            self._selector.register(sock, events, data)
+        elif is_watched:
+            self._selector.unregister(sock)
+
+    def accept(self, now: float) -> socket.socket | None:
+        """Return the next connection, not blocking; None if it has gone again, or a pause begins."""
+        assert self._sock is not None
+        try:
+            sock, _ = self._sock.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return None
+        except OSError as error:
+            if error.errno in _OURS:
+                raise
+            # the connection may stay in the queue (no descriptor, no memory): without a pause the loop would spin
+            self.watch(self._sock, 0, self)
+            self.resumes_at = now + ACCEPT_PAUSE
+            return None
+        sock.setblocking(False)
+        with suppress(OSError):  # it has gone again: reading says so
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    def resume(self, now: float) -> None:
+        """End the pause if it is over, or try again to listen."""
+        if not self.resumes_at or now < self.resumes_at:
+            return
+        before = self.error
+        try:
+            if self._sock is None:
+                self._listen(self._stack)
+            else:
+                self.watch(self._sock, selectors.EVENT_READ, self)
+        except OSError as error:  # no memory for it, or the port is still another's
+            self.resumes_at = now + (ACCEPT_PAUSE if self._sock else self._retry)
+            self.error = "" if self._sock else str(error.strerror)
+        else:
+            self.resumes_at = 0.0
+        if self._told is not None and self.error != before:
+            self._told(self.error)
+
+    def trouble(self, now: float) -> dict[str, str | float | None]:
+        """Return why it does not listen, and the seconds to the next attempt; None while it does."""
+        error = self.error or None
+        return {"error": error, "next_try_s": round(max(self.resumes_at - now, 0.0), 3) if error else None}
+
+
+def explain_bind(error: OSError, kind: str, address: str, port: int) -> OSError:
+    """Return the error with the port in its text, and the holder of the port if it is taken."""
+    where = f"{kind} port {port}" + ("" if address == "0.0.0.0" else f" on {address}")
+    if error.errno != errno.EADDRINUSE:
+        forbids = f": {FORBIDDEN}" if error.errno == errno.EPERM else ""  # a port below 1024 is EACCES
+        return OSError(error.errno, f"cannot listen on {where}: {os.strerror(error.errno or 0)}{forbids}")
+    program = holder(port, "udp" if kind == "UDP" else "tcp", address) or "another process"
+    return OSError(error.errno, f"{where} is taken by {program}")
+
+
+def free_port(address: str, kind: str) -> int:
+    """Return a port that is free at this moment (``udp`` or ``tcp``)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
+        return port
