@@ -26,13 +26,13 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
     "top": (
         {"__main__", "cli", "config", "ctl", "daemon", "files", "install"},
         {"argparse", "signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "subprocess",
-         "tempfile", "select", "stat", "pwd", "grp", "sysconfig", "queue", "unicodedata", "time", "getopt"},
+         "tempfile", "select", "stat", "pwd", "grp", "sysconfig", "queue", "time", "getopt"},
     ),
 }  # fmt: skip
 HARMLESS = {
     "__future__", "array", "ast", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses",
     "difflib", "errno", "fnmatch", "functools", "gettext", "hashlib", "heapq", "importlib", "itertools", "json",
-    "math", "random", "re", "statistics", "struct", "textwrap", "types", "typing"
+    "math", "random", "re", "statistics", "struct", "textwrap", "types", "typing", "unicodedata"
 }  # fmt: skip
 OTHERS = {"yaml", "structlog", "daemon", "prometheus_client", "cryptography"}
 ORDER = list(FLOORS)
