@@ -25,8 +25,8 @@ from discoveryd.daemon.reload import keyring_of, read_again, take_over
 from discoveryd.daemon.services_d import ServicesPart
 from discoveryd.errors import ConfigError
 from discoveryd.files.remedies import remedy
-from discoveryd.net.systemd import ServiceManager, inherited
 from discoveryd.net.sockets import FORBIDDEN
+from discoveryd.net.systemd import ServiceManager, inherited
 from discoveryd.protocol.sealed.keyring import Keyring
 from discoveryd.protocol.table.events import Event
 from discoveryd.runtime.discovery import Discovery
