@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from getopt import GetoptError, gnu_getopt
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,17 +39,11 @@ def parse(program: Program, words: Sequence[str]) -> Arguments:
     Raises:
         UsageError: they are wrong.
     """
-    known = program.every_option()
-    forms = [f"{name}=" if option.value else name for name, option in known.items()]
-    try:
-        given, operands = gnu_getopt(list(words), "h", forms)
-    except GetoptError as error:
-        raise UsageError(str(error)) from None
+    given, operands, rest = _split(program, words)
     if operands[:1] == ["help"]:
         return _help(program, operands[1:])
     values: dict[str, Any] = {}
-    for flag, text in given:
-        option = known["help" if flag == "-h" else flag[2:]]
+    for option, text in given:
         value = _value(option, text)
         values[option.name] = (*values.get(option.name, ()), value) if option.is_repeated else value
     if "help" in values or "version" in values:
@@ -60,16 +52,54 @@ def parse(program: Program, words: Sequence[str]) -> Arguments:
     if not operands:
         raise UsageError(f"which command? One of {', '.join(program.commands)}")
     command = _command(program, operands.pop(0))
-    rest = list(words[words.index("--") + 1 :]) if command.rest and "--" in words else []
-    if command.rest and "--" in words:
-        if not rest:
-            raise UsageError("nothing follows --: name the command to run, or leave -- out")
-        del operands[len(operands) - len(rest) :]
+    if not command.rest:
+        operands += rest or []
+    elif rest == []:
+        raise UsageError("nothing follows --: name the command to run, or leave -- out")
     words_of = _operands(program, command, operands)
     _check_options(program, command, values)
     defaults = {option.name: option.default for option in program.options_of(command)}
     named = {name.replace("-", "_"): value for name, value in (defaults | values | words_of).items()}
-    return Arguments(command=command.name, rest=rest, **named)
+    return Arguments(command=command.name, rest=rest or [], **named)
+
+
+def _split(program: Program, words: Sequence[str]) -> tuple[list[tuple[Option, str]], list[str], list[str] | None]:
+    """Return the options with the text of their values, the words between them, and the words after ``--``.
+
+    getopt would do this, but its import takes longer than all other modules of this folder together.
+    """
+    known = program.every_option()
+    options: list[tuple[Option, str]] = []
+    operands: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            return options, operands, left
+        if word == "-" or not word.startswith("-"):
+            operands.append(word)
+            continue
+        flag, equals, text = word.partition("=")
+        option = _option("--help" if flag == "-h" else flag, known)
+        if equals and not option.value:
+            raise UsageError(f"option --{option.name} must not have an argument")
+        if option.value and not equals:
+            if not left:
+                raise UsageError(f"option --{option.name} requires argument")
+            text = left.pop(0)
+        options.append((option, text))
+    return options, operands, None
+
+
+def _option(flag: str, known: dict[str, Option]) -> Option:
+    """Return the option of a flag, which may be shortened as long as it fits one option only."""
+    name = flag.removeprefix("--")
+    names = [name] if name in known else [one for one in known if one.startswith(name)]
+    if not names or not flag.startswith("--"):
+        raise UsageError(f"option {flag} not recognized")
+    if len(names) > 1:
+        raise UsageError(f"option {flag} not a unique prefix")
+    return known[names[0]]
 
 
 def _help(program: Program, words: Sequence[str]) -> Arguments:

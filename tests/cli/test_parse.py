@@ -30,6 +30,14 @@ def test_values_have_the_names_of_their_rows():
     }  # fmt: skip
 
 
+def test_an_option_may_be_shortened():
+    assert parse(PROGRAM, ["go", "home", "--with", "--pac=2", "--by", "--"]).by == "--"
+
+
+def test_a_single_dash_is_an_operand():
+    assert parse(PROGRAM, ["go", "-"]).place == "-"
+
+
 def test_words_after_two_dashes_are_the_rest_or_operands():
     found = parse(PROGRAM, ["go", "home", "--", "--by", "x"])
     assert (found.place, found.rest, found.by) == ("home", ["--by", "x"], "foot")
@@ -59,8 +67,13 @@ def test_help_and_version_need_nothing_else(words, command, wants_help):
         (["go", "home", "red", "x"], "go does not take 'x' (a command to run comes after --)"),
         (["go", "home", "--"], "nothing follows --"),
         (["go", "home", "--kind", "d"], "--kind must be one of a, b, c, not 'd'"),
-        (["go", "home", "--fast"], "--fast"),
-        (["go", "home", "--by"], "--by"),
+        (["go", "home", "--fast"], "option --fast not recognized"),
+        (["go", "home", "-by"], "option -by not recognized"),
+        (["go", "home", "--by"], "option --by requires argument"),
+        (["go", "home", "--with-friends=yes"], "option --with-friends must not have an argument"),
+        (["go", "home", "--pa"], "option --pace requires argument"),
+        (["go", "home", "--p"], "option --pace requires argument"),
+        (["go", "home", "--v"], "option --v not a unique prefix"),
         (["stay"], "stay how long? Give --days N"),
         (["stay", "here"], "stay does not take 'here' (filters are options, such as --name)"),
         (["stay", "--days", "1", "--by", "x"], "stay does not take --by (it takes --days, --help, --version)"),
