@@ -3,10 +3,10 @@
 `discoveryd.cli.daemon_commands` and `discoveryd.cli.ctl_commands` are the two tables. The parser, ``--help``, the
 manual pages and the shell completions all come from them.
 
-argparse with shtab and argparse-manpage was weighed against this and left out. The import of argparse takes half as
-long as Python takes to start, before each ``discoveryctl list``. shtab hands the words of a completer to the shell
-unquoted, and peers choose their own names; it knows no ``--tag role=<TAB>``. argparse-manpage knows neither the
-shared filters nor the page of the configuration. Both would need an argparse parser built from these rows first.
+argparse with shtab 1.13 and argparse-manpage was weighed against this, and left out. The import of argparse takes half
+as long as Python takes to start, before each ``discoveryctl list``. shtab puts the words of a completer into the
+command line unquoted (its ready-made completer even lets bash expand them), and peers choose their own names; it does
+not complete ``--tag role=``. argparse-manpage knows neither shared filters nor the page of the configuration.
 
 The classes are plain ones: dataclasses would take half as long as Python takes to start.
 """
