@@ -1,8 +1,7 @@
-"""``discoveryctl register``: a service is announced as long as this runs, or as long as a command does."""
+"""``discoveryctl register``: announce a service as long as this runs, or as long as a command does."""
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import sys
@@ -26,19 +25,19 @@ if TYPE_CHECKING:
 
 FINE = 0
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
-"""Exit codes for a command that cannot be run, as shells have them."""
+"""Exit codes for a command that cannot be run, as in shells."""
 FINAL = frozenset(("denied", "refused", "bad_argument"))
-"""Codes of a daemon that is there and will not register this: to try again does not help."""
+"""Codes of a daemon that will not register this service: to try again does not help."""
 KILLED = 128
 """Plus the number of the signal: the exit code of a command that one killed."""
 
 
 def register(options: Options) -> int:
-    """Announce a service until a signal, or until the command ends, whose exit code is given then.
+    """Announce a service until a signal comes, or until the command ends; return the exit code.
 
     Raises:
-        QueryError: it could not be registered; when the daemon is lost later, it is tried again for ever. So it is
-            from the beginning with a command, which must not wait for a daemon.
+        QueryError: the service could not be registered. A daemon that is lost later is tried again for ever; with a
+            command, which must not wait for a daemon, one that is not there yet as well.
     """
     as_user = _identity(options.user) if options.user else {}
     with _Signals() as signals, _Registration(options) as registration:
@@ -56,10 +55,10 @@ def register(options: Options) -> int:
 
 
 def _identity(name: str) -> dict[str, Any]:
-    """Give what lets a process run as a user: its id, group and groups, and an environment that names it.
+    """Return the arguments of Popen that run a process as a user: its id, groups and environment.
 
     Raises:
-        QueryError: ``bad_argument``; there is no such user, or we may not become it.
+        QueryError: ``bad_argument``; there is no such user, or this process may not become that user.
     """
     import pwd  # noqa: PLC0415 - with a user only
 
@@ -78,7 +77,7 @@ def _identity(name: str) -> dict[str, Any]:
 
 
 def _attend(signals: _Signals, registration: _Registration, child: Popen[bytes] | None) -> int:
-    """Wait for signals, the end of the child, and the end of the connection."""
+    """Wait for signals, the end of the child, and the end of the connection; return the exit code."""
     ending = -1 if child is None else os.pidfd_open(child.pid)
     try:
         while True:
@@ -92,14 +91,14 @@ def _attend(signals: _Signals, registration: _Registration, child: Popen[bytes] 
                     return FINE
                 if number != signal.SIGINT or not _is_in_the_foreground():
                     child.send_signal(number)
-            registration.look(is_readable=registration.fileno() in ready)
+            registration.attend(is_readable=registration.fileno() in ready)
     finally:
         if ending >= 0:
             os.close(ending)
 
 
 def _is_in_the_foreground() -> bool:
-    """Whether Ctrl-C comes to us from the terminal, which sends it to the child as well."""
+    """Return whether Ctrl-C comes from the terminal, which sends it to the child as well."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:
@@ -121,7 +120,7 @@ class _Registration:
         self._retry = Retry()
         self._again_at = 0.0
         self._was_registered = False
-        self._patient_until = math.inf
+        self._patient_until = time.monotonic() + (options.timeout or 0.0)
 
     def __enter__(self) -> Self:
         return self
@@ -136,63 +135,65 @@ class _Registration:
         Raises:
             QueryError: refused, or no daemon.
         """
-        self._patient_until = time.monotonic() + (self._options.timeout or 0.0)
         try:
-            service = self._register()["service"]
+            service = self._register()
         except DaemonUnreachable as error:
             if not (self._options.rest or self._options.timeout):
                 raise
-            self._lose(error)
-            return
-        self._was_registered, self._patient_until = True, math.inf
-        if not (self._options.rest or self._options.json):
-            print(f"{printable(service_of(service))} is registered as long as this runs", flush=True)
+            self._lost(error)
+        else:
+            if not (self._options.rest or self._options.json):
+                print(f"{printable(service_of(service))} is registered as long as this runs", flush=True)
 
     def fileno(self) -> int:
-        """Give the descriptor that becomes readable when the connection ends, -1 while there is none."""
+        """Return the descriptor that becomes readable when the connection ends, -1 while there is none."""
         return -1 if self._client is None else self._client.fileno()
 
     def patience(self) -> float | None:
-        """Say for how many seconds there is nothing to do, None for as long as the connection lives."""
+        """Return the seconds until the next attempt to register, None while the connection lives."""
         return None if self._client is not None else max(self._again_at - time.monotonic(), 0.0)
 
-    def look(self, *, is_readable: bool) -> None:
-        """Notice that the connection has ended; try again when it is time to."""
+    def attend(self, *, is_readable: bool) -> None:
+        """Notice the end of the connection; register again when it is time to.
+
+        Raises:
+            QueryError: it makes no sense to try again.
+        """
         try:
             if self._client is not None:
                 if is_readable:
                     self._client.hear()
-                return
-            if time.monotonic() < self._again_at:
-                return
-            self._register()
+            elif time.monotonic() >= self._again_at:
+                text = "registered again" if self._was_registered else "registered"
+                self._register()
+                note(text)
         except QueryError as error:
             is_final = error.code in FINAL or time.monotonic() >= self._patient_until
-            if not (self._options.rest or self._was_registered) and is_final:
+            if is_final and not (self._options.rest or self._was_registered):
                 raise
-            self._lose(error)
-        else:
-            self._retry.succeeded()
-            note("registered again" if self._was_registered else "registered")
-            self._was_registered, self._patient_until = True, math.inf
+            self._lost(error)
 
     def _register(self) -> dict[str, Any]:
+        """Connect and register; return the service as the daemon announces it."""
         wanted = self._options
         client = wanted.client()
         try:
             client.connect()
-            # read now: a daemon that was restarted may have made a new token
+            # the token is read now: a daemon that was restarted may have made a new one
             service = {"name": wanted.name, "port": wanted.port, "proto": wanted.proto, "tags": wanted.tags}
             reply = client.request("register", token=wanted.token(), service=service)
         except BaseException:
             client.close()
             raise
         self._client = client
+        self._retry.succeeded()
+        self._was_registered = True
         if wanted.json:
             print(printable_json(client.line), flush=True)
-        return reply
+        found: dict[str, Any] = reply["service"]
+        return found
 
-    def _lose(self, error: QueryError) -> None:
+    def _lost(self, error: QueryError) -> None:
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -202,7 +203,7 @@ class _Registration:
 
 
 class _Signals:
-    """SIGTERM and SIGINT as something that `select` can wait for."""
+    """SIGTERM and SIGINT as a descriptor that `select` can wait for."""
 
     def __enter__(self) -> Self:
         self._read, self._write = os.pipe()
@@ -222,11 +223,11 @@ class _Signals:
         os.close(self._write)
 
     def fileno(self) -> int:
-        """Give the descriptor that becomes readable when one comes."""
+        """Return the descriptor that becomes readable when a signal comes."""
         return self._read
 
     def take(self) -> bytes:
-        """Give the numbers of those that came."""
+        """Return the numbers of the signals that came."""
         try:
             return os.read(self._read, 64)
         except BlockingIOError:
