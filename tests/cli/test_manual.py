@@ -180,7 +180,7 @@ def test_pages_have_all_environment_variables(pages):
 
 
 def test_pages_have_the_signals_of_the_daemon(pages):
-    source = (ROOT / "discoveryd" / "daemon" / "serve.py").read_text(encoding="utf-8")
+    source = (ROOT / "discoveryd" / "daemon" / "run.py").read_text(encoding="utf-8")
     told = re.findall(r"^\.TP\n(SIG\w+)$", section(pages["man8/discoveryd.8"], "SIGNALS"), re.MULTILINE)
     assert set(told) == set(re.findall(r"signal\.(SIG[A-Z]+)", source))
 
