@@ -1,18 +1,21 @@
 """When solicits are answered, so that all nodes together send about 1,000 answers a second, whoever asks.
 
-Nobody is in command: where N nodes are heard each answers 1,000 / N times a second at most. Those who ask
-meanwhile are served together, by one full HELLO to all; and so they are by any other full HELLO of ours
-that happens to be due. A storm of starts costs each node a HELLO or two, not one answer for each of the others.
+Nobody is in command: where N nodes are heard each answers 1,000 / N times a second at most. Peers that ask meanwhile
+are served together, by one full HELLO to all; and so they are by any other full HELLO of ours that happens to be due. A
+storm of starts costs each node a HELLO or two, not one answer for each of the others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 
+from discoveryd.protocol.incoming import Claim
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.outbox import Outbox
+from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.table.row import Key
 
 PROMPT_PEERS = 32
 ANSWERS_PER_SECOND = 1000
@@ -21,66 +24,82 @@ ANSWERS_PER_SECOND = 1000
 
 @dataclass(slots=True)
 class Waiting:
-    """Who waits for our record: one, or several on its link.
+    """An answer that is due.
 
     Attributes:
-        size: bytes that came from them; no end where one of them proved to be there.
-        key: id and boot of the first.
+        claim: the first that asked; its size counts the bytes of all.
+        several: whether others on its link asked besides.
     """
 
     due: float
-    source: Source
-    size: float
-    key: Key = ("", "")
+    claim: Claim
     several: bool = False
 
 
 class Answers:
-    """The answers that are due, one for each link (and each seed).
+    """The answers to solicits that are due, one for each link (and each seed).
 
     Args:
+        outbox: writes them.
         random: for delays.
+        crowd: counts the peers that are listed at a moment.
+        ask_first: challenges a sender that has to prove to be there before it gets our record.
     """
 
-    __slots__ = ("_last", "_random", "_waiting")
+    __slots__ = ("_ask_first", "_crowd", "_last", "_next_request", "_outbox", "_random", "_waiting")
 
-    def __init__(self, random: Random) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        random: Random,
+        crowd: Callable[[float], int],
+        ask_first: Callable[[Claim, float], Iterable[Send]] = lambda _claim, _now: (),
+    ) -> None:
+        self._outbox = outbox
         self._random = random
+        self._crowd = crowd
+        self._ask_first = ask_first
         self._waiting: dict[Link | str, Waiting] = {}
         self._last = -NEVER
+        self._next_request = -NEVER  # for a record
 
     def __len__(self) -> int:
-        """Count the links and seeds to be answered."""
+        """Return the number of links and seeds that wait for an answer."""
         return len(self._waiting)
 
-    def joins(self, source: Source, size: float = NEVER) -> bool:
-        """Let it be served with those who wait already, if somebody does."""
+    def joins(self, claim: Claim) -> bool:
+        """Serve a solicit with those that wait on its link already; return whether any does."""
+        source = claim.source
         waiting = self._waiting.get(source.link or source.address)
         if waiting is None:
             return False
-        waiting.several = waiting.several or waiting.source.address != source.address
-        waiting.size += size
+        first = waiting.claim
+        waiting.several = waiting.several or first.source.address != source.address
+        waiting.claim = first._replace(size=first.size + claim.size)
         return True
 
-    def add(self, source: Source, crowd: int, now: float, size: float = NEVER, key: Key = ("", "")) -> None:
-        """Take up the first who waits on its link, where we hear so many peers.
+    def answer(self, claim: Claim, now: float) -> list[Send]:
+        """Answer the first solicit on its link, at once or when it is due.
 
-        Args:
-            source: who waits.
-            crowd: of peers.
-            now: seconds.
-            size: bytes that came from it, if it did not prove to be there.
-            key: its id and boot.
+        A sender that did not prove to be there, and sent fewer bytes than the answer has, is challenged first.
         """
-        due = now
+        due, crowd, source = now, self._crowd(now), claim.source
+        wait = gap(crowd)
         if crowd > PROMPT_PEERS:
-            due += self._random.uniform(0, gap(crowd))
-        self._waiting[source.link or source.address] = Waiting(max(due, self._last + gap(crowd)), source, size, key)
+            due += self._random.uniform(0, wait)
+        self._waiting[source.link or source.address] = Waiting(max(due, self._last + wait), claim)
+        return self.poll(now)
 
-    def take(self, crowd: int, now: float) -> list[Waiting]:
-        """Give what is due, unless we have heard of so many peers meanwhile that it has to wait."""
-        earliest = self._last + gap(crowd)
-        due = []
+    def answer_now(self, source: Source) -> list[Send]:
+        """Answer a solicit that has waited for its turn."""
+        return [self._outbox.unicast(self._outbox.hello(full=True).encode(), source)]
+
+    def poll(self, now: float) -> list[Send]:
+        """Return the answers that are due, unless we have heard of so many peers meanwhile that they have to wait."""
+        if now < self.next_due():
+            return []
+        earliest = self._last + gap(self._crowd(now))
+        sends: list[Send] = []
         for key, waiting in list(self._waiting.items()):
             if waiting.due > now:
                 continue
@@ -89,13 +108,22 @@ class Answers:
                 continue
             del self._waiting[key]
             self._last = now
-            due.append(waiting)
-        return due
+            sends += self._answer(waiting, now)
+        return sends
+
+    def _answer(self, waiting: Waiting, now: float) -> Iterable[Send]:
+        claim, datagram = waiting.claim, self._outbox.hello(full=True).encode()
+        if claim.size < len(datagram):
+            return () if waiting.several else self._ask_first(claim, now)
+        link = claim.source.link
+        if waiting.several and link:
+            return self._outbox.by(self._outbox.links[link], datagram, limited=True)
+        return [self._outbox.unicast(datagram, claim.source)]
 
     def serve(self, link: Link | None, now: float) -> bool:
-        """Let a HELLO that goes to all on this link serve those who wait there; say whether it must be full for them.
+        """Serve those that wait on a link by a HELLO that goes to all; return whether it must be full for them.
 
-        One that waits alone is served by unicast: a full HELLO for it alone would be a burden on all.
+        A single peer is served by unicast: a full HELLO for it alone would be a burden on all.
         """
         if link is None or link not in self._waiting or not self._waiting[link].several:
             return False
@@ -104,14 +132,23 @@ class Answers:
         return True
 
     def drop_link(self, link: Link) -> None:
-        """Forget who waits on a link that is gone."""
+        """Forget those that wait on a link that is gone."""
         self._waiting.pop(link, None)
 
     def next_due(self) -> float:
-        """Say when the next one is due."""
+        """Return when the next answer is due."""
         return min(waiting.due for waiting in self._waiting.values()) if self._waiting else NEVER
+
+    def may_request(self, now: float) -> bool:
+        """Return whether we may ask for a record already: as answers, requests keep a gap that grows with the crowd."""
+        return now >= self._next_request
+
+    def request(self, source: Source, now: float) -> Send:
+        """Ask one peer for its record."""
+        self._next_request = now + gap(self._crowd(now))
+        return self._outbox.unicast(self._outbox.hello(solicit=True).encode(), source)
 
 
 def gap(crowd: int) -> float:
-    """Say how long after an answer, or a request for a record, the next one may follow, seconds."""
+    """Return the seconds after an answer, or a request for a record, until the next may follow."""
     return crowd / ANSWERS_PER_SECOND

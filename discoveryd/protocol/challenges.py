@@ -1,7 +1,11 @@
-"""The question put to a boot that nobody here knows: are you there now? A recording, or a forger, cannot answer.
+"""Unknown boots are asked first: are you there now? A recording, or a forger, cannot answer.
 
-It is a PING with a nonce that nobody can foresee. With keys each boot is asked before it is listed, for what it
-sealed may have been recorded. Without keys that is done in a flood: who answers has the address it speaks from.
+A challenge is a PING with a nonce that nobody can foresee. With keys each boot is challenged before it is listed, for
+what it sealed may have been recorded. Without keys that is done in a flood, at other times with boots that are too
+many, that contradict what is known, or that speak from beyond our links: the one that answers has the address it
+speaks from. What a plain HELLO said is held until its sender answers.
+
+The caller need not know of challenges: they, and what follows from their answers, are among what there is to send.
 """
 
 from __future__ import annotations
@@ -10,45 +14,52 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
+from discoveryd.protocol.flood import SAMPLE
+from discoveryd.protocol.incoming import Claim
 from discoveryd.protocol.link import Source
+from discoveryd.protocol.outbox import Outbox
+from discoveryd.protocol.outcome import Send
+from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.row import Key
 from discoveryd.protocol.token_buckets import TokenBuckets
-from discoveryd.protocol.wire.hello import Hello
+from discoveryd.protocol.wire.messages import MAX_SEALED_PING, Hello, Ping
 
 AGAIN = 0.3
-"""Seconds until the same question may be put to the same boot again (RFC 8967, 4.3.1)."""
+"""Seconds until the same boot may be challenged again (RFC 8967, 4.3.1)."""
 HOPEFUL = 8
-"""Questions with that pause: more than half may be lost on the way. Each further one that nobody answers doubles it:
+"""Challenges with that pause: more than half may be lost on the way. Each further one that nobody answers doubles it:
 most likely it is a recording."""
 SELDOM = 60.0
 MAX_TIMES = 100
-"""Seconds of the longest pause, and the questions counted: far more than lead to it."""
+"""Seconds of the longest pause, and the challenges counted: far more than lead to it."""
 FIRST_TIMES = 8
 AGAIN_TIMES = 4
-"""Questions a second to one address, in answers to it: of boots that were not asked before, and of the others. Those
-have a bucket of their own, so that a newcomer does not wait for what somebody repeats of runs that are over."""
+"""Challenges a second to one address, in answers to it: of boots that were not challenged before, and of the others.
+Those have a bucket of their own, so that a newcomer does not wait for what somebody repeats of runs that are over."""
 FORGOTTEN = 600.0
-"""Seconds after which one that may be asked again, and was not, counts as new."""
+"""Seconds after which a boot that may be challenged again, and was not, counts as new."""
 MAX_SILENT = 4096
-"""Boots that did not answer yet; past it the one that was asked longest ago counts as new."""
+"""Boots that did not answer yet; past it the boot that was challenged longest ago counts as new."""
 LIFE = 5.0
 """Seconds that an answer may take: far longer than a round trip, and how fresh an answer is."""
 TOTAL = 1000
-"""Questions a second to all sources together: as many as a thousand nodes need to be listed within a second."""
+"""Challenges a second to all sources together: as many as a thousand nodes need to be listed within a second."""
+BEYOND = 20
+"""Challenges a second to all addresses beyond our links together that nobody named, and that do not seal."""
 MAX_QUESTIONS = 4096
-"""Questions that wait for an answer; TOTAL for LIFE is more, but then each has had 3 s."""
+"""Challenges that wait for an answer; TOTAL for LIFE is more, but then each has had 3 s."""
 MAX_HOPES = 64
-"""Addresses just asked that a flood does not shut out: the latest, for an answer comes in a moment or not at all."""
+"""Addresses just challenged that a flood does not shut out: the latest, for an answer comes in a moment or never."""
 
 
 @dataclass(slots=True)
-class Question:
+class Challenge:
     """A PING that waits for its PONG.
 
     Attributes:
         key: id and boot of the node that was asked.
         address: where.
-        solicits: whether who is asked wants to know of us.
+        solicits: whether that node asks for our record.
         hello: what it said, which counts once it answers; None for what is sealed, which may be a recording.
         source: where that came from.
     """
@@ -64,147 +75,180 @@ class Question:
 
 
 class Challenges:
-    """The questions put to boots that nobody here knows, and have not answered yet.
+    """The challenges of boots that nobody here knows, and that have not answered yet.
 
     Args:
+        outbox: writes the PINGs.
         nonce: gives 16 hexadecimal digits that nobody can foresee: from the operating system, not from a
             generator that other nonces betray.
-        rate: answers a second to one address; of questions, no longer than what causes them, there may be several
+        rate: answers a second to one address; of challenges, no longer than what causes them, there may be several
             times as many.
         total: the same to all together, once for each kind.
-        limit: questions that wait; when there are more the oldest is given up.
+        limit: challenges that wait; when there are more the oldest is given up.
 
     Attributes:
-        asked: how often a question was put.
+        asked: how often a challenge was sent.
         answered: how many boots answered.
-        expired: questions nobody answered in time.
-        forgotten: questions given up for newer ones.
-        refused: not asked, because of the rates.
-        too_short: not asked, because the question would have been longer than what caused it.
+        expired: challenges nobody answered in time.
+        forgotten: challenges given up for newer ones.
+        refused: not sent, because of the rates.
+        too_short: not sent, because the PING would have been longer than what caused it.
     """
 
     __slots__ = (
-        "_again", "_first", "_limit", "_nonce", "_places", "_questions", "_silent", "_total", "answered", "asked",
-        "expired", "forgotten", "refused", "too_short",
+        "_again", "_beyond", "_first", "_flooding", "_limit", "_nonce", "_outbox", "_places", "_plain_ping",
+        "_questions", "_silent", "_total", "answered", "asked", "expired", "forgotten", "refused", "too_short",
     )  # fmt: skip
 
     def __init__(
-        self, nonce: Callable[[], str], *, rate: float, total: float = TOTAL, limit: int = MAX_QUESTIONS
+        self, outbox: Outbox, nonce: Callable[[], str], *, rate: float, total: float = TOTAL, limit: int = MAX_QUESTIONS
     ) -> None:
+        self._outbox = outbox
         self._nonce = nonce
         self._total = total
+        self._flooding = TokenBuckets(rate, SAMPLE)
+        self._beyond = TokenBuckets(BEYOND, BEYOND, sources=1)
         self.set_rate(rate)
         self._silent: dict[str, tuple[int, float]] = {}  # times asked, and until when not again; the last asked last
         self._limit = limit
-        self._questions: dict[str, Question] = {}  # by nonce, the oldest first
+        self._questions: dict[str, Challenge] = {}  # by nonce, the oldest first
         self._places: dict[tuple[str, str, str], str] = {}  # id, boot and address -> nonce
+        realm, id, boot = outbox.parameters.realm, outbox.id, outbox.boot
+        self._plain_ping = len(Ping(realm=realm, id=id, boot=boot, nonce="0" * 16).encode())
         self.asked = self.answered = self.expired = self.forgotten = self.refused = self.too_short = 0
 
     def __len__(self) -> int:
-        """Count the questions that wait."""
+        """Return the number of challenges that wait."""
         return len(self._questions)
-
-    def ask(
-        self, key: Key, address: str, now: float, *, size: float, longest: int, solicits: bool = False,
-        whatever_address: bool = False,
-    ) -> str | None:  # fmt: skip
-        """Say what to ask a boot.
-
-        Args:
-            key: id and boot of its sender.
-            address: where it came from.
-            now: seconds.
-            size: its bytes, as they came.
-            longest: bytes of a PING.
-            solicits: whether it asked who is there; remembered for the answer.
-            whatever_address: whether the pauses are those of the boot, for nobody else can speak for it.
-
-        Returns:
-            the nonce of a PING; None if nothing is to be sent: it was just asked, too many are asked, or the PING
-            would be longer than what came.
-        """
-        self._expire(now)
-        question = self._questions.get(self._places.get((*key, address), ""))
-        if question is not None:
-            question.solicits = question.solicits or solicits
-        whose = _whose(key, "" if whatever_address else address)
-        times, due = self._silent.get(whose, (0, now))
-        if now < due:
-            return None
-        if size < longest:
-            self.too_short += 1
-            return None
-        if not (self._again if times else self._first).allows(address, now):
-            self.refused += 1
-            return None
-        self.asked += 1
-        self._await(whose, times + 1, now)
-        if question is not None:
-            question.asked = now
-            return question.nonce  # an answer to the first may be on its way
-        while len(self._questions) >= self._limit:
-            self._remove(next(iter(self._questions)))
-            self.forgotten += 1
-        nonce = self._nonce()
-        self._questions[nonce] = Question(nonce, key, address, now, now + LIFE, solicits)
-        self._places[*key, address] = nonce
-        return nonce
-
-    def is_due(self, key: Key, address: str, now: float) -> bool:
-        """Return whether a node that does not seal may be asked there, as far as its pauses tell."""
-        return now >= self._silent.get(_whose(key, address), (0, now))[1]
-
-    def hold(self, hello: Hello, source: Source) -> None:
-        """Keep what a boot said that was asked: it counts once the boot answers."""
-        question = self._questions.get(self._places.get((hello.id, hello.boot, source.address), ""))
-        if question is not None:
-            question.hello, question.source = hello, source
-
-    def answer(self, boot: str, address: str, nonce: str, now: float) -> Question | None:
-        """Give the question that a PONG answers; it is settled then."""
-        self._expire(now)
-        if not self.waits_for(boot, address, nonce):
-            return None
-        question = self._remove(nonce)
-        self._silent.pop(_whose(question.key, ""), None)
-        self._silent.pop(_whose(question.key, address), None)
-        self.answered += 1
-        return question
-
-    def move(self, boot: str, address: str, nonce: str) -> bool:
-        """Take it that what was asked elsewhere answers from this address; whether there is such a question.
-
-        Only for what is sealed: who answers has not proved to have the address that was asked.
-        """
-        question = self._questions.get(nonce)
-        if question is None or question.key[1] != boot:
-            return False
-        self._places.pop((*question.key, question.address), None)
-        question.address = address
-        self._places[*question.key, address] = nonce
-        return True
-
-    def waits_for(self, boot: str, address: str, nonce: str) -> bool:
-        """Whether a question with this nonce waits for its answer."""
-        question = self._questions.get(nonce)
-        return question is not None and (question.key[1], question.address) == (boot, address)
 
     def set_rate(self, rate: float) -> None:
         """Allow so many answers a second to one address from now on."""
         self._first = TokenBuckets(FIRST_TIMES * rate, self._total)
         self._again = TokenBuckets(AGAIN_TIMES * rate, self._total)
 
-    def hopes(self) -> list[str]:
-        """Give the addresses asked last."""
-        return [question.address for question in islice(reversed(self._questions.values()), MAX_HOPES)]
+    # --- asking -----------------------------------------------------------------------------------
 
-    def _await(self, whose: str, times: int, now: float) -> None:
-        self._silent.pop(whose, None)
+    def hear(self, hello: Hello, claim: Claim, now: float, *, is_flood: bool = False) -> list[Send]:
+        """Challenge the sender of a HELLO that was refused, unless it leaves; a plain HELLO is held until the answer.
+
+        In a flood as many are challenged as it lets through: a PING to an address where nobody is takes longer than all
+        else that is done with a datagram.
+        """
+        source = claim.source
+        if not self._outbox.is_ours(source):
+            sends = self.ask_beyond(claim, now)
+        elif hello.goodbye or (is_flood and not source.key and not self._flooding.allows(source.address, now)):
+            return []
+        else:
+            if source.link and not source.key and not is_flood:
+                # a steady HELLO is a few bytes shorter, and a peer that is listed is asked in any case
+                claim = claim._replace(size=self._plain_ping)
+            sends = self.ask(claim, now)
+        challenge = None if source.key else self._find(claim)
+        if challenge is not None:
+            challenge.hello, challenge.source = hello, source
+        return sends
+
+    def ask_beyond(self, claim: Claim, now: float) -> list[Send]:
+        """Challenge a plain sender beyond our links that nobody named, and ask the seeds whether it is one of them."""
+        if self._outbox.is_ours(claim.source):
+            return []
+        sends = [] if claim.source.link else self._ask_seeds(now)
+        if now >= self._pause(claim)[1] and self._beyond.allows("", now):
+            sends += self.ask(claim, now)
+        return sends
+
+    def _ask_seeds(self, now: float) -> list[Send]:
+        outbox = self._outbox
+        asked = outbox.aliases.ask(outbox.parameters.seeds, self._nonce, now)
+        return [outbox.ping(nonce, Source(seed, outbox.link_to(seed))) for seed, nonce in asked]
+
+    def ask(self, claim: Claim, now: float) -> list[Send]:
+        """Challenge a sender, if it is time to; never with more bytes than came from it."""
+        self._expire(now)
+        challenge = self._find(claim)
+        if challenge is not None:
+            challenge.solicits = challenge.solicits or claim.solicits
+        times, due = self._pause(claim)
+        if now < due:
+            return []
+        source = claim.source
+        if claim.size < (MAX_SEALED_PING if source.key else self._plain_ping):
+            self.too_short += 1
+            return []
+        if not (self._again if times else self._first).allows(source.address, now):
+            self.refused += 1
+            return []
+        self.asked += 1
+        self._wait(_pauses_of(claim), times + 1, now)
+        if challenge is None:
+            challenge = self._add(claim, now)
+        challenge.asked = now  # again with the same nonce: an answer to the first PING may be on its way
+        return [self._outbox.ping(challenge.nonce, source, *claim.key)]
+
+    def ask_first(self, claim: Claim, now: float) -> list[Send]:
+        """Challenge a sender that waits for our record; the credit of its address bounds what is sent there."""
+        return self.ask(claim._replace(size=NEVER, solicits=True), now)
+
+    # --- answers ----------------------------------------------------------------------------------
+
+    def answer(self, boot: str, address: str, nonce: str, now: float) -> Challenge | None:
+        """Return the challenge that a PONG answers; it is settled then."""
+        self._expire(now)
+        if not self.waits_for(boot, address, nonce):
+            return None
+        challenge = self._remove(nonce)
+        self._silent.pop(_place(challenge.key, ""), None)
+        self._silent.pop(_place(challenge.key, address), None)
+        self.answered += 1
+        return challenge
+
+    def waits_for(self, boot: str, address: str, nonce: str) -> bool:
+        """Return whether a challenge with this nonce waits for its answer."""
+        challenge = self._questions.get(nonce)
+        return challenge is not None and (challenge.key[1], challenge.address) == (boot, address)
+
+    def move(self, boot: str, address: str, nonce: str) -> bool:
+        """Expect the answer of a boot from this address instead; return whether it was challenged with this nonce.
+
+        Only for what is sealed: the node that answers has not proved to have the address that was asked.
+        """
+        challenge = self._questions.get(nonce)
+        if challenge is None or challenge.key[1] != boot:
+            return False
+        self._places.pop((*challenge.key, challenge.address), None)
+        challenge.address = address
+        self._places[*challenge.key, address] = nonce
+        return True
+
+    def hopes(self) -> list[str]:
+        """Return the addresses challenged last."""
+        return [challenge.address for challenge in islice(reversed(self._questions.values()), MAX_HOPES)]
+
+    def _find(self, claim: Claim) -> Challenge | None:
+        return self._questions.get(self._places.get((*claim.key, claim.source.address), ""))
+
+    def _pause(self, claim: Claim) -> tuple[int, float]:
+        """Return how often a sender was challenged in vain, and until when it is not challenged again."""
+        return self._silent.get(_pauses_of(claim), (0, -NEVER))
+
+    def _add(self, claim: Claim, now: float) -> Challenge:
+        while len(self._questions) >= self._limit:
+            self._remove(next(iter(self._questions)))
+            self.forgotten += 1
+        nonce, address = self._nonce(), claim.source.address
+        challenge = Challenge(nonce, claim.key, address, now, now + LIFE, claim.solicits)
+        self._questions[nonce] = challenge
+        self._places[*claim.key, address] = nonce
+        return challenge
+
+    def _wait(self, place: str, times: int, now: float) -> None:
+        self._silent.pop(place, None)
         first = next(iter(self._silent), "")
         if first and (len(self._silent) >= MAX_SILENT or now >= self._silent[first][1] + FORGOTTEN):
             del self._silent[first]
         pause = min(AGAIN * 2.0 ** max(0, times - HOPEFUL), SELDOM)
-        self._silent[whose] = (min(times, MAX_TIMES), now + pause)
+        self._silent[place] = (min(times, MAX_TIMES), now + pause)
 
     def _expire(self, now: float) -> None:
         while self._questions:
@@ -214,13 +258,19 @@ class Challenges:
             self._remove(first)
             self.expired += 1
 
-    def _remove(self, nonce: str) -> Question:
-        question = self._questions.pop(nonce)
-        place = (*question.key, question.address)
+    def _remove(self, nonce: str) -> Challenge:
+        challenge = self._questions.pop(nonce)
+        place = (*challenge.key, challenge.address)
         if self._places.get(place) == nonce:  # else two that were asked elsewhere answered from one address
             del self._places[place]
-        return question
+        return challenge
 
 
-def _whose(key: Key, address: str) -> str:
+def _pauses_of(claim: Claim) -> str:
+    """Return what a pause holds for: a boot that seals on a link, wherever it speaks from, for the seal covers that."""
+    source = claim.source
+    return _place(claim.key, "" if source.key and source.link else source.address)
+
+
+def _place(key: Key, address: str) -> str:
     return f"{' '.join(key)} {address}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.table.events import Event
@@ -11,18 +12,23 @@ from discoveryd.protocol.table.peer import Peer
 LIMITED = "255.255.255.255"
 """All on a link, whatever their network."""
 
+MessageKind = Literal["hello", "ping", "pong"]
+"""Kinds of datagrams, as they are counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Send:
     """A datagram to send: to `to`, from the address of `link` (None: whatever the kernel chooses).
 
-    With `limited` what is for the broadcast address of the link goes to 255.255.255.255 instead.
+    With `limited` what is for the broadcast address of the link goes to 255.255.255.255 instead. `kind` says what it
+    is, which a sealed datagram does not show.
     """
 
     datagram: bytes
     link: Link | None
     to: str
     limited: bool = False
+    kind: MessageKind = field(default="hello", compare=False)
 
     @property
     def is_to_all(self) -> bool:
@@ -63,6 +69,8 @@ class Outcome:
 
     Attributes:
         double: address of another node with our boot, because of which a new one was drawn; mostly empty.
+        isolated: whether this node now is isolated (it has links, but most peers fell silent together);
+            None where nothing has changed.
     """
 
     sends: tuple[Send, ...] = ()
@@ -70,6 +78,7 @@ class Outcome:
     answers: tuple[Answer, ...] = ()
     drops: tuple[Drop, ...] = ()
     double: str = ""
+    isolated: bool | None = None
 
 
 NOTHING = Outcome()

@@ -1,111 +1,172 @@
 """Another machine that runs under our boot: a virtual machine that was cloned with its memory.
 
-Nobody else can tell the two apart, and with keys both use the same nonces. So whichever learns of the other draws
-a new boot. A HELLO of our boot from a foreign address is no proof: a relay may have sent ours back, and without keys
-anybody can forge one. The address is asked; only another node of our boot answers for it.
+Nobody else can tell the two apart, and with keys both use the same nonces. So the first to learn of the other draws a
+new boot. A HELLO of our boot from a foreign address is no proof: a relay may have sent ours back, and without keys
+anybody can forge it. The address is asked; only another node of our boot answers for it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
+from discoveryd.errors import WireError
+from discoveryd.protocol.admission import Admission
 from discoveryd.protocol.beacon import Beacon
+from discoveryd.protocol.link import Source
+from discoveryd.protocol.outbox import Outbox
+from discoveryd.protocol.outcome import Outcome, Send
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.token_buckets import TokenBuckets
+from discoveryd.protocol.wire.messages import BareHello, Hello, Ping, Pong, decode
 
 REDRAW = 600.0
-"""Seconds between two new boots on evidence that is not sealed: who answers a PING can forge that."""
+"""Seconds between two new boots on evidence that is not sealed: an answer to a PING can be forged there."""
 AGAIN, AT_LAST = 1.0, 60.0
-"""Seconds to the second question put to an address, and between those to one that never answers (a relay)."""
+"""Seconds to the second PING to an address, and between those to an address that never answers (a relay)."""
 LIFE = 5.0
 """Seconds that an answer may take."""
 MAX_DOUBLES = 64
 QUESTIONS_PER_SECOND = 8
-"""Addresses remembered (past it the first is forgotten), and questions to all of them together."""
+"""Addresses remembered (past it the first is forgotten), and PINGs to all of them together."""
 
 
 @dataclass(slots=True)
-class Question:
-    """What an address was asked: the last PING, and how often there was one."""
+class DoubtedAddress:
+    """An address that speaks under our boot: the last PING to it, and how often there was one."""
 
     nonce: str
     asked: float
     times: int
-    heard: float = -NEVER  # when it asked us the same
+    asked_us: float = -NEVER
 
 
 class OwnBoot:
     """Asks addresses that speak under our boot whether a node is there, and draws the new boot.
 
     Args:
-        beacon: says it.
+        outbox: writes the PINGs.
+        beacon: greets under the new boot.
+        admission: counts what is dropped.
+        nonce: gives random digits.
+        answer_ping: answers a PING.
 
     Attributes:
         count: how often a new boot was drawn.
         address: whose datagram was the reason of the last time, empty for never.
     """
 
-    def __init__(self, beacon: Beacon) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        beacon: Beacon,
+        admission: Admission,
+        nonce: Callable[[], str],
+        answer_ping: Callable[[Ping, Source, float], Outcome],
+    ) -> None:
+        self._outbox = outbox
         self._beacon = beacon
-        self._questions: dict[str, Question] = {}
-        self._limiter = TokenBuckets(QUESTIONS_PER_SECOND, QUESTIONS_PER_SECOND, sources=1)
+        self._admission = admission
+        self._nonce = nonce
+        self._answer_ping = answer_ping
+        self._doubted: dict[str, DoubtedAddress] = {}
+        self._buckets = TokenBuckets(QUESTIONS_PER_SECOND, QUESTIONS_PER_SECOND, sources=1)
         self._drawn_at = -NEVER
         self.count = 0
         self.address = ""
 
     def __len__(self) -> int:
-        """Count the addresses remembered."""
-        return len(self._questions)
+        """Return the number of addresses remembered."""
+        return len(self._doubted)
 
-    def ask(self, address: str, random_bits: str, now: float) -> str | None:
-        """Give the nonce of the PING to send there; None where it was asked lately."""
-        former = self._questions.get(address)
-        times = former.times if former else 0
-        pause = min(AGAIN * 2.0 ** min(times - 1, 6), AT_LAST)
-        if (former and now < former.asked + pause) or not self._limiter.allows("", now):
-            return None
-        if former is None and len(self._questions) >= MAX_DOUBLES:
-            del self._questions[next(iter(self._questions))]
-        nonce = self._mixed(random_bits, address)
-        heard = former.heard if former else -NEVER
-        self._questions[address] = Question(nonce, now, times + 1, heard)
-        return nonce
+    def hear(self, message: Hello | Ping | Pong, source: Source, now: float) -> Outcome:
+        """Take a datagram of our boot from a foreign address: our own, come back, or that of a clone, or forged.
 
-    def is_mine(self, nonce: str) -> bool:
-        """Whether this is the nonce of a question of ours that came back."""
-        return any(question.nonce == nonce for question in self._questions.values())
+        The address is asked. When it answers for our boot a new boot is drawn; on a plain network seldom.
+        """
+        if message.realm != self._outbox.parameters.realm:
+            raise WireError("other-realm", message.realm)
+        if not source.key and self._outbox.keyring.sends:
+            raise WireError("own-boot", "not sealed, in the name of this node, which seals")
+        if isinstance(message, Pong):
+            return self._hear_answer(message, source, now)
+        if isinstance(message, Hello):
+            is_sent = message.seq <= self._outbox.seq
+            dropped = self._admission.dropped("own-echo" if is_sent else "own-boot", "not sent by this node", source)
+            return replace(dropped, sends=self._ask(source, now))
+        if any(message.nonce == doubted.nonce for doubted in self._doubted.values()):
+            raise WireError("own-echo")
+        sends = self._ask(source, now)
+        if source.address in self._doubted:
+            self._doubted[source.address].asked_us = now
+        answer = self._answer_ping(message, source, now)
+        return replace(answer, sends=(*answer.sends, *sends))
 
-    def asks_us(self, address: str, now: float) -> None:
-        """Remember that this address asked us."""
-        if address in self._questions:
-            self._questions[address].heard = now
+    def hear_sealed(self, datagram: bytes, source: Source, now: float) -> Outcome:
+        """Take what was sealed under our boot elsewhere: with a counter we never used it was not by us.
 
-    def proves(self, nonce: str, address: str, here: str, now: float) -> bool:
-        """Whether a PONG answers our question, so that a new boot is to be drawn here.
+        Raises:
+            WireError: ``own-echo`` and what `hear` raises.
+        """
+        sealing = self._outbox.sealing
+        assert sealing is not None, "something was opened"
+        try:
+            opened, source = sealing.open_double(datagram, source)
+        except WireError:  # one of ours for another node, most likely
+            raise WireError("own-echo") from None
+        if not sealing.has_used(opened.counter):
+            return self._draw(source, now)
+        message = decode(opened.datagram)
+        assert not isinstance(message, BareHello), "what is sealed has a sender"
+        return self.hear(message, source, now)
+
+    def _hear_answer(self, pong: Pong, source: Source, now: float) -> Outcome:
+        here = source.link.address if source.link else ""
+        if not self._proves(pong.nonce, source.address, here, now):
+            raise WireError("own-echo" if source.key else "own-boot", "an answer to no question of ours")
+        if not source.key and now < self._drawn_at + REDRAW:
+            raise WireError("own-boot", "a new boot was drawn not long ago")
+        return self._draw(source, now)
+
+    def _proves(self, nonce: str, address: str, here: str, now: float) -> bool:
+        """Return whether a PONG answers our PING, so that a new boot is to be drawn here.
 
         Two that ask each other at the same moment would both draw one: the lower address waits for the other once.
         """
-        question = self._questions.get(address)
-        if question is None or question.nonce != nonce or now >= question.asked + LIFE:
+        doubted = self._doubted.get(address)
+        if doubted is None or doubted.nonce != nonce or now >= doubted.asked + LIFE:
             return False
-        question.nonce = ""
-        return not (question.times == 1 and now < question.heard + AGAIN and here < address)
+        doubted.nonce = ""
+        return not (doubted.times == 1 and now < doubted.asked_us + AGAIN and here < address)
 
-    def may_draw(self, now: float) -> bool:
-        """Whether a new boot may be drawn on evidence that is not sealed."""
-        return now >= self._drawn_at + REDRAW
+    def _ask(self, source: Source, now: float) -> tuple[Send, ...]:
+        """Ask an address that is reached, unless that was done lately."""
+        address = source.address
+        former = self._doubted.get(address)
+        times = former.times if former else 0
+        pause = min(AGAIN * 2.0 ** min(times - 1, 6), AT_LAST)
+        if not self._outbox.reaches(source) or (former and now < former.asked + pause):
+            return ()
+        if not self._buckets.allows("", now):
+            return ()
+        if former is None and len(self._doubted) >= MAX_DOUBLES:
+            del self._doubted[next(iter(self._doubted))]
+        nonce = self._mixed(address)
+        self._doubted[address] = DoubtedAddress(nonce, now, times + 1, former.asked_us if former else -NEVER)
+        return (self._outbox.ping(nonce, source, self._outbox.id, self._outbox.boot),)
 
-    def draw(self, address: str, random_bits: str, now: float) -> str:
-        """Give the boot to use from now on, because of what came from this address."""
+    def _draw(self, source: Source, now: float) -> Outcome:
+        """Go on under a new boot, and greet: for others a restart, until the clone speaks again."""
         self.count += 1
-        self.address = address
+        self.address = source.address
         self._drawn_at = now
-        self._questions.clear()
-        return self._mixed(random_bits, address)
+        self._doubted.clear()
+        self._beacon.reboot(self._mixed(source.address), now)
+        return Outcome(double=source.address)
 
-    def _mixed(self, random_bits: str, address: str) -> str:
-        """Mix random bits with who we are: what was cloned may have the state of the generator too."""
-        ours = ",".join(sorted(link.address for link in self._beacon.outlets))
-        mixed = f"{random_bits}|{self._beacon.boot}|{ours}|{address}"
+    def _mixed(self, address: str) -> str:
+        """Return random digits mixed with who we are: what was cloned may have the state of the generator too."""
+        ours = ",".join(sorted(link.address for link in self._outbox.links))
+        mixed = f"{self._nonce()}|{self._outbox.boot}|{ours}|{address}"
         return blake2b(mixed.encode("ascii"), digest_size=8).hexdigest()

@@ -1,13 +1,13 @@
-"""PINGs: to suspects, so that silence is told from loss, and to everyone in turn, slowly, to know the paths."""
+"""PINGs: to suspects, so that silence is told from loss, and to all peers in turn, slowly, to know the paths."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from heapq import heapify, heappop, heappush
+from heapq import heappop
 from random import Random
 from typing import NamedTuple
 
 from discoveryd.protocol.link import Source
+from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import LEAST_PROBE_GAP, NEVER, PROBE_GAP, probe_gap, probes_needed
@@ -16,7 +16,8 @@ from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.token_buckets import TokenBuckets
-from discoveryd.protocol.wire.probe import Pong
+from discoveryd.protocol.turns import Turn, Turns
+from discoveryd.protocol.wire.messages import Pong
 
 PROBES_PER_SECOND = 100
 """Probes of all suspects together, when a whole network falls silent."""
@@ -24,31 +25,28 @@ PROBES_PER_SECOND = 100
 QUIET_PER_SECOND = 200
 """PINGs to all peers that answer but whose HELLOs do not come: as many as there may be HELLOs."""
 TRIES = 16
-"""PINGs to one of them in the silence after which it would be suspect, did it not answer."""
+"""PINGs to such a peer in the silence after which it would be suspect, did it not answer."""
 
 TURN = 60.0
 """Seconds, ±10 %, between two PINGs to one address."""
 FIRST_TURN = (0.3, 1.0)
-"""Seconds after which an address that is new is asked, at the soonest and at the latest."""
+"""Seconds after which a new address is PINGed, at the soonest and at the latest."""
 RETRY = 1.0
 DOUBT = 5.0
-"""Seconds to the next PING after one that was not answered, and of a peer that says it does not hear us.
+"""Seconds to the next PING after one that was not answered, and to a peer that says it does not hear us.
 
-Of one that never answered the seconds double each time after the first few: it may be a forgery, or mute for good."""
+To a peer that never answered they double each time after the first few: it may be a forgery, or mute for good."""
 PROMPT = 4
 """PINGs a second apart to a path that never answered: at 30 % loss each way one in 15 peers answers none of them."""
 ASK_BACK = 2.0
-"""Seconds since our last PING after which one is sent back to who asks us: it may be about to give us up."""
+"""Seconds since our last PING after which a peer that PINGs us is PINGed back: it may be about to give us up."""
 PATIENCE = 20
 """PINGs in a row without an answer, in turn or to a suspect, after which there is no hurry."""
 TURN_GAP = 0.2
 """At most 5 PINGs a second are sent in turn, however many peers there are: then a turn takes longer."""
 NEWCOMERS = 5
 NEWCOMERS_GAP = 0.1
-"""So many in so many seconds of those that never answered: until they do, little is believed of them."""
-LEAST_TURNS = 1024
-"""Turns kept before those that are void are cleared out."""
-
+"""So many at once, and the seconds between, of peers that never answered: until they do, little is believed of them."""
 PING_LIFE = 10.0
 MAX_PINGS = 1024
 """Seconds that a PING may wait for its PONG, and how many may wait."""
@@ -56,70 +54,30 @@ MAX_PINGS = 1024
 REFUSED = "its machine says that no discoveryd listens there (port unreachable)"
 
 
-class Asked(NamedTuple):
-    """A PING that waits for its PONG."""
+class AwaitedPong(NamedTuple):
+    """A PING that waits for its PONG; `wanted` by a program."""
 
     at: float
     row: Row
     path: Path
-    wanted: bool  # somebody waits for the answer
-
-
-class Turn(NamedTuple):
-    """When a way is to be pinged; void once the way has another turn (`Path.turn_at`)."""
-
-    due: float
-    tie: int
-    listed: float
-    row: Row
-    path: Path
-
-
-class Turns(list[Turn]):
-    """A heap of turns.
-
-    Attributes:
-        gap: seconds between two times that some are taken.
-        at_once: how many then.
-        next: the next time.
-        most: turns kept before those that are void are cleared out.
-    """
-
-    def __init__(self, gap: float, at_once: int) -> None:
-        super().__init__()
-        self.gap = gap
-        self.at_once = at_once
-        self.next = -NEVER
-        self.most = LEAST_TURNS
-
-    def next_due(self) -> float:
-        """Say when the first of them may be taken."""
-        return max(self[0].due, self.next) if self else NEVER
+    wanted: bool
 
 
 class Prober:
-    """Decides whom to PING and when, and what silence proves.
+    """Decides which peers to PING and when, and what silence proves.
 
     Args:
-        table: whose suspects and addresses it asks.
+        table: its suspects and addresses are PINGed.
         random: for nonces and turns.
-        write: makes the PING to send to a row, given its nonce and the way it goes.
-        reaches: whether we may send PINGs of our own accord that way.
+        outbox: writes the PINGs.
     """
 
-    def __init__(
-        self,
-        table: PeerTable,
-        random: Random,
-        write: Callable[[Row, Path, str], Send],
-        reaches: Callable[[Path], bool] = lambda _: True,
-    ) -> None:
+    def __init__(self, table: PeerTable, random: Random, outbox: Outbox) -> None:
         self._table = table
         self._random = random
-        self._write = write
-        self._reaches = reaches
-        self._asked: dict[str, Asked] = {}
-        self._wanted: dict[str, Asked] = {}  # apart, so that programs push out no PING that liveness rests on
+        self._outbox = outbox
+        self._asked: dict[str, AwaitedPong] = {}
+        self._wanted: dict[str, AwaitedPong] = {}  # apart, so that programs push out no PING that liveness rests on
         self._budget = TokenBuckets(PROBES_PER_SECOND, PROBES_PER_SECOND, sources=1)
         self._quiet_budget = TokenBuckets(QUIET_PER_SECOND, QUIET_PER_SECOND, sources=1)
         self._next_probe = self._next_quiet = -NEVER
@@ -128,23 +86,36 @@ class Prober:
         self._tie = 0
 
     def __len__(self) -> int:
-        """Count the PINGs that wait for an answer."""
+        """Return the number of PINGs that wait for an answer."""
         return len(self._asked) + len(self._wanted)
 
-    def ask(self, row: Row, path: Path, now: float, *, wanted: bool = False) -> tuple[str, Send]:
-        """Send one PING; give its nonce too."""
-        nonce = f"{self._random.getrandbits(64):016x}"
+    @property
+    def turns(self) -> int:
+        """Number of turns kept, void ones included."""
+        return len(self._turns) + len(self._newcomers)
+
+    def ping(self, row: Row, now: float) -> tuple[str, list[Send]]:
+        """PING a peer for a program; return the nonce too. Nothing is sent while its links are gone."""
+        nonce = self._nonce()
+        for path in row.paths.fresh(now):
+            if path.source.link is None or path.source.link in self._outbox.links:
+                return nonce, [self.ask(row, path, now, nonce, wanted=True)]
+        return nonce, []
+
+    def ask(self, row: Row, path: Path, now: float, nonce: str = "", *, wanted: bool = False) -> Send:
+        """Send a PING by a path."""
+        nonce = nonce or self._nonce()
         waiting = self._wanted if wanted else self._asked
         while len(waiting) >= MAX_PINGS:
             del waiting[next(iter(waiting))]
-        waiting[nonce] = Asked(now, row, path, wanted)
+        waiting[nonce] = AwaitedPong(now, row, path, wanted)
         path.pinged = now
-        return nonce, self._write(row, path, nonce)
+        return self._outbox.ping(nonce, path.source, row.id, row.boot)
 
-    def answer(self, pong: Pong, source: Source) -> Asked | None:
-        """Give the PING that a PONG answers: of the boot that was asked, and from where that is.
+    def answer(self, pong: Pong, source: Source) -> AwaitedPong | None:
+        """Return the PING that a PONG answers: of the boot that was asked, and from where that is.
 
-        Beyond our links a seed may answer from another of its addresses, and so may who seals.
+        Beyond our links a seed may answer from another of its addresses, and so may a node that seals.
         """
         asked = self._asked.get(pong.nonce) or self._wanted.get(pong.nonce)
         if asked is None or (asked.row.boot and pong.boot != asked.row.boot):
@@ -159,19 +130,19 @@ class Prober:
         """PING the addresses of a row in turn from now on."""
         for path in row.paths.values():
             if path.turn_at == NEVER and self._reaches(path):  # it is new, or came back
-                self._list(now, now + self._random.uniform(*FIRST_TURN), row, path)
+                self._give_turn(now, now + self._random.uniform(*FIRST_TURN), row, path)
 
     def is_asked(self, row: Row, path: Path, now: float) -> None:
-        """Ask back who asks us, unless we just did: it may not hear us any more."""
+        """PING a peer back that PINGs us, unless we just did: it may not hear us any more."""
         if row.state == "up" and now >= path.pinged + ASK_BACK and now < path.turn_at < NEVER:
-            self._list(now, now, row, path)
+            self._give_turn(now, now, row, path)
 
     def refused(self, nonce: str, now: float) -> tuple[Event, ...]:
         """Take the kernel's word that nobody listens where a PING of ours went.
 
         It is the end of a suspect. Of a peer that was just heard it is remembered; should it be
         heard again, its firewall said so, and such words count for nothing. So do those from an
-        address that it no longer uses: somebody else may have it.
+        address that it no longer uses: another machine may have it.
         """
         asked = self._take(nonce)
         if asked is None or asked.row.rejects or asked.path not in asked.row.paths.last():
@@ -179,7 +150,7 @@ class Prober:
         return self._table.refused(asked.row, REFUSED, now)
 
     def poll(self, now: float, heard: float | None = None) -> tuple[list[Send], list[Event]]:
-        """Give what is due: PINGs, and peers to give up.
+        """Return what is due: PINGs, and the events of peers that are given up.
 
         Args:
             now: the present moment.
@@ -203,7 +174,7 @@ class Prober:
         return sends, events
 
     def next_deadline(self) -> float:
-        """Say when `poll` has something to do."""
+        """Return when `poll` has something to do."""
         due = min(self._turns.next_due(), self._newcomers.next_due())
         if self._table.leavers:
             due = min(due, max(next(iter(self._table.leavers.values())).last_heard, self._next_probe))
@@ -217,7 +188,7 @@ class Prober:
     # --- suspects -------------------------------------------------------------------------------
 
     def _ask_leavers(self, now: float, sends: list[Send]) -> None:
-        """Ask those that are gone, and of which something came, whether they are: nobody can forge an answer."""
+        """PING the peers that are gone, and of which something came: nobody can forge an answer."""
         for key, row in list(self._table.leavers.items()):
             if not self._budget.allows("", now):
                 self._next_probe = now + PROBE_GAP
@@ -227,10 +198,10 @@ class Prober:
             if row.state not in LIVE and self._reaches(path) and now >= row.question_at:
                 row.question_at = now + min(RETRY * 2.0**row.questions, TURN)
                 row.questions = min(row.questions + 1, PATIENCE)
-                sends.append(self.ask(row, path, now)[1])
+                sends.append(self.ask(row, path, now))
 
     def _probe(self, now: float, heard: float, sends: list[Send], events: list[Event]) -> None:
-        """Ask the suspects whose time it is, those that once answered first; give up whose silence is proof enough."""
+        """PING the suspects that are due, those that once answered first; give up those whose silence is a proof."""
         due = [row for row in self._table.suspects.values() if heard >= row.probe_at]
         for row in sorted(due, key=lambda row: (not row.proved, row.probe_at)):
             proof = self._proof(row, heard)
@@ -251,7 +222,7 @@ class Prober:
             row.probe_at = now + self._gap(row, paths)
             if now < path.proved_at < row.probe_at:
                 row.probe_at = path.proved_at
-            sends.append(self.ask(row, path, now)[1])
+            sends.append(self.ask(row, path, now))
 
     def _gap(self, row: Row, paths: list[Path]) -> float:
         """Return the seconds to the next PING of a suspect; the life of one that is unproven is short."""
@@ -263,15 +234,15 @@ class Prober:
         return probe_gap(worst, row.life - row.suspect_after)
 
     def _proof(self, row: Row, now: float) -> str:
-        """Say what proves that a suspect is gone; empty if nothing does.
+        """Return what proves that a suspect is gone, empty if nothing does.
 
-        Each way by which it was heard lately must be proved to be silent: where one of two cables is
+        Each path by which it was heard lately must be proved to be silent: where one of two cables is
         cut, the silence there says nothing of the other.
         """
         if row.refused > row.last_heard and not row.rejects:
             return REFUSED
         paths = row.paths.last()
-        # who never answered does not prove anything by not answering
+        # a peer that never answered does not prove anything by not answering
         if not paths or not all(path.two_way and now >= path.proved_at for path in paths):
             return ""
         loss = max(path.loss or 0.0 for path in paths)
@@ -280,7 +251,7 @@ class Prober:
     # --- those that answer, but whose HELLOs do not come --------------------------------------------
 
     def _ask_on(self, now: float, sends: list[Send]) -> None:
-        """Ask each on all its paths, again and again until it answers, or is suspect."""
+        """PING each of them on all its paths, again and again until it answers, or is suspect."""
         if now < self._next_quiet:
             return
         for key, row in [(key, row) for key, row in self._table.quiet.items() if now >= row.ask_at]:
@@ -293,14 +264,14 @@ class Prober:
                 self._next_quiet = now + LEAST_PROBE_GAP
                 return
             row.ask_at = now + max(LEAST_PROBE_GAP, row.suspect_after / TRIES)
-            sends += [self.ask(row, path, now)[1] for path in paths]
+            sends += [self.ask(row, path, now) for path in paths]
 
-    # --- everyone, in turn ------------------------------------------------------------------------
+    # --- all peers, in turn -----------------------------------------------------------------------
 
     def _take_turns(
         self, turns: Turns, now: float, heard: float, sends: list[Send], events: list[Event]
     ) -> None:
-        """PING the next ones whose turn it is."""
+        """PING the next paths whose turn it is."""
         turns.next = now + turns.gap
         asked = 0
         while turns and turns[0].due <= heard and asked < turns.at_once:
@@ -310,22 +281,22 @@ class Prober:
                 continue
             is_answered = path.answered_at >= path.pinged
             if row.state == "suspect" or (is_answered and path.pinged >= turn.listed):  # it was asked meanwhile
-                self._list(now, max(now + RETRY, path.pinged + self._pause(path)), row, path)
+                self._give_turn(now, max(now + RETRY, path.pinged + self._pause(path)), row, path)
                 continue
             if not is_answered:
                 events += self._table.unanswered(row, path, heard)
-            sends.append(self.ask(row, path, now)[1])
-            self._list(now, now + _retry(path), row, path)
+            sends.append(self.ask(row, path, now))
+            self._give_turn(now, now + _retry(path), row, path)
             asked += 1
 
     def _pause(self, path: Path) -> float:
-        """Say when to PING again who answered; 5 a second must do for all."""
+        """Return the seconds until a path that answered is PINGed again; 5 a second must do for all."""
         if not path.two_way and path.answered_at >= path.pinged:
             return DOUBT
         return max(TURN, len(self._turns) * TURN_GAP * 1.2) * self._random.uniform(0.9, 1.1)
 
     def _holds(self, turn: Turn) -> bool:
-        """Whether a turn is to be taken; a peer that is gone is listed again when it comes back."""
+        """Return whether a turn is to be taken; a peer that is gone gets another when it comes back."""
         row, path = turn.row, turn.path
         if turn.due != path.turn_at:
             return False  # its turn was moved
@@ -339,21 +310,22 @@ class Prober:
         path.turn_at = NEVER
         return False
 
-    def _list(self, now: float, due: float, row: Row, path: Path) -> None:
+    def _give_turn(self, now: float, due: float, row: Row, path: Path) -> None:
         turns = self._turns if row.proved else self._newcomers
-        if len(turns) >= turns.most:
-            turns[:] = [turn for turn in turns if self._holds(turn)]
-            heapify(turns)
-            turns.most = max(LEAST_TURNS, 2 * len(turns))
-        path.turn_at = due
         self._tie += 1
-        heappush(turns, Turn(due, self._tie, now, row, path))
+        turns.add(Turn(due, self._tie, now, row, path), self._holds)
 
-    def _take(self, nonce: str) -> Asked | None:
+    def _reaches(self, path: Path) -> bool:
+        return self._outbox.reaches(path.source)
+
+    def _nonce(self) -> str:
+        return f"{self._random.getrandbits(64):016x}"
+
+    def _take(self, nonce: str) -> AwaitedPong | None:
         return self._asked.pop(nonce, None) or self._wanted.pop(nonce, None)
 
 
-def _forget(waiting: dict[str, Asked], now: float) -> None:
+def _forget(waiting: dict[str, AwaitedPong], now: float) -> None:
     """Remove the PINGs that were not answered in time."""
     while waiting:
         nonce, asked = next(iter(waiting.items()))
@@ -363,7 +335,7 @@ def _forget(waiting: dict[str, Asked], now: float) -> None:
 
 
 def _retry(path: Path) -> float:
-    """Say when to PING again who has not answered yet."""
+    """Return the seconds until a path that has not answered yet is PINGed again."""
     if path.two_way and path.unanswered < PATIENCE:
         return RETRY
     return min(RETRY * 2.0 ** min(max(0, path.unanswered - PROMPT), PATIENCE), TURN)

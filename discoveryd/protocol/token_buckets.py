@@ -1,4 +1,4 @@
-"""How much one source, and all together, may make us do: token buckets, bounded in number."""
+"""Token buckets, bounded in number: how much each source, and all together, may make us do."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ class TokenBuckets:
     """A token bucket per source address, over one for all.
 
     Args:
-        rate: per second and source; a source that was quiet may have as many at once.
-        total: per second for all sources together, because source addresses can be forged.
-        sources: buckets kept; past it the source that came first is forgotten (`total` still holds).
-        burst: what a source that was quiet may have at once; as many as in a second if it is not given.
+        rate: tokens per second and source; a source that was quiet may have as many at once.
+        total: tokens per second for all sources together, because source addresses can be forged.
+        sources: buckets kept; past it the bucket that was used longest ago is forgotten (`total` still holds).
+        burst: tokens of a source that was quiet; as many as in a second if it is not given.
     """
 
     __slots__ = ("_all", "_buckets", "_burst", "_rate", "_refill", "_sources", "_total")
@@ -24,8 +24,12 @@ class TokenBuckets:
         self._all = (total, 0.0)
         self._buckets: dict[str, tuple[float, float]] = {}
 
+    def __len__(self) -> int:
+        """Return the number of buckets kept."""
+        return len(self._buckets)
+
     def allows(self, source: str, now: float) -> bool:
-        """Take one token of this source, if it and all together have one left."""
+        """Take a token of this source and return whether it and all together had one left."""
         mine = _filled(self._buckets.get(source, (self._burst, now)), self._rate, self._burst, now)
         everyone = _filled(self._all, self._total, self._total, now)
         if mine < 1 or everyone < 1:
@@ -42,7 +46,7 @@ class TokenBuckets:
         return bucket is None or _filled(bucket, self._rate, self._burst, now) >= 1
 
     def _forget(self, now: float) -> None:
-        """Let go of the sources that were quiet longest: one too many, and two whose buckets are full again."""
+        """Forget the sources that were quiet longest: one too many, and two whose buckets are full again."""
         for _ in range(2):
             oldest = next(iter(self._buckets))
             if len(self._buckets) <= self._sources and now < self._buckets[oldest][1] + self._refill:

@@ -13,6 +13,7 @@ from functools import partial
 from random import Random
 
 from discoveryd.protocol.answers import gap
+from discoveryd.protocol.incoming import Claim
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome, Send
@@ -261,7 +262,7 @@ class Crowd:
     def before_poll(self, machine: Machine) -> None:
         """Tell one that is about to answer whether more than one has asked."""
         if isinstance(machine.engine, SimulatedSender) and self._askers > self._since.get(machine, self._askers):
-            machine.engine.answers.joins(Source("0.0.0.0", machine.link))
+            machine.engine.answers.joins(Claim(Source("0.0.0.0", machine.link)))
 
     def after_poll(self, machine: Machine) -> None:
         """See who has no answer to give any more."""

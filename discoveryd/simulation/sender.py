@@ -12,7 +12,9 @@ from random import Random
 
 from discoveryd.protocol.answers import Answers
 from discoveryd.protocol.beacon import Beacon
+from discoveryd.protocol.incoming import Claim
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import NOTHING, Outcome, Send
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.wire.probe import decode_probe
@@ -29,9 +31,12 @@ class SimulatedSender:
         random: where boot id and jitter come from.
         peers: tells how many peers a node in its place would list.
         silence: tells how long ago it would have heard a HELLO from an address, None for never.
+
+    Attributes:
+        answers: the answers that are due.
     """
 
-    __slots__ = ("_beacon", "_random", "_silence", "boot", "id")
+    __slots__ = ("_beacon", "_outbox", "_random", "_silence", "answers", "boot", "id")
 
     def __init__(
         self,
@@ -47,14 +52,9 @@ class SimulatedSender:
         self.id = node_id
         self._random = random
         self._silence = silence
-        self._beacon = Beacon(
-            parameters, record, node_id=node_id, boot=self.boot, random=random, crowd=lambda _: peers()
-        )
-
-    @property
-    def answers(self) -> Answers:
-        """Who waits for its record."""
-        return self._beacon.answers
+        self._outbox = Outbox(parameters, record, id=node_id, boot=self.boot)
+        self.answers = Answers(self._outbox, random, lambda _: peers())
+        self._beacon = Beacon(self._outbox, self.answers, random, crowd=lambda _: peers())
 
     def set_links(self, links: Iterable[Link], now: float) -> None:
         """Take the links there are: greet, and beat from now on."""
@@ -72,7 +72,7 @@ class SimulatedSender:
         """Take a datagram that was sent to this node alone: a PING, or a solicit."""
         if datagram.startswith(b"PING"):
             nonce = decode_probe(datagram).nonce
-            return Outcome(sends=(self._beacon.pong(nonce, self._silence(source.address), source),))
+            return Outcome(sends=(self._outbox.pong(nonce, self._silence(source.address), source),))
         return self.solicited(source, now) if is_solicit(datagram) else NOTHING
 
     def refused(self, datagram: bytes, now: float) -> Outcome:  # noqa: ARG002 - as `Node.refused`
@@ -81,11 +81,12 @@ class SimulatedSender:
 
     def solicited(self, by: Source, now: float) -> Outcome:
         """Take it that somebody asks for our record; whether that is too often is judged elsewhere."""
-        return Outcome(sends=() if self.answers.joins(by) else tuple(self._beacon.answer(by, now)))
+        claim = Claim(by)
+        return Outcome(sends=() if self.answers.joins(claim) else tuple(self.answers.answer(claim, now)))
 
     def ask(self, link: Link, to: str) -> Send:
         """Ask a node for a sign of life."""
-        return self._beacon.ping(f"{self._random.getrandbits(64):016x}", Source(to, link))
+        return self._outbox.ping(f"{self._random.getrandbits(64):016x}", Source(to, link))
 
 
 def is_solicit(datagram: bytes) -> bool:

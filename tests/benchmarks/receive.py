@@ -25,8 +25,8 @@ from mirror import PATIENCE
 
 from discoveryd.net.stamps import boottime
 from discoveryd.net.udp import RECEIVE_BUFFER, SO_RCVBUFFORCE, Links
-from discoveryd.protocol.node import NOTHING, Node
-from discoveryd.protocol.outcome import Outcome
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.wire.hello import MAX_DATAGRAM
 from discoveryd.protocol.wire.record import Record

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from discoveryd.net.query_client import QueryClient
-from discoveryd.protocol import strangers
+from discoveryd.protocol import admission
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.hooks import Hooks
@@ -56,7 +56,7 @@ def notices():
 @pytest.fixture
 def scene(tmp_path, port, notices, monkeypatch):
     """Give the hooks of a node, a crowd that it hears, and a watch of it that has begun."""
-    monkeypatch.setattr(strangers, "UNASKED_PER_SECOND", 10_000)  # the crowd answers no PING
+    monkeypatch.setattr(admission, "UNASKED_PER_SECOND", 10_000)  # the crowd answers no PING
     tmp_path.chmod(0o755)
     with ExitStack() as stack:
         parameters = Parameters(port=port, loopback="127.0.0.2", limits=LIMITS)

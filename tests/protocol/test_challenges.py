@@ -15,18 +15,31 @@ from discoveryd.protocol.challenges import (
     SELDOM,
     Challenges,
 )
-from discoveryd.protocol.token_buckets import TokenBuckets
+from discoveryd.protocol.incoming import Claim
+from discoveryd.protocol.outbox import Outbox
+from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.wire import messages
+from discoveryd.protocol.wire.messages import ANYONE, Ping
+from discoveryd.protocol.wire.record import Record
+from tests.protocol.samples import ETH0, source
 
-LONGEST = 158
+ME = "5f0c8b1e2d3a4f60"
+LONGEST = len(Ping(realm="default", id="me", boot=ME, nonce=ANYONE).encode())
+MAX_SEALED_PING = messages.MAX_SEALED_PING
 
 
 def make(**more):
     numbers = count(1)
-    return Challenges(lambda: f"{next(numbers):016x}", **{"rate": 8, **more})
+    outbox = Outbox(Parameters(), Record(name="me"), id="me", boot=ME)
+    outbox.links[ETH0] = outbox.routed
+    return Challenges(outbox, lambda: f"{next(numbers):016x}", **{"rate": 8, **more})
 
 
-def ask(challenges, now, boot="b1", address="10.0.0.7", size=LONGEST, **more):
-    return challenges.ask(("web1", boot), address, now, size=size, longest=LONGEST, **more)
+def ask(challenges, now, boot="b1", address="10.0.0.7", size=MAX_SEALED_PING, *, is_sealed=False, solicits=False):
+    """Challenge a boot; return the nonce, None where nothing is sent."""
+    there = source(address, key="k" if is_sealed else "", boot=boot if is_sealed else "")
+    sends = challenges.ask(Claim(there, ("web1", boot), size, solicits), now)
+    return sends[0].datagram.split(b"|")[5].decode() if sends else None
 
 
 def answer(challenges, now, nonce, boot="b1", address="10.0.0.7"):
@@ -69,7 +82,9 @@ def test_nothing_longer_is_sent_than_what_came():
     challenges = make()
     assert ask(challenges, 10.0, size=LONGEST - 1) is None
     assert (challenges.too_short, challenges.asked, len(challenges)) == (1, 0, 0)
-    assert ask(challenges, 10.0) == N1
+    assert ask(challenges, 10.0, size=LONGEST) == N1
+    assert ask(challenges, 10.0, "b2", size=MAX_SEALED_PING - 1, is_sealed=True) is None
+    assert ask(challenges, 10.0, "b2", is_sealed=True) == N2
 
 
 def test_one_address_is_asked_so_often_and_all_together():
@@ -81,10 +96,10 @@ def test_one_address_is_asked_so_often_and_all_together():
 
 
 def test_boots_that_were_asked_before_leave_room_for_new_ones():
-    challenges = make(rate=2 / AGAIN_TIMES, total=8)
-    challenges._first = TokenBuckets(8, 8)
+    challenges = make(rate=8 / FIRST_TIMES)
     old = [f"b{number}" for number in range(8)]
     assert all(ask(challenges, 10.0, boot) for boot in old)
+    challenges.set_rate(2 / AGAIN_TIMES)
     assert [ask(challenges, 11.0, boot) is not None for boot in old] == [True] * 2 + [False] * 6
     assert ask(challenges, 11.0, "new") is not None
 
@@ -92,7 +107,7 @@ def test_boots_that_were_asked_before_leave_room_for_new_ones():
 def test_who_does_not_answer_is_asked_ever_more_seldom():
     challenges = make()
     moments = [now / 10 for now in range(6000)]
-    asked = [now for now in moments if ask(challenges, now, address=f"10.0.0.{now * 10 % 2}", whatever_address=True)]
+    asked = [now for now in moments if ask(challenges, now, address=f"10.0.0.{now * 10 % 2}", is_sealed=True)]
     pauses = [round(after - before, 1) for before, after in pairwise(asked)]
     assert pauses[: HOPEFUL + 4] == [0.3] * HOPEFUL + [0.6, 1.2, 2.4, 4.8]
     assert max(pauses) == pauses[-1] == SELDOM
@@ -107,10 +122,11 @@ def test_without_a_seal_nobody_else_makes_a_boot_wait():
 
 def test_who_answered_is_asked_at_once_the_next_time():
     challenges = make()
-    asked = [now for now in range(100, 200) if ask(challenges, now / 10, whatever_address=True)]
+    asked = [now for now in range(100, 200) if ask(challenges, now / 10, is_sealed=True)]
     assert asked[-1] - asked[-2] > 20
-    assert answer(challenges, 20.0, next(iter(challenges._questions.values())).nonce)
-    assert ask(challenges, 20.1, whatever_address=True)
+    nonces = [f"{number:016x}" for number in range(1, 50)]
+    assert any(answer(challenges, 20.0, nonce) for nonce in nonces)
+    assert ask(challenges, 20.1, is_sealed=True)
 
 
 def test_those_who_do_not_answer_are_remembered_within_bounds(monkeypatch):
@@ -118,7 +134,6 @@ def test_those_who_do_not_answer_are_remembered_within_bounds(monkeypatch):
     challenges = make(rate=100)
     for number in range(9):
         ask(challenges, 10.0, f"b{number}")
-    assert len(challenges._silent) == 4
     assert ask(challenges, 10.0, "b8") is None
     assert ask(challenges, 10.0, "b0") is not None
 
@@ -143,7 +158,7 @@ def test_questions_expire_in_the_order_they_were_put():
 def test_a_solicit_is_remembered_whenever_it_came():
     challenges = make()
     ask(challenges, 10.0)
-    assert challenges.ask(("web1", "b1"), "10.0.0.7", 10.1, size=LONGEST, longest=LONGEST, solicits=True) is None
+    assert ask(challenges, 10.1, solicits=True) is None
     ask(challenges, 10.5)
     assert answer(challenges, 10.6, N1).solicits
     ask(challenges, 10.7)

@@ -146,7 +146,7 @@ def test_sizes():
     parameters = Parameters(realm="r" * 16, interval=600.0, ttl=3600.0, seeds=("192.0.2.1",))
     node = Node(parameters, longest, node_id="i" * 32, random=Random(1), keyring=REQUIRE)
     node.set_links([ETH0], now=0.0)
-    node._beacon.seq = 2**32 - 20
+    node.outbox.seq = 2**32 - 20
     node.sealing._sealer._counter = 2**40
     sends, now = [], 0.0
     while now < 20_000:

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 import discoveryd.protocol.node
 from discoveryd.protocol.answers import PROMPT_PEERS
+from discoveryd.protocol.challenges import BEYOND
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.link_state import BURST
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import MAX_PINGS
-from discoveryd.protocol.rate_limits import BEYOND, FORGET, MAX_COMPLAINTS
+from discoveryd.protocol.rate_limits import FORGET, MAX_COMPLAINTS
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.wire.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
 from discoveryd.protocol.wire.probe import ANYONE, Ping, Pong, decode_probe, mark
@@ -137,7 +138,7 @@ def test_the_longest_hellos_there_can_be():
         Parameters(realm="r" * 16, interval=600.0, ttl=3600.0), record, node_id="i" * 32, random=Random(1)
     )
     node.set_links([ETH0], now=0.0)
-    node._beacon.seq = 0xFFFFFFFF - 20
+    node.outbox.seq = 0xFFFFFFFF - 20
     sent = [send.datagram for _, send in run(node, 0.0, 30_000.0)]
     steady = [datagram for datagram in sent if decode_hello(datagram).record is None]
     assert max(map(len, steady)) <= MAX_STEADY
@@ -170,13 +171,13 @@ def test_the_interval_stretches_with_the_crowd_and_the_ttl_with_it():
     assert node.interval(0.0) == 0.8
     crowd(node, 19)
     assert (node.interval(0.0), node.ttl(node.interval(0.0))) == (2.0, 10.0)
-    now = node._beacon.next_beat
+    now = node.beacon.next_beat
     [said] = hellos(node.poll(now).sends)
     assert (said.interval_ms, said.ttl_ms) == (2000, 10_000)
-    second = node._beacon.next_beat
+    second = node.beacon.next_beat
     assert now + 0.8 <= second <= now + 2.2  # it was 0.8 until now: anywhere in the new one, not with all the others
     node.poll(second)
-    assert second + 1.8 <= node._beacon.next_beat <= second + 2.2
+    assert second + 1.8 <= node.beacon.next_beat <= second + 2.2
     assert node.interval(101.0) == 0.8  # they are gone
 
 
@@ -195,7 +196,7 @@ def test_it_stretches_no_further_than_can_be_announced():
     assert node.ttl(600.0) == 3600.0
     crowd(node, 40)
     assert node.interval(0.0) == 41.0
-    node._beacon._speaking = lambda now: 5000
+    node.beacon.speaking = lambda now: 5000
     assert node.interval(0.0) == 600.0
 
 
@@ -234,7 +235,7 @@ def test_answers_that_wait_for_a_link_go_with_it():
     node.receive(hello(100, "x", solicit=True).encode(), source("10.0.0.100"), 0.0)
     node.receive(hello(101, "y", solicit=True).encode(), source("10.1.0.101", ETH1), 0.0)
     node.set_links([ETH1], now=0.0)
-    assert len(node._beacon.answers) == 1
+    assert len(node.answers) == 1
     due = node.next_deadline()
     assert [send.to for send in node.poll(due).sends if not decode_hello(send.datagram).solicit] == ["10.1.0.101"]
 
@@ -279,7 +280,7 @@ def test_a_changed_interval_is_announced_at_once():
 
 def test_new_seeds_are_greeted_former_ones_no_more():
     node = make_node(parameters=Parameters(seeds=("192.0.2.1",)))
-    node._beacon.routed.burst = []
+    node.outbox.routed.burst = []
     node.set_parameters(Parameters(seeds=("192.0.2.2",)), now=0.1)
     [send] = node.poll(0.1).sends
     assert (send.to, decode_hello(send.datagram).solicit) == ("192.0.2.2", True)
@@ -435,7 +436,7 @@ def test_the_number_of_complaints_is_bounded():
     node = make_node()
     for number in range(MAX_COMPLAINTS + 10):
         node.receive(b"garbage", source(f"10.0.{number // 250}.{number % 250}"), 1.0)
-    assert len(node._rate_limits.complaints) == MAX_COMPLAINTS
+    assert len(node.rate_limits.complaints) == MAX_COMPLAINTS
     assert node.receive(b"garbage", source("10.0.9.9"), 1.0) is NOTHING
     assert node.drops["malformed", "eth0"] == MAX_COMPLAINTS + 11
 
@@ -533,12 +534,12 @@ def test_several_who_ask_a_crowd_are_answered_by_one_broadcast():
 def test_the_beat_serves_those_who_wait():
     node = make_node()
     crowd(node, 99)
-    beat, node.outlets[0].burst = node._beacon.next_beat, []
+    beat, node.outlets[0].burst = node.beacon.next_beat, []
     for number in (100, 101):
         node.receive(hello(number, "x", solicit=True).encode(), source(f"10.0.0.{number}"), beat)
     [send] = [send for send in node.poll(beat).sends if send.to == ETH0.broadcast]
     assert decode_hello(send.datagram).record is not None
-    assert len(node._beacon.answers) == 0
+    assert len(node.answers) == 0
 
 
 def test_one_source_gets_only_so_many_answers():
@@ -556,7 +557,7 @@ def test_a_crowd_met_in_the_middle_of_a_burst_stretches_the_rest_which_asks_no_m
     node = make_node(proved=True)
     crowd(node, 639)  # 640 with us: four times 160
     node.outlets[0].begin_burst(10.0, solicits=True)
-    node._beacon.next_beat = 100.0
+    node.beacon.next_beat = 100.0
     said = []
     while node.next_deadline() < 12.0:
         now = node.next_deadline()
@@ -569,7 +570,7 @@ def test_of_a_crowd_each_has_its_own_place_in_the_burst():
     seconds = []
     for seed in range(20):
         node = Node(Parameters(budget=1), Record(name="me"), random=Random(seed))
-        node._beacon._speaking = lambda now: 79  # the interval is stretched a hundred times
+        node.beacon.speaking = lambda now: 79  # the interval is stretched a hundred times
         node.set_links([ETH0], now=0.0)
         first, second, *_ = [now for now, send in run(node, 0.0, 20.0) if decode_hello(send.datagram).record]
         assert first == 0.0
@@ -722,7 +723,7 @@ def test_a_record_is_asked_for_and_arrives():
     a, b = make_node("a"), make_node("b")
     b_here = source("10.0.0.2")
     b.set_record(Record(name="b", tags={"x": "y"}), now=0.0)
-    steady = b._beacon._hello().encode()
+    steady = b.outbox.hello().encode()
     outcome = a.receive(steady, b_here, 1.0)
     assert kinds(outcome.events) == ["joined"]
     [asking] = outcome.sends
@@ -737,7 +738,7 @@ def test_a_record_is_asked_for_and_arrives():
         on_the_way += [(a, one, b_here) if to is b else (b, one, a_here) for one in sends]
     assert [dict(event.peer.tags) for event in events if event.kind == "updated"] == [{"x": "y"}]
     b.poll(1.5)
-    assert a.receive(b._beacon._hello().encode(), b_here, 1.9) is NOTHING
+    assert a.receive(b.outbox.hello().encode(), b_here, 1.9) is NOTHING
 
 
 def test_it_is_asked_for_once_an_interval():
@@ -888,7 +889,7 @@ def test_a_pong_after_ten_seconds_is_unexpected():
     node = make_node()
     nonce = pinged(node)
     second = node.ping(row_of(node.table, 1), 1.1)[0]
-    assert node._prober.answer(decode_probe(pong(second)), HERE) is not None
+    assert node.prober.answer(decode_probe(pong(second)), HERE) is not None
     node.poll(11.0)
     node.receive(pong(nonce), HERE, 11.0)
     assert drops(node) == {("unexpected", "eth0"): 1}
@@ -914,7 +915,7 @@ def test_the_number_of_waiting_pings_is_bounded():
     first = pinged(node)
     for _ in range(MAX_PINGS):
         node.ping(row_of(node.table, 1), 1.0)
-    assert len(node._prober) == MAX_PINGS
+    assert len(node.prober) == MAX_PINGS
     node.receive(pong(first), HERE, 1.1)
     assert drops(node) == {("unexpected", "eth0"): 1}
 

@@ -6,9 +6,10 @@ from random import Random
 import pytest
 
 from discoveryd.protocol.outcome import Send
-from discoveryd.protocol.prober import LEAST_TURNS, MAX_PINGS, PROBES_PER_SECOND, REFUSED, Prober
+from discoveryd.protocol.prober import MAX_PINGS, PROBES_PER_SECOND, REFUSED, Prober
 from discoveryd.protocol.table.liveness import NEVER, probes_needed
-from discoveryd.protocol.wire.probe import Pong
+from discoveryd.protocol.turns import LEAST_TURNS
+from discoveryd.protocol.wire.messages import Pong
 from tests.protocol.samples import ETH1, ProvedTable, boot, hello, kinds, row_of, source
 
 HERE = source()
@@ -22,17 +23,23 @@ SUSPECT = LAST + 1.96
 class Bench:
     """A prober with its table, driven from deadline to deadline."""
 
-    def __init__(self, reaches=lambda path: True):
+    def __init__(self, reaches=lambda source: True):
         self.table = ProvedTable()
-        self.prober = Prober(self.table, Random(1), self.write, reaches)
+        self.reaches = reaches
+        self.prober = Prober(self.table, Random(1), self)  # it writes the PINGs itself
         self.pings = []  # (time, address, nonce)
         self.events = []
         self.now = 0.0
         self.answers = True
 
-    def write(self, row, path, nonce):
-        self.pings.append((self.now, path.address, nonce))
-        return Send(b"", path.source.link, path.address)
+    def ping(self, nonce, to, id, boot):
+        self.pings.append((self.now, to.address, nonce))
+        return Send(b"", to.link, to.address)
+
+    def ask(self, row, path, after=0.0):
+        """Send a PING now, or so many seconds later; return its nonce."""
+        self.prober.ask(row, path, self.now + after)
+        return self.pings[-1][2]
 
     def hear(self, now, seq, *sources, number=1, id="web1", **more):
         self.run(now)
@@ -194,7 +201,7 @@ def test_a_way_that_fell_silent_before_is_no_evidence():
 
 
 def test_what_cannot_be_reached_is_not_asked_and_proves_nothing():
-    bench = Bench(reaches=lambda path: path.source.link is not None)
+    bench = Bench(reaches=lambda source: source.link is not None)
     bench.talk(source("192.0.2.7", None))
     bench.run(LAST + 10)
     assert bench.pings == []
@@ -242,7 +249,7 @@ def test_a_suspect_that_is_refused_is_down_at_once():
 def test_one_that_was_just_heard_goes_when_it_is_suspect():
     bench = Bench()
     row = bench.talk()
-    nonce, _ = bench.prober.ask(row, next(iter(row.paths.values())), LAST + 0.1)
+    nonce = bench.ask(row, next(iter(row.paths.values())), after=0.1)
     assert bench.prober.refused(nonce, LAST + 0.101) == ()
     bench.run(SUSPECT)
     assert bench.told() == [("suspect", "2 HELLOs missed"), ("down", REFUSED)]
@@ -253,7 +260,7 @@ def test_if_it_is_heard_after_all_a_firewall_said_so():
     row = bench.talk()
     for seq in (1, 2):
         bench.hear(LAST + seq * 0.8, BEATS + seq, full=False)
-    nonce, _ = bench.prober.ask(row, next(iter(row.paths.values())), bench.now)
+    nonce = bench.ask(row, next(iter(row.paths.values())))
     assert bench.prober.refused(nonce, bench.now + 0.001) == ()
     bench.hear(LAST + 2.4, BEATS + 3, full=False)
     assert row.rejects
@@ -267,7 +274,7 @@ def test_the_word_of_an_address_that_it_left_counts_for_nothing():
     row = bench.talk(HERE, THERE)
     for seq in range(BEATS + 1, BEATS + 4):
         bench.hear(seq * 0.8, seq, THERE)
-    nonce, _ = bench.prober.ask(row, row.paths.of(HERE), bench.now)
+    nonce = bench.ask(row, row.paths.of(HERE))
     assert bench.prober.refused(nonce, bench.now + 0.001) == ()
     assert row.refused == -NEVER
 
@@ -297,7 +304,7 @@ def test_one_that_was_asked_for_other_reasons_is_not_asked_in_turn():
         bench.hear(seq * 0.8, seq)
         if seq % 10 == 0:
             row = row_of(bench.table, 1)
-            nonce, _ = bench.prober.ask(row, row.paths.best(bench.now), bench.now)
+            nonce = bench.ask(row, row.paths.best(bench.now))
             bench.answer(nonce, "10.0.0.7")
     assert len(bench.pings) == 1 + 9
 
@@ -392,14 +399,14 @@ def test_turns_of_those_that_are_gone_are_dropped():
         bench.events += bench.table.heard(said, source(f"10.9.0.{number}"), 0.1)
     bench.run(30.0)
     assert len(bench.pings) == 50, "each was asked once whether it was its own goodbye"
-    assert len(bench.prober._turns) == 0
+    assert bench.prober.turns == 0
     assert bench.prober.next_deadline() == NEVER
 
 
 def test_pings_that_programs_want_push_out_none_that_liveness_rests_on():
     bench = Bench()
     row = bench.talk()
-    nonce, _ = bench.prober.ask(row, row.paths.best(bench.now), bench.now)
+    nonce = bench.ask(row, row.paths.best(bench.now))
     for _ in range(2 * MAX_PINGS):
         bench.prober.ask(row, row.paths.best(bench.now), bench.now, wanted=True)
     assert bench.prober.answer(Pong(realm="default", boot=row.boot, nonce=nonce, heard_ms=1), HERE) is not None
@@ -423,13 +430,13 @@ def test_a_flood_of_pings_and_of_newcomers_does_not_fill_the_heap():
     path = row.paths.of(HERE)
     for _ in range(10_000):
         bench.prober.is_asked(row, path, bench.now)
-    assert len(bench.prober._turns) <= 3
+    assert bench.prober.turns <= 3
     for number in range(2, 5000):  # each leaves at once
         where = source(f"10.9.{number >> 8}.{number & 255}")
         bench.table.heard(hello(number, f"n{number}", 1), where, bench.now)
         bench.prober.watch(row_of(bench.table, number), bench.now)
         bench.table.heard(hello(number, f"n{number}", 2, goodbye=True), where, bench.now)
-    assert len(bench.prober._turns) <= LEAST_TURNS + 1
+    assert bench.prober.turns <= LEAST_TURNS + 1
 
 
 def test_the_number_of_waiting_pings_is_bounded_and_they_are_forgotten_after_ten_seconds():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from discoveryd.errors import Unproven
-from discoveryd.protocol.strangers import UNASKED_PER_SECOND
+from discoveryd.protocol.admission import UNASKED_PER_SECOND
 from discoveryd.protocol.table.boots import MAX_ENDED
 from discoveryd.protocol.table.standing import MAX_UNPROVED
 from discoveryd.protocol.table.table import PeerTable
@@ -24,7 +24,7 @@ def forge(segment, station, said, sender=STRANGER):
 
 def said_by(station):
     """Give the last HELLO of a station."""
-    return station.node._beacon._hello()
+    return station.node.outbox.hello()
 
 
 def boots(station):

@@ -141,7 +141,7 @@ def test_one_that_is_meant_is_found_and_several_are_named(node):
 
 
 def test_status(node):
-    node.poll(node._beacon.next_beat)
+    node.poll(node.beacon.next_beat)
     node.receive(b"rubbish", source("10.0.0.9"), 5.0)
     status = status_answer(node, 6.0)
     assert status["node"] == {

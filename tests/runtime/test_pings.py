@@ -6,7 +6,8 @@ import pytest
 
 from discoveryd.errors import QueryError
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.node import Answer, Node
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.outcome import Answer
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.wire.hello import Hello
 from discoveryd.runtime.pings import GAP, MOST_REQUESTS, PINGS_PER_SECOND, Pinging, Pings

@@ -93,8 +93,8 @@ class Day:
 
 def container_sizes(node):
     """Give the length of every container that a node, its table and its limiters keep."""
-    table, beacon, gate = node.table, node._beacon, node._rate_limits
-    parts = (node, table, table.event_log, table.boots, node._prober, beacon, beacon.answers, gate)
+    table, beacon, gate = node.table, node.beacon, node.rate_limits
+    parts = (node, table, table.event_log, table.boots, node.prober, beacon, node.answers, gate)
     for part in (*parts, gate.answers, gate.newcomers):
         names = [*getattr(part, "__dict__", ()), *getattr(type(part), "__slots__", ())]
         for name in names:
@@ -125,8 +125,8 @@ def test_memory_is_flat(capsys):
         print(f"\na node after 3 and {HOURS} hours of churn: {weights[2]} and {weights[-1]} (objects, bytes)")
     # the bounds were reached, and held
     assert PARAMETERS.limits.peers - 5 < len(node.table) <= PARAMETERS.limits.peers
-    assert 0 < len(node._rate_limits.complaints) <= MAX_COMPLAINTS  # forgotten each hour
-    assert MAX_PINGS <= len(node._prober) <= 2 * MAX_PINGS  # those that programs want are kept apart
+    assert 0 < len(node.rate_limits.complaints) <= MAX_COMPLAINTS  # forgotten each hour
+    assert MAX_PINGS <= len(node.prober) <= 2 * MAX_PINGS  # those that programs want are kept apart
     for name in sizes[-1]:
         early, late = (max(one[name] for one in part) for part in (sizes[1 : HOURS // 2], sizes[HOURS // 2 + 1 :]))
         assert late <= max(early * 1.1, early + 16), f"{name} grows: {[one[name] for one in sizes]}"

@@ -184,12 +184,12 @@ def test_the_first_beat_on_a_link_goes_to_its_broadcast_address_too():
     a = wire.add("a", A)
     wire.run(1.0)
     assert a.is_limited == [True]
-    beats = [send.limited for send in a.node._beacon.poll(a.node._beacon.next_beat)]
+    beats = [send.limited for send in a.node.beacon.poll(a.node.beacon.next_beat)]
     assert beats == [True]
     d = wire.add("d", D)
-    d.node._beacon.next_beat = 3.0  # when it has heard a beat of c
+    d.node.beacon.next_beat = 3.0  # when it has heard a beat of c
     wire.run(1.0)
-    assert [send.limited for send in d.node._beacon.poll(3.0)] == [True, False]
+    assert [send.limited for send in d.node.beacon.poll(3.0)] == [True, False]
 
 
 @pytest.mark.parametrize("keyring", [NO_KEYS, REQUIRE], ids=["plain", "require"])

@@ -1,25 +1,28 @@
-"""What a node with keys does besides: in which way each datagram goes out, and whether one that came in is new.
+"""The sealed layer in front of the engine: what comes in is opened, and taken once; what goes out is sealed.
 
-**Saying.** A *way* is the id of a key, or empty for plain. A HELLO goes out in the way that we are told
-(`Keyring.sends`), and once more in each other way that a live peer on that link still uses, if we may: an older
+**In.** A sealed datagram is refused unread where its source brought too much, else opened, and taken once
+(`discoveryd.protocol.sealed.replay`). The windows of a boot hold while HELLOs come that are newer than any before; when
+none did for its ttl, or it went down or left, it has to prove again that it lives. The engine sees plain datagrams
+whose source says by which key they came.
+
+**Out.** A *variant* is the id of a key, or empty for plain. A HELLO goes out in the variant that is configured
+(`Keyring.sends`), and once more in each other variant that a live peer on that link still uses, if we may: an older
 key of the ring, and plain unless the mode is ``require``. So a fleet changes its key, or begins to use one,
-node by node and in any order. A peer that is heard in several ways is taken to use the one we prefer: in mode
-``off`` plain, else the key we send with, then the others of the ring, plain at last. Since who is heard in the
-way that we are told makes us say nothing twice, it ends when all have changed. What is for one node alone goes
-in the way it was last heard.
-
-**Hearing.** What is sealed is opened, and taken once (`discoveryd.protocol.sealed.replay`). The windows of a boot hold
-while HELLOs come that are newer than any before; when none did for its ttl, or it went down or left, it has to
-prove again that it lives.
+node by node and in any order. A peer that is heard in several variants is taken to use the one we prefer: in mode
+``off`` plain, else the key we send with, then the others of the ring, plain at last. Since a peer that is heard in the
+configured variant makes us say nothing twice, that ends when all have changed. What is for one node alone goes
+in the variant in which that node was heard last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
+from discoveryd.protocol.incoming import Incoming
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.prober import MAX_PINGS
+from discoveryd.protocol.rate_limits import RateLimits
 from discoveryd.protocol.sealed.envelope import Opened, Sealer
 from discoveryd.protocol.sealed.keyring import Keyring
 from discoveryd.protocol.sealed.replay import Windows
@@ -28,34 +31,19 @@ from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.table import PeerTable
 
 PROVED_FOR: Final = 5.0
-"""Seconds from a proof to the HELLO that it was asked for; who takes longer is asked again."""
+"""Seconds from a proof to the HELLO that it was asked for; a boot that takes longer is asked again."""
 MAX_SOURCES = 8192
-"""Senders, each with a key, remembered; past it the one that came first is made anew, and its next HELLO is looked
-at more closely. As many as the net floor keeps."""
-
-
-class Incoming(NamedTuple):
-    """What was in an envelope.
-
-    Attributes:
-        opened: the datagram, by whom and with which key.
-        source: where it came from, with that key and boot.
-        is_known: whether its boot has proved to live, so that it counts as if it had come plain.
-        is_next: whether it is a steady HELLO, and newer than any heard before.
-    """
-
-    opened: Opened
-    source: Source
-    is_known: bool
-    is_next: bool
+"""Senders, each with a key, remembered; past it the first is made anew, and its next HELLO is looked at more closely.
+As many as the net floor keeps."""
 
 
 class Sealing:
-    """The envelopes of one node, for as long as it runs: keys may change, the counter goes on.
+    """The sealed layer of one node, for as long as it runs: keys may change, the counter goes on.
 
     Args:
         keyring: the keys, and what to do with them.
         table: the peers, and how each was heard.
+        rate_limits: what each source may bring.
         realm: of the node.
         id: of the node.
         boot: of the node, drawn from the operating system.
@@ -66,11 +54,20 @@ class Sealing:
     """
 
     def __init__(
-        self, keyring: Keyring, table: PeerTable, *, realm: str, id: str, boot: str, process: Callable[[], int]
+        self,
+        keyring: Keyring,
+        table: PeerTable,
+        rate_limits: RateLimits,
+        *,
+        realm: str,
+        id: str,
+        boot: str,
+        process: Callable[[], int],
     ) -> None:
         self._sealer = Sealer(keyring, realm=realm, id=id, boot=boot, process=process)
         self._variants = keyring.ranks()  # in which we may speak
         self._table = table
+        self._rate_limits = rate_limits
         self.windows = Windows(table.limit)
         self._proved: dict[str, float] = {}  # boots that have proved to live, until a HELLO comes
         self._sources: dict[tuple[Source, str, str], Source] = {}
@@ -91,13 +88,13 @@ class Sealing:
         """Seal under another boot of this node from now on."""
         self._sealer.reboot(boot)
 
-    # --- saying ---------------------------------------------------------------------------------
+    # --- out --------------------------------------------------------------------------------------
 
     def variants(self, link: Link | None, targets: set[str]) -> list[str]:
-        """Give the ways in which a HELLO goes out on a link, or (None) to a seed of these addresses.
+        """Return the variants in which a HELLO goes out on a link, or (None) to a seed of these addresses.
 
         A seed from which nothing is heard may know only a key that we no longer send with: it gets each
-        HELLO in the way that we are told, and the other ways in turn.
+        HELLO in the configured variant, and the others in turn.
         """
         ring = self.keyring
         used = self._used(link, targets)
@@ -108,7 +105,7 @@ class Sealing:
         return [ring.sends, *sorted(variant for variant in used if variant != ring.sends and variant in self._variants)]
 
     def _used(self, link: Link | None, targets: set[str]) -> set[str]:
-        """Give the ways that live peers use on a link, or at the addresses of a seed."""
+        """Return the variants that live peers use on a link, or at the addresses of a seed."""
         return {
             row.sealed_with
             for row in self._table.shown()
@@ -116,13 +113,13 @@ class Sealing:
         }
 
     def seal(self, datagram: bytes, variant: str, link: Link | None, to: str = "") -> bytes:
-        """Write a datagram in a variant, or in the one that we are told if that variant may no longer be used.
+        """Write a datagram in a variant, or in the configured one if that variant may no longer be used.
 
         Args:
             datagram: plain, for one `Send`.
             variant: id of the key, empty for plain.
-            link: by which it goes out; None for one who is not on a link of ours.
-            to: boot of the one node it is for, empty for all, and where it is not known.
+            link: by which it goes out; None for a node that is not on a link of ours.
+            to: boot of the only node it is for, empty for all, and where it is not known.
         """
         if variant not in self._variants:
             variant = self.keyring.sends
@@ -136,13 +133,23 @@ class Sealing:
         return sealed
 
     def plain(self, datagram: bytes) -> bytes:
-        """Give the PING that came back because nobody listens where it went."""
+        """Return the PING that came back because nobody listens where it went."""
         return self._pings.pop(datagram, datagram)
 
-    # --- hearing --------------------------------------------------------------------------------
+    # --- in ---------------------------------------------------------------------------------------
+
+    def receive(self, datagram: bytes, source: Source, now: float) -> Incoming:
+        """Open what came in, unless its source brought too much.
+
+        Raises:
+            WireError: ``foreign-port``, ``rate``; as `open`.
+        """
+        self._rate_limits.check_port(datagram, source)
+        self._rate_limits.spare(source, now)
+        return self.open(datagram, source, now)
 
     def open(self, datagram: bytes, source: Source, now: float) -> Incoming:
-        """Open what came in, and see whether it may be a recording.
+        """Open a datagram, and judge whether it may be a recording.
 
         Raises:
             WireError: as `Sealer.open`; ``replayed``.
@@ -155,7 +162,7 @@ class Sealing:
         is_next = is_known and row is not None and _is_next(opened, row)
         if is_next and row is not None:
             row.sealed_until = now + row.ttl
-        return Incoming(opened, self._source(source, opened), is_known, is_next)
+        return Incoming(opened.datagram, self._source(source, opened), len(datagram), opened, is_known, is_next)
 
     def open_double(self, datagram: bytes, source: Source) -> tuple[Opened, Source]:
         """Open what came under our own boot from elsewhere.
@@ -167,11 +174,11 @@ class Sealing:
         return opened, self._source(source, opened)
 
     def has_used(self, counter: int) -> bool:
-        """Whether a datagram of ours had this counter."""
+        """Return whether a datagram of ours had this counter."""
         return counter < self._sealer.counter
 
     def prove(self, opened: Opened, now: float) -> None:
-        """Take it that a boot lives: it has answered a question of ours."""
+        """Admit a boot that has answered a challenge of ours: it lives."""
         self.windows.admit(opened)
         while self._proved and now >= next(iter(self._proved.values())):
             del self._proved[next(iter(self._proved))]
@@ -184,7 +191,7 @@ class Sealing:
         return row is not None and now < row.sealed_until and row.state_at(now) in LIVE
 
     def _source(self, source: Source, opened: Opened) -> Source:
-        """Give the one object that stands for this sender and key, as the net floor does for senders."""
+        """Return the object that stands for this sender and key, as the net floor does for senders."""
         whose = (source, opened.key, opened.boot)
         found = self._sources.get(whose)
         if found is None:

@@ -1,0 +1,193 @@
+"""Our datagrams: what each says, by which links it goes out, under which keys, and what may be sent at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from discoveryd.protocol.credit import Credit
+from discoveryd.protocol.limited_broadcast import LimitedBroadcast
+from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.link_state import LinkState
+from discoveryd.protocol.outcome import MessageKind, Send
+from discoveryd.protocol.parameters import MAX_TTL, Parameters
+from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
+from discoveryd.protocol.seed_addresses import SeedAddresses
+from discoveryd.protocol.wire.messages import ANYONE, Hello, Ping, Pong, mark
+from discoveryd.protocol.wire.record import Record
+
+if TYPE_CHECKING:
+    from discoveryd.protocol.sealed.channel import Sealing
+
+
+class Outbox:
+    """Writes the datagrams of one node.
+
+    Args:
+        parameters: realm, seeds and ttl.
+        record: what the node says of itself.
+        id: of the node.
+        boot: the id of this run of it.
+        limited: knows which neighbours are on which link.
+
+    Attributes:
+        seq: number of the last heartbeat.
+        pace: the interval that HELLOs announce, seconds.
+        links: the state of each link in use; this dict stays the same.
+        routed: the state of the paths to the seeds.
+        own_addresses: all addresses of this machine on its links.
+        aliases: other addresses of seeds.
+        keyring: the keys in use, and the mode.
+        sealing: the layer that seals, None as long as there never were keys.
+        credit: bytes that may go to addresses that have not proved to be there.
+        copies: datagrams of each HELLO to one target: one for each variant.
+        sent: datagrams by kind.
+    """
+
+    def __init__(
+        self, parameters: Parameters, record: Record, *, id: str, boot: str, limited: LimitedBroadcast | None = None
+    ) -> None:
+        self.parameters = parameters
+        self.record = record
+        self.id = id
+        self.boot = boot
+        self.seq = 0
+        self.pace = parameters.interval
+        self.links: dict[Link, LinkState] = {}
+        self.routed = LinkState(None, parameters.seeds, 0.0)
+        self.own_addresses: frozenset[str] = frozenset()
+        self.aliases = SeedAddresses()
+        self.keyring: Keyring = NO_KEYS
+        self.sealing: Sealing | None = None
+        self.credit = Credit()
+        self.copies = 1
+        self.sent: Counter[MessageKind] = Counter()
+        self.limited = LimitedBroadcast() if limited is None else limited
+
+    # --- where to ---------------------------------------------------------------------------------
+
+    def outlets(self) -> Iterable[LinkState]:
+        """Return the states of the links in use, and of the seeds if there are any."""
+        return (*self.links.values(), self.routed) if self.routed.targets else self.links.values()
+
+    def link_state(self, source: Source) -> LinkState:
+        """Return the state with which a datagram of this source is counted."""
+        return self.links.get(source.link, self.routed) if source.link else self.routed
+
+    def reaches(self, source: Source) -> bool:
+        """Return whether a source is on a link of ours, or a seed: nothing is sent elsewhere of our own accord."""
+        if source.link:
+            return source.link in self.links
+        return source.address in self.parameters.seeds or source.address in self.aliases
+
+    def is_ours(self, source: Source) -> bool:
+        """Return whether a source is reached, or seals: then it belongs to the group."""
+        return bool(source.key) or self.reaches(source)
+
+    def link_to(self, seed: str) -> Link | None:
+        """Return the link that a seed is on: a sealed datagram is bound to it, at both ends."""
+        links = (link for link in self.links if link.holds(seed) or self.limited.knows(link, seed))
+        return next(links, None)
+
+    # --- HELLOs to all ----------------------------------------------------------------------------
+
+    def ttl(self, interval: float) -> float:
+        """Return the ttl that goes with an interval in force."""
+        return min(self.parameters.ttl * interval / self.parameters.interval, MAX_TTL)
+
+    def hello(
+        self, *, full: bool = False, solicit: bool = False, goodbye: bool = False, pace: float | None = None
+    ) -> Hello:
+        """Return a HELLO of this moment; `pace` is the interval to announce where it is not the one in force."""
+        pace = pace or self.pace
+        return Hello(
+            realm=self.parameters.realm,
+            id=self.id,
+            boot=self.boot,
+            interval_ms=round(pace * 1000),
+            ttl_ms=round(self.ttl(pace) * 1000),
+            digest=self.record.digest,
+            seq=self.seq,
+            solicit=solicit,
+            goodbye=goodbye,
+            record=self.record.encoded if full else None,
+        )
+
+    def everywhere(self, datagram: bytes) -> list[Send]:
+        """Send a HELLO by all links and to the seeds."""
+        sends: list[Send] = []
+        copies = 1
+        is_steady = datagram[-1:].isdigit()
+        for state in self.outlets():
+            out = self.by(state, datagram, limited=state.limited or not is_steady)
+            copies = max(copies, -(-len(out) // len(state.targets)))
+            sends += out
+        self.copies = copies
+        return sends
+
+    def by(self, state: LinkState, datagram: bytes, *, limited: bool) -> list[Send]:
+        """Send a HELLO to all on one link, or to the seeds."""
+        limited = limited and state.link is not None
+        sends: list[Send] = []
+        for target in state.targets:
+            link = state.link or self.link_to(target)
+            if self.sealing is None:
+                sends.append(Send(datagram, link, target, limited))
+                continue
+            # sealed once for each: the same bytes twice would be a replay
+            variants = self.sealing.variants(state.link, set() if state.link else self.aliases.of(target))
+            sends += [Send(self.sealing.seal(datagram, variant, link), link, target, limited) for variant in variants]
+        state.sent += len(sends)
+        return sends
+
+    # --- to one node ------------------------------------------------------------------------------
+
+    def unicast(self, datagram: bytes, source: Source, boot: str = "", *, kind: MessageKind = "hello") -> Send:
+        """Send a datagram to one node, where and as it was heard."""
+        if self.sealing is not None:
+            datagram = self.sealing.seal(datagram, source.key, source.link, boot or source.boot)
+        return Send(datagram, source.link, source.address, kind=kind)
+
+    def ping(self, nonce: str, source: Source, id: str = "", boot: str = "") -> Send:
+        """Ask one run of a node for a sign of life, or (without id and boot) any node at that address."""
+        to = ANYONE
+        if boot:
+            to = boot if source.key else mark(id, boot)  # a seal is for one boot, and tells the id of who answers
+        ping = Ping(realm=self.parameters.realm, id=self.id, boot=self.boot, nonce=nonce, to=to)
+        return self.unicast(ping.encode(), source, boot, kind="ping")
+
+    def pong(self, nonce: str, silence: float | None, source: Source, held: float = 0.0) -> Send:
+        """Answer a PING.
+
+        Args:
+            nonce: of the PING.
+            silence: seconds since we heard a HELLO of its sender, None for never.
+            source: of the PING.
+            held: seconds for which the PING lay here.
+        """
+        heard_ms = None if silence is None else round(silence * 1000)
+        held_us = round(held * 1e6)
+        pong = Pong(realm=self.parameters.realm, boot=self.boot, nonce=nonce, heard_ms=heard_ms, held_us=held_us)
+        return self.unicast(pong.encode(), source, kind="pong")
+
+    # --- what leaves ------------------------------------------------------------------------------
+
+    def release(self, sends: Iterable[Send], now: float) -> tuple[Send, ...]:
+        """Return what may be sent, and count it: no more to an unproven address than came from there."""
+        seeds = self.parameters.seeds
+        return self.count(
+            tuple(
+                send
+                for send in sends
+                if send.is_to_all
+                or (send.link is None and send.to in seeds)
+                or self.credit.spend(send.to, len(send.datagram), now)
+            )
+        )
+
+    def count(self, sends: tuple[Send, ...]) -> tuple[Send, ...]:
+        """Count what is sent; return it."""
+        for send in sends:
+            self.sent[send.kind] += 1
+        return sends
