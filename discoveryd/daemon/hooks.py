@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from discoveryd.config import Config
 from discoveryd.daemon.parts import Part
+from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.events import Event
-from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.notices import CONNECTED, ISOLATED, Notice
 
 if TYPE_CHECKING:
@@ -22,53 +22,49 @@ class HooksPart(Part):
 
     Args:
         directory: of the hooks.
-        discovery: the source of their events; not started yet, so that the hooks are told of the first event too.
+        limits: of `Config.parameters`, until `reload`.
         notify: called with what the hooks say and do; in any thread.
     """
 
     name = "hooks.d"
     section = "hooks"
 
-    def __init__(self, directory: str, discovery: Discovery, notify: Callable[[Notice], None]) -> None:
+    def __init__(self, directory: str, limits: Limits, notify: Callable[[Notice], None]) -> None:
         self._directory = directory
-        self._discovery = discovery
+        self._limits = limits
         self._notify = notify
         self._hooks: Hooks | None = None
 
     def open(self) -> None:
         """Begin to run hooks, if there is a directory of them."""
-        if self._hooks is not None or not os.path.isdir(self._directory):
-            return
-        from discoveryd.runtime.hooks import Hooks  # noqa: PLC0415 - see above
+        if self._hooks is None and os.path.isdir(self._directory):
+            from discoveryd.runtime.hooks import Hooks  # noqa: PLC0415 - see above
 
-        hooks = Hooks(
-            self._directory,
-            subscribe=self._discovery.subscribe,
-            notify=self._notify,
-            limits=self._discovery.parameters.limits,
-        )
-        with ExitStack() as stack:
-            stack.callback(hooks.stop)
-            hooks.open()
-            hooks.start()
-            stack.pop_all()
-        self._hooks = hooks
+            hooks = Hooks(self._directory, self._notify, self._limits)
+            with ExitStack() as stack:
+                stack.callback(hooks.stop)
+                hooks.start()
+                stack.pop_all()
+            self._hooks = hooks
 
     def look(self) -> None:
         """See what has come, gone or changed in the directory; cheap where there is none."""
         self.open()
         if self._hooks is not None:
-            self._hooks.reload()
+            self._hooks.reload(self._limits)
 
     def reload(self, config: Config) -> None:
         """Take over the limits, and look."""
-        self.open()
-        if self._hooks is not None:
-            self._hooks.reload(config.parameters.limits)
+        self._limits = config.parameters.limits
+        self.look()
 
     def hear(self, message: Event | Notice) -> None:
-        """Tell the hooks that this node is cut off, or no longer."""
-        if self._hooks is not None and isinstance(message, Notice) and message.text in (ISOLATED, CONNECTED):
+        """Run the hooks for an event, and when this node is cut off, or no longer."""
+        if self._hooks is None:
+            return
+        if isinstance(message, Event):
+            self._hooks.hear(message)
+        elif message.text in (ISOLATED, CONNECTED):
             reason = str(message.fields.get("why", "peers are heard again"))
             self._hooks.doubt(is_isolated=message.text == ISOLATED, reason=reason)
 

@@ -112,7 +112,7 @@ class Daemon:
         parts: list[Part] = [
             self._log,
             *([TokenPart(config.paths.runtime_directory, control)] if address else []),
-            HooksPart(os.path.join(config.directory, "hooks.d"), self._discovery, put),
+            HooksPart(os.path.join(config.directory, "hooks.d"), config.parameters.limits, put),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
         self._parts = Parts(parts, notify=put, report=self._discovery.report)

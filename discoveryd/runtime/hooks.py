@@ -1,8 +1,8 @@
 """Hooks: executables that are run when something happens to a peer. Nothing they do holds anything else up.
 
-One thread (``hooks``) takes events out of a subscription and lets them wait; another (``hook-runner``) starts and
-follows as many processes at a time as `Limits.hooks` allows. `Hooks._lock` guards the queue, the counters and the
-subscription in use; it is never held across a system call, nor while a notice is sent.
+Events wait in a queue until a thread (``hook-runner``) runs the hooks for them, as many processes at a time as
+`Limits.hooks` allows. `Hooks._lock` guards the queue and the counters; it is never held across a system call, nor while
+a notice is sent.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from discoveryd.errors import PASSING, SubscriptionLagged
+from discoveryd.errors import PASSING
 from discoveryd.protocol.parameters import Limits
+from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.runtime import hook_files, notices
 from discoveryd.runtime.hook_queue import HookQueue, Job, Occasion
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.process import GRACE, KEPT, Process, Processes, printable
-from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Worker
 
 LOOK_AGAIN = 1.0
@@ -41,7 +41,7 @@ itself."""
 RETRY = 1.0
 """Seconds until a hook is started again for which there was no descriptor, process or memory."""
 JOIN_TIMEOUT = 5.0
-"""Seconds for the threads to end; they need `GRACE` twice at most."""
+"""Seconds for the thread to end; it needs `GRACE` twice at most."""
 
 _TROUBLES = {
     "coalescing": "of each peer only the newest event waits; make it quicker, or raise limits.hooks",
@@ -54,33 +54,22 @@ class Hooks:
 
     Args:
         directory: of the hooks; it may be absent, and appear later.
-        subscribe: returns a new stream of events, such as `Discovery.subscribe`.
-        notify: called with a `Notice` now and then, in one of the threads, without a lock.
+        notify: called with a `Notice` now and then, in any thread, without a lock.
         limits: `Limits.hooks`, `Limits.hook_timeout` and `Limits.hook_queue` hold here.
     """
 
-    def __init__(
-        self,
-        directory: str,
-        *,
-        subscribe: Callable[[], Subscription],
-        notify: Callable[[Notice], None],
-        limits: Limits | None = None,
-    ) -> None:
+    def __init__(self, directory: str, notify: Callable[[Notice], None], limits: Limits | None = None) -> None:
         self.directory = directory
-        self._subscribe = subscribe
         self._notify = notify
         self._limits = limits or Limits()
         self._lock = threading.Lock()  # see above
         self._queue = HookQueue(slots=self._limits.hooks, limit=self._limits.hook_queue)
         self._counts: Counter[str] = Counter()
         self._refused: tuple[hook_files.RefusedFile, ...] = ()
-        self._subscription: Subscription | None = None
-        self._seq = 0
+        self._seq: int | None = None
         self._is_stopping = False
         self._looked_at = 0.0
         self._buckets = TokenBuckets(NOTICES, ALL_NOTICES, hook_files.MAX_HOOKS)
-        self._reader = Worker("hooks", self._read, self._fail)
         self._runner = Worker("hook-runner", self._run, self._fail)
         # of the runner alone, but for `wake`
         self._processes = Processes()
@@ -91,45 +80,30 @@ class Hooks:
 
     # --- life -----------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Begin to collect events, and read the directory. The hooks are told all that happens from here on.
+    def start(self) -> None:
+        """Read the directory, and start the thread.
 
         Raises:
-            OSError: no descriptor is left.
+            OSError: no descriptor or thread is left.
         """
         self._processes.open()
-        self._resubscribe()
         self._look()
-
-    def start(self) -> None:
-        """Start the threads; `open` comes first.
-
-        Raises:
-            OSError: the system allows no further thread.
-        """
-        self._reader.start()
         self._runner.start()
 
     def stop(self) -> None:
         """End: what waits is not run, what runs gets SIGTERM and a second later SIGKILL.
 
-        Safe to call again, and before `open` or `start`. Call it before the `Discovery` stops.
+        Safe to call again, and before `start`.
 
         Raises:
-            RuntimeError: a thread did not end; names it.
+            RuntimeError: the thread did not end.
         """
         with self._lock:
-            if self._is_stopping:
-                return
             self._is_stopping = True
             self._queue.clear()
-            subscription = self._subscription
-        if subscription is not None:
-            subscription.close()
         self._processes.wake()
-        stuck = [worker.name for worker in (self._reader, self._runner) if not worker.join(JOIN_TIMEOUT)]
-        if stuck:
-            raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {', '.join(stuck)}")
+        if not self._runner.join(JOIN_TIMEOUT):
+            raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {self._runner.name}")
         self._processes.close()
 
     # --- for the daemon -------------------------------------------------------------------------
@@ -142,6 +116,15 @@ class Hooks:
                 self._queue.slots, self._queue.limit = limits.hooks, limits.hook_queue
         self._look()
         self._wake_runner()
+
+    def hear(self, event: Event) -> None:
+        """Run the hooks for an event; quick, and events that were missed since the last one are counted."""
+        lost, self._seq = event.seq - (self._seq or event.seq - 1) - 1, event.seq
+        if lost:
+            with self._lock:
+                self._counts["lost"] += lost
+            self._notify(Notice(level="warning", text="hooks missed events", fields={"lost": lost}))
+        self._offer(Occasion.of(event))
 
     def doubt(self, *, is_isolated: bool, reason: str) -> None:
         """Tell the hooks that this node is rather cut off itself (``isolated``), or no longer (``connected``)."""
@@ -167,35 +150,7 @@ class Hooks:
                 "waiting": self._queue.waiting,
             }
 
-    # --- the reader -----------------------------------------------------------------------------
-
-    def _read(self) -> None:
-        """Let events wait for the hooks; quick, so that the subscription does not lag."""
-        while True:
-            assert self._subscription is not None
-            try:
-                event = self._subscription.get()
-            except SubscriptionLagged:
-                self._resubscribe()
-                continue
-            if event is None:
-                return
-            lost, self._seq = event.seq - self._seq - 1, event.seq
-            if lost:
-                with self._lock:
-                    self._counts["lost"] += lost
-                self._notify(Notice(level="warning", text="hooks missed events", fields={"lost": lost}))
-            self._offer(Occasion.of(event))
-
-    def _resubscribe(self) -> None:
-        fresh = self._subscribe()
-        with self._lock:
-            if self._subscription is None:
-                self._seq = fresh.seq  # later ones begin where the first lagged: the gap is what was lost
-            self._subscription = fresh
-            is_stopping = self._is_stopping
-        if is_stopping:
-            fresh.close()
+    # --- events and files -----------------------------------------------------------------------
 
     def _offer(self, occasion: Occasion) -> None:
         if monotonic() - self._looked_at >= LOOK_AGAIN:
@@ -215,8 +170,6 @@ class Hooks:
                 return
             self._is_awake = True
         self._processes.wake()
-
-    # --- the directory --------------------------------------------------------------------------
 
     def _look(self) -> None:
         """Read which hooks there are; tell of each refused file once."""

@@ -3,6 +3,7 @@
 import gc
 import os
 import socket
+import threading
 from contextlib import ExitStack
 from time import monotonic
 
@@ -61,11 +62,14 @@ def scene(tmp_path, port, notices, monkeypatch):
     with ExitStack() as stack:
         parameters = Parameters(port=port, loopback="127.0.0.2", limits=LIMITS)
         discovery = Discovery(parameters, name="anna", query=("127.0.0.2", 0), notify=notices.put)
-        hooks = Hooks(str(tmp_path / "hooks.d"), subscribe=discovery.subscribe, notify=notices.put, limits=LIMITS)
-        stack.callback(hooks.stop)  # it ends last here: the daemon does it the other way round, and both must do
-        hooks.open()
-        stack.enter_context(discovery)
+        hooks = Hooks(str(tmp_path / "hooks.d"), notices.put, LIMITS)
+        stack.callback(hooks.stop)
         hooks.start()
+        events = discovery.subscribe()
+        main_thread = threading.Thread(target=lambda: [hooks.hear(event) for event in events])
+        stack.callback(main_thread.join)  # it ends with the subscription
+        main_thread.start()
+        stack.enter_context(discovery)
         crowd = Crowd(port)
         stack.callback(crowd.close)
         client = stack.enter_context(QueryClient(discovery.query_address))

@@ -1,13 +1,11 @@
 """Events and hooks of a test."""
 
-import threading
 from itertools import count
 from queue import Empty, SimpleQueue
 from time import monotonic
 
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.peer import Peer
-from discoveryd.runtime.subscription import Subscription
 
 WAIT = 10.0
 _SEQ = count(1)
@@ -35,25 +33,21 @@ def write_hook(directory, name, script, *, mode=0o755):
 
 
 class Feed:
-    """Publishes events as a Discovery does."""
+    """Tells hooks of events as a daemon does."""
 
-    def __init__(self, limit=10_000):
-        self.limit = limit
+    def __init__(self):
         self.seq = 0
-        self.subscriptions = []
-        self.fresh = threading.Semaphore(0)
-        """One for each subscription."""
-
-    def subscribe(self):
-        self.subscriptions.append(Subscription((), self.seq, self.limit, lambda _: None))
-        self.fresh.release()
-        return self.subscriptions[-1]
+        self.hooks = None
 
     def tell(self, kind="joined", about=None):
         self.seq += 1
         happened = event(kind, about, seq=self.seq)
-        self.subscriptions[-1].put(happened)
+        self.hooks.hear(happened)
         return happened
+
+    def miss(self, count):
+        """Let events happen that the hooks are not told of."""
+        self.seq += count
 
 
 class Notices:

@@ -39,9 +39,8 @@ def begin(directory, feed, notices):
     with ExitStack() as stack:
 
         def begin(**limits):
-            hooks = Hooks(str(directory), subscribe=feed.subscribe, notify=notices.put, limits=Limits(**limits))
+            feed.hooks = hooks = Hooks(str(directory), notices.put, Limits(**limits))
             stack.callback(hooks.stop)
-            hooks.open()
             hooks.start()
             return hooks
 
@@ -72,16 +71,6 @@ def test_an_event_runs_each_hook(directory, feed, notices, begin):
     assert json.loads((directory / ".line").read_text()) == {**json.loads(event_line(told)), "coalesced": 0}
     assert hooks.counts()["hooks"] == 2
     assert settled(hooks)["run"] == 2
-
-
-def test_what_happens_between_open_and_start_is_told(directory, feed, notices):
-    write_hook(directory, "a", "echo $DISCOVERYD_EVENT")
-    hooks = Hooks(str(directory), subscribe=feed.subscribe, notify=notices.put)
-    hooks.open()
-    feed.tell("joined")
-    hooks.start()
-    says(notices, "joined")
-    hooks.stop()
 
 
 def test_self_doubt_is_told(directory, notices, begin):
@@ -212,23 +201,19 @@ def test_events_that_outrun_a_hook_are_merged_peer_by_peer_and_bounded(directory
     assert not [notice for notice in notices.rest() if notice.text == "hook falls behind"]  # told once
 
 
-def test_a_subscription_that_lagged_is_taken_up_again_and_what_was_lost_is_counted(directory, feed, notices):
+def test_events_that_never_came_are_counted(directory, feed, notices, begin):
     write_hook(directory, "a", "echo $DISCOVERYD_SEQ")
-    feed.limit = 3
-    hooks = Hooks(str(directory), subscribe=feed.subscribe, notify=notices.put, limits=Limits(hooks=1))
-    hooks.open()
-    for number in range(9):
+    feed.miss(5)  # before it began
+    hooks = begin(hooks=1)
+    for number in range(3):
         feed.tell("joined", peer(f"web{number}"))
-    hooks.start()
-    for number in ("1", "2", "3"):
-        says(notices, number)
-    feed.fresh.acquire(timeout=WAIT)
-    feed.fresh.acquire(timeout=WAIT)
+    feed.miss(6)
     feed.tell("joined", peer("web10"))
     assert notices.until("hooks missed events").fields == {"lost": 6}
-    says(notices, "10")
-    assert settled(hooks)["lost"] == 6
-    hooks.stop()
+    for number in ("6", "7", "8", "15"):
+        says(notices, number)
+    notices.until("hook ended")
+    assert settled(hooks) == {"run": 4, "lost": 6}
 
 
 def test_a_thread_that_dies_is_no_secret(directory, feed, notices, begin, monkeypatch):
@@ -347,20 +332,10 @@ def test_at_the_stop_what_runs_is_ended_and_what_waits_is_not_run(directory, fee
     assert settled(hooks) == {}
 
 
-def test_stop_before_start_and_before_open(directory, feed, notices):
-    hooks = Hooks(str(directory), subscribe=feed.subscribe, notify=notices.put)
-    hooks.stop()
-    hooks = Hooks(str(directory), subscribe=feed.subscribe, notify=notices.put)
-    hooks.open()
+def test_stop_before_start(directory, notices):
+    hooks = Hooks(str(directory), notices.put)
     hooks.stop()
     hooks.stop()
-
-
-def test_the_end_of_the_events_is_no_failure(directory, feed, notices, begin):
-    hooks = begin()
-    feed.subscriptions[-1].put(None)
-    hooks.stop()
-    assert notices.rest() == []
 
 
 # --- what the system lacks for the moment -------------------------------------------------------------
