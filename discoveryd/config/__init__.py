@@ -137,10 +137,10 @@ def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes, boo
 
 
 def _read(file: tuple[str, bytes, bool] | None, variables: Mapping[str, str]) -> Config:
-    from discoveryd.config.reader import Reader  # noqa: PLC0415 - YAML is not for those who have no file
+    from discoveryd.config.reader import ConfigReader  # noqa: PLC0415 - YAML is not for those who have no file
 
     source = file[0] if file else NO_FILE
-    reader = Reader(SCHEMA, source)
+    reader = ConfigReader(SCHEMA, source)
     if file:
         reader.add_file(*file[:2])
     for name, value in variables.items():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from discoveryd.config.durations import shown
-from discoveryd.config.reader import Reader
-from discoveryd.config.yaml_tree import Entries, Items, Node, Nothing, Text
+from discoveryd.config.reader import SERVICE, ConfigReader, lacking
+from discoveryd.config.yaml_tree import Entries, Items, Node, Text
 from discoveryd.errors import ConfigError, UntrustedFile
 from discoveryd.files import trusted
 from discoveryd.protocol.wire.record import Service
@@ -20,7 +20,7 @@ SHELL = "/bin/sh"
 MAX_BYTES = 16 * 1024
 """Of a file; the commented sample is a tenth of it."""
 
-_KEYS = {"name": "str", "port": "int", "proto": "str", "tags": "Mapping[str, str]"}
+_KEYS = {**SERVICE, "health": "health"}
 _HEALTH = {"command": "command", "interval": "float", "timeout": "float"}
 
 
@@ -72,56 +72,40 @@ def read(path: str, raw: bytes) -> DropIn:
     return found
 
 
-class _ServiceReader(Reader):
-    """Reads one service, its keys at the top of the file."""
+class _ServiceReader(ConfigReader):
+    """Reads a service, its keys at the top of the file."""
 
     def drop_in(self, path: str, raw: bytes) -> DropIn | None:
-        """Give what the file says; None where it cannot be had, and the faults are noted."""
+        """Return what the file says; None where it cannot be had, and the faults are noted."""
         root = self._root(path, raw)
-        found: dict[str, Any] = {}
-        health: Node = Nothing(root.place)
-        for key, place, node in self._entries("", root, "keys such as `name: ssh`", (*_KEYS, "health")):
-            self._places[key] = place
-            if key == "health":
-                health = node
-            elif not isinstance(node, Nothing):
-                found[key] = self._value(key, _KEYS[key], node)
-        missing = " and ".join(key for key in ("name", "port") if key not in found)
-        if missing and (isinstance(root, Entries) or not self._faults):
-            self._fault(root.place, f"a service needs {missing} (port 0 where it has none)")
-        check = self._check(health)
-        service = None if missing or None in found.values() else self._made(found)
+        entries = list(self._entries("", root, "keys such as `name: ssh`", _KEYS))
+        found = self._values("", entries, _KEYS)
+        check = found.pop("health", None)
+        lack = lacking(found)
+        if lack and (isinstance(root, Entries) or not self._faults):
+            self._fault(root.place, lack)
+        if lack:
+            return None
+        # a record says whose key it is, a file of one service need not
+        of = f"services.{found['name'] or '':.40}."
+        service = self._build(Service, found, lambda text: text.removeprefix(of).removeprefix("services: "))
         return DropIn(service=service, check=check) if service else None
 
-    def _made(self, found: dict[str, Any]) -> Service | None:
-        try:
-            return Service(**found)
-        except ConfigError as error:
-            # a record says whose key it is, a file of one service need not
-            of = f"services.{found['name']:.40}."
-            self.refuse(one.removeprefix(of).removeprefix("services: ") for one in error.problems)
-            return None
+    def _value(self, path: str, kind: str, node: Node) -> Any:
+        if kind == "health":
+            return self._check(node)
+        return self._command(node) if kind == "command" else super()._value(path, kind, node)
 
     def _check(self, node: Node) -> Check | None:
         from discoveryd.runtime.health import Check  # noqa: PLC0415 - most services have none
 
-        if isinstance(node, Nothing):
+        entries = self._entries("health", node, "keys such as `command:` below it", _HEALTH)
+        found = self._values("health.", entries, _HEALTH)
+        if "command" not in found:
+            if isinstance(node, Entries):
+                self._fault(node.place, "health: needs a command; exit code 0 means that the service works")
             return None
-        found: dict[str, Any] = {}
-        for key, place, value in self._entries("health", node, "keys such as `command:` below it", _HEALTH):
-            self._places[f"health.{key}"] = place
-            if not isinstance(value, Nothing):
-                read = self._command(value) if key == "command" else self._value(f"health.{key}", _HEALTH[key], value)
-                found[key] = read
-        if "command" not in found and isinstance(node, Entries):
-            self._fault(node.place, "health: needs a command; exit code 0 means that the service works")
-        if "command" not in found or None in found.values():
-            return None
-        try:
-            return Check(**found)
-        except ConfigError as error:
-            self.refuse(f"health.{problem}" for problem in error.problems)
-            return None
+        return self._build(Check, found, lambda text: f"health.{text}")
 
     def _command(self, node: Node) -> tuple[str, ...] | None:
         """Read a command: a list is run as it stands, a text by the shell."""

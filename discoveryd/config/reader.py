@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from discoveryd.config.durations import VARIABLE_PREFIX, parse_duration, shown
-from discoveryd.config.yaml_tree import Entries, Fault, Items, Node, Nothing, Origin, Place, Text, parse
+from discoveryd.config.yaml_tree import Entries, Fault, Items, Node, Nothing, Place, Text, TextSource, parse
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.wire.record import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-_SERVICE = {one.name: str(one.type) for one in fields(Service)}
+SERVICE = {key.name: str(key.type) for key in fields(Service)}
+"""Key of a service to its type as annotated."""
 
 MAX_FAULTS = 100
 """Faults that are told one by one: who has more has named some other file."""
+
+_Made = TypeVar("_Made")
 
 _CUT = 40
 """Characters after which a record's faults cut the name of a tag or service."""
 
 
-class Reader:
+class ConfigReader:
     """Collects settings, then turns them into values; a later setting replaces an earlier one.
 
     Args:
@@ -58,14 +61,14 @@ class Reader:
         try:
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            place = Origin(label, raw.count(b"\n") + 1).at(raw.count(b"\n", 0, error.start))
+            place = TextSource(label, raw.count(b"\n") + 1).at(raw.count(b"\n", 0, error.start))
             self._fault(place, f"the byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8")
             return Nothing(place)
-        return self._parse(text, Origin(label, len(text.splitlines())))
+        return self._parse(text, TextSource(label, len(text.splitlines())))
 
     def add_variable(self, name: str, text: str) -> None:
         """Take the setting of a variable such as ``DISCOVERYD_HELLO__TTL``."""
-        origin = Origin(f"environment {shown(name)}", None)
+        origin = TextSource(f"environment {shown(name)}", None)
         section, _, key = name.removeprefix(VARIABLE_PREFIX).lower().partition("__")
         keys = self._schema.get(section, {})
         if key not in keys:
@@ -125,7 +128,7 @@ class Reader:
     def _fault(self, place: Place, problem: str) -> None:
         self._faults.add((place, problem))
 
-    def _parse(self, text: str, origin: Origin) -> Node:
+    def _parse(self, text: str, origin: TextSource) -> Node:
         try:
             return parse(text, origin)
         except Fault as fault:
@@ -193,16 +196,21 @@ class Reader:
             self._fault(node.place, f"{shown(path)}: {error}")
             return None
 
-    def _texts(self, path: str, node: Node) -> tuple[str, ...] | None:
+    def _items(self, path: str, node: Node, wanted: str) -> list[Node] | None:
+        """Return the items of a list, without those that have nothing in them, which is noted."""
         if not isinstance(node, Items):
-            example = f'["{node.value}"]' if isinstance(node, Text) else '["one", "two"]'
-            self._wanted(path, f"a list such as {shown(example)}", node)
+            self._wanted(path, wanted, node)
             return None
-        for one in node.items:
-            if isinstance(one, Nothing):
-                self._fault(one.place, f"{path}: an item with nothing in it; remove it or fill it in")
-        texts = [self._value(path, "str", one) for one in node.items]
-        return tuple(text for text in texts if text is not None)
+        for item in node.items:
+            if isinstance(item, Nothing):
+                self._fault(item.place, f"{path}: an item with nothing in it; remove it or fill it in")
+        return [item for item in node.items if not isinstance(item, Nothing)]
+
+    def _texts(self, path: str, node: Node) -> tuple[str, ...] | None:
+        example = f'["{node.value}"]' if isinstance(node, Text) else '["one", "two"]'
+        items = self._items(path, node, f"a list such as {shown(example)}")
+        texts = [self._value(path, "str", item) for item in items or ()]
+        return None if items is None else tuple(text for text in texts if text is not None)
 
     def _tags(self, path: str, node: Node) -> dict[str, str]:
         tags: dict[str, str] = {}
@@ -214,36 +222,49 @@ class Reader:
         return tags
 
     def _services(self, path: str, node: Node) -> tuple[Service, ...] | None:
-        if not isinstance(node, Items):
-            self._wanted(path, "a list of services such as [{name: http, port: 80}]", node)
-            return None
-        services = [self._service(path, one) for one in node.items]
-        return tuple(one for one in services if one is not None)
+        items = self._items(path, node, "a list of services such as [{name: http, port: 80}]")
+        services = [self._service(path, item) for item in items or ()]
+        return None if items is None else tuple(service for service in services if service is not None)
 
     def _service(self, path: str, node: Node) -> Service | None:
-        if isinstance(node, Nothing):
-            self._fault(node.place, f"{path}: an item with nothing in it; remove it or fill it in")
-            return None
-        wanted = "a service such as {name: http, port: 80}"
-        entries = {name: (place, value) for name, place, value in self._entries(path, node, wanted, _SERVICE)}
-        _, named = entries.get("name", (None, None))
+        entries = list(self._entries(path, node, "a service such as {name: http, port: 80}", SERVICE))
+        named = next((value for key, _, value in entries if key == "name"), None)
         where = f"{path}.{shown(named.value)[:_CUT] if isinstance(named, Text) else '?'}"
         self._places[path] = self._places[where] = node.place  # the faults of this one are looked up below
-        keys: dict[str, Any] = {}
-        for key, (place, value) in entries.items():
-            self._places[f"{where}.{key}"] = place
-            if not isinstance(value, Nothing):
-                keys[key] = self._value(f"{where}.{key}", _SERVICE[key], value)
-        missing = " and ".join(key for key in ("name", "port") if key not in keys)
-        if missing and isinstance(node, Entries):
-            self._fault(node.place, f"{path}: a service needs {missing} (port 0 where it has none)")
-        if missing or None in keys.values():
+        found = self._values(f"{where}.", entries, SERVICE)
+        lack = lacking(found)
+        if lack and isinstance(node, Entries):
+            self._fault(node.place, f"{path}: {lack}")
+        return None if lack else self._build(Service, found, lambda problem: f"node.{problem}")
+
+    def _values(
+        self, prefix: str, entries: Iterable[tuple[str, Place, Node]], kinds: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Read the keys of a mapping, without those that have nothing; None stands for a fault."""
+        found = {}
+        for key, place, node in entries:
+            self._places[f"{prefix}{key}"] = place
+            if not isinstance(node, Nothing):
+                found[key] = self._value(f"{prefix}{key}", kinds[key], node)
+        return found
+
+    def _build(
+        self, kind: Callable[..., _Made], found: Mapping[str, Any], with_key: Callable[[str], str]
+    ) -> _Made | None:
+        """Return what the keys make together; None where a key, or all of them, is refused, which is noted."""
+        if None in found.values():
             return None
         try:
-            return Service(**keys)
+            return kind(**found)
         except ConfigError as error:
-            self.refuse(f"node.{problem}" for problem in error.problems)
+            self.refuse(map(with_key, error.problems))
             return None
+
+
+def lacking(found: Mapping[str, Any]) -> str:
+    """Return what a service lacks, empty if nothing."""
+    missing = " and ".join(key for key in ("name", "port") if key not in found)
+    return missing and f"a service needs {missing} (port 0 where it has none)"
 
 
 def _path(where: str, key: str) -> str:

@@ -85,7 +85,7 @@ class TooDeep(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class TextSource:
     """The file or the variable that a text came from.
 
     Attributes:
@@ -105,7 +105,7 @@ class Origin:
         return Place(0, number, f"{self.label}:{number}{shown_column}")
 
 
-def parse(text: str, origin: Origin) -> Node:
+def parse(text: str, origin: TextSource) -> Node:
     """Read YAML.
 
     Raises:
@@ -128,7 +128,7 @@ def parse(text: str, origin: Origin) -> Node:
         raise Fault(origin.at(0), problem) from None
 
 
-def _look_for_depth(before: str, loader: Any, origin: Origin) -> None:
+def _look_for_depth(before: str, loader: Any, origin: TextSource) -> None:
     """Report the depth of what stands before a fault: parsers look ahead, and have limits of their own.
 
     Raises:
@@ -142,7 +142,7 @@ def _look_for_depth(before: str, loader: Any, origin: Origin) -> None:
         return  # it is cut off where the fault is
 
 
-def _tree(events: Iterable[Any], origin: Origin) -> Node:
+def _tree(events: Iterable[Any], origin: TextSource) -> Node:
     opened: list[Place] = []
     nodes: list[list[Node]] = [[]]  # of each open collection, those read so far
     for event in events:
