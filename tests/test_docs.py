@@ -24,7 +24,7 @@ from discoveryd.net.senders import Outside
 from discoveryd.net.sockets import free_port
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters
+from discoveryd.protocol.parameters import MAX_ID, Parameters
 from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.protocol.table.events import KINDS
 from discoveryd.protocol.table.peer import STATES, peer_from_json, peer_json
@@ -120,7 +120,7 @@ def test_status_keys_within(status):
 
 def test_hook_counters(tmp_path):
     told = {key for cell, _ in rows(section("hooks.md", "Counters")) for key in words(cell)}
-    hooks = Hooks(str(tmp_path), subscribe=None, notify=None, limits=Limits())
+    hooks = Hooks(str(tmp_path), notify=None)
     assert told == set(hooks.counts())
 
 
