@@ -21,173 +21,6 @@ def told(events):
     return [(event.kind, event.reason) for event in events]
 
 
-# --- suspicion --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("interval", "ttl", "suspect"), [(0.8, 4.0, 1.96), (2.0, 10.0, 4.9), (50.0, 250.0, 122.5)])
-def test_suspect_after_two_and_a_half_intervals_of_its_own(interval, ttl, suspect):
-    table = ProvedTable()
-    table.heard(hello(interval=interval, ttl=ttl), HERE, now=0.0)
-    assert table.next_expiry() == pytest.approx(suspect)
-    due = table.next_expiry()
-    assert table.expire(due - 0.001) == ()
-    [event] = table.expire(due)
-    assert (event.kind, event.reason, event.peer.state) == ("suspect", "2 HELLOs missed", "suspect")
-    assert list(table.suspects) == [("web1", boot(1))]
-    assert table.expire(due + 0.001) == ()
-    assert table.next_expiry() == ttl
-    assert kinds(table.expire(ttl)) == ["down"]
-    assert table.suspects == {}
-
-
-def test_the_state_is_true_without_a_timer():
-    table = ProvedTable()
-    table.heard(hello(), HERE, now=0.0)
-    seen = [(now, row_of(table, 1).state_at(now)) for now in (1.959, 1.961, 3.999, 4.0)]
-    assert seen == [(1.959, "up"), (1.961, "suspect"), (3.999, "suspect"), (4.0, "down")]
-    assert table.counts(2.0) == {"up": 0, "suspect": 1, "down": 0, "left": 0}
-    assert row_of(table, 1).lasting(2.0).state == "suspect"
-
-
-def test_a_hello_brings_it_back():
-    table = ProvedTable()
-    table.heard(hello(), HERE, now=0.0)
-    table.expire(2.0)
-    [event] = table.heard(hello(seq=4, full=False), HERE, now=2.4)
-    assert (event.kind, event.reason, event.peer.state) == ("recovered", "heard again on eth0 after 2.4 s", "up")
-    assert table.suspects == {}
-
-
-def test_so_does_a_pong():
-    table = ProvedTable()
-    table.heard(hello(), HERE, now=0.0)
-    table.expire(2.0)
-    [event] = table.answered(row_of(table, 1), HERE, 0.001, 0.1, two_way=True, now=2.1)
-    assert told([event]) == [("recovered", "answered a PING")]
-    assert table.next_expiry() <= 2.1 + 1.97
-
-
-def test_a_goodbye_of_a_suspect():
-    table = ProvedTable()
-    table.heard(hello(), HERE, now=0.0)
-    table.expire(2.0)
-    assert kinds(table.heard(hello(goodbye=True), HERE, now=2.1)) == ["left"]
-    assert table.suspects == {}
-
-
-def test_a_restart_of_a_suspect():
-    table = ProvedTable()
-    table.heard(hello(1), HERE, now=0.0)
-    table.expire(2.0)
-    assert kinds(table.heard(hello(2), HERE, now=2.5)) == ["restarted"]
-    assert table.suspects == {}
-
-
-def test_a_bare_peer_is_never_suspect():
-    table = ProvedTable()
-    table.heard_bare(HERE, ttl=4.0, now=0.0)
-    assert table.next_expiry() == 4.0
-    assert table.peers(3.99)[0].state == "up"
-    assert kinds(table.expire(4.0)) == ["down"]
-
-
-def test_a_ttl_too_short_for_suspicion():
-    table = ProvedTable()
-    table.heard(hello(ttl=1.6), HERE, now=0.0)
-    assert kinds(table.expire(1.6)) == ["down"]
-
-
-@pytest.mark.parametrize("state", ["up", "down", "left", "superseded"])
-def test_only_a_suspect_is_given_up(state):
-    table = ProvedTable()
-    table.heard(hello(1), HERE, now=0.0)
-    row = row_of(table, 1)
-    if state == "down":
-        table.expire(4.0)
-    elif state == "left":
-        table.heard(hello(1, goodbye=True), HERE, now=0.1)
-    elif state == "superseded":
-        table.heard(hello(2), HERE, now=0.1)
-    assert table.give_up(row, "evidence", 4.0 if state == "down" else 0.2) == ()
-
-
-def test_clones_may_be_suspect_and_be_given_up():
-    table = ProvedTable()
-    table.heard(hello(1), HERE, now=0.0)
-    table.heard(hello(2), THERE, now=0.1)
-    table.answered(row_of(table, 1), HERE, 0.001, 0.1, two_way=True, now=0.2)
-    table.heard(hello(1, seq=2), HERE, now=1.5)
-    [event] = table.expire(2.1)
-    assert (event.kind, event.peer.boot, event.peer.clone) == ("suspect", boot(2), True)
-    events = table.give_up(row_of(table, 2), "evidence", 2.5)
-    assert [(event.kind, event.peer.boot) for event in events] == [("down", boot(2)), ("updated", boot(1))]
-    assert not table.peers(2.5)[0].clone
-
-
-# --- loss, and which address is the best ------------------------------------------------------------
-
-
-def both_ways(lost=(), rtts=(None, None), two_way=(None, None)):
-    """Let a peer speak 40 times on both links, of which the first loses these HELLOs."""
-    table = ProvedTable()
-    events = []
-    for seq in range(1, 41):
-        for number, where in enumerate((HERE, THERE)):
-            if number or seq not in lost:
-                events += table.heard(hello(seq=seq), where, now=seq * 0.8 + number * 0.01)
-        if seq == 5:
-            for number, where in enumerate((HERE, THERE)):
-                if rtts[number] is not None:
-                    now = seq * 0.8 + 0.1
-                    table.answered(row_of(table, 1), where, rtts[number], 0.1, two_way=two_way[number], now=now)
-    return table, table.peers(32.1)[0]
-
-
-def test_loss_is_that_of_each_way():
-    _, peer = both_ways(lost=range(4, 41, 4))
-    assert [(path.link, path.loss) for path in peer.paths] == [("eth1", 0.0), ("eth0", 0.25)]
-    assert peer.loss == 0.0
-
-
-def test_loss_is_told_anew_each_eight_hellos_also_on_the_short_way():
-    node = make_node(proved=True)
-    for seq in range(1, 40):
-        if seq % 4:
-            node.receive(hello(seq=seq, full=seq == 1).encode(), HERE, seq * 0.8)
-    row = row_of(node.table, 1)
-    assert node._steady_received > 20
-    assert row.peer(31.2).loss == row.lasting(31.2).loss == 0.25
-
-
-def test_the_best_way_hears_us():
-    _, peer = both_ways(rtts=(0.001, 0.05), two_way=(False, True))
-    assert peer.address == "10.1.0.7"
-
-
-def test_then_it_loses_less():
-    _, peer = both_ways(lost=range(4, 41, 4), rtts=(0.001, 0.05), two_way=(True, True))
-    assert peer.address == "10.1.0.7"
-
-
-def test_then_it_is_nearer():
-    _, peer = both_ways(rtts=(0.05, 0.001), two_way=(True, True))
-    assert peer.address == "10.1.0.7"
-
-
-@pytest.mark.parametrize(("lost", "rtts"), [((20,), (0.002, 0.002)), ((), (0.0015, 0.0006)), ((), (0.05, 0.03))])
-def test_a_little_better_is_no_reason_to_change(lost, rtts):
-    table, peer = both_ways(lost, rtts, (True, True))
-    assert peer.address == "10.0.0.7"
-    assert row_of(table, 1).paths.used.address == "10.0.0.7"
-
-
-def test_who_reads_changes_nothing():
-    tables = [both_ways(lost=range(4, 41, 4))[0] for _ in range(2)]
-    for now in (32.2, 33.0, 34.5, 35.5):
-        row_of(tables[0], 1).lasting(now)
-        assert tables[0].peers(now) == tables[1].peers(now)
-
-
 # --- refused ----------------------------------------------------------------------------------------
 
 
@@ -236,7 +69,7 @@ def lan(count=6, parameters=None):
     return node
 
 
-def test_after_a_pause_of_our_own_nobody_goes_down_and_all_are_asked_for():
+def test_after_our_own_pause_all_are_suspect_and_asked():
     node = lan()
     outcome = node.poll(18.0)
     assert kinds(outcome.events) == ["suspect"] * 6
@@ -252,7 +85,7 @@ def test_after_a_pause_of_our_own_nobody_goes_down_and_all_are_asked_for():
     assert not node.is_isolated(20.0)
 
 
-def test_the_same_if_a_datagram_wakes_us():
+def test_a_datagram_that_wakes_us_makes_all_suspect_first():
     node = lan()
     events = node.receive(hello(1, "n1", 30).encode(), source("10.0.0.11"), 18.0).events
     assert kinds(events) == ["suspect"] * 6 + ["recovered"]
@@ -272,7 +105,7 @@ def frozen(node, living, dead, until=28.0):
     return events
 
 
-def test_after_a_pause_the_living_have_no_event_and_the_dead_is_not_up():
+def test_after_a_pause_only_the_dead_peer_has_an_event():
     node = lan()
     node.drained(8.0)
     assert frozen(node, living=28.0, dead=11.2) == []
@@ -300,7 +133,7 @@ def test_after_a_pause_the_living_have_no_event_and_the_dead_is_not_up():
     assert told == [("down", "n6")]
 
 
-def test_what_the_full_buffer_lost_takes_nobody_down():
+def test_hellos_lost_in_a_full_buffer_take_nobody_down():
     node = lan()
     node.drained(8.0)
     assert frozen(node, living=14.4, dead=11.2) == []  # the kernel kept the oldest
@@ -432,7 +265,7 @@ def test_what_was_measured_before_a_pause_is_forgotten():
     assert {(event.peer.two_way, event.peer.loss) for event in outcome.events} == {(None, None)}
 
 
-def test_that_a_peer_did_not_hear_us_in_our_sleep_says_nothing_of_its_direction():
+def test_a_peer_that_missed_us_in_our_sleep_is_not_one_way():
     node = lan()
     sends = list(node.poll(18.0).sends)
     seen = []
@@ -449,7 +282,7 @@ def test_that_a_peer_did_not_hear_us_in_our_sleep_says_nothing_of_its_direction(
     assert seen[-1] is False  # it was asked again soon, not after a turn
 
 
-def test_a_bare_peer_has_its_grace_too():
+def test_a_bare_peer_has_a_grace_period_too():
     node = lan(0)
     node.receive(b"HELLO|", HERE, 8.0)
     assert kinds(node.poll(30.0).events) == ["suspect"]
@@ -483,7 +316,7 @@ def beat_on(node, numbers, first, count, seq=12):
     return doubts
 
 
-def test_a_rack_that_dies_while_another_is_heard_is_no_long_doubt():
+def test_a_dead_rack_is_no_long_doubt_while_others_are_heard():
     node = lan(6)
     doubts = beat_on(node, (6,), 8.8, 30)  # five fell silent at 8.0
     assert doubts
@@ -491,7 +324,7 @@ def test_a_rack_that_dies_while_another_is_heard_is_no_long_doubt():
     assert node.table.counts(32.0)["down"] == 5
 
 
-def test_who_hears_nobody_doubts_on_and_a_newcomer_ends_it():
+def test_a_newcomer_ends_the_doubt_of_an_isolated_node():
     node = lan(6)
     poll_all(node, 200.0)
     assert node.is_isolated(200.0)
@@ -501,7 +334,7 @@ def test_who_hears_nobody_doubts_on_and_a_newcomer_ends_it():
     assert not node.is_isolated(300.0), "it was heard, then fell silent alone: so our side works"
 
 
-def test_the_rest_of_a_rack_may_be_a_doubt_of_its_own():
+def test_a_second_silence_of_many_is_a_new_doubt():
     node = lan(10)
     beat_on(node, (1, 2, 3, 4), 8.8, 20)  # six fell silent at 8.0, the others at 24.0
     assert not node.is_isolated(24.0)
@@ -509,7 +342,7 @@ def test_the_rest_of_a_rack_may_be_a_doubt_of_its_own():
     assert node.is_isolated(27.9)
 
 
-def test_not_isolated_when_they_fall_silent_one_by_one_or_say_goodbye():
+def test_single_silences_and_goodbyes_do_not_isolate_us():
     node = lan(6)
     for number in range(1, 7):
         said = hello(number, f"n{number}", 20, full=False, goodbye=True)
@@ -554,7 +387,7 @@ def test_a_pause_does_not_make_us_isolated():
 # --- addresses that cannot be reached ---------------------------------------------------------------
 
 
-def test_nobody_beyond_our_links_is_pinged_unless_a_program_wants_it():
+def test_peers_beyond_our_links_are_pinged_on_request_only():
     node = make_node(proved=True)
     node.receive(hello().encode(), source("192.0.2.7", None), 0.0)
     pings = [send for send in poll_all(node, 20.0) if send.datagram.startswith(b"PING")]
@@ -563,14 +396,14 @@ def test_nobody_beyond_our_links_is_pinged_unless_a_program_wants_it():
     assert len(node.ping(row_of(node.table, 1), 20.2)[1].sends) == 1
 
 
-def test_a_seed_is():
+def test_a_seed_beyond_our_links_is_pinged():
     node = make_node(proved=True, parameters=Parameters(seeds=("192.0.2.7",)))
     node.receive(hello().encode(), source("192.0.2.7", None), 0.0)
     pings = [send for send in poll_all(node, 1.5) if send.datagram.startswith(b"PING")]
     assert {send.to for send in pings} == {"192.0.2.7"}
 
 
-def test_an_address_on_a_link_that_is_gone_is_not():
+def test_an_address_on_a_link_that_is_gone_is_not_pinged():
     node = make_node("me", ETH0, ETH1, proved=True)
     node.receive(hello().encode(), THERE, 0.0)
     node.set_links([ETH0], 0.1)
@@ -578,7 +411,7 @@ def test_an_address_on_a_link_that_is_gone_is_not():
     assert states(node.table, 10.0) == {boot(1): "down"}
 
 
-def test_a_ping_of_a_program_goes_by_a_way_there_is():
+def test_a_requested_ping_goes_by_a_link_that_is_there():
     node = make_node("me", ETH0, ETH1, proved=True)
     node.receive(hello().encode(), HERE, 0.0)
     node.receive(hello().encode(), THERE, 0.01)
@@ -588,7 +421,7 @@ def test_a_ping_of_a_program_goes_by_a_way_there_is():
     assert decode_probe(send.datagram).to == mark("web1", boot(1))
 
 
-def test_who_was_heard_meanwhile_needs_no_drain():
+def test_peers_heard_meanwhile_need_no_drain():
     """Each drain wakes the receiver: with all peers alive there is nothing to judge, and nothing to wait for."""
     node = make_node(proved=True)
     node.drained(0.0)

@@ -283,7 +283,7 @@ class Machine:
         assert not too_few, f"{self.name} lists {too_few} too few"
         if not self.lan.late:  # a late timer makes the events late, never the list untrue
             # events of those that flap are held back for a moment
-            flapping = {row.id for row in self.node.table.event_log.suppressed()}
+            flapping = {one.row.id for one in self.node.table.event_log.suppressed.values()}
             told = {key for key, peer in self.mirror.items() if peer.id not in flapping}
             true = {row.boot or row.id for row in self.node.table.rows(now) if row.id not in flapping}
             assert told == true, f"{self.name}: events say {told}, the list {true}"

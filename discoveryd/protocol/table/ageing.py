@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from discoveryd.errors import WireError
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.table.events import KINDS, Event, EventKind
 from discoveryd.protocol.table.liveness import NEVER, P_DEAF, misses, probes_needed
@@ -14,6 +15,7 @@ from discoveryd.protocol.table.rows import Rows
 from discoveryd.protocol.table.shared_addresses import SharedAddresses
 from discoveryd.protocol.table.standing import holds_until
 from discoveryd.protocol.table.states import Cause
+from discoveryd.protocol.wire.hello import Hello
 
 DEAF_PINGS = 3
 """PINGs in a row without an answer, at least, after which a peer whose HELLOs arrive does not hear us."""
@@ -56,7 +58,7 @@ class AgeingRows(Rows):
     def next_expiry(self) -> float:
         """Return the time at which `expire` has something to do: never too late, sometimes too early."""
         due = min(self._next_expiry, self._shared.due)
-        return min(due, self.event_log.next_due()) if self.event_log.suppressed_count else due
+        return min(due, self.event_log.next_due()) if self.event_log.suppressed else due
 
     def expire(self, now: float, clock: float | None = None) -> tuple[Event, ...]:
         """Do what is due: silent rows become suspect, then down, then are forgotten; silent paths are forgotten.
@@ -85,7 +87,7 @@ class AgeingRows(Rows):
             events += self._tidy(now)
         if clock >= self._shared.due:
             events += self._shared.judge(now, clock)
-        if self.event_log.suppressed_count and now >= self.event_log.next_due():
+        if self.event_log.suppressed and now >= self.event_log.next_due():
             events += self.event_log.catch_up(now)
         return events
 
@@ -179,6 +181,33 @@ class AgeingRows(Rows):
                     events += self._down(row, "displaced", "came with a flood, and answered no PING", now)
                 events += self._remove(row, now)  # its silence says nothing of us
         return self._with_owed(events)
+
+    # --- goodbyes -----------------------------------------------------------------------------------
+
+    def _goodbye(self, row: Row | None, hello: Hello, now: float) -> list[Event]:
+        """Let a peer leave. The goodbye of a boot that is not live changes nothing."""
+        if row is None or row.state not in LIVE:
+            return []
+        row.farewell = max(row.seq, hello.seq)
+        if row.is_replaced:
+            return self._remove(row, now)
+        if row.sealed_with or now >= row.doubted_until:
+            return self._leave(row, "said goodbye", now)
+        if row.leaving:
+            return []
+        # forged: the last one was, so this one is a reason to ask, no more
+        return self._suspect(row, "doubted", "said goodbye, which was not its own not long ago: it is asked", now)
+
+    def _has_left(self, row: Row, hello: Hello, now: float) -> bool:
+        """Return whether a HELLO is older than the goodbye of its boot, and that is believed yet."""
+        is_older = row.state == "left" and hello.seq <= row.farewell
+        return is_older and now < holds_until(row, row.last_heard, self.interval)
+
+    def _stale(self, row: Row) -> WireError:
+        """Return the refusal of an old HELLO of a row that is gone; a plain row is asked whether it really is."""
+        if not row.sealed_with:
+            self.leavers[row.key] = row
+        return WireError("stale", "not newer than the last one of a peer, or a boot, that is gone")
 
     # --- changes of state ---------------------------------------------------------------------------
 

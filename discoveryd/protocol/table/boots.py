@@ -137,8 +137,9 @@ class Boots:
             heir.first_seen = max(heir.first_seen, came)
             heir.changed()
             heir = heir.heir
-        self._event_log.hand_back(row, self._shown(row.id))
-        if self._are_clones(row.id):
+        shown = self._shown(row.id)
+        self._event_log.hand_back(row, shown)
+        if self._are_clones(row.id, shown):
             return self.appear("clone", f"another running node has the id {row.id}", row, now)
         return self.appear("recovered", "the newer boot of its id is gone", row, now)
 
@@ -146,14 +147,15 @@ class Boots:
 
     def appear(self, kind: EventKind, reason: str, row: Row, now: float) -> list[Event]:
         """Return the events of a row that is live from now on, and of what that makes of the others with its id."""
-        row.clone = self._are_clones(row.id)
+        row.clone = self._are_clones(row.id, self._shown(row.id))
         return self._event_log.emit(kind, reason, row, now) + self.settle(row.id, now)
 
     def settle(self, id: str, now: float) -> list[Event]:
         """Flag the listed rows of an id if there are several; unflag one that is left alone. Return the events."""
         events: list[Event] = []
-        clones = self._are_clones(id)
-        for row in self._shown(id):
+        shown = self._shown(id)
+        clones = self._are_clones(id, shown)
+        for row in shown:
             if row.clone != clones:
                 row.clone = clones
                 kind: EventKind = "clone" if clones else "updated"
@@ -162,7 +164,7 @@ class Boots:
         return events
 
     def _shown(self, id: str) -> list[Row]:
-        return [row for row in self._by_id.get(id, ()) if row.is_shown]
+        return [row for row in self._by_id.get(id, ()) if row.state in LIVE and not row.is_replaced]
 
-    def _are_clones(self, id: str) -> bool:
-        return id == self._own_id or len(self._shown(id)) > 1
+    def _are_clones(self, id: str, shown: list[Row]) -> bool:
+        return id == self._own_id or len(shown) > 1

@@ -10,7 +10,6 @@ Each call returns its events, in their order.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 from discoveryd.protocol.table.events import UNANNOUNCED, Announced, Event, EventKind
 from discoveryd.protocol.table.liveness import EVENTS_SPARED, NEVER, Pace
@@ -58,43 +57,34 @@ def net_events(announced: Announced, current: Announced) -> tuple[EventKind, ...
 
 
 class EventLog:
-    """Numbers the events of one table, and suppresses those of a peer that flaps."""
+    """Numbers the events of one table, and suppresses those of a peer that flaps.
+
+    Attributes:
+        seq: number of the last event.
+        counts: events there were, by kind.
+        suppressed: rows with changes that are not announced yet.
+    """
 
     def __init__(self) -> None:
         self.seq = 0
         self.counts: Counter[EventKind] = Counter()
-        self._suppressed: dict[Key, Suppressed] = {}
-
-    @property
-    def suppressed_count(self) -> int:
-        """Count the rows with changes that are not announced yet."""
-        return len(self._suppressed)
-
-    def suppressed(self) -> Iterator[Row]:
-        """Iterate over these rows."""
-        return (suppressed.row for suppressed in self._suppressed.values())
-
-    def is_suppressed(self, row: Row) -> bool:
-        """Return whether a row has changes that are not announced yet."""
-        return row.key in self._suppressed
+        self.suppressed: dict[Key, Suppressed] = {}
 
     def emit(self, kind: EventKind, reason: str, row: Row, now: float) -> list[Event]:
         """Return the event of a change, or nothing while the peer flaps."""
         row.changed()
-        if row.key in self._suppressed:
+        if row.key in self.suppressed:
             return self._count(row, now)
         current = _current(row, now)
         if row.pace.allows(now, _spared(row.announced, current)):
             return [self._publish(kind, reason, row, current, now)]
-        self._suppressed[row.key] = Suppressed(row, current, 1)
+        self.suppressed[row.key] = Suppressed(row, current, 1)
         return []
 
     def emit_if_changed(self, row: Row, now: float) -> list[Event]:
         """Return an event if the record, the addresses, the key, or who hears whom changed since the last event."""
-        if self._suppressed and row.key in self._suppressed:
+        if row.key in self.suppressed:
             return self._count(row, now)
-        if _is_plainly_announced(row):
-            return []
         announced, current = row.announced, _current(row, now)
         if announced[3:] == current[3:]:
             return []
@@ -102,25 +92,25 @@ class EventLog:
 
     def catch_up(self, now: float) -> list[Event]:
         """Return the events of suppressed rows that are allowed again."""
-        due = [suppressed for suppressed in self._suppressed.values() if now >= suppressed.opens]
+        due = [suppressed for suppressed in self.suppressed.values() if now >= suppressed.opens]
         return [event for suppressed in due for event in self._release(suppressed, now)]
 
     def next_due(self) -> float:
         """Return the time at which `catch_up` has something to do."""
-        return min((suppressed.opens for suppressed in self._suppressed.values()), default=NEVER)
+        return min((suppressed.opens for suppressed in self.suppressed.values()), default=NEVER)
 
     def settle(self, row: Row, now: float) -> list[Event]:
         """Return at once what is suppressed of a row that is about to be forgotten."""
-        suppressed = self._suppressed.get(row.key)
+        suppressed = self.suppressed.get(row.key)
         return [] if suppressed is None else self._release(suppressed, now, at_once=True)
 
     def hand_over(self, former: Row, row: Row) -> None:
         """Let a row continue another: what was announced of it, and its budget of events."""
         row.pace = former.pace
         row.announced, former.announced = former.announced, UNANNOUNCED
-        suppressed = self._suppressed.pop(former.key, None)
+        suppressed = self.suppressed.pop(former.key, None)
         if suppressed is not None:
-            self._suppressed[row.key] = Suppressed(row, suppressed.current, suppressed.changes)
+            self.suppressed[row.key] = Suppressed(row, suppressed.current, suppressed.changes)
 
     def hand_back(self, row: Row, boots: list[Row]) -> None:
         """Return to a row what was announced of it and handed over to another boot; its budget is its own again."""
@@ -130,7 +120,7 @@ class EventLog:
                 row.announced, other.announced = other.announced, UNANNOUNCED
 
     def _count(self, row: Row, now: float) -> list[Event]:
-        suppressed, current = self._suppressed[row.key], _current(row, now)
+        suppressed, current = self.suppressed[row.key], _current(row, now)
         suppressed.changes += current != suppressed.current
         suppressed.current = current
         return self._release(suppressed, now)
@@ -143,7 +133,7 @@ class EventLog:
         if kinds and not at_once and not row.pace.allows(now, spared, len(kinds)):
             suppressed.opens = row.pace.opens(spared)
             return []
-        del self._suppressed[row.key]
+        del self.suppressed[row.key]
         reason = f"after {suppressed.changes} changes in short succession"
         return [self._publish(kind, reason, row, current, now) for kind in kinds]
 
@@ -176,23 +166,6 @@ def _spared(announced: Announced, current: Announced) -> int:
     if current.state not in LIVE:
         return int(announced.boot != current.boot)  # `net_events` takes two
     return EVENTS_SPARED if announced[1:3] == current[1:3] else 0
-
-
-def _is_plainly_announced(row: Row) -> bool:
-    """Return whether nothing is new, as far as that is quick to see: this runs for each datagram."""
-    if row.several:
-        return False
-    [path] = row.paths.values()
-    announced = row.announced
-    digest = row.record.digest if row.record else ""
-    return (
-        announced.digest == digest
-        and announced.addresses == (path.address,)
-        and announced.deaf is (path.two_way is False)
-        and announced.sealed_with == row.sealed_with
-        and announced.unheard is row.unheard
-        and announced.shared is row.shared
-    )
 
 
 def _current(row: Row, now: float) -> Announced:

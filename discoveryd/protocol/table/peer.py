@@ -101,6 +101,11 @@ class Peer:
         return self.name or self.id
 
 
+_AGES = ("first_seen_s", "last_heard_s", "expires_s")
+_LASTING = tuple(key for key in Peer.__slots__ if key not in (*_AGES, "paths"))
+"""Keys of the JSON whose values stay the same as time passes."""
+
+
 def peer_of(
     row: Row,
     fresh: list[Path],
@@ -158,21 +163,13 @@ def rounded(share: float | None) -> float | None:
 
 def peer_json(peer: Peer, *, paths: bool = False) -> dict[str, Any]:
     """Give a peer as every JSON of this project shows it (`paths` is for ``show``)."""
-    found = _lasting(peer)
-    found["first_seen_s"] = round(peer.first_seen_s, 3)
-    found["last_heard_s"] = round(peer.last_heard_s, 3)
-    found["expires_s"] = round(peer.expires_s, 3)
+    found = {**_lasting(peer), **{key: round(getattr(peer, key), 3) for key in _AGES}}
     if paths:
         found["paths"] = [
             {
-                "address": path.address,
-                "link": path.link,
+                **{key: getattr(path, key) for key in PathView.__slots__},
                 "last_heard_s": round(path.last_heard_s, 3),
                 "expires_s": round(path.expires_s, 3),
-                "rtt_ms": path.rtt_ms,
-                "loss": path.loss,
-                "two_way": path.two_way,
-                "hears_us_s": path.hears_us_s,
             }
             for path in peer.paths
         ]
@@ -193,26 +190,10 @@ AGES_TEXT = '%s,"first_seen_s":%.3f,"last_heard_s":%.3f,"expires_s":%.3f}'
 
 def _lasting(peer: Peer) -> dict[str, Any]:
     return {
-        "id": peer.id,
-        "name": peer.name,
-        "state": peer.state,
-        "kind": peer.kind,
-        "address": peer.address,
+        **{key: getattr(peer, key) for key in _LASTING},
         "addresses": list(peer.addresses),
-        "link": peer.link,
-        "boot": peer.boot,
         "services": [service.to_json() for service in peer.services],
         "tags": dict(peer.tags),
-        "interval_s": peer.interval_s,
-        "ttl_s": peer.ttl_s,
-        "rtt_ms": peer.rtt_ms,
-        "loss": peer.loss,
-        "two_way": peer.two_way,
-        "restarts": peer.restarts,
-        "clone": peer.clone,
-        "key": peer.key,
-        "hellos_arrive": peer.hellos_arrive,
-        "shares_address": peer.shares_address,
     }
 
 

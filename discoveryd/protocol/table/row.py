@@ -9,7 +9,7 @@ from discoveryd.protocol.table.events import UNANNOUNCED, Announced
 from discoveryd.protocol.table.liveness import NEVER, PROBE_GAP, SUSPECT_MISSES, UNHEARD, Pace, misses, suspect_after
 from discoveryd.protocol.table.path import Path, Paths
 from discoveryd.protocol.table.peer import LIVE, Kind, Peer, State, lasting_text, peer_of
-from discoveryd.protocol.table.sequence import SequenceCheck
+from discoveryd.protocol.table.sequence import NO_RUN, Run, counts
 from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, agree, life
 from discoveryd.protocol.table.states import TRANSITIONS, Cause
 from discoveryd.protocol.wire.hello import Hello
@@ -61,7 +61,9 @@ class Row:
     sealed_until: float = -NEVER  # as long as the last sealed datagram vouches for it
     # its HELLOs
     seq: int = -1
-    sequence: SequenceCheck = field(default_factory=SequenceCheck)
+    ahead: Run = NO_RUN  # of seqs too far above the last one that counted
+    behind: Run = NO_RUN  # of seqs below it
+    leap: tuple[int, int] = (-1, -1)  # the last leap, which may be forged: from which seq, to which
     bare_beats: int = 0
     unheard: bool = False  # its HELLOs do not arrive, though it answers PINGs
     arrived_again: int = 0  # HELLOs in a row, while `unheard`
@@ -184,7 +186,7 @@ class Row:
         """Return whether a HELLO shows that the peer lives; a recording does not."""
         if source.key:
             return hello.seq > self.seq or self.state_at(now) not in LIVE
-        return self.sequence.counts(self, hello.seq, now)
+        return counts(self, hello.seq, now)
 
     def take(
         self, path: Path, hello: Hello, record: Record | None, source: Source, now: float, *, our_interval: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.table.boots import Boots
 from discoveryd.protocol.table.event_log import EventLog
@@ -153,6 +154,34 @@ class Rows:
         """Return whether a peer was there before, or once answered a PING."""
         row = self._rows.get(key)
         return row is not None and not row.is_stranger(since)
+
+    def _victims(self, newcomer: Row, void: Row | None = None) -> list[Row]:
+        """Return the rows that have to go so that a newcomer has a place: `void` in any case.
+
+        Raises:
+            Unproven: there are not so many, unless the newcomer answers a PING first.
+            WireError: ``table-full``.
+        """
+        excess = len(self._rows) + 1 - self.limit
+        victims: dict[Key, Row] = {} if void is None else {void.key: void}
+        for row in self._by_worth(newcomer):
+            if len(victims) >= excess:
+                break
+            victims[row.key] = row
+        if len(victims) < excess:
+            if newcomer.kind == "node" and not newcomer.proved and self._unproved:
+                raise Unproven("table-full", f"{self.limit} peers, and some that did not answer a PING")
+            raise WireError("table-full", f"{self.limit} peers")
+        return list(victims.values())
+
+    def _by_worth(self, newcomer: Row) -> Iterator[Row]:
+        """Yield the rows that are worth less than a newcomer: replaced, gone, unproven, or plain where it seals."""
+        yield from self._replaced.values()
+        yield from self._gone.values()
+        if newcomer.proved:
+            yield from self._unproved.values()
+        if newcomer.sealed_with:
+            yield from (row for row in self._rows.values() if not row.sealed_with)
 
     def _add(self, row: Row, source: Source) -> None:
         self._rows[row.key] = row

@@ -36,51 +36,46 @@ class Run(NamedTuple):
         return Run(base, seq, 1, now)
 
 
-class SequenceCheck:
-    """Decides for one row which seqs count.
+NO_RUN = Run()
+
+
+def counts(row: Row, seq: int, now: float) -> bool:
+    """Return whether a seq shows that the peer lives; make it the one to continue from where that is needed.
 
     A newer seq counts. An older seq may come from a loop or a recording, and would come for ever: it does not. But a
     single forged HELLO with the highest seq must not make all true HELLOs look old. So a seq that is too far ahead
     counts after several in a row. So do older seqs if, besides, they are newer than the seq from which a leap began,
     or the peer answered a PING meanwhile: no recording can do that.
     """
-
-    __slots__ = ("_ahead", "_behind", "_leap")
-
-    def __init__(self) -> None:
-        self._ahead = self._behind = Run()
-        self._leap = (-1, -1)  # the last leap, which may be forged: from which seq, to which
-
-    def counts(self, row: Row, seq: int, now: float) -> bool:
-        """Return whether a seq shows that the peer lives; make it the one to continue from where that is needed."""
-        ahead = seq - row.seq
-        if row.seq < 0 or 0 < ahead < NEAR:
-            return True
-        if ahead == 0:
-            return False
-        if ahead > 0 and (ahead < FAR + _beats_since(row, now) or row.state not in LIVE):
-            self._leap = (row.seq, seq)
-            return True
-        run = (self._ahead if ahead > 0 else self._behind).extended(row.seq, seq, now)
-        if ahead > 0:
-            self._ahead = run
-        else:
-            self._behind = run
-        if run.times < BELIEVED or now - run.since < BELIEVED_INTERVALS * (row.interval or 0.0):
-            return False
-        if ahead < 0 and not self._has_leapt_over(seq, row.seq) and not _has_answered_since(row, run.since):
-            return False
-        self._leap = (row.seq, seq) if ahead > 0 else (-1, -1)
-        row.restart_count(seq)
+    ahead = seq - row.seq
+    if row.seq < 0 or 0 < ahead < NEAR:
         return True
-
-    def _has_leapt_over(self, seq: int, last: int) -> bool:
-        begun, landed = self._leap
-        return begun < seq < landed and last < landed + BELIEVED
+    if ahead == 0:
+        return False
+    if ahead > 0 and (ahead < FAR + _beats_since(row, now) or row.state not in LIVE):
+        row.leap = (row.seq, seq)
+        return True
+    run = (row.ahead if ahead > 0 else row.behind).extended(row.seq, seq, now)
+    if ahead > 0:
+        row.ahead = run
+    else:
+        row.behind = run
+    if run.times < BELIEVED or now - run.since < BELIEVED_INTERVALS * (row.interval or 0.0):
+        return False
+    if ahead < 0 and not _has_leapt_over(row, seq) and not _has_answered_since(row, run.since):
+        return False
+    row.leap = (row.seq, seq) if ahead > 0 else (-1, -1)
+    row.restart_count(seq)
+    return True
 
 
 def _beats_since(row: Row, now: float) -> float:
     return (1 + JITTER) * (now - row.last_hello) / (row.interval or NEVER)
+
+
+def _has_leapt_over(row: Row, seq: int) -> bool:
+    begun, landed = row.leap
+    return begun < seq < landed and row.seq < landed + BELIEVED
 
 
 def _has_answered_since(row: Row, moment: float) -> bool:

@@ -19,14 +19,14 @@ events. The life of a row is described in `discoveryd.protocol.table.states`.
 
 from __future__ import annotations
 
-from discoveryd.errors import Unproven, WireError
+from discoveryd.errors import Unproven
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.table.ageing import AgeingRows
 from discoveryd.protocol.table.events import Event, EventKind
-from discoveryd.protocol.table.newcomers import NewcomerRows, Opening, where
 from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.table.row import Row
-from discoveryd.protocol.table.standing import changes_variant, holds_until, life
+from discoveryd.protocol.table.standing import MAX_UNPROVED, changes_variant, life
 from discoveryd.protocol.wire.hello import Hello
 from discoveryd.protocol.wire.record import Record, decode_again
 
@@ -39,8 +39,11 @@ ASK_ON = 0.4
 SAME = 1e-6
 """Seconds between two moments that count as one, since times are floats."""
 
+Opening = tuple[EventKind, str]
+"""The event of a row that is live from now on, and its reason."""
 
-class PeerTable(NewcomerRows):
+
+class PeerTable(AgeingRows):
     """Rows keyed by id and boot (bare peers by address), bounded, with an event for each change.
 
     Args:
@@ -82,7 +85,7 @@ class PeerTable(NewcomerRows):
         Raises:
             Unproven: its sender has to answer a PING first: its boot may be over, or it replaces a boot that may live.
             WireError: ``table-full``, ``malformed`` (its record), ``stale`` (its sender is gone, and it is older).
-                The HELLO changed nothing then. Events that were due by then come with the next call.
+                It led to no event then; events that were due before come with the next call.
         """
         self._owed += self._due(now, now)
         return self._with_owed(self._hear(hello, source, now, proved=proved))
@@ -119,7 +122,7 @@ class PeerTable(NewcomerRows):
         """Process a HELLO of a row that is there."""
         opening: Opening | None = None
         if row.state != "up":
-            opening = "recovered", f"heard again on {where(source)} after {now - row.last_heard:.1f} s"
+            opening = "recovered", f"heard again on {_where(source)} after {now - row.last_heard:.1f} s"
         is_news = self._is_news(row, hello, source, now)
         if not is_news and row.state not in LIVE:
             raise self._stale(row)
@@ -186,7 +189,7 @@ class PeerTable(NewcomerRows):
         self._refresh(row, self._path(row, source, now), now)
         if opening is None:
             return self._with_owed(self.event_log.emit_if_changed(row, now))
-        return self._with_owed(self.event_log.emit(opening, f"bare HELLO on {where(source)}", row, now))
+        return self._with_owed(self.event_log.emit(opening, f"bare HELLO on {_where(source)}", row, now))
 
     def _expect(self, row: Row, path: Path, hello: Hello, source: Source) -> None:
         """Expect the next steady HELLO on this path if it can change nothing but when the peer was heard."""
@@ -198,33 +201,6 @@ class PeerTable(NewcomerRows):
                 path.expected = expected
                 self.steady[expected] = path
             path.stamp = row.stamp
-
-    # --- goodbyes -----------------------------------------------------------------------------------
-
-    def _goodbye(self, row: Row | None, hello: Hello, now: float) -> list[Event]:
-        """Let a peer leave. The goodbye of a boot that is not live changes nothing."""
-        if row is None or row.state not in LIVE:
-            return []
-        row.farewell = max(row.seq, hello.seq)
-        if row.is_replaced:
-            return self._remove(row, now)
-        if row.sealed_with or now >= row.doubted_until:
-            return self._leave(row, "said goodbye", now)
-        if row.leaving:
-            return []
-        # forged: the last one was, so this one is a reason to ask, no more
-        return self._suspect(row, "doubted", "said goodbye, which was not its own not long ago: it is asked", now)
-
-    def _has_left(self, row: Row, hello: Hello, now: float) -> bool:
-        """Return whether a HELLO is older than the goodbye of its boot, and that is believed yet."""
-        is_older = row.state == "left" and hello.seq <= row.farewell
-        return is_older and now < holds_until(row, row.last_heard, self.interval)
-
-    def _stale(self, row: Row) -> WireError:
-        """Return the refusal of an old HELLO of a row that is gone; a plain row is asked whether it really is."""
-        if not row.sealed_with:
-            self.leavers[row.key] = row
-        return WireError("stale", "not newer than the last one of a peer, or a boot, that is gone")
 
     # --- PONGs --------------------------------------------------------------------------------------
 
@@ -307,9 +283,68 @@ class PeerTable(NewcomerRows):
         self._plan(row, now)
         return events
 
+    # --- new rows -----------------------------------------------------------------------------------
+
+    def _open(self, row: Row, source: Source, now: float, void: Row | None) -> tuple[list[Event], Opening]:
+        """Add a row, in place of an older boot of the same node if there is one.
+
+        Args:
+            row: the new row.
+            source: where its first HELLO came from.
+            now: the time.
+            void: a row of the same boot, which has to go.
+        """
+        former = self.boots.former(row, source.address)
+        is_restart = former is not None and former.state_at(now) in LIVE
+        if not row.proved:
+            self._check_unproved(row, former, is_restart=is_restart)
+        opening: Opening = "joined", f"first HELLO on {_where(source)}"
+        if former is None:
+            victims = self._victims(row, void)
+        else:
+            victims = self._victims(row, void) if is_restart else [former]
+            opening = "joined", f"back with a new boot on {_where(source)}"
+            self.boots.follow(row, former)
+            self._shared.inherit(row, former)
+        if former is not None and is_restart:
+            opening = "restarted", f"new boot {row.boot} in place of {former.boot}"
+            self._replace(former, row, now)
+        events = [event for victim in victims for event in self._give_way(victim, former, now)]
+        self._add(row, source)
+        return events, opening
+
+    def _give_way(self, victim: Row, former: Row | None, now: float) -> list[Event]:
+        events: list[Event] = []
+        if victim.is_shown and victim is not former:
+            events += self._down(victim, "displaced", "makes room for a peer that has proved to be there", now)
+        return events + self._remove(victim, now)
+
+    def _replace(self, former: Row, heir: Row, now: float) -> None:
+        self.boots.replace(former, heir)
+        self._replaced[former.key] = former
+        self.suspects.pop(former.key, None)
+        self._next_expiry = min(self._next_expiry, max(now, former.expires))  # what is overdue would look like a pause
+
+    def _check_unproved(self, row: Row, former: Row | None, *, is_restart: bool) -> None:
+        """Refuse a boot that has not answered a PING, where that must be known first.
+
+        Raises:
+            Unproven: too many like it use its id, or the boot it replaces answered and lives, or may not have left.
+        """
+        if self.boots.unproved(row.id) >= MAX_UNPROVED:
+            raise Unproven("unproven", f"{MAX_UNPROVED} others of its id have not answered a PING either")
+        if former is not None and former.key in self.leavers:
+            raise Unproven("unproven", "the boot it replaces is being asked whether it left")
+        if former is not None and former.proved and is_restart:
+            raise Unproven("unproven", "the boot it replaces did answer a PING, and lives")
+
 
 def _head(hello: Hello) -> bytes:
     """Return all but the seq of the steady HELLO that a sender sends next."""
     return (
         f"HELLO|2|{hello.realm}|{hello.id}|{hello.boot}|{hello.interval_ms}|{hello.ttl_ms}|{hello.lasting}|{hello.digest}"
     ).encode("ascii")
+
+
+def _where(source: Source) -> str:
+    return source.link.name if source.link else "a routed path"

@@ -98,7 +98,7 @@ def test_repeated_hellos_of_a_live_peer_are_harmless():
 
 
 @pytest.mark.parametrize("seq", [50, 60, 2**32 - 1])
-def test_one_forged_seq_takes_nobody_away_who_answers_nothing(seq):
+def test_one_forged_seq_hides_no_peer_that_answers_nothing(seq):
     node = make_node()
     events = []
     for beat in range(40):
@@ -111,7 +111,7 @@ def test_one_forged_seq_takes_nobody_away_who_answers_nothing(seq):
 
 
 @pytest.mark.parametrize("seq", [50, 2**32 - 1])
-def test_a_forged_seq_of_one_that_is_down_keeps_it_away_for_moments(seq):
+def test_a_forged_seq_hides_a_peer_that_is_down_for_moments(seq):
     table = ProvedTable()
     table.heard(hello(seq=1), HERE, now=0.0)
     table.expire(10.0)
@@ -122,7 +122,7 @@ def test_a_forged_seq_of_one_that_is_down_keeps_it_away_for_moments(seq):
     assert kinds(table.expire(14.0)) == []
 
 
-def test_seqs_below_are_believed_when_their_sender_answers_meanwhile():
+def test_older_seqs_count_when_their_sender_answers():
     node = make_node()
     for seq in range(5, 12):
         node.receive(hello(seq=2**31 + seq, full=False).encode(), HERE, seq * 0.8 - 3.2)
@@ -140,7 +140,7 @@ def test_seqs_below_are_believed_when_their_sender_answers_meanwhile():
     assert row_of(node.table, 1).seq == 7
 
 
-def test_after_a_leap_of_its_seq_a_ring_ends_all_the_same():
+def test_a_loop_of_hellos_ends_after_a_leap_of_the_seq():
     table = ProvedTable()
     for seq in range(10):
         table.heard(hello(seq=seq, full=False), HERE, now=seq * 0.8)
@@ -154,7 +154,7 @@ def test_after_a_leap_of_its_seq_a_ring_ends_all_the_same():
     assert row_of(table, 1).last_heard < 30.0
 
 
-def test_a_repeated_beat_keeps_no_path_fresh():
+def test_a_repeated_beat_does_not_keep_a_path_fresh():
     table = ProvedTable()
     there = source("10.1.0.7")
     for seq in range(10):

@@ -48,7 +48,7 @@ def flood(segment, victims, *, count, rate, id=None, ttl=HOUR):
     ("interval", "ttl", "lives"),
     [(0.8, 4.0, 3.2), (0.8, HOUR, 3.2), (0.5, 1.0, 1.0), (600.0, HOUR, 10.0), (2.0, HOUR, 8.0)],
 )
-def test_it_lives_for_four_of_its_intervals_and_ten_seconds_at_most(interval, ttl, lives):
+def test_an_unproven_row_lives_for_four_beats_or_ten_seconds(interval, ttl, lives):
     table = PeerTable()
     table.heard(hello(interval=interval, ttl=ttl), HERE, 0.0)
     assert len(table.peers(lives - 0.01)) == 1
@@ -58,7 +58,7 @@ def test_it_lives_for_four_of_its_intervals_and_ten_seconds_at_most(interval, tt
     assert len(table) == 0  # nothing of it is remembered
 
 
-def test_where_our_interval_is_long_it_lives_for_four_of_them():
+def test_an_unproven_row_lives_for_four_long_intervals_of_ours():
     table = PeerTable()
     table.interval = 5.0
     table.heard(hello(interval=600.0, ttl=HOUR), HERE, 0.0)
@@ -66,7 +66,7 @@ def test_where_our_interval_is_long_it_lives_for_four_of_them():
     assert table.peers(20.0) == ()
 
 
-def test_an_answer_gives_it_its_ttl_and_a_memory():
+def test_an_answer_gives_a_row_its_ttl_and_a_memory():
     table = PeerTable(remember=100.0)
     table.heard(hello(interval=10.0, ttl=50.0), HERE, 0.0)
     table.answered(row_of(table, 1), HERE, 0.001, 0.1, two_way=True, now=1.0)
@@ -78,7 +78,7 @@ def test_an_answer_gives_it_its_ttl_and_a_memory():
 # --- what it counts for ---------------------------------------------------------------------------------
 
 
-def test_it_counts_for_the_interval_after_three_beats_and_while_they_go_on():
+def test_an_unproven_row_counts_while_its_beats_go_on():
     table = PeerTable()
     counted = []
     for beat in range(4):
@@ -97,7 +97,7 @@ def test_three_beats_in_a_moment_count_for_nothing():
     assert table.speaking(0.01) == 0
 
 
-def test_peers_that_never_answered_do_not_make_us_doubt_ourselves():
+def test_unproven_peers_do_not_make_us_doubt_ourselves():
     """Finding 12; on 0.1.0: isolated for 600 s."""
     segment, stations = fleet(9)
     segment.run(20.0)
@@ -109,7 +109,7 @@ def test_peers_that_never_answered_do_not_make_us_doubt_ourselves():
         assert not stations[0].node.is_isolated(segment.now)
 
 
-def test_unproven_peers_that_are_up_do_not_hide_that_all_others_fell_silent():
+def test_unproven_peers_do_not_hide_that_others_fell_silent():
     segment, stations = fleet(6)
     segment.run(20.0)
     for station in stations[1:]:
@@ -124,7 +124,7 @@ def test_unproven_peers_that_are_up_do_not_hide_that_all_others_fell_silent():
 # --- a burst of forged HELLOs ---------------------------------------------------------------------------
 
 
-def test_a_burst_of_forged_hellos_with_a_long_ttl_leaves_nothing_behind():
+def test_forged_hellos_with_a_long_ttl_leave_nothing_behind():
     """Finding 4; on 0.1.0: interval 20.5 s, 4096 rows, no newcomer for an hour, a crash seen after 46 s."""
     segment, (a, b) = fleet(2)
     segment.run(20.0)
@@ -155,7 +155,7 @@ def test_boots_of_one_id_without_end_are_a_few_rows():
     assert len(a.node.table) == 1
 
 
-def test_only_so_many_newcomers_a_second_are_listed_before_they_answer():
+def test_newcomers_past_a_rate_are_asked_before_being_listed():
     node = make_node(newcomers=10_000)
     heard = [
         node.receive(hello(number, f"n{number}").encode(), source(f"10.0.{number >> 6}.{number & 63}"), 1.0 + number / 1000)
@@ -168,7 +168,7 @@ def test_only_so_many_newcomers_a_second_are_listed_before_they_answer():
     assert {reason for reason, _ in node.drops} == {"unproven"}
 
 
-def test_made_up_suspects_keep_no_peer_from_being_asked():
+def test_forged_suspects_keep_no_peer_from_being_asked():
     """A hundred PINGs a second are for all suspects together; on 0.1.0 for those that waited longest."""
     node = make_node(newcomers=1000)
     for number in range(2, 152):
@@ -195,7 +195,7 @@ def test_boots_of_one_id_that_never_answered_are_bounded():
     assert len(table) == MAX_UNPROVED + 1
 
 
-def test_a_boot_that_was_replaced_is_gone_after_two_of_its_intervals():
+def test_a_replaced_boot_is_gone_after_two_of_its_intervals():
     table = PeerTable()
     table.heard(hello(1, ttl=HOUR), HERE, 0.0)
     table.heard(hello(2, ttl=HOUR), HERE, 0.1)
@@ -245,7 +245,7 @@ def test_a_boot_that_is_over_is_asked_before_it_is_heard_again():
     assert node.receive(hello(1, seq=9).encode(), HERE, 5.3).events  # after a ttl that is forgotten
 
 
-def test_no_unproven_boot_takes_the_place_of_one_that_answered_and_lives():
+def test_no_unproven_boot_replaces_a_live_proved_boot():
     segment, (a, b) = fleet(2)
     segment.run(20.0)
     a.told.clear()
@@ -302,7 +302,7 @@ def test_a_forged_long_ttl_keeps_nobody_who_is_dead():
     assert "n2" not in a.peers()
 
 
-def test_who_says_hello_in_the_place_of_another_has_none_of_its_answers():
+def test_a_forged_id_gains_nothing_from_another_nodes_answers():
     """An id that does not exist, with the boot and from the address of a node; on 0.1.0: one boot, two ids."""
     segment, (a, b) = fleet(2)
     segment.run(20.0)
@@ -315,7 +315,7 @@ def test_who_says_hello_in_the_place_of_another_has_none_of_its_answers():
 # --- room ---------------------------------------------------------------------------------------------------
 
 
-def test_in_accept_what_seals_takes_the_place_of_what_does_not():
+def test_in_accept_a_sealed_peer_takes_a_plain_peers_place():
     """Finding 4, p17; on 0.1.0: `table-full` for sealed newcomers."""
     segment, (a, _) = fleet(2, ring(K1, mode="accept"))
     a.node.table.limit = 20

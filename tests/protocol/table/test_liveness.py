@@ -65,7 +65,7 @@ def test_loss_of_a_clean_path_and_of_a_deaf_one():
     assert reach.loss()[0] == 0.99
 
 
-def test_loss_is_not_told_too_soon():
+def test_loss_is_unknown_before_enough_hellos():
     reach = Reach(10)
     reach.hear(10 + ENOUGH - 1)
     assert reach.loss() == (None, None)
@@ -73,7 +73,7 @@ def test_loss_is_not_told_too_soon():
     assert isclose(reach.loss()[0], 1 - 2 / ENOUGH)
 
 
-def test_duplicates_and_overtaken_ones_count_for_nothing():
+def test_duplicate_and_overtaken_hellos_do_not_count():
     reach = Reach(0)
     for seq in (2, 2, 1, 4, 3, 4, 6, 8, 10):
         reach.hear(seq)
@@ -114,7 +114,7 @@ def test_the_estimate_is_near_the_truth(truth):
     ("moments", "heard", "silent"),
     [([], 5.0, 0), ([1.0, 1.2, 5.0], 5.0, 2), ([1.0, 1.2], 4.9, 2), ([1.0, 1.2], 5.1, 1), ([1.0, 1.2], 60.0, 0)],
 )
-def test_a_silence_is_ours_until_somebody_is_heard_a_ttl_later(moments, heard, silent):
+def test_a_silence_is_ours_until_a_peer_is_heard_a_ttl_later(moments, heard, silent):
     assert silent_together(moments, heard, within=4.0) == silent
 
 
@@ -122,5 +122,5 @@ def test_a_silence_is_ours_until_somebody_is_heard_a_ttl_later(moments, heard, s
     ("links", "up", "silent", "verdict"),
     [(0, 5, 0, True), (1, 0, 0, False), (1, 0, 3, False), (1, 2, 2, True), (1, 3, 2, False), (2, 0, 4, True), (1, 9, 1, False)],
 )
-def test_isolated(links, up, silent, verdict):
+def test_isolated_without_a_link_or_with_half_silent(links, up, silent, verdict):
     assert is_isolated(links, up, silent) is verdict

@@ -47,7 +47,7 @@ def lan():
     return Lan()
 
 
-def test_it_is_reported_when_it_begins_and_when_it_ends(lan):
+def test_a_shared_address_is_reported_at_begin_and_end(lan):
     lan.talk(8.0, n1=source(), n2=source())
     assert lan.take() == [
         ("updated", "n1", "10.0.0.7 is the address of web1 too"),
@@ -61,13 +61,13 @@ def test_it_is_reported_when_it_begins_and_when_it_ends(lan):
     assert lan.marked() == []
 
 
-def test_the_mark_is_in_the_json_of_the_event_and_of_the_list(lan):
+def test_the_mark_of_a_shared_address_is_in_the_json(lan):
     lan.talk(8.0, n1=source(), n2=source())
     assert [peer_json(one.peer)["shares_address"] for one in lan.events if "too" in one.reason] == [True, True]
     assert [peer_json(peer)["shares_address"] for peer in lan.table.peers(lan.now)] == [True, True]
 
 
-def test_it_ends_within_a_second_when_one_says_goodbye(lan):
+def test_sharing_ends_within_a_second_of_a_goodbye(lan):
     lan.talk(8.0, n1=source(), n2=source())
     lan.take()
     goodbye = hello(2, "n2", seq=1000, full=False, goodbye=True)
@@ -76,7 +76,7 @@ def test_it_ends_within_a_second_when_one_says_goodbye(lan):
     assert (event.kind, event.peer.id, event.peer.shares_address) == ("updated", "n1", False)
 
 
-def test_it_ends_when_one_moves_to_another_address(lan):
+def test_sharing_ends_when_one_node_moves_to_another_address(lan):
     lan.talk(8.0, n1=source(), n2=source())
     lan.take()
     lan.talk(8.0, n1=source(), n2=source("10.0.0.8"))
@@ -99,7 +99,7 @@ def test_a_restart_at_the_same_address_is_not_shared(lan):
     assert (lan.take(), lan.marked()) == ([], [])
 
 
-def test_a_restart_of_one_keeps_the_mark_and_reports_nothing_of_it(lan):
+def test_a_restart_keeps_the_mark_and_reports_nothing(lan):
     lan.talk(8.0, n1=source(), n2=source())
     lan.take()
     for seq in range(1, 20):
@@ -110,7 +110,7 @@ def test_a_restart_of_one_keeps_the_mark_and_reports_nothing_of_it(lan):
 
 
 @pytest.mark.parametrize("place", [LOOPBACK, ROUTED], ids=["loopback", "routed"])
-def test_an_address_of_loopback_or_behind_a_router_may_be_shared(lan, place):
+def test_loopback_and_routed_addresses_may_be_shared(lan, place):
     lan.talk(16.0, n1=place, n2=place)
     assert (lan.take(), lan.marked(), lan.shared()) == ([], [], {})
 
@@ -128,7 +128,7 @@ def test_bare_peers_share_nothing(lan):
     assert (lan.take(), lan.marked()) == ([], [])
 
 
-def test_one_that_comes_and_goes_is_reported_once_a_minute(lan):
+def test_sharing_that_comes_and_goes_is_reported_once_a_minute(lan):
     begun = []
     for _ in range(15):
         lan.talk(8.0, n1=source(), n2=source())
@@ -137,7 +137,7 @@ def test_one_that_comes_and_goes_is_reported_once_a_minute(lan):
     assert begun.count("n1") <= 1 + 15 * 14.4 / CALM
 
 
-def test_after_the_minute_it_is_reported_again(lan):
+def test_sharing_is_reported_again_after_the_minute(lan):
     lan.talk(8.0, n1=source(), n2=source())
     lan.talk(8.0, n1=source())
     lan.take()
@@ -145,7 +145,7 @@ def test_after_the_minute_it_is_reported_again(lan):
     assert [id for _, id, why in lan.take() if "too" in why] == ["n1", "n2"]
 
 
-def test_nobody_is_woken_where_no_address_is_shared(lan):
+def test_no_deadline_where_no_address_is_shared(lan):
     lan.talk(8.0, **{f"n{number}": source(f"10.0.0.{number}") for number in range(2, 40)})
     assert lan.table._shared.due == float("inf")
 

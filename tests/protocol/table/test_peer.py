@@ -21,7 +21,7 @@ def web1():
     return row_of(table, 1).peer(now=11.0004)
 
 
-def test_node():
+def test_the_json_of_a_node():
     assert SCHEMA == 1
     assert peer_json(web1()) == {
         "id": "web1",
@@ -51,7 +51,7 @@ def test_node():
     assert list(peer_json(web1())) == KEYS
 
 
-def test_bare():
+def test_the_json_of_a_bare_peer():
     table = ProvedTable()
     [event] = table.heard_bare(source(link=None), ttl=4.0, now=0.0)
     found = peer_json(event.peer)
@@ -62,7 +62,7 @@ def test_bare():
     }  # fmt: skip
 
 
-def test_with_paths():
+def test_the_json_with_paths():
     assert peer_json(web1(), paths=True)["paths"] == [
         {
             "address": "10.0.0.7", "link": "eth0", "last_heard_s": 1.0, "expires_s": 3.0,
@@ -71,20 +71,20 @@ def test_with_paths():
     ]  # fmt: skip
 
 
-def test_the_fast_way_to_the_text_gives_the_same():
+def test_lasting_text_and_ages_are_the_json():
     peer = web1()
     text = AGES_TEXT % (lasting_text(peer), peer.first_seen_s, peer.last_heard_s, peer.expires_s)
     assert json.loads(text) == peer_json(peer)
 
 
-def test_read_back():
+def test_a_peer_is_read_back_from_its_json():
     found = json.loads(json.dumps(peer_json(web1(), paths=True)))
     peer = peer_from_json(found | {"later": 1})
     assert peer_json(peer, paths=True) == found
     assert peer_from_json(peer_json(web1())).paths == ()
 
 
-def test_label():
+def test_the_label_is_the_name_or_the_id():
     table = ProvedTable()
     table.heard(hello(id="n-17", full=False), source(), now=0.0)
     row = row_of(table, 1)
@@ -93,14 +93,14 @@ def test_label():
     assert row.peer(0.1).label == "web1"
 
 
-def test_event():
+def test_the_json_of_an_event():
     event = Event(kind="joined", seq=7, peer=web1(), reason="first HELLO on eth0")
     assert event.to_json() == {"event": "joined", "seq": 7, "peer": peer_json(web1()), "reason": "first HELLO on eth0"}
     again = replace(event, kind="restarted", former="0123456789abcdef")
     assert again.to_json() == {**event.to_json(), "event": "restarted", "former": "0123456789abcdef"}
 
 
-def test_links_differ_by_all_they_are_though_the_index_is_their_hash():
+def test_links_with_one_hash_differ_by_all_fields():
     other = Link("eth0", 2, "10.0.0.2", 24, "10.0.0.255")
     assert hash(other) == hash(ETH0)
     assert other != ETH0
@@ -111,5 +111,5 @@ def test_sources_are_compared_by_identity():
     assert source() != source()
 
 
-def test_the_record_of_the_samples_is_that_of_the_specification():
+def test_the_record_of_the_samples_is_in_the_specification():
     assert WEB.digest == "6f528de9e331597c"

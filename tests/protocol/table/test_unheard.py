@@ -26,7 +26,7 @@ def reasons(segment, station, run):
 
 @pytest.mark.parametrize("keys", [(), (K1,)])
 @pytest.mark.parametrize("loss", [0.0, 0.1])
-def test_a_peer_whose_broadcasts_are_filtered_stays_up_without_events(keys, loss):
+def test_a_peer_with_filtered_broadcasts_stays_up_quietly(keys, loss):
     segment, (observer, mute) = fleet(2, ring(*keys)) if keys else fleet(2)
     segment.mute.add(mute.address)
     segment.run(2.0)
@@ -39,7 +39,7 @@ def test_a_peer_whose_broadcasts_are_filtered_stays_up_without_events(keys, loss
     assert 50 <= len(asked) <= 100  # a PING each 0.8 s, a few more where some are lost, and a PONG each 2 s
 
 
-def test_broadcasts_that_stop_and_come_again_are_told_once_each():
+def test_broadcasts_that_stop_and_return_are_one_event_each():
     segment, (observer, mute) = fleet(2)
     segment.run(60.0)
     segment.mute.add(mute.address)
@@ -60,7 +60,7 @@ def test_broadcasts_that_stop_and_come_again_are_told_once_each():
     assert observer.told == []
 
 
-def test_the_loss_grows_with_the_time():
+def test_the_loss_of_an_unheard_peer_grows_with_time():
     segment, (observer, mute) = fleet(2)
     segment.run(60.0)
     segment.mute.add(mute.address)
@@ -75,7 +75,7 @@ def test_the_loss_grows_with_the_time():
     assert observer.node.peers(segment.now)[0].loss == 1.0
 
 
-def test_such_a_peer_is_down_in_time_when_it_dies():
+def test_an_unheard_peer_that_dies_is_down_in_time():
     segment, (observer, mute) = fleet(2)
     segment.mute.add(mute.address)
     segment.run(60.0)
@@ -88,7 +88,7 @@ def test_such_a_peer_is_down_in_time_when_it_dies():
     assert len(segment.recorded(sender=observer.address, to=mute.address)) == asked
 
 
-def test_what_answers_only_after_a_loss_of_both_is_not_said_to_be_unheard():
+def test_a_peer_cut_off_both_ways_is_not_unheard():
     segment, (observer, _) = fleet(2)
     segment.run(30.0)
     segment.loss = 1.0
@@ -99,7 +99,7 @@ def test_what_answers_only_after_a_loss_of_both_is_not_said_to_be_unheard():
     assert told(observer) == [("recovered", "n2")]
 
 
-def test_who_hears_nothing_by_broadcast_keeps_all_by_their_answers():
+def test_a_node_without_broadcasts_keeps_all_by_their_answers():
     segment, (observer, *others) = fleet(20)
     segment.mute.update(one.address for one in others)
     segment.run(8.0)

@@ -79,7 +79,7 @@ def own_addresses(listener, peer):
 
 @pytest.mark.parametrize("who", ["id", "boot", "both"])
 @pytest.mark.parametrize("then", ["silence", "goodbye", "restarts"])
-def test_a_plain_squatter_of_an_id_or_a_boot_delays_no_peer_that_seals(who, then):
+def test_a_plain_squatter_delays_no_peer_that_seals(who, then):
     """On 0.1.0 a squatter of the boot hid the peer for an hour."""
     segment = Squatted()
     listener = segment.add(ACCEPT).start()
@@ -167,7 +167,7 @@ def test_what_a_forged_hello_says_of_a_peer_holds_until_its_next(address):
 # --- finding 4: a full table ---------------------------------------------------------------------------------
 
 
-def test_in_a_full_table_a_newcomer_that_seals_takes_the_place_of_a_plain_peer_that_answers():
+def test_a_full_table_prefers_a_sealed_newcomer_to_plain_peers():
     """On 0.1.0 it was refused, `table-full`, for as long as the plain ones lived."""
     segment = Segment(1)
     listener = segment.add(ACCEPT, parameters=Parameters(limits=Limits(peers=4))).start()
