@@ -1,6 +1,6 @@
 """What holds for every test: it leaves no thread, socket or file open, and gets no configuration from outside.
 
-Two workers (``-n 2``) run tests at the same time on one loopback. A test asks `discoveryd.net.udp.free_port`
+Two workers (``-n 2``) run tests at the same time on one loopback. A test asks `discoveryd.net.sockets.free_port`
 for a port, or lets the kernel choose one (port 0), and never writes one down: then any 127.0.0.x will do.
 Here `free_port` gives each worker ports of its own, that no other worker and no outgoing connection gets.
 """
@@ -17,7 +17,7 @@ from time import monotonic
 
 import pytest
 
-from discoveryd.net import udp as links
+from discoveryd.net import sockets
 
 GRACE = 2.0
 """Seconds in which a thread that was told to end may end."""
@@ -48,7 +48,7 @@ def own_port(address, kind):
     raise OSError(f"no port of {_RANGE} is free")
 
 
-links.free_port = own_port  # before any test module takes it from there
+sockets.free_port = own_port  # before any test module takes it from there
 
 
 def pytest_sessionfinish(session):

@@ -20,8 +20,9 @@ from discoveryd.cli import ctl_commands, daemon_commands
 from discoveryd.config import SCHEMA, load
 from discoveryd.config.dropin import read_file
 from discoveryd.errors import QueryError
-from discoveryd.net.senders import Outside
 from discoveryd.net.sockets import free_port
+from discoveryd.net.transport import Outside
+from discoveryd.net.udp import UdpTransport
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.parameters import MAX_ID, Parameters
@@ -100,11 +101,11 @@ def status():
     key = Key(b"k" * 32)
     parameters = Parameters(loopback="127.0.0.2", port=free_port("127.0.0.2", "udp"))
     keyring = Keyring(keys=(key,), send_with=key.id, mode="accept")
-    with Discovery(parameters, keyring=keyring) as discovery:
+    here = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")
+    with Discovery(parameters, keyring=keyring) as discovery, pytest.MonkeyPatch.context() as patch:
         discovery.look(lambda node, now: node.receive(b"nonsense", Source("127.0.0.3", None), now))
-        here = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")
-        discovery._links.senders.outside["10.0.0.1", 2] = Outside(here, 0.0, is_near=True)
-        discovery._links.last_errors["lo", "127.0.0.77"] = "ENETDOWN: Network is down"
+        patch.setattr(UdpTransport, "outside", {("10.0.0.1", 2): Outside(here, 0.0, is_near=True)})
+        patch.setattr(UdpTransport, "send_errors", {("lo", "127.0.0.77"): "ENETDOWN: Network is down"})
         status = discovery.status()
         # an interface where a filter is in force
         return status | {"rp_filter": {**filtered((), 0), "links": [{"link": "eth0", "mode": 1}]}}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
-from typing import NamedTuple
 
+from discoveryd.net.transport import Outside
 from discoveryd.protocol.limited_broadcast import LIMITED, MEMORY
 from discoveryd.protocol.link import Link, Source
 
@@ -22,20 +22,6 @@ MAX_OUTSIDE = 4096
 """Neighbours outside our networks that are remembered; no further one counts as being on its link."""
 RELEARN = 30.0
 """Seconds after which each way in is looked at anew, so that what was learnt of it has a date."""
-
-
-class Outside(NamedTuple):
-    """A sender of broadcasts that is not in our network on the link where it is heard.
-
-    Attributes:
-        link: where it is heard.
-        at: when that was noted last.
-        is_near: whether it was heard by limited broadcast, and so is on the link.
-    """
-
-    link: Link
-    at: float
-    is_near: bool
 
 
 class Senders:

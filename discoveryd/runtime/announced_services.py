@@ -1,4 +1,4 @@
-"""What this node offers: services from several sources, each of which may change or go alone."""
+"""The services that this node announces, from several owners, each of which may change or withdraw its own."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from discoveryd.protocol.wire.record import Service
 
 
 class AnnouncedServices:
-    """The services by who offers them: ``config``, ``services.d``, ``connection 7``. A value, never changed.
+    """The services by owner: ``config``, ``services.d``, ``connection 7``. A value, never changed.
 
     >>> from discoveryd.protocol.wire.record import Service
     >>> from discoveryd.runtime.announced_services import AnnouncedServices
-    >>> offers = AnnouncedServices().replaced("config", [Service(name="http", port=80)])
-    >>> offers = offers.replaced("connection 1", [Service(name="http", port=80), Service(name="ssh", port=22)])
-    >>> [service.name for service in offers.services()]
+    >>> announced = AnnouncedServices().replaced("config", [Service(name="http", port=80)])
+    >>> announced = announced.replaced("connection 1", [Service(name="http", port=80), Service(name="ssh", port=22)])
+    >>> [service.name for service in announced.services()]
     ['http', 'ssh']
-    >>> [service.name for service in offers.replaced("connection 1", ()).services()]
+    >>> [service.name for service in announced.replaced("connection 1", ()).services()]
     ['http']
     """
 
@@ -26,28 +26,28 @@ class AnnouncedServices:
 
     @property
     def owners(self) -> tuple[str, ...]:
-        """Who offers something."""
+        """The owners that announce something."""
         return tuple(self._by_owner)
 
     def replaced(self, owner: str, services: Iterable[Service]) -> AnnouncedServices:
-        """Give what is offered when this owner offers this instead; nothing takes the owner out."""
+        """Return what is announced when an owner replaces its services; no services take the owner out."""
         found = {**self._by_owner, owner: tuple(services)}
-        return AnnouncedServices({one: offered for one, offered in found.items() if offered})
+        return AnnouncedServices({name: announced for name, announced in found.items() if announced})
 
     def services(self) -> tuple[Service, ...]:
-        """Give all services, each (name, port and proto) once: of equal ones the one that says more in its tags.
+        """Return all services, each (name, port and proto) once: of equal services the one with the longer tags.
 
-        So whatever an owner takes back, what is left is never longer than before, and always fits.
+        So whatever an owner withdraws, what is left is never longer than before, and always fits.
         """
         merged: dict[tuple[str, int, str], Service] = {}
         for services in self._by_owner.values():
-            for one in services:
-                key = one.name, one.port, one.proto
-                if key not in merged or _length(one) > _length(merged[key]):
-                    merged[key] = one
+            for service in services:
+                key = service.name, service.port, service.proto
+                if key not in merged or _length(service) > _length(merged[key]):
+                    merged[key] = service
         return tuple(merged.values())
 
 
 def _length(service: Service) -> int:
-    """Count the bytes that its tags take in a record."""
+    """Return the bytes that the tags take in a record."""
     return len(json.dumps(dict(service.tags), separators=(",", ":")).replace("|", "\\u007c"))

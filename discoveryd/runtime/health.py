@@ -124,7 +124,7 @@ class Health:
     def _run(self) -> None:
         try:
             while not self._is_stopping:
-                self._worker.turn()
+                self._worker.beat()
                 self._adopt()
                 for process in self._processes.wait(self._start_due()):
                     self._settle(process)

@@ -53,7 +53,7 @@ def _of_listening(texts: tuple[str, str], error: str, where: tuple[str, int], re
     return Notice(level="info", text=texts[0], fields={"listen": f"{host}:{port}"})
 
 
-def of_doubt(*, is_isolated: bool) -> Notice:
+def of_isolation(*, is_isolated: bool) -> Notice:
     """Say that it is rather we who are cut off, or that it is not any more."""
     if not is_isolated:
         return Notice(level="info", text=CONNECTED)

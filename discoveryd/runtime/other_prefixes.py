@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from discoveryd.net.rp_filter import dropped, mode_of
-from discoveryd.net.senders import Outside
+from discoveryd.net.transport import Outside
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.table.path import Path

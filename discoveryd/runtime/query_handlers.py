@@ -50,7 +50,7 @@ class Control(Protocol):
         """Have the configuration read again, without waiting for it; `done` is called once, in any thread."""
 
 
-class Backend:
+class QueryHandlers:
     """Answers requests; called in the thread of the query server.
 
     Args:

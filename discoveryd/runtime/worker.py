@@ -51,14 +51,14 @@ class Worker:
         failed: told the exception, in that thread, before it ends.
 
     Attributes:
-        turns: how often its loop has come round, counted by itself.
+        beats: how often its loop has come round, counted by itself.
     """
 
     def __init__(
         self, name: str, run: Callable[[], None], failed: Callable[[str, BaseException], None]
     ) -> None:
         self.name = name
-        self.turns = 0
+        self.beats = 0
         self._run = run
         self._failed = failed
         self._thread: threading.Thread | None = None
@@ -76,9 +76,9 @@ class Worker:
             raise OSError(errno.EAGAIN, f"cannot start the thread {self.name}: {error}") from None
         self._thread = thread
 
-    def turn(self) -> None:
+    def beat(self) -> None:
         """Count a turn of the loop: called by the function itself."""
-        self.turns += 1
+        self.beats += 1
 
     def join(self, timeout: float) -> bool:
         """Wait for the end; whether it came within `timeout` seconds.

@@ -5,7 +5,7 @@ put into the receive buffer, a few thousand at a time; only the draining is meas
 three ways that take turns:
 
 - floor: `recvfrom` on a bare socket;
-- path: `Links.listen` and `Node.receive`, in this thread;
+- path: `UdpTransport.listen` and `Node.receive`, in this thread;
 - daemon: the hello-receiver thread of a whole Discovery, with its lock, until the event of a newcomer
   that was last in the buffer.
 
@@ -24,7 +24,8 @@ from machine import Figure, parser, report
 from mirror import PATIENCE
 
 from discoveryd.net.stamps import boottime
-from discoveryd.net.udp import RECEIVE_BUFFER, SO_RCVBUFFORCE, Links
+from discoveryd.net.udp import UdpTransport
+from discoveryd.net.udp_socket import RECEIVE_BUFFER, SO_RCVBUFFORCE
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.protocol.parameters import Limits, Parameters
@@ -75,15 +76,15 @@ class Bare:
 
 
 class Path:
-    """Links and Node, driven as the hello-receiver does."""
+    """Transport and Node, driven as the hello-receiver does."""
 
     def __init__(self) -> None:
         self.port = free_port()
         parameters = Parameters(loopback=NODE, port=self.port)
         self._node = Node(parameters, Record(name="receiver"))
-        self._links = Links(parameters)
-        self._links.open()
-        self._node.set_links(self._links.rescan(), boottime())
+        self._transport = UdpTransport(parameters)
+        self._transport.open()
+        self._node.set_transport(self._transport.rescan(parameters.interfaces), boottime())
 
     def warm(self, fleet: Fleet) -> None:
         """Hear the record of each peer."""
@@ -91,7 +92,7 @@ class Path:
         until = boottime() + PATIENCE
         while self._node.table.live_count(boottime()) < len(fleet) and boottime() < until:
             for outcome in (*self._take(), self._node.poll(boottime())):
-                self._links.send(outcome.sends)
+                self._transport.send(outcome.sends)
         _check(self._node.table.live_count(boottime()), len(fleet))
 
     def drain(self, fleet: Fleet, datagrams: list[Datagram]) -> float:
@@ -106,12 +107,12 @@ class Path:
 
     def close(self) -> None:
         """Close the sockets."""
-        self._links.close()
+        self._transport.close()
 
     def _take(self) -> list[Outcome]:
         receive = self._node.receive
         outcomes = []
-        while batch := self._links.listen(0)[0]:
+        while batch := self._transport.listen(0)[0]:
             for datagram, source, arrived in batch:
                 outcome = receive(datagram, source, arrived)
                 if outcome is not NOTHING:

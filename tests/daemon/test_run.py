@@ -160,7 +160,7 @@ def test_a_port_that_takes_permission_names_the_remedy(quiet, signals, monkeypat
     def refuse(_):
         raise PermissionError(errno.EACCES, "cannot listen on UDP port 34: Permission denied")
 
-    monkeypatch.setattr("discoveryd.runtime.discovery.Links.open", refuse)
+    monkeypatch.setattr("discoveryd.net.udp.UdpTransport.open", refuse)
     assert main(["run"]) == 1
     assert capsys.readouterr().err == (
         "discoveryd: cannot listen on UDP port 34: Permission denied; "
@@ -193,7 +193,7 @@ def test_other_errors_of_the_system_do_not_blame_a_port(quiet, signals, monkeypa
     def refuse(_):
         raise OSError(number, f"cannot listen: {os.strerror(number)}")
 
-    monkeypatch.setattr("discoveryd.runtime.discovery.Links.open", refuse)
+    monkeypatch.setattr("discoveryd.net.udp.UdpTransport.open", refuse)
     assert main(["run"]) == 1
     assert f"; {remedy}" in capsys.readouterr().err
 

@@ -115,9 +115,9 @@ def test_the_watchdog_is_fed_while_all_is_well(supervised, manager):
 @pytest.mark.parametrize(
     ("thread", "module", "owner", "name"),
     [
-        ("hello-sender", "discoveryd.net.udp", "Links", "send"),
-        ("hello-receiver", "discoveryd.net.udp", "Links", "refused"),
-        ("query-server", "discoveryd.runtime.query_handlers", "Backend", "events"),
+        ("hello-sender", "discoveryd.net.udp", "UdpTransport", "send"),
+        ("hello-receiver", "discoveryd.net.udp", "UdpTransport", "listen"),
+        ("query-server", "discoveryd.runtime.query_handlers", "QueryHandlers", "events"),
     ],
 )
 def test_one_hung_thread_starves_the_watchdog(supervised, manager, thread, module, owner, name):

@@ -5,71 +5,28 @@ import os
 import socket
 import struct
 import threading
-from contextlib import ExitStack
 from dataclasses import replace
-from itertools import count
 from queue import SimpleQueue
 from random import Random
 from time import monotonic
 
 import pytest
 
-from discoveryd.errors import ConfigError, QueryError, SubscriptionLagged
+from discoveryd.errors import ConfigError, QueryError
 from discoveryd.net import udp as links_module
-from discoveryd.net.batch import BATCH
 from discoveryd.net.interfaces import Doorbell, loopback
 from discoveryd.net.query_client import QueryClient
-from discoveryd.net.sockets import free_port
-from discoveryd.protocol.link import Source
-from discoveryd.protocol.parameters import Limits, Parameters
+from discoveryd.net.query_server import QueryServer
+from discoveryd.net.udp import UdpTransport
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.wire.record import Service
-from discoveryd.runtime import discovery as module
-from discoveryd.runtime import rescan
+from discoveryd.runtime import discovery, receiver, rescan
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from tests.conftest import descriptors
-from tests.ear import EVERYBODY, Ear, fields, is_goodbye
-from tests.protocol.samples import hello
-
-WAIT = 15.0
-
-
-@pytest.fixture
-def port():
-    return free_port("127.0.0.1", "udp")
-
-
-@pytest.fixture
-def make(port):
-    """Make nodes that share a port of loopback; they are stopped at the end."""
-    made = []
-
-    def make(name="anna", *, number=None, query=False, notify=None, clock=module.boottime, **parameters):
-        address = f"127.0.0.{number or 2 + len(made)}"
-        parameters.setdefault("interval", 0.05)
-        parameters.setdefault("ttl", 4.0)
-        discovery = Discovery(
-            Parameters(port=port, loopback=address, **parameters),
-            name=name, node_id=f"id-{name}", query=(address, 0) if query else None, notify=notify, clock=clock,
-        )  # fmt: skip
-        made.append(discovery)
-        return discovery
-
-    with ExitStack() as stack:
-        yield make
-        for discovery in made:
-            stack.callback(discovery.stop)
-
-
-def wait_for(subscription, kind, name=None, timeout=WAIT):
-    """Read events up to one of a kind."""
-    deadline = monotonic() + timeout
-    while (left := deadline - monotonic()) > 0:
-        event = subscription.get(timeout=left)
-        if event is not None and event.kind == kind and name in (None, event.peer.name):
-            return event
-    raise AssertionError(f"no {kind} of {name} within {timeout:g} s")
-
+from tests.ear import Ear, fields, is_goodbye
+from tests.runtime.waiting import WAIT, wait_for
 
 # --- two nodes ----------------------------------------------------------------------------------------
 
@@ -103,7 +60,7 @@ def test_a_goodbye_is_seen_at_once_and_stays_on_record(make):
     stopper.join(WAIT)
 
 
-def test_after_the_goodbye_nothing_is_said(make, port):
+def test_after_the_goodbye_nothing_is_sent(make, port):
     """A HELLO behind it would bring a peer back that has gone."""
     with Ear(port) as ear:
         anna = make("anna", interval=0.05, ttl=1.0)
@@ -132,8 +89,8 @@ def test_a_peer_that_falls_silent_goes_down_by_itself(make, port):
     assert anna.peers() == ()
 
 
-def test_of_two_that_run_under_one_boot_one_draws_another_and_says_so(make, monkeypatch):
-    monkeypatch.setattr(module, "BufferedRandom", lambda: Random(1))
+def test_one_of_two_nodes_under_one_boot_draws_another(make, monkeypatch):
+    monkeypatch.setattr(discovery, "BufferedRandom", lambda: Random(1))
     notes = SimpleQueue()
     twins = [make("twin", notify=notes.put), make("twin", notify=notes.put)]
     boots = [one.status()["node"]["boot"] for one in twins]
@@ -217,7 +174,7 @@ def test_another_interval_takes_effect_at_once(make, port):
         ear.until(lambda: int(fields(ear.hear()[0])[9]) > 3)
 
 
-def test_ping_measures_the_way_and_back(make):
+def test_a_ping_measures_the_round_trip(make):
     anna, bert = make("anna"), make("bert")
     told = anna.subscribe()
     anna.start()
@@ -233,7 +190,7 @@ def test_ping_measures_the_way_and_back(make):
     assert 0 < anna.peers()[0].rtt_ms <= max(result.rtt_ms) * 2  # smoothed, and pinged in turn besides
 
 
-def test_ping_of_nobody_and_of_the_dumb_is_refused(make, port):
+def test_a_ping_of_an_unknown_or_bare_peer_is_refused(make, port):
     anna = make("anna")
     told = anna.subscribe()
     anna.start()
@@ -277,8 +234,15 @@ def test_pings_begun_and_abandoned_end_with_their_connections(make, port):
                 asking.sendall(b'{"op":"ping","peer":"mute","count":100,"timeout_s":60}\n')
                 asking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
         deadline = monotonic() + 10.0
-        while anna.look(lambda *_: len(anna._pings)):
-            assert monotonic() < deadline, "requests outlive their connections"
+        while True:  # 16 are the most: one more says whether they outlive their connections
+            try:
+                ends = [anna.begin_ping("mute", count=100, timeout=60.0, done=lambda _: None) for _ in range(16)]
+            except QueryError:
+                assert monotonic() < deadline, "requests outlive their connections"
+            else:
+                break
+        for end in ends:
+            end()
         sent = anna.status()["sent"]["ping"] - before
         assert sent <= 200, "one for each at most"
 
@@ -326,8 +290,7 @@ def test_stop_takes_a_fraction_of_a_second(make):
 
 @pytest.mark.parametrize("taken", ["udp", "tcp"])
 def test_a_start_that_fails_leaves_nothing_and_can_be_repeated(make, port, taken):
-    anna = make("anna", query=True)
-    anna._server._acceptor.address = ("127.0.0.2", port)
+    anna = make("anna", query=("127.0.0.2", port))
     kind = socket.SOCK_DGRAM if taken == "udp" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as other:
         other.bind(("127.0.0.2", port))
@@ -341,7 +304,7 @@ def test_a_start_that_fails_leaves_nothing_and_can_be_repeated(make, port, taken
     assert anna.status()["links"][0]["address"] == "127.0.0.2"
 
 
-def test_a_thread_that_dies_is_no_secret(make, monkeypatch):
+def test_a_thread_that_dies_is_told_to_all_callers(make, monkeypatch):
     printed = []
     monkeypatch.setattr(threading, "excepthook", printed.append)
     notices = SimpleQueue()
@@ -351,10 +314,10 @@ def test_a_thread_that_dies_is_no_secret(make, monkeypatch):
     reader = QueryClient(anna.query_address)
     reader.connect()
 
-    def break_down(now):
+    def break_down(*_):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(anna._node, "poll", break_down)
+    monkeypatch.setattr(Node, "poll", break_down)
     while (notice := notices.get(timeout=WAIT)).level != "critical":
         pass
     assert (notice.text, dict(notice.fields)) == (
@@ -374,7 +337,7 @@ def test_a_thread_that_dies_is_no_secret(make, monkeypatch):
     reader.close()
 
 
-def test_a_program_may_stop_it_from_where_it_is_told(make, monkeypatch):
+def test_a_program_may_stop_it_within_its_notify(make, monkeypatch):
     """A callback that stops the node runs in one of the threads that stop waits for."""
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     stopped = threading.Event()
@@ -390,7 +353,7 @@ def test_a_program_may_stop_it_from_where_it_is_told(make, monkeypatch):
 
     anna = make("anna", notify=notify)
     anna.start()
-    monkeypatch.setattr(anna._node, "poll", lambda now: 1 // 0)
+    monkeypatch.setattr(Node, "poll", lambda *_: 1 // 0)
     assert stopped.wait(WAIT)
     assert found == []
 
@@ -420,6 +383,7 @@ def test_the_lock_is_never_held_while_something_is_sent_or_told(make, monkeypatc
             self.release()
 
     lock, calls, violations = Lock(), [], []
+    condition = threading.Condition(lock)
 
     def guard(name, call):
         def guarded(*arguments, **keywords):
@@ -430,13 +394,13 @@ def test_the_lock_is_never_held_while_something_is_sent_or_told(make, monkeypatc
 
         return guarded
 
-    anna, bert = make("anna", query=True, notify=guard("notify", lambda _: None)), make("bert")
-    anna._lock = threading.Condition(lock)
-    for owner, name in [(anna._links, each) for each in ("send", "listen", "rescan", "wake", "kernel_drops")] + [
-        (anna._server, "wake"),
-        (anna._server, "counts"),
-    ]:
+    calls_of = [(UdpTransport, each) for each in ("send", "listen", "rescan", "wake", "kernel_drops")]
+    for owner, name in [*calls_of, (QueryServer, "wake"), (QueryServer, "counts")]:
         monkeypatch.setattr(owner, name, guard(name, getattr(owner, name)))
+    with monkeypatch.context() as making:
+        making.setattr(threading, "Condition", lambda _: condition)
+        anna = make("anna", query=True, notify=guard("notify", lambda _: None))
+    bert = make("bert")
     told = anna.subscribe()
     anna.start()
     bert.start()
@@ -459,44 +423,32 @@ def test_the_lock_is_never_held_while_something_is_sent_or_told(make, monkeypatc
 # --- links --------------------------------------------------------------------------------------------
 
 
-def test_without_netlink_it_looks_by_time_and_says_so(make, monkeypatch):
+def counted_scans(monkeypatch):
+    """Give a queue that gets the time of each scan."""
+    scans, rescan_real = SimpleQueue(), UdpTransport.rescan
+    monkeypatch.setattr(UdpTransport, "rescan", lambda *given: (scans.put(monotonic()), rescan_real(*given))[1])
+    return scans
+
+
+def test_without_netlink_it_scans_by_time_and_says_so(make, monkeypatch):
     def refuse(_):
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(Doorbell, "open", refuse)
-    monkeypatch.setattr(module, "PERIOD_UNTOLD", 0.02)
-    looks = SimpleQueue()
+    monkeypatch.setattr(receiver, "PERIOD_UNTOLD", 0.02)
+    scans = counted_scans(monkeypatch)
     notices = SimpleQueue()
     anna = make("anna", notify=notices.put)
-    look = anna._links.rescan
-    monkeypatch.setattr(anna._links, "rescan", lambda: (looks.put(monotonic()), look())[1])
     anna.start()
     for _ in range(4):
-        looks.get(timeout=WAIT)
+        scans.get(timeout=WAIT)
     texts = []
     while "no netlink: interfaces are looked at by time alone" not in texts:
         texts.append(notices.get(timeout=WAIT).text)
 
 
-def test_links_come_and_go_with_a_notice(make, monkeypatch):
-    notices = SimpleQueue()
-    anna = make("anna", notify=notices.put)
-    look = anna._links.rescan
-    there = True
-    monkeypatch.setattr(anna._links, "rescan", lambda: look() if there else ())
-    anna.start()
-    assert notices.get(timeout=WAIT).text == "link up"
-    there = False
-    anna.set_parameters(anna.parameters)  # which has the links looked at
-    assert [notices.get(timeout=WAIT).text for _ in range(2)] == ["link gone", "no usable link: waiting for one"]
-    there = True
-    anna.set_parameters(anna.parameters)
-    notice = notices.get(timeout=WAIT)
-    assert (notice.text, notice.fields["address"]) == ("link up", "127.0.0.2/8")
-
-
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.EIO])
-def test_interfaces_that_cannot_be_read_are_told_of_once_and_read_again(make, monkeypatch, number):
+def test_unreadable_interfaces_are_told_once_and_read_again(make, monkeypatch, number):
     fails = True
 
     def read(address):
@@ -506,23 +458,21 @@ def test_interfaces_that_cannot_be_read_are_told_of_once_and_read_again(make, mo
 
     monkeypatch.setattr(rescan, "RETRY", 0.01)
     monkeypatch.setattr(links_module, "loopback", read)
-    notices, looks = SimpleQueue(), SimpleQueue()
+    notices, scans = SimpleQueue(), counted_scans(monkeypatch)
     anna = make("anna", notify=notices.put)
-    look = anna._links.rescan
-    monkeypatch.setattr(anna._links, "rescan", lambda: (looks.put(monotonic()), look())[1])
     anna.start()
     notice = notices.get(timeout=WAIT)
     assert (notice.level, notice.text) == ("warning", "interfaces cannot be read: the links stay as they are")
     assert notice.fields["error"] == f"{errno.errorcode[number]}: {os.strerror(number)}"
     assert (anna.status()["links"], anna.status()["scan_error"]) == ([], notice.fields["error"])
     for _ in range(5):
-        looks.get(timeout=WAIT)
+        scans.get(timeout=WAIT)
     fails = False
     assert [notices.get(timeout=WAIT).text for _ in range(2)] == ["link up", "interfaces can be read again"]
     assert anna.status()["scan_error"] is None
 
 
-def test_without_a_thread_it_does_not_start_and_nothing_stays_open(make, monkeypatch):
+def test_without_a_thread_the_start_fails_and_nothing_is_open(make, monkeypatch):
     started, real = [], threading.Thread.start
 
     def refuse(thread):
@@ -537,229 +487,6 @@ def test_without_a_thread_it_does_not_start_and_nothing_stays_open(make, monkeyp
         anna.start()
     assert not any(thread.is_alive() for thread in started)
     assert descriptors() == before
-
-
-def test_a_send_that_fails_is_told_once_and_again_when_it_works(make, monkeypatch, port):
-    notices = SimpleQueue()
-    anna = make("anna", notify=notices.put)
-    fails = True
-    send = anna._links._send
-    monkeypatch.setattr(anna._links, "_send", lambda *what: "ENETDOWN: Network is down" if fails else send(*what))
-    with Ear(port) as ear:
-        anna.start()
-        texts = [notices.get(timeout=WAIT).text]
-        texts.append(notices.get(timeout=WAIT).text)
-        assert sorted(texts) == ["link up", "sending fails"]
-        assert anna.status()["links"][0]["last_error"] == "ENETDOWN: Network is down"
-        fails = False
-        assert notices.get(timeout=WAIT).text == "sending works again"
-        assert ear.hear()
-    status = anna.status()
-    assert status["links"][0]["last_error"] is None
-    assert [drop["reason"] for drop in status["drops"] if drop["link"] == "lo"].count("send-failed") == 1
-
-
-# --- subscriptions ------------------------------------------------------------------------------------
-
-
-def test_snapshot_and_events_fit_together(make):
-    anna = make("anna")
-    anna.start()
-    early = anna.subscribe()
-    others = [make(f"peer{number}") for number in range(5)]
-    subscriptions = []
-    for other in others:
-        other.start()
-        subscriptions.append(anna.subscribe())
-    joined = set()
-    while len(joined) < 5:
-        joined.add(wait_for(early, "joined").peer.name)
-    for other in others:
-        other.stop()
-    end = anna.subscribe()
-    for subscription in [*subscriptions, anna.subscribe()]:
-        events = []
-        while subscription.seq + len(events) < end.seq:
-            event = subscription.get(timeout=WAIT)
-            assert event is not None
-            events.append(event)
-        assert [event.seq for event in events] == list(range(subscription.seq + 1, end.seq + 1))
-        table = {peer.boot for peer in subscription.peers}
-        for event in events:
-            (table.discard if event.peer.state == "left" else table.add)(event.peer.boot)
-        assert table == set()
-
-
-def test_a_subscriber_that_lags_is_told_and_subscribes_anew(make, port):
-    anna = make("anna", limits=Limits(subscriber_events=1))
-    slow = anna.subscribe()
-    with Ear(port) as ear:
-        anna.start()
-        for number in range(3):
-            make(f"peer{number}").start()
-        ear.until(lambda: len(anna.peers()) == 3)
-    assert slow.get(timeout=WAIT).kind == "joined"
-    with pytest.raises(SubscriptionLagged):
-        slow.get(timeout=WAIT)
-    assert slow not in anna._subscriptions
-    assert len(anna.subscribe().peers) == 3
-
-
-def test_stop_ends_every_subscription_also_before_start(make):
-    anna, never = make("anna"), make("never")
-    waiting = [anna.subscribe(), never.subscribe()]
-    got = []
-    readers = [threading.Thread(target=lambda one=one: got.append(list(one))) for one in waiting]
-    for reader in readers:
-        reader.start()
-    anna.start()
-    anna.stop()
-    never.stop()
-    for reader in readers:
-        reader.join(WAIT)
-        assert not reader.is_alive()
-    assert list(anna.subscribe()) == []  # and one made too late has none to come
-    with pytest.raises(QueryError, match="goodbye"):
-        anna.ping("bert")
-
-
-def test_closing_a_subscription_in_another_thread_wakes_its_reader(make):
-    anna = make("anna")
-    anna.start()
-    subscription = anna.subscribe()
-    got = []
-    reader = threading.Thread(target=lambda: got.append(subscription.get()))
-    reader.start()
-    subscription.close()
-    reader.join(WAIT)
-    assert got == [None]
-    assert subscription not in anna._subscriptions
-    subscription.close()
-
-
-# --- over the query socket ----------------------------------------------------------------------------
-
-
-def test_the_query_socket_tells_the_same(make):
-    anna, bert = make("anna", query=True), make("bert")
-    told = anna.subscribe()
-    anna.start()
-    with QueryClient(anna.query_address) as client, QueryClient(anna.query_address) as watcher:
-        assert client.greeting["node"] == {"id": "id-anna", "name": "anna", "boot": anna._node.boot}
-        watch = watcher.watch()
-        assert [next(watch)["event"], next(watch)["event"]] == ["snapshot", "sync"]
-        bert.start()
-        wait_for(told, "joined", "bert")
-        assert next(watch)["peer"]["name"] == "bert"
-        [peer] = client.request("list")["peers"]
-        assert (peer["name"], peer["state"]) == ("bert", "up")
-        assert client.request("show", peer="bert")["peers"][0]["paths"][0]["address"] == "127.0.0.3"
-        assert client.request("ping", peer="bert", count=2)["received"] == 2
-        with pytest.raises(QueryError, match="no peer"):
-            client.request("ping", peer="nobody")
-        status = client.request("status")
-        assert status["query"] == {
-                "connections": 2, "limit": 64, "watchers": 1, "refused": 0, "denied": 0, "registrations": 0,
-            "error": None, "next_try_s": None,
-            }
-        assert {metric["name"] for metric in client.request("metrics")["metrics"]} >= {"discoveryd_peers"}
-        bert.stop()
-        wait_for(told, "left")
-        assert client.request("list")["peers"] == []
-        kinds = [next(watch)["event"]]
-        while kinds[-1] != "left":
-            kinds.append(next(watch)["event"])
-
-
-def test_a_lagged_server_tells_its_watchers(make, monkeypatch, port):
-    anna = make("anna", query=True, limits=Limits(subscriber_events=1))
-    anna.start()
-    with (
-        QueryClient(anna.query_address) as watcher, Ear(port) as ear,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
-    ):  # fmt: skip
-        sender.bind(("127.0.0.9", port))
-        watch = watcher.watch()
-        assert [next(watch)["event"], next(watch)["event"]] == ["snapshot", "sync"]
-        with monkeypatch.context() as asleep:
-            asleep.setattr(anna._server, "wake", lambda: None)
-            with anna._lock:  # so that all of them are heard in one go
-                for number in range(3):
-                    said = hello(number, f"peer{number}", interval=3.0, ttl=30.0)
-                    sender.sendto(said.encode(), ("127.0.0.2", port))
-            ear.until(lambda: len(anna.peers()) == 3)
-        anna._server.wake()
-        with pytest.raises(SubscriptionLagged):
-            next(watch)
-        with QueryClient(anna.query_address) as again:
-            assert len(next(again.watch())["peers"]) == 3
-
-
-def test_a_watch_begun_in_the_middle_misses_nothing(make):
-    anna = make("anna", query=True)
-    anna.start()
-    others = [make(f"peer{number}") for number in range(4)]
-    with QueryClient(anna.query_address) as late:
-        for other in others:
-            other.start()
-        watch = late.watch()
-        names_seen = {peer["name"] for peer in next(watch)["peers"]}
-        seq = next(watch)["seq"]
-        while len(names_seen) < 4:
-            event = next(watch)
-            seq += 1
-            assert event["seq"] == seq
-            names_seen.add(event["peer"]["name"])
-
-
-def test_status_counts_what_was_dropped(make, port):
-    anna = make("anna", query=True)
-    anna.start()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind(("127.0.0.77", 0))
-        sender.sendto(b"nonsense", ("127.0.0.2", port))
-        sender.sendto(bytes(2000), ("127.0.0.2", port))
-        sender.sendto(b"HELLO|", ("127.0.0.2", port))
-    with QueryClient(anna.query_address) as client, Ear(port) as ear:
-        drops = {}
-
-        def counted():
-            status = client.request("status")
-            drops.update({drop["reason"]: drop["count"] for drop in status["drops"]})
-            return status["received"]["bare"] and "own-echo" in drops
-
-        ear.until(counted)
-    assert drops["malformed"] == 1
-    assert drops["too-long"] == 1
-    assert drops["own-echo"] >= 1
-    assert anna.status()["links"][0]["broadcast"] == EVERYBODY
-
-
-def test_a_loss_in_the_kernel_makes_silence_mean_nothing(make, monkeypatch, port):
-    anna = make("anna")
-    lost, mistrusted = count(1), SimpleQueue()
-    monkeypatch.setattr(anna._links, "kernel_drops", lambda: next(lost))
-    monkeypatch.setattr(anna._node, "mistrust", mistrusted.put)
-    anna.start()
-    # the lock is held so that a full batch waits to be read
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender, anna._lock:
-        for _ in range(3 * BATCH):
-            sender.sendto(b"HELLO|", ("127.0.0.2", port))
-    assert mistrusted.get(timeout=WAIT) <= module.boottime()
-
-
-def test_the_end_of_a_doubt_is_told_though_it_is_no_event(make, monkeypatch):
-    notices = SimpleQueue()
-    anna, bert = make("anna", notify=notices.put), make("bert")
-    monkeypatch.setattr(anna._node, "is_isolated", lambda _: True)
-    anna.start()
-    bert.start()
-    while notices.get(timeout=WAIT).text != "isolated":
-        pass
-    monkeypatch.setattr(anna._node, "is_isolated", lambda _: False)
-    anna._nudge()  # as the next beat does, which is far away here
-    while notices.get(timeout=WAIT).text != "no longer isolated":
-        pass
 
 
 @pytest.mark.parametrize(
@@ -779,49 +506,17 @@ def test_the_end_of_a_doubt_is_told_though_it_is_no_event(make, monkeypatch):
         (lambda: QueryClient(3400), "address: must be a host and a port of 1 to 65535"),
     ],
 )
-def test_what_cannot_be_is_refused_where_it_is_given(make_wrong, told):
+def test_an_argument_of_the_wrong_type_is_refused_at_once(make_wrong, told):
     with pytest.raises(ConfigError, match=told):
         make_wrong()
 
 
-def test_a_flood_makes_nobody_wait_who_asks(make, monkeypatch):
+def test_parameters_tell_what_is_in_force(make, port):
     anna = make("anna")
-    drains = []
-    monkeypatch.setattr(anna, "_drain", lambda until, timeout: drains.append(timeout))
-    monkeypatch.setattr(anna, "_is_running", True)
-    monkeypatch.setattr(anna, "_heard_until", anna._clock() - 10.0)
-    anna.peers()
-    assert len(drains) == 1  # we may have slept
-    monkeypatch.setattr(anna._floodgate, "patience", lambda now: 1.0)
-    anna.peers()
-    assert len(drains) == 1
-    monkeypatch.undo()
-
-
-def test_in_a_flood_peers_are_judged_by_what_was_read(make, monkeypatch):
-    anna = make("anna")
-    now = anna._clock()
-    anna._node.table.heard_bare(Source("127.0.0.9", None), 4.0, now - 5.0)
-    monkeypatch.setattr(anna, "_is_running", True)
-    monkeypatch.setattr(anna, "_drain", lambda until, timeout: None)
-    monkeypatch.setattr(anna, "_heard_until", now - 3.0)  # what was said since waits to be read
-    assert anna.peers() == ()
-    monkeypatch.setattr(anna._floodgate, "patience", lambda now: 1.0)
-    assert [peer.address for peer in anna.peers()] == ["127.0.0.9"]
-    assert len(anna.subscribe().peers) == 1
-    monkeypatch.undo()
-
-
-def test_a_goodbye_is_made_under_the_lock_and_waits_for_no_thread_that_hangs(make, port, monkeypatch):
-    anna = make("anna")
-    made, goodbye = [], anna._node.goodbye
-    monkeypatch.setattr(anna._node, "goodbye", lambda: made.append(anna._lock.acquire(False)) or goodbye())
-    anna.start()
-    with Ear(port) as ear:
-        assert ear.hear() is not None
-        with anna._lock:
-            anna._say_goodbye()
-        assert made == []
-        anna._say_goodbye()
-        assert made == [False]
-        assert any(is_goodbye(datagram) for datagram, _ in iter(ear.hear, None))
+    wanted = Parameters(port=port + 1, realm="other", loopback="127.0.0.99", interval=0.1, ttl=5.0)
+    anna.set_parameters(wanted)
+    in_force = anna.parameters
+    assert (in_force.port, in_force.realm, in_force.loopback) == (port, "default", "127.0.0.2")
+    assert (in_force.interval, in_force.ttl) == (0.1, 5.0)
+    status = anna.status()
+    assert (status["hello"]["port"], status["node"]["realm"]) == (port, "default")

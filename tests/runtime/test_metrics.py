@@ -17,7 +17,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from discoveryd.net.query_client import QueryClient
 from discoveryd.net.sockets import free_port
-from discoveryd.protocol.link import Source
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.metrics import CONTENT_TYPE, Metrics
@@ -140,18 +139,6 @@ def test_the_reply_has_each_sample_as_json_too(pair):
     [up] = [one for one in reply["metrics"] if one["name"] == "discoveryd_peers" and one["labels"] == {"state": "up"}]
     assert up["value"] == 1
     assert len(reply["metrics"]) == len(samples(reply["text"]))
-
-
-def test_engine_time_is_that_of_both_threads(monkeypatch):
-    port = free_port("127.0.0.1", "udp")
-    hearing = Discovery(Parameters(port=port, loopback="127.0.0.2"))
-    hearing._hear([(b"HELLO|", Source("127.0.0.9", None), 1.0)], [], 1.0)
-    assert hearing.status()["engine_s"] > 0
-    monkeypatch.setattr(Discovery, "_hear", lambda *_, **__: None)
-    with Discovery(Parameters(port=port, loopback="127.0.0.2")) as speaking:
-        deadline = monotonic() + WAIT
-        while not speaking.status()["engine_s"]:
-            assert monotonic() < deadline
 
 
 def page(discovery, path, **headers):

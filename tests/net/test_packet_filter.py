@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from discoveryd.net import packet_filter as sluice
+from discoveryd.net import packet_filter
 
-MANY = [f"10.{number // 250}.{number % 250}.1" for number in range(sluice.MAX_KNOWN - 1)]
+MANY = [f"10.{number // 250}.{number % 250}.1" for number in range(packet_filter.MAX_KNOWN - 1)]
 
 
 @pytest.fixture
@@ -38,32 +38,32 @@ def passed(receiver, source, count=200):
     ids=["one", "end of a block", "begin of a block", "first of all", "last of all"],
 )
 def test_those_known_pass_and_no_others(receiver, known):
-    sluice.attach(receiver, sluice.program(known, 0.0))
+    packet_filter.attach(receiver, packet_filter.program(known, 0.0))
     assert passed(receiver, "127.0.0.5") == 200
     assert passed(receiver, "127.0.0.6") == 0
 
 
 def test_of_strangers_a_share_passes(receiver):
-    sluice.attach(receiver, sluice.program(["127.0.0.5"], 0.5))
+    packet_filter.attach(receiver, packet_filter.program(["127.0.0.5"], 0.5))
     assert 150 < passed(receiver, "127.0.0.6", 500) < 350
     assert passed(receiver, "127.0.0.5", 500) == 500
 
 
 def test_more_than_fit_are_left_to_chance(receiver):
-    sluice.attach(receiver, sluice.program([*MANY, "127.0.0.4", "127.0.0.5"], 0.0))
+    packet_filter.attach(receiver, packet_filter.program([*MANY, "127.0.0.4", "127.0.0.5"], 0.0))
     assert passed(receiver, "127.0.0.4") == 200
     assert passed(receiver, "127.0.0.5") == 0
 
 
 def test_another_program_takes_the_place_and_none_lets_all_pass(receiver):
-    sluice.attach(receiver, sluice.program(["127.0.0.5"], 0.0))
-    sluice.attach(receiver, sluice.program(["127.0.0.6"], 0.0))
+    packet_filter.attach(receiver, packet_filter.program(["127.0.0.5"], 0.0))
+    packet_filter.attach(receiver, packet_filter.program(["127.0.0.6"], 0.0))
     assert (passed(receiver, "127.0.0.5"), passed(receiver, "127.0.0.6")) == (0, 200)
-    sluice.detach(receiver)
-    sluice.detach(receiver)  # there is none any more
+    packet_filter.detach(receiver)
+    packet_filter.detach(receiver)  # there is none any more
     assert (passed(receiver, "127.0.0.5"), passed(receiver, "127.0.0.6")) == (200, 200)
 
 
 def test_what_the_kernel_does_not_take_is_an_error(receiver):
     with pytest.raises(OSError, match="Invalid argument"):
-        sluice.attach(receiver, sluice.program([], 0.0)[:-8])  # falls off its end
+        packet_filter.attach(receiver, packet_filter.program([], 0.0)[:-8])  # falls off its end

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from discoveryd.net import rp_filter
-from discoveryd.net.senders import Outside
+from discoveryd.net.transport import Outside
 from discoveryd.protocol.limited_broadcast import SETTLED
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node

@@ -4,9 +4,10 @@ import threading
 
 import pytest
 
-from discoveryd.runtime.heartbeat import Pulse
+from discoveryd.net.udp import UdpTransport
+from discoveryd.runtime.heartbeat import Heartbeat
+from discoveryd.runtime.query_handlers import QueryHandlers
 from discoveryd.runtime.worker import Worker
-from tests.runtime.test_discovery import make, port  # noqa: F401 - fixtures
 
 WAIT = 5.0
 
@@ -19,21 +20,21 @@ def workers():
 def test_all_that_came_round_since_they_were_asked_are_fine(workers):
     def wake():
         for worker in workers:
-            worker.turn()
+            worker.beat()
 
-    pulse = Pulse(workers, wake)
-    assert [pulse.silent() for _ in range(3)] == [[], [], []]
+    heartbeat = Heartbeat(workers, wake)
+    assert [heartbeat.silent() for _ in range(3)] == [[], [], []]
 
 
 def test_who_does_not_come_round_is_named_until_it_does(workers):
     sender, receiver = workers
-    pulse = Pulse(workers, sender.turn)
-    assert pulse.silent() == []  # nobody has been asked yet
-    assert pulse.silent() == ["receiver"]
-    assert pulse.silent() == ["receiver"]
-    receiver.turn()
-    assert pulse.silent() == []
-    assert pulse.silent() == ["receiver"]
+    heartbeat = Heartbeat(workers, sender.beat)
+    assert heartbeat.silent() == []  # nobody has been asked yet
+    assert heartbeat.silent() == ["receiver"]
+    assert heartbeat.silent() == ["receiver"]
+    receiver.beat()
+    assert heartbeat.silent() == []
+    assert heartbeat.silent() == ["receiver"]
 
 
 def until(question, wanted):
@@ -47,20 +48,20 @@ def until(question, wanted):
 
 
 WORK = {
-    "hello-sender": lambda discovery: (discovery._links, "send"),
-    "hello-receiver": lambda discovery: (discovery._links, "refused"),
-    "query-server": lambda discovery: (discovery._backend, "events"),
+    "hello-sender": (UdpTransport, "send"),
+    "hello-receiver": (UdpTransport, "listen"),
+    "query-server": (QueryHandlers, "events"),
 }
 """A call in the middle of each thread's work."""
 
 
 @pytest.mark.parametrize("thread", WORK)
-def test_a_hung_thread_is_named_though_all_others_go_on(make, monkeypatch, thread):  # noqa: F811
+def test_a_hung_thread_is_named_though_all_others_go_on(make, monkeypatch, thread):
     discovery = make(query=True)
     discovery.start()
     until(discovery.pulse.silent, [])
     held = threading.Event()
-    owner, name = WORK[thread](discovery)
+    owner, name = WORK[thread]
     work = getattr(owner, name)
     monkeypatch.setattr(owner, name, lambda *arguments: (held.wait(WAIT), work(*arguments))[1])
     until(discovery.pulse.silent, [thread])

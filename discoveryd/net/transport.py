@@ -1,0 +1,138 @@
+"""The seam between the driver and a network: a transport carries datagrams on links.
+
+The driver (`discoveryd.runtime.driver`) holds a list of transports and knows no socket. What it relies on:
+
+- Nothing is open before `open` and after `close`. `open` raises OSError and leaves nothing open.
+- `listen` and `rescan` are called by one thread, the receiver of this transport. `send`, `wake` and the counters are
+  for any thread. No call but `listen` waits.
+- A `Link` is one network of one interface. `rescan` returns the links there are at the moment; an unchanged link stays
+  the same object, and a link that changed in anything is another link. Where the interfaces cannot be read, the links
+  stay as they are and `scan_error` says why.
+- `listen` returns datagrams in the order of their arrival. All that arrived before `heard_until` has been returned: the
+  driver judges no peer by its silence after that moment.
+- The same sender on the same link is the same `Source` object, until the links change: the engine compares sources by
+  identity.
+- `send` never raises: an error of sending passes, and is returned when it begins and ends. What is for a link of
+  another transport, or for a link that has gone, is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.outcome import Send
+
+Datagram = tuple[bytes, Source, float]
+"""The bytes, the source, and the time of arrival."""
+
+
+class Arrivals(NamedTuple):
+    """What one call of `Transport.listen` brought.
+
+    Attributes:
+        datagrams: in the order of arrival.
+        refused: datagrams of ours that came back: nothing listens where they went.
+        broadcasts: sources that broadcast for the first time, or again after a while; True for a broadcast to
+            255.255.255.255, False for one to the broadcast address of the link.
+        has_rung: whether the interfaces may have changed.
+    """
+
+    datagrams: Sequence[Datagram] = ()
+    refused: Sequence[bytes] = ()
+    broadcasts: Sequence[tuple[Source, bool]] = ()
+    has_rung: bool = False
+
+
+class SendChange(NamedTuple):
+    """Sending to a target began to fail, or works again.
+
+    Attributes:
+        link: its name, ``-`` for a target beyond the links.
+        target: the address.
+        error: such as ``ENETDOWN: Network is down``; None if it works again.
+    """
+
+    link: str
+    target: str
+    error: str | None
+
+
+class Outside(NamedTuple):
+    """A sender of broadcasts that is not in our network on the link where it is heard.
+
+    Attributes:
+        link: where it is heard.
+        at: when that was noted last.
+        is_near: whether it was heard by limited broadcast, and so is on the link.
+    """
+
+    link: Link
+    at: float
+    is_near: bool
+
+
+class Transport(Protocol):
+    """Carries datagrams on links. The contract stands above.
+
+    Attributes:
+        heard_until: all that arrived before that moment was returned by `listen`.
+        others: the links of the last scan, each with the further addresses of ours there.
+        scan_error: why the last scan failed; None if it did not.
+        has_doorbell: whether `listen` tells of changes of the interfaces; without, only time does.
+        drops: datagrams that never came to the engine, or never left, by reason and link.
+        send_errors: of each link and target where sending fails.
+        outside: neighbours outside our networks, by address and interface.
+    """
+
+    heard_until: float
+    others: dict[Link, tuple[str, ...]]
+    scan_error: str | None
+    has_doorbell: bool
+
+    @property
+    def drops(self) -> Mapping[tuple[str, str], int]: ...  # noqa: D102 - described above
+    @property
+    def send_errors(self) -> Mapping[tuple[str, str], str]: ...  # noqa: D102
+    @property
+    def outside(self) -> Mapping[tuple[str, int], Outside]: ...  # noqa: D102
+
+    def open(self) -> None:
+        """Open what receiving and sending need.
+
+        Raises:
+            OSError: with the port, and the process that holds it where that can be found.
+        """
+
+    def close(self) -> None:
+        """Close everything. Legal before `open`, and more than once."""
+
+    def rescan(self, patterns: Sequence[str]) -> tuple[Link, ...]:
+        """Read the interfaces and return the links there are.
+
+        Args:
+            patterns: of the interfaces to use, as `Parameters.interfaces`.
+        """
+
+    def listen(self, timeout: float) -> Arrivals:
+        """Wait for datagrams, for a change of the interfaces, for `wake`, or for `timeout` seconds."""
+
+    def wake(self) -> None:
+        """Make `listen` return."""
+
+    def send(self, sends: Iterable[Send]) -> list[SendChange]:
+        """Send datagrams, and return the targets where sending began to fail or works again."""
+
+    def sample(self, known: Iterable[str], share: float) -> str | None:
+        """Let only datagrams from known addresses pass, and a share of all others; 1 passes all.
+
+        Returns:
+            why that cannot be had, None if it can.
+        """
+
+    def kernel_drops(self) -> int:
+        """Count the datagrams that a full receive buffer lost, since `open`."""
+
+    def receive_buffer(self) -> tuple[int, int]:
+        """Return the bytes of the receive buffer, 0 if closed, and the bytes that were wanted."""

@@ -1,0 +1,95 @@
+"""What this node announces: a name, which may follow that of the machine, tags, and services of several owners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from discoveryd.errors import ConfigError
+from discoveryd.protocol.wire.record import Record, Service
+from discoveryd.runtime import notices
+from discoveryd.runtime.announced_services import AnnouncedServices
+from discoveryd.runtime.machine import machine_name
+from discoveryd.runtime.notices import Notice
+
+CONFIG = "config"
+"""The owner of the services of the configuration."""
+RENAME = 1.0
+LONGEST_RENAME = 2.5
+"""Seconds between two readings of the machine's name, where that is announced: the least, and the most while idle."""
+LONGEST_WAIT = 3600.0
+
+
+class Announcement:
+    """Makes the record of this node. The lock of the driver guards it, but for `follow_machine`.
+
+    Args:
+        name: of the node; the machine's name if empty or None.
+        tags: of the node.
+        services: of the configuration.
+
+    Attributes:
+        record: as it is announced.
+        fault: what is wrong with the machine's name at the start, empty if nothing is.
+    """
+
+    def __init__(self, name: str | None, tags: Mapping[str, str] | None, services: Iterable[Service]) -> None:
+        self._services = AnnouncedServices().replaced(CONFIG, services)
+        self._follows_machine = not name
+        self._refused = ""
+        self._due = 0.0
+        found, self.fault = (name, "") if name else machine_name()
+        self.record = Record(name=found, tags=tags or {}, services=self._services.services())
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds until `follow_machine` is to be called again at the latest."""
+        return LONGEST_RENAME if self._follows_machine else LONGEST_WAIT
+
+    def configured(self, name: str | None, tags: Mapping[str, str], services: Iterable[Service]) -> Record:
+        """Return the record after a change of the configuration.
+
+        Raises:
+            ConfigError: not allowed, or too long together with other services; nothing has changed then.
+        """
+        record = self._made(name or machine_name()[0], tags, self._services.replaced(CONFIG, services))
+        self._follows_machine = not name
+        return record
+
+    def offered(self, owner: str, services: Iterable[Service]) -> Record:
+        """Return the record after an owner has replaced its services.
+
+        Raises:
+            ConfigError: too long together with the rest; nothing has changed then.
+        """
+        return self._made(self.record.name, self.record.tags, self._services.replaced(owner, services))
+
+    def follow_machine(self, now: float, announce: Callable[[Callable[[], Record]], None]) -> Notice | None:
+        """Announce the machine's name if it has changed, and return the notice of it.
+
+        Args:
+            now: the time.
+            announce: announces what a function returns, which it calls with the lock held.
+        """
+        if not self._follows_machine or now < self._due:
+            return None
+        self._due = now + RENAME
+        name, fault = machine_name()
+        former = self.record.name  # no other change of the record alters the name
+        if name in (former, self._refused):
+            return None
+        try:
+            announce(lambda: self._renamed(name))
+            self._refused = ""
+        except ConfigError as error:
+            self._refused, fault = name, str(error)
+        return notices.of_name(former, name, fault)
+
+    def _renamed(self, name: str) -> Record:
+        if not self._follows_machine:  # another thread has set a name meanwhile
+            return self.record
+        return self._made(name, self.record.tags, self._services)
+
+    def _made(self, name: str, tags: Mapping[str, str], services: AnnouncedServices) -> Record:
+        self.record = Record(name=name, tags=tags, services=services.services())
+        self._services = services
+        return self.record

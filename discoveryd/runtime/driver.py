@@ -1,0 +1,367 @@
+"""The driver: the engine with a clock, a lock, a sender thread, and a receiver thread for each transport.
+
+One lock (`Driver.lock`) guards the node with its table, the subscriptions, the pings under way and the notices that are
+held back. It is never held across a system call or foreign code: what is to be sent or told is collected under it, and
+sent or told after it. Events are queued under it, so their order is that of the table.
+
+The sender is the timer: it calls `Node.poll` when `Node.next_deadline` has come. Before anything is judged by silence,
+all that arrived until then is given to the node (`drain`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from queue import SimpleQueue
+from time import perf_counter
+from typing import Any, TypeVar
+
+from discoveryd.net.transport import Arrivals, Transport
+from discoveryd.protocol.link import Link
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.outcome import NOTHING, Outcome
+from discoveryd.runtime import notices
+from discoveryd.runtime.flood_detection import FloodTurn
+from discoveryd.runtime.network import Network
+from discoveryd.runtime.notices import Notice
+from discoveryd.runtime.pings import Pings
+from discoveryd.runtime.publisher import Publisher
+from discoveryd.runtime.receiver import LAG, Receiver
+from discoveryd.runtime.reporter import Reporter
+from discoveryd.runtime.rescan import PERIOD_UNTOLD
+from discoveryd.runtime.subscription import Subscription
+from discoveryd.runtime.worker import Worker
+
+GOODBYES = 3
+GOODBYE_GAP = 0.03
+"""The goodbye is sent three times within 60 ms, in case one is lost."""
+DRAIN_TIMEOUT = 0.1
+"""Seconds that HELLOs may wait while the receivers read what there is, before a peer is judged by silence."""
+JOIN_TIMEOUT = 5.0
+"""Seconds in which a thread that was told to end ends."""
+
+_Result = TypeVar("_Result")
+
+
+class Driver:
+    """Runs a node over transports, which its owner opens (`network`) before `start`.
+
+    Args:
+        node: the engine.
+        transports: what carries its datagrams. Each ignores what is for the links of another.
+        clock: seconds.
+        notify: told notices, in any thread, without the lock.
+        has_events: called after events were published, in any thread, without the lock.
+        errand: called by the sender each time round, without the lock; returns the seconds until it is to be called
+            again at the latest.
+
+    Attributes:
+        network: the transports.
+        workers: the threads.
+        publisher: of events; `lock` guards it.
+        pings: requests under way; `lock` guards them.
+        engine_s: seconds spent in the engine.
+        is_stopping: whether `stop` was called.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        transports: Sequence[Transport],
+        *,
+        clock: Callable[[], float],
+        notify: Callable[[Notice], None],
+        has_events: Callable[[], None],
+        errand: Callable[[], float],
+    ) -> None:
+        self.lock = threading.Condition(threading.Lock())  # the sender waits for it, and whoever waits for a drain
+        self.publisher = Publisher()
+        self.pings = Pings()
+        self.engine_s = 0.0
+        self.is_stopping = False
+        self._node = node
+        self.network = Network(transports, self._known_addresses, clock)
+        self._clock = clock
+        self._has_events = has_events
+        self._errand = errand
+        self._reporter = Reporter(notify, clock, self._touch)
+        self._sender = Worker("hello-sender", self._send, self.fail)
+        self.workers = (self._sender, *(self._receiving(*each) for each in enumerate(self.network.receivers)))
+        self._heard_until = 0.0  # all that arrived before was given to the node
+        self._awaits_drain = 0  # how many threads wait for that to go on
+        self._is_running = False
+        self._is_isolated = False
+        self._scan_error: str | None = None
+        self._failure: BaseException | None = None
+
+    def _receiving(self, number: int, receiver: Receiver) -> Worker:
+        name = f"hello-receiver-{number + 1}" if number else "hello-receiver"
+        worker = Worker(name, lambda: self._receive(receiver, worker.beat), self.fail)
+        return worker
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Give the node its links and start the threads.
+
+        Raises:
+            OSError: a thread cannot be started; those that were go on until `stop`.
+        """
+        now = self._heard_until = self._clock()
+        self._node.drained(now)
+        self._set_links_locked(now)
+        self._is_running = True
+        for worker in self.workers:
+            worker.start()
+
+    def report_start(self) -> None:
+        """Tell the links of the start, and what is missing."""
+        self._report_links(None)
+        if not self.network.has_doorbell:
+            self._reporter.tell(notices.of_no_doorbell(PERIOD_UNTOLD))
+
+    def begin_stop(self) -> bool:
+        """Have the threads end; return False if that was said before."""
+        with self.lock:
+            former, self.is_stopping = self.is_stopping, True
+            self.lock.notify_all()
+        return not former
+
+    def stop(self) -> list[str]:
+        """Wait for the threads to end, and say goodbye; return the names of the threads that would not end."""
+        if not self._is_running:
+            return []
+        self.network.wake()
+        stuck = [worker.name for worker in self.workers if not worker.join(JOIN_TIMEOUT)]
+        pause = threading.Event()
+        for _ in range(GOODBYES):  # no HELLO of ours can follow: the sender has ended
+            self.say_goodbye()
+            pause.wait(GOODBYE_GAP)
+        self._is_running = False
+        return stuck
+
+    def say_goodbye(self) -> None:
+        """Send one goodbye, unless a thread that hangs holds the lock."""
+        if self.lock.acquire(True, GOODBYE_GAP):  # that thread may be sealing
+            try:
+                outcome = self._node.goodbye()
+            finally:
+                self.lock.release()
+            self.network.send(outcome.sends)
+
+    def nudge(self) -> None:
+        """Make every thread come round its loop."""
+        self._touch()
+        self.network.wake()
+
+    def _touch(self) -> None:
+        """Have the sender look at its deadlines again."""
+        with self.lock:
+            self.lock.notify_all()
+
+    def fail(self, name: str, error: BaseException) -> None:
+        """End loudly: each call from now on gets the error of the thread that died."""
+        self._failure = self._failure or error
+        try:
+            self._reporter.tell(notices.of_death(name, error))
+        finally:
+            with self.lock:
+                self.publisher.end()
+        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
+
+    # --- what the face asks ---------------------------------------------------------------------
+
+    def look(self, at: Callable[[Node, float], _Result]) -> _Result:
+        """Return what a function makes of the node and the time, called with the lock held.
+
+        Raises:
+            RuntimeError: a thread has died, and nothing keeps the table true any more.
+        """
+        now = self._clock()
+        # we may have slept, with much to read; in a flood there is always much to read, and nobody waits for it
+        if self._is_running and now > self._heard_until + LAG and not self.network.is_flooded:
+            self._drain(now, LAG)
+        with self.lock:
+            self.check()
+            return at(self._node, self._judged_at())
+
+    def change(self, act: Callable[[Node, float], _Result]) -> _Result:
+        """Return what a function that changes the node makes of it and the time, called with the lock held."""
+        with self.lock:
+            result = act(self._node, self._clock())
+            self.lock.notify_all()  # something may be due earlier than the sender thinks
+            return result
+
+    def check(self) -> None:
+        """Raise RuntimeError if a thread has died."""
+        if self._failure is not None:
+            raise RuntimeError("a thread of this Discovery has died") from self._failure
+
+    def subscribe(self, queue: SimpleQueue[Any] | None) -> Subscription:
+        """Return a new subscription, with the peers there are now; `queue` as `Discovery.subscribe` has it."""
+        with self.lock:
+            self.check()
+            peers, limit = self._node.peers(self._judged_at()), self._node.parameters.limits.subscriber_events
+            subscription = Subscription(peers, self._node.table.seq, limit, self._unsubscribe, queue)
+            self.publisher.add(subscription)
+            return subscription
+
+    def _unsubscribe(self, subscription: Subscription) -> None:
+        with self.lock:
+            self.publisher.remove(subscription)
+
+    def _judged_at(self) -> float:
+        """Return the time for which peers are judged: in a flood that of what was read, which may be seconds ago."""
+        now = self._clock()
+        return min(now, self._heard_until + LAG) if self.network.is_flooded else now
+
+    # --- sending --------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        """Be the timer: HELLOs, answers that wait, pings, expiry."""
+        while True:
+            self._sender.beat()
+            longest = self._errand()
+            with self.lock:
+                if self.is_stopping:
+                    return
+                now, began = self._clock(), perf_counter()
+                outcome = self._node.poll(now)
+                self.publisher.publish(outcome.events)
+                # what ends an isolation is a datagram of a peer, and no event
+                isolation = self._isolation_locked(now) if outcome.events or self._is_isolated else None
+                pings, done = self.pings.poll(self._node, now)
+                held = self._reporter.due(now)
+                is_idle = outcome is NOTHING and isolation is None and not (pings or done or held)
+                deadline = min(self._node.next_deadline(), self.pings.next_deadline(), self._reporter.next_due())
+                self.engine_s += perf_counter() - began
+                if is_idle and deadline > now:
+                    self.lock.wait(min(deadline - now, longest))
+                    continue
+            if is_idle:  # what is due is to judge by silence
+                self._drain(now, DRAIN_TIMEOUT)
+                continue
+            for each in (outcome, *pings):
+                self.carry_out(each)
+            for report in done:
+                report()
+            for notice in (*((isolation,) if isolation else ()), *held):
+                self._reporter.tell(notice)
+
+    def carry_out(self, outcome: Outcome) -> None:
+        """Send, tell, wake: everything that must not be done under the lock."""
+        self._reporter.outcome(outcome, self.network.send(outcome.sends))
+        if outcome.events:
+            self._has_events()
+
+    # --- receiving ------------------------------------------------------------------------------
+
+    def _receive(self, receiver: Receiver, beat: Callable[[], None]) -> None:
+        """Read a transport, and its interfaces."""
+        while not self.is_stopping:
+            beat()
+            parameters = self._node.parameters
+            reading = receiver.read(parameters.limits.datagrams)
+            if reading.flood is not None:
+                self._turn_flood(reading.flood, parameters.limits.datagrams)
+            self.take(reading.arrivals, reading.at, is_late=reading.is_late)
+            if receiver.is_scan_due(reading.at):
+                receiver.scan(parameters.interfaces)
+                self._take_links()
+
+    def take(self, arrivals: Arrivals, now: float, *, is_late: bool = False) -> None:
+        """Give arrivals to the node, and carry out what they lead to.
+
+        Args:
+            arrivals: of one transport.
+            now: when they were read.
+            is_late: whether others may have been lost.
+        """
+        outcomes: list[Outcome] = []
+        with self.lock:
+            began = perf_counter()
+            if is_late:
+                self._node.mistrust(now)
+            receive = self._node.receive
+            for datagram, source, arrived in arrivals.datagrams:
+                outcome = receive(datagram, source, arrived)
+                if outcome is not NOTHING:
+                    outcomes.append(outcome)
+                    self.publisher.publish(outcome.events)
+                    self.pings.collect(outcome.answers)
+            for datagram in arrivals.refused:
+                outcome = self._node.refused(datagram, now)
+                outcomes.append(outcome)
+                self.publisher.publish(outcome.events)
+            for source, limited in arrivals.broadcasts:
+                self._node.heard_broadcast(source, now, limited=limited)
+            self._heard_until = self.network.heard_until
+            self._node.drained(self._heard_until)
+            if outcomes or is_late or self._awaits_drain:
+                self.lock.notify_all()  # something may be due earlier than the sender thinks
+            isolation = self._isolation_locked(now) if any(outcome.events for outcome in outcomes) else None
+            self.engine_s += perf_counter() - began  # once a batch, so that no datagram pays for it
+        for outcome in outcomes:
+            self.carry_out(outcome)
+        if isolation is not None:
+            self._reporter.tell(isolation)
+
+    def _drain(self, until: float, timeout: float) -> None:
+        """Wait until all that arrived before a moment was given to the node."""
+        self.network.wake()
+        with self.lock:
+            self._awaits_drain += 1
+            self.lock.wait_for(lambda: self._heard_until >= until or self.is_stopping or self._failure, timeout)
+            self._awaits_drain -= 1
+
+    # --- links ----------------------------------------------------------------------------------
+
+    def _set_links_locked(self, now: float) -> None:
+        links = self.network.links
+        self._node.set_links(links, now, links)
+
+    def _take_links(self) -> None:
+        """Take over what a scan found."""
+        with self.lock:
+            before, now = self._node.links, self._clock()
+            self._set_links_locked(now)
+            isolation = self._isolation_locked(now)
+            self.lock.notify_all()
+        self._report_links(before)
+        if isolation is not None:
+            self._reporter.tell(isolation)
+
+    def _report_links(self, before: Sequence[Link] | None) -> None:
+        patterns, is_silent = self._node.parameters.interfaces, self._node.seq == 0
+        links, error = tuple(self.network.links), self.network.scan_error
+        self._reporter.links(before, links, error, patterns, is_silent=is_silent)
+
+    # --- isolation and floods -----------------------------------------------------------------------
+
+    def _isolation_locked(self, now: float) -> Notice | None:
+        """Return the notice that this node is isolated, or no longer, if that has changed."""
+        # that there is no link is told anyway
+        is_isolated = bool(self._node.links) and self._node.is_isolated(now)
+        if is_isolated == self._is_isolated:
+            return None
+        self._is_isolated = is_isolated
+        return notices.of_isolation(is_isolated=is_isolated)
+
+    def _turn_flood(self, turn: FloodTurn, limit: float) -> None:
+        """Let no new peer in while there is a flood."""
+        if turn.since is None:
+            if not self.network.is_flooded:
+                self.change(lambda node, _: node.end_flood())
+                self._reporter.tell(notices.of_flood_end(self.network.flood_drops))
+            return
+        since = turn.since
+        with self.lock:
+            outcome = self._node.begin_flood(since, self._clock())
+            self.publisher.publish(outcome.events)
+            self.lock.notify_all()
+        self.carry_out(outcome)
+        self._reporter.tell(notices.of_flood(limit, len(outcome.events), turn.failure))
+
+    def _known_addresses(self, since: float) -> Iterable[str]:
+        with self.lock:  # held by the receiver itself, for which `look` might wait
+            return self._node.known_addresses(since, self._clock())

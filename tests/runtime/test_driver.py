@@ -1,0 +1,283 @@
+"""The driver over transports that the test plays: no socket, and threads only where a test starts them."""
+
+import threading
+from contextlib import ExitStack
+from queue import SimpleQueue
+from random import Random
+
+import pytest
+
+from discoveryd.net.batch import BATCH
+from discoveryd.net.stamps import boottime
+from discoveryd.net.transport import Arrivals
+from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.outcome import Outcome, Send
+from discoveryd.protocol.parameters import Limits, Parameters
+from discoveryd.protocol.wire.record import Record
+from discoveryd.runtime.driver import Driver
+from tests.ear import is_goodbye
+from tests.protocol.samples import hello
+from tests.runtime.transport import ETH0, FakeTransport
+
+WAIT = 5.0
+WLAN = Link("wlan0", 3, "192.168.7.1", 24, "192.168.7.255")
+
+
+@pytest.fixture
+def make():
+    """Make drivers; they are stopped at the end."""
+    with ExitStack() as stack:
+
+        def make(*transports, notify=lambda _: None, clock=boottime, is_started=True, **parameters):
+            parameters.setdefault("interval", 0.05)
+            parameters.setdefault("ttl", 4.0)
+            node = Node(Parameters(**parameters), Record(name="anna"), node_id="anna", random=Random(1), clock=clock)
+            driver = Driver(
+                node, transports, clock=clock, notify=notify, has_events=lambda: None, errand=lambda: 3600.0
+            )
+            driver.network.open(stack, node.parameters.interfaces)
+            if is_started:
+                driver.start()
+                driver.report_start()
+            stack.callback(lambda: driver.begin_stop() and driver.stop())
+            return driver
+
+        yield make
+
+
+def texts(notices, count):
+    return [notices.get(timeout=WAIT).text for _ in range(count)]
+
+
+def joined(driver):
+    return {peer.id for peer in driver.look(lambda node, now: node.peers(now))}
+
+
+def test_it_speaks_on_each_link_and_says_goodbye_three_times(make):
+    lan = FakeTransport()
+    driver = make(lan)
+    lan.until(lambda sent: len(sent) >= 3)
+    assert driver.begin_stop()
+    assert not driver.begin_stop()
+    assert driver.stop() == []
+    assert {send.to for send in lan.sent} == {ETH0.broadcast}
+    assert [is_goodbye(send.datagram) for send in lan.sent[-4:]] == [False, True, True, True]
+
+
+def test_a_peer_is_heard_and_its_events_are_published(make):
+    lan = FakeTransport()
+    driver = make(lan)
+    subscription = driver.subscribe(None)
+    lan.put(hello(1, "bert").encode())
+    event = subscription.get(timeout=WAIT)
+    assert (event.kind, event.peer.id, event.peer.address) == ("joined", "bert", "10.0.0.9")
+
+
+def test_two_transports_are_one_network(make):
+    lan, wlan = FakeTransport(), FakeTransport(WLAN)
+    driver = make(lan, wlan)
+    assert [worker.name for worker in driver.workers] == ["hello-sender", "hello-receiver", "hello-receiver-2"]
+    subscription = driver.subscribe(None)
+    lan.put(hello(1, "bert").encode())
+    assert subscription.get(timeout=WAIT).peer.link == "eth0"
+    wlan.put(hello(2, "carl").encode(), "192.168.7.9", link=WLAN)
+    while (event := subscription.get(timeout=WAIT)).peer.id != "carl":
+        pass
+    assert event.peer.link == "wlan0"
+    for transport, link in ((lan, ETH0), (wlan, WLAN)):
+        transport.until(lambda sent, link=link: len(sent) > 2 and {send.link for send in sent} == {link})
+
+
+def test_silence_is_judged_when_all_transports_were_read(make):
+    now = [100.0]
+    lan, wlan = (FakeTransport(link, clock=lambda: now[0]) for link in (ETH0, WLAN))
+    driver = make(lan, wlan, clock=lambda: now[0], is_started=False)
+    driver.take(Arrivals([(hello(1, "bert").encode(), Source("10.0.0.9", ETH0), 100.0)]), 100.0)
+    lan.heard_until, wlan.heard_until, now[0] = 200.0, 101.0, 200.0
+    driver.take(Arrivals(), 200.0)
+    assert driver.look(lambda node, _: node.heard_until) == 101.0
+
+
+def test_a_transport_that_does_not_open_closes_the_others():
+    lan, broken = FakeTransport(), FakeTransport(failure=OSError("no socket"))
+    node = Node(Parameters(), Record(name="anna"))
+    driver = Driver(node, (lan, broken), clock=boottime, notify=print, has_events=list, errand=lambda: 1.0)
+    with pytest.raises(OSError, match="no socket"), ExitStack() as stack:
+        driver.network.open(stack, ("*",))
+    assert not lan.is_open
+
+
+def test_links_that_come_and_go_are_told(make):
+    notices = SimpleQueue()
+    lan = FakeTransport()
+    driver = make(lan, notify=notices.put)
+    assert texts(notices, 1) == ["link up"]
+    lan.there = {}
+    driver.network.request_scan()
+    assert texts(notices, 2) == ["link gone", "no usable link: waiting for one"]
+    lan.there = {ETH0: ()}
+    driver.network.request_scan()
+    assert texts(notices, 1) == ["link up"]
+
+
+def test_a_ring_of_the_doorbell_starts_a_scan(make):
+    notices = SimpleQueue()
+    lan = FakeTransport()
+    make(lan, notify=notices.put)
+    lan.there = {ETH0: (), WLAN: ()}
+    lan.arrive(Arrivals(has_rung=True))
+    assert texts(notices, 2) == ["link up", "link up"]
+
+
+def test_a_failing_scan_keeps_the_links_and_is_told_once(make):
+    notices = SimpleQueue()
+    lan = FakeTransport()
+    driver = make(lan, notify=notices.put)
+    texts(notices, 1)
+    lan.there = "EMFILE: Too many open files"
+    scans = lan.scans
+    driver.network.request_scan()
+    notice = notices.get(timeout=WAIT)
+    assert (notice.level, notice.fields["error"]) == ("warning", lan.there)
+    assert driver.look(lambda node, _: node.links) == (ETH0,)
+    driver.network.request_scan()
+    lan.until(lambda _: lan.scans >= scans + 2)
+    lan.there = {ETH0: ()}
+    driver.network.request_scan()
+    assert texts(notices, 1) == ["interfaces can be read again"]
+
+
+def test_a_send_that_fails_is_told_once_and_when_it_works(make):
+    notices = SimpleQueue()
+    lan = FakeTransport()
+    make(lan, notify=notices.put)
+    texts(notices, 1)
+    lan.broken = {ETH0.broadcast: "ENETDOWN: Network is down"}
+    assert texts(notices, 1) == ["sending fails"]
+    count = len(lan.sent)
+    lan.until(lambda sent: len(sent) > count + 3)
+    lan.broken = {}
+    assert texts(notices, 1) == ["sending works again"]
+
+
+def test_isolation_is_told_when_it_begins_and_when_it_ends(make, monkeypatch):
+    notices = SimpleQueue()
+    lan = FakeTransport()
+    driver = make(lan, notify=notices.put)
+    texts(notices, 1)
+    monkeypatch.setattr(Node, "is_isolated", lambda *_: True)
+    lan.put(hello(1, "bert").encode())
+    assert texts(notices, 1) == ["isolated"]
+    monkeypatch.setattr(Node, "is_isolated", lambda *_: False)
+    driver.nudge()  # as the next beat does
+    assert texts(notices, 1) == ["no longer isolated"]
+
+
+def test_a_loss_in_the_kernel_makes_silence_prove_nothing(make, monkeypatch):
+    mistrusted = SimpleQueue()
+    monkeypatch.setattr(Node, "mistrust", lambda _, until: mistrusted.put(until))
+    lan = FakeTransport()
+    make(lan)
+    lan.lost = 1
+    lan.arrive(Arrivals([(b"HELLO|", Source("10.0.0.9", ETH0), boottime())] * BATCH))
+    assert mistrusted.get(timeout=WAIT) <= boottime()
+
+
+def test_datagrams_read_late_make_silence_prove_nothing(make, monkeypatch):
+    mistrusted = SimpleQueue()
+    monkeypatch.setattr(Node, "mistrust", lambda _, until: mistrusted.put(until))
+    lan = FakeTransport()
+    make(lan)
+    lan.put(b"HELLO|", at=boottime() - 1.5)
+    assert mistrusted.get(timeout=WAIT) <= boottime()
+
+
+def test_a_flood_is_told_and_filtered_and_its_end_too(make):
+    notices = SimpleQueue()
+    now = [100.0]
+    lan = FakeTransport(clock=lambda: now[0])
+    driver = make(lan, notify=notices.put, clock=lambda: now[0], limits=Limits(datagrams=100), interval=60.0, ttl=300.0)
+    texts(notices, 1)
+
+    def arrive(count):
+        now[0] += 0.3
+        lan.arrive(Arrivals([(b"HELLO|", Source("10.0.0.9", ETH0), now[0])] * count))
+
+    arrive(0)
+    lan.until(lambda _: lan.heard_until == now[0])
+    arrive(200)
+    flood = notices.get(timeout=WAIT)
+    while flood.text == "datagrams dropped":
+        flood = notices.get(timeout=WAIT)
+    assert (flood.text, flood.fields["limit_per_s"]) == ("flood: only known peers are heard", 100)
+    assert driver.network.is_flooded
+    assert lan.samples[-1][1] < 1
+    for _ in range(12):
+        arrive(0)
+        lan.until(lambda _: lan.heard_until == now[0])
+    while notices.get(timeout=WAIT).text != "flood is over":
+        pass
+    assert lan.samples[-1] == ((), 1.0)
+
+
+def test_a_flood_lets_no_reader_of_the_table_wait(make, monkeypatch):
+    now = [100.0]
+    lan = FakeTransport(clock=lambda: now[0])
+    driver = make(lan, clock=lambda: now[0], is_started=False)
+    driver.take(Arrivals([(b"HELLO|", Source("10.0.0.9", ETH0), 99.5)]), 100.0)
+    now[0] = 105.0  # the peer fell silent 5 s ago; what it said since may wait to be read
+    assert joined(driver) == set()
+    monkeypatch.setattr(type(driver.network), "is_flooded", True)
+    lan.heard_until = 101.0
+    driver.take(Arrivals(), 105.0)
+    assert [peer.address for peer in driver.look(lambda node, at: node.peers(at))] == ["10.0.0.9"]
+    assert len(driver.subscribe(None).peers) == 1
+
+
+def test_reading_and_polling_count_as_engine_time(make):
+    driver = make(FakeTransport(), is_started=False)
+    driver.take(Arrivals([(b"HELLO|", Source("10.0.0.9", ETH0), 1.0)]), 1.0)
+    heard = driver.engine_s
+    assert heard > 0
+    lan = FakeTransport()
+    speaking = make(lan)
+    lan.until(lambda sent: len(sent) > 2)
+    assert speaking.engine_s > 0
+
+
+def test_a_thread_that_dies_is_told_and_each_call_says_so(make, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    notices = SimpleQueue()
+    lan = FakeTransport()
+    driver = make(lan, notify=notices.put)
+    subscription = driver.subscribe(None)
+    monkeypatch.setattr(Node, "poll", lambda *_: 1 // 0)
+    while (notice := notices.get(timeout=WAIT)).level != "critical":
+        pass
+    assert (notice.text, notice.fields["thread"]) == ("thread died", "hello-sender")
+    assert list(subscription) == []  # a reader does not wait for ever
+    with pytest.raises(RuntimeError, match="a thread of this Discovery has died") as caught:
+        driver.look(lambda *_: None)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_a_goodbye_is_made_under_the_lock_or_not_at_all(make, monkeypatch):
+    made, goodbye = [], Node.goodbye
+    lan = FakeTransport()
+    driver = make(lan, is_started=False)
+    monkeypatch.setattr(Node, "goodbye", lambda node: made.append(driver.lock.acquire(False)) or goodbye(node))
+    with driver.lock:
+        threading_done = threading.Thread(target=driver.say_goodbye)
+        threading_done.start()
+        threading_done.join(WAIT)
+    assert (made, lan.sent) == ([], [])  # a thread that hangs is not waited for
+    driver.say_goodbye()
+    assert made == [False]
+
+
+def test_what_the_engine_says_is_sent_by_the_transport_of_its_link(make):
+    lan, wlan = FakeTransport(), FakeTransport(WLAN)
+    driver = make(lan, wlan, is_started=False)
+    driver.carry_out(Outcome(sends=(Send(b"a", ETH0, "10.0.0.9"), Send(b"b", WLAN, "192.168.7.9"))))
+    assert [[send.datagram for send in transport.sent] for transport in (lan, wlan)] == [[b"a"], [b"b"]]

@@ -1,0 +1,16 @@
+"""Waiting for an event of a subscription."""
+
+from time import monotonic
+
+WAIT = 15.0
+"""Seconds that a slow machine may need."""
+
+
+def wait_for(subscription, kind, name=None, timeout=WAIT):
+    """Read events up to one of a kind."""
+    deadline = monotonic() + timeout
+    while (left := deadline - monotonic()) > 0:
+        event = subscription.get(timeout=left)
+        if event is not None and event.kind == kind and name in (None, event.peer.name):
+            return event
+    raise AssertionError(f"no {kind} of {name} within {timeout:g} s")
