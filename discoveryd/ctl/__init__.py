@@ -1,6 +1,6 @@
-"""``discoveryctl``: asks the daemon of this machine what it knows.
+"""``discoveryctl``: ask the daemon of this machine what it knows.
 
-Only what the command at hand needs is imported, so that the answer is there before one could wait for it.
+A command imports only what it needs, so that its answer appears at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from discoveryd.ctl.options import Options, parse
 from discoveryd.errors import DaemonUnreachable, QueryError
 
 FINE, NOTHING, USAGE, NO_DAEMON, INTERRUPTED = 0, 1, 2, 3, 130
-"""The exit codes, as ``discoveryctl --help`` documents them."""
+"""The exit codes, as in ``discoveryctl --help``."""
 
 _CODES = {
     "not_found": NOTHING, "timeout": NOTHING,
@@ -24,7 +24,7 @@ _CODES = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run ``discoveryctl`` and give its exit code."""
+    """Run ``discoveryctl`` and return its exit code."""
     try:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="backslashreplace")  # names are Unicode, terminals not always
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
         _forget_output()
         return FINE
     except OSError as error:
@@ -85,7 +85,7 @@ def _say(text: str, code: int) -> int:
 
 
 def _forget_output() -> None:
-    """Let what is still buffered go nowhere, or Python would complain of it at exit."""
+    """Discard what is still buffered, or Python would complain of it at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

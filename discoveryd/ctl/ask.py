@@ -1,9 +1,10 @@
-"""The commands of one question and one answer: ``list``, ``show``, ``status``, ``metrics``, ``ping``, ``reload``."""
+"""The commands of one request and one reply: ``list``, ``show``, ``status``, ``metrics``, ``ping``, ``reload``."""
 
 from __future__ import annotations
 
 import sys
 
+from discoveryd.ctl import FINE, NOTHING
 from discoveryd.ctl.output import format_of, standard_screen
 from discoveryd.errors import QueryError
 from discoveryd.query.formats import printable
@@ -15,29 +16,28 @@ if TYPE_CHECKING:
 
     from discoveryd.ctl.options import Options
 
-FINE, NOTHING = 0, 1
 PING_TIMEOUT = 1.0
 """Seconds to wait for a PONG: two hundred times what a LAN takes."""
 TRIES = 5
-"""To ask a daemon that is busy."""
+"""Attempts while the daemon is busy."""
 RELOAD_PATIENCE = 10.0
-"""Seconds more that a daemon may take to read its configuration again, if it is busy."""
+"""Further seconds that a busy daemon may take to read its configuration again."""
 
 
 def list_peers(options: Options) -> int:
-    """Show the peers that match."""
+    """Print the peers that match."""
     reply = _ask(options, "list", **options.filters())
     peers = reply["peers"]
     if peers:
         if not options.json:
             print(format_of(options, keyed=bool(reply.get("keys"))).write(peers))
         return FINE
-    print(f"{_none(options)}{itself(options)}", file=sys.stderr)
+    print(f"{_no_peers(options)}{own_name_hint(options)}", file=sys.stderr)
     return NOTHING
 
 
 def show(options: Options) -> int:
-    """Show all that is known of a peer, and why it is believed."""
+    """Print all that is known of a peer, and why it is believed."""
     reply = _ask(options, "show", peer=options.peer)
     if not options.json:
         from discoveryd.ctl.describe import peer_text  # noqa: PLC0415
@@ -48,7 +48,7 @@ def show(options: Options) -> int:
 
 
 def status(options: Options) -> int:
-    """Show how the daemon itself is."""
+    """Print the state of the daemon itself."""
     reply = _ask(options, "status")
     if not options.json:
         from discoveryd.ctl.describe import status_text  # noqa: PLC0415
@@ -58,7 +58,7 @@ def status(options: Options) -> int:
 
 
 def metrics(options: Options) -> int:
-    """Show the counters as Prometheus reads them."""
+    """Print the counters in the text format of Prometheus."""
     reply = _ask(options, "metrics")
     if not options.json:
         print("\n".join(map(printable, reply["text"].split("\n"))), end="")
@@ -66,7 +66,7 @@ def metrics(options: Options) -> int:
 
 
 def ping(options: Options) -> int:
-    """Let the daemon probe a peer."""
+    """Let the daemon send PINGs to a peer, and print the round-trip times."""
     count = options.count or 1
     timeout = PING_TIMEOUT if options.timeout is None else options.timeout
     reply = _ask(options, "ping", patience=count * timeout, peer=options.peer, count=count, timeout_s=timeout)
@@ -92,23 +92,21 @@ def reload(options: Options) -> int:
 def _ask(options: Options, op: str, patience: float = 0.0, **fields: Any) -> dict[str, Any]:
     """Return the reply, and with ``--json`` print it.
 
-    A place may be lost between two lines, to one who opens connections without end; the next try has one again.
+    A program that opens connections without end may take the place of this one between two lines; the next attempt
+    gets a place again.
     """
-    for _ in range(TRIES - 1):
+    for further in reversed(range(TRIES)):
         try:
-            return _ask_once(options, op, patience, **fields)
+            with options.client() as client:
+                reply = client.request(op, timeout=client.timeout + patience, **fields)
         except QueryError as error:
-            if error.code != "busy":
-                raise
-    return _ask_once(options, op, patience, **fields)
-
-
-def _ask_once(options: Options, op: str, patience: float, **fields: Any) -> dict[str, Any]:
-    with options.client() as client:
-        reply = client.request(op, timeout=client.timeout + patience, **fields)
+            if error.code == "busy" and further:
+                continue
+            raise
         if options.json:
             _print_line(client.line)
         return reply
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _print_line(line: bytes) -> None:
@@ -117,7 +115,8 @@ def _print_line(line: bytes) -> None:
     print(printable_json(line))
 
 
-def _none(options: Options) -> str:
+def _no_peers(options: Options) -> str:
+    """Return what an empty list says."""
     asked = options.filters()
     if asked.pop("all", False):
         return "no peer matches" if asked else "no peer was heard yet (see 'discoveryctl status')"
@@ -127,30 +126,28 @@ def _none(options: Options) -> str:
     return f"no peers {states or 'up'}{' match' if asked else ''}{hint}"
 
 
-def itself(options: Options) -> str:
-    """Say that this node is no peer of itself, where it has the name that is asked for."""
+def own_name_hint(options: Options) -> str:
+    """Return a hint that this node is no peer of itself, if ``--name`` matches its name."""
     if options.name in (None, "", "*"):
         return ""
-    from fnmatch import fnmatchcase  # noqa: PLC0415 - where nothing was found only
+    from fnmatch import fnmatchcase  # noqa: PLC0415 - only if no peer was found
 
     try:
         with options.client() as client:
             name = str(client.greeting.get("node", {}).get("name", ""))
     except QueryError:
         return ""
-    is_meant = fnmatchcase(name, options.name or "")
-    return f"; {printable(name)} is this node, which is no peer of itself" if is_meant else ""
+    return f"; {printable(name)} is this node, which is no peer of itself" if fnmatchcase(name, options.name) else ""
 
 
 def _ping_text(reply: dict[str, Any]) -> str:
     peer = reply["peer"]
-    who = f"{printable(name_of(peer))} ({printable(peer['address'])})"
-    answered = f"{reply['received']} of {reply['sent']} PINGs answered"
+    name, address = printable(name_of(peer)), printable(peer["address"])
+    start = f"{name} ({address}): {reply['received']} of {reply['sent']} PINGs answered"
     if not reply["received"]:
-        heard = age(peer["last_heard_s"])
-        return f"{who}: {answered}; it is {printable(peer['state'])}, last heard {heard} ago"
+        return f"{start}; it is {printable(peer['state'])}, last heard {age(peer['last_heard_s'])} ago"
     times = [f"{time:.2f}" for time in (min(reply["rtt_ms"]), max(reply["rtt_ms"]))]
-    rtt = " to ".join(dict.fromkeys(times))  # one number where they are equal
+    start += f" in {' to '.join(dict.fromkeys(times))} ms"  # one number where they are equal
     if reply["hears_us_s"] is None:
-        return f"{who}: {answered} in {rtt} ms; it does not hear our HELLOs"
-    return f"{who}: {answered} in {rtt} ms; it heard our HELLO {age(reply['hears_us_s'])} before"
+        return f"{start}; it does not hear our HELLOs"
+    return f"{start}; it heard our HELLO {age(reply['hears_us_s'])} before"

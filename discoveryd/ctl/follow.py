@@ -1,4 +1,4 @@
-"""The commands that stay: ``watch`` and ``wait``. When the daemon restarts they connect again."""
+"""The commands that follow the daemon, across its restarts: ``watch`` and ``wait``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import sys
 import time
 from select import POLLERR, POLLHUP, POLLIN, poll, select
 
-from discoveryd.ctl.output import format_of, standard_screen
+from discoveryd.ctl import FINE
+from discoveryd.ctl.output import format_of, note, standard_screen
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.reconnect import Retry, watch_across_restarts
 from discoveryd.query.formats import printable
@@ -21,39 +22,37 @@ if TYPE_CHECKING:
     from discoveryd.ctl.options import Options
     from discoveryd.query.formats.table import Screen
 
-FINE = 0
-
 _MARKS = {
     "joined": "+", "recovered": "+", "updated": "~", "restarted": "~",
     "suspect": "?", "down": "-", "left": "-", "clone": "!",
 }  # fmt: skip
 _INDENT = 11
-"""Columns before the name of an event: further lines of it begin there."""
+"""Columns before the name of a peer: further lines of its event begin there."""
 _LOST = frozenset(("closed", "stopping", "lagged", "unreachable"))
-"""What ends one connection but not the watching."""
+"""Codes that end one connection, but not the watch."""
 
 
 def watch(options: Options) -> int:
-    """Show the peers, and then each change, until interrupted, or until nobody reads it any more."""
+    """Print the peers, then each change, until interrupted, or until the reader of the output is gone."""
     screen = standard_screen()
-    for line, event in _follow(options, options.filters(), note, waiting=_watched_output()):
+    for line, event in follow(options, options.filters(), waiting=_wait_beside_output()):
         if options.json:
             print(printable_json(line), flush=True)
             continue
         if event["event"] == "snapshot":
             print(_snapshot_text(event["peers"], screen), flush=True)
         elif "peer" in event:
-            print(_event_text(event, screen), flush=True)
+            print(event_text(event, screen), flush=True)
     raise AssertionError("watching has no end")
 
 
 def wait(options: Options) -> int:
-    """Wait until enough matching peers are up.
+    """Wait until enough matching peers are up, and print them.
 
     Raises:
         QueryError: ``timeout``.
     """
-    # the daemon's own filter, but applied here: a peer that no longer matches must be seen to go
+    # the filter of the daemon is applied here: a watch with a filter would not report that a peer ceases to match
     from discoveryd.protocol.table.peer import STATES, peer_from_json  # noqa: PLC0415  50 ms that only `wait` pays
     from discoveryd.query.request import Filter  # noqa: PLC0415
 
@@ -70,7 +69,7 @@ def wait(options: Options) -> int:
     rows = Rows()
     found: list[dict[str, Any]] = []
     try:
-        for _, event in _follow(options, {"all": True}, note, deadline):
+        for _, event in follow(options, {"all": True}, deadline):
             rows.take(event)
             found = [peer for peer in rows.peers() if chosen.accepts(peer_from_json(peer))]
             if rows.synced and len(found) >= wanted:
@@ -79,21 +78,25 @@ def wait(options: Options) -> int:
     except QueryError as error:
         if error.code != "timeout" or not rows.synced:
             raise
-    from discoveryd.ctl.ask import itself  # noqa: PLC0415 - where it gives up only
+    from discoveryd.ctl.ask import own_name_hint  # noqa: PLC0415 - only on timeout
 
-    here = f"{len(found)} of {wanted} peers {'known' if options.all else ' or '.join(states)}{itself(options)}"
+    here = f"{len(found)} of {wanted} peers {'known' if options.all else ' or '.join(states)}{own_name_hint(options)}"
     raise QueryError("timeout", f"timed out after {options.timeout:g} s with {here}")
 
 
 class Rows:
-    """The peers that a watch tells of, so far."""
+    """The peers of a watch, as its lines describe them.
+
+    Attributes:
+        synced: whether the snapshot is complete.
+    """
 
     def __init__(self) -> None:
         self.synced = False
         self._rows: dict[tuple[str, str], dict[str, Any]] = {}
 
     def take(self, event: dict[str, Any]) -> None:
-        """Take a snapshot, ``sync`` or an event."""
+        """Apply a line: a snapshot, ``sync`` or an event."""
         if event["event"] == "snapshot":
             self.synced = False
             self._rows = {_key(peer): peer for peer in event["peers"]}
@@ -105,7 +108,7 @@ class Rows:
             self._rows[_key(event["peer"])] = event["peer"]
 
     def peers(self) -> list[dict[str, Any]]:
-        """Give them as they were last told of."""
+        """Return the peers."""
         return list(self._rows.values())
 
 
@@ -113,14 +116,13 @@ def _key(peer: dict[str, Any]) -> tuple[str, str]:
     return peer["id"], peer["boot"]
 
 
-def _follow(
+def follow(
     options: Options,
     filters: dict[str, Any],
-    note: Callable[[str], None],
     deadline: float | None = None,
     waiting: Callable[[int, float | None], None] | None = None,
 ) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Yield each line of a watch, for ever: raw, and parsed. A new connection begins with a new snapshot.
+    """Yield each line of a watch, for ever, raw and parsed. A new connection begins with a new snapshot.
 
     Raises:
         QueryError: no connection came about within ``--timeout`` (at once without it), the request is refused, or
@@ -140,15 +142,12 @@ def _follow(
         left = retry.pause if until is None else min(retry.pause, until - time.monotonic())
         if left <= 0 and was_connected:
             raise QueryError("timeout", "the daemon did not come back in time")
-        # nothing tells that a port is listened to again, one can only try
-        pause(max(left, 0.0))
-        return True
-
-    def pause(seconds: float) -> None:
-        if waiting is not None:
-            waiting(-1, seconds)
+        # nothing announces a listener on the port: all that helps is to try
+        if waiting is None:
+            select((), (), (), max(left, 0.0))
         else:
-            select((), (), (), seconds)
+            waiting(-1, max(left, 0.0))
+        return True
 
     for line, event in watch_across_restarts(lambda: options.client(waiting), again, deadline=deadline, **filters):
         if retry.trouble and event["event"] == "snapshot":
@@ -159,8 +158,8 @@ def _follow(
         yield line, event
 
 
-def _watched_output() -> Callable[[int, float | None], None] | None:
-    """Give what waits for a descriptor, and notices meanwhile that nobody reads the output any more."""
+def _wait_beside_output() -> Callable[[int, float | None], None] | None:
+    """Return what waits for a descriptor, and raises BrokenPipeError when the reader of the output is gone."""
     try:
         output = sys.stdout.fileno()
     except (AttributeError, OSError, ValueError):  # closed, or no file
@@ -178,17 +177,12 @@ def _watched_output() -> Callable[[int, float | None], None] | None:
     return waiting
 
 
-def note(text: str) -> None:
-    """Say something to the person, apart from the output."""
-    print(f"discoveryctl: {printable(text)}", file=sys.stderr, flush=True)
-
-
 def _snapshot_text(peers: list[dict[str, Any]], screen: Screen) -> str:
     return Table(screen).write(peers) if peers else "no peers up yet"
 
 
-def _event_text(event: dict[str, Any], screen: Screen) -> str:
-    """Write an event: when, a mark, what, who, where, why; on one line where that fits."""
+def event_text(event: dict[str, Any], screen: Screen) -> str:
+    """Return the text of an event: time, mark, kind, peer, address, reason; on one line where that fits."""
     peer, kind = event["peer"], printable(event["event"])
     where = printable(" ".join(filter(None, (peer["address"], peer["link"]))))
     state = "clone" if kind == "clone" else peer["state"]

@@ -1,10 +1,11 @@
-"""Standard output: what it is connected to, and the format of peers that the options ask for."""
+"""The standard streams: what output is connected to, the format of peers that the options ask for, and notes."""
 
 from __future__ import annotations
 
 import os
 import sys
 
+from discoveryd.query.formats import printable
 from discoveryd.query.formats.table import Screen, Table
 
 TYPE_CHECKING = False
@@ -35,6 +36,11 @@ def screen_of(stream: TextIO | None, environ: Mapping[str, str]) -> Screen:
 def standard_screen() -> Screen:
     """Return the screen of standard output."""
     return screen_of(sys.stdout, os.environ)
+
+
+def note(text: str) -> None:
+    """Print a line for a person, on standard error."""
+    print(f"discoveryctl: {printable(text)}", file=sys.stderr, flush=True)
 
 
 def format_of(options: Options, *, keyed: bool = False) -> Format:

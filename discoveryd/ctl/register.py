@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from select import select
 
-from discoveryd.ctl.follow import note
+from discoveryd.ctl import FINE
+from discoveryd.ctl.output import note
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.reconnect import Retry
 from discoveryd.query.formats import printable
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from discoveryd.ctl.options import Options
     from discoveryd.net.query_client import QueryClient
 
-FINE = 0
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """Exit codes for a command that cannot be run, as in shells."""
 FINAL = frozenset(("denied", "refused", "bad_argument"))
@@ -49,7 +48,7 @@ def register(options: Options) -> int:
         try:
             child = subprocess.Popen(options.rest, **as_user)  # noqa: S603 - what the user asked for
         except OSError as error:
-            print(f"discoveryctl: cannot run {printable(options.rest[0])}: {error.strerror}", file=sys.stderr)
+            note(f"cannot run {options.rest[0]}: {error.strerror}")
             return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
         return _attend(signals, registration, child)
 

@@ -9,7 +9,7 @@ from tests.ctl.played import METRICS, PATHS, Daemon, ask, drop, event, peers_rep
 from tests.query.samples import BARE, LINK, STATUS, peer
 
 
-def test_list(capsys):
+def test_list_prints_a_table(capsys):
     with Daemon([[peers_reply(BARE, peer())]]) as daemon:
         code, out, err = ask(capsys, daemon, "list")
     assert (code, err) == (0, "")
@@ -31,7 +31,7 @@ def test_list(capsys):
         ("tag", ["role=gpu"]),
     ],
 )
-def test_list_only_one_column(capsys, column, lines):
+def test_only_prints_the_values_of_a_column(capsys, column, lines):
     with Daemon([[peers_reply(BARE, peer(), peer(name="be\u200bta", id="77"))]]) as daemon:
         assert ask(capsys, daemon, "list", "--only", column) == (0, "".join(f"{line}\n" for line in lines), "")
 
@@ -46,12 +46,12 @@ def test_list_only_one_column(capsys, column, lines):
         (["--state", "down"], "no peers down"),
     ],
 )
-def test_an_empty_list_says_so_and_exits_1(capsys, words, told):
+def test_an_empty_list_exits_1_and_says_why(capsys, words, told):
     with Daemon([[peers_reply()]]) as daemon:
         assert ask(capsys, daemon, "list", *words) == (1, "", told + "\n")
 
 
-def test_clones_can_be_told_apart(capsys):
+def test_list_shows_id_and_boot_of_clones(capsys):
     clones = [peer(clone=True), peer(clone=True, address="10.0.0.3", boot="ff00ff00")]
     with Daemon([[peers_reply(*clones)]]) as daemon:
         out = ask(capsys, daemon, "list")[1]
@@ -59,7 +59,7 @@ def test_clones_can_be_told_apart(capsys):
     assert re.search(r"up\(clone\) +10\.0\.0\.3 .* 9f3a  ff00ff00\n", out)
 
 
-def test_peers_that_share_an_address_are_marked(capsys):
+def test_list_marks_peers_that_share_an_address(capsys):
     both = [peer(shares_address=True), peer(id="b", name="b", shares_address=True, clone=True), peer(id="c", name="c")]
     with Daemon([[peers_reply(*both)]]) as daemon:
         out = ask(capsys, daemon, "list")[1]
@@ -68,7 +68,7 @@ def test_peers_that_share_an_address_are_marked(capsys):
     ]  # fmt: skip
 
 
-def test_this_node_is_no_peer_of_itself(capsys):
+def test_a_filter_for_this_node_says_it_is_no_peer_of_itself(capsys):
     with Daemon([[peers_reply()], snapshot(), [peers_reply()]]) as daemon:
         _, _, err = ask(capsys, daemon, "list", "--name", "one")
         assert err.endswith("; one is this node, which is no peer of itself\n")
@@ -78,7 +78,7 @@ def test_this_node_is_no_peer_of_itself(capsys):
         assert "this node" not in err
 
 
-def test_show_a_bare_peer_and_several(capsys):
+def test_show_describes_several_peers_and_a_bare_one(capsys):
     with Daemon([[peers_reply(BARE, peer())]]) as daemon:
         out = ask(capsys, daemon, "show", "x")[1]
     assert out.startswith("10.0.0.9 is up: last heard 0.4s ago on eth0 from 10.0.0.9")
@@ -95,7 +95,7 @@ def test_show_a_bare_peer_and_several(capsys):
         ({"received": 0, "rtt_ms": [], "hears_us_s": None}, 1, "0 of 1 PINGs answered; it is up, last heard 0.4s ago"),
     ],
 )
-def test_ping(capsys, reply, code, told):
+def test_ping_prints_round_trip_and_hearing(capsys, reply, code, told):
     full = {"ok": True, "schema": 1, "peer": peer(), "sent": 1, "rtt_ms": [0.41], "hears_us_s": 0.3} | reply
     with Daemon([[full]]) as daemon:
         found = ask(capsys, daemon, "ping", "alpha")
@@ -103,7 +103,7 @@ def test_ping(capsys, reply, code, told):
     assert told in found[1]
 
 
-def test_metrics_prints_the_text_as_the_daemon_made_it(capsys):
+def test_metrics_prints_the_text_of_the_daemon(capsys):
     with Daemon([[METRICS]]) as daemon:
         assert ask(capsys, daemon, "metrics") == (0, METRICS["text"], "")
 
@@ -123,7 +123,7 @@ def test_json_is_the_line_of_the_daemon(capsys, words, reply, code):
         assert ask(capsys, daemon, *words, "--json") == (code, json.dumps(reply) + "\n", "")
 
 
-def test_json_of_an_impostor_reaches_no_terminal_raw(capsys):
+def test_json_of_an_impostor_is_escaped(capsys):
     replies = (peers_reply(peer(name="\u202eabc")), METRICS | {"text": "a\x9b1m 1\nb 2\n"})
     with Daemon([[json.dumps(reply, ensure_ascii=False).encode()] for reply in replies]) as daemon:
         code, out, _ = ask(capsys, daemon, "list", "--json")
@@ -133,14 +133,14 @@ def test_json_of_an_impostor_reaches_no_terminal_raw(capsys):
         assert ask(capsys, daemon, "metrics") == (0, "a\\x9b1m 1\nb 2\n", "")
 
 
-def test_json_of_an_empty_list_is_an_empty_list(capsys):
+def test_json_of_an_empty_list(capsys):
     with Daemon([[peers_reply()]]) as daemon:
         code, out, err = ask(capsys, daemon, "list", "--json")
     assert (code, json.loads(out)) == (1, peers_reply())
     assert "no peers up" in err
 
 
-def test_json_of_a_failure_is_an_object_too(capsys):
+def test_json_of_a_failure_is_an_object(capsys):
     with Daemon([[refusal("not_found", "no peer x")]]) as daemon:
         code, out, err = ask(capsys, daemon, "show", "x", "--json")
     assert (code, json.loads(out)) == (1, refusal("not_found", "no peer x"))
@@ -148,7 +148,7 @@ def test_json_of_a_failure_is_an_object_too(capsys):
 
 
 @pytest.mark.parametrize("bad", ["\x1b[2J", "a\nb", "\u202eabc", "\x07", "\x9b1m", "\ud800"])
-def test_what_a_peer_says_cannot_act_on_the_terminal(capsys, bad):
+def test_text_of_a_peer_is_escaped_in_every_command(capsys, bad):
     service = {"name": bad, "port": 1, "proto": bad, "tags": {bad: bad}}
     evil = peer(name=bad, tags={bad: bad}, link=bad, services=[service], boot=bad, id=bad, address=bad, clone=True)
     evil_show = evil | {"paths": [PATHS[0] | {"address": bad, "link": bad}]}

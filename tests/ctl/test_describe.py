@@ -12,7 +12,7 @@ from tests.query.samples import LINK, STATUS, peer
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_status_and_show_break_lines_instead_of_cutting(width):
+def test_long_sentences_are_broken_and_not_cut(width):
     link = LINK | {"name": "enp0s31f6", "last_error": "Network is unreachable (ENETUNREACH)"}
     drops = [{"reason": reason, "link": "eth0", "count": 3} for reason in DROP_REASONS]
     status = STATUS | {"links": [LINK, link], "drops": drops, "isolated": True, "clones": ["n1"]}
@@ -28,16 +28,16 @@ def test_status_and_show_break_lines_instead_of_cutting(width):
 
 
 @pytest.mark.parametrize("width", [1, 2, 5, 11, 20])
-def test_no_screen_is_too_narrow_to_end(width):
+def test_a_screen_of_one_column_is_no_endless_loop(width):
     wide = "\u540d\u524d e\u0301" * 9
     status = STATUS | {"drops": [{"reason": "malformed", "link": "eth0", "count": 3}]}
     assert Table(Screen(width)).write([peer(name=wide)])
     assert describe.peer_text(peer(name=wide, paths=PATHS), Screen(width))
     assert describe.status_text(status, Screen(width))
-    assert follow._event_text(event("joined", name=wide), Screen(width))
+    assert follow.event_text(event("joined", name=wide), Screen(width))
 
 
-def test_show_says_why(capsys):
+def test_show_prints_each_fact(capsys):
     with Daemon([[peers_reply(peer(paths=PATHS, restarts=2, rtt_ms=0.41, loss=0.02))]]) as daemon:
         code, out, _ = ask(capsys, daemon, "show", "alpha")
     assert code == 0
@@ -78,18 +78,18 @@ def test_show_says_why(capsys):
         ({"services": [], "tags": {}}, "services    none"),
     ],
 )
-def test_show_in_every_state(changed, told):
+def test_show_explains_state_and_faults(changed, told):
     assert told in describe.peer_text(peer(paths=PATHS) | changed, Screen())
 
 
-def test_status_tells_of_control_where_there_is_something_to_tell(capsys):
+def test_status_counts_denials_and_registrations(capsys):
     query = STATUS["query"] | {"denied": 2, "registrations": 1}
     with Daemon([[STATUS | {"query": query}]]) as daemon:
         _, out, _ = ask(capsys, daemon, "status")
     assert "0 watching, 0 refused, 2 denied, 1 services registered\n" in out
 
 
-def test_status(capsys):
+def test_status_prints_each_section(capsys):
     with Daemon([[STATUS]]) as daemon:
         code, out, _ = ask(capsys, daemon, "status")
     assert code == 0
@@ -122,7 +122,7 @@ def test_status_shows_each_finding_escaped():
     assert "! " not in describe.status_text(STATUS, Screen())
 
 
-def test_status_shows_where_hellos_go():
+def test_status_shows_the_broadcast_address_in_use():
     told = describe.status_text(STATUS | {"links": [LINK | {"limited": True}]}, Screen())
     assert "eth0  10.0.0.1/24  255.255.255.255  1m" in told
 

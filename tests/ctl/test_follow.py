@@ -29,9 +29,9 @@ from tests.query.samples import peer
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_an_event_of_a_watch_fits_and_says_it_all(width):
+def test_an_event_fits_the_screen_and_loses_nothing(width):
     changed = event("down", 8, "not heard for its ttl of 4 s", name="web-frontend-with-a-long-name-01", state="down")
-    text = follow._event_text(changed, Screen(width, colour=True))
+    text = follow.event_text(changed, Screen(width, colour=True))
     lines = re.sub(r"\x1b\[\d*m", "", text).splitlines()
     assert max(map(len, lines)) <= width
     assert re.match(r"\d\d:\d\d:\d\d - down( |$)", lines[0])
@@ -45,7 +45,7 @@ def test_json_of_wait(capsys):
     assert (code, json.loads(out)) == (0, peers_reply(peer()))
 
 
-def test_watch_lists_then_tells_each_change(capsys):
+def test_watch_prints_the_peers_then_each_change(capsys):
     lines = [
         *snapshot(peer()),
         event("joined", name="beta", id="b", boot="b"),
@@ -86,11 +86,12 @@ def test_watch_connects_again_and_lists_anew(capsys):
         assert "no peers up yet" in out
 
 
-def test_watch_waits_for_a_daemon_that_was_there_with_growing_pauses(monkeypatch):
+def test_watch_pauses_longer_after_each_attempt(monkeypatch):
     pauses, notes = [], []
+    monkeypatch.setattr(follow, "note", notes.append)
     with Daemon([[*snapshot(), STOPPING]]) as daemon:
         asked = options.parse(["watch", "--address", daemon.address], {})
-        lines = follow._follow(asked, {}, notes.append)
+        lines = follow.follow(asked, {})
         assert [next(lines)[1]["event"] for _ in range(2)] == ["snapshot", "sync"]
 
     def pause(_read, _write, _error, seconds):
@@ -106,7 +107,7 @@ def test_watch_waits_for_a_daemon_that_was_there_with_growing_pauses(monkeypatch
     assert "Connection refused" in notes[1]
 
 
-def test_wait_counts_what_comes(capsys):
+def test_wait_counts_peers_that_join_later(capsys):
     lines = [*snapshot(peer()), event("joined", name="beta", id="b", boot="b", address="10.0.0.3")]
     with Daemon([lines]) as daemon:
         code, out, _ = ask(capsys, daemon, "wait", "--count", "2", "--timeout", "10")
@@ -121,17 +122,17 @@ def test_wait_survives_a_restart_of_the_daemon(capsys):
 
 
 @pytest.mark.parametrize("timeout", ["0", "50ms"])
-def test_wait_gives_up_and_says_how_many_there_were(capsys, timeout):
+def test_wait_times_out_and_says_how_many_were_up(capsys, timeout):
     with Daemon([[*snapshot(peer(), peer(id="b", boot="b")), event("down", state="down")]]) as daemon:
         code, out, err = ask(capsys, daemon, "wait", "--count", "3", "--timeout", timeout)
     assert (code, out) == (1, "")
     assert re.fullmatch(r"discoveryctl: timed out after \S+ s with [12] of 3 peers up\n", err)
 
 
-def test_wait_gives_up_while_the_daemon_is_away(capsys):
+def test_wait_times_out_while_the_daemon_is_away(capsys):
     with Daemon([[*snapshot(peer()), STOPPING]]) as daemon:
         asked = options.parse(["watch", "--address", daemon.address], {})
-        lines = follow._follow(asked, {}, lambda _: None, monotonic() + 0.3)
+        lines = follow.follow(asked, {}, monotonic() + 0.3)
         next(lines)
         next(lines)
     with pytest.raises(QueryError) as caught:
@@ -142,7 +143,7 @@ def test_wait_gives_up_while_the_daemon_is_away(capsys):
 @pytest.mark.parametrize(
     "words", [["--tag", "role=cpu"], ["--name", "b*"], ["--service", "ssh"], ["--link", "eth1"], ["--state", "down"]]
 )
-def test_wait_counts_only_what_matches(capsys, words):
+def test_wait_counts_only_peers_that_match(capsys, words):
     state = "down" if "--state" in words else "up"
     changed = {"tags": {"role": "cpu"}, "name": "beta", "link": "eth1", "state": state}
     services = [{"name": "ssh", "port": 22, "proto": "tcp", "tags": {}}]
@@ -160,12 +161,12 @@ def test_wait_sees_a_peer_that_no_longer_matches(capsys):
     assert (code, [one["boot"] for one in json.loads(out)["peers"]]) == (0, ["b", "c"])
 
 
-def test_wait_for_those_gone(capsys):
+def test_wait_can_wait_for_a_departure(capsys):
     with Daemon([[*snapshot(peer()), event("left", state="left")]]) as daemon:
         assert ask(capsys, daemon, "wait", "--count", "1", "--state", "left", "--timeout", "10")[0] == 0
 
 
-def test_rows_know_restarts_from_clones():
+def test_rows_replace_a_restarted_boot_and_keep_a_clone():
     rows = follow.Rows()
     for one in snapshot(peer(boot="old")):
         rows.take(one)
@@ -181,7 +182,7 @@ def test_rows_know_restarts_from_clones():
 
 
 @pytest.mark.parametrize("words", [["wait", "--count", "1", "--only", "address"], ["watch"]])
-def test_within_the_timeout_a_daemon_may_come_later(words):
+def test_the_daemon_may_start_within_the_timeout(words):
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]  # bound, not listened to: refused
@@ -200,7 +201,7 @@ def test_within_the_timeout_a_daemon_may_come_later(words):
     assert found == b"10.0.0.2\n" if words[0] == "wait" else found.startswith(b"NAME")
 
 
-def test_a_daemon_that_does_not_come_within_the_timeout_is_exit_3():
+def test_no_daemon_within_the_timeout_is_exit_3():
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         found = spawn("wait", "--count", "1", "--timeout", "200ms", "--address", str(reserved.getsockname()[1]))
@@ -208,7 +209,7 @@ def test_a_daemon_that_does_not_come_within_the_timeout_is_exit_3():
     assert "Connection refused" in found.stderr
 
 
-def test_watch_ends_when_nobody_reads_it_also_without_an_event():
+def test_watch_ends_when_its_reader_is_gone():
     with Daemon([snapshot(peer())]) as daemon:
         process = subprocess.Popen(command("watch", "--json", "--address", daemon.address), stdout=subprocess.PIPE, env=environment())
         process.stdout.readline()

@@ -30,7 +30,7 @@ from tests.query.samples import peer
         ("metrics", {"op": "metrics"}),
     ],
 )
-def test_options_reach_the_wire(capsys, words, request_):
+def test_options_become_fields_of_the_request(capsys, words, request_):
     before, dashes, after = words.partition(" -- ")
     with Daemon([[refusal("not_found", "nobody")]]) as daemon:
         last = [dashes.strip(), after] if dashes else []
@@ -38,14 +38,14 @@ def test_options_reach_the_wire(capsys, words, request_):
     assert daemon.requests == [request_]
 
 
-def test_watch_sends_its_filters_and_wait_applies_them_itself(capsys):
+def test_watch_sends_its_filters_and_wait_does_not(capsys):
     with Daemon([[refusal("bad_argument", "no")], snapshot(peer())]) as daemon:
         assert ask(capsys, daemon, "watch", "--name", "a*", "--state", "up")[0] == 2
         assert ask(capsys, daemon, "wait", "--count", "1", "--tag", "role=gpu")[0] == 0
     assert daemon.requests == [{"op": "watch", "name": "a*", "state": ["up"]}, {"op": "watch", "all": True}]
 
 
-def test_the_address_comes_from_the_option_then_the_environment(capsys, monkeypatch):
+def test_address_from_the_option_then_the_environment(capsys, monkeypatch):
     with Daemon([[peers_reply(peer())]] * 2) as daemon:
         monkeypatch.setenv("DISCOVERYCTL_ADDRESS", daemon.address)
         assert main(["list"]) == 0
@@ -124,21 +124,21 @@ def test_a_wrong_command_line_says_what_is_right(capsys, words, told):
     assert found.out == ""
 
 
-def test_what_to_register_and_run():
+def test_register_reads_a_service_and_a_command():
     found = options.parse(["register", "web", "--port=80", "--tag", "a=b", "--", "cmd", "--port", "9", "--", "x"], {})
     assert (found.name, found.port, found.proto, found.tags) == ("web", 80, "tcp", {"a": "b"})
     assert found.rest == ["cmd", "--port", "9", "--", "x"]
     assert options.parse(["register", "web", "--port", "0", "--proto", "udp"], {}).rest == []
 
 
-def test_the_token_file_comes_from_the_option_then_the_environment():
+def test_token_file_from_the_option_then_the_environment():
     environ = {"DISCOVERYCTL_TOKEN_FILE": "/a"}
     assert options.parse(["reload", "--token-file", "/b"], environ).token_file == "/b"
     assert options.parse(["reload"], environ).token_file == "/a"
     assert options.parse(["reload"], {}).token_file is None
 
 
-def test_a_wrong_variable_is_named(capsys, monkeypatch):
+def test_an_error_names_the_wrong_variable(capsys, monkeypatch):
     monkeypatch.setenv("DISCOVERYCTL_ADDRESS", "what:ever")
     assert main(["list"]) == 2
     assert "DISCOVERYCTL_ADDRESS must be HOST:PORT" in capsys.readouterr().err

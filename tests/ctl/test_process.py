@@ -16,7 +16,7 @@ from tests.ctl.played import Daemon, command, environment, peers_reply, refusal,
 from tests.query.samples import peer
 
 
-def test_no_daemon_is_exit_3_and_says_where_and_how():
+def test_no_daemon_is_exit_3_with_address_and_remedy():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
     for words in (["list"], ["watch"], ["wait", "--count", "1"]):
@@ -73,7 +73,7 @@ def test_a_broken_pipe_is_quiet():
     assert (process.returncode, err) == (0, b"")
 
 
-def test_output_that_cannot_be_written_is_told():
+def test_a_full_disk_is_reported():
     with Daemon([[peers_reply(peer())]]) as daemon, Path("/dev/full").open("w") as full:
         found = subprocess.run(
             command("list", "--address", daemon.address),
@@ -83,7 +83,7 @@ def test_output_that_cannot_be_written_is_told():
     assert found.stderr == "discoveryctl: cannot write the output: No space left on device\n"
 
 
-def test_a_terminal_without_unicode_still_gets_the_list():
+def test_a_terminal_without_unicode_gets_escapes():
     with Daemon([[peers_reply(peer(name="\u540d\u524d"))]]) as daemon:
         found = spawn("list", "--address", daemon.address, PYTHONIOENCODING="ascii")
     assert found.returncode == 0
@@ -104,7 +104,7 @@ def on_terminal(width, **more):
     return text
 
 
-def test_on_a_terminal_it_fits_and_is_coloured_unless_unwanted():
+def test_a_terminal_gets_its_width_and_colours():
     text = on_terminal(80, TERM="xterm")
     assert "\x1b[32mup" in text
     assert all(len(one) <= 80 for one in re.sub(r"\x1b\[\d*m", "", text).splitlines())
