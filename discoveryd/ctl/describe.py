@@ -1,4 +1,4 @@
-"""What ``show`` and ``status`` say: not only what is so, but why it is believed and what to do about it."""
+"""The texts of ``show`` and ``status``: the facts, why they are believed, and what to do about faults."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 ROUTED = "a routed path"
 SENTENCE = 30
-"""Columns in which a sentence can be read."""
+"""Columns that make a sentence readable."""
 
 
 def peer_text(peer: dict[str, Any], screen: Screen) -> str:
-    """Describe a peer: its state and why, in a sentence; then what is known of it, line by line."""
+    """Return the description of a peer: its state and why, in a sentence; then the facts, line by line."""
     state = screen.paint(peer["state"], peer["state"])
-    who = peer["address"] if peer["kind"] == "bare" else name_of(peer)
-    first, *lines = folded(f"{printable(who)} is {printable(peer['state'])}: ", _why(peer), screen.width, 2)
+    name = peer["address"] if peer["kind"] == "bare" else name_of(peer)
+    first, *lines = folded(f"{printable(name)} is {printable(peer['state'])}: ", _why(peer), screen.width, 2)
     lines.insert(0, first.replace(f" is {peer['state']}:", f" is {state}:", 1))
     for label, values in _facts(peer):
         for number, value in enumerate(values):
@@ -32,12 +32,12 @@ def peer_text(peer: dict[str, Any], screen: Screen) -> str:
 
 
 def status_text(status: dict[str, Any], screen: Screen) -> str:
-    """Describe the daemon: itself, its links, what it hears, sends and drops, and what looks wrong."""
+    """Return the description of a daemon: itself, its links, what it hears, sends and drops, and its faults."""
     node, hello, query, rows = status["node"], status["hello"], status["query"], status["table"]
     beat = f"each {hello['interval_s']:g}s, valid {hello['ttl_s']:g}s"
     facts = [
         ("node", f"{node['name']} (id {node['id']}, boot {node['boot']}), realm {node['realm']}"),
-        ("services", ", ".join(service_of(one) for one in node["services"])),
+        ("services", ", ".join(map(service_of, node["services"]))),
         ("tags", _pairs(node["tags"])),
         ("hello", f"UDP port {hello['port']}, {beat}"),
         ("peers", f"{_counts(status['peers'])} ({rows['rows']} of at most {rows['limit']} rows)"),
@@ -53,7 +53,8 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
         parts += ["", _links_table(status["links"], screen)]
     if status["drops"]:
         parts += ["", _drops_table(status["drops"], screen)]
-    faults = [line for one in findings(status) for line in folded("! ", printable(one.text), screen.width, 2)]
+    texts = (printable(finding.text) for finding in findings(status))
+    faults = [line for text in texts for line in folded("! ", text, screen.width, 2)]
     return "\n".join([*parts, "", *faults] if faults else parts)
 
 
@@ -96,7 +97,7 @@ def _facts(peer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
         yield "two-way", [_two_way(peer)]
         yield "round trip", ["not measured" if peer["rtt_ms"] is None else f"{peer['rtt_ms']:.2f} ms"]
         yield "loss", ["not measured" if peer["loss"] is None else f"{peer['loss']:.0%} of its HELLOs"]
-        yield "services", [_service(one) for one in peer["services"]] or ["none"]
+        yield "services", [*map(_service, peer["services"])] or ["none"]
         yield "tags", [_pairs(peer["tags"]) or "none"]
         yield "key", [peer["key"] or "none, its HELLOs are not sealed"]
     if peer.get("shares_address_with"):
@@ -156,13 +157,13 @@ def _links_table(links: list[dict[str, Any]], screen: Screen) -> str:
         )
         for link in links
     ]
-    spare = ("LAST ERROR", "BROADCAST", "UP", "SENT", "RECEIVED")  # a hint repeats the error
+    spare = ("LAST ERROR", "BROADCAST", "UP", "SENT", "RECEIVED")  # a finding repeats the error
     return table(heads, rows, screen, flexible=("LAST ERROR",), spare=spare)
 
 
 def _drops_table(drops: list[dict[str, Any]], screen: Screen) -> str:
     ordered = sorted(drops, key=lambda drop: -drop["count"])
-    rows = [(one["reason"], one["link"], str(one["count"])) for one in ordered]
+    rows = [(drop["reason"], drop["link"], str(drop["count"])) for drop in ordered]
     head, *lines = table(("DROPPED", "LINK", "COUNT"), rows, screen).splitlines()
     column = max(map(width_of, (head, *lines))) + 2
     # beside the counts where there is room for sentences, else below them
@@ -175,7 +176,7 @@ def _drops_table(drops: list[dict[str, Any]], screen: Screen) -> str:
             shown += folded(beside, meaning, screen.width, indent)
         else:
             shown += [line, *folded(" " * indent, meaning, screen.width, indent)]
-    return "\n".join(one.rstrip(" ") for one in shown if one.strip())
+    return "\n".join(line.rstrip(" ") for line in shown if line.strip())
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -183,7 +184,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _security(security: dict[str, Any] | None) -> str:
-    """Say who is heard with which key; nothing where there are none."""
+    """Return how many peers are heard with which key; empty without keys."""
     if not security or not security["keys"]:
         return ""
     sends = f"sends with {security['send_with']}" if security["mode"] != "off" else "sends plain"
@@ -197,9 +198,9 @@ def _query(query: dict[str, int]) -> str:
 
 
 def _controlled(query: dict[str, int]) -> str:
-    """Say what was done, or tried, with the control token; mostly nothing."""
-    told = (("denied", "denied"), ("registrations", "services registered"))
-    return "".join(f", {query[key]} {text}" for key, text in told if query.get(key))
+    """Return what was done, or tried, with the control token; mostly empty."""
+    counters = (("denied", "denied"), ("registrations", "services registered"))
+    return "".join(f", {query[key]} {text}" for key, text in counters if query.get(key))
 
 
 def _pairs(tags: dict[str, str]) -> str:
