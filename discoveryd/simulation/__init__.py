@@ -1,6 +1,7 @@
 """A network simulated in virtual time by the engine itself; one seed gives one result, to the bit.
 
-- `medium`: the clock, and a segment that loses and delays.
+- `network`: the clock, and segments with loss, delay and other faults; the tests use them too.
+- `host`: a machine that runs one engine after another.
 - `lan`, `sender`: the nodes of ``discoveryd simulate``.
 - `plan`, `run`, `counts`, `report`: what is simulated, measured and reported.
 """

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from discoveryd.protocol.outcome import Send
-from discoveryd.simulation.medium import Segment
 
 HEADERS = 28
 """Bytes of IPv4 and UDP before each datagram."""
@@ -27,7 +26,7 @@ class Traffic:
 
     def count(self, send: Send, now: float, weight: float) -> None:
         """Count a datagram, for as many as it stands for."""
-        kind = "hello" if send.to == Segment.BROADCAST else "answer"
+        kind = "hello" if send.is_to_all else "answer"
         key = int(now), {b"PI": "ping", b"PO": "pong"}.get(send.datagram[:2], kind)
         self.datagrams[key] = self.datagrams.get(key, 0) + weight
         self.octets[key] = self.octets.get(key, 0) + weight * (len(send.datagram) + HEADERS)

@@ -51,7 +51,7 @@ class Simulation:
             loss=plan.loss,
             seed=plan.seed,
             observers=plan.observers or observers_of(plan.nodes),
-            meter=stopwatch,
+            stopwatch=stopwatch,
         )
         self._cpu = cpu
         self._stopwatch = stopwatch
@@ -119,7 +119,7 @@ class Simulation:
 
     def _crash(self, kind: CrashKind) -> None:
         """Let a node crash; where a sample observes, one of the others."""
-        candidates = [machine for machine in self.lan.crowd.machines or self.lan.observers if machine.is_up]
+        candidates = [machine for machine in self.lan.senders.machines or self.lan.observers if machine.is_up]
         machine: Machine = self.lan.random.choice(candidates)
         machine.crash(kind)
         back = self.lan.clock.now + BACK * self.plan.ttl

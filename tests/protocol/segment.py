@@ -1,15 +1,19 @@
-"""A segment of a few nodes with keys: virtual time, a tap that records, and whoever wants to send whatever."""
+"""A segment where an attacker listens, records, forges addresses and delivers datagrams, in virtual time.
 
-from heapq import heappop, heappush
-from itertools import count
+Clock and hosts are those of `discoveryd.simulation`. The routing is this module's: a test may let a station be reached
+at any address, and change what is under way.
+"""
+
+from functools import partial
 from random import Random
 
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
-from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Key, Keyring
 from discoveryd.protocol.wire.record import Record
+from discoveryd.simulation.host import Host
+from discoveryd.simulation.network import Clock
 
 K1, K2, K3 = (Key(bytes([number]) * 32) for number in (1, 2, 3))
 DELAY = 0.0005
@@ -20,26 +24,40 @@ def ring(*keys, mode="require", send_with=""):
     return Keyring(keys=keys, mode=mode, send_with=send_with and send_with.id)
 
 
-class Station:
+class Station(Host):
     """A machine: a node, or none at the moment."""
 
+    engine = None
+
     def __init__(self, segment, number, keyring, parameters):
+        super().__init__(segment.clock)
         self.segment, self.number, self.keyring, self.parameters = segment, number, keyring, parameters
         self.name, self.address = f"n{number}", f"10.0.0.{number}"
-        prefix = 32 if segment.routed else 24  # nobody is on the link of another one, seen from either side
+        prefix = 32 if segment.routed else 24  # seen from either side, no station is on the link of another
         self.links = {segment: Link("eth0", 2, self.address, prefix, "10.0.0.255")}
         self.generation = 0
         self.told = []
-        self.node = None
+
+    @property
+    def node(self):
+        return self.engine
+
+    @node.setter
+    def node(self, node):
+        self.engine = node
 
     def start(self):
         self.generation += 1
-        self.node = Node(
+        node = Node(
             self.parameters, Record(name=self.name), node_id=self.name, keyring=self.keyring,
             random=Random(f"{self.segment.seed}/{self.name}/{self.generation}"),
         )  # fmt: skip
-        self.node.set_links(self.links.values(), self.segment.now)
+        self.run(node, self.links)
         return self
+
+    def set_links(self, links):
+        self.engine.set_links(links.values(), self.clock.now)
+        self.schedule()
 
     def set(self, keyring):
         self.keyring = keyring
@@ -47,28 +65,30 @@ class Station:
             self.node.set_keyring(keyring)
 
     def crash(self):
-        self.node = None
+        self.engine = None
 
     def leave(self):
         self.act(self.node.goodbye())
-        self.node = None
+        self.engine = None
 
-    def hear(self, datagram, source):
+    def hear(self, datagram, source, now=None):
         if self.node is not None:
-            self.act(self.node.receive(datagram, source, self.segment.now))
+            super().hear(datagram, source, self.clock.now if now is None else now)
 
-    def act(self, outcome):
-        if outcome is NOTHING:
-            return
-        for event in outcome.events:
-            self.told.append((round(self.segment.now, 4), event.kind, event.peer.id))
-        for send in outcome.sends:
-            for segment, link in self.links.items():
-                if send.link == link or send.link is None:
-                    segment.carry(link.address, send.to, send.datagram)
+    def schedule(self):
+        if self.node is not None:
+            super().schedule()
+
+    def send(self, send):
+        for segment, link in self.links.items():
+            if send.link == link or send.link is None:
+                segment.carry(link.address, send.to, send.datagram)
+
+    def follow(self, event):
+        self.told.append((round(self.clock.now, 4), event.kind, event.peer.id))
 
     def peers(self):
-        return {peer.id: peer.key for peer in self.node.peers(self.segment.now)}
+        return {peer.id: peer.key for peer in self.node.peers(self.clock.now)}
 
     def drops(self):
         return {reason: count for (reason, _), count in self.node.drops.items()}
@@ -82,22 +102,21 @@ class Segment:
 
     def __init__(self, seed=1, master=None, *, routed=False):
         self.master = master or self
+        self.clock = master.clock if master else Clock()
         self.seed = seed
         self.random = Random(seed)
         self.routed = routed  # no broadcast passes
         self.loss = 0.0
         self.lag = 0.0
-        self.mute = set()  # addresses whose broadcasts nobody hears
+        self.mute = set()  # addresses whose broadcasts no station hears
         self.tape = []  # (now, sender, to, datagram)
         self.stations = {}
         self.all = []
-        self.time = 0.0
-        self._agenda, self._tie = [], count()
         self._sources = {}
 
     @property
     def now(self):
-        return self.master.time
+        return self.clock.now
 
     def add(self, keyring=NO_KEYS, *, parameters=None):
         station = Station(self, len(self.stations) + 1, keyring, parameters or Parameters())
@@ -106,7 +125,7 @@ class Segment:
         return station
 
     def plug(self, station, name):
-        """Give a station of another segment a second link, to this one."""
+        """Give a station of another segment a second link, to this segment."""
         address = f"10.{name[-1]}.0.{station.number}"
         station.links[self] = Link(name, 3, address, 24, "10.0.0.255")
         self.stations[address] = station
@@ -122,29 +141,18 @@ class Segment:
                 self.deliver(datagram, sender, station, unicast=not broadcast, after=self.lag + DELAY * self.random.uniform(0.5, 1.5))
 
     def is_on_link(self, station, sender):
-        """Whether a station takes a sender to be on its link."""
+        """Return whether a station takes a sender to be on its link."""
         return not self.routed and station.links[self].holds(sender)
 
     def deliver(self, datagram, sender, station, *, unicast=False, after=0.0):
         link = station.links[self] if self.is_on_link(station, sender) else None
         source = self._sources.setdefault((sender, link, unicast), Source(sender, link, unicast))
-        heappush(self.master._agenda, (self.now + after, next(self.master._tie), station, datagram, source))
+        self.clock.after(after, partial(station.hear, datagram, source))
 
     def run(self, seconds):
-        until = self.now + seconds
-        while True:
-            up = [station for station in self.all if station.node is not None]
-            due, station = min(((one.node.next_deadline(), one) for one in up), key=lambda pair: pair[0], default=(until, None))
-            if self._agenda and self._agenda[0][0] <= min(due, until):
-                at, _, station, datagram, source = heappop(self._agenda)
-                self.time = max(self.time, at)
-                station.hear(datagram, source)
-            elif station is not None and due <= until:
-                self.time = max(self.time, due)
-                station.act(station.node.poll(self.time))
-            else:
-                self.time = until
-                return
+        for station in self.master.all:
+            station.schedule()  # a test may have changed something
+        self.clock.run(self.now + seconds)
 
     def recorded(self, since=0.0, sender=None, to=None):
         return [

@@ -12,17 +12,16 @@ from random import Random
 
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
-from discoveryd.protocol.outcome import Outcome
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.liveness import suspect_after
+from discoveryd.protocol.table.liveness import NEVER, suspect_after
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.table.standing import LIFE_INTERVALS
 from discoveryd.protocol.wire.probe import mark
 from discoveryd.protocol.wire.record import Record
-from tests.simulation.medium import LEFT, Heard, Medium, Plug, Segment
+from discoveryd.simulation.host import Host
+from tests.simulation.medium import LEFT, Heard, Medium, Segment
 
-NEVER = float("inf")
 GOODBYES = (0.0, 0.03, 0.06)
 """Seconds after the decision to leave at which the daemon says goodbye."""
 LATE = 0.05
@@ -48,6 +47,7 @@ class Lan:
         self._numbers = count(1)
         self.boots: dict[str, tuple[str, int]] = {}  # boot -> id, generation
         self.running: set[str] = set()  # boots
+        self.asked: set[bytes] = set()  # nonces of PINGs that came to the boot that they ask
         self.false_downs = 0
         self.events = 0
 
@@ -83,7 +83,7 @@ class Lan:
             assert listed == others, f"{machine.name} lists {listed}, the others are {others}"
 
 
-class Machine:
+class Machine(Host):
     """One machine of the LAN.
 
     Attributes:
@@ -91,22 +91,21 @@ class Machine:
     """
 
     def __init__(self, lan: Lan, name: str, number: int, segments: tuple[Segment, ...]) -> None:
+        super().__init__(lan.medium)
         self.lan = lan
         self.medium = lan.medium
         self.name = name
         self.number = number
         self.links: dict[Segment, Link] = {segment: segment.link(number) for segment in segments}
         self.generation = 0
-        self.is_up = False
         self.node = Node()
         self.mirror: dict[str, Peer] = {}
         self.kinds: list[str] = []
         self.lost: dict[str, str] = {}  # boot -> the event that removed it
         self.woken = -NEVER
         self._heard = Heard()
-        self._plugs: dict[Link, Plug] = {}
+        self._mark = ""
         self._seq = 0
-        self._wake = NEVER
 
     # --- its life -------------------------------------------------------------------------------
 
@@ -114,7 +113,6 @@ class Machine:
         """Run a new node, of the same id as ever."""
         assert not self.is_up
         self.generation += 1
-        self.is_up = True
         self.node = Node(
             self.lan.parameters,
             Record(name=self.name, tags={"version": "0"}),
@@ -123,92 +121,68 @@ class Machine:
         )
         self.lan.boots[self.node.boot] = (self.name, self.generation)
         self.lan.running.add(self.node.boot)
-        self._heard, self.mirror, self.kinds, self._seq, self._wake = Heard(), {}, [], 0, NEVER
+        self._heard, self.mirror, self.kinds, self._seq = Heard(), {}, [], 0
         self.lost, self.woken = {}, -NEVER
-        self.set_links(self.links)
+        self._mark = mark(self.name, self.node.boot)
+        self.run(self.node, self.links)
 
     def set_links(self, links: dict[Segment, Link]) -> None:
         """Have these links from now on."""
         self.links = links
-        for link in set(self._plugs) - set(links.values()):
-            plug = self._plugs.pop(link)
-            plug.segment.pull_out(plug)
-        for segment, link in links.items():
-            if link not in self._plugs:
-                plug = self._plugs[link] = Plug(segment, link, self.node.boot, self._heard)
-                plug.receive, plug.refused, plug.act = self.node.receive, self.node.refused, self.act
-                plug.mark = mark(self.name, self.node.boot)
-                segment.plug_in(plug)
-        self.node.set_links(links.values(), self.medium.now)
-        self._schedule()
+        super().set_links(links)
 
     def set_tag(self, version: str) -> None:
         """Say something else of itself."""
         self.node.set_record(Record(name=self.name, tags={"version": version}), self.medium.now)
-        self._schedule()
+        self.schedule()
 
     def crash(self) -> None:
         """End without a word: the power is gone."""
         self.medium.note(f"{self.name} crashes")
-        self._end()
+        self.end()
 
     def kill(self) -> None:
         """End the process alone: the machine says of each PING that nobody listens there."""
         self.medium.note(f"{self.name} is killed")
-        plugs = list(self._plugs.values())
-        self._end()
-        for plug in plugs:
-            plug.segment.close_port(plug.link.address)
+        self.end(port_closed=True)
 
     def leave(self) -> None:
         """Say goodbye, and end."""
         self.medium.note(f"{self.name} leaves")
-        plugs = dict(self._plugs)
+        plugs = dict(self.plugs)
         sends = self.node.goodbye().sends
-        self._end()
-        for plug in plugs.values():
-            plug.has_left = True
+        self.end()
         for offset in GOODBYES:
             for send in sends:
-                plug = plugs[send.link]
-                self.medium.after(offset, partial(plug.segment.send, plug, send.to, send.datagram))
+                segment, plug = plugs[send.link]
+                self.medium.after(offset, partial(segment.send, plug, send.to, send.datagram))
 
     def sleep(self) -> None:
         """Stand still, deaf and dumb, while the time goes on; the truth is that it is not up."""
         self.medium.note(f"{self.name} falls asleep")
-        self.is_up = False
         self.lan.running.discard(self.node.boot)
-        self._wake = NEVER
-        for plug in self._plugs.values():
-            plug.segment.pull_out(plug)
+        self.pause()
 
     def wake(self) -> None:
         """Go on."""
         self.medium.note(f"{self.name} awakes")
-        self.is_up = True
         self.woken = self.medium.now
         self.lan.running.add(self.node.boot)
-        for plug in self._plugs.values():
-            plug.segment.plug_in(plug)
-        self._schedule()
+        self.resume()
+
+    def end(self, *, port_closed: bool = False) -> None:
+        self.lan.running.discard(self.node.boot)
+        super().end(port_closed=port_closed)
 
     def shows(self) -> tuple[str, frozenset[str], str]:
         """Give what others must see of it."""
         addresses = frozenset(link.address for link in self.links.values())
         return self.name, addresses, self.node.record.tags["version"]
 
-    def _end(self) -> None:
-        self.is_up = False
-        self.lan.running.discard(self.node.boot)
-        for plug in self._plugs.values():
-            plug.segment.pull_out(plug)
-        self._plugs = {}
-        self._wake = NEVER
-
-    def hear(self, datagram: bytes, address: str) -> None:
+    def hear_stranger(self, datagram: bytes, address: str) -> None:
         """Take a datagram from someone who is no machine of this LAN."""
-        [link, *_] = self._plugs
-        self.act(self.node.receive(datagram, Source(address, link), self.medium.now))
+        [link, *_] = self.plugs
+        super().hear(datagram, Source(address, link), self.medium.now)
 
     def forget(self) -> None:
         """Forget what was."""
@@ -217,33 +191,20 @@ class Machine:
 
     # --- what a daemon does for its node --------------------------------------------------------
 
-    def act(self, outcome: Outcome) -> None:
-        """Send what is to be sent, and follow the events."""
-        for send in outcome.sends:
-            plug = self._plugs[send.link]
-            plug.segment.send(plug, send.to, send.datagram)
-        for event in outcome.events:
-            self._follow(event)
-        self._schedule()
+    def hear(self, datagram: bytes, source: Source, now: float) -> None:
+        super().hear(datagram, source, now)
+        self._heard.judge(datagram, self._mark, self.lan.asked, now)
 
-    def _schedule(self) -> None:
-        due = self.node.next_deadline()
-        if due < self._wake:
-            self._wake = due
-            late = self.medium.random.uniform(0, self.lan.late) if self.lan.late else 0.0
-            self.medium.at(max(due + late, self.medium.now), partial(self._poll, self.node, due))
+    def poll(self) -> None:
+        super().poll()
+        assert self.node.next_deadline() > self.medium.now, f"{self.name} has polled and is to poll at once again"
 
-    def _poll(self, node: Node, due: float) -> None:
-        if node is not self.node or due != self._wake:
-            return
-        self._wake = NEVER
-        outcome = node.poll(self.medium.now)
-        assert node.next_deadline() > self.medium.now, f"{self.name} has polled and is to poll at once again"
-        self.act(outcome)
+    def lateness(self) -> float:
+        return self.medium.random.uniform(0, self.lan.late) if self.lan.late else 0.0
 
     # --- what is checked ------------------------------------------------------------------------
 
-    def _follow(self, event: Event) -> None:
+    def follow(self, event: Event) -> None:
         """Take an event as a subscriber does, who sees nothing else."""
         self._seq += 1
         assert event.seq == self._seq, f"{self.name}: event {event.seq} follows {self._seq - 1}"

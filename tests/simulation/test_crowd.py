@@ -24,11 +24,11 @@ class Counting(Segment):
         self.broadcasts = Counter()
         self.answers = Counter()
 
-    def send(self, sender, to, datagram):
+    def send(self, sender, to, datagram, address=""):
         if datagram.startswith(b"HELLO"):
             is_answer = to != self.broadcast and decode_hello(datagram).record is not None
             (self.answers if is_answer else self.broadcasts)[int(self.medium.now)] += 1
-        super().send(sender, to, datagram)
+        super().send(sender, to, datagram, address)
 
     def rate(self, begin, end):
         """Give broadcast HELLOs a second from one second up to another."""

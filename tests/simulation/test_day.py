@@ -61,7 +61,7 @@ class Day:
             hello("restless", "restless"),
             Ping(realm="default", id=f"p{number}", boot=f"{number:016x}", nonce=f"{number:016x}").encode(),
         )[number % 5]
-        self.residents[0].hear(datagram, address)
+        self.residents[0].hear_stranger(datagram, address)
         self.medium.after(8.0, self.stranger)
 
     def hello(self, boot, id, name):

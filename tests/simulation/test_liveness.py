@@ -88,7 +88,7 @@ def test_a_firewall_that_refuses_pings_costs_nobody_the_peer(medium):
     lan = Lan(medium)
     segment = Segment(medium, loss=0.2)
     machines = populate(lan, 6, segment, settled=5.0)
-    segment.refuses(machines[0].links[segment].address)
+    segment.refusing.add(machines[0].links[segment].address)
     for machine in machines[1:]:
         machine.kinds.clear()
     watch(lan, 305.0, every=2.0)
@@ -152,7 +152,7 @@ def test_a_path_that_works_one_way_is_known_on_both_sides_within_ten_seconds(med
     [peer] = heard.node.peers(medium.now)
     assert (peer.state, peer.two_way) == ("up", False)
     assert deaf.node.peers(medium.now) == ()
-    segment.join()
+    segment.heal()
     medium.run(50.0)
     for machine in (heard, deaf):
         [peer] = machine.node.peers(medium.now)
@@ -163,7 +163,7 @@ def test_events_that_are_held_back_come_in_the_end(medium):
     lan = Lan(medium)
     segment = Segment(medium)
     restless, *others = populate(lan, 4, segment, settled=5.0)
-    [plug] = restless._plugs.values()
+    [(_, plug)] = restless.plugs.values()
     for _ in range(40):
         segment.pull_out(plug)
         watch(lan, medium.now + 2.2)

@@ -2,22 +2,17 @@
 
 import pytest
 
-from discoveryd.protocol.outcome import NOTHING
-from tests.simulation.medium import Heard, Medium, Plug, Segment
+from discoveryd.simulation.network import Plug
+from tests.simulation.medium import Medium, Segment
 
 
 class Listener:
-    """A plug that writes down what it hears, and when."""
+    """A host that records each datagram with its source and time."""
 
     def __init__(self, segment, number):
         self.heard = []
-        self.plug = Plug(segment, segment.link(number), f"{number:016x}", Heard())
-        self.plug.receive = self.receive
+        self.plug = Plug(segment.link(number), lambda *datagram: self.heard.append(datagram), lambda *_: None)
         segment.plug_in(self.plug)
-
-    def receive(self, datagram, source, now):
-        self.heard.append((datagram, source, now))
-        return NOTHING
 
 
 def broadcast(segment, count, listeners=20):

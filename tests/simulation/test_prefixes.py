@@ -158,7 +158,7 @@ def test_a_bare_sender_to_all_changes_nothing():
     wire = Wire()
     a = wire.add("a", A)
     for _ in range(20):
-        a.hear(b"HELLO|", "10.77.0.9", "255.255.255.255")
+        a.receive(b"HELLO|", "10.77.0.9", "255.255.255.255", wire.now)
         wire.run(0.8)
     assert a.peers == {"10.77.0.9"}
     assert a.is_limited == [False]

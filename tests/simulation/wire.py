@@ -1,17 +1,17 @@
-"""A wire with hosts of different prefixes, in virtual time: who hears a broadcast depends on where it goes."""
+"""A wire with hosts of different prefixes, in virtual time: the destination decides which hosts hear a broadcast."""
 
-from heapq import heappop, heappush
-from itertools import count
 from random import Random
 
 from discoveryd.net.senders import RELEARN, Senders
 from discoveryd.protocol.limited_broadcast import LIMITED
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
-from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS
 from discoveryd.protocol.wire.record import Record
+from discoveryd.simulation import network
+from discoveryd.simulation.host import Host
+from discoveryd.simulation.network import Clock, Segment
 
 
 def link(address, prefix):
@@ -19,45 +19,57 @@ def link(address, prefix):
     return Link("eth0", 2, address, prefix, ".".join(map(str, number.to_bytes(4, "big"))))
 
 
-class Machine:
-    """A host with a node, whose sources are told as the net floor tells them."""
+class Plug(network.Plug):
+    """The interface of a machine: the machine itself finds out which link a sender is on."""
+
+    def __init__(self, machine, link):
+        super().__init__(link, machine.hear, machine.refuse)
+        self.deliver = machine.receive
+
+
+class Machine(Host):
+    """A host with a node, which learns of senders from the net floor."""
 
     def __init__(self, wire, name, links, keyring, parameters):
-        self.wire, self.name = wire, name
+        super().__init__(wire.clock)
+        self.segment, self.name = wire.segment, name
         self.senders = Senders()
         self.events = []
         self.hellos = 0  # broadcast
-        seed = f"{wire.seed}/{name}"
-        self.node = Node(parameters, Record(name=name), node_id=name, keyring=keyring, random=Random(seed))
-        self.set_links(links)
+        self.node = Node(parameters, Record(name=name), node_id=name, keyring=keyring, random=Random(f"{wire.seed}/{name}"))
+        self.run(self.node, links)
 
     def set_links(self, links):
+        """Give the interface these networks."""
+        for plug in {plug for _, plug in self.plugs.values()}:
+            self.segment.pull_out(plug)
+        plug = Plug(self, links[0])
+        self.segment.plug_in(plug, *links[1:])
+        self.plugs = dict.fromkeys(links, (self.segment, plug))
         self.links = links
         self.senders.set_links(links, frozenset(link.address for link in links))
-        self.node.set_links(links, self.wire.now)
+        self.node.set_links(links, self.clock.now)
+        self.schedule()
 
-    def hear(self, datagram, sender, to):
-        place = (sender, to)
-        source = self.senders.known.get(place) or self.senders.find(place, sender, 2, to, self.wire.now)
-        self.act(self.node.receive(datagram, source, self.wire.now))
+    def receive(self, datagram, sender, to, now):
+        source = self.senders.known.get((sender, to)) or self.senders.find((sender, to), sender, 2, to, now)
+        self.hear(datagram, source, now)
         for source, limited in self.senders.broadcasts():
-            self.node.heard_broadcast(source, self.wire.now, limited=limited)
+            self.node.heard_broadcast(source, now, limited=limited)
 
-    def act(self, outcome):
-        if outcome is NOTHING:
-            return
-        self.events += [(round(self.wire.now, 3), event.kind, event.peer.id) for event in outcome.events]
-        for send in outcome.sends:
-            if send.link is None:  # a router on the wire passes it on
-                self.wire.carry(self.links[0].address, send.to, send.datagram)
-            elif send.link in self.links:
-                to = LIMITED if send.limited else send.to
-                self.hellos += send.to == send.link.broadcast
-                self.wire.carry(send.link.address, to, send.datagram)
+    def send(self, send):
+        link = send.link or self.links[0]  # without a link: a router on the wire passes it on
+        if link in self.plugs:
+            self.hellos += send.to == link.broadcast
+            segment, plug = self.plugs[link]
+            segment.send(plug, LIMITED if send.limited else send.to, send.datagram, link.address)
+
+    def follow(self, event):
+        self.events.append((round(self.clock.now, 3), event.kind, event.peer.id))
 
     @property
     def peers(self):
-        return {peer.id for peer in self.node.peers(self.wire.now)}
+        return {peer.id for peer in self.node.peers(self.clock.now)}
 
     @property
     def is_limited(self):
@@ -68,12 +80,15 @@ class Wire:
     """Machines on one broadcast domain."""
 
     def __init__(self, seed=1, loss=0.0):
-        self.seed, self.loss = seed, loss
-        self.now = 0.0
-        self.random = Random(seed)
+        self.seed = seed
+        self.clock = Clock()
+        self.segment = Segment(self.clock, Random(seed), loss=loss, delay=(0.0001, 0.001), scattered=True)
         self.machines = {}
-        self._agenda, self._tie = [], count()
-        self._relearn = RELEARN
+        self.clock.after(RELEARN, self._relearn)
+
+    @property
+    def now(self):
+        return self.clock.now
 
     def add(self, name, *links, keyring=NO_KEYS, parameters=None):
         machine = self.machines[name] = Machine(self, name, links, keyring, parameters or Parameters())
@@ -82,33 +97,14 @@ class Wire:
     def remove(self, name):
         machine = self.machines.pop(name)
         machine.act(machine.node.goodbye())
-
-    def carry(self, sender, to, datagram):
-        for machine in self.machines.values():
-            ours = {link.address for link in machine.links}
-            hears = to in ours or to == LIMITED or to in {link.broadcast for link in machine.links}
-            if hears and sender not in ours and self.random.random() >= self.loss:
-                due = self.now + self.random.uniform(0.0001, 0.001)
-                heappush(self._agenda, (due, next(self._tie), machine, datagram, sender, to))
+        machine.end()
 
     def run(self, seconds):
-        until = self.now + seconds
-        while True:
-            due, machine = min(
-                ((max(one.node.next_deadline(), self.now), one) for one in self.machines.values()),
-                key=lambda pair: pair[0],
-            )
-            if self._agenda and self._agenda[0][0] <= min(due, until):
-                self.now, _, machine, datagram, sender, to = heappop(self._agenda)
-                if machine in self.machines.values():
-                    machine.hear(datagram, sender, to)
-            elif due <= until:
-                self.now = due
-                machine.act(machine.node.poll(due))
-            else:
-                self.now = until
-                return
-            if self.now >= self._relearn:
-                self._relearn += RELEARN
-                for one in self.machines.values():
-                    one.senders.relearn(self.now)
+        for machine in self.machines.values():
+            machine.schedule()  # a test may have changed something
+        self.clock.run(self.clock.now + seconds)
+
+    def _relearn(self):
+        for machine in self.machines.values():
+            machine.senders.relearn(self.clock.now)
+        self.clock.after(RELEARN, self._relearn)
