@@ -16,7 +16,7 @@ from discoveryd.query.formats.table import NARROWEST, Table, folded, name_of, sh
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from discoveryd.ctl.options import Options
@@ -54,6 +54,7 @@ def wait(options: Options) -> int:
     """
     # the filter of the daemon is applied here: a watch with a filter would not report that a peer ceases to match
     from discoveryd.protocol.table.peer import STATES, peer_from_json  # noqa: PLC0415  50 ms that only `wait` pays
+    from discoveryd.query.mirror import Mirror  # noqa: PLC0415
     from discoveryd.query.request import Filter  # noqa: PLC0415
 
     wanted = options.count or 1
@@ -66,54 +67,22 @@ def wait(options: Options) -> int:
         link=options.link,
     )
     deadline = None if options.timeout is None else time.monotonic() + options.timeout
-    rows = Rows()
-    found: list[dict[str, Any]] = []
+    mirror = Mirror(lambda found: (found, peer_from_json(found)))
+    found: list[Mapping[str, Any]] = []
     try:
         for _, event in follow(options, {"all": True}, deadline):
-            rows.take(event)
-            found = [peer for peer in rows.peers() if chosen.accepts(peer_from_json(peer))]
-            if rows.synced and len(found) >= wanted:
+            mirror.take(event)
+            found = [shown for shown, peer in mirror.rows.values() if chosen.accepts(peer)]
+            if mirror.is_synced and len(found) >= wanted:
                 print(format_of(options).write(found))
                 return FINE
     except QueryError as error:
-        if error.code != "timeout" or not rows.synced:
+        if error.code != "timeout" or not mirror.is_synced:
             raise
     from discoveryd.ctl.ask import own_name_hint  # noqa: PLC0415 - only on timeout
 
     here = f"{len(found)} of {wanted} peers {'known' if options.all else ' or '.join(states)}{own_name_hint(options)}"
     raise QueryError("timeout", f"timed out after {options.timeout:g} s with {here}")
-
-
-class Rows:
-    """The peers of a watch, as its lines describe them.
-
-    Attributes:
-        synced: whether the snapshot is complete.
-    """
-
-    def __init__(self) -> None:
-        self.synced = False
-        self._rows: dict[tuple[str, str], dict[str, Any]] = {}
-
-    def take(self, event: dict[str, Any]) -> None:
-        """Apply a line: a snapshot, ``sync`` or an event."""
-        if event["event"] == "snapshot":
-            self.synced = False
-            self._rows = {_key(peer): peer for peer in event["peers"]}
-        elif event["event"] == "sync":
-            self.synced = True
-        elif "peer" in event:
-            if event.get("former"):
-                self._rows.pop((event["peer"]["id"], event["former"]), None)
-            self._rows[_key(event["peer"])] = event["peer"]
-
-    def peers(self) -> list[dict[str, Any]]:
-        """Return the peers."""
-        return list(self._rows.values())
-
-
-def _key(peer: dict[str, Any]) -> tuple[str, str]:
-    return peer["id"], peer["boot"]
 
 
 def follow(

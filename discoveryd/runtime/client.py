@@ -1,4 +1,4 @@
-"""Client: the table of the daemon on this machine, mirrored in a program of yours."""
+"""Client: the peers of the daemon on this machine, mirrored in a program of yours."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ from discoveryd.net.query_client import QueryClient, check_address
 from discoveryd.net.reconnect import Retry, watch_across_restarts
 from discoveryd.net.stamps import boottime
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.events import Event, EventKind
 from discoveryd.protocol.table.peer import LIVE, Peer, peer_from_json
+from discoveryd.query.mirror import Mirror
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Birthplace, Worker
 
 LONGEST_PAUSE = 5.0
 """Seconds between two attempts to connect again, at most."""
+RECONNECTED = "seen after connecting to the daemon"
+"""The reason of an event that only tells what changed while there was no connection."""
 
 
 class Client:
     """A live mirror of the local daemon's peers over its query socket. It reconnects by itself.
 
-    Nothing is opened before `start`, which does not wait for the daemon: it may come later.
+    Nothing is opened before `start`, which does not wait for the daemon: the daemon may come later.
 
         >>> from discoveryd import Client
         >>> with Client(("127.0.0.1", 9)) as client:  # nobody there: the mirror is empty, and goes on trying
         ...     client.is_connected, client.peers()
         (False, ())
 
-    While the daemon cannot be reached a peer stays for its ttl and is then no longer given as up.
+    While the daemon cannot be reached, a peer stays for its ttl; then `peers` leaves it out.
     Ages are those of the peer's last event, grown by the time since.
 
     Args:
         address: of the query socket.
-        token: gives the control token, which a daemon that listens outside 127.0.0.0/8 wants of everybody.
+        token: returns the control token, which a daemon that listens outside 127.0.0.0/8 wants of every client.
         clock: seconds; CLOCK_BOOTTIME unless a test says otherwise.
 
     Raises:
@@ -58,9 +61,8 @@ class Client:
         self._birthplace = Birthplace("Client")
         # guards all below; its waiters are `wait_for` and the pause between two attempts
         self._lock = threading.Condition(threading.Lock())
-        self._peers: dict[tuple[str, str], tuple[float, Peer]] = {}  # when it was told, by id and boot
+        self._daemon = Mirror(lambda found: (clock(), peer_from_json(found)), LIVE)  # when it was told, and the peer
         self._subscriptions: list[Subscription] = []
-        self._snapshot: dict[tuple[str, str], tuple[float, Peer]] = {}  # come in, not yet in force
         self._query: QueryClient | None = None
         self._retry = Retry(LONGEST_PAUSE)
         self._lost_at: float | None = clock()
@@ -72,7 +74,7 @@ class Client:
         self._worker = Worker("client-mirror", self._mirror, self._fail)
 
     def start(self) -> None:
-        """Begin to mirror, in this process; one that was forked off later needs a Client of its own.
+        """Begin to mirror, in this process; a process that is forked off later needs a Client of its own.
 
         Raises:
             RuntimeError: it was started in another process.
@@ -84,7 +86,7 @@ class Client:
         self._worker.start()
 
     def stop(self) -> None:
-        """End. Safe to call again, and before `start`; in a forked child the connection stays the parent's."""
+        """Stop. Safe to call again, and before `start`; in a forked child the connection of the parent stays open."""
         if self._birthplace.is_elsewhere:
             if self._is_started and self._query is not None:
                 self._query.close()
@@ -112,16 +114,16 @@ class Client:
         """Whether the mirror follows the daemon at this moment; if not, `last_error` says why.
 
         Raises:
-            RuntimeError: as all that asks, in a process that was forked off after `start`.
+            RuntimeError: this is a process that was forked off after `start`, as in all methods below.
         """
         self._here()
         return self._lost_at is None
 
     def peers(self) -> tuple[Peer, ...]:
-        """Give the peers that are up.
+        """Return the peers that are up.
 
         Raises:
-            RuntimeError: the mirror's thread has died, or this is a forked child, where it never was.
+            RuntimeError: the thread of the mirror has died, or this is a forked child, which has no such thread.
         """
         self._here()
         with self._lock:
@@ -130,14 +132,14 @@ class Client:
     def wait_for(
         self, holds: Callable[[tuple[Peer, ...]], bool], timeout: float | None = None
     ) -> tuple[Peer, ...] | None:
-        """Wait until something holds of the peers, such as ``lambda peers: len(peers) >= 3``.
+        """Wait until a condition holds of the peers, such as ``lambda peers: len(peers) >= 3``.
 
         Args:
             holds: called with the peers at each change, with a lock held: it must be quick.
             timeout: seconds, None for as long as it takes.
 
         Returns:
-            the peers of which it holds, None if it did not within `timeout`.
+            the peers for which it holds, None if it did not within `timeout`.
         """
         self._here()
         with self._lock:
@@ -146,7 +148,7 @@ class Client:
             return peers if found and holds(peers) else None
 
     def subscribe(self) -> Subscription:
-        """Begin a stream of events. After a lost connection the differences come as events too, and `seq` jumps."""
+        """Subscribe to events. After a lost connection the differences come as events too, and `seq` jumps."""
         self._here()
         with self._lock:
             subscription = Subscription(
@@ -167,7 +169,7 @@ class Client:
         now = self._clock()
         return tuple(
             _aged(peer, now - told)
-            for told, peer in self._peers.values()
+            for told, peer in self._daemon.rows.values()
             if self._lost_at is None or now - self._lost_at < peer.ttl_s
         )
 
@@ -195,42 +197,22 @@ class Client:
             return not self._lock.wait_for(lambda: self._is_stopping, self._retry.pause)
 
     def _take(self, line: Mapping[str, Any]) -> None:
-        now = self._clock()
         with self._lock:
-            kind = line["event"]
-            if kind == "snapshot":
-                peers = map(peer_from_json, line["peers"])
-                self._snapshot = {_key(peer): (now, peer) for peer in peers if peer.state in LIVE}
-            elif kind == "sync":
+            gone, come = self._daemon.take(line)
+            if line["event"] == "sync":
                 self._retry.succeeded()
-                self._replace_locked(self._snapshot, line["seq"], now)
-            elif "peer" in line:  # a daemon of a later version may send lines that are about no peer
-                peer, former = peer_from_json(line["peer"]), line.get("former", "")
-                event = Event(kind=kind, seq=line["seq"], peer=peer, reason=line["reason"], former=former)
-                self._apply_locked(event, now)
+                self._seq, self._lost_at, self.last_error = line["seq"], None, ""
+                for _, peer in gone:
+                    self._publish_locked("down", replace(peer, state="down"), RECONNECTED)
+                for _, peer in come:
+                    self._publish_locked("joined", peer, RECONNECTED)
+            elif come:
+                self._seq = line["seq"]
+                self._publish_locked(line["event"], come[0][1], line["reason"], line.get("former", ""))
             self._lock.notify_all()
 
-    def _replace_locked(self, fresh: dict[tuple[str, str], tuple[float, Peer]], seq: int, now: float) -> None:
-        """Take a new snapshot over, telling subscribers what it changes."""
-        self._seq = seq
-        before, self._lost_at, self.last_error = dict(self._peers), None, ""
-        reason = "seen after connecting to the daemon"
-        for key, (_, peer) in before.items():
-            if key not in fresh:
-                self._apply_locked(Event(kind="down", seq=seq, peer=replace(peer, state="down"), reason=reason), now)
-        for key, (_, peer) in fresh.items():
-            if key not in before:
-                self._apply_locked(Event(kind="joined", seq=seq, peer=peer, reason=reason), now)
-        self._peers = dict(fresh)
-
-    def _apply_locked(self, event: Event, now: float) -> None:
-        self._seq = event.seq
-        if event.former:
-            self._peers.pop((event.peer.id, event.former), None)  # a boot that was replaced is not told to be gone
-        if event.peer.state in LIVE:
-            self._peers[_key(event.peer)] = (now, event.peer)
-        else:
-            self._peers.pop(_key(event.peer), None)
+    def _publish_locked(self, kind: EventKind, peer: Peer, reason: str, former: str = "") -> None:
+        event = Event(kind=kind, seq=self._seq, peer=peer, reason=reason, former=former)
         for subscription in self._subscriptions:
             subscription.put(event)
 
@@ -244,10 +226,6 @@ class Client:
             self._failure = error
             self._lock.notify_all()
         threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
-
-
-def _key(peer: Peer) -> tuple[str, str]:
-    return peer.id, peer.boot
 
 
 def _aged(peer: Peer, elapsed: float) -> Peer:

@@ -1,13 +1,13 @@
 """The metrics: ``status`` in the words of Prometheus (docs/metrics.md).
 
 Every value is read off one `Discovery.status`, so the two cannot differ. Imported with the first request
-for metrics: the library costs 30 ms and 4 MB, which a daemon that nobody scrapes does not pay.
+for metrics: the library costs 30 ms and 4 MB, which a daemon without a reader does not pay.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest, make_wsgi_app
@@ -25,31 +25,77 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""Of the text that `Metrics.read` gives; over HTTP the library offers OpenMetrics too."""
-
-_HOOKS = (
-    ("hooks", "discoveryd_hooks", "Hooks that are run."),
-    ("refused", "discoveryd_hooks_refused", "Hooks that are not run, because of what they are."),
-    ("running", "discoveryd_hooks_running", "Hooks running now."),
-    ("waiting", "discoveryd_hook_events_waiting", "Events that wait for a hook."),
-    ("run", "discoveryd_hook_runs_total", "Runs of hooks that ended."),
-    ("failed", "discoveryd_hook_failures_total", "Runs that ended with another exit code than 0, or never began."),
-    ("timeout", "discoveryd_hook_timeouts_total", "Runs cut off because they took too long."),
-    ("coalesced", "discoveryd_hook_events_coalesced_total", "Events that gave way to a newer one of the same peer."),
-    ("dropped", "discoveryd_hook_events_dropped_total", "Events dropped because too many waited."),
-    ("lost", "discoveryd_hook_events_lost_total", "Events that never came to the hooks, which were too slow."),
-    ("unlogged", "discoveryd_hook_lines_unlogged_total", "Lines of hooks not logged, because they were too many."),
-)
-"""What ``status`` may say of hooks, and what it is here."""
+"""Of the text of `Metrics.read`; over HTTP the library offers OpenMetrics too."""
 
 Status = Mapping[str, Any]
+_Sample = tuple[tuple[str, ...], float]
 
+_NUMBERS = (
+    ("uptime_seconds", "uptime_s", "Time since the start."),
+    ("engine_seconds_total", "engine_s", "Time spent in the engine."),
+    ("isolated", "isolated", "Whether it is rather we who are cut off (1) or not (0)."),
+    ("links", "links", "Links in use."),
+    ("receive_buffer_bytes", "receive_buffer.bytes", "Room for what was received and not read yet."),
+    ("receive_buffer_wanted_bytes", "receive_buffer.wanted", "The room that was asked for."),
+    ("hello_interval_seconds", "hello.interval_s", "HELLO interval in force."),
+    ("clones", "clones", "Node ids that more than one running node has."),
+    ("shared_addresses", "shared_addresses", "Addresses that several live nodes have, at most 16 are counted."),
+    ("table_rows", "table.rows", "Rows in the table, of peers there are and were."),
+    ("table_rows_limit", "table.limit", "Most rows the table may have."),
+    ("table_routed", "table.routed", "Live peers first heard from beyond the links."),
+    ("table_routed_limit", "table.routed_limit", "Most of them that are plain and no seeds."),
+    ("hellos_sent_total", "sent.hello", "HELLOs sent, on all links and to seeds."),
+    ("withheld_total", "security.withheld", "Datagrams not sent to addresses that have not proved to be there."),
+    ("query_connections", "query.connections", "Open query connections."),
+    ("query_connections_limit", "query.limit", "Most query connections."),
+    ("query_watchers", "query.watchers", "Query connections that watch."),
+    ("query_refused_total", "query.refused", "Query connections refused or sent away."),
+    ("query_denied_total", "query.denied", "Control requests without the token."),
+    ("query_registrations", "query.registrations", "Services that programs registered."),
+    ("http_requests_total", "metrics.requests", "HTTP requests answered."),
+    ("http_refused_total", "metrics.refused", "HTTP clients cut off: too slow, or no HTTP."),
+    ("events_unlogged_total", "peer_log.unlogged",
+     "Events of peers not logged, because peers that answer no PING were too many."),
+    ("hooks", "hooks.hooks", "Hooks that are run."),
+    ("hooks_refused", "hooks.refused", "Hooks that are not run, because of what they are."),
+    ("hooks_running", "hooks.running", "Hooks running now."),
+    ("hook_events_waiting", "hooks.waiting", "Events that wait for a hook."),
+    ("hook_runs_total", "hooks.run", "Runs of hooks that ended."),
+    ("hook_failures_total", "hooks.failed", "Runs that ended with another exit code than 0, or never began."),
+    ("hook_timeouts_total", "hooks.timeout", "Runs cut off because they took too long."),
+    ("hook_events_coalesced_total", "hooks.coalesced", "Events that gave way to a newer one of the same peer."),
+    ("hook_events_dropped_total", "hooks.dropped", "Events dropped because too many waited."),
+    ("hook_events_lost_total", "hooks.lost", "Events that never came to the hooks, which were too slow."),
+    ("hook_lines_unlogged_total", "hooks.unlogged", "Lines of hooks not logged, because they were too many."),
+)  # fmt: skip
+"""Numbers of ``status``: the family without ``discoveryd_``, the keys that lead to it, its text. Of a list it is the
+length; what a daemon does not report has no family."""
+
+_SERIES: tuple[tuple[str, tuple[str, ...], str, Callable[[Status], Iterable[_Sample]]], ...] = (
+    ("peers", ("state",), "Peers by state.", lambda status: _by_key(status["peers"])),
+    ("events_total", ("kind",), "Events by kind.", lambda status: _by_key(status["events"])),
+    ("hellos_received_total", ("kind",), "HELLOs understood, by kind of sender.",
+     lambda status: [(("node",), status["received"]["hello"]), (("bare",), status["received"]["bare"])]),
+    ("probes_sent_total", ("kind",), "PINGs, and PONGs that answer those of others, sent.",
+     lambda status: _by_key(status["sent"], "ping", "pong")),
+    ("probes_received_total", ("kind",), "PINGs, and PONGs that answer ours, received.",
+     lambda status: _by_key(status["received"], "ping", "pong")),
+    ("link_hellos_sent_total", ("link", "address"), "HELLOs broadcast on a link since it came.",
+     lambda status: _by_link(status, "sent")),
+    ("link_messages_received_total", ("link", "address"), "Messages understood on a link since it came.",
+     lambda status: _by_link(status, "received")),
+    ("link_limited", ("link", "address"), "Whether every HELLO of a link goes to 255.255.255.255 (1) or not (0).",
+     lambda status: _by_link(status, "limited")),
+    ("drops_total", ("reason", "link"), "Datagrams dropped, or not sent, by reason and link.",
+     lambda status: [((drop["reason"], drop["link"]), drop["count"]) for drop in status["drops"]]),
+)  # fmt: skip
+"""Families with labels: the family, the labels, its text, and the values of the labels with the number of each."""
 
 class Metrics(Collector):
     """The families, made anew from each status.
 
     Args:
-        status: gives what ``discoveryctl status --json`` shows; called for each scrape.
+        status: returns what ``discoveryctl status --json`` shows; called for each scrape.
     """
 
     def __init__(self, status: Callable[[], Status]) -> None:
@@ -60,13 +106,25 @@ class Metrics(Collector):
         self._page = make_wsgi_app(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Give our families."""
+        """Yield our families."""
         status = self._status()
-        for part in (_itself, _peers, _traffic, _query, _hooks):
-            yield from part(status)
+        build = {"version": status["version"], "python": platform.python_version()}
+        yield InfoMetricFamily("discoveryd_build", "The version that runs.", value=build)
+        for name, keys, text in _NUMBERS:
+            value = _at(status, keys)
+            if value is not None:
+                yield _family(name, text, (), [((), len(value) if isinstance(value, list) else value)])
+        for name, labels, text, samples in _SERIES:
+            yield _family(name, text, labels, samples(status))
+        rtt, loss = status["rtt_s"], status["loss"]
+        text = "Time from PING to PONG."
+        yield HistogramMetricFamily("discoveryd_probe_rtt_seconds", text, _buckets(rtt), rtt["sum"])
+        yield GaugeHistogramMetricFamily(
+            "discoveryd_peer_loss_ratio", "Share of HELLOs lost, over the live peers now.", _buckets(loss), loss["sum"]
+        )
 
     def read(self) -> dict[str, Any]:
-        """Give all families as text, and their samples one by one, of one moment."""
+        """Return all families as text, and their samples one by one, of one moment."""
         found = list(self._registry.collect())
         return {
             "content_type": CONTENT_TYPE,
@@ -79,7 +137,7 @@ class Metrics(Collector):
         }
 
     def answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one HTTP request, as WSGI has it; HEAD as GET, without the body."""
+        """Answer an HTTP request as a WSGI application; HEAD as GET, without the body."""
         if environ["REQUEST_METHOD"] == "HEAD":
             return self._head(environ, start_response)
         if environ["PATH_INFO"] == "/metrics":
@@ -98,7 +156,7 @@ class Metrics(Collector):
 
 
 class _Collected(Collector):
-    """Families that were collected before."""
+    """Families that are collected already."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
@@ -107,108 +165,31 @@ class _Collected(Collector):
         return self._families
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=value)
+def _at(status: Status, keys: str) -> Any:
+    """Return the value that keys lead to; None if it is not there."""
+    value: Any = status
+    for key in keys.split("."):
+        value = value.get(key) if value is not None else None
+    return value
 
 
-def _counter(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(name, text, value=value)
-
-
-def _gauges(name: str, text: str, labels: list[str], samples: Iterable[tuple[list[str], float]]) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
+def _family(name: str, text: str, labels: Sequence[str], samples: Iterable[_Sample]) -> Metric:
+    """Return a counter if the name ends so, else a gauge."""
+    made = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+    family = made(f"discoveryd_{name}", text, labels=labels)
     for values, value in samples:
         family.add_metric(values, value)
     return family
 
 
-def _counters(name: str, text: str, labels: list[str], samples: Iterable[tuple[list[str], float]]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
+def _by_key(counts: Mapping[str, float], *keys: str) -> list[_Sample]:
+    return [((key,), counts[key]) for key in keys or counts]
+
+
+def _by_link(status: Status, key: str) -> list[_Sample]:
+    return [((link["name"], link["address"]), link[key]) for link in status["links"]]
 
 
 def _buckets(histogram: Status) -> list[tuple[str, float]]:
     below = [(str(bucket["le"]), float(bucket["count"])) for bucket in histogram["buckets"]]
     return [*below, ("+Inf", float(histogram["count"]))]
-
-
-def _itself(status: Status) -> Iterator[Metric]:
-    build = {"version": status["version"], "python": platform.python_version()}
-    yield InfoMetricFamily("discoveryd_build", "The version that runs.", value=build)
-    yield _gauge("discoveryd_uptime_seconds", "Time since the start.", status["uptime_s"])
-    yield _counter("discoveryd_engine_seconds_total", "Time spent in the engine.", status["engine_s"])
-    yield _gauge("discoveryd_isolated", "Whether it is rather we who are cut off (1) or not (0).", status["isolated"])
-    yield _gauge("discoveryd_links", "Links in use.", len(status["links"]))
-    buffer = status["receive_buffer"]
-    yield _gauge("discoveryd_receive_buffer_bytes", "Room for what was received and not read yet.", buffer["bytes"])
-    yield _gauge("discoveryd_receive_buffer_wanted_bytes", "The room that was asked for.", buffer["wanted"])
-    yield _gauge("discoveryd_hello_interval_seconds", "HELLO interval in force.", status["hello"]["interval_s"])
-
-
-def _peers(status: Status) -> Iterator[Metric]:
-    yield _gauges("discoveryd_peers", "Peers by state.", ["state"],
-                  (([state], count) for state, count in status["peers"].items()))  # fmt: skip
-    yield _gauge("discoveryd_clones", "Node ids that more than one running node has.", len(status["clones"]))
-    yield _gauge("discoveryd_shared_addresses", "Addresses that several live nodes have, at most 16 are counted.",
-                 len(status["shared_addresses"]))  # fmt: skip
-    yield _gauge("discoveryd_table_rows", "Rows in the table, of peers there are and were.", status["table"]["rows"])
-    yield _gauge("discoveryd_table_rows_limit", "Most rows the table may have.", status["table"]["limit"])
-    yield _gauge("discoveryd_table_routed", "Live peers first heard from beyond the links.", status["table"]["routed"])
-    yield _gauge("discoveryd_table_routed_limit", "Most of them that are plain and no seeds.",
-                 status["table"]["routed_limit"])  # fmt: skip
-    yield _counters("discoveryd_events_total", "Events by kind.", ["kind"],
-                    (([kind], count) for kind, count in status["events"].items()))  # fmt: skip
-    rtt, loss = status["rtt_s"], status["loss"]
-    yield HistogramMetricFamily("discoveryd_probe_rtt_seconds", "Time from PING to PONG.", _buckets(rtt), rtt["sum"])
-    yield GaugeHistogramMetricFamily(
-        "discoveryd_peer_loss_ratio", "Share of HELLOs lost, over the live peers now.", _buckets(loss), loss["sum"]
-    )
-
-
-def _traffic(status: Status) -> Iterator[Metric]:
-    sent, received = status["sent"], status["received"]
-    yield _counter("discoveryd_hellos_sent_total", "HELLOs sent, on all links and to seeds.", sent["hello"])
-    yield _counters("discoveryd_hellos_received_total", "HELLOs understood, by kind of sender.", ["kind"],
-                    [(["node"], received["hello"]), (["bare"], received["bare"])])  # fmt: skip
-    yield _counters("discoveryd_probes_sent_total", "PINGs, and PONGs that answer those of others, sent.", ["kind"],
-                    (([kind], sent[kind]) for kind in ("ping", "pong")))  # fmt: skip
-    yield _counters("discoveryd_probes_received_total", "PINGs, and PONGs that answer ours, received.", ["kind"],
-                    (([kind], received[kind]) for kind in ("ping", "pong")))  # fmt: skip
-    yield _counter("discoveryd_withheld_total", "Datagrams not sent to addresses that have not proved to be there.",
-                   status["security"]["withheld"])  # fmt: skip
-    links = [([link["name"], link["address"]], link) for link in status["links"]]
-    yield _counters("discoveryd_link_hellos_sent_total", "HELLOs broadcast on a link since it came.",
-                    ["link", "address"], ((labels, link["sent"]) for labels, link in links))  # fmt: skip
-    yield _counters("discoveryd_link_messages_received_total", "Messages understood on a link since it came.",
-                    ["link", "address"], ((labels, link["received"]) for labels, link in links))  # fmt: skip
-    yield _gauges("discoveryd_link_limited", "Whether every HELLO of a link goes to 255.255.255.255 (1) or not (0).",
-                  ["link", "address"], ((labels, link["limited"]) for labels, link in links))  # fmt: skip
-    yield _counters("discoveryd_drops_total", "Datagrams dropped, or not sent, by reason and link.",
-                    ["reason", "link"], (([drop["reason"], drop["link"]], drop["count"]) for drop in status["drops"]),
-                    )  # fmt: skip
-
-
-def _query(status: Status) -> Iterator[Metric]:
-    query, metrics = status["query"], status["metrics"]
-    yield _gauge("discoveryd_query_connections", "Open query connections.", query["connections"])
-    yield _gauge("discoveryd_query_connections_limit", "Most query connections.", query["limit"])
-    yield _gauge("discoveryd_query_watchers", "Query connections that watch.", query["watchers"])
-    yield _counter("discoveryd_query_refused_total", "Query connections refused or sent away.", query["refused"])
-    if "denied" in query:
-        yield _counter("discoveryd_query_denied_total", "Control requests without the token.", query["denied"])
-    if "registrations" in query:
-        yield _gauge("discoveryd_query_registrations", "Services that programs registered.", query["registrations"])
-    yield _counter("discoveryd_http_requests_total", "HTTP requests answered.", metrics["requests"])
-    yield _counter("discoveryd_http_refused_total", "HTTP clients cut off: too slow, or no HTTP.", metrics["refused"])
-
-
-def _hooks(status: Status) -> Iterator[Metric]:
-    if "peer_log" in status:
-        text = "Events of peers not logged, because peers that answer no PING were too many."
-        yield _counter("discoveryd_events_unlogged_total", text, status["peer_log"]["unlogged"])
-    counts = status.get("hooks", {})
-    for key, name, text in _HOOKS:
-        if key in counts:
-            yield (_counter if name.endswith("_total") else _gauge)(name, text, counts[key])

@@ -166,21 +166,6 @@ def test_wait_can_wait_for_a_departure(capsys):
         assert ask(capsys, daemon, "wait", "--count", "1", "--state", "left", "--timeout", "10")[0] == 0
 
 
-def test_rows_replace_a_restarted_boot_and_keep_a_clone():
-    rows = follow.Rows()
-    for one in snapshot(peer(boot="old")):
-        rows.take(one)
-    rows.take(event("restarted", boot="new") | {"former": "old"})
-    assert [one["boot"] for one in rows.peers()] == ["new"]
-    rows.take(event("clone", boot="new", clone=True))
-    rows.take(event("clone", boot="old", clone=True, address="10.0.0.9"))
-    rows.take(event("restarted", boot="newer", clone=True) | {"former": "new"})
-    assert sorted(one["boot"] for one in rows.peers()) == ["newer", "old"]
-    rows.take(event("down", boot="old", state="down"))
-    rows.take(event("joined", boot="newest") | {"former": "old"})  # back, in place of the one that was down
-    assert sorted(one["boot"] for one in rows.peers()) == ["newer", "newest"]
-
-
 @pytest.mark.parametrize("words", [["wait", "--count", "1", "--only", "address"], ["watch"]])
 def test_the_daemon_may_start_within_the_timeout(words):
     with socket.socket() as reserved:
