@@ -1,8 +1,7 @@
 """The client of the query socket: one JSON object per line each way.
 
-It is the floor of ``discoveryctl``, whose start must feel instant, so what is imported here is chosen
-by its price: ``_socket`` is the C half of ``socket``, without the enumerations and selectors that
-would cost as much again as starting Python does.
+``discoveryctl`` must start at once, so imports are chosen by their price: ``_socket`` is the C half of ``socket``,
+without the enumerations and selectors that cost as much as starting Python does.
 """
 
 from __future__ import annotations
@@ -13,18 +12,18 @@ import json
 import os
 from time import monotonic
 
-from discoveryd.errors import ConfigError, DaemonUnreachable, QueryError, SubscriptionLagged
+from discoveryd.errors import DaemonUnreachable, QueryError, SubscriptionLagged
+from discoveryd.query.address import check_address, format_address
 
 TYPE_CHECKING = False  # what `typing` calls so, without its import
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
     from typing import Any, Self
 
 MAX_LINE = 16 * 1024 * 1024
 """Bytes of one reply: 4096 peers with records of 700 bytes are 6 MB, all escaped 12 MB."""
 SCHEMA = 1
-"""The shape of peers we read, ``protocol.peer.SCHEMA``."""
+"""The shape of peers that this client reads, ``protocol.table.peer.SCHEMA``."""
 
 _CHUNK = 1 << 18
 
@@ -32,24 +31,23 @@ _CHUNK = 1 << 18
 class QueryClient:
     """A connection to the query socket of a daemon.
 
-    One thread uses it at a time, except that any may call `close`, which wakes one that waits. A
-    closed client stays closed; to connect again make a new one.
+    One thread uses it at a time, except that any may call `close`, which wakes a thread that waits. A
+    closed client stays closed; to connect again, make another client.
 
     Args:
         address: host name or IP address, and TCP port.
         timeout: seconds the daemon may take to accept, to greet and to answer.
-        token: gives the control token; called only where the daemon wants it of everybody. It is never sent: the
-            daemon gets a proof of it, and has to give one.
-        vet: is told the owner of the listening program (``uid 1000``; elsewhere the address of the machine), before
-            anything is proved to it; raises a `QueryError` if that is nobody to be trusted.
-        waiting: waits until a descriptor can be read, or for so many seconds (None for ever), in place of the socket;
-            for who must notice something else meanwhile, and raises then.
+        token: returns the control token, if the daemon wants it. Only a proof of it is sent, and one is wanted back.
+        vet: called with the owner of the listening program (``uid 1000``; elsewhere the address of the machine)
+            before anything is proved to it; raises a `QueryError` to trust it not.
+        waiting: waits until a descriptor can be read, or for so many seconds (None for ever), in place of the socket.
+            So a program can notice something else meanwhile, and raise.
 
     Raises:
-        ConfigError: this is no address.
+        ConfigError: the address is not valid.
 
     Attributes:
-        greeting: what the daemon said of itself; empty before `connect`.
+        greeting: the first line of the daemon; empty before `connect`.
         line: the last line received, as the daemon wrote it.
     """
 
@@ -78,25 +76,23 @@ class QueryClient:
         self.connect()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
     def where(self) -> str:
-        """The address as people write it."""
+        """The address as text."""
         return format_address(self.address)
 
     def connect(self) -> None:
         """Connect and read the greeting; a second call changes nothing.
 
         Raises:
-            DaemonUnreachable: nobody answers, or what answers is no discoveryd of our schema.
-            QueryError: a daemon answers, but refuses the connection, or wants a token that we have not.
+            DaemonUnreachable: no answer, or not from a discoveryd of our schema.
+            QueryError: the daemon refuses the connection, or wants a token that we do not have.
         """
         if self._closed:
-            raise QueryError("closed", "this client was closed")
+            raise self._lost()
         if self._socket is not None:
             return
         self._pid = os.getpid()
@@ -110,47 +106,43 @@ class QueryClient:
             raise
 
     def request(self, op: str, *, timeout: float | None = None, **fields: Any) -> dict[str, Any]:
-        """Ask, and wait for the one reply.
+        """Send a request, and return its reply.
 
         Args:
             op: ``list``, ``show``, ``status``, ``ping``, ...
             timeout: seconds to wait for the reply, the client's own if None.
-            fields: of the request; those that are None are left out. In place of `token` a proof of it is sent.
+            fields: of the request, without those that are None. In place of `token` a proof of it is sent.
 
         Raises:
             QueryError: refused, with the daemon's code; or ``timeout``, or ``closed``.
         """
         patience = self.timeout if timeout is None else timeout
         deadline = monotonic() + patience
-        asked = {"op": op, **{key: value for key, value in fields.items() if value is not None}}
+        asked = _request(op, fields)
         token = asked.pop("token", "")
         self._send({**asked, "proof": self._proof(token, asked)} if token else asked, deadline)
         try:
-            reply = self._read(deadline)
+            return self._read(deadline)
         except TimeoutError:
             self.close()  # a late reply would pass for that to the next request
-            message = f"the daemon at {self.where} did not answer in {patience:g} s"
-            raise QueryError("timeout", message) from None
-        _check(reply)
-        return reply
+            raise QueryError("timeout", f"the daemon at {self.where} did not answer in {patience:g} s") from None
 
     def watch(self, *, deadline: float | None = None, **filters: Any) -> Iterator[dict[str, Any]]:
-        """Subscribe: give the snapshot, ``sync``, and then each event as it comes.
+        """Subscribe: yield the snapshot, ``sync``, and then each event as it comes.
 
-        Snapshot and ``sync`` must come within the client's timeout; events may take for ever, or until
-        `deadline` (as ``time.monotonic`` tells it).
+        Snapshot and ``sync`` must come within the client's timeout; an event may take for ever, or until
+        `deadline` (of ``time.monotonic``).
 
         Raises:
             QueryError: refused, or the daemon is ``stopping``; or ``closed``; or ``timeout`` at the deadline.
             SubscriptionLagged: this reader was too slow.
         """
-        self._send({"op": "watch", **filters}, monotonic() + self.timeout)
         until: float | None = monotonic() + self.timeout
+        self._send(_request("watch", filters), until)
         try:
             while True:
                 event = self._read(until)
-                _check(event)
-                # a line that names no event says nothing to us; of a later version it may
+                # a daemon of a later version may send lines that name no event
                 if event.setdefault("event", "") == "sync":
                     until = deadline
                 yield event
@@ -159,20 +151,18 @@ class QueryClient:
             raise QueryError("timeout", f"the daemon at {self.where} sent nothing more in time") from None
 
     def hear(self) -> dict[str, Any]:
-        """Read a line that nobody asked for, once the file descriptor is readable: nearly always why it ends.
+        """Read a line that is no reply, once the file descriptor is readable: nearly always why the connection ends.
 
         Raises:
             QueryError: the daemon's last word (``stopping``, ...), or ``closed`` without one.
         """
         try:
-            line = self._read(monotonic() + self.timeout)
+            return self._read(monotonic() + self.timeout)
         except TimeoutError:
             raise QueryError("timeout", f"the daemon at {self.where} sent half a line") from None
-        _check(line)
-        return line
 
     def close(self) -> None:
-        """Close, from any thread and as often as wanted."""
+        """Close; from any thread, and safe to call again."""
         self._closed = True
         sock, self._socket = self._socket, None
         if sock is None:
@@ -185,7 +175,7 @@ class QueryClient:
         sock.close()
 
     def fileno(self) -> int:
-        """Give the file descriptor, for a selector; -1 unless connected."""
+        """Return the file descriptor, for a selector; -1 unless connected."""
         return -1 if self._socket is None else self._socket.fileno()
 
     # --- the socket -----------------------------------------------------------------------------
@@ -197,28 +187,24 @@ class QueryClient:
             name = host.encode("ascii" if host.isascii() else "idna")
             found = _socket.getaddrinfo(name, port, 0, _socket.SOCK_STREAM)
         except (OSError, ValueError) as error:
-            raise DaemonUnreachable(f"no daemon can be found at {self.where}: {in_words(error)}") from error
+            raise DaemonUnreachable(f"no daemon can be found at {self.where}: {_in_words(error)}") from error
         failure: OSError | None = None
-        for family, kind, protocol, _, where in found:
+        for family, kind, protocol, _, place in found:
+            sock = None
             try:
                 sock = _socket.socket(family, kind, protocol)
-            except OSError as error:
-                failure = error
-                continue
-            try:
                 sock.settimeout(self.timeout)
-                sock.connect(where)
+                sock.connect(place)
             except OSError as error:
-                sock.close()
                 failure = error
+                if sock is not None:
+                    sock.close()
                 continue
             self._socket = sock
             if self._closed:  # by another thread, just now
-                self._socket = None
-                sock.close()
-                raise QueryError("closed", "this client was closed")
+                raise self._lost()
             return
-        raise DaemonUnreachable(f"no daemon answers at {self.where}: {in_words(failure)}") from failure
+        raise DaemonUnreachable(f"no daemon answers at {self.where}: {_in_words(failure)}") from failure
 
     def _greet(self, deadline: float) -> None:
         foreign = f"what answers at {self.where} is no discoveryd"
@@ -231,8 +217,7 @@ class QueryClient:
                 raise
             raise DaemonUnreachable(f"{foreign}, or one that is stopping: {error.message}") from None
         greeting = _parse(line)
-        if greeting is not None and greeting.get("ok") is False:
-            _check(greeting)
+        _check(greeting or {})
         if greeting is None or "discoveryd" not in greeting:
             raise DaemonUnreachable(f"{foreign}: it began with {ascii(line[:60])[1:]}")
         if greeting.get("schema") != SCHEMA:
@@ -243,7 +228,7 @@ class QueryClient:
         self.greeting = greeting
 
     def _show_token(self) -> None:
-        """Say who we are, to a daemon that listens for more than its own machine."""
+        """Prove that we have the token of a daemon that listens for more than its machine; let it prove that it has."""
         if self._token is None:
             why = "listens outside 127.0.0.0/8 and answers only who has its control token"
             raise QueryError("denied", f"the daemon at {self.where} {why}")
@@ -257,7 +242,7 @@ class QueryClient:
         self.greeting["node"] = reply.get("node", {})
 
     def _proof(self, token: str, asked: dict[str, Any]) -> str:
-        """Return the proof for a request, to be given to a program that may have it."""
+        """Return the proof for a request, after checking that the listening program may have it."""
         from discoveryd.query.proof import is_nonce, proof_of, text_of  # noqa: PLC0415 - as below
 
         nonce = self.greeting.get("nonce")
@@ -271,21 +256,21 @@ class QueryClient:
             self._vet(owner_of(self._connected()))
         return proof_of(token, str(nonce), text_of(asked))
 
-    def _send(self, request: dict[str, Any], deadline: float) -> None:
+    def _send(self, request: dict[str, Any], deadline: float | None) -> None:
         sock = self._connected()
-        given = {key: value for key, value in request.items() if value is not None}
         try:
-            sock.settimeout(max(deadline - monotonic(), 0.001))
-            sock.sendall(json.dumps(given, separators=(",", ":")).encode("ascii") + b"\n")
+            sock.settimeout(_left(deadline))
+            sock.sendall(json.dumps(request, separators=(",", ":")).encode("ascii") + b"\n")
         except OSError as error:
-            raise self._lost(error) from error
+            raise self._lost(f": {_in_words(error)}") from error
 
     def _read(self, deadline: float | None) -> dict[str, Any]:
+        """Read a line that is no refusal."""
         line = self._read_line(deadline)
         found = _parse(line)
         if found is None:
-            message = f"the daemon at {self.where} sent no JSON object: {ascii(line[:60])[1:]}"
-            raise QueryError("bad_reply", message)
+            raise QueryError("bad_reply", f"the daemon at {self.where} sent no JSON object: {ascii(line[:60])[1:]}")
+        _check(found)
         return found
 
     def _read_line(self, deadline: float | None) -> bytes:
@@ -302,56 +287,43 @@ class QueryClient:
     def _receive(self, deadline: float | None) -> bytes:
         sock = self._connected()
         if self._waiting is not None:
-            self._waiting(sock.fileno(), None if deadline is None else max(deadline - monotonic(), 0.001))
+            self._waiting(sock.fileno(), _left(deadline))
         try:
-            sock.settimeout(None if deadline is None else max(deadline - monotonic(), 0.001))
+            sock.settimeout(_left(deadline))
             chunk = sock.recv(_CHUNK)
         except TimeoutError:
             raise
         except OSError as error:
-            raise self._lost(error) from error
+            raise self._lost(f": {_in_words(error)}") from error
         if not chunk:
-            raise self._lost(None)
+            raise self._lost()
         return chunk
 
     def _connected(self) -> _socket.socket:
         if self._socket is None:
-            raise QueryError("closed", f"this client {'was closed' if self._closed else 'is not connected'}")
+            raise self._lost() if self._closed else QueryError("closed", "this client is not connected")
         if self._pid != os.getpid():
             raise RuntimeError("this QueryClient is connected in another process, this one's parent: make one here")
         return self._socket
 
-    def _lost(self, error: OSError | None) -> QueryError:
-        if self._closed:
-            return QueryError("closed", "this client was closed")
-        why = f": {in_words(error)}" if error else ""
-        return QueryError("closed", f"{self.where} closed the connection{why}")
+    def _lost(self, why: str = "") -> QueryError:
+        message = "this client was closed" if self._closed else f"{self.where} closed the connection{why}"
+        return QueryError("closed", message)
 
 
-def check_address(key: str, address: object, *, least: int = 1) -> None:
-    """Refuse what is no host and port; port 0, where allowed, is any free one.
-
-    Raises:
-        ConfigError: with `key`, what was given and what is wanted.
-    """
-    if isinstance(address, (tuple, list)) and len(address) == 2:
-        host, port = address
-        if isinstance(host, str) and host and type(port) is int and least <= port <= 65535:
-            return
-    wanted = f'must be a host and a port of {least} to 65535 such as ("127.0.0.1", 3400)'
-    raise ConfigError(f"{key}: {wanted}, not {address!r:.80}")
+def _request(op: str, fields: dict[str, Any]) -> dict[str, Any]:
+    return {"op": op, **{key: value for key, value in fields.items() if value is not None}}
 
 
-def format_address(address: tuple[str, int]) -> str:
-    """Write a host and port, an IPv6 address in brackets."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _left(deadline: float | None) -> float | None:
+    """Return the seconds to a deadline, at least a moment; None for ever."""
+    return None if deadline is None else max(deadline - monotonic(), 0.001)
 
 
-def in_words(error: Exception | None) -> str:
-    """Say an error of the system in words, with its name."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number is not None and number in errno.errorcode:
+def _in_words(error: Exception | None) -> str:
+    """Return an error of the system in words, with its name."""
+    number: int = getattr(error, "errno", None) or 0
+    if number in errno.errorcode:
         return f"{os.strerror(number)} ({errno.errorcode[number]})"
     if isinstance(error, TimeoutError):
         return "it did not accept in time"
@@ -367,15 +339,12 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def _check(reply: dict[str, Any]) -> None:
-    """Raise what a refusal says."""
+    """Raise the error that a refusal tells."""
     if reply.get("ok", True):
         return
     error = reply.get("error")
     found = error if isinstance(error, dict) else {}
     code, message = str(found.get("code", "unknown")), str(found.get("message", "refused without a reason"))
-    raise SubscriptionLagged(message) if code == "lagged" else QueryError(code, message, _problems(found))
-
-
-def _problems(error: dict[str, Any]) -> tuple[str, ...]:
-    given = error.get("problems")
-    return tuple(map(str, given)) if isinstance(given, list) else ()
+    problems = found.get("problems")
+    told = tuple(map(str, problems)) if isinstance(problems, list) else ()
+    raise SubscriptionLagged(message) if code == "lagged" else QueryError(code, message, told)

@@ -159,14 +159,10 @@ class QueryServer:
         client.has_asked = True
         if leaving is not None:
             self._refuse(leaving, "busy", why, now)
-            self._bound_leaving()
+            dismissed = {one: one.closing_at for one in self._clients.values() if one.closing_at is not None}
+            if len(dismissed) > self.limits.query_connections:
+                self._close(min(dismissed, key=dismissed.__getitem__))
         return client.closing_at is None
-
-    def _bound_leaving(self) -> None:
-        """Close the first of the clients that were sent away, if they are too many."""
-        leaving = {one: one.closing_at for one in self._clients.values() if one.closing_at is not None}
-        if len(leaving) > self.limits.query_connections:
-            self._close(min(leaving, key=leaving.__getitem__))
 
     def _served(self) -> list[Connection]:
         """Return the clients that are not on their way out; from any thread."""

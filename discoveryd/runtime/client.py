@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Any, Self
 
 from discoveryd.errors import QueryError
-from discoveryd.net.query_client import QueryClient, check_address
+from discoveryd.net.query_client import QueryClient
 from discoveryd.net.reconnect import Retry, watch_across_restarts
 from discoveryd.net.stamps import boottime
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.events import Event, EventKind
 from discoveryd.protocol.table.peer import LIVE, Peer, peer_from_json
+from discoveryd.query.address import check_address
 from discoveryd.query.mirror import Mirror
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Birthplace, Worker

@@ -15,7 +15,6 @@ from typing import Any, Self, TypeVar
 
 from discoveryd import __version__
 from discoveryd.errors import ConfigError, QueryError
-from discoveryd.net.query_client import check_address
 from discoveryd.net.rp_filter import dropped
 from discoveryd.net.stamps import boottime
 from discoveryd.net.systemd import Listener
@@ -25,6 +24,7 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.wire.record import Record, Service
+from discoveryd.query.address import check_address
 from discoveryd.query.reply import find_one, status_answer
 from discoveryd.runtime import notices
 from discoveryd.runtime.announcement import Announcement

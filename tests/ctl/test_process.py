@@ -142,5 +142,5 @@ def test_list_imports_only_what_it_needs():
         "discoveryd", "discoveryd.errors", "discoveryd.net", "discoveryd.net.query_client",
         "discoveryd.cli", "discoveryd.cli.ctl_commands", "discoveryd.cli.parse", "discoveryd.cli.table",
         "discoveryd.ctl", "discoveryd.ctl.ask", "discoveryd.ctl.options", "discoveryd.ctl.output",
-        "discoveryd.query", "discoveryd.query.formats", "discoveryd.query.formats.table",
+        "discoveryd.query", "discoveryd.query.address", "discoveryd.query.formats", "discoveryd.query.formats.table",
     }  # fmt: skip
