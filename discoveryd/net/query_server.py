@@ -27,7 +27,7 @@ RETRY = 5.0
 ACCEPTED = 64
 """Connections taken in before requests are answered again."""
 TURN = 0.05
-"""Seconds spent on answers before the loop looks for what has come in meanwhile."""
+"""Seconds spent on answers before the loop reads what has come in meanwhile."""
 LINGER = 1.0
 """Seconds in which a client that is being sent away may still read why."""
 
@@ -65,8 +65,7 @@ class QueryServer:
         self._late: deque[tuple[Connection, bytes]] = deque()  # replies from other threads
         self._waiting = FairQueue()
         self._acceptor = Acceptor(address, listener, retry=RETRY, forgives=NOT_YET if told else (), told=told)
-        self.wake = self._acceptor.wake
-        self.trouble = self._acceptor.trouble
+        self.wake, self.trouble = self._acceptor.wake, self._acceptor.trouble
         self._is_stopping = False
         self._wants_token = False
 
@@ -188,9 +187,7 @@ class QueryServer:
 
     def _answer_next(self, client: Connection, now: float) -> None:
         """Answer one request, unless the client should first read the replies to its earlier ones."""
-        line = client.next_line()
-        if line is None:
-            return
+        line = client.next_line() or b""
         if len(line) > self.limits.query_line:
             self._refuse(client, "too_long", self._too_long(), now)
         elif line.strip():
@@ -348,5 +345,5 @@ class QueryServer:
             if client.closing_at is not None:
                 self._close(client)
             else:
-                idle = self.limits.query_idle
-                self._dismiss(client, "idle", f"nothing was asked for {idle:g} s (limits.query_idle)", now)
+                why = f"nothing was asked for {self.limits.query_idle:g} s (limits.query_idle)"
+                self._dismiss(client, "idle", why, now)
