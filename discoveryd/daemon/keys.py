@@ -5,7 +5,7 @@
     # a comment, any number of them
     discoveryd-key-1 T3V0IG9mIHRoZSBmcnlpbmcgcGFuLCBpbnRvIGZpcmU=
 
-The last field is the key: 32 bytes in base 64. It is in no error, log line or argument list, only its id is.
+The last field is the key: 32 bytes in base 64. No error, log line or argument list shows it, only its id.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from discoveryd.files.remedies import remedy
 from discoveryd.protocol.sealed.keyring import KEY_BYTES, NO_KEYS, Key, Keyring
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
-"""Set by systemd (systemd.exec(5), LoadCredential=): files there are for this service alone, whatever their mode."""
+"""Set by systemd (systemd.exec(5), LoadCredential=): files there belong to this service alone, whatever their mode."""
 MAX_FILE = 4096
 """Bytes of a key file: a line of 62 and some comments. More is some other file."""
 
@@ -35,27 +35,30 @@ _FORM = "one line `discoveryd-key-1 KEY` as discoveryd keygen writes it"
 def keygen(arguments: Namespace) -> int:
     """Make a key, in a file that was not there before."""
     key = Key(os.urandom(KEY_BYTES))
-    path = os.path.abspath(arguments.file or os.path.join(os.path.dirname(DEFAULT_PATH), f"{key.id}.key"))
-    directory = os.path.dirname(path)
+    home = os.path.dirname(DEFAULT_PATH)
+    path = os.path.abspath(arguments.file or os.path.join(home, f"{key.id}.key"))
     try:
-        if not arguments.file and not os.path.isdir(directory):  # discoveryd was never installed here
-            os.mkdir(directory, 0o755)
-            os.chmod(directory, 0o755)  # noqa: S103 - whatever the umask: the service reads it as a user of its own
+        if not arguments.file and not os.path.isdir(home):  # discoveryd was never installed here
+            os.mkdir(home, 0o755)
+            os.chmod(home, 0o755)  # noqa: S103 - whatever the umask: the service reads it as a user of its own
         write_key(path, key)
-    except FileExistsError:
-        say(f"{shown(path)}: is there already, and a key is never overwritten; name another file")
-        return FAILED
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        helps = "name a file in a directory you may write to: discoveryd keygen FILE"
-        if isinstance(error, FileNotFoundError):
-            helps = f"make its directory first: mkdir -p {shown(directory)}"
-        elif isinstance(error, OSError):
-            helps = remedy(error, helps)
-        say(f"{shown(path)}: {reason}; {helps}")
+        say(f"{shown(path)}: {_failure(error, path)}")
         return FAILED
     print(_NEXT.format(id=key.id, path=shown(path), name=shown(os.path.basename(path))))  # noqa: T201
     return OK
+
+
+def _failure(error: OSError | ValueError, path: str) -> str:
+    """Return why a key file could not be written, and the remedy."""
+    helps = "name a file in a directory you may write to: discoveryd keygen FILE"
+    if isinstance(error, FileExistsError):
+        return "is there already, and a key is never overwritten; name another file"
+    if isinstance(error, FileNotFoundError):
+        helps = f"make its directory first: mkdir -p {shown(os.path.dirname(path))}"
+    elif isinstance(error, OSError):
+        helps = remedy(error, helps)
+    return f"{getattr(error, 'strerror', None) or error}; {helps}"
 
 
 _NEXT = """\
@@ -97,11 +100,11 @@ def read_keyring(
     Args:
         security: the section.
         source: `Config.source`; names that are not absolute are beside that file, unless among the credentials.
-        environ: for the directory of systemd's credentials.
+        environ: names the directory of systemd's credentials.
         directory: where such names are instead, for a configuration that is no file.
 
     Raises:
-        ConfigError: with every fault, and never with anything out of a key file.
+        ConfigError: with every fault, and with nothing that a key file holds.
     """
     if not security.keys:
         return NO_KEYS
@@ -114,14 +117,18 @@ def read_keyring(
         except ConfigError as error:
             problems += error.problems
             continue
-        same = [other for other, its in keys.items() if its.id == key.id]
-        if same or name in keys:
-            problems.append(f"security.keys: {shown(name)} is the same key as {shown((same or [name])[0])}: remove one")
+        same = next((other for other, its in keys.items() if its.id == key.id), None)
+        if same is not None:
+            problems.append(f"security.keys: {shown(name)} is the same key as {shown(same)}: remove one")
         keys[name] = key
-    send_with = "" if problems else _chosen(security.send_with, keys, problems)
+    wanted = security.send_with
+    chosen = [key.id for name, key in keys.items() if wanted in ("", key.id, name, os.path.basename(name))]
+    if not chosen and not problems:
+        known = ", ".join(f"{shown(name)} ({key.id})" for name, key in keys.items())
+        problems.append(f"security.send_with: {shown(wanted)} is none of security.keys, which are {known}")
     if problems:
         raise ConfigError(*(f"{shown(source)}: {problem}" for problem in problems))
-    return Keyring(keys=tuple(keys.values()), send_with=send_with, mode=security.mode)
+    return Keyring(keys=tuple(keys.values()), send_with=chosen[0], mode=security.mode)
 
 
 def are_hidden(environ: Mapping[str, str] = os.environ, *, in_service: bool) -> bool:
@@ -133,20 +140,9 @@ def are_hidden(environ: Mapping[str, str] = os.environ, *, in_service: bool) -> 
     return not os.access(directory, os.R_OK | os.X_OK) if directory else in_service
 
 
-def _chosen(wanted: str, keys: Mapping[str, Key], problems: list[str]) -> str:
-    """Give the id of the key to send with, by its id, name or file name."""
-    for name, key in keys.items():
-        if wanted in ("", key.id, name, os.path.basename(name)):
-            return key.id
-    known = ", ".join(f"{shown(name)} ({key.id})" for name, key in keys.items())
-    problems.append(f"security.send_with: {shown(wanted)} is none of security.keys, which are {known}")
-    return ""
-
-
 def _find(name: str, directory: str, credentials: str) -> Key:
-    """Read the key of that name, from where it is found first."""
-    beside = os.path.join(directory, name)
-    places = [os.path.join(credentials, name), beside] if credentials else [beside]
+    """Read the key of that name: a credential, or else a file in the directory."""
+    places = [os.path.join(place, name) for place in (credentials, directory) if place]
     for path in places:
         try:
             return _parse(path, _read(path, is_credential=bool(credentials) and os.path.dirname(path) == credentials))
@@ -181,14 +177,14 @@ def _read(path: str, *, is_credential: bool) -> bytes:
 
 
 def _parse(path: str, raw: bytes) -> Key:
-    """Read a key file; what is wrong with it is said without showing any of it."""
+    """Read a key file; the errors show nothing of it."""
     if len(raw) > MAX_FILE:
         raise ConfigError(f"security.keys: {shown(path)}: over {MAX_FILE} bytes is no key file; it is {_FORM}")
     lines = [line.strip() for line in raw.split(b"\n")]
     said = [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith(b"#")]
     if len(said) != 1:
         raise ConfigError(f"security.keys: {shown(path)}: {len(said)} lines besides comments, not 1; it is {_FORM}")
-    ((number, line),) = said
+    number, line = said[0]
     word, _, text = line.partition(b" ")
     where = f"security.keys: {shown(path)}:{number}"
     if word != _WORD:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP, UNSTAMPED
-from discoveryd.protocol.wire.hello import MAX_DATAGRAM
+from discoveryd.protocol.wire.messages import MAX_DATAGRAM
 
 IP_PKTINFO = 8
 """linux/in.h; `socket` has no name for it."""

@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from discoveryd.net.batch import BATCH, IP_PKTINFO, PKTINFO
 from discoveryd.net.sockets import explain_bind
 from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP
-from discoveryd.protocol.wire.hello import MAX_DATAGRAM
+from discoveryd.protocol.wire.messages import MAX_DATAGRAM
 
 IP_RECVERR = 11
 """linux/in.h; `socket` has no name for it."""

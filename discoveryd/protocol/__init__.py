@@ -10,8 +10,7 @@ Every datagram
 ==============
 
 - UDP over IPv4, source *and* destination port 3400, also when sent by unicast.
-- Printable ASCII, at most 1024 bytes, fields separated by ``|``. The first field is the kind, the second the version,
-  now ``2``.
+- Printable ASCII, at most 1024 bytes, fields separated by ``|``. The first is the kind, the second the version, ``2``.
 - **Only a steady HELLO ends in a digit**, plain or sealed; each other datagram of a node ends in ``|``, or sealed in a
   letter. So a packet filter recognises it by its packet type and its last byte alone.
 - Forward compatibility: flags of unknown letters, further fields before the last ``|`` and unknown keys of the record
@@ -100,10 +99,9 @@ Where there are keys, a datagram travels in an envelope::
     SEALED|2|<key id>|<node id>|<boot>|<counter>|<body>|<scope>[0]
 
 - *key id*: 8 of ``0-9 a-f``, a hash of the key. *node id* and *boot*: those of the sender.
-- *counter*: 1 to 16 of ``0-9 a-f`` without leading zeros, below 2^63; one more with each sealed datagram of the boot,
-  whatever its scope and key.
-- *body*: ciphertext and tag in base 64; where that would pass 1024 bytes, ``:`` and base 85 (RFC 1924, ``/`` for
-  ``|``).
+- *counter*: 1 to 16 of ``0-9 a-f`` without leading zeros, below 2^63; one more with each sealed datagram of the boot.
+- *body*: ciphertext and tag in base 64; where the datagram would pass 1024 bytes, ``:`` and base 85 (RFC 1924, ``/``
+  for ``|``).
 - *scope*: the receivers it is for, and what it is *bound* to, which is authenticated but not sent:
 
   ===== ============================ =================================================================================
@@ -119,8 +117,7 @@ Where there are keys, a datagram travels in an envelope::
 
 The cipher is ChaCha20-Poly1305. Key: BLAKE2b of 32 bytes, keyed with the shared key, person ``discoveryd-boot``, of
 ``<realm>|<node id>|<boot>``. Nonce: the counter, 96 bits, big-endian. Associated data: all bytes before the body,
-those after it, ``|``, and what it is bound to. Inside is the plain datagram without the fields that the receiver
-knows::
+those after it, ``|``, and what it is bound to. Inside is the plain datagram without what the receiver knows::
 
     H|<interval>|<ttl>|<lasting>|<digest>|<seq>[|<once>[|<record>]]    digest empty where it is that of the record
     P|<nonce>|<to>                          to empty where it is the boot bound to, or zeros in another scope than u
@@ -171,8 +168,7 @@ What a node sends, and when
 
 - **Beat.** Each interval (0.8 s, every gap jittered by ±10 %) one HELLO goes to each link (a network of an interface;
   of several addresses there the primary one sends) and to each seed, the same datagram everywhere, *seq* one more than
-  before. It is full when *seq* is a multiple of ten. The first beat comes half an interval to one interval after the
-  start.
+  before. It is full when *seq* is a multiple of ten. The first comes half an interval to one interval after the start.
 - **Broadcast address.** Steady HELLOs go to the broadcast address of the network, full ones and goodbyes to
   255.255.255.255 by the interface of the link, where nodes with another prefix hear them too. While a peer of this
   link which needs it was heard within the last 10 minutes, every HELLO goes to 255.255.255.255. A peer needs it if
@@ -192,7 +188,7 @@ What a node sends, and when
   that those of all nodes together stay near 1,000 a second. One solicit is answered by unicast; several that come
   meanwhile by one broadcast, or by the beat or burst that comes first, which then is full.
 - **Unknown digest.** The sender is listed at once under what is known of it, and sent a steady HELLO that solicits, by
-  unicast, at most once an interval, and no sooner than 1 ms per peer after the last such request. Its answer is the
+  unicast, at most once an interval, and no sooner than 1 ms per peer after the last such request. The answer is the
   record.
 - **PING.** To one address of one node, by unicast. It counts as answered within 10 s. A PING is sent
 
@@ -218,8 +214,7 @@ What a node sends, and when
 - **Sources.** A datagram from 0.0.0.0/8, 224.0.0.0/4, 255.255.255.255, the broadcast address of the link, or outside
   loopback mode from 127.0.0.0/8, is dropped, reason ``impossible-source``. On a link each datagram but a bare HELLO
   has to come from port 3400, else it is dropped, reason ``foreign-port``: a node holds that port, so no other program
-  of its machine can speak in its name. Beyond our links it may come from another port; answers go to port 3400 all the
-  same.
+  of its machine can speak in its name. Beyond our links it may come from another port; answers go to port 3400.
 - **Seeds of several addresses.** Where a plain datagram comes from an address beyond our links that no seed has, the
   seeds get a PING to any node at the address, 8 in a round and one round a second at most. A PONG that repeats such a
   nonce, or that of any PING to a seed, makes the address it comes from one of that seed. With keys, so does a PONG
@@ -328,21 +323,21 @@ How a peer is judged
 Modules
 =======
 
+- ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``link`` and ``histogram`` are values.
 - ``wire``: ``wire.messages`` has the message kinds, ``wire.fields`` reads their fields, ``wire.record`` the record.
 - ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, in base 64 or
-  ``sealed.base85``, ``sealed.replay`` takes each counter once, ``sealed.channel`` chooses the variants.
-- ``table``: ``table.table`` is the table, ``table.rows`` its rows and their indexes, ``table.row`` one peer,
-  ``table.path`` an address of it, ``table.states`` the life of a row, ``table.sequence`` which *seq* counts,
-  ``table.liveness`` and ``table.ageing`` what silence does, ``table.standing`` what an answer to a PING is worth,
-  ``table.newcomers`` the place of a new row, ``table.shared_addresses`` those of several ids, ``table.boots`` restarts
-  and clones, ``table.events`` and ``table.event_log`` what is told, damped, ``table.peer`` what is shown.
-- Sending: ``beacon`` with a ``link_state`` for each link, ``answers`` to solicits, ``limited_broadcast``,
-  ``seed_addresses``, ``hello_rate`` for the budget, ``prober`` for PINGs and what silence proves.
-- Guarding: ``rate_limits`` of ``token_buckets``, ``credit`` of unproven addresses, ``strangers`` and ``challenges``
-  for unknown boots, ``own_boot`` for ours from elsewhere, ``flood``, ``drops`` with the reasons and their counts.
-- ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``link``, ``histogram`` are values.
+  ``sealed.base85``, ``sealed.replay`` takes each counter once, ``sealed.channel`` is the layer in front of the engine.
+- ``table``: ``table.table`` is the table, ``table.rows`` its rows and indexes, ``table.row`` one peer, ``table.path``
+  an address of it, ``table.states`` its life, ``table.sequence`` which *seq* counts, ``table.liveness`` and
+  ``table.ageing`` what silence does, ``table.standing`` what a row has proved, ``table.boots`` restarts and clones,
+  ``table.shared_addresses`` those of several peers; ``table.events`` are told by ``table.event_log``, damped, and
+  ``table.peer`` is shown.
+- Sent: ``beacon`` says when a HELLO is due, ``answers`` when a solicit is answered, ``prober`` what is pinged, in
+  ``turns``; ``outbox`` sends, with a ``link_state`` for each link, by ``limited_broadcast`` where needed, and to
+  ``seed_addresses``; ``hello_rate`` counts HELLOs for the budget.
+- Received: ``incoming`` datagrams pass ``rate_limits`` of ``token_buckets`` and ``admission`` to ``hellos`` or
+  ``probes``; ``challenges`` asks unknown boots, ``credit`` bounds what unproven addresses get, ``own_boot`` finds ours
+  elsewhere; ``flood`` and ``isolation`` judge the whole, ``drops`` has the reasons and their counts.
 """
 
-from discoveryd.protocol.drops import DROP_REASONS
-
-__all__ = ["DROP_REASONS"]
+from discoveryd.protocol.drops import DROP_REASONS as DROP_REASONS

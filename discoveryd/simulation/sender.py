@@ -17,7 +17,7 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import NOTHING, Outcome, Send
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.wire.probe import decode_probe
+from discoveryd.protocol.wire.messages import Ping, decode
 from discoveryd.protocol.wire.record import Record
 
 
@@ -70,9 +70,8 @@ class SimulatedSender:
 
     def receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
         """Take a datagram that was sent to this node alone: a PING, or a solicit."""
-        if datagram.startswith(b"PING"):
-            nonce = decode_probe(datagram).nonce
-            return Outcome(sends=(self._outbox.pong(nonce, self._silence(source.address), source),))
+        if datagram.startswith(b"PING") and isinstance(ping := decode(datagram), Ping):
+            return Outcome(sends=(self._outbox.pong(ping.nonce, self._silence(source.address), source),))
         return self.solicited(source, now) if is_solicit(datagram) else NOTHING
 
     def refused(self, datagram: bytes, now: float) -> Outcome:  # noqa: ARG002 - as `Node.refused`

@@ -23,8 +23,7 @@ from typing import Any
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.wire.hello import Hello
-from discoveryd.protocol.wire.probe import Pong, decode_probe
+from discoveryd.protocol.wire.messages import Hello, Pong, decode
 from discoveryd.protocol.wire.record import Record
 
 PACKAGE = "discoveryd."
@@ -95,7 +94,7 @@ def measure(*, is_printed: bool) -> dict[str, Trace]:
     hear("first plain HELLO of a new peer", hello(1, record.encoded), 0.5)
     hear("HELLO of its next beat", hello(2, None), 1.3)
     sends = [send for at in (1.4, 1.5, 1.6) for send in node.poll(at).sends if send.datagram.startswith(b"PING")]
-    nonce = decode_probe(sends[0].datagram).nonce
+    nonce = decode(sends[0].datagram).nonce
     hear("PONG that proves it", Pong(realm="default", boot=BOOT, nonce=nonce, heard_ms=5).encode(), 1.61)
     hear("HELLO of the beat after it", hello(3, None), 2.1)
     return found

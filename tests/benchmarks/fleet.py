@@ -13,8 +13,7 @@ from threading import Thread
 import machine  # noqa: F401 - makes the checkout importable
 
 from discoveryd.net.batch import IP_PKTINFO
-from discoveryd.protocol.wire.hello import Hello
-from discoveryd.protocol.wire.probe import Pong, decode_probe
+from discoveryd.protocol.wire.messages import Hello, Pong, decode
 from discoveryd.protocol.wire.record import Record, Service
 
 BROADCAST = "127.255.255.255"
@@ -116,7 +115,7 @@ class Answering(Thread):
                 assert isinstance(key.fileobj, socket.socket)
                 asked, there = key.fileobj.recvfrom(2048)
                 if asked.startswith(b"PING"):
-                    pong = Pong(realm="default", boot=key.data, nonce=decode_probe(asked).nonce, heard_ms=1)
+                    pong = Pong(realm="default", boot=key.data, nonce=decode(asked).nonce, heard_ms=1)
                     key.fileobj.sendto(pong.encode(), there)
 
 

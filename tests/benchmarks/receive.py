@@ -29,7 +29,7 @@ from discoveryd.net.udp_socket import RECEIVE_BUFFER, SO_RCVBUFFORCE
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.wire.hello import MAX_DATAGRAM
+from discoveryd.protocol.wire.messages import MAX_DATAGRAM
 from discoveryd.protocol.wire.record import Record
 from discoveryd.runtime.discovery import Discovery
 

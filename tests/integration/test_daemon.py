@@ -16,7 +16,7 @@ from time import monotonic
 import pytest
 
 from discoveryd.net.query_client import QueryClient
-from discoveryd.protocol.wire.probe import Pong, decode_probe
+from discoveryd.protocol.wire.messages import Pong, decode
 from discoveryd.protocol.wire.record import Record
 from tests.ear import EVERYBODY
 from tests.protocol.samples import boot, hello
@@ -63,7 +63,7 @@ def test_a_peer_that_died_while_we_were_stopped_is_never_up(make, port):
             asked, there = b"", None
             while not asked.startswith(b"PING"):
                 asked, there = sender.recvfrom(2048)
-            pong = Pong(realm="default", boot=boot(number), nonce=decode_probe(asked).nonce, heard_ms=0)
+            pong = Pong(realm="default", boot=boot(number), nonce=decode(asked).nonce, heard_ms=0)
             sender.sendto(pong.encode(), there)
         deadline = monotonic() + 10.0
         while len([peer for peer in client.request("list")["peers"] if peer["rtt_ms"] is not None]) < 2:

@@ -19,7 +19,7 @@ from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.wire.hello import MAX_DATAGRAM
+from discoveryd.protocol.wire.messages import MAX_DATAGRAM
 from tests.conftest import descriptors
 from tests.ear import EVERYBODY, Ear
 from tests.net.conftest import PATTERNS, stranger

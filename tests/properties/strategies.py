@@ -5,8 +5,7 @@ import os
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from discoveryd.protocol.wire.hello import Hello
-from discoveryd.protocol.wire.probe import Ping, Pong
+from discoveryd.protocol.wire.messages import Hello, Ping, Pong
 from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, digest_of
 
 FUZZ = int(os.environ.get("DISCOVERYD_FUZZ_EXAMPLES") or (10_000 if os.environ.get("CI") == "true" else 400))

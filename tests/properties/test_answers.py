@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from discoveryd.protocol.credit import GIFT, REFILL
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.wire.probe import Ping, Pong, decode_probe, mark
+from discoveryd.protocol.wire.messages import Ping, Pong, decode, mark
 from discoveryd.protocol.wire.record import Record
 from tests.properties.strategies import FUZZ
 from tests.protocol.samples import ETH0, boot, hello, make_node
@@ -59,7 +59,7 @@ class World:
             self.sent[send.to] += len(send.datagram)
             self.kinds.add((send.to, send.datagram[:4]))
             if send.to == PEER.address and send.datagram.startswith(b"PING"):
-                ping = decode_probe(send.datagram)
+                ping = decode(send.datagram)
                 if ping.to == mark("n1", boot(1)):
                     pong = Pong(realm="default", boot=boot(1), nonce=ping.nonce, heard_ms=1).encode()
                     self.take(self.node.receive(pong, ASKS, self.now))

@@ -15,7 +15,7 @@ from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.protocol.wire.probe import Pong
+from discoveryd.protocol.wire.messages import Pong
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import boot, hello, row_of
 

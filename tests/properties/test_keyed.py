@@ -12,8 +12,7 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.sealed.envelope import Sealer
 from discoveryd.protocol.sealed.keyring import Key, Keyring
-from discoveryd.protocol.wire.hello import MAX_DATAGRAM, Hello
-from discoveryd.protocol.wire.probe import Ping, Pong
+from discoveryd.protocol.wire.messages import MAX_DATAGRAM, Hello, Ping, Pong
 from discoveryd.protocol.wire.record import Record
 from tests.properties.strategies import FUZZ, datagrams, mutated
 

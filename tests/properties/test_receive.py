@@ -10,7 +10,7 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.protocol.wire.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
+from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_STEADY, decode
 from discoveryd.protocol.wire.record import Record
 from discoveryd.query.reply import list_line, status_answer
 from discoveryd.query.request import Filter
@@ -77,6 +77,6 @@ def check_sends(sends, datagram, source):
         if send.datagram.startswith(b"PONG"):
             assert len(send.datagram) < len(datagram)
         if send.datagram.startswith(b"HELLO"):
-            hello = decode_hello(send.datagram)
+            hello = decode(send.datagram)
             assert hello.record or len(send.datagram) <= MAX_STEADY
             assert source.link is not None

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discoveryd.protocol.wire.probe import Ping, Pong, decode_probe
+from discoveryd.protocol.wire.messages import Ping, Pong, decode
 from tests.properties.strategies import FUZZ
 from tests.protocol.samples import boot, hello
 from tests.protocol.segment import K1, Segment, ring
@@ -78,7 +78,7 @@ class Play:
     def hear(self, sender, to, datagram):
         """Do at once what the stranger does with a datagram."""
         if to == STRANGER and datagram.startswith(b"PING|"):
-            pong = Pong(realm="default", boot=self.named, nonce=decode_probe(datagram).nonce, heard_ms=1)
+            pong = Pong(realm="default", boot=self.named, nonce=decode(datagram).nonce, heard_ms=1)
             self.say(pong.encode(), sender, unicast=True)
         elif self.relays:
             self.say(datagram, sender, unicast=True)

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.wire.probe import Ping, Pong
+from discoveryd.protocol.wire.messages import Ping, Pong
 from tests.properties.strategies import FUZZ
 from tests.protocol.samples import WEB, boot, hello
 from tests.protocol.segment import Segment

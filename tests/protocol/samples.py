@@ -7,7 +7,7 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.table.table import PeerTable
-from discoveryd.protocol.wire.hello import Hello
+from discoveryd.protocol.wire.messages import Hello
 from discoveryd.protocol.wire.record import Record, Service
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")

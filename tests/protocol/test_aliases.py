@@ -6,7 +6,7 @@ from discoveryd.protocol.link import Source
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS
 from discoveryd.protocol.seed_addresses import AGAIN, AT_ONCE, LIFE, MAX_ALIASES, SeedAddresses
-from discoveryd.protocol.wire.probe import Pong, decode_probe
+from discoveryd.protocol.wire.messages import Pong, decode
 from tests.protocol.samples import ETH0, boot, hello, make_node
 from tests.protocol.segment import K1, Segment, ring
 
@@ -81,7 +81,7 @@ def node_with(*seeds):
 def test_who_does_not_know_the_nonce_becomes_no_seed():
     node = node_with(NAMED)
     sends = node.receive(hello().encode(), ELSEWHERE, 1.0).sends
-    (to, ping), (there, _) = [(send.to, decode_probe(send.datagram)) for send in sends]
+    (to, ping), (there, _) = [(send.to, decode(send.datagram)) for send in sends]
     assert (to, there) == (NAMED, ELSEWHERE.address)
     forged = Pong(realm="default", boot=boot(1), nonce="0" * 16, heard_ms=None)
     node.receive(forged.encode(), ELSEWHERE, 1.1)

@@ -9,8 +9,7 @@ from discoveryd.protocol import rate_limits as gate
 from discoveryd.protocol.credit import GIFT, REFILL
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.sealed.channel import Sealing
-from discoveryd.protocol.wire.hello import decode_hello
-from discoveryd.protocol.wire.probe import Ping, Pong, decode_probe, mark
+from discoveryd.protocol.wire.messages import Ping, Pong, decode, mark
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import boot, hello, make_node, row_of, source
 from tests.protocol.segment import K1, fleet, ring
@@ -141,11 +140,11 @@ def test_a_solicit_that_is_shorter_than_our_record_is_answered_after_a_question(
     node.set_record(BIG, 0.0)
     node.poll(0.0)
     [question] = node.receive(hello(solicit=True).encode(), there, 1.0).sends
-    ping = decode_probe(question.datagram)
+    ping = decode(question.datagram)
     assert (ping.to, question.to) == (mark("web1", boot(1)), there.address)
     pong = Pong(realm="default", boot=boot(1), nonce=ping.nonce, heard_ms=1).encode()
     [answer] = node.receive(pong, there, 1.001).sends
-    assert decode_hello(answer.datagram).record == BIG.encoded
+    assert decode(answer.datagram).record == BIG.encoded
     assert row_of(node.table, 1).paths.of(there).two_way
 
 

@@ -12,7 +12,7 @@ from discoveryd.protocol.own_boot import MAX_DOUBLES, REDRAW
 from discoveryd.protocol.sealed.envelope import Sealer
 from discoveryd.protocol.sealed.keyring import NO_KEYS
 from discoveryd.protocol.table.boots import MAX_PAST
-from discoveryd.protocol.wire.probe import Ping, Pong, decode_probe, mark
+from discoveryd.protocol.wire.messages import Ping, Pong, decode, mark
 from discoveryd.query.reply import status_answer
 from tests.protocol.samples import ETH0, ProvedTable, hello, kinds, make_node, row_of
 from tests.protocol.segment import K1, fleet, ring
@@ -162,11 +162,11 @@ def test_a_forged_hello_of_our_boot_draws_no_new_one():
     outcome = node.receive(forged(node, 99), THERE, 1.0)
     [send] = outcome.sends
     assert send.to == THERE.address
-    assert decode_probe(send.datagram).to == mark(node.id, before)
+    assert decode(send.datagram).to == mark(node.id, before)
     assert [drop.reason for drop in outcome.drops] == ["own-boot"]
     wrong = Pong(realm="default", boot=before, nonce="0" * 16, heard_ms=None).encode()
     assert node.receive(wrong, THERE, 1.1).double == ""
-    right = Pong(realm="default", boot=before, nonce=decode_probe(send.datagram).nonce, heard_ms=None).encode()
+    right = Pong(realm="default", boot=before, nonce=decode(send.datagram).nonce, heard_ms=None).encode()
     assert node.receive(right, HERE, 1.1).double == ""  # from another address than was asked
     assert node.receive(right, THERE, 7.0).double == ""  # too late
     assert node.boot == before
@@ -179,7 +179,7 @@ def test_without_a_seal_one_new_boot_in_ten_minutes():
     node = make_node()
     boots = [node.boot]
     for now in (1.0, 2.1, 60.0, REDRAW + 0.9, REDRAW + 10.0):
-        [ping] = [decode_probe(send.datagram) for send in node.receive(forged(node, 10**6), THERE, now).sends]
+        [ping] = [decode(send.datagram) for send in node.receive(forged(node, 10**6), THERE, now).sends]
         answer = Pong(realm="default", boot=node.boot, nonce=ping.nonce, heard_ms=None).encode()
         outcome = node.receive(answer, THERE, now + 0.1)
         if outcome.double:
@@ -195,7 +195,7 @@ def test_a_new_boot_greets_as_after_a_start():
     node = make_node()
     before = node.boot
     [send] = node.receive(forged(node, 9), THERE, 1.0).sends
-    answer = Pong(realm="default", boot=before, nonce=decode_probe(send.datagram).nonce, heard_ms=None).encode()
+    answer = Pong(realm="default", boot=before, nonce=decode(send.datagram).nonce, heard_ms=None).encode()
     node.poll(1.0)
     node.receive(answer, THERE, 1.1)
     assert node.next_deadline() == 1.1
@@ -224,7 +224,7 @@ def test_a_question_of_ours_that_comes_back_is_not_answered():
     assert node.drops["own-echo", "eth0"] == 1
     other = Ping(realm="default", id=node.id, boot=node.boot, nonce="1" * 16, to=node.boot).encode()
     [answer] = node.receive(other, THERE, 1.2).sends
-    assert decode_probe(answer.datagram) == Pong(realm="default", boot=node.boot, nonce="1" * 16, heard_ms=None)
+    assert decode(answer.datagram) == Pong(realm="default", boot=node.boot, nonce="1" * 16, heard_ms=None)
 
 
 def test_addresses_that_speak_under_our_boot_are_bounded():

@@ -18,8 +18,7 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.rate_limits import FORGET, MAX_COMPLAINTS
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.wire.hello import MAX_DATAGRAM, MAX_STEADY, decode_hello
-from discoveryd.protocol.wire.probe import ANYONE, Ping, Pong, decode_probe, mark
+from discoveryd.protocol.wire.messages import ANYONE, MAX_DATAGRAM, MAX_STEADY, Ping, Pong, decode, mark
 from discoveryd.protocol.wire.record import MAX_RECORD, Record
 from tests.protocol.samples import ETH0, ETH1, WEB, boot, hello, kinds, make_node, row_of, source
 
@@ -44,7 +43,7 @@ def fresh(*links, parameters=None, record=None):
 
 
 def hellos(sends):
-    return [decode_hello(send.datagram) for send in sends if send.datagram.startswith(b"HELLO")]
+    return [decode(send.datagram) for send in sends if send.datagram.startswith(b"HELLO")]
 
 
 def drops(node):
@@ -80,7 +79,7 @@ def test_it_starts_without_any_link_and_greets_the_first_one():
     assert run(node, 0.0, 5.0) == []
     node.set_links([ETH0], now=5.0)
     [send] = node.poll(5.0).sends
-    assert decode_hello(send.datagram).solicit
+    assert decode(send.datagram).solicit
 
 
 def test_a_new_link_is_greeted_three_times_with_all_we_have_to_say():
@@ -88,7 +87,7 @@ def test_a_new_link_is_greeted_three_times_with_all_we_have_to_say():
     assert [now for now, _ in sent] == list(BURST)
     for _, send in sent:
         assert (send.to, send.link) == ("10.0.0.255", ETH0)
-        hello_sent = decode_hello(send.datagram)
+        hello_sent = decode(send.datagram)
         assert (hello_sent.solicit, hello_sent.record, hello_sent.seq) == (True, WEB.encoded, 0)
         assert (hello_sent.interval_ms, hello_sent.ttl_ms) == (800, 4000)
 
@@ -100,7 +99,7 @@ def test_a_late_poll_sends_one_hello_of_the_burst():
 
 
 def test_the_beat():
-    beats = [(now, decode_hello(send.datagram)) for now, send in run(fresh(ETH0), 0.0, 100.0) if now > 0.35]
+    beats = [(now, decode(send.datagram)) for now, send in run(fresh(ETH0), 0.0, 100.0) if now > 0.35]
     times = [now for now, _ in beats]
     assert 0.4 <= times[0] <= 0.8
     gaps = [later - earlier for earlier, later in pairwise(times)]
@@ -140,17 +139,17 @@ def test_the_longest_hellos_there_can_be():
     node.set_links([ETH0], now=0.0)
     node.outbox.seq = 0xFFFFFFFF - 20
     sent = [send.datagram for _, send in run(node, 0.0, 30_000.0)]
-    steady = [datagram for datagram in sent if decode_hello(datagram).record is None]
+    steady = [datagram for datagram in sent if decode(datagram).record is None]
     assert max(map(len, steady)) <= MAX_STEADY
     assert max(map(len, sent)) <= MAX_DATAGRAM
-    assert {decode_hello(datagram).seq for datagram in sent} >= {0xFFFFFFFF, 0, 1}  # it wraps
+    assert {decode(datagram).seq for datagram in sent} >= {0xFFFFFFFF, 0, 1}  # it wraps
 
 
 def test_goodbye_goes_everywhere():
     node = fresh(ETH0, ETH1, parameters=Parameters(seeds=("192.0.2.1",)))
     sends = node.goodbye().sends
     assert [send.to for send in sends] == ["10.0.0.255", "10.1.0.255", "192.0.2.1"]
-    said = decode_hello(sends[0].datagram)
+    said = decode(sends[0].datagram)
     assert (said.goodbye, said.record, said.solicit) == (True, None, False)
 
 
@@ -237,14 +236,14 @@ def test_answers_that_wait_for_a_link_go_with_it():
     node.set_links([ETH1], now=0.0)
     assert len(node.answers) == 1
     due = node.next_deadline()
-    assert [send.to for send in node.poll(due).sends if not decode_hello(send.datagram).solicit] == ["10.1.0.101"]
+    assert [send.to for send in node.poll(due).sends if not decode(send.datagram).solicit] == ["10.1.0.101"]
 
 
 def test_a_changed_address_is_another_link():
     node = make_node("me", ETH0)
     moved = replace(ETH0, address="10.0.0.99")
     node.set_links([moved], now=1.0)
-    assert [send.link for send in node.poll(1.0).sends if decode_hello(send.datagram).solicit] == [moved]
+    assert [send.link for send in node.poll(1.0).sends if decode(send.datagram).solicit] == [moved]
 
 
 def test_a_changed_record_is_said_at_once_and_without_soliciting():
@@ -253,7 +252,7 @@ def test_a_changed_record_is_said_at_once_and_without_soliciting():
     node.set_record(record, now=0.1)
     assert node.next_deadline() == 0.1
     [send] = node.poll(0.1).sends
-    said = decode_hello(send.datagram)
+    said = decode(send.datagram)
     assert (said.record, said.digest, said.solicit) == (record.encoded, record.digest, False)
     assert node.outlets[0].burst == [0.2, 0.4]
 
@@ -262,7 +261,7 @@ def test_a_change_within_the_first_burst_still_solicits():
     node = fresh(ETH0)
     node.poll(0.0)
     node.set_record(Record(name="other"), now=0.05)
-    assert all(decode_hello(send.datagram).solicit for _, send in run(node, 0.05, 0.36))
+    assert all(decode(send.datagram).solicit for _, send in run(node, 0.05, 0.36))
 
 
 def test_the_same_record_is_no_change():
@@ -275,7 +274,7 @@ def test_a_changed_interval_is_announced_at_once():
     node = make_node()
     node.set_parameters(Parameters(interval=2.0, ttl=10.0), now=0.1)
     [send] = node.poll(0.1).sends
-    assert (decode_hello(send.datagram).interval_ms, decode_hello(send.datagram).ttl_ms) == (2000, 10_000)
+    assert (decode(send.datagram).interval_ms, decode(send.datagram).ttl_ms) == (2000, 10_000)
 
 
 def test_new_seeds_are_greeted_former_ones_no_more():
@@ -283,7 +282,7 @@ def test_new_seeds_are_greeted_former_ones_no_more():
     node.outbox.routed.burst = []
     node.set_parameters(Parameters(seeds=("192.0.2.2",)), now=0.1)
     [send] = node.poll(0.1).sends
-    assert (send.to, decode_hello(send.datagram).solicit) == ("192.0.2.2", True)
+    assert (send.to, decode(send.datagram).solicit) == ("192.0.2.2", True)
     node.set_parameters(Parameters(), now=0.2)
     assert [send.link for _, send in run(node, 0.2, 2.0)] == [ETH0, ETH0]
 
@@ -306,7 +305,7 @@ def test_parameters_may_change_before_the_start():
     node.set_parameters(Parameters(seeds=("192.0.2.1",), interval=2.0, ttl=10.0), now=0.0)
     assert node.next_deadline() == NEVER
     node.set_links([], now=0.0)
-    assert decode_hello(node.poll(0.0).sends[0].datagram).solicit
+    assert decode(node.poll(0.0).sends[0].datagram).solicit
 
 
 # --- hearing ---------------------------------------------------------------------------------------
@@ -491,7 +490,7 @@ def test_those_it_brought_may_speak_as_often_as_they_like():
 
 
 def answers(outcome):
-    return [(send.to, decode_hello(send.datagram).record is not None) for send in outcome.sends]
+    return [(send.to, decode(send.datagram).record is not None) for send in outcome.sends]
 
 
 def test_a_solicit_is_answered_at_once():
@@ -499,7 +498,7 @@ def test_a_solicit_is_answered_at_once():
     outcome = node.receive(hello(solicit=True).encode(), HERE, 1.0)
     assert answers(outcome) == [("10.0.0.7", True)]
     assert outcome.sends[0].link == ETH0
-    assert not decode_hello(outcome.sends[0].datagram).solicit
+    assert not decode(outcome.sends[0].datagram).solicit
 
 
 def test_still_at_once_by_32_peers():
@@ -528,7 +527,7 @@ def test_several_who_ask_a_crowd_are_answered_by_one_broadcast():
     sends = []
     while node.next_deadline() < 0.2:
         sends += node.poll(node.next_deadline()).sends
-    assert [(send.to, decode_hello(send.datagram).record is not None) for send in sends] == [(ETH0.broadcast, True)]
+    assert [(send.to, decode(send.datagram).record is not None) for send in sends] == [(ETH0.broadcast, True)]
 
 
 def test_the_beat_serves_those_who_wait():
@@ -538,7 +537,7 @@ def test_the_beat_serves_those_who_wait():
     for number in (100, 101):
         node.receive(hello(number, "x", solicit=True).encode(), source(f"10.0.0.{number}"), beat)
     [send] = [send for send in node.poll(beat).sends if send.to == ETH0.broadcast]
-    assert decode_hello(send.datagram).record is not None
+    assert decode(send.datagram).record is not None
     assert len(node.answers) == 0
 
 
@@ -561,7 +560,7 @@ def test_a_crowd_met_in_the_middle_of_a_burst_stretches_the_rest_which_asks_no_m
     said = []
     while node.next_deadline() < 12.0:
         now = node.next_deadline()
-        said += [(now, decode_hello(send.datagram)) for send in node.poll(now).sends if send.to == ETH0.broadcast]
+        said += [(now, decode(send.datagram)) for send in node.poll(now).sends if send.to == ETH0.broadcast]
     assert [now for now, _ in said] == pytest.approx([10.0, 10.4, 11.2])
     assert [(one.solicit, one.record is not None) for _, one in said] == [(True, True), (False, True), (False, True)]
 
@@ -572,7 +571,7 @@ def test_of_a_crowd_each_has_its_own_place_in_the_burst():
         node = Node(Parameters(budget=1), Record(name="me"), random=Random(seed))
         node.beacon.speaking = lambda now: 79  # the interval is stretched a hundred times
         node.set_links([ETH0], now=0.0)
-        first, second, *_ = [now for now, send in run(node, 0.0, 20.0) if decode_hello(send.datagram).record]
+        first, second, *_ = [now for now, send in run(node, 0.0, 20.0) if decode(send.datagram).record]
         assert first == 0.0
         seconds.append(second)
     assert len(set(seconds)) == 20
@@ -585,11 +584,11 @@ def test_who_asks_from_beyond_our_links_is_listed_and_answered_after_its_pong():
     outcome = node.receive(hello(solicit=True).encode(), there, 1.0)
     assert kinds(outcome.events) == ["joined"]
     assert drops(node) == {("off-link", "-"): 1}
-    [ping] = [decode_probe(send.datagram) for send in outcome.sends]
+    [ping] = [decode(send.datagram) for send in outcome.sends]
     assert [len(node.receive(ping_from(1).encode(), there, 1.0 + tick / 100).sends) for tick in range(10)] == [0] * 10
     sends = node.receive(pong(ping.nonce), there, 1.2).sends
     assert [(send.to, send.link) for send in sends] == [("192.0.2.7", None)]
-    assert decode_hello(sends[0].datagram).record is not None
+    assert decode(sends[0].datagram).record is not None
     [answer] = node.receive(ping_from(1).encode(), there, 1.3).sends
     assert answer.datagram.startswith(b"PONG")
 
@@ -631,7 +630,7 @@ def test_a_goodbye_is_not_answered():
 
 
 def asked_after(node, now):
-    return [decode_probe(send.datagram) for send in node.poll(now).sends if send.datagram.startswith(b"PING")]
+    return [decode(send.datagram) for send in node.poll(now).sends if send.datagram.startswith(b"PING")]
 
 
 def test_a_forged_goodbye_takes_nobody_away_who_answers():
@@ -754,7 +753,7 @@ def test_a_changed_digest_is_asked_for():
     node = make_node()
     node.receive(hello().encode(), HERE, 1.0)
     [send] = node.receive(hello(seq=2, record=Record(name="new"), full=False).encode(), HERE, 2.0).sends
-    assert decode_hello(send.datagram).solicit
+    assert decode(send.datagram).solicit
 
 
 def test_nothing_is_asked_for_beyond_our_links():
@@ -781,7 +780,7 @@ def test_a_ping_of_a_stranger_is_answered():
     node = make_node()
     [send] = node.receive(ping_from().encode(), HERE, 1.0).sends
     assert (send.to, send.link) == ("10.0.0.7", ETH0)
-    assert decode_probe(send.datagram) == Pong(realm="default", boot=node.boot, nonce="b" * 16, heard_ms=None)
+    assert decode(send.datagram) == Pong(realm="default", boot=node.boot, nonce="b" * 16, heard_ms=None)
     assert (node.sent["pong"], node.received["ping"]) == (1, 1)
 
 
@@ -789,7 +788,7 @@ def test_a_pong_says_when_the_pinger_was_last_heard():
     node = make_node()
     node.receive(hello().encode(), HERE, 1.0)
     [send] = node.receive(ping_from(1).encode(), HERE, 1.3).sends
-    assert decode_probe(send.datagram).heard_ms == 300
+    assert decode(send.datagram).heard_ms == 300
 
 
 def test_pings_are_limited_and_off_link_ones_refused():
@@ -815,7 +814,7 @@ def test_a_pong_is_shorter_than_its_ping(id, realm, heard):
     outcome = node.receive(ping, HERE, heard or 0.0)
     [pong] = [send.datagram for send in outcome.sends if send.datagram.startswith(b"PONG")]
     assert len(pong) < len(ping)
-    decode_probe(pong)
+    decode(pong)
 
 
 @pytest.mark.parametrize(("id", "number", "answers"), [("me", 0, True), ("x1", 0, False), ("me", 7, False)])
@@ -833,7 +832,7 @@ def pinged(node, now=1.0):
     node.receive(hello().encode(), HERE, now)
     nonce, outcome = node.ping(row_of(node.table, 1), now)
     [send] = outcome.sends
-    ping = decode_probe(send.datagram)
+    ping = decode(send.datagram)
     assert (send.to, send.link, ping.nonce, ping.to, ping.boot) == ("10.0.0.7", ETH0, nonce, mark("web1", boot(1)), node.boot)
     return nonce
 
@@ -867,7 +866,7 @@ def test_a_pong_says_how_long_its_ping_lay_here():
     node.set_links([ETH0], 0.0)
     for arrived, held_us in ((5.0, 0), (4.9875, 12_500), (5.1, 0), (-900.0, 9_999_999)):
         [send] = node.receive(ping_from().encode(), HERE, arrived).sends
-        assert decode_probe(send.datagram).held_us == held_us
+        assert decode(send.datagram).held_us == held_us
 
 
 @pytest.mark.parametrize(("heard_ms", "two_way"), [(0, True), (3999, True), (4000, False), (None, False)])
@@ -889,7 +888,7 @@ def test_a_pong_after_ten_seconds_is_unexpected():
     node = make_node()
     nonce = pinged(node)
     second = node.ping(row_of(node.table, 1), 1.1)[0]
-    assert node.prober.answer(decode_probe(pong(second)), HERE) is not None
+    assert node.prober.answer(decode(pong(second)), HERE) is not None
     node.poll(11.0)
     node.receive(pong(nonce), HERE, 11.0)
     assert drops(node) == {("unexpected", "eth0"): 1}
@@ -924,7 +923,7 @@ def test_a_bare_peer_is_pinged_by_its_address():
     node = make_node()
     node.receive(b"HELLO|", HERE, 1.0)
     _, outcome = node.ping(node.table.get("10.0.0.7"), 1.0)
-    assert decode_probe(outcome.sends[0].datagram).to == ANYONE
+    assert decode(outcome.sends[0].datagram).to == ANYONE
 
 
 def test_a_restart_pings_the_former_boot_and_its_answer_proves_a_clone():
@@ -932,7 +931,7 @@ def test_a_restart_pings_the_former_boot_and_its_answer_proves_a_clone():
     node.receive(hello(1).encode(), HERE, 1.0)
     outcome = node.receive(hello(2).encode(), source("10.0.0.8"), 1.1)
     [send] = outcome.sends
-    ping = decode_probe(send.datagram)
+    ping = decode(send.datagram)
     assert (send.to, ping.to) == ("10.0.0.7", mark("web1", boot(1)))
     events = node.receive(pong(ping.nonce, number=1), HERE, 1.102).events
     assert [(event.kind, event.peer.boot) for event in events] == [("clone", boot(1)), ("clone", boot(2))]
@@ -942,7 +941,7 @@ def test_the_answer_of_the_new_boot_at_the_same_address_proves_none():
     node = make_node()
     node.receive(hello(1).encode(), HERE, 1.0)
     [send] = node.receive(hello(2).encode(), HERE, 1.1).sends
-    node.receive(pong(decode_probe(send.datagram).nonce, number=2), HERE, 1.102)
+    node.receive(pong(decode(send.datagram).nonce, number=2), HERE, 1.102)
     assert [(peer.boot, peer.clone, peer.restarts) for peer in node.peers(1.2)] == [(boot(2), False, 1)]
 
 
@@ -982,7 +981,7 @@ def test_many_addresses_of_one_peer_are_bound():
 
 def answer(node, to, number, now):
     """Answer the PING that the node sends in turn."""
-    [ping] = [decode_probe(send.datagram) for send in run_until_ping(node, now) if send.to == to]
+    [ping] = [decode(send.datagram) for send in run_until_ping(node, now) if send.to == to]
     pong = Pong(realm="default", boot=boot(number), nonce=ping.nonce, heard_ms=10)
     return node.receive(pong.encode(), source(to), now + 1.1)
 
@@ -1032,7 +1031,7 @@ def test_who_answers_in_a_flood_is_listed():
     node.begin_flood(since=2.0, now=2.0)
     here, said = source("10.0.0.20"), hello(3, "new", solicit=True)
     [send] = node.receive(said.encode(), here, 2.1).sends
-    ping = decode_probe(send.datagram)
+    ping = decode(send.datagram)
     assert (ping.to, send.to) == (mark("new", boot(3)), "10.0.0.20")
     assert len(send.datagram) < len(said.encode())
     forged = Pong(realm="default", boot=boot(3), nonce="0" * 16, heard_ms=None)
@@ -1041,7 +1040,7 @@ def test_who_answers_in_a_flood_is_listed():
     pong = Pong(realm="default", boot=boot(3), nonce=ping.nonce, heard_ms=None)
     outcome = node.receive(pong.encode(), here, 2.3)
     assert kinds(outcome.events) == ["joined"]  # by what it said before
-    assert [(decode_hello(send.datagram).solicit, send.to) for send in outcome.sends] == [(False, "10.0.0.20")]
+    assert [(decode(send.datagram).solicit, send.to) for send in outcome.sends] == [(False, "10.0.0.20")]
     assert node.receive(replace(said, seq=2).encode(), here, 2.4).events == ()
     # and it stays in the next
     node.end_flood()

@@ -159,8 +159,7 @@ def test_the_module_map_names_each_module_once():
     paths = [path.relative_to(package).with_suffix("") for path in package.rglob("*.py") if path.stem != "__init__"]
     folders = {path.parts[0] for path in paths if len(path.parts) > 1}
     shown = re.findall(r"``([a-z0-9_.]+)``", SPEC.partition("\nModules\n=======\n")[2])
-    old = {"wire.hello", "wire.probe"}  # until the rooms above use the new names
-    assert sorted(set(shown) - folders) == sorted({".".join(path.parts) for path in paths} - old)
+    assert sorted(set(shown) - folders) == sorted(".".join(path.parts) for path in paths)
     assert len(shown) == len(set(shown))
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.wire.probe import Ping, Pong, decode_probe, mark
+from discoveryd.protocol.wire.messages import Ping, Pong, decode, mark
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import ETH0, ETH1, ProvedTable, boot, hello, kinds, make_node, row_of, source, states
 
@@ -145,7 +145,7 @@ def test_hellos_lost_in_a_full_buffer_take_nobody_down():
     for send in pings:
         if send.to != "10.0.0.16":
             number = int(send.to.rpartition(".")[2]) - 10
-            pong = Pong(realm="default", boot=boot(number), nonce=decode_probe(send.datagram).nonce, heard_ms=20_000)
+            pong = Pong(realm="default", boot=boot(number), nonce=decode(send.datagram).nonce, heard_ms=20_000)
             assert kinds(node.receive(pong.encode(), source(send.to), 28.003).events) == ["recovered"]
     node.drained(29.9)
     assert "down" not in kinds(node.poll(29.9).events)
@@ -156,7 +156,7 @@ def test_probes_from_before_a_pause_prove_nothing_after_it():
     node.drained(8.0)
     node.receive(hello(1, "n1", 20).encode(), source("10.0.0.11"), 8.1)
     [send] = node.ping(row_of(node.table, 1), 8.1)[1].sends
-    pong = Pong(realm="default", boot=boot(1), nonce=decode_probe(send.datagram).nonce, heard_ms=10)
+    pong = Pong(realm="default", boot=boot(1), nonce=decode(send.datagram).nonce, heard_ms=10)
     node.receive(pong.encode(), source("10.0.0.11"), 8.2)
     at = 8.2
     while at < 11.3:  # suspect and asked in vain, but not enough
@@ -185,7 +185,7 @@ def test_nobody_is_judged_before_what_arrived_is_read():
 def test_the_round_trip_ends_when_the_pong_arrives():
     node = lan(1)
     [send] = node.ping(row_of(node.table, 1), 8.1)[1].sends
-    pong = Pong(realm="default", boot=boot(1), nonce=decode_probe(send.datagram).nonce, heard_ms=10).encode()
+    pong = Pong(realm="default", boot=boot(1), nonce=decode(send.datagram).nonce, heard_ms=10).encode()
     node.poll(9.0)
     node.receive(pong, source("10.0.0.11"), 8.102)  # read late
     assert row_of(node.table, 1).peer(9.0).rtt_ms == pytest.approx(2.0)
@@ -272,8 +272,8 @@ def test_a_peer_that_missed_us_in_our_sleep_is_not_one_way():
     for beat in range(10):  # it is heard all the while, and says each time that it does not hear us
         now = 18.001 + beat * 0.8
         for send in sends:
-            if send.datagram.startswith(b"PING") and decode_probe(send.datagram).to == mark("web1", boot(1)):
-                pong = Pong(realm="default", boot=boot(1), nonce=decode_probe(send.datagram).nonce, heard_ms=10_000)
+            if send.datagram.startswith(b"PING") and decode(send.datagram).to == mark("web1", boot(1)):
+                pong = Pong(realm="default", boot=boot(1), nonce=decode(send.datagram).nonce, heard_ms=10_000)
                 node.receive(pong.encode(), source("10.0.0.11"), now)
         node.receive(hello(1, "n1", 30 + beat).encode(), source("10.0.0.11"), now)
         seen.append(row_of(node.table, 1).peer(now).two_way)
@@ -370,7 +370,7 @@ def test_a_seed_that_is_heard_is_enough_without_a_link():
         node.receive(hello(seq=beat + 1).encode(), routed, beat * 0.8)
         for send in poll_all(node, beat * 0.8 + 0.7):
             if send.datagram.startswith(b"PING"):
-                pong = Pong(realm="default", boot=boot(1), nonce=decode_probe(send.datagram).nonce, heard_ms=10)
+                pong = Pong(realm="default", boot=boot(1), nonce=decode(send.datagram).nonce, heard_ms=10)
                 node.receive(pong.encode(), routed, beat * 0.8 + 0.7)
     assert row_of(node.table, 1).peer(2.3).two_way
     assert not node.is_isolated(2.3)
@@ -418,7 +418,7 @@ def test_a_requested_ping_goes_by_a_link_that_is_there():
     node.set_links([ETH1], 0.1)
     [send] = node.ping(row_of(node.table, 1), 0.2)[1].sends
     assert (send.link, send.to) == (ETH1, "10.1.0.7")
-    assert decode_probe(send.datagram).to == mark("web1", boot(1))
+    assert decode(send.datagram).to == mark("web1", boot(1))
 
 
 def test_peers_heard_meanwhile_need_no_drain():

@@ -9,7 +9,7 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Answer
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.wire.hello import Hello
+from discoveryd.protocol.wire.messages import Hello
 from discoveryd.runtime.pings import GAP, MOST_REQUESTS, PINGS_PER_SECOND, Pinging, Pings
 
 LINK = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")

@@ -17,7 +17,7 @@ from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER, suspect_after
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.table.standing import LIFE_INTERVALS
-from discoveryd.protocol.wire.probe import mark
+from discoveryd.protocol.wire.messages import mark
 from discoveryd.protocol.wire.record import Record
 from discoveryd.simulation.host import Host
 from tests.simulation.medium import LEFT, Heard, Medium, Segment

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.wire.hello import decode_hello
+from discoveryd.protocol.wire.messages import decode
 from tests.simulation.machine import Lan
 from tests.simulation.medium import Medium, Segment
 
@@ -26,7 +26,7 @@ class Counting(Segment):
 
     def send(self, sender, to, datagram, address=""):
         if datagram.startswith(b"HELLO"):
-            is_answer = to != self.broadcast and decode_hello(datagram).record is not None
+            is_answer = to != self.broadcast and decode(datagram).record is not None
             (self.answers if is_answer else self.broadcasts)[int(self.medium.now)] += 1
         super().send(sender, to, datagram, address)
 

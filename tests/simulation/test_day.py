@@ -11,8 +11,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.rate_limits import MAX_COMPLAINTS
-from discoveryd.protocol.wire.hello import Hello
-from discoveryd.protocol.wire.probe import Ping
+from discoveryd.protocol.wire.messages import Hello, Ping
 from discoveryd.protocol.wire.record import Record
 from tests.simulation.machine import Lan
 from tests.simulation.medium import Medium, Segment

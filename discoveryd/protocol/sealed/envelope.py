@@ -62,10 +62,6 @@ STEADY = b"0"
 MAX_CIPHERS = 1024
 """Derived keys kept, 2 kB each; past it the oldest one goes, and costs 2 µs when it is needed again."""
 
-_UNBOUND = {
-    True: "sent for beyond the links of its sender, and received on a link of ours",
-    False: "sent on a link of its sender, which is not a link of ours",
-}
 _SCOPES, _MARKS = (TO_ALL, TO_ONE, BEYOND), (b"", STEADY)
 _TAG = 16
 _ANYONE = ANYONE.encode("ascii")
@@ -159,7 +155,6 @@ class Sealer:
             from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415
 
             self._aead, self._invalid = ChaCha20Poly1305, InvalidTag
-        self._own: dict[str, ChaCha20Poly1305] = {}
         self._ciphers: dict[tuple[str, bytes, bytes], ChaCha20Poly1305] = {}
 
     def seal(self, datagram: bytes, *, key: str, here: bytes = b"", to: str = "") -> bytes:
@@ -179,7 +174,11 @@ class Sealer:
             raise SealError(f"not a message of this node: {datagram[:40]!r}")
         one = to.encode("ascii") if here else b""
         inside = b"%b|%b" % (kind.letter, kind.shorten(datagram[len(head) :], one or _ANYONE))
-        cipher, counter = self._own_cipher(key), self._next_counter()
+        if key not in self._keys:
+            raise SealError(f"no key {key!r} in the ring")
+        whose = (key, self._id, self._boot)
+        cipher, counter = self._cipher(whose), self._next_counter()
+        self._keep(whose, cipher)
         header = b"SEALED|2|%b|%b|%b|%x|" % (key.encode("ascii"), self._id, self._boot, counter)
         scope = (TO_ONE if one else TO_ALL) if here else BEYOND
         tail = b"|%b%b" % (scope, STEADY if datagram[-1:].isdigit() else b"")
@@ -220,7 +219,7 @@ class Sealer:
         if key not in self._keys:
             raise WireError("unknown-key", f"key {key[:20]!r} of {id}")
         whose = (key, fields[3], fields[4])
-        cipher = self._ciphers.get(whose) or self._cipher(*whose)
+        cipher = self._cipher(whose)
         one = self._boot if scope == TO_ONE else b""
         here = b"" if scope == BEYOND else source.packed
         header = datagram[: -len(fields[6]) - len(fields[7]) - 1]
@@ -230,7 +229,8 @@ class Sealer:
             raise WireError("bad-seal", f"key {key} of {id}") from None
         self._keep(whose, cipher)
         if (scope == BEYOND) is not (source.link is None):
-            raise WireError("unbound", _UNBOUND[scope == BEYOND])
+            sealed_for = "beyond the links of its sender" if scope == BEYOND else "a link that is not ours"
+            raise WireError("unbound", f"sealed for {sealed_for}")
         letter, _, rest = inside.rstrip(b"\0").partition(b"|")
         kind = LETTERS.get(letter)
         if kind is None:
@@ -264,19 +264,12 @@ class Sealer:
         self._counter = counter + 1
         return counter
 
-    def _own_cipher(self, key: str) -> ChaCha20Poly1305:
-        if key not in self._keys:
-            raise SealError(f"no key {key!r} in the ring")
-        cipher = self._own.get(key)
-        if cipher is None:
-            cipher = self._own[key] = self._cipher(key, self._id, self._boot)
-        return cipher
-
-    def _cipher(self, key: str, id: bytes, boot: bytes) -> ChaCha20Poly1305:
-        return self._aead(derive(self._keys[key].secret, self._realm, id, boot))
+    def _cipher(self, whose: tuple[str, bytes, bytes]) -> ChaCha20Poly1305:
+        key, id, boot = whose
+        return self._ciphers.get(whose) or self._aead(derive(self._keys[key].secret, self._realm, id, boot))
 
     def _keep(self, whose: tuple[str, bytes, bytes], cipher: ChaCha20Poly1305) -> None:
-        """Keep a derived key, now that it opened an envelope: no stranger fills this."""
+        """Keep a derived key, once it has opened an envelope or is our own: strangers take no place."""
         if whose not in self._ciphers:
             if len(self._ciphers) >= MAX_CIPHERS:
                 del self._ciphers[next(iter(self._ciphers))]

@@ -15,7 +15,7 @@ from discoveryd.protocol.table.rows import Rows
 from discoveryd.protocol.table.shared_addresses import SharedAddresses
 from discoveryd.protocol.table.standing import holds_until
 from discoveryd.protocol.table.states import Cause
-from discoveryd.protocol.wire.hello import Hello
+from discoveryd.protocol.wire.messages import Hello
 
 DEAF_PINGS = 3
 """PINGs in a row without an answer, at least, after which a peer whose HELLOs arrive does not hear us."""

@@ -10,7 +10,7 @@ from discoveryd.protocol.table.event_log import EventLog
 from discoveryd.protocol.table.events import Event, EventKind
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.table.row import Key, Row
-from discoveryd.protocol.wire.hello import Hello
+from discoveryd.protocol.wire.messages import Hello
 
 MAX_ENDED = 1024
 """Boots remembered that are over. Past it the first is forgotten, and would be heard again without being asked."""

@@ -12,7 +12,7 @@ from discoveryd.protocol.table.peer import LIVE, Kind, Peer, State, lasting_text
 from discoveryd.protocol.table.sequence import NO_RUN, Run, counts
 from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, agree, life
 from discoveryd.protocol.table.states import TRANSITIONS, Cause
-from discoveryd.protocol.wire.hello import Hello
+from discoveryd.protocol.wire.messages import Hello
 from discoveryd.protocol.wire.record import Record
 
 REPLACED_INTERVALS = 2

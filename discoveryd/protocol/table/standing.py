@@ -14,7 +14,7 @@ from discoveryd.protocol.table.peer import LIVE
 if TYPE_CHECKING:
     from discoveryd.protocol.link import Source
     from discoveryd.protocol.table.row import Row
-    from discoveryd.protocol.wire.hello import Hello
+    from discoveryd.protocol.wire.messages import Hello
 
 LEAST_LIFE = 10.0
 LIFE_INTERVALS = 4

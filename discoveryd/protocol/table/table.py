@@ -27,7 +27,7 @@ from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.standing import MAX_UNPROVED, changes_variant, life
-from discoveryd.protocol.wire.hello import Hello
+from discoveryd.protocol.wire.messages import Hello
 from discoveryd.protocol.wire.record import Record, decode_again
 
 MAX_PATHS = 16

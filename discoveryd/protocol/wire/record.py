@@ -1,4 +1,4 @@
-"""The record: what a node says of itself. It travels as JSON of at most 700 ASCII bytes."""
+"""The record: the description of a node by itself. It travels as JSON of at most 700 ASCII bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from discoveryd.errors import ConfigError, RecordTooLong, WireError
 
@@ -18,16 +18,18 @@ MAX_VALUE = 255
 """Characters of a name or tag key, and of a tag value."""
 DEFAULT_PROTO = "tcp"
 """The transport of a service that names none."""
+_OPTIONAL: Final[dict[str, Any]] = {"proto": DEFAULT_PROTO, "tags": {}}
+"""What a service has that does not name it: it is not sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """Something a node offers.
+    """A service that a node offers.
 
     Attributes:
         name: what it is, such as ``http``.
         port: 1 to 65535, or 0 where a port means nothing.
-        proto: the transport, ``tcp`` unless said otherwise.
+        proto: the transport, ``tcp`` by default.
         tags: more about it, text to text.
     """
 
@@ -37,13 +39,17 @@ class Service:
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        problems = list(_service_problems(self.name, self.port, self.proto, self.tags))
+        where = f"services.{_named(self.name)}"
+        problems = _text_problems("services: name", self.name, MAX_NAME)
+        if type(self.port) is not int or not 0 <= self.port <= 65535:
+            problems.append(f"{where}.port: must be 0 to 65535, not {self.port!r:.40}")
+        problems += _text_problems(f"{where}.proto", self.proto, 16) + _tag_problems(f"{where}.tags", self.tags)
         if problems:
             raise ConfigError(*problems)
         object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
 
     def to_json(self) -> dict[str, Any]:
-        """Give the service as it stands in every JSON of this project."""
+        """Return the service as it stands in every JSON of this project."""
         return {"name": self.name, "port": self.port, "proto": self.proto, "tags": dict(self.tags)}
 
 
@@ -63,7 +69,7 @@ class Record:
     digest: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        problems = list(_text_problems("name", self.name, MAX_NAME)) + list(_tag_problems(self.tags))
+        problems = _text_problems("name", self.name, MAX_NAME) + _tag_problems("tags", self.tags)
         if problems:
             raise ConfigError(*problems)
         object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
@@ -81,20 +87,20 @@ class Record:
 
 
 def digest_of(encoded: bytes) -> str:
-    """Digest an encoded record: 16 hexadecimal digits, to tell versions apart (not a seal)."""
+    """Return the digest of an encoded record: 16 hexadecimal digits that tell versions apart (not a seal)."""
     return blake2b(encoded, digest_size=8).hexdigest()
 
 
 def service_length(service: Service) -> int:
-    """Count the bytes that one more service adds to a record."""
-    return len(_written(_short(service))) + len(",")
+    """Return the bytes that one more service adds to a record."""
+    return len(_json(_shortest(service))) + len(",")
 
 
 def decode_record(encoded: bytes) -> Record:
     """Read a record off the wire. Any bytes give a `Record` or a `WireError`, in linear time.
 
-    The digest of the result is that of the bytes received, also where a later version of the
-    protocol put more into them than we know.
+    The digest of the result is that of the bytes received, also where a later version of the protocol put more into
+    them than this one knows.
 
     Raises:
         WireError: ``malformed`` or ``too-long``.
@@ -105,13 +111,8 @@ def decode_record(encoded: bytes) -> Record:
         # RecursionError: brackets nested as deep as a datagram allows
         found = json.loads(encoded.decode("ascii"), parse_constant=_refuse)
         services = tuple(
-            Service(
-                name=one["name"],
-                port=one["port"],
-                proto=one.get("proto", DEFAULT_PROTO),
-                tags=one.get("tags", {}),
-            )
-            for one in found.get("services", [])
+            Service(**{key: service[key] for key in ("name", "port", "proto", "tags") if key in service})
+            for service in found.get("services", [])
         )
         record = Record(name=found["name"], tags=found.get("tags", {}), services=services)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError, ConfigError) as error:
@@ -122,7 +123,7 @@ def decode_record(encoded: bytes) -> Record:
 
 
 def decode_again(encoded: bytes | None, digest: str, held: Record | None) -> Record | None:
-    """Read the record of a HELLO, if it has one, unless it is the one we hold.
+    """Read the record of a HELLO, if it has one, unless it equals the one we hold.
 
     Raises:
         WireError: ``malformed`` (also where it is not the one that the digest announces) or ``too-long``.
@@ -147,42 +148,33 @@ def _encode(record: Record) -> bytes:
     So no record that fits into 700 bytes takes more when it is encoded again. ``|`` separates
     fields of a HELLO and is escaped too.
     """
-    body: dict[str, Any] = {"name": record.name}
-    if record.tags:
-        body["tags"] = dict(record.tags)
-    if record.services:
-        body["services"] = [_short(one) for one in record.services]
-    return _written(body)
+    services = [_shortest(service) for service in record.services]
+    body = {"name": record.name, "tags": dict(record.tags), "services": services}
+    return _json({key: value for key, value in body.items() if value})
 
 
-def _short(service: Service) -> dict[str, Any]:
-    return {
-        "name": service.name,
-        "port": service.port,
-        **({} if service.proto == DEFAULT_PROTO else {"proto": service.proto}),
-        **({"tags": dict(service.tags)} if service.tags else {}),
-    }
+def _shortest(service: Service) -> dict[str, Any]:
+    return {key: value for key, value in service.to_json().items() if value != _OPTIONAL.get(key)}
 
 
-def _written(body: dict[str, Any]) -> bytes:
+def _json(body: dict[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).replace("|", "\\u007c").encode("ascii")
 
 
 def _text_problems(what: str, text: Any, longest: int) -> list[str]:
-    # isprintable also refuses control characters, escapes and bidirectional marks:
-    # what a peer says of itself ends on somebody's terminal
+    # isprintable also refuses control characters, escapes and bidirectional marks: the text ends on a terminal
     if not isinstance(text, str) or not 0 < len(text) <= longest or not text.isprintable():
         return [f"{what}: must be 1 to {longest} printable characters, not {text!r:.80}"]
     return []
 
 
 def _named(text: Any) -> str:
-    """Name something by what may be its fault: the message ends on a terminal too."""
+    """Return a name that may itself be faulty, fit for a message: that ends on a terminal too."""
     named = f"{text!s:.40}"
     return named if named.isprintable() else ascii(named)[1:-1]
 
 
-def _tag_problems(tags: Any, where: str = "tags") -> list[str]:
+def _tag_problems(where: str, tags: Any) -> list[str]:
     if not isinstance(tags, Mapping):
         return [f"{where}: must be a mapping of text to text, not {tags!r:.80}"]
     found = []
@@ -191,11 +183,3 @@ def _tag_problems(tags: Any, where: str = "tags") -> list[str]:
         if value != "":
             found += _text_problems(f"{where}.{_named(key)}", value, MAX_VALUE)
     return found
-
-
-def _service_problems(name: Any, port: Any, proto: Any, tags: Any) -> list[str]:
-    found = _text_problems("services: name", name, MAX_NAME)
-    if type(port) is not int or not 0 <= port <= 65535:
-        found.append(f"services.{_named(name)}.port: must be 0 to 65535, not {port!r:.40}")
-    found += _text_problems(f"services.{_named(name)}.proto", proto, 16)
-    return found + _tag_problems(tags, f"services.{_named(name)}.tags")

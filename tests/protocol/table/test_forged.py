@@ -9,7 +9,7 @@ import pytest
 
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS
-from discoveryd.protocol.wire.probe import Ping, Pong, decode_probe
+from discoveryd.protocol.wire.messages import Ping, Pong, decode
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import hello
 from tests.protocol.segment import DELAY, K1, Segment, ring
@@ -133,7 +133,7 @@ def test_a_pong_in_the_name_of_a_dead_peer_does_not_revive_it(keyring, end):
             segment.run(0.1)
             for _, _, to, datagram in segment.tape[tape:]:
                 if to == STRANGER and datagram.startswith(b"PING|"):
-                    pong = Pong(realm="default", boot=boot, nonce=decode_probe(datagram).nonce, heard_ms=10)
+                    pong = Pong(realm="default", boot=boot, nonce=decode(datagram).nonce, heard_ms=10)
                     segment.deliver(pong.encode(), STRANGER, victim, unicast=True)
             tape = len(segment.tape)
             seen |= set(victim.peers().items())

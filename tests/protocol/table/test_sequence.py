@@ -7,7 +7,7 @@ import pytest
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.table.table import PeerTable
-from discoveryd.protocol.wire.probe import Pong
+from discoveryd.protocol.wire.messages import Pong
 from tests.protocol.samples import ProvedTable, boot, hello, kinds, make_node, row_of, source
 from tests.protocol.segment import fleet
 
