@@ -52,18 +52,21 @@ class Isolation:
             heard: until when every datagram that arrived was given to the engine.
             now: the present moment.
         """
-        table = self._table
-        silent = table.silent_together(heard, within)
-        isolated = links > 0 and is_isolated(links, table.proved_up(heard), silent)
-        suspected = (row.suspect_at() + 2 * PROBE_GAP for row in table.suspects.values() if row.proved)
+        suspects = self._table.suspects.values()
+        isolated = links > 0 and self.holds(links, within, heard)
+        suspected = (row.suspect_at() + 2 * PROBE_GAP for row in suspects if row.proved)
         self._due = min((max(at, now + GAP) for at in suspected if at > heard), default=NEVER)
-        if silent or isolated:
+        if isolated or self._table.silent_together(heard, within):
             self._due = min(self._due, now + RECHECK)
         self._seen, self._judged_at = self._changes(), now
         if isolated == self.is_told:
             return None
         self.is_told = isolated
         return isolated
+
+    def holds(self, links: int, within: float, now: float) -> bool:
+        """Return whether this node is isolated: it has no link, or most peers fell silent together."""
+        return is_isolated(links, self._table.proved_up(now), self._table.silent_together(now, within))
 
     def _changes(self) -> tuple[int, int]:
         """Return what differs when a peer has fallen silent."""

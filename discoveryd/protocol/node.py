@@ -30,46 +30,29 @@ PONG is heard (`hellos`, `probes`), or a boot that is unknown is asked first (`c
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from random import Random, SystemRandom
+from random import Random
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from discoveryd.errors import WireError
-from discoveryd.protocol.admission import Admission
-from discoveryd.protocol.answers import Answers
-from discoveryd.protocol.beacon import Beacon
-from discoveryd.protocol.challenges import Challenges
-from discoveryd.protocol.hello_rate import HelloRate
-from discoveryd.protocol.hellos import Hellos
-from discoveryd.protocol.incoming import Incoming
 from discoveryd.protocol.isolation import Isolation
-from discoveryd.protocol.limited_broadcast import LimitedBroadcast
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.link_state import LinkState
-from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import NOTHING, Outcome
-from discoveryd.protocol.own_boot import OwnBoot
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.prober import Prober
-from discoveryd.protocol.probes import WAKE_LATE, Probes
-from discoveryd.protocol.rate_limits import RateLimits
+from discoveryd.protocol.probes import WAKE_LATE
+from discoveryd.protocol.reception import Reception
+from discoveryd.protocol.rooms import Rooms
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
-from discoveryd.protocol.table.liveness import is_isolated
-from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.sequence import NEAR
-from discoveryd.protocol.table.table import PeerTable
-from discoveryd.protocol.wire.messages import BareHello, Hello, Ping, Pong, decode
 from discoveryd.protocol.wire.record import Record
 
 if TYPE_CHECKING:
-    from discoveryd.protocol.sealed.channel import Sealing
+    pass
 
 
-class Node:
+class Node(Rooms):
     """One node: its HELLOs, its ears, its table.
 
     Args:
@@ -100,50 +83,17 @@ class Node:
         process: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        parameters = parameters or Parameters()
-        self.random = random or SystemRandom()
-        boot = self._nonce()
-        self.id = node_id or self._nonce()
-        limits = parameters.limits
-        self.table = table = PeerTable(limit=limits.peers, remember=limits.remember, own_id=self.id)
-        self.limited = LimitedBroadcast(lambda now: table.rows(now, gone=True))
-        record = record or Record(name="node")
-        self.outbox = outbox = Outbox(parameters, record, id=self.id, boot=boot, limited=self.limited)
-        self.credit = outbox.credit
-        self.rate_limits = RateLimits(limits, loopback=bool(parameters.loopback))
-        self.admission = Admission(outbox, table, self.rate_limits)
-        self.challenges = Challenges(outbox, self._nonce, rate=limits.answers)
-        self.answers = Answers(outbox, self.random, table.live_count, self.challenges.ask_first)
-        self.beacon = Beacon(
-            outbox, self.answers, self.random, crowd=table.live_count, speaking=table.speaking,
-            hello_rate=lambda now: self._hello_rate.rate(self._beats, now),
-        )  # fmt: skip
-        self.prober = Prober(table, self.random, outbox)
-        self.isolation = Isolation(table)
-        self._received: Counter[str] = Counter()
-        self._hellos = Hellos(
-            outbox=outbox, table=table, rate_limits=self.rate_limits, admission=self.admission,
-            challenges=self.challenges, answers=self.answers, prober=self.prober, received=self._received,
-        )  # fmt: skip
-        self._probes = Probes(
-            outbox=outbox, table=table, rate_limits=self.rate_limits, admission=self.admission,
-            challenges=self.challenges, beacon=self.beacon, prober=self.prober, hellos=self._hellos,
-            received=self._received, clock=clock,
-        )  # fmt: skip
-        self.rtts = self._probes.rtts
-        self.doubles = OwnBoot(outbox, self.beacon, self.admission, self._nonce, self._probes.answer_ping)
-        self.handlers: dict[type, Callable[[Any, Incoming, float], Outcome]] = {
-            Hello: self._hellos.hear, BareHello: self._hellos.hear_bare,
-            Ping: self._probes.hear_ping, Pong: self._probes.hear_pong,
-        }  # fmt: skip
+        super().__init__(parameters or Parameters(), record or Record(name="node"), node_id, random)
+        self._reception = Reception(self, clock)
+        self.handlers = self._reception.handlers
+        self.doubles = self._reception.own_boot
+        self.rtts = self._reception.rtts
+        self._isolation = Isolation(self.table)
         self._process = process
-        self._steady_received = 0
-        self._later_beats = 0  # steady HELLOs that repeated a beat, counted down
-        self._hello_rate = HelloRate()
         self.heard_until: float | None = None
         self._polled: float | None = None
         self.others: dict[Link, tuple[str, ...]] = {}
-        table.interval = outbox.pace
+        self.table.interval = self.outbox.pace
         self.set_keyring(keyring)
 
     # --- configuration --------------------------------------------------------------------------
@@ -162,8 +112,8 @@ class Node:
         """
         for link in self.beacon.set_links(links, now):
             self.table.drop_link(link)
-            self.limited.drop_link(link)
-        self.isolation.links_changed(now)
+            self.outbox.limited.drop_link(link)
+        self._isolation.links_changed(now)
         used = self.outbox.links
         self.rate_limits.drops.changed(lambda: {"-", *(link.name for link in used)})
         self.others = {link: tuple(others.get(link, ())) for link in used}
@@ -243,69 +193,31 @@ class Node:
                     row.last_hello = row.last_heard = path.last_heard = now
                     row.expires = path.expires = now + row.life
                 else:  # another way brought this beat first
-                    self._later_beats -= 1
+                    self.hello_rate.beats -= 1
                     path.last_heard = row.last_heard
                     path.expires = row.expires
             else:  # a burst says it again
-                self._later_beats -= 1
+                self.hello_rate.beats -= 1
             link_state = (source.link and self.outbox.links.get(source.link)) or self.outbox.routed
             link_state.received += 1
             link_state.last_heard = now
-            self._steady_received += 1
+            self.hello_rate.steady += 1
             return NOTHING
         return self._receive(datagram, source, now)
 
     def _receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
         """Take a datagram that is not the plain, steady HELLO of a listed peer."""
-        incoming, refusal = Incoming(datagram, source, len(datagram)), None
-        if datagram.startswith(b"SEALED|"):
-            try:
-                incoming = self._open(datagram, source, now)
-            except WireError as error:
-                refusal = error
-            if incoming.is_next:
-                return self.receive(incoming.datagram, incoming.source, now)
-        source = incoming.source
+        incoming, refusal = self._reception.open(datagram, source, now)
+        if incoming.is_next:
+            return self.receive(incoming.datagram, incoming.source, now)
         if now >= self.table.blind_until and self._is_late(now):
             self._wake(now)
         expired = self.table.expire(now)  # told also where the datagram is dropped
-        try:
-            self.rate_limits.take(datagram, source, now)
-            self.credit.receive(source.address, incoming.size / self._hearers(source), now)
-            outcome = self._hear(incoming, refusal, now)
-        except WireError as error:
-            outcome = self.admission.drop(error, source)
-        else:
-            state = self.outbox.link_state(source)
-            state.received += 1
-            state.last_heard = now
-        if outcome.sends or expired:
-            sends = self.outbox.release(outcome.sends, now)
-            return replace(outcome, sends=sends, events=(*expired, *outcome.events))
-        return outcome
-
-    def _open(self, datagram: bytes, source: Source, now: float) -> Incoming:
-        if self.sealing is None:
-            raise WireError("sealed", "there are no keys here")
-        return self.sealing.receive(datagram, source, now)
-
-    def _hear(self, incoming: Incoming, refusal: WireError | None, now: float) -> Outcome:
-        """Hear a datagram whose source has not brought too much; `refusal` is why it could not be opened."""
-        source, is_foreign = incoming.source, self.admission.is_foreign(incoming.source)
-        if refusal is not None:
-            if refusal.reason == "own-echo" and is_foreign:
-                return self.doubles.hear_sealed(incoming.datagram, source, now)
-            raise refusal
-        if not source.key and not self.keyring.takes_plain:
-            raise WireError("plain", "not sealed, and security.mode is require")
-        message = decode(incoming.datagram)
-        if is_foreign and not isinstance(message, BareHello) and message.boot == self.boot:
-            return self.doubles.hear(message, source, now)
-        return self.handlers[type(message)](message, incoming, now)
-
-    def _hearers(self, source: Source) -> int:
-        """Return how many nodes have the bytes of one datagram to spend: an unsealed broadcast went to all at once."""
-        return 1 if source.unicast or source.key or source.link is None else 1 + len(self.table)
+        outcome = self._reception.hear(incoming, refusal, now)
+        if not outcome.sends and not expired:
+            return outcome
+        sends = self.outbox.release(outcome.sends, now)
+        return replace(outcome, sends=sends, events=(*expired, *outcome.events))
 
     def heard_broadcast(self, source: Source, now: float, *, limited: bool) -> None:
         """Note that a datagram of this source went to 255.255.255.255, or to the broadcast address of its link.
@@ -313,21 +225,12 @@ class Node:
         A driver calls this for every source when it hears it first and again now and then, after `receive`; a driver
         whose links hear all need not.
         """
-        if source.link in self.outbox.links and self.admission.is_foreign(source):
-            self.limited.heard(source.link, source.address, now, limited=limited)
+        if source.link in self.outbox.links and self.outbox.is_foreign(source):
+            self.outbox.limited.heard(source.link, source.address, now, limited=limited)
 
     def refused(self, datagram: bytes, now: float) -> Outcome:
         """Take the kernel's word (ICMP port unreachable) that nobody listens where this datagram went."""
-        if self.sealing is not None:
-            datagram = self.sealing.plain(datagram)
-        try:
-            ping = decode(datagram)
-        except WireError:
-            return NOTHING
-        if not isinstance(ping, Ping):
-            return NOTHING  # a HELLO to a seed, perhaps
-        events = self.prober.refused(ping.nonce, now)
-        return Outcome(events=events) if events else NOTHING
+        return self._reception.refused(datagram, now)
 
     # --- time -----------------------------------------------------------------------------------
 
@@ -342,7 +245,7 @@ class Node:
             self._wake(now)
         events = self.table.expire(heard, now)
         self._polled = now
-        self._hello_rate.see(self._beats, now)
+        self.hello_rate.read(now)
         sends = self.beacon.poll(now)
         self.table.interval = self.outbox.pace
         isolated = None
@@ -350,8 +253,8 @@ class Node:
             probes, given_up = self.prober.poll(now, heard)
             sends += probes
             events = (*events, *given_up)
-            if now >= self.isolation.next_deadline():
-                isolated = self.isolation.judge(len(self.outbox.links), self.ttl(self.outbox.pace), heard, now)
+            if now >= self._isolation.next_deadline():
+                isolated = self._isolation.judge(len(self.outbox.links), self.ttl(self.outbox.pace), heard, now)
         if not sends and not events and isolated is None:
             return NOTHING
         return Outcome(sends=self.outbox.release(sends, now), events=events, isolated=isolated)
@@ -359,7 +262,7 @@ class Node:
     def next_deadline(self) -> float:
         """Return when `poll` has something to do."""
         due = min(self.beacon.next_deadline(), self.table.next_expiry(), self.prober.next_deadline())
-        return min(due, self.isolation.next_deadline())
+        return min(due, self._isolation.next_deadline())
 
     def drained(self, until: float) -> None:
         """Note that all that arrived before that moment was given to `receive`.
@@ -407,12 +310,12 @@ class Node:
 
         A peer that came since then, and answered no PING, is taken for a part of it.
         """
-        self.admission.flooded_since = since
+        self.rate_limits.flooded_since = since
         return Outcome(events=self.table.turn_away(since, now))
 
     def end_flood(self) -> None:
         """List new peers again."""
-        self.admission.flooded_since = None
+        self.rate_limits.flooded_since = None
 
     def known_addresses(self, since: float, now: float) -> tuple[str, ...]:
         """Return the addresses that count in a flood: of seeds, of peers there before, of those that answered a PING.
@@ -431,83 +334,5 @@ class Node:
 
         Without a link: whether no routed peer is heard either.
         """
-        silent = self.table.silent_together(now, self.ttl(self.outbox.pace))
         links = len(self.outbox.links) or self.table.routed_count(now)
-        return is_isolated(links, self.table.proved_up(now), silent)
-
-    @property
-    def boot(self) -> str:
-        """Id of this run; a new one when a clone has it too."""
-        return self.outbox.boot
-
-    @property
-    def parameters(self) -> Parameters:
-        """The parameters in force."""
-        return self.outbox.parameters
-
-    @property
-    def record(self) -> Record:
-        """What the node says of itself."""
-        return self.outbox.record
-
-    @property
-    def seq(self) -> int:
-        """Number of the last heartbeat."""
-        return self.outbox.seq
-
-    @property
-    def sent(self) -> Counter[Any]:
-        """Datagrams sent, by kind."""
-        return self.outbox.sent
-
-    @property
-    def keyring(self) -> Keyring:
-        """The keys in use, and the mode."""
-        return self.outbox.keyring
-
-    @property
-    def sealing(self) -> Sealing | None:
-        """The sealed layer, None as long as there never were keys."""
-        return self.outbox.sealing
-
-    @property
-    def drops(self) -> Counter[tuple[str, str]]:
-        """Datagrams dropped, by reason and interface."""
-        return self.rate_limits.drops
-
-    @property
-    def links(self) -> tuple[Link, ...]:
-        """The links in use."""
-        return tuple(self.outbox.links)
-
-    @property
-    def outlets(self) -> tuple[LinkState, ...]:
-        """Counters of each link in use."""
-        return tuple(self.outbox.links.values())
-
-    @property
-    def received(self) -> dict[str, int]:
-        """Datagrams heard and understood, by kind."""
-        kinds = {kind: self._received[kind] for kind in ("hello", "bare", "ping", "pong")}
-        kinds["hello"] += self._steady_received
-        return kinds
-
-    @property
-    def _beats(self) -> int:
-        """Number of the heartbeats of others, each counted once."""
-        return self._steady_received + self._later_beats + self._hellos.beats
-
-    def peers(self, now: float, *, gone: bool = False) -> tuple[Peer, ...]:
-        """Return the peers that are up, and with `gone` those that are no more."""
-        return self.table.peers(now, gone=gone)
-
-    def interval(self, now: float) -> float:
-        """Return the interval in force, seconds: stretched so that a segment stays within its budget."""
-        return self.beacon.interval(now)
-
-    def ttl(self, interval: float) -> float:
-        """Return the ttl that goes with an interval in force."""
-        return self.outbox.ttl(interval)
-
-    def _nonce(self) -> str:
-        return f"{self.random.getrandbits(64):016x}"
+        return self._isolation.holds(links, self.ttl(self.outbox.pace), now)

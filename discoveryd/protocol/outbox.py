@@ -81,6 +81,10 @@ class Outbox:
             return source.link in self.links
         return source.address in self.parameters.seeds or source.address in self.aliases
 
+    def is_foreign(self, source: Source) -> bool:
+        """Return whether a source is another machine."""
+        return source.address not in self.own_addresses
+
     def is_ours(self, source: Source) -> bool:
         """Return whether a source is reached, or seals: then it belongs to the group."""
         return bool(source.key) or self.reaches(source)

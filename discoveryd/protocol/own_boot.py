@@ -12,11 +12,9 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.admission import Admission
-from discoveryd.protocol.beacon import Beacon
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Outcome, Send
+from discoveryd.protocol.rooms import Rooms
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.protocol.wire.messages import BareHello, Hello, Ping, Pong, decode
@@ -46,10 +44,7 @@ class OwnBoot:
     """Asks addresses that speak under our boot whether a node is there, and draws the new boot.
 
     Args:
-        outbox: writes the PINGs.
-        beacon: greets under the new boot.
-        admission: counts what is dropped.
-        nonce: gives random digits.
+        rooms: of the engine.
         answer_ping: answers a PING.
 
     Attributes:
@@ -57,18 +52,9 @@ class OwnBoot:
         address: whose datagram was the reason of the last time, empty for never.
     """
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        beacon: Beacon,
-        admission: Admission,
-        nonce: Callable[[], str],
-        answer_ping: Callable[[Ping, Source, float], Outcome],
-    ) -> None:
-        self._outbox = outbox
-        self._beacon = beacon
-        self._admission = admission
-        self._nonce = nonce
+    def __init__(self, rooms: Rooms, answer_ping: Callable[[Ping, Source, float], Outcome]) -> None:
+        self._rooms = rooms
+        self._outbox = rooms.outbox
         self._answer_ping = answer_ping
         self._doubted: dict[str, DoubtedAddress] = {}
         self._buckets = TokenBuckets(QUESTIONS_PER_SECOND, QUESTIONS_PER_SECOND, sources=1)
@@ -92,8 +78,8 @@ class OwnBoot:
         if isinstance(message, Pong):
             return self._hear_answer(message, source, now)
         if isinstance(message, Hello):
-            is_sent = message.seq <= self._outbox.seq
-            dropped = self._admission.dropped("own-echo" if is_sent else "own-boot", "not sent by this node", source)
+            reason = "own-echo" if message.seq <= self._outbox.seq else "own-boot"
+            dropped = self._rooms.rate_limits.drop(WireError(reason, "not sent by this node"), source)
             return replace(dropped, sends=self._ask(source, now))
         if any(message.nonce == doubted.nonce for doubted in self._doubted.values()):
             raise WireError("own-echo")
@@ -162,11 +148,11 @@ class OwnBoot:
         self.address = source.address
         self._drawn_at = now
         self._doubted.clear()
-        self._beacon.reboot(self._mixed(source.address), now)
+        self._rooms.beacon.reboot(self._mixed(source.address), now)
         return Outcome(double=source.address)
 
     def _mixed(self, address: str) -> str:
         """Return random digits mixed with who we are: what was cloned may have the state of the generator too."""
         ours = ",".join(sorted(link.address for link in self._outbox.links))
-        mixed = f"{self._nonce()}|{self._outbox.boot}|{ours}|{address}"
+        mixed = f"{self._rooms.nonce()}|{self._outbox.boot}|{ours}|{address}"
         return blake2b(mixed.encode("ascii"), digest_size=8).hexdigest()

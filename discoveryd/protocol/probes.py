@@ -2,81 +2,74 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.admission import Admission
-from discoveryd.protocol.beacon import Beacon
-from discoveryd.protocol.challenges import Challenge, Challenges
+from discoveryd.protocol.challenges import Challenge
 from discoveryd.protocol.hellos import Hellos
 from discoveryd.protocol.histogram import RTT_BOUNDS, Histogram
 from discoveryd.protocol.incoming import Claim, Incoming
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import NOTHING, Answer, Outcome
-from discoveryd.protocol.prober import AwaitedPong, Prober
-from discoveryd.protocol.rate_limits import RateLimits
+from discoveryd.protocol.prober import AwaitedPong
+from discoveryd.protocol.rooms import Rooms
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.row import Row
-from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.wire.messages import ANYONE, Ping, Pong, mark
 
 WAKE_LATE = 1.0
 """Seconds that the engine may be called late before it takes it that the machine was asleep, not busy."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class Probes:
     """Answers PINGs, and hears PONGs.
+
+    Args:
+        rooms: of the engine.
+        hellos: hears the HELLO that a challenged boot had said.
+        clock: tells the present moment where datagrams are given later than they arrived.
 
     Attributes:
         rtts: round trips in seconds, one for each PONG.
     """
 
-    outbox: Outbox
-    table: PeerTable
-    rate_limits: RateLimits
-    admission: Admission
-    challenges: Challenges
-    beacon: Beacon
-    prober: Prober
-    hellos: Hellos
-    received: Counter[str]
-    clock: Callable[[], float] | None
-    rtts: Histogram = field(default_factory=lambda: Histogram(RTT_BOUNDS))
+    def __init__(self, rooms: Rooms, hellos: Hellos, clock: Callable[[], float] | None) -> None:
+        self.rtts = Histogram(RTT_BOUNDS)
+        self._rooms = rooms
+        self._hellos = hellos
+        self._clock = clock
 
     def hear_ping(self, ping: Ping, incoming: Incoming, now: float) -> Outcome:
         """Answer a PING; of a boot that sealed it, and has not proved to live, once and for this boot alone."""
         source = incoming.source
-        self.admission.check_sender(ping.realm, ping.boot, source, now, ping.id)
+        self._rooms.rate_limits.check_sender(ping.realm, ping.boot, source, now, ping.id)
         if incoming.opened is not None and not incoming.is_known:
-            self._check_is_for_us(incoming, is_named=ping.to == self.outbox.boot)
-            assert self.outbox.sealing is not None
-            self.outbox.sealing.windows.take_question(incoming.opened)
+            self._check_is_for_us(incoming, is_named=ping.to == self._rooms.outbox.boot)
+            assert self._rooms.outbox.sealing is not None
+            self._rooms.outbox.sealing.windows.take_question(incoming.opened)
         return self.answer_ping(ping, source, now, incoming.size)
 
     def answer_ping(self, ping: Ping, source: Source, now: float, size: int = 0) -> Outcome:
         """Answer a PING of so many bytes that is for this node."""
-        outbox, key = self.outbox, (ping.id, ping.boot)
+        outbox, key = self._rooms.outbox, (ping.id, ping.boot)
         if ping.to not in (ANYONE, outbox.boot, mark(outbox.id, outbox.boot)):
             raise WireError("unexpected", "a PING for another node, or another run of this one")
-        row = self.table.get(*key)
+        row = self._rooms.table.get(*key)
         path = None if row is None else row.paths.of(source)
         if path is not None and path.answered_at > -NEVER and outbox.reaches(source):
-            refusal = self.rate_limits.pong_refusal(source, ping.boot, now)
+            refusal = self._rooms.rate_limits.pong_refusal(source, ping.boot, now)
         else:
-            refusal = self.admission.refusal(source, now)
+            refusal = self._rooms.rate_limits.refusal(source, now)
         if refusal:
-            dropped = self.admission.drop(refusal, source)
-            return replace(dropped, sends=tuple(self.challenges.ask_beyond(Claim(source, key, size), now)))
-        self.received["ping"] += 1
+            dropped = self._rooms.rate_limits.drop(refusal, source)
+            return replace(dropped, sends=tuple(self._rooms.challenges.ask_beyond(Claim(source, key, size), now)))
+        self._rooms.understood["ping"] += 1
         if row is not None and path is not None:
-            self.prober.is_asked(row, path, now)
+            self._rooms.prober.is_asked(row, path, now)
         silence = None if row is None else max(0.0, now - row.last_hello)
-        held = 0.0 if self.clock is None else self.clock() - now
+        held = 0.0 if self._clock is None else self._clock() - now
         return Outcome(sends=(outbox.pong(ping.nonce, silence, source, held),))
 
     def hear_pong(self, pong: Pong, incoming: Incoming, now: float) -> Outcome:
@@ -86,13 +79,13 @@ class Probes:
             WireError: as `Admission.check_sender`; ``unproven``; ``unexpected``: it answers no PING of ours.
         """
         source = incoming.source
-        self.admission.check_sender(pong.realm, pong.boot, source, now)
+        self._rooms.rate_limits.check_sender(pong.realm, pong.boot, source, now)
         if not incoming.is_known:
             self._prove(pong, incoming, now)
-        awaited = self.prober.answer(pong, source)
+        awaited = self._rooms.prober.answer(pong, source)
         if awaited is not None:
             return self._hear_peer(pong, awaited, source, now)
-        challenge = self.challenges.answer(pong.boot, source.address, pong.nonce, now)
+        challenge = self._rooms.challenges.answer(pong.boot, source.address, pong.nonce, now)
         if challenge is not None:
             return self._hear_proof(pong, challenge, source, now)
         return self._hear_seed(pong, source, now)
@@ -106,22 +99,22 @@ class Probes:
     def _prove(self, pong: Pong, incoming: Incoming, now: float) -> None:
         """Take a sealed PONG that answers a challenge as the proof that its boot lives."""
         self._check_is_for_us(incoming)
-        opened, source, outbox = incoming.opened, incoming.source, self.outbox
+        opened, source, outbox = incoming.opened, incoming.source, self._rooms.outbox
         assert opened is not None
         assert outbox.sealing is not None
-        if source.link is None and self.challenges.move(opened.boot, source.address, pong.nonce):
+        if source.link is None and self._rooms.challenges.move(opened.boot, source.address, pong.nonce):
             outbox.aliases.admit(source.address)
-        if self.challenges.waits_for(opened.boot, source.address, pong.nonce):
+        if self._rooms.challenges.waits_for(opened.boot, source.address, pong.nonce):
             outbox.sealing.prove(opened, now)
 
     def _hear_peer(self, pong: Pong, awaited: AwaitedPong, source: Source, now: float) -> Outcome:
         path, row = awaited.path, awaited.row
         if source.link is None and path.source.link is None and source.address != path.address:
-            if self.outbox.reaches(path.source):
-                self.outbox.aliases.admit(source.address, path.address)
+            if self._rooms.outbox.reaches(path.source):
+                self._rooms.outbox.aliases.admit(source.address, path.address)
             source = path.source  # the path that was asked works, wherever its end answers from
-        if source.address == path.address or path.address in self.outbox.parameters.seeds:
-            self.outbox.credit.prove(source.address, now)
+        if source.address == path.address or path.address in self._rooms.outbox.parameters.seeds:
+            self._rooms.outbox.credit.prove(source.address, now)
         events = self._take(row, pong, source, awaited.at, now)
         if not awaited.wanted:
             return Outcome(events=events) if events else NOTHING
@@ -132,19 +125,19 @@ class Probes:
 
     def _hear_proof(self, pong: Pong, challenge: Challenge, source: Source, now: float) -> Outcome:
         """Turn to a boot that has just proved to live: list what it said, or ask for a HELLO, and tell it of us."""
-        outbox, hellos = self.outbox, self.hellos
+        outbox, hellos = self._rooms.outbox, self._hellos
         outbox.credit.prove(source.address, now)
         if source.link is None and not source.key:
             outbox.aliases.admit(source.address)
         if challenge.hello is not None and challenge.source is not None:
-            self.received["pong"] += 1
+            self._rooms.understood["pong"] += 1
             hello = replace(challenge.hello, solicit=challenge.solicits)
             return hellos.enter(hello, Claim(challenge.source, challenge.key), now, proved=True)
-        row = self.table.get(*challenge.key)
+        row = self._rooms.table.get(*challenge.key)
         row = row if row is not None and row.paths.of(source) else None
         events = self._take(row, pong, source, challenge.asked, now)
         if row is not None:
-            self.prober.watch(row, now)
+            self._rooms.prober.watch(row, now)
         is_listed = row is not None and not source.key
         sends = hellos.request_record(row, source, now) if row is not None and is_listed else []
         if challenge.solicits:  # it has waited its turn where it was asked before
@@ -155,32 +148,32 @@ class Probes:
 
     def _hear_seed(self, pong: Pong, source: Source, now: float) -> Outcome:
         """Take a PONG from a seed that was asked which of its addresses it speaks from."""
-        asked = None if source.link else self.outbox.aliases.answer(pong.nonce, source.address, now)
+        asked = None if source.link else self._rooms.outbox.aliases.answer(pong.nonce, source.address, now)
         if asked is None:
             raise WireError("unexpected", "a PONG to no PING of ours")
-        self.outbox.credit.prove(source.address, now)
+        self._rooms.outbox.credit.prove(source.address, now)
         self._take(None, pong, source, asked, now)
-        for row in self.table.of_boot(pong.boot):  # the PING named nobody: several ids may claim that boot
+        for row in self._rooms.table.of_boot(pong.boot):  # the PING named nobody: several ids may claim that boot
             if row.paths.of(source):
-                self.prober.watch(row, now)
+                self._rooms.prober.watch(row, now)
         return NOTHING
 
     def _take(self, row: Row | None, pong: Pong, source: Source, asked: float, now: float) -> tuple[Event, ...]:
         """Count a PONG, and enter in the table what it says of its path."""
         if row is not None and row.sealed_with and not source.key:
             raise WireError("downgrade", f"{row.id} seals, and this is plain")
-        self.received["pong"] += 1
+        self._rooms.understood["pong"] += 1
         now = max(now, asked)  # as far as clocks can be compared
         held = _held(pong, now - asked)
         rtt = now - asked - held
         self.rtts.observe(rtt)
         hears_us_s = _hears_us(pong)
-        two_way: bool | None = hears_us_s is not None and hears_us_s < self.outbox.ttl(self.outbox.pace)
-        if not two_way and asked < self.beacon.greeted_at + WAKE_LATE:
+        two_way: bool | None = hears_us_s is not None and hears_us_s < self._rooms.outbox.ttl(self._rooms.outbox.pace)
+        if not two_way and asked < self._rooms.beacon.greeted_at + WAKE_LATE:
             two_way = None  # nobody could hear us before that
         if row is None:
             return ()
-        return self.table.answered(row, source, rtt, hears_us_s, two_way=two_way, now=now, held=held)
+        return self._rooms.table.answered(row, source, rtt, hears_us_s, two_way=two_way, now=now, held=held)
 
 
 def _hears_us(pong: Pong) -> float | None:

@@ -1,17 +1,21 @@
-"""What sources may bring and ask for, and what is dropped for it, counted with its reason.
+"""What counts, and what sources may bring and ask for; the rest is dropped, and counted with its reason.
 
 In this order: no machine can have the source, or another program speaks in the name of a node there; the source brings
-too much (before anything is opened or read); it brings too many new peers; it asks for too many answers of a kind.
+too much (before anything is opened or read); the sender is no node of this group; it is one new peer too many; it asks
+for too many answers of a kind.
 """
 
 from __future__ import annotations
 
-from discoveryd.errors import WireError
+from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.answers import ANSWERS_PER_SECOND
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import Source
+from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import LIMITED, NOTHING, Drop, Outcome
 from discoveryd.protocol.parameters import Limits
+from discoveryd.protocol.table.row import Key
+from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.protocol.wire.messages import is_of_node
 
@@ -27,6 +31,8 @@ PONGS_PER_PATH = 100
 10 times a second; what somebody sends in its name besides is answered too, for a PONG is never larger than its PING."""
 RECORDS, RECORDS_AT_ONCE = 1.0, 3.0
 """Answers to plain solicits of one address a second, and at once: a node solicits three times as it starts."""
+UNASKED_PER_SECOND = 100
+"""New peers a second that are listed before they answered a PING; nodes and bare ones each have so many."""
 NOISY_FOR = 60.0
 MAX_NOISY = 1024
 """Seconds for which an address that brought too much is sampled in a flood like that of a stranger, and such addresses
@@ -42,21 +48,26 @@ class RateLimits:
     """The limits of what sources may bring and ask for, and what was dropped.
 
     Args:
-        limits: the configured ones.
-        loopback: whether several daemons are tried on this machine, by its loopback addresses.
+        outbox: this node, its links, limits and keys.
+        table: the peers.
 
     Attributes:
         drops: (reason, interface) -> how many.
         complaints: (address, reason) that were named.
+        flooded_since: in a flood, when there certainly was none yet.
     """
 
-    def __init__(self, limits: Limits, *, loopback: bool = False) -> None:
+    def __init__(self, outbox: Outbox, table: PeerTable) -> None:
         self.drops = Drops()
         self.complaints: set[tuple[str, str]] = set()
+        self.flooded_since: float | None = None
+        self._outbox = outbox
+        self._table = table
         self._forgets_at = 0.0
         self._noisy: dict[str, float] = {}  # addresses that brought too much, and until when that counts
-        self._sourceless = SOURCELESS if loopback else SOURCELESS_BEYOND
-        self.set_limits(limits)
+        self._sourceless = SOURCELESS if outbox.parameters.loopback else SOURCELESS_BEYOND
+        self._unasked = TokenBuckets(UNASKED_PER_SECOND, 2 * UNASKED_PER_SECOND, sources=2)
+        self.set_limits(outbox.parameters.limits)
 
     def set_limits(self, limits: Limits) -> None:
         """Allow so much from now on."""
@@ -123,36 +134,70 @@ class RateLimits:
         self._noisy[source.address] = now + NOISY_FOR
         return WireError("rate", f"more than {self._limits.source_datagrams} datagrams a second")
 
-    def admit(self, source: Source, now: float) -> None:
-        """Take a token for one more peer that a source brings.
+    # --- the sender -------------------------------------------------------------------------------
+
+    def check_sender(self, realm: str, boot: str, source: Source, now: float, id: str = "") -> None:
+        """Refuse our own datagrams, those of another realm, and plain ones in the name of a peer that seals.
 
         Raises:
-            WireError: ``rate``.
+            WireError: ``own-echo``, ``other-realm`` or ``downgrade``.
         """
+        if boot == self._outbox.boot:
+            raise WireError("own-echo")
+        if realm != self._outbox.parameters.realm:
+            raise WireError("other-realm", realm)
+        if not source.key and self._outbox.keyring.sends:
+            sealed = self._table.sealed(id, boot, now)
+            if sealed is not None:
+                raise WireError("downgrade", f"{sealed.id} seals, and this is plain")
+
+    def admit(self, key: Key, source: Source, now: float, *, is_known: bool = True) -> None:
+        """Refuse a peer that is new, where there are too many, and what may be a recording (not `is_known`).
+
+        Raises:
+            Unproven: it has to answer first: in a flood (unless it was there before), or with many others at once.
+            WireError: ``rate`` or ``table-full``.
+        """
+        if not is_known:
+            raise Unproven("unproven", "not known to live")
+        table, since = self._table, self.flooded_since
+        if since is not None and not source.key and not table.knew(key, since):
+            raise Unproven("flood", "nobody new is listed in a flood")
+        if table.get(*key) is not None:
+            return
         if not self.newcomers.allows(source.address, now):
             raise WireError("rate", f"more than {self._limits.newcomers} new peers a second")
+        routed = self._limits.routed
+        if not self._outbox.is_ours(source) and table.is_crowded_beyond(routed):
+            raise WireError("table-full", f"{routed} peers beyond our links")
+        if not source.key and not self._unasked.allows("node" if key[1] else "bare", now):
+            raise Unproven("unproven", f"more than {UNASKED_PER_SECOND} new peers a second: it has to answer first")
 
     # --- what is answered -------------------------------------------------------------------------
 
-    def refusal(self, source: Source, now: float, *, is_ours: bool) -> WireError | None:
+    def refusal(self, source: Source, now: float) -> WireError | None:
         """Return why a source is not answered, None where it is.
 
         Only on the link or to a seed, and only so often: nobody shall amplify through us. A source that seals counts by
         its boot: its address can be forged.
         """
-        if not is_ours:
+        if not self._outbox.is_ours(source):
             return WireError("off-link", "asks from beyond our links and is no seed")
         if not self.answers.allows(source.boot or source.address, now):
             return WireError("rate", f"more than {self._limits.answers} answers a second")
         return None
 
-    def record_refusal(self, source: Source, now: float, *, is_ours: bool) -> WireError | None:
-        """Return why a solicit is not answered, None where it is."""
-        if source.boot or not is_ours:
-            return self.refusal(source, now, is_ours=is_ours)
-        if not self.records.allows(source.address, now):
-            return WireError("rate", f"more than {RECORDS:g} solicits a second")
-        return None
+    def takes_solicit(self, source: Source, now: float) -> bool:
+        """Return whether a solicit is answered; else it is counted, but not as a drop of its HELLO."""
+        if source.boot or not self._outbox.is_ours(source):
+            refusal = self.refusal(source, now)
+        elif self.records.allows(source.address, now):
+            return True
+        else:
+            refusal = WireError("rate", f"more than {RECORDS:g} solicits a second")
+        if refusal:
+            self.drops.count(refusal.reason, self._outbox.link_state(source).name)
+        return refusal is None
 
     def pong_refusal(self, source: Source, boot: str, now: float) -> WireError | None:
         """Return why a PING is not answered that came by a path which proved to be there; mostly None."""
@@ -162,8 +207,9 @@ class RateLimits:
 
     # --- what is dropped --------------------------------------------------------------------------
 
-    def drop(self, error: WireError, source: Source, link: str) -> Outcome:
+    def drop(self, error: WireError, source: Source) -> Outcome:
         """Count what is not taken; name its source the first time."""
+        link = self._outbox.link_state(source).name
         self.drops.count(error.reason, link)
         complaint = (source.address, error.reason)
         if error.reason in UNNAMED or complaint in self.complaints or len(self.complaints) >= MAX_COMPLAINTS:

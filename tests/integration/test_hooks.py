@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from discoveryd.net.query_client import QueryClient
-from discoveryd.protocol import admission
+from discoveryd.protocol import rate_limits
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.hooks import Hooks
@@ -57,7 +57,7 @@ def notices():
 @pytest.fixture
 def scene(tmp_path, port, notices, monkeypatch):
     """Give the hooks of a node, a crowd that it hears, and a watch of it that has begun."""
-    monkeypatch.setattr(admission, "UNASKED_PER_SECOND", 10_000)  # the crowd answers no PING
+    monkeypatch.setattr(rate_limits, "UNASKED_PER_SECOND", 10_000)  # the crowd answers no PING
     tmp_path.chmod(0o755)
     with ExitStack() as stack:
         parameters = Parameters(port=port, loopback="127.0.0.2", limits=LIMITS)

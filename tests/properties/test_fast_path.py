@@ -206,5 +206,5 @@ def test_the_comparison_takes_the_fast_path():
         pair.step({"number": 1, "seq": 1, "record": 0, "full": False, "ttl": 4.0, "flag": "", "end": b""}, SOURCES[0])
         if pair.now < 1:
             pair.step({"number": 1, "seq": 0, "record": 0, "full": True, "ttl": 4.0, "flag": "", "end": b""}, SOURCES[0])
-    assert pair.fast._steady_received >= 18
-    assert pair.slow._steady_received == 0
+    assert pair.fast.hello_rate.steady >= 18
+    assert pair.slow.hello_rate.steady == 0

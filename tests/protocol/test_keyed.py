@@ -61,7 +61,7 @@ def test_two_nodes_with_a_key_find_each_other_at_once(keyring):
 def test_what_is_sealed_takes_the_short_way():
     segment, (a, _) = fleet(2, REQUIRE)
     segment.run(60.0)
-    assert a.node._steady_received > 60
+    assert a.node.hello_rate.steady > 60
 
 
 @pytest.mark.parametrize("loss", [0.3, 0.6])
@@ -686,7 +686,7 @@ def test_what_was_plain_is_not_heard_any_more_once_keys_are_required():
     node, here = make_node(), source()
     for seq in (1, 2, 3):
         node.receive(hello(seq=seq, full=seq == 1).encode(), here, 1.0)
-    assert node._steady_received == 2
+    assert node.hello_rate.steady == 2
     node.set_keyring(REQUIRE)
     node.receive(hello(seq=4, full=False).encode(), here, 1.1)
     assert node.drops["plain", "eth0"] == 1

@@ -319,7 +319,7 @@ def test_a_steady_hello_takes_the_short_way_and_refreshes_all_the_same():
     assert (row.last_heard, row.last_hello, row.expires, row.seq) == (2.0, 2.0, 6.0, 2)
     assert node.received == {"hello": 2, "bare": 0, "ping": 0, "pong": 0}
     assert (node.outlets[0].received, node.outlets[0].last_heard) == (2, 2.0)
-    assert node._steady_received == 1
+    assert node.hello_rate.steady == 1
     assert node.poll(3.9).events == ()
     assert kinds(node.poll(4.0).events) == ["suspect"]
     assert node.poll(4.9).events == ()
@@ -350,12 +350,12 @@ def test_a_full_one_takes_the_short_way_only_where_it_is_one(end):
     node = make_node()
     node.receive(hello(seq=1).encode(), HERE, 1.0)
     node.receive(hello(seq=2, full=False).encode(), HERE, 1.1)
-    steady = node._steady_received
+    steady = node.hello_rate.steady
     head = hello(full=False).encode().rpartition(b"|")[0]
     node.receive(head + b"|2||%b|" % WEB.encoded, HERE, 1.2)
-    assert node._steady_received == steady + 1
+    assert node.hello_rate.steady == steady + 1
     node.receive(head + end % WEB.encoded, HERE, 1.3)
-    assert node._steady_received == steady + 1
+    assert node.hello_rate.steady == steady + 1
 
 
 def test_the_short_way_does_not_bring_back_what_expired():

@@ -108,10 +108,10 @@ def test_steady_hellos_take_the_short_way_in_either_mode():
         wire.add(name, one)
     wire.run(10.0)
     a = wire.machines["a"].node
-    quick = a._steady_received
+    quick = a.hello_rate.steady
     wire.run(100.0)
     hellos = sum(wire.machines[name].hellos for name in "bc")
-    assert a._steady_received - quick > 0.9 * 2 * 100 / 0.8 * 0.95
+    assert a.hello_rate.steady - quick > 0.9 * 2 * 100 / 0.8 * 0.95
     assert hellos > 0
 
 

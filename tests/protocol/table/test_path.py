@@ -159,7 +159,7 @@ def test_loss_is_measured_on_the_fast_path_too():
         if seq % 4:
             node.receive(hello(seq=seq, full=seq == 1).encode(), HERE, seq * 0.8)
     row = row_of(node.table, 1)
-    assert node._steady_received > 20
+    assert node.hello_rate.steady > 20
     assert row.peer(31.2).loss == row.lasting(31.2).loss == 0.25
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from discoveryd.errors import Unproven
-from discoveryd.protocol.admission import UNASKED_PER_SECOND
+from discoveryd.protocol.rate_limits import UNASKED_PER_SECOND
 from discoveryd.protocol.table.boots import MAX_ENDED
 from discoveryd.protocol.table.standing import MAX_UNPROVED
 from discoveryd.protocol.table.table import PeerTable

@@ -1,0 +1,144 @@
+"""The rooms of one engine, each built once from those it needs, and what can be asked of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING
+
+from discoveryd.protocol.answers import Answers
+from discoveryd.protocol.beacon import Beacon
+from discoveryd.protocol.challenges import Challenges
+from discoveryd.protocol.hello_rate import HelloRate
+from discoveryd.protocol.limited_broadcast import LimitedBroadcast
+from discoveryd.protocol.link import Link
+from discoveryd.protocol.link_state import LinkState
+from discoveryd.protocol.outbox import Outbox
+from discoveryd.protocol.outcome import MessageKind
+from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.prober import Prober
+from discoveryd.protocol.rate_limits import RateLimits
+from discoveryd.protocol.sealed.keyring import Keyring
+from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.table.table import PeerTable
+from discoveryd.protocol.wire.record import Record
+
+if TYPE_CHECKING:
+    from discoveryd.protocol.sealed.channel import Sealing
+
+
+class Rooms:
+    """What the engine consists of; what hears datagrams works with it.
+
+    Args:
+        parameters: how the node speaks.
+        record: what it says of itself.
+        node_id: its id, drawn if empty.
+        random: where ids, jitter and nonces come from, None for the operating system.
+
+    Attributes:
+        table: the peers.
+        outbox: writes what is sent, and knows this node, its links and keys.
+        credit: bytes that may go to addresses that have not proved to be there.
+        limited: knows which links need limited broadcasts.
+        rate_limits: refuses what does not count or is too much.
+        challenges: asks unknown boots first.
+        answers: sends our record to nodes that solicit it.
+        beacon: sends HELLOs to all.
+        prober: PINGs peers.
+        hello_rate: measures how many HELLOs are heard.
+        understood: datagrams heard, by kind, but the HELLOs that took the fast path.
+    """
+
+    def __init__(self, parameters: Parameters, record: Record, node_id: str, random: Random | None) -> None:
+        self.random = random or SystemRandom()
+        boot = self.nonce()
+        self.id = node_id or self.nonce()
+        limits = parameters.limits
+        self.table = table = PeerTable(limit=limits.peers, remember=limits.remember, own_id=self.id)
+        self.limited = LimitedBroadcast(lambda now: table.rows(now, gone=True))
+        self.outbox = outbox = Outbox(parameters, record, id=self.id, boot=boot, limited=self.limited)
+        self.credit = outbox.credit
+        self.rate_limits = RateLimits(outbox, table)
+        self.challenges = Challenges(outbox, self.nonce, rate=limits.answers)
+        self.answers = Answers(outbox, self.random, table.live_count, self.challenges.ask_first)
+        self.hello_rate = HelloRate()
+        self.beacon = Beacon(
+            outbox, self.answers, self.random, crowd=table.live_count, speaking=table.speaking,
+            hello_rate=self.hello_rate.rate,
+        )  # fmt: skip
+        self.prober = Prober(table, self.random, outbox)
+        self.understood: Counter[str] = Counter()
+
+    def nonce(self) -> str:
+        """Return 16 random hexadecimal digits."""
+        return f"{self.random.getrandbits(64):016x}"
+
+    @property
+    def boot(self) -> str:
+        """Id of this run; a new one when a clone has it too."""
+        return self.outbox.boot
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters in force."""
+        return self.outbox.parameters
+
+    @property
+    def record(self) -> Record:
+        """What the node says of itself."""
+        return self.outbox.record
+
+    @property
+    def seq(self) -> int:
+        """Number of the last heartbeat."""
+        return self.outbox.seq
+
+    @property
+    def sent(self) -> Counter[MessageKind]:
+        """Datagrams sent, by kind."""
+        return self.outbox.sent
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in use, and the mode."""
+        return self.outbox.keyring
+
+    @property
+    def sealing(self) -> Sealing | None:
+        """The sealed layer, None as long as there never were keys."""
+        return self.outbox.sealing
+
+    @property
+    def drops(self) -> Counter[tuple[str, str]]:
+        """Datagrams dropped, by reason and interface."""
+        return self.rate_limits.drops
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The links in use."""
+        return tuple(self.outbox.links)
+
+    @property
+    def outlets(self) -> tuple[LinkState, ...]:
+        """Counters of each link in use."""
+        return tuple(self.outbox.links.values())
+
+    @property
+    def received(self) -> dict[str, int]:
+        """Datagrams heard and understood, by kind."""
+        kinds = {kind: self.understood[kind] for kind in ("hello", "bare", "ping", "pong")}
+        kinds["hello"] += self.hello_rate.steady
+        return kinds
+
+    def peers(self, now: float, *, gone: bool = False) -> tuple[Peer, ...]:
+        """Return the peers that are up, and with `gone` those that are no more."""
+        return self.table.peers(now, gone=gone)
+
+    def interval(self, now: float) -> float:
+        """Return the interval in force, seconds: stretched so that a segment stays within its budget."""
+        return self.beacon.interval(now)
+
+    def ttl(self, interval: float) -> float:
+        """Return the ttl that goes with an interval in force."""
+        return self.outbox.ttl(interval)
