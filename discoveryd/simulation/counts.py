@@ -1,4 +1,4 @@
-"""What is counted on the virtual LAN."""
+"""The figures that are counted on the simulated LAN."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HEADERS = 28
 """Bytes of IPv4 and UDP before each datagram."""
 
 CrashKind = Literal["killed", "gone"]
-"""The process alone, whose machine says that nobody listens; or the machine, which says nothing."""
+"""A killed process, whose machine answers port unreachable; or a machine that is gone, and silent."""
 
 
 @dataclass(slots=True)
@@ -25,22 +25,22 @@ class Traffic:
     octets: dict[tuple[int, str], float] = field(default_factory=dict)
 
     def count(self, send: Send, now: float, weight: float) -> None:
-        """Count a datagram, for as many as it stands for."""
+        """Count a datagram as many times as its weight."""
         kind = "hello" if send.is_to_all else "answer"
         key = int(now), {b"PI": "ping", b"PO": "pong"}.get(send.datagram[:2], kind)
         self.datagrams[key] = self.datagrams.get(key, 0) + weight
         self.octets[key] = self.octets.get(key, 0) + weight * (len(send.datagram) + HEADERS)
 
     def rate(self, begin: int, end: int, *kinds: str) -> float:
-        """Give datagrams of these kinds per second, from one second up to another."""
+        """Return datagrams of these kinds per second, between two seconds."""
         return _mean(self.datagrams, begin, end, kinds)
 
     def byte_rate(self, begin: int, end: int, *kinds: str) -> float:
-        """Give bytes of these kinds per second."""
+        """Return bytes of these kinds per second, between two seconds."""
         return _mean(self.octets, begin, end, kinds)
 
     def busiest(self, begin: int, end: int, *kinds: str) -> int:
-        """Give the second with the most datagrams of these kinds."""
+        """Return the second with the most datagrams of these kinds."""
         return max(range(begin, end), key=lambda second: self.rate(second, second + 1, *kinds))
 
 
@@ -54,13 +54,13 @@ class Crash:
 
 @dataclass(slots=True)
 class Findings:
-    """What observers said, held against the truth.
+    """The events of the observers, compared with the truth.
 
     Attributes:
-        detections: for each crash and observer: what kind, after how long.
-        false_downs: when a peer that ran was given up.
-        suspicions: when a peer that ran was suspected.
-        filled: number of an observer -> when its table first listed all.
+        detections: for each crash and observer, the kind of crash and the seconds until the `down`.
+        false_downs: times at which a running peer was reported down.
+        suspicions: times at which a running peer was suspected.
+        filled: number of an observer -> time at which its table first listed all others.
     """
 
     detections: list[tuple[CrashKind, float]] = field(default_factory=list)

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Protocol
 
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome, Send
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.simulation.network import Clock, Plug, Segment
-
-
-class Engine(Protocol):
-    """The part of `Node` that a host calls; `SimulatedSender` has it too."""
-
-    def set_links(self, links: Iterable[Link], now: float) -> None:
-        """Use these links from now on."""
-
-    def next_deadline(self) -> float:
-        """Return the time at which `poll` is due."""
-
-    def poll(self, now: float) -> Outcome:
-        """Do what is due."""
-
-    def receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
-        """Take a datagram."""
-
-    def refused(self, datagram: bytes, now: float) -> Outcome:
-        """Take a datagram of its own that came back."""
+from discoveryd.simulation.sender import SimulatedSender
 
 
 class Host:
@@ -43,7 +25,7 @@ class Host:
         is_up: whether it runs.
     """
 
-    engine: Engine
+    engine: Node | SimulatedSender
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -51,7 +33,7 @@ class Host:
         self.plugs: dict[Link, tuple[Segment, Plug]] = {}
         self._wake = NEVER
 
-    def run(self, engine: Engine, links: Mapping[Segment, Link]) -> None:
+    def run(self, engine: Node | SimulatedSender, links: Mapping[Segment, Link]) -> None:
         """Start an engine on these links."""
         self.engine = engine
         self.is_up = True
@@ -77,18 +59,15 @@ class Host:
 
     def end(self, *, port_closed: bool = False) -> None:
         """End the engine without a goodbye; with `port_closed` the machine stays and refuses datagrams."""
-        self.is_up = False
-        self._wake = NEVER
-        for segment, plug in self.plugs.values():
-            segment.pull_out(plug, port_closed=port_closed)
+        self.pause(port_closed=port_closed)
         self.plugs = {}
 
-    def pause(self) -> None:
+    def pause(self, *, port_closed: bool = False) -> None:
         """Stand still: nothing is heard or sent while time goes on."""
         self.is_up = False
         self._wake = NEVER
         for segment, plug in self.plugs.values():
-            segment.pull_out(plug)
+            segment.pull_out(plug, port_closed=port_closed)
 
     def resume(self) -> None:
         """Continue after a pause."""
@@ -141,7 +120,7 @@ class Host:
         """Return by how many seconds the next timer is late."""
         return 0.0
 
-    def _poll(self, engine: Engine, due: float) -> None:
+    def _poll(self, engine: Node | SimulatedSender, due: float) -> None:
         if engine is self.engine and due == self._wake:
             self._wake = NEVER
             self.poll()

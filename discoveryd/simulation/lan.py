@@ -127,8 +127,6 @@ class Machine(Host):
         listed: the boots that its table lists, by its events.
     """
 
-    engine: Node | SimulatedSender
-
     def __init__(self, lan: Lan, number: int, *, weight: float) -> None:
         super().__init__(lan.clock)
         self.lan = lan

@@ -71,12 +71,9 @@ class Plug:
         sources = self._unicasts if to == self.address else self._broadcasts
         source = sources.get(sender)
         if source is None:
-            source = sources[sender] = self.source(sender, to)
+            link = self.link if self.link.holds(sender) else None
+            source = sources[sender] = Source(sender, link, to == self.address)
         self.hear(datagram, source, now)
-
-    def source(self, sender: str, to: str) -> Source:
-        """Return the source of datagrams from an address."""
-        return Source(sender, self.link if self.link.holds(sender) else None, to == self.address)
 
 
 class Segment:
@@ -130,7 +127,6 @@ class Segment:
         self._listeners: dict[str, dict[str, Plug]] = {}  # by broadcast address, then by address
         self._closed: set[str] = set()  # addresses of hosts that run no daemon
         self._cuts: set[tuple[str, str]] = set()  # from and to which address nothing gets through
-        self._islands: dict[str, int] = {}
 
     def link(self, number: int) -> Link:
         """Return the link of the host with this number, 1 to 65534."""
@@ -163,14 +159,16 @@ class Segment:
         """Let nothing get through from one address to another; the other direction works."""
         self._cuts.add((sender, receiver))
 
-    def part(self, *islands: Sequence[str]) -> None:
-        """Divide the segment: addresses named together hear each other, and so do the addresses not named."""
-        self._islands = {address: number for number, island in enumerate(islands, 1) for address in island}
+    def part(self, island: Sequence[str]) -> None:
+        """Cut some of the hosts off from all others, in both directions."""
+        for other in self._plugs.keys() - island:
+            for address in island:
+                self.cut(address, other)
+                self.cut(other, address)
 
     def heal(self) -> None:
-        """End all cuts and divisions."""
+        """End all cuts."""
         self._cuts.clear()
-        self._islands = {}
 
     # --- datagrams ------------------------------------------------------------------------------
 
@@ -191,7 +189,7 @@ class Segment:
                 self._later(partial(self._arrive, sender, address, to, place, datagram))
 
     def arrived(self, sender: str, to: str, datagram: bytes, receivers: list[Plug]) -> None:
-        """Take note of a datagram that is about to be delivered; for tests."""
+        """Note a datagram that is about to be delivered; a test overrides this."""
 
     def loses(self) -> bool:
         """Decide whether a delivery is lost."""
@@ -217,8 +215,8 @@ class Segment:
         if self.loss:
             dice, loss = self._random.random, self.loss
             receivers = [plug for plug in receivers if dice() >= loss]
-        if self._cuts or self._islands:
-            receivers = [plug for plug in receivers if self._reaches(address, plug.address)]
+        if self._cuts:
+            receivers = [plug for plug in receivers if (address, plug.address) not in self._cuts]
         self.arrived(address, to, datagram, receivers)
         began = self._stopwatch()
         for plug in receivers:
@@ -230,7 +228,7 @@ class Segment:
         """Deliver to one host, or return port unreachable (ICMP)."""
         plug = self._plugs.get(place)
         is_late_echo = place == address and plug is not sender  # of a host that was unplugged since
-        if is_late_echo or not self._reaches(address, place):
+        if is_late_echo or (address, place) in self._cuts:
             plug = None
         self.arrived(address, to, datagram, [plug] if plug else [])
         is_refused = place in (self.refusing if plug and datagram.startswith(b"PING") else self._closed)
@@ -243,7 +241,3 @@ class Segment:
     def _refuse(self, sender: Plug, address: str, datagram: bytes) -> None:
         if self._plugs.get(address) is sender:
             sender.refuse(datagram, self.clock.now)
-
-    def _reaches(self, sender: str, receiver: str) -> bool:
-        islands = self._islands
-        return (sender, receiver) not in self._cuts and islands.get(sender, 0) == islands.get(receiver, 0)

@@ -9,7 +9,7 @@ from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Parameters
 
 MOST_NODES = 20_000
-"""Their sample has 200,000 rows, 600 MB."""
+"""The tables of their sample have 200,000 rows, 600 MB."""
 MOST_MINUTES = 24 * 60.0
 
 SETTLE = 3
@@ -26,9 +26,9 @@ class Plan:
         nodes: on one segment.
         loss: share of datagrams that each receiver loses, 0 to 1.
         minutes: of virtual time.
-        seed: everything random comes from it.
+        seed: of everything random.
         parameters: of all nodes; seeds and loopback do not count here.
-        observers: nodes that run the whole engine, 0 for as many as is sensible.
+        observers: nodes that run the whole engine; 0 for a default by the number of nodes.
 
     Raises:
         ConfigError: with every value that is out of its range.
@@ -56,36 +56,36 @@ class Plan:
 
     @property
     def interval(self) -> float:
-        """The interval of nodes that know of each other, seconds."""
+        """Return the interval of nodes that list all others, seconds."""
         return max(self.parameters.interval, self.nodes / self.parameters.budget)
 
     @property
     def ttl(self) -> float:
-        """The ttl that goes with it."""
+        """Return the ttl at this interval, seconds."""
         return self.parameters.ttl * self.interval / self.parameters.interval
 
     @property
     def settled(self) -> float:
-        """When the steady state begins, seconds."""
+        """Return the second at which the steady state begins."""
         return ceil(5 + SETTLE * self.interval)
 
     @property
     def last_crash(self) -> float:
-        """When the last crash may come so that it is seen before the end."""
+        """Return the latest second of a crash that is seen before the end."""
         return self.minutes * 60 - GONE * self.ttl
 
     @property
     def first_crash(self) -> float:
-        """When the steady state has been measured."""
+        """Return the second at which the steady state ends and the crashes begin."""
         return max(self.settled, (self.settled + self.last_crash) // 2)
 
     @property
     def minutes_needed(self) -> int:
-        """Least duration that shows a steady state of four intervals, and crashes in as many more."""
+        """Return the minutes that it takes to show a steady state of four intervals, and crashes in four more."""
         return ceil((self.settled + 8 * self.interval + GONE * self.ttl) / 60)
 
     def nodes_parameters(self) -> Parameters:
-        """Give the parameters of the nodes: tables large enough for all."""
+        """Return the parameters of the nodes, with tables large enough for all."""
         limits = self.parameters.limits
         return replace(
             self.parameters, seeds=(), loopback="", limits=replace(limits, peers=max(limits.peers, 2 * self.nodes))

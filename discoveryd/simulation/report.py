@@ -1,4 +1,4 @@
-"""What ``discoveryd simulate`` found out: as values, and as a person reads them."""
+"""The report of ``discoveryd simulate``: its figures, and the text for a person."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Steady:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delays:
-    """After how long crashes were seen, over all who saw them."""
+    """Seconds until crashes were seen, over all observers."""
 
     crashes: int
     seen: int
@@ -47,7 +47,7 @@ class Delays:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All that is known at some moment. None: not known by then."""
+    """All figures at some moment; None where they are not known yet."""
 
     nodes: int
     whole_engines: int
@@ -73,7 +73,7 @@ class Report:
 
 
 def text_of(report: Report) -> str:
-    """Write the report for people."""
+    """Return the report as text."""
     lines = [
         _headline(report),
         *_sample(report),

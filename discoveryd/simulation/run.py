@@ -20,11 +20,11 @@ from discoveryd.simulation.report import Delays, Report, Start, Steady
 START = 1.0
 """Seconds within which all nodes start."""
 BACK = 1.5
-"""Of a ttl: after so much time the node is back."""
+"""Of a ttl: the time after which a crashed node is back."""
 CRASHES = 50
-"""At most so many, and never more than one in twenty nodes at a time."""
+"""Most crashes of a run; never more than one in twenty nodes is down at a time."""
 ACTIONS = 200
-"""Between two looks at the screen."""
+"""Between two calls for progress."""
 
 
 def _stopped() -> float:
@@ -55,7 +55,7 @@ class Simulation:
         )
         self._cpu = cpu
         self._stopwatch = stopwatch
-        self._marks: list[tuple[float, float, float]] = []  # when the steady state began, and ended
+        self._marks: list[tuple[float, float, float]] = []  # at the beginning and the end of the steady state
         self._interval = 0.0  # then
         clock, dice = self.lan.clock, self.lan.random
         for machine in self.lan.machines:
@@ -64,13 +64,13 @@ class Simulation:
             clock.at(moment, self._mark)
         self._plan_crashes()
 
-    def run(self, look: Callable[[float], None] = lambda _: None) -> None:
-        """Play to the end, and show the virtual time now and then."""
+    def run(self, progress: Callable[[float], None] = lambda _: None) -> None:
+        """Run to the end, and report the virtual time from time to time."""
         while self.lan.clock.run(self.plan.minutes * 60, ACTIONS):
-            look(self.lan.clock.now)
+            progress(self.lan.clock.now)
 
     def report(self) -> Report:
-        """Say what is known by now."""
+        """Return the figures up to now."""
         plan, lan, now = self.plan, self.lan, self.lan.clock.now
         started = min(plan.settled, now)
         interval = self._interval or self._interval_now()
@@ -106,7 +106,7 @@ class Simulation:
     # --- crashes --------------------------------------------------------------------------------
 
     def _plan_crashes(self) -> None:
-        """Spread the crashes over their part of the time, at moments that keep step with nothing."""
+        """Spread the crashes over their part of the run, at random moments."""
         plan, dice = self.plan, self.lan.random
         together = max(1, plan.nodes // 20)
         gap = max(BACK * plan.ttl / together, (plan.last_crash - plan.first_crash) / CRASHES)
@@ -118,16 +118,16 @@ class Simulation:
             due += gap * dice.uniform(0.9, 1.1)
 
     def _crash(self, kind: CrashKind) -> None:
-        """Let a node crash; where a sample observes, one of the others."""
+        """Let a node crash that is no observer, or any node where all are observers."""
         candidates = [machine for machine in self.lan.senders.machines or self.lan.observers if machine.is_up]
         machine: Machine = self.lan.random.choice(candidates)
         machine.crash(kind)
         back = self.lan.clock.now + BACK * self.plan.ttl
-        if back < self.plan.minutes * 60 - self.plan.ttl:  # at the end nobody is so new that loss may hide it
+        if back < self.plan.minutes * 60 - self.plan.ttl:  # at the end no node is so new that loss may hide it
             self.lan.clock.at(back, machine.start)
 
     def _mark(self) -> None:
-        """Note what holds at the beginning and at the end of the steady state."""
+        """Read the clocks, at the beginning and at the end of the steady state."""
         self._marks.append(self._clocks())
         self._interval = self._interval_now()
 
@@ -135,12 +135,12 @@ class Simulation:
         return self._cpu(), self._stopwatch(), self.lan.spent_in_engines
 
     def _engine_cpu(self) -> float:
-        """Give the processor time of engines in the steady state: their part of the time is their part of all."""
+        """Return the processor time of the engines in the steady state, by their share of the elapsed time."""
         (cpu, time, spent), (cpu_end, time_end, spent_end) = [*self._marks, self._clocks()][:2]
         return (cpu_end - cpu) * (spent_end - spent) / max(time_end - time, 1e-9)
 
     def _interval_now(self) -> float:
-        """Give the interval in force at a node that is up."""
+        """Return the median interval in force at the observers that are up."""
         now, engines = self.lan.clock.now, [machine.engine for machine in self.lan.observers if machine.is_up]
         return median([engine.interval(now) for engine in engines if isinstance(engine, Node)] or [self.plan.interval])
 

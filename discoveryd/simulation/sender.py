@@ -1,8 +1,7 @@
-"""A node as a segment hears it, without a table: stands in where thousands of nodes would be too many.
+"""A node without a table, as a segment hears it; for networks of thousands of nodes.
 
-A table of N peers at each of N nodes is N² rows: 10,000 nodes would take 300 GB. A speaker has the voice of
-a `Node`, and is driven in the same way; how many peers there are, and when it last heard one of them, it is
-told by those who know.
+A table of N peers at each of N nodes is N² rows: 10,000 nodes would take 300 GB. A simulated sender has the beacon of a
+`Node` and is driven in the same way. The number of peers, and when a peer was last heard, are given from outside.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from discoveryd.protocol.wire.record import Record
 
 
 class SimulatedSender:
-    """What `Node` says, without what it knows.
+    """The datagrams of a `Node`, without its table.
 
     Args:
-        parameters: how to speak.
-        record: what to say of itself.
+        parameters: of the node.
+        record: that it announces.
         node_id: its id.
-        random: where boot id and jitter come from.
-        peers: tells how many peers a node in its place would list.
-        silence: tells how long ago it would have heard a HELLO from an address, None for never.
+        random: source of boot id and jitter.
+        peers: returns how many peers a node in its place would list.
+        silence: returns how long ago it would have heard a HELLO from an address, None for never.
 
     Attributes:
         answers: the answers that are due.
@@ -57,37 +56,37 @@ class SimulatedSender:
         self._beacon = Beacon(self._outbox, self.answers, random, crowd=lambda _: peers())
 
     def set_links(self, links: Iterable[Link], now: float) -> None:
-        """Take the links there are: greet, and beat from now on."""
+        """Use these links from now on, beginning with the greetings."""
         self._beacon.set_links(links, now)
 
     def next_deadline(self) -> float:
-        """Say when `poll` has something to do."""
+        """Return the time at which `poll` is due."""
         return self._beacon.next_deadline()
 
     def poll(self, now: float) -> Outcome:
-        """Say what is due."""
+        """Return the datagrams that are due."""
         return Outcome(sends=tuple(self._beacon.poll(now)))
 
     def receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
-        """Take a datagram that was sent to this node alone: a PING, or a solicit."""
+        """Answer a datagram that was sent to this node alone: a PING or a solicit."""
         if datagram.startswith(b"PING") and isinstance(ping := decode(datagram), Ping):
             return Outcome(sends=(self._outbox.pong(ping.nonce, self._silence(source.address), source),))
         return self.solicited(source, now) if is_solicit(datagram) else NOTHING
 
     def refused(self, datagram: bytes, now: float) -> Outcome:  # noqa: ARG002 - as `Node.refused`
-        """Pass over the kernel's word that nobody listens."""
+        """Ignore a datagram that came back."""
         return NOTHING
 
     def solicited(self, by: Source, now: float) -> Outcome:
-        """Take it that somebody asks for our record; whether that is too often is judged elsewhere."""
+        """Answer a solicit, or have it answered with the others that wait; rate limits are not modelled."""
         claim = Claim(by)
         return Outcome(sends=() if self.answers.joins(claim) else tuple(self.answers.answer(claim, now)))
 
     def ask(self, link: Link, to: str) -> Send:
-        """Ask a node for a sign of life."""
+        """Return a PING to a node."""
         return self._outbox.ping(f"{self._random.getrandbits(64):016x}", Source(to, link))
 
 
 def is_solicit(datagram: bytes) -> bool:
-    """Whether this is a HELLO that solicits."""
+    """Return whether a datagram is a HELLO that solicits."""
     return datagram.startswith(b"HELLO|2|") and datagram.endswith(b"|") and b"s" in datagram.split(b"|", 11)[10]

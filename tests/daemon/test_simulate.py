@@ -34,7 +34,7 @@ def small():
 # --- what is played -----------------------------------------------------------------------------------
 
 
-def test_a_clean_network_of_a_few(small):
+def test_twelve_nodes_without_loss_list_each_other(small):
     assert (small.interval_s, small.ttl_s, small.whole_engines) == (0.8, 4.0, 12)
     assert small.start.full_tables == 12
     assert small.start.full_last_s < 1.2
@@ -55,18 +55,18 @@ def test_crashes_of_both_kinds_are_seen_by_all_in_time(small):
     assert small.gone.longest_s < 4.2
 
 
-def test_one_seed_gives_one_result_and_another_another(small):
+def test_a_seed_determines_the_report(small):
     assert played(nodes=12, minutes=2) == small
     assert played(nodes=12, minutes=2, seed="2") != small
 
 
-def test_a_start_is_told_by_its_hellos(small):
+def test_the_report_counts_the_hellos_of_the_start(small):
     assert small.start.busiest_second == 0
     assert 12 < small.start.hellos <= 12 * 5  # three greetings, a beat or two
     assert f"busiest second (from 0 s): {small.start.hellos} HELLOs broadcast" in text_of(small)
 
 
-def test_false_alarms_are_told_as_a_rate():
+def test_the_report_has_a_rate_of_false_alarms():
     assert "false alarms    0 times a peer that runs was called down; 0 per node and hour" in text_of(
         played(nodes=3, minutes=0.5)
     )
@@ -75,19 +75,19 @@ def test_false_alarms_are_told_as_a_rate():
     assert report.false_downs_per_node_hour > 0
 
 
-def test_loss_makes_suspicions():
+def test_loss_leads_to_suspicions():
     report = played(nodes=10, loss=0.2, minutes=1)
     assert report.suspicions_per_node_hour > 100
     assert report.steady.pongs == pytest.approx(report.steady.pings * 0.8, rel=0.1)
 
 
-def test_the_parameters_are_those_of_all_nodes():
+def test_the_parameters_of_the_plan_are_those_of_all_nodes():
     report = played(nodes=12, minutes=1, parameters=Parameters(interval=2.0, ttl=10.0, budget=3, seeds=("10.9.9.9",)))
     assert (report.interval_s, report.ttl_s) == (4.0, 20.0)
     assert report.steady.hellos == pytest.approx(3, rel=0.1)
 
 
-def test_a_sample_tells_the_same_as_whole_engines_everywhere():
+def test_a_sample_has_the_figures_of_whole_engines():
     whole = played(nodes=40, minutes=1.5)
     sample = played(nodes=40, minutes=1.5, observers=15)
     assert (whole.whole_engines, sample.whole_engines) == (40, 15)
@@ -102,7 +102,7 @@ def test_a_sample_tells_the_same_as_whole_engines_everywhere():
         assert (report.false_downs, report.rows_missing_at_end, report.ghosts_at_end) == (0, 0, 0)
 
 
-def test_a_thousand_nodes_stay_within_the_budget_and_know_each_other():
+def test_a_thousand_nodes_stay_within_the_budget():
     # a few observers: the storm of the start is most of the work, and of the same height for each
     report = played(nodes=1000, minutes=2, observers=4)
     assert (report.interval_s, report.ttl_s) == (5.0, 25.0)
@@ -115,7 +115,7 @@ def test_a_thousand_nodes_stay_within_the_budget_and_know_each_other():
 # --- what is printed ----------------------------------------------------------------------------------
 
 
-def test_a_person_reads_the_figures(capsys):
+def test_simulate_prints_the_figures(capsys):
     assert main(["simulate", "--nodes", "5", "--minutes", "1", "--loss", "10%"]) == 0
     out, err = capsys.readouterr()
     assert err == ""  # a run of seconds needs no progress
@@ -125,7 +125,7 @@ def test_a_person_reads_the_figures(capsys):
     assert "interval 0.8 s, ttl 4 s" in out
 
 
-def test_a_program_reads_json_that_repeats_but_for_the_processor_time(capsys):
+def test_simulate_prints_json_that_repeats(capsys):
     found = []
     for _ in range(2):
         assert main(["simulate", "--nodes", "5", "--minutes", "1", "--json"]) == 0
@@ -135,14 +135,14 @@ def test_a_program_reads_json_that_repeats_but_for_the_processor_time(capsys):
     assert found[0]["nodes"] == 5
 
 
-def test_a_time_too_short_says_what_is_missing_and_what_it_takes():
+def test_a_run_that_is_too_short_says_which_time_it_takes():
     text = text_of(played(nodes=5, minutes=0.5, parameters=Parameters(interval=5.0, ttl=25.0)))
     assert "steady state    not reached" in text
     assert "machine gone    not played" in text
     assert "To see everything at this interval takes --minutes 2." in text
 
 
-def test_a_sample_is_owned_up_to_and_the_limit_that_a_large_network_needs(small):
+def test_the_report_names_the_sample_and_a_raised_limit(small):
     assert "whole engine" not in text_of(small)
     text = text_of(replace(small, nodes=1000))
     assert "12 of them run the whole engine" in text
@@ -151,7 +151,7 @@ def test_a_sample_is_owned_up_to_and_the_limit_that_a_large_network_needs(small)
     assert "limits.peers is raised from 4096 to 20000" in text
 
 
-def test_an_interruption_prints_what_was_known(monkeypatch, capsys):
+def test_ctrl_c_prints_the_figures_so_far(monkeypatch, capsys):
     def interrupt(self, look):
         while self.lan.clock.run(8.0, 1000):
             look(self.lan.clock.now)
@@ -164,7 +164,7 @@ def test_an_interruption_prints_what_was_known(monkeypatch, capsys):
     assert "steady state    not reached" in out
 
 
-def test_a_bar_is_drawn_on_a_terminal_and_wiped_away(monkeypatch, capsys):
+def test_a_terminal_shows_a_progress_bar(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert main(["simulate", "--nodes", "10", "--minutes", "0.5"]) == 0
     err = capsys.readouterr().err
@@ -172,7 +172,7 @@ def test_a_bar_is_drawn_on_a_terminal_and_wiped_away(monkeypatch, capsys):
     assert err.endswith("\r\x1b[K")
 
 
-def test_elsewhere_a_line_of_progress_comes_every_ten_seconds(capsys):
+def test_a_pipe_gets_a_line_of_progress_every_ten_seconds(capsys):
     now = [100.0]
     progress = Progress(300.0, clock=lambda: now[0])
     for virtual in range(0, 300, 10):
@@ -184,7 +184,7 @@ def test_elsewhere_a_line_of_progress_comes_every_ten_seconds(capsys):
     ]
 
 
-def test_above_a_hundred_nodes_a_sample_is_watched():
+def test_above_a_hundred_nodes_a_sample_observes():
     assert [observers_of(nodes) for nodes in (100, 101, 1000, 20_000)] == [100, 50, 50, 10]
 
 
@@ -199,12 +199,12 @@ def test_above_a_hundred_nodes_a_sample_is_watched():
           "--minutes: must be 0.5 to 1440, not nan"]),
     ],
 )  # fmt: skip
-def test_wrong_arguments_are_told_and_exit_2(arguments, told, capsys):
+def test_simulate_reports_each_wrong_argument(arguments, told, capsys):
     assert main(["simulate", *arguments]) == 2
     assert capsys.readouterr().err.splitlines() == [f"discoveryd: {line}" for line in told]
 
 
-def test_the_configuration_counts_where_it_is_named(tmp_path, capsys):
+def test_simulate_takes_the_parameters_of_a_configuration(tmp_path, capsys):
     path = tmp_path / "discoveryd.yaml"
     path.write_text("hello:\n  interval: 400ms\n  ttl: 3s\n", encoding="utf-8")
     assert main(["simulate", "--nodes", "3", "--minutes", "0.5", "--config", str(path)]) == 0
@@ -216,7 +216,7 @@ def test_a_plan_refuses_more_observers_than_nodes():
         Plan(nodes=3, observers=4)
 
 
-def test_the_page_shows_what_the_command_prints_today(small):
+def test_docs_show_what_simulate_prints(small):
     page = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text(encoding="utf-8")
     shown = re.findall(r"^\$ discoveryd (simulate .*)\n(.*)$", page, re.MULTILINE)
     assert len(shown) == 5
@@ -228,5 +228,5 @@ def test_the_page_shows_what_the_command_prints_today(small):
     assert set(titles[0]) - {""} >= set(titles[1]) - {""}
 
 
-def test_the_report_is_plain_values(small):
+def test_the_report_is_json(small):
     assert json.loads(json.dumps(asdict(small))) == asdict(small)

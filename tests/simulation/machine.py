@@ -58,6 +58,20 @@ class Lan:
         self.machines.append(machine)
         return machine
 
+    def populate(self, count: int, *segments: Segment, settled: float = 70.0) -> list[Machine]:
+        """Start machines within the first second, and let them measure their paths until `settled`."""
+        machines = [self.add(*segments) for _ in range(count)]
+        for machine in machines:
+            self.medium.after(self.medium.random.uniform(0, 1), machine.start)
+        self.medium.run(settled)
+        return machines
+
+    def watch(self, until: float, every: float = 0.05) -> None:
+        """Let time pass, and check all tables every few moments."""
+        while self.medium.now < until:
+            self.medium.run(min(until, self.medium.now + every * self.medium.random.uniform(0.5, 1.5)))
+            self.check()
+
     def up(self) -> list[Machine]:
         """Give the machines whose node runs."""
         return [machine for machine in self.machines if machine.is_up]

@@ -74,10 +74,6 @@ class Segment(network.Segment):
         super().cut(sender, receiver)
         self.medium.note(f"{self.name} {sender} no longer reaches {receiver}")
 
-    def part(self, *islands: list[str]) -> None:
-        super().part(*islands)
-        self.medium.note(f"{self.name} parted: {islands}")
-
     def send(self, sender: Plug, to: str, datagram: bytes, address: str = "") -> None:
         self.medium.sent += 1
         super().send(sender, to, datagram, address)

@@ -2,32 +2,8 @@
 
 from statistics import median, quantiles
 
-import pytest
-
 from tests.simulation.machine import Lan
 from tests.simulation.medium import Medium, Segment
-
-
-@pytest.fixture
-def medium(request):
-    """Give a clock at 0, seeded by the name of the test."""
-    return Medium(request.node.name)
-
-
-def populate(lan, count, *segments, settled=70.0):
-    """Start machines within the first second and let them measure their paths."""
-    machines = [lan.add(*segments) for _ in range(count)]
-    for machine in machines:
-        lan.medium.after(lan.medium.random.uniform(0, 1), machine.start)
-    lan.medium.run(settled)
-    return machines
-
-
-def watch(lan, until, every=0.2):
-    """Let time pass and check all tables all the while."""
-    while lan.medium.now < until:
-        lan.medium.run(min(until, lan.medium.now + every * lan.medium.random.uniform(0.5, 1.5)))
-        lan.check()
 
 
 def times_to_see(lan, victims, others, end):
@@ -58,7 +34,7 @@ def report(capsys, what, taken):
 
 def test_a_killed_process_is_seen_in_two_seconds(medium, capsys):
     lan = Lan(medium)
-    machines = populate(lan, 16, Segment(medium))
+    machines = lan.populate(16, Segment(medium))
     taken = times_to_see(lan, machines[:8], machines[8:], lambda machine: machine.kill())
     report(capsys, "process killed", taken)
     assert median(taken) < 2.0
@@ -68,7 +44,7 @@ def test_a_killed_process_is_seen_in_two_seconds(medium, capsys):
 
 def test_a_machine_without_power_is_seen_before_its_ttl(medium, capsys):
     lan = Lan(medium)
-    machines = populate(lan, 16, Segment(medium))
+    machines = lan.populate(16, Segment(medium))
     taken = times_to_see(lan, machines[:8], machines[8:], lambda machine: machine.crash())
     report(capsys, "power gone", taken)
     assert median(taken) < 3.2
@@ -76,32 +52,32 @@ def test_a_machine_without_power_is_seen_before_its_ttl(medium, capsys):
     assert lan.false_downs == 0
 
 
-def test_at_a_fifth_of_loss_it_takes_the_ttl_and_no_longer(medium, capsys):
+def test_a_crash_at_20_percent_loss_is_seen_within_the_ttl(medium, capsys):
     lan = Lan(medium)
-    machines = populate(lan, 16, Segment(medium, loss=0.2), settled=30.0)
+    machines = lan.populate(16, Segment(medium, loss=0.2), settled=30.0)
     taken = times_to_see(lan, machines[:8], machines[8:], lambda machine: machine.crash())
     report(capsys, "power gone, 20 % loss", taken)
     assert taken[-1] <= 4.02
 
 
-def test_a_firewall_that_refuses_pings_costs_nobody_the_peer(medium):
+def test_a_firewall_that_refuses_pings_ends_no_peer(medium):
     lan = Lan(medium)
     segment = Segment(medium, loss=0.2)
-    machines = populate(lan, 6, segment, settled=5.0)
+    machines = lan.populate(6, segment, settled=5.0)
     segment.refusing.add(machines[0].links[segment].address)
     for machine in machines[1:]:
         machine.kinds.clear()
-    watch(lan, 305.0, every=2.0)
+    lan.watch(305.0, every=2.0)
     victim = machines[0].node.boot
     lost = [machine.name for machine in machines[1:] if machine.lost.get(victim) == "down"]
     assert lost == []
 
 
-def test_false_alarms_at_thirty_percent(medium, capsys):
+def test_false_alarms_at_30_percent_loss(medium, capsys):
     lan = Lan(medium)
-    machines = populate(lan, 12, Segment(medium, loss=0.3), settled=1.0)
+    machines = lan.populate(12, Segment(medium, loss=0.3), settled=1.0)
     minutes = 5
-    watch(lan, minutes * 60.0, every=5.0)
+    lan.watch(minutes * 60.0, every=5.0)
     pairs = len(machines) * (len(machines) - 1)
     with capsys.disabled():
         print(
@@ -111,42 +87,42 @@ def test_false_alarms_at_thirty_percent(medium, capsys):
     assert lan.false_downs <= 1
 
 
-def test_a_start_at_thirty_percent_of_loss_takes_nobody_down():
+def test_a_start_at_30_percent_loss_ends_no_peer():
     """What may be sent to an address that answered nothing yet is little: it is enough to ask a suspect."""
     for seed in range(10):
         medium = Medium(f"start {seed}")
         lan = Lan(medium)
-        populate(lan, 10, Segment(medium, loss=0.3), settled=30.0)
+        lan.populate(10, Segment(medium, loss=0.3), settled=30.0)
         assert lan.false_downs == 0, f"seed {seed}"
 
 
-def test_who_stood_still_for_ten_seconds_gives_nobody_up(medium):
+def test_a_node_paused_for_ten_seconds_ends_no_peer(medium):
     lan = Lan(medium)
-    machines = populate(lan, 8, Segment(medium), settled=20.0)
+    machines = lan.populate(8, Segment(medium), settled=20.0)
     sleeper, *others = machines
     before = len(sleeper.kinds)
     sleeper.sleep()
-    watch(lan, 30.0)
+    lan.watch(30.0, every=0.2)
     for machine in others:
         assert [kind for kind in machine.kinds if kind not in ("joined", "updated")] == ["suspect", "down"]
     others[0].crash()
     sleeper.wake()
-    watch(lan, 30.2)
+    lan.watch(30.2, every=0.2)
     assert set(sleeper.kinds[before:]) == {"suspect", "recovered"}
     assert sleeper.kinds[before:].count("suspect") == 7
-    watch(lan, 31.0)
+    lan.watch(31.0, every=0.2)
     truth = {machine.node.boot for machine in others[1:]}
     assert {peer.boot for peer in sleeper.node.peers(31.0) if peer.state == "up"} == truth
-    watch(lan, 33.0)
+    lan.watch(33.0, every=0.2)
     assert sleeper.kinds.count("down") == 1  # the one that really went
-    watch(lan, 35.0)
+    lan.watch(35.0, every=0.2)
     lan.check_truth()
 
 
-def test_a_path_that_works_one_way_is_known_on_both_sides_within_ten_seconds(medium):
+def test_a_one_way_path_is_known_on_both_sides_in_ten_seconds(medium):
     lan = Lan(medium)
     segment = Segment(medium)
-    heard, deaf = populate(lan, 2, segment, settled=30.0)
+    heard, deaf = lan.populate(2, segment, settled=30.0)
     segment.cut(heard.links[segment].address, deaf.links[segment].address)
     medium.run(40.0)  # what `heard` lists is judged by what arrives, and its PINGs do not
     [peer] = heard.node.peers(medium.now)
@@ -159,17 +135,17 @@ def test_a_path_that_works_one_way_is_known_on_both_sides_within_ten_seconds(med
         assert (peer.state, peer.two_way) == ("up", True)
 
 
-def test_events_that_are_held_back_come_in_the_end(medium):
+def test_suppressed_events_are_told_in_the_end(medium):
     lan = Lan(medium)
     segment = Segment(medium)
-    restless, *others = populate(lan, 4, segment, settled=5.0)
+    restless, *others = lan.populate(4, segment, settled=5.0)
     [(_, plug)] = restless.plugs.values()
     for _ in range(40):
         segment.pull_out(plug)
-        watch(lan, medium.now + 2.2)
+        lan.watch(medium.now + 2.2, every=0.2)
         segment.plug_in(plug)
-        watch(lan, medium.now + 1.0)
-    watch(lan, medium.now + 30.0)
+        lan.watch(medium.now + 1.0, every=0.2)
+    lan.watch(medium.now + 30.0, every=0.2)
     for machine in others:
         assert machine.mirror[restless.node.boot].state == "up"
         assert not machine.node.table.event_log.suppressed

@@ -33,7 +33,7 @@ def test_each_receiver_loses_its_share_on_its_own(scattered):
     assert len({tuple(datagram for datagram, _, _ in ear.heard) for ear in ears}) == len(ears)
 
 
-def test_datagrams_overtake_and_double():
+def test_scattered_datagrams_overtake_and_come_twice():
     [ear, *_] = broadcast(Segment(Medium(1), delay=(0.0, 3.0), scattered=True, duplicated=0.1), 1000)
     numbers = [int(datagram.rpartition(b"|")[2]) for datagram, _, _ in ear.heard]
     assert numbers != sorted(numbers)
@@ -41,7 +41,7 @@ def test_datagrams_overtake_and_double():
     assert 1050 < len(numbers) < 1150
 
 
-def test_one_source_object_per_sender():
+def test_a_sender_has_one_source_object():
     [ear, *_] = broadcast(Segment(Medium(1)), 10)
     assert len({id(source) for _, source, _ in ear.heard}) == 1
 

@@ -3,30 +3,14 @@
 import pytest
 
 from tests.simulation.machine import Lan
-from tests.simulation.medium import Medium, Segment
-
-
-@pytest.fixture
-def medium(request):
-    """Give a clock at 0, seeded by the name of the test."""
-    return Medium(request.node.name)
+from tests.simulation.medium import Segment
 
 
 def populate(lan, count, *segments):
-    """Start machines within the first second and let them find each other."""
-    machines = [lan.add(*segments) for _ in range(count)]
-    for machine in machines:
-        lan.medium.after(lan.medium.random.uniform(0, 1), machine.start)
-    lan.medium.run(5.0)
+    """Start machines within a second, and check that each lists all others after five seconds."""
+    machines = lan.populate(count, *segments, settled=5.0)
     lan.check_truth()
     return machines
-
-
-def watch(lan, until, every=0.05):
-    """Let time pass and check all tables all the while."""
-    while lan.medium.now < until:
-        lan.medium.run(min(until, lan.medium.now + every * lan.medium.random.uniform(0.5, 1.5)))
-        lan.check()
 
 
 def kinds_of(machines):
@@ -38,7 +22,7 @@ def kinds_of(machines):
 
 
 @pytest.mark.parametrize("count", [2, 10, 60])
-def test_all_know_all_a_second_after_the_last_start(medium, count):
+def test_each_node_lists_all_a_second_after_the_last_start(medium, count):
     lan = Lan(medium)
     segment = Segment(medium)
     for _ in range(count):
@@ -81,14 +65,14 @@ def test_a_partition_heals(medium):
     machines = populate(lan, 12, segment)
     left, right = machines[:5], machines[5:]
     segment.part([machine.links[segment].address for machine in left])
-    watch(lan, medium.now + 4.1)
+    lan.watch(medium.now + 4.1)
     for half in (left, right):
         names = {machine.name for machine in half}
         for machine in half:
             assert {peer.id for peer in machine.node.peers(medium.now)} == names - {machine.name}
-    watch(lan, 60.0)
+    lan.watch(60.0)
     segment.heal()
-    watch(lan, 61.0)  # the beat, at most 10 % late
+    lan.watch(61.0)  # the beat, at most 10 % late
     lan.check_truth()
     assert kinds_of(machines) == {"joined", "suspect", "down", "recovered"}
 
@@ -96,18 +80,18 @@ def test_a_partition_heals(medium):
 def test_duplicates_and_reordering_change_nothing(medium):
     lan = Lan(medium)
     machines = populate(lan, 10, Segment(medium, delay=(0.0, 0.5), scattered=True, duplicated=0.3))
-    watch(lan, 120.0)
+    lan.watch(120.0)
     lan.check_truth()
     assert kinds_of(machines) == {"joined"}
 
 
-def test_what_a_goodbye_overtook_brings_nobody_back(medium):
+def test_a_hello_that_a_goodbye_overtook_revives_no_peer(medium):
     lan = Lan(medium)
     machines = populate(lan, 10, Segment(medium, delay=(0.0, 0.5), scattered=True, duplicated=0.3))
     for machine in machines[:8]:
-        watch(lan, medium.now + 2.0)
+        lan.watch(medium.now + 2.0)
         machine.leave()
-    watch(lan, medium.now + 10.0)
+    lan.watch(medium.now + 10.0)
     lan.check_truth()
     assert kinds_of(machines[8:]) == {"joined", "left"}
 
@@ -119,7 +103,7 @@ def test_a_restart_amid_reordering_is_no_clone(medium):
         restless.crash()
         medium.run(medium.now + 0.15)  # some of what the former boot said is still under way
         restless.start()
-        watch(lan, medium.now + 6.0, every=1.0)
+        lan.watch(medium.now + 6.0, every=1.0)
     lan.check_truth()
     assert kinds_of(others) == {"joined", "restarted"}
 
@@ -132,14 +116,14 @@ def test_late_timers_make_no_ghosts(medium):
     for machine in machines:
         machine.start()
     for machine in machines[:8]:
-        watch(lan, medium.now + 5.0)
+        lan.watch(medium.now + 5.0)
         machine.crash()
-    watch(lan, medium.now + 10.0)  # ttl, pause, grace
+    lan.watch(medium.now + 10.0)  # ttl, pause, grace
     for machine in lan.up():
         assert {row.boot for row in machine.node.table.rows(medium.now)} <= lan.running
 
 
-def test_after_a_suspend_nobody_is_listed_until_heard_again(medium):
+def test_after_a_suspend_no_peer_is_listed_until_heard_again(medium):
     lan = Lan(medium)
     machines = populate(lan, 8, Segment(medium))
     sleeper, *others = machines
@@ -156,14 +140,14 @@ def test_after_a_suspend_nobody_is_listed_until_heard_again(medium):
 # --- comings and goings -----------------------------------------------------------------------------
 
 
-def test_a_goodbye_is_news_at_once_and_a_crash_within_the_ttl(medium):
+def test_a_goodbye_shows_at_once_and_a_crash_within_the_ttl(medium):
     lan = Lan(medium)
     machines = populate(lan, 6, Segment(medium))
     machines[0].leave()
     medium.run(medium.now + 0.01)
     lan.check_truth()
     machines[1].crash()
-    watch(lan, medium.now + 4.0)
+    lan.watch(medium.now + 4.0)
     lan.check_truth()
 
 
@@ -175,12 +159,12 @@ def test_a_storm_of_restarts(medium):
         restless.crash()
         medium.run(medium.now + 0.05)  # what is under way arrives
         restless.start()
-        watch(lan, medium.now + 0.3, every=0.2)
+        lan.watch(medium.now + 0.3, every=0.2)
         assert all(len(machine.node.table) < 8 + 4.0 / 0.3 + 2 for machine in others)
-    watch(lan, medium.now + 5.0)
+    lan.watch(medium.now + 5.0)
     lan.check_truth()
     assert kinds_of(others) == {"joined", "restarted"}
-    watch(lan, medium.now + 10.0)
+    lan.watch(medium.now + 10.0)
     for machine in others:
         [peer] = [peer for peer in machine.node.peers(medium.now) if peer.id == restless.name]
         assert (peer.restarts, peer.clone) == (200, False)
@@ -189,7 +173,7 @@ def test_a_storm_of_restarts(medium):
         assert restless.node.boot in machine.mirror
 
 
-def test_clones_both_stay_visible_until_one_goes(medium):
+def test_both_clones_are_listed_until_one_leaves(medium):
     lan = Lan(medium)
     segment = Segment(medium)
     observer, one, two = lan.add(segment), lan.add(segment, name="twin"), lan.add(segment, name="twin")
@@ -206,7 +190,7 @@ def test_clones_both_stay_visible_until_one_goes(medium):
     assert [(peer.boot, peer.clone) for peer in observer.node.peers(medium.now)] == [(two.node.boot, False)]
 
 
-def test_machines_of_one_memory_become_two_peers(medium):
+def test_machines_cloned_with_memory_become_two_peers(medium):
     lan = Lan(medium)
     segment = Segment(medium)
     observer, one, two = lan.add(segment), lan.add(segment, name="twin"), lan.add(segment, name="twin")
@@ -233,34 +217,34 @@ def test_a_new_record_is_known_to_all_within_half_a_second(medium):
 # --- several addresses ------------------------------------------------------------------------------
 
 
-def test_one_of_two_segments_is_cut(medium):
+def test_a_cut_of_one_of_two_segments_ends_no_peer(medium):
     lan = Lan(medium)
     first, second = Segment(medium, "eth0"), Segment(medium, "eth1")
     machines = populate(lan, 6, first, second)
     first.loss = 1.0
-    watch(lan, medium.now + 2.0)
+    lan.watch(medium.now + 2.0)
     for machine in machines:  # the address that is fresh comes first after two missed HELLOs ...
         assert {peer.link for peer in machine.node.peers(medium.now)} == {"eth1"}
-    watch(lan, medium.now + 2.1)
+    lan.watch(medium.now + 2.1)
     for machine in machines:  # ... and stands alone when the ttl of the other ran out
         assert {len(peer.addresses) for peer in machine.node.peers(medium.now)} == {1}
-    watch(lan, 60.0)
+    lan.watch(60.0)
     first.loss = 0.0
-    watch(lan, 61.0)
+    lan.watch(61.0)
     lan.check_truth()
     assert kinds_of(machines) == {"joined"}
 
 
-def test_a_machine_that_both_segments_share_is_cut_off_one(medium):
+def test_a_machine_on_two_segments_is_cut_off_one(medium):
     lan = Lan(medium)
     first, second = Segment(medium, "eth0"), Segment(medium, "eth1")
     here, there, both = lan.add(first), lan.add(second), lan.add(first, second)
     for machine in (here, there, both):
         machine.start()
-    watch(lan, 5.0)
+    lan.watch(5.0)
     assert [len(machine.node.peers(medium.now)) for machine in (here, there, both)] == [1, 1, 2]
     both.set_links({second: both.links[second]})
-    watch(lan, 9.1)
+    lan.watch(9.1)
     assert [len(machine.node.peers(medium.now)) for machine in (here, there, both)] == [0, 1, 1]
 
 
@@ -272,11 +256,11 @@ def test_a_changed_address_is_seen_within_two_seconds(medium):
     seen = [list(machine.kinds) for machine in others]
     mover.set_links({segment: segment.link(4000)})
     address = mover.links[segment].address
-    watch(lan, medium.now + 2.0)
+    lan.watch(medium.now + 2.0)
     for machine in others:
         [peer] = [peer for peer in machine.node.peers(medium.now) if peer.id == mover.name]
         assert peer.address == address
-    watch(lan, medium.now + 3.0)
+    lan.watch(medium.now + 3.0)
     lan.check_truth()
     assert kinds_of(machines) == {"joined"}
     for machine, before in zip(others, seen, strict=True):

@@ -29,7 +29,7 @@ def events(wire):
 
 @pytest.mark.parametrize("keyring", [NO_KEYS, REQUIRE], ids=["plain", "require"])
 @pytest.mark.parametrize("links", [(A, B, C), (A, C), (B, C), (A, link("10.99.0.1", 24))], ids=["three", "24-16", "25-16", "none"])
-def test_hosts_of_different_prefixes_list_each_other_without_an_event(links, keyring):
+def test_hosts_of_different_prefixes_list_each_other(links, keyring):
     wire = Wire()
     for name, one in zip("abc", links, strict=False):
         wire.add(name, one, keyring=keyring)
@@ -44,7 +44,7 @@ def test_hosts_of_different_prefixes_list_each_other_without_an_event(links, key
         assert {peer.loss for peer in machine.node.peers(wire.now)} == {0.0}
 
 
-def test_one_that_comes_later_is_listed_and_stays():
+def test_a_host_of_another_prefix_that_comes_later_is_listed():
     wire = Wire()
     wire.add("a", A)
     wire.add("d", D)
@@ -70,7 +70,7 @@ def test_hosts_of_one_prefix_use_its_broadcast_address():
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.1])
-def test_ten_minutes_after_the_last_one_that_needs_it_nobody_is_limited(loss):
+def test_limited_broadcasts_end_ten_minutes_after_the_need(loss):
     """Who came while it lasted never heard the others by another broadcast but each thirtieth."""
     wire = Wire(loss=loss)
     wire.add("c", C)
@@ -88,7 +88,7 @@ def test_ten_minutes_after_the_last_one_that_needs_it_nobody_is_limited(loss):
 
 
 @pytest.mark.parametrize("keyring", [NO_KEYS, REQUIRE], ids=["plain", "require"])
-def test_hellos_are_not_doubled(keyring):
+def test_limited_broadcasts_do_not_double_the_hellos(keyring):
     counts = []
     for links in ((A, D), (A, C)):
         wire = Wire()
@@ -102,7 +102,7 @@ def test_hellos_are_not_doubled(keyring):
     assert [machine.node.interval(wire.now) for machine in wire.machines.values()] == [0.8, 0.8]
 
 
-def test_steady_hellos_take_the_short_way_in_either_mode():
+def test_steady_hellos_of_all_prefixes_take_the_fast_path():
     wire = Wire()
     for name, one in (("a", A), ("b", B), ("c", C)):
         wire.add(name, one)
@@ -115,7 +115,7 @@ def test_steady_hellos_take_the_short_way_in_either_mode():
     assert hellos > 0
 
 
-def test_a_further_network_of_a_peer_is_no_path_that_comes_and_goes():
+def test_a_further_network_of_a_peer_is_no_flapping_path():
     wire = Wire()
     wire.add("a", A)
     wire.add("d", D, link("192.168.5.4", 24))
@@ -141,7 +141,7 @@ def test_two_networks_on_each_host_need_no_limited_broadcasts():
 
 
 @pytest.mark.parametrize(("before", "after"), [(24, 16), (16, 24)])
-def test_a_prefix_that_changes_loses_nobody(before, after):
+def test_a_change_of_prefix_loses_no_peer(before, after):
     wire = Wire()
     wire.add("a", A)
     wire.add("d", D)
@@ -154,7 +154,7 @@ def test_a_prefix_that_changes_loses_nobody(before, after):
     assert is_complete(wire)
 
 
-def test_a_bare_sender_to_all_changes_nothing():
+def test_a_bare_hello_to_all_starts_no_limited_broadcasts():
     wire = Wire()
     a = wire.add("a", A)
     for _ in range(20):
@@ -164,7 +164,7 @@ def test_a_bare_sender_to_all_changes_nothing():
     assert a.is_limited == [False]
 
 
-def test_two_minutes_with_loss_bring_no_more_news_than_with_one_prefix():
+def test_loss_takes_no_peer_down_with_two_prefixes_either():
     counts = []
     for links in ((A, D), (A, C)):
         wire = Wire(seed=3, loss=0.1)
@@ -178,7 +178,7 @@ def test_two_minutes_with_loss_bring_no_more_news_than_with_one_prefix():
     assert counts == [0, 0]
 
 
-def test_the_first_beat_on_a_link_goes_to_its_broadcast_address_too():
+def test_the_first_beat_goes_to_the_broadcast_address_too():
     wire = Wire()
     wire.add("c", C)
     a = wire.add("a", A)
@@ -194,7 +194,7 @@ def test_the_first_beat_on_a_link_goes_to_its_broadcast_address_too():
 
 @pytest.mark.parametrize("keyring", [NO_KEYS, REQUIRE], ids=["plain", "require"])
 @pytest.mark.parametrize("newcomer", [B, C, link("10.99.0.1", 24)], ids=["25", "16", "none"])
-def test_a_newcomer_with_another_prefix_need_not_wait_for_a_full_hello(newcomer, keyring):
+def test_a_newcomer_of_another_prefix_is_listed_in_two_seconds(newcomer, keyring):
     wire = Wire()
     for name, one in (("a", A), ("d", D)):
         wire.add(name, one, keyring=keyring)
@@ -204,7 +204,7 @@ def test_a_newcomer_with_another_prefix_need_not_wait_for_a_full_hello(newcomer,
     assert is_complete(wire)
 
 
-def test_a_seed_with_another_prefix_on_the_same_wire_takes_what_is_sealed_for_it():
+def test_a_seed_of_another_prefix_opens_what_is_sealed_for_it():
     wire = Wire()
     wire.add("a", B, keyring=REQUIRE, parameters=Parameters(seeds=("10.77.0.2",)))
     c = wire.add("c", C, keyring=REQUIRE)

@@ -1,4 +1,4 @@
-"""Crowds: many start, join and leave within a second. The budget is small, so that forty nodes are a crowd."""
+"""Many nodes start, join and leave within a second; the budget is so small that forty nodes stretch the interval."""
 
 from collections import Counter
 
@@ -7,17 +7,17 @@ import pytest
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.wire.messages import decode
 from tests.simulation.machine import Lan
-from tests.simulation.medium import Medium, Segment
+from tests.simulation.medium import Segment
 
 BUDGET = 8
-CROWD = 40
+MANY = 40
 STORM = 60
-"""That start at once: so many that without pacing the answers of a second would be more than a thousand."""
-STRETCHED = CROWD // BUDGET
+"""Nodes that start at once: without pacing, their answers would be more than a thousand a second."""
+STRETCHED = MANY // BUDGET
 
 
 class Counting(Segment):
-    """A segment that counts HELLOs by second, in all and those that answer one node alone."""
+    """A segment that counts HELLOs by second: broadcasts, and answers to one node alone."""
 
     def __init__(self, medium, **options):
         super().__init__(medium, **options)
@@ -31,18 +31,12 @@ class Counting(Segment):
         super().send(sender, to, datagram, address)
 
     def rate(self, begin, end):
-        """Give broadcast HELLOs a second from one second up to another."""
+        """Return broadcast HELLOs a second between two seconds."""
         return sum(self.broadcasts[second] for second in range(begin, end)) / (end - begin)
 
 
-@pytest.fixture
-def medium(request):
-    """Give a clock at 0, seeded by the name of the test."""
-    return Medium(request.node.name)
-
-
-def crowd(medium, segment, early=0, number=CROWD):
-    """Start forty within a second, some of them ten seconds before the others."""
+def start_within_a_second(medium, segment, early=0, number=MANY):
+    """Start nodes within a second, `early` of them ten seconds before the others."""
     lan = Lan(medium, Parameters(budget=number // STRETCHED))
     machines = [lan.add(segment) for _ in range(number)]
     for machine in machines[:early]:
@@ -54,14 +48,14 @@ def crowd(medium, segment, early=0, number=CROWD):
 
 
 def alarms(machines):
-    """Give the kinds of events that mean bad news or its revocation."""
+    """Return the kinds of events that report a loss or take it back."""
     return {kind for machine in machines for kind in machine.kinds} - {"joined", "updated", "left"}
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.3])
-def test_all_start_at_once(medium, loss):
+def test_all_nodes_start_at_once(medium, loss):
     segment, budget = Counting(medium, loss=loss), STORM // STRETCHED
-    lan, machines = crowd(medium, segment, number=STORM)
+    lan, machines = start_within_a_second(medium, segment, number=STORM)
     medium.run(12.0)
     if not loss:
         lan.check_truth()  # else a record may be lacking, or a peer whose greetings and first beats were lost
@@ -80,9 +74,9 @@ def test_all_start_at_once(medium, loss):
         assert alarms(machines) == set()
 
 
-def test_many_join_a_few(medium):
+def test_many_nodes_join_a_few(medium):
     segment = Counting(medium)
-    lan, machines = crowd(medium, segment, early=10)
+    lan, machines = start_within_a_second(medium, segment, early=10)
     medium.run(12.0)
     lan.check_truth()
     medium.run(60.0)
@@ -91,23 +85,23 @@ def test_many_join_a_few(medium):
     assert {machine.node.interval(60.0) for machine in machines} == {STRETCHED}
 
 
-def test_one_joins_many(medium):
+def test_one_node_joins_many(medium):
     segment = Counting(medium)
-    lan, machines = crowd(medium, segment)
+    lan, machines = start_within_a_second(medium, segment)
     medium.run(40.0)
     newcomer = lan.add(segment)
     newcomer.start()
-    medium.run(40.0 + (CROWD + 1) / 1000 + 0.02)  # with the round trip of a question to the newcomer
+    medium.run(40.0 + (MANY + 1) / 1000 + 0.02)  # with the round trip of a question to the newcomer
     lan.check_truth()
-    assert segment.answers[40] == CROWD
+    assert segment.answers[40] == MANY
     medium.run(60.0)
     assert alarms([*machines, newcomer]) == set()
 
 
 @pytest.mark.parametrize("how", ["leave", "crash"])
-def test_many_leave_a_few(medium, how):
+def test_many_nodes_leave_a_few(medium, how):
     segment = Counting(medium)
-    lan, machines = crowd(medium, segment)
+    lan, machines = start_within_a_second(medium, segment)
     medium.run(40.0)
     stay, go = machines[:6], machines[6:]
     for machine in go:
