@@ -6,12 +6,14 @@ waiting. The parser of HTTP (`discoveryd.net.scrape`) is imported with the first
 
 from __future__ import annotations
 
+import re
 import selectors
+import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from discoveryd.net.metrics_client import MetricsClient
-from discoveryd.net.sockets import ANY_ERROR, Acceptor
+from discoveryd.net.sockets import ANY_ERROR, TcpServer
 from discoveryd.net.web_host import is_ours
 
 if TYPE_CHECKING:
@@ -23,9 +25,19 @@ BACKLOG = 128
 """Connections that may wait to be accepted; the kernel refuses more."""
 RETRY = 10.0
 """Seconds between two attempts to listen where another program does, or where we may not."""
+ASKING = 0.5
+"""Seconds for the request, which Prometheus sends with the connection."""
+PATIENCE = 2.0
+"""Seconds for the whole exchange; an answer of 30 kB takes 10 ms."""
+LONGEST = 65537
+"""Bytes of a request: one more than the longest line that the standard library takes."""
+
+_END = re.compile(rb"\r?\n\r?\n")
+_CHUNK = 65536
 
 
-class MetricsServer:
+
+class MetricsServer(TcpServer):
     """Listens and serves.
 
     Nothing is opened by the constructor. `run` is for one thread; `stop` and `counts` are for any. Where it cannot
@@ -38,45 +50,18 @@ class MetricsServer:
     """
 
     def __init__(self, address: tuple[str, int], application: WSGIApplication, told: Callable[[str], None]) -> None:
-        self._acceptor = Acceptor(
-            address, retry=RETRY, forgives=ANY_ERROR, told=told, backlog=BACKLOG, is_early=True
-        )
+        super().__init__(address, retry=RETRY, forgives=ANY_ERROR, told=told, backlog=BACKLOG, is_early=True)
         self._application = application
         self._requests = 0
         self._refused = 0
         self._clients: list[MetricsClient] = []
-        self._stopping = False
-        self.trouble = self._acceptor.trouble
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Where it listens."""
-        return self._acceptor.address
-
-    @property
-    def error(self) -> str:
-        """Why it does not listen; empty while it does."""
-        return self._acceptor.error
-
-    def open(self) -> None:
-        """Listen, or begin to try.
-
-        Raises:
-            OSError: no descriptors for what it needs besides.
-        """
-        self._acceptor.open()
 
     def close(self) -> None:
         """Close everything; legal before `open` and more than once, not while `run` runs."""
         for client in self._clients:
             client.sock.close()
         self._clients.clear()
-        self._acceptor.close()
-
-    def stop(self) -> None:
-        """Make `run` return, whatever its clients wait for."""
-        self._stopping = True
-        self._acceptor.wake()
+        super().close()
 
     def counts(self) -> dict[str, int]:
         """Return what ``status`` shows of this server."""
@@ -84,9 +69,9 @@ class MetricsServer:
 
     def run(self, clock: Callable[[], float]) -> None:
         """Serve until `stop`."""
-        while not self._stopping:
-            ready, is_called = self._acceptor.wait(self._patience(clock()))
-            if not self._stopping:
+        while not self.is_stopping:
+            ready, is_called = self.wait(self._patience(clock()))
+            if not self.is_stopping:
                 for client, _ in ready:
                     self._serve(client)
                 self._turn(clock(), is_called=is_called)
@@ -94,8 +79,8 @@ class MetricsServer:
     def _patience(self, now: float) -> float | None:
         """Return the seconds until something is due without a word from outside."""
         due = [client.due for client in self._clients]
-        if self._acceptor.resumes_at:
-            due.append(self._acceptor.resumes_at)
+        if self.resumes_at:
+            due.append(self.resumes_at)
         return max(min(due) - now, 0.0) if due else None
 
     def _turn(self, now: float, *, is_called: bool) -> None:
@@ -103,28 +88,28 @@ class MetricsServer:
             self._accept(now)
         for client in [client for client in self._clients if client.due <= now]:
             self._drop(client)
-        self._acceptor.resume(now)
+        self.resume(now)
 
     def _accept(self, now: float) -> None:
-        sock = self._acceptor.accept(now)
+        sock = self.accept(now)
         if sock is None:
-            self._refused += self._acceptor.resumes_at > 0
+            self._refused += self.resumes_at > 0
             return
         if len(self._clients) == CLIENTS:
             self._drop(min(self._clients, key=lambda one: (one.is_owed, one.came_at)))
         client = MetricsClient(sock, now)
         self._clients.append(client)
-        self._acceptor.watch(sock, selectors.EVENT_READ, client)
+        self.expect(sock, selectors.EVENT_READ, client)
 
     def _serve(self, client: MetricsClient) -> None:
         try:
             if not client.has_asked:
                 if client.read():
                     client.owe(self._answer(client))
-                    self._acceptor.watch(client.sock, selectors.EVENT_WRITE, client)
+                    self.expect(client.sock, selectors.EVENT_WRITE, client)
             elif client.is_owed:
                 if client.send():
-                    self._acceptor.watch(client.sock, selectors.EVENT_READ, client)
+                    self.expect(client.sock, selectors.EVENT_READ, client)
             elif client.has_left():
                 self._drop(client)
         except OSError:  # gone; or no descriptor is left to import the module with
@@ -134,7 +119,7 @@ class MetricsServer:
         if not client.has_asked:
             self._refused += 1
         self._clients.remove(client)
-        self._acceptor.watch(client.sock, 0, client)
+        self.expect(client.sock, 0, client)
         client.sock.close()
 
     def _answer(self, client: MetricsClient) -> bytes:
@@ -152,3 +137,76 @@ class MetricsServer:
             return [b"discoveryd: ask by an address, by localhost or by the name of this machine\n"]
         self._requests += 1
         return self._application(environ, start_response)
+
+
+class MetricsClient:
+    """Buffers of one connection; it never waits.
+
+    Args:
+        sock: accepted, not blocking.
+        now: when it was accepted.
+
+    Attributes:
+        request: the part that has come.
+        has_asked: whether that is all of it, or all that will come.
+        came_at: when it was accepted.
+    """
+
+    def __init__(self, sock: socket.socket, now: float) -> None:
+        self.sock = sock
+        self.came_at = now
+        self.request = b""
+        self.has_asked = False
+        self._owed = memoryview(b"")
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether a part of the answer is left to send."""
+        return bool(self._owed)
+
+    @property
+    def due(self) -> float:
+        """When to close the connection at the latest."""
+        return self.came_at + (PATIENCE if self.has_asked else ASKING)
+
+    def read(self) -> bool:
+        """Read the next part of the request, and return whether that is all of it.
+
+        Raises:
+            OSError: the client has gone.
+        """
+        with suppress(BlockingIOError):
+            data = self.sock.recv(LONGEST - len(self.request))
+            self.request += data
+            if not data and not self.request:
+                raise ConnectionResetError
+            self.has_asked = not data or len(self.request) == LONGEST or bool(_END.search(self.request))
+        return self.has_asked
+
+    def owe(self, answer: bytes) -> None:
+        """Keep the answer for `send`."""
+        self._owed = memoryview(answer)
+
+    def send(self) -> bool:
+        """Send what the socket takes, after the last byte the end of the stream, and return whether that was all.
+
+        Raises:
+            OSError: the client has gone.
+        """
+        with suppress(BlockingIOError):
+            self._owed = self._owed[self.sock.send(self._owed) :]
+        if not self._owed:
+            self.sock.shutdown(socket.SHUT_WR)
+        return not self._owed
+
+    def has_left(self) -> bool:
+        """Discard what came after the request, and return whether nothing more can come.
+
+        A connection that is closed with unread bytes is reset, and the answer is lost.
+
+        Raises:
+            OSError: the client has gone.
+        """
+        with suppress(BlockingIOError):
+            return not self.sock.recv(_CHUNK)
+        return False

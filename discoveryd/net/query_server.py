@@ -16,7 +16,7 @@ from discoveryd.errors import QueryError
 from discoveryd.net.query_admission import FairQueue, giving_way, may_watch, pushed_out
 from discoveryd.net.query_backend import Backend
 from discoveryd.net.query_connection import Connection, is_over
-from discoveryd.net.sockets import NOT_YET, Acceptor
+from discoveryd.net.sockets import NOT_YET, TcpServer
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
 from discoveryd.query.reply import error_line, event_line
@@ -32,7 +32,7 @@ LINGER = 1.0
 """Seconds in which a client that is being sent away may still read why."""
 
 
-class QueryServer:
+class QueryServer(TcpServer):
     """Listens, reads requests, writes replies and events, within its limits.
 
     Nothing is opened by the constructor. `run` is for one thread; `wake` and `stop` are for any. Listening elsewhere
@@ -56,6 +56,7 @@ class QueryServer:
         listener: Listener | None = None,
         told: Callable[[str], None] | None = None,
     ) -> None:
+        super().__init__(address, listener, retry=RETRY, forgives=NOT_YET if told else (), told=told)
         self.limits = limits
         self.refused = 0
         self.denied = 0
@@ -64,20 +65,7 @@ class QueryServer:
         self._numbers = count(1)
         self._late: deque[tuple[Connection, bytes]] = deque()  # replies from other threads
         self._waiting = FairQueue()
-        self._acceptor = Acceptor(address, listener, retry=RETRY, forgives=NOT_YET if told else (), told=told)
-        self.wake, self.trouble = self._acceptor.wake, self._acceptor.trouble
-        self._is_stopping = False
         self._wants_token = False
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Where it listens."""
-        return self._acceptor.address
-
-    @property
-    def error(self) -> str:
-        """Why it does not listen; empty while it does."""
-        return self._acceptor.error
 
     def open(self) -> None:
         """Listen.
@@ -85,7 +73,7 @@ class QueryServer:
         Raises:
             OSError: with the port, and its holder where that can be found; see `told`.
         """
-        self._acceptor.open()
+        super().open()
         self._wants_token = not self.address[0].startswith("127.")
 
     def close(self) -> None:
@@ -93,12 +81,7 @@ class QueryServer:
         for client in self._clients.values():
             client.sock.close()
         self._clients.clear()
-        self._acceptor.close()
-
-    def stop(self) -> None:
-        """Make `run` tell its clients and return."""
-        self._is_stopping = True
-        self.wake()
+        super().close()
 
     def counts(self) -> dict[str, int]:
         """Return what ``status`` shows of this socket."""
@@ -113,9 +96,9 @@ class QueryServer:
 
     def run(self, clock: Callable[[], float], turned: Callable[[], None] = lambda: None) -> None:
         """Serve until `stop`; `turned` is called once each round of the loop."""
-        while not self._is_stopping:
+        while not self.is_stopping:
             turned()
-            ready, is_called = self._acceptor.wait(self._patience(clock()))
+            ready, is_called = self.wait(self._patience(clock()))
             for client, events in ready:
                 self._serve(client, events, clock())
             if is_called:  # after the requests have been read: a client that asks keeps its place
@@ -132,9 +115,9 @@ class QueryServer:
 
     def _accept(self, now: float) -> bool:
         """Take in the next connection; return False if there is none."""
-        sock = self._acceptor.accept(now)
+        sock = self.accept(now)
         if sock is None:
-            self.refused += self._acceptor.resumes_at > 0
+            self.refused += self.resumes_at > 0
             return False
         if len(self._clients) >= self.limits.connections_per_user and is_over(sock):
             self.refused += 1  # opened and closed again: with so many others not worth a greeting
@@ -294,7 +277,7 @@ class QueryServer:
         if client.is_through and (client.has_ended or (is_dismissed and not client.hang_up())):
             self._close(client)
         else:
-            self._acceptor.watch(client.sock, client.wanted_events, client)
+            self.expect(client.sock, client.wanted_events, client)
 
     def _refuse(self, client: Connection, code: str, message: str, now: float) -> None:
         self.refused += 1
@@ -311,7 +294,7 @@ class QueryServer:
             return
         self._waiting.discard(client)
         self._release(client)
-        self._acceptor.watch(client.sock, 0, client)
+        self.expect(client.sock, 0, client)
         client.sock.close()
 
     def _release(self, client: Connection) -> None:
@@ -332,12 +315,12 @@ class QueryServer:
         if self._waiting:
             return 0.0
         due = [due for client in self._clients.values() if (due := self._due(client)) is not None]
-        if self._acceptor.resumes_at:
-            due.append(self._acceptor.resumes_at)
+        if self.resumes_at:
+            due.append(self.resumes_at)
         return max(0.0, min(due) - now) if due else None
 
     def _tidy(self, now: float) -> None:
-        self._acceptor.resume(now)
+        self.resume(now)
         for client in list(self._clients.values()):
             due = self._due(client)
             if due is None or now < due:

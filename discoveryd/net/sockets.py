@@ -64,15 +64,15 @@ class WakeUp:
             self._read.recv(4096)
 
 
-class Acceptor:
-    """The listening socket of a TCP server, and the selector by which the server waits for it and its connections.
+class TcpServer:
+    """A server's listening socket, and the selector by which it waits for that and for its connections.
 
     While the process can have no more descriptors, it pauses. Nothing is opened by the constructor. One thread
-    uses it; `wake` is for any.
+    uses it; `wake` and `stop` are for any.
 
     Args:
         address: where to listen.
-        inherited: a TCP socket that listens already, instead; from `open` on the acceptor closes it.
+        inherited: a TCP socket that listens already, instead; `close` closes it.
         retry: seconds between two attempts to listen after an error that is forgiven.
         forgives: numbers of errors that `open` does not raise; `resume` tries again.
         told: called by `resume` with what is wrong when that changes, with an empty text once it listens.
@@ -83,6 +83,7 @@ class Acceptor:
         address: once open, the real address.
         error: why it does not listen, with the holder of the port where that can be found; empty while it does.
         resumes_at: the end of the pause, or when to try again; 0 while it listens.
+        is_stopping: whether `stop` was called.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Acceptor:
         self.address = address
         self.error = ""
         self.resumes_at = 0.0
+        self.is_stopping = False
         self._inherited = inherited
         self._retry = retry
         self._forgives = forgives
@@ -157,15 +159,20 @@ class Acceptor:
         """Close everything; legal before `open` and more than once."""
         self._stack.close()
 
+    def stop(self) -> None:
+        """Ask the thread that serves to return."""
+        self.is_stopping = True
+        self.wake()
+
     def wake(self) -> None:
-        """Make `wait` return; from any thread."""
+        """Make `wait` return."""
         self._wake_up.wake()
 
     def wait(self, seconds: float | None) -> tuple[list[tuple[Any, int]], bool]:
         """Wait for connections, for what they wait for, or for `wake`.
 
         Returns:
-            the connections that are ready (as given to `watch`) with their events; whether `accept` has something.
+            the connections that are ready (as given to `expect`) with their events; whether `accept` has something.
         """
         assert self._selector is not None
         found = [(key.data, events) for key, events in self._selector.select(seconds)]
@@ -174,7 +181,7 @@ class Acceptor:
         is_called = any(data is self for data, _ in found)
         return [one for one in found if one[0] is not self and one[0] is not self._wake_up], is_called
 
-    def watch(self, sock: socket.socket, events: int, data: object) -> None:
+    def expect(self, sock: socket.socket, events: int, data: object) -> None:
         """Let `wait` return these events of a connection from now on; 0 for none."""
         assert self._selector is not None
         is_watched = sock in self._selector.get_map()
@@ -196,7 +203,7 @@ class Acceptor:
             if error.errno in _OURS:
                 raise
             # the connection may stay in the queue (no descriptor, no memory): without a pause the loop would spin
-            self.watch(self._sock, 0, self)
+            self.expect(self._sock, 0, self)
             self.resumes_at = now + ACCEPT_PAUSE
             return None
         sock.setblocking(False)
@@ -213,7 +220,7 @@ class Acceptor:
             if self._sock is None:
                 self._listen(self._stack)
             else:
-                self.watch(self._sock, selectors.EVENT_READ, self)
+                self.expect(self._sock, selectors.EVENT_READ, self)
         except OSError as error:  # no memory for it, or the port is still another's
             self.resumes_at = now + (ACCEPT_PAUSE if self._sock else self._retry)
             self.error = "" if self._sock else str(error.strerror)

@@ -15,8 +15,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from discoveryd.net import metrics_client, sockets
 from discoveryd.net import metrics_server as module
+from discoveryd.net import sockets
 from discoveryd.net.metrics_server import MetricsServer
 from discoveryd.net.sockets import free_port
 from tests.conftest import descriptors
@@ -105,7 +105,7 @@ def test_an_application_that_fails_is_an_error_of_that_page_alone(capfd):
 
 @pytest.mark.parametrize("begun", [b"", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"])
 def test_a_client_that_does_not_ask_keeps_nobody_waiting_for_long(monkeypatch, begun):
-    monkeypatch.setattr(metrics_client, "ASKING", 0.2)
+    monkeypatch.setattr(module, "ASKING", 0.2)
     with serving() as server, socket.create_connection(server.address) as slow:
         slow.sendall(begun)
         assert fetch(server, "/other") == b"GET /other?"
@@ -114,7 +114,7 @@ def test_a_client_that_does_not_ask_keeps_nobody_waiting_for_long(monkeypatch, b
 
 
 def test_a_client_that_trickles_has_no_more_time_than_one_that_is_silent(monkeypatch):
-    monkeypatch.setattr(metrics_client, "ASKING", 0.3)
+    monkeypatch.setattr(module, "ASKING", 0.3)
     with serving() as server, socket.create_connection(server.address) as slow:
         deadline = monotonic() + WAIT
         while not select.select([slow], [], [], 0.02)[0]:  # until it is hung up
@@ -124,7 +124,7 @@ def test_a_client_that_trickles_has_no_more_time_than_one_that_is_silent(monkeyp
 
 
 def test_a_client_that_does_not_read_is_cut_off(monkeypatch, capfd):
-    monkeypatch.setattr(metrics_client, "PATIENCE", 1.0)
+    monkeypatch.setattr(module, "PATIENCE", 1.0)
 
     def flood(environ, start_response):
         start_response("200 OK", [])
@@ -138,7 +138,7 @@ def test_a_client_that_does_not_read_is_cut_off(monkeypatch, capfd):
 
 
 def test_stop_does_not_wait_for_a_slow_client(monkeypatch):
-    monkeypatch.setattr(metrics_client, "ASKING", 60.0)
+    monkeypatch.setattr(module, "ASKING", 60.0)
     with serving() as server:
         slow = socket.create_connection(server.address)
         wait_for(lambda: server._clients)
@@ -147,7 +147,7 @@ def test_stop_does_not_wait_for_a_slow_client(monkeypatch):
 
 
 def test_silent_clients_keep_no_other_waiting(monkeypatch):
-    monkeypatch.setattr(metrics_client, "ASKING", 60.0)
+    monkeypatch.setattr(module, "ASKING", 60.0)
     with serving() as server, ExitStack() as stack:
         for _ in range(16):
             stack.enter_context(socket.create_connection(server.address))
@@ -157,7 +157,7 @@ def test_silent_clients_keep_no_other_waiting(monkeypatch):
 
 
 def test_of_too_many_clients_the_first_silent_one_makes_room(monkeypatch):
-    monkeypatch.setattr(metrics_client, "ASKING", 60.0)
+    monkeypatch.setattr(module, "ASKING", 60.0)
     monkeypatch.setattr(module, "CLIENTS", 3)
     with serving() as server, ExitStack() as stack:
         first, *_ = [stack.enter_context(socket.create_connection(server.address)) for _ in range(3)]

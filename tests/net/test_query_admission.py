@@ -141,7 +141,7 @@ def test_those_who_watch_are_bounded_and_may_still_ask():
 @pytest.fixture
 def public():
     with Server("0.0.0.0") as server:
-        server.server._acceptor.address = ("127.0.0.1", server.server.address[1])  # where the test connects to
+        server.server.address = ("127.0.0.1", server.server.address[1])  # where the test connects to
         yield server
 
 
@@ -168,7 +168,7 @@ def test_the_token_opens_one_connection(public):
 
 def test_a_stranger_keeps_no_place():
     with Server("0.0.0.0", query_connections=1) as server:
-        server.server._acceptor.address = ("127.0.0.1", server.server.address[1])
+        server.server.address = ("127.0.0.1", server.server.address[1])
         first = server.connect(greeted=False)
         first.read()
         assert error_of(first.ask(b"list\n")) == "denied"

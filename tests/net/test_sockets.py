@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from discoveryd.net import sockets
-from discoveryd.net.sockets import ACCEPT_PAUSE, ANY_ERROR, NOT_YET, Acceptor, WakeUp
+from discoveryd.net.sockets import ACCEPT_PAUSE, ANY_ERROR, NOT_YET, TcpServer, WakeUp
 from tests.conftest import descriptors
 
 RETRY = 5.0
@@ -54,11 +54,11 @@ def scene(selector):
         listener = Listener()
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        acceptor = Acceptor(("127.0.0.1", 0), listener, retry=RETRY)
-        acceptor.open()
-        stack.callback(acceptor.close)
-        client = stack.enter_context(socket.create_connection(acceptor.address))
-        yield acceptor, listener, selector, client
+        server = TcpServer(("127.0.0.1", 0), listener, retry=RETRY)
+        server.open()
+        stack.callback(server.close)
+        client = stack.enter_context(socket.create_connection(server.address))
+        yield server, listener, selector, client
 
 
 @pytest.mark.parametrize(
@@ -66,29 +66,29 @@ def scene(selector):
     [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EPERM, errno.EPROTO, errno.EIO, errno.ENETDOWN],
 )
 def test_after_any_failure_it_pauses_and_accepts_again(scene, number):
-    acceptor, listener, selector, client = scene
+    server, listener, selector, client = scene
     listener.failure = number
-    assert acceptor.accept(100.0) is None
-    assert acceptor.resumes_at == 100.0 + ACCEPT_PAUSE
+    assert server.accept(100.0) is None
+    assert server.resumes_at == 100.0 + ACCEPT_PAUSE
     assert listener not in selector.get_map()
     listener.failure = None
-    acceptor.resume(100.0 + ACCEPT_PAUSE)
-    assert acceptor.resumes_at == 0.0
-    assert acceptor.wait(0) == ([], True)
-    with acceptor.accept(101.0) as accepted:
+    server.resume(100.0 + ACCEPT_PAUSE)
+    assert server.resumes_at == 0.0
+    assert server.wait(0) == ([], True)
+    with server.accept(101.0) as accepted:
         assert accepted.getpeername() == client.getsockname()
 
 
 def test_a_listener_that_cannot_be_watched_is_watched_later(scene):
-    acceptor, listener, selector, _ = scene
+    server, listener, selector, _ = scene
     listener.failure, selector.failure = errno.EMFILE, errno.ENOMEM
-    acceptor.accept(100.0)
-    acceptor.resume(101.0)
-    assert acceptor.resumes_at == 101.0 + ACCEPT_PAUSE
+    server.accept(100.0)
+    server.resume(101.0)
+    assert server.resumes_at == 101.0 + ACCEPT_PAUSE
     assert listener not in selector.get_map()
     selector.failure = None
-    acceptor.resume(102.0)
-    assert acceptor.resumes_at == 0.0
+    server.resume(102.0)
+    assert server.resumes_at == 0.0
     assert listener in selector.get_map()
 
 
@@ -103,69 +103,69 @@ def test_a_port_that_cannot_be_bound_is_tried_again(monkeypatch, selector, numbe
 
     monkeypatch.setattr(Listener, "bind", bind, raising=False)
     monkeypatch.setattr(socket, "socket", Listener)
-    acceptor = Acceptor(("127.0.0.1", 0), retry=RETRY, forgives=NOT_YET, told=told.append)
-    acceptor.open()
-    acceptor.resume(100.0)  # once more at once: the holder may have ended since
-    assert "127.0.0.1" in acceptor.error
-    assert acceptor.trouble(101.0) == {"error": acceptor.error, "next_try_s": RETRY - 1.0}
-    acceptor.resume(100.0 + RETRY - 0.1)
+    server = TcpServer(("127.0.0.1", 0), retry=RETRY, forgives=NOT_YET, told=told.append)
+    server.open()
+    server.resume(100.0)  # once more at once: the holder may have ended since
+    assert "127.0.0.1" in server.error
+    assert server.trouble(101.0) == {"error": server.error, "next_try_s": RETRY - 1.0}
+    server.resume(100.0 + RETRY - 0.1)
     assert len(failing) == 1
-    acceptor.resume(100.0 + RETRY)
-    assert acceptor.resumes_at == 100.0 + 2 * RETRY
+    server.resume(100.0 + RETRY)
+    assert server.resumes_at == 100.0 + 2 * RETRY
     assert told == []
-    acceptor.resume(100.0 + 2 * RETRY)
-    assert (acceptor.error, acceptor.resumes_at, told) == ("", 0.0, [""])
-    assert acceptor.trouble(200.0) == {"error": None, "next_try_s": None}
-    assert acceptor.address[1] > 0
+    server.resume(100.0 + 2 * RETRY)
+    assert (server.error, server.resumes_at, told) == ("", 0.0, [""])
+    assert server.trouble(200.0) == {"error": None, "next_try_s": None}
+    assert server.address[1] > 0
     assert len(selector.get_map()) == 2  # the wake-up too
-    acceptor.close()
+    server.close()
 
 
 def test_an_error_that_is_not_forgiven_leaves_nothing_open():
     before = descriptors()
-    acceptor = Acceptor(("192.0.2.1", 7), retry=RETRY)
+    server = TcpServer(("192.0.2.1", 7), retry=RETRY)
     with pytest.raises(OSError, match="cannot listen on TCP port 7 on"):
-        acceptor.open()
-    acceptor.close()
+        server.open()
+    server.close()
     assert descriptors() == before
 
 
-def test_an_early_listener_needs_no_address_of_this_machine():
-    acceptor = Acceptor(("192.0.2.1", 0), retry=RETRY, forgives=ANY_ERROR, is_early=True)
-    acceptor.open()
-    assert acceptor.error == ""
-    acceptor.close()
+def test_an_early_server_needs_no_address_of_this_machine():
+    server = TcpServer(("192.0.2.1", 0), retry=RETRY, forgives=ANY_ERROR, is_early=True)
+    server.open()
+    assert server.error == ""
+    server.close()
 
 
 def test_a_mistake_of_ours_is_loud(scene):
-    acceptor, listener, _, _ = scene
+    server, listener, _, _ = scene
     listener.failure = errno.EBADF
     with pytest.raises(OSError, match="Bad file descriptor"):
-        acceptor.accept(100.0)
+        server.accept(100.0)
 
 
 def test_connections_are_watched_for_what_they_wait_for(scene):
-    acceptor, _, _, client = scene
-    accepted = acceptor.accept(100.0)
+    server, _, _, client = scene
+    accepted = server.accept(100.0)
     with accepted:
-        acceptor.watch(accepted, selectors.EVENT_WRITE, "data")
-        assert acceptor.wait(0) == ([("data", selectors.EVENT_WRITE)], False)
-        acceptor.watch(accepted, selectors.EVENT_READ, "data")
-        assert acceptor.wait(0) == ([], False)
+        server.expect(accepted, selectors.EVENT_WRITE, "data")
+        assert server.wait(0) == ([("data", selectors.EVENT_WRITE)], False)
+        server.expect(accepted, selectors.EVENT_READ, "data")
+        assert server.wait(0) == ([], False)
         client.send(b"x")
-        assert acceptor.wait(5) == ([("data", selectors.EVENT_READ)], False)
-        acceptor.watch(accepted, 0, "data")
-        acceptor.watch(accepted, 0, "data")
-        assert acceptor.wait(0) == ([], False)
+        assert server.wait(5) == ([("data", selectors.EVENT_READ)], False)
+        server.expect(accepted, 0, "data")
+        server.expect(accepted, 0, "data")
+        assert server.wait(0) == ([], False)
 
 
 def test_any_number_of_wakes_never_blocks_and_is_drained(scene):
-    acceptor, *_ = scene
-    acceptor.accept(100.0).close()
+    server, *_ = scene
+    server.accept(100.0).close()
     for _ in range(5000):
-        acceptor.wake()
+        server.wake()
     waits = 0
-    while acceptor.wait(None if not waits else 0) == ([], False) and waits < 10:
+    while server.wait(None if not waits else 0) == ([], False) and waits < 10:
         waits += 1
     assert waits == 10
 
