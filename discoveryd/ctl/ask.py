@@ -110,7 +110,7 @@ def _ask(options: Options, op: str, patience: float = 0.0, **fields: Any) -> dic
 
 
 def _print_line(line: bytes) -> None:
-    from discoveryd.query.formats.json_text import printable_json  # noqa: PLC0415 - with ``--json`` only
+    from discoveryd.query.formats.scripts import printable_json  # noqa: PLC0415 - with ``--json`` only
 
     print(printable_json(line))
 

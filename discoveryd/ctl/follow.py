@@ -11,7 +11,7 @@ from discoveryd.ctl.output import format_of, note, standard_screen
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.reconnect import Retry, watch_across_restarts
 from discoveryd.query.formats import printable
-from discoveryd.query.formats.json_text import printable_json
+from discoveryd.query.formats.scripts import printable_json
 from discoveryd.query.formats.table import NARROWEST, Table, folded, name_of, shortened
 
 TYPE_CHECKING = False
@@ -54,8 +54,8 @@ def wait(options: Options) -> int:
     """
     # the filter of the daemon is applied here: a watch with a filter would not report that a peer ceases to match
     from discoveryd.protocol.table.peer import STATES, peer_from_json  # noqa: PLC0415  50 ms that only `wait` pays
-    from discoveryd.query.mirror import Mirror  # noqa: PLC0415
     from discoveryd.query.request import Filter  # noqa: PLC0415
+    from discoveryd.query.watch import Mirror  # noqa: PLC0415
 
     wanted = options.count or 1
     states = options.state or (STATES if options.all else ("up",))

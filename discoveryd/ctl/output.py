@@ -51,11 +51,11 @@ def format_of(options: Options, *, keyed: bool = False) -> Format:
         keyed: whether the daemon has keys.
     """
     if options.json:
-        from discoveryd.query.formats.json_text import JsonReply  # noqa: PLC0415 - its own output only
+        from discoveryd.query.formats.scripts import JsonReply  # noqa: PLC0415 - its own output only
 
         return JsonReply()
     if options.only:
-        from discoveryd.query.formats.column import Column  # noqa: PLC0415 - as above
+        from discoveryd.query.formats.scripts import Column  # noqa: PLC0415 - as above
 
         return Column(options.only)
     return Table(standard_screen(), wide=options.wide, keyed=keyed)

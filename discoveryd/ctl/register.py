@@ -12,7 +12,7 @@ from discoveryd.ctl.output import note
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.reconnect import Retry
 from discoveryd.query.formats import printable
-from discoveryd.query.formats.json_text import printable_json
+from discoveryd.query.formats.scripts import printable_json
 from discoveryd.query.formats.table import service_of
 
 TYPE_CHECKING = False

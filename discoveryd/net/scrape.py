@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BufferedIOBase, BytesIO
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import WSGIRequestHandler
 
@@ -13,24 +14,14 @@ if TYPE_CHECKING:
 def answer(request: bytes, server: tuple[str, int], application: WSGIApplication) -> bytes:
     """Return the answer of the application; to bytes that are no HTTP, the error page of the library."""
     written = BytesIO()
-    _Handler(cast("Any", (request, written)), ("", 0), cast("Any", _Site(server, application)))
+    host, port = server
+    environ = {
+        "SERVER_NAME": host, "SERVER_PORT": str(port), "GATEWAY_INTERFACE": "CGI/1.1", "SCRIPT_NAME": "",
+        "REMOTE_HOST": "", "CONTENT_LENGTH": "",
+    }  # fmt: skip
+    site = SimpleNamespace(base_environ=environ, get_app=lambda: application)
+    _Handler(cast("Any", (request, written)), ("", 0), cast("Any", site))
     return written.getvalue()
-
-
-class _Site:
-    """The server as the handler sees it."""
-
-    def __init__(self, address: tuple[str, int], application: WSGIApplication) -> None:
-        self._application = application
-        host, port = address
-        self.base_environ = {
-            "SERVER_NAME": host, "SERVER_PORT": str(port), "GATEWAY_INTERFACE": "CGI/1.1", "SCRIPT_NAME": "",
-            "REMOTE_HOST": "", "CONTENT_LENGTH": "",
-        }  # fmt: skip
-
-    def get_app(self) -> WSGIApplication:
-        """Return the application."""
-        return self._application
 
 
 class _Handler(WSGIRequestHandler):

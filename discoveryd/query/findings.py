@@ -1,14 +1,15 @@
 """Findings: what looks wrong in a status, why, and what to do about it.
 
-Pure: a ``status`` reply goes in, findings come out, the most basic fault first. A check that is added to `CHECKS` shows
-in every program that reads findings. The daemon may be of an earlier version: a check passes over keys that it lacks.
+Pure: a ``status`` reply goes in, findings come out, the most basic fault first. Each is a stable word for programs,
+such as ``no-link``, and a sentence for people, which may quote names of a stranger's choice: escape it for a terminal.
+The daemon may be of an earlier version: what its status lacks gives no finding.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
 FEW_FILTERED = 3
@@ -17,121 +18,81 @@ FILTERED_GAP = 20.0
 HELLO each 8 s."""
 
 
-class Finding:
-    """One fault.
-
-    Attributes:
-        kind: a stable word for programs, such as ``no-link``.
-        text: a sentence for people. It may quote names that strangers chose: escape it before a terminal shows it.
-    """
-
-    __slots__ = ("kind", "text")
-
-    def __init__(self, kind: str, text: str) -> None:
-        self.kind = kind
-        self.text = text
-
-
-def findings(status: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what looks wrong in a status."""
-    for check in CHECKS:
-        yield from check(status)
-
-
-def _metrics(status: Mapping[str, Any]) -> Iterator[Finding]:
-    if error := status.get("metrics", {}).get("error"):
-        text = f"the metrics are not served over HTTP: {error}; stop that, or set metrics.listen"
-        yield Finding("metrics-not-served", text)
-
-
-def _receive_buffer(status: Mapping[str, Any]) -> Iterator[Finding]:
-    buffer = status.get("receive_buffer", {"bytes": 0})
-    if 0 < buffer["bytes"] < buffer.get("wanted", 0):
-        wanted = buffer["wanted"]
-        yield Finding(
-            "small-receive-buffer",
-            f"the receive buffer has {buffer['bytes']} of {wanted} bytes: HELLOs are lost where hundreds of nodes "
-            f"speak at once; as root: sysctl -w net.core.rmem_max={wanted}, then restart discoveryd "
-            "(discoveryd install does so for each boot)",
-        )
-
-
-def _links(status: Mapping[str, Any]) -> Iterator[Finding]:
-    if error := status.get("scan_error"):
-        text = f"the interfaces cannot be read ({error}): the links are those that there were"
-        yield Finding("interfaces-unreadable", text)
-    elif not status["links"]:
-        yield Finding(
-            "no-link",
-            "no usable link: no interface that hello.interfaces allows is up, has an IPv4 address and can "
-            "broadcast; one that appears is used at once",
-        )
-
-
-def _isolation(status: Mapping[str, Any]) -> Iterator[Finding]:
+def findings(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the word and the sentence of each finding."""
+    yield from _machine(status)
     if status["isolated"] and status["links"]:  # without a link that has been said
-        text = "isolated: most peers fell silent together, the fault is probably here (cable, switch, Wi-Fi)"
-        yield Finding("isolated", text)
-
-
-def _services(status: Mapping[str, Any]) -> Iterator[Finding]:
+        yield "isolated", "isolated: most peers fell silent together, the fault is probably here (cable, switch, Wi-Fi)"
     for found in status.get("dropins", ()):
         if found["state"] in ("refused", "failing"):
             name, state = found["name"], found["state"]
             what = f"service {name} is not announced ({state})" if name else "service file is refused"
-            yield Finding("service-not-announced", f"{what}: {found['why']} ({found['file']})")
-
-
-def _hooks(status: Mapping[str, Any]) -> Iterator[Finding]:
+            yield "service-not-announced", f"{what}: {found['why']} ({found['file']})"
     if refused := status.get("hooks", {}).get("refused", 0):
         hooks = f"{refused} hook{'s are' if refused > 1 else ' is'}"
-        yield Finding("hook-not-run", f"{hooks} not run: the log says why, look for 'hook not run'")
-
-
-def _clones(status: Mapping[str, Any]) -> Iterator[Finding]:
-    for id in status.get("clones", ()):
-        ours = "this node and another" if id == status["node"]["id"] else "two running nodes"
-        yield Finding(
-            "clone",
-            f"clone: {ours} have the id {id}, perhaps of one disk image: on one of them run discoveryd reset-id, "
-            "then restart it",
-        )
-    new_boots = status.get("new_boots", {})
-    if new_boots.get("count"):
-        yield Finding(
-            "cloned-memory",
-            f"{new_boots['address']} ran under the same boot, and this node drew a new one: the machine "
-            "was cloned with its memory; give one of them its own id: discoveryd reset-id",
-        )
-
-
-def _shared_addresses(status: Mapping[str, Any]) -> Iterator[Finding]:
-    for shared in status.get("shared_addresses", ()):
-        where = f"{shared['address']}{' on ' + shared['link'] if shared.get('link') else ''}"
-        peers = f"{' and '.join(shared['ids'])} have the address {where} at the same time"
-        text = f"{peers}: give each its own, or find what rewrites the source of their HELLOs (a relay, NAT)"
-        yield Finding("shared-address", text)
-
-
-def _silence(status: Mapping[str, Any]) -> Iterator[Finding]:
+        yield "hook-not-run", f"{hooks} not run: the log says why, look for 'hook not run'"
+    yield from _identities(status)
     port, received = status["hello"]["port"], status["received"]
     # the first HELLOs of others may be one interval away
     is_settled = status["uptime_s"] > 2 * status["hello"]["interval_s"]
     if status["links"] and is_settled and not (received.get("hello") or received.get("bare")):
-        yield Finding(
-            "nothing-heard",
-            f"no HELLO was ever heard: is another node running on these networks, and does the firewall "
-            f"let UDP port {port} in? See what arrives with: tcpdump -ni any udp port {port}",
+        yield "nothing-heard", (
+            "no HELLO was ever heard: is another node running on these networks, and does the firewall "
+            f"let UDP port {port} in? See what arrives with: tcpdump -ni any udp port {port}"
+        )
+    for link in status["links"]:
+        if link["last_error"]:
+            yield "sending-failed", f"{link['name']}: sending failed: {link['last_error']}"
+    yield from _prefixes(status)
+    for one in status.get("send_errors", ()):
+        if one["link"] == "-":
+            yield "sending-failed", f"seed {one['target']}: sending failed: {one['error']}"
+
+
+def _machine(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what the machine denies to the daemon."""
+    if error := status.get("metrics", {}).get("error"):
+        yield "metrics-not-served", f"the metrics are not served over HTTP: {error}; stop that, or set metrics.listen"
+    buffer = status.get("receive_buffer", {"bytes": 0})
+    if 0 < buffer["bytes"] < (wanted := buffer.get("wanted", 0)):
+        yield "small-receive-buffer", (
+            f"the receive buffer has {buffer['bytes']} of {wanted} bytes: HELLOs are lost where hundreds of nodes "
+            f"speak at once; as root: sysctl -w net.core.rmem_max={wanted}, then restart discoveryd "
+            "(discoveryd install does so for each boot)"
+        )
+    if error := status.get("scan_error"):
+        yield "interfaces-unreadable", f"the interfaces cannot be read ({error}): the links are those that there were"
+    elif not status["links"]:
+        yield "no-link", (
+            "no usable link: no interface that hello.interfaces allows is up, has an IPv4 address and can "
+            "broadcast; one that appears is used at once"
         )
 
 
-def _links_sending(status: Mapping[str, Any]) -> Iterator[Finding]:
-    for link in status["links"]:
-        if link["last_error"]:
-            yield Finding("sending-failed", f"{link['name']}: sending failed: {link['last_error']}")
+def _identities(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield which machines cannot be told apart."""
+    for id in status.get("clones", ()):
+        ours = "this node and another" if id == status["node"]["id"] else "two running nodes"
+        yield "clone", (
+            f"clone: {ours} have the id {id}, perhaps of one disk image: on one of them run discoveryd reset-id, "
+            "then restart it"
+        )
+    new_boots = status.get("new_boots", {})
+    if new_boots.get("count"):
+        yield "cloned-memory", (
+            f"{new_boots['address']} ran under the same boot, and this node drew a new one: the machine "
+            "was cloned with its memory; give one of them its own id: discoveryd reset-id"
+        )
+    for shared in status.get("shared_addresses", ()):
+        where = f"{shared['address']}{' on ' + shared['link'] if shared.get('link') else ''}"
+        yield "shared-address", (
+            f"{' and '.join(shared['ids'])} have the address {where} at the same time: give each its own, or find "
+            "what rewrites the source of their HELLOs (a relay, NAT)"
+        )
 
 
-def _prefixes(status: Mapping[str, Any]) -> Iterator[Finding]:
+def _prefixes(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield which neighbours have another prefix, and whether the kernel drops what such neighbours send."""
     for one in status.get("outside", ()):
         address, link, ours = one["address"], one["link"], one["ours"]
         outside = f"{address} broadcasts on {link} but is outside of our {ours} there"
@@ -139,33 +100,16 @@ def _prefixes(status: Mapping[str, Any]) -> Iterator[Finding]:
             text = (f"{address} on {link} is within our {ours} but has another broadcast address, so another prefix: "
                     "they are reached by 255.255.255.255; give both one prefix")  # fmt: skip
         elif one.get("listed") and one.get("two_way") is not False:
-            text = (f"{outside}: the two reach each other by 255.255.255.255 and without a gateway; give both one "
-                    "prefix")  # fmt: skip
+            text = f"{outside}: the two reach each other by 255.255.255.255 and without a gateway; give both one prefix"
         else:
             text = (f"{outside}, and does not hear us: give both one prefix, or see that no rp_filter there drops what "
                     "we send")  # fmt: skip
-        yield Finding("other-prefix", text)
-
-
-def _rp_filter(status: Mapping[str, Any]) -> Iterator[Finding]:
+        yield "other-prefix", text
     filtered = status.get("rp_filter", {"dropped": 0, "links": []})
     names = ", ".join(link["link"] for link in filtered["links"])
     if names and filtered["dropped"] >= max(FEW_FILTERED, status["uptime_s"] / FILTERED_GAP):
-        yield Finding(
-            "rp-filter",
+        yield "rp-filter", (
             f"the kernel's rp_filter ({names}) dropped {filtered['dropped']} datagrams of any program, because no "
             "route leads to where they came from: a neighbour with another prefix is not heard then; give all one "
-            "prefix, or a route to its network by that link, or set sysctl net.ipv4.conf.*.rp_filter=0",
+            "prefix, or a route to its network by that link, or set sysctl net.ipv4.conf.*.rp_filter=0"
         )
-
-
-def _seeds_sending(status: Mapping[str, Any]) -> Iterator[Finding]:
-    for one in status.get("send_errors", ()):
-        if one["link"] == "-":
-            yield Finding("sending-failed", f"seed {one['target']}: sending failed: {one['error']}")
-
-
-CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...] = (
-    _metrics, _receive_buffer, _links, _isolation, _services, _hooks, _clones, _shared_addresses, _silence,
-    _links_sending, _prefixes, _rp_filter, _seeds_sending,
-)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The query protocol, first half: what local programs may ask.
+"""The query protocol, first half: the requests of local programs.
 
 One JSON object per line; a bare word is a request too (``list``, ``show NAME``).
 """
@@ -35,7 +35,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "register": ("proof", "service"),
 }
 PROVEN: Final = frozenset(("reload", "register"))
-"""What changes something, and therefore takes a proof of the control token; ``hello`` does so for what comes after."""
+"""Requests that change something, so they take a proof of the control token; ``hello`` admits a whole connection."""
 _SERVICE: Final = Service.__slots__
 _HTTP = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"TRACE ")
 _HTTP_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0", b" HTTP/2.0")
@@ -44,15 +44,15 @@ _HOW = 'send one JSON object per line, such as {"op":"list"}, or a bare word: li
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which peers are asked for. Everything given must hold.
+    """The peers that a request is about. Each condition that is given must hold.
 
     Attributes:
-        states: any of these; empty for the live ones, or for all with `all`.
+        states: any of these; empty for the live peers, or for all peers with `all`.
         name: glob pattern for the name, at most `MAX_GLOB` characters.
         tags: each of these, to the letter.
-        service: offers one of this name.
-        link: heard on this interface.
-        all: those gone too.
+        service: name of a service that the peer offers.
+        link: the interface on which the peer is heard.
+        all: whether peers that are gone count too.
     """
 
     states: frozenset[str] = frozenset()
@@ -65,7 +65,7 @@ class Filter:
 
     def __post_init__(self) -> None:
         if self.name is not None:
-            # compiled here, once: `fnmatch` would keep 32,768 compiled globs of anybody for ever
+            # compiled here, once: `fnmatch` would keep 32,768 compiled globs of any program for ever
             object.__setattr__(self, "_name", re.compile(translate(self.name)))
 
     @property
@@ -74,13 +74,13 @@ class Filter:
         return self.all or not self.states <= LIVE
 
     def accepts(self, peer: Peer) -> bool:
-        """Whether the peer is one of those asked for."""
+        """Return whether the peer is wanted."""
         if self.states and peer.state not in self.states:
             return False
         return self.describes(peer)
 
     def describes(self, peer: Peer) -> bool:
-        """Whether it is, whatever its state."""
+        """Return whether the peer is wanted, in whatever state."""
         if self.link is not None and peer.link != self.link:
             return False
         if self._name is not None and not self._name.match(peer.name or ""):
@@ -97,10 +97,10 @@ class Request:
     Attributes:
         op: ``list``, ``show``, ``status``, ``watch``, ``ping``, ``metrics``, ``hello``, ``reload`` or ``register``.
         filter: of ``list`` and ``watch``.
-        peer: whom ``show`` and ``ping`` mean.
+        peer: the peer of ``show`` and ``ping``: name, id, address or boot.
         count: of PINGs.
         timeout: seconds to wait for each PONG.
-        proof: that the program has the control token; empty if none was given.
+        proof: that the program has the control token; empty without one.
         signed: the text that the proof is about.
         nonce: of ``hello``; the daemon proves that it has the token too.
         service: to be announced.
@@ -118,7 +118,7 @@ class Request:
 
 
 def parse_request(line: bytes) -> Request:
-    """Read a request. Any line gives a `Request` or a `QueryError`, nothing else.
+    """Return the request in a line. Any line gives a `Request` or a `QueryError`, nothing else.
 
     Raises:
         QueryError: ``http``, ``bad_request``, ``unknown_op`` or ``bad_argument``.
@@ -137,26 +137,11 @@ def parse_request(line: bytes) -> Request:
         raise QueryError("denied", f"{why} (docs/query.md, Control)")
     unknown = sorted(set(fields) - set(allowed))
     if unknown:
-        raise QueryError(
-            "bad_argument", f"{op} takes {', '.join(allowed) or 'no arguments'}, not {unknown[0]!r:.60}"
-        )
+        raise _bad(f"{op} takes {', '.join(allowed) or 'no arguments'}, not {unknown[0]!r:.60}")
     if "peer" in allowed:
-        return Request(
-            op=op,
-            peer=_text(fields, "peer") or _missing(op),
-            count=_count(fields),
-            timeout=_number(fields, "timeout_s", 1.0, 0.001, MAX_TIMEOUT),
-        )
+        return _about_peer(op, fields)
     if "proof" in allowed:
-        proof, nonce = fields.get("proof"), fields.get("nonce")
-        if nonce is not None and not is_nonce(nonce):
-            raise QueryError("bad_argument", f"nonce must be {2 * NONCE_BYTES} hexadecimal digits, not {nonce!r:.60}")
-        service = _service(fields.get("service")) if "service" in allowed else None
-        signed = text_of({"op": op, **fields})
-        # one that is no text is a wrong one
-        return Request(
-            op=op, proof=proof if isinstance(proof, str) else "", signed=signed, nonce=nonce or "", service=service
-        )
+        return _proven(op, fields, takes_service="service" in allowed)
     return Request(op=op, filter=_filter(fields))
 
 
@@ -178,76 +163,71 @@ def _fields(text: bytes) -> dict[str, Any]:
     return found
 
 
+def _bad(message: str) -> QueryError:
+    return QueryError("bad_argument", message)
+
+
+def _about_peer(op: str, fields: Mapping[str, Any]) -> Request:
+    peer = _text(fields, "peer")
+    if not peer:
+        raise _bad(f'{op} needs "peer": a name, an id (or at least its first 4 characters) or an address')
+    count = _number(fields, "count", 1, 1, MAX_PINGS)
+    if not count.is_integer():
+        raise _bad(f"count must be a whole number, not {count:g}")
+    return Request(op=op, peer=peer, count=int(count), timeout=_number(fields, "timeout_s", 1.0, 0.001, MAX_TIMEOUT))
+
+
+def _proven(op: str, fields: Mapping[str, Any], *, takes_service: bool) -> Request:
+    proof, nonce = fields.get("proof"), fields.get("nonce")
+    if nonce is not None and not is_nonce(nonce):
+        raise _bad(f"nonce must be {2 * NONCE_BYTES} hexadecimal digits, not {nonce!r:.60}")
+    return Request(
+        op=op,
+        proof=proof if isinstance(proof, str) else "",  # a proof that is no text is a wrong one
+        signed=text_of({"op": op, **fields}),
+        nonce=nonce or "",
+        service=_service(fields.get("service")) if takes_service else None,
+    )
+
+
 def _service(given: Any) -> Service:
-    wanted = 'service must be such as {"name":"http","port":80}, with "proto" and "tags" if wanted'
     if not isinstance(given, dict) or not {"name", "port"} <= set(given):
-        raise QueryError("bad_argument", f"{wanted}, not {given!r:.60}")
+        wanted = 'such as {"name":"http","port":80}, with "proto" and "tags" if wanted'
+        raise _bad(f"service must be {wanted}, not {given!r:.60}")
     unknown = sorted(set(given) - set(_SERVICE))
     if unknown:
-        raise QueryError("bad_argument", f"a service has {', '.join(_SERVICE)}, not {unknown[0]!r:.60}")
+        raise _bad(f"a service has {', '.join(_SERVICE)}, not {unknown[0]!r:.60}")
     try:
         return Service(**given)
     except ConfigError as error:
-        raise QueryError("bad_argument", "; ".join(error.problems)) from None
+        raise _bad("; ".join(error.problems)) from None
 
 
 def _filter(fields: Mapping[str, Any]) -> Filter:
-    states = fields.get("state")
-    if isinstance(states, str):
-        states = [states]
-    if states is not None and not (
-        isinstance(states, list) and all(isinstance(state, str) and state in STATES for state in states)
-    ):
-        raise QueryError(
-            "bad_argument", f"state must be one or a list of {', '.join(STATES)}, not {states!r:.60}"
-        )
-    tags = fields.get("tags")
-    if tags is not None and not (
-        isinstance(tags, dict) and all(isinstance(value, str) for value in tags.values())
-    ):
-        raise QueryError("bad_argument", f"tags must be an object of texts, not {tags!r:.60}")
-    everything = fields.get("all", False)
+    states, tags, everything = fields.get("state"), fields.get("tags"), fields.get("all", False)
+    listed = [states] if isinstance(states, str) else [] if states is None else states
+    if not isinstance(listed, list) or not all(isinstance(one, str) and one in STATES for one in listed):
+        raise _bad(f"state must be one or a list of {', '.join(STATES)}, not {listed!r:.60}")
+    if tags is not None and not (isinstance(tags, dict) and all(isinstance(value, str) for value in tags.values())):
+        raise _bad(f"tags must be an object of texts, not {tags!r:.60}")
     if not isinstance(everything, bool):
-        raise QueryError("bad_argument", f"all must be true or false, not {everything!r:.60}")
-    return Filter(
-        states=frozenset(states or ()),
-        name=_glob(fields),
-        tags=tags or {},
-        service=_text(fields, "service"),
-        link=_text(fields, "link"),
-        all=everything,
-    )
+        raise _bad(f"all must be true or false, not {everything!r:.60}")
+    name = _text(fields, "name")
+    if name is not None and len(name) > MAX_GLOB:
+        raise _bad(f"name is a glob of at most {MAX_GLOB} characters, not {len(name)}")
+    service, link = _text(fields, "service"), _text(fields, "link")
+    return Filter(states=frozenset(listed), name=name, tags=tags or {}, service=service, link=link, all=everything)
 
 
 def _text(fields: Mapping[str, Any], key: str) -> str | None:
     value = fields.get(key)
     if value is not None and not isinstance(value, str):
-        raise QueryError("bad_argument", f"{key} must be a text, not {value!r:.60}")
+        raise _bad(f"{key} must be a text, not {value!r:.60}")
     return value
-
-
-def _glob(fields: Mapping[str, Any]) -> str | None:
-    glob = _text(fields, "name")
-    if glob is not None and len(glob) > MAX_GLOB:
-        raise QueryError("bad_argument", f"name is a glob of at most {MAX_GLOB} characters, not {len(glob)}")
-    return glob
-
-
-def _count(fields: Mapping[str, Any]) -> int:
-    count = _number(fields, "count", 1, 1, MAX_PINGS)
-    if not count.is_integer():
-        raise QueryError("bad_argument", f"count must be a whole number, not {count:g}")
-    return int(count)
 
 
 def _number(fields: Mapping[str, Any], key: str, default: float, least: float, most: float) -> float:
     value = fields.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise QueryError("bad_argument", f"{key} must be {least:g} to {most:g}, not {value!r:.60}")
+        raise _bad(f"{key} must be {least:g} to {most:g}, not {value!r:.60}")
     return float(value)
-
-
-def _missing(op: str) -> str:
-    raise QueryError(
-        "bad_argument", f'{op} needs "peer": a name, an id (or at least its first 4 characters) or an address'
-    )

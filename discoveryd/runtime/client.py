@@ -16,7 +16,7 @@ from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.events import Event, EventKind
 from discoveryd.protocol.table.peer import LIVE, Peer, peer_from_json
 from discoveryd.query.address import check_address
-from discoveryd.query.mirror import Mirror
+from discoveryd.query.watch import Mirror
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Birthplace, Worker
 

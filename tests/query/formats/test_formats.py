@@ -6,8 +6,7 @@ import pytest
 
 from discoveryd.cli.ctl_commands import COLUMNS
 from discoveryd.query.formats import printable
-from discoveryd.query.formats.column import Column
-from discoveryd.query.formats.json_text import JsonReply, printable_json
+from discoveryd.query.formats.scripts import Column, JsonReply, printable_json
 from discoveryd.query.formats.table import Screen, Table
 from tests.query.samples import BARE, peer
 

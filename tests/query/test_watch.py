@@ -1,7 +1,7 @@
 """What a client knows of the peers after each line of a watch."""
 
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.query.mirror import Mirror
+from discoveryd.query.watch import Mirror
 from tests.ctl.played import event, snapshot
 from tests.query.samples import peer
 

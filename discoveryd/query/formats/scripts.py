@@ -1,6 +1,8 @@
-"""One value per line: a column of the peers, for scripts."""
+"""Formats for scripts: JSON as the daemon writes it, and one value per line."""
 
 from __future__ import annotations
+
+import json
 
 from discoveryd.query.formats import printable
 
@@ -27,3 +29,22 @@ class Column:
             else:
                 found.add(peer[self._name] or peer["id"])
         return "\n".join(sorted(map(printable, found)))
+
+
+class JsonReply:
+    """Writes peers as the reply to ``list`` has them."""
+
+    def write(self, peers: Sequence[Mapping[str, Any]]) -> str:
+        """Return one line."""
+        return compact({"ok": True, "schema": 1, "peers": list(peers)})
+
+
+def compact(value: Any) -> str:
+    """Return JSON without blanks."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def printable_json(line: bytes) -> str:
+    """Return a line of JSON as it came, or, where a terminal would obey something in it, written anew in ASCII."""
+    text = line.decode("utf-8", "replace")
+    return text if text.isprintable() else compact(json.loads(line))
