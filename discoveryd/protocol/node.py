@@ -111,8 +111,8 @@ class Node(Rooms):
             others: further addresses of ours there: nobody hears of them, but they are no foreign ones.
         """
         for link in self.beacon.set_links(links, now):
-            self.table.drop_link(link)
             self.outbox.limited.drop_link(link)
+        self.table.set_links(self.outbox.links)
         self._isolation.links_changed(now)
         used = self.outbox.links
         self.rate_limits.drops.changed(lambda: {"-", *(link.name for link in used)})
@@ -198,7 +198,9 @@ class Node(Rooms):
                     path.expires = row.expires
             else:  # a burst says it again
                 self.hello_rate.beats -= 1
-            link_state = (source.link and self.outbox.links.get(source.link)) or self.outbox.routed
+            link_state = path.link_state
+            if link_state is None:
+                link_state = path.link_state = self.outbox.link_state(source)
             link_state.received += 1
             link_state.last_heard = now
             self.hello_rate.steady += 1

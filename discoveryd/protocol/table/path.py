@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from discoveryd.protocol.link import Source
+from discoveryd.protocol.link_state import LinkState
 from discoveryd.protocol.table.liveness import NEVER, Reach
 from discoveryd.protocol.table.peer import PathView, milliseconds, rounded
 
@@ -36,6 +37,7 @@ class Path:
     expires: float = field(init=False)
     expected: tuple[bytes, Source] | None = None  # the next steady HELLO but its seq, as long as the row
     stamp: int = -1  # has this stamp
+    link_state: LinkState | None = None  # where such HELLOs are counted
     reach: Reach | None = None  # None until a HELLO came
     loss: float | None = None  # share of HELLOs that were lost here
     loss_at_most: float | None = None  # upper bound of it, as few HELLOs were counted

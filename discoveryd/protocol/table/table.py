@@ -19,6 +19,8 @@ events. The life of a row is described in `discoveryd.protocol.table.states`.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from discoveryd.errors import Unproven
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.table.ageing import AgeingRows
@@ -65,10 +67,11 @@ class PeerTable(AgeingRows):
         for row in self._rows.values():
             row.changed()
 
-    def drop_link(self, link: Link) -> None:
-        """Expect no steady HELLO on a link that is gone."""
+    def set_links(self, links: Container[Link]) -> None:
+        """Expect no steady HELLO on a link that is gone, and count those on others anew."""
         for path in self.steady.values():
-            if path.source.link == link:
+            path.link_state = None
+            if path.source.link is not None and path.source.link not in links:
                 path.row.changed()
 
     # --- HELLOs -------------------------------------------------------------------------------------
@@ -198,7 +201,7 @@ class PeerTable(AgeingRows):
             expected = (_head(hello), source)
             if path.expected != expected:
                 self._expect_nothing(path)
-                path.expected = expected
+                path.expected, path.link_state = expected, None
                 self.steady[expected] = path
             path.stamp = row.stamp
 

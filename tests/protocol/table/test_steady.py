@@ -72,7 +72,7 @@ def test_an_end_of_the_expectation(end):
     elif end == "refused":
         table.refused(row_of(table), "port unreachable", now=1.0)
     else:
-        table.drop_link(ETH0)
+        table.set_links((ETH1,))
     assert expected(table) == []
 
 
@@ -80,7 +80,7 @@ def test_a_link_that_is_gone_ends_expectations_but_no_path():
     table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     table.heard(hello(), source("10.1.0.7", ETH1), now=0.0)
-    table.drop_link(ETH0)
+    table.set_links((ETH1,))
     assert table.peers(0.1)[0].addresses == ("10.0.0.7", "10.1.0.7")  # what was heard holds
 
 
