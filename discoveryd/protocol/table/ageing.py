@@ -242,6 +242,20 @@ class AgeingRows(Rows):
         self._shared.came_or_went(row, row.last_heard)
         self._plan(row, now)
 
+    def _give_way(self, victim: Row, former: Row | None, now: float) -> list[Event]:
+        """Remove a row for a newcomer, which perhaps continues it as its former boot."""
+        events: list[Event] = []
+        if victim.is_shown and victim is not former:
+            events += self._down(victim, "displaced", "makes room for a peer that has proved to be there", now)
+        return events + self._remove(victim, now)
+
+    def _replace(self, former: Row, heir: Row, now: float) -> None:
+        """Hide a row behind a newer boot."""
+        self.boots.replace(former, heir)
+        self._replaced[former.key] = former
+        self.suspects.pop(former.key, None)
+        self._next_expiry = min(self._next_expiry, max(now, former.expires))  # what is overdue would look like a pause
+
     def _plan(self, row: Row, now: float) -> None:
         self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
 

@@ -1,4 +1,4 @@
-"""What happened to a peer, as an immutable value."""
+"""An event: what happened to a peer, as an immutable value."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Event:
     Attributes:
         kind: what happened.
         seq: one more than that of the event before, from 1.
-        peer: the whole row after the change, also when it went.
-        reason: one clause for people.
-        former: the boot that this one takes the place of, for whoever keeps rows by boot: with ``restarted``,
-            and with ``joined`` if the node was known before; else empty.
+        peer: the whole row after the change, also when it ended.
+        reason: a clause for people.
+        former: the boot that this one replaces, for readers that keep rows by boot: with ``restarted``, and with
+            ``joined`` if the node was known before; else empty.
     """
 
     kind: EventKind
@@ -31,7 +31,7 @@ class Event:
     former: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Give the event as ``watch`` sends it."""
+        """Return the event as ``watch`` sends it."""
         found = {"event": self.kind, "seq": self.seq, "peer": peer_json(self.peer), "reason": self.reason}
         return {**found, "former": self.former} if self.former else found
 

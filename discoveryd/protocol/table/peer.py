@@ -1,4 +1,4 @@
-"""What is known of a peer, as an immutable value; its JSON is public API (schema 1)."""
+"""A peer as an immutable value, as readers get it; its JSON is public API (schema 1)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PathView:
     loss: float | None = None
     two_way: bool | None = None
     hears_us_s: float | None = None
-    """How long ago it had last heard a HELLO of ours, when it last answered a PING; None for never."""
+    """Seconds since it had heard a HELLO of ours, when it last answered a PING; None for never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Peer:
         link: our interface towards `address`; empty for a seed reached through a router.
         boot: random id of this run of the peer; empty for bare peers.
         services: what it offers.
-        tags: what it says of itself.
+        tags: its tags.
         first_seen_s: since this row began.
         last_heard_s: since its last HELLO or PONG.
         expires_s: until its ttl runs out, negative once it has.
@@ -97,7 +97,7 @@ class Peer:
 
     @property
     def label(self) -> str:
-        """The name a person would use: the name, else the id."""
+        """The name that a person would use: the name, else the id."""
         return self.name or self.id
 
 
@@ -162,7 +162,7 @@ def rounded(share: float | None) -> float | None:
 
 
 def peer_json(peer: Peer, *, paths: bool = False) -> dict[str, Any]:
-    """Give a peer as every JSON of this project shows it (`paths` is for ``show``)."""
+    """Return a peer as every JSON of this project shows it (`paths` is for ``show``)."""
     found = {**_lasting(peer), **{key: round(getattr(peer, key), 3) for key in _AGES}}
     if paths:
         found["paths"] = [
@@ -177,9 +177,9 @@ def peer_json(peer: Peer, *, paths: bool = False) -> dict[str, Any]:
 
 
 def lasting_text(peer: Peer) -> str:
-    """Encode what does not change from one moment to the next, up to where the ages follow.
+    """Return the part of the JSON that does not change with time, up to where the ages follow.
 
-    A ``list`` of a thousand peers is dominated by JSON; with this half kept it costs a fifth.
+    Encoding dominates a ``list`` of a thousand peers; with this part kept a list costs a fifth.
     """
     return json.dumps(_lasting(peer), separators=(",", ":"))[:-1]
 
@@ -198,7 +198,7 @@ def _lasting(peer: Peer) -> dict[str, Any]:
 
 
 def peer_from_json(found: Mapping[str, Any]) -> Peer:
-    """Read a peer as `peer_json` wrote it; keys of a later version are passed over.
+    """Read a peer that `peer_json` wrote; keys of a later version are ignored.
 
     Raises:
         KeyError, TypeError: a key is missing, or not what it should be.
@@ -214,7 +214,7 @@ def peer_from_json(found: Mapping[str, Any]) -> Peer:
         "paths": paths,
         "addresses": tuple(found["addresses"]),
         "tags": dict(found["tags"]),
-        # a daemon of an earlier version tells no such thing
+        # missing in the JSON of an earlier version
         "hellos_arrive": found.get("hellos_arrive", True),
         "shares_address": found.get("shares_address", False),
     }

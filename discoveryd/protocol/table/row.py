@@ -10,7 +10,7 @@ from discoveryd.protocol.table.liveness import NEVER, PROBE_GAP, SUSPECT_MISSES,
 from discoveryd.protocol.table.path import Path, Paths
 from discoveryd.protocol.table.peer import LIVE, Kind, Peer, State, lasting_text, peer_of
 from discoveryd.protocol.table.sequence import NO_RUN, Run, counts
-from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, agree, life
+from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, agree
 from discoveryd.protocol.table.states import TRANSITIONS, Cause
 from discoveryd.protocol.wire.messages import Hello
 from discoveryd.protocol.wire.record import Record
@@ -188,9 +188,7 @@ class Row:
             return hello.seq > self.seq or self.state_at(now) not in LIVE
         return counts(self, hello.seq, now)
 
-    def take(
-        self, path: Path, hello: Hello, record: Record | None, source: Source, now: float, *, our_interval: float
-    ) -> bool:
+    def take(self, path: Path, hello: Hello, record: Record | None, source: Source, now: float) -> bool:
         """Keep what a HELLO announces, unless it was overtaken; return whether its beat is new on this path."""
         if path.source is not source:
             path.source = source
@@ -199,8 +197,7 @@ class Row:
         path.heard(hello.seq)
         if hello.seq >= self.seq:
             self._count(hello.seq)
-            if self._announces(hello, now):
-                self.hold_for(life(self, our_interval))
+            self._announce(hello, now)
             if record is not None and record is not self.record:
                 self.record = record
                 self.changed()
@@ -213,14 +210,12 @@ class Row:
                 self.hear_again()
         self.seq = seq
 
-    def _announces(self, hello: Hello, now: float) -> bool:
+    def _announce(self, hello: Hello, now: float) -> None:
         interval, ttl = hello.interval_ms / 1000, hello.ttl_ms / 1000
-        if (self.interval, self.ttl, self.digest) == (interval, ttl, hello.digest):
-            return False
-        self.interval, self.ttl, self.digest, self.announced_at = interval, ttl, hello.digest, now
-        self.suspect_after = suspect_after(interval)
-        self.changed()
-        return True
+        if (self.interval, self.ttl, self.digest) != (interval, ttl, hello.digest):
+            self.interval, self.ttl, self.digest, self.announced_at = interval, ttl, hello.digest, now
+            self.suspect_after = suspect_after(interval)
+            self.changed()
 
     def refresh(self, path: Path, seconds: float, now: float) -> None:
         """Note a datagram by which the peer shows that it lives: its HELLO or PONG came by this path.

@@ -155,15 +155,15 @@ class Rows:
         row = self._rows.get(key)
         return row is not None and not row.is_stranger(since)
 
-    def _victims(self, newcomer: Row, void: Row | None = None) -> list[Row]:
-        """Return the rows that have to go so that a newcomer has a place: `void` in any case.
+    def _victims(self, newcomer: Row, chosen: list[Row]) -> list[Row]:
+        """Return the rows that have to go so that a newcomer has a place: those chosen already, and more if need be.
 
         Raises:
             Unproven: there are not so many, unless the newcomer answers a PING first.
             WireError: ``table-full``.
         """
         excess = len(self._rows) + 1 - self.limit
-        victims: dict[Key, Row] = {} if void is None else {void.key: void}
+        victims = {row.key: row for row in chosen}
         for row in self._by_worth(newcomer):
             if len(victims) >= excess:
                 break

@@ -113,7 +113,7 @@ class PeerTable(AgeingRows):
         row.agreed = hello.ttl_ms / 1000 if row.proved else 0.0
         events, opening = self._open(row, source, now, known)
         path = self._path(row, source, now)
-        row.take(path, hello, record, source, now, our_interval=self.interval)
+        row.take(path, hello, record, source, now)
         self._vouch(row, path, source, now)
         events += self.boots.appear(*opening, row, now)
         self._expect(row, path, hello, source)
@@ -133,9 +133,7 @@ class PeerTable(AgeingRows):
             return []  # it can be no new path of its beat either
         path = self._path(row, source, now)
         # in another variant it is the same once more, for others
-        is_first = row.sealed_with == source.key and row.take(
-            path, hello, record, source, now, our_interval=self.interval
-        )
+        is_first = row.sealed_with == source.key and row.take(path, hello, record, source, now)
         if is_news:
             self._vouch(row, path, source, now)
             events = self._show(row, opening, now)
@@ -166,6 +164,8 @@ class PeerTable(AgeingRows):
         if is_first:
             path.last_heard, path.expires = row.last_heard, row.expires
         events: list[Event] = []
+        if row.announced_at == now:  # it announces something else
+            row.hold_for(life(row, self.interval))
         if row.has_new_ttl():
             self._plan(row, now)
             events += self._due(now, now)
@@ -183,7 +183,7 @@ class PeerTable(AgeingRows):
         if row is None:
             opening = "joined"
             row = Row(kind="bare", id=source.address, boot="", now=now)
-            for victim in self._victims(row):
+            for victim in self._victims(row, []):
                 self._owed += self._give_way(victim, None, now)
             self._add(row, source)
         row.ttl = ttl
@@ -301,11 +301,13 @@ class PeerTable(AgeingRows):
         is_restart = former is not None and former.state_at(now) in LIVE
         if not row.proved:
             self._check_unproved(row, former, is_restart=is_restart)
-        opening: Opening = "joined", f"first HELLO on {_where(source)}"
-        if former is None:
-            victims = self._victims(row, void)
+        victims = [] if void is None else [void]
+        if former is None or is_restart:
+            victims = self._victims(row, victims)
         else:
-            victims = self._victims(row, void) if is_restart else [former]
+            victims.append(former)
+        opening: Opening = "joined", f"first HELLO on {_where(source)}"
+        if former is not None:
             opening = "joined", f"back with a new boot on {_where(source)}"
             self.boots.follow(row, former)
             self._shared.inherit(row, former)
@@ -315,18 +317,6 @@ class PeerTable(AgeingRows):
         events = [event for victim in victims for event in self._give_way(victim, former, now)]
         self._add(row, source)
         return events, opening
-
-    def _give_way(self, victim: Row, former: Row | None, now: float) -> list[Event]:
-        events: list[Event] = []
-        if victim.is_shown and victim is not former:
-            events += self._down(victim, "displaced", "makes room for a peer that has proved to be there", now)
-        return events + self._remove(victim, now)
-
-    def _replace(self, former: Row, heir: Row, now: float) -> None:
-        self.boots.replace(former, heir)
-        self._replaced[former.key] = former
-        self.suspects.pop(former.key, None)
-        self._next_expiry = min(self._next_expiry, max(now, former.expires))  # what is overdue would look like a pause
 
     def _check_unproved(self, row: Row, former: Row | None, *, is_restart: bool) -> None:
         """Refuse a boot that has not answered a PING, where that must be known first.

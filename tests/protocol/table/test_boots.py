@@ -102,6 +102,18 @@ def test_a_boot_that_was_down_may_come_back_as_a_clone():
     assert kinds(table.heard(hello(2, seq=3), HERE, now=6.6)) == ["clone", "clone"]
 
 
+def test_a_sealed_boot_begins_anew_after_its_plain_row_was_replaced():
+    table = PeerTable()
+    table.heard(hello(1), HERE, now=0.0)
+    table.heard(hello(2), HERE, now=0.1)
+    table.heard(hello(2, goodbye=True), HERE, now=0.2)
+    sealed = source(key="k1")
+    [event] = table.heard(hello(1, seq=5), sealed, now=0.3)
+    assert (event.kind, event.peer.boot, event.peer.key) == ("joined", boot(1), "k1")
+    assert [row.boot for row in table.boots.of("web1")] == [boot(1)]
+    assert len(table) == 1
+
+
 # --- clones -----------------------------------------------------------------------------------------
 
 

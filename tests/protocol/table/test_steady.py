@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.protocol.samples import ETH0, ETH1, ProvedTable, hello, row_of, source
+from tests.protocol.samples import ETH1, ProvedTable, hello, row_of, source
 
 HERE = source()
 THERE = source("10.0.0.8")
