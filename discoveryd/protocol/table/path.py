@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.link_state import LinkState
 from discoveryd.protocol.table.liveness import NEVER, Reach
-from discoveryd.protocol.table.peer import PathView, milliseconds, rounded
 
 if TYPE_CHECKING:
     from discoveryd.protocol.table.row import Row
@@ -134,20 +133,6 @@ class Path:
         if abs(more_lost) > CLEARLY_LOST:
             return more_lost > 0
         return self.rtt is not None and other.rtt is not None and CLEARLY_SLOWER * self.rtt + CLEARLY_LATER < other.rtt
-
-    def view(self, now: float) -> PathView:
-        """Return the path as it is now, as an immutable value."""
-        return PathView(
-            address=self.address,
-            link=self.link,
-            last_heard_s=now - self.last_heard,
-            expires_s=self.expires - now,
-            rtt_ms=milliseconds(self.rtt),
-            loss=rounded(self.loss),
-            two_way=self.two_way,
-            hears_us_s=self.hears_us_s,
-        )
-
 
 
 class Paths(dict[tuple[str, str], Path]):

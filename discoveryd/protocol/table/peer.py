@@ -106,58 +106,62 @@ _LASTING = tuple(key for key in Peer.__slots__ if key not in (*_AGES, "paths"))
 """Keys of the JSON whose values stay the same as time passes."""
 
 
-def peer_of(
-    row: Row,
-    fresh: list[Path],
-    state: State,
-    ages: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    paths: tuple[PathView, ...] = (),
-) -> Peer:
+def peer_of(row: Row, fresh: list[Path], state: State, now: float | None = None) -> Peer:
     """Return a row as an immutable value.
 
     Args:
         row: the row.
         fresh: its paths within their ttl, the best first.
         state: its state at that moment.
-        ages: since it was first and last heard, and until it expires.
-        paths: all that is known of `fresh`.
+        now: the moment; None leaves out the paths, and all ages are zero.
     """
     record, best = row.record, fresh[0]
     return Peer(
         id=row.id,
-        name=row.name,
+        name=record.name if record else None,
         state=state,
         kind=row.kind,
         address=best.address,
-        addresses=tuple(dict.fromkeys(path.address for path in fresh)),
+        addresses=tuple(dict.fromkeys([path.address for path in fresh])),
         link=best.link,
         boot=row.boot,
         services=record.services if record else (),
         tags=record.tags if record else _NO_TAGS,
-        first_seen_s=ages[0],
-        last_heard_s=ages[1],
-        expires_s=ages[2],
+        first_seen_s=0.0 if now is None else now - row.first_seen,
+        last_heard_s=0.0 if now is None else now - row.last_heard,
+        expires_s=0.0 if now is None else row.expires - now,
         interval_s=row.interval,
         ttl_s=row.ttl,
-        rtt_ms=milliseconds(best.rtt),
-        loss=rounded(best.loss),
+        rtt_ms=_milliseconds(best.rtt),
+        loss=_rounded(best.loss),
         two_way=best.two_way,
         restarts=row.restarts,
         clone=row.clone,
         key=row.sealed_with or None,
         hellos_arrive=not row.unheard,
         shares_address=row.shared,
-        paths=paths,
+        paths=() if now is None else tuple([_path_view(path, now) for path in fresh]),
     )
 
 
-def milliseconds(seconds: float | None) -> float | None:
-    """Return seconds as milliseconds, to the microsecond."""
+def _path_view(path: Path, now: float) -> PathView:
+    return PathView(
+        address=path.address,
+        link=path.link,
+        last_heard_s=now - path.last_heard,
+        expires_s=path.expires - now,
+        rtt_ms=_milliseconds(path.rtt),
+        loss=_rounded(path.loss),
+        two_way=path.two_way,
+        hears_us_s=path.hears_us_s,
+    )
+
+
+def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
 
 
-def rounded(share: float | None) -> float | None:
-    """Return a share with three digits."""
+def _rounded(share: float | None) -> float | None:
     return None if share is None else round(share, 3)
 
 

@@ -92,7 +92,7 @@ class Row:
     handed: tuple[int, float] = field(init=False)  # restarts that the heir counts besides, and when it came
     # what was told of it
     announced: Announced = UNANNOUNCED
-    pace: Pace = field(default_factory=Pace)
+    pace: Pace = field(init=False)
     # prepared for readers
     _fresh: list[Path] = field(default_factory=list)
     _view: Peer | None = None
@@ -105,6 +105,7 @@ class Row:
         self.expires = self.announced_at = now
         self.handed = (0, now)
         self.paths = Paths(self)
+        self.pace = Pace()
 
     def changed(self) -> None:
         """Note a change: what was expected of this row, or prepared for readers, holds no more."""
@@ -332,6 +333,4 @@ class Row:
 
     def peer(self, now: float) -> Peer:
         """Return the row as it is now, as an immutable value."""
-        fresh = self.paths.fresh(now)
-        ages = (now - self.first_seen, now - self.last_heard, self.expires - now)
-        return peer_of(self, fresh, self.state_at(now), ages, tuple(path.view(now) for path in fresh))
+        return peer_of(self, self.paths.fresh(now), self.state_at(now), now)

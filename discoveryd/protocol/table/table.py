@@ -197,7 +197,8 @@ class PeerTable(AgeingRows):
     def _expect(self, row: Row, path: Path, hello: Hello, source: Source) -> None:
         """Expect the next steady HELLO on this path if it can change nothing but when the peer was heard."""
         is_current = path.source is source and row.sealed_with == source.key and hello.seq == row.seq
-        if is_current and row.state == "up" and not row.is_replaced and not row.unheard and self.has_digest(row):
+        has_record = row.record is not None and row.record.digest == row.digest
+        if is_current and has_record and row.state == "up" and not row.is_replaced and not row.unheard:
             expected = (_head(hello), source)
             if path.expected != expected:
                 self._expect_nothing(path)
@@ -251,12 +252,10 @@ class PeerTable(AgeingRows):
             row.sealed_until = now + row.ttl
 
     def _refresh(self, row: Row, path: Path, now: float) -> None:
-        is_up = row.state == "up"
         row.refresh(path, life(row, self.interval), now)
-        if is_up:
-            self._plan(row, now)
-        else:
+        if row.state != "up":
             self._change(row, "heard", now)
+        self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
         row.paths.consider(now)
 
     def _path(self, row: Row, source: Source, now: float) -> Path:
@@ -300,13 +299,13 @@ class PeerTable(AgeingRows):
         former = self.boots.former(row, source.address)
         is_restart = former is not None and former.state_at(now) in LIVE
         if not row.proved:
-            self._check_unproved(row, former, is_restart=is_restart)
+            self._check_unproved(self.boots.unproved(row.id), former, is_restart=is_restart)
+        opening: Opening = "joined", f"first HELLO on {_where(source)}"
         victims = [] if void is None else [void]
         if former is None or is_restart:
             victims = self._victims(row, victims)
         else:
             victims.append(former)
-        opening: Opening = "joined", f"first HELLO on {_where(source)}"
         if former is not None:
             opening = "joined", f"back with a new boot on {_where(source)}"
             self.boots.follow(row, former)
@@ -314,17 +313,24 @@ class PeerTable(AgeingRows):
         if former is not None and is_restart:
             opening = "restarted", f"new boot {row.boot} in place of {former.boot}"
             self._replace(former, row, now)
-        events = [event for victim in victims for event in self._give_way(victim, former, now)]
+        events: list[Event] = []
+        for victim in victims:
+            events += self._give_way(victim, former, now)
         self._add(row, source)
         return events, opening
 
-    def _check_unproved(self, row: Row, former: Row | None, *, is_restart: bool) -> None:
+    def _check_unproved(self, others: int, former: Row | None, *, is_restart: bool) -> None:
         """Refuse a boot that has not answered a PING, where that must be known first.
+
+        Args:
+            others: how many like it use its id.
+            former: the boot it replaces.
+            is_restart: whether that lives.
 
         Raises:
             Unproven: too many like it use its id, or the boot it replaces answered and lives, or may not have left.
         """
-        if self.boots.unproved(row.id) >= MAX_UNPROVED:
+        if others >= MAX_UNPROVED:
             raise Unproven("unproven", f"{MAX_UNPROVED} others of its id have not answered a PING either")
         if former is not None and former.key in self.leavers:
             raise Unproven("unproven", "the boot it replaces is being asked whether it left")
