@@ -145,54 +145,51 @@ def _find(name: str, directory: str, credentials: str) -> Key:
     places = [os.path.join(place, name) for place in (credentials, directory) if place]
     for path in places:
         try:
-            return _parse(path, _read(path, is_credential=bool(credentials) and os.path.dirname(path) == credentials))
+            return _parse(_read(path, is_credential=bool(credentials) and os.path.dirname(path) == credentials))
         except FileNotFoundError:
             continue
         except OSError as error:
-            helps = remedy(error, "let the user of the daemon read it")
-            raise ConfigError(f"security.keys: {shown(path)}: {error.strerror}; {helps}") from None
-    raise ConfigError(
-        f"security.keys: {' and '.join(map(shown, places))}: no such file; copy the key there, or make one with "
-        "discoveryd keygen"
-    )
+            problem = f": {error.strerror}; {remedy(error, 'let the user of the daemon read it')}"
+        except ConfigError as error:
+            problem = str(error)
+        raise ConfigError(f"security.keys: {shown(path)}{problem}")
+    shown_places = " and ".join(map(shown, places))
+    helps = "copy the key there, or make one with discoveryd keygen"
+    raise ConfigError(f"security.keys: {shown_places}: no such file; {helps}")
 
 
 def _read(path: str, *, is_credential: bool) -> bytes:
-    owners = None if is_credential else trusted.ours()
     try:
-        descriptor = trusted.open_file(path, owners=owners, follows=True)
+        descriptor = trusted.open_file(path, owners=None if is_credential else trusted.ours(), follows=True)
     except UntrustedFile as error:
         helps = "name a key file"
         if "uid" in (error.strerror or ""):
             helps = f"run this as that user, or, if it is yours: chown root {shown(path)}"
-        raise ConfigError(f"security.keys: {shown(path)}: {error.strerror}; {helps}") from None
+        raise ConfigError(f": {error.strerror}; {helps}") from None
     with open(descriptor, "rb") as file:
         mode = os.fstat(descriptor).st_mode
         if mode & 0o077 and not is_credential:
-            raise ConfigError(
-                f"security.keys: {shown(path)}: its mode {mode & 0o7777:04o} lets others at it; chmod 600 it, and "
-                "change the key if others could read it"
-            )
+            helps = "chmod 600 it, and change the key if others could read it"
+            raise ConfigError(f": its mode {mode & 0o7777:04o} lets others at it; {helps}")
         return file.read(MAX_FILE + 1)
 
 
-def _parse(path: str, raw: bytes) -> Key:
-    """Read a key file; the errors show nothing of it."""
+def _parse(raw: bytes) -> Key:
+    """Read the text of a key file; the errors show nothing of it."""
     if len(raw) > MAX_FILE:
-        raise ConfigError(f"security.keys: {shown(path)}: over {MAX_FILE} bytes is no key file; it is {_FORM}")
-    lines = [line.strip() for line in raw.split(b"\n")]
-    said = [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith(b"#")]
+        raise ConfigError(f": over {MAX_FILE} bytes is no key file; it is {_FORM}")
+    lines = {number: line.strip() for number, line in enumerate(raw.split(b"\n"), 1)}
+    said = [(number, line) for number, line in lines.items() if line and not line.startswith(b"#")]
     if len(said) != 1:
-        raise ConfigError(f"security.keys: {shown(path)}: {len(said)} lines besides comments, not 1; it is {_FORM}")
+        raise ConfigError(f": {len(said)} lines besides comments, not 1; it is {_FORM}")
     number, line = said[0]
     word, _, text = line.partition(b" ")
-    where = f"security.keys: {shown(path)}:{number}"
     if word != _WORD:
-        raise ConfigError(f"{where}: does not begin with {_WORD.decode()}; it is {_FORM}")
+        raise ConfigError(f":{number}: does not begin with {_WORD.decode()}; it is {_FORM}")
     try:
         secret = b64decode(text.strip(), validate=True)
     except ValueError:
-        raise ConfigError(f"{where}: the key is not base 64; copy the file again") from None
+        raise ConfigError(f":{number}: the key is not base 64; copy the file again") from None
     if len(secret) != KEY_BYTES:
-        raise ConfigError(f"{where}: the key has {len(secret)} bytes, not {KEY_BYTES}; copy the file again")
+        raise ConfigError(f":{number}: the key has {len(secret)} bytes, not {KEY_BYTES}; copy the file again")
     return Key(secret)

@@ -323,8 +323,9 @@ How a peer is judged
 Modules
 =======
 
-- ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``link`` and ``histogram`` are values.
-- ``wire``: ``wire.messages`` has the message kinds, ``wire.fields`` reads their fields, ``wire.record`` the record.
+- ``node`` is the engine and gives an ``outcome`` for each call, ``rooms`` builds its parts; ``parameters``, ``link``
+  and ``histogram`` are values.
+- ``wire``: ``wire.messages`` has the message kinds and their fields, ``wire.record`` the record of a node.
 - ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, in base 64 or
   ``sealed.base85``, ``sealed.replay`` takes each counter once, ``sealed.channel`` is the layer in front of the engine.
 - ``table``: ``table.table`` is the table, ``table.rows`` its rows and indexes, ``table.row`` one peer, ``table.path``
@@ -335,9 +336,9 @@ Modules
 - Sent: ``beacon`` says when a HELLO is due, ``answers`` when a solicit is answered, ``prober`` what is pinged, in
   ``turns``; ``outbox`` sends, with a ``link_state`` for each link, by ``limited_broadcast`` where needed, and to
   ``seed_addresses``; ``hello_rate`` counts HELLOs for the budget.
-- Received: ``incoming`` datagrams pass ``rate_limits`` of ``token_buckets`` and ``admission`` to ``hellos`` or
+- Received: ``incoming`` datagrams pass ``rate_limits`` of ``token_buckets`` and ``reception`` to ``hellos`` or
   ``probes``; ``challenges`` asks unknown boots, ``credit`` bounds what unproven addresses get, ``own_boot`` finds ours
-  elsewhere; ``flood`` and ``isolation`` judge the whole, ``drops`` has the reasons and their counts.
+  elsewhere; ``flood`` and ``isolation`` judge the whole, ``drops`` has the reasons and counts.
 """
 
 from discoveryd.protocol.drops import DROP_REASONS as DROP_REASONS

@@ -12,8 +12,8 @@ from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.sealed.envelope import MAX_COUNTER, Sealer
 from discoveryd.protocol.sealed.keyring import Key, Keyring
-from discoveryd.protocol.wire.fields import FIELDS
 from discoveryd.protocol.wire.messages import (
+    FIELDS,
     KINDS,
     LETTERS,
     MAX_DATAGRAM,

@@ -47,8 +47,7 @@ from discoveryd.errors import SealError, WireError
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.sealed.base85 import in_base64, pack, unpack
 from discoveryd.protocol.sealed.keyring import Keyring
-from discoveryd.protocol.wire.fields import FIELDS
-from discoveryd.protocol.wire.messages import ANYONE, KINDS, LETTERS, MAX_DATAGRAM, SEALED, VERSION
+from discoveryd.protocol.wire.messages import ANYONE, FIELDS, KINDS, LETTERS, MAX_DATAGRAM, SEALED, VERSION
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -183,7 +182,8 @@ class Sealer:
         scope = (TO_ONE if one else TO_ALL) if here else BEYOND
         tail = b"|%b%b" % (scope, STEADY if datagram[-1:].isdigit() else b"")
         room = len(header) + len(tail)
-        inside = inside.ljust(_least_inside(kind.least - room), b"\0")
+        least_body = kind.least - room
+        inside = inside.ljust(-(-least_body // 4) * 3 - _TAG, b"\0")  # base 64 has 4 characters for 3 bytes
         is_long = room + in_base64(len(inside) + _TAG) > MAX_DATAGRAM
         if is_long:
             inside = inside.ljust(-(-len(inside) // 4) * 4, b"\0")
@@ -295,8 +295,3 @@ def _read_body(body: bytes) -> bytes:
     if len(raw) <= _TAG:
         raise WireError("malformed", "the body is too short")
     return raw
-
-
-def _least_inside(body: int) -> int:
-    """Return how long the inside must be for a body of at least that many characters of base 64."""
-    return -(-body // 4) * 3 - _TAG

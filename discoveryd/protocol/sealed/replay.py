@@ -65,13 +65,12 @@ class Windows:
             heard again. Only a node with the key can bring that about. 1,000 take 0.7 MB.
     """
 
-    __slots__ = ("_boots", "_questions", "forgotten", "limit")
+    __slots__ = ("_boots", "_questions", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._boots: dict[str, tuple[Window, Window, int]] = {}  # broadcasts, unicasts, counter of the proof
         self._questions: dict[str, int] = {}  # counter of the last PING of each boot that did not prove to live
-        self.forgotten = 0
 
     def __len__(self) -> int:
         """Return the number of boots."""
@@ -122,7 +121,6 @@ class Windows:
             return
         while len(self._boots) >= self.limit:
             del self._boots[next(iter(self._boots))]
-            self.forgotten += 1
         self._boots[opened.boot] = (Window(opened.counter), Window(opened.counter), opened.counter)
 
     def forget(self, boot: str) -> None:

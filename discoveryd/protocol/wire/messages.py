@@ -10,13 +10,14 @@ new kind is one row here and one handler in the engine. The layouts are specifie
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.wire.fields import FIELDS, MOST
+from discoveryd.protocol.parameters import MAX_ID, MAX_REALM
 from discoveryd.protocol.wire.record import digest_of
 
 VERSION = b"2"
@@ -29,6 +30,8 @@ MAX_SEALED_PING = 158
 """Bytes: 39 around it, an id of 32, a counter of 16, and 68 for what is inside; then up to the next 4 of base 64."""
 MAX_SEALED_STEADY = 256
 """Bytes of a sealed HELLO without its record; 172 is the longest there is without lasting flags."""
+MOST = 9_999_999
+"""Milliseconds since a HELLO, and microseconds that a PING lay, that a PONG can tell: more counts as this."""
 SEALED = b"SEALED|"
 """The first bytes of an envelope, in which any kind but the bare HELLO may travel."""
 BARE = b"HELLO|"
@@ -151,10 +154,54 @@ def mark(id: str, boot: str) -> str:
     return blake2b(f"{id}|{boot}".encode("ascii"), digest_size=8).hexdigest()
 
 
+# --- the fields -----------------------------------------------------------------------------------
+
+
+def _text(what: str, pattern: bytes) -> Callable[[bytes], str]:
+    is_right = re.compile(pattern).fullmatch
+
+    def read(field: bytes) -> str:
+        if not is_right(field):
+            raise WireError("malformed", f"{what} {field[:40]!r}")
+        return field.decode("ascii")
+
+    return read
+
+
+def _number(what: str, least: int, most: int) -> Callable[[bytes], int]:
+    def read(field: bytes) -> int:
+        number = int(field) if field.isdigit() and len(field) <= 10 else -1
+        if least <= number <= most:
+            return number
+        raise WireError("malformed", f"{what} {field[:40]!r}")
+
+    return read
+
+
+_WORD, _HEX = rb"[A-Za-z0-9._-]{1,%d}", rb"[0-9a-f]{16}"
+_heard = _number("heard", 0, MOST)
+
+FIELDS: Final[dict[str, Callable[[bytes], Any]]] = {
+    "realm": _text("realm", _WORD % MAX_REALM),
+    "id": _text("id", _WORD % MAX_ID),
+    "boot": _text("boot", _HEX),
+    "interval_ms": _number("interval", 1, 600_000),
+    "ttl_ms": _number("ttl", 1, 3_600_000),
+    "lasting": _text("flags", rb"[A-Za-z]{0,16}"),
+    "digest": _text("digest", _HEX),
+    "seq": _number("seq", 0, 0xFFFFFFFF),
+    "nonce": _text("nonce", _HEX),
+    "to": _text("to", _HEX),
+    "heard_ms": lambda field: None if field == b"-" else _heard(field),
+    "held_us": _number("held", 0, MOST),
+}
+"""Reads the field of that name, which ends in its unit where there is one; any bytes give a value or a `WireError`."""
+
+
 # --- the rows -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Kind:
     """One message kind: all fields are there each time, further ones are a later release's, and a bar ends it.
 
@@ -170,7 +217,7 @@ class Kind:
     letter: bytes
     message: Callable[..., Message]
     fields: tuple[str, ...]
-    least: int = 0
+    least: int
 
     def decode(self, fields: list[bytes]) -> Message:
         """Read a datagram that was split.
@@ -238,23 +285,14 @@ class _HelloKind(Kind):
 
 
 _SENDER = ("realm", "id", "boot")
-
-KINDS: Final[dict[bytes, Kind]] = {
-    kind.word: kind
-    for kind in (
-        _HelloKind(
-            word=b"HELLO",
-            letter=b"H",
-            message=Hello,
-            fields=(*_SENDER, "interval_ms", "ttl_ms", "lasting", "digest", "seq"),
-            least=MAX_SEALED_PING,
-        ),
-        Kind(word=b"PING", letter=b"P", message=Ping, fields=(*_SENDER, "nonce", "to"), least=MAX_SEALED_PONG),
-        Kind(word=b"PONG", letter=b"A", message=Pong, fields=("realm", "boot", "nonce", "heard_ms", "held_us")),
-    )
-}
+_ROWS = (
+    _HelloKind(b"HELLO", b"H", Hello, (*_SENDER, "interval_ms", "ttl_ms", "lasting", "digest", "seq"), MAX_SEALED_PING),
+    Kind(b"PING", b"P", Ping, (*_SENDER, "nonce", "to"), MAX_SEALED_PONG),
+    Kind(b"PONG", b"A", Pong, ("realm", "boot", "nonce", "heard_ms", "held_us"), 0),
+)
+KINDS: Final[dict[bytes, Kind]] = {kind.word: kind for kind in _ROWS}
 """All kinds but the bare HELLO, which has no fields and no seal."""
-LETTERS: Final[dict[bytes, Kind]] = {kind.letter: kind for kind in KINDS.values()}
+LETTERS: Final[dict[bytes, Kind]] = {kind.letter: kind for kind in _ROWS}
 
 
 def decode(datagram: bytes) -> Message:

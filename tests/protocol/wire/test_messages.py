@@ -6,6 +6,8 @@ import pytest
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.sealed.envelope import Sealer
 from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.protocol.wire.messages import (
@@ -300,6 +302,22 @@ def test_a_new_kind_is_one_row_to_travel_sealed(echo, to):
     opened = receiver.open(sealed, Source("10.0.0.1", link))
     assert decode(opened.datagram) == echo
     assert 200 <= len(sealed) < 204
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+def test_a_new_kind_is_one_handler_in_the_engine(echo, is_sealed):
+    ring = Keyring(keys=(Key(bytes(range(32))),))
+    heard, node = [], Node(node_id="web2", keyring=ring)
+    link = Link("eth0", 2, "10.0.0.2", 24, "10.0.0.255")
+    node.set_links([link], 0.0)
+    node.handlers[Echo] = lambda message, incoming, now: heard.append((message, incoming.source.key, now)) or NOTHING
+    sender = Sealer(ring, realm="default", id="web1", boot="a" * 16)
+    datagram = echo.encode()
+    if is_sealed:
+        datagram = sender.seal(datagram, key=ring.send_with, here=b"\x0a\0\0\1", to=node.boot)
+    assert node.receive(datagram, Source("10.0.0.1", link), 1.0) is NOTHING
+    assert heard == [(echo, ring.send_with if is_sealed else "", 1.0)]
+    assert not node.drops
 
 
 def test_without_its_row_a_kind_is_malformed():
