@@ -148,7 +148,7 @@ def _read(file: tuple[str, bytes, bool] | None, variables: Mapping[str, str]) ->
     values = reader.values()
 
     def made(section: Callable[..., _Section], **keys: Any) -> _Section:
-        """Build a section, or note its faults and go on with its defaults to find those of the others."""
+        """Build a section, or note its faults and return its defaults: the faults of the other sections are to be found too."""
         try:
             return section(**keys)
         except ConfigError as error:
@@ -171,9 +171,9 @@ def _read(file: tuple[str, bytes, bool] | None, variables: Mapping[str, str]) ->
 
 
 def _written(kind: str, value: Any) -> str:
-    """Write one value; JSON is YAML, and its quotes keep ``on`` or ``1.10`` the text it is."""
+    """Return a value as YAML. It is JSON, whose quotes keep ``on`` or ``1.10`` a text."""
     if kind == "float":
         return format_duration(value)
     if kind == "tuple[Service, ...]" and value:
-        return "".join(f"\n    - {json.dumps(one.to_json(), ensure_ascii=False)}" for one in value)
+        return "".join(f"\n    - {json.dumps(service.to_json(), ensure_ascii=False)}" for service in value)
     return json.dumps(dict(value) if isinstance(value, Mapping) else value, ensure_ascii=False)

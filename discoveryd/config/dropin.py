@@ -26,11 +26,11 @@ _HEALTH = {"command": "command", "interval": "float", "timeout": "float"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropIn:
-    """What a file says.
+    """The content of a file.
 
     Attributes:
-        service: to announce.
-        check: says when; None for always.
+        service: what to announce.
+        check: when to announce it; None for always.
     """
 
     service: Service
@@ -41,8 +41,8 @@ def read_file(path: str) -> DropIn:
     """Read a file.
 
     Raises:
-        OSError: it cannot be read.
-        ConfigError: something is wrong in it, or with it.
+        OSError: the file cannot be read.
+        ConfigError: something is wrong in the file, or with it.
     """
     label = shown(path)
     if not path.endswith(".yaml"):
@@ -63,7 +63,7 @@ def read(path: str, raw: bytes) -> DropIn:
     """Read the text of a file.
 
     Raises:
-        ConfigError: with every fault of it.
+        ConfigError: with every fault.
     """
     reader = _ServiceReader({"health": _HEALTH}, path)
     found = reader.drop_in(path, raw)
@@ -76,7 +76,7 @@ class _ServiceReader(ConfigReader):
     """Reads a service, its keys at the top of the file."""
 
     def drop_in(self, path: str, raw: bytes) -> DropIn | None:
-        """Return what the file says; None where it cannot be had, and the faults are noted."""
+        """Return the content of the file; None if it has faults, which are noted."""
         root = self._root(path, raw)
         entries = list(self._entries("", root, "keys such as `name: ssh`", _KEYS))
         found = self._values("", entries, _KEYS)
@@ -114,23 +114,23 @@ class _ServiceReader(ConfigReader):
         if not isinstance(node, Text):
             self._wanted("health.command", 'a text for the shell, or a list such as ["/usr/bin/pgrep", "sshd"]', node)
             return None
-        if all(one.isprintable() or one in "\n\t" for one in node.value):  # a shell takes several lines
+        if all(char.isprintable() or char in "\n\t" for char in node.value):  # a shell takes several lines
             return (SHELL, "-c", node.value) if node.value.strip() else ()
         self._fault(node.place, f"health.command: has a control character in it: {shown(node.value)}")
         return None
 
 
 def _refuse_foreign(path: str) -> None:
-    """Refuse a file that somebody else may write, or replace: whoever can has the rights of the daemon.
+    """Refuse a file that another user may write or replace: such a user has the rights of the daemon.
 
     Raises:
-        ConfigError: says who, and what to do.
-        OSError: it is gone.
+        ConfigError: names the user, and what to do.
+        OSError: the file is gone.
     """
     from discoveryd.runtime.hook_files import foreign  # noqa: PLC0415 - most services have no command
 
-    for one in (path, os.path.dirname(path), os.path.dirname(os.path.realpath(path))):
-        why = foreign(one)
+    for place in (path, os.path.dirname(path), os.path.dirname(os.path.realpath(path))):
+        why = foreign(place)
         if why:
             text = f"{path}: has a health command, which is run, but {why}"
             raise ConfigError(text if text.isprintable() else ascii(text)[1:-1])

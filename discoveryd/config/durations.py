@@ -33,7 +33,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Write a duration as a person would; `parse_duration` gives the same number back."""
+    """Return a duration as a person would write it; `parse_duration` returns the same number."""
     microseconds = round(seconds * 1_000_000)
     for unit in ("h", "m", "s"):
         if microseconds and microseconds % _MICROSECONDS[unit] == 0:
@@ -44,5 +44,5 @@ def format_duration(seconds: float) -> str:
 
 
 def shown(text: str) -> str:
-    """Make text of unknown origin fit for one line of a message."""
+    """Return text of unknown origin so that it fits into a line of a message."""
     return text if text.isprintable() and len(text) <= 200 else ascii(text[:200])

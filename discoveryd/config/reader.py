@@ -1,6 +1,6 @@
 """From a file and environment variables to values by section and key, and every fault with its place.
 
-A fault never stops the reading: a person who mends a file wants to hear of all of them at once.
+A fault never stops the reading: a person who mends a file wants to know all faults at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SERVICE = {key.name: str(key.type) for key in fields(Service)}
 """Key of a service to its type as annotated."""
 
 MAX_FAULTS = 100
-"""Faults that are told one by one: who has more has named some other file."""
+"""Faults that are told one by one: a file with more is some other file."""
 
 _Made = TypeVar("_Made")
 
@@ -34,7 +34,7 @@ class ConfigReader:
 
     Args:
         schema: section to key to the annotated type of its value.
-        source: named in a fault that stands nowhere in particular.
+        source: named in a fault that has no place.
     """
 
     def __init__(self, schema: Mapping[str, Mapping[str, str]], source: str) -> None:
@@ -45,7 +45,7 @@ class ConfigReader:
         self._faults: set[tuple[Place, str]] = set()
 
     def add_file(self, path: str, raw: bytes) -> None:
-        """Take the settings of a file."""
+        """Read the settings of a file."""
         root = self._root(path, raw)
         for section, where, node in self._entries("", root, "sections such as `hello:`", self._schema):
             self._places[section] = where
@@ -56,7 +56,7 @@ class ConfigReader:
                 self._places[f"{section}.{key}"] = place
 
     def _root(self, path: str, raw: bytes) -> Node:
-        """Read a file as a tree; nothing where that cannot be done, which is noted."""
+        """Return a file as a tree; `Nothing` where it cannot be read, which is noted."""
         label = shown(path)
         try:
             text = raw.decode("utf-8-sig")
@@ -67,7 +67,7 @@ class ConfigReader:
         return self._parse(text, TextSource(label, len(text.splitlines())))
 
     def add_variable(self, name: str, text: str) -> None:
-        """Take the setting of a variable such as ``DISCOVERYD_HELLO__TTL``."""
+        """Read the setting of a variable such as ``DISCOVERYD_HELLO__TTL``."""
         origin = TextSource(f"environment {shown(name)}", None)
         section, _, key = name.removeprefix(VARIABLE_PREFIX).lower().partition("__")
         keys = self._schema.get(section, {})
@@ -79,7 +79,7 @@ class ConfigReader:
         self._places.setdefault(section, origin.at(0))
 
     def values(self) -> dict[str, dict[str, Any]]:
-        """Give section to key to value, without the keys that have nothing or cannot be read."""
+        """Return section to key to value, without the keys that are empty or cannot be read."""
         values: dict[str, dict[str, Any]] = {section: {} for section in self._schema}
         for path, node in self._settings.items():
             section, _, key = path.partition(".")
@@ -91,7 +91,7 @@ class ConfigReader:
     def refuse(self, problems: Iterable[str]) -> None:
         """Note faults that begin with a key, such as ``hello.ttl: ...``, at the place where it was set.
 
-        A fault of a key that nobody set follows from one that somebody did, and is left out.
+        A fault of a key that was not set follows from a key that was, and is left out.
         """
         placed, unplaced = [], []
         for problem in problems:
@@ -104,7 +104,7 @@ class ConfigReader:
         self._faults.update(placed or unplaced)
 
     def _as_written(self, path: str, problem: str) -> str:
-        """Quote a duration as it was written: who wrote ``1ms`` looks for no ``0.001s``."""
+        """Return a problem with the duration as it was written: ``1ms`` is not found by ``0.001s``."""
         section, _, key = path.partition(".")
         node = self._settings.get(path)
         if self._schema.get(section, {}).get(key) != "float" or not isinstance(node, Text):
@@ -112,10 +112,10 @@ class ConfigReader:
         return re.sub(r", not [-+.\w]+$", lambda _: f", not {shown(node.value)}", problem)
 
     def finish(self) -> None:
-        """Check that nothing was wrong.
+        """Raise the faults, if there are any.
 
         Raises:
-            ConfigError: one line per fault, in reading order.
+            ConfigError: a line for each fault, in reading order.
         """
         if not self._faults:
             return
@@ -138,7 +138,7 @@ class ConfigReader:
     def _entries(
         self, where: str, node: Node, wanted: str, known: Collection[str] | None = None
     ) -> Iterator[tuple[str, Place, Node]]:
-        """Walk a mapping: name, place and value of each key that is known and not a duplicate."""
+        """Yield name, place and value of each key of a mapping that is known and not a duplicate."""
         if not isinstance(node, Entries):
             self._wanted(where, wanted, node)
             return
@@ -156,15 +156,15 @@ class ConfigReader:
                 yield key.value, key.place, value
 
     def _wanted(self, where: str, wanted: str, node: Node) -> None:
-        """Note that a node has another shape; nothing at all is no fault, it means the default."""
+        """Note that a node has another shape; an empty node is no fault, it means the default."""
         if not isinstance(node, Nothing):
             key = f"{shown(where)}: " if where else ""
             self._fault(node.place, f"{key}must be {wanted}, not {_found(node)}")
 
     def _unknown(self, where: str, name: str, known: Collection[str]) -> str:
-        """Say that a key is unknown, and the nearest known one: here, else in another section."""
+        """Return that a key is unknown, and the nearest known key: here, else in another section."""
         if len(self._faults) > MAX_FAULTS:
-            return f"unknown key {_path(where, name)}"  # not told any more, and a search takes its time
+            return f"unknown key {_path(where, name)}"  # is not told any more, and a search takes its time
         import difflib  # noqa: PLC0415 - for a configuration that is wrong only
 
         here = {key: _path(where, key) for key in known}
@@ -177,7 +177,7 @@ class ConfigReader:
         return f"{found}; known here are {', '.join(known or self._schema)}"
 
     def _value(self, path: str, kind: str, node: Node) -> Any:
-        """Read one value; None where there is none, or where it is a fault, which is noted."""
+        """Return a value; None where it is empty, or a fault, which is noted."""
         if isinstance(node, Nothing):
             return None
         if kind == "Mapping[str, str]":
@@ -230,7 +230,7 @@ class ConfigReader:
         entries = list(self._entries(path, node, "a service such as {name: http, port: 80}", SERVICE))
         named = next((value for key, _, value in entries if key == "name"), None)
         where = f"{path}.{shown(named.value)[:_CUT] if isinstance(named, Text) else '?'}"
-        self._places[path] = self._places[where] = node.place  # the faults of this one are looked up below
+        self._places[path] = self._places[where] = node.place  # `refuse` looks them up below
         found = self._values(f"{where}.", entries, SERVICE)
         lack = lacking(found)
         if lack and isinstance(node, Entries):
@@ -251,7 +251,7 @@ class ConfigReader:
     def _build(
         self, kind: Callable[..., _Made], found: Mapping[str, Any], with_key: Callable[[str], str]
     ) -> _Made | None:
-        """Return what the keys make together; None where a key, or all of them, is refused, which is noted."""
+        """Return what is made of the keys; None where it is refused, which is noted."""
         if None in found.values():
             return None
         try:
@@ -272,7 +272,7 @@ def _path(where: str, key: str) -> str:
 
 
 def _found(node: Node) -> str:
-    """Say what was found where something else was wanted."""
+    """Return what a node is, in words."""
     match node:
         case Nothing():
             return "nothing"

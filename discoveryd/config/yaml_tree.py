@@ -1,4 +1,4 @@
-"""YAML text to a tree in which each node knows its place, or the one fault that makes it unreadable.
+"""From YAML text to a tree in which each node knows its place, or to the first fault.
 
 YAML is used for its shape only: every value stays the text as written, so ``name: on`` is the text
 ``on`` and ``version: 1.10`` stays ``1.10``. What a configuration does not need is refused: aliases
@@ -30,7 +30,7 @@ _NOTHING = frozenset(("", "~", "null", "Null", "NULL"))
 
 
 class Place(NamedTuple):
-    """Where something stands; sorts as a person reads: the file from top to bottom, then the variables."""
+    """A place in the settings; sorts as a person reads: the file from top to bottom, then the variables."""
 
     rank: int
     line: int
@@ -46,7 +46,7 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A value as written, without its quotes."""
+    """A scalar as written, without its quotes."""
 
     place: Place
     value: str
@@ -62,7 +62,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """A mapping, in the order as written, duplicate keys too."""
+    """A mapping in the order as written, with duplicate keys."""
 
     place: Place
     entries: list[tuple[Node, Node]]
@@ -81,23 +81,23 @@ class Fault(Exception):
 
 
 class TooDeep(Fault):
-    """There are collections within each other without end."""
+    """Collections are nested too deep."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextSource:
-    """The file or the variable that a text came from.
+    """The file or the variable that a text comes from.
 
     Attributes:
-        label: what it is called in front of a fault.
-        lines: how many lines the file has, None for a variable, whose lines mean nothing to anybody.
+        label: its name in front of a fault.
+        lines: how many lines the file has, None for a variable, whose lines mean nothing.
     """
 
     label: str
     lines: int | None
 
     def at(self, line: int, column: int | None = None) -> Place:
-        """Give the place of a line and column counted from 0; past the end counts to the last line."""
+        """Return the place of a line and column counted from 0; past the end it is the last line."""
         if self.lines is None:
             return Place(1, 0, self.label)
         number = max(1, min(line + 1, self.lines))
@@ -109,7 +109,7 @@ def parse(text: str, origin: TextSource) -> Node:
     """Read YAML.
 
     Raises:
-        Fault: what cannot be read, or is refused, first.
+        Fault: the first that was found.
     """
     odd = Reader.NON_PRINTABLE.search(text)
     if odd:
@@ -129,17 +129,17 @@ def parse(text: str, origin: TextSource) -> Node:
 
 
 def _look_for_depth(before: str, loader: Any, origin: TextSource) -> None:
-    """Report the depth of what stands before a fault: parsers look ahead, and have limits of their own.
+    """Check the depth of the text before a fault: parsers look ahead, and have limits of their own.
 
     Raises:
-        TooDeep: it is nested too deep, so that what comes later does not matter.
+        TooDeep: the text is nested too deep, and what comes later does not matter.
     """
     try:
         _tree(yaml.parse(before, loader), origin)
     except TooDeep:
         raise
     except (Fault, yaml.YAMLError, ValueError, OverflowError):
-        return  # it is cut off where the fault is
+        return  # the text is cut off where the fault is
 
 
 def _tree(events: Iterable[Any], origin: TextSource) -> Node:
@@ -170,7 +170,7 @@ def _tree(events: Iterable[Any], origin: TextSource) -> Node:
 
 
 def _refusal(event: Any) -> str:
-    """Say why an event is refused. A text that begins with ``*``, ``&`` or ``!`` is the usual cause."""
+    """Return why an event is refused, empty if it is not. A text that begins with ``*``, ``&`` or ``!`` is the usual cause."""
     anchor = getattr(event, "anchor", None)
     tag = getattr(event, "tag", None)
     if isinstance(event, yaml.AliasEvent):
@@ -185,10 +185,10 @@ def _refusal(event: Any) -> str:
 
 
 def _in_plain_words(error: yaml.MarkedYAMLError, text: str) -> tuple[Any, str]:
-    """Say what usually is wrong at the place of a fault.
+    """Return what usually is wrong at the place of a fault.
 
     The text and the place decide, never the words of the library: they differ between its C and Python
-    forms, and from release to release.
+    versions, and from release to release.
     """
     context: Any = error.context_mark
     mark: Any = error.problem_mark or context

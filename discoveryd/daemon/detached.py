@@ -21,7 +21,7 @@ STOP_TIMEOUT = 5.0
 
 
 def start(arguments: Arguments) -> int:
-    """Detach, and wait until the daemon is ready or has said why not."""
+    """Start a daemon in the background, and wait until it is ready or has printed why not."""
     config = load(arguments.config)
     keyring = keyring_of(config)
     named = arguments.config or os.environ.get(PATH_VARIABLE)
@@ -52,7 +52,7 @@ def start(arguments: Arguments) -> int:
 
 
 def _detached(config: Config, keyring: Keyring, path: str | None, pidfile: PidFile, write_end: int) -> NoReturn:
-    """Be the daemon: its last words before it is ready go through the pipe to who started it."""
+    """Run the daemon: what it prints before it is ready goes through the pipe to the command that started it."""
     import daemon  # noqa: PLC0415 - 20 ms that only the child needs
 
     def ready() -> None:
@@ -64,7 +64,7 @@ def _detached(config: Config, keyring: Keyring, path: str | None, pidfile: PidFi
 
     code = FAILED
     words = os.fdopen(os.dup(write_end), "w")
-    # python-daemon would close the pipe and point stderr at nothing; what is said is for the pipe
+    # python-daemon would close the pipe and point stderr at nothing; what is printed is for the pipe
     with daemon.DaemonContext(
         files_preserve=[write_end, words], stderr=words, umask=0o022, prevent_core=True, signal_map={}
     ):
@@ -81,7 +81,7 @@ def _detached(config: Config, keyring: Keyring, path: str | None, pidfile: PidFi
 
 
 def _permission(config: Config) -> str:
-    """Say who may, or where else."""
+    """Return what helps against a missing permission."""
     if os.geteuid() and not config.paths.runtime and not os.environ.get("XDG_RUNTIME_DIR"):
         return "XDG_RUNTIME_DIR is not set, so this user has no directory for it: set paths.runtime, or run as root"
     return "run as root, or set paths.runtime"
@@ -113,7 +113,7 @@ def stop(arguments: Arguments) -> int:
 
 
 def _ends(handle: int) -> bool:
-    """Wait for the end of a process."""
+    """Wait for the end of a process; return whether it came."""
     import select  # noqa: PLC0415 - a pid descriptor is no socket
 
     poll = select.poll()

@@ -1,4 +1,4 @@
-"""Who this machine is: an id that stays the same from run to run."""
+"""The node id of this machine, which stays the same from run to run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from discoveryd.files.remedies import remedy
 
 MACHINE_ID = "/etc/machine-id"
 FEW_DIGITS = 6
-"""Different digits of a machine id up to which nobody drew it."""
+"""Most different digits of a machine id that was not drawn at random."""
 SHIPPED = frozenset((
     "88544b92092430bc5d3fbbffc12a2f04", "85f94e57ab75f80918cab17d001eac85",  # Debian 11.2 and 11.1
     "3766705eb195582e8168a9a1b913c7c7",  # footloose/debian10
@@ -22,12 +22,12 @@ _KEY = b"discoveryd node id"
 
 
 def node_id(state_directory: str, loopback: str = "") -> tuple[str, str]:
-    """Give the node id: the one `reset` chose, else one derived from the machine id, else one made up and kept.
+    """Return the node id: as `reset` chose it, else derived from the machine id, else made up and kept.
 
-    A machine id that many machines have (a placeholder of an image) counts as none.
+    A machine id that many machines have (a placeholder of an image) does not count.
 
     Args:
-        state_directory: where the id is kept that was chosen or made up.
+        state_directory: where an id that was chosen or made up is kept.
         loopback: ``hello.loopback``; each of several daemons of one machine then has an id of its own.
 
     Returns:
@@ -43,7 +43,7 @@ def node_id(state_directory: str, loopback: str = "") -> tuple[str, str]:
 def _of_the_machine(state_directory: str) -> tuple[str, str]:
     found, problem = kept(state_directory)
     if not found and state_directory == directories.state():
-        # a machine that was given a new id has it for each of its users
+        # an id that root chose holds for each user of the machine
         found, other_problem = kept(directories.STATE)
         problem = problem or other_problem
     if found:
@@ -63,7 +63,7 @@ def _of_the_machine(state_directory: str) -> tuple[str, str]:
 
 
 def placeholder(state_directory: str) -> str:
-    """Say what is wrong with the machine id if images are made with it; empty if nothing is, or if there is none."""
+    """Return what is wrong with a machine id that images are made with; empty if nothing is, or if there is none."""
     machine = _machine_id()
     if not _is_placeholder(machine):
         return ""
@@ -72,7 +72,7 @@ def placeholder(state_directory: str) -> str:
 
 
 def kept(state_directory: str) -> tuple[str, str]:
-    """Return the id that is kept in the state directory, empty if there is none, and why a file there is not used."""
+    """Return the id kept in the state directory, empty if there is none, and why a file there is not used."""
     path = _path(state_directory)
     try:
         found = trusted.read(path, 64, owners=trusted.beside(path)).decode("ascii", "replace").strip()
@@ -87,7 +87,7 @@ def kept(state_directory: str) -> tuple[str, str]:
 
 
 def reset(state_directory: str) -> str:
-    """Choose a new id, for a machine that was cloned, and keep it.
+    """Choose a new id, for a machine that was cloned; keep and return it.
 
     Raises:
         OSError: the state directory may not be written; the former id stays.
@@ -98,16 +98,16 @@ def reset(state_directory: str) -> str:
 
 
 def _machine_id() -> str:
-    """Give the machine id, empty if there is none or if it is none yet (``uninitialized``)."""
+    """Return the machine id, empty if there is none yet (``uninitialized``)."""
     try:  # of root, but a link on many a machine
-        machine = trusted.read(MACHINE_ID, 64, owners=None, follows=True).decode("ascii", "replace").strip().lower()
+        machine = trusted.read_text(MACHINE_ID, 64).strip().lower()
     except OSError:
         return ""
     return machine if len(machine) == 32 and set(machine) <= _HEX else ""
 
 
 def _is_placeholder(machine: str) -> bool:
-    """Whether an id is made by hand (all zeros, ``deadbeef``; a random one with a chance of 10^-10), or shipped."""
+    """Return whether an id was made by hand (all zeros, ``deadbeef``; a random id with a chance of 10^-10), or shipped."""
     return machine in SHIPPED or 0 < len(set(machine)) <= FEW_DIGITS
 
 

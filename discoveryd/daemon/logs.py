@@ -25,17 +25,17 @@ LONGEST = 4000
 """Bytes of a line: what a pipe that has room at all takes at once (PIPE_BUF is 4,096)."""
 
 LOUD = frozenset(("suspect", "down", "clone"))
-"""Events that somebody may have to look after."""
+"""Events that may need a person."""
 
 
 def event_line(event: Event) -> tuple[str, str, dict[str, Any]]:
-    """Give level, text and fields of an event's log line."""
+    """Return level, text and fields of an event's log line."""
     fields = {"reason": event.reason, **peer_fields(event.peer)}
     return ("warning" if event.kind in LOUD else "info", f"peer {event.kind}", fields)
 
 
 def peer_fields(peer: Peer) -> dict[str, Any]:
-    """Give what a log line says of a peer."""
+    """Return the fields that a log line has of a peer."""
     fields = {"peer": peer.label, "address": peer.address, "link": peer.link or "-"}
     if peer.name is not None:
         fields["id"] = peer.id
@@ -45,7 +45,7 @@ def peer_fields(peer: Peer) -> dict[str, Any]:
 class Log:
     """Writes log lines to standard error, or to syslog where there is none.
 
-    structlog is imported on making one: 0.1 s, which the first HELLO does not wait for.
+    Making a `Log` imports structlog: 0.1 s, which the first HELLO does not wait for.
 
     Args:
         level: least level that is written.
@@ -85,7 +85,7 @@ class Log:
 
 
 class _Stream:
-    """What structlog hands its finished lines to, one method per level."""
+    """Takes the finished lines of structlog, one method for each level."""
 
     def __init__(self, write: Callable[[int, str], None]) -> None:
         for name, number in LEVELS.items():
@@ -93,12 +93,12 @@ class _Stream:
 
 
 def _printable(value: Any) -> Any:
-    """Escape what could end a line or command a terminal; some of what is logged comes from the network."""
+    """Escape what could end a line or command a terminal: some values come from the network."""
     return ascii(value)[1:-1] if isinstance(value, str) and not value.isprintable() else value
 
 
 def _is_journal() -> bool:
-    """Say whether standard error goes to the journal itself, as systemd.exec(5) says to find out.
+    """Return whether standard error goes to the journal itself, found out as systemd.exec(5) says.
 
     The variable alone is inherited by whatever a service starts, whose lines may go to a file.
     """
@@ -117,7 +117,7 @@ def _to_stderr(*, with_priority: bool) -> Callable[[int, str], None]:
 
 
 class _Descriptor:
-    """Writes lines, and does not wait long for a reader: one that does not read must not stop the daemon."""
+    """Writes lines, and does not wait long for a reader: a reader that hangs must not stop the daemon."""
 
     def __init__(self, descriptor: int, *, with_priority: bool) -> None:
         self._descriptor = descriptor
@@ -128,7 +128,7 @@ class _Descriptor:
 
     def write(self, level: int, line: str) -> None:
         """Write a line, or count it as lost."""
-        # once one was lost there is no waiting, until there is room again
+        # once a line was lost there is no waiting, until there is room again
         if not self._poll.poll(0 if self._lost else PATIENCE * 1000):
             self._lost += 1
             return

@@ -1,4 +1,4 @@
-"""The pid file of a detached daemon: locked while it lives, so that a stale one says nothing."""
+"""The pid file of a detached daemon: locked while the daemon lives, so that a stale file means nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from discoveryd.files import trusted
 
 PROGRAM = "discoveryd"
 PID_DIGITS = 10
-"""A number with as many is none that the kernel surely takes."""
+"""A number with as many digits is more than the kernel surely takes."""
 
 
 class PidFile:
@@ -28,17 +28,17 @@ class PidFile:
         self._descriptor: int | None = None
 
     def holder(self) -> int | None:
-        """Return the pid of the daemon that runs, 0 if that is not told, None if none runs.
+        """Return the pid of the daemon that runs, 0 if the file does not say, None if none runs.
 
         Raises:
-            UntrustedFile: what is there is no file of ours.
+            UntrustedFile: the file is not ours.
             OSError: the file is there but may not be read.
         """
         found = self._holder()
         return None if found is None else found[0]
 
     def open_daemon(self) -> tuple[int, int] | None:
-        """Return pid and pidfd of the daemon that runs; root would else end whatever process the file names.
+        """Return pid and pidfd of the daemon that runs, checked, so that root does not end any process a file names.
 
         Raises:
             UntrustedFile: the process is another program, or belongs to another user than the file.
@@ -49,7 +49,7 @@ class PidFile:
         if found is None or not found[0]:
             return None
         pid, owner = found
-        handle = os.pidfd_open(pid)  # first: the pid may be another's by the time it has been looked at
+        handle = os.pidfd_open(pid)  # first: the pid may belong to another process by the time it has been checked
         why = _foreign(pid, owner)
         if why:
             os.close(handle)
@@ -62,7 +62,7 @@ class PidFile:
         return self._descriptor
 
     def write_pid(self) -> None:
-        """Put the pid of this process in."""
+        """Write the pid of this process into the file."""
         os.ftruncate(self.fileno(), 0)
         os.pwrite(self.fileno(), f"{os.getpid()}\n".encode(), 0)
 
@@ -70,8 +70,8 @@ class PidFile:
         """Take the lock.
 
         Raises:
-            BlockingIOError: another process has it.
-            UntrustedFile: what is there is no file of ours.
+            BlockingIOError: another process holds it.
+            UntrustedFile: the file is not ours.
             OSError: the file may not be written.
         """
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
@@ -90,7 +90,7 @@ class PidFile:
             self._descriptor = None
 
     def _holder(self) -> tuple[int, int] | None:
-        """Return pid and owner of the file while somebody holds the lock."""
+        """Return the pid in the file and the owner of the file, None if nobody holds the lock."""
         try:
             descriptor = trusted.open_file(self.path, owners=trusted.beside(self.path))
         except FileNotFoundError:
@@ -116,7 +116,7 @@ class PidFile:
         return descriptor
 
     def _is_there(self, descriptor: int) -> bool:
-        """Return whether the file still is the one at the path; its last holder may have removed it meanwhile."""
+        """Return whether the file is still at the path; its last holder may have removed it meanwhile."""
         try:
             return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
         except FileNotFoundError:
@@ -124,14 +124,13 @@ class PidFile:
 
 
 def _foreign(pid: int, owner: int) -> str:
-    """Return why a process is no daemon that this user started; empty if it is one."""
-    with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended: that is for the signal to find out
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-            uids = next((line.split()[1:] for line in file if line.startswith("Uid:")), [])
+    """Return why a process is not a daemon that the owner of the file started; empty if it is."""
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended, as the signal will show
+        lines = trusted.read_text(f"/proc/{pid}/status", 4096).splitlines()
+        uids = next((line.split()[1:] for line in lines if line.startswith("Uid:")), [])
         if set(uids) != {str(owner)}:  # real, effective, saved and file system
             return f"which belongs to uid {'/'.join(dict.fromkeys(uids))}, not to uid {owner} as the file"
-        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
-            words = file.read(4096).split("\0")
+        words = trusted.read_text(f"/proc/{pid}/cmdline", 4096).split("\0")
         if "start" not in words or not any(PROGRAM in word for word in words):
             return f"which is no daemon that `{PROGRAM} start` began"
     return ""

@@ -1,7 +1,7 @@
 """The ports of the service: what the configuration wants to listen on, and what the unit lets it bind.
 
 The unit denies every port but those of a default configuration (SocketBindDeny=, systemd.resource-control(5)), so that
-a daemon or hook that somebody took over opens no other. ``discoveryd install`` writes the ports of the configuration
+a daemon or hook that was taken over opens no other. ``discoveryd install`` writes the ports of the configuration
 into a drop-in beside it.
 """
 
@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from discoveryd.config import DEFAULT_PATH, NO_FILE, Config
 from discoveryd.config.durations import shown
 from discoveryd.errors import ConfigError
+from discoveryd.files import trusted
 
 SERVICE = "discoveryd.service"
 DROP_IN = f"{SERVICE}.d/ports.conf"
@@ -28,7 +30,7 @@ _ANY = range(65536)
 
 
 class Port(NamedTuple):
-    """A port that is listened on, and the key that says so."""
+    """A port to listen on, and its key."""
 
     key: str
     proto: str
@@ -36,7 +38,7 @@ class Port(NamedTuple):
 
 
 class _Rule(NamedTuple):
-    """What SocketBindAllow= or SocketBindDeny= has for IPv4."""
+    """A rule of SocketBindAllow= or SocketBindDeny= for IPv4."""
 
     proto: str
     ports: range
@@ -46,7 +48,7 @@ class _Rule(NamedTuple):
 
 
 def ports(config: Config) -> list[Port]:
-    """Return what a configuration listens on."""
+    """Return the ports that a configuration listens on."""
     found = [Port("hello.port", "udp", config.parameters.port)]
     for key, address in (("query.listen", config.query.address), ("metrics.listen", config.metrics.address)):
         if address is not None:
@@ -56,19 +58,19 @@ def ports(config: Config) -> list[Port]:
 
 def drop_in(config: Config) -> bytes:
     """Return the drop-in that lets the service bind the ports of a configuration, and no other."""
-    rules = dict.fromkeys(f"SocketBindAllow={one.proto}:{one.number}" for one in ports(config))
+    rules = dict.fromkeys(f"SocketBindAllow={port.proto}:{port.number}" for port in ports(config))
     about = "# Written by `discoveryd install`: what the configuration listens on. After a change there run it again."
     return "\n".join([about, "[Service]", "SocketBindAllow=", *rules, ""]).encode()
 
 
 def refuse_forbidden(config: Config, root: str = "") -> None:
-    """Refuse a configuration of the service that listens where its unit lets it not.
+    """Refuse a configuration of the service that listens on a port which its unit forbids.
 
-    A configuration that is another's, `--config trial.yaml`, has nothing to do with the unit.
+    A configuration of another daemon, `--config trial.yaml`, has nothing to do with the unit.
 
     Args:
-        config: what is to be in force.
-        root: where the files of the machine are.
+        config: the configuration.
+        root: directory under which the files of the machine are.
 
     Raises:
         ConfigError: with each key, and what to do.
@@ -88,15 +90,13 @@ def refuse_forbidden(config: Config, root: str = "") -> None:
 
 def is_service() -> bool:
     """Return whether this process runs in the unit."""
-    try:
-        with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as file:
-            return f"/{SERVICE}" in file.read()
-    except OSError:
-        return False
+    with suppress(OSError):
+        return f"/{SERVICE}" in trusted.read_text("/proc/self/cgroup")
+    return False
 
 
 def _rules(root: str) -> tuple[list[_Rule], list[_Rule]]:
-    """Return what unit and drop-ins allow and deny; nothing where there is no unit."""
+    """Return the rules of unit and drop-ins that allow, and those that deny."""
     found: dict[str, list[_Rule]] = {"SocketBindAllow": [], "SocketBindDeny": []}
     for path in _files(root):
         for key, value in _settings(path):
@@ -107,7 +107,7 @@ def _rules(root: str) -> tuple[list[_Rule], list[_Rule]]:
 
 
 def _files(root: str) -> Iterator[str]:
-    """Give the unit and its drop-ins in the order in which systemd reads them."""
+    """Yield the paths of the unit and its drop-ins in the order in which systemd reads them."""
     units = [path for base in DIRECTORIES if os.path.exists(path := f"{root}{base}/{SERVICE}")]
     yield from units[:1]
     names: dict[str, str] = {}
@@ -119,19 +119,15 @@ def _files(root: str) -> Iterator[str]:
 
 
 def _settings(path: str) -> Iterator[tuple[str, str]]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except OSError:
-        return
-    for line in text.splitlines():
-        key, equals, value = line.partition("=")
-        if equals and key.strip() in ("SocketBindAllow", "SocketBindDeny"):
-            yield key.strip(), value.strip()
+    with suppress(OSError):
+        for line in trusted.read_text(path).splitlines():
+            key, equals, value = line.partition("=")
+            if equals and key.strip() in ("SocketBindAllow", "SocketBindDeny"):
+                yield key.strip(), value.strip()
 
 
 def _rule(text: str) -> _Rule | None:
-    """Read ``[FAMILY:][PROTOCOL:]PORTS``; None for what is about IPv6 alone, or is nothing of ours."""
+    """Read ``[FAMILY:][PROTOCOL:]PORTS``; return None for IPv6 alone, and for what cannot be read."""
     *words, last = text.split(":")
     if last in ("tcp", "udp", "ipv4", "ipv6"):  # all ports of it
         words, last = [*words, last], "any"

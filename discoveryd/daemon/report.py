@@ -1,4 +1,4 @@
-"""``discoveryd status``, ``check``, ``reset-id`` and ``version``: look, and go."""
+"""``discoveryd status``, ``check``, ``reset-id`` and ``version``: commands that print and end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from discoveryd.net.query_client import QueryClient
 
 
 def status(arguments: Arguments) -> int:
-    """Say whether a daemon runs, and what it sees."""
+    """Print whether a daemon runs, and what it sees."""
     config = load(arguments.config)
     pidfile = PidFile(config.paths.pid_file)
     try:
@@ -45,14 +45,14 @@ def status(arguments: Arguments) -> int:
 
 
 def client_of(config: Config) -> QueryClient:
-    """Return a client of the daemon of a configuration, with the token that it wants beyond loopback."""
+    """Return a client of the daemon of a configuration, with the token that is needed beyond loopback."""
     file, address = config.paths.token_file, config.query.address
     assert address is not None
     return QueryClient(address, token=lambda: token.read(file), vet=token.vetting(file, address))
 
 
 def sight(seen: dict[str, Any]) -> str:
-    """Give what a status says in a few words: the node, its peers by state, its links."""
+    """Return a status in a few words: the node, its peers by state, its links."""
     states = ", ".join(f"{count} {state}" for state, count in seen["peers"].items() if count) or "no peers yet"
     links = ", ".join(f"{link['name']} {link['address']}" for link in seen["links"]) or "no link"
     return f"{seen['node']['name']}: {states}; {links}"

@@ -1,4 +1,4 @@
-"""Where a daemon keeps what is its own, unless its configuration says otherwise: those of the machine, or of a user."""
+"""The directories of a daemon whose configuration names none: those of the machine, or of a user."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ STATE = "/var/lib/discoveryd"
 
 
 def runtime(environ: Mapping[str, str] = os.environ) -> str:
-    """Give the runtime directory: that of the machine for those who may write there, else that of this user.
+    """Return the runtime directory: that of the machine if this user may write there, else that of this user.
 
-    Where there is none of this user (no login session) it is that of the machine all the same.
+    Where this user has none (no login session) it is that of the machine all the same.
     """
     base = environ.get("XDG_RUNTIME_DIR", "")
     return f"{base}/discoveryd" if base.startswith("/") and not _may_write(RUNTIME) else RUNTIME
 
 
 def state(environ: Mapping[str, str] = os.environ) -> str:
-    """Give the state directory: that of the machine for those who may write there, else that of this user."""
+    """Return the state directory: that of the machine if this user may write there, else that of this user."""
     base, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
     if not base.startswith("/"):  # the XDG base directories are absolute, or to be passed over
         base = f"{home}/.local/state" if home.startswith("/") else ""
@@ -30,5 +30,5 @@ def state(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def _may_write(directory: str) -> bool:
-    """Whether we are root, or the user that a service manager made the directory for."""
+    """Return whether this is root, or the user that a service manager made the directory for."""
     return os.geteuid() == 0 or os.access(directory, os.W_OK)

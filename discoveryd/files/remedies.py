@@ -1,4 +1,4 @@
-"""What helps against an error of the system: its number mostly says more than the place where it came up."""
+"""What helps against an error of the system; its number mostly says more than its place."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _BY_NUMBER = {
 
 
 def remedy(error: OSError, otherwise: str) -> str:
-    """Give what helps.
+    """Return what helps against an error.
 
     Args:
-        error: what the system said.
-        otherwise: what helps if it is none of those that mean the same everywhere: a missing permission above all.
+        error: of the system.
+        otherwise: what helps against an error whose meaning depends on the place: a missing permission above all.
     """
     if isinstance(error, UntrustedFile):
         return error.remedy

@@ -1,4 +1,4 @@
-"""Where the files that ship with the package are: the sample configuration, units, firewall profiles."""
+"""The places of the files that ship with the package: the sample configuration, units, firewall profiles."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def path(name: str) -> str:
-    """Give the path of a shipped file or directory by its name in the repository, ``config/discoveryd.yaml``.
+    """Return the path of a shipped file or directory, given its name in the repository, ``config/discoveryd.yaml``.
 
-    A checkout serves its own files. A wheel has put them under ``share/discoveryd`` of the prefix it went
-    to, which is ``sys.prefix`` in a virtual environment, but not for ``pip install --user``, nor for the
+    A checkout serves its own files. A wheel has put them under ``share/discoveryd`` of the prefix it was
+    installed to, which is ``sys.prefix`` in a virtual environment, but not for ``pip install --user``, nor for the
     system's Python on Debian: there the package's own place tells it.
 
     Raises:
-        FileNotFoundError: there is no such file; says where it was looked for.
+        FileNotFoundError: there is no such file; with the places that were searched.
     """
     tried = [os.path.join(root, name) for root in _roots()]
     for candidate in tried:

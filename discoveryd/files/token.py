@@ -1,4 +1,4 @@
-"""The control token: whoever may read its file may change what the daemon does."""
+"""The control token: a user who may read its file may change what the daemon does."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 NAME = "control.token"
 DEFAULT_PATH = f"{directories.RUNTIME}/{NAME}"
 MODE = 0o640
-"""Its owner writes it, its group may use it; others may ask the daemon, but change nothing."""
+"""The owner writes it, the group may use it; others may ask the daemon, but change nothing."""
 SIZE = 32
-"""Random bytes: nobody guesses them."""
+"""Random bytes: too many to guess."""
 PATIENCE = 1.0
 """Seconds to wait for another daemon that is making its token."""
 _DIGITS = frozenset("0123456789abcdef")
@@ -28,14 +28,14 @@ _DIGITS = frozenset("0123456789abcdef")
 def create(directory: str) -> tuple[str, int]:
     """Return the token of a runtime directory, and a descriptor that keeps it in use until it is closed.
 
-    It is a new one, unless another daemon of this directory lives by the one that is there.
+    The token is new, unless another daemon of this directory uses the token that is there.
 
     Raises:
         OSError: the directory cannot be made or written.
     """
     os.makedirs(directory, exist_ok=True)
     path = os.path.join(directory, NAME)
-    with _alone_in(directory):  # two that start at one moment must not each make one
+    with _alone_in(directory):  # two daemons that start at one moment must not each make a token
         found = _in_use(path)
         if found is None:
             trusted.write(path, f"{os.urandom(SIZE).hex()}\n".encode("ascii"), MODE)
@@ -47,7 +47,7 @@ def create(directory: str) -> tuple[str, int]:
 
 @contextmanager
 def _alone_in(directory: str) -> Iterator[None]:
-    """Keep other daemons of a directory from making a token meanwhile; one that hangs holds nobody up for long."""
+    """Keep other daemons of a directory from making a token meanwhile; a daemon that hangs delays them by a second."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         deadline = monotonic() + PATIENCE
@@ -59,7 +59,7 @@ def _alone_in(directory: str) -> Iterator[None]:
 
 
 def _in_use(path: str) -> tuple[int, str] | None:
-    """Open the token that a daemon lives by; None if none does, or if somebody else could have made or read it."""
+    """Open the token that a daemon uses; None if no daemon does, or if another user could have made or read it."""
     try:
         descriptor, token = _opened(path)
     except OSError:
@@ -77,8 +77,8 @@ def _opened(path: str) -> tuple[int, str]:
 
 
 def _lock(descriptor: int, *, is_shared: bool) -> bool:
-    """Lock a file; return whether nobody has a lock that speaks against it."""
-    import fcntl  # noqa: PLC0415 - not for those who only read
+    """Lock a file; return whether no other lock prevented it."""
+    import fcntl  # noqa: PLC0415 - not needed to read
 
     with suppress(BlockingIOError):
         fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -87,7 +87,7 @@ def _lock(descriptor: int, *, is_shared: bool) -> bool:
 
 
 def default_path() -> str:
-    """Return the file of the machine's daemon where that may be read; else of a daemon of this user, if it is there."""
+    """Return the file of the machine's daemon if it may be read; else that of a daemon of this user, if it is there."""
     own = os.path.join(directories.runtime(), NAME)
     return own if not os.access(DEFAULT_PATH, os.R_OK) and os.path.exists(own) else DEFAULT_PATH
 
@@ -96,7 +96,7 @@ def read(path: str) -> str:
     """Return the token that a daemon keeps in this file.
 
     Raises:
-        QueryError: ``denied``; there is none, or we may not read it. The message says what to do.
+        QueryError: ``denied``; there is none, or it may not be read. The message says what to do.
     """
     try:
         token = trusted.read(path, 4096, owners=trusted.beside(path)).decode("ascii", "replace").strip()
@@ -125,7 +125,7 @@ def read(path: str) -> str:
 
 
 def vetting(path: str, address: tuple[str, int]) -> Callable[[str], None]:
-    """Return what refuses a listener on this machine that is neither root's, nor ours, nor of the token's owner.
+    """Return a check of who listens: it refuses users but root, this user and the owner of the token.
 
     Args:
         path: of the token.
@@ -135,7 +135,7 @@ def vetting(path: str, address: tuple[str, int]) -> Callable[[str], None]:
     def vet(owner: str) -> None:
         kind, _, uid = owner.partition(" ")
         if kind != "uid":
-            return  # another machine, or a kernel that does not tell: the token stays secret all the same
+            return  # another machine, or a kernel that does not say: the token stays secret all the same
         with suppress(OSError):
             trusts = trusted.ours() | {os.stat(path).st_uid}
             if int(uid) not in trusts:
@@ -145,7 +145,7 @@ def vetting(path: str, address: tuple[str, int]) -> Callable[[str], None]:
 
 
 def _impostor(uid: int, path: str, address: tuple[str, int]) -> str:
-    """Say who listens in the place of the daemon."""
+    """Return which program listens in the place of the daemon, and what to do."""
     import pwd  # noqa: PLC0415 - hardly ever
 
     from discoveryd.net.owner import holder  # noqa: PLC0415

@@ -1,7 +1,7 @@
-"""Files that a less trusted user could have put there: read, written and locked without obeying what that user made.
+"""Files that a less trusted user could have made: read, written and locked without obeying that user.
 
-A command of root works in directories that belong to the user of the daemon. A link there is never followed, a pipe
-never waited for, a file of a third user never taken for ours, and a file is replaced as a whole, never written into.
+A command of root works in directories that belong to the user of the daemon. There a link is never followed, a pipe
+never waited for, a file of a third user never trusted, and a file is replaced as a whole, never written into.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+MAX_FILE = 1 << 20
+"""Bytes that are read of a file: all that this program reads are far shorter."""
+
 
 def ours() -> frozenset[int]:
-    """Return the users whose files are as good as our own: root, and the user of this process."""
+    """Return the users whose files are always trusted: root, and the user of this process."""
     return frozenset((0, os.geteuid()))
 
 
@@ -33,11 +36,11 @@ def beside(path: str) -> frozenset[int]:
 
 
 def check(path: str) -> None:
-    """Accept a path where nothing is, or a regular file of `beside`.
+    """Refuse a path unless nothing is there, or a regular file of a user in `beside`.
 
     Raises:
         UntrustedFile: something else is there.
-        OSError: the path cannot be looked at.
+        OSError: the path cannot be examined.
     """
     try:
         found = os.lstat(path)
@@ -54,7 +57,7 @@ def open_file(
     Args:
         path: of the file.
         flags: of open(2), besides those that are always set.
-        mode: of a file that is created.
+        mode: of a file that it creates.
         owners: users who may own the file, None for anybody.
         follows: whether the path may be a symbolic link.
 
@@ -77,26 +80,31 @@ def open_file(
     return descriptor
 
 
-def read(path: str, limit: int, *, owners: Collection[int] | None, follows: bool = False) -> bytes:
+def read(path: str, limit: int = MAX_FILE, *, owners: Collection[int] | None, follows: bool = False) -> bytes:
     """Return the first `limit` bytes of a file; the rest as for `open_file`."""
     descriptor = open_file(path, owners=owners, follows=follows)
     with open(descriptor, "rb") as file:
         return file.read(limit)
 
 
+def read_text(path: str, limit: int = MAX_FILE) -> str:
+    """Return the first `limit` bytes of a file of any user as text; what is not UTF-8 becomes U+FFFD."""
+    return read(path, limit, owners=None, follows=True).decode("utf-8", "replace")
+
+
 def write(path: str, content: bytes, mode: int = 0o644, *, to_owner: bool = False) -> None:
-    """Replace a file as a whole, whatever is at its path; on an error what was there stays.
+    """Replace whatever is at a path by a file, as a whole; on an error what was there stays.
 
     Args:
         path: of the file.
         content: all of it.
-        mode: whatever the umask is.
+        mode: of the file; the umask does not count.
         to_owner: whether a file that root writes belongs to the owner of its directory.
 
     Raises:
         OSError: the file cannot be written; nothing is left behind.
     """
-    fresh = f"{path}.{os.urandom(4).hex()}"  # a name that nobody could occupy before
+    fresh = f"{path}.{os.urandom(4).hex()}"  # a name that no other user could guess
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as file:
@@ -115,7 +123,7 @@ def write(path: str, content: bytes, mode: int = 0o644, *, to_owner: bool = Fals
 
 
 def open_in_place(path: str) -> int:
-    """Open a file that is locked and then written into, and make it if need be.
+    """Open a file to lock it and to write into it; create it if it is missing.
 
     Raises:
         UntrustedFile: as from `open_file`, or the file has a second name elsewhere.
@@ -129,10 +137,10 @@ def open_in_place(path: str) -> int:
 
 
 def _accept(path: str, found: os.stat_result, owners: Collection[int] | None) -> None:
-    """Refuse what is no regular file of these owners.
+    """Refuse anything but a regular file of these owners.
 
     Raises:
-        UntrustedFile: says what is there.
+        UntrustedFile: with what is there.
     """
     if stat.S_ISLNK(found.st_mode):
         raise UntrustedFile(path, "it is a symbolic link", "a link is not followed here: remove it, or name its target")

@@ -2,17 +2,18 @@
 
 ::
 
-    layout        what goes where, with its content
+    layout        what is installed, and where, with its content
     environment   whether a service could be started from this environment
-    places        puts and removes, and leaves alone what somebody changed
-    manifest      what was put, written down for `uninstall`
-    units         what is asked of systemd
+    places        installs and removes files, and leaves alone what was changed
+    manifest      what was installed, written down for `uninstall`
+    units         requests to systemd
     kernel        limits of the kernel that are raised
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from discoveryd import __version__
 from discoveryd.cli.parse import Arguments
@@ -25,7 +26,7 @@ from discoveryd.errors import ConfigError, QueryError, UntrustedFile
 from discoveryd.files import trusted
 from discoveryd.install import environment, kernel, manifest, units
 from discoveryd.install.layout import CONFIG_DIRECTORY, UNIT_DIRECTORY, items, limits, opening, socket_address
-from discoveryd.install.places import MAX_FILE, Places
+from discoveryd.install.places import Places
 
 CONFIG = f"{CONFIG_DIRECTORY}/discoveryd.yaml"
 STATE = "/var/lib/discoveryd"
@@ -33,154 +34,195 @@ STATE = "/var/lib/discoveryd"
 
 
 def install(arguments: Arguments) -> int:
-    """Put everything in place; with --now start the service, with --socket the one that holds its query port too."""
-    refusal = _refusal(arguments) or _no_service(arguments)
-    if refusal:
-        say(refusal)
-        return USAGE if arguments.now and arguments.prefix else FAILED
-    root = _root(arguments)
-    try:
-        places = _put(root, is_dry=arguments.dry_run)
-        if not arguments.prefix:
-            _look_again(places, is_dry=arguments.dry_run)
-            _raise_limits(is_dry=arguments.dry_run)
-    except (OSError, ValueError) as error:
-        say(_why(error))
-        return FAILED
-    if arguments.prefix:
-        for text in environment.obstacles():
-            _tell("note", text)
-        return _done(arguments)
-    for name, command in opening(root):
-        _tell("note", f"{name} is here; to let the HELLOs through: {command}")
-    if not arguments.now:
-        wanted = f"{units.SOCKET} discoveryd" if arguments.socket else "discoveryd"
-        _tell("note", f"to start it: systemctl enable --now {wanted}")
-        return _done(arguments)
-    return _start(places, root, arguments) or _done(arguments)
+    """Install everything; with --now start the service, with --socket let systemd hold its query port too."""
+    if arguments.now and arguments.prefix:
+        say("--now starts the service of this machine, --prefix leaves it alone: choose one")
+        return USAGE
+    return _run(Installation(arguments).install, _refusal(arguments) or _no_service(arguments))
 
 
 def uninstall(arguments: Arguments) -> int:
-    """Stop the service, and remove what `install` put in place."""
-    refusal = _refusal(arguments)
+    """Stop the service, and remove what `install` installed."""
+    return _run(Installation(arguments).uninstall, _refusal(arguments))
+
+
+def _run(act: Callable[[], int], refusal: str) -> int:
     if refusal:
         say(refusal)
         return FAILED
-    root = _root(arguments)
     try:
-        former = manifest.load(root)
-        if not former:
-            _tell("note", f"nothing is installed here: there is no {root}{manifest.PATH}")
-            return OK
-        is_live = not arguments.prefix and units.is_booted()
-        if is_live:
-            _stop(root, is_dry=arguments.dry_run)
-        Places(root, former, _tell, is_dry=arguments.dry_run).remove_all()
-        if is_live:
-            _ask("daemon-reload", is_dry=arguments.dry_run)
-    except (OSError, ValueError) as error:
-        say(_why(error))
-        return FAILED
-    return _done(arguments)
-
-
-def _put(root: str, *, is_dry: bool) -> Places:
-    former = manifest.load(root)
-    places = Places(root, former, _tell, is_dry=is_dry)
-    try:
-        places.put_all(items(environment.commands(), root, ports=_ports(root)))
-    except OSError:
-        if not is_dry and manifest.PATH in places.entries:  # what was made up to here is to be removable too
-            manifest.save(root, {**former, **places.entries}.values())
-        raise
-    if places.entries != former and not is_dry:
-        manifest.save(root, places.entries.values())
-    return places
-
-
-def _ports(root: str) -> bytes | None:
-    """Give the drop-in with the ports of the configuration that is there, or of the one that comes."""
-    try:
-        return drop_in(load(root + CONFIG, {}) if os.path.exists(root + CONFIG) else Config())
-    except ConfigError:
-        _tell("note", f"the ports of the service stay: discoveryd check says what is wrong with {root}{CONFIG}")
-    try:
-        return trusted.read(f"{root}{UNIT_DIRECTORY}/{DROP_IN}", MAX_FILE, owners=None)
-    except FileNotFoundError:
-        return None
-
-
-def _look_again(places: Places, *, is_dry: bool) -> None:
-    if any(path.startswith(UNIT_DIRECTORY) for path in places.changed):
-        _ask("daemon-reload", is_dry=is_dry)
-
-
-def _raise_limits(*, is_dry: bool) -> None:
-    """Let the service have its receive buffer from now on, not from the next boot on."""
-    try:
-        for name, before, now in kernel.raised(limits(), is_dry=is_dry):
-            _tell("raised", name, f"from {before} to {now}")
-    except OSError as error:  # in a container it is for the machine below
-        path, why = error.filename or kernel.PROC, error.strerror or error
-        _tell("note", f"{path} cannot be set ({why}): HELLOs are lost where hundreds of nodes speak at once")
-
-
-def _start(places: Places, root: str, arguments: Arguments) -> int:
-    """Start the service and say what it sees; start it anew if it is not of this version and unit.
-
-    Raises:
-        ConfigError: it would not start; told here better than by the journal.
-    """
-    is_dry = arguments.dry_run
-    config = load(root + CONFIG, {}) if os.path.exists(root + CONFIG) else Config()
-    is_changed = any(path.endswith((units.SERVICE, DROP_IN)) for path in places.changed)
-    try:
-        if arguments.socket:
-            _start_socket(config, is_dry=is_dry)
-        if not units.is_enabled():
-            _ask("enable", units.SERVICE, is_dry=is_dry)
-        if not units.is_active():
-            _ask("start", units.SERVICE, is_dry=is_dry)
-        elif is_changed or _is_other_version(config):
-            _ask("restart", units.SERVICE, is_dry=is_dry)
-        else:
-            _tell("unchanged", units.SERVICE, "enabled and active")
+        return act()
+    except UntrustedFile as error:
+        say(f"{error.filename}: {error.strerror}; {error.remedy}")
     except OSError as error:
-        say(f"{error}; the journal says:")
-        print(units.journal(), end="")  # noqa: T201
-        say("if systemd goes on trying, this ends it: systemctl disable --now discoveryd")
-        return FAILED
-    if is_dry or config.query.address is None:
-        return OK
-    try:
-        with client_of(config) as client:
-            print(f"discoveryd {__version__} is active as {sight(client.request('status'))}")  # noqa: T201
-    except QueryError as error:
-        say(f"it is active, but does not answer: {error}")
-        return FAILED
-    return OK
+        say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except ValueError as error:
+        say(str(error))
+    return FAILED
 
 
-def _start_socket(config: Config, *, is_dry: bool) -> None:
-    """Let systemd hold the query port.
+class Installation:
+    """What is installed on a machine, or for an image.
 
-    Raises:
-        OSError: it does not.
+    Args:
+        arguments: of the command.
     """
-    listens = socket_address()
-    if config.query.listen != listens:
-        here = f"{units.SOCKET} listens at {listens}, which takes the place of query.listen ({config.query.listen})"
-        _tell("note", f"{here}: for another address systemctl edit {units.SOCKET}")
-    if units.is_active(units.SOCKET):
-        _tell("unchanged", units.SOCKET, "active")
-        return
-    if units.is_active():  # systemd opens no socket whose service runs already
-        _ask("stop", units.SERVICE, is_dry=is_dry)
-    _ask("enable", "--now", units.SOCKET, is_dry=is_dry)
+
+    def __init__(self, arguments: Arguments) -> None:
+        self._arguments = arguments
+        self._is_dry = arguments.dry_run
+        self._root = _root(arguments)
+
+    def install(self) -> int:
+        """Install everything, and start what is to be started."""
+        places = self._put()
+        if self._arguments.prefix:
+            for text in environment.obstacles():
+                _tell("note", text)
+            return self._done()
+        if any(path.startswith(UNIT_DIRECTORY) for path in places.changed):
+            self._ask("daemon-reload")
+        self._raise_limits()
+        for name, command in opening(self._root):
+            _tell("note", f"{name} is here; to let the HELLOs through: {command}")
+        if self._arguments.now:
+            return self._start(places) or self._done()
+        wanted = f"{units.SOCKET} discoveryd" if self._arguments.socket else "discoveryd"
+        _tell("note", f"to start it: systemctl enable --now {wanted}")
+        return self._done()
+
+    def uninstall(self) -> int:
+        """Stop everything, and remove it."""
+        former = manifest.load(self._root)
+        if not former:
+            _tell("note", f"nothing is installed here: there is no {self._root}{manifest.PATH}")
+            return OK
+        is_live = not self._arguments.prefix and units.is_booted()
+        if is_live:
+            self._stop()
+        Places(self._root, former, _tell, is_dry=self._is_dry).remove_all()
+        if is_live:
+            self._ask("daemon-reload")
+        return self._done()
+
+    def _done(self) -> int:
+        if self._is_dry:
+            _tell("note", "this was a dry run: nothing has been changed")
+        return OK
+
+    def _put(self) -> Places:
+        former = manifest.load(self._root)
+        places = Places(self._root, former, _tell, is_dry=self._is_dry)
+        try:
+            places.put_all(items(environment.commands(), self._root, ports=self._ports()))
+        except OSError:
+            if not self._is_dry and manifest.PATH in places.entries:  # what was made up to here is to be removable too
+                manifest.save(self._root, {**former, **places.entries}.values())
+            raise
+        if places.entries != former and not self._is_dry:
+            manifest.save(self._root, places.entries.values())
+        return places
+
+    def _config(self) -> Config:
+        """Return the configuration that is there, or that will be."""
+        return load(self._root + CONFIG, {}) if os.path.exists(self._root + CONFIG) else Config()
+
+    def _ports(self) -> bytes | None:
+        """Return the drop-in with the ports of the configuration."""
+        try:
+            return drop_in(self._config())
+        except ConfigError:
+            fault = f"discoveryd check says what is wrong with {self._root}{CONFIG}"
+            _tell("note", f"the ports of the service stay: {fault}")
+        try:
+            return trusted.read(f"{self._root}{UNIT_DIRECTORY}/{DROP_IN}", owners=None)
+        except FileNotFoundError:
+            return None
+
+    def _raise_limits(self) -> None:
+        """Let the service have its receive buffer from now on, not from the next boot on."""
+        try:
+            for name, before, now in kernel.raised(limits(), is_dry=self._is_dry):
+                _tell("raised", name, f"from {before} to {now}")
+        except OSError as error:  # in a container the machine below it decides
+            path, why = error.filename or kernel.PROC, error.strerror or error
+            _tell("note", f"{path} cannot be set ({why}): HELLOs are lost where hundreds of nodes speak at once")
+
+    def _start(self, places: Places) -> int:
+        """Start the service and print what it sees; restart a service of another version or unit.
+
+        Raises:
+            ConfigError: it would not start; told here better than by the journal.
+        """
+        config = self._config()
+        is_changed = any(path.endswith((units.SERVICE, DROP_IN)) for path in places.changed)
+        try:
+            if self._arguments.socket:
+                self._start_socket(config)
+            if not units.is_enabled():
+                self._ask("enable", units.SERVICE)
+            if not units.is_active():
+                self._ask("start", units.SERVICE)
+            elif is_changed or _is_other_version(config):
+                self._ask("restart", units.SERVICE)
+            else:
+                _tell("unchanged", units.SERVICE, "enabled and active")
+        except OSError as error:
+            say(f"{error}; the journal says:")
+            print(units.journal(), end="")  # noqa: T201
+            say("if systemd goes on trying, this ends it: systemctl disable --now discoveryd")
+            return FAILED
+        if self._is_dry or config.query.address is None:
+            return OK
+        try:
+            with client_of(config) as client:
+                print(f"discoveryd {__version__} is active as {sight(client.request('status'))}")  # noqa: T201
+        except QueryError as error:
+            say(f"it is active, but does not answer: {error}")
+            return FAILED
+        return OK
+
+    def _start_socket(self, config: Config) -> None:
+        """Let systemd hold the query port.
+
+        Raises:
+            OSError: systemd refused.
+        """
+        listens = socket_address()
+        if config.query.listen != listens:
+            here = f"{units.SOCKET} listens at {listens}, which takes the place of query.listen ({config.query.listen})"
+            _tell("note", f"{here}: for another address systemctl edit {units.SOCKET}")
+        if units.is_active(units.SOCKET):
+            _tell("unchanged", units.SOCKET, "active")
+            return
+        if units.is_active():  # systemd opens no socket whose service runs already
+            self._ask("stop", units.SERVICE)
+        self._ask("enable", "--now", units.SOCKET)
+
+    def _stop(self) -> None:
+        """Stop and disable what is there, the socket first: it would start the service again. State goes with it."""
+        for unit in (units.SOCKET, units.SERVICE):
+            if os.path.exists(f"{self._root}{UNIT_DIRECTORY}/{unit}"):
+                self._ask("disable", "--now", unit)
+        if os.path.exists(f"{self._root}{UNIT_DIRECTORY}/{units.SERVICE}"):
+            chosen, _ = kept(self._root + STATE)
+            self._ask("clean", "--what=state", units.SERVICE)
+            remark = f"its node id {chosen} was chosen by reset-id: set node.id to keep it" if chosen else ""
+            _tell("removed", STATE, remark)
+
+    def _ask(self, *request: str) -> None:
+        """Have systemd do something, and print what.
+
+        Raises:
+            OSError: systemd refused.
+        """
+        if not self._is_dry:
+            units.systemctl(*request)
+        _tell("ran", f"systemctl {' '.join(request)}")
 
 
 def _is_other_version(config: Config) -> bool:
-    """Say whether what runs is of another version; one that does not answer is as good as that."""
+    """Return whether the daemon that runs is of another version; also if it does not answer."""
     if config.query.address is None:
         return False
     try:
@@ -190,32 +232,8 @@ def _is_other_version(config: Config) -> bool:
         return True
 
 
-def _stop(root: str, *, is_dry: bool) -> None:
-    """Stop and disable what is there, the socket first: it would start the service again. State goes with it."""
-    for unit in (units.SOCKET, units.SERVICE):
-        if os.path.exists(f"{root}{UNIT_DIRECTORY}/{unit}"):
-            _ask("disable", "--now", unit, is_dry=is_dry)
-    if not os.path.exists(f"{root}{UNIT_DIRECTORY}/{units.SERVICE}"):
-        return
-    chosen, _ = kept(root + STATE)
-    _ask("clean", "--what=state", units.SERVICE, is_dry=is_dry)
-    remark = f"its node id {chosen} was chosen by reset-id: set node.id to keep it" if chosen else ""
-    _tell("removed", STATE, remark)
-
-
-def _ask(*request: str, is_dry: bool) -> None:
-    """Have systemd do something, and say so.
-
-    Raises:
-        OSError: it does not.
-    """
-    if not is_dry:
-        units.systemctl(*request)
-    _tell("ran", f"systemctl {' '.join(request)}")
-
-
 def _refusal(arguments: Arguments) -> str:
-    """Say why this person may not, empty if he may."""
+    """Return why this user may not, empty if it may."""
     if arguments.dry_run or arguments.prefix or os.geteuid() == 0:
         return ""
     return (
@@ -225,39 +243,21 @@ def _refusal(arguments: Arguments) -> str:
 
 
 def _no_service(arguments: Arguments) -> str:
-    """Say why there cannot be a service, empty if there can."""
+    """Return why there cannot be a service, empty if there can."""
     if arguments.prefix:
-        return "--now starts the service of this machine, --prefix leaves it alone: choose one" if arguments.now else ""
+        return ""
     if not units.is_booted():
         return (
             f"systemd does not run this machine (no {units.BOOTED}). For the image of another one: install --prefix "
             "DIR. Without a service manager: discoveryd start"
         )
     obstacles = environment.obstacles()
-    if not obstacles:
-        return ""
-    return (
-        f"{'; '.join(obstacles)}. An environment that a service can use: python3 -m venv /opt/discoveryd, "
-        "then install the package there"
-    )
+    remedy = "An environment that a service can use: python3 -m venv /opt/discoveryd, then install the package there"
+    return f"{'; '.join(obstacles)}. {remedy}" if obstacles else ""
 
 
 def _root(arguments: Arguments) -> str:
     return os.path.abspath(arguments.prefix).rstrip("/") if arguments.prefix else ""
-
-
-def _why(error: OSError | ValueError) -> str:
-    if isinstance(error, UntrustedFile):
-        return f"{error.filename}: {error.strerror}; {error.remedy}"
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
-
-
-def _done(arguments: Arguments) -> int:
-    if arguments.dry_run:
-        _tell("note", "this was a dry run: nothing has been changed")
-    return OK
 
 
 def _tell(what: str, path: str, remark: str = "") -> None:

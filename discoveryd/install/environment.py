@@ -23,14 +23,14 @@ _ROOTS = ("root", "staff")
 
 
 def commands() -> str:
-    """Give the directory of this environment's ``discoveryd`` command."""
+    """Return the directory of this environment's ``discoveryd`` command."""
     return sysconfig.get_path("scripts")
 
 
 def obstacles() -> list[str]:
-    """Say why a service could not be started from here, or should not be: one sentence each, none if it could.
+    """Return why a service could not be started from here, or should not be: a sentence each.
 
-    Looked at are the command, the interpreter behind a virtual environment, and the package, which an editable
+    Checked are the command, the interpreter behind a virtual environment, and the package, which an editable
     installation leaves where it was checked out. Root runs all of them, by the links in /usr/local/bin.
     """
     command = os.path.join(commands(), "discoveryd")
@@ -45,7 +45,7 @@ def obstacles() -> list[str]:
 
 
 def obstacle(path: str) -> str:
-    """Say why a user without privileges in the unit's sandbox could not read a file; empty if it could."""
+    """Return why a user without privileges in the unit's sandbox could not read a file; empty if the user could."""
     for hidden, setting in _HIDDEN:
         if path.startswith(f"{hidden}/"):
             return f"the service cannot reach {path}: {setting} of its unit hides {hidden}"
@@ -58,7 +58,7 @@ def obstacle(path: str) -> str:
 
 
 def intruder(path: str) -> str:
-    """Say who besides root could replace a file, or what it runs; empty if nobody could."""
+    """Return who besides root could replace a file, or what it runs; empty if nobody could."""
     place = path
     while True:
         found = os.stat(place)

@@ -1,4 +1,4 @@
-"""What the kernel allows from now on: the settings of the sysctl.d file, which itself is read at the next boot only."""
+"""The settings of the sysctl.d file, in force from now on: the file itself is read at the next boot only."""
 
 from __future__ import annotations
 

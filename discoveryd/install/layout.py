@@ -1,4 +1,4 @@
-"""What is put on a machine, and where: every file with its content, before anything is written."""
+"""What is installed, and where: every file with its content, before anything is written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from discoveryd.daemon.ports import DROP_IN
+from discoveryd.files import trusted
 from discoveryd.files.shipped import path as shipped
 
 UNIT_DIRECTORY = "/usr/local/lib/systemd/system"
@@ -37,7 +38,7 @@ FIREWALLS = (
         "firewall-cmd --reload && firewall-cmd --permanent --add-service=discoveryd && firewall-cmd --reload",
     ),
 )
-"""Name, its profile, the directory it has where it is installed, and the command that opens the port."""
+"""Name, profile, the directory that the firewall has for profiles, and the command that opens the port."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class SymLink:
     """A symbolic link."""
 
     path: str
@@ -63,16 +64,16 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
-    """A directory that is wanted though nothing is in it yet."""
+    """An empty directory."""
 
     path: str
 
 
-Item: TypeAlias = File | Link | Directory
+Item: TypeAlias = File | SymLink | Directory
 
 
 def items(commands: str, root: str = "", *, ports: bytes | None = None) -> list[Item]:
-    """Give all there is to install.
+    """Return all there is to install.
 
     Args:
         commands: directory of the environment's ``discoveryd`` and ``discoveryctl``.
@@ -99,18 +100,18 @@ def items(commands: str, root: str = "", *, ports: bytes | None = None) -> list[
 
 
 def opening(root: str = "") -> list[tuple[str, str]]:
-    """Give each firewall that is here, and the command that opens the port in it."""
+    """Return each firewall that is here, with the command that opens the port in it."""
     return [(name, command) for name, _, directory, command in FIREWALLS if os.path.isdir(root + directory)]
 
 
 def socket_address() -> str:
-    """Give the address of the socket unit."""
+    """Return the address of the socket unit."""
     lines = _read("systemd/discoveryd.socket").decode().splitlines()
     return next(line.partition("=")[2] for line in lines if line.startswith("ListenStream="))
 
 
 def limits() -> bytes:
-    """Give the kernel's limits that are wanted, as the file in sysctl.d has them."""
+    """Return the kernel's limits that are wanted, as the file in sysctl.d has them."""
     return _read(SYSCTL)
 
 
@@ -123,7 +124,7 @@ def _unit(commands: str) -> bytes:
 def _links(commands: str) -> list[Item]:
     if os.path.realpath(commands) == os.path.realpath(COMMAND_DIRECTORY):
         return []
-    return [Link(path=f"{COMMAND_DIRECTORY}/{name}", target=f"{commands}/{name}") for name in COMMANDS]
+    return [SymLink(path=f"{COMMAND_DIRECTORY}/{name}", target=f"{commands}/{name}") for name in COMMANDS]
 
 
 def _manual() -> list[Item]:
@@ -143,5 +144,4 @@ def _completions() -> list[Item]:
 
 
 def _read(name: str) -> bytes:
-    with open(shipped(name), "rb") as file:
-        return file.read()
+    return trusted.read(shipped(name), owners=None, follows=True)

@@ -10,18 +10,16 @@ from discoveryd import __version__
 from discoveryd.files import trusted
 
 PATH = "/usr/local/share/discoveryd/installed.json"
-MAX_FILE = 1 << 20
-"""Bytes of it: a tenth of that would be a thousand files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One path that is ours.
+    """A path that was installed.
 
     Attributes:
         path: without the root.
         kind: ``file``, ``link``, ``directory``, or ``manifest``: this list itself.
-        mark: hash of the content we last had for a file, or where a link leads.
+        mark: hash of the content that was last put into a file, or the target of a link.
         is_kept: whether it stays when all else is removed.
     """
 
@@ -32,14 +30,14 @@ class Entry:
 
 
 def load(root: str) -> dict[str, Entry]:
-    """Give what is installed, by path; nothing if nothing is.
+    """Return what is installed, by path.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the manifest cannot be read.
         ValueError: it is not what `save` wrote.
     """
     try:
-        found = json.loads(trusted.read(root + PATH, MAX_FILE, owners=None))
+        found = json.loads(trusted.read(root + PATH, owners=None))
         entries = [Entry(**one) for one in found["entries"]]
     except FileNotFoundError:
         return {}
@@ -49,7 +47,7 @@ def load(root: str) -> dict[str, Entry]:
 
 
 def save(root: str, entries: Iterable[Entry]) -> None:
-    """Write it down, all or nothing; the directory is there."""
+    """Write the manifest, all or nothing; its directory is there."""
     written = {
         "about": "what `discoveryd install` put here; `discoveryd uninstall` removes it",
         "version": __version__,

@@ -1,4 +1,4 @@
-"""What is asked of systemd."""
+"""Requests to systemd."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 SERVICE = "discoveryd.service"
 SOCKET = "discoveryd.socket"
 BOOTED = "/run/systemd/system"
-"""There if systemd is the init of this machine, see sd_booted(3)."""
+"""A directory that is there if systemd is the init of this machine, see sd_booted(3)."""
 
 TIMEOUT = 120.0
 """Seconds: a start may take TimeoutStartSec=, 90 by default."""
@@ -17,25 +17,25 @@ LINES = "20"
 
 
 def is_booted() -> bool:
-    """Say whether systemd runs this machine."""
+    """Return whether systemd runs this machine."""
     return os.path.isdir(BOOTED)
 
 
 def is_enabled(unit: str = SERVICE) -> bool:
-    """Say whether a unit starts with the machine."""
+    """Return whether a unit starts with the machine."""
     return _run("systemctl", "is-enabled", "--quiet", unit).returncode == 0
 
 
 def is_active(unit: str = SERVICE) -> bool:
-    """Say whether a unit runs."""
+    """Return whether a unit runs."""
     return _run("systemctl", "is-active", "--quiet", unit).returncode == 0
 
 
 def systemctl(*request: str) -> None:
-    """Have something done, and wait until it is.
+    """Run a command of systemctl, and wait for its end.
 
     Raises:
-        OSError: it is not; says why.
+        OSError: the command failed; with the reason.
     """
     done = _run("systemctl", "--no-ask-password", *request)
     if done.returncode:
@@ -44,7 +44,7 @@ def systemctl(*request: str) -> None:
 
 
 def journal() -> str:
-    """Give the last lines the service logged."""
+    """Return the last lines that the service logged."""
     done = _run("journalctl", "-u", SERVICE, "-n", LINES, "--no-pager", "-o", "short-precise")
     return done.stdout or done.stderr
 
