@@ -148,7 +148,7 @@ def _read(file: tuple[str, bytes, bool] | None, variables: Mapping[str, str]) ->
     values = reader.values()
 
     def made(section: Callable[..., _Section], **keys: Any) -> _Section:
-        """Build a section, or note its faults and return its defaults: the faults of the other sections are to be found too."""
+        """Build a section, or note its faults and return its defaults, to find the faults of the other sections."""
         try:
             return section(**keys)
         except ConfigError as error:

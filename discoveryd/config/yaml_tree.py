@@ -170,7 +170,7 @@ def _tree(events: Iterable[Any], origin: TextSource) -> Node:
 
 
 def _refusal(event: Any) -> str:
-    """Return why an event is refused, empty if it is not. A text that begins with ``*``, ``&`` or ``!`` is the usual cause."""
+    """Return why an event is refused, empty if not. A text that begins with ``*``, ``&`` or ``!`` is mostly why."""
     anchor = getattr(event, "anchor", None)
     tag = getattr(event, "tag", None)
     if isinstance(event, yaml.AliasEvent):

@@ -107,7 +107,7 @@ def _machine_id() -> str:
 
 
 def _is_placeholder(machine: str) -> bool:
-    """Return whether an id was made by hand (all zeros, ``deadbeef``; a random id with a chance of 10^-10), or shipped."""
+    """Return whether an id was shipped, or made by hand (zeros, ``deadbeef``; at random with a chance of 10^-10)."""
     return machine in SHIPPED or 0 < len(set(machine)) <= FEW_DIGITS
 
 

@@ -22,7 +22,7 @@ def machine(tmp_path, monkeypatch):
     return path
 
 
-def test_it_is_derived_from_the_machine_id_but_does_not_show_it(machine, tmp_path):
+def test_the_node_id_is_a_keyed_hash_of_the_machine_id(machine, tmp_path):
     secret = "0123456789abcdef" * 2
     machine.write_text(secret + "\n")
     found, doubt = node_id(str(tmp_path / "state"))
@@ -36,7 +36,7 @@ def test_it_is_derived_from_the_machine_id_but_does_not_show_it(machine, tmp_pat
 
 
 @pytest.mark.parametrize("text", [None, "", "uninitialized\n", "0" * 31, "g" * 32, "\udcff", "0" * 33])
-def test_without_a_machine_id_it_is_kept_in_the_state_directory(machine, tmp_path, text):
+def test_without_a_machine_id_a_made_up_id_is_kept(machine, tmp_path, text):
     if text is not None:
         machine.write_text(text, errors="surrogateescape")
     state = tmp_path / "state" / "deep"
@@ -64,12 +64,12 @@ def test_a_placeholder_is_no_machine_id(machine, tmp_path, text):
 
 
 @pytest.mark.parametrize("text", ["", "uninitialized\n", "0123456789abcdef" * 2])
-def test_of_no_id_and_of_a_good_one_nothing_is_said(machine, tmp_path, text):
+def test_a_missing_or_good_machine_id_gives_no_warning(machine, tmp_path, text):
     machine.write_text(text)
     assert identity.placeholder(str(tmp_path)) == ""
 
 
-def test_a_spoilt_file_is_told_and_replaced(machine, tmp_path):
+def test_a_spoilt_node_id_file_is_told_and_replaced(machine, tmp_path):
     path = tmp_path / "node-id"
     path.write_text("half a li")
     found, doubt = node_id(str(tmp_path))
@@ -77,7 +77,7 @@ def test_a_spoilt_file_is_told_and_replaced(machine, tmp_path):
     assert node_id(str(tmp_path)) == (found, "")
 
 
-def test_an_id_that_is_refused_is_told_where_the_machine_id_takes_its_place(machine, tmp_path):
+def test_a_refused_node_id_file_is_told_and_the_machine_id_used(machine, tmp_path):
     machine.write_text("0123456789abcdef" * 2 + "\n")
     expected, _ = node_id(str(tmp_path / "other"))
     path = tmp_path / "node-id"
@@ -88,7 +88,7 @@ def test_an_id_that_is_refused_is_told_where_the_machine_id_takes_its_place(mach
     )
 
 
-def test_where_nothing_can_be_kept_it_lasts_for_the_run_and_says_what_to_do(machine, tmp_path):
+def test_a_node_id_that_cannot_be_kept_lasts_for_the_run(machine, tmp_path):
     (tmp_path / "file").touch()
     state = str(tmp_path / "file" / "state")
     found, doubt = node_id(state)
@@ -115,7 +115,7 @@ def test_a_full_disk_does_not_cost_the_id_that_is_kept(machine, tmp_path, monkey
     assert node_id(state) == (kept, "")
 
 
-def test_reset_chooses_another_for_good(machine, tmp_path):
+def test_reset_chooses_another_node_id_for_good(machine, tmp_path):
     machine.write_text("0123456789abcdef" * 2 + "\n")
     before, _ = node_id(str(tmp_path / "state"))
     fresh = identity.reset(str(tmp_path / "state"))
@@ -159,19 +159,19 @@ def test_without_root_the_directories_are_those_of_the_user(without_root, monkey
     assert paths.pid_file == "/run/discoveryd/discoveryd.pid"
 
 
-def test_what_is_set_goes_before(without_root):
+def test_directories_that_are_set_come_first(without_root):
     assert PathsSection(runtime="/srv/run").pid_file == "/srv/run/discoveryd.pid"
     assert PathsSection(state="/srv/state").state_directory == "/srv/state"
 
 
-def test_root_has_those_of_the_machine(monkeypatch):
+def test_root_uses_the_directories_of_the_machine(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/0")
     assert Config().paths.pid_file == "/run/discoveryd/discoveryd.pid"
     assert Config().paths.state_directory == "/var/lib/discoveryd"
 
 
-def test_the_token_of_a_user_is_found_where_that_of_the_machine_cannot_be_read(without_root):
+def test_a_users_token_is_found_if_the_machines_is_unreadable(without_root):
     assert token.default_path() == token.DEFAULT_PATH  # the message then names what is usual
     made, held = token.create(Config().paths.runtime_directory)
     os.close(held)
@@ -199,7 +199,7 @@ def test_start_without_a_session_says_which_variable_is_missing(without_root, mo
     ("number", "helps"),
     [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "mounted read-only"), (errno.EACCES, "set node.id or paths.state")],
 )
-def test_what_helps_goes_by_what_happened(tmp_path, monkeypatch, number, helps):
+def test_the_remedy_depends_on_the_error(tmp_path, monkeypatch, number, helps):
     def refuse(*_, **__):
         raise OSError(number, os.strerror(number))
 

@@ -30,20 +30,20 @@ def written(capfd):
     return lambda: capfd.readouterr().err.splitlines()
 
 
-def test_logfmt(written):
+def test_a_line_in_logfmt(written):
     Log("info", "logfmt").write("info", "peer joined", peer="anna", reason="first HELLO")
     [line] = written()
     assert re.fullmatch(r'timestamp=\S+Z level=info event="peer joined" peer=anna reason="first HELLO"', line)
 
 
-def test_json(written):
+def test_a_line_in_json(written):
     Log("info", "json").write("warning", "peer down", peer="anna")
     found = json.loads(*written())
     assert found.pop("timestamp").endswith("Z")
     assert found == {"level": "warning", "event": "peer down", "peer": "anna"}
 
 
-def test_console(written):
+def test_a_line_for_the_console(written):
     Log("info", "console").write("info", "peer joined", peer="anna")
     [line] = written()
     assert re.fullmatch(r"\d\d:\d\d:\d\d \[info +\] peer joined +peer=anna", line)
@@ -55,7 +55,7 @@ def test_auto_is_logfmt_where_there_is_no_terminal(written):
 
 
 @pytest.mark.parametrize("form", ["logfmt", "json", "console"])
-def test_whatever_a_field_holds_it_is_one_line(written, form):
+def test_control_characters_in_a_field_are_escaped(written, form):
     log = Log("info", form)
     log.write("info", "first", detail=NASTY)
     log.write("info", "second", detail=NASTY)
@@ -72,7 +72,7 @@ def test_levels_below_the_chosen_one_are_not_written(written):
 
 
 @pytest.mark.parametrize("form", ["logfmt", "json"])
-def test_in_the_journal_the_priority_leads_and_the_time_is_left_to_it(written, monkeypatch, form):
+def test_in_the_journal_a_priority_replaces_the_time(written, monkeypatch, form):
     about = os.fstat(2)
     monkeypatch.setenv("JOURNAL_STREAM", f"{about.st_dev}:{about.st_ino}")
     log = Log("debug", form)
@@ -83,7 +83,7 @@ def test_in_the_journal_the_priority_leads_and_the_time_is_left_to_it(written, m
     assert "timestamp" not in "".join(lines)
 
 
-def test_the_journal_of_somebody_else_is_not_ours(written, monkeypatch):
+def test_the_journal_stream_of_another_process_does_not_count(written, monkeypatch):
     """What a service starts inherits the variable, but may write to a file."""
     monkeypatch.setenv("JOURNAL_STREAM", "1:2")
     Log("info", "logfmt").write("info", "x")
@@ -96,7 +96,7 @@ def test_without_a_standard_error_nothing_is_written_anywhere(monkeypatch, capfd
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_error_of_writing_is_no_error_of_ours(monkeypatch):
+def test_an_error_while_writing_the_log_is_ignored(monkeypatch):
     with open("/dev/full", "w", encoding="ascii", buffering=1) as full:
         monkeypatch.setattr(sys, "stderr", full)
         log = Log("info", "logfmt")
@@ -104,7 +104,7 @@ def test_an_error_of_writing_is_no_error_of_ours(monkeypatch):
             log.write("info", "x" * 10_000)
 
 
-def test_what_an_event_says():
+def test_an_event_has_these_fields_in_the_log():
     event = Event(kind="joined", seq=1, peer=peer(), reason="first HELLO on eth0")
     assert event_line(event) == (
         "info",
@@ -113,7 +113,7 @@ def test_what_an_event_says():
     )
 
 
-def test_a_peer_without_a_name_goes_by_its_id_and_a_routed_one_has_no_link():
+def test_a_nameless_peer_is_logged_by_id_a_routed_without_link():
     event = Event(kind="down", seq=1, peer=peer(id="10.0.0.7", name=None, link=""), reason="silent")
     assert event_line(event) == (
         "warning",
@@ -122,14 +122,14 @@ def test_a_peer_without_a_name_goes_by_its_id_and_a_routed_one_has_no_link():
     )
 
 
-def test_a_field_that_is_named_as_one_of_every_line_does_not_hide_it(capfd):
+def test_a_field_cannot_hide_the_event_level_or_timestamp(capfd):
     Log("info", "logfmt").write("info", "told", event="joined", level="high")
     [line] = capfd.readouterr().err.splitlines()
     assert "level=info event=told" in line
     assert "event_=joined level_=high" in line
 
 
-def test_a_reader_that_does_not_read_stops_nobody_and_hears_what_it_missed(monkeypatch):
+def test_a_hanging_reader_of_the_log_is_told_what_it_missed(monkeypatch):
     reading, writing = os.pipe()
     monkeypatch.setattr("discoveryd.daemon.logs.PATIENCE", 0.01)
     with os.fdopen(reading, "rb", buffering=0) as reader, os.fdopen(writing, "w") as stderr:
@@ -147,7 +147,7 @@ def test_a_reader_that_does_not_read_stops_nobody_and_hears_what_it_missed(monke
     assert "the-last" in lines[-1]
 
 
-def test_a_line_longer_than_a_pipe_takes_at_once_is_cut(capfd):
+def test_a_log_line_longer_than_a_pipe_takes_is_cut(capfd):
     Log("info", "logfmt").write("info", "long", more="x" * 10_000)
     [line] = capfd.readouterr().err.splitlines()
     assert len(line) == LONGEST

@@ -16,7 +16,7 @@ def path(tmp_path):
     return str(tmp_path / "run" / "discoveryd.pid")
 
 
-def test_it_holds_the_pid_while_it_lives_and_leaves_nothing(path):
+def test_the_pid_file_lives_as_long_as_the_daemon(path):
     file = PidFile(path)
     assert file.holder() is None
     with file:
@@ -27,14 +27,14 @@ def test_it_holds_the_pid_while_it_lives_and_leaves_nothing(path):
     assert not os.path.exists(path)
 
 
-def test_the_second_is_refused_and_harms_nothing(path):
+def test_a_second_daemon_is_refused_and_harms_nothing(path):
     with PidFile(path):
         with pytest.raises(BlockingIOError), PidFile(path):
             pass
         assert PidFile(path).holder() == os.getpid()
 
 
-def test_it_is_given_back_also_after_an_error(path):
+def test_the_pid_file_is_removed_after_an_error(path):
     with pytest.raises(ZeroDivisionError), PidFile(path):
         raise ZeroDivisionError
     with PidFile(path):
@@ -42,7 +42,7 @@ def test_it_is_given_back_also_after_an_error(path):
 
 
 @pytest.mark.parametrize("text", ["", "1\n", "999999999\n", "nonsense"])
-def test_one_that_a_crash_left_says_nothing(path, text):
+def test_a_pid_file_left_by_a_crash_means_nothing(path, text):
     os.makedirs(os.path.dirname(path))
     with open(path, "w", encoding="ascii") as file:
         file.write(text)
@@ -51,7 +51,7 @@ def test_one_that_a_crash_left_says_nothing(path, text):
         assert file.holder() == os.getpid()  # shorter than what stood there
 
 
-def test_a_file_that_its_holder_removes_meanwhile_is_not_the_one_to_lock(path, monkeypatch):
+def test_a_pid_file_removed_before_the_lock_is_made_again(path, monkeypatch):
     """Open, then the former daemon ends, then lock: that lock would be on a file nobody else can find."""
     former = PidFile(path)
     former.__enter__()
@@ -68,7 +68,7 @@ def test_a_file_that_its_holder_removes_meanwhile_is_not_the_one_to_lock(path, m
         assert PidFile(path).holder() == os.getpid()
 
 
-def test_the_lock_ends_with_the_process_however_it_ends(path):
+def test_a_killed_daemon_holds_no_lock(path):
     script = f"""
 import sys
 from pathlib import Path
@@ -88,7 +88,7 @@ with PidFile({path!r}):
     assert PidFile(path).holder() is None
 
 
-def test_a_path_that_cannot_be_had_is_an_error(tmp_path):
+def test_a_pid_file_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     file = PidFile(str(tmp_path / "file" / "discoveryd.pid"))
     with pytest.raises(NotADirectoryError):

@@ -81,7 +81,7 @@ def test_a_drop_in_of_the_administrator_counts(tmp_path, unit, rules, refused):
     assert forbidden(tmp_path, metrics="127.0.0.1:9341") == refused
 
 
-def test_drop_ins_are_read_by_name_and_the_unit_of_the_administrator_comes_first(tmp_path, unit):
+def test_drop_ins_are_read_by_name_the_administrators_unit_first(tmp_path, unit):
     unit("SocketBindAllow=tcp:9341\n", f"{LOCAL}/discoveryd.service.d/a.conf")
     unit("SocketBindAllow=\n", f"{SYSTEM}/discoveryd.service.d/b.conf")
     assert forbidden(tmp_path) == ["hello.port", "query.listen"]

@@ -68,7 +68,7 @@ def test_wrong_usage_exits_2_and_says_how_to_ask(capsys, arguments):
     assert "Try 'discoveryd --help'." in capsys.readouterr().err
 
 
-def test_help_names_commands_exit_codes_and_where_the_configuration_comes_from(capsys):
+def test_help_names_commands_exit_codes_and_configuration(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     for word in ("run", "start", "stop", "status", "check", "demo", "version", "exit codes", "DISCOVERYD_CONFIG"):
@@ -120,14 +120,14 @@ def test_a_configuration_that_is_named_but_not_there_is_an_error(capsys):
 # --- the inbox ----------------------------------------------------------------------------------------
 
 
-def test_hooks_hear_what_it_thinks_of_itself(quiet, signals, monkeypatch):
+def test_hooks_are_told_that_the_node_is_isolated(quiet, signals, monkeypatch):
     heard = []
     monkeypatch.setattr("discoveryd.daemon.hooks.HooksPart.hear", lambda self, notice: heard.append(notice.text))
     run_with(monkeypatch, Notice(level="warning", text="isolated"), signal.SIGTERM)
     assert "isolated" in heard
 
 
-def test_a_doubt_about_the_id_is_logged(quiet, signals, monkeypatch, capfd):
+def test_a_node_id_for_this_run_only_is_logged(quiet, signals, monkeypatch, capfd):
     monkeypatch.setattr(run, "node_id", lambda *_: ("0123456789abcdef", "nothing can be written"))
     assert run_with(monkeypatch, signal.SIGTERM) == 0
     lines = capfd.readouterr().err.splitlines()
@@ -142,7 +142,7 @@ def test_a_thread_that_died_ends_the_process_with_an_error(quiet, signals, monke
     assert 'level=critical event="thread died" thread=hello-sender' in last
 
 
-def test_events_that_could_not_be_logged_are_owned_up_to_and_the_next_are(quiet, signals, monkeypatch, capfd):
+def test_a_lagging_log_says_that_events_went_unlogged(quiet, signals, monkeypatch, capfd):
     assert run_with(monkeypatch, None, signal.SIGTERM) == 0
     assert 'level=warning event="events went unlogged"' in capfd.readouterr().err
 
@@ -198,7 +198,7 @@ def test_other_errors_of_the_system_do_not_blame_a_port(quiet, signals, monkeypa
     assert f"; {remedy}" in capsys.readouterr().err
 
 
-def test_a_thousand_signals_to_reload_are_one_reload_and_delay_no_end(quiet, signals, monkeypatch, capfd):
+def test_a_thousand_sighups_are_one_reload_and_delay_no_sigterm(quiet, signals, monkeypatch, capfd):
     def reloads():
         for _ in range(1000):
             signal.raise_signal(signal.SIGHUP)

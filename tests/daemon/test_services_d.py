@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -15,10 +14,8 @@ from discoveryd.config import Config
 from discoveryd.config.dropin import MAX_BYTES, read
 from discoveryd.daemon.service_file import MAX_PROBLEMS
 from discoveryd.daemon.services_d import MAX_ENTRIES, MAX_FILES, OWNER, ServicesPart
-from discoveryd.errors import ConfigError
 from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, service_length
 from discoveryd.runtime.announced_services import AnnouncedServices
-from discoveryd.runtime.health import Check
 from discoveryd.runtime.notices import Notice
 from tests.conftest import no_descriptors
 
@@ -86,7 +83,7 @@ def directory(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
-def test_a_file_that_cannot_be_read_now_stays_announced_and_is_read_again(directory, monkeypatch, number):
+def test_a_service_file_that_cannot_be_read_now_stays_announced(directory, monkeypatch, number):
     directory.write("a.yaml", service_file("web"))
     assert directory.look()[0] == ["web"]
     directory.write("a.yaml", service_file("shop"))
@@ -109,7 +106,7 @@ def test_a_directory_that_cannot_be_read_now_keeps_its_services(directory):
     assert directory.look()[0] == ["web", "ssh"]
 
 
-def test_checks_that_cannot_be_begun_now_are_begun_later(directory, monkeypatch):
+def test_checks_that_cannot_start_now_are_started_later(directory, monkeypatch):
     directory.part.start()
     directory.write("a.yaml", service_file("web", more="health:\n  command: [/bin/true]\n"))
     with monkeypatch.context() as patch:
@@ -135,83 +132,10 @@ def service_file(name, port=1, more=""):
     return f"name: {name}\nport: {port}\n{more}"
 
 
-def problems(text):
-    with pytest.raises(ConfigError) as caught:
-        read("f.yaml", text.encode())
-    return list(caught.value.problems)
-
-
-# --- one file -----------------------------------------------------------------------------------------
-
-
-def test_a_whole_file():
-    text = "name: dns\nport: 53\nproto: udp\ntags: {zone: lan}\nhealth:\n  command: [/usr/bin/dig, lan]\n  interval: 1m\n  timeout: 500ms\n"
-    found = read("f.yaml", text.encode())
-    assert found.service == Service(name="dns", port=53, proto="udp", tags={"zone": "lan"})
-    assert found.check == Check(command=("/usr/bin/dig", "lan"), interval=60.0, timeout=0.5)
-
-
-def test_what_is_not_said_has_a_default():
-    found = read("f.yaml", b"name: ssh\nport: 22\nproto:\nhealth: {command: pgrep sshd}\n")
-    assert found.service == Service(name="ssh", port=22, proto="tcp")
-    assert found.check == Check(command=("/bin/sh", "-c", "pgrep sshd"), interval=10.0, timeout=3.0)
-    assert read("f.yaml", b"name: ssh\nport: 22\nhealth:\n").check is None
-
-
-def test_the_shell_takes_several_lines():
-    found = read("f.yaml", b"name: a\nport: 1\nhealth:\n  command: |\n    cd /tmp\n    test -e x\n")
-    assert found.check.command == ("/bin/sh", "-c", "cd /tmp\ntest -e x\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("", ["f.yaml:1: a service needs name and port (port 0 where it has none)"]),
-        ("name: ssh\n", ["f.yaml:1: a service needs port (port 0 where it has none)"]),
-        ("- name: ssh\n", ["f.yaml:1: must be keys such as `name: ssh`, not a list"]),
-        ("name: ssh\nport: 22\nprot: udp\n", ["f.yaml:3: unknown key prot; did you mean proto?"]),
-        ("name: ssh\nport: 22\nintervall: 1s\n", ["f.yaml:3: unknown key intervall; did you mean health.interval?"]),
-        ("name: ssh\nport: 22\nxyz: 1\n", ["f.yaml:3: unknown key xyz; known here are name, port, proto, tags, health"]),
-        ("name: ssh\nport: 22\nport: 23\n", ["f.yaml:3: port: set twice, first on line 2; keep one"]),
-        ("name: ssh\nport: ssh\n", ["f.yaml:2: port: must be a whole number, not 'ssh'"]),
-        ("name: ssh\n\nport: 99999\n", ["f.yaml:3: port: must be 0 to 65535, not 99999"]),
-        ("name: a.b:c\nport: 99999\n", ["f.yaml:2: port: must be 0 to 65535, not 99999"]),
-        ("name: ''\nport: 1\n", ["f.yaml:1: name: must be 1 to 64 printable characters, not ''"]),
-        ("name: a\nport: 1\ntags:\n  x: '" + "y" * 256 + "'\n", [f"f.yaml:4: tags.x: must be 1 to 255 printable characters, not '{'y' * 79}"]),
-        ("name: a\nport: 1\nhealth: pgrep a\n", ["f.yaml:3: health: must be keys such as `command:` below it, not 'pgrep a'"]),
-        ("name: a\nport: 1\nhealth:\n  interval: 5s\n", ["f.yaml:4: health: needs a command; exit code 0 means that the service works"]),
-        ("name: a\nport: 1\nhealth: {command: '', timeout: 2}\n",
-         ["f.yaml:3: health.timeout: 2 needs a unit: 2ms, 2s, 2m or 2h"]),
-        ("name: a\nport: 1\nhealth: {command: ' '}\n", ["f.yaml:3: health.command: must name a program"]),
-        ("name: a\nport: 1\nhealth: {command: []}\n", ["f.yaml:3: health.command: must name a program"]),
-        ("name: a\nport: 1\nhealth: {command: {a: b}}\n",
-         ['f.yaml:3: health.command: must be a text for the shell, or a list such as ["/usr/bin/pgrep", "sshd"], not a mapping']),
-        ('name: a\nport: 1\nhealth: {command: "a\\eb"}\n', ["f.yaml:3: health.command: has a control character in it: 'a\\x1bb'"]),
-        ("name: a\nport: 1\nhealth:\n  command: x\n  interval: 50ms\n  timeout: 2m\n",
-         ["f.yaml:5: health.interval: must be 100ms to 1h, not 0.05s", "f.yaml:6: health.timeout: must be 100ms to 1m, not 120s"]),
-        ("name: [a\n", ["f.yaml:1:7: a quote or bracket is opened and never closed"]),
-        ("name: a\nport: 1\n---\nname: b\nport: 2\n", ["f.yaml:3: a second document begins here; a configuration is one"]),
-    ],
-)  # fmt: skip
-def test_every_fault_is_told_with_its_line(text, told):
-    assert problems(text) == told
-
-
-def test_the_sample_is_a_service_once_it_is_renamed():
-    (sample,) = SAMPLES.glob("*.example")
-    found = read(sample.name, sample.read_bytes())
-    assert (found.service, found.check) == (SSH, None)
-    everything = re.sub(r"(?m)^# ((?:  )?[a-z]+:(?: |$))", r"\1", sample.read_text())
-    found = read(sample.name, everything.encode())
-    assert found.service == Service(name="ssh", port=22, tags={"zone": "lan"})
-    assert found.check == Check(command=("/usr/bin/pgrep", "-x", "sshd"))  # the rest at its defaults
-    assert len(sample.read_bytes()) < MAX_BYTES / 8
-
-
 # --- a directory --------------------------------------------------------------------------------------
 
 
-def test_files_come_change_and_go(directory):
+def test_services_follow_files_that_come_change_and_go(directory):
     assert directory.look() == ([], [])
     directory.write("b.yaml", service_file("web", 80))
     directory.write("a.yaml")
@@ -233,7 +157,7 @@ def test_a_look_at_what_has_not_changed_opens_and_offers_nothing(directory, monk
     assert len(directory.offered) == offers
 
 
-def test_no_directory_is_no_fault_and_it_may_come_and_go(directory):
+def test_the_directory_of_services_may_come_and_go(directory):
     directory.path.rmdir()
     assert directory.look() == ([], [])
     directory.path.mkdir()
@@ -244,7 +168,7 @@ def test_no_directory_is_no_fault_and_it_may_come_and_go(directory):
     assert directory.look()[0] == []
 
 
-def test_a_bad_file_is_told_once_by_name_and_line_and_the_others_stay(directory):
+def test_a_bad_service_file_is_told_once_and_the_others_stay(directory):
     directory.write("a.yaml")
     directory.write("bad.yaml", "name: web\nport: http\n")
     told = ("service file refused", "bad.yaml:2: port: must be a whole number, not 'http'")
@@ -277,7 +201,7 @@ def test_a_reload_reads_and_tells_everything_again(directory):
     assert directory.names() == ["ssh"]
 
 
-def test_of_many_faults_some_are_told_and_the_rest_counted(directory):
+def test_five_faults_of_a_file_are_told_and_the_rest_counted(directory):
     directory.write("a.yaml", "".join(f"key{number}: 1\n" for number in range(20)))
     told = directory.look()[1]
     assert len(told) == MAX_PROBLEMS + 1
@@ -286,13 +210,13 @@ def test_of_many_faults_some_are_told_and_the_rest_counted(directory):
 
 
 @pytest.mark.parametrize("name", [".a.yaml", ".#a.yaml", "#a.yaml#", "a.yaml~", "a.yaml.bak", "a.yaml.example", "a.yaml.dpkg-new", "README"])
-def test_what_is_hidden_or_a_backup_is_passed_over(directory, name):
+def test_hidden_files_and_backups_are_passed_over(directory, name):
     directory.write(name, "nonsense")
     assert directory.look() == ([], [])
     assert directory.part.status() == []
 
 
-def test_what_cannot_be_a_service_is_told_and_nothing_waits_for_it(directory):
+def test_a_pipe_or_directory_is_no_service_and_not_waited_for(directory):
     os.mkfifo(directory.path / "a.yaml")
     (directory.path / "b.yaml").mkdir()
     (directory.path / "c.yaml").symlink_to("nowhere")
@@ -309,7 +233,7 @@ def test_what_cannot_be_a_service_is_told_and_nothing_waits_for_it(directory):
     assert directory.look() == ([], [])
 
 
-def test_a_link_to_a_file_is_followed_and_a_change_behind_it_is_seen(directory, tmp_path):
+def test_a_link_to_a_service_file_is_followed(directory, tmp_path):
     (tmp_path / "real").write_text(service_file("web"))
     (directory.path / "a.yaml").symlink_to(tmp_path / "real")
     assert directory.look()[0] == ["web"]
@@ -317,7 +241,7 @@ def test_a_link_to_a_file_is_followed_and_a_change_behind_it_is_seen(directory, 
     assert directory.look()[0] == ["mail"]
 
 
-def test_only_so_many_files_are_read(directory):
+def test_the_number_of_service_files_is_bounded(directory):
     for number in range(MAX_FILES + 1):
         directory.write(f"{number:03}.yaml", "nonsense")
     told = directory.look()[1]
@@ -329,13 +253,13 @@ def test_only_so_many_files_are_read(directory):
     assert len(directory.part.status()) == MAX_FILES
 
 
-def test_only_so_many_names_are_looked_at(directory):
+def test_the_number_of_directory_entries_is_bounded(directory):
     for number in range(MAX_ENTRIES + 1):
         (directory.path / f"{number}").touch()
     assert directory.look()[1] == [("service files ignored", f"has more than {MAX_ENTRIES} entries; remove what is no service")]
 
 
-def test_a_directory_that_cannot_be_read_any_more_changes_nothing(directory, monkeypatch):
+def test_an_unreadable_directory_keeps_the_announced_services(directory, monkeypatch):
     directory.write("a.yaml")
     directory.look()
 
@@ -354,7 +278,7 @@ def test_a_directory_that_cannot_be_read_any_more_changes_nothing(directory, mon
 # --- together too long --------------------------------------------------------------------------------
 
 
-def test_what_does_not_fit_is_told_with_its_bytes_and_the_others_are_announced(directory):
+def test_a_service_that_does_not_fit_is_told_with_its_bytes(directory):
     base = len(Record(name="anna", services=(SSH,)).encoded) - service_length(SSH)
     directory.write("a.yaml", service_file("a", more=f"tags: {{x: '{'y' * 250}', z: '{'y' * 250}'}}\n"))
     directory.write("b.yaml", service_file("b", more=f"tags: {{x: '{'y' * 250}'}}\n"))
@@ -386,7 +310,7 @@ def test_every_byte_of_the_record_is_used(directory):
         assert (directory.look()[0] == ["a", "b"]) is fits
 
 
-def test_room_that_somebody_else_makes_is_used_at_the_next_look(directory):
+def test_room_in_the_record_is_used_at_the_next_look(directory):
     directory.others = (Service(name="x", port=1, tags={"a": "y" * 250, "b": "y" * 250}),)
     directory.write("a.yaml", service_file("a", more=f"tags: {{x: '{'y' * 200}'}}\n"))
     assert directory.look()[0] == []
@@ -394,7 +318,7 @@ def test_room_that_somebody_else_makes_is_used_at_the_next_look(directory):
     assert directory.look() == (["a"], [("service announced", None)])
 
 
-def test_room_can_be_made_for_somebody_else(directory):
+def test_services_make_room_for_the_configuration(directory):
     directory.write("a.yaml", service_file("a", more=f"tags: {{x: '{'y' * 250}', z: '{'y' * 250}'}}\n"))
     directory.look()
     directory.others = (Service(name="x", port=1, tags={"a": "y" * 250}),)
@@ -409,7 +333,7 @@ CHECKED = "name: ssh\nport: 22\nhealth: {command: [/bin/true]}\n"
 
 
 @pytest.mark.parametrize(("file", "above"), [(0o664, 0o755), (0o646, 0o755), (0o644, 0o775), (0o644, 0o1777)])
-def test_a_command_that_others_may_write_is_refused_until_they_may_not(directory, file, above):
+def test_a_check_in_a_file_that_others_may_write_is_refused(directory, file, above):
     directory.path.chmod(above)
     directory.write("a.yaml", CHECKED, file)
     directory.write("b.yaml", service_file("web"), file)  # nothing of it is run
@@ -427,13 +351,13 @@ def test_a_command_that_others_may_write_is_refused_until_they_may_not(directory
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_a_command_of_another_user_is_refused(directory):
+def test_a_check_in_the_file_of_another_user_is_refused(directory):
     directory.write("a.yaml", CHECKED)
     os.chown(directory.path / "a.yaml", 12345, -1)
     assert "a.yaml belongs to uid 12345" in directory.look()[1][0][1]
 
 
-def test_a_link_into_a_directory_of_others_is_refused(directory, tmp_path):
+def test_a_check_linked_from_a_writable_directory_is_refused(directory, tmp_path):
     loose = tmp_path / "loose"
     loose.mkdir()
     loose.chmod(0o777)
@@ -450,7 +374,7 @@ def checked(command, interval="100ms", more=""):
     return f"name: ssh\nport: 22\n{more}health: {{command: '{command}', interval: {interval}}}\n"
 
 
-def test_a_service_with_a_check_is_announced_only_while_its_last_run_succeeded(directory, tmp_path):
+def test_a_checked_service_is_announced_while_its_check_succeeds(directory, tmp_path):
     flag = tmp_path / "flag"
     directory.write("a.yaml", checked(f"echo looking for it; test -e {flag}"))
     directory.write("b.yaml", service_file("web"))
@@ -472,7 +396,7 @@ def test_a_service_with_a_check_is_announced_only_while_its_last_run_succeeded(d
     assert (directory.names(), told) == (["web"], [("service withdrawn", "exit 1: looking for it")])
 
 
-def test_a_check_may_come_while_it_runs_and_one_that_stays_keeps_its_verdict(directory):
+def test_an_unchanged_check_keeps_its_result(directory):
     directory.part.start()
     directory.write("a.yaml", checked("true", "1h"))
     directory.look()
@@ -484,7 +408,7 @@ def test_a_check_may_come_while_it_runs_and_one_that_stays_keeps_its_verdict(dir
     assert directory.verdict()[0] == ["ssh"]
 
 
-def test_the_verdict_on_a_file_that_was_changed_meanwhile_does_not_count(directory):
+def test_the_result_of_a_changed_check_does_not_count(directory):
     directory.part.start()
     directory.write("a.yaml", checked("true", "1h"))
     directory.look()

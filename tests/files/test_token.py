@@ -30,7 +30,7 @@ def create(directory, held=None):
     return made
 
 
-def test_what_is_created_can_be_read(tmp_path):
+def test_a_created_token_can_be_read(tmp_path):
     directory = tmp_path / "run" / "discoveryd"
     made = create(directory)
     assert len(bytes.fromhex(made)) == token.SIZE
@@ -39,7 +39,7 @@ def test_what_is_created_can_be_read(tmp_path):
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o077])
-def test_others_may_not_read_it_whatever_the_umask(tmp_path, mask):
+def test_others_may_not_read_the_token_whatever_the_umask(tmp_path, mask):
     before = os.umask(mask)
     try:
         create(tmp_path)
@@ -48,20 +48,20 @@ def test_others_may_not_read_it_whatever_the_umask(tmp_path, mask):
     assert stat.S_IMODE(os.stat(tmp_path / "control.token").st_mode) == 0o640
 
 
-def test_a_second_daemon_of_the_directory_does_not_end_the_token_of_the_first(tmp_path, held):
+def test_a_second_daemon_keeps_the_token_of_the_first(tmp_path, held):
     first = create(tmp_path, held)
     assert create(tmp_path, held) == first
     os.close(held.pop(0))  # the first one ends
     assert create(tmp_path, held) == first
 
 
-def test_a_daemon_that_starts_anew_has_a_new_token(tmp_path):
+def test_a_restarted_daemon_has_a_new_token(tmp_path):
     assert len({create(tmp_path) for _ in range(3)}) == 3
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.chmod(0o666), lambda path: path.write_text("0" * 63),
                                    lambda path: path.write_text("")])  # fmt: skip
-def test_one_that_others_could_have_made_or_read_is_replaced(tmp_path, spoil, held):
+def test_a_token_that_others_could_have_read_is_replaced(tmp_path, spoil, held):
     path = tmp_path / "control.token"
     create(tmp_path, held)
     spoil(path)
@@ -73,7 +73,7 @@ def test_one_that_others_could_have_made_or_read_is_replaced(tmp_path, spoil, he
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_what_was_left_or_laid_there_is_not_written_to(tmp_path):
+def test_a_file_in_place_of_the_token_is_not_written_to(tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("mine")
     (tmp_path / "control.token").symlink_to(victim)
@@ -101,7 +101,7 @@ def refusal(path):
     return caught.value.message
 
 
-def test_what_to_do_when_it_cannot_be_read(tmp_path, monkeypatch):
+def test_an_unreadable_token_says_what_to_do(tmp_path, monkeypatch):
     assert "--token-file" in refusal(tmp_path / "none")
     assert "it is no regular file; remove it" in refusal(tmp_path)
     assert "null byte" in refusal("a\0b")

@@ -136,7 +136,7 @@ def run_as():
         (("discoveryd", "start"), NOBODY, 0, f"belongs to uid {NOBODY}, not to uid 0 as the file"),
     ],
 )
-def test_stop_ends_no_process_of_somebodys_choice(holding, run_as, capsys, words, uid, owner, why):
+def test_stop_ends_no_process_that_another_user_chose(holding, run_as, capsys, words, uid, owner, why):
     victim = run_as(uid, *words)
     holding(victim.pid, owner)
     assert main(["stop"]) == 1
@@ -146,14 +146,14 @@ def test_stop_ends_no_process_of_somebodys_choice(holding, run_as, capsys, words
     assert victim.poll() is None
 
 
-def test_stop_takes_a_number_that_is_no_pid_for_none(holding, theirs, capsys):
+def test_stop_ignores_a_number_that_is_no_pid(holding, theirs, capsys):
     holding("9" * 30, NOBODY)
     assert main(["stop"]) == 3
     assert f"no daemon runs that start began ({theirs}/discoveryd.pid)" in capsys.readouterr().err
 
 
 @needs_root
-def test_stop_ends_what_it_should(holding, run_as, theirs):
+def test_stop_ends_a_daemon_that_start_began(holding, run_as, theirs):
     daemon = run_as(NOBODY, "discoveryd", "start")
     holding(daemon.pid, NOBODY)
     assert main(["stop"]) == 0
@@ -178,7 +178,7 @@ def test_a_key_of_another_user_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "directory", "socket"])
-def test_nothing_but_a_regular_file_is_opened_and_nothing_is_waited_for(tmp_path, precious, kind):
+def test_only_regular_files_are_opened_without_waiting(tmp_path, precious, kind):
     path = tmp_path / "it"
     if kind == "link":
         path.symlink_to(precious)
@@ -200,7 +200,7 @@ def test_nothing_but_a_regular_file_is_opened_and_nothing_is_waited_for(tmp_path
 
 @needs_root
 @pytest.mark.parametrize(("owner", "is_fine"), [(0, True), (NOBODY, True), (1234, False)])
-def test_a_file_may_belong_to_root_or_to_the_owner_of_its_directory(theirs, owner, is_fine):
+def test_a_file_may_belong_to_root_or_its_directorys_owner(theirs, owner, is_fine):
     path = theirs / "it"
     path.write_text("said")
     os.chown(path, owner, owner)

@@ -65,7 +65,7 @@ def use(verb, path):
 
 
 @given(kind=found, owner=st.sampled_from((0, NOBODY, THIRD)), keeper=st.sampled_from((0, NOBODY)), verbs=verbs)
-def test_what_a_less_trusted_user_left_is_refused_or_is_that_users_own(kind, owner, keeper, verbs):
+def test_what_a_less_trusted_user_made_is_refused_or_its_own(kind, owner, keeper, verbs):
     with tempfile.TemporaryDirectory() as root:
         precious, theirs = Path(root, "precious"), Path(root, "theirs")
         precious.write_bytes(SECRET)

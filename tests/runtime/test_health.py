@@ -98,7 +98,7 @@ def trace(tmp_path):
 # --- verdicts -----------------------------------------------------------------------------------------
 
 
-def test_exit_0_works_and_the_first_run_comes_at_once(checks):
+def test_the_first_run_of_a_check_comes_at_once(checks):
     check = shell("exit 0")
     checks.run(ssh=check)
     verdict = checks.next()
@@ -120,12 +120,12 @@ def test_exit_0_works_and_the_first_run_comes_at_once(checks):
         ('test -z "$NOTIFY_SOCKET" && test -n "$PATH" && test "$PWD" = / || exit 7', ""),
     ],
 )  # fmt: skip
-def test_what_came_of_a_run_is_told_in_a_line(checks, monkeypatch, command, why):
+def test_the_result_of_a_check_is_told_in_a_line(checks, monkeypatch, command, why):
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
     assert checks.why(command) == why
 
 
-def test_what_cannot_be_run_does_not_work(checks, tmp_path):
+def test_a_check_that_cannot_be_run_does_not_work(checks, tmp_path):
     checks.run(it=Check(command=(str(tmp_path / "none"),)))
     assert checks.next().why == f"cannot run {tmp_path}/none: No such file or directory"
     (tmp_path / "none").write_text("")
@@ -133,7 +133,7 @@ def test_what_cannot_be_run_does_not_work(checks, tmp_path):
     assert checks.next().why == f"cannot run {tmp_path}/none: Permission denied"
 
 
-def test_a_run_comes_after_each_interval(checks):
+def test_a_check_is_run_after_each_interval(checks):
     checks.run(it=shell("exit 0", interval=0.1))
     for _ in range(3):
         assert checks.next().works
@@ -142,30 +142,30 @@ def test_a_run_comes_after_each_interval(checks):
 # --- processes ----------------------------------------------------------------------------------------
 
 
-def test_one_that_hangs_is_killed_with_all_it_started_and_does_not_work(checks, trace):
+def test_a_hanging_check_is_killed_with_its_children(checks, trace):
     # ignoring SIGTERM helps neither of them
     text = f"exec 9> {trace.path}; echo begun >&9; trap '' TERM; sleep 1000 & echo waiting; wait"
     assert checks.why(text, timeout=0.3) == "no answer within 0.3 s, killed: waiting"
     assert trace.rest() == ["begun"]
 
 
-def test_what_a_run_leaves_behind_is_killed(checks, trace):
+def test_what_a_check_leaves_running_is_killed(checks, trace):
     assert checks.why(f"exec 9> {trace.path}; echo begun >&9; sleep 1000 > /dev/null 2>&1 &") == ""
     assert trace.rest() == ["begun"]
 
 
-def test_the_next_run_waits_for_the_end_of_the_last(checks, trace):
+def test_the_next_run_of_a_check_waits_for_the_last(checks, trace):
     other = shell("exit 0", interval=0.1)  # it keeps the thread awake
     checks.run(it=shell(f"echo + > {trace.path}; sleep 0.25; echo - > {trace.path}", interval=0.1), other=other)
     assert [trace.line() for _ in range(4)] == ["+", "-", "+", "-"]
 
 
-def test_one_that_hangs_holds_up_nobody_else(checks):
+def test_a_hanging_check_delays_no_other(checks):
     checks.run(hung=shell("sleep 1000"), it=shell("exit 0", interval=0.1))
     assert [checks.next().key for _ in range(3)] == ["it"] * 3
 
 
-def test_so_many_run_at_once_and_each_has_its_turn(checks, tmp_path):
+def test_checks_at_the_same_time_are_bounded_and_take_turns(checks, tmp_path):
     log = tmp_path / "log"
     count = CONCURRENT * 2
     checks.run(**{f"n{number}": shell(f"echo 1 >> {log}; sleep 0.2; echo -1 >> {log}") for number in range(count)})
@@ -177,7 +177,7 @@ def test_so_many_run_at_once_and_each_has_its_turn(checks, tmp_path):
     assert 1 < most <= CONCURRENT
 
 
-def test_one_that_is_not_wanted_any_more_is_killed_and_not_told(checks, trace):
+def test_a_removed_check_is_killed_and_not_told(checks, trace):
     checks.run(it=shell(f"exec 9> {trace.path}; echo begun >&9; sleep 1000"))
     assert trace.line() == "begun"
     checks.run(other=shell("exit 0"))
@@ -185,7 +185,7 @@ def test_one_that_is_not_wanted_any_more_is_killed_and_not_told(checks, trace):
     assert trace.rest() == []
 
 
-def test_a_changed_check_is_run_at_once_and_an_equal_one_keeps_its_pace(checks, trace):
+def test_a_changed_check_is_run_at_once(checks, trace):
     checks.run(it=shell("exit 1"), hung=shell(f"exec 9> {trace.path}; echo begun >&9; sleep 1000"))
     assert checks.next().why == "exit 1"
     assert trace.line() == "begun"
@@ -198,7 +198,7 @@ def test_a_changed_check_is_run_at_once_and_an_equal_one_keeps_its_pace(checks, 
 # --- life ---------------------------------------------------------------------------------------------
 
 
-def test_stop_kills_what_runs(trace):
+def test_stop_kills_the_checks_that_run(trace):
     checks = Checks()
     checks.run(it=shell(f"exec 9> {trace.path}; trap '' TERM; echo begun >&9; sleep 1000"))
     checks.health.start()
@@ -218,7 +218,7 @@ def test_stop_before_start():
     assert checks.verdicts.empty()
 
 
-def test_the_death_of_its_thread_is_told():
+def test_the_death_of_the_health_thread_is_told():
     def told(_):
         raise ZeroDivisionError
 
@@ -246,7 +246,7 @@ def test_a_check_is_refused_with_what_is_allowed(keys, problem):
     assert caught.value.problems == (problem,)
 
 
-def test_children_do_not_inherit_what_is_blocked_or_open(checks, tmp_path):
+def test_a_check_inherits_neither_files_nor_ignored_signals(checks, tmp_path):
     with open(tmp_path / "secret", "w") as file:
         os.set_inheritable(file.fileno(), True)
         assert checks.why(f"test ! -e /proc/self/fd/{file.fileno()}") == ""
@@ -255,7 +255,7 @@ def test_children_do_not_inherit_what_is_blocked_or_open(checks, tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EAGAIN, errno.ENOMEM])
-def test_what_cannot_be_begun_now_says_nothing_of_the_service(checks, monkeypatch, number):
+def test_a_check_that_cannot_start_now_is_no_failure(checks, monkeypatch, number):
     """A verdict would withdraw a service that works."""
     refused = SimpleQueue()
 

@@ -22,13 +22,13 @@ def names(directory):
     return [os.path.basename(hook) for hook in hooks]
 
 
-def test_executables_in_the_order_of_their_names(directory):
+def test_hooks_are_executables_in_the_order_of_their_names(directory):
     for name in ("20-b", "10-a.sh", "Z"):
         write_hook(directory, name, "true")
     assert names(directory) == ["10-a.sh", "20-b", "Z"]
 
 
-def test_no_directory_is_no_fault(tmp_path):
+def test_a_missing_directory_of_hooks_is_no_fault(tmp_path):
     assert hook_files.look(str(tmp_path / "hooks.d")) == ((), ())
 
 
@@ -48,12 +48,12 @@ def test_backups_hidden_files_and_directories_are_passed_over(directory):
         (0o757, "{0} is writable by group or others: chmod go-w {0}"),
     ],
 )
-def test_the_wrong_mode_is_refused_with_the_remedy(directory, mode, why):
+def test_a_hook_with_a_wrong_mode_is_refused_with_the_remedy(directory, mode, why):
     good, bad = write_hook(directory, "good", "true"), write_hook(directory, "bad", "true", mode=mode)
     assert hook_files.look(str(directory)) == ((good,), (hook_files.RefusedFile(bad, why.format(bad)),))
 
 
-def test_a_directory_that_others_may_write_to_is_refused_as_a_whole(directory):
+def test_a_hooks_directory_that_others_may_write_is_refused(directory):
     write_hook(directory, "good", "true")
     directory.chmod(0o777)
     why = f"{directory} is writable by group or others: chmod go-w {directory}"
@@ -62,7 +62,7 @@ def test_a_directory_that_others_may_write_to_is_refused_as_a_whole(directory):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 @pytest.mark.parametrize("what", ["bad", "."])
-def test_another_owner_is_refused(directory, what):
+def test_a_hook_of_another_owner_is_refused(directory, what):
     write_hook(directory, "bad", "true")
     path = os.path.normpath(directory / what)
     os.chown(path, 12345, -1)
@@ -70,7 +70,7 @@ def test_another_owner_is_refused(directory, what):
     assert hook_files.look(str(directory)) == ((), (hook_files.RefusedFile(path, why),))
 
 
-def test_a_link_is_as_good_as_where_it_points(directory, tmp_path):
+def test_a_linked_hook_is_as_good_as_its_target(directory, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     target = write_hook(elsewhere, "target", "true")
     (directory / "link").symlink_to(target)
@@ -83,21 +83,21 @@ def test_a_link_is_as_good_as_where_it_points(directory, tmp_path):
     assert fault == hook_files.RefusedFile(str(directory / "link"), "cannot be looked at: No such file or directory")
 
 
-def test_what_is_no_file_is_refused(directory):
+def test_a_pipe_is_no_hook(directory):
     os.mkfifo(directory / "pipe", 0o755)
     assert hook_files.look(str(directory))[1] == (
         hook_files.RefusedFile(str(directory / "pipe"), "is no regular file: remove it"),
     )
 
 
-def test_a_file_instead_of_the_directory_is_told(tmp_path):
+def test_a_file_in_place_of_the_hooks_directory_is_told(tmp_path):
     (tmp_path / "hooks.d").write_text("")
     assert hook_files.look(str(tmp_path / "hooks.d")) == (
         (), (hook_files.RefusedFile(str(tmp_path / "hooks.d"), "cannot be read: Not a directory"),)
     )  # fmt: skip
 
 
-def test_there_may_not_be_any_number_of_them(directory, monkeypatch):
+def test_the_number_of_hooks_is_bounded(directory, monkeypatch):
     monkeypatch.setattr(hook_files, "MAX_HOOKS", 2)
     for name in "abc":
         write_hook(directory, name, "true")

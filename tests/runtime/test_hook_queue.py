@@ -24,7 +24,7 @@ def told(job):
     return job.hook, job.occasion.lane, job.occasion.kind, job.occasion.coalesced
 
 
-def test_peers_in_the_order_of_their_events():
+def test_events_are_run_in_their_order():
     queue = make()
     for id in ("c", "a", "b"):
         queue.put(occasion(id))
@@ -32,7 +32,7 @@ def test_peers_in_the_order_of_their_events():
     assert (queue.take(), queue.running, queue.waiting) == (None, 3, 0)
 
 
-def test_never_two_at_once_for_one_peer():
+def test_a_hook_never_runs_twice_at_once_for_a_peer():
     queue = make()
     queue.put(occasion("web1", "joined"))
     first = queue.take()
@@ -45,7 +45,7 @@ def test_never_two_at_once_for_one_peer():
     assert told(queue.take()) == ("a", "web1", "down", 0)
 
 
-def test_of_one_peer_only_the_newest_waits_in_the_place_of_the_first():
+def test_the_newest_event_of_a_peer_takes_the_place_of_the_first():
     queue = make()
     for id, kind in (("web1", "joined"), ("web2", "joined"), ("web1", "suspect"), ("web1", "down")):
         queue.put(occasion(id, kind))
@@ -53,7 +53,7 @@ def test_of_one_peer_only_the_newest_waits_in_the_place_of_the_first():
     assert [told(queue.take()) for _ in range(2)] == [("a", "web1", "down", 2), ("a", "web2", "joined", 0)]
 
 
-def test_a_restart_stands_for_the_boot_before_but_clones_stand_each_for_itself():
+def test_a_restart_replaces_the_boot_before_a_clone_does_not():
     queue = make()
     queue.put(occasion("web1", "joined", boot="1" * 16))
     queue.put(occasion("web1", "restarted", boot="2" * 16))
@@ -67,7 +67,7 @@ def test_a_restart_stands_for_the_boot_before_but_clones_stand_each_for_itself()
     assert found == [("restarted", "2", 1), ("clone", "1", 0), ("clone", "2", 0)]
 
 
-def test_a_full_queue_drops_further_peers_and_says_so_once_until_it_has_caught_up():
+def test_a_full_queue_drops_further_peers_and_is_told_once():
     queue = make(limit=2)
     assert [queue.put(occasion(id)) for id in "abcd"] == [[], [], [("a", "full")], []]
     assert queue.put(occasion("a", "down")) == [("a", "coalescing")]  # a peer that waits is never dropped
@@ -82,7 +82,7 @@ def vouched(id, kind="down", **how):
 
 
 @pytest.mark.parametrize("how", [{"rtt_ms": 0.3}, {"key": "93c5e5e4"}], ids=["answered", "seals"])
-def test_peers_that_are_made_up_wait_behind_those_that_are_there(how):
+def test_peers_that_may_be_made_up_wait_behind_proven_peers(how):
     queue = make(limit=4096)
     for number in range(5000):  # 904 are dropped
         queue.put(occasion(f"x{number}"))
@@ -92,7 +92,7 @@ def test_peers_that_are_made_up_wait_behind_those_that_are_there(how):
     assert [told(queue.take())[1:3] for _ in range(3)] == [("db1", "down"), ("", "isolated"), ("x0", "joined")]
 
 
-def test_a_peer_that_proves_to_be_there_comes_before_those_that_did_not():
+def test_a_peer_that_becomes_proven_moves_ahead():
     queue = make(limit=3)
     for id in ("x1", "db1", "x2"):
         queue.put(occasion(id))
@@ -102,13 +102,13 @@ def test_a_peer_that_proves_to_be_there_comes_before_those_that_did_not():
     assert [told(queue.take())[1:] for _ in range(3)] == [("db1", "down", 2), ("x1", "joined", 0), ("x2", "joined", 0)]
 
 
-def test_those_that_are_there_push_out_no_one_of_their_kind():
+def test_a_proven_peer_pushes_out_no_other_proven_peer():
     queue = make(limit=2)
     assert [queue.put(vouched(id)) for id in "abc"] == [[], [], [("a", "full")]]
     assert [told(queue.take())[1] for _ in range(2)] == ["a", "b"]
 
 
-def test_no_more_at_once_than_there_are_slots():
+def test_no_more_hooks_run_at_once_than_there_are_slots():
     queue = make("a", "b", slots=3)
     for number in range(9):
         queue.put(occasion(f"web{number}"))
@@ -145,7 +145,7 @@ def test_a_hook_that_hangs_leaves_slots_to_the_others(hooks, share):
     assert (queue.running, ended) == (share, 9 * (hooks - 1))
 
 
-def test_what_waits_for_a_hook_that_is_gone_is_forgotten():
+def test_events_that_wait_for_a_removed_hook_are_forgotten():
     queue = make("a", "b")
     queue.put(occasion())
     running = queue.take()
@@ -159,14 +159,14 @@ def test_what_waits_for_a_hook_that_is_gone_is_forgotten():
     assert (queue.waiting, queue.put(occasion()), queue.waiting) == (0, [], 0)
 
 
-def test_the_line_is_that_of_watch():
+def test_the_line_for_a_hook_is_that_of_watch():
     happened = event("restarted", peer(name="anna"))
     line = Occasion.of(happened).line()
     assert line.endswith(b"}\n")
     assert json.loads(line) == {**json.loads(event_line(happened)), "coalesced": 0}
 
 
-def test_what_is_no_peers_event_has_the_same_shape():
+def test_an_event_without_a_peer_has_the_same_shape():
     doubt = Occasion(kind="isolated", reason="most fell silent")
     assert json.loads(doubt.line()) == {
         "event": "isolated", "seq": None, "peer": None, "reason": "most fell silent", "coalesced": 0,
@@ -181,7 +181,7 @@ def test_what_is_no_peers_event_has_the_same_shape():
     ("name", "shown"),
     [("anna", "anna"), (None, "10.0.0.7"), ("ü €", "ü €"), ("a\nb\x1b[31m\0\ud800\u202e", "a?b?[31m???"), ("$(id)", "$(id)")],
 )
-def test_the_environment_has_no_control_characters(name, shown):
+def test_the_environment_of_a_hook_has_no_control_characters(name, shown):
     occasion = Occasion.of(event("down", peer(name=name), seq=7))
     assert occasion.environment() == {
         "DISCOVERYD_EVENT": "down", "DISCOVERYD_SEQ": "7", "DISCOVERYD_PEER": shown, "DISCOVERYD_ADDRESS": "10.0.0.7",

@@ -73,7 +73,7 @@ def test_an_event_runs_each_hook(directory, feed, notices, begin):
     assert settled(hooks)["run"] == 2
 
 
-def test_self_doubt_is_told(directory, notices, begin):
+def test_hooks_are_told_of_isolation(directory, notices, begin):
     write_hook(directory, "a", "echo $DISCOVERYD_EVENT; cat")
     hooks = begin()
     hooks.doubt(is_isolated=True, reason="most peers fell silent together")
@@ -112,7 +112,7 @@ def test_a_failing_hook_is_logged_and_counted(directory, feed, notices, begin):
 
 
 @pytest.mark.parametrize(("number", "shown"), [("KILL", "SIGKILL"), ("40", "signal 40")])
-def test_a_signal_is_named(directory, feed, notices, begin, number, shown):
+def test_the_signal_that_ended_a_hook_is_named(directory, feed, notices, begin, number, shown):
     write_hook(directory, "bad", f"kill -{number} $$")
     begin()
     feed.tell()
@@ -135,7 +135,7 @@ def test_a_hook_that_cannot_start_is_logged_and_counted(directory, feed, notices
     assert settled(hooks) == {"run": 1, "failed": 1}, path
 
 
-def test_output_cannot_command_a_terminal(directory, feed, notices, begin):
+def test_output_of_a_hook_cannot_command_a_terminal(directory, feed, notices, begin):
     write_hook(directory, "a", r"""printf 'a\033[31mred\033]0;title\007\rb\302\205c \342\200\256 \377 \303\244\n\n  \nlast'""")
     begin()
     feed.tell()
@@ -144,7 +144,7 @@ def test_output_cannot_command_a_terminal(directory, feed, notices, begin):
     notices.until("hook ended")
 
 
-def test_neither_the_log_nor_another_hook_is_drowned(directory, feed, notices, begin, monkeypatch):
+def test_a_talkative_hook_drowns_neither_log_nor_other_hooks(directory, feed, notices, begin, monkeypatch):
     monkeypatch.setattr(module, "NOTICES", 30)
     write_hook(directory, "a", "seq 1000")
     write_hook(directory, "b", "echo quiet")
@@ -162,7 +162,7 @@ def test_neither_the_log_nor_another_hook_is_drowned(directory, feed, notices, b
 # --- hooks that misbehave ----------------------------------------------------------------------------
 
 
-def test_a_hanging_hook_holds_nothing_up_and_is_ended(directory, feed, notices, begin):
+def test_a_hanging_hook_delays_nothing_and_is_ended(directory, feed, notices, begin):
     write_hook(directory, "hang", "sleep 1000")
     write_hook(directory, "quick", "echo $DISCOVERYD_PEER")
     hooks = begin(hooks=2, hook_timeout=0.5)
@@ -175,7 +175,7 @@ def test_a_hanging_hook_holds_nothing_up_and_is_ended(directory, feed, notices, 
     assert settled(hooks)["timeout"] >= 1
 
 
-def test_events_that_outrun_a_hook_are_merged_peer_by_peer_and_bounded(directory, feed, notices, begin):
+def test_events_that_outrun_a_hook_are_merged_by_peer(directory, feed, notices, begin):
     os.makedirs(directory, mode=0o755)
     gate = directory / ".gate"
     os.mkfifo(gate)
@@ -201,7 +201,7 @@ def test_events_that_outrun_a_hook_are_merged_peer_by_peer_and_bounded(directory
     assert not [notice for notice in notices.rest() if notice.text == "hook falls behind"]  # told once
 
 
-def test_events_that_never_came_are_counted(directory, feed, notices, begin):
+def test_events_that_hooks_missed_are_counted(directory, feed, notices, begin):
     write_hook(directory, "a", "echo $DISCOVERYD_SEQ")
     feed.miss(5)  # before it began
     hooks = begin(hooks=1)
@@ -216,7 +216,7 @@ def test_events_that_never_came_are_counted(directory, feed, notices, begin):
     assert settled(hooks) == {"run": 4, "lost": 6}
 
 
-def test_a_thread_that_dies_is_no_secret(directory, feed, notices, begin, monkeypatch):
+def test_the_death_of_the_hook_runner_is_told(directory, feed, notices, begin, monkeypatch):
     died = []
     monkeypatch.setattr(threading, "excepthook", lambda args: died.append(args.exc_type))
     monkeypatch.setattr(module, "Process", lambda *_, **__: 1 / 0)
@@ -232,7 +232,7 @@ def test_a_thread_that_dies_is_no_secret(directory, feed, notices, begin, monkey
 # --- the directory -----------------------------------------------------------------------------------
 
 
-def test_a_hook_that_others_may_write_to_is_refused_once_and_run_when_mended(directory, feed, notices, begin):
+def test_a_hook_that_others_may_write_is_refused_until_mended(directory, feed, notices, begin):
     path = write_hook(directory, "open", "echo run", mode=0o777)
     hooks = begin()
     assert notices.until("hook not run").fields == {
@@ -250,7 +250,7 @@ def test_a_hook_that_others_may_write_to_is_refused_once_and_run_when_mended(dir
     assert settled(hooks) == {"run": 1}
 
 
-def test_one_that_was_made_writable_since_is_not_run(directory, feed, notices, begin, monkeypatch):
+def test_a_hook_made_writable_since_is_not_run(directory, feed, notices, begin, monkeypatch):
     monkeypatch.setattr(module, "LOOK_AGAIN", 1000.0)
     path = write_hook(directory, "a", "echo run")
     hooks = begin()
@@ -261,7 +261,7 @@ def test_one_that_was_made_writable_since_is_not_run(directory, feed, notices, b
     assert hooks.counts()["run"] == 0
 
 
-def test_hooks_that_come_and_go_are_seen_without_being_told(directory, feed, notices, begin, monkeypatch):
+def test_hooks_that_come_and_go_are_seen_without_a_reload(directory, feed, notices, begin, monkeypatch):
     monkeypatch.setattr(module, "LOOK_AGAIN", 0.0)  # not only after a second
     hooks = begin()
     feed.tell()
@@ -275,7 +275,7 @@ def test_hooks_that_come_and_go_are_seen_without_being_told(directory, feed, not
     assert hooks.counts()["hooks"] == 1
 
 
-def test_a_chmod_is_seen_too(directory, feed, notices, begin, monkeypatch):
+def test_a_chmod_of_a_hook_is_seen_without_a_reload(directory, feed, notices, begin, monkeypatch):
     path = write_hook(directory, "a", "echo run", mode=0o644)
     begin()
     notices.until("hook not run", path=path, why=f"is not executable: chmod +x {path}")
@@ -286,7 +286,7 @@ def test_a_chmod_is_seen_too(directory, feed, notices, begin, monkeypatch):
     notices.until("hook ended")
 
 
-def test_the_directory_is_not_looked_at_for_each_event(directory, feed, notices, begin, monkeypatch):
+def test_the_hooks_directory_is_not_read_at_each_event(directory, feed, notices, begin, monkeypatch):
     write_hook(directory, "a", "true")
     hooks = begin(hooks=1)
     looks = []
@@ -298,7 +298,7 @@ def test_the_directory_is_not_looked_at_for_each_event(directory, feed, notices,
     assert (looks, hooks.counts()["run"]) == ([], 20)
 
 
-def test_other_limits_hold_from_a_reload_on(directory, feed, notices, begin):
+def test_limits_of_hooks_change_with_a_reload(directory, feed, notices, begin):
     write_hook(directory, "a", "sleep 1000")
     hooks = begin(hooks=1, hook_timeout=1000.0)
     hooks.reload(Limits(hooks=3, hook_timeout=0.1))
@@ -312,7 +312,7 @@ def test_other_limits_hold_from_a_reload_on(directory, feed, notices, begin):
 # --- life --------------------------------------------------------------------------------------------
 
 
-def test_at_the_stop_what_runs_is_ended_and_what_waits_is_not_run(directory, feed, notices, begin):
+def test_stop_ends_running_hooks_and_forgets_waiting_events(directory, feed, notices, begin):
     directory.mkdir(mode=0o755)
     os.mkfifo(directory / ".begun")
     write_hook(directory, "a", f"echo $$ > {directory}/.begun; exec sleep 1000")
@@ -353,7 +353,7 @@ def test_a_directory_that_cannot_be_read_now_keeps_its_hooks(directory, feed, no
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EAGAIN, errno.ENOMEM])
-def test_a_hook_that_cannot_be_begun_now_is_begun_again(directory, feed, notices, begin, monkeypatch, number):
+def test_a_hook_that_cannot_start_now_is_started_again(directory, feed, notices, begin, monkeypatch, number):
     refused = threading.Event()
 
     def refuse(*_, **__):
