@@ -101,27 +101,21 @@ def read(path: str) -> str:
     try:
         token = trusted.read(path, 4096, owners=trusted.beside(path)).decode("ascii", "replace").strip()
     except FileNotFoundError:
-        raise QueryError(
-            "denied",
-            f"no control token at {path}: if the daemon's paths.runtime is another directory, name the file with "
-            "--token-file; else see in its log why it could not write one",
-        ) from None
+        helps = "if the daemon's paths.runtime is another directory, name the file with --token-file"
+        why = f"no control token at {path}: {helps}; else see in its log why it could not write one"
     except UntrustedFile as error:
         why = f"the control token {path} is not read: {error.strerror}; {error.remedy}"
-        raise QueryError("denied", why) from None
     except PermissionError:
-        raise QueryError(
-            "denied",
-            f"the control token {path} may not be read: run this as root, or as a user of the file's group "
-            "(see it with: ls -l)",
-        ) from None
+        helps = "run this as root, or as a user of the file's group (see it with: ls -l)"
+        why = f"the control token {path} may not be read: {helps}"
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-        reason = getattr(error, "strerror", None) or error
-        raise QueryError("denied", f"the control token {path} cannot be read: {reason}") from None
-    if not _is_token(token):
+        why = f"the control token {path} cannot be read: {getattr(error, 'strerror', None) or error}"
+    else:
+        if _is_token(token):
+            return token
         helps = "name the file of the daemon with --token-file, or restart the daemon, which writes a new one"
-        raise QueryError("denied", f"{path} holds no control token ({2 * SIZE} hexadecimal digits): {helps}")
-    return token
+        why = f"{path} holds no control token ({2 * SIZE} hexadecimal digits): {helps}"
+    raise QueryError("denied", why)
 
 
 def vetting(path: str, address: tuple[str, int]) -> Callable[[str], None]:

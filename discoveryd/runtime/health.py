@@ -12,7 +12,8 @@ from math import inf
 from time import monotonic
 
 from discoveryd.errors import PASSING, ConfigError
-from discoveryd.runtime.process import Process, Processes, printable
+from discoveryd.query.formats import printable
+from discoveryd.runtime.process import Process, Processes
 from discoveryd.runtime.worker import Worker
 
 CONCURRENT = 8

@@ -176,6 +176,11 @@ class HookQueue:
         self._turns = {hook: self._turns.get(hook, 0) for hook in self._waiting}
         self._troubled = {(hook, trouble) for hook, trouble in self._troubled if hook in self._waiting}
 
+    def counts(self) -> dict[str, int]:
+        """Return what was ``coalesced`` and ``dropped`` so far, and what is ``running`` and ``waiting`` now."""
+        done = {"coalesced": self.coalesced, "dropped": self.dropped}
+        return {**done, "running": self.running, "waiting": self.waiting}
+
     def clear(self) -> None:
         """Forget the hooks, and all that waits and runs."""
         self.set_hooks(())

@@ -20,10 +20,11 @@ from discoveryd.errors import PASSING
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.token_buckets import TokenBuckets
+from discoveryd.query.formats import printable
 from discoveryd.runtime import hook_files, notices
 from discoveryd.runtime.hook_queue import HookQueue, Job, Occasion
 from discoveryd.runtime.notices import Notice
-from discoveryd.runtime.process import GRACE, KEPT, Process, Processes, printable
+from discoveryd.runtime.process import GRACE, KEPT, Process, Processes
 from discoveryd.runtime.worker import Worker
 
 LOOK_AGAIN = 1.0
@@ -139,16 +140,9 @@ class Hooks:
         were too many. ``running`` and ``waiting``: at this moment.
         """
         with self._lock:
-            return {
-                "hooks": len(self._queue.hooks),
-                "refused": len(self._refused),
-                **{name: self._counts[name] for name in ("run", "failed", "timeout")},
-                "coalesced": self._queue.coalesced,
-                "dropped": self._queue.dropped,
-                **{name: self._counts[name] for name in ("lost", "unlogged")},
-                "running": self._queue.running,
-                "waiting": self._queue.waiting,
-            }
+            files = {"hooks": len(self._queue.hooks), "refused": len(self._refused)}
+            counts = {name: self._counts[name] for name in ("run", "failed", "timeout", "lost", "unlogged")}
+            return {**files, **counts, **self._queue.counts()}
 
     # --- events and files -----------------------------------------------------------------------
 

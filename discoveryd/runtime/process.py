@@ -240,11 +240,6 @@ class Processes:
         self._processes = []
 
 
-def printable(text: str) -> str:
-    """Return a text in which whatever could end a line or command a terminal is escaped."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
 def _environment(added: Mapping[str, str]) -> dict[bytes, bytes]:
     """Return the whole environment of a command.
 
