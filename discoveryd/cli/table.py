@@ -31,8 +31,6 @@ class Value:
         missing: what a command says without this operand.
     """
 
-    __slots__ = ("choices", "column", "is_optional", "metavar", "missing", "read")
-
     def __init__(
         self,
         metavar: str,
@@ -78,8 +76,6 @@ class Option:
         missing: what a command says that needs this option and did not get it; empty where it may be left out.
     """
 
-    __slots__ = ("default", "is_repeated", "missing", "name", "text", "value")
-
     def __init__(
         self,
         name: str,
@@ -120,8 +116,6 @@ class Command:
         takes_filters: whether it also takes the filters of its program.
         rest: what may follow all else after ``--``, as in a synopsis.
     """
-
-    __slots__ = ("brief", "name", "operands", "options", "rest", "run", "takes_filters", "text")
 
     def __init__(
         self,
@@ -176,8 +170,6 @@ class Program:
         exit_codes: each code with its meaning.
         examples: command lines.
     """
-
-    __slots__ = ("commands", "examples", "exit_codes", "filters", "name", "note", "options", "summary")
 
     def __init__(
         self,

@@ -53,3 +53,7 @@ def test_json_that_a_terminal_would_obey_is_rewritten(bad):
     assert shown.isprintable()
     assert json.loads(shown) == {"name": bad, "of": "Zoë"}
     assert printable_json('{"of":"Zoë"}'.encode()) == '{"of":"Zoë"}'
+
+
+def test_printable_escapes_what_could_command_a_terminal():
+    assert printable("a\x1b[31m\x85\u202e ä'\\") == "a\\x1b[31m\\x85\\u202e ä'\\"
