@@ -6,25 +6,20 @@ What may be asked is in `discoveryd.query.request`; docs/query.md is the page th
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from discoveryd.errors import QueryError
-from discoveryd.protocol.histogram import LOSS_BOUNDS, Histogram
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.peer import AGES_TEXT, SCHEMA, peer_json
 from discoveryd.protocol.table.row import Row
 from discoveryd.query.request import Filter
+from discoveryd.query.status import MOST_NAMED
 from discoveryd.query.watch import Watch
 
 PROTOCOL = 1
 """Version of the requests, told in the greeting."""
-
-
-MOST_NAMED = 16
-"""Peers that an error names, or that are named as having one address; and such addresses."""
 
 
 def encode(answer: Mapping[str, Any]) -> bytes:
@@ -118,89 +113,3 @@ def show_answer(node: Node, text: str, now: float) -> dict[str, Any]:
         others = sorted({one.id for rows in here if row in rows for one in rows if one is not row})[:MOST_NAMED]
         peers.append(peer_json(row.peer(now), paths=True) | ({"shares_address_with": others} if others else {}))
     return {"ok": True, "schema": SCHEMA, "peers": peers}
-
-
-def status_answer(node: Node, now: float) -> dict[str, Any]:
-    """Answer ``status``, as far as the engine knows it."""
-    interval = node.interval(now)
-    return {
-        "ok": True,
-        "schema": SCHEMA,
-        "node": {
-            "id": node.id,
-            "name": node.record.name,
-            "boot": node.boot,
-            "realm": node.parameters.realm,
-            "tags": dict(node.record.tags),
-            "services": [service.to_json() for service in node.record.services],
-        },
-        "hello": {
-            "port": node.parameters.port,
-            "interval_s": round(interval, 3),
-            "ttl_s": round(node.ttl(interval), 3),
-        },
-        "isolated": node.is_isolated(now),
-        "shared_addresses": [
-            {"address": address, "link": link, "ids": sorted(row.id for row in rows)[:MOST_NAMED]}
-            for (address, link), rows in sorted(node.table.shared_addresses(now).items())[:MOST_NAMED]
-        ],
-        "clones": sorted({row.id for row in node.table.rows(now) if row.clone}),
-        "new_boots": {"count": node.doubles.count, "address": node.doubles.address},
-        "links": [
-            {
-                "name": link_state.name,
-                "address": link.address,
-                "prefix": link.prefix,
-                "broadcast": link.broadcast,
-                "limited": link_state.limited,
-                "other_addresses": len(node.others[link]),
-                "up_s": round(now - link_state.since, 3),
-                "sent": link_state.sent,
-                "received": link_state.received,
-                "last_heard_s": None if link_state.last_heard is None else round(now - link_state.last_heard, 3),
-            }
-            for link, link_state in zip(node.links, node.outlets, strict=True)
-        ],
-        "peers": node.table.counts(now),
-        "table": {
-            "rows": len(node.table), "limit": node.table.limit,
-            "routed": node.table.beyond(), "routed_limit": node.parameters.limits.routed,
-        },
-        "sent": {kind: node.sent[kind] for kind in ("hello", "ping", "pong")},
-        "received": node.received,
-        "drops": [
-            {"reason": reason, "link": link, "count": count}
-            for (reason, link), count in sorted(node.drops.items())
-        ],
-        "events": node.table.event_counts,
-        "rtt_s": node.rtts.to_json(),
-        "loss": _losses(node, now).to_json(),
-        "security": _security(node, now),
-    }
-
-
-def _security(node: Node, now: float) -> dict[str, Any]:
-    """Say how many live peers are heard with which key, and what became of those that were not known."""
-    ring, asked = node.keyring, node.challenges
-    peers = Counter(row.sealed_with for row in node.table.rows(now))
-    return {
-        "mode": ring.mode,
-        "send_with": ring.send_with or None,
-        "keys": [{"id": key.id, "peers": peers[key.id]} for key in ring.keys],
-        "plain_peers": peers[""],
-        "challenges": {
-            key: getattr(asked, key)
-            for key in ("asked", "answered", "expired", "forgotten", "refused", "too_short")
-        },
-        "withheld": node.credit.withheld,
-    }
-
-
-def _losses(node: Node, now: float) -> Histogram:
-    """Say how many of the live peers lose how much, those of which it is known."""
-    losses = Histogram(LOSS_BOUNDS)
-    for row in node.table.rows(now):
-        loss = row.paths.best(now).loss
-        if loss is not None:
-            losses.observe(loss)
-    return losses

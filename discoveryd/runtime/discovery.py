@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from discoveryd import __version__
 from discoveryd.errors import ConfigError, QueryError
 from discoveryd.net.rp_filter import dropped
 from discoveryd.net.stamps import boottime
@@ -25,19 +24,22 @@ from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.query.address import check_address
-from discoveryd.query.reply import find_one, status_answer
+from discoveryd.query.reply import find_one
 from discoveryd.runtime import notices
 from discoveryd.runtime.announcement import Announcement
 from discoveryd.runtime.driver import JOIN_TIMEOUT, Driver
 from discoveryd.runtime.entropy import BufferedRandom
 from discoveryd.runtime.heartbeat import Heartbeat
 from discoveryd.runtime.notices import Notice
-from discoveryd.runtime.other_prefixes import filtered, outsiders
 from discoveryd.runtime.pings import Pinging, PingResult, Pings
 from discoveryd.runtime.query_handlers import Control, QueryHandlers
 from discoveryd.runtime.servers import metrics_server, query_server
+from discoveryd.runtime.status import NO_METRICS, NO_QUERY, make_status
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Birthplace
+
+if TYPE_CHECKING:
+    from discoveryd.query.status import MetricsStatus, QueryStatus
 
 _Seen = TypeVar("_Seen")
 
@@ -248,47 +250,23 @@ class Discovery:
 
     def status(self) -> dict[str, Any]:
         """Return what ``discoveryctl status --json`` shows."""
-        network, uptime = self._driver.network, self._clock() - self._started_at
-        status = self.look(status_answer)
-        status["version"] = __version__
-        status["uptime_s"] = round(uptime, 3)
-        status["engine_s"] = round(self._driver.engine_s, 6)
-        heard_outside = network.outside()
-        status["outside"] = self.look(lambda node, now: outsiders(node, now, heard_outside))
-        status["rp_filter"] = filtered((link["name"] for link in status["links"]), self._filtered_before)
-        status["send_errors"] = self._send_errors()
-        errors = {one["link"]: one["error"] for one in status["send_errors"]}
-        for link in status["links"]:
-            link["last_error"] = errors.get(link["name"])
-        status["receive_buffer"] = self.receive_buffer()
-        status["scan_error"] = network.scan_error
-        status["drops"] += [
-            {"reason": reason, "link": link, "count": count} for (reason, link), count in network.drops().items()
-        ]
-        asked: dict[str, Any] = {"connections": 0, "limit": 0, "watchers": 0, "refused": 0, "denied": 0}
-        asked |= {"error": None, "next_try_s": None}
+        self._birthplace.check()
+        now = self._clock()
+        query, metrics = NO_QUERY, NO_METRICS
         if self._query:
-            asked = self._query.counts(self._clock())
-        status["query"] = {**asked, "registrations": self._handlers.registrations}
-        served: dict[str, Any] = {"requests": 0, "refused": 0, "error": None, "next_try_s": None}
+            query = cast("QueryStatus", self._query.counts(now) | {"registrations": self._handlers.registrations})
         if self._metrics:
-            served = self._metrics.counts(self._clock())
-        status["metrics"] = served
-        status.update({name: give() for name, give in list(self._reports.items())})
-        return status
+            metrics = cast("MetricsStatus", self._metrics.counts(now))
+        status = make_status(
+            self._driver, uptime=now - self._started_at, filtered_before=self._filtered_before,
+            query=query, metrics=metrics,
+        )  # fmt: skip
+        return {**status, **{name: give() for name, give in list(self._reports.items())}}
 
     def receive_buffer(self) -> dict[str, int]:
         """Return the bytes of each receive buffer, and the bytes that were wanted."""
         size, wanted = self._driver.network.receive_buffer()
         return {"bytes": size, "wanted": wanted}
-
-    def _send_errors(self) -> list[dict[str, str]]:
-        """Return the broadcast addresses and seeds to which nothing can be sent now, and why."""
-        return [
-            {"link": link, "target": target, "error": error}
-            for (link, target), error in sorted(self._driver.network.send_errors().items())
-            if link != "-" or target in self.parameters.seeds  # no longer a seed: nothing is sent there
-        ]
 
     def report(self, name: str, give: Callable[[], Any]) -> None:
         """Let `status` show another section; `give` returns it, in any thread, without the lock."""

@@ -90,7 +90,6 @@ class Driver:
         self._heard_until = 0.0  # all that arrived before was given to the node
         self._awaits_drain = 0  # how many threads wait for that to go on
         self._is_running = False
-        self._is_isolated = False
         self._scan_error: str | None = None
         self._failure: BaseException | None = None
 
@@ -228,11 +227,9 @@ class Driver:
                 now, began = self._clock(), perf_counter()
                 outcome = self._node.poll(now)
                 self.publisher.publish(outcome.events)
-                # what ends an isolation is a datagram of a peer, and no event
-                isolation = self._isolation_locked(now) if outcome.events or self._is_isolated else None
                 pings, done = self.pings.poll(self._node, now)
                 held = self._reporter.due(now)
-                is_idle = outcome is NOTHING and isolation is None and not (pings or done or held)
+                is_idle = outcome is NOTHING and not (pings or done or held)
                 deadline = min(self._node.next_deadline(), self.pings.next_deadline(), self._reporter.next_due())
                 self.engine_s += perf_counter() - began
                 if is_idle and deadline > now:
@@ -245,7 +242,7 @@ class Driver:
                 self.carry_out(each)
             for report in done:
                 report()
-            for notice in (*((isolation,) if isolation else ()), *held):
+            for notice in held:
                 self._reporter.tell(notice)
 
     def carry_out(self, outcome: Outcome) -> None:
@@ -299,12 +296,9 @@ class Driver:
             self._node.drained(self._heard_until)
             if outcomes or is_late or self._awaits_drain:
                 self.lock.notify_all()  # something may be due earlier than the sender thinks
-            isolation = self._isolation_locked(now) if any(outcome.events for outcome in outcomes) else None
             self.engine_s += perf_counter() - began  # once a batch, so that no datagram pays for it
         for outcome in outcomes:
             self.carry_out(outcome)
-        if isolation is not None:
-            self._reporter.tell(isolation)
 
     def _drain(self, until: float, timeout: float) -> None:
         """Wait until all that arrived before a moment was given to the node."""
@@ -323,29 +317,17 @@ class Driver:
     def _take_links(self) -> None:
         """Take over what a scan found."""
         with self.lock:
-            before, now = self._node.links, self._clock()
-            self._set_links_locked(now)
-            isolation = self._isolation_locked(now)
+            before = self._node.links
+            self._set_links_locked(self._clock())
             self.lock.notify_all()
         self._report_links(before)
-        if isolation is not None:
-            self._reporter.tell(isolation)
 
     def _report_links(self, before: Sequence[Link] | None) -> None:
         patterns, is_silent = self._node.parameters.interfaces, self._node.seq == 0
         links, error = tuple(self.network.links), self.network.scan_error
         self._reporter.links(before, links, error, patterns, is_silent=is_silent)
 
-    # --- isolation and floods -----------------------------------------------------------------------
-
-    def _isolation_locked(self, now: float) -> Notice | None:
-        """Return the notice that this node is isolated, or no longer, if that has changed."""
-        # that there is no link is told anyway
-        is_isolated = bool(self._node.links) and self._node.is_isolated(now)
-        if is_isolated == self._is_isolated:
-            return None
-        self._is_isolated = is_isolated
-        return notices.of_isolation(is_isolated=is_isolated)
+    # --- floods -------------------------------------------------------------------------------------
 
     def _turn_flood(self, turn: FloodTurn, limit: float) -> None:
         """Let no new peer in while there is a flood."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any
 
 from discoveryd.net.rp_filter import dropped, mode_of
 from discoveryd.net.transport import Outside
@@ -12,12 +11,13 @@ from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE
+from discoveryd.query.status import Outsider, RpFilter
 
 MOST_NAMED = 64
 """Neighbours that are named."""
 
 
-def outsiders(node: Node, now: float, found: Mapping[tuple[str, int], Outside]) -> list[dict[str, Any]]:
+def outsiders(node: Node, now: float, found: Mapping[tuple[str, int], Outside]) -> list[Outsider]:
     """Tell of neighbours outside our networks, and of peers in them that have another broadcast address.
 
     Args:
@@ -44,18 +44,18 @@ def outsiders(node: Node, now: float, found: Mapping[tuple[str, int], Outside]) 
     return sorted(islice((*outside, *within), MOST_NAMED), key=lambda one: (one["address"], one["link"]))
 
 
-def _told(address: str, link: Link, path: Path | None, *, in_our_network: bool) -> dict[str, Any]:
+def _told(address: str, link: Link, path: Path | None, *, in_our_network: bool) -> Outsider:
     return {
         "link": link.name,
         "address": address,
         "ours": f"{link.address}/{link.prefix}",
         "in_our_network": in_our_network,
         "listed": path is not None,
-        "two_way": path and path.two_way,
+        "two_way": None if path is None else path.two_way,
     }
 
 
-def filtered(interfaces: Iterable[str], before: int) -> dict[str, Any]:
+def filtered(interfaces: Iterable[str], before: int) -> RpFilter:
     """Tell what the kernel's reverse path filter dropped, and on which of our interfaces it is in force.
 
     Args:

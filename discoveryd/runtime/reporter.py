@@ -43,13 +43,15 @@ class Reporter:
             return self._damper.next_due()
 
     def outcome(self, outcome: Outcome, changes: Iterable[SendChange]) -> None:
-        """Tell of what the engine dropped, and where sending began to fail or works again."""
+        """Tell what an outcome says besides events, and where sending began to fail or works again."""
         for change in changes:
             self._tell_damped(change[:2], change.error or "", notices.of_sending(*change))
         for drop in outcome.drops:
             self.tell(notices.of_drop(drop))
         if outcome.double:
             self.tell(notices.of_double(outcome.double))
+        if outcome.isolated is not None:
+            self.tell(notices.of_isolation(is_isolated=outcome.isolated))
 
     def links(
         self,

@@ -84,7 +84,7 @@ class Path:
         self._node = Node(parameters, Record(name="receiver"))
         self._transport = UdpTransport(parameters)
         self._transport.open()
-        self._node.set_transport(self._transport.rescan(parameters.interfaces), boottime())
+        self._node.set_links(self._transport.rescan(parameters.interfaces), boottime())
 
     def warm(self, fleet: Fleet) -> None:
         """Hear the record of each peer."""

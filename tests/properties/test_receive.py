@@ -12,8 +12,9 @@ from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_STEADY, decode
 from discoveryd.protocol.wire.record import Record
-from discoveryd.query.reply import list_line, status_answer
+from discoveryd.query.reply import list_line
 from discoveryd.query.request import Filter
+from discoveryd.query.status import engine_status
 from tests.properties.strategies import datagrams, fuzz
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
@@ -67,7 +68,7 @@ def test_any_bytes_are_received_or_dropped(arrivals):
         assert node.next_deadline() > now or node.poll(now) is not None
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert list_line(node, Filter(all=True), now).isascii()
-    status_answer(node, now)
+    engine_status(node, now)
 
 
 def check_sends(sends, datagram, source):

@@ -13,9 +13,9 @@ from discoveryd.query.reply import (
     list_line,
     open_watch,
     show_answer,
-    status_answer,
 )
 from discoveryd.query.request import parse_request
+from discoveryd.query.status import engine_status
 from tests.properties.strategies import fuzz, mutated
 from tests.properties.test_receive import SOURCES, make_node
 from tests.protocol.samples import hello
@@ -70,7 +70,7 @@ def test_any_line_is_answered_or_refused(line):
             case "show" | "ping":
                 answer = encode(show_answer(node, request.peer, 1.0))
             case _:
-                answer = encode(status_answer(node, 1.0))
+                answer = encode(engine_status(node, 1.0))
         assert request.op in OPS
         assert 1 <= request.count <= 100
         assert 0 < request.timeout <= 60

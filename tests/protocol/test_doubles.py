@@ -172,7 +172,7 @@ def test_a_forged_hello_of_our_boot_draws_no_new_one():
     assert node.boot == before
     assert node.drops["own-boot", "eth0"] == 4
     assert node.table.get(before) is None
-    assert status_answer(node, 7.0)["new_boots"] == {"count": 0, "address": ""}
+    assert engine_status(node, 7.0)["new_boots"] == {"count": 0, "address": ""}
 
 
 def test_without_a_seal_one_new_boot_in_ten_minutes():
@@ -186,7 +186,7 @@ def test_without_a_seal_one_new_boot_in_ten_minutes():
             boots.append(node.boot)
             assert node.boot != boots[-2]
             assert (outcome.double, node.seq) == (THERE.address, 0)
-            assert status_answer(node, now)["new_boots"] == {"count": len(boots) - 1, "address": THERE.address}
+            assert engine_status(node, now)["new_boots"] == {"count": len(boots) - 1, "address": THERE.address}
     assert len(set(boots)) == 3
     assert node.drops["own-boot", "eth0"] == 5 + 3  # the HELLOs, and the answers that came too soon
 

@@ -17,9 +17,9 @@ from discoveryd.query.reply import (
     list_line,
     open_watch,
     show_answer,
-    status_answer,
 )
 from discoveryd.query.request import Filter
+from discoveryd.query.status import engine_status
 from tests.protocol.samples import ETH1, boot, hello, make_node, row_of, source
 
 # --- filters ---------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_one_that_is_meant_is_found_and_several_are_named(node):
 def test_status(node):
     node.poll(node.beacon.next_beat)
     node.receive(b"rubbish", source("10.0.0.9"), 5.0)
-    status = status_answer(node, 6.0)
+    status = engine_status(node, 6.0)
     assert status["node"] == {
         "id": "me", "name": "me", "boot": node.boot, "realm": "default", "tags": {}, "services": [],
     }  # fmt: skip
@@ -151,7 +151,7 @@ def test_status(node):
     assert status["links"] == [
         {
             "name": "eth0", "address": "10.0.0.1", "prefix": 24, "broadcast": "10.0.0.255", "limited": False, "other_addresses": 0,
-            "up_s": 6.0, "sent": 2, "received": 5, "last_heard_s": 1.1,
+            "up_s": 6.0, "sent": 2, "received": 5, "last_heard_s": 1.1, "last_error": None,
         }
     ]  # fmt: skip
     assert status["peers"] == {"up": 3, "suspect": 0, "down": 1, "left": 1}
@@ -175,23 +175,23 @@ def test_status_has_the_round_trips_and_the_losses():
     row = row_of(node.table, 1)
     nonce, _ = node.ping(row, 30.0)
     node.receive(Pong(realm="default", boot=boot(1), nonce=nonce, heard_ms=None).encode(), source("10.0.0.1"), 30.002)
-    status = status_answer(node, 30.1)
+    status = engine_status(node, 30.1)
     assert (status["rtt_s"]["count"], status["rtt_s"]["sum"]) == (1, 0.002)
     assert [bucket["count"] for bucket in status["rtt_s"]["buckets"] if bucket["le"] in (0.001, 0.0025)] == [0, 1]
     assert (status["loss"]["count"], status["loss"]["sum"]) == (1, round(row.paths.best(30.1).loss, 6))
     assert [bucket["count"] for bucket in status["loss"]["buckets"] if bucket["le"] in (0.1, 0.3)] == [0, 1]
-    assert status_answer(node, 60.0)["loss"]["count"] == 0  # it is down by then
+    assert engine_status(node, 60.0)["loss"]["count"] == 0  # it is down by then
 
 
 def test_status_gives_the_stretched_interval():
     node = make_node(proved=True, parameters=Parameters(budget=1))
     for number in range(1, 4):
         node.receive(hello(number, f"n{number}").encode(), source(f"10.0.0.{number}"), 0.0)
-    assert status_answer(node, 0.0)["hello"] == {"port": 3400, "interval_s": 4.0, "ttl_s": 20.0}
+    assert engine_status(node, 0.0)["hello"] == {"port": 3400, "interval_s": 4.0, "ttl_s": 20.0}
 
 
 def test_status_before_anything_happened():
-    status = status_answer(make_node(proved=True), 0.0)
+    status = engine_status(make_node(proved=True), 0.0)
     assert status["links"][0]["last_heard_s"] is None
     assert status["drops"] == []
 
@@ -217,12 +217,12 @@ def test_two_live_nodes_with_one_address_are_said():
     node = make_node(proved=True)
     talk(node, 0.0, 8.0, 1)
     talk(node, 8.0, 16.0, 1, 2)
-    assert status_answer(node, 16.0)["shared_addresses"] == [
+    assert engine_status(node, 16.0)["shared_addresses"] == [
         {"address": "10.0.0.7", "link": "eth0", "ids": ["n1", "n2"]}
     ]
     assert [peer["shares_address_with"] for peer in show_answer(node, "10.0.0.7", 16.0)["peers"]] == [["n2"], ["n1"]]
     talk(node, 16.0, 24.0, 2)
-    assert status_answer(node, 24.0)["shared_addresses"] == []
+    assert engine_status(node, 24.0)["shared_addresses"] == []
 
 
 def test_an_address_that_a_dead_node_had_is_not_shared():
@@ -230,4 +230,4 @@ def test_an_address_that_a_dead_node_had_is_not_shared():
     talk(node, 0.0, 8.0, 1)
     for until in (8.8, 9.6, 10.4, 11.2, 12.0, 12.8, 16.0):
         talk(node, until - 0.8, until, 2)
-        assert status_answer(node, until)["shared_addresses"] == []
+        assert engine_status(node, until)["shared_addresses"] == []

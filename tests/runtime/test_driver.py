@@ -161,17 +161,17 @@ def test_a_send_that_fails_is_told_once_and_when_it_works(make):
     assert texts(notices, 1) == ["sending works again"]
 
 
-def test_isolation_is_told_when_it_begins_and_when_it_ends(make, monkeypatch):
-    notices = SimpleQueue()
+def test_isolation_is_told_when_the_engine_says_so(make, monkeypatch):
+    """Without any scan: when that happens is tested with the engine (tests/protocol/test_isolation.py)."""
+    notices, outcomes, poll = SimpleQueue(), [Outcome(isolated=False), Outcome(isolated=True)], Node.poll
+    monkeypatch.setattr(Node, "poll", lambda node, now: outcomes.pop() if outcomes else poll(node, now))
     lan = FakeTransport()
-    driver = make(lan, notify=notices.put)
-    texts(notices, 1)
-    monkeypatch.setattr(Node, "is_isolated", lambda *_: True)
-    lan.put(hello(1, "bert").encode())
-    assert texts(notices, 1) == ["isolated"]
-    monkeypatch.setattr(Node, "is_isolated", lambda *_: False)
-    driver.nudge()  # as the next beat does
-    assert texts(notices, 1) == ["no longer isolated"]
+    make(lan, notify=notices.put)
+    told = [notices.get(timeout=WAIT) for _ in range(3)]
+    assert [(notice.level, notice.text) for notice in told if "isolated" in notice.text] == [
+        ("warning", "isolated"), ("info", "no longer isolated"),
+    ]  # fmt: skip
+    assert lan.scans == 1
 
 
 def test_a_loss_in_the_kernel_makes_silence_prove_nothing(make, monkeypatch):

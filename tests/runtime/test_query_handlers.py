@@ -6,8 +6,8 @@ import pytest
 
 from discoveryd.errors import QueryError, SubscriptionLagged
 from discoveryd.net.query_client import QueryClient
-from discoveryd.net.query_server import QueryServer
 from discoveryd.protocol.parameters import Limits
+from discoveryd.runtime.query_handlers import QueryHandlers
 from tests.ear import EVERYBODY, Ear
 from tests.protocol.samples import hello
 from tests.runtime.waiting import wait_for
@@ -55,7 +55,7 @@ def test_a_query_server_that_lagged_tells_its_watchers(make, monkeypatch, port):
         watch = watcher.watch()
         assert [next(watch)["event"], next(watch)["event"]] == ["snapshot", "sync"]
         with monkeypatch.context() as asleep:
-            asleep.setattr(QueryServer, "wake", lambda _: None)
+            asleep.setattr(QueryHandlers, "events", lambda _: [])
 
             def send_all(*_):
                 for number in range(3):
