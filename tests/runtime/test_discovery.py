@@ -18,7 +18,6 @@ from discoveryd.net import udp as links_module
 from discoveryd.net.interfaces import Doorbell, loopback
 from discoveryd.net.query_client import QueryClient
 from discoveryd.net.query_server import QueryServer
-from discoveryd.net.sockets import Acceptor
 from discoveryd.net.udp import UdpTransport
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
@@ -402,7 +401,7 @@ def test_the_lock_is_never_held_while_something_is_sent_or_told(make, monkeypatc
         return guarded
 
     calls_of = [(UdpTransport, each) for each in ("send", "listen", "rescan", "wake", "kernel_drops")]
-    for owner, name in [*calls_of, (Acceptor, "wake"), (QueryServer, "counts")]:
+    for owner, name in [*calls_of, (QueryServer, "wake"), (QueryServer, "counts")]:
         monkeypatch.setattr(owner, name, guard(name, getattr(owner, name)))
     with monkeypatch.context() as making:
         making.setattr(threading, "Condition", lambda _: condition)
