@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import ceil
@@ -9,8 +10,7 @@ from random import Random
 
 from discoveryd.protocol.answers import PROMPT_PEERS, Answers
 from discoveryd.protocol.limited_broadcast import DIRECTED_EVERY
-from discoveryd.protocol.link import Link
-from discoveryd.protocol.link_state import BURST, PLACES, LinkState
+from discoveryd.protocol.link import BURST, PLACES, Link, LinkState
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import MAX_INTERVAL, Parameters
@@ -24,6 +24,43 @@ STRETCH_STEPS = 8
 
 Without steps each crash among hundreds of nodes changes what every HELLO announces, and no HELLO is steady."""
 
+SPAN = 2.0
+"""Seconds over which the rate is measured."""
+STEP = 0.25
+"""Seconds between two readings of the counters at least."""
+
+
+class HelloRate:
+    """Counts the heartbeats of others, each once, and measures their rate. Time is an argument, in seconds.
+
+    Attributes:
+        steady: HELLOs that took the fast path.
+        beats: further heartbeats; less those steady HELLOs that repeated a heartbeat.
+    """
+
+    __slots__ = ("_readings", "beats", "steady")
+
+    def __init__(self) -> None:
+        self.steady = 0
+        self.beats = 0
+        self._readings: deque[tuple[float, int]] = deque()
+
+    def read(self, now: float) -> None:
+        """Remember how many there were by now."""
+        readings = self._readings
+        if readings and now < readings[-1][0] + STEP:
+            return
+        readings.append((now, self.steady + self.beats))
+        while len(readings) > 1 and readings[1][0] <= now - SPAN:
+            readings.popleft()
+
+    def rate(self, now: float) -> float:
+        """Return HELLOs a second, over the last `SPAN` seconds or a little longer."""
+        if not self._readings:
+            return 0.0
+        began, before = self._readings[0]
+        return (self.steady + self.beats - before) / max(SPAN, now - began)
+
 
 class Beacon:
     """The HELLOs of one node that nobody asked for.
@@ -34,9 +71,9 @@ class Beacon:
         random: for jitter.
         crowd: counts the peers that are listed at a moment; with them bursts are spread.
         speaking: counts those of them that share the budget; all of them if not given.
-        hello_rate: tells how many HELLOs a second are heard; none if not given.
 
     Attributes:
+        hello_rate: of the HELLOs that are heard.
         next_beat: when the next heartbeat is due; `NEVER` before there was a link.
         speaking: counts the peers that share the budget at a moment.
         greeted_at: when all were greeted last after a pause, or under a new boot: nobody had heard us before that.
@@ -50,7 +87,6 @@ class Beacon:
         *,
         crowd: Callable[[float], int],
         speaking: Callable[[float], int] | None = None,
-        hello_rate: Callable[[float], float] = lambda _: 0.0,
     ) -> None:
         self.next_beat = NEVER
         self.greeted_at = -NEVER
@@ -59,7 +95,7 @@ class Beacon:
         self._random = random
         self._crowd = crowd
         self.speaking = speaking or crowd
-        self._hello_rate = hello_rate
+        self.hello_rate = HelloRate()
 
     # --- where, what and how ------------------------------------------------------------------------
 
@@ -125,7 +161,7 @@ class Beacon:
         only a little later.
         """
         parameters = self._outbox.parameters
-        shares = max((self.speaking(now) + 1) * self._outbox.copies, self._hello_rate(now) * parameters.interval)
+        shares = max((self.speaking(now) + 1) * self._outbox.copies, self.hello_rate.rate(now) * parameters.interval)
         stretched = shares / parameters.budget
         step = parameters.interval / STRETCH_STEPS
         steps = max(STRETCH_STEPS, ceil(stretched / step - 1e-9))
@@ -135,6 +171,7 @@ class Beacon:
 
     def poll(self, now: float) -> list[Send]:
         """Return the HELLOs that are due."""
+        self.hello_rate.read(now)
         sends: list[Send] = []
         if now >= self.next_beat:
             sends += self._beat(now)

@@ -7,6 +7,8 @@ node that hears it has a part, so that all of them together send no more than ca
 
 from __future__ import annotations
 
+from discoveryd.protocol.bounded import put_last
+
 GIFT = 1000.0
 """Bytes that an address has at first: 14 plain PINGs or 6 sealed ones. At 30 % loss each way 14 PINGs all fail once in
 12,000 times; with 8 of them, once in 200, a peer that lives was given up in one of eight starts of ten nodes."""
@@ -42,9 +44,7 @@ class Credit:
 
     def prove(self, address: str, now: float) -> None:
         """Take it that an address returned a nonce of ours."""
-        self._proven.pop(address, None)
-        _make_room(self._proven)
-        self._proven[address] = now + HOLDS
+        put_last(self._proven, address, now + HOLDS, MAX_ADDRESSES)
         first = next(iter(self._proven))
         if now >= self._proven[first]:
             del self._proven[first]
@@ -71,14 +71,7 @@ class Credit:
         return max(left, min(GIFT, left + REFILL * max(0.0, now - since)))
 
     def _set(self, address: str, left: float, now: float) -> None:
-        self._accounts.pop(address, None)
-        _make_room(self._accounts)
-        self._accounts[address] = (left, now)  # the last to go
+        put_last(self._accounts, address, (left, now), MAX_ADDRESSES)
         first = next(iter(self._accounts))
         if now >= self._accounts[first][1] + FORGOTTEN:
             del self._accounts[first]
-
-
-def _make_room(addresses: dict[str, float] | dict[str, tuple[float, float]]) -> None:
-    if len(addresses) >= MAX_ADDRESSES:
-        del addresses[next(iter(addresses))]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE
@@ -135,7 +136,4 @@ def _holds(found: _Found, key: _Key, now: float) -> bool:
 
 def _note(found: _Found, key: _Key, now: float) -> None:
     since, _ = found[key] if _holds(found, key, now) else (now, now)
-    found.pop(key, None)  # it goes to the end
-    if len(found) >= MAX_NEIGHBOURS:
-        del found[next(iter(found))]
-    found[key] = (since, now)
+    put_last(found, key, (since, now), MAX_NEIGHBOURS)

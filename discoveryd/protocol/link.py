@@ -1,8 +1,13 @@
-"""Where datagrams come in and go out: plain values, without a socket."""
+"""Where datagrams come in and go out, without a socket: links, what is due and counted there, and sources."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+BURST = (0.0, 0.1, 0.3)
+"""Seconds after a start or a change at which the full HELLO is sent: one of three gets through."""
+PLACES = (0.5, 1.5)
+"""Where in a stretched burst a node may have its place: those of a crowd that began together come apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +37,61 @@ class Link:
         return self.index
 
     def holds(self, address: str) -> bool:
-        """Whether an address is one of this network."""
+        """Return whether an address is one of this network."""
         shift = 32 - self.prefix
         one, other = int.from_bytes(pack_address(address), "big"), int.from_bytes(self.packed, "big")
         return one >> shift == other >> shift
 
 
+@dataclass(slots=True, eq=False)
+class LinkState:
+    """What goes out by a link, or (link None) to the seeds, and what is counted there.
+
+    Attributes:
+        targets: addresses to which HELLOs go.
+        since: when it was first used.
+        burst: when the full HELLO is due.
+        begun: when the burst began.
+        place: of this node in a stretched burst.
+        solicits: whether the burst asks for answers.
+        limited: whether every HELLO goes to 255.255.255.255, since the last heartbeat.
+        has_beaten: whether there was a heartbeat.
+    """
+
+    link: Link | None
+    targets: tuple[str, ...]
+    since: float
+    sent: int = 0
+    received: int = 0
+    last_heard: float | None = None
+    burst: list[float] = field(default_factory=list)
+    begun: float = 0.0
+    place: float = 1.0
+    solicits: bool = False
+    limited: bool = False
+    has_beaten: bool = False
+
+    @property
+    def name(self) -> str:
+        """The interface, or ``-`` for what is routed."""
+        return self.link.name if self.link else "-"
+
+    def begin_burst(self, now: float, *, solicits: bool, place: float = 1.0) -> None:
+        """Schedule the full HELLO a few times."""
+        self.begun = now
+        self.place = place
+        self.burst = [now + offset for offset in BURST]
+        self.solicits = self.solicits or solicits
+
+    def stretch(self, times: float) -> None:
+        """Spread what is left of the burst as the interval is, so many times: a crowd shall not shout."""
+        left = BURST[-len(self.burst) :]
+        self.burst = [self.begun + offset * (1 + (times - 1) * self.place) for offset in left]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """Who sent a datagram: compared by identity, so the net floor keeps one object per sender and way in.
+    """The sender of a datagram: compared by identity, so the net floor keeps one object per sender and link.
 
     Attributes:
         address: the sender's IPv4 address.
@@ -65,5 +116,5 @@ class Source:
 
 
 def pack_address(address: str) -> bytes:
-    """Give the four bytes of an IPv4 address."""
+    """Return the four bytes of an IPv4 address."""
     return bytes(map(int, address.split(".")))

@@ -247,7 +247,6 @@ class Node(Rooms):
             self._wake(now)
         events = self.table.expire(heard, now)
         self._polled = now
-        self.hello_rate.read(now)
         sends = self.beacon.poll(now)
         self.table.interval = self.outbox.pace
         isolated = None

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from discoveryd.protocol.credit import Credit
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast
-from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.link_state import LinkState
+from discoveryd.protocol.link import Link, LinkState, Source
 from discoveryd.protocol.outcome import MessageKind, Send
 from discoveryd.protocol.parameters import MAX_TTL, Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from discoveryd.errors import WireError
+from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import Outcome, Send
 from discoveryd.protocol.rooms import Rooms
@@ -136,10 +137,8 @@ class OwnBoot:
             return ()
         if not self._buckets.allows("", now):
             return ()
-        if former is None and len(self._doubted) >= MAX_DOUBLES:
-            del self._doubted[next(iter(self._doubted))]
-        nonce = self._mixed(address)
-        self._doubted[address] = DoubtedAddress(nonce, now, times + 1, former.asked_us if former else -NEVER)
+        nonce, asked_us = self._mixed(address), former.asked_us if former else -NEVER
+        put_last(self._doubted, address, DoubtedAddress(nonce, now, times + 1, asked_us), MAX_DOUBLES)
         return (self._outbox.ping(nonce, source, self._outbox.id, self._outbox.boot),)
 
     def _draw(self, source: Source, now: float) -> Outcome:

@@ -6,6 +6,7 @@ from heapq import heappop
 from random import Random
 from typing import NamedTuple
 
+from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Send
@@ -106,9 +107,7 @@ class Prober:
         """Send a PING by a path."""
         nonce = nonce or self._nonce()
         waiting = self._wanted if wanted else self._asked
-        while len(waiting) >= MAX_PINGS:
-            del waiting[next(iter(waiting))]
-        waiting[nonce] = AwaitedPong(now, row, path, wanted)
+        put_last(waiting, nonce, AwaitedPong(now, row, path, wanted), MAX_PINGS)
         path.pinged = now
         return self._outbox.ping(nonce, path.source, row.id, row.boot)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.answers import ANSWERS_PER_SECOND
+from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outbox import Outbox
@@ -128,10 +129,7 @@ class RateLimits:
         return now < self._noisy.get(address, now)
 
     def _too_many(self, source: Source, now: float) -> WireError:
-        self._noisy.pop(source.address, None)
-        if len(self._noisy) >= MAX_NOISY:
-            del self._noisy[next(iter(self._noisy))]
-        self._noisy[source.address] = now + NOISY_FOR
+        put_last(self._noisy, source.address, now + NOISY_FOR, MAX_NOISY)
         return WireError("rate", f"more than {self._limits.source_datagrams} datagrams a second")
 
     # --- the sender -------------------------------------------------------------------------------

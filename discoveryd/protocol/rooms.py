@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING
 from discoveryd.protocol.answers import Answers
 from discoveryd.protocol.beacon import Beacon
 from discoveryd.protocol.challenges import Challenges
-from discoveryd.protocol.hello_rate import HelloRate
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast
-from discoveryd.protocol.link import Link
-from discoveryd.protocol.link_state import LinkState
+from discoveryd.protocol.link import Link, LinkState
 from discoveryd.protocol.outbox import Outbox
-from discoveryd.protocol.outcome import MessageKind
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import Prober
 from discoveryd.protocol.rate_limits import RateLimits
@@ -41,7 +38,9 @@ class Rooms:
         outbox: writes what is sent, and knows this node, its links and keys.
         credit: bytes that may go to addresses that have not proved to be there.
         limited: knows which links need limited broadcasts.
+        sent: datagrams sent, by kind.
         rate_limits: refuses what does not count or is too much.
+        drops: datagrams dropped, by reason and interface.
         challenges: asks unknown boots first.
         answers: sends our record to nodes that solicit it.
         beacon: sends HELLOs to all.
@@ -58,15 +57,13 @@ class Rooms:
         self.table = table = PeerTable(limit=limits.peers, remember=limits.remember, own_id=self.id)
         self.limited = LimitedBroadcast(lambda now: table.rows(now, gone=True))
         self.outbox = outbox = Outbox(parameters, record, id=self.id, boot=boot, limited=self.limited)
-        self.credit = outbox.credit
+        self.credit, self.sent = outbox.credit, outbox.sent
         self.rate_limits = RateLimits(outbox, table)
+        self.drops = self.rate_limits.drops
         self.challenges = Challenges(outbox, self.nonce, rate=limits.answers)
         self.answers = Answers(outbox, self.random, table.live_count, self.challenges.ask_first)
-        self.hello_rate = HelloRate()
-        self.beacon = Beacon(
-            outbox, self.answers, self.random, crowd=table.live_count, speaking=table.speaking,
-            hello_rate=self.hello_rate.rate,
-        )  # fmt: skip
+        self.beacon = Beacon(outbox, self.answers, self.random, crowd=table.live_count, speaking=table.speaking)
+        self.hello_rate = self.beacon.hello_rate
         self.prober = Prober(table, self.random, outbox)
         self.understood: Counter[str] = Counter()
 
@@ -95,11 +92,6 @@ class Rooms:
         return self.outbox.seq
 
     @property
-    def sent(self) -> Counter[MessageKind]:
-        """Datagrams sent, by kind."""
-        return self.outbox.sent
-
-    @property
     def keyring(self) -> Keyring:
         """The keys in use, and the mode."""
         return self.outbox.keyring
@@ -108,11 +100,6 @@ class Rooms:
     def sealing(self) -> Sealing | None:
         """The sealed layer, None as long as there never were keys."""
         return self.outbox.sealing
-
-    @property
-    def drops(self) -> Counter[tuple[str, str]]:
-        """Datagrams dropped, by reason and interface."""
-        return self.rate_limits.drops
 
     @property
     def links(self) -> tuple[Link, ...]:

@@ -1,17 +1,18 @@
-"""Other addresses of seeds: a seed with several answers from one that nobody named.
+"""Other addresses of seeds: a seed with several addresses answers from any of them.
 
-Whoever repeats a nonce that was sent to a seed, and to nobody else, is that seed, wherever it answers from. With keys
-whoever repeats a nonce sealed for it alone is one of us.
+A node that repeats a nonce that was sent to a seed, and nowhere else, is that seed, wherever it answers from. With keys
+a node that repeats a nonce sealed for it alone is one of us.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.table.liveness import NEVER
 
 AGAIN = 1.0
-"""Seconds between two rounds of questions; they are put only where somebody unknown speaks from beyond our links."""
+"""Seconds between two rounds of PINGs; they are sent only where an unknown node speaks from beyond our links."""
 AT_ONCE = 8
 """Seeds asked in one round; where there are more, the next ones in the next."""
 LIFE = 5.0
@@ -30,19 +31,19 @@ class SeedAddresses:
         self._turn = 0
 
     def __len__(self) -> int:
-        """Count the addresses."""
+        """Return the number of addresses."""
         return len(self._seeds)
 
     def __contains__(self, address: str) -> bool:
-        """Whether an address has proved whose it is."""
+        """Return whether an address has proved whose it is."""
         return address in self._seeds
 
     def of(self, seed: str) -> set[str]:
-        """Give the addresses of a seed, its own included."""
+        """Return the addresses of a seed, its own included."""
         return {seed, *(address for address, whose in self._seeds.items() if whose == seed)}
 
     def ask(self, seeds: Sequence[str], nonce: Callable[[], str], now: float) -> list[tuple[str, str]]:
-        """Give seeds to be sent a PING, each with its nonce; none where that was done just now."""
+        """Return seeds to PING, each with its nonce; none where that was done just now."""
         if now < self._next_round or not seeds:
             return []
         self._next_round = now + AGAIN
@@ -54,7 +55,7 @@ class SeedAddresses:
         return round_
 
     def answer(self, nonce: str, address: str, now: float) -> float | None:
-        """Take a PONG from an address; give when the seed that it proves to be was asked, None if it proves nothing."""
+        """Take a PONG from an address; return when the seed that it proves to be was asked, None for no seed."""
         seed, asked = self._asked.pop(nonce, ("", -NEVER))
         if now >= asked + LIFE:
             return None
@@ -62,12 +63,9 @@ class SeedAddresses:
         return asked
 
     def admit(self, address: str, seed: str = "") -> None:
-        """Remember that an address is that of a seed, or of somebody who has the key."""
-        seed = self._seeds.pop(address, "") or seed
-        if len(self._seeds) >= MAX_ALIASES:
-            del self._seeds[next(iter(self._seeds))]
-        self._seeds[address] = seed
+        """Remember that an address is that of a seed, or of a node that has the key."""
+        put_last(self._seeds, address, self._seeds.get(address) or seed, MAX_ALIASES)
 
     def keep(self, seeds: Sequence[str]) -> None:
-        """Forget the addresses of seeds that are none any more."""
+        """Forget the addresses of former seeds."""
         self._seeds = {address: seed for address, seed in self._seeds.items() if not seed or seed in seeds}

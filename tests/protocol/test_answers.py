@@ -6,8 +6,7 @@ import pytest
 
 from discoveryd.protocol.answers import PROMPT_PEERS, Answers
 from discoveryd.protocol.incoming import Claim
-from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.link_state import LinkState
+from discoveryd.protocol.link import Link, LinkState, Source
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.wire.record import Record

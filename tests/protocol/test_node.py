@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 import discoveryd.protocol.node
 from discoveryd.protocol.answers import PROMPT_PEERS
 from discoveryd.protocol.challenges import BEYOND
-from discoveryd.protocol.link import Link
-from discoveryd.protocol.link_state import BURST
+from discoveryd.protocol.link import BURST, Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
