@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.incoming import Claim, Incoming
 from discoveryd.protocol.limited_broadcast import is_elsewhere
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import NOTHING, Outcome, Send
-from discoveryd.protocol.rooms import Rooms
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.wire.messages import BareHello, Hello
+
+if TYPE_CHECKING:
+    from discoveryd.protocol.reception import Reception
 
 
 class Hellos:
@@ -24,7 +27,7 @@ class Hellos:
         rooms: of the engine.
     """
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: Reception) -> None:
         self._rooms = rooms
 
     def hear_bare(self, _: BareHello, incoming: Incoming, now: float) -> Outcome:

@@ -36,23 +36,24 @@ from random import Random
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from discoveryd.errors import WireError
 from discoveryd.protocol.isolation import Isolation
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.probes import WAKE_LATE
 from discoveryd.protocol.reception import Reception
-from discoveryd.protocol.rooms import Rooms
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.sequence import NEAR
+from discoveryd.protocol.wire.messages import Ping, decode
 from discoveryd.protocol.wire.record import Record
 
 if TYPE_CHECKING:
     pass
 
 
-class Node(Rooms):
+class Node(Reception):
     """One node: its HELLOs, its ears, its table.
 
     Args:
@@ -83,11 +84,7 @@ class Node(Rooms):
         process: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        super().__init__(parameters or Parameters(), record or Record(name="node"), node_id, random)
-        self._reception = Reception(self, clock)
-        self.handlers = self._reception.handlers
-        self.doubles = self._reception.own_boot
-        self.rtts = self._reception.rtts
+        super().__init__(parameters or Parameters(), record or Record(name="node"), node_id, random, clock)
         self._isolation = Isolation(self.table)
         self._process = process
         self.heard_until: float | None = None
@@ -209,13 +206,13 @@ class Node(Rooms):
 
     def _receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
         """Take a datagram that is not the plain, steady HELLO of a listed peer."""
-        incoming, refusal = self._reception.open(datagram, source, now)
+        incoming, refusal = self._open(datagram, source, now)
         if incoming.is_next:
             return self.receive(incoming.datagram, incoming.source, now)
         if now >= self.table.blind_until and self._is_late(now):
             self._wake(now)
         expired = self.table.expire(now)  # told also where the datagram is dropped
-        outcome = self._reception.hear(incoming, refusal, now)
+        outcome = self._hear(incoming, refusal, now)
         if not outcome.sends and not expired:
             return outcome
         sends = self.outbox.release(outcome.sends, now)
@@ -232,7 +229,12 @@ class Node(Rooms):
 
     def refused(self, datagram: bytes, now: float) -> Outcome:
         """Take the kernel's word (ICMP port unreachable) that nobody listens where this datagram went."""
-        return self._reception.refused(datagram, now)
+        try:
+            ping = decode(datagram if self.sealing is None else self.sealing.plain(datagram))
+        except WireError:
+            return NOTHING
+        events = self.prober.refused(ping.nonce, now) if isinstance(ping, Ping) else ()
+        return Outcome(events=events) if events else NOTHING
 
     # --- time -----------------------------------------------------------------------------------
 

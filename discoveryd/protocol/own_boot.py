@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import Outcome, Send
-from discoveryd.protocol.rooms import Rooms
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.protocol.wire.messages import BareHello, Hello, Ping, Pong, decode
+
+if TYPE_CHECKING:
+    from discoveryd.protocol.reception import Reception
 
 REDRAW = 600.0
 """Seconds between two new boots on evidence that is not sealed: an answer to a PING can be forged there."""
@@ -53,7 +56,7 @@ class OwnBoot:
         address: whose datagram was the reason of the last time, empty for never.
     """
 
-    def __init__(self, rooms: Rooms, answer_ping: Callable[[Ping, Source, float], Outcome]) -> None:
+    def __init__(self, rooms: Reception, answer_ping: Callable[[Ping, Source, float], Outcome]) -> None:
         self._rooms = rooms
         self._outbox = rooms.outbox
         self._answer_ping = answer_ping

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.challenges import Challenge
@@ -13,11 +14,13 @@ from discoveryd.protocol.incoming import Claim, Incoming
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import NOTHING, Answer, Outcome
 from discoveryd.protocol.prober import AwaitedPong
-from discoveryd.protocol.rooms import Rooms
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.wire.messages import ANYONE, Ping, Pong, mark
+
+if TYPE_CHECKING:
+    from discoveryd.protocol.reception import Reception
 
 WAKE_LATE = 1.0
 """Seconds that the engine may be called late before it takes it that the machine was asleep, not busy."""
@@ -35,7 +38,7 @@ class Probes:
         rtts: round trips in seconds, one for each PONG.
     """
 
-    def __init__(self, rooms: Rooms, hellos: Hellos, clock: Callable[[], float] | None) -> None:
+    def __init__(self, rooms: Reception, hellos: Hellos, clock: Callable[[], float] | None) -> None:
         self.rtts = Histogram(RTT_BOUNDS)
         self._rooms = rooms
         self._hellos = hellos
@@ -45,10 +48,7 @@ class Probes:
         """Answer a PING; of a boot that sealed it, and has not proved to live, once and for this boot alone."""
         source = incoming.source
         self._rooms.rate_limits.check_sender(ping.realm, ping.boot, source, now, ping.id)
-        if incoming.opened is not None and not incoming.is_known:
-            self._check_is_for_us(incoming, is_named=ping.to == self._rooms.outbox.boot)
-            assert self._rooms.outbox.sealing is not None
-            self._rooms.outbox.sealing.windows.take_question(incoming.opened)
+        self._check_sealed(ping, incoming, now)
         return self.answer_ping(ping, source, now, incoming.size)
 
     def answer_ping(self, ping: Ping, source: Source, now: float, size: int = 0) -> Outcome:
@@ -76,12 +76,11 @@ class Probes:
         """Take a PONG to a PING of any kind.
 
         Raises:
-            WireError: as `Admission.check_sender`; ``unproven``; ``unexpected``: it answers no PING of ours.
+            WireError: as `RateLimits.check_sender`; ``unproven``; ``unexpected``: it answers no PING of ours.
         """
         source = incoming.source
         self._rooms.rate_limits.check_sender(pong.realm, pong.boot, source, now)
-        if not incoming.is_known:
-            self._prove(pong, incoming, now)
+        self._check_sealed(pong, incoming, now)
         awaited = self._rooms.prober.answer(pong, source)
         if awaited is not None:
             return self._hear_peer(pong, awaited, source, now)
@@ -90,21 +89,25 @@ class Probes:
             return self._hear_proof(pong, challenge, source, now)
         return self._hear_seed(pong, source, now)
 
-    def _check_is_for_us(self, incoming: Incoming, *, is_named: bool = True) -> None:
-        """Refuse a recording: only the node that answers knows the nonce of a PONG, and a seal or a PING names it."""
-        assert incoming.opened is not None
-        if incoming.opened.is_to_all or not is_named:
-            raise WireError("unproven", "a probe that is not for this node alone")
+    def _check_sealed(self, probe: Ping | Pong, incoming: Incoming, now: float) -> None:
+        """Refuse a recording, sealed by a boot that has not proved to live; take a PONG to a challenge as that proof.
 
-    def _prove(self, pong: Pong, incoming: Incoming, now: float) -> None:
-        """Take a sealed PONG that answers a challenge as the proof that its boot lives."""
-        self._check_is_for_us(incoming)
+        Only the node that answers knows the nonce of a PONG; that a PING is for us its seal says, or the PING itself.
+
+        Raises:
+            WireError: ``unproven``, ``replayed``.
+        """
         opened, source, outbox = incoming.opened, incoming.source, self._rooms.outbox
-        assert opened is not None
-        assert outbox.sealing is not None
-        if source.link is None and self._rooms.challenges.move(opened.boot, source.address, pong.nonce):
+        if incoming.is_known or opened is None or outbox.sealing is None:
+            return
+        if opened.is_to_all or (isinstance(probe, Ping) and probe.to != outbox.boot):
+            raise WireError("unproven", "a probe that is not for this node alone")
+        if isinstance(probe, Ping):
+            outbox.sealing.windows.take_question(opened)
+            return
+        if source.link is None and self._rooms.challenges.move(opened.boot, source.address, probe.nonce):
             outbox.aliases.admit(source.address)
-        if self._rooms.challenges.waits_for(opened.boot, source.address, pong.nonce):
+        if self._rooms.challenges.waits_for(opened.boot, source.address, probe.nonce):
             outbox.sealing.prove(opened, now)
 
     def _hear_peer(self, pong: Pong, awaited: AwaitedPong, source: Source, now: float) -> Outcome:

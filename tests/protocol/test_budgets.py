@@ -8,7 +8,7 @@ import pytest
 from discoveryd.protocol import rate_limits as gate
 from discoveryd.protocol.credit import GIFT, REFILL
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.sealed.channel import Sealing
+from discoveryd.protocol.sealed.envelope import Sealer
 from discoveryd.protocol.wire.messages import Ping, Pong, decode, mark
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import boot, hello, make_node, row_of, source
@@ -173,8 +173,8 @@ def test_what_is_sent_to_an_unproven_address_is_bounded_by_what_came_from_it():
 def test_of_forged_envelopes_no_more_are_opened_than_a_source_may_bring(monkeypatch):
     segment, (v, p) = fleet(2, ring(K1, mode="require"))
     segment.run(10.0)
-    opened, really = [], Sealing.open
-    monkeypatch.setattr(Sealing, "open", lambda *given: opened.append(1) or really(*given))
+    opened, really = [], Sealer.open
+    monkeypatch.setattr(Sealer, "open", lambda *given: opened.append(1) or really(*given))
     forged = segment.recorded(sender=p.address)[-1][:-3] + b"xxx"
     for _ in range(20_000):
         v.node.receive(forged, source(p.address), segment.now)

@@ -16,9 +16,9 @@ in the variant in which that node was heard last.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.incoming import Incoming
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.prober import MAX_PINGS
@@ -44,49 +44,29 @@ class Sealing:
         keyring: the keys, and what to do with them.
         table: the peers, and how each was heard.
         rate_limits: what each source may bring.
-        realm: of the node.
-        id: of the node.
-        boot: of the node, drawn from the operating system.
-        process: tells one process from another.
+        sealer: arguments of its `Sealer`: realm, id and boot of this node, and what tells processes apart.
 
     Attributes:
         windows: of the boots that have proved to live.
     """
 
-    def __init__(
-        self,
-        keyring: Keyring,
-        table: PeerTable,
-        rate_limits: RateLimits,
-        *,
-        realm: str,
-        id: str,
-        boot: str,
-        process: Callable[[], int],
-    ) -> None:
-        self._sealer = Sealer(keyring, realm=realm, id=id, boot=boot, process=process)
-        self._variants = keyring.ranks()  # in which we may speak
+    def __init__(self, keyring: Keyring, table: PeerTable, rate_limits: RateLimits, **sealer: Any) -> None:
+        self.windows = Windows(table.limit)
         self._table = table
         self._rate_limits = rate_limits
-        self.windows = Windows(table.limit)
+        self._sealer = Sealer(keyring, **sealer)
+        self.reboot = self._sealer.reboot
         self._proved: dict[str, float] = {}  # boots that have proved to live, until a HELLO comes
         self._sources: dict[tuple[Source, str, str], Source] = {}
         self._pings: dict[bytes, bytes] = {}  # sealed -> plain, as one may come back
         self._turn = 0
-
-    @property
-    def keyring(self) -> Keyring:
-        """The keys in use, and the mode."""
-        return self._sealer.keyring
+        self.set_keyring(keyring)
 
     def set_keyring(self, keyring: Keyring) -> None:
         """Use other keys, or the same in another variant."""
+        self.keyring = keyring
+        self._variants = keyring.ranks()  # in which we may speak
         self._sealer.set_keyring(keyring)
-        self._variants = keyring.ranks()
-
-    def reboot(self, boot: str) -> None:
-        """Seal under another boot of this node from now on."""
-        self._sealer.reboot(boot)
 
     # --- out --------------------------------------------------------------------------------------
 
@@ -127,9 +107,7 @@ class Sealing:
             return datagram
         sealed = self._sealer.seal(datagram, key=variant, here=link.packed if link else b"", to=to)
         if datagram.startswith(b"PING"):
-            if len(self._pings) >= MAX_PINGS:
-                del self._pings[next(iter(self._pings))]
-            self._pings[sealed] = datagram
+            put_last(self._pings, sealed, datagram, MAX_PINGS)
         return sealed
 
     def plain(self, datagram: bytes) -> bytes:
@@ -138,22 +116,14 @@ class Sealing:
 
     # --- in ---------------------------------------------------------------------------------------
 
-    def receive(self, datagram: bytes, source: Source, now: float) -> Incoming:
-        """Open what came in, unless its source brought too much.
+    def open(self, datagram: bytes, source: Source, now: float) -> Incoming:
+        """Open a datagram, unless its source brought too much, and judge whether it may be a recording.
 
         Raises:
-            WireError: ``foreign-port``, ``rate``; as `open`.
+            WireError: ``foreign-port``, ``rate``; as `Sealer.open`; ``replayed``.
         """
         self._rate_limits.check_port(datagram, source)
         self._rate_limits.spare(source, now)
-        return self.open(datagram, source, now)
-
-    def open(self, datagram: bytes, source: Source, now: float) -> Incoming:
-        """Open a datagram, and judge whether it may be a recording.
-
-        Raises:
-            WireError: as `Sealer.open`; ``replayed``.
-        """
         opened = self._sealer.open(datagram, source)
         row = self._table.get(opened.id, opened.boot)
         if not self._is_vouched(opened.boot, row, now):
@@ -195,10 +165,8 @@ class Sealing:
         whose = (source, opened.key, opened.boot)
         found = self._sources.get(whose)
         if found is None:
-            if len(self._sources) >= MAX_SOURCES:
-                del self._sources[next(iter(self._sources))]
             found = Source(source.address, source.link, source.unicast, opened.key, opened.boot, source.port_fits)
-            self._sources[whose] = found
+            put_last(self._sources, whose, found, MAX_SOURCES)
         return found
 
 
