@@ -1,4 +1,4 @@
-"""When solicits are answered, so that all nodes together send about 1,000 answers a second, whoever asks.
+"""When solicits are answered, so that all nodes together send about 1,000 answers a second, however many ask.
 
 Nobody is in command: where N nodes are heard each answers 1,000 / N times a second at most. Peers that ask meanwhile
 are served together, by one full HELLO to all; and so they are by any other full HELLO of ours that happens to be due. A

@@ -13,17 +13,17 @@ GIFT = 1000.0
 """Bytes that an address has at first: 14 plain PINGs or 6 sealed ones. At 30 % loss each way 14 PINGs all fail once in
 12,000 times; with 8 of them, once in 200, a peer that lives was given up in one of eight starts of ten nodes."""
 REFILL = 8.0
-"""Bytes a second by which an account grows up to `GIFT`: a PING in ten seconds for who is heard but never answers."""
+"""Bytes a second by which an account grows up to `GIFT`: a PING in ten seconds for a peer that never answers."""
 HOLDS = 3600.0
 """Seconds for which a proof holds; peers are PINGed each minute, and so prove it again."""
 FORGOTTEN = 600.0
 """Seconds after which an account with which nothing happened is forgotten: to begin anew gives less than to go on."""
 MAX_ADDRESSES = 8192
-"""Addresses of each kind; past it the one that proved it first, or spoke longest ago, is like one never heard."""
+"""Addresses of each kind; past it the address that proved it first, or spoke longest ago, is as if never heard."""
 
 
 class Credit:
-    """The accounts of addresses, and which need none.
+    """The accounts of addresses, and the addresses that need none.
 
     Attributes:
         withheld: datagrams that were not sent.
@@ -35,7 +35,7 @@ class Credit:
         self._accounts: dict[str, tuple[float, float]] = {}  # bytes, as of then
 
     def __len__(self) -> int:
-        """Count the accounts."""
+        """Return the number of accounts."""
         return len(self._accounts)
 
     def is_proven(self, address: str, now: float) -> bool:
@@ -43,7 +43,7 @@ class Credit:
         return now < self._proven.get(address, now)
 
     def prove(self, address: str, now: float) -> None:
-        """Take it that an address returned a nonce of ours."""
+        """Note that an address returned a nonce of ours."""
         put_last(self._proven, address, now + HOLDS, MAX_ADDRESSES)
         first = next(iter(self._proven))
         if now >= self._proven[first]:
@@ -51,12 +51,12 @@ class Credit:
         self._accounts.pop(address, None)
 
     def receive(self, address: str, size: float, now: float) -> None:
-        """Take it that so many bytes came from an address."""
+        """Add the bytes that came from an address to its account."""
         if not self.is_proven(address, now):
             self._set(address, self._bytes(address, now) + size, now)
 
     def spend(self, address: str, size: int, now: float) -> bool:
-        """Return whether so many bytes may be sent to an address; then they are taken from its account."""
+        """Take bytes from the account of an address; return whether so many may be sent there."""
         if self.is_proven(address, now):
             return True
         left = self._bytes(address, now) - size

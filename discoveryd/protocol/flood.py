@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 SAMPLE = 100.0
-"""Datagrams a second from strangers that are still looked at in a flood: a newcomer gets in sooner or later."""
+"""Datagrams a second from unknown senders that are read in a flood all the same: a newcomer gets in sooner or later."""
 CALM = 2.0
 """Seconds below half the limit, after which a flood is over."""
 ONSET = 2.0
@@ -27,20 +27,20 @@ class Flood:
     def __init__(self, limit: float) -> None:
         self.limit = limit
         self.share = 1.0
-        """Of the datagrams of strangers that is to be let through."""
+        """Of the datagrams of unknown senders that is to be let through."""
         self.since = 0.0
-        """When there certainly was none yet: whoever was heard before that is no part of it."""
+        """When there certainly was none yet: a peer heard before that is no part of it."""
         self._looks: deque[tuple[float, int]] = deque()
         self._set_for = 0.0
         self._calm_since: float | None = None
 
     @property
     def is_on(self) -> bool:
-        """Whether there is one."""
+        """Whether there is a flood."""
         return self.share < 1
 
     def see(self, total: int, now: float) -> bool:
-        """Take the number of all datagrams that ever came in, those thrown away too; whether `share` is another."""
+        """Read the number of all datagrams that ever came in, those thrown away too; return whether `share` has changed."""
         looks = self._looks
         looks.append((now, total))
         while len(looks) > 2 and looks[1][0] <= now - 1.0:
@@ -64,7 +64,7 @@ class Flood:
         return True
 
     def _sample(self, rate: float) -> bool:
-        """Let through what is a sample at this rate; whether that is another share than before."""
+        """Set the share that is a sample at this rate; return whether it has changed."""
         if self.is_on and self._set_for / ADJUST < rate < self._set_for * ADJUST:
             return False
         self._set_for = rate

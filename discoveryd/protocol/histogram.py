@@ -1,4 +1,4 @@
-"""A distribution that is cheap to keep: how many observations lie at or below each bound."""
+"""A distribution that is cheap to keep: the number of observations at or below each bound."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 RTT_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-"""Seconds. A switched LAN answers in 0.2 to 1 ms, a Wi-Fi that sleeps in 100; past 1 s it is no LAN."""
+"""Seconds. A switched LAN answers in 0.2 to 1 ms, a sleeping Wi-Fi in 100; past 1 s it is no LAN."""
 
 LOSS_BOUNDS: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 """Shares. None lost; a cable's; a Wi-Fi's on a bad day is 0.3."""
@@ -29,17 +29,17 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, value: float) -> None:
-        """Count one."""
+        """Count an observation."""
         self._tallies[bisect_left(self._bounds, value)] += 1
         self.sum += value
 
     @property
     def count(self) -> int:
-        """How many there were."""
+        """Number of observations."""
         return sum(self._tallies)
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as ``status`` shows it: each bucket counts all up to its bound, as Prometheus has it."""
+        """Return what ``status`` shows: each bucket counts all up to its bound, as Prometheus has it."""
         return {
             "count": self.count,
             "sum": round(self.sum, 6),

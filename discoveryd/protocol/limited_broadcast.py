@@ -1,9 +1,9 @@
 """Which links need the limited broadcast, 255.255.255.255, for every HELLO.
 
 Full HELLOs always go there, so that a neighbour with another prefix, and so with another broadcast address, hears of
-us. The steady ones go to the broadcast address of our network, unless such a neighbour is a peer: it would hear but one
-of ten. Who needs that is seen by its own broadcasts: whoever has our broadcast address speaks to it now and then, and
-hears it.
+us. The steady ones go to the broadcast address of our network, unless such a neighbour is a peer: it would hear one
+HELLO of ten. That a neighbour needs it is seen by its own broadcasts: a neighbour that has our broadcast address speaks
+to it now and then, and hears it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ LIMITED = "255.255.255.255"
 MEMORY = 600.0
 """Seconds for which what was heard of a neighbour holds."""
 NEW = 10.0
-"""Seconds for which one that was never heard otherwise is served before it is a peer, and at least one beat: what it is
-asked by unicast comes to it from outside its network, and with keys only who was heard by limited broadcast may."""
+"""Seconds for which a neighbour never heard otherwise is served before it is a peer, and at least one heartbeat: what it
+is asked by unicast comes to it from outside its network, and with keys only a node heard by limited broadcast may."""
 SETTLED = 60.0
 """Seconds after which it is no passing state that a neighbour was heard by limited broadcast alone."""
 MAX_NEIGHBOURS = 4096
-"""Neighbours remembered of each kind: as many as there are peers by default. Past it the one noted first is
-forgotten."""
+"""Neighbours remembered of each kind: as many as there are peers by default. Past it the first is forgotten."""
 DIRECTED_EVERY = 30
 """Where every HELLO goes to 255.255.255.255 each thirtieth goes to the broadcast address of the network too: by it
 neighbours see that we have theirs. Otherwise two would keep each other at it for ever. At most 3.4 % more datagrams."""
@@ -38,7 +37,7 @@ _Found = dict[_Key, tuple[float, float]]
 
 
 class LimitedBroadcast:
-    """What neighbours can hear, as far as their own broadcasts tell.
+    """Knows what neighbours can hear, as far as their own broadcasts tell.
 
     Args:
         rows: gives the peers there are and were, at a moment.
@@ -54,11 +53,11 @@ class LimitedBroadcast:
         self._aside: _Found = {}  # further networks of peers that are heard otherwise
 
     def __len__(self) -> int:
-        """Count what is remembered."""
+        """Return the number of neighbours remembered."""
         return len(self._hearing) + len(self._apart) + len(self._aside)
 
     def heard(self, link: Link, address: str, now: float, *, limited: bool) -> None:
-        """Take it that a neighbour was heard, by limited broadcast or by the directed one of our network."""
+        """Note that a neighbour was heard, by limited broadcast or by the directed broadcast of our network."""
         key = (link, address)
         if not limited:
             _note(self._hearing, key, now)
@@ -67,34 +66,34 @@ class LimitedBroadcast:
             _note(self._apart, key, now)
 
     def set_aside(self, link: Link, address: str, now: float) -> None:
-        """Take it that what is heard there is a further network of a peer that is heard otherwise."""
+        """Note that an address is a further network of a peer that is heard otherwise."""
         key = (link, address)
         _note(self._aside, key, now)
         self._apart.pop(key, None)
 
     def is_aside(self, link: Link, address: str, now: float) -> bool:
-        """Whether an address is a further network of a peer that is heard otherwise."""
+        """Return whether an address is a further network of a peer that is heard otherwise."""
         return _holds(self._aside, (link, address), now)
 
     def doubts(self, link: Link, address: str, now: float) -> None:
-        """Take it that a neighbour may have another network now: it has just begun to speak there."""
+        """Note that a neighbour may have another network now: it has just begun to speak there."""
         if self._hearing.pop((link, address), None) is not None:
             self.heard(link, address, now, limited=True)
 
     def knows(self, link: Link, address: str) -> bool:
-        """Whether an address was heard by broadcast on a link, not long before the last beat there."""
+        """Return whether an address was heard by broadcast on a link, not long before the last heartbeat there."""
         now = self._judged.get(link, 0.0)
         return any(_holds(found, (link, address), now) for found in (self._hearing, self._apart, self._aside))
 
     def drop_link(self, link: Link) -> None:
-        """Forget who was heard on a link that is gone."""
+        """Forget the neighbours on a link that is gone."""
         self._judged.pop(link, None)
         for found in (self._hearing, self._apart, self._aside):
             for key in [key for key in found if key[0] == link]:
                 del found[key]
 
     def is_needed(self, link: Link, now: float) -> bool:
-        """Whether a peer on this link, heard not long ago, does not hear directed broadcasts; asked with each beat."""
+        """Return whether a peer here, heard not long ago, does not hear directed broadcasts; asked with each heartbeat."""
         new_since = min(now - NEW, self._judged.get(link, now))
         self._judged[link] = now
         return bool(self._apart) and (
@@ -103,7 +102,7 @@ class LimitedBroadcast:
         )
 
     def others(self, link: Link, now: float) -> Iterator[Path]:
-        """Iterate over the paths of peers in our network there that lasted, but have another broadcast address."""
+        """Yield the paths of peers in our network there that lasted, but have another broadcast address."""
         for path in self._paths(link, now) if self._apart else ():
             is_live = path.row.state_at(now) in LIVE
             if is_live and link.holds(path.address) and now >= self._apart[link, path.address][0] + SETTLED:
@@ -118,10 +117,10 @@ class LimitedBroadcast:
 
 
 def is_elsewhere(row: Row, source: Source, now: float) -> bool:
-    """Whether a source is but one more network that a peer has on an interface where it is heard by another.
+    """Return whether a source is but another network that a peer has on an interface where it is heard already.
 
     Its HELLOs come by each, to all: each tenth of those for a network that is not ours is heard here, and as a path
-    of its own would come and go for ever. What is in our network never is.
+    of its own would come and go for ever. An address in our network never is.
     """
     return source.link is not None and not source.link.holds(source.address) and any(
         path.source.link == source.link and path.address != source.address and now < path.stale_at()

@@ -32,7 +32,7 @@ class Send:
 
     @property
     def is_to_all(self) -> bool:
-        """Whether it goes to all who hear it on a link."""
+        """Whether it goes to all that hear it on a link."""
         return self.link is not None and self.to in (self.link.broadcast, LIMITED)
 
 

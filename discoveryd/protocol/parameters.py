@@ -21,7 +21,7 @@ _WORD = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 
 
 def is_word(text: str, longest: int) -> bool:
-    """Whether `text` can stand in a field of a datagram: 1 to `longest` of ``A-Z a-z 0-9 . _ -``."""
+    """Return whether `text` can stand in a field of a datagram: 1 to `longest` of ``A-Z a-z 0-9 . _ -``."""
     return 0 < len(text) <= longest and _WORD.issuperset(text)
 
 
@@ -167,7 +167,7 @@ class Parameters:
 
 
 def _unit(key: str) -> str:
-    """Give the unit of a limit, empty for a number of things."""
+    """Return the unit of a limit, empty for a number of things."""
     return "s" if key in ("remember", "query_idle", "hook_timeout") else ""
 
 
@@ -200,7 +200,7 @@ _KINDS: dict[type, tuple[tuple[type, ...], str]] = {
 
 
 def is_ipv4(text: str) -> bool:
-    """Whether `text` is a dotted IPv4 address in its one canonical form."""
+    """Return whether `text` is a dotted IPv4 address in its canonical form."""
     parts = text.split(".")
     return len(parts) == 4 and all(
         len(part) <= 3 and part.isdecimal() and part.isascii() and int(part) < 256 and str(int(part)) == part
