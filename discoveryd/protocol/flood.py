@@ -40,7 +40,7 @@ class Flood:
         return self.share < 1
 
     def see(self, total: int, now: float) -> bool:
-        """Read the number of all datagrams that ever came in, those thrown away too; return whether `share` has changed."""
+        """Read the number of all datagrams that ever came in, dropped ones too; return whether `share` has changed."""
         looks = self._looks
         looks.append((now, total))
         while len(looks) > 2 and looks[1][0] <= now - 1.0:

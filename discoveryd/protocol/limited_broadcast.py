@@ -21,8 +21,8 @@ LIMITED = "255.255.255.255"
 MEMORY = 600.0
 """Seconds for which what was heard of a neighbour holds."""
 NEW = 10.0
-"""Seconds for which a neighbour never heard otherwise is served before it is a peer, and at least one heartbeat: what it
-is asked by unicast comes to it from outside its network, and with keys only a node heard by limited broadcast may."""
+"""Seconds for which a neighbour never heard otherwise is served before it is a peer, and at least one heartbeat: what
+it is asked by unicast comes to it from outside its network, and with keys only a node heard by limited broadcast may."""
 SETTLED = 60.0
 """Seconds after which it is no passing state that a neighbour was heard by limited broadcast alone."""
 MAX_NEIGHBOURS = 4096
@@ -93,7 +93,7 @@ class LimitedBroadcast:
                 del found[key]
 
     def is_needed(self, link: Link, now: float) -> bool:
-        """Return whether a peer here, heard not long ago, does not hear directed broadcasts; asked with each heartbeat."""
+        """Return whether a peer here does not hear directed broadcasts, at this heartbeat."""
         new_since = min(now - NEW, self._judged.get(link, now))
         self._judged[link] = now
         return bool(self._apart) and (
