@@ -22,7 +22,7 @@ MEMORY = 600.0
 """Seconds for which what was heard of a neighbour holds."""
 NEW = 10.0
 """Seconds for which a neighbour never heard otherwise is served before it is a peer, and at least one heartbeat: what
-it is asked by unicast comes to it from outside its network, and with keys only a node heard by limited broadcast may."""
+it is asked by unicast comes to it from outside its network; with keys only a node heard by limited broadcast may."""
 SETTLED = 60.0
 """Seconds after which it is no passing state that a neighbour was heard by limited broadcast alone."""
 MAX_NEIGHBOURS = 4096

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from discoveryd.protocol.link import Source
-from discoveryd.protocol.link_state import LinkState
+from discoveryd.protocol.link import LinkState, Source
 from discoveryd.protocol.table.liveness import NEVER, Reach
 
 if TYPE_CHECKING:
