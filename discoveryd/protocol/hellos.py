@@ -90,7 +90,7 @@ class Hellos:
             self._rooms.prober.watch(row, now)
         sends += self._rooms.challenges.ask_beyond(claim, now)
         if any(event.kind == "restarted" for event in events):
-            for rival in self._rooms.table.replaced_boots(hello.id):  # an answer of the older boot proves a clone
+            for rival in self._rooms.table.boots.replaced(hello.id):  # an answer of the older boot proves a clone
                 if self._rooms.rate_limits.questions.allows(rival.paths.best(now).address, now):
                     sends += self._rooms.prober.ping(rival, now)[1]
         return sends

@@ -57,8 +57,7 @@ class AgeingRows(Rows):
 
     def next_expiry(self) -> float:
         """Return the time at which `expire` has something to do: never too late, sometimes too early."""
-        due = min(self._next_expiry, self._shared.due)
-        return min(due, self.event_log.next_due()) if self.event_log.suppressed else due
+        return min(self._next_expiry, self._shared.due, self.event_log.next_due())
 
     def expire(self, now: float, clock: float | None = None) -> tuple[Event, ...]:
         """Do what is due: silent rows become suspect, then down, then are forgotten; silent paths are forgotten.

@@ -33,9 +33,6 @@ class Boots:
         self._by_boot: dict[str, list[Row]] = {}  # several where different ids claim one boot
         self._ended: dict[Key, float] = {}  # until when
 
-    def __len__(self) -> int:
-        return len(self._by_id) + len(self._by_boot)
-
     def add(self, row: Row) -> None:
         """Add a new row; its boot is not over."""
         self._by_id.setdefault(row.id, []).append(row)
@@ -72,11 +69,6 @@ class Boots:
                 break
             del self._ended[first]
         self._ended[row.key] = until
-
-    @property
-    def ended_count(self) -> int:
-        """Count the boots that are over, and remembered."""
-        return len(self._ended)
 
     def is_over(self, hello: Hello, now: float) -> bool:
         """Return whether a HELLO is of a boot that is over, as far as we know. Forged: an end may be."""

@@ -28,10 +28,10 @@ class Suppressed:
 
     __slots__ = ("changes", "current", "opens", "row")
 
-    def __init__(self, row: Row, current: Announced, changes: int) -> None:
+    def __init__(self, row: Row, current: Announced) -> None:
         self.row = row
         self.current = current
-        self.changes = changes
+        self.changes = 1
         self.opens = row.pace.opens(_spared(row.announced, current))
 
 
@@ -74,17 +74,17 @@ class EventLog:
         """Return the event of a change, or nothing while the peer flaps."""
         row.changed()
         if row.key in self.suppressed:
-            return self._count(row, now)
+            return self._release(self.suppressed[row.key], now)
         current = _current(row, now)
         if row.pace.allows(now, _spared(row.announced, current)):
             return [self._publish(kind, reason, row, current, now)]
-        self.suppressed[row.key] = Suppressed(row, current, 1)
+        self.suppressed[row.key] = Suppressed(row, current)
         return []
 
     def emit_if_changed(self, row: Row, now: float) -> list[Event]:
         """Return an event if the record, the addresses, the key, or who hears whom changed since the last event."""
         if row.key in self.suppressed:
-            return self._count(row, now)
+            return self._release(self.suppressed[row.key], now)
         announced, current = row.announced, _current(row, now)
         if announced[3:] == current[3:]:
             return []
@@ -110,7 +110,8 @@ class EventLog:
         row.announced, former.announced = former.announced, UNANNOUNCED
         suppressed = self.suppressed.pop(former.key, None)
         if suppressed is not None:
-            self.suppressed[row.key] = Suppressed(row, suppressed.current, suppressed.changes)
+            suppressed.row = row
+            self.suppressed[row.key] = suppressed
 
     def hand_back(self, row: Row, boots: list[Row]) -> None:
         """Return to a row what was announced of it and handed over to another boot; its budget is its own again."""
@@ -119,15 +120,11 @@ class EventLog:
             if other is not row and other.announced.boot == row.boot:
                 row.announced, other.announced = other.announced, UNANNOUNCED
 
-    def _count(self, row: Row, now: float) -> list[Event]:
-        suppressed, current = self.suppressed[row.key], _current(row, now)
-        suppressed.changes += current != suppressed.current
-        suppressed.current = current
-        return self._release(suppressed, now)
-
     def _release(self, suppressed: Suppressed, now: float, *, at_once: bool = False) -> list[Event]:
         row = suppressed.row
         current = _current(row, now)
+        suppressed.changes += current != suppressed.current
+        suppressed.current = current
         kinds = net_events(row.announced, current)
         spared = _spared(row.announced, current)
         if kinds and not at_once and not row.pace.allows(now, spared, len(kinds)):

@@ -207,19 +207,17 @@ def peer_from_json(found: Mapping[str, Any]) -> Peer:
     Raises:
         KeyError, TypeError: a key is missing, or not what it should be.
     """
-    services = tuple(
-        Service(name=one["name"], port=one["port"], proto=one["proto"], tags=one["tags"]) for one in found["services"]
-    )
-    paths = tuple(
-        PathView(**{key: one[key] for key in PathView.__slots__ if key in one}) for one in found.get("paths", ())
-    )
-    made: dict[str, Any] = {
-        "services": services,
-        "paths": paths,
+    made = {
+        **found,
         "addresses": tuple(found["addresses"]),
+        "services": tuple(
+            Service(name=one["name"], port=one["port"], proto=one["proto"], tags=one["tags"])
+            for one in found["services"]
+        ),
         "tags": dict(found["tags"]),
-        # missing in the JSON of an earlier version
-        "hellos_arrive": found.get("hellos_arrive", True),
-        "shares_address": found.get("shares_address", False),
+        "paths": tuple(
+            PathView(**{key: path[key] for key in PathView.__slots__ if key in path}) for path in found.get("paths", ())
+        ),
     }
-    return Peer(**{key: made[key] if key in made else found[key] for key in Peer.__slots__})
+    # an earlier version had fewer keys
+    return Peer(**{key: made[key] for key in Peer.__slots__ if key in made})

@@ -10,7 +10,7 @@ from discoveryd.protocol.table.liveness import NEVER, PROBE_GAP, SUSPECT_MISSES,
 from discoveryd.protocol.table.path import Path, Paths
 from discoveryd.protocol.table.peer import LIVE, Kind, Peer, State, lasting_text, peer_of
 from discoveryd.protocol.table.sequence import NO_RUN, Run, counts
-from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, agree
+from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE
 from discoveryd.protocol.table.states import TRANSITIONS, Cause
 from discoveryd.protocol.wire.messages import Hello
 from discoveryd.protocol.wire.record import Record
@@ -198,7 +198,11 @@ class Row:
         path.heard(hello.seq)
         if hello.seq >= self.seq:
             self._count(hello.seq)
-            self._announce(hello, now)
+            interval, ttl = hello.interval_ms / 1000, hello.ttl_ms / 1000
+            if (self.interval, self.ttl, self.digest) != (interval, ttl, hello.digest):
+                self.interval, self.ttl, self.digest, self.announced_at = interval, ttl, hello.digest, now
+                self.suspect_after = suspect_after(interval)
+                self.changed()
             if record is not None and record is not self.record:
                 self.record = record
                 self.changed()
@@ -210,13 +214,6 @@ class Row:
             if self.arrived_again >= HEARD_AGAIN:
                 self.hear_again()
         self.seq = seq
-
-    def _announce(self, hello: Hello, now: float) -> None:
-        interval, ttl = hello.interval_ms / 1000, hello.ttl_ms / 1000
-        if (self.interval, self.ttl, self.digest) != (interval, ttl, hello.digest):
-            self.interval, self.ttl, self.digest, self.announced_at = interval, ttl, hello.digest, now
-            self.suspect_after = suspect_after(interval)
-            self.changed()
 
     def refresh(self, path: Path, seconds: float, now: float) -> None:
         """Note a datagram by which the peer shows that it lives: its HELLO or PONG came by this path.
@@ -268,7 +265,11 @@ class Row:
         """Note that the peer answered a PING; a goodbye from before that was not its own."""
         self.proved = True
         self.rejects = False
-        agree(self, now)
+        # a peer with another ttl would have said so by now. Forged: the ttl in force may be, and a peer answers
+        # whatever was said in its name, so the ttl has to stand for a while first; no longer than `LEAST_LIFE`, as the
+        # ttl before it may have been forged too
+        if now >= self.announced_at + min(self.agreed, LEAST_LIFE):
+            self.agreed = self.ttl
         if self.state == "left" or self.leaving:
             self.doubted_until = now + DOUBT
 

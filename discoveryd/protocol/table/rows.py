@@ -78,14 +78,6 @@ class Rows:
         live = [row for row in found if row.state_at(now) in LIVE]
         return tuple(live or found)
 
-    def of_boot(self, boot: str) -> tuple[Row, ...]:
-        """Return the rows of a boot: one for each id that claims it."""
-        return self.boots.of_boot(boot)
-
-    def replaced_boots(self, id: str) -> tuple[Row, ...]:
-        """Return the rows of an id that a newer boot replaced, and that may yet prove to be clones."""
-        return self.boots.replaced(id)
-
     def sealed(self, id: str, boot: str, now: float) -> Row | None:
         """Return a live peer that seals and has this boot, or this id: in its name nothing plain is heard."""
         for row in (*self.boots.of_boot(boot), *self.boots.of(id)):

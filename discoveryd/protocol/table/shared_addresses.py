@@ -37,7 +37,6 @@ class SharedAddresses:
     def __init__(self, event_log: EventLog) -> None:
         self._event_log = event_log
         self._paths: dict[str, tuple[Path, ...]] = {}
-        self._several: set[str] = set()  # addresses with more than one path
         self._marked: set[Row] = set()
         self._begun: dict[tuple[str, str], float] = {}
         self.due = NEVER
@@ -52,7 +51,6 @@ class SharedAddresses:
             return
         paths = self._paths[path.address] = (*self._paths.get(path.address, ()), path)
         if len(paths) > 1:
-            self._several.add(path.address)
             self.due = min(self.due, now + AGAIN)
 
     def remove(self, path: Path) -> None:
@@ -62,12 +60,10 @@ class SharedAddresses:
             self._paths[path.address] = left
         else:
             self._paths.pop(path.address, None)
-        if len(left) < 2:
-            self._several.discard(path.address)
 
     def came_or_went(self, row: Row, now: float) -> None:
         """Judge soon, since this row came or went."""
-        if row.shared or any(path.address in self._several for path in row.paths.values()):
+        if row.shared or any(len(self._paths.get(path.address, ())) > 1 for path in row.paths.values()):
             self.due = min(self.due, now if row.shared else now + AGAIN)
 
     def forget(self, row: Row) -> None:
@@ -100,15 +96,13 @@ class SharedAddresses:
             if fresh and place not in self._begun:
                 self._begun[place] = clock
                 for row in fresh:
-                    events += self._begin(row, place[0], rows, now)
+                    row.shared = True
+                    self._marked.add(row)
+                    other = next(other for other in rows if other is not row)
+                    reason = f"{place[0]} is the address of {other.name or other.id} too"
+                    events += self._event_log.emit("updated", reason, row, now)
         self.due = clock + AGAIN if self._marked or any(self._live(now)) else NEVER
         return events
-
-    def _begin(self, row: Row, address: str, rows: list[Row], now: float) -> list[Event]:
-        row.shared = True
-        self._marked.add(row)
-        other = next(one for one in rows if one is not row)
-        return self._event_log.emit("updated", f"{address} is the address of {other.name or other.id} too", row, now)
 
     def _end(self, lasting: set[Row], now: float) -> list[Event]:
         events: list[Event] = []
@@ -123,7 +117,7 @@ class SharedAddresses:
 
     def _live(self, now: float) -> Iterator[tuple[tuple[str, str], list[Path]]]:
         """Yield the paths of listed rows within their ttl, where one address has several on one link."""
-        for address in sorted(self._several):
+        for address in sorted(address for address, paths in self._paths.items() if len(paths) > 1):
             by_link: dict[str, list[Path]] = {}
             for path in self._paths[address]:
                 if path.row.is_shown and now < path.expires:

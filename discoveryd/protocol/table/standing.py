@@ -43,7 +43,7 @@ def life(row: Row, interval: float) -> float:
     """Return how long the last HELLO of a row holds: its ttl; four beats of an unproven row.
 
     Forged: without a seal another ttl than the proved one may be. A shorter ttl must not hide the peer, and a longer
-    ttl must not keep it when it is dead: both wait for an answer (`agree`).
+    ttl must not keep it when it is dead: both wait for an answer (`Row.prove`).
 
     Args:
         row: a bare one cannot prove anything, and its ttl is set here.
@@ -54,16 +54,6 @@ def life(row: Row, interval: float) -> float:
     if row.proved:
         return max(row.agreed, min(row.ttl, longest_life(interval)))
     return min(row.ttl, LIFE_INTERVALS * row.interval, longest_life(interval))
-
-
-def agree(row: Row, now: float) -> None:
-    """Accept the ttl that a row announces, since it answered: a peer with another ttl would have said so by now.
-
-    Forged: the ttl in force may be, and a peer answers whatever was said in its name. So the ttl has to stand for a
-    while first; no longer than `LEAST_LIFE`, as the ttl before it may have been forged too.
-    """
-    if now >= row.announced_at + min(row.agreed, LEAST_LIFE):
-        row.agreed = row.ttl
 
 
 def holds_until(row: Row, now: float, interval: float) -> float:

@@ -209,7 +209,8 @@ def test_boots_that_are_over_are_remembered_within_bounds():
     for number in range(1, MAX_ENDED + 100):
         table.heard(hello(number), HERE, number / 1000, proved=True)
         table.heard(hello(number, seq=2, goodbye=True), HERE, number / 1000)
-    assert table.boots.ended_count == MAX_ENDED
+    ended = [table.boots.is_over(hello(number), now=1.2) for number in range(1, MAX_ENDED + 100)]
+    assert ended == [False] * 98 + [True] * MAX_ENDED + [False]
 
 
 # --- ends that are forged ------------------------------------------------------------------------------------

@@ -238,7 +238,8 @@ def test_nothing_is_left_behind_when_all_is_over():
     kept = {name: value for name, value in vars(table).items() if isinstance(value, dict)}
     assert {"steady", "suspects", "leavers", "quiet"} < kept.keys()
     assert not any(kept.values())
-    assert len(table.boots) == len(table.event_log.suppressed) == 0
+    assert table.boots.of("web1") == table.boots.of_boot(boot(1)) == table.boots.of_boot(boot(5)) == ()
+    assert table.event_log.suppressed == {}
 
 
 def test_events_due_before_a_refusal_come_with_the_next_call():
