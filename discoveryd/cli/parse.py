@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,23 +16,13 @@ class UsageError(Exception):
     """The command line is wrong; the message says what is allowed."""
 
 
-class Arguments:
+class Arguments(SimpleNamespace):
     """What a command line says: each operand and option of the command by its name, ``-`` as ``_``.
 
     Attributes:
         command: the name of the command; empty where ``--help`` or ``--version`` stands without one.
         rest: the words after ``--``.
     """
-
-    command: str
-    rest: list[str]
-
-    def __init__(self, **values: Any) -> None:
-        vars(self).update(values)
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any: ...
 
 
 def parse(program: Program, words: Sequence[str]) -> Arguments:
@@ -44,7 +36,10 @@ def parse(program: Program, words: Sequence[str]) -> Arguments:
         return _help(program, operands[1:])
     values: dict[str, Any] = {}
     for option, text in given:
-        value = _value(option, text)
+        try:
+            value = option.value.accept(text) if option.value else True
+        except ValueError as error:
+            raise UsageError(f"--{option.name} {error}") from None
         values[option.name] = (*values.get(option.name, ()), value) if option.is_repeated else value
     if "help" in values or "version" in values:
         name = operands[0] if operands and operands[0] in program.commands else ""
@@ -112,13 +107,6 @@ def _command(program: Program, name: str) -> Command:
     if name not in program.commands:
         raise UsageError(f"no command {name!r}: there are {', '.join(program.commands)}")
     return program.commands[name]
-
-
-def _value(option: Option, text: str) -> Any:
-    try:
-        return option.value.accept(text) if option.value else True
-    except ValueError as error:
-        raise UsageError(f"--{option.name} {error}") from None
 
 
 def _operands(program: Program, command: Command, words: list[str]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
         ("sent", _counts(status["sent"])),
         ("received", _counts(status["received"])),
         ("security", _security(status.get("security"))),
-        ("query", f"{_query(query)}{_controlled(query)}"),
+        ("query", _query(query)),
     ]
     parts = [f"discoveryd {printable(status['version'])}, up {age(status['uptime_s'])}"]
     for label, text in facts:
@@ -62,26 +62,23 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
 
 
 def _why(peer: dict[str, Any]) -> str:
-    heard = f"{age(peer['last_heard_s'])} ago"
-    where = f"on {printable(peer['link'] or ROUTED)} from {printable(peer['address'])}"
-    match peer["state"]:
-        case "up":
-            return f"last heard {heard} {where}, valid {age(peer['expires_s'])} more"
-        case "suspect":
-            return f"overdue, last heard {heard} {where}; counts as down in {age(peer['expires_s'])}"
-        case "down":
-            return (f"last heard {heard} {where}; since then nothing of it arrives here: it is gone, or the way "
-                    "from it to us is broken (whether it hears us cannot be told)")  # fmt: skip
-        case "left":
-            return f"said goodbye {heard} {where}"
-    return f"last heard {heard} {where}"
+    on, left = f"on {printable(peer['link'] or ROUTED)} from {printable(peer['address'])}", age(peer["expires_s"])
+    heard = f"{age(peer['last_heard_s'])} ago {on}"
+    return {
+        "up": f"last heard {heard}, valid {left} more",
+        "suspect": f"overdue, last heard {heard}; counts as down in {left}",
+        "down": f"last heard {heard}; since then nothing of it arrives here: it is gone, or the way from it to us is "
+        "broken (whether it hears us cannot be told)",
+        "left": f"said goodbye {heard}",
+    }.get(peer["state"], f"last heard {heard}")
 
 
 def _facts(peer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     bare = peer["kind"] == "bare"
     if not bare:
         yield "id", [peer["id"]]
-        yield "boot", [f"{peer['boot']}, {_times(peer['restarts'])} since first seen"]
+        restarts = {0: "no restart", 1: "1 restart"}.get(peer["restarts"], f"{peer['restarts']} restarts")
+        yield "boot", [f"{peer['boot']}, {restarts} since first seen"]
     yield "kind", ["bare: it sends plain HELLO| only, so its address is all there is" if bare else "node"]
     yield "first seen", [f"{age(peer['first_seen_s'])} ago"]
     if peer["interval_s"] is not None:
@@ -105,10 +102,6 @@ def _facts(peer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
         yield "address", [f"also of {others}: give each its own, or find what rewrites the source of their HELLOs"]
     if peer["clone"]:
         yield "clone", [f"another running node has the id {peer['id']}: give one of them its own: discoveryd reset-id"]
-
-
-def _times(restarts: int) -> str:
-    return "no restart" if not restarts else "1 restart" if restarts == 1 else f"{restarts} restarts"
 
 
 def _path(path: dict[str, Any]) -> str:
@@ -135,8 +128,7 @@ def _two_way(peer: dict[str, Any]) -> str:
 
 
 def _service(service: dict[str, Any]) -> str:
-    tags = _pairs(service["tags"])
-    return f"{service_of(service)} ({tags})" if tags else service_of(service)
+    return service_of(service) + (f" ({_pairs(service['tags'])})" if service["tags"] else "")
 
 
 # --- the daemon -------------------------------------------------------------------------------------
@@ -193,14 +185,10 @@ def _security(security: dict[str, Any] | None) -> str:
 
 
 def _query(query: dict[str, int]) -> str:
-    places = f"{query['connections']} of at most {query['limit']} connections"
-    return f"{places}, {query['watchers']} watching, {query['refused']} refused"
-
-
-def _controlled(query: dict[str, int]) -> str:
-    """Return what was done, or tried, with the control token; mostly empty."""
-    counters = (("denied", "denied"), ("registrations", "services registered"))
-    return "".join(f", {query[key]} {text}" for key, text in counters if query.get(key))
+    counts = f"{query['watchers']} watching, {query['refused']} refused"
+    control = (("denied", "denied"), ("registrations", "services registered"))  # by the control token; mostly none
+    counts += "".join(f", {query[key]} {text}" for key, text in control if query.get(key))
+    return f"{query['connections']} of at most {query['limit']} connections, {counts}"
 
 
 def _pairs(tags: dict[str, str]) -> str:

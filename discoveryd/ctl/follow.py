@@ -38,9 +38,8 @@ def watch(options: Options) -> int:
     for line, event in follow(options, options.filters(), waiting=_wait_beside_output()):
         if options.json:
             print(printable_json(line), flush=True)
-            continue
-        if event["event"] == "snapshot":
-            print(_snapshot_text(event["peers"], screen), flush=True)
+        elif event["event"] == "snapshot":
+            print(Table(screen).write(event["peers"]) if event["peers"] else "no peers up yet", flush=True)
         elif "peer" in event:
             print(event_text(event, screen), flush=True)
     raise AssertionError("watching has no end")
@@ -52,7 +51,7 @@ def wait(options: Options) -> int:
     Raises:
         QueryError: ``timeout``.
     """
-    # the filter of the daemon is applied here: a watch with a filter would not report that a peer ceases to match
+    # the filter of the daemon, applied here: an event does not say whether its peer still matches
     from discoveryd.protocol.table.peer import STATES, peer_from_json  # noqa: PLC0415  50 ms that only `wait` pays
     from discoveryd.query.request import Filter  # noqa: PLC0415
     from discoveryd.query.watch import Mirror  # noqa: PLC0415
@@ -144,10 +143,6 @@ def _wait_beside_output() -> Callable[[int, float | None], None] | None:
             raise BrokenPipeError
 
     return waiting
-
-
-def _snapshot_text(peers: list[dict[str, Any]], screen: Screen) -> str:
-    return Table(screen).write(peers) if peers else "no peers up yet"
 
 
 def event_text(event: dict[str, Any], screen: Screen) -> str:
