@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import closing, contextmanager, suppress
 from select import select
 
 from discoveryd.ctl import FINE
@@ -17,8 +18,9 @@ from discoveryd.query.formats.table import service_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from subprocess import Popen
-    from typing import Any, Self
+    from typing import Any
 
     from discoveryd.ctl.options import Options
     from discoveryd.net.query_client import QueryClient
@@ -39,7 +41,7 @@ def register(options: Options) -> int:
             command, which must not wait for a daemon, one that is not there yet as well.
     """
     as_user = _identity(options.user) if options.user else {}
-    with _Signals() as signals, _Registration(options) as registration:
+    with _signals() as signals, closing(_Registration(options)) as registration:
         registration.begin()
         if not options.rest:
             return _attend(signals, registration, None)
@@ -75,22 +77,23 @@ def _identity(name: str) -> dict[str, Any]:
     return {"env": environment, "user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
 
 
-def _attend(signals: _Signals, registration: _Registration, child: Popen[bytes] | None) -> int:
+def _attend(signals: int, registration: _Registration, child: Popen[bytes] | None) -> int:
     """Wait for signals, the end of the child, and the end of the connection; return the exit code."""
     ending = -1 if child is None else os.pidfd_open(child.pid)
     try:
         while True:
-            wanted = [one for one in (signals.fileno(), registration.fileno(), ending) if one >= 0]
+            connection = registration.fileno()
+            wanted = [descriptor for descriptor in (signals, connection, ending) if descriptor >= 0]
             ready, _, _ = select(wanted, (), (), registration.patience())
             if child is not None and ending in ready:
                 code = child.wait()
                 return code if code >= 0 else KILLED - code
-            for number in signals.take():
+            for number in os.read(signals, 64) if signals in ready else b"":
                 if child is None:
                     return FINE
                 if number != signal.SIGINT or not _is_in_the_foreground():
                     child.send_signal(number)
-            registration.attend(is_readable=registration.fileno() in ready)
+            registration.attend(is_readable=connection in ready)
     finally:
         if ending >= 0:
             os.close(ending)
@@ -98,16 +101,9 @@ def _attend(signals: _Signals, registration: _Registration, child: Popen[bytes] 
 
 def _is_in_the_foreground() -> bool:
     """Return whether Ctrl-C comes from the terminal, which sends it to the child as well."""
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
-    except OSError:
-        return False
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(terminal)
+    with suppress(OSError), open("/dev/tty", "rb", buffering=0) as terminal:
+        return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    return False
 
 
 class _Registration:
@@ -121,12 +117,11 @@ class _Registration:
         self._was_registered = False
         self._patient_until = time.monotonic() + (options.timeout or 0.0)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the connection, which ends the registration."""
         if self._client is not None:
             self._client.close()
+            self._client = None
 
     def begin(self) -> None:
         """Register for the first time; with a command or within ``--timeout`` a daemon may come later.
@@ -135,14 +130,14 @@ class _Registration:
             QueryError: refused, or no daemon.
         """
         try:
-            service = self._register()
+            reply = self._register()
         except DaemonUnreachable as error:
             if not (self._options.rest or self._options.timeout):
                 raise
             self._lost(error)
         else:
             if not (self._options.rest or self._options.json):
-                print(f"{printable(service_of(service))} is registered as long as this runs", flush=True)
+                print(f"{printable(service_of(reply['service']))} is registered as long as this runs", flush=True)
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when the connection ends, -1 while there is none."""
@@ -173,7 +168,7 @@ class _Registration:
             self._lost(error)
 
     def _register(self) -> dict[str, Any]:
-        """Connect and register; return the service as the daemon announces it."""
+        """Connect and register; return the reply."""
         wanted = self._options
         client = wanted.client()
         try:
@@ -189,45 +184,26 @@ class _Registration:
         self._was_registered = True
         if wanted.json:
             print(printable_json(client.line), flush=True)
-        found: dict[str, Any] = reply["service"]
-        return found
+        return reply
 
     def _lost(self, error: QueryError) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self.close()
         if self._retry.failed(error):
             note(f"{error.message}; trying again")
         self._again_at = time.monotonic() + self._retry.pause
 
 
-class _Signals:
-    """SIGTERM and SIGINT as a descriptor that `select` can wait for."""
-
-    def __enter__(self) -> Self:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
-        self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._former = {
-            number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)
-        }
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._former.items():
+@contextmanager
+def _signals() -> Iterator[int]:
+    """Yield a descriptor from which the numbers of SIGTERM and SIGINT are read as they come."""
+    read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    former = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield read
+    finally:
+        for number, handler in former.items():
             signal.signal(number, handler)
-        signal.set_wakeup_fd(self._wakeup)
-        os.close(self._read)
-        os.close(self._write)
-
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable when a signal comes."""
-        return self._read
-
-    def take(self) -> bytes:
-        """Return the numbers of the signals that came."""
-        try:
-            return os.read(self._read, 64)
-        except BlockingIOError:
-            return b""
+        signal.set_wakeup_fd(wakeup)
+        os.close(read)
+        os.close(write)
