@@ -12,7 +12,7 @@ import pytest
 
 from discoveryd.cli import ctl_commands, daemon_commands, manual
 from discoveryd.cli.daemon_commands import PAGES
-from discoveryd.cli.manual import roff, sample, texts
+from discoveryd.cli.manual import read_sample, roff, texts
 from discoveryd.cli.parse import parse
 from discoveryd.config import SCHEMA, load
 from discoveryd.daemon import main
@@ -230,7 +230,7 @@ two:
 
 
 def test_a_sample_configuration_is_read():
-    head, (one, two) = sample.read(SAMPLE, {"one": {"a": "", "b": ""}, "two": {"c": ""}})
+    head, (one, two) = read_sample(SAMPLE, {"one": {"a": "", "b": ""}, "two": {"c": ""}})
     assert head == [["a sample"], ["Durations need", "a unit."]]
     assert (one.comment, two.comment) == (("What it is.",), ())
     assert [(key.name, key.default, key.comment) for key in (*one.keys, *two.keys)] == [
@@ -250,7 +250,7 @@ def test_a_sample_configuration_is_read():
 )
 def test_a_sample_that_does_not_fit_the_schema(change, told):
     with pytest.raises(ValueError, match=f"does not fit the program: {told}$"):
-        sample.read(SAMPLE.replace(*change), {"one": {"a": "", "b": ""}, "two": {"c": ""}})
+        read_sample(SAMPLE.replace(*change), {"one": {"a": "", "b": ""}, "two": {"c": ""}})
 
 
 # --- the command ------------------------------------------------------------------------------------

@@ -24,12 +24,6 @@ _NAME_offer() {  # the lines of the input that fit, quoted: names come from the 
     done
 }
 
-_NAME_value() {  # what may stand after an option
-    case $1 in
-@VALUES@
-    esac
-}
-
 _NAME() {
     local IFS=$' \t\n' i current lead own wanted command operands=0
     local -a words
@@ -54,7 +48,9 @@ _NAME() {
     [[ $own == [=:] ]] && own=
     [[ $current == *"$own" ]] && lead=${current%"$own"}  # what stays, and must not be offered again
     if [[ $wanted ]]; then
-        _NAME_value "$wanted"
+        case $wanted in
+@VALUES@
+        esac
         return
     fi
     if [[ $current != -* ]]; then
@@ -82,7 +78,7 @@ def parts(program: Program) -> dict[str, str]:
         operands += [f"{command.name}:{index}) {_value(name, operand)}" for index, operand in found]
         options.append(f"{command.name}) {_offered(name, _flags(program.options_of(command)))}")
     return {
-        "VALUES": "\n".join(f"        {flag}) {_value(name, value)} ;;" for flag, value in values.items()),
+        "VALUES": "\n".join(f"            {flag}) {_value(name, value)} ;;" for flag, value in values.items()),
         "VALUED": " | ".join(values),
         "OPERANDS": "\n".join(f"            {one}; return ;;" for one in operands),
         "OPTIONS": "\n".join(f"        {one} ;;" for one in options),

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from discoveryd import __version__
 from discoveryd.cli import ctl_commands, daemon_commands
 from discoveryd.cli.daemon_commands import PAGES
 from discoveryd.cli.manual import texts
 from discoveryd.cli.manual.roff import bold, entry, escaped, example, indented, italic, paragraph, prose
-from discoveryd.cli.manual.sample import SampleKey, SampleSection, read
 from discoveryd.cli.parse import Arguments
 from discoveryd.cli.table import Command, Option, Program
 from discoveryd.config import DEFAULT_PATH, SCHEMA
@@ -35,6 +35,9 @@ _KINDS = {
 _REMARK = re.compile("[A-Z][a-z]+: ")
 """The beginning of a remark in a comment, ``Lower: ...`` or ``Example: ...``, which has a line of its own."""
 
+_SECTION = re.compile(r"([a-z_]+):")
+_KEY = re.compile(r"  ([a-z_]+):(?: +(.*))?")
+_COMMENT = re.compile(r" *# ?(.*)")
 _FLAG_OR_METAVAR = re.compile(r"(--?[a-z-]+)|([A-Z][A-Z:=]*)")
 
 
@@ -109,7 +112,7 @@ def _hooks() -> list[str]:
 def _configuration_page() -> list[str]:
     name = "discoveryd.yaml"
     with open(path("config/discoveryd.yaml"), encoding="utf-8") as file:
-        head, sections = read(file.read(), SCHEMA)
+        head, sections = read_sample(file.read(), SCHEMA)
     rules = [" ".join(lines) for lines in head[1:]]  # the first says what a sample is
     return [
         *_name(name, "The configuration of discoveryd"),
@@ -192,3 +195,57 @@ def _key(section: str, key: SampleKey) -> list[str]:
     first, *more = [prose(" ".join(remark)) for remark in remarks]
     return entry(term, first, *([".br", *remark] for remark in more))
 
+
+# --- the sample configuration -----------------------------------------------------------------------
+
+
+class SampleKey(NamedTuple):
+    """A key: its default as written, and the lines of its comment."""
+
+    name: str
+    default: str
+    comment: tuple[str, ...]
+
+
+class SampleSection(NamedTuple):
+    """A section: the lines of its comment, and its keys in their order."""
+
+    name: str
+    comment: tuple[str, ...]
+    keys: list[SampleKey]
+
+
+def read_sample(text: str, schema: Mapping[str, Mapping[str, str]]) -> tuple[list[list[str]], list[SampleSection]]:
+    """Read the sample configuration; the comment above a key explains the key.
+
+    Returns:
+        the paragraphs at the head, each a list of lines, and the sections.
+
+    Raises:
+        ValueError: a key of the schema is missing or has no comment, or a key is not in the schema.
+    """
+    head: list[list[str]] | None = None
+    pending: list[str] = []
+    sections: list[SampleSection] = []
+    for line in text.splitlines():
+        if comment := _COMMENT.fullmatch(line):
+            pending.append(comment[1])
+            continue
+        if not line and head is None:
+            head = [paragraph.splitlines() for paragraph in "\n".join(pending).split("\n\n")]
+        elif section := _SECTION.fullmatch(line):
+            sections.append(SampleSection(section[1], tuple(pending), []))
+        elif (key := _KEY.fullmatch(line)) and sections:
+            sections[-1].keys.append(SampleKey(key[1], key[2] or "", tuple(pending)))
+        pending = []
+    _check_sample(sections, schema)
+    return head or [], sections
+
+
+def _check_sample(sections: list[SampleSection], schema: Mapping[str, Mapping[str, str]]) -> None:
+    explained = {f"{section.name}.{key.name}" for section in sections for key in section.keys if key.comment}
+    known = {f"{section}.{key}" for section, keys in schema.items() for key in keys}
+    problems = [f"{key} has no comment there" for key in sorted(known - explained)]
+    problems += [f"{key} is there and does not exist" for key in sorted(explained - known)]
+    if problems:
+        raise ValueError(f"the sample configuration does not fit the program: {'; '.join(problems)}")
