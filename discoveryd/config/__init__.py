@@ -93,7 +93,7 @@ class Config:
 def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Config:
     """Find and read the configuration.
 
-    The file is `path`, else the one ``DISCOVERYD_CONFIG`` names, else ``/etc/discoveryd/discoveryd.yaml``
+    The file is `path`, else that of ``DISCOVERYD_CONFIG``, else ``/etc/discoveryd/discoveryd.yaml``
     if there is one; ``DISCOVERYD_SECTION__KEY`` overrides a key of it.
 
     Raises:
@@ -137,7 +137,7 @@ def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes, boo
 
 
 def _read(file: tuple[str, bytes, bool] | None, variables: Mapping[str, str]) -> Config:
-    from discoveryd.config.reader import ConfigReader  # noqa: PLC0415 - YAML is not for those who have no file
+    from discoveryd.config.reader import ConfigReader  # noqa: PLC0415 - YAML is imported only where there is a file
 
     source = file[0] if file else NO_FILE
     reader = ConfigReader(SCHEMA, source)

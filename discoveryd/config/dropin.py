@@ -86,7 +86,7 @@ class _ServiceReader(ConfigReader):
             self._fault(root.place, lack)
         if lack:
             return None
-        # a record says whose key it is, a file of one service need not
+        # a fault of a record names the service, which is clear in a file of its own
         of = f"services.{found['name'] or '':.40}."
         service = self._build(Service, found, lambda text: text.removeprefix(of).removeprefix("services: "))
         return DropIn(service=service, check=check) if service else None

@@ -21,7 +21,7 @@ SERVICE = {key.name: str(key.type) for key in fields(Service)}
 """Key of a service to its type as annotated."""
 
 MAX_FAULTS = 100
-"""Faults that are told one by one: a file with more is some other file."""
+"""Faults that are told at most: a file with more is some other file."""
 
 _Made = TypeVar("_Made")
 
@@ -291,7 +291,7 @@ def _text(text: str) -> str:
 
 
 def _whole(text: str) -> int:
-    # 15 digits are enough for any limit, and no work for anybody
+    # 15 digits are enough for any limit, and cost no time
     if not re.fullmatch("-?[0-9]{1,15}", text):
         raise ValueError(f"must be a whole number, not {text!r:.80}")
     return int(text)

@@ -21,7 +21,7 @@ def read_content(path: str) -> tuple[bytes, bool]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no file; nobody wrote into the pipe; the path has a NUL in it.
+        ValueError: it is no file; the pipe stays idle; the path has a NUL in it.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.dup(0) if path == STDIN else os.open(path, flags)

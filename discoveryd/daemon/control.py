@@ -1,4 +1,4 @@
-"""The control token, for those who may change what the daemon does, and their requests to the main thread."""
+"""The control token, and the requests to the main thread that it allows."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TokenPart(Part):
         self._lock: int | None = None
 
     def start(self) -> None:
-        """Make the token. Where that fails nobody has it, which a notice says."""
+        """Make the token; if that fails a notice says that nothing can be changed."""
         try:
             self._control.token, self._lock = token.create(self._directory)
         except OSError as error:

@@ -21,7 +21,7 @@ TELL_EVERY = 1.0
 
 
 class LogBudget:
-    """Decides which events are logged: peers that anybody can make up must not fill the disk.
+    """Decides which events are logged: peers that may be made up must not fill the disk.
 
     Attributes:
         unlogged: events left out since the start.

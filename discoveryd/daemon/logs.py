@@ -79,7 +79,7 @@ class Log:
         )
 
     def write(self, level: str, text: str, /, **fields: Any) -> None:
-        """Write one line, whatever is in the fields."""
+        """Write a line; nothing in the fields can break it."""
         printed = {f"{key}_" if key in _OURS else key: _printable(value) for key, value in fields.items()}
         self._log.log(LEVELS[level], text, **printed)
 
@@ -100,7 +100,7 @@ def _printable(value: Any) -> Any:
 def _is_journal() -> bool:
     """Return whether standard error goes to the journal itself, found out as systemd.exec(5) says.
 
-    The variable alone is inherited by whatever a service starts, whose lines may go to a file.
+    The variable alone is inherited by all that a service starts, and their lines may go to a file.
     """
     try:
         found = os.fstat(2)

@@ -35,13 +35,13 @@ class Part:
         """Acquire what is needed: no socket is open yet, and nothing has been sent."""
 
     def start(self) -> None:
-        """Begin to work: all sockets are open, and nobody has been answered yet."""
+        """Begin to work: all sockets are open, and nothing has been answered yet."""
 
     def look(self) -> None:
         """See what has changed; called every two seconds, so it must be cheap."""
 
     def reload(self, config: Config) -> None:
-        """Take over the configuration in force, and look at everything again; also where a new one was refused."""
+        """Take over the configuration in force, and look at everything again; also if a new one was refused."""
 
     def hear(self, message: Event | Notice) -> None:
         """Take note of an event of a peer, or of a notice; quick."""
@@ -98,7 +98,7 @@ class Parts:
             part.hear(message)
 
     def stop(self) -> None:
-        """Stop all parts, the last first; an error of one keeps no other from it."""
+        """Stop all parts, the last first; an error of a part does not keep others from it."""
         with ExitStack() as stack:
             for part in self._parts:
                 stack.callback(part.stop)

@@ -24,7 +24,7 @@ def read_again(begun_with: Config, path: str | None) -> Config:
     """Read the configuration again.
 
     Raises:
-        ConfigError: it is wrong, or came through a pipe, whose name means something else by now.
+        ConfigError: it is wrong, or came through a pipe, and the name of that means something else by now.
     """
     if begun_with.is_stream:
         why = f"the configuration came through a pipe ({begun_with.source}), which is read once"

@@ -82,7 +82,7 @@ def check(arguments: Arguments) -> int:
     config = load(arguments.config)
     config.record()
     if config.security.keys:
-        from discoveryd.daemon.keys import are_hidden, read_keyring  # noqa: PLC0415 - for who has keys
+        from discoveryd.daemon.keys import are_hidden, read_keyring  # noqa: PLC0415 - most daemons have no keys
 
         if not are_hidden(in_service=is_service()):  # else the daemon reads them, before it takes anything over
             read_keyring(config.security, config.source, directory=config.directory)

@@ -62,7 +62,7 @@ def serve(config: Config, keyring: Keyring, path: str | None, *, ready: Callable
             daemon = Daemon(config, keyring, path, is_detached=ready is not None)
             daemon.open(stack)
         except OSError as error:
-            say(f"{error.strerror or error}; {_remedy(error, config)}")
+            say(f"{error.strerror or error}; {remedy_at_start(error, config)}")
             return FAILED
         if ready is not None:
             ready()
@@ -236,7 +236,7 @@ class Daemon:
         return ReloadResult(problems=problems, needs_restart=tuple(changes))
 
 
-def _remedy(error: OSError, config: Config) -> str:
+def remedy_at_start(error: OSError, config: Config) -> str:
     """Return what helps where a daemon cannot start."""
     text = error.strerror or str(error)
     if error.errno == errno.EPERM and FORBIDDEN in text:

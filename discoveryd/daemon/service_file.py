@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from discoveryd.runtime.health import Check, CheckResult
 
 MAX_PROBLEMS = 5
-"""Faults of one file that are told; whoever mends five sees the others then."""
+"""Faults of a file that are told; the others are told once these are mended."""
 
 Stamp = tuple[int, ...]
-"""Whatever changes when a file, or who may write it, does."""
+"""Changes when a file changes, or the right to write it."""
 UNREAD: Stamp = (-1,)
 """Of a file that could not be read for lack of something that there may be again."""
 
@@ -76,7 +76,7 @@ def read(path: str, stamp: Stamp, former: ServiceFile | None) -> ServiceFile:
     Raises:
         OSError: of `PASSING`; that says nothing of the file.
     """
-    from discoveryd.config.dropin import read_file  # noqa: PLC0415 - YAML is not for those who have no file
+    from discoveryd.config.dropin import read_file  # noqa: PLC0415 - YAML is imported only where there is a file
 
     try:
         file = ServiceFile(stamp=stamp, drop_in=read_file(path))

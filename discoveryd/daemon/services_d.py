@@ -269,5 +269,5 @@ def _stamp(entry: os.DirEntry[str]) -> Stamp | None:
         return () if entry.is_symlink() else None
     except OSError:
         return ()
-    # the time of the inode's change, too: who may write the file has no other
+    # the time of the inode's change, too: it changes with the owner and the mode
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def path(name: str) -> str:
@@ -28,8 +28,8 @@ def path(name: str) -> str:
 
 
 def _roots() -> list[str]:
-    checkout = os.path.dirname(_PACKAGE)
-    prefix = os.path.abspath(os.path.join(_PACKAGE, *[os.pardir] * 4))  # of PREFIX/lib/python3.x/site-packages/…
+    checkout = os.path.dirname(PACKAGE)
+    prefix = os.path.abspath(os.path.join(PACKAGE, *[os.pardir] * 4))  # of PREFIX/lib/python3.x/site-packages/…
     roots = [checkout] if os.path.exists(os.path.join(checkout, "pyproject.toml")) else []
     shares = [os.path.join(base, "share", "discoveryd") for base in (prefix, sys.prefix)]
     return [*roots, *dict.fromkeys(shares)]

@@ -119,7 +119,7 @@ def read(path: str) -> str:
 
 
 def vetting(path: str, address: tuple[str, int]) -> Callable[[str], None]:
-    """Return a check of who listens: it refuses users but root, this user and the owner of the token.
+    """Return a check of the listening user: it refuses all but root, this user and the owner of the token.
 
     Args:
         path: of the token.

@@ -71,7 +71,7 @@ class Installation:
     def __init__(self, arguments: Arguments) -> None:
         self._arguments = arguments
         self._is_dry = arguments.dry_run
-        self._root = _root(arguments)
+        self._root = root_of(arguments)
 
     def install(self) -> int:
         """Install everything, and start what is to be started."""
@@ -256,7 +256,8 @@ def _no_service(arguments: Arguments) -> str:
     return f"{'; '.join(obstacles)}. {remedy}" if obstacles else ""
 
 
-def _root(arguments: Arguments) -> str:
+def root_of(arguments: Arguments) -> str:
+    """Return the directory to install below, empty for this machine."""
     return os.path.abspath(arguments.prefix).rstrip("/") if arguments.prefix else ""
 
 

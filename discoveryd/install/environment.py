@@ -10,7 +10,7 @@ import sysconfig
 
 import discoveryd
 
-_HIDDEN = (
+HIDDEN = (
     ("/home", "ProtectHome="),
     ("/root", "ProtectHome="),
     ("/run/user", "ProtectHome="),
@@ -46,15 +46,15 @@ def obstacles() -> list[str]:
 
 def obstacle(path: str) -> str:
     """Return why a user without privileges in the unit's sandbox could not read a file; empty if the user could."""
-    for hidden, setting in _HIDDEN:
+    for hidden, setting in HIDDEN:
         if path.startswith(f"{hidden}/"):
             return f"the service cannot reach {path}: {setting} of its unit hides {hidden}"
     directory = os.path.dirname(path)
     while directory != os.path.dirname(directory):
-        if not _mode(directory) & stat.S_IXOTH:
+        if not mode_of(directory) & stat.S_IXOTH:
             return f"the service's user cannot enter {directory}, needed for {path}"
         directory = os.path.dirname(directory)
-    return "" if _mode(path) & stat.S_IROTH else f"the service's user cannot read {path}"
+    return "" if mode_of(path) & stat.S_IROTH else f"the service's user cannot read {path}"
 
 
 def intruder(path: str) -> str:
@@ -86,5 +86,6 @@ def _group(gid: int) -> str:
         return str(gid)
 
 
-def _mode(path: str) -> int:
+def mode_of(path: str) -> int:
+    """Return the mode of a file."""
     return os.stat(path).st_mode

@@ -8,7 +8,7 @@ PROC = "/proc/sys"
 
 
 def raised(content: bytes, *, is_dry: bool) -> list[tuple[str, int, int]]:
-    """Raise each limit that is lower than a file in the form of sysctl.d(5) says; never lower one.
+    """Raise each limit that is lower than a file in the form of sysctl.d(5) says; lower none.
 
     Returns:
         name, value before and value now of each that was raised.

@@ -77,22 +77,22 @@ def items(commands: str, root: str = "", *, ports: bytes | None = None) -> list[
 
     Args:
         commands: directory of the environment's ``discoveryd`` and ``discoveryctl``.
-        ports: the drop-in that lets the service bind its ports; None leaves the one that is there as it is.
+        ports: the drop-in that lets the service bind its ports; None leaves the present one.
         root: where the machine's files are; the firewalls are looked for there. Paths are given without it.
     """
     return [
         File(path=f"{UNIT_DIRECTORY}/discoveryd.service", content=_unit(commands)),
         *([File(path=f"{UNIT_DIRECTORY}/{DROP_IN}", content=ports)] if ports is not None else []),
-        File(path=f"{UNIT_DIRECTORY}/discoveryd.socket", content=_read("systemd/discoveryd.socket")),
-        File(path=f"{SYSCTL_DIRECTORY}/{os.path.basename(SYSCTL)}", content=_read(SYSCTL)),
-        File(path=f"{CONFIG_DIRECTORY}/discoveryd.yaml", content=_read("config/discoveryd.yaml"), is_kept=True),
+        File(path=f"{UNIT_DIRECTORY}/discoveryd.socket", content=content_of("systemd/discoveryd.socket")),
+        File(path=f"{SYSCTL_DIRECTORY}/{os.path.basename(SYSCTL)}", content=content_of(SYSCTL)),
+        File(path=f"{CONFIG_DIRECTORY}/discoveryd.yaml", content=content_of("config/discoveryd.yaml"), is_kept=True),
         Directory(path=f"{CONFIG_DIRECTORY}/hooks.d"),
-        File(path=f"{CONFIG_DIRECTORY}/{EXAMPLE}", content=_read(f"config/{EXAMPLE}")),
+        File(path=f"{CONFIG_DIRECTORY}/{EXAMPLE}", content=content_of(f"config/{EXAMPLE}")),
         *_links(commands),
         *_manual(),
-        *_completions(),
+        *completions(),
         *(
-            File(path=f"{directory}/{os.path.basename(profile)}", content=_read(profile))
+            File(path=f"{directory}/{os.path.basename(profile)}", content=content_of(profile))
             for _, profile, directory, _ in FIREWALLS
             if os.path.isdir(root + directory)
         ),
@@ -106,18 +106,18 @@ def opening(root: str = "") -> list[tuple[str, str]]:
 
 def socket_address() -> str:
     """Return the address of the socket unit."""
-    lines = _read("systemd/discoveryd.socket").decode().splitlines()
+    lines = content_of("systemd/discoveryd.socket").decode().splitlines()
     return next(line.partition("=")[2] for line in lines if line.startswith("ListenStream="))
 
 
 def limits() -> bytes:
     """Return the kernel's limits that are wanted, as the file in sysctl.d has them."""
-    return _read(SYSCTL)
+    return content_of(SYSCTL)
 
 
 def _unit(commands: str) -> bytes:
     # a blank, a quote or a percent sign in a path would need systemd's quoting: see `environment.obstacles`
-    text = _read("systemd/discoveryd.service").decode()
+    text = content_of("systemd/discoveryd.service").decode()
     return text.replace(f"={_DEFAULT_COMMANDS}", f"={commands}/").encode()
 
 
@@ -133,7 +133,8 @@ def _manual() -> list[Item]:
     return [File(path=f"/usr/local/share/man/{name}", content=text.encode()) for name, text in pages().items()]
 
 
-def _completions() -> list[Item]:
+def completions() -> list[Item]:
+    """Return the files with which shells complete the commands."""
     from discoveryd.cli.completion import scripts  # noqa: PLC0415 - made only here
 
     made: list[Item] = []
@@ -143,5 +144,6 @@ def _completions() -> list[Item]:
     return made
 
 
-def _read(name: str) -> bytes:
+def content_of(name: str) -> bytes:
+    """Return the content of a shipped file."""
     return trusted.read(shipped(name), owners=None, follows=True)

@@ -1,4 +1,4 @@
-"""Installs and removes files, and leaves alone what somebody else made or changed.
+"""Installs and removes files, and leaves alone what is not ours or was changed.
 
 A file is ours as long as its content is what we last put there. A file that was changed stays; then the new
 default goes beside it as ``NAME.new``, once for each new default.

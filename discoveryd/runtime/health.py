@@ -33,7 +33,7 @@ class Check:
 
     Attributes:
         command: program and arguments; exit code 0 means that it works.
-        interval: from one run's beginning to the next one's, unless it takes longer.
+        interval: from the start of a run to that of the next, unless the run takes longer.
         timeout: after it the command is killed, and the service does not work.
     """
 
@@ -64,7 +64,7 @@ class CheckResult:
         key: the name of the check.
         check: what was run.
         works: whether the service does.
-        why: in one line what is wrong, empty if nothing is.
+        why: in a line what is wrong, empty if nothing is.
     """
 
     key: str

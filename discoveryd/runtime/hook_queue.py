@@ -21,7 +21,7 @@ class Occasion:
         kind: that of the event, or ``isolated``, ``connected``.
         seq: that of the event; None without a peer.
         peer: after the change.
-        reason: one clause for people.
+        reason: a clause for people.
         coalesced: number of earlier events of the same peer that this event replaces.
     """
 

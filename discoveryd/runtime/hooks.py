@@ -35,16 +35,16 @@ ALL_NOTICES = 200
 """Notices a second of one hook, and of all together: what a hook prints must drown neither the log nor
 the notices of another hook."""
 LINES = 20
-"""Lines of the output of one run that are logged."""
+"""Lines of the output of a run that are logged."""
 MOST_OUTPUT = 1024 * 1024
-"""Bytes of output that are read of one run: a hook that writes without end would cost us as much processor time as
+"""Bytes of output that are read of a run: a hook that writes without end would cost us as much processor time as
 itself."""
 RETRY = 1.0
 """Seconds until a hook is started again for which there was no descriptor, process or memory."""
 JOIN_TIMEOUT = 5.0
 """Seconds for the thread to end; it needs `GRACE` twice at most."""
 
-_TROUBLES = {
+TROUBLES = {
     "coalescing": "of each peer only the newest event waits; make it quicker, or raise limits.hooks",
     "full": "events are dropped; make it quicker, or raise limits.hook_queue",
 }
@@ -155,7 +155,7 @@ class Hooks:
             begun = self._queue.put(occasion)
         self._wake_runner()
         for hook, trouble in begun:
-            self._tell("warning", "hook falls behind", hook, what=_TROUBLES[trouble])
+            self._tell("warning", "hook falls behind", hook, what=TROUBLES[trouble])
 
     def _wake_runner(self) -> None:
         """Wake the runner if it may have something to start: a system call at each event would be too many."""

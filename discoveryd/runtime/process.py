@@ -62,7 +62,7 @@ class Process:
         environment: Mapping[str, str] | None = None,
         most_output: float = inf,
     ) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - whose file it is has been checked
+        self._process = subprocess.Popen(  # noqa: S603 - the owner of the file has been checked
             command, env=_environment(environment or {}), cwd="/", bufsize=0, start_new_session=True,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
@@ -178,7 +178,7 @@ class Process:
 
 
 class Processes:
-    """The commands that one thread follows; `wake` is for any thread, all else for that one."""
+    """The commands that one thread follows; any thread may call `wake`, that thread alone all else."""
 
     def __init__(self) -> None:
         self._bell = -1

@@ -115,8 +115,8 @@ def test_a_bind_that_the_unit_forbids_says_the_same():
         "cannot listen on TCP port 9341 on 127.0.0.1: Operation not permitted: "
         "a unit that runs it forbids that port (SocketBindDeny=)"
     )
-    assert run._remedy(error, config()) == (
+    assert run.remedy_at_start(error, config()) == (
         "as root run discoveryd install, which writes the ports of the configuration beside the unit, then restart discoveryd"
     )
     low = explain_bind(PermissionError(errno.EACCES, "Permission denied"), "UDP", "0.0.0.0", 34)
-    assert "above 1023" in run._remedy(low, config())
+    assert "above 1023" in run.remedy_at_start(low, config())

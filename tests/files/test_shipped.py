@@ -17,7 +17,7 @@ def test_a_checkout_serves_its_own_files():
 
 @pytest.mark.parametrize("prefix", ["venv", "elsewhere"])
 def test_an_installed_wheel_serves_what_is_under_share(tmp_path, monkeypatch, prefix):
-    monkeypatch.setattr(shipped, "_PACKAGE", str(tmp_path / "venv/lib/python3.11/site-packages/discoveryd"))
+    monkeypatch.setattr(shipped, "PACKAGE", str(tmp_path / "venv/lib/python3.11/site-packages/discoveryd"))
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "elsewhere"))
     sample = tmp_path / prefix / "share/discoveryd/config/discoveryd.yaml"
     sample.parent.mkdir(parents=True)

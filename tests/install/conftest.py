@@ -46,9 +46,9 @@ def run(root, capsys):
 @pytest.fixture
 def shipped(monkeypatch):
     """Have an earlier or later version ship something else."""
-    read = layout._read
+    read = layout.content_of
 
     def shipped(**contents):
-        monkeypatch.setattr(layout, "_read", lambda name: contents.get(Path(name).stem) or read(name))
+        monkeypatch.setattr(layout, "content_of", lambda name: contents.get(Path(name).stem) or read(name))
 
     return shipped

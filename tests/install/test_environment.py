@@ -17,7 +17,7 @@ PORTS = f"{UNIT}.d/ports.conf"
 def test_an_environment_that_the_sandbox_hides_is_refused(monkeypatch, tmp_path, capsys, commands):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(units, "BOOTED", str(tmp_path))
-    monkeypatch.setattr(environment, "_HIDDEN", ((str(tmp_path), "PrivateTmp="),))
+    monkeypatch.setattr(environment, "HIDDEN", ((str(tmp_path), "PrivateTmp="),))
     assert main(["install"]) == 1
     said = capsys.readouterr().err
     assert f"the service cannot reach {commands}/discoveryd: PrivateTmp= of its unit hides {tmp_path}" in said
@@ -39,16 +39,16 @@ def test_a_path_that_the_unit_hides_is_an_obstacle(path, setting):
 
 
 def test_a_path_the_services_user_may_not_read_is_an_obstacle(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "_HIDDEN", ())
+    monkeypatch.setattr(environment, "HIDDEN", ())
     for path in (tmp_path, *tmp_path.parents):
         if not path.stat().st_mode & 0o001:  # pytest's own directories are for their user alone
             assert f"cannot enter {path}," in environment.obstacle(str(tmp_path / "file"))
             break
     mode = os.stat("/etc").st_mode
     assert environment.obstacle("/etc/passwd") == ""
-    monkeypatch.setattr(environment, "_mode", lambda path: 0o640 if path == "/etc/passwd" else mode)
+    monkeypatch.setattr(environment, "mode_of", lambda path: 0o640 if path == "/etc/passwd" else mode)
     assert environment.obstacle("/etc/passwd") == "the service's user cannot read /etc/passwd"
-    monkeypatch.setattr(environment, "_mode", lambda path: 0o750 if path == "/etc" else mode)
+    monkeypatch.setattr(environment, "mode_of", lambda path: 0o750 if path == "/etc" else mode)
     assert "cannot enter /etc, needed for /etc/passwd" in environment.obstacle("/etc/passwd")
 
 
@@ -65,7 +65,7 @@ def test_a_path_the_services_user_may_not_read_is_an_obstacle(tmp_path, monkeypa
     ],
 )
 def test_an_environment_that_others_may_write_is_an_obstacle(commands, monkeypatch, spoil, told):
-    monkeypatch.setattr(environment, "_HIDDEN", ())
+    monkeypatch.setattr(environment, "HIDDEN", ())
     assert environment.intruder(f"{commands}/discoveryd") == ""
     spoil(commands)
     found = environment.intruder(f"{commands}/discoveryd")

@@ -143,7 +143,7 @@ def test_another_environment_replaces_the_links(root, run, commands, monkeypatch
 
 def test_files_that_a_version_no_longer_has_are_removed(root, run, monkeypatch):
     run("install")
-    monkeypatch.setattr(layout, "_completions", list)
+    monkeypatch.setattr(layout, "completions", list)
     removed = {path for path, what in did(run("install")[1]).items() if what == "removed"}
     assert "/usr/local/share/bash-completion/completions/discoveryd" in removed
     run("uninstall")

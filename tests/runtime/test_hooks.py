@@ -188,7 +188,7 @@ def test_events_that_outrun_a_hook_are_merged_by_peer(directory, feed, notices, 
                 feed.tell(kind, peer(f"web{number}", name=f"peer{number}"))
         feed.tell("left", peer("end"))
         for what in ("full", "coalescing"):
-            assert notices.until("hook falls behind", what=module._TROUBLES[what]).fields["hook"] == "slow"
+            assert notices.until("hook falls behind", what=module.TROUBLES[what]).fields["hook"] == "slow"
         opened.write("go\n")
         opened.flush()
         says(notices, 'first joined coalesced":0}')
