@@ -12,6 +12,7 @@ import pytest
 import discoveryd
 from discoveryd.config import load
 from discoveryd.ctl.options import parse
+from discoveryd.daemon import run
 from discoveryd.errors import ConfigError
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.parameters import Parameters
@@ -19,7 +20,7 @@ from discoveryd.protocol.table.peer import Peer
 from discoveryd.runtime.discovery import Discovery
 from tests.netns.daemons import asking, names, until
 from tests.netns.lab import Lab, why_not
-from tests.test_docs import PAGES, calls, rows, section, texts, words
+from tests.test_docs import PAGES, rows, section, words
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -107,7 +108,7 @@ def test_docs_name_every_drop_reason():
 
 def test_docs_query_names_every_key_of_the_status():
     status = Discovery(Parameters(loopback="127.0.0.2")).status()
-    reported = {text for call in calls("report") for text in texts(call)}
+    reported = {part.section for part in run.Part.__subclasses__() if part.section}
     assert {"dropins", "hooks", "peer_log"} <= reported
     told = {key for cell, _ in rows(section("query.md", "The status")) for key in words(cell)}
     assert told == {*status, *reported} - {"ok", "schema"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,7 +24,6 @@ from discoveryd.config.sections import (
     QuerySection,
     SecuritySection,
 )
-from discoveryd.config.source import MAX_FILE, STDIN, read_content
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.wire.record import Record
@@ -35,6 +35,12 @@ __all__ = [
 
 DEFAULT_PATH = "/etc/discoveryd/discoveryd.yaml"
 PATH_VARIABLE = "DISCOVERYD_CONFIG"
+STDIN = "-"
+"""Names standard input instead of a file."""
+PATIENCE = 5.0
+"""Seconds that a configuration may take to come through a pipe."""
+MAX_FILE = 64 * 1024
+"""Bytes of a configuration file: eight times the commented sample. More is some other file."""
 NO_FILE = "defaults"
 """Source of a configuration that came from no file."""
 
@@ -125,7 +131,7 @@ def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes, boo
         remedy = "correct or remove it, or name another file"
     path = DEFAULT_PATH if named is None else named
     try:
-        raw, is_stream = read_content(path)
+        raw, is_stream = _content(path)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         if named is None and isinstance(error, FileNotFoundError):
             return None
@@ -134,6 +140,48 @@ def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes, boo
     if len(raw) > MAX_FILE:
         raise ConfigError(f"{shown(path)}: over {MAX_FILE // 1024} KiB is no configuration; {remedy}")
     return ("standard input" if path == STDIN else path), raw, is_stream
+
+
+def _content(path: str) -> tuple[bytes, bool]:
+    """Read a file, or a pipe until its end; more than `MAX_FILE` bytes are not read to the end.
+
+    Returns:
+        the bytes, and whether it was a pipe.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no file; the pipe stays idle; the path has a NUL in it.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.dup(0) if path == STDIN else os.open(path, flags)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            return _stream(descriptor), True
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a directory reading it says so
+            raise ValueError("Not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_FILE + 1), False
+    finally:
+        os.close(descriptor)
+
+
+def _stream(descriptor: int) -> bytes:
+    """Read what comes through a pipe, as ``--config <(...)`` and ``--config -`` have it."""
+    import select  # noqa: PLC0415 - files are the rule
+    from time import monotonic  # noqa: PLC0415
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    deadline, raw = monotonic() + PATIENCE, b""
+    while len(raw) <= MAX_FILE:
+        if not poll.poll(max(deadline - monotonic(), 0.0) * 1000):
+            raise ValueError(f"Nothing more came in {PATIENCE:g} s")
+        piece = os.read(descriptor, MAX_FILE)
+        if not piece:
+            break
+        raw += piece
+    return raw
 
 
 def _read(file: tuple[str, bytes, bool] | None, variables: Mapping[str, str]) -> Config:

@@ -7,10 +7,15 @@ import select
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
+from time import monotonic
 from typing import Any
 
+from discoveryd.config import Config, LogSection
+from discoveryd.daemon.parts import Part
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.peer import Peer
+from discoveryd.runtime.notices import Notice
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _SYSLOG = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}
@@ -23,6 +28,11 @@ PATIENCE = 0.2
 """Seconds that a line may wait for a pipe or terminal that is full."""
 LONGEST = 4000
 """Bytes of a line: what a pipe that has room at all takes at once (PIPE_BUF is 4,096)."""
+
+RATE = 50.0
+"""Lines a second about peers that answered no PING and do not seal; as many at once after a calm second."""
+TELL_EVERY = 1.0
+"""Seconds between two lines that say how many were left out."""
 
 LOUD = frozenset(("suspect", "down", "clone"))
 """Events that may need a person."""
@@ -150,3 +160,90 @@ def _to_syslog() -> Callable[[int, str], None]:
 
     syslog = Syslog()
     return lambda level, line: syslog.write(_SYSLOG[level], line)
+
+
+class LogBudget:
+    """Decides which events are logged: peers that may be made up must not fill the disk.
+
+    Attributes:
+        unlogged: events left out since the start.
+    """
+
+    __slots__ = ("_at", "_tokens", "_told", "_told_at", "unlogged")
+
+    def __init__(self) -> None:
+        self.unlogged = 0
+        self._tokens, self._at = RATE, 0.0
+        self._told, self._told_at = 0, 0.0
+
+    def allows(self, event: Event, now: float) -> bool:
+        """Return whether an event is logged, and count it if it is not."""
+        if event.peer.rtt_ms is not None or event.peer.key:
+            return True
+        self._tokens = min(RATE, self._tokens + max(0.0, now - self._at) * RATE)
+        self._at = now
+        if self._tokens < 1:
+            self.unlogged += 1
+            return False
+        self._tokens -= 1
+        return True
+
+    def untold(self, now: float) -> int:
+        """Return how many events were left out since the last call that returned some, at most each `TELL_EVERY`."""
+        count = self.unlogged - self._told
+        if not count or now < self._told_at + TELL_EVERY:
+            return 0
+        self._told, self._told_at = self.unlogged, now
+        return count
+
+
+class LogPart(Part):
+    """Writes the log, on standard error or to syslog.
+
+    Args:
+        section: level and form.
+        syslog: whether there is no standard error to write to.
+    """
+
+    name, section = "log", "peer_log"
+
+    def __init__(self, section: LogSection, *, syslog: bool) -> None:
+        self._config = section
+        self._syslog = syslog
+        self._budget = LogBudget()
+        self._log: Log | None = None
+
+    def write(self, level: str, text: str, /, **fields: Any) -> None:
+        """Write a line."""
+        self._log = self._log or self._make(self._config)
+        self._log.write(level, text, **fields)
+
+    def tell_unlogged(self, now: float = inf) -> None:
+        """Say how many events of peers were left out, if any were."""
+        if count := self._budget.untold(now):
+            why = "too many of peers that answered no PING"
+            self.write("warning", "peer events not logged", count=count, why=why)
+
+    def look(self) -> None:
+        """Say how many events were left out lately."""
+        self.tell_unlogged(monotonic())
+
+    def reload(self, config: Config) -> None:
+        """Take over level and form."""
+        if config.log != self._config:
+            self._log, self._config = self._make(config.log), config.log
+
+    def hear(self, message: Event | Notice) -> None:
+        """Write the line of a notice; of an event within the budget."""
+        if isinstance(message, Notice):
+            self.write(message.level, message.text, **message.fields)
+        elif self._budget.allows(message, monotonic()):
+            level, text, fields = event_line(message)
+            self.write(level, text, **fields)
+
+    def status(self) -> dict[str, int]:
+        """Return how many events were left out since the start."""
+        return {"unlogged": self._budget.unlogged}
+
+    def _make(self, section: LogSection) -> Log:
+        return Log(section.level, section.format, syslog=self._syslog)

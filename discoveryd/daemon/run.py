@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, TypeAlias
@@ -15,15 +16,15 @@ from discoveryd import __version__
 from discoveryd.cli.parse import Arguments
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, say
-from discoveryd.daemon.control import DaemonControl, Reload, TokenPart
 from discoveryd.daemon.hooks import HooksPart
 from discoveryd.daemon.identity import node_id, placeholder
-from discoveryd.daemon.log_part import LogPart
+from discoveryd.daemon.logs import LogPart
 from discoveryd.daemon.parts import Part, Parts
 from discoveryd.daemon.ports import HELPS
 from discoveryd.daemon.reload import keyring_of, read_again, take_over
 from discoveryd.daemon.services_d import ServicesPart
 from discoveryd.errors import ConfigError
+from discoveryd.files import token
 from discoveryd.files.remedies import remedy
 from discoveryd.net.sockets import FORBIDDEN
 from discoveryd.net.systemd import ServiceManager, inherited
@@ -33,13 +34,73 @@ from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.query_handlers import ReloadResult
 
-Message: TypeAlias = Event | Notice | Reload | signal.Signals | Callable[[], None] | None
-"""What the main thread waits for. A function is called there; None means that the subscription to events lagged."""
-
 TICK = 2.0
 """Seconds between two looks at what no message tells of, and at most between two notifications of the watchdog."""
 FEEDS = 3
 """Notifications in a period of the watchdog: two may be late or lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """A request to read the configuration again.
+
+    Attributes:
+        done: called with the result.
+    """
+
+    done: Callable[[ReloadResult], None]
+
+
+class DaemonControl:
+    """What the holder of the token may ask for; see `discoveryd.runtime.query_handlers.Control`.
+
+    Args:
+        put: takes a message for the main thread; in any thread.
+    """
+
+    def __init__(self, put: Callable[[Notice | Reload], None]) -> None:
+        self.token = ""
+        self.put = put
+
+    def reload(self, done: Callable[[ReloadResult], None]) -> None:
+        """Have the main thread read the configuration again."""
+        self.put(Reload(done))
+
+
+class TokenPart(Part):
+    """Keeps the control token.
+
+    Args:
+        directory: where the token is kept.
+        control: is given the token.
+    """
+
+    name = "control token"
+
+    def __init__(self, directory: str, control: DaemonControl) -> None:
+        self._directory = directory
+        self._control = control
+        self._lock: int | None = None
+
+    def start(self) -> None:
+        """Make the token; if that fails a notice says that nothing can be changed."""
+        try:
+            self._control.token, self._lock = token.create(self._directory)
+        except OSError as error:
+            helps = remedy(error, "run it as a user who may write there, or set paths.runtime")
+            fields = {"directory": self._directory, "error": error.strerror, "remedy": helps}
+            text = "no control token: no reload or register by socket"
+            self._control.put(Notice(level="warning", text=text, fields=fields))
+
+    def stop(self) -> None:
+        """Let the token end with this daemon, unless another daemon of the directory goes on."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+Message: TypeAlias = Event | Notice | Reload | signal.Signals | Callable[[], None] | None
+"""What the main thread waits for. A function is called there; None means that the subscription to events lagged."""
 
 
 def run(arguments: Arguments) -> int:

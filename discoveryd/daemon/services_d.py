@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from discoveryd.config import Config
 from discoveryd.daemon.parts import Part
-from discoveryd.daemon.service_file import UNREAD, ServiceFile, ServiceState, Stamp, read
-from discoveryd.errors import RecordTooLong
+from discoveryd.errors import PASSING, ConfigError, RecordTooLong
 from discoveryd.protocol.wire.record import MAX_RECORD, Service, service_length
 from discoveryd.runtime.notices import Notice, of_death
 
 if TYPE_CHECKING:
-    from discoveryd.runtime.health import CheckResult, Health
+    from discoveryd.config.dropin import DropIn
+    from discoveryd.runtime.health import Check, CheckResult, Health
 
 OWNER = "services.d"
 """The owner under which the services are offered, and the name of the directory."""
@@ -29,6 +30,63 @@ MAX_FILES = 64
 """Files that are read, the first by name: a record of 700 bytes has room for about 25 services."""
 MAX_ENTRIES = 1024
 """Names of the directory that are looked at, every two seconds; 1 µs each."""
+MAX_PROBLEMS = 5
+"""Faults of a file that are told; the others are told once these are mended."""
+
+Stamp = tuple[int, ...]
+"""Changes when a file changes, or the right to write it."""
+UNREAD: Stamp = (-1,)
+"""Of a file that could not be read for lack of something that there may be again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceState:
+    """The state of a file, whose changes are logged."""
+
+    word: Literal["announced", "checking", "failing", "refused"]
+    service: Service | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def why(self) -> str | None:
+        """The first problem, and the number of others."""
+        more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        return self.problems[0] + more if self.problems else None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What the log says of the service."""
+        if self.service is None:
+            return {}
+        return {"service": self.service.name, "port": f"{self.service.port}/{self.service.proto}"}
+
+
+@dataclass(slots=True, kw_only=True)
+class ServiceFile:
+    """What is known of a file: its service, or why there is none."""
+
+    stamp: Stamp
+    drop_in: DropIn | None = None
+    problems: tuple[str, ...] = ()
+    result: CheckResult | None = None
+    too_long: str = ""
+
+    @property
+    def check(self) -> Check | None:
+        """The check of the service, None if it has none."""
+        return self.drop_in.check if self.drop_in else None
+
+    def state(self) -> ServiceState:
+        """Return the state that follows."""
+        service = self.drop_in.service if self.drop_in else None
+        if service is None or self.too_long:
+            return ServiceState(word="refused", service=service, problems=self.problems or (self.too_long,))
+        if self.check is None or (self.result is not None and self.result.works):
+            return ServiceState(word="announced", service=service)
+        if self.result is None:
+            return ServiceState(word="checking", service=service)
+        return ServiceState(word="failing", service=service, problems=(self.result.why,))
+
 
 class ServicesPart(Part):
     """The services of a directory.
@@ -56,7 +114,7 @@ class ServicesPart(Part):
         self._fault = ""  # of the directory
         self._states: dict[str, ServiceState] = {}
         self._health: Health | None = None
-        self._is_started = self._is_checking = False
+        self._is_started = False
         self._lack = ""
 
     def open(self) -> None:
@@ -66,8 +124,7 @@ class ServicesPart(Part):
     def start(self) -> None:
         """Begin to run the checks."""
         self._is_started = True
-        if self._health is not None:
-            self._begin_checks()
+        self._check()
 
     def stop(self) -> None:
         """End the checks.
@@ -151,7 +208,7 @@ class ServicesPart(Part):
             file = former.get(name)
             if file is None or file.stamp != stamp:
                 try:
-                    file = read(os.path.join(self.directory, name), stamp, file)
+                    file = _read(os.path.join(self.directory, name), stamp, file)
                 except OSError as error:
                     unread = unread or f"{os.path.join(self.directory, name)} cannot be read now: {error.strerror}"
                     if file is None:
@@ -163,31 +220,25 @@ class ServicesPart(Part):
     # --- checks ---------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        """Run the checks of the files."""
+        """Run the checks of the files; where no thread or descriptor is left for that, the next `look` tries again."""
         checks = {name: file.check for name, file in self._files.items() if file.check is not None}
-        if checks:
-            self._begin_checks()
+        former, self._lack = self._lack, ""
+        if checks and self._is_started and self._health is None:
+            try:
+                from discoveryd.runtime.health import Health  # noqa: PLC0415 - most directories have no checks
+
+                health = Health(lambda result: self._put(partial(self._take, result)), self._end_loudly)
+                health.start()
+                self._health = health
+            except OSError as error:
+                self._lack = error.strerror or str(error)
+                if not former:
+                    self._tell("warning", "services are not checked now", why=self._lack)
         if self._health is not None:
             self._health.replace(checks)
 
-    def _begin_checks(self) -> None:
-        """Have checks run from now on; where no thread or descriptor is left for that, the next `look` tries again."""
-        former, self._lack = self._lack, ""
-        try:
-            if self._health is None:
-                from discoveryd.runtime.health import Health  # noqa: PLC0415 - most directories have no checks
-
-                self._health = Health(
-                    told=lambda result: self._put(partial(self._take, result)),
-                    failed=lambda name, error: self._put(of_death(name, error)),
-                )
-            if self._is_started and not self._is_checking:
-                self._health.start()
-                self._is_checking = True
-        except OSError as error:
-            self._lack = error.strerror or str(error)
-            if not former:
-                self._tell("warning", "services are not checked now", why=self._lack)
+    def _end_loudly(self, thread: str, error: BaseException) -> None:
+        self._put(of_death(thread, error))
 
     def _take(self, result: CheckResult) -> None:
         file = self._files.get(result.key)
@@ -271,3 +322,26 @@ def _stamp(entry: os.DirEntry[str]) -> Stamp | None:
         return ()
     # the time of the inode's change, too: it changes with the owner and the mode
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _read(path: str, stamp: Stamp, former: ServiceFile | None) -> ServiceFile:
+    """Read a file; the last result of a check holds on as long as the check is the same.
+
+    Raises:
+        OSError: of `PASSING`; that says nothing of the file.
+    """
+    from discoveryd.config.dropin import read_file  # noqa: PLC0415 - YAML is imported only where there is a file
+
+    try:
+        file = ServiceFile(stamp=stamp, drop_in=read_file(path))
+    except OSError as error:
+        if error.errno in PASSING:
+            raise
+        return ServiceFile(stamp=stamp, problems=(f"{path}: cannot be read: {error.strerror}",))
+    except ConfigError as error:
+        left = len(error.problems) - MAX_PROBLEMS
+        more = [f"{path}: and {left} more"] if left > 0 else []
+        return ServiceFile(stamp=stamp, problems=(*error.problems[:MAX_PROBLEMS], *more))
+    if former is not None and former.check == file.check:
+        file.result = former.result
+    return file

@@ -4,10 +4,8 @@
 
     layout        what is installed, and where, with its content
     environment   whether a service could be started from this environment
-    places        installs and removes files, and leaves alone what was changed
-    manifest      what was installed, written down for `uninstall`
-    units         requests to systemd
-    kernel        limits of the kernel that are raised
+    places        installs and removes files, leaves alone what was changed, and keeps the manifest
+    machine       requests to systemd, and limits of the kernel
 """
 
 from __future__ import annotations
@@ -24,9 +22,9 @@ from discoveryd.daemon.ports import DROP_IN, drop_in
 from discoveryd.daemon.report import client_of, sight
 from discoveryd.errors import ConfigError, QueryError, UntrustedFile
 from discoveryd.files import trusted
-from discoveryd.install import environment, kernel, manifest, units
+from discoveryd.install import environment, machine
 from discoveryd.install.layout import CONFIG_DIRECTORY, UNIT_DIRECTORY, items, limits, opening, socket_address
-from discoveryd.install.places import Places
+from discoveryd.install.places import PATH, Places, load_manifest, save_manifest
 
 CONFIG = f"{CONFIG_DIRECTORY}/discoveryd.yaml"
 STATE = "/var/lib/discoveryd"
@@ -87,17 +85,17 @@ class Installation:
             _tell("note", f"{name} is here; to let the HELLOs through: {command}")
         if self._arguments.now:
             return self._start(places) or self._done()
-        wanted = f"{units.SOCKET} discoveryd" if self._arguments.socket else "discoveryd"
+        wanted = f"{machine.SOCKET} discoveryd" if self._arguments.socket else "discoveryd"
         _tell("note", f"to start it: systemctl enable --now {wanted}")
         return self._done()
 
     def uninstall(self) -> int:
         """Stop everything, and remove it."""
-        former = manifest.load(self._root)
+        former = load_manifest(self._root)
         if not former:
-            _tell("note", f"nothing is installed here: there is no {self._root}{manifest.PATH}")
+            _tell("note", f"nothing is installed here: there is no {self._root}{PATH}")
             return OK
-        is_live = not self._arguments.prefix and units.is_booted()
+        is_live = not self._arguments.prefix and machine.is_booted()
         if is_live:
             self._stop()
         Places(self._root, former, _tell, is_dry=self._is_dry).remove_all()
@@ -111,16 +109,16 @@ class Installation:
         return OK
 
     def _put(self) -> Places:
-        former = manifest.load(self._root)
+        former = load_manifest(self._root)
         places = Places(self._root, former, _tell, is_dry=self._is_dry)
         try:
             places.put_all(items(environment.commands(), self._root, ports=self._ports()))
         except OSError:
-            if not self._is_dry and manifest.PATH in places.entries:  # what was made up to here is to be removable too
-                manifest.save(self._root, {**former, **places.entries}.values())
+            if not self._is_dry and PATH in places.entries:  # what was made up to here is to be removable too
+                save_manifest(self._root, {**former, **places.entries}.values())
             raise
         if places.entries != former and not self._is_dry:
-            manifest.save(self._root, places.entries.values())
+            save_manifest(self._root, places.entries.values())
         return places
 
     def _config(self) -> Config:
@@ -142,10 +140,10 @@ class Installation:
     def _raise_limits(self) -> None:
         """Let the service have its receive buffer from now on, not from the next boot on."""
         try:
-            for name, before, now in kernel.raised(limits(), is_dry=self._is_dry):
+            for name, before, now in machine.raised(limits(), is_dry=self._is_dry):
                 _tell("raised", name, f"from {before} to {now}")
         except OSError as error:  # in a container the machine below it decides
-            path, why = error.filename or kernel.PROC, error.strerror or error
+            path, why = error.filename or machine.PROC, error.strerror or error
             _tell("note", f"{path} cannot be set ({why}): HELLOs are lost where hundreds of nodes speak at once")
 
     def _start(self, places: Places) -> int:
@@ -155,21 +153,21 @@ class Installation:
             ConfigError: it would not start; told here better than by the journal.
         """
         config = self._config()
-        is_changed = any(path.endswith((units.SERVICE, DROP_IN)) for path in places.changed)
+        is_changed = any(path.endswith((machine.SERVICE, DROP_IN)) for path in places.changed)
         try:
             if self._arguments.socket:
                 self._start_socket(config)
-            if not units.is_enabled():
-                self._ask("enable", units.SERVICE)
-            if not units.is_active():
-                self._ask("start", units.SERVICE)
+            if not machine.is_enabled():
+                self._ask("enable", machine.SERVICE)
+            if not machine.is_active():
+                self._ask("start", machine.SERVICE)
             elif is_changed or _is_other_version(config):
-                self._ask("restart", units.SERVICE)
+                self._ask("restart", machine.SERVICE)
             else:
-                _tell("unchanged", units.SERVICE, "enabled and active")
+                _tell("unchanged", machine.SERVICE, "enabled and active")
         except OSError as error:
             say(f"{error}; the journal says:")
-            print(units.journal(), end="")  # noqa: T201
+            print(machine.journal(), end="")  # noqa: T201
             say("if systemd goes on trying, this ends it: systemctl disable --now discoveryd")
             return FAILED
         if self._is_dry or config.query.address is None:
@@ -190,23 +188,24 @@ class Installation:
         """
         listens = socket_address()
         if config.query.listen != listens:
-            here = f"{units.SOCKET} listens at {listens}, which takes the place of query.listen ({config.query.listen})"
-            _tell("note", f"{here}: for another address systemctl edit {units.SOCKET}")
-        if units.is_active(units.SOCKET):
-            _tell("unchanged", units.SOCKET, "active")
+            place = f"which takes the place of query.listen ({config.query.listen})"
+            helps = f"for another address systemctl edit {machine.SOCKET}"
+            _tell("note", f"{machine.SOCKET} listens at {listens}, {place}: {helps}")
+        if machine.is_active(machine.SOCKET):
+            _tell("unchanged", machine.SOCKET, "active")
             return
-        if units.is_active():  # systemd opens no socket whose service runs already
-            self._ask("stop", units.SERVICE)
-        self._ask("enable", "--now", units.SOCKET)
+        if machine.is_active():  # systemd opens no socket whose service runs already
+            self._ask("stop", machine.SERVICE)
+        self._ask("enable", "--now", machine.SOCKET)
 
     def _stop(self) -> None:
         """Stop and disable what is there, the socket first: it would start the service again. State goes with it."""
-        for unit in (units.SOCKET, units.SERVICE):
+        for unit in (machine.SOCKET, machine.SERVICE):
             if os.path.exists(f"{self._root}{UNIT_DIRECTORY}/{unit}"):
                 self._ask("disable", "--now", unit)
-        if os.path.exists(f"{self._root}{UNIT_DIRECTORY}/{units.SERVICE}"):
+        if os.path.exists(f"{self._root}{UNIT_DIRECTORY}/{machine.SERVICE}"):
             chosen, _ = kept(self._root + STATE)
-            self._ask("clean", "--what=state", units.SERVICE)
+            self._ask("clean", "--what=state", machine.SERVICE)
             remark = f"its node id {chosen} was chosen by reset-id: set node.id to keep it" if chosen else ""
             _tell("removed", STATE, remark)
 
@@ -217,7 +216,7 @@ class Installation:
             OSError: systemd refused.
         """
         if not self._is_dry:
-            units.systemctl(*request)
+            machine.systemctl(*request)
         _tell("ran", f"systemctl {' '.join(request)}")
 
 
@@ -246,9 +245,9 @@ def _no_service(arguments: Arguments) -> str:
     """Return why there cannot be a service, empty if there can."""
     if arguments.prefix:
         return ""
-    if not units.is_booted():
+    if not machine.is_booted():
         return (
-            f"systemd does not run this machine (no {units.BOOTED}). For the image of another one: install --prefix "
+            f"systemd does not run this machine (no {machine.BOOTED}). For the image of another one: install --prefix "
             "DIR. Without a service manager: discoveryd start"
         )
     obstacles = environment.obstacles()

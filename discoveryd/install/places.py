@@ -7,21 +7,67 @@ default goes beside it as ``NAME.new``, once for each new default.
 from __future__ import annotations
 
 import errno
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
+from discoveryd import __version__
 from discoveryd.files import trusted
-from discoveryd.install import manifest
 from discoveryd.install.layout import Directory, File, Item, SymLink
-from discoveryd.install.manifest import Entry
 
+PATH = "/usr/local/share/discoveryd/installed.json"
+"""The manifest: what was installed, so that exactly that is removed again."""
 NEW = ".new"
 
 Tell = Callable[[str, str, str], None]
 """Is called with what was done, the path, and a remark or nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A path that was installed.
+
+    Attributes:
+        path: without the root.
+        kind: ``file``, ``link``, ``directory``, or ``manifest``: this list itself.
+        mark: hash of the content that was last put into a file, or the target of a link.
+        is_kept: whether it stays when all else is removed.
+    """
+
+    path: str
+    kind: str
+    mark: str = ""
+    is_kept: bool = False
+
+
+def load_manifest(root: str) -> dict[str, Entry]:
+    """Return what is installed, by path.
+
+    Raises:
+        OSError: the manifest cannot be read.
+        ValueError: it is not what `save_manifest` wrote.
+    """
+    try:
+        found = json.loads(trusted.read(root + PATH, owners=None))
+        entries = [Entry(**one) for one in found["entries"]]
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{root}{PATH} is damaged ({error}); remove it, and install again") from None
+    return {entry.path: entry for entry in entries}
+
+
+def save_manifest(root: str, entries: Iterable[Entry]) -> None:
+    """Write the manifest, all or nothing; its directory is there."""
+    written = {
+        "about": "what `discoveryd install` put here; `discoveryd uninstall` removes it",
+        "version": __version__,
+        "entries": [asdict(entry) for entry in entries],
+    }
+    trusted.write(root + PATH, (json.dumps(written, indent=1) + "\n").encode())
 
 
 class Places:
@@ -53,8 +99,8 @@ class Places:
         Raises:
             OSError: with the path.
         """
-        self._need_directory(os.path.dirname(manifest.PATH))
-        self._claim(Entry(path=manifest.PATH, kind="manifest"))  # before all that it lists, so removed after them
+        self._need_directory(os.path.dirname(PATH))
+        self._claim(Entry(path=PATH, kind="manifest"))  # before all that it lists, so removed after them
         for item in items:
             if isinstance(item, SymLink):
                 self._put_link(item)

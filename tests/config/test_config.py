@@ -115,7 +115,7 @@ def test_a_device_is_no_configuration():
 
 
 def test_an_idle_pipe_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(discoveryd.config.source, "PATIENCE", 0.05)
+    monkeypatch.setattr(discoveryd.config, "PATIENCE", 0.05)
     path = str(tmp_path / "pipe")
     os.mkfifo(path)
     assert problems(load, path, {}) == [

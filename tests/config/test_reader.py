@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 import discoveryd.config
 from discoveryd.config import (
+    MAX_FILE,
     SCHEMA,
     Config,
     NodeSection,
     load,
 )
 from discoveryd.config.reader import MAX_FAULTS
-from discoveryd.config.source import MAX_FILE
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.wire.record import Service

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from discoveryd.daemon import main
-from discoveryd.install import environment, units
+from discoveryd.install import environment, machine
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "etc/discoveryd/discoveryd.yaml"
@@ -16,7 +16,7 @@ PORTS = f"{UNIT}.d/ports.conf"
 
 def test_an_environment_that_the_sandbox_hides_is_refused(monkeypatch, tmp_path, capsys, commands):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(units, "BOOTED", str(tmp_path))
+    monkeypatch.setattr(machine, "BOOTED", str(tmp_path))
     monkeypatch.setattr(environment, "HIDDEN", ((str(tmp_path), "PrivateTmp="),))
     assert main(["install"]) == 1
     said = capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from discoveryd.daemon import main
-from discoveryd.install import environment, layout, manifest, units
+from discoveryd.install import environment, layout, machine, places
 from discoveryd.protocol.parameters import Parameters
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def test_everything_is_installed_and_told(root, run, commands):
     code, lines = run("install")
     assert code == 0
     put = tree(root)
-    assert {f"/{name}" for name in put if name} - set(did(lines)) == {manifest.PATH}
+    assert {f"/{name}" for name in put if name} - set(did(lines)) == {places.PATH}
     assert set(did(lines).values()) == {"made"}
     assert f"ExecStart={commands}/discoveryd run\n" in put[UNIT].decode()
     assert put[UNIT.replace(".service", ".socket")] == (ROOT / "systemd/discoveryd.socket").read_bytes()
@@ -195,14 +195,14 @@ def test_uninstall_leaves_hooks_and_changed_files(root, run):
 def test_uninstall_without_an_installation_does_nothing(root, run):
     code, lines = run("uninstall")
     assert code == 0
-    assert lines == [f"note      nothing is installed here: there is no {manifest.PATH}"]
+    assert lines == [f"note      nothing is installed here: there is no {places.PATH}"]
     assert not tree(root)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"entries": [{}]}', '{"entries": [{"path": "/x", "sort": 1}]}'])
 def test_a_damaged_manifest_says_what_to_do(root, run, capsys, text):
     run("install")
-    (root / manifest.PATH.lstrip("/")).write_text(text)
+    (root / places.PATH.lstrip("/")).write_text(text)
     for command in ("install", "uninstall"):
         assert main([command, "--prefix", str(root)]) == 1
         assert "installed.json is damaged" in capsys.readouterr().err
@@ -282,7 +282,7 @@ def test_now_and_prefix_exclude_each_other(root, capsys):
 
 def test_without_systemd_install_names_the_alternatives(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(units, "BOOTED", str(tmp_path / "no"))
+    monkeypatch.setattr(machine, "BOOTED", str(tmp_path / "no"))
     assert main(["install"]) == 1
     said = capsys.readouterr().err
     assert "systemd does not run this machine" in said

@@ -7,7 +7,7 @@ import pytest
 
 from discoveryd import __version__, install
 from discoveryd.daemon import main
-from discoveryd.install import environment, kernel, units
+from discoveryd.install import environment, machine
 from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.runtime.discovery import Discovery
@@ -56,10 +56,10 @@ def systemd(tmp_path, monkeypatch, root):
     (directory := tmp_path / "systemd").mkdir()
     monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(units, "BOOTED", str(directory))
+    monkeypatch.setattr(machine, "BOOTED", str(directory))
     (limit := directory / "proc/net/core/rmem_max").parent.mkdir(parents=True)
     limit.write_text("4194304\n")
-    monkeypatch.setattr(kernel, "PROC", str(directory / "proc"))
+    monkeypatch.setattr(machine, "PROC", str(directory / "proc"))
     monkeypatch.setattr(environment, "HIDDEN", ())
     monkeypatch.setattr(environment, "obstacle", lambda path: "")
     monkeypatch.setattr(environment, "intruder", lambda path: "")
@@ -155,7 +155,7 @@ def test_a_dry_run_asks_nothing_of_systemd(systemd, root, capsys):
 
 @pytest.mark.parametrize(("found", "is_raised"), [(212_992, True), (4_194_304, False), (16_777_216, False)])
 def test_the_receive_buffer_limit_is_raised_and_never_lowered(systemd, capsys, found, is_raised):
-    limit = Path(kernel.PROC) / "net/core/rmem_max"
+    limit = Path(machine.PROC) / "net/core/rmem_max"
     limit.write_text(f"{found}\n")
     assert main(["install", "--dry-run"]) == 0
     assert int(limit.read_text()) == found
@@ -169,7 +169,7 @@ def test_the_receive_buffer_limit_is_raised_and_never_lowered(systemd, capsys, f
 
 
 def test_a_limit_that_cannot_be_set_does_not_stop_the_install(systemd, capsys):
-    limit = Path(kernel.PROC) / "net/core/rmem_max"
+    limit = Path(machine.PROC) / "net/core/rmem_max"
     limit.unlink()
     assert main(["install"]) == 0
     assert f"note      {limit} cannot be set (No such file or directory): HELLOs are lost" in capsys.readouterr().out

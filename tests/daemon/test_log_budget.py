@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from discoveryd.daemon.log_part import RATE, TELL_EVERY, LogBudget
+from discoveryd.daemon.logs import RATE, TELL_EVERY, LogBudget
 from tests.runtime.hooking import event, peer
 
 MADE_UP = peer()

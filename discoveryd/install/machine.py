@@ -1,4 +1,4 @@
-"""Requests to systemd."""
+"""Requests to systemd, and to the kernel of this machine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ SOCKET = "discoveryd.socket"
 BOOTED = "/run/systemd/system"
 """A directory that is there if systemd is the init of this machine, see sd_booted(3)."""
 
+PROC = "/proc/sys"
+"""Where the kernel has its limits; the file in sysctl.d is read at the next boot only."""
 TIMEOUT = 120.0
 """Seconds: a start may take TimeoutStartSec=, 90 by default."""
 LINES = "20"
@@ -47,6 +49,32 @@ def journal() -> str:
     """Return the last lines that the service logged."""
     done = _run("journalctl", "-u", SERVICE, "-n", LINES, "--no-pager", "-o", "short-precise")
     return done.stdout or done.stderr
+
+
+def raised(content: bytes, *, is_dry: bool) -> list[tuple[str, int, int]]:
+    """Raise each limit that is lower than a file in the form of sysctl.d(5) says; lower none.
+
+    Returns:
+        name, value before and value now of each that was raised.
+
+    Raises:
+        OSError: the kernel has no such limit, or it may not be set here, as in a container; with the path.
+    """
+    done = []
+    for line in content.decode().splitlines():
+        if not line or line.startswith("#"):
+            continue
+        name, _, value = (part.strip() for part in line.partition("="))
+        path = os.path.join(PROC, *name.split("."))
+        with open(path, encoding="ascii") as file:
+            found = int(file.read())
+        if found >= int(value):
+            continue
+        if not is_dry:
+            with open(path, "w", encoding="ascii") as file:
+                file.write(f"{value}\n")
+        done.append((name, found, int(value)))
+    return done
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
