@@ -54,13 +54,13 @@ class MetricsServer(TcpServer):
         self._application = application
         self._requests = 0
         self._refused = 0
-        self._clients: list[MetricsClient] = []
+        self.clients: list[MetricsClient] = []
 
     def close(self) -> None:
         """Close everything; legal before `open` and more than once, not while `run` runs."""
-        for client in self._clients:
+        for client in self.clients:
             client.sock.close()
-        self._clients.clear()
+        self.clients.clear()
         super().close()
 
     def counts(self) -> dict[str, int]:
@@ -78,7 +78,7 @@ class MetricsServer(TcpServer):
 
     def _patience(self, now: float) -> float | None:
         """Return the seconds until something is due without a word from outside."""
-        due = [client.due for client in self._clients]
+        due = [client.due for client in self.clients]
         if self.resumes_at:
             due.append(self.resumes_at)
         return max(min(due) - now, 0.0) if due else None
@@ -86,7 +86,7 @@ class MetricsServer(TcpServer):
     def _turn(self, now: float, *, is_called: bool) -> None:
         if is_called:
             self._accept(now)
-        for client in [client for client in self._clients if client.due <= now]:
+        for client in [client for client in self.clients if client.due <= now]:
             self._drop(client)
         self.resume(now)
 
@@ -95,10 +95,10 @@ class MetricsServer(TcpServer):
         if sock is None:
             self._refused += self.resumes_at > 0
             return
-        if len(self._clients) == CLIENTS:
-            self._drop(min(self._clients, key=lambda one: (one.is_owed, one.came_at)))
+        if len(self.clients) == CLIENTS:
+            self._drop(min(self.clients, key=lambda one: (one.is_owed, one.came_at)))
         client = MetricsClient(sock, now)
-        self._clients.append(client)
+        self.clients.append(client)
         self.expect(sock, selectors.EVENT_READ, client)
 
     def _serve(self, client: MetricsClient) -> None:
@@ -118,7 +118,7 @@ class MetricsServer(TcpServer):
     def _drop(self, client: MetricsClient) -> None:
         if not client.has_asked:
             self._refused += 1
-        self._clients.remove(client)
+        self.clients.remove(client)
         self.expect(client.sock, 0, client)
         client.sock.close()
 

@@ -1,7 +1,7 @@
-"""Whose the other end of a TCP connection is: a user of this machine, or another machine; and what holds a port.
+"""The user or machine at the other end of a TCP connection, and the process that holds a port.
 
-TCP has no SO_PEERCRED. The kernel tells of each socket here whose it is: asked for one (inet_diag over netlink, see
-sock_diag(7)) at once, however many there are; where a sandbox allows no netlink, in a list of all, ``/proc/net/tcp``.
+TCP has no SO_PEERCRED, but the kernel knows the user of each local socket. It answers for one socket at once, however
+many there are (inet_diag over netlink, see sock_diag(7)); where a sandbox forbids netlink, ``/proc/net/tcp`` lists all.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ LIST = "/proc/net/tcp"
 LISTENING = "0A"
 """The state of a listening socket in such a list."""
 UNKNOWN = "somebody"
-"""The owner of what has none any more, or where the kernel tells nothing: all of these are counted as one."""
+"""The owner of a closed socket, or where the kernel tells nothing: all of these count as one owner."""
 
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port id
-_ASK = struct.Struct("=BBBBI")  # family, protocol, extensions, padding, states
+_REQUEST = struct.Struct("=BBBBI")  # family, protocol, extensions, padding, states
 _PLACE = struct.Struct("!HH16s16sI8s")  # ports, addresses, interface, cookie
-_TOLD = struct.Struct("=BBBB48xIIIII")  # family, state, ..., timer, queues, uid, inode
+_REPLY = struct.Struct("=BBBB48xIIIII")  # family, state, ..., timer, queues, uid, inode
 _ANY_STATE, _ANY_COOKIE = 0xFFFFFFFF, b"\xff" * 8
 
 Address = tuple[str, int]
 
 
 def owner_of(connection: socket.SocketType) -> str:
-    """Give the owner of the other end: ``uid 1000`` here, the address of a machine elsewhere.
+    """Return the owner of the other end: ``uid 1000`` on this machine, else the address of the machine.
 
     Args:
-        connection: over IPv4; accepted by one of its ends at the latest when the other has heard something.
+        connection: over IPv4, and accepted.
     """
     try:
         here, there = connection.getsockname(), connection.getpeername()
@@ -46,17 +46,17 @@ def owner_of(connection: socket.SocketType) -> str:
     if not is_local:
         return str(there[0])
     try:
-        uid = _ask(there, here)
+        uid = _query_kernel(there, here)
     except OSError:
-        uid = _look_up(there, here)
+        uid = _search_list(there, here)
     return UNKNOWN if uid is None else f"uid {uid}"
 
 
 def holder(port: int, kind: Literal["udp", "tcp"] = "udp", address: str = "0.0.0.0") -> str | None:
-    """Name the process that holds a port, as ``avahi-daemon (pid 512)``; None where it cannot be found.
+    """Return the process that holds a port, as ``avahi-daemon (pid 512)``; None if it is not found.
 
-    With an address, one that keeps others from it: several may share a port. Other people's processes
-    are seen by root only. Slow (reads all of /proc): for error messages.
+    With an address, a process that keeps others from that address: several may share a port. Only root sees the
+    processes of other users. Slow (reads all of /proc): for error messages.
     """
     inodes = {f"socket:[{inode}]" for inode in _inodes(port, kind, address)}
     if not inodes:
@@ -72,7 +72,7 @@ def holder(port: int, kind: Literal["udp", "tcp"] = "udp", address: str = "0.0.0
 
 
 def _inodes(port: int, kind: str, address: str) -> Iterator[str]:
-    """Give the sockets that are bound to a port, from the lists of all."""
+    """Yield the inodes of sockets that are bound to a port, from the lists of all sockets."""
     any4, any6 = "0" * 8, "0" * 32
     here = _in_hex((address, port)).partition(":")[0]
     kept = {here, any4, any6, f"{'0' * 16}FFFF0000{here}"}  # the last is IPv4 on a socket of IPv6
@@ -87,7 +87,7 @@ def _inodes(port: int, kind: str, address: str) -> Iterator[str]:
 
 
 def _program(pid: str) -> str:
-    """Name a process; where the kernel's name is cut, by its command line."""
+    """Return the name of a process; from its command line where the kernel's name is cut."""
     name = "".join(_lines(f"/proc/{pid}/comm")).rstrip("\n") or "process"
     if len(name) >= 15:
         long = os.path.basename("".join(_lines(f"/proc/{pid}/cmdline")).partition("\0")[0])
@@ -107,28 +107,28 @@ def _lines(path: str) -> list[str]:
     return []
 
 
-def _ask(local: Address, remote: Address) -> int | None:
-    """Ask the kernel for one socket.
+def _query_kernel(local: Address, remote: Address) -> int | None:
+    """Return the user of one socket, from the kernel; None if its program has closed it.
 
     Raises:
-        OSError: it does not answer such questions.
+        OSError: netlink is forbidden, or the kernel does not know the socket.
     """
     place = _PLACE.pack(local[1], remote[1], socket.inet_aton(local[0]), socket.inet_aton(remote[0]), 0, _ANY_COOKIE)
-    ask = _ASK.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 0, _ANY_STATE) + place
-    header = _HEADER.pack(_HEADER.size + len(ask), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0)
+    request = _REQUEST.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 0, _ANY_STATE) + place
+    header = _HEADER.pack(_HEADER.size + len(request), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG) as kernel:
-        kernel.setblocking(False)  # it has answered by the time it has taken the question
-        kernel.send(header + ask)
+        kernel.setblocking(False)  # the reply is there once the request is taken
+        kernel.send(header + request)
         answer = kernel.recv(4096)
     if _HEADER.unpack_from(answer)[1] != SOCK_DIAG_BY_FAMILY:
         (number,) = struct.unpack_from("=i", answer, _HEADER.size)
         raise OSError(-number, "the kernel knows no such socket")
-    *_, uid, inode = _TOLD.unpack_from(answer, _HEADER.size)
+    *_, uid, inode = _REPLY.unpack_from(answer, _HEADER.size)
     return int(uid) if inode else None  # one that its program has closed counts as root's there
 
 
-def _look_up(local: Address, remote: Address) -> int | None:
-    """Look for a socket in the list of all."""
+def _search_list(local: Address, remote: Address) -> int | None:
+    """Return the user of one socket, from the list of all."""
     ends = [_in_hex(local), _in_hex(remote)]
     with suppress(OSError), open(LIST, encoding="ascii") as sockets:
         for line in sockets:
@@ -139,6 +139,6 @@ def _look_up(local: Address, remote: Address) -> int | None:
 
 
 def _in_hex(address: Address) -> str:
-    """Write an address as the list has it: the bytes of an integer of this machine, then the port."""
+    """Return an address as the lists have it: the bytes of an integer of this machine, then the port."""
     (number,) = struct.unpack("=I", socket.inet_aton(address[0]))
     return f"{number:08X}:{address[1]:04X}"

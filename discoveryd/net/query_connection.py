@@ -6,6 +6,8 @@ import os
 import selectors
 import socket
 from collections import deque
+from contextlib import suppress
+from functools import cached_property
 
 from discoveryd.net.owner import owner_of
 from discoveryd.protocol.parameters import Limits
@@ -38,11 +40,6 @@ class Connection:
         watch: what it watches, if it does.
     """
 
-    __slots__ = (
-        "_granted", "_has_begun", "_lines", "_owed", "_owner", "_partial", "awaits_reply", "closing_at", "has_asked",
-        "has_ended", "heard_at", "is_admitted", "is_registered", "nonce", "number", "owed_bytes", "sock", "watch",
-    )  # fmt: skip
-
     def __init__(self, sock: socket.socket, number: int, now: float) -> None:
         self.sock = sock
         self.number = number
@@ -57,18 +54,15 @@ class Connection:
         self.watch: Watch | None = None
         self.owed_bytes = 0
         self._granted = 0  # bytes owed when the watch began; only what comes on top shows a slow reader
-        self._owner = ""
         self._partial = b""
         self._lines: deque[bytes] = deque()
         self._owed: deque[memoryview] = deque()
         self._has_begun = False  # part of _owed[0] was sent
 
-    @property
+    @cached_property
     def owner(self) -> str:
-        """The user of this machine that has the other end, or another machine; looked up at the first use."""
-        if not self._owner:
-            self._owner = owner_of(self.sock)
-        return self._owner
+        """The user of this machine that has the other end, or another machine."""
+        return owner_of(self.sock)
 
     @property
     def is_silent(self) -> bool:
@@ -120,12 +114,10 @@ class Connection:
             except OSError:
                 return False
             self.owed_bytes -= sent
-            rest = self._owed[0][sent:]
+            rest = self._owed.popleft()[sent:]
             self._has_begun = bool(rest)
             if rest:
-                self._owed[0] = rest
-            else:
-                self._owed.popleft()
+                self._owed.appendleft(rest)
         return True
 
     def dismiss(self, line: bytes, closing_at: float) -> None:
@@ -147,11 +139,10 @@ class Connection:
 
         Closed at once, with unread bytes of a request, the connection would be reset and the reason lost.
         """
-        try:
+        with suppress(OSError):  # gone already
             self.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            return False  # gone already
-        return True
+            return True
+        return False
 
     # --- what it watches ------------------------------------------------------------------------
 

@@ -46,6 +46,12 @@ class QueryServer(TcpServer):
             `close` closes it.
         told: where it is given, a taken port or a missing address is no error: `run` tries again, and this is called
             in its thread with what is wrong when that changes, with an empty text once it listens.
+
+    Attributes:
+        clients: the connections, by socket.
+        limits: may be replaced while it runs.
+        refused: connections refused or sent away.
+        denied: requests without the token that they need.
     """
 
     def __init__(
@@ -61,7 +67,7 @@ class QueryServer(TcpServer):
         self.refused = 0
         self.denied = 0
         self._backend = backend
-        self._clients: dict[socket.socket, Connection] = {}
+        self.clients: dict[socket.socket, Connection] = {}
         self._numbers = count(1)
         self._late: deque[tuple[Connection, bytes]] = deque()  # replies from other threads
         self._waiting = FairQueue()
@@ -78,9 +84,9 @@ class QueryServer(TcpServer):
 
     def close(self) -> None:
         """Close everything; legal before `open` and more than once, not while `run` runs."""
-        for client in self._clients.values():
+        for client in self.clients.values():
             client.sock.close()
-        self._clients.clear()
+        self.clients.clear()
         super().close()
 
     def counts(self) -> dict[str, int]:
@@ -98,7 +104,7 @@ class QueryServer(TcpServer):
         """Serve until `stop`; `turned` is called once each round of the loop."""
         while not self.is_stopping:
             turned()
-            ready, is_called = self.wait(self._patience(clock()))
+            ready, is_called = self.wait(self.patience(clock()))
             for client, events in ready:
                 self._serve(client, events, clock())
             if is_called:  # after the requests have been read: a client that asks keeps its place
@@ -119,11 +125,11 @@ class QueryServer(TcpServer):
         if sock is None:
             self.refused += self.resumes_at > 0
             return False
-        if len(self._clients) >= self.limits.connections_per_user and is_over(sock):
+        if len(self.clients) >= self.limits.connections_per_user and is_over(sock):
             self.refused += 1  # opened and closed again: with so many others not worth a greeting
             sock.close()
             return True
-        client = self._clients[sock] = Connection(sock, next(self._numbers), now)
+        client = self.clients[sock] = Connection(sock, next(self._numbers), now)
         client.owe(self._backend.greeting(client.nonce, is_stranger=self._wants_token))
         self._flush(client, now)
         pushed = pushed_out([one for one in self._served() if not one.has_asked], self.limits)
@@ -141,19 +147,19 @@ class QueryServer(TcpServer):
         client.has_asked = True
         if leaving is not None:
             self._refuse(leaving, "busy", why, now)
-            dismissed = {one: one.closing_at for one in self._clients.values() if one.closing_at is not None}
+            dismissed = {one: one.closing_at for one in self.clients.values() if one.closing_at is not None}
             if len(dismissed) > self.limits.query_connections:
                 self._close(min(dismissed, key=dismissed.__getitem__))
         return client.closing_at is None
 
     def _served(self) -> list[Connection]:
         """Return the clients that are not on their way out; from any thread."""
-        return [client for client in list(self._clients.values()) if client.closing_at is None]
+        return [client for client in list(self.clients.values()) if client.closing_at is None]
 
     # --- requests -------------------------------------------------------------------------------
 
     def _serve(self, client: Connection, events: int, now: float) -> None:
-        is_open = client.sock in self._clients  # another client of this round may have displaced it
+        is_open = client.sock in self.clients  # another client of this round may have displaced it
         if is_open and events & selectors.EVENT_READ and not client.read(now):
             self._close(client)
         self._flush(client, now)
@@ -238,7 +244,7 @@ class QueryServer(TcpServer):
         """Send late replies and events."""
         while self._late:
             client, reply = self._late.popleft()
-            if client.sock in self._clients and client.closing_at is None:
+            if client.sock in self.clients and client.closing_at is None:
                 client.awaits_reply = False
                 client.heard_at = now  # the silence was ours
                 client.owe(reply)
@@ -262,7 +268,7 @@ class QueryServer(TcpServer):
 
     def _flush(self, client: Connection, now: float) -> None:
         """Send what the socket takes, then wait for the next thing that this client can do."""
-        if client.sock not in self._clients:
+        if client.sock not in self.clients:
             return
         if not client.send():
             self._close(client)
@@ -271,7 +277,7 @@ class QueryServer(TcpServer):
             self._waiting.add(client)
         elif client.is_overlong(self.limits.query_line) and not client.has_lines:
             self._refuse(client, "too_long", self._too_long(), now)
-        if client.sock not in self._clients:  # refused just now, and gone
+        if client.sock not in self.clients:  # refused just now, and gone
             return
         is_dismissed = client.closing_at is not None
         if client.is_through and (client.has_ended or (is_dismissed and not client.hang_up())):
@@ -290,7 +296,7 @@ class QueryServer(TcpServer):
         self._flush(client, now)
 
     def _close(self, client: Connection) -> None:
-        if self._clients.pop(client.sock, None) is None:
+        if self.clients.pop(client.sock, None) is None:
             return
         self._waiting.discard(client)
         self._release(client)
@@ -310,18 +316,18 @@ class QueryServer(TcpServer):
             return client.closing_at
         return None if client.may_be_silent else client.heard_at + self.limits.query_idle
 
-    def _patience(self, now: float) -> float | None:
+    def patience(self, now: float) -> float | None:
         """Return how long the loop may sleep: until a client is due to be sent away, not at all while one waits."""
         if self._waiting:
             return 0.0
-        due = [due for client in self._clients.values() if (due := self._due(client)) is not None]
+        due = [due for client in self.clients.values() if (due := self._due(client)) is not None]
         if self.resumes_at:
             due.append(self.resumes_at)
         return max(0.0, min(due) - now) if due else None
 
     def _tidy(self, now: float) -> None:
         self.resume(now)
-        for client in list(self._clients.values()):
+        for client in list(self.clients.values()):
             due = self._due(client)
             if due is None or now < due:
                 continue

@@ -1,6 +1,6 @@
 """Lines for the syslog daemon of this machine, over a socket that never blocks for long.
 
-syslog(3) waits without end where nobody reads ``/dev/log``: a daemon that logs so can then neither reload nor stop.
+syslog(3) waits without end while no program reads ``/dev/log``: a daemon that logs so could neither reload nor stop.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Syslog:
         self._lost = 0
 
     def write(self, severity: int, line: str) -> None:
-        """Send a line, or count it as lost; the next line that is taken tells how many were.
+        """Send a line, or count it as lost; the next line that is sent is preceded by the count.
 
         Args:
             severity: 0 (emergency) to 7 (debug), as syslog(3) numbers them.
@@ -50,14 +50,14 @@ class Syslog:
             self._lost += 1
 
     def close(self) -> None:
-        """Close the socket; the next line opens another one."""
+        """Close the socket; the next line opens another."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def _send(self, severity: int, line: str, patience: float) -> bool:
         datagram = self._head(severity) + line.encode("utf-8", "backslashreplace")[:LONGEST]
-        for _ in range(2):  # the second time to a syslog daemon that was started anew
+        for _ in range(2):  # the second time to a syslog daemon that has restarted
             try:
                 sock = self._socket or self._connect()
                 if not _has_room(sock, patience):
@@ -91,7 +91,7 @@ class Syslog:
 
 
 def _has_room(sock: socket.socket, patience: float) -> bool:
-    """Wait until the queue of the reader has room for one more datagram."""
+    """Wait for room in the queue of the reader, and return whether there is."""
     with selectors.DefaultSelector() as selector:
         selector.register(sock, selectors.EVENT_WRITE)
         return bool(selector.select(patience))

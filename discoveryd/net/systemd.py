@@ -1,7 +1,7 @@
-"""The service manager's side of a socket: readiness, status, watchdog, and sockets it opened for us.
+"""The service manager: readiness, status, watchdog, and sockets that it opened for us.
 
 The protocol is a datagram of ``KEY=value`` lines to the socket that ``NOTIFY_SOCKET`` names, see sd_notify(3)
-and sd_listen_fds(3). Without a service manager all of it does nothing.
+and sd_listen_fds(3). Without a service manager nothing happens.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ FIRST_FD = 3
 
 
 class ServiceManager:
-    """What started us, if it wants to hear of us.
+    """The service manager that started us, if it wants to be notified.
 
     Args:
-        environ: where it left word: ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``.
+        environ: the environment that it made: ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -33,38 +33,38 @@ class ServiceManager:
         self._address = f"\0{path[1:]}" if path.startswith("@") else path if path.startswith("/") else ""
         self._socket: socket.socket | None = None  # kept: a process without a free descriptor must feed the watchdog
         self.watchdog = _watchdog(environ) if self._address else None
-        """Seconds within which it wants to hear ``WATCHDOG=1``, None if it does not."""
+        """Seconds within which it wants each ``WATCHDOG=1``; None without a watchdog."""
 
     @property
     def is_there(self) -> bool:
-        """Whether anybody listens."""
+        """Whether there is a service manager."""
         return bool(self._address)
 
     def ready(self, status: str) -> None:
-        """Tell that the sockets are open, or that a reload is over."""
-        self._tell("READY=1", f"STATUS={status}")
+        """Report that the sockets are open, or that a reload is over."""
+        self._notify("READY=1", f"STATUS={status}")
 
     def reloading(self) -> None:
-        """Tell that a reload begins; `ready` ends it."""
+        """Report that a reload begins; `ready` ends it."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000  # asked for by Type=notify-reload
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={now}")
+        self._notify("RELOADING=1", f"MONOTONIC_USEC={now}")
 
     def stopping(self) -> None:
-        """Tell that the end has begun."""
-        self._tell("STOPPING=1")
+        """Report that the stop has begun."""
+        self._notify("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """Tell one line for ``systemctl status``."""
-        self._tell(f"STATUS={text}")
+        """Report a line for ``systemctl status``."""
+        self._notify(f"STATUS={text}")
 
     def feed(self) -> None:
-        """Tell the watchdog that all is well."""
-        self._tell("WATCHDOG=1")
+        """Report to the watchdog that all is well."""
+        self._notify("WATCHDOG=1")
 
-    def _tell(self, *lines: str) -> None:
+    def _notify(self, *lines: str) -> None:
         if not self._address:
             return
-        # nobody listens any more, or it does not keep up: no reason to fail
+        # the service manager is gone, or does not keep up: no reason to fail
         with suppress(OSError):
             if self._socket is None:
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -72,17 +72,17 @@ class ServiceManager:
             self._socket.sendto("\n".join(lines).encode(), self._address)
 
     def close(self) -> None:
-        """Say no more. Safe to call again."""
+        """Close the socket. Safe to call again."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
 
 def inherited(environ: Mapping[str, str] = os.environ) -> Listener | None:
-    """Give the listening TCP socket that a socket unit opened for us, None without one.
+    """Return the listening TCP socket that a socket unit opened for us; None without such a unit.
 
     Raises:
-        OSError: what was handed over is something else.
+        OSError: the unit handed over something else.
     """
     if environ.get("LISTEN_PID") != str(os.getpid()) or not environ.get("LISTEN_FDS", "").isdigit():
         return None

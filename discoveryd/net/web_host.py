@@ -1,7 +1,7 @@
-"""Which ``Host`` of an HTTP request means this machine.
+"""The ``Host`` of an HTTP request: whether it means this machine.
 
 A web page may give a name of its own domain the address of this machine, and then read what is served there as if it
-were its own (DNS rebinding). Its browser still sends that name as ``Host``.
+were its own (DNS rebinding). The browser still sends that name as ``Host``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 RESOLV_CONF = "/etc/resolv.conf"
 
 _LOCAL = (".local", ".localhost", ".internal", ".home.arpa")
-"""Ends of names that nobody can register."""
+"""Ends of names that cannot be registered."""
 
 
 def is_ours(host: str) -> bool:

@@ -1,1 +1,1 @@
-"""What local programs ask, and how they are answered: values and text, no socket."""
+"""Requests of local programs, replies, and texts made of them: values, no socket."""

@@ -1,6 +1,6 @@
-"""The query protocol, second half: the one JSON shape of every answer, one object per line.
+"""The query protocol, second half: the one JSON shape of every reply, one object per line.
 
-What may be asked is in `discoveryd.query.request`; docs/query.md is the page that users read.
+The requests are in `discoveryd.query.request`; docs/query.md is the page for users.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from discoveryd.query.status import MOST_NAMED
 from discoveryd.query.watch import Watch
 
 PROTOCOL = 1
-"""Version of the requests, told in the greeting."""
+"""Version of the requests, shown in the greeting."""
 
 
 def encode(answer: Mapping[str, Any]) -> bytes:
-    """Encode one line."""
+    """Return an answer as one line."""
     return json.dumps(answer, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def error_line(code: str, message: str, problems: Iterable[str] = ()) -> bytes:
-    """Encode a refusal; `problems` is there where several things are wrong."""
+    """Return a refusal as one line; `problems` lists each of several faults."""
     found = list(problems)
     return encode({"ok": False, "error": {"code": code, "message": message, **({"problems": found} if found else {})}})
 
@@ -70,30 +70,30 @@ def open_watch(node: Node, chosen: Filter, now: float) -> tuple[bytes, Watch]:
 
 
 def event_line(event: Event) -> bytes:
-    """Encode one event of a ``watch``."""
+    """Return an event of a ``watch`` as one line."""
     return encode(event.to_json())
 
 
 def find(node: Node, text: str, now: float) -> tuple[Row, ...]:
-    """Give the rows that a person means.
+    """Return the rows that a name, id, address or boot means.
 
     Raises:
         QueryError: ``not_found``.
     """
     found = node.table.find(text, now)
     if not found:
+        why = f"no peer has the name, id or address {text!r:.80}"
         if text in (node.id, node.boot, node.record.name, *(link.address for link in node.links)):
             why = f"{text} is this node, which is no peer of itself: see its status (discoveryctl status)"
-            raise QueryError("not_found", why)
-        raise QueryError("not_found", f"no peer has the name, id or address {text!r:.80}")
+        raise QueryError("not_found", why)
     return found
 
 
 def find_one(node: Node, text: str, now: float) -> Row:
-    """Give the row that a person means.
+    """Return the one row that a name, id, address or boot means.
 
     Raises:
-        QueryError: ``not_found``; ``ambiguous`` where several are meant, with the id, boot and address of each.
+        QueryError: ``not_found``; ``ambiguous`` for several rows, with the id, boot and address of each.
     """
     found = find(node, text, now)
     if len(found) > 1:
@@ -105,7 +105,7 @@ def find_one(node: Node, text: str, now: float) -> Row:
 
 
 def show_answer(node: Node, text: str, now: float) -> dict[str, Any]:
-    """Answer ``show``: the rows meant, with each path."""
+    """Return the reply to ``show``: the rows, with each path."""
     shared = node.table.shared_addresses(now)
     peers = []
     for row in find(node, text, now):

@@ -17,6 +17,7 @@ from discoveryd.protocol.table.events import Event, EventKind
 from discoveryd.protocol.table.peer import LIVE, Peer, peer_from_json
 from discoveryd.query.address import check_address
 from discoveryd.query.watch import Mirror
+from discoveryd.runtime.publisher import Publisher
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Birthplace, Worker
 
@@ -63,7 +64,7 @@ class Client:
         # guards all below; its waiters are `wait_for` and the pause between two attempts
         self._lock = threading.Condition(threading.Lock())
         self._daemon = Mirror(lambda found: (clock(), peer_from_json(found)), LIVE)  # when it was told, and the peer
-        self._subscriptions: list[Subscription] = []
+        self._publisher = Publisher()
         self._query: QueryClient | None = None
         self._retry = Retry(LONGEST_PAUSE)
         self._lost_at: float | None = clock()
@@ -95,13 +96,12 @@ class Client:
         with self._lock:
             self._is_stopping = True
             query = self._query
-            subscriptions = list(self._subscriptions)
             self._lock.notify_all()
         if query is not None:
             query.close()
         self._worker.join(LONGEST_PAUSE)
-        for subscription in subscriptions:
-            subscription.put(None)
+        with self._lock:
+            self._publisher.end()
 
     def __enter__(self) -> Self:
         self.start()
@@ -152,10 +152,9 @@ class Client:
         """Subscribe to events. After a lost connection the differences come as events too, and `seq` jumps."""
         self._here()
         with self._lock:
-            subscription = Subscription(
-                self._peers_locked(), self._seq, Limits().subscriber_events, self._unsubscribe
-            )
-            self._subscriptions.append(subscription)
+            limit = Limits().subscriber_events
+            subscription = Subscription(self._peers_locked(), self._seq, limit, self._unsubscribe)
+            self._publisher.add(subscription)
             return subscription
 
     # --- inside ---------------------------------------------------------------------------------
@@ -213,14 +212,11 @@ class Client:
             self._lock.notify_all()
 
     def _publish_locked(self, kind: EventKind, peer: Peer, reason: str, former: str = "") -> None:
-        event = Event(kind=kind, seq=self._seq, peer=peer, reason=reason, former=former)
-        for subscription in self._subscriptions:
-            subscription.put(event)
+        self._publisher.publish([Event(kind=kind, seq=self._seq, peer=peer, reason=reason, former=former)])
 
     def _unsubscribe(self, subscription: Subscription) -> None:
         with self._lock:
-            if subscription in self._subscriptions:
-                self._subscriptions.remove(subscription)
+            self._publisher.remove(subscription)
 
     def _fail(self, _: str, error: BaseException) -> None:
         with self._lock:

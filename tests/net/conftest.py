@@ -1,4 +1,4 @@
-"""Transports on loopback, and plain sockets beside them."""
+"""Transports on loopback, with plain sockets beside them; and a query server."""
 
 import socket
 
@@ -7,6 +7,7 @@ import pytest
 from discoveryd.net.sockets import free_port
 from discoveryd.net.udp import UdpTransport
 from discoveryd.protocol.parameters import Parameters
+from tests.net.query_stage import Server
 
 PATTERNS = ("*",)
 
@@ -47,3 +48,10 @@ def unprivileged(monkeypatch):
     monkeypatch.setattr("discoveryd.net.udp_socket.SO_RCVBUFFORCE", 0x7FFF)
     with open("/proc/sys/net/core/rmem_max", encoding="ascii") as file:
         return int(file.read())
+
+
+@pytest.fixture
+def server():
+    """Return a query server that runs, with the default limits."""
+    with Server() as server:
+        yield server

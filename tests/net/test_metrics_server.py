@@ -86,7 +86,7 @@ def test_nothing_is_printed_for_what_a_client_asks(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_application_that_fails_is_an_error_of_that_page_alone(capfd):
+def test_a_failing_application_is_an_error_of_one_page(capfd):
     pages = [ValueError("broken"), b"fine"]
 
     def application(environ, start_response):
@@ -104,7 +104,7 @@ def test_an_application_that_fails_is_an_error_of_that_page_alone(capfd):
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"])
-def test_a_client_that_does_not_ask_keeps_nobody_waiting_for_long(monkeypatch, begun):
+def test_a_client_without_a_request_is_closed_soon(monkeypatch, begun):
     monkeypatch.setattr(module, "ASKING", 0.2)
     with serving() as server, socket.create_connection(server.address) as slow:
         slow.sendall(begun)
@@ -113,7 +113,7 @@ def test_a_client_that_does_not_ask_keeps_nobody_waiting_for_long(monkeypatch, b
         assert server.counts() == {"requests": 1, "refused": 1}
 
 
-def test_a_client_that_trickles_has_no_more_time_than_one_that_is_silent(monkeypatch):
+def test_a_trickling_client_has_no_more_time_than_a_silent_one(monkeypatch):
     monkeypatch.setattr(module, "ASKING", 0.3)
     with serving() as server, socket.create_connection(server.address) as slow:
         deadline = monotonic() + WAIT
@@ -141,7 +141,7 @@ def test_stop_does_not_wait_for_a_slow_client(monkeypatch):
     monkeypatch.setattr(module, "ASKING", 60.0)
     with serving() as server:
         slow = socket.create_connection(server.address)
-        wait_for(lambda: server._clients)
+        wait_for(lambda: server.clients)
     with slow:
         assert rest(slow) == b""
 
@@ -151,9 +151,9 @@ def test_silent_clients_keep_no_other_waiting(monkeypatch):
     with serving() as server, ExitStack() as stack:
         for _ in range(16):
             stack.enter_context(socket.create_connection(server.address))
-        wait_for(lambda: len(server._clients) == 16)
+        wait_for(lambda: len(server.clients) == 16)
         assert fetch(server, "/other") == b"GET /other?"
-        assert len(server._clients) >= 16  # they are waited for still
+        assert len(server.clients) >= 16  # they are waited for still
 
 
 def test_of_too_many_clients_the_first_silent_one_makes_room(monkeypatch):
@@ -161,7 +161,7 @@ def test_of_too_many_clients_the_first_silent_one_makes_room(monkeypatch):
     monkeypatch.setattr(module, "CLIENTS", 3)
     with serving() as server, ExitStack() as stack:
         first, *_ = [stack.enter_context(socket.create_connection(server.address)) for _ in range(3)]
-        wait_for(lambda: len(server._clients) == 3)
+        wait_for(lambda: len(server.clients) == 3)
         assert fetch(server) == b"GET /?"
         assert rest(first) == b""
         assert server.counts() == {"requests": 1, "refused": 1}
@@ -210,7 +210,7 @@ def test_a_taken_port_is_named_and_had_once_it_is_free(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EADDRNOTAVAIL, errno.EMFILE])
-def test_whatever_keeps_it_from_listening_is_told(monkeypatch, number):
+def test_every_obstacle_to_listening_is_told(monkeypatch, number):
     def fail(*_):
         raise OSError(number, os.strerror(number))
 

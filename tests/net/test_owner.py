@@ -40,7 +40,7 @@ def way(request, monkeypatch):
         def refuse(*_):
             raise OSError("no netlink here")
 
-        monkeypatch.setattr(owner, "_ask", refuse)
+        monkeypatch.setattr(owner, "_query_kernel", refuse)
     return request.param
 
 

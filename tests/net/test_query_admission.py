@@ -8,7 +8,7 @@ import pytest
 from discoveryd.net import query_connection
 from discoveryd.net.query_admission import giving_way, may_watch, pushed_out
 from discoveryd.protocol.parameters import Limits
-from tests.net.test_query_server import Server, error_of
+from tests.net.query_stage import Server, error_of
 
 
 def one(number, owner="anna", *, silent=False, idle=False, heard_at=0.0):
@@ -23,7 +23,7 @@ def leaves(newcomer, others, **limits):
 ALL, MINE = "query_connections", "query_connections_per_user"
 
 
-def test_nobody_is_looked_up_while_there_is_room():
+def test_owners_are_not_looked_up_while_there_is_room():
     nameless = [SimpleNamespace(number=number) for number in range(3)]
     assert leaves(SimpleNamespace(number=9), nameless, query_connections=8) is None
 
@@ -35,7 +35,7 @@ def test_half_of_the_places_are_for_one_user():
     assert leaves(one(9), others, query_connections=8, query_connections_per_user=5) is None
 
 
-def test_of_those_who_asked_nothing_the_first_of_who_has_most_is_pushed_out():
+def test_the_user_with_most_silent_connections_loses_the_first():
     limits = Limits(query_connections=4)
     silent = [one(0, "bert", silent=True), one(1, silent=False), one(2, silent=True), one(3, silent=True)]
     assert pushed_out(silent, limits) is None
@@ -43,25 +43,25 @@ def test_of_those_who_asked_nothing_the_first_of_who_has_most_is_pushed_out():
     assert pushed_out([one(number) for number in range(5)], limits) is None
 
 
-def test_whoever_has_most_gives_one_to_whoever_has_fewer():
+def test_the_user_with_most_places_gives_one_to_another():
     others = [*(one(number) for number in range(4)), *(one(number, "bert") for number in range(4, 7)), one(7, "carl")]
     assert leaves(one(9, "dora"), others, query_connections=8) == (0, ALL)
     assert leaves(one(9, "bert"), others, query_connections=8) == (0, ALL)
 
 
-def test_who_has_as_many_as_any_other_is_refused():
+def test_a_user_with_as_many_places_as_any_other_is_refused():
     others = [one(0), one(1), one(2, "bert"), one(3, "bert")]
     assert leaves(one(9, "bert"), others, query_connections=4, query_connections_per_user=3) == (9, ALL)
 
 
-def test_one_that_waits_for_nothing_goes_before_one_that_watches_and_the_longest_silent_first():
+def test_the_longest_silent_idle_connection_goes_first():
     others = [one(0), one(1, heard_at=5.0, idle=True), one(2, heard_at=4.0, idle=True), one(3)]
     assert leaves(one(9, "bert"), others, query_connections=4) == (2, ALL)
     assert leaves(one(9), others, query_connections=8) == (2, MINE)
     assert leaves(one(9, "bert"), [one(number) for number in range(4)], query_connections=4) == (0, ALL)
 
 
-def test_of_those_who_watch_one_user_has_his_part():
+def test_the_watchers_of_one_user_are_bounded():
     limits = Limits(query_connections=8, watchers=6)  # three for each user
     mine, theirs = [one(number) for number in range(3)], [one(number, "bert") for number in range(3)]
     assert may_watch(one(9), mine[:2] + theirs, limits)
@@ -84,7 +84,7 @@ def test_a_silent_connection_is_pushed_out_and_told_why():
         server.has(connections=3)
 
 
-def test_one_that_waits_for_nothing_gives_its_place_to_one_that_asks():
+def test_an_idle_connection_gives_its_place_to_one_that_asks():
     with Server(query_connections=1) as server:
         idle = server.connect()
         assert idle.ask(b"list\n")["ok"]
@@ -100,16 +100,16 @@ def test_nonsense_keeps_no_place():
         assert first.refused() == "busy"
 
 
-def test_one_that_opens_without_end_keeps_nobody_of_its_own_user_from_asking():
+def test_endless_connections_keep_out_no_program_of_their_user():
     with Server(query_connections=4) as server:
         for _ in range(20):
             for _ in range(3):
                 server.connect()
             assert server.connect().ask(b"list\n")["ok"]
-        assert len(server.server._clients) <= 3 * 4
+        assert len(server.server.clients) <= 3 * 4
 
 
-def test_two_users_who_take_every_place_keep_out_no_third(monkeypatch):
+def test_two_users_with_every_place_keep_out_no_third_user(monkeypatch):
     whose = ["anna", "anna", "bert", "bert", "carl", "bert"]
     monkeypatch.setattr(query_connection.Connection, "owner", property(lambda self: whose[self.number - 1]))
     with Server(query_connections=4, query_connections_per_user=2) as server:
@@ -122,7 +122,7 @@ def test_two_users_who_take_every_place_keep_out_no_third(monkeypatch):
         assert takers[3].ask(b"list\n")["ok"]
 
 
-def test_those_who_watch_are_bounded_and_may_still_ask():
+def test_watchers_are_bounded_and_may_still_ask():
     with Server(query_connections=4, watchers=1) as server:
         first, second = server.connect(), server.connect()
         assert first.ask(b"watch\n")["event"] == "snapshot"

@@ -84,7 +84,7 @@ def test_it_opens_nothing_before_connect_and_reads_the_greeting():
         assert client.fileno() == -1
 
 
-def test_a_request_leaves_out_what_is_none_and_keeps_the_raw_line():
+def test_a_request_leaves_out_none_and_keeps_the_raw_line():
     seen = []
 
     def script(connection):
@@ -100,7 +100,7 @@ def test_a_request_leaves_out_what_is_none_and_keeps_the_raw_line():
     assert seen == [{"op": "list", "state": ["up"]}]
 
 
-def test_a_refusal_is_raised_with_its_code_and_the_connection_lives_on():
+def test_a_refusal_has_its_code_and_the_connection_lives_on():
     refusal = {"ok": False, "error": {"code": "not_found", "message": "no peer x"}}
     with server(greeter(line(refusal), line({"ok": True}))) as address, QueryClient(address) as client:
         with pytest.raises(QueryError, match="no peer x") as caught:
@@ -146,7 +146,7 @@ def test_what_is_no_object_is_a_bad_reply(reply):
         assert caught.value.code == "bad_reply"
 
 
-def test_a_reply_that_does_not_come_is_a_timeout_and_ends_the_connection():
+def test_a_missing_reply_is_a_timeout_and_ends_the_connection():
     with server(greeter(b"")) as address, QueryClient(address) as client:
         with pytest.raises(QueryError, match=r"did not answer in 0\.05 s") as caught:
             client.request("list", timeout=0.05)

@@ -4,7 +4,7 @@ import threading
 from types import SimpleNamespace
 
 from discoveryd.net.query_admission import FairQueue
-from tests.net.test_query_server import Server
+from tests.net.query_stage import Server
 
 
 class Client(SimpleNamespace):
@@ -34,7 +34,7 @@ def test_connections_of_one_user_are_answered_in_turn():
     assert served(queue(*(Client(name=name, owner="anna") for name in "abc")), 6) == list("abcabc")
 
 
-def test_a_user_with_many_connections_gets_no_more_than_a_user_with_one():
+def test_many_connections_get_a_user_no_more_time_than_one():
     crowd = [Client(name="anna", owner="uid 1") for _ in range(400)]
     turns = queue(*crowd, Client(name="bert", owner="uid 2"))
     assert served(turns, 4) == ["anna", "bert", "anna", "bert"]
@@ -52,7 +52,7 @@ def test_what_an_answer_costs_counts_and_not_that_it_is_one():
     assert order.count("bert") == 20
 
 
-def test_nobody_is_looked_up_while_one_connection_waits():
+def test_owners_are_not_looked_up_while_one_connection_waits():
     turns = queue(nameless := Client(name="anna"))
     client = turns.take()
     assert client is nameless

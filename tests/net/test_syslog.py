@@ -35,7 +35,7 @@ def test_a_line_has_priority_moment_name_and_process(reader, syslog):
     assert re.fullmatch(rf"<28>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d discoveryd\[{os.getpid()}\]: peer down", line)
 
 
-def test_a_reader_that_does_not_read_costs_one_wait_and_lines_that_are_counted(reader, syslog, monkeypatch):
+def test_an_idle_reader_costs_one_wait_and_counted_lines(reader, syslog, monkeypatch):
     waits = []
     has_room = module._has_room
     monkeypatch.setattr(module, "_has_room", lambda sock, patience: waits.append(patience) or has_room(sock, 0.0))

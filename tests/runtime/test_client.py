@@ -44,7 +44,7 @@ def named(*names):
     return lambda peers: {peer.name for peer in peers} == set(names)
 
 
-def test_it_mirrors_and_tells(make):
+def test_it_mirrors_peers_and_publishes_events(make):
     a = make("a", 1, query=0)
     with Client(a.query_address) as client:
         events = client.subscribe()
@@ -91,7 +91,7 @@ def test_what_is_there_already_comes_with_the_connection(make):
             assert (event.kind, event.peer.name) == ("joined", "b")
 
 
-def test_it_waits_for_a_daemon_that_comes_later_and_finds_it_again(make):
+def test_it_waits_for_a_late_daemon_and_finds_it_again(make):
     port = free_port("127.0.9.1", "tcp")
     with Client(("127.0.9.1", port)) as client:
         assert client.wait_for(lambda _: bool(client.last_error), PATIENCE) == ()
@@ -170,7 +170,7 @@ def test_a_mirror_whose_thread_died_says_so(make, monkeypatch):
     assert told[0].exc_type is ZeroDivisionError
 
 
-def test_a_restart_takes_away_the_boot_it_stands_for_and_no_clone(make):
+def test_a_restart_removes_the_replaced_boot_and_no_clone(make):
     a = make("a", 1, query=0)
     b = make("b", 2)
     with Client(a.query_address) as client:

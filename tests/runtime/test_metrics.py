@@ -233,7 +233,7 @@ def test_flags_counts_and_odd_names_come_through():
     assert found["discoveryd_drops_total", 'a"b\\c\nd', "odd"] == 9
 
 
-def test_a_port_that_is_taken_is_told_and_keeps_nothing_from_starting(pair):
+def test_a_taken_metrics_port_is_told_and_start_goes_on(pair):
     port, told = free_port("127.0.0.1", "udp"), SimpleQueue()
     late = Discovery(Parameters(port=port, loopback="127.0.0.4"), metrics=pair.metrics_address, notify=told.put)
     with late:
