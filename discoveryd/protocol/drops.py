@@ -8,95 +8,71 @@ from types import MappingProxyType
 from typing import Final
 
 DROP_REASONS: Final[dict[str, str]] = {
-    "malformed": (
-        "Not a HELLO, PING or PONG as specified: some other program uses this UDP port, or a datagram was damaged. "
-        "Look at it with tcpdump."
-    ),
+    "malformed": "No HELLO, PING or PONG: another program uses this UDP port, or it was damaged. Look with tcpdump.",
     "version": "Sent by another version of the protocol: bring both nodes to the same release.",
-    "too-long": "Longer than a HELLO can be: some other program uses this UDP port.",
-    "other-realm": (
-        "Sent by a node of another realm. Intended if several groups share this network; otherwise give both nodes the "
-        "same hello.realm."
-    ),
+    "too-long": "Longer than a HELLO can be: another program uses this UDP port.",
+    "other-realm": "Sent in another realm. Intended where several groups share a network; else use one hello.realm.",
     "own-echo": "Our own HELLO came back. Normal on broadcast links; nothing to do.",
     "own-boot": (
-        "Not sent by this node, but in the name of its present run: by a machine that was cloned with its memory, or "
-        "forged. Its address was asked; if a node answers there this one goes on under a new boot (without keys once "
-        "in 10 minutes) and both are listed as clones: give one of them its own id: discoveryd reset-id."
+        "Not sent by this node, but under its present boot: by a machine that was cloned with its memory, or forged. "
+        "If a node answers at that address, this one takes a new boot (without keys once in 10 minutes) and both are "
+        "listed as clones: give one its own id with discoveryd reset-id."
     ),
     "stale": (
-        "A HELLO of a peer, or of a run of it, that is gone: not newer than its last one or its goodbye, or of a run "
-        "that was replaced, which is asked whether it lives. A few are normal; many mean that a loop, a relay or a "
-        "recording repeats them."
+        "A HELLO of a run that is gone: not newer than its last one or its goodbye, or of a replaced run, which is "
+        "asked whether it lives. A few are normal; many mean that a loop, a relay or a recording repeats them."
     ),
-    "sealed": (
-        "Sealed by a node that has keys, while this one has none: copy its key file here and name it under "
-        "security.keys."
-    ),
+    "sealed": "Sealed by a node that has keys, while this one has none: copy its key file, list it in security.keys.",
     "unknown-key": (
-        "Sealed with a key that is not here. Compare the key id with those of security.keys, and copy the key file "
-        "that is missing. Normal while a fleet changes its key, for the new key's first minutes."
+        "Sealed with a key that is not here. Compare the key id with those of security.keys, and copy the missing key "
+        "file. Normal for a few minutes while a fleet changes its key."
     ),
     "bad-seal": (
-        "Altered on its way, sealed for another realm or for another node, or forged. Compare hello.realm first; if "
-        "they are the same, find out who has the address."
+        "Altered on its way, sealed for another realm or node, or forged. Compare hello.realm first; if both have the "
+        "same, find out which machine has the address."
     ),
     "unbound": (
-        "Sealed by a node that takes us to be on its link while we do not, or the other way round, and so bound to "
-        "nothing that could be checked: give both the same network prefix. Where a router in between shows the sender "
-        "under an address of our own link (NAT), name each other under hello.seeds over a route without translation."
+        "Sealed by a node that is on our link in its view but not in ours, or the other way round: give both the same "
+        "network prefix. Where a router shows the sender under an address of our own link (NAT), name each other under "
+        "hello.seeds over a route without translation."
     ),
-    "replayed": (
-        "A sealed datagram that was heard before. A few are normal where a network duplicates; many mean that somebody "
-        "repeats recordings."
-    ),
+    "replayed": "A sealed datagram heard before. A few are normal where a network duplicates; many are recordings.",
     "unproven": (
-        "From a run of a node that has to answer a PING first, and was asked: it seals and was not known yet, or would "
-        "replace one that answered, or is one of too many newcomers. It is listed as soon as it answers. A few for "
-        "each start are normal; many mean that somebody forges, or repeats what was recorded."
+        "From a boot that was sent a PING and has to answer it first: it seals and was not known yet, or would replace "
+        "one that answered, or is one of too many newcomers. It is listed once it answers. A few for each start are "
+        "normal; many are forged, or recordings."
     ),
-    "plain": (
-        "Not sealed, while security.mode is require: give its sender the key, or find out who it is. Bare peers are "
-        "dropped under this reason too."
-    ),
+    "plain": "Not sealed, but security.mode is require: give the sender the key or find out who it is. Bare peers too.",
     "downgrade": (
-        "Not sealed, in the name (id or boot) of a peer that seals. Normal while security.mode is accept and one node "
-        "of the network still speaks plain: then all say everything twice. Also of a node that lost its keys, until it "
-        "is not taken for sealed any longer (a ttl). Otherwise forged."
+        "Not sealed, with the id or boot of a peer that seals. Normal in security.mode accept while one node still "
+        "sends plain, for then all send both; and for a ttl after a node lost its keys. Otherwise forged."
     ),
     "table-full": (
-        "A newcomer was refused because the table holds limits.peers live peers, or limits.routed plain ones from "
-        "beyond the links that are no seeds: raise that, or find out who forges so many."
+        "The table holds limits.peers live peers, or limits.routed plain ones from beyond the links that are no seeds: "
+        "raise that, or find out who forges so many."
     ),
     "rate": (
-        "One source sent more than limits.newcomers new peers or limits.source_datagrams datagrams, or asked for more "
-        "than limits.answers answers, a second: look at that source, it restarts in a loop or forges."
+        "One source sent more than limits.newcomers new peers or limits.source_datagrams datagrams a second, or asked "
+        "for more than limits.answers answers: look at that source, it restarts in a loop or forges."
     ),
     "flood": (
-        "More than limits.datagrams came in a second: until that ends only peers that were known before, or that "
-        "answer a PING, are heard. Look for who forges HELLOs, or for a loop in the network."
+        "More than limits.datagrams came in a second: until that ends, only peers known before, or that answer a PING, "
+        "are heard. Look for forged HELLOs, or for a loop in the network."
     ),
-    "off-link": (
-        "A question from an address that is neither on one of our links nor a seed, and not sealed, was not answered: "
-        "add it to hello.seeds if it is a peer."
-    ),
+    "off-link": "Asked in plain from neither a link of ours nor a seed: add it to hello.seeds if it is a peer.",
     "unexpected": (
-        "A PONG to no PING of ours, of another boot or from another address than was asked, or one that came after 10 "
-        "s. Or a PING for another node, or for a run of this one that is over."
+        "A PONG to no PING of ours, of another boot or address, or after 10 s; a PING for another node or old boot."
     ),
     "impossible-source": (
-        "From an address that no machine can have: 0.0.0.0/8, multicast, broadcast, or a loopback address outside "
-        "loopback mode. Forged, or sent before its machine had an address."
+        "From an address that no machine can have: 0.0.0.0/8, multicast, broadcast, or loopback outside loopback mode. "
+        "Forged, or sent before its machine had an address."
     ),
     "foreign-port": (
-        "A HELLO, PING, PONG or SEALED from another source port than hello.port, on one of our links. No node sends "
-        "that: a program forges, or a NAT on the way changes ports, which is not supported."
+        "Sent on a link of ours from another port than hello.port, as no node does: by a program that forges, or "
+        "through a NAT that changes ports, which is not supported."
     ),
     "excluded": "Came in by an interface that hello.interfaces excludes.",
-    "kernel": (
-        "The receive buffer of the socket overflowed before the daemon could read it: too many datagrams at once, or "
-        "too little processor time."
-    ),
+    "kernel": "The receive buffer overflowed before it was read: too many datagrams at once, or too little CPU time.",
     "send-failed": "The kernel would not send: see the link's last error in the status.",
 }
 """Each reason for people: its meaning, and the remedy.
