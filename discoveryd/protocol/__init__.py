@@ -323,8 +323,8 @@ How a peer is judged
 Modules
 =======
 
-- ``node`` is the engine and gives an ``outcome`` for each call, ``rooms`` builds its parts; ``parameters``, ``link``
-  and ``histogram`` are values.
+- ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``link``, ``histogram`` and
+  ``bounded`` tables are values.
 - ``wire``: ``wire.messages`` has the message kinds and their fields, ``wire.record`` the record of a node.
 - ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, in base 64 or
   ``sealed.base85``, ``sealed.replay`` takes each counter once, ``sealed.channel`` is the layer in front of the engine.
@@ -334,8 +334,7 @@ Modules
   ``table.shared_addresses`` those of several peers; ``table.events`` are told by ``table.event_log``, damped, and
   ``table.peer`` is shown.
 - Sent: ``beacon`` says when a HELLO is due, ``answers`` when a solicit is answered, ``prober`` what is pinged, in
-  ``turns``; ``outbox`` sends, with a ``link_state`` for each link, by ``limited_broadcast`` where needed, and to
-  ``seed_addresses``; ``hello_rate`` counts HELLOs for the budget.
+  ``turns``; ``outbox`` sends, by ``limited_broadcast`` where needed, and to ``seed_addresses``.
 - Received: ``incoming`` datagrams pass ``rate_limits`` of ``token_buckets`` and ``reception`` to ``hellos`` or
   ``probes``; ``challenges`` asks unknown boots, ``credit`` bounds what unproven addresses get, ``own_boot`` finds ours
   elsewhere; ``flood`` and ``isolation`` judge the whole, ``drops`` has the reasons and counts.

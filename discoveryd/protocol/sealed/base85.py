@@ -1,8 +1,8 @@
 """Bytes as printable ASCII without ``|``: base 64, and base 85 where that would be too long.
 
-Base 85 begins with ``:`` and has the alphabet of RFC 1924, with ``/`` for ``|``. What is decoded is chosen by
-strangers, so that is quick: four times as quick as the standard library's, which would take longer for one
-datagram than all else that is done with it.
+Base 85 begins with ``:`` and has the alphabet of RFC 1924, with ``/`` for ``|``. Strangers choose what is decoded, so
+the decoder is quick: four times as quick as the standard library's, which would take longer for one datagram than all
+the rest of its treatment.
 """
 
 from __future__ import annotations
@@ -16,24 +16,19 @@ _DIGITS = bytes(_ALPHABET.index(byte) if byte in _ALPHABET else _ODD for byte in
 _WITHOUT_BAR = bytes.maketrans(b"|", b"/")
 
 
-def in_base64(length: int) -> int:
-    """Say how many characters so many bytes take."""
-    return -(-length // 3) * 4
-
-
 def pack(raw: bytes, *, is_long: bool) -> bytes:
-    """Write bytes in base 64, or a multiple of 4 of them that `is_long` in base 85."""
+    """Write bytes in base 64; if `is_long`, a multiple of 4 bytes in base 85."""
     if not is_long:
         return b2a_base64(raw, newline=False)
-    assert len(raw) % 4 == 0, "whoever packs pads"
+    assert len(raw) % 4 == 0, "the caller pads"
     return b":" + b85encode(raw).translate(_WITHOUT_BAR)
 
 
 def unpack(text: bytes) -> bytes:
-    """Read what `pack` wrote; any other text that would mean the same is refused.
+    """Read the text that `pack` wrote; another text for the same bytes is refused.
 
     Raises:
-        ValueError: nothing that `pack` writes.
+        ValueError: `pack` never writes this.
     """
     if text.startswith(b":"):
         return _from_base85(text[1:])
@@ -48,7 +43,7 @@ def _from_base85(text: bytes) -> bytes:
     digits = text.translate(_DIGITS)
     if rest or _ODD in digits:
         raise ValueError("not base 85")
-    # all groups at once: one long number of which each group has 8 bytes for itself (85^5 needs 5 of them)
+    # all groups at once: one long number in which each group has 8 bytes (85^5 needs 5 of them)
     total = 0
     for place in range(5):
         column = bytearray(8 * groups)

@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from discoveryd.errors import SealError, WireError
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.sealed.base85 import in_base64, pack, unpack
+from discoveryd.protocol.sealed.base85 import pack, unpack
 from discoveryd.protocol.sealed.keyring import Keyring
 from discoveryd.protocol.wire.messages import ANYONE, FIELDS, KINDS, LETTERS, MAX_DATAGRAM, SEALED, VERSION
 
@@ -182,9 +182,9 @@ class Sealer:
         scope = (TO_ONE if one else TO_ALL) if here else BEYOND
         tail = b"|%b%b" % (scope, STEADY if datagram[-1:].isdigit() else b"")
         room = len(header) + len(tail)
-        least_body = kind.least - room
-        inside = inside.ljust(-(-least_body // 4) * 3 - _TAG, b"\0")  # base 64 has 4 characters for 3 bytes
-        is_long = room + in_base64(len(inside) + _TAG) > MAX_DATAGRAM
+        # base 64 has 4 characters for 3 bytes, which are rounded up
+        inside = inside.ljust(-((room - kind.least) // 4) * 3 - _TAG, b"\0")
+        is_long = room - (-(len(inside) + _TAG) // 3) * 4 > MAX_DATAGRAM
         if is_long:
             inside = inside.ljust(-(-len(inside) // 4) * 4, b"\0")
         raw = cipher.encrypt(counter.to_bytes(12, "big"), inside, b"%b%b|%b%b" % (header, tail, here, one))

@@ -1,4 +1,4 @@
-"""Keys that a group of nodes shares, as values: who has one can write and read what is sealed with it."""
+"""The keys that a group of nodes shares, as values. A node with a key can seal, and open what is sealed with it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from discoveryd.errors import ConfigError
 
 KEY_BYTES = 32
 MAX_KEYS = 8
-"""Keys of a ring: one to send with, one to change to, and room for who does that by halves."""
+"""Keys of a ring: one to send with, one to change to, and room for a change that was left half done."""
 MODES = ("off", "accept", "require")
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One shared key; known, shown and compared in logs by its id.
+    """One shared key. Logs show its id alone.
 
     Attributes:
         secret: 32 random bytes.
-        id: 8 hexadecimal digits that tell keys apart and nothing about them.
+        id: 8 hexadecimal digits that tell it from other keys, and nothing about it.
 
     Raises:
         ConfigError: the secret is not 32 bytes.
@@ -37,11 +37,11 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
-    """The keys of a node and what it does with them.
+    """The keys of a node, and what it does with them.
 
     Attributes:
-        keys: all that are accepted, at most 8.
-        send_with: id of the one to seal with; empty for the first.
+        keys: all that it accepts, at most 8.
+        send_with: id of the key to seal with; empty for the first.
         mode: ``off`` sends plain, takes plain, and opens what is sealed; ``accept`` seals and takes both;
             ``require`` seals and takes nothing plain.
 
@@ -76,7 +76,7 @@ class Keyring:
 
     @property
     def sends(self) -> str:
-        """Id of the key that HELLOs are sealed with, empty if they are sent plain."""
+        """Id of the key that seals HELLOs, empty if they are sent plain."""
         return "" if self.mode == "off" else self.send_with
 
     @property
@@ -85,7 +85,7 @@ class Keyring:
         return self.mode != "require"
 
     def ranks(self) -> dict[str, int]:
-        """Order the ways in which a peer may be heard, the one we prefer first; empty stands for plain."""
+        """Return the rank of each variant in which a peer may be heard, 0 for the preferred; empty stands for plain."""
         variants = dict.fromkeys((self.sends, *(key.id for key in self.keys), *([""] if self.takes_plain else [])))
         return {variant: rank for rank, variant in enumerate(variants)}
 

@@ -76,10 +76,6 @@ class Windows:
         """Return the number of boots."""
         return len(self._boots)
 
-    def __contains__(self, boot: str) -> bool:
-        """Whether a boot has proved to live, and is not forgotten."""
-        return boot in self._boots
-
     def take(self, opened: Opened) -> bool:
         """Take a datagram that was opened; False if its boot is unknown, and has to be sent a PING.
 

@@ -50,13 +50,12 @@ def test_nothing_of_an_unknown_boot_is_taken():
     assert not windows.take(opened(5))
     assert not windows.take(opened(5))  # asking is no taking
     assert len(windows) == 0
-    assert "b1" not in windows
 
 
 def test_after_its_proof_each_counter_of_a_boot_is_taken_once():
     windows = Windows(8)
     windows.admit(opened(7, U))
-    assert "b1" in windows
+    assert len(windows) == 1
     assert windows.take(opened(8))
     with pytest.raises(WireError) as caught:
         windows.take(opened(8))
@@ -106,9 +105,8 @@ def test_the_boot_silent_longest_is_forgotten_first():
     with pytest.raises(WireError, match="unproven"):
         windows.take(opened(0, B, "b2"))  # who repeats a recording does not keep it alive
     windows.admit(opened(0, U, "b3"))
-    assert ("b1" in windows, "b2" in windows, "b3" in windows) == (True, False, True)
+    assert [windows.take(opened(2, B, boot)) for boot in ("b1", "b2", "b3")] == [True, False, True]
     assert len(windows) == 2
-    assert not windows.take(opened(1, B, "b2"))
 
 
 def test_a_forgotten_boot_has_to_prove_again_that_it_lives():
