@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, TypeAlias
@@ -34,21 +33,13 @@ from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.query_handlers import ReloadResult
 
+Message: TypeAlias = Event | Notice | signal.Signals | Callable[[], None] | None
+"""What the main thread waits for. A function is called there; None means that the subscription to events lagged."""
+
 TICK = 2.0
 """Seconds between two looks at what no message tells of, and at most between two notifications of the watchdog."""
 FEEDS = 3
 """Notifications in a period of the watchdog: two may be late or lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reload:
-    """A request to read the configuration again.
-
-    Attributes:
-        done: called with the result.
-    """
-
-    done: Callable[[ReloadResult], None]
 
 
 class DaemonControl:
@@ -56,15 +47,17 @@ class DaemonControl:
 
     Args:
         put: takes a message for the main thread; in any thread.
+        reload: reads the configuration again; for the main thread.
     """
 
-    def __init__(self, put: Callable[[Notice | Reload], None]) -> None:
+    def __init__(self, put: Callable[[Message], None], reload: Callable[[], ReloadResult]) -> None:
         self.token = ""
         self.put = put
+        self._reload = reload
 
     def reload(self, done: Callable[[ReloadResult], None]) -> None:
         """Have the main thread read the configuration again."""
-        self.put(Reload(done))
+        self.put(lambda: done(self._reload()))
 
 
 class TokenPart(Part):
@@ -97,10 +90,6 @@ class TokenPart(Part):
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-Message: TypeAlias = Event | Notice | Reload | signal.Signals | Callable[[], None] | None
-"""What the main thread waits for. A function is called there; None means that the subscription to events lagged."""
 
 
 def run(arguments: Arguments) -> int:
@@ -154,7 +143,7 @@ class Daemon:
         node, self._id_fault = config.node.id, ""
         if not node:
             node, self._id_fault = node_id(config.paths.state_directory, config.parameters.loopback)
-        control = DaemonControl(put)
+        control = DaemonControl(put, self._reload)
         self._discovery = Discovery(
             config.parameters,
             name=config.node.name or None,  # else it follows the machine's
@@ -238,8 +227,6 @@ class Daemon:
             case Notice():
                 self._parts.hear(message)
                 return FAILED if message.level == "critical" else None
-            case Reload():
-                message.done(self._reload())
             case signal.Signals():
                 self._signals.discard(message)  # before it is obeyed: another SIGHUP that comes now counts
                 if message != signal.SIGHUP:

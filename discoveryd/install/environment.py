@@ -7,6 +7,7 @@ import re
 import stat
 import sys
 import sysconfig
+from collections.abc import Iterator
 
 import discoveryd
 
@@ -49,18 +50,15 @@ def obstacle(path: str) -> str:
     for hidden, setting in HIDDEN:
         if path.startswith(f"{hidden}/"):
             return f"the service cannot reach {path}: {setting} of its unit hides {hidden}"
-    directory = os.path.dirname(path)
-    while directory != os.path.dirname(directory):
+    for directory in _above(path):
         if not mode_of(directory) & stat.S_IXOTH:
             return f"the service's user cannot enter {directory}, needed for {path}"
-        directory = os.path.dirname(directory)
     return "" if mode_of(path) & stat.S_IROTH else f"the service's user cannot read {path}"
 
 
 def intruder(path: str) -> str:
     """Return who besides root could replace a file, or what it runs; empty if nobody could."""
-    place = path
-    while True:
+    for place in (path, *_above(path)):
         found = os.stat(place)
         mode, is_sticky = found.st_mode, bool(found.st_mode & stat.S_ISVTX)
         who = ""
@@ -72,9 +70,14 @@ def intruder(path: str) -> str:
             who = f"the group {_group(found.st_gid)}"
         if who:
             return f"{who} may change {place}, and root would run it: chown -R root:root {place}; chmod -R go-w {place}"
-        if place == os.path.dirname(place):
-            return ""
-        place = os.path.dirname(place)
+    return ""
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the directories above a path, the nearest first."""
+    while path != "/":
+        path = os.path.dirname(path)
+        yield path
 
 
 def _group(gid: int) -> str:

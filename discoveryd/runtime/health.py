@@ -14,7 +14,6 @@ from time import monotonic
 from discoveryd.errors import PASSING, ConfigError
 from discoveryd.query.formats import printable
 from discoveryd.runtime.process import Process, Processes
-from discoveryd.runtime.worker import Worker
 
 CONCURRENT = 8
 """Commands that run at the same time; a check that is due meanwhile waits, the longest due first."""
@@ -24,7 +23,6 @@ SHORTEST, LONGEST_INTERVAL, LONGEST_TIMEOUT = 0.1, 3600.0, 60.0
 """Seconds. A process costs about 1 ms: ten a second are nothing yet."""
 RETRY = 1.0
 """Seconds until a command is started again for which there was no descriptor, process or memory."""
-JOIN_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +81,10 @@ class Health:
 
     def __init__(self, told: Callable[[CheckResult], None], failed: Callable[[str, BaseException], None]) -> None:
         self._told = told
-        self._worker = Worker("health-checks", self._run, failed)
         self._wanted: Mapping[str, Check] = {}  # replaced as a whole, never changed: no lock is needed
         self._due: dict[str, tuple[float, Check]] = {}
         self._runs: dict[Process, tuple[str, Check]] = {}
-        self._processes = Processes()
-        self._is_stopping = False
+        self._processes = Processes("health-checks", self._turn, failed)
 
     def replace(self, checks: Mapping[str, Check]) -> None:
         """Run these checks from now on. A new or changed check is run at once; others keep their pace."""
@@ -96,41 +92,19 @@ class Health:
         self._processes.wake()
 
     def start(self) -> None:
-        """Start the thread.
-
-        Raises:
-            OSError: no descriptor or thread is left; `start` may be called again.
-        """
-        self._processes.open()
-        try:
-            self._worker.start()
-        except OSError:
-            self._processes.close()
-            raise
+        """Start the thread, as `Processes.start`."""
+        self._processes.start()
 
     def stop(self) -> None:
-        """Kill what runs, and end the thread. Safe to call again, and before `start`.
-
-        Raises:
-            RuntimeError: the thread did not end.
-        """
-        self._is_stopping = True
-        self._processes.wake()
-        if not self._worker.join(JOIN_TIMEOUT):
-            raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {self._worker.name}")
-        self._processes.close()
+        """Kill what runs and end the thread, as `Processes.stop`."""
+        self._processes.stop()
 
     # --- in the thread --------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        try:
-            while not self._is_stopping:
-                self._worker.beat()
-                self._adopt()
-                for process in self._processes.wait(self._start_due()):
-                    self._settle(process)
-        finally:
-            self._processes.end()
+    def _turn(self) -> None:
+        self._adopt()
+        for process in self._processes.wait(self._start_due()):
+            self._settle(process)
 
     def _adopt(self) -> None:
         """Take over what `replace` was given."""

@@ -25,7 +25,6 @@ from discoveryd.runtime import hook_files, notices
 from discoveryd.runtime.hook_queue import HookQueue, Job, Occasion
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.process import GRACE, KEPT, Process, Processes
-from discoveryd.runtime.worker import Worker
 
 LOOK_AGAIN = 1.0
 """Seconds after which an event has the directory read again. Not at each event: a system call lets other
@@ -41,8 +40,6 @@ MOST_OUTPUT = 1024 * 1024
 itself."""
 RETRY = 1.0
 """Seconds until a hook is started again for which there was no descriptor, process or memory."""
-JOIN_TIMEOUT = 5.0
-"""Seconds for the thread to end; it needs `GRACE` twice at most."""
 
 TROUBLES = {
     "coalescing": "of each peer only the newest event waits; make it quicker, or raise limits.hooks",
@@ -71,9 +68,8 @@ class Hooks:
         self._is_stopping = False
         self._looked_at = 0.0
         self._buckets = TokenBuckets(NOTICES, ALL_NOTICES, hook_files.MAX_HOOKS)
-        self._runner = Worker("hook-runner", self._run, self._fail)
         # of the runner alone, but for `wake`
-        self._processes = Processes()
+        self._processes = Processes("hook-runner", self._turn, self._fail)
         self._runs: dict[Process, Job] = {}
         self._delayed: list[tuple[Job, float]] = []  # jobs to start again, each with the end of its time
         self._retry_at = inf
@@ -87,9 +83,8 @@ class Hooks:
         Raises:
             OSError: no descriptor or thread is left.
         """
-        self._processes.open()
         self._look()
-        self._runner.start()
+        self._processes.start()
 
     def stop(self) -> None:
         """End: what waits is not run, what runs gets SIGTERM and a second later SIGKILL.
@@ -102,10 +97,7 @@ class Hooks:
         with self._lock:
             self._is_stopping = True
             self._queue.clear()
-        self._processes.wake()
-        if not self._runner.join(JOIN_TIMEOUT):
-            raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {self._runner.name}")
-        self._processes.close()
+        self._processes.stop()
 
     # --- for the daemon -------------------------------------------------------------------------
 
@@ -185,22 +177,16 @@ class Hooks:
 
     # --- the runner -----------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        try:
-            while not self._is_stopping:
-                if monotonic() >= self._retry_at:
-                    delayed, self._delayed, self._retry_at = self._delayed, [], inf
-                    for job, until in delayed:
-                        self._start_job(job, until)
-                while (taken := self._take()) is not None:
-                    self._start_job(taken, monotonic() + self._limits.hook_timeout)
-                for process in self._processes.wait(self._retry_at):
-                    if process.is_gone:
-                        self._settle(process)
-        finally:
-            self._processes.end()
-            with self._lock:
-                self._queue.clear()
+    def _turn(self) -> None:
+        if monotonic() >= self._retry_at:
+            delayed, self._delayed, self._retry_at = self._delayed, [], inf
+            for job, until in delayed:
+                self._start_job(job, until)
+        while (taken := self._take()) is not None:
+            self._start_job(taken, monotonic() + self._limits.hook_timeout)
+        for process in self._processes.wait(self._retry_at):
+            if process.is_gone:
+                self._settle(process)
 
     def _take(self) -> Job | None:
         with self._lock:
@@ -264,6 +250,8 @@ class Hooks:
 
     def _fail(self, name: str, error: BaseException) -> None:
         """End loudly: the daemon ends at a critical notice."""
+        with self._lock:
+            self._queue.clear()
         try:
             self._notify(notices.of_death(name, error))
         finally:

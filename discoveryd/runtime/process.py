@@ -10,16 +10,20 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from time import monotonic
 from typing import IO, Literal
 
+from discoveryd.runtime.worker import Worker
+
 KEPT = 4096
 """Bytes that are kept of the beginning of the output, and of its end."""
 GRACE = 1.0
 """Seconds from SIGTERM to SIGKILL, and from SIGKILL to the moment when a process counts as hanging in the kernel."""
+JOIN_TIMEOUT = 5.0
+"""Seconds for the thread to end; it needs `GRACE` twice at most."""
 
 _CHUNK = 65536
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -178,11 +182,20 @@ class Process:
 
 
 class Processes:
-    """The commands that one thread follows; any thread may call `wake`, that thread alone all else."""
+    """The commands that a thread follows; any thread may call `wake`, that thread alone `add` and `wait`.
 
-    def __init__(self) -> None:
+    Args:
+        name: of the thread.
+        turn: called in the thread again and again; each call waits once.
+        failed: called with name and exception, should an exception end the thread.
+    """
+
+    def __init__(self, name: str, turn: Callable[[], None], failed: Callable[[str, BaseException], None]) -> None:
+        self._turn = turn
+        self._worker = Worker(name, self._run, failed)
         self._bell = -1
         self._processes: list[Process] = []
+        self._is_stopping = False
 
     def open(self) -> None:
         """Open what `wake` uses.
@@ -192,8 +205,33 @@ class Processes:
         """
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
+    def start(self) -> None:
+        """Start the thread.
+
+        Raises:
+            OSError: no descriptor or thread is left; `start` may be called again.
+        """
+        self.open()
+        try:
+            self._worker.start()
+        except OSError:
+            self.close()
+            raise
+
+    def stop(self) -> None:
+        """End the thread and all commands. Safe to call again, and before `start`.
+
+        Raises:
+            RuntimeError: the thread did not end.
+        """
+        self._is_stopping = True
+        self.wake()
+        if not self._worker.join(JOIN_TIMEOUT):
+            raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {self._worker.name}")
+        self.close()
+
     def close(self) -> None:
-        """Close what `open` opened. Safe to call again, and before `open`."""
+        """Close what `open` opened."""
         if self._bell >= 0:
             os.close(self._bell)
             self._bell = -1
@@ -238,6 +276,13 @@ class Processes:
         for process in self._processes:
             process.close()
         self._processes = []
+
+    def _run(self) -> None:
+        try:
+            while not self._is_stopping:
+                self._turn()
+        finally:
+            self.end()
 
 
 def _environment(added: Mapping[str, str]) -> dict[bytes, bytes]:

@@ -18,7 +18,7 @@ MOST_OUTPUT = 1024 * 1024
 
 @pytest.fixture
 def processes():
-    made = Processes()
+    made = Processes("processes", pytest.fail, pytest.fail)
     made.open()
     yield made
     made.end()
