@@ -15,6 +15,7 @@ from discoveryd.config import Config, LogSection
 from discoveryd.daemon.parts import Part
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.runtime.notices import Notice
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
@@ -169,24 +170,17 @@ class LogBudget:
         unlogged: events left out since the start.
     """
 
-    __slots__ = ("_at", "_tokens", "_told", "_told_at", "unlogged")
-
     def __init__(self) -> None:
         self.unlogged = 0
-        self._tokens, self._at = RATE, 0.0
+        self._buckets = TokenBuckets(RATE, RATE, 1)
         self._told, self._told_at = 0, 0.0
 
     def allows(self, event: Event, now: float) -> bool:
         """Return whether an event is logged, and count it if it is not."""
-        if event.peer.rtt_ms is not None or event.peer.key:
-            return True
-        self._tokens = min(RATE, self._tokens + max(0.0, now - self._at) * RATE)
-        self._at = now
-        if self._tokens < 1:
-            self.unlogged += 1
-            return False
-        self._tokens -= 1
-        return True
+        is_proven = event.peer.rtt_ms is not None or bool(event.peer.key)
+        is_logged = is_proven or self._buckets.allows("", now)
+        self.unlogged += not is_logged
+        return is_logged
 
     def untold(self, now: float) -> int:
         """Return how many events were left out since the last call that returned some, at most each `TELL_EVERY`."""

@@ -161,17 +161,13 @@ class ServicesPart(Part):
 
     def status(self) -> list[dict[str, Any]]:
         """Return each file with the name of its service, its state, and why that is so."""
-        files = [
-            {
-                "file": os.path.join(self.directory, name),
-                "name": state.service.name if state.service else None,
-                "state": state.word,
-                "why": state.why,
-            }
-            for name, state in self._states.items()
+        states = {os.path.join(self.directory, name): state for name, state in self._states.items()}
+        if self._fault:
+            states = {self.directory: ServiceState(word="refused", problems=(self._fault,)), **states}
+        return [
+            {"file": path, "name": state.service and state.service.name, "state": state.word, "why": state.why}
+            for path, state in states.items()
         ]
-        fault = {"file": self.directory, "name": None, "state": "refused", "why": self._fault}
-        return [*([fault] if self._fault else []), *files]
 
     def _tell(self, level: str, text: str, **fields: Any) -> None:
         self._put(Notice(level=level, text=text, fields=fields))
