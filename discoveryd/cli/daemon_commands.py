@@ -53,7 +53,7 @@ PROGRAM = Program(
             "Make a key that a group of nodes shares, and say what to do with it. FILE is /etc/discoveryd/KEY-ID.key "
             "unless given. A file that is there already is never overwritten.",
             run="daemon.keys:keygen",
-            operands=[Value("FILE", is_optional=True)],
+            operands=[_FILE],
         ),
         Command(
             "demo",
@@ -84,7 +84,7 @@ PROGRAM = Program(
             f"Show the manual page PAGE: {', '.join(PAGES)}. Without PAGE the first. On a terminal man(1) shows it; "
             "elsewhere its source is printed.",
             run="cli.manual:main",
-            operands=[Value("PAGE", choices=tuple(PAGES), is_optional=True)],
+            operands=[Value("PAGE", choices=tuple(PAGES))],
         ),
         Command(
             "completion",

@@ -25,6 +25,16 @@ class Arguments(SimpleNamespace):
     """
 
 
+def run_command(program: Program, arguments: Arguments) -> int:
+    """Run the command, or print help or version; return the exit code."""
+    if arguments.help or arguments.version:
+        from discoveryd.cli.help import answer  # noqa: PLC0415 - for a person only
+
+        print(answer(program, arguments), end="")  # noqa: T201 - what was asked for
+        return 0
+    return program.commands[arguments.command].load()(arguments)
+
+
 def parse(program: Program, words: Sequence[str]) -> Arguments:
     """Read the words of a command line.
 

@@ -27,8 +27,7 @@ class Value:
         read: makes the value of the text; raises ValueError with what is allowed.
         choices: the texts that are allowed; empty for any.
         column: the column of ``discoveryctl list --only`` that has such values, for completion.
-        is_optional: whether an operand may be left out.
-        missing: what a command says without this operand.
+        missing: what a command says without this operand; empty for an operand that may be left out.
     """
 
     def __init__(
@@ -38,20 +37,18 @@ class Value:
         *,
         choices: Sequence[str] = (),
         column: str = "",
-        is_optional: bool = False,
         missing: str = "",
     ) -> None:
         self.metavar = metavar
         self.read = read
         self.choices = choices
         self.column = column
-        self.is_optional = is_optional
         self.missing = missing
 
     @property
     def form(self) -> str:
         """The operand as in a synopsis."""
-        return f"[{self.metavar}]" if self.is_optional else self.metavar
+        return self.metavar if self.missing else f"[{self.metavar}]"
 
     def accept(self, text: str) -> Any:
         """Return the value of a text.
@@ -188,7 +185,7 @@ class Program:
             "help",
             "explain the commands, or one of them",
             "Explain the commands, or COMMAND alone. The same as --help.",
-            operands=(Value("COMMAND", choices=names, is_optional=True),),
+            operands=(Value("COMMAND", choices=names),),
         )
         self.name = name
         self.summary = summary

@@ -9,7 +9,7 @@ import os
 import sys
 
 from discoveryd.cli.ctl_commands import PROGRAM
-from discoveryd.cli.parse import UsageError
+from discoveryd.cli.parse import UsageError, run_command
 from discoveryd.ctl.options import Options, parse
 from discoveryd.errors import DaemonUnreachable, QueryError
 
@@ -47,13 +47,8 @@ def _run(argv: list[str]) -> int:
         options = parse(argv, os.environ)
     except UsageError as error:
         return _say(f"{error}\nTry 'discoveryctl --help'.", USAGE)
-    if options.help or options.version:
-        from discoveryd.cli.help import answer  # noqa: PLC0415 - for a person only
-
-        print(answer(PROGRAM, options), end="")
-        return FINE
     try:
-        return PROGRAM.commands[options.command].load()(options)
+        return run_command(PROGRAM, options)
     except QueryError as error:
         return _failed(error, options)
 

@@ -6,7 +6,7 @@ import os
 import sys
 
 from discoveryd.cli.daemon_commands import PROGRAM
-from discoveryd.cli.parse import UsageError, parse
+from discoveryd.cli.parse import UsageError, parse, run_command
 from discoveryd.errors import ConfigError
 
 OK, FAILED, USAGE, NOT_RUNNING = 0, 1, 2, 3
@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     _occupy_standard_streams()
     try:
-        return _run(sys.argv[1:] if argv is None else argv)
+        return run_command(PROGRAM, parse(PROGRAM, sys.argv[1:] if argv is None else argv))
     except UsageError as error:
         say(f"{error}\nTry 'discoveryd --help'.")
         return USAGE
@@ -40,13 +40,3 @@ def _occupy_standard_streams() -> None:
 def say(text: str) -> None:
     """Print a line for a person, on standard error."""
     print(f"discoveryd: {text}", file=sys.stderr)  # noqa: T201 - this is what a person reads
-
-
-def _run(argv: list[str]) -> int:
-    arguments = parse(PROGRAM, argv)
-    if arguments.help or arguments.version:
-        from discoveryd.cli.help import answer  # noqa: PLC0415 - for a person only
-
-        sys.stdout.write(answer(PROGRAM, arguments))
-        return OK
-    return PROGRAM.commands[arguments.command].load()(arguments)

@@ -8,7 +8,7 @@ from discoveryd.cli.table import Command, Option, Program, Value
 GO = Command(
     "go",
     "go somewhere",
-    operands=[Value("PLACE", missing="where?"), Value("COLOUR", choices=("red", "blue"), is_optional=True)],
+    operands=[Value("PLACE", missing="where?"), Value("COLOUR", choices=("red", "blue"))],
     options=[
         Option("by", "the means", Value("MEANS"), default="foot"),
         Option("with-friends", "in company"),

@@ -59,7 +59,7 @@ def parts(program: Program) -> dict[str, str]:
 def _case(program: Program, command: Command) -> str:
     specs = _options(program.name, program.options_of(command))
     for index, operand in enumerate(command.operands, 1):
-        specs.append(_quoted(f"{index}{':' if operand.is_optional else ''}:{_value(program.name, operand)}"))
+        specs.append(_quoted(f"{index}{'' if operand.missing else ':'}:{_value(program.name, operand)}"))
     if command.rest:
         specs.append("'*:: :_normal'")
     lines = " \\\n".join(f"                    {one}" for one in specs)
