@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from discoveryd.ctl import FINE, NOTHING
-from discoveryd.ctl.output import format_of, standard_screen
+from discoveryd.ctl.output import format_of, print_line, standard_screen
 from discoveryd.errors import QueryError
 from discoveryd.query.formats import printable
 from discoveryd.query.formats.table import age, name_of
@@ -81,7 +81,7 @@ def reload(options: Options) -> int:
         token = options.token()
         reply = client.request("reload", timeout=client.timeout + RELOAD_PATIENCE, token=token)
         if options.json:
-            _print_line(client.line)
+            print_line(client.line)
             return FINE
     print("configuration reloaded")
     for one in reply["needs_restart"]:
@@ -104,15 +104,9 @@ def _ask(options: Options, op: str, patience: float = 0.0, **fields: Any) -> dic
                 continue
             raise
         if options.json:
-            _print_line(client.line)
+            print_line(client.line)
         return reply
     raise AssertionError("the last attempt returns or raises")
-
-
-def _print_line(line: bytes) -> None:
-    from discoveryd.query.formats.scripts import printable_json  # noqa: PLC0415 - with ``--json`` only
-
-    print(printable_json(line))
 
 
 def _no_peers(options: Options) -> str:

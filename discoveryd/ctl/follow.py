@@ -7,11 +7,10 @@ import time
 from select import POLLERR, POLLHUP, POLLIN, poll, select
 
 from discoveryd.ctl import FINE
-from discoveryd.ctl.output import format_of, note, standard_screen
+from discoveryd.ctl.output import format_of, note, print_line, standard_screen
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.reconnect import Retry, watch_across_restarts
 from discoveryd.query.formats import printable
-from discoveryd.query.formats.scripts import printable_json
 from discoveryd.query.formats.table import NARROWEST, Table, folded, name_of, shortened
 
 TYPE_CHECKING = False
@@ -37,7 +36,7 @@ def watch(options: Options) -> int:
     screen = standard_screen()
     for line, event in follow(options, options.filters(), waiting=_wait_beside_output()):
         if options.json:
-            print(printable_json(line), flush=True)
+            print_line(line)
         elif event["event"] == "snapshot":
             print(Table(screen).write(event["peers"]) if event["peers"] else "no peers up yet", flush=True)
         elif "peer" in event:

@@ -10,37 +10,36 @@ from discoveryd.query.formats.table import Screen, Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import TextIO
-
     from discoveryd.ctl.options import Options
     from discoveryd.query.formats import Format
 
 
-def screen_of(stream: TextIO | None, environ: Mapping[str, str]) -> Screen:
-    """Return the screen that a stream is connected to; None is a stream that was closed (``>&-``)."""
-    if stream is None or not stream.isatty():
+def standard_screen() -> Screen:
+    """Return the screen that standard output is connected to."""
+    if sys.stdout is None or not sys.stdout.isatty():  # None: it was closed (``>&-``)
         return Screen()
     # not shutil.get_terminal_size: its import costs as much as starting Python
-    columns = environ.get("COLUMNS", "")
+    columns = os.environ.get("COLUMNS", "")
     width = int(columns) if columns.isascii() and columns.isdecimal() else 0
     if not width:
         try:
-            width = os.get_terminal_size(stream.fileno()).columns
+            width = os.get_terminal_size(sys.stdout.fileno()).columns
         except OSError:
             width = 80
-    colour = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return Screen(width or 80, colour=colour)
-
-
-def standard_screen() -> Screen:
-    """Return the screen of standard output."""
-    return screen_of(sys.stdout, os.environ)
 
 
 def note(text: str) -> None:
     """Print a line for a person, on standard error."""
     print(f"discoveryctl: {printable(text)}", file=sys.stderr, flush=True)
+
+
+def print_line(line: bytes) -> None:
+    """Print a line of JSON that the daemon sent."""
+    from discoveryd.query.formats.scripts import printable_json  # noqa: PLC0415 - with ``--json`` only
+
+    print(printable_json(line), flush=True)
 
 
 def format_of(options: Options, *, keyed: bool = False) -> Format:
