@@ -2,6 +2,6 @@
 
 - `network`: the clock, and segments with loss, delay and other faults; the tests use them too.
 - `host`: a machine that runs one engine after another.
-- `lan`, `sender`: the nodes of ``discoveryd simulate``.
-- `plan`, `run`, `counts`, `report`: what is simulated, measured and reported.
+- `lan`, `sender`: the nodes of ``discoveryd simulate``, and what is counted.
+- `plan`, `run`, `report`: what is simulated, measured and reported.
 """

@@ -8,23 +8,24 @@ Unicasts between them are not: each unicast of an observer counts for as many no
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random
+from typing import Literal
 
 from discoveryd.protocol.answers import gap
 from discoveryd.protocol.incoming import Claim
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Send
-from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import TURN, TURN_GAP
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.wire.record import Record, Service
-from discoveryd.simulation.counts import Crash, CrashKind, Findings, Traffic
 from discoveryd.simulation.host import Host
 from discoveryd.simulation.network import Clock, Plug, Segment
+from discoveryd.simulation.plan import Plan
 from discoveryd.simulation.sender import SimulatedSender, is_solicit
 
 FULL_NODES = 100
@@ -32,6 +33,11 @@ FULL_NODES = 100
 MOST_ROWS = 200_000
 """Rows in all tables of a sample together, 3 kB each."""
 LEAST_OBSERVERS, MOST_OBSERVERS = 10, 50
+HEADERS = 28
+"""Bytes of IPv4 and UDP before each datagram."""
+
+CrashKind = Literal["killed", "gone"]
+"""A killed process, whose machine answers port unreachable; or a machine that is gone, and silent."""
 
 
 def observers_of(nodes: int) -> int:
@@ -41,42 +47,86 @@ def observers_of(nodes: int) -> int:
     return max(LEAST_OBSERVERS, min(MOST_OBSERVERS, MOST_ROWS // nodes))
 
 
+@dataclass(slots=True)
+class Traffic:
+    """Datagrams, and bytes with their headers, by virtual second and kind.
+
+    The kinds are ``hello`` (broadcast), ``answer`` (a HELLO by unicast), ``ping`` and ``pong``.
+    """
+
+    datagrams: dict[tuple[int, str], float] = field(default_factory=dict)
+    octets: dict[tuple[int, str], float] = field(default_factory=dict)
+
+    def count(self, send: Send, now: float, weight: float) -> None:
+        """Count a datagram as many times as its weight."""
+        kind = "hello" if send.is_to_all else "answer"
+        key = int(now), {b"PI": "ping", b"PO": "pong"}.get(send.datagram[:2], kind)
+        self.datagrams[key] = self.datagrams.get(key, 0) + weight
+        self.octets[key] = self.octets.get(key, 0) + weight * (len(send.datagram) + HEADERS)
+
+    def rate(self, begin: int, end: int, *kinds: str) -> float:
+        """Return datagrams of these kinds per second, between two seconds."""
+        return _mean(self.datagrams, begin, end, kinds)
+
+    def byte_rate(self, begin: int, end: int, *kinds: str) -> float:
+        """Return bytes of these kinds per second, between two seconds."""
+        return _mean(self.octets, begin, end, kinds)
+
+    def busiest(self, begin: int, end: int, *kinds: str) -> int:
+        """Return the second with the most datagrams of these kinds."""
+        return max(range(begin, end), key=lambda second: self.rate(second, second + 1, *kinds))
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """The end of one boot."""
+
+    at: float
+    kind: CrashKind
+
+
+@dataclass(slots=True)
+class Findings:
+    """The events of the observers, compared with the truth.
+
+    Attributes:
+        detections: for each crash and observer, the kind of crash and the seconds until the `down`.
+        false_downs: times at which a running peer was reported down.
+        suspicions: times at which a running peer was suspected.
+        filled: number of an observer -> time at which its table first listed all others.
+    """
+
+    detections: list[tuple[CrashKind, float]] = field(default_factory=list)
+    false_downs: list[float] = field(default_factory=list)
+    suspicions: list[float] = field(default_factory=list)
+    filled: dict[int, float] = field(default_factory=dict)
+
+
 class Lan:
     """The nodes of one segment, which of them run, and what is counted.
 
     Args:
-        nodes: how many.
-        parameters: of all of them.
-        loss: share of deliveries lost.
-        seed: everything random comes from it.
-        observers: how many of them run the whole engine.
+        plan: what to simulate.
         stopwatch: reads a fast clock of the machine, seconds.
     """
 
-    def __init__(
-        self,
-        nodes: int,
-        parameters: Parameters,
-        *,
-        loss: float,
-        seed: str,
-        observers: int,
-        stopwatch: Callable[[], float],
-    ) -> None:
-        self.nodes = nodes
-        self.parameters = parameters
-        self.seed = seed
+    def __init__(self, plan: Plan, stopwatch: Callable[[], float]) -> None:
+        self.nodes = nodes = plan.nodes
+        self.seed = plan.seed
+        self.parameters = plan.nodes_parameters()
         self.stopwatch = stopwatch
         self.clock = Clock()
         self.random = self.dice("lan")
-        self.segment = Segment(self.clock, self.dice("segment"), loss=loss, stopwatch=stopwatch)
+        self.segment = Segment(self.clock, self.dice("segment"), loss=plan.loss, stopwatch=stopwatch)
         self.traffic = Traffic()
         self.findings = Findings()
         self.running: set[str] = set()  # boots
         self.crashes: dict[str, Crash] = {}
         self.spent = 0.0  # seconds in the engines, outside of broadcasts
+        observers = plan.observers or observers_of(nodes)
         self.observers = [Machine(self, number, weight=nodes / observers) for number in range(1, observers + 1)]
         self.senders = Senders(self, [Machine(self, number, weight=0) for number in range(observers + 1, nodes + 1)])
+        self.machines = [*self.observers, *self.senders.machines]
 
     def faults(self) -> tuple[int, int]:
         """Count the rows that the tables of the observers lack now, and the rows of nodes that are gone."""
@@ -87,16 +137,6 @@ class Lan:
                 missing += len(self.running - listed) - 1
                 ghosts += len(listed - self.running)
         return missing, ghosts
-
-    @property
-    def machines(self) -> list[Machine]:
-        """Return all machines."""
-        return [*self.observers, *self.senders.machines]
-
-    @property
-    def spent_in_engines(self) -> float:
-        """Return the seconds by the stopwatch in the engines of the observers so far."""
-        return self.spent + self.segment.spent
 
     def dice(self, purpose: str) -> Random:
         """Return randomness that another run with this seed has too."""
@@ -140,11 +180,18 @@ class Machine(Host):
     def start(self) -> None:
         """Run a new engine, with the same id as before."""
         self._generation += 1
-        self.listed = set()
-        random = self.lan.dice(f"{self.number}/{self._generation}")
-        engine = self._node(random) if self.weight else self._sender(random)
+        self.listed.clear()
+        senders = self.lan.senders
+        make: Callable[..., Node | SimulatedSender]
         if self.weight:
-            self.lan.senders.model = self
+            senders.model = self
+            make = Node
+        else:
+            model = senders.model
+            listed = model.listed if model else self.lan.running
+            make = partial(SimulatedSender, peers=lambda: len(listed), silence=senders.silence)
+        random = self.lan.dice(f"{self.number}/{self._generation}")
+        engine = make(self.lan.parameters, self.record, node_id=f"{self.number:016x}", random=random)
         self.lan.running.add(engine.boot)
         self.run(engine, {self.lan.segment: self.link})
 
@@ -185,21 +232,6 @@ class Machine(Host):
         else:
             self.listed.discard(event.peer.boot)
         self.lan.compare(self, event)
-
-    def _node(self, random: Random) -> Node:
-        return Node(self.lan.parameters, self.record, node_id=f"{self.number:016x}", random=random)
-
-    def _sender(self, random: Random) -> SimulatedSender:
-        senders = self.lan.senders
-        model = senders.model
-        return SimulatedSender(
-            self.lan.parameters,
-            self.record,
-            node_id=f"{self.number:016x}",
-            random=random,
-            peers=lambda: len(model.listed if model else self.lan.running),
-            silence=senders.silence,
-        )
 
 
 class Senders:
@@ -284,3 +316,7 @@ class Senders:
         others = self.lan.nodes - 1
         rate = min(1 / TURN_GAP, others / TURN) * len(self.machines) / others
         self.lan.clock.after(self.lan.random.expovariate(rate), partial(self._ask, observer))
+
+
+def _mean(counts: dict[tuple[int, str], float], begin: int, end: int, kinds: tuple[str, ...]) -> float:
+    return sum(counts.get((second, kind), 0) for second in range(begin, end) for kind in kinds) / (end - begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -74,88 +75,55 @@ class Report:
 
 def text_of(report: Report) -> str:
     """Return the report as text."""
-    lines = [
-        _headline(report),
-        *_sample(report),
-        "",
-        _line("in force", f"interval {report.interval_s:g} s, ttl {report.ttl_s:g} s, budget {report.budget} HELLOs/s"),
-        *_steady(report),
-        *_start(report),
-        *_crashes(report),
-        *_alarms(report),
-    ]
-    if report.steady is not None:
-        cpu = f"about {report.steady.cpu_percent_per_node:.2g} % of one core of this machine per node"
-        lines.append(_line("processor", f"{cpu}, for the engine alone (an estimate)"))
+    lines = [*_head(report), "", *(f"{title:<16}{text}" for title, text in _rows(report))]
     if report.minutes < report.minutes_needed:
         lines += ["", f"To see everything at this interval takes --minutes {report.minutes_needed}."]
     return "\n".join(lines)
 
 
-def _line(title: str, text: str) -> str:
-    return f"{title:<16}{text}"
-
-
-def _headline(report: Report) -> str:
+def _head(report: Report) -> Iterator[str]:
     played = f"{report.minutes:g} virtual minutes"
     if report.minutes_played < report.minutes:
         played = f"interrupted after {report.minutes_played:g} of {played}"
-    return f"{report.nodes} nodes on one segment, {report.loss:.0%} loss, {played}, seed {report.seed}"
-
-
-def _sample(report: Report) -> list[str]:
+    yield f"{report.nodes} nodes on one segment, {report.loss:.0%} loss, {played}, seed {report.seed}"
     if report.whole_engines == report.nodes:
-        return []
-    lines = [
-        f"{report.whole_engines} of them run the whole engine with whole tables: what is told of tables is of these.",
-        "The others beat and answer alike but keep no table; their PINGs and answers are reckoned from the sample.",
-    ]
+        return
+    yield f"{report.whole_engines} of them run the whole engine with whole tables: what is told of tables is of these."
+    yield "The others beat and answer alike but keep no table; their PINGs and answers are reckoned from the sample."
     if report.nodes > 4096:
-        lines.append(f"limits.peers is raised from 4096 to {report.limit_peers}: nodes in the field need the same.")
-    return lines
+        yield f"limits.peers is raised from 4096 to {report.limit_peers}: nodes in the field need the same."
 
 
-def _steady(report: Report) -> list[str]:
-    steady = report.steady
-    if steady is None:
-        return [_line("steady state", "not reached")]
+def _rows(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield title and text of each line; a line without a title continues the line above."""
+    yield "in force", f"interval {report.interval_s:g} s, ttl {report.ttl_s:g} s, budget {report.budget} HELLOs/s"
+    yield from _steady(report.steady) if report.steady else [("steady state", "not reached")]
+    yield from _start(report.start)
+    yield "process killed", _delays(report.killed)
+    yield "machine gone", _delays(report.gone)
+    yield from _alarms(report)
+    if report.steady:
+        cpu = f"about {report.steady.cpu_percent_per_node:.2g} % of one core of this machine per node"
+        yield "processor", f"{cpu}, for the engine alone (an estimate)"
+
+
+def _steady(steady: Steady) -> Iterator[tuple[str, str]]:
     total = steady.hello_bytes + steady.other_bytes
-    return [
-        _line(
-            "steady state",
-            f"{steady.hellos:.1f} HELLOs/s on the segment, {_bytes(steady.hello_bytes)} "
-            f"(busiest second {steady.busiest_second_hellos}, over {steady.seconds} s)",
-        ),
-        _line(
-            "",
-            f"{steady.pings:.1f} PINGs/s, {steady.pongs:.1f} PONGs/s, {steady.answers:.1f} HELLOs/s by unicast, "
-            f"{_bytes(steady.other_bytes)}",
-        ),
-        _line("", f"{_bytes(total)} in all, {total * 8 / 1000:.0f} kbit/s with UDP and IP headers"),
-    ]
+    busiest = f"(busiest second {steady.busiest_second_hellos}, over {steady.seconds} s)"
+    yield "steady state", f"{steady.hellos:.1f} HELLOs/s on the segment, {_bytes(steady.hello_bytes)} {busiest}"
+    probes = f"{steady.pings:.1f} PINGs/s, {steady.pongs:.1f} PONGs/s"
+    yield "", f"{probes}, {steady.answers:.1f} HELLOs/s by unicast, {_bytes(steady.other_bytes)}"
+    yield "", f"{_bytes(total)} in all, {total * 8 / 1000:.0f} kbit/s with UDP and IP headers"
 
 
-def _start(report: Report) -> list[str]:
-    start = report.start
+def _start(start: Start) -> Iterator[tuple[str, str]]:
     if start.full_last_s is None:
         full = f"full in {start.full_tables} of {start.tables} nodes by the end"
     else:
         full = f"full after {start.full_median_s:g} s (median), {start.full_last_s:g} s (last)"
-    return [
-        _line("tables", f"{full}, all nodes starting within one second"),
-        _line(
-            "",
-            f"busiest second (from {start.busiest_second} s): {start.hellos} HELLOs broadcast, "
-            f"{start.answers} by unicast",
-        ),
-    ]
-
-
-def _crashes(report: Report) -> list[str]:
-    return [
-        _line(title, _delays(delays))
-        for title, delays in (("process killed", report.killed), ("machine gone", report.gone))
-    ]
+    yield "tables", f"{full}, all nodes starting within one second"
+    counts = f"{start.hellos} HELLOs broadcast, {start.answers} by unicast"
+    yield "", f"busiest second (from {start.busiest_second} s): {counts}"
 
 
 def _delays(delays: Delays | None) -> str:
@@ -167,18 +135,17 @@ def _delays(delays: Delays | None) -> str:
     )
 
 
-def _alarms(report: Report) -> list[str]:
-    in_start = f", {report.false_downs_in_start} of them in the start" if report.false_downs_in_start else ""
-    alarms = f"{report.false_downs} times a peer that runs was called down{in_start}"
+def _alarms(report: Report) -> Iterator[tuple[str, str]]:
+    alarms = f"{report.false_downs} times a peer that runs was called down"
+    if report.false_downs_in_start:
+        alarms += f", {report.false_downs_in_start} of them in the start"
     if report.false_downs_per_node_hour is not None:
         alarms += f"; {report.false_downs_per_node_hour:g} per node and hour"
-    lines = [_line("false alarms", alarms)]
+    yield "false alarms", alarms
     if report.suspicions_per_node_hour is not None:
-        lines.append(_line("suspicions", f"{report.suspicions_per_node_hour:g} of peers that run, per node and hour"))
+        yield "suspicions", f"{report.suspicions_per_node_hour:g} of peers that run, per node and hour"
     if report.rows_missing_at_end or report.ghosts_at_end:
-        text = f"{report.rows_missing_at_end} rows missing, {report.ghosts_at_end} of nodes that are gone"
-        lines.append(_line("at the end", text))
-    return lines
+        yield "at the end", f"{report.rows_missing_at_end} rows missing, {report.ghosts_at_end} of nodes that are gone"
 
 
 def _bytes(octets: float) -> str:

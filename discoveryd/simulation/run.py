@@ -12,8 +12,7 @@ from math import ceil
 from statistics import median
 
 from discoveryd.protocol.node import Node
-from discoveryd.simulation.counts import CrashKind
-from discoveryd.simulation.lan import Lan, Machine, observers_of
+from discoveryd.simulation.lan import CrashKind, Lan
 from discoveryd.simulation.plan import Plan
 from discoveryd.simulation.report import Delays, Report, Start, Steady
 
@@ -45,14 +44,7 @@ class Simulation:
         self, plan: Plan, stopwatch: Callable[[], float] = _stopped, cpu: Callable[[], float] = _stopped
     ) -> None:
         self.plan = plan
-        self.lan = Lan(
-            plan.nodes,
-            plan.nodes_parameters(),
-            loss=plan.loss,
-            seed=plan.seed,
-            observers=plan.observers or observers_of(plan.nodes),
-            stopwatch=stopwatch,
-        )
+        self.lan = Lan(plan, stopwatch)
         self._cpu = cpu
         self._stopwatch = stopwatch
         self._marks: list[tuple[float, float, float]] = []  # at the beginning and the end of the steady state
@@ -120,7 +112,7 @@ class Simulation:
     def _crash(self, kind: CrashKind) -> None:
         """Let a node crash that is no observer, or any node where all are observers."""
         candidates = [machine for machine in self.lan.senders.machines or self.lan.observers if machine.is_up]
-        machine: Machine = self.lan.random.choice(candidates)
+        machine = self.lan.random.choice(candidates)
         machine.crash(kind)
         back = self.lan.clock.now + BACK * self.plan.ttl
         if back < self.plan.minutes * 60 - self.plan.ttl:  # at the end no node is so new that loss may hide it
@@ -132,7 +124,7 @@ class Simulation:
         self._interval = self._interval_now()
 
     def _clocks(self) -> tuple[float, float, float]:
-        return self._cpu(), self._stopwatch(), self.lan.spent_in_engines
+        return self._cpu(), self._stopwatch(), self.lan.spent + self.lan.segment.spent
 
     def _engine_cpu(self) -> float:
         """Return the processor time of the engines in the steady state, by their share of the elapsed time."""

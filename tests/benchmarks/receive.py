@@ -140,10 +140,12 @@ class Daemon:
         """Take in what the fleet sends; seconds."""
         before = self._received()
         self._newcomers += 1
-        with self._discovery._lock:
+
+        def fill(*_: object) -> tuple[str, float]:
             fleet.send(datagrams)
-            newcomer = fleet.say_bare(self._newcomers)
-            begun = perf_counter()
+            return fleet.say_bare(self._newcomers), perf_counter()
+
+        newcomer, begun = self._discovery.look(fill)  # the lock is held meanwhile
         heard = self._await_event()
         seconds = perf_counter() - begun
         if heard != newcomer:
@@ -189,9 +191,9 @@ def main() -> None:
                     seconds["floor"] += bare.drain(to_path, datagrams)
                     seconds["path"] += path.drain(to_path, datagrams)
                     seconds["daemon"] += daemon.drain(to_daemon, to_daemon.steady(count))
-                for path, taken in seconds.items():
-                    rates[path].append(ROUNDS * count / taken)
-    rates = {path: samples[1:] for path, samples in rates.items()}  # the first warms the caches
+                for name, taken in seconds.items():
+                    rates[name].append(ROUNDS * count / taken)
+    rates = {name: samples[1:] for name, samples in rates.items()}  # the first warms the caches
     floor = Figure(what="bare `recvfrom`", unit="/s", samples=rates["floor"])
     report(
         [

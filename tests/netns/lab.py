@@ -96,7 +96,7 @@ class Host:
 
     def __init__(self, name: str, lab: Lab) -> None:
         self.name = name
-        self._lab = lab
+        self.lab = lab
         self._started: list[subprocess.Popen[Any]] = []
         self._holder = subprocess.Popen(
             ["unshare", "--net", "--uts", "--mount", "sh", "-c", _HOLDER, "holder", name, uuid4().hex,
@@ -186,11 +186,11 @@ class Host:
 
     def cable(self, *, up: bool, interface: str = "eth0") -> None:
         """Plug or unplug the cable: the port of the switch goes up or down, the host sees its carrier."""
-        self._lab.switch.ip(f"link set {self._port(interface)} {'up' if up else 'down'}")
+        self.lab.switch.ip(f"link set {self._port(interface)} {'up' if up else 'down'}")
 
     def add_interface(self, name: str, address: str | None = None, *, bridge: str = "br0") -> None:
         """Hotplug an interface, up and cabled to a bridge of the switch (made when new)."""
-        port = self._lab.plug(self, name, bridge)
+        port = self.lab.plug(self, name, bridge)
         assert port == self._port(name)
         self.ip(*([f"addr add {address} dev {name}"] if address else []), f"link set {name} up")
 
@@ -228,10 +228,10 @@ class Host:
 
     @property
     def _log_path(self) -> Path:
-        return self._lab.directory / f"{self.name}.log"
+        return self.lab.directory / f"{self.name}.log"
 
     def _port(self, interface: str) -> str:
-        return self._lab.ports[self.name, interface]
+        return self.lab.ports[self.name, interface]
 
     def _inside(self, argv: tuple[str, ...]) -> list[str]:
         # without --pid nsenter does not fork: the process is the command itself

@@ -197,7 +197,7 @@ def test_the_wall_clock_may_step_as_it_likes(fleet):
         "from discoveryd.daemon import main\n"
         "sys.exit(main(['run']))\n"
     )
-    third = hosts[0]._lab.host("n3", address="10.77.0.3/24")
+    third = hosts[0].lab.host("n3", address="10.77.0.3/24")
     third.popen(sys.executable, "-c", code)
     with asking(third) as on_third:
         until(on_third, names("n1", "n2"))

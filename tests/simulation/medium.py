@@ -11,7 +11,7 @@ list of a table is compared with that.
 from __future__ import annotations
 
 from collections import deque
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from random import Random
 
@@ -56,11 +56,28 @@ class Medium(Clock):
 
 
 class Segment(network.Segment):
-    """A segment that writes to the flow log, and on which a sender hears itself."""
+    """A segment that writes to the flow log, on which a sender hears itself; with more faults.
 
-    def __init__(self, medium: Medium, name: str = "eth0", **options: object) -> None:
-        super().__init__(medium, medium.random, name, echoes=True, **options)
+    Args:
+        medium: clock, dice and log.
+        name: of the interface, ends in the number of the network.
+        scattered: each receiver of a broadcast has its own delay, so that datagrams overtake each other.
+        duplicated: share of deliveries by a scattered segment that come twice.
+
+    Attributes:
+        refusing: addresses of hosts whose firewall refuses each PING (port unreachable).
+    """
+
+    def __init__(
+        self, medium: Medium, name: str = "eth0", *, scattered: bool = False, duplicated: float = 0.0, **options: object
+    ) -> None:
+        super().__init__(medium, medium.random, int(name.removeprefix("eth")), **options)
         self.medium = medium
+        self.name = name
+        self.scattered = scattered
+        self.duplicated = duplicated
+        self.refusing: set[str] = set()
+        self._cuts: set[tuple[str, str]] = set()  # from and to which address nothing gets through
 
     def plug_in(self, plug: Plug, **options: object) -> None:
         super().plug_in(plug, **options)
@@ -70,18 +87,60 @@ class Segment(network.Segment):
         super().pull_out(plug, **options)
         self.medium.note(f"{self.name} {plug.address} pulled out")
 
+    # --- faults ---------------------------------------------------------------------------------
+
     def cut(self, sender: str, receiver: str) -> None:
-        super().cut(sender, receiver)
+        """Let nothing get through from one address to another; the other direction works."""
+        self._cuts.add((sender, receiver))
         self.medium.note(f"{self.name} {sender} no longer reaches {receiver}")
 
-    def send(self, sender: Plug, to: str, datagram: bytes, address: str = "") -> None:
-        self.medium.sent += 1
-        super().send(sender, to, datagram, address)
+    def part(self, island: list[str]) -> None:
+        """Cut some of the hosts off from all others, in both directions."""
+        for other in sorted(self.plugs.keys() - island):
+            for address in island:
+                self.cut(address, other)
+                self.cut(other, address)
 
-    def arrived(self, sender: str, to: str, datagram: bytes, receivers: list[Plug]) -> None:
+    def heal(self) -> None:
+        """End all cuts."""
+        self._cuts.clear()
+
+    # --- datagrams ------------------------------------------------------------------------------
+
+    def send(self, sender: Plug, to: str, datagram: bytes) -> None:
+        self.medium.sent += 1
+        if not self.scattered:
+            super().send(sender, to, datagram)
+            return
+        for address in list(self.plugs) if to == self.broadcast else [to]:
+            for _ in range(self._copies()):
+                self.later(partial(self.arrive, sender, address, datagram, unicast=to != self.broadcast))
+
+    def receivers(self, sender: Plug, datagram: bytes) -> list[Plug]:
+        reached = [plug for plug in self.plugs.values() if not self.loses() and (sender.address, plug.address) not in self._cuts]
+        self._note(sender, self.broadcast, datagram, reached)
+        return reached
+
+    def arrive(self, sender: Plug, to: str, datagram: bytes, *, unicast: bool = True) -> None:
+        plug = self.plugs.get(to)
+        is_late_echo = to == sender.address and plug is not sender  # of a host that was unplugged since
+        if is_late_echo or (sender.address, to) in self._cuts:
+            plug = None
+        self._note(sender, to, datagram, [plug] if plug else [])
+        if to in (self.refusing if plug and datagram.startswith(b"PING") else self.closed):
+            self.refuse(sender, datagram)
+        elif plug is not None:
+            plug.deliver(datagram, sender.address, self.medium.now, unicast=unicast)
+
+    def _copies(self) -> int:
+        if self.loses():
+            return 0
+        return 2 if self.medium.random.random() < self.duplicated else 1
+
+    def _note(self, sender: Plug, to: str, datagram: bytes, receivers: list[Plug]) -> None:
         self.medium.delivered += len(receivers)
         reached = " ".join([plug.address for plug in receivers])
-        self.medium.note(f"{self.name} {sender} > {to} {datagram.decode('latin-1')} {reached}")
+        self.medium.note(f"{self.name} {sender.address} > {to} {datagram.decode('latin-1')} {reached}")
 
 
 class Heard(dict[str, float]):

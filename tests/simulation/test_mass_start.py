@@ -24,11 +24,11 @@ class Counting(Segment):
         self.broadcasts = Counter()
         self.answers = Counter()
 
-    def send(self, sender, to, datagram, address=""):
+    def send(self, sender, to, datagram):
         if datagram.startswith(b"HELLO"):
             is_answer = to != self.broadcast and decode(datagram).record is not None
             (self.answers if is_answer else self.broadcasts)[int(self.medium.now)] += 1
-        super().send(sender, to, datagram, address)
+        super().send(sender, to, datagram)
 
     def rate(self, begin, end):
         """Return broadcast HELLOs a second between two seconds."""

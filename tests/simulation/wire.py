@@ -1,5 +1,6 @@
 """A wire with hosts of different prefixes, in virtual time: the destination decides which hosts hear a broadcast."""
 
+from functools import partial
 from random import Random
 
 from discoveryd.net.senders import RELEARN, Senders
@@ -9,9 +10,8 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS
 from discoveryd.protocol.wire.record import Record
-from discoveryd.simulation import network
 from discoveryd.simulation.host import Host
-from discoveryd.simulation.network import Clock, Segment
+from discoveryd.simulation.network import Clock
 
 
 def link(address, prefix):
@@ -19,20 +19,12 @@ def link(address, prefix):
     return Link("eth0", 2, address, prefix, ".".join(map(str, number.to_bytes(4, "big"))))
 
 
-class Plug(network.Plug):
-    """The interface of a machine: the machine itself finds out which link a sender is on."""
-
-    def __init__(self, machine, link):
-        super().__init__(link, machine.hear, machine.refuse)
-        self.deliver = machine.receive
-
-
 class Machine(Host):
     """A host with a node, which learns of senders from the net floor."""
 
     def __init__(self, wire, name, links, keyring, parameters):
         super().__init__(wire.clock)
-        self.segment, self.name = wire.segment, name
+        self.wire, self.name = wire, name
         self.senders = Senders()
         self.events = []
         self.hellos = 0  # broadcast
@@ -41,13 +33,9 @@ class Machine(Host):
 
     def set_links(self, links):
         """Give the interface these networks."""
-        for plug in {plug for _, plug in self.plugs.values()}:
-            self.segment.pull_out(plug)
-        plug = Plug(self, links[0])
-        self.segment.plug_in(plug, *links[1:])
-        self.plugs = dict.fromkeys(links, (self.segment, plug))
         self.links = links
-        self.senders.set_links(links, frozenset(link.address for link in links))
+        self.addresses = frozenset(link.address for link in links)
+        self.senders.set_links(links, self.addresses)
         self.node.set_links(links, self.clock.now)
         self.schedule()
 
@@ -59,10 +47,9 @@ class Machine(Host):
 
     def send(self, send):
         link = send.link or self.links[0]  # without a link: a router on the wire passes it on
-        if link in self.plugs:
+        if link in self.links:
             self.hellos += send.to == link.broadcast
-            segment, plug = self.plugs[link]
-            segment.send(plug, LIMITED if send.limited else send.to, send.datagram, link.address)
+            self.wire.carry(link.address, LIMITED if send.limited else send.to, send.datagram)
 
     def follow(self, event):
         self.events.append((round(self.clock.now, 3), event.kind, event.peer.id))
@@ -82,7 +69,7 @@ class Wire:
     def __init__(self, seed=1, loss=0.0):
         self.seed = seed
         self.clock = Clock()
-        self.segment = Segment(self.clock, Random(seed), loss=loss, delay=(0.0001, 0.001), scattered=True)
+        self.random, self.loss = Random(seed), loss
         self.machines = {}
         self.clock.after(RELEARN, self._relearn)
 
@@ -98,6 +85,17 @@ class Wire:
         machine = self.machines.pop(name)
         machine.act(machine.node.goodbye())
         machine.end()
+
+    def carry(self, sender, to, datagram):
+        """Deliver a datagram to each machine that has the address or listens to the broadcast address."""
+        for machine in self.machines.values():
+            hears = to == LIMITED or to in machine.addresses | {link.broadcast for link in machine.links}
+            if hears and sender not in machine.addresses and self.random.random() >= self.loss:
+                self.clock.after(self.random.uniform(0.0001, 0.001), partial(self._arrive, machine, datagram, sender, to))
+
+    def _arrive(self, machine, datagram, sender, to):
+        if machine.is_up:
+            machine.receive(datagram, sender, to, self.now)
 
     def run(self, seconds):
         for machine in self.machines.values():
