@@ -14,7 +14,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from discoveryd.net.sockets import ANY_ERROR, TcpServer
-from discoveryd.net.web_host import is_ours
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,6 +34,10 @@ LONGEST = 65537
 _END = re.compile(rb"\r?\n\r?\n")
 _CHUNK = 65536
 
+RESOLV_CONF = "/etc/resolv.conf"
+
+_LOCAL = (".local", ".localhost", ".internal", ".home.arpa")
+"""Ends of names that cannot be registered."""
 
 
 class MetricsServer(TcpServer):
@@ -210,3 +213,43 @@ class MetricsClient:
         with suppress(BlockingIOError):
             return not self.sock.recv(_CHUNK)
         return False
+
+
+def is_ours(host: str) -> bool:
+    """Return whether the value of a ``Host`` header means this machine; an empty value is from no browser.
+
+    So do addresses, names without a dot, names in domains that cannot be registered, and this machine's own name, alone
+    or in a domain that resolv.conf searches. A web page may give a name of its own domain the address of this machine,
+    and then read what is served there as if it were its own (DNS rebinding): the browser still sends that name.
+    """
+    found = re.fullmatch(r"(\[[^]]*\]|[^:]*)(:\d*)?", host)
+    if found is None:
+        return False
+    name = found[1].lower().removesuffix(".")
+    if "." not in name and not name.startswith("["):
+        return True
+    return _is_address(name) or name.endswith(_LOCAL) or name in _own_names()
+
+
+def _is_address(name: str) -> bool:
+    family = socket.AF_INET6 if name.startswith("[") else socket.AF_INET
+    with suppress(OSError):
+        socket.inet_pton(family, name.strip("[]").partition("%")[0])
+        return True
+    return False
+
+
+def _own_names() -> set[str]:
+    own = socket.gethostname().lower()
+    return {own, *(f"{own.partition('.')[0]}.{domain}" for domain in _searched())}
+
+
+def _searched() -> list[str]:
+    """Return the domains in which the resolver completes a name."""
+    found: list[str] = []
+    with suppress(OSError), open(RESOLV_CONF, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            keyword, *domains = line.split() or [""]
+            if keyword in ("search", "domain"):
+                found.extend(domain.lower().strip(".") for domain in domains)
+    return found

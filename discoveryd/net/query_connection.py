@@ -94,8 +94,8 @@ class Connection:
         return self._lines.popleft() if self.can_be_answered else None
 
     def is_overlong(self, longest: int) -> bool:
-        """Return whether the line that is coming in is too long already."""
-        return len(self._partial) > longest
+        """Return whether no whole line waits, and the line that is coming in is too long already."""
+        return not self._lines and len(self._partial) > longest
 
     # --- what goes out --------------------------------------------------------------------------
 
@@ -176,11 +176,6 @@ class Connection:
     def is_idle(self) -> bool:
         """Whether it waits for nothing."""
         return self.is_through and not self.may_be_silent
-
-    @property
-    def has_lines(self) -> bool:
-        """Whether a request waits."""
-        return bool(self._lines)
 
     @property
     def can_be_answered(self) -> bool:

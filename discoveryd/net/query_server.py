@@ -169,18 +169,14 @@ class QueryServer(TcpServer):
         began = now = clock()
         while self._waiting and now < began + TURN:
             client = self._waiting.take()
-            self._answer_next(client, now)
+            line = client.next_line() or b""  # none while the client should first read earlier replies
+            if len(line) > self.limits.query_line:
+                self._refuse(client, "too_long", self._too_long(), now)
+            elif line.strip():
+                self._request(client, line, now)
             self._flush(client, now)
             before, now = now, clock()
             self._waiting.charge(client, now - before)
-
-    def _answer_next(self, client: Connection, now: float) -> None:
-        """Answer one request, unless the client should first read the replies to its earlier ones."""
-        line = client.next_line() or b""
-        if len(line) > self.limits.query_line:
-            self._refuse(client, "too_long", self._too_long(), now)
-        elif line.strip():
-            self._request(client, line, now)
 
     def _request(self, client: Connection, line: bytes, now: float) -> None:
         try:
@@ -275,7 +271,7 @@ class QueryServer(TcpServer):
             return
         if client.can_be_answered:
             self._waiting.add(client)
-        elif client.is_overlong(self.limits.query_line) and not client.has_lines:
+        elif client.is_overlong(self.limits.query_line):
             self._refuse(client, "too_long", self._too_long(), now)
         if client.sock not in self.clients:  # refused just now, and gone
             return
