@@ -1,7 +1,4 @@
-"""Discovery: the public face of a node with its threads, sockets and servers.
-
-The engine and its threads are the `Driver`'s. Here they get a record, a query socket and a metrics page.
-"""
+"""Discovery: the public face of a node. Its threads are the driver's, its sockets those of transports and servers."""
 
 from __future__ import annotations
 
@@ -11,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
-from discoveryd.errors import ConfigError, QueryError
+from discoveryd.errors import QueryError
 from discoveryd.net.rp_filter import dropped
 from discoveryd.net.stamps import boottime
 from discoveryd.net.systemd import Listener
@@ -23,23 +20,19 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.wire.record import Record, Service
-from discoveryd.query.address import check_address
-from discoveryd.query.reply import find_one
 from discoveryd.runtime import notices
 from discoveryd.runtime.announcement import Announcement
+from discoveryd.runtime.arguments import checked_services
 from discoveryd.runtime.driver import JOIN_TIMEOUT, Driver
 from discoveryd.runtime.entropy import BufferedRandom
 from discoveryd.runtime.heartbeat import Heartbeat
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.pings import Pinging, PingResult, Pings
 from discoveryd.runtime.query_handlers import Control, QueryHandlers
-from discoveryd.runtime.servers import metrics_server, query_server
-from discoveryd.runtime.status import NO_METRICS, NO_QUERY, make_status
+from discoveryd.runtime.servers import Servers
+from discoveryd.runtime.status import make_status, summary
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Birthplace
-
-if TYPE_CHECKING:
-    from discoveryd.query.status import MetricsStatus, QueryStatus
 
 _Seen = TypeVar("_Seen")
 
@@ -100,10 +93,10 @@ class Discovery:
         notify: Callable[[Notice], None] | None = None,
         clock: Callable[[], float] = boottime,
     ) -> None:
-        services = _checked(services, parameters=parameters, name=name, tags=tags, node_id=node_id, keyring=keyring)
-        for key, address in (("query", query), ("metrics", metrics)):
-            if address is not None:
-                check_address(key, address, least=0)
+        services = checked_services(
+            services, parameters=parameters, name=name, tags=tags, node_id=node_id, keyring=keyring, query=query,
+            metrics=metrics,
+        )  # fmt: skip
         parameters = parameters or Parameters()
         self._birthplace = Birthplace("Discovery")
         self._clock = clock
@@ -115,23 +108,18 @@ class Discovery:
         )  # fmt: skip
         self._driver = Driver(
             self._node, (UdpTransport(parameters, clock),), clock=clock, notify=self._notify,
-            has_events=self._wake_query, errand=self._errand,
+            wake_servers=self._wake_servers, errand=self._errand,
         )  # fmt: skip
-        self._handlers = QueryHandlers(self, control)
-        self._query = query and query_server(
-            query, self._handlers, parameters.limits, listener, is_patient=is_patient, clock=clock,
-            notify=self._notify, failed=self._driver.fail,
+        self._servers = Servers(
+            query, metrics, QueryHandlers(self, control), parameters.limits, listener, is_patient=is_patient,
+            clock=clock, notify=self._notify, failed=self._driver.fail,
         )  # fmt: skip
-        self._metrics = metrics and metrics_server(
-            metrics, self._handlers.page, clock=clock, notify=self._notify, failed=self._driver.fail
-        )
-        self._servers = [one for one in (self._query, self._metrics) if one is not None]
         self._stack = ExitStack()
         self._is_running = False
         self._filtered_before = 0
         self._started_at = 0.0
         self._reports: dict[str, Callable[[], Any]] = {}
-        self.pulse = Heartbeat((*self._driver.workers, *((self._query.worker,) if self._query else ())), self._nudge)
+        self.pulse = Heartbeat((*self._driver.workers, *self._servers.watched), self._driver.nudge)
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -151,11 +139,7 @@ class Discovery:
             raise RuntimeError("a Discovery starts once")
         with ExitStack() as stack:
             self._driver.network.open(stack, self.parameters.interfaces)
-            for one in self._servers:
-                stack.callback(one.server.close)
-                one.server.open()
-            if self._query is not None:
-                self._handlers.subscribe()
+            self._servers.open(stack)
             if opened is not None:
                 opened()
             self._stack = stack.pop_all()
@@ -165,13 +149,11 @@ class Discovery:
         atexit.register(self.stop)  # a program that just ends has left, too
         try:
             self._driver.start()
-            for one in self._servers:
-                one.start()
+            self._servers.start()
         except OSError:
             self.stop()
             raise
-        for one in self._servers:
-            one.tell_error()
+        self._servers.tell_errors()
         self._driver.report_start()
         if self._announcement.fault:
             self._notify(notices.of_name("", self._node.record.name, self._announcement.fault))
@@ -193,7 +175,7 @@ class Discovery:
             return
         stuck = []
         if self._is_running:
-            stuck = self._driver.stop() + [one.worker.name for one in self._servers if not one.stop(JOIN_TIMEOUT)]
+            stuck = self._driver.stop() + self._servers.stop(JOIN_TIMEOUT)
             self._is_running = False
         self._driver.change(lambda *_: self._driver.publisher.end())
         if stuck:
@@ -222,12 +204,12 @@ class Discovery:
     @property
     def query_address(self) -> tuple[str, int] | None:
         """Where the query socket listens."""
-        return self._query.server.address if self._query else None
+        return self._servers.query.address if self._servers.query else None
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:
         """Where the metrics are served over HTTP."""
-        return self._metrics.server.address if self._metrics else None
+        return self._servers.metrics.address if self._servers.metrics else None
 
     def peers(self, *, gone: bool = False) -> tuple[Peer, ...]:
         """Return the peers that are up; with `gone` also those that went down or left."""
@@ -251,22 +233,15 @@ class Discovery:
     def status(self) -> dict[str, Any]:
         """Return what ``discoveryctl status --json`` shows."""
         self._birthplace.check()
-        now = self._clock()
-        query, metrics = NO_QUERY, NO_METRICS
-        if self._query:
-            query = cast("QueryStatus", self._query.counts(now) | {"registrations": self._handlers.registrations})
-        if self._metrics:
-            metrics = cast("MetricsStatus", self._metrics.counts(now))
-        status = make_status(
-            self._driver, uptime=now - self._started_at, filtered_before=self._filtered_before,
-            query=query, metrics=metrics,
-        )  # fmt: skip
+        query, metrics = self._servers.sections()
+        uptime = self._clock() - self._started_at
+        status = make_status(self._driver, uptime, self._filtered_before, query, metrics)
         return {**status, **{name: give() for name, give in list(self._reports.items())}}
 
     def receive_buffer(self) -> dict[str, int]:
         """Return the bytes of each receive buffer, and the bytes that were wanted."""
-        size, wanted = self._driver.network.receive_buffer()
-        return {"bytes": size, "wanted": wanted}
+        buffer = self._driver.network.receive_buffer()
+        return {"bytes": buffer["bytes"], "wanted": buffer["wanted"]}
 
     def report(self, name: str, give: Callable[[], Any]) -> None:
         """Let `status` show another section; `give` returns it, in any thread, without the lock."""
@@ -274,14 +249,8 @@ class Discovery:
 
     def summary(self) -> str:
         """Return one line such as ``12 up, 1 suspect, 2 links``."""
-        counts, links, is_isolated = self.look(
-            lambda node, now: (node.table.counts(now), len(node.links), node.is_isolated(now))
-        )
-        parts = [f"{counts['up']} up", *([f"{counts['suspect']} suspect"] if counts["suspect"] else [])]
-        parts.append(f"{links} link{'' if links == 1 else 's'}")
-        parts += ["isolated"] if is_isolated and links else []
-        parts += ["query socket does not listen"] if self._query is not None and self._query.server.error else []
-        return ", ".join(parts)
+        self._birthplace.check()
+        return summary(self._driver, self._servers.query)
 
     def ping(self, peer: str, *, count: int = 1, timeout: float = 1.0) -> PingResult:
         """Ping a peer and wait for the answers.
@@ -320,12 +289,7 @@ class Discovery:
             self._driver.check()
             if self._driver.is_stopping:
                 raise QueryError("stopping", "this node has said goodbye")
-            row = find_one(node, peer, now)
-            if row.kind == "bare":
-                raise QueryError("bad_request", f"{peer} is a bare peer: it sends HELLO| and answers nothing")
-            pinging = Pinging(row, count=count, timeout=timeout, done=done, now=now)
-            pings.begin(pinging)
-            return pinging
+            return pings.begin(node, peer, count=count, timeout=timeout, done=done, now=now)
 
         pinging = self._driver.change(begin)
         return partial(self._driver.change, lambda *_: pings.cancel(pinging))
@@ -361,8 +325,7 @@ class Discovery:
         """Change how to speak. Port, realm and loopback stay as they are until a new start: see `parameters`."""
         self._birthplace.check()
         self._driver.change(lambda node, now: node.set_parameters(parameters, now))
-        if self._query is not None:
-            self._query.server.limits = parameters.limits
+        self._servers.set_limits(parameters.limits)
         self._driver.network.request_scan()
 
     def set_keyring(self, keyring: Keyring) -> None:
@@ -373,12 +336,7 @@ class Discovery:
     # --- inside ---------------------------------------------------------------------------------
 
     def _announce(self, make: Callable[[], Record]) -> None:
-        def change(node: Node, now: float) -> None:
-            record = make()
-            if record is not node.record:
-                node.set_record(record, now)
-
-        self._driver.change(change)
+        self._driver.change(lambda node, now: node.set_record(make(), now))
 
     def _errand(self) -> float:
         notice = self._announcement.follow_machine(self._clock(), self._announce)
@@ -386,35 +344,5 @@ class Discovery:
             self._notify(notice)
         return self._announcement.longest_wait
 
-    def _wake_query(self) -> None:
-        if self._query is not None:
-            self._query.server.wake()
-
-    def _nudge(self) -> None:
-        """Make every thread come round."""
-        self._driver.nudge()
-        self._wake_query()
-
-
-def _checked(
-    services: object, *, parameters: object, name: object, tags: object, node_id: object, keyring: object
-) -> list[Service]:
-    """Refuse arguments of another type, which would fail later and elsewhere; give the services.
-
-    Raises:
-        ConfigError: with every one of them.
-    """
-    listed = list(services) if isinstance(services, Iterable) and not isinstance(services, (str, bytes)) else [None]
-    offered = [one for one in listed if isinstance(one, Service)]
-    checks = (
-        ("parameters", isinstance(parameters, Parameters | None), "a Parameters or None", parameters),
-        ("name", isinstance(name, str | None), "a text or None", name),
-        ("tags", isinstance(tags, Mapping | None), "a mapping of text to text", tags),
-        ("services", len(offered) == len(listed), 'several Service, such as [Service("http", 80)]', services),
-        ("node_id", isinstance(node_id, str), "a text", node_id),
-        ("keyring", isinstance(keyring, Keyring), "a Keyring", keyring),
-    )
-    problems = [f"{key}: must be {wanted}, not {given!r:.80}" for key, holds, wanted, given in checks if not holds]
-    if problems:
-        raise ConfigError(*problems)
-    return offered
+    def _wake_servers(self) -> None:
+        self._servers.wake()

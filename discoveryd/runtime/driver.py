@@ -51,7 +51,7 @@ class Driver:
         transports: what carries its datagrams. Each ignores what is for the links of another.
         clock: seconds.
         notify: told notices, in any thread, without the lock.
-        has_events: called after events were published, in any thread, without the lock.
+        wake_servers: called after events were published, and by `nudge`, in any thread, without the lock.
         errand: called by the sender each time round, without the lock; returns the seconds until it is to be called
             again at the latest.
 
@@ -71,7 +71,7 @@ class Driver:
         *,
         clock: Callable[[], float],
         notify: Callable[[Notice], None],
-        has_events: Callable[[], None],
+        wake_servers: Callable[[], None],
         errand: Callable[[], float],
     ) -> None:
         self.lock = threading.Condition(threading.Lock())  # the sender waits for it, and whoever waits for a drain
@@ -82,7 +82,7 @@ class Driver:
         self._node = node
         self.network = Network(transports, self._known_addresses, clock)
         self._clock = clock
-        self._has_events = has_events
+        self._wake_servers = wake_servers
         self._errand = errand
         self._reporter = Reporter(notify, clock, self._touch)
         self._sender = Worker("hello-sender", self._send, self.fail)
@@ -152,6 +152,7 @@ class Driver:
         """Make every thread come round its loop."""
         self._touch()
         self.network.wake()
+        self._wake_servers()
 
     def _touch(self) -> None:
         """Have the sender look at its deadlines again."""
@@ -249,7 +250,7 @@ class Driver:
         """Send, tell, wake: everything that must not be done under the lock."""
         self._reporter.outcome(outcome, self.network.send(outcome.sends))
         if outcome.events:
-            self._has_events()
+            self._wake_servers()
 
     # --- receiving ------------------------------------------------------------------------------
 

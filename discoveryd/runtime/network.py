@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from discoveryd.net.transport import Outside, SendChange, Transport
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.outcome import Send
+from discoveryd.query.status import ReceiveBuffer
 from discoveryd.runtime.receiver import Receiver
 
 
@@ -100,6 +101,7 @@ class Network:
         """Return the neighbours outside our networks, by address and interface."""
         return {key: found for transport in self._transports for key, found in list(transport.outside.items())}
 
-    def receive_buffer(self) -> tuple[int, int]:
+    def receive_buffer(self) -> ReceiveBuffer:
         """Return the bytes of the smallest receive buffer, and the bytes wanted."""
-        return min(transport.receive_buffer() for transport in self._transports)
+        size, wanted = min(transport.receive_buffer() for transport in self._transports)
+        return {"bytes": size, "wanted": wanted}

@@ -13,6 +13,7 @@ from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.token_buckets import TokenBuckets
+from discoveryd.query.reply import find_one
 
 GAP = 0.2
 """Seconds between two PINGs of one request."""
@@ -92,15 +93,22 @@ class Pings:
         """Give the seconds that a request takes at most."""
         return (count - 1) * GAP + timeout
 
-    def begin(self, pinging: Pinging) -> None:
-        """Add a request; its first PING is due at once.
+    def begin(
+        self, node: Node, peer: str, *, count: int, timeout: float, done: Callable[[PingResult], None], now: float
+    ) -> Pinging:
+        """Add a request to ping a peer; its first PING is due at once.
 
         Raises:
-            QueryError: ``busy``, with `MOST_REQUESTS` under way.
+            QueryError: as `Discovery.ping`.
         """
+        row = find_one(node, peer, now)
+        if row.kind == "bare":
+            raise QueryError("bad_request", f"{peer} is a bare peer: it sends HELLO| and answers nothing")
         if len(self._under_way) >= MOST_REQUESTS:
             raise QueryError("busy", f"{MOST_REQUESTS} ping requests are under way already; try again later")
+        pinging = Pinging(row, count=count, timeout=timeout, done=done, now=now)
         self._under_way.append(pinging)
+        return pinging
 
     def cancel(self, pinging: Pinging) -> None:
         """End a request without a report, unless it is over: nobody waits for it any more."""

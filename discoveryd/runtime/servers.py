@@ -1,105 +1,139 @@
-"""The servers of a Discovery, each with its thread: the query socket and the metrics page."""
+"""The servers of a Discovery with their threads: the query socket and the metrics page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, cast
 
 from discoveryd.net.query_server import QueryServer
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
+from discoveryd.query.status import MetricsStatus, QueryStatus
 from discoveryd.runtime import notices
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.query_handlers import QueryHandlers
 from discoveryd.runtime.worker import Worker
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
-
     from discoveryd.net.metrics_server import MetricsServer
 
-_Server = TypeVar("_Server", bound="QueryServer | MetricsServer")
 
-
-class ServerThread(Generic[_Server]):
-    """A server with its thread.
+class Servers:
+    """The query socket and the metrics page, each only where an address is given. Nothing is open before `open`.
 
     Args:
-        server: opened and closed by the owner.
-        name: of the thread.
-        run: runs the server; takes a function that it calls each time round its loop.
-        tell: told why the server does not listen.
-        failed: told the exception that ended the thread.
+        query: where to open the query socket.
+        metrics: where to serve the metrics over HTTP.
+        handlers: answer the requests of both.
+        limits: of the query socket.
+        listener: a socket that listens at `query` already.
+        is_patient: whether a query port that is taken is no error of `open`.
+        clock: seconds.
+        notify: told why a server does not listen, and when it does.
+        failed: told the exception that ended a thread.
     """
 
     def __init__(
         self,
-        server: _Server,
-        name: str,
-        run: Callable[[Callable[[], None]], None],
-        tell: Callable[[str], None],
+        query: tuple[str, int] | None,
+        metrics: tuple[str, int] | None,
+        handlers: QueryHandlers,
+        limits: Limits,
+        listener: Listener | None,
+        *,
+        is_patient: bool,
+        clock: Callable[[], float],
+        notify: Callable[[Notice], None],
         failed: Callable[[str, BaseException], None],
     ) -> None:
-        self.server = server
-        self.worker = Worker(name, lambda: run(self.worker.beat), failed)
-        self._tell = tell
+        self.query: QueryServer | None = None
+        self.metrics: MetricsServer | None = None
+        self._handlers = handlers
+        self._clock = clock
+        self._running: list[tuple[QueryServer | MetricsServer, Worker, Callable[[str], None]]] = []
+        if query is not None:
+            tell = _teller(notify, notices.of_query, query)
+            self.query = QueryServer(query, handlers, limits, listener, tell if is_patient else None)
+            worker = Worker("query-server", self._serve_query, failed)
+            self._running.append((self.query, worker, tell))
+        if metrics is not None:
+            from discoveryd.net.metrics_server import MetricsServer  # noqa: PLC0415 - most daemons have none
+
+            tell = _teller(notify, notices.of_metrics, metrics)
+            self.metrics = MetricsServer(metrics, handlers.page, tell)
+            self._running.append((self.metrics, Worker("metrics-server", self._serve_metrics, failed), tell))
+        self.watched = [worker for server, worker, _ in self._running if server is self.query]
+
+    def open(self, stack: ExitStack) -> None:
+        """Listen until `stack` closes.
+
+        Raises:
+            OSError: a port is taken or may not be opened.
+        """
+        for server, _, _ in self._running:
+            stack.callback(server.close)
+            server.open()
+        if self.query is not None:
+            self._handlers.subscribe()
 
     def start(self) -> None:
-        """Start the thread.
+        """Start the threads.
 
         Raises:
             OSError: EAGAIN; the system allows no further thread.
         """
-        self.worker.start()
+        for _, worker, _ in self._running:
+            worker.start()
 
-    def tell_error(self) -> None:
-        """Tell why it does not listen, if so."""
-        if self.server.error:
-            self._tell(self.server.error)
+    def tell_errors(self) -> None:
+        """Tell why a server does not listen."""
+        for server, _, tell in self._running:
+            if server.error:
+                tell(server.error)
 
-    def stop(self, timeout: float) -> bool:
-        """End the thread; return whether it ended in time."""
-        self.server.stop()
-        return self.worker.join(timeout)
+    def stop(self, timeout: float) -> list[str]:
+        """End the threads; return the names of those that did not end within `timeout` seconds each."""
+        stuck = []
+        for server, worker, _ in self._running:
+            server.stop()
+            stuck += [] if worker.join(timeout) else [worker.name]
+        return stuck
 
-    def counts(self, now: float) -> dict[str, Any]:
-        """Return its section of ``status``."""
-        return {**self.server.counts(), **self.server.trouble(now)}
+    def set_limits(self, limits: Limits) -> None:
+        """Change the limits of the query socket."""
+        if self.query is not None:
+            self.query.limits = limits
+
+    def wake(self) -> None:
+        """Make the query server read events and late replies."""
+        if self.query is not None:
+            self.query.wake()
+
+    def sections(self) -> tuple[QueryStatus, MetricsStatus]:
+        """Return the sections of ``status``."""
+        query: QueryStatus = {
+            "connections": 0, "limit": 0, "watchers": 0, "refused": 0, "denied": 0, "error": None, "next_try_s": None,
+            "registrations": self._handlers.registrations,
+        }  # fmt: skip
+        metrics: MetricsStatus = {"requests": 0, "refused": 0, "error": None, "next_try_s": None}
+        now = self._clock()
+        if self.query is not None:
+            query = cast("QueryStatus", {**query, **self.query.counts(), **self.query.trouble(now)})
+        if self.metrics is not None:
+            metrics = cast("MetricsStatus", {**self.metrics.counts(), **self.metrics.trouble(now)})
+        return query, metrics
+
+    def _serve_query(self) -> None:
+        assert self.query is not None
+        self.query.run(self._clock, self.watched[0].beat)
+
+    def _serve_metrics(self) -> None:
+        assert self.metrics is not None
+        self.metrics.run(self._clock)
 
 
-def query_server(
-    address: tuple[str, int],
-    handlers: QueryHandlers,
-    limits: Limits,
-    listener: Listener | None,
-    *,
-    is_patient: bool,
-    clock: Callable[[], float],
-    notify: Callable[[Notice], None],
-    failed: Callable[[str, BaseException], None],
-) -> ServerThread[QueryServer]:
-    """Return the query socket with its thread; if patient, it tells why it does not listen, and tries again."""
-
-    def tell(error: str) -> None:
-        notify(notices.of_query(error, address))
-
-    server = QueryServer(address, handlers, limits, listener, tell if is_patient else None)
-    return ServerThread(server, "query-server", lambda beat: server.run(clock, beat), tell, failed)
-
-
-def metrics_server(
-    address: tuple[str, int],
-    page: WSGIApplication,
-    *,
-    clock: Callable[[], float],
-    notify: Callable[[Notice], None],
-    failed: Callable[[str, BaseException], None],
-) -> ServerThread[MetricsServer]:
-    """Return the metrics page with its thread."""
-    from discoveryd.net.metrics_server import MetricsServer  # noqa: PLC0415 - most daemons have none
-
-    def tell(error: str) -> None:
-        notify(notices.of_metrics(error, address))
-
-    server = MetricsServer(address, page, tell)
-    return ServerThread(server, "metrics-server", lambda _: server.run(clock), tell, failed)
+def _teller(
+    notify: Callable[[Notice], None], notice: Callable[[str, tuple[str, int]], Notice], address: tuple[str, int]
+) -> Callable[[str], None]:
+    return lambda error: notify(notice(error, address))

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from discoveryd import __version__
+from discoveryd.net.query_server import QueryServer
 from discoveryd.query.status import MetricsStatus, QueryStatus, SendError, Status, engine_status
 from discoveryd.runtime.driver import Driver
 from discoveryd.runtime.other_prefixes import filtered, outsiders
 
-NO_QUERY: QueryStatus = {
-    "connections": 0, "limit": 0, "watchers": 0, "refused": 0, "denied": 0, "error": None, "next_try_s": None,
-    "registrations": 0,
-}  # fmt: skip
-NO_METRICS: MetricsStatus = {"requests": 0, "refused": 0, "error": None, "next_try_s": None}
-"""The sections of a node without query socket, or without metrics page."""
-
 
 def make_status(
-    driver: Driver, *, uptime: float, filtered_before: int, query: QueryStatus, metrics: MetricsStatus
+    driver: Driver, uptime: float, filtered_before: int, query: QueryStatus, metrics: MetricsStatus
 ) -> Status:
     """Return the status at this moment.
 
@@ -45,7 +39,6 @@ def make_status(
         link["last_error"] = error_of.get(link["name"])
     for (reason, name), count in network.drops().items():
         engine["drops"].append({"reason": reason, "link": name, "count": count})
-    size, wanted = network.receive_buffer()
     return {
         **engine,
         "version": __version__,
@@ -54,8 +47,20 @@ def make_status(
         "outside": neighbours,
         "rp_filter": filtered((link["name"] for link in engine["links"]), filtered_before),
         "send_errors": send_errors,
-        "receive_buffer": {"bytes": size, "wanted": wanted},
+        "receive_buffer": network.receive_buffer(),
         "scan_error": network.scan_error,
         "query": query,
         "metrics": metrics,
     }
+
+
+def summary(driver: Driver, query: QueryServer | None) -> str:
+    """Return one line such as ``12 up, 1 suspect, 2 links``."""
+    counts, links, is_isolated = driver.look(
+        lambda node, now: (node.table.counts(now), len(node.links), node.is_isolated(now))
+    )
+    parts = [f"{counts['up']} up", *([f"{counts['suspect']} suspect"] if counts["suspect"] else [])]
+    parts.append(f"{links} link{'' if links == 1 else 's'}")
+    parts += ["isolated"] if is_isolated and links else []
+    parts += ["query socket does not listen"] if query and query.error else []
+    return ", ".join(parts)

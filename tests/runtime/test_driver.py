@@ -34,7 +34,7 @@ def make():
             parameters.setdefault("ttl", 4.0)
             node = Node(Parameters(**parameters), Record(name="anna"), node_id="anna", random=Random(1), clock=clock)
             driver = Driver(
-                node, transports, clock=clock, notify=notify, has_events=lambda: None, errand=lambda: 3600.0
+                node, transports, clock=clock, notify=notify, wake_servers=lambda: None, errand=lambda: 3600.0
             )
             driver.network.open(stack, node.parameters.interfaces)
             if is_started:
@@ -102,7 +102,7 @@ def test_silence_is_judged_when_all_transports_were_read(make):
 def test_a_transport_that_does_not_open_closes_the_others():
     lan, broken = FakeTransport(), FakeTransport(failure=OSError("no socket"))
     node = Node(Parameters(), Record(name="anna"))
-    driver = Driver(node, (lan, broken), clock=boottime, notify=print, has_events=list, errand=lambda: 1.0)
+    driver = Driver(node, (lan, broken), clock=boottime, notify=print, wake_servers=list, errand=lambda: 1.0)
     with pytest.raises(OSError, match="no socket"), ExitStack() as stack:
         driver.network.open(stack, ("*",))
     assert not lan.is_open

@@ -10,7 +10,7 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Answer
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.wire.messages import Hello
-from discoveryd.runtime.pings import GAP, MOST_REQUESTS, PINGS_PER_SECOND, Pinging, Pings
+from discoveryd.runtime.pings import GAP, MOST_REQUESTS, PINGS_PER_SECOND, Pings
 
 LINK = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
 BOOT = "b" * 16
@@ -26,10 +26,10 @@ def node_with_peer():
     return node, node.table.boots.of_boot(BOOT)[0]
 
 
-def begin(pings, row, count=1, timeout=1.0, now=0.0):
+def begin(pings, node, count=1, timeout=1.0, now=0.0):
+    """Begin a request; give it, and the list that gets its result."""
     results = []
-    pings.begin(Pinging(row, count=count, timeout=timeout, done=results.append, now=now))
-    return results
+    return pings.begin(node, "anna", count=count, timeout=timeout, done=results.append, now=now), results
 
 
 def run(pings, node, now):
@@ -39,11 +39,11 @@ def run(pings, node, now):
     return [send.to for outcome in outcomes for send in outcome.sends]
 
 
-def test_pings_go_out_one_by_one_and_the_result_comes_when_time_is_up():
-    node, row = node_with_peer()
+def test_pings_go_out_one_by_one_and_the_result_comes_last():
+    node, _ = node_with_peer()
     pings = Pings()
     assert pings.next_deadline() == NEVER
-    results = begin(pings, row, count=3)
+    _, results = begin(pings, node, count=3)
     assert pings.next_deadline() == 0.0
     assert [run(pings, node, now) for now in (0.0, 0.1, GAP, 2 * GAP, 2 * GAP + 0.99)] == [
         ["10.0.0.7"], [], ["10.0.0.7"], ["10.0.0.7"], [],
@@ -59,7 +59,7 @@ def test_pings_go_out_one_by_one_and_the_result_comes_when_time_is_up():
 def test_the_last_answer_ends_the_waiting():
     node, row = node_with_peer()
     pings = Pings()
-    results = begin(pings, row, count=2)
+    _, results = begin(pings, node, count=2)
     for now in (0.0, GAP):
         outcomes, _ = pings.poll(node, now)
         nonce = outcomes[0].sends[0].datagram.split(b"|")[5].decode()
@@ -72,71 +72,67 @@ def test_the_last_answer_ends_the_waiting():
 
 
 def test_a_peer_forgotten_meanwhile_still_gives_a_result():
-    """Whoever waits for the reply of a ping waits for exactly one."""
-    node, row = node_with_peer()
+    """A program that waits for the result of a ping gets exactly one."""
+    node, _ = node_with_peer()
     pings = Pings()
-    results = begin(pings, row, count=2)
+    _, results = begin(pings, node, count=2)
     run(pings, node, 0.0)
-    node.table._remove(row, 0.1)
     for now in (GAP, 10.0):
-        run(pings, node, now)
+        run(pings, Node(random=Random(2)), now)  # a table without that row
     [result] = results
     assert result.peer.id == "anna"
 
 
-def test_so_many_requests_are_under_way_at_once_and_one_more_is_busy():
-    node, row = node_with_peer()
+def test_one_request_more_than_allowed_is_busy():
+    node, _ = node_with_peer()
     pings = Pings()
     for _ in range(MOST_REQUESTS):
-        begin(pings, row)
+        begin(pings, node)
     with pytest.raises(QueryError, match="16 ping requests are under way") as caught:
-        begin(pings, row)
+        begin(pings, node)
     assert caught.value.code == "busy"
     assert len(run(pings, node, 0.0)) == MOST_REQUESTS
     run(pings, node, 1.0)
-    begin(pings, row)  # the others are over
+    begin(pings, node)  # the others are over
 
 
 def test_a_cancelled_request_sends_and_reports_nothing_more():
-    node, row = node_with_peer()
-    pings, results = Pings(), []
-    pinging = Pinging(row, count=100, timeout=60.0, done=results.append, now=0.0)
-    pings.begin(pinging)
+    node, _ = node_with_peer()
+    pings = Pings()
+    pinging, results = begin(pings, node, count=100, timeout=60.0)
     assert run(pings, node, 0.0) == ["10.0.0.7"]
     pings.cancel(pinging)
     pings.cancel(pinging)
     assert (run(pings, node, 100.0), results, len(pings), pings.next_deadline()) == ([], [], 0, NEVER)
 
 
-def test_requests_begun_and_cancelled_without_end_send_fifty_pings_a_second():
-    node, row = node_with_peer()
+def test_requests_cancelled_at_once_send_fifty_pings_a_second():
+    node, _ = node_with_peer()
     pings, sent = Pings(), 0
     for step in range(1000):  # one second
         now = step / 1000
-        pinging = Pinging(row, count=1, timeout=1.0, done=lambda _: None, now=now)
-        pings.begin(pinging)
+        pinging, _ = begin(pings, node, now=now)
         sent += len(run(pings, node, now))
         pings.cancel(pinging)
     assert PINGS_PER_SECOND <= sent <= 2 * PINGS_PER_SECOND
 
 
-def test_a_ping_held_back_by_the_budget_goes_out_a_moment_later():
-    node, row = node_with_peer()
+def test_a_ping_held_back_by_the_budget_is_sent_a_moment_later():
+    node, _ = node_with_peer()
     pings, sent = Pings(), 0
-    while run_one(pings, node, row):
+    while run_one(pings, node):
         sent += 1
     assert sent == PINGS_PER_SECOND
-    results = begin(pings, row, count=2)
+    _, results = begin(pings, node, count=2)
     assert run(pings, node, 0.0) == []
     assert [run(pings, node, 1 / PINGS_PER_SECOND), run(pings, node, 1.0)] == [["10.0.0.7"], ["10.0.0.7"]]
     run(pings, node, 5.0)
     assert results[0].sent == 2
 
 
-def run_one(pings, node, row):
+def run_one(pings, node):
     """Send one PING at the moment 0, if the budget allows."""
-    pinging = Pinging(row, count=1, timeout=1.0, done=lambda _: None, now=0.0)
-    pings.begin(pinging)
+    pinging, _ = begin(pings, node)
     sent = run(pings, node, 0.0)
     pings.cancel(pinging)
     return sent
