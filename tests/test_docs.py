@@ -22,7 +22,6 @@ from discoveryd.config.dropin import read_file
 from discoveryd.errors import QueryError
 from discoveryd.net.sockets import free_port
 from discoveryd.net.transport import Outside
-from discoveryd.net.udp import UdpTransport
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.parameters import MAX_ID, Parameters
@@ -35,6 +34,7 @@ from discoveryd.query.request import parse_request
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.hooks import Hooks
+from discoveryd.runtime.network import Network
 from discoveryd.runtime.other_prefixes import filtered
 from tests.ctl.played import Daemon, ask, event, peers_reply, refusal, snapshot
 from tests.query.samples import STATUS, peer
@@ -104,8 +104,8 @@ def status():
     here = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")
     with Discovery(parameters, keyring=keyring) as discovery, pytest.MonkeyPatch.context() as patch:
         discovery.look(lambda node, now: node.receive(b"nonsense", Source("127.0.0.3", None), now))
-        patch.setattr(UdpTransport, "outside", {("10.0.0.1", 2): Outside(here, 0.0, is_near=True)})
-        patch.setattr(UdpTransport, "send_errors", {("lo", "127.0.0.77"): "ENETDOWN: Network is down"})
+        patch.setattr(Network, "outside", lambda _: {("10.0.0.1", 2): Outside(here, 0.0, is_near=True)})
+        patch.setattr(Network, "send_errors", lambda _: {("lo", "127.0.0.77"): "ENETDOWN: Network is down"})
         status = discovery.status()
         # an interface where a filter is in force
         return status | {"rp_filter": {**filtered((), 0), "links": [{"link": "eth0", "mode": 1}]}}

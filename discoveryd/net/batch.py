@@ -25,7 +25,7 @@ BATCH = 128
 ALONE = 2
 """Calls that read one datagram, before one that reads many: most come alone, and then the second finds nothing."""
 SIZE = MAX_DATAGRAM + 1
-"""Bytes of a datagram that are read: what is too long is known by the last one."""
+"""Bytes of a datagram that are read: a datagram that is too long is known by the last byte."""
 
 _HEAD = socket.CMSG_LEN(0)
 _STAMP_SPACE, _PKTINFO_SPACE = socket.CMSG_SPACE(STAMP.size), socket.CMSG_SPACE(PKTINFO.size)
@@ -43,7 +43,7 @@ class Origin(NamedTuple):
     Attributes:
         address: of the sender.
         port: of the sender.
-        interface: index of the one it came in by.
+        interface: index of the interface it came in by.
         destination: the address it was sent to.
     """
 
@@ -54,7 +54,7 @@ class Origin(NamedTuple):
 
 
 def parse_origin(origin: bytes) -> Origin:
-    """Give the parts of an origin; equal bytes are the same origin."""
+    """Return the parts of an origin; equal bytes are the same origin."""
     interface, _, destination, _, port, address = _ORIGIN.unpack(origin)
     return Origin(socket.inet_ntoa(address), socket.ntohs(port), interface, socket.inet_ntoa(destination))
 
@@ -68,7 +68,7 @@ def read_one(receiver: socket.socket, offset: float) -> Arrival:
 
     Raises:
         BlockingIOError: the socket is empty.
-        OSError: the error of something that was sent by it; the next call goes on.
+        OSError: the error of a datagram that was sent by this socket; the next call goes on.
     """
     datagram, ancillary, _, (address, port) = receiver.recvmsg(SIZE, _CONTROL)
     moment, info = UNSTAMPED, bytes(PKTINFO.size)
@@ -115,7 +115,7 @@ _STARTS = range(0, BATCH * SIZE, SIZE)
 
 
 class _Table(ctypes.Structure):
-    """What the kernel reads and writes at each call, besides the datagrams."""
+    """The memory that the kernel reads and writes at each call, besides the datagrams."""
 
     _fields_ = (("messages", _Message * BATCH), ("told", ctypes.c_char * (BATCH * _TOLD.size)))
 
@@ -160,7 +160,7 @@ class Many:
 
 
 def open_many(receivers: Iterable[socket.socket]) -> Many | None:
-    """Give what reads many datagrams of these sockets at once, None where that is not to be had."""
+    """Return the reader of many datagrams of these sockets at once, None where the system has none."""
     try:
         # without stamps the control messages are not where they are expected
         is_stamped = all(receiver.getsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS) for receiver in receivers)

@@ -1,7 +1,7 @@
 """Interfaces and their IPv4 addresses without netlink, by the ioctls of netdevice(7).
 
-They know addresses by label. One with a label that is not its interface's name, or that and ``:more``, belongs to no
-interface here and is left out; alternative names and IPv6 are not known either.
+They know addresses by label. An address whose label is neither the name of its interface nor that name and ``:more``
+belongs to no interface here and is left out; alternative names and IPv6 are not known either.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SHORT, _NUMBER = struct.Struct("@H"), struct.Struct("@i")
 
 
 def read() -> tuple[list[Interface], list[Address]]:
-    """Read the interfaces with an IPv4 address, and the addresses. An error on one concerns that one.
+    """Read the interfaces with an IPv4 address, and the addresses. An error concerns one interface alone.
 
     Raises:
         OSError: there is no list at all.
@@ -51,7 +51,7 @@ def read() -> tuple[list[Interface], list[Address]]:
 
 
 def _listed(asker: socket.socket) -> bytes:
-    """Give a struct ifreq for each address."""
+    """Return a struct ifreq for each address."""
     size = 256 * _REQUEST
     while True:
         space = array("B", bytes(size))
@@ -62,7 +62,7 @@ def _listed(asker: socket.socket) -> bytes:
 
 
 def _one(asker: socket.socket, request: bytes) -> tuple[Interface, str, int]:
-    """Ask for what belongs to a listed address: its interface, itself and the length of its prefix."""
+    """Return what belongs to a listed address: its interface, itself and the length of its prefix."""
     (_, address) = _SOCKET_ADDRESS.unpack_from(request, _NAME)
     # the address goes along: several of one interface may have one label
     _, mask = _SOCKET_ADDRESS.unpack_from(ioctl(asker, SIOCGIFNETMASK, request), _NAME)

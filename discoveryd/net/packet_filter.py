@@ -1,4 +1,4 @@
-"""A filter in the kernel for a flood: peers that are known pass, of all others a sample.
+"""A filter in the kernel for a flood: known peers pass, and a sample of all others.
 
 Python cannot look at 50,000 datagrams a second, and a receive buffer that is full throws away the HELLOs of
 live peers with all the others. So the kernel is given a classic BPF program (Linux socket filter, see
@@ -15,7 +15,7 @@ from contextlib import suppress
 
 SO_ATTACH_FILTER = 26
 SO_DETACH_FILTER = 27
-"""asm-generic/socket.h; needs no privilege on a socket of one's own."""
+"""asm-generic/socket.h; a process needs no privilege on its own sockets."""
 
 _INSTRUCTION = struct.Struct("@HBBI")
 _PROGRAM = struct.Struct("@HP")
@@ -31,11 +31,11 @@ MAX_KNOWN = 3500
 
 
 def program(known: Iterable[str], share: float) -> bytes:
-    """Write a filter.
+    """Return the code of a filter.
 
     Args:
         known: IPv4 addresses that pass, `MAX_KNOWN` of them.
-        share: of the datagrams from all others, that passes too, 0 to 1.
+        share: of the datagrams from all other addresses that pass too, 0 to 1.
     """
     addresses = [int.from_bytes(socket.inet_aton(address), "big") for address in known][:MAX_KNOWN]
     made = [_INSTRUCTION.pack(_LOAD, 0, 0, _SOURCE)]
@@ -53,7 +53,7 @@ def program(known: Iterable[str], share: float) -> bytes:
 
 
 def attach(receiver: socket.socket, code: bytes) -> None:
-    """Let a socket be filtered from now on; a program that was there is replaced.
+    """Filter a socket from now on; a former program is replaced.
 
     Raises:
         OSError: the kernel has no socket filters, or a sandbox forbids them.
@@ -64,6 +64,6 @@ def attach(receiver: socket.socket, code: bytes) -> None:
 
 
 def detach(receiver: socket.socket) -> None:
-    """Let everything pass again."""
-    with suppress(OSError):  # there was none
+    """Let all datagrams pass again."""
+    with suppress(OSError):  # there was no filter
         receiver.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)

@@ -1,4 +1,4 @@
-"""The kernel's reverse path filter, which drops what comes from where no route of that interface leads."""
+"""The kernel's reverse path filter, which drops datagrams from addresses to which no route by that interface leads."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ COUNTERS = "/proc/net/netstat"
 
 
 def mode_of(interface: str) -> int:
-    """Return what is in force for an interface: 0 no filter, 1 strict, 2 loose; 0 where it cannot be read."""
+    """Return the mode in force for an interface: 0 no filter, 1 strict, 2 loose; 0 where it cannot be read."""
     return max(_setting("all"), _setting(interface))
 
 
 def dropped() -> int:
-    """Count what the filter dropped since this network has been there, of all programs; 0 where it is not told."""
+    """Return how many datagrams the filter dropped since this network exists, of all programs; 0 where unknown."""
     with suppress(OSError, ValueError), open(COUNTERS, encoding="ascii") as file:
         lines = [line.split() for line in file if line.startswith("TcpExt:")]
         names, values = lines[:2]

@@ -1,4 +1,4 @@
-"""Who sent a datagram: one `Source` object per sender and link, whichever broadcast address it was sent to.
+"""The sources of datagrams: one `Source` object per sender and link, whichever broadcast address it was sent to.
 
 A sender outside our network that is heard by 255.255.255.255, which no router passes on, is on the link all the same:
 what is for it goes there directly (`is_near`), and not to a gateway.
@@ -14,21 +14,20 @@ from discoveryd.protocol.limited_broadcast import LIMITED, MEMORY
 from discoveryd.protocol.link import Link, Source
 
 MAX_PLACES = 12_288
-"""Ways in which senders reach us: limited broadcast, directed broadcast and unicast of 4,096. Past it the one that came
-first is looked at anew."""
+"""Variants of senders: limited broadcast, directed broadcast and unicast of 4,096. Past it the oldest is found anew."""
 MAX_SENDERS = 8192
-"""Sources: broadcast and unicast of 4,096 senders. Past it the one that came first gets a new one."""
+"""Sources: broadcast and unicast of 4,096 senders. Past it the oldest sender gets a new source."""
 MAX_OUTSIDE = 4096
-"""Neighbours outside our networks that are remembered; no further one counts as being on its link."""
+"""Neighbours outside our networks that are remembered; further neighbours do not count as being on their link."""
 RELEARN = 30.0
-"""Seconds after which each way in is looked at anew, so that what was learnt of it has a date."""
+"""Seconds after which each variant is found anew, so that what was learnt of it has a date."""
 
 
 class Senders:
     """The sources of datagrams. The receiving thread alone changes it.
 
     Attributes:
-        known: the source of each way in, keyed as the reader of datagrams likes; this dict stays the same.
+        known: the source of each variant, by the key that the reader of datagrams gives it; always the same dict.
         outside: neighbours outside our networks, by address and interface.
     """
 
@@ -42,7 +41,7 @@ class Senders:
         self._learnt = 0.0
 
     def set_links(self, links: Iterable[Link], own: frozenset[str]) -> None:
-        """Take other links and addresses of ours: every sender is looked at anew."""
+        """Take over other links and addresses of ours: every sender is found anew."""
         by_index: defaultdict[int, list[Link]] = defaultdict(list)
         for link in links:
             by_index[link.index].append(link)
@@ -52,7 +51,7 @@ class Senders:
         self._sources.clear()
 
     def relearn(self, now: float) -> None:
-        """Look at every way in anew, if that was not done a moment ago; no source becomes another object."""
+        """Find every variant anew, if that was not done a moment ago; no source becomes another object."""
         if now >= self._learnt + RELEARN:
             self._learnt = now
             self.known.clear()
@@ -61,16 +60,16 @@ class Senders:
                     del self.outside[place]
 
     def has_link(self, index: int) -> bool:
-        """Whether an interface has a link of ours."""
+        """Return whether an interface has a link of ours."""
         return index in self._links
 
     def find(
         self, place: Hashable, address: str, index: int, destination: str, now: float, *, port_fits: bool = True
     ) -> Source:
-        """Return the source of a datagram, and remember it for its way in.
+        """Return the source of a datagram, and remember it for its variant.
 
         Args:
-            place: what to remember it by.
+            place: the key to remember it by.
             address: of its sender.
             index: of the interface.
             destination: the address in its header.
@@ -90,7 +89,7 @@ class Senders:
         return source
 
     def broadcasts(self) -> list[tuple[Source, bool]]:
-        """Return whose broadcasts were noted since the last call, and whether they were limited (else directed)."""
+        """Return the sources of broadcasts noted since the last call, each with True if limited (else directed)."""
         noted, self._broadcasts = self._broadcasts, []
         return noted
 
@@ -104,7 +103,7 @@ class Senders:
             return None
         if destination == LIMITED and not is_near:
             is_near = True
-            self.known.clear()  # what else comes from there is on the link too
+            self.known.clear()  # other datagrams from there are on the link too
         self.outside[place] = Outside(link, now, is_near)
         return link if is_near else None
 

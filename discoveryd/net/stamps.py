@@ -16,17 +16,17 @@ SO_TIMESTAMPNS = 35
 STAMP = struct.Struct("@ll")  # struct timespec: seconds, nanoseconds
 
 UNSTAMPED = float("inf")
-"""The moment of what has no stamp: it is taken for that of reading."""
+"""The moment of a datagram without a stamp: the time of reading counts."""
 
 STEP = 0.05
 """Seconds between two samples of the difference, past which the wall clock was set, not slewed."""
 CLOSE = 20e-6
 TRIES = 4
-"""Seconds that reading both clocks may take, else they are read again, so often at most: we may be interrupted."""
+"""Seconds that reading both clocks may take, else they are read again, and how often at most: we may be interrupted."""
 
 
 def boottime() -> float:
-    """Give seconds that go on in suspend and never step."""
+    """Return seconds that go on in suspend and never step."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -51,23 +51,23 @@ class Stamps:
         self._former = self._offset
 
     def begin(self) -> float:
-        """Sample the clocks before the socket is read; give how far that of the stamps is ahead."""
+        """Sample the clocks before the socket is read; return how far the clock of the stamps is ahead."""
         self._former = self._offset
         self._began, self._offset = self._sample()
         return self._offset
 
     def is_sound(self, first: float, last: float) -> bool:
-        """Whether moments (stamps less what `begin` gave) from the first to the last one read can be true."""
+        """Return whether the moments of a batch (stamps less what `begin` returned) can be true."""
         self._ended = self._clock()
         is_steady = abs(self._offset - self._former) <= STEP
         return is_steady and self.emptied <= first and last <= self._ended
 
     def corrected(self, moment: float) -> float:
-        """Give the moment at which a datagram arrived, where those of its batch are not sound."""
+        """Return the moment at which a datagram arrived, where the moments of its batch are not sound."""
         return corrected(moment, self._former - self._offset, self.emptied, self._ended)
 
     def end(self, last: float, *, is_empty: bool) -> None:
-        """Take it that this was the last moment read, and perhaps that nothing more was there."""
+        """Note the last moment read, and whether nothing more was there."""
         self.emptied = self._began if is_empty else last
 
     def _sample(self) -> tuple[float, float]:
@@ -82,7 +82,7 @@ class Stamps:
 
 
 def corrected(moment: float, step: float, earliest: float, now: float) -> float:
-    """Give the moment at which a datagram arrived, by what its stamp says and what cannot be.
+    """Return the moment at which a datagram arrived, by its stamp and by what is possible.
 
     Args:
         moment: the stamp less the offset of the wall clock now; infinity where there is none.

@@ -18,9 +18,10 @@ The driver (`discoveryd.runtime.driver`) holds a list of transports and knows no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import Send
 
@@ -90,13 +91,9 @@ class Transport(Protocol):
     others: dict[Link, tuple[str, ...]]
     scan_error: str | None
     has_doorbell: bool
-
-    @property
-    def drops(self) -> Mapping[tuple[str, str], int]: ...  # noqa: D102 - described above
-    @property
-    def send_errors(self) -> Mapping[tuple[str, str], str]: ...  # noqa: D102
-    @property
-    def outside(self) -> Mapping[tuple[str, int], Outside]: ...  # noqa: D102
+    drops: Drops
+    send_errors: dict[tuple[str, str], str]
+    outside: dict[tuple[str, int], Outside]
 
     def open(self) -> None:
         """Open what receiving and sending need.

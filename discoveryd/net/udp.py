@@ -21,7 +21,7 @@ from discoveryd.net.interfaces import Doorbell, Reader, loopback, name_of, surve
 from discoveryd.net.senders import Senders
 from discoveryd.net.sockets import WakeUp
 from discoveryd.net.stamps import Stamps, boottime
-from discoveryd.net.transport import Arrivals, Datagram, Outside, SendChange
+from discoveryd.net.transport import Arrivals, Datagram, SendChange
 from discoveryd.net.udp_sender import UdpSender
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import Link, Source
@@ -50,6 +50,7 @@ class UdpTransport:
         self._senders = Senders()
         self._sources = self._senders.known
         self._sender = UdpSender(parameters.port, self.drops, is_local=bool(parameters.loopback))
+        self.send_errors, self.outside = self._sender.errors, self._senders.outside
         self._receivers: dict[socket.socket, Stamps] = {}
         self._many: Many | None = None
         self._bell = Doorbell()
@@ -60,16 +61,6 @@ class UdpTransport:
         self._selector: selectors.BaseSelector | None = None
         self._held: list[Datagram] = []  # what arrived later than something that may wait in another socket
         self._refused: list[bytes] = []
-
-    @property
-    def send_errors(self) -> dict[tuple[str, str], str]:
-        """The error of each link and target where sending fails."""
-        return self._sender.errors
-
-    @property
-    def outside(self) -> dict[tuple[str, int], Outside]:
-        """Neighbours outside our networks, by address and interface."""
-        return self._senders.outside
 
     def open(self) -> None:
         """Bind the port and begin to listen for changes of the interfaces.

@@ -46,12 +46,8 @@ class UdpSender:
 
     def set_links(self, links: Iterable[Link]) -> None:
         """Send by these links from now on, and forget the errors of all others."""
-        routes: dict[Link | None, list[tuple[int, int, bytes]]] = {None: []}
-        for link in links:
-            info = PKTINFO.pack(link.index, socket.inet_aton(link.address), bytes(4))
-            routes[link] = [(socket.IPPROTO_IP, IP_PKTINFO, info)]
-        self._routes = routes
-        names = {"-", *(link.name for link in routes if link)}
+        self._routes = {None: [], **{link: [(socket.IPPROTO_IP, IP_PKTINFO, _info(link))] for link in links}}
+        names = {"-", *(link.name for link in self._routes if link)}
         for name, target in list(self.errors):
             if name not in names:
                 self.errors.pop((name, target), None)
@@ -113,3 +109,7 @@ class UdpSender:
             return False
         used, size = memory(self.socket, WMEM_ALLOC, SNDBUF)
         return used > size // 2
+
+
+def _info(link: Link) -> bytes:
+    return PKTINFO.pack(link.index, socket.inet_aton(link.address), bytes(4))

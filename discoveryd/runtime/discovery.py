@@ -94,9 +94,8 @@ class Discovery:
         clock: Callable[[], float] = boottime,
     ) -> None:
         services = checked_services(
-            services, parameters=parameters, name=name, tags=tags, node_id=node_id, keyring=keyring, query=query,
-            metrics=metrics,
-        )  # fmt: skip
+            services, query, metrics, parameters=parameters, name=name, tags=tags, node_id=node_id, keyring=keyring
+        )
         parameters = parameters or Parameters()
         self._birthplace = Birthplace("Discovery")
         self._clock = clock

@@ -259,11 +259,11 @@ class Driver:
         while not self.is_stopping:
             beat()
             parameters = self._node.parameters
-            reading = receiver.read(parameters.limits.datagrams)
-            if reading.flood is not None:
-                self._turn_flood(reading.flood, parameters.limits.datagrams)
-            self.take(reading.arrivals, reading.at, is_late=reading.is_late)
-            if receiver.is_scan_due(reading.at):
+            arrivals, now, is_late, flood = receiver.read(parameters.limits.datagrams)
+            if flood is not None:
+                self._turn_flood(flood, parameters.limits.datagrams)
+            self.take(arrivals, now, is_late=is_late)
+            if receiver.is_scan_due(now):
                 receiver.scan(parameters.interfaces)
                 self._take_links()
 

@@ -6,11 +6,11 @@ import os
 from random import SystemRandom
 
 DRAWN = 1024
-"""Bytes drawn at once: a system call lets another thread run first, for hundreds of microseconds if one wants to."""
+"""Bytes drawn at once: at a system call another thread may run first, for hundreds of microseconds."""
 
 
 class BufferedRandom(SystemRandom):
-    """Gives what `SystemRandom` gives, by a hundredth of its system calls. Not thread-safe, as the Node it is for."""
+    """As `SystemRandom`, with a hundredth of its system calls. Not thread-safe, as the Node that uses it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -18,7 +18,7 @@ class BufferedRandom(SystemRandom):
         self._process = os.getpid()
 
     def randbytes(self, n: int) -> bytes:
-        """Return so many random bytes."""
+        """Return `n` random bytes."""
         if len(self._drawn) < n or self._process != os.getpid():  # a fork must not draw what its parent draws
             self._process = os.getpid()
             self._drawn = os.urandom(max(n, DRAWN))
@@ -26,7 +26,7 @@ class BufferedRandom(SystemRandom):
         return taken
 
     def getrandbits(self, k: int) -> int:
-        """Return an integer of so many random bits."""
+        """Return an integer of `k` random bits."""
         if k < 0:
             raise ValueError("number of bits must be non-negative")
         size = (k + 7) // 8

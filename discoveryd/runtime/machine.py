@@ -7,12 +7,12 @@ import os
 from discoveryd.protocol.wire.record import MAX_NAME
 
 NAMELESS = "localhost"
-"""What a machine without a name is called; a record needs one."""
+"""The name of a machine without one; a record needs a name."""
 _SHARED = ("localhost", "localhost.localdomain", "localhost6", "localhost6.localdomain6")
 
 
 def machine_name() -> tuple[str, str]:
-    """Give the name of this machine, and what is wrong with it, empty if nothing is.
+    """Return the name of this machine, and what is wrong with it, empty if nothing is.
 
     The kernel takes any bytes: what cannot stand in a record is replaced by ``-``.
     """

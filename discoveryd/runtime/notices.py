@@ -1,4 +1,4 @@
-"""What is worth a log line and is no event of a peer."""
+"""Notices: what is worth a log line and is no event of a peer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ METRICS_RETRY = 10.0
 """Seconds, `net.metrics_server.RETRY`, which most daemons do not import."""
 ISOLATED = "isolated"
 CONNECTED = "no longer isolated"
-"""What we think of ourselves; hooks hear of it."""
+"""Texts that hooks are run for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something worth a log line that is not a peer's event.
+    """Something worth a log line that is no event of a peer.
 
     Attributes:
         level: ``debug``, ``info``, ``warning`` or ``critical``, after which the process ends.
@@ -35,13 +35,13 @@ class Notice:
 
 
 def of_metrics(error: str, where: tuple[str, int]) -> Notice:
-    """Say that the metrics are not served over HTTP, or that they are now."""
+    """Return the notice that the metrics are not served over HTTP, or are served now."""
     texts = "the metrics are served over HTTP", "the metrics are not served over HTTP"
     return _of_listening(texts, error, where, f"metrics.listen: it is tried again each {METRICS_RETRY:g} s")
 
 
 def of_query(error: str, where: tuple[str, int]) -> Notice:
-    """Say that nobody can ask at the query socket, or that it listens now."""
+    """Return the notice that the query socket does not listen, or listens now."""
     texts = "the query socket listens", "the query socket does not listen"
     return _of_listening(texts, error, where, f"query.listen: it is tried again each {QUERY_RETRY:g} s")
 
@@ -54,7 +54,7 @@ def _of_listening(texts: tuple[str, str], error: str, where: tuple[str, int], re
 
 
 def of_isolation(*, is_isolated: bool) -> Notice:
-    """Say that it is rather we who are cut off, or that it is not any more."""
+    """Return the notice that this node is cut off, or no longer."""
     if not is_isolated:
         return Notice(level="info", text=CONNECTED)
     why = "most peers fell silent together: look at our own cable, switch or Wi-Fi"
@@ -62,14 +62,14 @@ def of_isolation(*, is_isolated: bool) -> Notice:
 
 
 def of_name(former: str, name: str, fault: str) -> Notice:
-    """Say that the machine has another name, or one that is no good."""
+    """Return the notice that the machine has another name, or an unsuitable one."""
     fields = {"name": name, **({"former": former} if former else {}), **({"why": fault} if fault else {})}
     text = "the machine has another name" if former else "the machine's name"
     return Notice(level="warning" if fault else "info", text=text, fields=fields)
 
 
 def of_links(before: Sequence[Link], now: Sequence[Link]) -> Iterator[Notice]:
-    """Say which links went and came."""
+    """Yield a notice for each link that went or came."""
     gone, come = compare(before, now)
     for text, links in (("link gone", gone), ("link up", come)):
         for link in links:
@@ -78,19 +78,19 @@ def of_links(before: Sequence[Link], now: Sequence[Link]) -> Iterator[Notice]:
 
 
 def of_no_link(interfaces: Iterable[str]) -> Notice:
-    """Say that there is none, by the patterns they are chosen by."""
+    """Return the notice that no interface is usable, with the patterns that choose them."""
     return Notice(level="warning", text="no usable link: waiting for one", fields={"interfaces": ",".join(interfaces)})
 
 
 def of_no_doorbell(seconds: float) -> Notice:
-    """Say that nobody tells when interfaces change."""
+    """Return the notice that the kernel does not tell of changes of the interfaces."""
     return Notice(
         level="warning", text="no netlink: interfaces are looked at by time alone", fields={"every_s": seconds}
     )
 
 
 def of_scan(error: str | None) -> Notice:
-    """Say that the interfaces cannot be read, or that they can again."""
+    """Return the notice that the interfaces cannot be read, or can be read again."""
     if error is None:
         return Notice(level="info", text="interfaces can be read again")
     why = {"error": error, "every_s": RETRY}
@@ -98,7 +98,7 @@ def of_scan(error: str | None) -> Notice:
 
 
 def of_sending(link: str, target: str, error: str | None) -> Notice:
-    """Say that a link fails, or a seed, or works again."""
+    """Return the notice that sending to a target fails, or works again."""
     where = {"link": link, "target": target}
     if error is None:
         return Notice(level="info", text="sending works again", fields=where)
@@ -106,30 +106,30 @@ def of_sending(link: str, target: str, error: str | None) -> Notice:
 
 
 def of_double(address: str) -> Notice:
-    """Say that another machine ran under our boot."""
+    """Return the notice that another machine ran under our boot."""
     why = "cloned with its memory: give one of the two its own id (discoveryd reset-id)"
     fields = {"address": address, "why": why}
     return Notice(level="warning", text="another node had our boot: a new one was drawn", fields=fields)
 
 
 def of_drop(drop: Drop) -> Notice:
-    """Say whose datagrams are dropped, and why."""
+    """Return the notice that datagrams of a source are dropped."""
     fields = {"address": drop.address, "link": drop.link, "reason": drop.reason, "detail": drop.detail}
     return Notice(level="warning", text="datagrams dropped", fields=fields)
 
 
 def of_flood(limit: float, turned_away: int, failure: str | None) -> Notice:
-    """Say that more comes in than can be looked at, and whether the kernel could be made to help."""
+    """Return the notice that a flood has begun, and why the kernel cannot filter it."""
     fields: dict[str, Any] = {"limit_per_s": limit, "dropped": turned_away}
     fields |= {"unfiltered": failure} if failure else {}
     return Notice(level="warning", text="flood: only known peers are heard", fields=fields)
 
 
 def of_flood_end(dropped: int) -> Notice:
-    """Say that it is over, and how much the kernel threw away."""
+    """Return the notice that a flood is over, with what the kernel dropped meanwhile."""
     return Notice(level="info", text="flood is over", fields={"dropped": dropped})
 
 
 def of_death(thread: str, error: BaseException) -> Notice:
-    """Say that a thread has ended that should not have."""
+    """Return the notice that an exception has ended a thread."""
     return Notice(level="critical", text="thread died", fields={"thread": thread, "error": repr(error)})

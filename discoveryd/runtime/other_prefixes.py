@@ -1,4 +1,4 @@
-"""Neighbours with another prefix than ours, and what keeps them from being heard, as ``status`` tells of them."""
+"""Neighbours with another prefix than ours, and the filter that hides them, as ``status`` shows them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MOST_NAMED = 64
 
 
 def outsiders(node: Node, now: float, found: Mapping[tuple[str, int], Outside]) -> list[Outsider]:
-    """Tell of neighbours outside our networks, and of peers in them that have another broadcast address.
+    """Return the neighbours outside our networks, and the peers within that have another broadcast address.
 
     Args:
-        node: whose peers they may be.
+        node: the engine, with the peers.
         now: the time.
-        found: by address and interface, who was heard from outside.
+        found: the neighbours heard from outside, by address and interface.
     """
     paths = {
         (path.source.link, path.address): path
@@ -56,7 +56,7 @@ def _told(address: str, link: Link, path: Path | None, *, in_our_network: bool) 
 
 
 def filtered(interfaces: Iterable[str], before: int) -> RpFilter:
-    """Tell what the kernel's reverse path filter dropped, and on which of our interfaces it is in force.
+    """Return what the kernel's reverse path filter dropped, and on which of our interfaces it is in force.
 
     Args:
         interfaces: ours.

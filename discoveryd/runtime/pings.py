@@ -25,7 +25,7 @@ PINGS_PER_SECOND = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PingResult:
-    """What came of a few PINGs.
+    """The result of a few PINGs.
 
     Attributes:
         peer: as it was at the end.
@@ -41,7 +41,7 @@ class PingResult:
 
 
 class Pinging:
-    """One request: `count` PINGs to one row, then `done` with what came of them."""
+    """One request: `count` PINGs to one row, then `done` with the result."""
 
     def __init__(
         self, row: Row, *, count: int, timeout: float, done: Callable[[PingResult], None], now: float
@@ -57,7 +57,7 @@ class Pinging:
         self.hears_us_s: float | None = None
 
     def send(self, node: Node, row: Row, now: float) -> Outcome:
-        """Send one more."""
+        """Send the next PING."""
         nonce, outcome = node.ping(row, now)
         self.nonces.add(nonce)
         self.left -= 1
@@ -65,14 +65,14 @@ class Pinging:
         return outcome
 
     def take(self, answer: Answer) -> None:
-        """Take an answer; after the last one there is nothing to wait for."""
+        """Note an answer; after the last one the request is over."""
         self.rtts.append(round(answer.rtt * 1000, 3))
         self.hears_us_s = answer.hears_us_s
         if not self.left and len(self.rtts) == len(self.nonces):
             self.due = self.deadline = float("-inf")
 
     def result(self) -> PingResult:
-        """Give what came of it."""
+        """Return the result so far."""
         return PingResult(
             peer=self.peer, sent=len(self.nonces), rtt_ms=tuple(self.rtts), hears_us_s=self.hears_us_s
         )
@@ -90,7 +90,7 @@ class Pings:
 
     @staticmethod
     def duration(count: int, timeout: float) -> float:
-        """Give the seconds that a request takes at most."""
+        """Return the seconds that a request takes at most."""
         return (count - 1) * GAP + timeout
 
     def begin(
@@ -111,23 +111,23 @@ class Pings:
         return pinging
 
     def cancel(self, pinging: Pinging) -> None:
-        """End a request without a report, unless it is over: nobody waits for it any more."""
+        """End a request without a result, unless it is over."""
         if pinging in self._under_way:
             self._under_way.remove(pinging)
 
     def next_deadline(self) -> float:
-        """Say when `poll` has something to do."""
+        """Return when `poll` has something to do."""
         return min((pinging.due for pinging in self._under_way), default=NEVER)
 
     def collect(self, answers: Iterable[Answer]) -> None:
-        """Give each answer to the request that waits for it."""
+        """Hand each answer to the request that waits for it."""
         for answer in answers:
             for pinging in self._under_way:
                 if answer.nonce in pinging.nonces:
                     pinging.take(answer)
 
     def poll(self, node: Node, now: float) -> tuple[list[Outcome], list[Callable[[], None]]]:
-        """Give the PINGs to send now, and the calls that report what is over (for after the lock)."""
+        """Return the PINGs to send now, and calls that report the finished requests, to be made without the lock."""
         sends: list[Outcome] = []
         reports: list[Callable[[], None]] = []
         for pinging in [one for one in self._under_way if now >= one.due]:

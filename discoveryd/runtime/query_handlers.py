@@ -1,4 +1,4 @@
-"""What the query server asks, answered out of a Discovery."""
+"""The answers to requests at the query socket, out of a Discovery."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadResult:
-    """What came of reading the configuration again.
+    """The result of reading the configuration again.
 
     Attributes:
-        problems: why it was refused and the former one stays, a sentence each; empty if it is in force.
+        problems: why it was refused and the former configuration stays, a sentence each; empty if it is in force.
         needs_restart: of what changed and holds only from a restart on, each ``{"key", "now", "wanted"}``.
     """
 
@@ -40,11 +40,11 @@ class ReloadResult:
 
 
 class Control(Protocol):
-    """What the daemon lets those do who have its token."""
+    """What programs with the control token of the daemon may do."""
 
     @property
     def token(self) -> str:
-        """The secret that shows that somebody may."""
+        """The secret that a program proves to know."""
 
     def reload(self, done: Callable[[ReloadResult], None]) -> None:
         """Have the configuration read again, without waiting for it; `done` is called once, in any thread."""
@@ -54,7 +54,7 @@ class QueryHandlers:
     """Answers requests; called in the thread of the query server.
 
     Args:
-        discovery: what is asked.
+        discovery: with the answers.
         control: what may be changed; None for nothing.
     """
 
@@ -67,16 +67,16 @@ class QueryHandlers:
         self.registrations = 0
 
     def subscribe(self) -> None:
-        """Begin to collect events for those who watch."""
+        """Begin to collect events for the watches."""
         self._events = self._discovery.subscribe()
 
     def greeting(self, nonce: str, *, is_stranger: bool) -> bytes:
-        """Give the line sent on connect; a stranger is told nothing but that a token is wanted."""
+        """Return the line sent on connect; a stranger learns only that a token is wanted."""
         speaks = {"discoveryd": __version__, "protocol": query.PROTOCOL, "schema": SCHEMA, "nonce": nonce}
         return query.encode({**speaks, **({"token": True} if is_stranger else {"node": self._node()})})
 
     def allow(self, request: Request, nonce: str) -> None:
-        """Let pass what comes with a proof of the control token.
+        """Check the proof of the control token.
 
         Raises:
             QueryError: ``denied``.
@@ -96,13 +96,13 @@ class QueryHandlers:
             raise QueryError("denied", why)
 
     def hello(self, request: Request, nonce: str) -> bytes:
-        """Say who this is, to a program that has the token; and prove that this daemon has it too."""
+        """Return the reply to a program with the token: this node, and a proof that the daemon has the token too."""
         assert self._control is not None
         proof = {"proof": daemon_proof(self._control.token, request.nonce, nonce)} if request.nonce else {}
         return query.encode({"ok": True, "schema": SCHEMA, "node": self._node(), **proof})
 
     def answer(self, request: Request) -> bytes:
-        """Give the reply to what needs no waiting."""
+        """Return the reply to ``list``, ``show``, ``status`` or ``metrics``."""
         if request.op == "status":
             return query.encode(self._discovery.status())
         if request.op == "metrics":
@@ -116,11 +116,11 @@ class QueryHandlers:
         return self._metrics.answer(environ, start_response)
 
     def watch(self, chosen: Filter) -> tuple[bytes, Watch]:
-        """Open a watch."""
+        """Return the opening lines of a watch, and its state."""
         return self._discovery.look(lambda node, now: query.open_watch(node, chosen, now))
 
     def ping(self, request: Request, reply: Callable[[bytes], None], connection: int) -> None:
-        """Ping; the reply comes later, in another thread. The request ends with its connection."""
+        """Ping a peer; the reply comes later, in another thread. The request ends with its connection."""
         self._pings[connection] = self._discovery.begin_ping(
             request.peer, count=request.count, timeout=request.timeout, done=lambda result: reply(_pinged(result))
         )
@@ -131,7 +131,7 @@ class QueryHandlers:
         self._control.reload(lambda result: reply(_reloaded(result)))
 
     def register(self, request: Request, connection: int) -> bytes:
-        """Announce a service, besides those that this connection registered before."""
+        """Announce a service, besides the services that this connection registered before."""
         assert request.service is not None
         before, service = self._registered.get(connection, {}), request.service
         after = {**before, (service.name, service.port, service.proto): service}
@@ -147,7 +147,7 @@ class QueryHandlers:
         return query.encode({"ok": True, "schema": SCHEMA, "service": service.to_json()})
 
     def release(self, connection: int) -> None:
-        """End what a connection asked for and registered."""
+        """End the ping and the registrations of a connection."""
         if connection in self._pings:
             self._pings.pop(connection)()
         if connection not in self._registered:
@@ -159,7 +159,7 @@ class QueryHandlers:
         return self._discovery.look(lambda node, _: {"id": node.id, "name": node.record.name, "boot": node.boot})
 
     def events(self) -> list[Event]:
-        """Give the events since the last call."""
+        """Return the events since the last call."""
         found: list[Event] = []
         assert self._events is not None
         try:

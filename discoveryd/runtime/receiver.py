@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from time import perf_counter
-from typing import NamedTuple
 
 from discoveryd.net.batch import BATCH
 from discoveryd.net.transport import Arrivals, Transport
@@ -14,22 +13,6 @@ from discoveryd.runtime.rescan import PERIOD, PERIOD_UNTOLD, Rescan
 
 LAG = 1.0
 """Seconds that datagrams may wait to be read; past it others may be lost, and readers of the table wait too."""
-
-
-class Reading(NamedTuple):
-    """What one turn of a receiver brought.
-
-    Attributes:
-        arrivals: from the transport.
-        at: the time of reading.
-        is_late: whether datagrams waited so long, or in such a crowd, that others may be lost.
-        flood: set when a flood began or ended.
-    """
-
-    arrivals: Arrivals
-    at: float
-    is_late: bool
-    flood: FloodTurn | None
 
 
 class Receiver:
@@ -52,11 +35,15 @@ class Receiver:
         self._kernel_drops = 0
         self._wants_scan = False
 
-    def read(self, limit: float) -> Reading:
+    def read(self, limit: float) -> tuple[Arrivals, float, bool, FloodTurn | None]:
         """Wait for arrivals, or until something is due, and judge them.
 
         Args:
             limit: datagrams within a second, past which it is a flood.
+
+        Returns:
+            the arrivals; the time of reading; whether datagrams waited so long, or in such a crowd, that others may be
+            lost; and the turn if a flood began or ended.
         """
         before = self._clock()
         patience = self.flood.patience(before)
@@ -71,7 +58,7 @@ class Receiver:
         is_late |= len(batch) >= BATCH and patience is None and self._has_lost()
         if arrivals.has_rung:
             self._rescans.ring(now)
-        return Reading(arrivals, now, is_late, turn)
+        return arrivals, now, is_late, turn
 
     def _has_lost(self) -> bool:
         """Return whether the kernel has lost datagrams since the last call."""

@@ -49,21 +49,22 @@ class Servers:
     ) -> None:
         self.query: QueryServer | None = None
         self.metrics: MetricsServer | None = None
+        self.watched: list[Worker] = []  # by the watchdog
         self._handlers = handlers
         self._clock = clock
         self._running: list[tuple[QueryServer | MetricsServer, Worker, Callable[[str], None]]] = []
         if query is not None:
             tell = _teller(notify, notices.of_query, query)
-            self.query = QueryServer(query, handlers, limits, listener, tell if is_patient else None)
-            worker = Worker("query-server", self._serve_query, failed)
-            self._running.append((self.query, worker, tell))
+            self.query = server = QueryServer(query, handlers, limits, listener, tell if is_patient else None)
+            worker = Worker("query-server", lambda: server.run(clock, worker.beat), failed)
+            self._running.append((server, worker, tell))
+            self.watched.append(worker)
         if metrics is not None:
             from discoveryd.net.metrics_server import MetricsServer  # noqa: PLC0415 - most daemons have none
 
             tell = _teller(notify, notices.of_metrics, metrics)
-            self.metrics = MetricsServer(metrics, handlers.page, tell)
-            self._running.append((self.metrics, Worker("metrics-server", self._serve_metrics, failed), tell))
-        self.watched = [worker for server, worker, _ in self._running if server is self.query]
+            self.metrics = page = MetricsServer(metrics, handlers.page, tell)
+            self._running.append((page, Worker("metrics-server", lambda: page.run(clock), failed), tell))
 
     def open(self, stack: ExitStack) -> None:
         """Listen until `stack` closes.
@@ -123,14 +124,6 @@ class Servers:
         if self.metrics is not None:
             metrics = cast("MetricsStatus", {**self.metrics.counts(), **self.metrics.trouble(now)})
         return query, metrics
-
-    def _serve_query(self) -> None:
-        assert self.query is not None
-        self.query.run(self._clock, self.watched[0].beat)
-
-    def _serve_metrics(self) -> None:
-        assert self.metrics is not None
-        self.metrics.run(self._clock)
 
 
 def _teller(

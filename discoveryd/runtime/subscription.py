@@ -43,7 +43,7 @@ class Subscription:
         """Publish an event, None for the end. Never waits.
 
         Returns:
-            whether it goes on; not after None, nor past the limit: the subscription has lagged then.
+            whether it goes on; False after None, and past the limit, where the subscription has lagged.
         """
         if event is not None and self._queue.qsize() >= self._limit:
             self._has_lagged = True
@@ -80,11 +80,11 @@ class Subscription:
 
     @property
     def is_over(self) -> bool:
-        """Whether no event will come any more."""
+        """Whether the last event has come."""
         return self._is_over
 
     def close(self) -> None:
-        """End the subscription; whoever waits in `get` gets None."""
+        """End the subscription; a thread that waits in `get` gets None."""
         if self._birthplace.is_elsewhere:
             return
         self._closed(self)

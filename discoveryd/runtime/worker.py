@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 
 class Birthplace:
-    """The process that something was made or started in: a forked child has a copy of it, and none of its threads.
+    """The process in which something was made or started: a forked child has a copy of it, and none of its threads.
 
     Args:
-        what: it is, for the message.
+        what: its name, for the message.
     """
 
     def __init__(self, what: str) -> None:
@@ -29,7 +29,7 @@ class Birthplace:
         return self._pid != os.getpid()
 
     def check(self) -> None:
-        """Refuse to go on with a copy that nothing keeps true. Called before any lock: nobody here would release it.
+        """Raise in a forked child, whose copy no thread keeps true. Call it before any lock: one may never be released.
 
         Raises:
             RuntimeError: in another process, with what to do.
@@ -81,7 +81,7 @@ class Worker:
         self.beats += 1
 
     def join(self, timeout: float) -> bool:
-        """Wait for the end; whether it came within `timeout` seconds.
+        """Wait for the end; return whether it came within `timeout` seconds.
 
         True at once if never started, or called in this very thread, which cannot wait for itself.
         """

@@ -4,13 +4,13 @@
 import pytest
 
 from discoveryd.net.transport import Outside
-from discoveryd.net.udp import UdpTransport
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.query.status import Status
 from discoveryd.runtime import other_prefixes
 from discoveryd.runtime.discovery import Discovery
+from discoveryd.runtime.network import Network
 from tests.query.test_status import differences
 
 HERE = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")
@@ -22,8 +22,8 @@ def test_a_status_has_the_keys_of_its_type(monkeypatch, has_servers, port):
     key = Key(b"k" * 32)
     keyring = Keyring(keys=(key,), send_with=key.id, mode="accept")
     address = ("127.0.0.2", 0) if has_servers else None
-    monkeypatch.setattr(UdpTransport, "outside", {("10.0.0.1", 2): Outside(HERE, 0.0, is_near=True)})
-    monkeypatch.setattr(UdpTransport, "send_errors", {("lo", "127.255.255.255"): DOWN})
+    monkeypatch.setattr(Network, "outside", lambda _: {("10.0.0.1", 2): Outside(HERE, 0.0, is_near=True)})
+    monkeypatch.setattr(Network, "send_errors", lambda _: {("lo", "127.255.255.255"): DOWN})
     monkeypatch.setattr(other_prefixes, "mode_of", lambda _: 1)
     parameters = Parameters(loopback="127.0.0.2", port=port)
     with Discovery(parameters, keyring=keyring, query=address, metrics=address) as discovery:
@@ -40,6 +40,6 @@ def test_a_status_has_the_keys_of_its_type(monkeypatch, has_servers, port):
 
 def test_the_error_of_a_former_seed_is_not_shown(monkeypatch, port):
     errors = {("-", "192.0.2.1"): DOWN, ("-", "192.0.2.2"): DOWN}
-    monkeypatch.setattr(UdpTransport, "send_errors", errors)
+    monkeypatch.setattr(Network, "send_errors", lambda _: errors)
     discovery = Discovery(Parameters(loopback="127.0.0.2", port=port, seeds=("192.0.2.2",)))
     assert discovery.status()["send_errors"] == [{"link": "-", "target": "192.0.2.2", "error": DOWN}]
