@@ -39,7 +39,7 @@ ORDER = list(FLOORS)
 
 CORE = ("protocol", "net.batch", "net.ifconf", "net.interfaces", "net.netlink", "net.packet_filter", "net.senders",
         "net.sockets", "net.stamps", "net.transport", "net.udp", "net.udp_sender", "net.udp_socket",
-        "runtime.discovery", "runtime.driver", "runtime.receiver")  # fmt: skip
+        "runtime.discovery", "runtime.driver", "runtime.network")  # fmt: skip
 """What hears, keeps and says: the engine, the sockets it speaks by, the interfaces, and the threads that drive it."""
 
 MOST_LINES = 350

@@ -17,8 +17,7 @@ from discoveryd.protocol.table.events import Event, EventKind
 from discoveryd.protocol.table.peer import LIVE, Peer, peer_from_json
 from discoveryd.query.address import check_address
 from discoveryd.query.watch import Mirror
-from discoveryd.runtime.publisher import Publisher
-from discoveryd.runtime.subscription import Subscription
+from discoveryd.runtime.subscription import Publisher, Subscription
 from discoveryd.runtime.worker import Birthplace, Worker
 
 LONGEST_PAUSE = 5.0

@@ -22,14 +22,12 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.runtime import notices
 from discoveryd.runtime.flood_detection import FloodTurn
-from discoveryd.runtime.network import Network
+from discoveryd.runtime.network import LAG, Network, Receiver
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.pings import Pings
-from discoveryd.runtime.publisher import Publisher
-from discoveryd.runtime.receiver import LAG, Receiver
 from discoveryd.runtime.reporter import Reporter
 from discoveryd.runtime.rescan import PERIOD_UNTOLD
-from discoveryd.runtime.subscription import Subscription
+from discoveryd.runtime.subscription import Publisher, Subscription
 from discoveryd.runtime.worker import Worker
 
 GOODBYES = 3

@@ -147,7 +147,7 @@ def test_a_libc_without_recvmmsg_is_read_one_by_one(make, monkeypatch):
     assert open_many([make()]) is None
 
 
-def test_nothing_told_of_one_datagram_is_taken_for_that_of_the_next(make):
+def test_control_data_of_a_datagram_is_not_that_of_the_next(make):
     many, receiver, unstamped, sender = Many(), make("127.0.0.2"), make("127.0.0.3", is_stamped=False), make()
     sender.sendto(b"HELLO|", receiver.getsockname())
     [(_, origin, _)] = read(many, receiver)

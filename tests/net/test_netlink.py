@@ -117,7 +117,7 @@ def test_any_bytes_give_values_or_none(data):
     assert sum(4 + len(value) for _, value in attributes(data, 0, range(0x4000))) <= len(data)
 
 
-def test_messages_are_aligned_and_end_with_the_first_that_is_not_whole():
+def test_messages_are_aligned_and_end_at_the_first_cut_one():
     data = message(16, b"abc") + message(20, b"") + message(3, b"1234")
     assert [(kind, payload) for kind, _, _, payload in messages(data)] == [(16, b"abc"), (20, b""), (3, b"1234")]
     assert [kind for kind, *_ in messages(data[:-1])] == [16, 20]
@@ -216,13 +216,13 @@ def test_an_error_on_one_interface_concerns_that_one(kernel, number):
 
 
 @pytest.mark.parametrize("number", [errno.ENOMEM, errno.ENOBUFS, errno.EPERM, errno.EACCES])
-def test_an_error_that_says_nothing_of_one_interface_concerns_all(kernel, number):
+def test_an_error_not_about_one_interface_concerns_all(kernel, number):
     _, netlink = kernel(eth(5), refusal(number, sequence=2), eth(7, sequence=3))
     with pytest.raises(OSError, match=os.strerror(number)):
         netlink.interfaces([5, 6, 7])
 
 
-def test_many_interfaces_are_dumped_and_only_the_wanted_ones_parsed(kernel):
+def test_many_interfaces_are_dumped_and_only_the_wanted_parsed(kernel):
     made, netlink = kernel(eth(1) + eth(5000) + eth(2), DONE)
     assert [one.index for one in netlink.interfaces(MANY)] == [1, 2]
     assert made.asked == 1

@@ -26,7 +26,7 @@ def hear(senders, address, to, *, index=2, now=0.0, **more):
     return senders.find(next(places), address, index, to, now, **more)
 
 
-def test_limited_and_directed_broadcasts_of_a_sender_have_one_source(senders):
+def test_limited_and_directed_broadcasts_share_one_source(senders):
     first = hear(senders, "10.0.0.131", LIMITED)
     assert (first.address, first.link, first.unicast) == ("10.0.0.131", HERE, False)
     assert hear(senders, "10.0.0.131", HERE.broadcast) is first
@@ -53,7 +53,7 @@ def test_who_is_heard_by_limited_broadcast_is_on_the_link(senders):
     assert hear(senders, "192.0.2.1", HERE.address).link is None
 
 
-def test_what_came_before_the_first_limited_broadcast_is_looked_at_anew(senders):
+def test_a_first_limited_broadcast_renews_the_other_variants(senders):
     hear(senders, "10.0.0.1", HERE.address)
     assert len(senders.known) == 1
     hear(senders, "10.0.0.1", LIMITED)
@@ -62,7 +62,7 @@ def test_what_came_before_the_first_limited_broadcast_is_looked_at_anew(senders)
     assert len(senders.known) == 2
 
 
-def test_who_is_not_heard_by_limited_broadcast_any_more_is_on_no_link(senders):
+def test_without_limited_broadcast_a_neighbour_is_on_no_link(senders):
     hear(senders, "10.0.0.1", LIMITED, now=0.0)
     hear(senders, "10.0.0.2", LIMITED, now=0.0)
     hear(senders, "10.0.0.2", LIMITED, now=MEMORY - 1)
@@ -72,7 +72,7 @@ def test_who_is_not_heard_by_limited_broadcast_any_more_is_on_no_link(senders):
     assert hear(senders, "10.0.0.2", HERE.address, now=MEMORY).link is HERE
 
 
-def test_broadcasts_are_noted_once_for_each_way_in_until_it_is_looked_at_anew(senders):
+def test_broadcasts_are_noted_once_for_each_variant(senders):
     source = hear(senders, "10.0.0.131", LIMITED)
     assert hear(senders, "10.0.0.131", HERE.broadcast) is source
     for address, to, more in (
@@ -92,7 +92,7 @@ def test_broadcasts_are_noted_once_for_each_way_in_until_it_is_looked_at_anew(se
     assert senders.broadcasts() == [(source, True)]
 
 
-def test_neighbours_outside_our_prefix_are_remembered_within_bounds(senders):
+def test_neighbours_outside_our_prefix_are_bounded(senders):
     for number in range(MAX_OUTSIDE):
         assert hear(senders, f"172.16.{number >> 8}.{number & 255}", LIMITED).link is HERE
     assert hear(senders, "172.17.0.1", LIMITED).link is None

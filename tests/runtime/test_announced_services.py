@@ -24,7 +24,7 @@ def test_each_owner_has_its_own():
     assert names(AnnouncedServices().replaced("nobody", ())) == []
 
 
-def test_the_same_service_counts_once_and_stays_until_the_last_has_gone():
+def test_a_service_counts_once_until_its_last_owner_withdraws():
     offers = AnnouncedServices().replaced("one", [service("a")]).replaced("two", [service("a")])
     assert names(offers) == ["a"]
     assert names(offers.replaced("one", ())) == ["a"]

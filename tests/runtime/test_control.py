@@ -160,7 +160,7 @@ def test_to_register_the_same_again_says_it_anew(make):
             assert service["tags"] == {"load": load}
 
 
-def test_a_record_that_would_be_too_long_is_refused_and_says_by_how_much(make):
+def test_a_record_that_is_too_long_is_refused_with_its_length(make):
     node = make("anna", 1, control=Control())
     with QueryClient(node.query_address) as one, QueryClient(node.query_address) as two:
         register(one, "long", tags={"a": "x" * 250})

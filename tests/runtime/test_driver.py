@@ -276,7 +276,7 @@ def test_a_goodbye_is_made_under_the_lock_or_not_at_all(make, monkeypatch):
     assert made == [False]
 
 
-def test_what_the_engine_says_is_sent_by_the_transport_of_its_link(make):
+def test_each_datagram_is_sent_by_the_transport_of_its_link(make):
     lan, wlan = FakeTransport(), FakeTransport(WLAN)
     driver = make(lan, wlan, is_started=False)
     driver.carry_out(Outcome(sends=(Send(b"a", ETH0, "10.0.0.9"), Send(b"b", WLAN, "192.168.7.9"))))

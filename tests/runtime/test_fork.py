@@ -117,7 +117,7 @@ def sockets_of(address):
     return count
 
 
-def test_a_child_closes_its_copies_of_connections_and_the_parent_keeps_its_own(pair):
+def test_a_child_closes_its_copies_and_the_parent_keeps_its_own(pair):
     """A copy that stayed open would keep the connection from ending when the parent closes it."""
     anna = pair[0]
     with QueryClient(anna.query_address) as one, QueryClient(anna.query_address) as two:
@@ -136,7 +136,7 @@ def test_a_child_closes_its_copies_of_connections_and_the_parent_keeps_its_own(p
             assert new.request("list")["ok"]
 
 
-def test_a_client_that_was_not_started_may_be_started_in_the_child(pair):
+def test_a_client_not_yet_started_may_be_started_in_the_child(pair):
     client = Client(pair[0].query_address)
 
     def follow():

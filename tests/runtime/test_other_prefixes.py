@@ -37,7 +37,7 @@ class Other:
         node.heard_broadcast(self.source, now, limited=True)
 
 
-def test_a_neighbour_outside_our_network_is_told_with_what_is_known_of_it(node):
+def test_a_neighbour_outside_our_network_is_told(node):
     Other("10.0.7.7").speak(node, 0.0)
     found = {(address, 2): Outside(ETH0, 0.0, is_near=True) for address in ("10.0.7.8", "10.0.7.7")}
     assert outsiders(node, 1.0, found) == [
@@ -49,7 +49,7 @@ def test_a_neighbour_outside_our_network_is_told_with_what_is_known_of_it(node):
     assert outsiders(node, 100.0, found)[0]["listed"] is False  # it is down
 
 
-def test_a_peer_in_our_network_with_another_broadcast_address_is_told_when_it_lasts(node):
+def test_a_lasting_peer_with_another_broadcast_address_is_told(node):
     other = Other("10.0.0.7")
     other.speak(node, 0.0)
     assert outsiders(node, 1.0, {}) == []

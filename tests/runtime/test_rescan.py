@@ -20,7 +20,7 @@ def test_without_a_ring_the_next_scan_comes_by_time(period):
     assert done(100.0, took=0.01, period=period).at == 100.0 + period
 
 
-def test_a_ring_brings_it_soon_and_further_rings_no_sooner_or_later():
+def test_a_ring_brings_a_scan_soon_and_further_rings_no_sooner():
     plan = done(100.0)
     plan.ring(110.0)
     assert plan.at == 110.0 + SETTLE
@@ -50,14 +50,14 @@ def test_a_scan_in_which_the_machine_slept_makes_nobody_deaf():
 
 
 @pytest.mark.parametrize("period", [PERIOD, PERIOD_UNTOLD])
-def test_a_scan_that_failed_is_repeated_after_three_seconds_whatever_rings(period):
+def test_a_failed_scan_is_repeated_after_three_seconds(period):
     plan = done(100.0, period=period, has_failed=True)
     assert plan.at == 100.0 + RETRY
     plan.ring(100.1)
     assert plan.at == 100.0 + RETRY
 
 
-def test_five_changes_a_second_for_a_minute_cost_no_more_than_their_share():
+def test_five_changes_a_second_cost_no_more_than_their_share():
     """Each scan takes 50 ms: whatever rings, at most a tenth of the time goes into them."""
     plan, now, spent = Rescan(), 0.0, 0.0
     plan.done(now, took=0.05, period=PERIOD, has_failed=False)
