@@ -1,4 +1,4 @@
-"""The transports of a node as one network, and the receiver of each: what was read late, is flooded, is to be scanned."""
+"""The transports of a node as one network, and the receiver of each: late reading, floods, the next scan."""
 
 from __future__ import annotations
 
