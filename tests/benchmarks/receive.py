@@ -121,7 +121,7 @@ class Path:
 
 
 class Daemon:
-    """A whole Discovery; holding its lock keeps it from draining while the buffer is being filled."""
+    """A whole Discovery; `look` holds its lock, so that it does not drain the buffer while it is being filled."""
 
     def __init__(self) -> None:
         self.port = free_port()
