@@ -31,7 +31,7 @@ class AgeingRows(Rows):
         blind_until: nobody is judged by silence before that moment.
     """
 
-    def __init__(self, *, limit: int, remember: float, own_id: str) -> None:
+    def __init__(self, *, limit: int = 4096, remember: float = 3600.0, own_id: str = "") -> None:
         super().__init__(limit=limit, remember=remember, own_id=own_id)
         self.steady: dict[tuple[bytes, Source], Path] = {}
         self.blind_until = -NEVER
@@ -96,12 +96,10 @@ class AgeingRows(Rows):
 
     def _excuse(self, now: float) -> list[Event]:
         self.blind_until = -NEVER
-        events: list[Event] = []
-        for row in self._rows.values():
-            if row.excuse(now):
-                events += self._suspect(row, "slept", "we were asleep, so its silence means little", now)
         self._next_expiry = now
-        return events
+        reason = "we were asleep, so its silence means little"
+        overdue = [row for row in self._rows.values() if row.excuse(now)]
+        return [event for row in overdue for event in self._suspect(row, "slept", reason, now)]
 
     def _tidy(self, now: float) -> list[Event]:
         rows = self._rows.values()
@@ -266,7 +264,7 @@ class AgeingRows(Rows):
         self._shared.forget(row)
         self._forget(row)
         if row.kind == "node" and (row.is_replaced or row.state == "left"):
-            self.boots.end(row, now, holds_until(row, now, self.interval))
+            self.boots.end(row, holds_until(row, now, self.interval))
         return events
 
     def _drop_path(self, path: Path) -> None:

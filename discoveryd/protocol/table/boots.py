@@ -6,6 +6,7 @@ one id: both are listed, and flagged as clones.
 
 from __future__ import annotations
 
+from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.table.event_log import EventLog
 from discoveryd.protocol.table.events import Event, EventKind
 from discoveryd.protocol.table.peer import LIVE
@@ -60,15 +61,9 @@ class Boots:
 
     # --- boots that are over ------------------------------------------------------------------------
 
-    def end(self, row: Row, now: float, until: float) -> None:
+    def end(self, row: Row, until: float) -> None:
         """Remember that a boot is over: until then it has to answer a PING before it is heard again."""
-        self._ended.pop(row.key, None)
-        while self._ended:
-            first, over = next(iter(self._ended.items()))
-            if now < over and len(self._ended) < MAX_ENDED:
-                break
-            del self._ended[first]
-        self._ended[row.key] = until
+        put_last(self._ended, row.key, until, MAX_ENDED)
 
     def is_over(self, hello: Hello, now: float) -> bool:
         """Return whether a HELLO is of a boot that is over, as far as we know. Forged: an end may be."""

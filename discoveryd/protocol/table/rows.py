@@ -31,6 +31,7 @@ class Rows:
         self.limit = limit
         self.remember = remember
         self.interval = 0.8  # ours, by which unproven rows are judged
+        self.ranks: dict[str, int] = {}  # of the variants (ids of keys, empty for plain): the lowest is the best
         self.suspects: dict[Key, Row] = {}  # to be probed
         self.quiet: dict[Key, Row] = {}  # last heard by a PONG: PINGed again if no HELLO comes
         self.leavers: dict[Key, Row] = {}  # to be asked whether they left. Forged: a goodbye may be
@@ -80,10 +81,8 @@ class Rows:
 
     def sealed(self, id: str, boot: str, now: float) -> Row | None:
         """Return a live peer that seals and has this boot, or this id: in its name nothing plain is heard."""
-        for row in (*self.boots.of_boot(boot), *self.boots.of(id)):
-            if row.sealed_with and row.state_at(now) in LIVE:
-                return row
-        return None
+        rows = (*self.boots.of_boot(boot), *self.boots.of(id))
+        return next((row for row in rows if row.sealed_with and row.state_at(now) in LIVE), None)
 
     def has_digest(self, row: Row) -> bool:
         """Return whether the record we hold is the one the peer announces."""

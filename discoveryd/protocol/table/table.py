@@ -52,14 +52,7 @@ class PeerTable(AgeingRows):
         limit: most rows; a full table gives up gone rows, never live ones.
         remember: seconds for which gone rows are kept.
         own_id: a peer with this node id is a clone of ourselves.
-
-    Attributes:
-        ranks: of the variants (ids of keys, empty for plain) in which peers are heard; the lowest is the best.
     """
-
-    def __init__(self, *, limit: int = 4096, remember: float = 3600.0, own_id: str = "") -> None:
-        super().__init__(limit=limit, remember=remember, own_id=own_id)
-        self.ranks: dict[str, int] = {}
 
     def set_ranks(self, ranks: dict[str, int]) -> None:
         """Prefer other variants."""
@@ -313,9 +306,7 @@ class PeerTable(AgeingRows):
         if former is not None and is_restart:
             opening = "restarted", f"new boot {row.boot} in place of {former.boot}"
             self._replace(former, row, now)
-        events: list[Event] = []
-        for victim in victims:
-            events += self._give_way(victim, former, now)
+        events = [event for victim in victims for event in self._give_way(victim, former, now)]
         self._add(row, source)
         return events, opening
 
