@@ -9,8 +9,8 @@ Value = TypeVar("Value")
 
 
 def put_last(kept: dict[Key, Value], key: Key, value: Value, limit: int) -> None:
-    """Put an entry at the end; where there are as many as the limit, the first is dropped."""
+    """Put an entry at the end; past the limit, which may have become lower, the first ones are dropped."""
     kept.pop(key, None)
-    if len(kept) >= limit:
+    while len(kept) >= limit:
         del kept[next(iter(kept))]
     kept[key] = value

@@ -3,6 +3,7 @@
 from base64 import b64encode
 from random import Random
 
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.sealed.envelope import Sealer
+from discoveryd.protocol.sealed.envelope import Sealer, derive
 from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.protocol.wire.messages import MAX_DATAGRAM, Hello, Ping, Pong
 from discoveryd.protocol.wire.record import Record
@@ -59,13 +60,13 @@ SEALED = tuple(seeds())
 @st.composite
 def by_an_insider(draw):
     """Something senseless, well sealed."""
-    sealer = Sealer(Keyring(keys=KEYS), realm="default", id="web1", boot=PEER)
+    cipher = ChaCha20Poly1305(derive(KEYS[0].secret, b"default", b"web1", PEER.encode()))
     inside = draw(mutated() | st.binary(max_size=600)).ljust(1, b"x")
     counter = draw(st.integers(0, 2**63 - 1))
     header = b"SEALED|2|%b|web1|%b|%x|" % (KEYS[0].id.encode(), PEER.encode(), counter)
     scope = draw(st.sampled_from((b"b", b"b0", b"s", b"s0")))
     bound = draw(st.sampled_from(SOURCES)).packed if scope.startswith(b"b") else b""
-    raw = sealer._own_cipher(KEYS[0].id).encrypt(counter.to_bytes(12, "big"), inside, header + b"|%b|" % scope + bound)
+    raw = cipher.encrypt(counter.to_bytes(12, "big"), inside, header + b"|%b|" % scope + bound)
     return header + b64encode(raw) + b"|" + scope
 
 

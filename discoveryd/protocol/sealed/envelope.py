@@ -44,6 +44,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 from discoveryd.errors import SealError, WireError
+from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.sealed.base85 import pack, unpack
 from discoveryd.protocol.sealed.keyring import Keyring
@@ -271,9 +272,7 @@ class Sealer:
     def _keep(self, whose: tuple[str, bytes, bytes], cipher: ChaCha20Poly1305) -> None:
         """Keep a derived key, once it has opened an envelope or is our own: strangers take no place."""
         if whose not in self._ciphers:
-            if len(self._ciphers) >= MAX_CIPHERS:
-                del self._ciphers[next(iter(self._ciphers))]
-            self._ciphers[whose] = cipher
+            put_last(self._ciphers, whose, cipher, MAX_CIPHERS)
 
 
 def _read_counter(digits: bytes) -> int:

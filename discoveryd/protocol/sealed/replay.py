@@ -17,6 +17,7 @@ a boot are forgotten as soon as nothing new of it was heard for its ttl: a recor
 from __future__ import annotations
 
 from discoveryd.errors import WireError
+from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.sealed.envelope import Opened
 
 WIDTH = 1024
@@ -91,8 +92,7 @@ class Windows:
         if not (broadcasts if opened.is_to_all else unicasts).take(opened.counter):
             kind = "broadcast" if opened.is_to_all else "unicast"
             raise WireError("replayed", f"{kind} {opened.counter} of {opened.id} ({opened.boot})")
-        del self._boots[opened.boot]
-        self._boots[opened.boot] = known  # the last to go
+        put_last(self._boots, opened.boot, known, self.limit)
         return True
 
     def take_question(self, opened: Opened) -> None:
@@ -113,11 +113,9 @@ class Windows:
 
         What it sealed before, of every scope, is void: it may have been recorded.
         """
-        if opened.boot in self._boots:
-            return
-        while len(self._boots) >= self.limit:
-            del self._boots[next(iter(self._boots))]
-        self._boots[opened.boot] = (Window(opened.counter), Window(opened.counter), opened.counter)
+        if opened.boot not in self._boots:
+            windows = Window(opened.counter), Window(opened.counter), opened.counter
+            put_last(self._boots, opened.boot, windows, self.limit)
 
     def forget(self, boot: str) -> None:
         """Take nothing more of a boot until it has proved again that it lives."""
@@ -126,7 +124,4 @@ class Windows:
             self._remember(boot, known[1].top)
 
     def _remember(self, boot: str, counter: int) -> None:
-        last = self._questions.pop(boot, -1)
-        while len(self._questions) >= self.limit:
-            del self._questions[next(iter(self._questions))]
-        self._questions[boot] = max(last, counter)
+        put_last(self._questions, boot, max(counter, self._questions.get(boot, -1)), self.limit)
