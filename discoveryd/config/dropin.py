@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from discoveryd.config.durations import shown
 from discoveryd.config.reader import SERVICE, ConfigReader, lacking
@@ -24,8 +23,7 @@ _KEYS = {**SERVICE, "health": "health"}
 _HEALTH = {"command": "command", "interval": "float", "timeout": "float"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropIn:
+class DropIn(NamedTuple):
     """The content of a file.
 
     Attributes:

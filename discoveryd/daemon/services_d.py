@@ -21,7 +21,6 @@ from discoveryd.protocol.wire.record import MAX_RECORD, Service, service_length
 from discoveryd.runtime.notices import Notice, of_death
 
 if TYPE_CHECKING:
-    from discoveryd.config.dropin import DropIn
     from discoveryd.runtime.health import Check, CheckResult, Health
 
 OWNER = "services.d"
@@ -66,19 +65,15 @@ class ServiceFile:
     """What is known of a file: its service, or why there is none."""
 
     stamp: Stamp
-    drop_in: DropIn | None = None
+    service: Service | None = None
+    check: Check | None = None
     problems: tuple[str, ...] = ()
     result: CheckResult | None = None
     too_long: str = ""
 
-    @property
-    def check(self) -> Check | None:
-        """The check of the service, None if it has none."""
-        return self.drop_in.check if self.drop_in else None
-
     def state(self) -> ServiceState:
         """Return the state that follows."""
-        service = self.drop_in.service if self.drop_in else None
+        service = self.service
         if service is None or self.too_long:
             return ServiceState(word="refused", service=service, problems=self.problems or (self.too_long,))
         if self.check is None or (self.result is not None and self.result.works):
@@ -329,7 +324,7 @@ def _read(path: str, stamp: Stamp, former: ServiceFile | None) -> ServiceFile:
     from discoveryd.config.dropin import read_file  # noqa: PLC0415 - YAML is imported only where there is a file
 
     try:
-        file = ServiceFile(stamp=stamp, drop_in=read_file(path))
+        service, check = read_file(path)
     except OSError as error:
         if error.errno in PASSING:
             raise
@@ -338,6 +333,5 @@ def _read(path: str, stamp: Stamp, former: ServiceFile | None) -> ServiceFile:
         left = len(error.problems) - MAX_PROBLEMS
         more = [f"{path}: and {left} more"] if left > 0 else []
         return ServiceFile(stamp=stamp, problems=(*error.problems[:MAX_PROBLEMS], *more))
-    if former is not None and former.check == file.check:
-        file.result = former.result
-    return file
+    result = former.result if former is not None and former.check == check else None
+    return ServiceFile(stamp=stamp, service=service, check=check, result=result)
