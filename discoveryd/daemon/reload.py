@@ -9,7 +9,6 @@ from discoveryd.config import Config, load
 from discoveryd.daemon.ports import is_service, refuse_forbidden
 from discoveryd.daemon.services_d import OWNER
 from discoveryd.errors import ConfigError, RecordTooLong
-from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.runtime.discovery import Discovery
 
@@ -51,7 +50,8 @@ def take_over(discovery: Discovery, config: Config, begun_with: Config) -> list[
         discovery.offer(OWNER, ())
         discovery.set_record(name=node.name or None, tags=node.tags, services=node.services)
     discovery.set_keyring(keyring)
-    discovery.set_parameters(_kept(config, begun_with))
+    fixed = {key.removeprefix("hello."): begun_with.value(key) for key in FIXED if key.startswith("hello.")}
+    discovery.set_parameters(replace(config.parameters, **fixed))
     return needs_restart(begun_with, config)
 
 
@@ -72,9 +72,3 @@ def keyring_of(config: Config) -> Keyring:
     from discoveryd.daemon.keys import read_keyring  # noqa: PLC0415 - most daemons have none
 
     return read_keyring(config.security, config.source, directory=config.directory)
-
-
-def _kept(config: Config, begun_with: Config) -> Parameters:
-    """Return the parameters of a configuration, but for those that are `FIXED`."""
-    fixed = {key.removeprefix("hello."): begun_with.value(key) for key in FIXED if key.startswith("hello.")}
-    return replace(config.parameters, **fixed)

@@ -218,7 +218,10 @@ class ServicesPart(Part):
             try:
                 from discoveryd.runtime.health import Health  # noqa: PLC0415 - most directories have no checks
 
-                health = Health(lambda result: self._put(partial(self._take, result)), self._end_loudly)
+                health = Health(
+                    told=lambda result: self._put(partial(self._take, result)),
+                    failed=lambda thread, error: self._put(of_death(thread, error)),
+                )
                 health.start()
                 self._health = health
             except OSError as error:
@@ -227,9 +230,6 @@ class ServicesPart(Part):
                     self._tell("warning", "services are not checked now", why=self._lack)
         if self._health is not None:
             self._health.replace(checks)
-
-    def _end_loudly(self, thread: str, error: BaseException) -> None:
-        self._put(of_death(thread, error))
 
     def _take(self, result: CheckResult) -> None:
         file = self._files.get(result.key)

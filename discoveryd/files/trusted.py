@@ -147,9 +147,6 @@ def _accept(path: str, found: os.stat_result, owners: Collection[int] | None) ->
     if not stat.S_ISREG(found.st_mode):
         raise UntrustedFile(path, "it is no regular file", "remove it")
     if owners is not None and found.st_uid not in owners:
-        raise UntrustedFile(path, f"it belongs to uid {found.st_uid}", f"remove it, or chown it: {_wanted(owners)}")
-
-
-def _wanted(owners: Collection[int]) -> str:
-    names = ["root" if uid == 0 else f"uid {uid}" for uid in sorted(owners)]
-    return f"its owner must be {' or '.join(names)}"
+        names = " or ".join("root" if uid == 0 else f"uid {uid}" for uid in sorted(owners))
+        helps = f"remove it, or chown it: its owner must be {names}"
+        raise UntrustedFile(path, f"it belongs to uid {found.st_uid}", helps)

@@ -71,12 +71,8 @@ class Occasion:
             "DISCOVERYD_ADDRESS": self.peer.address if self.peer else "",
             "DISCOVERYD_ID": self.peer.id if self.peer else "",
         }
-        return {name: _clean(value) for name, value in found.items()}
-
-
-def _clean(text: str) -> str:
-    """Replace what ends a line, commands a terminal or cannot be encoded."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+        # nothing that ends a line, commands a terminal or cannot be encoded
+        return {name: "".join(char if char.isprintable() else "?" for char in text) for name, text in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
