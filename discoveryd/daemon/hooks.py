@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from discoveryd.config import Config
@@ -41,10 +40,7 @@ class HooksPart(Part):
             from discoveryd.runtime.hooks import Hooks  # noqa: PLC0415 - see above
 
             hooks = Hooks(self._directory, self._notify, self._limits)
-            with ExitStack() as stack:
-                stack.callback(hooks.stop)
-                hooks.start()
-                stack.pop_all()
+            hooks.start()
             self._hooks = hooks
 
     def look(self) -> None:
