@@ -1,1 +1,1 @@
-"""What both programs say of themselves: commands, help, manual pages, completions."""
+"""The command lines of both programs: tables of commands, parser, help, manual pages, completions."""

@@ -8,7 +8,7 @@ from discoveryd import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from discoveryd.cli.parse import Arguments
     from discoveryd.cli.table import Option, Program
@@ -27,15 +27,15 @@ def answer(program: Program, arguments: Arguments) -> str:
 
 
 def _program_help(program: Program) -> list[str]:
-    rows = [(" ".join((command.name, *command.needed)), command.brief) for command in program.commands.values()]
+    commands = [(" ".join((command.name, *command.needed)), command.brief) for command in program.commands.values()]
     return [
         f"usage: {program.name} COMMAND [OPTIONS]",
         program.summary,
-        f"commands:\n{_rows(rows)}",
-        _titled("filters", program.filters),
-        _titled("options", program.options),
+        _section("commands", _rows(commands)),
+        _section("filters", _options(program.filters)),
+        _section("options", _options(program.options)),
         *_notes(program),
-        _lines("examples", program.examples),
+        _section("examples", (f"  {line}" for line in program.examples)),
     ]
 
 
@@ -46,29 +46,30 @@ def _command_help(program: Program, name: str) -> list[str]:
     return [
         "\n".join(_wrapped(f"usage: {' '.join(filter(None, synopsis))}", indent=7)),
         "\n".join(_wrapped(command.text)),
-        _rows((option.form, option.text) for option in command.options),
-        _titled("filters", program.filters if command.takes_filters else ()),
-        _titled("options", program.options),
+        "\n".join(_options(command.options)),
+        _section("filters", _options(program.filters if command.takes_filters else ())),
+        _section("options", _options(program.options)),
         *_notes(program),
     ]
 
 
 def _notes(program: Program) -> list[str]:
     width = max(len(str(code)) for code, _ in program.exit_codes)
-    codes = [f"{code:<{width}}  {text}" for code, text in program.exit_codes]
-    return ["\n".join(_wrapped(program.note)), _lines("exit codes", codes)]
+    codes = (f"  {code:<{width}}  {text}" for code, text in program.exit_codes)
+    return ["\n".join(_wrapped(program.note)), _section("exit codes", codes)]
 
 
-def _titled(title: str, options: Sequence[Option]) -> str:
-    return f"{title}:\n{_rows((option.form, option.text) for option in options)}" if options else ""
+def _section(title: str, lines: Iterable[str]) -> str:
+    text = "\n".join(lines)
+    return f"{title}:\n{text}" if text else ""
 
 
-def _lines(title: str, lines: Sequence[str]) -> str:
-    return "\n".join([f"{title}:", *(f"  {line}" for line in lines)]) if lines else ""
+def _options(options: Iterable[Option]) -> list[str]:
+    return _rows((option.form, option.text) for option in options)
 
 
-def _rows(rows: Iterable[tuple[str, str]]) -> str:
-    lines = []
+def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
+    lines: list[str] = []
     for term, text in rows:
         first, *more = _wrapped(text, width=_WIDTH - _TERM - 2)
         if len(term) >= _TERM:
@@ -76,7 +77,7 @@ def _rows(rows: Iterable[tuple[str, str]]) -> str:
         else:
             lines.append(f"  {term:{_TERM}}{first}")
         lines += [f"  {'':{_TERM}}{line}" for line in more]
-    return "\n".join(lines)
+    return lines
 
 
 def _wrapped(text: str, *, width: int = _WIDTH, indent: int = 0) -> list[str]:

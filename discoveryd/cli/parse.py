@@ -42,8 +42,9 @@ def parse(program: Program, words: Sequence[str]) -> Arguments:
         UsageError: they are wrong.
     """
     given, operands, rest = _split(program, words)
-    if operands[:1] == ["help"]:
-        return _help(program, operands[1:])
+    if operands[:1] == ["help"]:  # ``help [COMMAND]`` is ``[COMMAND] --help``
+        name = _command(program, " ".join(operands[1:])).name if operands[1:] else ""
+        return Arguments(command=name, help=True, version=False)
     values: dict[str, Any] = {}
     for option, text in given:
         try:
@@ -105,12 +106,6 @@ def _option(flag: str, known: dict[str, Option]) -> Option:
     if len(names) > 1:
         raise UsageError(f"option {flag} not a unique prefix")
     return known[names[0]]
-
-
-def _help(program: Program, words: Sequence[str]) -> Arguments:
-    """Read ``help [COMMAND]``, which is ``[COMMAND] --help``."""
-    name = _command(program, " ".join(words)).name if words else ""
-    return Arguments(command=name, help=True, version=False)
 
 
 def _command(program: Program, name: str) -> Command:

@@ -48,7 +48,7 @@ def needs(shell):
 
 @pytest.fixture
 def home(tmp_path):
-    """Give a directory with all scripts, in which discoveryctl knows some values and keeps what it is told to do."""
+    """Return a directory with all scripts, in which discoveryctl knows some values and keeps what it is told to do."""
     for shell in SHELLS:
         text = "\n".join(text for name, text in scripts().items() if name.startswith(shell))
         (tmp_path / f"script.{shell}").write_text(text)
@@ -71,7 +71,7 @@ def environment(home, **more):
 
 
 def offered(home, line, **more):
-    """Give what bash would offer at the end of a line, by calling the function as readline does."""
+    """Return what bash would offer at the end of a line, by calling the function as readline does."""
     # readline splits at = and : too, and gives these as words
     words = [part for word in line.split(" ") for part in re.findall(r"[=:]+|[^=:]+", word) or [""]]
     script = f"""
@@ -191,7 +191,7 @@ def test_the_command_line_says_which_daemon_is_asked(home):
 
 @pytest.fixture
 def real(home):
-    """Give a directory in which discoveryctl is the real one."""
+    """Return a directory in which discoveryctl is the real one."""
     (home / "bin" / "discoveryctl").write_text(
         f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m discoveryd.ctl "$@"\n'
     )

@@ -34,7 +34,7 @@ def pages():
 
 
 def plain(page):
-    """Give what a page says, without roff."""
+    """Return what a page says, without roff."""
     text = re.sub(r"\\f[BIR]", "", page)
     for escape, character in (("\\&", ""), ("\\-", "-"), ("\\(aq", "'"), ("\\(dq", '"'), ("\\(ti", "~"), ("\\(ha", "^")):
         text = text.replace(escape, character)
@@ -156,7 +156,7 @@ def test_each_key_has_a_type_and_a_default(pages):
 
 
 def variables(tree):
-    """Give the environment variables that a module names: by our prefix, or where it reads one."""
+    """Return the environment variables that a module names: by our prefix, or where it reads one."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and re.fullmatch("DISCOVERY(D|CTL)_[A-Z_]*[A-Z]", str(node.value)):
             yield node.value
@@ -280,7 +280,7 @@ def test_man_shows_the_page_on_a_terminal(pages, capsys, monkeypatch, tmp_path, 
 
 
 def test_a_missing_sample_is_an_error(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("discoveryd.files.shipped._PACKAGE", str(tmp_path / "a/b/c/d"))
+    monkeypatch.setattr("discoveryd.files.shipped.PACKAGE", str(tmp_path / "a/b/c/d"))
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert main(["manual", "discoveryd.yaml"]) == 1
     assert "discoveryd: config/discoveryd.yaml of discoveryd is missing" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from discoveryd.cli.table import Option, Program, Value
 
 FRAME = r"""# bash completion for NAME, made by: discoveryd completion bash
 
-_NAME_ask() {  # what the daemon knows; it has a second, and if there is none, nothing is said
+_NAME_ask() {  # ask the daemon, for a second at most; without a daemon print nothing
     local address=${DISCOVERYCTL_ADDRESS-}
     [[ $COMP_LINE =~ [[:space:]]--address[=[:space:]]+([^[:space:]]+) ]] && address=${BASH_REMATCH[1]}
     DISCOVERYCTL_ADDRESS=$address timeout 1 discoveryctl list --all --only "$1" 2>/dev/null </dev/null |

@@ -8,7 +8,7 @@ from discoveryd.cli.table import Option, Program, Value
 
 FRAME = r"""# fish completion for NAME, made by: discoveryd completion fish
 
-function __NAME_ask --description 'What the daemon knows: it has a second; if there is none, nothing is said'
+function __NAME_ask --description 'Ask the daemon, for a second at most; without a daemon print nothing'
     set -l address $DISCOVERYCTL_ADDRESS
     set -l asked (commandline -p | string match -rg -- '\s--address[=\s]+(\S+)')
     test -n "$asked"; and set address $asked

@@ -9,7 +9,7 @@ from discoveryd.cli.table import Command, Option, Program, Value
 FRAME = r"""#compdef NAME
 # zsh completion for NAME, made by: discoveryd completion zsh
 
-_NAME_ask() {  # what the daemon knows; it has a second, and if there is none, nothing is said
+_NAME_ask() {  # ask the daemon, for a second at most; without a daemon print nothing
     local address=$DISCOVERYCTL_ADDRESS MATCH MBEGIN MEND
     local -a match mbegin mend found
     [[ $BUFFER =~ '[[:space:]]--address[=[:space:]]+([^[:space:]]+)' ]] && address=$match[1]

@@ -100,13 +100,9 @@ def _program_page(program: Program) -> list[str]:
         *_section("FILTERS", [paragraph("Only the peers"), *map(_option, program.filters)] if program.filters else []),
         *_section("OPTIONS", map(_option, program.options)),
         *_section("EXIT STATUS", map(_row, exits)),
-        *(_hooks() if name == "discoveryd" else []),
+        *_section("HOOKS", [paragraph(texts.HOOKS), *map(_row, texts.HOOK_VARIABLES)] if name == "discoveryd" else []),
         *_tail(name),
     ]
-
-
-def _hooks() -> list[str]:
-    return _section("HOOKS", [paragraph(texts.HOOKS), *map(_row, texts.HOOK_VARIABLES)])
 
 
 def _configuration_page() -> list[str]:
