@@ -323,8 +323,8 @@ How a peer is judged
 Modules
 =======
 
-- ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``link``, ``histogram`` and
-  ``bounded`` tables are values.
+- ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``link``
+  and ``histogram`` are values.
 - ``wire``: ``wire.messages`` has the message kinds and their fields, ``wire.record`` the record of a node.
 - ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, in base 64 or
   ``sealed.base85``, ``sealed.replay`` takes each counter once, ``sealed.channel`` is the layer in front of the engine.
@@ -334,10 +334,11 @@ Modules
   ``table.shared_addresses`` those of several peers; ``table.events`` are told by ``table.event_log``, damped, and
   ``table.peer`` is shown.
 - Sent: ``beacon`` says when a HELLO is due, ``answers`` when a solicit is answered, ``prober`` what is pinged, in
-  ``turns``; ``outbox`` sends, by ``limited_broadcast`` where needed, and to ``seed_addresses``.
-- Received: ``incoming`` datagrams pass ``rate_limits`` of ``token_buckets`` and ``reception`` to ``hellos`` or
-  ``probes``; ``challenges`` asks unknown boots, ``credit`` bounds what unproven addresses get, ``own_boot`` finds ours
-  elsewhere; ``flood`` and ``isolation`` judge the whole, ``drops`` has the reasons and counts.
+  ``turns``; ``outbox`` writes the datagrams and bounds what unproven addresses get, ``limited_broadcast`` knows where
+  255.255.255.255 is needed.
+- Received: an ``incoming`` datagram passes the ``rate_limits``, with ``token_buckets``, and ``reception`` to ``hellos``
+  or ``probes``; ``challenges`` asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge
+  the whole, ``drops`` has the reasons and counts. What others can make grow is ``bounded``.
 """
 
 from discoveryd.protocol.drops import DROP_REASONS as DROP_REASONS

@@ -106,10 +106,6 @@ class Hellos:
         row.asked = now
         return [] if self._rooms.rate_limits.refusal(source, now) else [self._rooms.answers.request(source, now)]
 
-    def request(self, source: Source, now: float) -> list[Send]:
-        """Ask the sender of a PONG for a HELLO; of many, one after the other."""
-        return [self._rooms.answers.request(source, now)] if self._rooms.answers.may_request(now) else []
-
     def answer(self, claim: Claim, now: float, *, is_prompt: bool = False) -> list[Send]:
         """Answer a solicit with the full HELLO, `is_prompt` where it has waited its turn.
 

@@ -1,23 +1,160 @@
-"""Our datagrams: what each says, by which links it goes out, under which keys, and what may be sent at all."""
+"""Our datagrams: what each says, by which links it goes out, under which keys, and what may be sent at all.
+
+To an address that has not proved to be there no more is sent than came from it, and a little (`Credit`); beyond our
+links nothing but to seeds, and to the other addresses that they have proved to have (`SeedAddresses`).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from discoveryd.protocol.credit import Credit
+from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast
 from discoveryd.protocol.link import Link, LinkState, Source
 from discoveryd.protocol.outcome import MessageKind, Send
 from discoveryd.protocol.parameters import MAX_TTL, Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
-from discoveryd.protocol.seed_addresses import SeedAddresses
+from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.wire.messages import ANYONE, Hello, Ping, Pong, mark
 from discoveryd.protocol.wire.record import Record
 
 if TYPE_CHECKING:
     from discoveryd.protocol.sealed.channel import Sealing
+
+GIFT = 1000.0
+"""Bytes that an address has at first: 14 plain PINGs or 6 sealed ones. At 30 % loss each way 14 PINGs all fail once in
+12,000 times; with 8 of them, once in 200, a peer that lives was given up in one of eight starts of ten nodes."""
+REFILL = 8.0
+"""Bytes a second by which an account grows up to `GIFT`: a PING in ten seconds for a peer that never answers."""
+HOLDS = 3600.0
+"""Seconds for which a proof holds; peers are PINGed each minute, and so prove it again."""
+FORGOTTEN = 600.0
+"""Seconds after which an account with which nothing happened is forgotten: to begin anew gives less than to go on."""
+MAX_ADDRESSES = 8192
+"""Addresses of each kind; past it the address that proved it first, or spoke longest ago, is as if never heard."""
+AGAIN = 1.0
+"""Seconds between two rounds of PINGs; they are sent only where an unknown node speaks from beyond our links."""
+AT_ONCE = 8
+"""Seeds asked in one round; where there are more, the next ones in the next."""
+LIFE = 5.0
+"""Seconds that an answer may take."""
+MAX_ALIASES = 1024
+"""Addresses remembered; past it the one that was proved first is forgotten."""
+
+
+class Credit:
+    """The accounts of addresses, and the addresses that need none.
+
+    A source address can be forged. So that nobody makes us send more to a victim than it costs to make us, an address
+    has an account in bytes until it returns a nonce of ours, as QUIC has it (RFC 9000, section 8.1). Of a broadcast
+    each node that hears it has a part, so that all of them together send no more than came.
+
+    Attributes:
+        withheld: datagrams that were not sent.
+    """
+
+    def __init__(self) -> None:
+        self.withheld = 0
+        self._proven: dict[str, float] = {}  # until when
+        self._accounts: dict[str, tuple[float, float]] = {}  # bytes, as of then
+
+    def __len__(self) -> int:
+        """Return the number of accounts."""
+        return len(self._accounts)
+
+    def is_proven(self, address: str, now: float) -> bool:
+        """Return whether an address has returned a nonce of ours."""
+        return now < self._proven.get(address, now)
+
+    def prove(self, address: str, now: float) -> None:
+        """Note that an address returned a nonce of ours."""
+        put_last(self._proven, address, now + HOLDS, MAX_ADDRESSES)
+        first = next(iter(self._proven))
+        if now >= self._proven[first]:
+            del self._proven[first]
+        self._accounts.pop(address, None)
+
+    def receive(self, address: str, size: float, now: float) -> None:
+        """Add the bytes that came from an address to its account."""
+        if not self.is_proven(address, now):
+            self._set(address, self._bytes(address, now) + size, now)
+
+    def spend(self, address: str, size: int, now: float) -> bool:
+        """Take bytes from the account of an address; return whether so many may be sent there."""
+        if self.is_proven(address, now):
+            return True
+        left = self._bytes(address, now) - size
+        if left < 0:
+            self.withheld += 1
+            return False
+        self._set(address, left, now)
+        return True
+
+    def _bytes(self, address: str, now: float) -> float:
+        left, since = self._accounts.get(address, (GIFT, now))
+        return max(left, min(GIFT, left + REFILL * max(0.0, now - since)))
+
+    def _set(self, address: str, left: float, now: float) -> None:
+        put_last(self._accounts, address, (left, now), MAX_ADDRESSES)
+        first = next(iter(self._accounts))
+        if now >= self._accounts[first][1] + FORGOTTEN:
+            del self._accounts[first]
+
+
+class SeedAddresses:
+    """Addresses beyond our links that proved by a nonce that they are those of a seed, or of a node that has the key.
+
+    A node that repeats a nonce that was sent to a seed, and nowhere else, is that seed, wherever it answers from. With
+    keys a node that repeats a nonce sealed for it alone is one of us.
+    """
+
+    def __init__(self) -> None:
+        self._seeds: dict[str, str] = {}  # by address; empty where a seal vouches for it, and no seed was asked
+        self._asked: dict[str, tuple[str, float]] = {}  # seed and time, by nonce
+        self._next_round = -NEVER
+        self._turn = 0
+
+    def __len__(self) -> int:
+        """Return the number of addresses."""
+        return len(self._seeds)
+
+    def __contains__(self, address: str) -> bool:
+        """Return whether an address has proved whose it is."""
+        return address in self._seeds
+
+    def of(self, seed: str) -> set[str]:
+        """Return the addresses of a seed, its own included."""
+        return {seed, *(address for address, whose in self._seeds.items() if whose == seed)}
+
+    def ask(self, seeds: Sequence[str], nonce: Callable[[], str], now: float) -> list[tuple[str, str]]:
+        """Return seeds to PING, each with its nonce; none where that was done just now."""
+        if now < self._next_round or not seeds:
+            return []
+        self._next_round = now + AGAIN
+        self._asked = {nonce: asked for nonce, asked in self._asked.items() if now < asked[1] + LIFE}
+        chosen = [seeds[(self._turn + place) % len(seeds)] for place in range(min(AT_ONCE, len(seeds)))]
+        self._turn += len(chosen)
+        round_ = [(seed, nonce()) for seed in chosen]
+        self._asked.update({one: (seed, now) for seed, one in round_})
+        return round_
+
+    def answer(self, nonce: str, address: str, now: float) -> float | None:
+        """Take a PONG from an address; return when the seed that it proves to be was asked, None for no seed."""
+        seed, asked = self._asked.pop(nonce, ("", -NEVER))
+        if now >= asked + LIFE:
+            return None
+        self.admit(address, seed)
+        return asked
+
+    def admit(self, address: str, seed: str = "") -> None:
+        """Remember that an address is that of a seed, or of a node that has the key."""
+        put_last(self._seeds, address, self._seeds.get(address) or seed, MAX_ALIASES)
+
+    def keep(self, seeds: Sequence[str]) -> None:
+        """Forget the addresses of former seeds."""
+        self._seeds = {address: seed for address, seed in self._seeds.items() if not seed or seed in seeds}
 
 
 class Outbox:

@@ -102,33 +102,30 @@ class OwnBoot:
         sealing = self._outbox.sealing
         assert sealing is not None, "something was opened"
         try:
-            opened, source = sealing.open_double(datagram, source)
+            opened, source, is_used = sealing.open_double(datagram, source)
         except WireError:  # one of ours for another node, most likely
             raise WireError("own-echo") from None
-        if not sealing.has_used(opened.counter):
+        if not is_used:
             return self._draw(source, now)
         message = decode(opened.datagram)
         assert not isinstance(message, BareHello), "what is sealed has a sender"
         return self.hear(message, source, now)
 
     def _hear_answer(self, pong: Pong, source: Source, now: float) -> Outcome:
-        here = source.link.address if source.link else ""
-        if not self._proves(pong.nonce, source.address, here, now):
+        """Draw a new boot where a PONG answers our PING.
+
+        Two that ask each other at the same moment would both draw one: the lower address waits for the other once.
+        """
+        here, doubted = source.link.address if source.link else "", self._doubted.get(source.address)
+        is_answer = doubted is not None and doubted.nonce == pong.nonce and now < doubted.asked + LIFE
+        if doubted is not None and is_answer:
+            doubted.nonce = ""
+            is_answer = not (doubted.times == 1 and now < doubted.asked_us + AGAIN and here < source.address)
+        if not is_answer:
             raise WireError("own-echo" if source.key else "own-boot", "an answer to no question of ours")
         if not source.key and now < self._drawn_at + REDRAW:
             raise WireError("own-boot", "a new boot was drawn not long ago")
         return self._draw(source, now)
-
-    def _proves(self, nonce: str, address: str, here: str, now: float) -> bool:
-        """Return whether a PONG answers our PING, so that a new boot is to be drawn here.
-
-        Two that ask each other at the same moment would both draw one: the lower address waits for the other once.
-        """
-        doubted = self._doubted.get(address)
-        if doubted is None or doubted.nonce != nonce or now >= doubted.asked + LIFE:
-            return False
-        doubted.nonce = ""
-        return not (doubted.times == 1 and now < doubted.asked_us + AGAIN and here < address)
 
     def _ask(self, source: Source, now: float) -> tuple[Send, ...]:
         """Ask an address that is reached, unless that was done lately."""

@@ -158,9 +158,9 @@ class Prober:
         heard = now if heard is None else heard
         sends: list[Send] = []
         events: list[Event] = []
-        for waiting in (self._asked, self._wanted):
-            if waiting:
-                _forget(waiting, heard)
+        for waiting in (self._asked, self._wanted):  # those that were not answered in time
+            while waiting and heard >= next(iter(waiting.values())).at + PING_LIFE:
+                del waiting[next(iter(waiting))]
         if self._table.leavers and now >= self._next_probe:
             self._ask_leavers(now, sends)
         if self._table.suspects and now >= self._next_probe:
@@ -322,15 +322,6 @@ class Prober:
 
     def _take(self, nonce: str) -> AwaitedPong | None:
         return self._asked.pop(nonce, None) or self._wanted.pop(nonce, None)
-
-
-def _forget(waiting: dict[str, AwaitedPong], now: float) -> None:
-    """Remove the PINGs that were not answered in time."""
-    while waiting:
-        nonce, asked = next(iter(waiting.items()))
-        if now < asked.at + PING_LIFE:
-            return
-        del waiting[nonce]
 
 
 def _retry(path: Path) -> float:

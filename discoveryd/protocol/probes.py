@@ -145,8 +145,8 @@ class Probes:
         sends = hellos.request_record(row, source, now) if row is not None and is_listed else []
         if challenge.solicits:  # it has waited its turn where it was asked before
             sends += hellos.answer(Claim(source), now, is_prompt=is_listed)
-        if not is_listed:
-            sends += hellos.request(source, now)
+        if not is_listed and self._rooms.answers.may_request(now):
+            sends.append(self._rooms.answers.request(source, now))
         return Outcome(sends=tuple(sends), events=events)
 
     def _hear_seed(self, pong: Pong, source: Source, now: float) -> Outcome:

@@ -88,12 +88,16 @@ class RateLimits:
         Raises:
             WireError: ``impossible-source``, ``foreign-port`` or ``rate``.
         """
-        self._check_source(source)
+        address = source.address
+        is_sourceless = address.partition(".")[0] in self._sourceless
+        if is_sourceless or (source.link and address == source.link.broadcast) or address == LIMITED:
+            # nothing that is sent back to it arrives at its sender
+            raise WireError("impossible-source", f"{address} can be the address of no machine here")
         self.check_port(datagram, source)
         if now >= self._forgets_at:
             self._forgets_at = now + FORGET
             self.complaints.clear()
-        if not self.datagrams.allows(source.address, now):
+        if not self.datagrams.allows(address, now):
             raise self._too_many(source, now)
 
     def spare(self, source: Source, now: float) -> None:
@@ -104,13 +108,6 @@ class RateLimits:
         """
         if not self.datagrams.has_one(source.address, now):
             raise self._too_many(source, now)
-
-    def _check_source(self, source: Source) -> None:
-        """Refuse a source that no machine can have: nothing that is sent back to it arrives at its sender."""
-        address = source.address
-        is_sourceless = address.partition(".")[0] in self._sourceless
-        if is_sourceless or (source.link and address == source.link.broadcast) or address == LIMITED:
-            raise WireError("impossible-source", f"{address} can be the address of no machine here")
 
     @staticmethod
     def check_port(datagram: bytes, source: Source) -> None:

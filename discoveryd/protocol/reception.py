@@ -112,7 +112,9 @@ class Reception:
         source = incoming.source
         try:
             self.rate_limits.take(incoming.datagram, source, now)
-            self.outbox.credit.receive(source.address, incoming.size / self._hearers(source), now)
+            # an unsealed broadcast went to all nodes at once, which share its bytes
+            hearers = 1 if source.unicast or source.key or source.link is None else 1 + len(self.table)
+            self.outbox.credit.receive(source.address, incoming.size / hearers, now)
             outcome = self._dispatch(incoming, refusal, now)
         except WireError as error:
             return self.rate_limits.drop(error, source)
@@ -134,10 +136,6 @@ class Reception:
         if is_foreign and not isinstance(message, BareHello) and message.boot == outbox.boot:
             return self.doubles.hear(message, source, now)
         return self.handlers[type(message)](message, incoming, now)
-
-    def _hearers(self, source: Source) -> int:
-        """Return how many nodes have the bytes of one datagram to spend: an unsealed broadcast went to all at once."""
-        return 1 if source.unicast or source.key or source.link is None else 1 + len(self.table)
 
     # --- what can be asked ------------------------------------------------------------------------
 

@@ -134,18 +134,14 @@ class Sealing:
             row.sealed_until = now + row.ttl
         return Incoming(opened.datagram, self._source(source, opened), len(datagram), opened, is_known, is_next)
 
-    def open_double(self, datagram: bytes, source: Source) -> tuple[Opened, Source]:
-        """Open what came under our own boot from elsewhere.
+    def open_double(self, datagram: bytes, source: Source) -> tuple[Opened, Source, bool]:
+        """Open what came under our own boot from elsewhere; return too whether a datagram of ours had its counter.
 
         Raises:
             WireError: as `Sealer.open`.
         """
         opened = self._sealer.open(datagram, source, own=True)
-        return opened, self._source(source, opened)
-
-    def has_used(self, counter: int) -> bool:
-        """Return whether a datagram of ours had this counter."""
-        return counter < self._sealer.counter
+        return opened, self._source(source, opened), opened.counter < self._sealer.counter
 
     def prove(self, opened: Opened, now: float) -> None:
         """Admit a boot that has answered a challenge of ours: it lives."""
