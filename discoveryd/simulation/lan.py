@@ -23,8 +23,7 @@ from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.wire.record import Record, Service
-from discoveryd.simulation.host import Host
-from discoveryd.simulation.network import Clock, Plug, Segment
+from discoveryd.simulation.network import Clock, Host, Plug, Segment
 from discoveryd.simulation.plan import Plan
 from discoveryd.simulation.sender import SimulatedSender, is_solicit
 
@@ -142,18 +141,6 @@ class Lan:
         """Return randomness that another run with this seed has too."""
         return Random(f"{self.seed}/{purpose}")  # noqa: S311 - chance, not keys
 
-    def compare(self, machine: Machine, event: Event) -> None:
-        """Compare an event of an observer with the truth."""
-        now, boot, findings = self.clock.now, event.peer.boot, self.findings
-        if event.kind == "down" and boot in self.crashes:
-            findings.detections.append((self.crashes[boot].kind, now - self.crashes[boot].at))
-        elif event.kind == "down" and boot in self.running:
-            findings.false_downs.append(now)
-        elif event.kind == "suspect" and boot in self.running:
-            findings.suspicions.append(now)
-        if len(machine.listed) == self.nodes - 1:
-            findings.filled.setdefault(machine.number, now)
-
 
 class Machine(Host):
     """A machine of the LAN.
@@ -226,12 +213,20 @@ class Machine(Host):
         super().send(send)
 
     def follow(self, event: Event) -> None:
-        """Keep the list of peers that the events give."""
+        """Keep the list of peers that the events give, and compare an event with the truth."""
+        lan, now, boot = self.lan, self.clock.now, event.peer.boot
         if event.peer.state in LIVE:
-            self.listed.add(event.peer.boot)
+            self.listed.add(boot)
         else:
-            self.listed.discard(event.peer.boot)
-        self.lan.compare(self, event)
+            self.listed.discard(boot)
+        if event.kind == "down" and boot in lan.crashes:
+            lan.findings.detections.append((lan.crashes[boot].kind, now - lan.crashes[boot].at))
+        elif event.kind == "down" and boot in lan.running:
+            lan.findings.false_downs.append(now)
+        elif event.kind == "suspect" and boot in lan.running:
+            lan.findings.suspicions.append(now)
+        if len(self.listed) == lan.nodes - 1:
+            lan.findings.filled.setdefault(self.number, now)
 
 
 class Senders:

@@ -12,8 +12,7 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Key, Keyring
 from discoveryd.protocol.wire.record import Record
-from discoveryd.simulation.host import Host
-from discoveryd.simulation.network import Clock
+from discoveryd.simulation.network import Clock, Host
 
 K1, K2, K3 = (Key(bytes([number]) * 32) for number in (1, 2, 3))
 DELAY = 0.0005

@@ -19,7 +19,7 @@ from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.table.standing import LIFE_INTERVALS
 from discoveryd.protocol.wire.messages import mark
 from discoveryd.protocol.wire.record import Record
-from discoveryd.simulation.host import Host
+from discoveryd.simulation.network import Host, Plug
 from tests.simulation.medium import LEFT, Heard, Medium, Segment
 
 GOODBYES = (0.0, 0.03, 0.06)
@@ -143,7 +143,15 @@ class Machine(Host):
     def set_links(self, links: dict[Segment, Link]) -> None:
         """Have these links from now on."""
         self.links = links
-        super().set_links(links)
+        for link in set(self.plugs) - set(links.values()):
+            segment, plug = self.plugs.pop(link)
+            segment.pull_out(plug)
+        for segment, link in links.items():
+            if link not in self.plugs:
+                self.plugs[link] = segment, Plug(link, self.hear, self.refuse)
+                segment.plug_in(self.plugs[link][1])
+        self.node.set_links(links.values(), self.medium.now)
+        self.schedule()
 
     def set_tag(self, version: str) -> None:
         """Say something else of itself."""
@@ -174,15 +182,19 @@ class Machine(Host):
     def sleep(self) -> None:
         """Stand still, deaf and dumb, while the time goes on; the truth is that it is not up."""
         self.medium.note(f"{self.name} falls asleep")
-        self.lan.running.discard(self.node.boot)
-        self.pause()
+        plugs = self.plugs
+        self.end()
+        self.plugs = plugs
 
     def wake(self) -> None:
         """Go on."""
         self.medium.note(f"{self.name} awakes")
         self.woken = self.medium.now
         self.lan.running.add(self.node.boot)
-        self.resume()
+        self.is_up = True
+        for segment, plug in self.plugs.values():
+            segment.plug_in(plug)
+        self.schedule()
 
     def end(self, *, port_closed: bool = False) -> None:
         self.lan.running.discard(self.node.boot)

@@ -10,8 +10,7 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS
 from discoveryd.protocol.wire.record import Record
-from discoveryd.simulation.host import Host
-from discoveryd.simulation.network import Clock
+from discoveryd.simulation.network import Clock, Host
 
 
 def link(address, prefix):
