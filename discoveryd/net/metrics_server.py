@@ -44,7 +44,7 @@ class MetricsServer(TcpServer):
     """Listens and serves.
 
     Nothing is opened by the constructor. `run` is for one thread; `stop` and `counts` are for any. Where it cannot
-    listen, `run` tries again each `RETRY` seconds: the peers of nobody depend on a page.
+    listen, `run` tries again each `RETRY` seconds: nothing else depends on the page.
 
     Args:
         address: where to listen. It may be an address that this machine does not have yet.

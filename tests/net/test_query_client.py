@@ -110,7 +110,7 @@ def test_a_refusal_has_its_code_and_the_connection_lives_on():
 
 
 @pytest.mark.parametrize("odd", [{"ok": False}, {"ok": False, "error": "no"}, {"ok": False, "error": {}}])
-def test_a_refusal_without_reason_is_one_all_the_same(odd):
+def test_a_refusal_needs_no_reason(odd):
     with server(greeter(line(odd))) as address, QueryClient(address) as client:
         with pytest.raises(QueryError, match="without a reason"):
             client.request("list")
@@ -229,7 +229,7 @@ def test_it_must_be_connected_before_it_can_ask():
 # --- nobody, or somebody else -----------------------------------------------------------------------
 
 
-def test_nobody_there():
+def test_an_address_without_a_daemon_is_unreachable():
     port = free_port()
     with pytest.raises(DaemonUnreachable) as caught:
         QueryClient(("127.0.0.1", port)).connect()
@@ -258,7 +258,7 @@ def test_a_name_that_cannot_be_found(host):
         (b"", "it sent no line in 0.2 s"),
     ],
 )
-def test_somebody_else_there(said, told):
+def test_another_program_at_the_address_is_named(said, told):
     def script(connection):
         connection.sendall(said)
         until_closed(connection)
@@ -270,7 +270,7 @@ def test_somebody_else_there(said, told):
         assert client.fileno() == -1
 
 
-def test_one_that_accepts_and_closes():
+def test_a_listener_that_only_closes_is_unreachable():
     with server(lambda _: None) as address:
         with pytest.raises(DaemonUnreachable, match="no discoveryd, or one that is stopping"):
             QueryClient(address).connect()

@@ -82,7 +82,7 @@ def test_stop_tells_everyone_and_closes_everything():
         assert descriptors() == before
 
 
-def test_any_number_of_wakes_waits_for_nobody(server):
+def test_any_number_of_wakes_never_blocks(server):
     for _ in range(5000):
         server.server.wake()
     assert server.connect().ask(b"list\n")["ok"]
@@ -159,7 +159,7 @@ def test_a_socket_that_listens_already_is_taken_as_it_is():
     assert descriptors() == before
 
 
-def test_an_error_nobody_expected_ends_the_thread_loudly():
+def test_an_unexpected_error_ends_the_thread_loudly():
     with Server() as server:
         server.backend.answer = lambda request: 1 // 0
         client = server.connect()

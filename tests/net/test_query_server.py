@@ -200,7 +200,7 @@ def test_what_is_asked_after_a_ping_is_answered_after_it(server):
     assert [client.read(), client.read()] == [{"pong": 2}, server.backend.list_answer]
 
 
-def test_a_late_reply_is_awaited_by_who_only_ended_its_half(server):
+def test_a_half_closed_client_still_gets_a_late_reply(server):
     client = server.connect()
     client.send(b"ping anna")
     client.end()
@@ -208,7 +208,7 @@ def test_a_late_reply_is_awaited_by_who_only_ended_its_half(server):
     assert client.rest() == [{"pong": 1}]
 
 
-def test_a_late_reply_to_one_who_has_gone_is_dropped(server):
+def test_a_late_reply_to_a_closed_client_is_dropped(server):
     gone = server.connect()
     gone.send(b"ping anna\n")
     server.ping(0)

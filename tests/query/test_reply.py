@@ -87,7 +87,7 @@ def test_the_list_is_that_of_the_library(node):
             assert list_line(node, Filter(all=everything), now).isascii()
 
 
-def test_a_list_of_nobody():
+def test_a_list_without_peers_is_an_empty_list():
     assert list_line(make_node(proved=True), Filter(), 0.0) == b'{"ok":true,"schema":1,"peers":[]}\n'
 
 
@@ -126,7 +126,7 @@ def test_show(node):
     assert caught.value.code == "not_found"
 
 
-def test_one_that_is_meant_is_found_and_several_are_named(node):
+def test_one_row_is_found_and_several_are_named(node):
     assert find_one(node, "dns1", 5.0).id == "d"
     node.receive(hello(4, "w2", record=Record(name="web1")).encode(), source("10.0.0.4"), 4.9)
     assert find_one(node, "w2", 5.0).id == "w2"
@@ -213,7 +213,7 @@ def talk(node, since, until, *who, link=None):
             node.receive(hello(number, f"n{number}", seq=round(now * 10)).encode(), one, now + number / 1000)
 
 
-def test_two_live_nodes_with_one_address_are_said():
+def test_status_and_show_name_nodes_that_share_an_address():
     node = make_node(proved=True)
     talk(node, 0.0, 8.0, 1)
     talk(node, 8.0, 16.0, 1, 2)

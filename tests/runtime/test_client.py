@@ -155,7 +155,7 @@ def test_stop_is_idempotent_legal_before_start_and_ends_a_wait():
     client.stop()
 
 
-def test_a_mirror_whose_thread_died_says_so(make, monkeypatch):
+def test_a_mirror_without_its_thread_raises(make, monkeypatch):
     a = make("a", 1, query=0)
     told = []
     monkeypatch.setattr(threading, "excepthook", told.append)
