@@ -35,7 +35,7 @@ class AgeingRows(Rows):
         super().__init__(limit=limit, remember=remember, own_id=own_id)
         self.steady: dict[tuple[bytes, Source], Path] = {}
         self.blind_until = -NEVER
-        self._shared = SharedAddresses(self.event_log)
+        self.shared = SharedAddresses(self.event_log)
         self._next_expiry = NEVER  # never later than the first row to expire
         self._owed: list[Event] = []  # happened before a call that raises: returned by the next
 
@@ -51,13 +51,13 @@ class AgeingRows(Rows):
 
     def shared_addresses(self, now: float) -> dict[tuple[str, str], list[Row]]:
         """Return the rows that share an address, by address and link."""
-        return self._shared.found(now)
+        return self.shared.found(now)
 
     # --- what is due --------------------------------------------------------------------------------
 
     def next_expiry(self) -> float:
         """Return the time at which `expire` has something to do: never too late, sometimes too early."""
-        return min(self._next_expiry, self._shared.due, self.event_log.next_due())
+        return min(self._next_expiry, self.shared.due, self.event_log.next_due())
 
     def expire(self, now: float, clock: float | None = None) -> tuple[Event, ...]:
         """Do what is due: silent rows become suspect, then down, then are forgotten; silent paths are forgotten.
@@ -84,8 +84,8 @@ class AgeingRows(Rows):
             if self.blind_until > -NEVER:
                 events += self._excuse(now)
             events += self._tidy(now)
-        if clock >= self._shared.due:
-            events += self._shared.judge(now, clock)
+        if clock >= self.shared.due:
+            events += self.shared.judge(now, clock)
         if self.event_log.suppressed and now >= self.event_log.next_due():
             events += self.event_log.catch_up(now)
         return events
@@ -236,7 +236,7 @@ class AgeingRows(Rows):
             self._gone.pop(row.key, None)
         else:
             self._gone[row.key] = row
-        self._shared.came_or_went(row, row.last_heard)
+        self.shared.came_or_went(row, row.last_heard)
         self._plan(row, now)
 
     def _give_way(self, victim: Row, former: Row | None, now: float) -> list[Event]:
@@ -261,15 +261,15 @@ class AgeingRows(Rows):
         events = self.event_log.settle(row, now)
         for path in row.paths.values():
             self._expect_nothing(path)
-        self._shared.forget(row)
+        self.shared.forget(row)
         self._forget(row)
         if row.kind == "node" and (row.is_replaced or row.state == "left"):
-            self.boots.end(row, holds_until(row, now, self.interval))
+            self.boots.end(row, now, holds_until(row, now, self.interval))
         return events
 
     def _drop_path(self, path: Path) -> None:
         self._expect_nothing(path)
-        self._shared.remove(path)
+        self.shared.remove(path)
         path.row.paths.drop(path)
 
     def _expect_nothing(self, path: Path) -> None:

@@ -61,8 +61,10 @@ class Boots:
 
     # --- boots that are over ------------------------------------------------------------------------
 
-    def end(self, row: Row, until: float) -> None:
+    def end(self, row: Row, now: float, until: float) -> None:
         """Remember that a boot is over: until then it has to answer a PING before it is heard again."""
+        while self._ended and now >= next(iter(self._ended.values())):
+            del self._ended[next(iter(self._ended))]
         put_last(self._ended, row.key, until, MAX_ENDED)
 
     def is_over(self, hello: Hello, now: float) -> bool:

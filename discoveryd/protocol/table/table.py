@@ -258,7 +258,7 @@ class PeerTable(AgeingRows):
             if len(row.paths) >= MAX_PATHS:
                 self._drop_path(min(row.paths.values(), key=lambda path: path.last_heard))
             path = row.paths.add(source, now)
-            self._shared.add(path, now)
+            self.shared.add(path, now)
         return path
 
     def _show(self, row: Row, opening: Opening | None, now: float) -> list[Event]:
@@ -274,7 +274,7 @@ class PeerTable(AgeingRows):
         """Show a replaced boot again, which from now on may become suspect too."""
         self._replaced.pop(row.key, None)
         events = self.boots.restore(row, now)
-        self._shared.came_or_went(row, now)
+        self.shared.came_or_went(row, now)
         self._plan(row, now)
         return events
 
@@ -302,7 +302,7 @@ class PeerTable(AgeingRows):
         if former is not None:
             opening = "joined", f"back with a new boot on {_where(source)}"
             self.boots.follow(row, former)
-            self._shared.inherit(row, former)
+            self.shared.inherit(row, former)
         if former is not None and is_restart:
             opening = "restarted", f"new boot {row.boot} in place of {former.boot}"
             self._replace(former, row, now)

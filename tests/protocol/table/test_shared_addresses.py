@@ -147,13 +147,13 @@ def test_sharing_is_reported_again_after_the_minute(lan):
 
 def test_no_deadline_where_no_address_is_shared(lan):
     lan.talk(8.0, **{f"n{number}": source(f"10.0.0.{number}") for number in range(2, 40)})
-    assert lan.table._shared.due == float("inf")
+    assert lan.table.shared.due == float("inf")
 
 
 def test_paths_that_are_gone_are_not_remembered(lan):
     for number in range(3 * MAX_PATHS):
         lan.talk(0.8, n1=source(f"10.0.0.{number + 1}"), n2=source(f"10.0.0.{number + 1}"))
-    assert len(lan.table._shared) <= 2 * MAX_PATHS
+    assert len(lan.table.shared) <= 2 * MAX_PATHS
     lan.table.expire(lan.now + 3700)
     lan.table.expire(lan.now + 7400)
-    assert (len(lan.table), len(lan.table._shared), lan.table._shared.due) == (0, 0, float("inf"))
+    assert (len(lan.table), len(lan.table.shared), lan.table.shared.due) == (0, 0, float("inf"))
