@@ -25,7 +25,7 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
     ),
     "top": (
         {"__main__", "cli", "config", "ctl", "daemon", "files", "install"},
-        {"argparse", "signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "subprocess",
+        {"signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "subprocess",
          "tempfile", "select", "stat", "pwd", "grp", "sysconfig", "queue", "time"},
     ),
 }  # fmt: skip

@@ -11,10 +11,10 @@ The last field is the key: 32 bytes in base 64. No error, log line or argument l
 from __future__ import annotations
 
 import os
-from argparse import Namespace
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 
+from discoveryd.cli.parse import Arguments
 from discoveryd.config import DEFAULT_PATH, NO_FILE, SecuritySection
 from discoveryd.config.durations import shown
 from discoveryd.daemon import FAILED, OK, say
@@ -32,7 +32,7 @@ _WORD = b"discoveryd-key-1"
 _FORM = "one line `discoveryd-key-1 KEY` as discoveryd keygen writes it"
 
 
-def keygen(arguments: Namespace) -> int:
+def keygen(arguments: Arguments) -> int:
     """Make a key, in a file that was not there before."""
     key = Key(os.urandom(KEY_BYTES))
     home = os.path.dirname(DEFAULT_PATH)

@@ -99,10 +99,10 @@ def test_without_a_unit_nothing_is_forbidden(tmp_path):
 def test_check_names_the_key_and_the_command(tmp_path, unit, monkeypatch):
     monkeypatch.setattr(ports, "DIRECTORIES", tuple(f"{tmp_path}{one}" for one in ports.DIRECTORIES))
     monkeypatch.setattr(report, "load", lambda _: config(metrics="127.0.0.1:9341"))
-    from argparse import Namespace
+    from discoveryd.cli.parse import Arguments
 
     with pytest.raises(ConfigError) as caught:
-        report.check(Namespace(config=None, quiet=True))
+        report.check(Arguments(config=None, quiet=True))
     assert str(caught.value) == (
         f"{DEFAULT_PATH}: metrics.listen: the unit of the service forbids it tcp port 9341 (SocketBindDeny=): as root "
         "run discoveryd install, which writes the ports of the configuration beside the unit, then restart discoveryd"
