@@ -1,8 +1,8 @@
 """The driver: the engine with a clock, a lock, a sender thread, and a receiver thread for each transport.
 
-One lock (`Driver.lock`) guards the node with its table, the subscriptions, the pings under way and the notices that are
-held back. It is never held across a system call or foreign code: what is to be sent or told is collected under it, and
-sent or told after it. Events are queued under it, so their order is that of the table.
+One lock (`Driver.lock`) guards the node with its table, the subscriptions and the pings under way. It is never held
+across a system call or foreign code: what is to be sent or told is collected under it, and sent or told after it.
+Events are queued under it, so their order is that of the table.
 
 The sender is the timer: it calls `Node.poll` when `Node.next_deadline` has come. Before anything is judged by silence,
 all that arrived until then is given to the node (`drain`).
@@ -88,13 +88,11 @@ class Driver:
         self._heard_until = 0.0  # all that arrived before was given to the node
         self._awaits_drain = 0  # how many threads wait for that to go on
         self._is_running = False
-        self._scan_error: str | None = None
         self._failure: BaseException | None = None
 
     def _receiving(self, number: int, receiver: Receiver) -> Worker:
         name = f"hello-receiver-{number + 1}" if number else "hello-receiver"
-        worker = Worker(name, lambda: self._receive(receiver, worker.beat), self.fail)
-        return worker
+        return (worker := Worker(name, lambda: self._receive(receiver, worker.beat), self.fail))
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -106,6 +104,8 @@ class Driver:
         """
         now = self._heard_until = self._clock()
         self._node.drained(now)
+        for receiver in self.network.receivers:
+            receiver.given_until = now
         self._set_links_locked(now)
         self._is_running = True
         for worker in self.workers:
@@ -131,9 +131,10 @@ class Driver:
         self.network.wake()
         stuck = [worker.name for worker in self.workers if not worker.join(JOIN_TIMEOUT)]
         pause = threading.Event()
-        for _ in range(GOODBYES):  # no HELLO of ours can follow: the sender has ended
-            self.say_goodbye()
+        self.say_goodbye()  # no HELLO of ours can follow: the sender has ended
+        for _ in range(GOODBYES - 1):
             pause.wait(GOODBYE_GAP)
+            self.say_goodbye()
         self._is_running = False
         return stuck
 
@@ -260,16 +261,17 @@ class Driver:
             arrivals, now, is_late, flood = receiver.read(parameters.limits.datagrams)
             if flood is not None:
                 self._turn_flood(flood, parameters.limits.datagrams)
-            self.take(arrivals, now, is_late=is_late)
+            self.take(receiver, arrivals, now, is_late=is_late)
             if receiver.is_scan_due(now):
                 receiver.scan(parameters.interfaces)
                 self._take_links()
 
-    def take(self, arrivals: Arrivals, now: float, *, is_late: bool = False) -> None:
+    def take(self, receiver: Receiver, arrivals: Arrivals, now: float, *, is_late: bool = False) -> None:
         """Give arrivals to the node, and carry out what they lead to.
 
         Args:
-            arrivals: of one transport.
+            receiver: that has read them.
+            arrivals: of its transport.
             now: when they were read.
             is_late: whether others may have been lost.
         """
@@ -291,7 +293,8 @@ class Driver:
                 self.publisher.publish(outcome.events)
             for source, limited in arrivals.broadcasts:
                 self._node.heard_broadcast(source, now, limited=limited)
-            self._heard_until = self.network.heard_until
+            receiver.given_until = receiver.transport.heard_until
+            self._heard_until = self.network.given_until
             self._node.drained(self._heard_until)
             if outcomes or is_late or self._awaits_drain:
                 self.lock.notify_all()  # something may be due earlier than the sender thinks
@@ -335,9 +338,8 @@ class Driver:
                 self.change(lambda node, _: node.end_flood())
                 self._reporter.tell(notices.of_flood_end(self.network.flood_drops))
             return
-        since = turn.since
         with self.lock:
-            outcome = self._node.begin_flood(since, self._clock())
+            outcome = self._node.begin_flood(turn.since, self._clock())
             self.publisher.publish(outcome.events)
             self.lock.notify_all()
         self.carry_out(outcome)

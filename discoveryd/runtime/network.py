@@ -26,6 +26,9 @@ class Receiver:
         transport: to read.
         known: returns the addresses that pass in a flood, of peers heard before a moment.
         clock: seconds.
+
+    Attributes:
+        given_until: all that arrived before that moment was given to the node; the lock of the driver guards it.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class Receiver:
     ) -> None:
         self.transport = transport
         self.flood = FloodDetector(transport, known)
+        self.given_until = 0.0
         self._clock = clock
         self._rescans = Rescan()
         self._read_at = clock()
@@ -135,9 +139,9 @@ class Network:
         return {link: others for transport in self._transports for link, others in transport.others.items()}
 
     @property
-    def heard_until(self) -> float:
-        """All that arrived before that moment was read."""
-        return min(transport.heard_until for transport in self._transports)
+    def given_until(self) -> float:
+        """All that arrived before that moment was given to the node, from every transport."""
+        return min(receiver.given_until for receiver in self.receivers)
 
     @property
     def has_doorbell(self) -> bool:

@@ -46,6 +46,11 @@ def make():
         yield make
 
 
+def take(driver, arrivals, now, number=0):
+    """Give arrivals of a transport to the node, as the thread of its receiver does."""
+    driver.take(driver.network.receivers[number], arrivals, now)
+
+
 def texts(notices, count):
     return [notices.get(timeout=WAIT).text for _ in range(count)]
 
@@ -89,14 +94,22 @@ def test_two_transports_are_one_network(make):
         transport.until(lambda sent, link=link: len(sent) > 2 and {send.link for send in sent} == {link})
 
 
-def test_silence_is_judged_when_all_transports_were_read(make):
+def test_silence_is_judged_when_every_transport_gave_all(make):
     now = [100.0]
     lan, wlan = (FakeTransport(link, clock=lambda: now[0]) for link in (ETH0, WLAN))
     driver = make(lan, wlan, clock=lambda: now[0], is_started=False)
-    driver.take(Arrivals([(hello(1, "bert").encode(), Source("10.0.0.9", ETH0), 100.0)]), 100.0)
-    lan.heard_until, wlan.heard_until, now[0] = 200.0, 101.0, 200.0
-    driver.take(Arrivals(), 200.0)
-    assert driver.look(lambda node, _: node.heard_until) == 101.0
+
+    def judged_at():
+        return driver.look(lambda node, _: node.heard_until)
+
+    take(driver, Arrivals([(hello(1, "bert").encode(), Source("10.0.0.9", ETH0), 100.0)]), 100.0, 0)
+    take(driver, Arrivals(), 100.0, 1)
+    assert judged_at() == 100.0
+    lan.heard_until = wlan.heard_until = now[0] = 200.0
+    take(driver, Arrivals(), 200.0, 0)
+    assert judged_at() == 100.0, "the other one has read until then too, but given nothing yet"
+    take(driver, Arrivals(), 200.0, 1)
+    assert judged_at() == 200.0
 
 
 def test_a_transport_that_does_not_open_closes_the_others():
@@ -225,19 +238,19 @@ def test_a_flood_lets_no_reader_of_the_table_wait(make, monkeypatch):
     now = [100.0]
     lan = FakeTransport(clock=lambda: now[0])
     driver = make(lan, clock=lambda: now[0], is_started=False)
-    driver.take(Arrivals([(b"HELLO|", Source("10.0.0.9", ETH0), 99.5)]), 100.0)
+    take(driver, Arrivals([(b"HELLO|", Source("10.0.0.9", ETH0), 99.5)]), 100.0)
     now[0] = 105.0  # the peer fell silent 5 s ago; what it said since may wait to be read
     assert joined(driver) == set()
     monkeypatch.setattr(type(driver.network), "is_flooded", True)
     lan.heard_until = 101.0
-    driver.take(Arrivals(), 105.0)
+    take(driver, Arrivals(), 105.0)
     assert [peer.address for peer in driver.look(lambda node, at: node.peers(at))] == ["10.0.0.9"]
     assert len(driver.subscribe(None).peers) == 1
 
 
 def test_reading_and_polling_count_as_engine_time(make):
     driver = make(FakeTransport(), is_started=False)
-    driver.take(Arrivals([(b"HELLO|", Source("10.0.0.9", ETH0), 1.0)]), 1.0)
+    take(driver, Arrivals([(b"HELLO|", Source("10.0.0.9", ETH0), 1.0)]), 1.0)
     heard = driver.engine_s
     assert heard > 0
     lan = FakeTransport()
