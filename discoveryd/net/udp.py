@@ -18,8 +18,8 @@ from itertools import chain
 from discoveryd.net import packet_filter, udp_socket
 from discoveryd.net.batch import ALONE, BATCH, Many, open_many, parse_origin, read_one
 from discoveryd.net.interfaces import Doorbell, Reader, loopback, name_of, survey
-from discoveryd.net.senders import Senders
 from discoveryd.net.sockets import WakeUp
+from discoveryd.net.sources import Sources
 from discoveryd.net.stamps import Stamps, boottime
 from discoveryd.net.transport import Arrivals, Datagram, SendChange
 from discoveryd.net.udp_sender import UdpSender
@@ -47,10 +47,10 @@ class UdpTransport:
         self._loopback = parameters.loopback
         self._clock = clock
         self._patterns: Sequence[str] = ()
-        self._senders = Senders()
-        self._sources = self._senders.known
+        self._sources = Sources()
+        self._known = self._sources.known
         self._sender = UdpSender(parameters.port, self.drops, is_local=bool(parameters.loopback))
-        self.send_errors, self.outside = self._sender.errors, self._senders.outside
+        self.send_errors, self.outside = self._sender.errors, self._sources.outside
         self._receivers: dict[socket.socket, Stamps] = {}
         self._many: Many | None = None
         self._bell = Doorbell()
@@ -114,8 +114,8 @@ class UdpTransport:
         self._patterns = patterns
         if is_new:
             own = frozenset(address for link, others in self.others.items() for address in (link.address, *others))
-            self._senders.set_links(self.others, own)
-        self._senders.relearn(self._clock())
+            self._sources.set_links(self.others, own)
+        self._sources.relearn(self._clock())
         self._sender.set_links(self.others)
         return tuple(self.others)
 
@@ -152,7 +152,7 @@ class UdpTransport:
             elif fileobj not in self._receivers:
                 self._wake_up.drain()
         refused, self._refused = self._refused, []
-        return Arrivals(self._in_order(batches), refused, self._senders.broadcasts(), rang)
+        return Arrivals(self._in_order(batches), refused, self._sources.broadcasts(), rang)
 
     def _in_order(self, batches: list[list[Datagram]]) -> list[Datagram]:
         """Merge the batches of several sockets; hold back what is later than something that may wait in another."""
@@ -166,7 +166,7 @@ class UdpTransport:
 
     def _receive(self, receiver: socket.socket, stamps: Stamps) -> list[Datagram]:
         """Read a batch, or all there is."""
-        many, sources = self._many, self._sources
+        many, sources = self._many, self._known
         batch: list[Datagram] = []
         offset, is_empty, left = stamps.begin(), False, BATCH
         while left > 0:
@@ -198,12 +198,12 @@ class UdpTransport:
         origin = parse_origin(packed)
         fits = origin.port == self._port
         place = packed if fits else origin._replace(port=0)  # all other ports of a sender are one place
-        if place in self._sources:
-            return self._sources[place]
-        if not self._senders.has_link(origin.interface) and not self._is_wanted(origin.interface):
+        if place in self._known:
+            return self._known[place]
+        if not self._sources.has_link(origin.interface) and not self._is_wanted(origin.interface):
             self.drops.count("excluded", name_of(origin.interface))
             return None
-        return self._senders.find(
+        return self._sources.find(
             place, origin.address, origin.interface, origin.destination, self._clock(), port_fits=fits
         )
 

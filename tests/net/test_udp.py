@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from discoveryd.net import senders
+from discoveryd.net import sources
 from discoveryd.net import udp as module
 from discoveryd.net.batch import BATCH
 from discoveryd.net.interfaces import Doorbell, loopback
@@ -100,8 +100,8 @@ def test_rescan_keeps_the_object_of_an_unchanged_link(make):
 
 
 def test_sources_are_bounded_and_the_newest_are_kept(make, monkeypatch, port):
-    monkeypatch.setattr(senders, "MAX_PLACES", 4)
-    monkeypatch.setattr(senders, "MAX_SENDERS", 4)
+    monkeypatch.setattr(sources, "MAX_PLACES", 4)
+    monkeypatch.setattr(sources, "MAX_SENDERS", 4)
     links = make()
 
     def source_of(number):
@@ -115,8 +115,8 @@ def test_sources_are_bounded_and_the_newest_are_kept(make, monkeypatch, port):
 
 
 def test_all_other_ports_of_a_sender_are_one_place(make, port, monkeypatch):
-    monkeypatch.setattr(senders, "MAX_PLACES", 2)
-    monkeypatch.setattr(senders, "MAX_SENDERS", 2)
+    monkeypatch.setattr(sources, "MAX_PLACES", 2)
+    monkeypatch.setattr(sources, "MAX_SENDERS", 2)
     links = make()
     with stranger(port=port) as node, stranger() as first, stranger() as second:
         found = []

@@ -3,7 +3,7 @@
 from functools import partial
 from random import Random
 
-from discoveryd.net.senders import RELEARN, Senders
+from discoveryd.net.sources import RELEARN, Sources
 from discoveryd.protocol.limited_broadcast import LIMITED
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
@@ -24,7 +24,7 @@ class Machine(Host):
     def __init__(self, wire, name, links, keyring, parameters):
         super().__init__(wire.clock)
         self.wire, self.name = wire, name
-        self.senders = Senders()
+        self.senders = Sources()
         self.events = []
         self.hellos = 0  # broadcast
         self.node = Node(parameters, Record(name=name), node_id=name, keyring=keyring, random=Random(f"{wire.seed}/{name}"))

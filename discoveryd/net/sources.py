@@ -23,7 +23,7 @@ RELEARN = 30.0
 """Seconds after which each variant is found anew, so that what was learnt of it has a date."""
 
 
-class Senders:
+class Sources:
     """The sources of datagrams. The receiving thread alone changes it.
 
     Attributes:
