@@ -46,8 +46,6 @@ class Answers:
         ask_first: challenges a sender that has to prove to be there before it gets our record.
     """
 
-    __slots__ = ("_ask_first", "_crowd", "_last", "_next_request", "_outbox", "_random", "_waiting")
-
     def __init__(
         self,
         outbox: Outbox,
@@ -89,10 +87,6 @@ class Answers:
             due += self._random.uniform(0, wait)
         self._waiting[source.link or source.address] = Waiting(max(due, self._last + wait), claim)
         return self.poll(now)
-
-    def answer_now(self, source: Source) -> list[Send]:
-        """Answer a solicit that has waited for its turn."""
-        return [self._outbox.unicast(self._outbox.hello(full=True).encode(), source)]
 
     def poll(self, now: float) -> list[Send]:
         """Return the answers that are due, unless we have heard of so many peers meanwhile that they have to wait."""

@@ -95,11 +95,6 @@ class Challenges:
         too_short: not sent, because the PING would have been longer than what caused it.
     """
 
-    __slots__ = (
-        "_again", "_beyond", "_first", "_flooding", "_limit", "_nonce", "_outbox", "_places", "_plain_ping",
-        "_questions", "_silent", "_total", "answered", "asked", "expired", "forgotten", "refused", "too_short",
-    )  # fmt: skip
-
     def __init__(
         self, outbox: Outbox, nonce: Callable[[], str], *, rate: float, total: float = TOTAL, limit: int = MAX_QUESTIONS
     ) -> None:

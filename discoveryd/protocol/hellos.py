@@ -118,4 +118,6 @@ class Hellos:
             return []
         if not self._rooms.rate_limits.takes_solicit(source, now):
             return []
-        return self._rooms.answers.answer_now(source) if is_prompt else self._rooms.answers.answer(claim, now)
+        if is_prompt:
+            return [self._rooms.outbox.unicast(self._rooms.outbox.hello(full=True).encode(), source)]
+        return self._rooms.answers.answer(claim, now)

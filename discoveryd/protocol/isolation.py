@@ -21,8 +21,6 @@ class Isolation:
         is_told: what was told last.
     """
 
-    __slots__ = ("_due", "_judged_at", "_seen", "_table", "is_told")
-
     def __init__(self, table: PeerTable) -> None:
         self._table = table
         self._seen = self._changes()

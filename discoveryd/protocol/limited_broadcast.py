@@ -43,8 +43,6 @@ class LimitedBroadcast:
         rows: gives the peers there are and were, at a moment.
     """
 
-    __slots__ = ("_apart", "_aside", "_hearing", "_judged", "_rows")
-
     def __init__(self, rows: Callable[[float], Iterable[Row]] = lambda _: ()) -> None:
         self._rows = rows
         self._judged: dict[Link, float] = {}  # when it was asked last what a link needs

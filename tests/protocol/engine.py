@@ -45,7 +45,7 @@ def ping_from(number=7, **changed):
 
 
 def pinged(node, now=1.0):
-    """Give a node that pinged web1, and the nonce."""
+    """Return a node that pinged web1, and the nonce."""
     node.receive(hello().encode(), HERE, now)
     nonce, outcome = node.ping(row_of(node.table, 1), now)
     [send] = outcome.sends

@@ -68,7 +68,7 @@ def kinds(events):
 
 
 def row_of(table, number=1):
-    """Give the row of a boot, whatever its id."""
+    """Return the row of a boot, whatever its id."""
     [row] = table.boots.of_boot(boot(number)) or (None,)
     return row
 

@@ -124,7 +124,7 @@ class Segment:
         return station
 
     def plug(self, station, name):
-        """Give a station of another segment a second link, to this segment."""
+        """Return a station of another segment a second link, to this segment."""
         address = f"10.{name[-1]}.0.{station.number}"
         station.links[self] = Link(name, 3, address, 24, "10.0.0.255")
         self.stations[address] = station

@@ -61,7 +61,7 @@ def test_pings_of_one_path_are_answered_within_a_bound_of_its_own():
 
 
 def recorded_question():
-    """Give a segment, a node, and a PING sealed for it by a run of another one that it never heard of."""
+    """Return a segment, a node, and a PING sealed for it by a run of another one that it never heard of."""
     segment, [v, p] = fleet(2, ring(K1))
     segment.run(5.0)
     w = segment.add(ring(K1)).start()

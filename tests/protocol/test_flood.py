@@ -11,7 +11,7 @@ def seen(flood, *steps):
 
 
 def steady(rate, start, seconds, total=0, step=0.25):
-    """Give (total, now) pairs of a rate that holds."""
+    """Return (total, now) pairs of a rate that holds."""
     return [(total + round(rate * number * step), start + number * step) for number in range(round(seconds / step) + 1)]
 
 

@@ -20,7 +20,7 @@ def peer(*addresses, link=ETH0, now=0.0, kind="node"):
 
 
 def make(*rows):
-    """Give what is known where these are the peers, asked long after anybody was new."""
+    """Return what is known where these are the peers, asked long after anybody was new."""
     return LimitedBroadcast(lambda _: rows)
 
 

@@ -16,7 +16,7 @@ ELSEWHERE = Source("192.0.2.8", None)
 
 
 def hub_and_spoke(keyring, *, also=False):
-    """Give a node with a seed whose name is not the address it speaks from; with `also` the other way round too."""
+    """Return a node with a seed whose name is not the address it speaks from; with `also` the other way round too."""
     segment = Segment(routed=True)
     a = segment.add(keyring, parameters=Parameters(seeds=(NAMED,)))
     b = segment.add(keyring, parameters=Parameters(seeds=("10.0.0.98" if also else a.address,)))

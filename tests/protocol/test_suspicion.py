@@ -57,7 +57,7 @@ def test_a_pong_and_a_hello_that_are_refused_say_nothing():
 
 
 def lan(count=6, parameters=None):
-    """Give a node with some proved peers that it heard until second 8.0, polled all the while."""
+    """Return a node with some proved peers that it heard until second 8.0, polled all the while."""
     node = Node(parameters or Parameters(), Record(name="me"), node_id="me", random=Random(1))
     node.table.__class__ = ProvedTable
     node.set_links([ETH0], 0.0)
@@ -93,7 +93,7 @@ def test_a_datagram_that_wakes_us_makes_all_suspect_first():
 
 
 def frozen(node, living, dead, until=28.0):
-    """Give a node that slept from 8.0 on what waited: the dead (6) speaks until 11.2, the others until `living`."""
+    """Return a node that slept from 8.0 on what waited: the dead (6) speaks until 11.2, the others until `living`."""
     events = list(node.poll(until).events)
     node.mistrust(until)
     for beat in range(1, 25):
