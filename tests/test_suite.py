@@ -52,3 +52,8 @@ def test_a_run_of_ci_that_skips_fails_and_says_why(tmp_path, ci, code):
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     assert "1 x Skipped: no frobnicator here" in done.stdout
+
+
+def test_no_test_file_is_too_long_to_be_read_at_once():
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "tests").rglob("*.py")}
+    assert {str(path): length for path, length in lengths.items() if length > 500} == {}
