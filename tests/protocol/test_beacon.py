@@ -30,7 +30,7 @@ def test_it_starts_without_any_link_and_greets_the_first_one():
     assert decode(send.datagram).solicit
 
 
-def test_a_new_link_is_greeted_three_times_with_all_we_have_to_say():
+def test_a_new_link_is_greeted_by_three_full_hellos():
     sent = run(fresh(ETH0), 0.0, 0.4)
     assert [now for now, _ in sent] == list(BURST)
     for _, send in sent:
@@ -111,7 +111,7 @@ def test_without_an_id_one_is_drawn():
     assert node.id != node.boot
 
 
-def test_the_interval_stretches_with_the_crowd_and_the_ttl_with_it():
+def test_interval_and_ttl_stretch_with_the_crowd():
     node = make_node(parameters=Parameters(budget=10))
     assert (node.interval(0.0), node.ttl(node.interval(0.0))) == (0.8, 4.0)
     crowd(node, 7)
@@ -128,7 +128,7 @@ def test_the_interval_stretches_with_the_crowd_and_the_ttl_with_it():
     assert node.interval(101.0) == 0.8  # they are gone
 
 
-def test_a_node_more_or_less_rarely_changes_the_stretched_interval():
+def test_the_stretched_interval_changes_in_steps():
     # what each HELLO announces stays, so that all of them stay steady
     intervals = set()
     for nodes in range(281, 301):
@@ -158,7 +158,7 @@ def test_a_second_link_is_greeted_and_the_first_left_alone():
     assert greeting == [(2.0 + offset, ETH1) for offset in BURST]
 
 
-def test_a_link_that_goes_takes_its_peers_shortcut_but_not_the_peer():
+def test_peers_outlive_a_link_that_goes():
     node = make_node("me", ETH0, ETH1)
     node.receive(hello().encode(), HERE, 1.0)
     node.set_links([ETH1], now=2.0)

@@ -45,7 +45,7 @@ def test_forged_pings_of_a_peer_use_up_none_of_its_answers(boot_of):
     assert p.lost() == v.lost() == []
 
 
-def test_pings_of_one_path_are_answered_within_a_bound_of_its_own():
+def test_pings_of_each_path_have_their_own_bound():
     node = make_node(answers=2)
     ask = Ping(realm="default", id="web1", boot=boot(1), nonce="e" * 16).encode()
     node.receive(hello().encode(), source(), 1.0)
@@ -91,7 +91,7 @@ def test_a_recorded_ping_is_answered_once():
     assert v.drops()["replayed"] >= 299
 
 
-def test_the_questions_of_a_boot_whose_windows_are_gone_are_not_answered_again():
+def test_old_sealed_pings_are_not_answered_again():
     segment, [v, p] = fleet(2, ring(K1))
     segment.run(70.0)
     questions = segment.recorded(sender=p.address, to=v.address)
@@ -135,7 +135,7 @@ def test_nobody_amplifies_through_us(rate, full):
     assert bytes_out <= bytes_in + gifts, "of all together"
 
 
-def test_a_solicit_that_is_shorter_than_our_record_is_answered_after_a_question():
+def test_a_short_solicit_is_challenged_before_its_answer():
     node, there = make_node(), source()
     node.set_record(BIG, 0.0)
     node.poll(0.0)
@@ -148,14 +148,14 @@ def test_a_solicit_that_is_shorter_than_our_record_is_answered_after_a_question(
     assert row_of(node.table, 1).paths.of(there).two_way
 
 
-def test_solicits_of_one_address_are_answered_three_times_at_once_then_once_a_second():
+def test_three_solicits_are_answered_then_one_a_second():
     node = make_node()
     said = [len(node.receive(hello(seq=seq, solicit=True).encode(), source(), 1.0 + seq / 10).sends) for seq in range(100)]
     assert said[:3] == [1, 1, 1]
     assert sum(said[3:]) in (9, 10)
 
 
-def test_what_is_sent_to_an_unproven_address_is_bounded_by_what_came_from_it():
+def test_an_unproven_address_gets_no_more_than_it_sent():
     node = make_node(newcomers=1000, source_datagrams=100_000)
     sent = came = 0
     for number in range(1, 400):  # a peer that falls silent is asked, and asked again
@@ -170,7 +170,7 @@ def test_what_is_sent_to_an_unproven_address_is_bounded_by_what_came_from_it():
 # --- finding 17: envelopes forged in the name of a peer, by the ten thousand -------------------------------
 
 
-def test_of_forged_envelopes_no_more_are_opened_than_a_source_may_bring(monkeypatch):
+def test_a_source_has_only_so_many_envelopes_opened(monkeypatch):
     segment, (v, p) = fleet(2, ring(K1, mode="require"))
     segment.run(10.0)
     opened, really = [], Sealer.open
@@ -184,7 +184,7 @@ def test_of_forged_envelopes_no_more_are_opened_than_a_source_may_bring(monkeypa
     assert v.peers() == {p.name: K1.id}
 
 
-def test_an_address_in_whose_name_a_flood_comes_is_not_let_through_whole():
+def test_a_flooding_address_is_not_let_through_whole():
     node = make_node(source_datagrams=20)
     for number in (7, 8):
         node.receive(hello(number, f"n{number}").encode(), source(f"10.0.0.{number}"), 1.0)
@@ -194,7 +194,7 @@ def test_an_address_in_whose_name_a_flood_comes_is_not_let_through_whole():
     assert node.known_addresses(1.5, 2.0 + gate.NOISY_FOR) == ("10.0.0.7", "10.0.0.8")
 
 
-def test_addresses_in_whose_name_floods_come_are_remembered_within_bounds(monkeypatch):
+def test_flooding_addresses_are_remembered_within_bounds(monkeypatch):
     monkeypatch.setattr(gate, "MAX_NOISY", 3)
     node = make_node(source_datagrams=10)
     for number in range(1, 6):

@@ -21,7 +21,7 @@ def test_what_does_not_fit_costs_nothing():
     assert credit.spend(HERE, int(GIFT), 1.0)
 
 
-def test_an_account_grows_slowly_and_not_beyond_what_it_had_at_first():
+def test_an_account_grows_slowly_up_to_the_gift():
     credit = Credit()
     credit.spend(HERE, int(GIFT), 1.0)
     assert not credit.spend(HERE, 80, 1.0 + 79 / REFILL)

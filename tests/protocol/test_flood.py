@@ -27,7 +27,7 @@ def test_a_thousand_nodes_that_start_at_one_moment_are_none():
     assert not any(seen(flood, (0, 10.0), (1000, 10.01), (2000, 10.11), (3000, 10.31), (4000, 10.9), (4100, 11.2)))
 
 
-def test_a_flood_is_seen_at_the_first_look_and_its_share_lets_the_sample_through():
+def test_a_flood_is_seen_at_once_and_sampled():
     flood = Flood(4000)
     assert seen(flood, (0, 10.0), (100, 10.25), (12_600, 10.5)) == [False, False, True]
     assert flood.is_on
@@ -35,7 +35,7 @@ def test_a_flood_is_seen_at_the_first_look_and_its_share_lets_the_sample_through
     assert flood.since == 10.25 - ONSET
 
 
-def test_one_that_just_passes_the_limit_is_seen_within_two_seconds():
+def test_a_small_flood_is_seen_within_two_seconds():
     flood = Flood(4000)
     told = seen(flood, *steady(4500, 10.0, 2))
     assert told.count(True) == 1

@@ -78,7 +78,7 @@ def test_one_source_gets_only_so_many_answers():
     assert node.received["hello"] == 5  # each was welcome
 
 
-def test_a_crowd_met_in_the_middle_of_a_burst_stretches_the_rest_which_asks_no_more():
+def test_a_crowd_met_in_a_burst_stretches_the_rest_of_it():
     node = make_node(proved=True)
     crowd(node, 639)  # 640 with us: four times 160
     node.outlets[0].begin_burst(10.0, solicits=True)
@@ -105,7 +105,7 @@ def test_of_a_crowd_each_has_its_own_place_in_the_burst():
     assert 13.0 < max(seconds) < 15.0
 
 
-def test_who_asks_from_beyond_our_links_is_listed_and_answered_after_its_pong():
+def test_a_routed_solicit_is_answered_after_its_pong():
     node, there = make_node(), source("192.0.2.7", None)
     outcome = node.receive(hello(solicit=True).encode(), there, 1.0)
     assert kinds(outcome.events) == ["joined"]
@@ -119,7 +119,7 @@ def test_who_asks_from_beyond_our_links_is_listed_and_answered_after_its_pong():
     assert answer.datagram.startswith(b"PONG")
 
 
-def test_all_beyond_our_links_together_are_asked_twenty_times_a_second():
+def test_routed_senders_get_twenty_challenges_a_second():
     node = make_node(newcomers=1000)
     sends = [
         send
@@ -196,7 +196,7 @@ def test_one_that_left_is_asked_once_and_stays_away():
     assert node.table.counts(5.0)["left"] == 1
 
 
-def test_many_goodbyes_make_us_ask_no_more_than_a_hundred_a_second():
+def test_many_goodbyes_cause_a_hundred_pings_a_second():
     node = make_node()
     for number in range(1, 151):
         node.receive(hello(number, f"n{number}").encode(), source(f"10.9.{number % 9}.{number}"), 1.0 + number / 40)
@@ -209,7 +209,7 @@ def test_many_goodbyes_make_us_ask_no_more_than_a_hundred_a_second():
 
 @pytest.mark.parametrize("seq", [0, 999_999_999, 2**32 - 1])
 @pytest.mark.parametrize("path", ["short", "long"])
-def test_one_forged_seq_does_not_make_all_that_follow_look_overtaken(seq, path):
+def test_one_forged_seq_does_not_outdate_what_follows(seq, path):
     node = make_node()
     for number in range(100, 110):
         node.receive(hello(seq=number, full=number == 100).encode(), HERE, number * 0.8)

@@ -102,7 +102,7 @@ def test_one_that_begins_anew_may_have_another_network():
     assert not limited.is_needed(ETH0, 4.0)
 
 
-def test_peers_of_our_network_with_another_broadcast_address_are_told_when_it_lasts():
+def test_lasting_other_broadcast_addresses_are_told():
     row = peer("10.0.0.7", "192.0.2.7")
     limited = make(row)
     for at in (0.0, SETTLED - 1):

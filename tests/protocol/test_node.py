@@ -46,7 +46,7 @@ def run_until_ping(node, now):
     return [send for _, send in run(node, now, now + 1.1) if send.datagram.startswith(b"PING")]
 
 
-def test_in_a_flood_those_who_came_before_it_stay_and_those_who_came_with_it_go():
+def test_a_flood_takes_only_peers_that_came_with_it():
     node = fresh(ETH0)
     node.table.heard(hello(1, "old", ttl=60), source("10.0.0.8"), 1.0, proved=True)
     node.receive(hello(2, "forged", ttl=60).encode(), source("10.0.0.9"), 10.0)
@@ -104,7 +104,7 @@ def test_who_answers_in_a_flood_is_listed():
     assert [peer.id for peer in node.peers(3.0)] == ["new"]
 
 
-def test_in_a_flood_nothing_is_said_that_is_longer_than_what_came():
+def test_in_a_flood_no_challenge_is_longer_than_its_hello():
     node = Node(record=WEB, node_id="i" * 32, random=Random(1))
     node.set_links([ETH0], now=0.0)
     node.begin_flood(since=2.0, now=2.0)

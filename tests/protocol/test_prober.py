@@ -104,7 +104,7 @@ def test_a_peer_that_is_cut_off_on_a_clean_path():
     assert bench.asked(SUSPECT + 1.3) == []
 
 
-def test_an_answer_restores_it_and_the_next_suspicion_begins_anew():
+def test_an_answer_ends_a_suspicion_and_its_count_of_pings():
     bench = Bench()
     bench.talk()
     bench.run(SUSPECT + 1.1)
@@ -128,7 +128,7 @@ def test_a_hello_restores_it():
     assert len(bench.pings) == asked
 
 
-def test_a_path_that_loses_more_is_asked_faster_and_proves_nothing_before_the_ttl():
+def test_a_lossy_path_is_pinged_faster_and_proves_nothing():
     bench = Bench()
     row = bench.talk(lost=range(1, BEATS, 4))
     assert row.peer(bench.now).loss == 0.25
@@ -177,7 +177,7 @@ def test_the_last_probe_may_take_two_round_trips():
     assert kinds(bench.events) == ["suspect", "down"]
 
 
-def test_several_ways_are_asked_in_turn_and_each_must_be_proved_silent():
+def test_each_of_several_paths_must_be_proved_silent():
     bench = Bench()
     bench.talk(HERE, THERE)
     bench.run(LAST + 3.99)
@@ -298,7 +298,7 @@ def test_the_first_ping_comes_soon_and_then_one_each_minute():
     assert len(times) > 14
 
 
-def test_one_that_was_asked_for_other_reasons_is_not_asked_in_turn():
+def test_a_ping_for_other_reasons_replaces_a_turn():
     bench = Bench()
     for seq in range(1, 100):
         bench.hear(seq * 0.8, seq)
@@ -309,7 +309,7 @@ def test_one_that_was_asked_for_other_reasons_is_not_asked_in_turn():
     assert len(bench.pings) == 1 + 9
 
 
-def test_silence_of_a_peer_that_is_heard_says_that_it_does_not_hear_us():
+def test_a_heard_peer_that_never_answers_does_not_hear_us():
     bench = Bench()
     row = bench.talk()
     path = row.paths.of(HERE)
@@ -351,7 +351,7 @@ def test_an_address_that_never_answers_is_asked_ever_more_rarely():
     assert [round(gap) for gap in gaps[:11]] == [1, 1, 1, 1, 1, 2, 4, 8, 16, 32, 60]
 
 
-def test_who_answers_but_does_not_hear_us_is_asked_each_five_seconds():
+def test_a_peer_that_does_not_hear_us_is_pinged_every_5_s():
     bench = Bench()
     bench.answers = False
     for seq in range(1, 60):
@@ -403,7 +403,7 @@ def test_turns_of_those_that_are_gone_are_dropped():
     assert bench.prober.next_deadline() == NEVER
 
 
-def test_pings_that_programs_want_push_out_none_that_liveness_rests_on():
+def test_pings_of_programs_push_out_no_other_pings():
     bench = Bench()
     row = bench.talk()
     nonce = bench.ask(row, row.paths.best(bench.now))
@@ -424,7 +424,7 @@ def test_one_that_comes_back_has_its_turns_again():
     assert len(bench.pings) == 1
 
 
-def test_a_flood_of_pings_and_of_newcomers_does_not_fill_the_heap():
+def test_floods_of_pings_and_newcomers_keep_the_heap_small():
     bench = Bench()
     row = bench.talk()
     path = row.paths.of(HERE)
@@ -439,7 +439,7 @@ def test_a_flood_of_pings_and_of_newcomers_does_not_fill_the_heap():
     assert bench.prober.turns <= LEAST_TURNS + 1
 
 
-def test_the_number_of_waiting_pings_is_bounded_and_they_are_forgotten_after_ten_seconds():
+def test_waiting_pings_are_bounded_and_end_after_ten_seconds():
     bench = Bench()
     row = bench.talk()
     for _ in range(MAX_PINGS + 10):

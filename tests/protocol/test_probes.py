@@ -59,7 +59,7 @@ def test_a_pong_is_shorter_than_its_ping(id, realm, heard):
 
 
 @pytest.mark.parametrize(("id", "number", "answers"), [("me", 0, True), ("x1", 0, False), ("me", 7, False)])
-def test_a_ping_is_answered_by_the_node_and_the_run_that_it_is_for(id, number, answers):
+def test_a_ping_is_answered_by_the_named_run_alone(id, number, answers):
     """Else somebody who says HELLO in its place, under another id, would have its answers for it."""
     node = make_node()
     to = mark(id, boot(number) if number else node.boot)
@@ -79,7 +79,7 @@ def test_round_trip():
 
 
 @pytest.mark.parametrize(("held_us", "rtt_ms"), [(0, 20.0), (18_500, 1.5), (19_999, 0.001), (20_001, 20.0), (9_999_999, 20.0)])
-def test_the_time_for_which_a_ping_lay_with_the_peer_is_no_part_of_the_round_trip(held_us, rtt_ms):
+def test_the_round_trip_excludes_the_time_held_by_the_peer(held_us, rtt_ms):
     node = make_node()
     nonce = pinged(node)
     [answer] = node.receive(pong(nonce, held_us=held_us), HERE, 1.02).answers
@@ -153,7 +153,7 @@ def test_a_bare_peer_is_pinged_by_its_address():
     assert decode(outcome.sends[0].datagram).to == ANYONE
 
 
-def test_a_restart_pings_the_former_boot_and_its_answer_proves_a_clone():
+def test_the_former_boot_is_pinged_and_may_prove_a_clone():
     node = make_node()
     node.receive(hello(1).encode(), HERE, 1.0)
     outcome = node.receive(hello(2).encode(), source("10.0.0.8"), 1.1)
@@ -164,7 +164,7 @@ def test_a_restart_pings_the_former_boot_and_its_answer_proves_a_clone():
     assert [(event.kind, event.peer.boot) for event in events] == [("clone", boot(1)), ("clone", boot(2))]
 
 
-def test_the_answer_of_the_new_boot_at_the_same_address_proves_none():
+def test_an_answer_of_the_new_boot_proves_no_clone():
     node = make_node()
     node.receive(hello(1).encode(), HERE, 1.0)
     [send] = node.receive(hello(2).encode(), HERE, 1.1).sends

@@ -50,7 +50,7 @@ def test_only_a_node_speaks_for_itself_on_a_link(datagram):
     assert dict(node.drops) == {("foreign-port", "eth0"): 1}
 
 
-def test_what_another_program_sends_spends_nothing_of_the_node_there():
+def test_other_programs_spend_no_tokens_of_their_node():
     node = make_node(source_datagrams=10)
     for _ in range(100):
         node.receive(hello().encode(), source(port_fits=False), 1.0)

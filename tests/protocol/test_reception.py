@@ -13,7 +13,7 @@ from tests.protocol.engine import HERE, drops, ping_from
 from tests.protocol.samples import WEB, boot, hello, kinds, make_node, row_of, source
 
 
-def test_a_steady_hello_takes_the_short_way_and_refreshes_all_the_same():
+def test_a_steady_hello_takes_the_fast_path_and_refreshes():
     node = make_node(proved=True)
     node.receive(hello(seq=1).encode(), HERE, 1.0)
     assert node.receive(hello(seq=2, full=False).encode(), HERE, 2.0) is NOTHING
@@ -66,7 +66,7 @@ def test_the_short_way_does_not_bring_back_what_expired():
     assert kinds(node.receive(hello(seq=9, full=False).encode(), HERE, 5.0).events) == ["down", "recovered"]
 
 
-def test_events_of_the_moment_are_told_also_when_the_datagram_is_dropped():
+def test_due_events_are_told_with_a_dropped_datagram():
     node = make_node()
     node.receive(hello(seq=1).encode(), HERE, 1.0)
     outcome = node.receive(b"HELLO|2|nonsense", HERE, 5.0)

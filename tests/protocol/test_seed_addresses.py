@@ -41,7 +41,7 @@ def test_a_seed_that_answers_from_another_address_is_two_way(keyring):
     assert [kind for _, kind, _ in a.told + b.told].count("updated") <= 4  # a record, and that it is two-way
 
 
-def test_with_keys_neither_side_needs_to_know_the_other_ones_address():
+def test_with_keys_neither_side_names_the_other_as_seed():
     segment, a, b = hub_and_spoke(ring(K1), also=True)
     segment.run(8.0)
     assert (seen(a), seen(b)) == ([("n2", OWN, True)], [("n1", a.address, True)])

@@ -42,7 +42,7 @@ def addresses(station):
 
 
 @pytest.mark.parametrize("from_the_start", [True, False])
-def test_who_is_quicker_than_the_access_point_is_not_taken_for_the_peer(from_the_start):
+def test_a_quick_relay_is_not_taken_for_the_peer(from_the_start):
     """He repeats each broadcast of n2 to n1 by unicast from his own address, and carries what comes to him."""
     segment = Wire(1)
     victim, peer = segment.add(REQUIRE), segment.add(REQUIRE)
@@ -75,7 +75,7 @@ def test_who_is_quicker_than_the_access_point_is_not_taken_for_the_peer(from_the
     assert {kind for _, kind, _ in victim.told} <= {"joined", "updated"}
 
 
-def test_a_recorded_question_is_not_answered_to_whom_somebody_likes():
+def test_a_recorded_ping_is_not_answered_to_a_third_node():
     """A newcomer's challenge, repeated with the address of a third node, was answered each time."""
     segment, (a, _, c) = wire(REQUIRE, REQUIRE, REQUIRE)
     segment.run(10.0)
@@ -122,7 +122,7 @@ def test_recordings_from_another_address_use_up_no_questions():
         assert segment.now < began + 2.0
 
 
-def test_a_change_of_address_costs_no_more_than_what_was_under_way():
+def test_a_change_of_address_costs_only_what_is_under_way():
     segment, (a, b) = wire(REQUIRE, REQUIRE)
     segment.run(20.0)
     b.address = "10.0.0.22"
@@ -156,7 +156,7 @@ def test_a_seed_on_our_own_segment_is_greeted_on_it():
     assert [(path.address, path.link) for path in peer.paths] == [("10.0.0.2", "eth0")]
 
 
-def test_where_only_unicast_passes_seeds_on_a_link_are_bound_all_the_same():
+def test_seals_to_seeds_on_a_link_are_bound_to_it():
     segment, (a, b) = wire(
         REQUIRE, REQUIRE, parameters=[Parameters(seeds=("10.0.0.2",)), Parameters(seeds=("10.0.0.1",))]
     )
@@ -179,7 +179,7 @@ def test_what_goes_beyond_the_links_is_bound_to_no_address():
     assert a.lost() == b.lost() == []
 
 
-def test_a_router_that_shows_the_sender_under_an_address_of_our_link_is_named():
+def test_address_translation_into_our_link_is_named():
     segment = Wire(1)
     a, b = segment.add(REQUIRE, parameters=Parameters(seeds=("10.0.0.2",))), segment.add(REQUIRE)
     a.links = {segment: Link("eth0", 2, "192.168.0.1", 24, "192.168.0.255")}

@@ -156,7 +156,7 @@ def test_keys_that_come_and_go_leave_boot_and_counter():
     assert (node.boot, node.sealing._sealer._counter) == (boot, counter)
 
 
-def test_what_was_plain_is_not_heard_any_more_once_keys_are_required():
+def test_plain_peers_are_not_heard_once_keys_are_required():
     node, here = make_node(), source()
     for seq in (1, 2, 3):
         node.receive(hello(seq=seq, full=seq == 1).encode(), here, 1.0)

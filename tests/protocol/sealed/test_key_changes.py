@@ -52,7 +52,7 @@ def test_plain_hellos_keep_no_recordings_fresh():
     assert drain(segment, a, said[-3:], b.address)[0] == {"unproven": 3}
 
 
-def test_a_number_forged_in_plain_does_not_hide_what_is_sealed_later():
+def test_a_plain_forged_seq_hides_no_sealed_hello():
     segment, (a, b) = fleet(2, OFF)
     segment.run(10.0)
     a.set(ACCEPT)
@@ -79,7 +79,7 @@ def test_a_change_of_key_is_told():
     assert ("updated", "no longer sealed") in events
 
 
-def test_nothing_is_said_twice_for_the_sake_of_who_may_not_be_heard():
+def test_no_hello_is_repeated_for_peers_that_are_not_heard():
     segment, (a, b) = fleet(2, OFF)
     segment.run(5.0)
     b.set(NO_KEYS)
@@ -90,7 +90,7 @@ def test_nothing_is_said_twice_for_the_sake_of_who_may_not_be_heard():
 
 
 @pytest.mark.parametrize("who", ["id", "boot", "both"])
-def test_nothing_plain_is_heard_in_the_name_of_a_live_peer_that_seals(who):
+def test_plain_datagrams_in_a_sealed_peers_name_are_dropped(who):
     segment, (a, b) = fleet(2, ACCEPT)
     segment.run(10.0)
     id, boot = ("evil" if who == "boot" else "n2"), ("e" * 16 if who == "id" else b.node.boot)
@@ -157,7 +157,7 @@ def test_a_fleet_changes_over_and_nobody_is_lost(steps, pause):
     assert len(beats) <= 5 * 8.0 / 0.72
 
 
-def test_a_node_that_was_away_during_the_change_is_back_as_long_as_the_old_key_is_listed():
+def test_a_node_away_during_a_key_change_comes_back():
     segment, stations = fleet(5, REQUIRE)
     segment.run(5.0)
     away = stations[4]
@@ -179,7 +179,7 @@ def test_a_node_that_was_away_during_the_change_is_back_as_long_as_the_old_key_i
     assert set(away.peers().values()) == {K2.id}
 
 
-def test_one_that_comes_back_when_the_old_key_is_gone_is_told_apart_by_its_key():
+def test_a_node_with_a_removed_key_is_told_by_its_key():
     segment, stations = fleet(3, ring(K2))
     old = segment.add(REQUIRE).start()
     segment.run(5.0)

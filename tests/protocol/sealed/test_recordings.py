@@ -257,7 +257,7 @@ def test_a_peer_whose_broadcasts_are_lost_is_kept_by_its_answers():
     assert a.node.peers(segment.now)[0].state == "up"
 
 
-def test_a_probe_that_is_for_all_is_not_answered_and_proves_nothing():
+def test_a_probe_sealed_for_all_is_not_answered():
     segment, (a,) = fleet(1, REQUIRE)
     segment.run(1.0)
     insider = Sealer(REQUIRE, realm="default", id="n9", boot="9" * 16)
