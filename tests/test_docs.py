@@ -296,7 +296,7 @@ def test_examples_of_docstrings_can_be_pasted(path):
 ODD = {"state": "resting", "mood": {"of": "a later version"}}
 
 
-def test_a_mirror_accepts_states_events_and_keys_it_does_not_know():
+def test_a_mirror_accepts_unknown_states_events_and_keys():
     lines = [
         *snapshot(peer(mood="new"), peer(id="o", name="odd", boot="o", kind="relay", **ODD)),
         {"event": "weather", "seq": 8, "sky": "clear"},

@@ -50,7 +50,7 @@ def daemon(make):
     return daemon
 
 
-def test_a_reload_by_socket_takes_over_what_can_change_and_names_what_cannot(daemon, observer):
+def test_a_reload_by_socket_names_what_needs_a_restart(daemon, observer):
     boot = daemon.ask("status")["node"]["boot"]
     daemon.config.write_text(written(role="gpu", realm="other"))
     done = ctl(daemon, "reload", "--json")
@@ -60,7 +60,7 @@ def test_a_reload_by_socket_takes_over_what_can_change_and_names_what_cannot(dae
     assert daemon.ask("status")["node"]["boot"] == boot
 
 
-def test_a_broken_configuration_is_refused_with_all_its_faults_and_the_old_one_stays(daemon):
+def test_a_broken_configuration_is_refused_with_all_its_faults(daemon):
     daemon.config.write_text(written(level="loud") + "querry:\n  listen: off\n")
     done = ctl(daemon, "reload")
     assert done.returncode == 2
@@ -70,7 +70,7 @@ def test_a_broken_configuration_is_refused_with_all_its_faults_and_the_old_one_s
     daemon.log_until("the former configuration stays in force")
 
 
-def test_the_token_is_for_its_owner_and_group_and_a_wrong_one_is_denied(daemon, tmp_path):
+def test_the_token_is_for_owner_and_group_and_others_are_denied(daemon, tmp_path):
     assert stat.S_IMODE(os.stat(token_file(daemon)).st_mode) == 0o640
     wrong = tmp_path / "wrong"
     wrong.write_text("0" * 64)
@@ -89,7 +89,7 @@ def test_two_daemons_of_one_runtime_directory_have_one_token(make, daemon):
     assert ctl(daemon, "reload").returncode == 0
 
 
-def test_a_second_daemon_that_cannot_start_leaves_the_token_alone(daemon):
+def test_a_second_daemon_that_cannot_start_keeps_the_token(daemon):
     with open(token_file(daemon)) as file:
         before = file.read()
     again = daemon.command("run")
@@ -99,7 +99,7 @@ def test_a_second_daemon_that_cannot_start_leaves_the_token_alone(daemon):
     assert ctl(daemon, "reload").returncode == 0
 
 
-def test_without_a_place_for_the_token_it_runs_and_says_what_cannot_be_done(make, tmp_path):
+def test_a_daemon_without_a_place_for_the_token_runs(make, tmp_path):
     taken = tmp_path / "a-file"
     taken.write_text("")
     daemon = make(environment={"DISCOVERYD_PATHS__RUNTIME": str(taken / "run")}).run()

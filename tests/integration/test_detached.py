@@ -52,7 +52,7 @@ def test_start_status_stop(detached, observer):
     assert detached.command("status").returncode == 3
 
 
-def test_a_detached_daemon_has_no_terminal_and_reads_its_configuration_again(detached, observer, tmp_path):
+def test_a_detached_daemon_has_no_terminal_and_can_reload(detached, observer, tmp_path):
     config = tmp_path / "relative.yaml"
     config.write_text("node:\n  tags: {role: cpu}\n", encoding="utf-8")
     environment = {**detached.environment, "DISCOVERYD_CONFIG": "relative.yaml"}

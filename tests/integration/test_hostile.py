@@ -70,7 +70,7 @@ def make(tmp_path):
         yield make
 
 
-def test_a_program_that_asks_and_ends_keeps_no_other_user_waiting(make):
+def test_a_program_that_asks_and_ends_blocks_no_other_user(make):
     if os.getuid():
         pytest.skip("only root can be other users")
     daemon = make().run()

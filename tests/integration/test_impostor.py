@@ -109,7 +109,7 @@ def test_discoveryd_status_says_so_too(killed, impostor):
     assert f"belongs to uid {NOBODY}" in done.stdout + done.stderr
 
 
-def test_a_program_of_ours_that_does_not_know_the_token_gets_a_proof_only(killed, impostor):
+def test_a_program_of_ours_without_the_token_gets_a_proof_only(killed, impostor):
     """As behind a tunnel, where the owner tells nothing."""
     told = impostor(killed.query, os.geteuid(), token=True, **NONCE)
     done = ctl(killed, "list")

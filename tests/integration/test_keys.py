@@ -20,7 +20,7 @@ def reload(daemon):
     return daemon.log_until("the former configuration stays" if "broken" in daemon.config.read_text() else "reloaded")
 
 
-def test_a_broken_key_file_is_refused_at_a_reload_and_the_old_ones_stay(make, tmp_path):
+def test_a_reload_with_a_broken_key_file_keeps_the_old_keys(make, tmp_path):
     write_key(str(tmp_path / "old.key"), OLD)
     daemon = make(config=written("require", "old.key"))
     daemon.run().log_until("discoveryd started")

@@ -113,7 +113,7 @@ def test_a_command_runs_as_the_user_that_is_named(stage):
     assert set(map(int, groups.split())) == set(os.getgrouplist(who.pw_name, who.pw_gid))
 
 
-def test_a_user_that_is_not_there_is_told_before_anything_is_registered(stage):
+def test_register_for_an_unknown_user_registers_nothing(stage):
     code, out, err = stage.run("register", "web", "--port", "80", "--user", "no-such-user", "--", "true")
     assert (code, out) == (2, "")
     assert err == "discoveryctl: --user: there is no user 'no-such-user' on this machine (see: getent passwd)\n"
@@ -130,7 +130,7 @@ def test_a_service_is_there_as_long_as_it_runs(stage, number):
     stage.bert.sees()
 
 
-def test_a_registrant_that_is_killed_takes_its_service_with_it_and_no_other(stage):
+def test_a_killed_registrant_loses_its_service_and_no_other(stage):
     one = stage.ctl("register", "one", "--port", "1")
     stage.bert.sees("one")
     stage.ctl("register", "two", "--port", "2")
@@ -152,7 +152,7 @@ def test_a_command_that_a_signal_ends(stage):
     assert stage.run("register", "web", "--port", "80", "--", "sh", "-c", "kill -9 $$")[0] == 128 + signal.SIGKILL
 
 
-def test_sigterm_is_passed_on_to_the_command_which_may_take_its_time(stage):
+def test_sigterm_reaches_the_registered_command(stage):
     process = stage.ctl("register", "web", "--port", "80", "--", "bash", "-c", TRAPPING)
     assert line_of(process.stdout) == "ready\n"
     process.terminate()
@@ -304,7 +304,7 @@ def test_a_token_that_is_not_there(stage):
     assert stage.run("reload", "--token-file", str(copy))[0] == 0
 
 
-def test_without_a_daemon_it_says_so_rather_than_that_there_is_no_token(stage):
+def test_register_without_a_daemon_does_not_blame_the_token(stage):
     stage.end()
     stage.file.unlink()
     for words in (["reload"], ["register", "web", "--port", "80"]):

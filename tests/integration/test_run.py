@@ -93,7 +93,7 @@ def test_a_signal_ends_it_with_a_goodbye(make, observer, number):
     assert daemon.log_rest()[-1].endswith(f'event="discoveryd stops" signal={number.name}')
 
 
-def test_a_signal_ends_it_also_while_clients_watch_and_do_not_read(make, observer):
+def test_a_signal_ends_a_daemon_whose_watchers_do_not_read(make, observer):
     daemon = make().run()
     observer.until("joined")
     with daemon.client() as client:
@@ -138,7 +138,7 @@ def test_without_a_free_descriptor_it_goes_on_and_catches_up(make, tmp_path):
     assert daemon.end()[0] == 0
 
 
-def test_a_taken_port_is_named_with_its_process_and_nothing_is_half_started(make, observer):
+def test_a_taken_port_is_reported_with_its_process(make, observer):
     daemon = make()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind((daemon.address, daemon.port))

@@ -83,7 +83,7 @@ def supervised(make, manager):
     return supervised
 
 
-def test_ready_comes_when_it_can_be_asked_and_the_status_follows_the_peers(supervised, manager, observer):
+def test_ready_means_that_queries_are_answered(supervised, manager, observer):
     daemon = supervised().run()
     assert manager.until("READY=1")[0] == "READY=1"  # nothing before it
     with QueryClient(daemon.query) as client:  # at once

@@ -68,7 +68,7 @@ def test_a_file_that_is_written_is_in_the_list_of_a_peer_soon(services):
     assert peer["services"] == [{"name": "ssh", "port": 22, "proto": "tcp", "tags": {}}]
 
 
-def test_a_bad_file_is_named_with_its_line_and_the_others_are_unaffected(services):
+def test_a_bad_services_file_is_named_and_the_others_count(services):
     services.write("a.yaml", "name: ssh\nport: 22\n")
     services.write("bad.yaml", "name: web\nport: http\n")
     services.run()
@@ -113,7 +113,7 @@ def test_what_a_new_configuration_needs_is_taken_from_the_files(services):
     services.until("ssh")
 
 
-def test_a_check_that_fails_withdraws_its_service_until_it_succeeds_again(services, tmp_path):
+def test_a_failing_check_withdraws_its_service_for_that_time(services, tmp_path):
     flag = tmp_path / "flag"
     flag.touch()
     services.write("a.yaml", CHECKED.format(command=f"echo no flag; test -e {flag}"))

@@ -56,7 +56,7 @@ def test_of_200_addresses_one_speaks_and_all_are_heard(lab):
         assert {peer["link"] for peer in peers} == {"eth0"}
 
 
-def test_a_machine_of_odd_name_starts_and_a_new_name_reaches_its_peers(lab):
+def test_a_machine_of_odd_name_starts_and_may_be_renamed(lab):
     a, b = lab.host("a", address="10.77.0.1/24"), lab.host("b", address="10.77.0.2/24")
     b.run(sys.executable, "-c", "import socket; socket.sethostname(b'caf\\xe9\\x1b')")
     a.discoveryd()
@@ -107,7 +107,7 @@ def test_a_killed_peer_is_never_listed_after_its_ttl(pair):
     assert took < TTL + 0.1
 
 
-def test_an_address_change_is_picked_up_and_other_links_are_not_touched(lab):
+def test_an_address_change_leaves_the_other_links_alone(lab):
     a, b, c = (lab.host(name) for name in "abc")
     for host, last in ((a, 1), (b, 2)):
         host.set_address(None, f"10.77.0.{last}/24")

@@ -116,7 +116,7 @@ def test_loopback_is_left_out_even_when_asked_for(host):
     assert scanned(host, "*") == scanned(host, "lo") == ()  # it cannot broadcast
 
 
-def test_each_network_of_each_interface_is_a_link_in_a_fixed_order(host):
+def test_each_network_of_an_interface_is_a_link_in_order(host):
     host.ip("addr add 10.77.0.9/24 dev eth0", "addr add 10.77.0.1/24 dev eth0")
     host.ip("addr add 10.80.0.1/16 dev eth0 label eth0:shop")
     host.add_interface("eth1", "10.78.0.1/24", bridge="br1")

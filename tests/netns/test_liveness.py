@@ -79,7 +79,7 @@ def seen_down(stream, name):
     raise AssertionError("the watch ended")
 
 
-def test_a_killed_daemon_is_seen_by_all_within_two_and_a_half_seconds(lab, fleet):
+def test_a_killed_daemon_is_seen_by_all_within_2_5_seconds(lab, fleet):
     hosts, processes, _ = fleet(10)
     took = []
     for victim in (9, 8, 7):

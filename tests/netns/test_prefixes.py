@@ -73,7 +73,7 @@ def test_hosts_of_different_prefixes_list_each_other_and_stay(lab, addresses, mo
             assert "10.77.0.1 broadcasts on eth0 but is outside of our 10.77.0.130/25" in told
 
 
-def test_where_a_strict_rp_filter_drops_a_neighbour_status_says_so(lab):
+def test_status_reports_a_neighbour_that_rp_filter_drops(lab):
     a, b = lab.host("a", address="10.77.0.1/24"), lab.host("b", address="10.77.0.130/25")
     b.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/eth0/rp_filter")
     env = settings(lab, "")

@@ -45,7 +45,7 @@ def test_two_forged_datagrams_hide_no_live_peer(lab):
         assert seen[-1]
 
 
-def test_peers_that_are_made_up_fill_no_log_and_keep_no_event_from_a_hook(lab):
+def test_forged_peers_fill_no_log_and_delay_no_hook(lab):
     """Finding 11; on 0.1.0: 313 kB of log a second, and a real event after some thousand forged ones."""
     hosts = [lab.host(f"n{last}", address=f"10.77.0.{last}/16") for last in (1, 2)]
     config = lab.directory / "config"
@@ -96,7 +96,7 @@ def test_a_stranger_who_squats_boots_hides_no_node_that_seals(lab):
         assert said or "downgrade" in drops(client), "the stranger said nothing"
 
 
-def test_a_stranger_who_relays_faster_than_the_access_point_is_no_address_of_a_peer(lab):
+def test_a_relay_faster_than_the_access_point_is_no_path(lab):
     """Finding 3; on 0.1.0 the peer was listed at the stranger's address alone, from the sixth second on."""
     here, there = (Member(lab, number, bridge=bridge) for number, bridge in ((1, "air"), (2, "br0")))
     access_point = lab.host("ap")

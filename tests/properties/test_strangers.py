@@ -113,5 +113,5 @@ LONG = replace(OWN, seq=0, ttl=3600.0, pause=0.3)
 @example([LONG, replace(LONG, ttl=1.0, pause=0.0)])
 @settings(max_examples=SEQUENCES)
 @given(st.lists(forgeries, min_size=1, max_size=12))
-def test_strangers_neither_hide_nor_move_a_node_and_leave_nothing_behind(script):
+def test_strangers_do_not_hide_or_move_a_node(script):
     play(script)

@@ -39,7 +39,7 @@ def test_verify_finds_nothing_to_say(tmp_path):
 
 
 @needs_analyze
-def test_the_exposure_is_below_the_threshold_and_the_one_in_the_readme():
+def test_the_exposure_is_below_threshold_and_as_in_readme():
     done = analyze("security", "--offline=yes", "--no-pager", f"--threshold={THRESHOLD * 10:.0f}", str(UNITS / "discoveryd.service"))
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"exposure level for discoveryd\.service: ([0-9.]+)", done.stdout)[1]
