@@ -57,3 +57,9 @@ def test_a_run_of_ci_that_skips_fails_and_says_why(tmp_path, ci, code):
 def test_no_test_file_is_too_long_to_be_read_at_once():
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "tests").rglob("*.py")}
     assert {str(path): length for path, length in lengths.items() if length > 500} == {}
+
+
+def test_a_name_of_a_test_can_be_read_at_a_glance():
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    names = [name for text in texts for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)]
+    assert [name for name in names if len(name) > 60] == []

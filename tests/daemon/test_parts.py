@@ -71,7 +71,7 @@ def house():
     return House()
 
 
-def test_parts_are_opened_and_started_in_order_and_stopped_in_reverse(house):
+def test_parts_open_and_start_in_order_and_stop_in_reverse(house):
     house.parts.open()
     house.parts.start()
     assert house.logged() == ["hall opens", "attic opens", "hall starts", "attic starts"]
@@ -92,7 +92,7 @@ def test_each_part_has_its_section_in_status(house):
     assert house.status() == {"hall": {"lit": True}, "attic": {"lit": True}}
 
 
-def test_a_part_that_cannot_open_is_told_once_and_keeps_the_others(house):
+def test_a_part_that_cannot_open_is_told_once(house):
     house.lamps[0].has_power = False
     house.parts.open()
     house.parts.start()
@@ -105,7 +105,7 @@ def test_a_part_that_cannot_open_is_told_once_and_keeps_the_others(house):
     assert house.status() == {"attic": {"lit": True}}
 
 
-def test_a_part_may_open_at_a_later_look_and_a_new_fault_is_told_again(house):
+def test_a_part_may_open_later_and_a_new_fault_is_told(house):
     hall = house.lamps[0]
     hall.has_power = False
     house.parts.open()

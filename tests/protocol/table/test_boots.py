@@ -102,7 +102,7 @@ def test_a_boot_that_was_down_may_come_back_as_a_clone():
     assert kinds(table.heard(hello(2, seq=3), HERE, now=6.6)) == ["clone", "clone"]
 
 
-def test_a_sealed_boot_begins_anew_after_its_plain_row_was_replaced():
+def test_a_sealed_boot_begins_anew_where_its_plain_row_was():
     table = PeerTable()
     table.heard(hello(1), HERE, now=0.0)
     table.heard(hello(2), HERE, now=0.1)
