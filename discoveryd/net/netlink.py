@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from fcntl import ioctl
 from typing import TypeVar
 
 RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR = 16, 18, 20, 22
@@ -25,7 +26,10 @@ they are half of the cost."""
 IFA_F_SECONDARY = 0x01
 """For IPv4: the address shares its prefix with one that was there first. For IPv6 the same bit means temporary."""
 IFF_UP, IFF_BROADCAST, IFF_RUNNING = 0x1, 0x2, 0x40
+IFNAMSIZ = 16
 """linux/if.h"""
+SIOCGIFNAME = 0x8910
+"""linux/sockios.h"""
 
 SINGLY = 64
 """Interfaces that are asked for one by one: a dump of hundreds costs more, and one that fails ends it for all."""
@@ -40,6 +44,7 @@ _ADDRESS = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _NUMBER = struct.Struct("=i")
 _FLAGS = struct.Struct("=I")
+_IFREQ = struct.Struct(f"={IFNAMSIZ}si20x")  # name, index, the rest of the union
 _PROPERTIES = struct.pack("=H", 0x8000 | IFLA_PROP_LIST)  # the bit for "nested"
 _TYPE = 0x3FFF  # without the bits for "nested" and "in network order"
 _LENGTHS = {socket.AF_INET: 4, socket.AF_INET6: 16}
@@ -207,6 +212,20 @@ class Netlink:
                 raise
             return None
         return found.get(index)
+
+    def name(self, index: int) -> str:
+        """Return the name of an interface, the cheapest thing that can be asked of it; empty if it cannot be read.
+
+        Raises:
+            OSError: as `open`.
+        """
+        self.open()
+        assert self._socket is not None
+        try:
+            answer = ioctl(self._socket, SIOCGIFNAME, _IFREQ.pack(b"", index))
+        except OSError:
+            return ""
+        return _text(answer[:IFNAMSIZ].partition(b"\0")[0])
 
     def _read(self, ask: int, answer: int, parse: Parser[_Value], family: int = socket.AF_UNSPEC) -> list[_Value]:
         """Dump until nothing changed meanwhile.

@@ -4,9 +4,21 @@ import errno
 import socket
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from discoveryd.net import ifconf, interfaces
-from discoveryd.net.interfaces import INTERNAL, Doorbell, Reader, compare, grouped, loopback, matches, scan
+from discoveryd.net.interfaces import (
+    INTERNAL,
+    Doorbell,
+    Reader,
+    compare,
+    grouped,
+    is_excluded_by_name,
+    loopback,
+    matches,
+    scan,
+)
 from discoveryd.net.netlink import IFA_F_SECONDARY, IFF_BROADCAST, IFF_RUNNING, IFF_UP, Address, Interface, Netlink
 from discoveryd.protocol.link import Link
 
@@ -81,12 +93,40 @@ def test_the_name_alone_makes_an_interface_internal():
     assert not matches("docker0", ["*"], ["eth0"])
 
 
+@pytest.mark.parametrize("patterns", [["*"], ["*", "!veth*"], ["!veth*", "*"], ["*", "!wl*"], ["!veth9"], []])
+def test_an_internal_interface_is_excluded_by_its_name_alone(patterns):
+    assert is_excluded_by_name("veth9", patterns)
+
+
+@pytest.mark.parametrize("patterns", [["*"], ["e*"], ["*", "office"], ["!eth0", "off*"], ["veth9"]])
+def test_a_name_excludes_nothing_that_an_alternative_name_may_bring_in(patterns):
+    assert not is_excluded_by_name("eth0", patterns)
+
+
+names = st.sampled_from(["eth0", "veth9", "docker0", "office", "wlan0"])
+
+
+@given(names, st.lists(names), st.lists(st.sampled_from(["*", "**", "!*", "eth0", "!eth0", "off*", "!off*", "veth*", "!v*"])))
+def test_an_interface_excluded_by_name_matches_no_patterns(name, others, patterns):
+    assert not (is_excluded_by_name(name, patterns) and matches(name, patterns, others))
+
+
+def test_an_interface_excluded_by_name_costs_no_question(monkeypatch):
+    asked = []
+    monkeypatch.setattr(Netlink, "addresses", lambda *_: [address(index, f"10.{index}.0.1", 24) for index in range(1, 401)])
+    monkeypatch.setattr(Netlink, "name", lambda _, index: "eth0" if index == 7 else f"veth{index}")
+    monkeypatch.setattr(Netlink, "interfaces", lambda _, wanted: asked.extend(wanted) or [Interface(7, UP, ("eth0",))])
+    assert [link.name for link in scan(["*"])] == ["eth0"]
+    assert asked == [7]
+
+
 UP = IFF_UP | IFF_RUNNING | IFF_BROADCAST
 
 
 def read_as(monkeypatch, interfaces, addresses):
     """Let the kernel have these interfaces."""
     monkeypatch.setattr(Netlink, "interfaces", lambda *_: interfaces)
+    monkeypatch.setattr(Netlink, "name", lambda *_: "")  # it cannot be read, so all are asked
     monkeypatch.setattr(Netlink, "addresses", lambda _, family: [one for one in addresses if one.family == family])
 
 

@@ -193,6 +193,10 @@ def test_more_interfaces_than_one_answer_holds(host):
     host.ip(*[f"addr add 10.{number}.0.1/24 dev d{number}" for number in range(120)])
     host.ip(*[f"link set d{number} up" for number in range(120)])
     assert sorted(read(host)) == sorted(["lo", "eth0", *[f"d{number}" for number in range(120)]])
+    with host.namespace(), closing(Netlink()) as netlink:
+        found = netlink.interfaces({one.index for one in netlink.addresses(socket.AF_INET)})
+        assert {one.index: netlink.name(one.index) for one in found} == {one.index: one.names[0] for one in found}
+        assert netlink.name(999_999) == ""
 
 
 def test_a_reader_needs_no_further_descriptor(host):
