@@ -217,7 +217,7 @@ Who says what, and when
   A path of a peer that answered a PING there gets 100 PONGs a second that nobody else spends. Plain solicits of one
   address are answered three times at once, then once a second.
 - **Unproven addresses.** To an address that returned no nonce of ours within the last hour go no more bytes than came
-  from it, and 600 at first that grow again by 8 a second. An unsealed broadcast counts for the part of it that falls
+  from it, and 1000 at first that grow again by 8 a second. An unsealed broadcast counts for the part of it that falls
   to one of the nodes listed. Where a solicit was shorter than our record, a PING goes first, and the record after its
   PONG. Seeds are excepted.
 

@@ -47,7 +47,7 @@ def test_who_returned_a_nonce_needs_no_account_for_an_hour():
     credit.receive(HERE, 100, 3.0)
     assert len(credit) == 0
     assert not credit.is_proven(HERE, 2.0 + HOLDS)
-    assert not credit.spend(HERE, 1000, 2.0 + HOLDS)
+    assert not credit.spend(HERE, int(GIFT) + 1, 2.0 + HOLDS)
 
 
 def test_addresses_are_bounded(monkeypatch):

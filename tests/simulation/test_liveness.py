@@ -99,7 +99,7 @@ def test_a_firewall_that_refuses_pings_costs_nobody_the_peer(medium):
 
 def test_false_alarms_at_thirty_percent(medium, capsys):
     lan = Lan(medium)
-    machines = populate(lan, 24, Segment(medium, loss=0.3), settled=1.0)
+    machines = populate(lan, 12, Segment(medium, loss=0.3), settled=1.0)
     minutes = 5
     watch(lan, minutes * 60.0, every=5.0)
     pairs = len(machines) * (len(machines) - 1)
@@ -108,7 +108,16 @@ def test_false_alarms_at_thirty_percent(medium, capsys):
             f"\n30 % loss: {lan.false_downs} false downs in {minutes} minutes of {pairs} pairs"
             f" ({lan.false_downs / pairs / minutes * 60:.4f} per pair and hour)"
         )
-    assert lan.false_downs <= 2
+    assert lan.false_downs <= 1
+
+
+def test_a_start_at_thirty_percent_of_loss_takes_nobody_down():
+    """What may be sent to an address that answered nothing yet is little: it is enough to ask a suspect."""
+    for seed in range(10):
+        medium = Medium(f"start {seed}")
+        lan = Lan(medium)
+        populate(lan, 10, Segment(medium, loss=0.3), settled=30.0)
+        assert lan.false_downs == 0, f"seed {seed}"
 
 
 def test_who_stood_still_for_ten_seconds_gives_nobody_up(medium):
