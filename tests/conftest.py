@@ -25,6 +25,12 @@ GRACE = 2.0
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
+OURS = frozenset(
+    f"DISCOVERYD_{one}"
+    for one in ("FUZZ_EXAMPLES", "HOUR_MACHINES", "DAY_HOURS", "LOSS_SECONDS", "PREFIX_SECONDS", "SYSTEMD")
+)
+"""Variables that make a test longer (tests/long/run.py), and configure nothing."""
+
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _RANGE = range(10_000 + WORKER % 20 * 1_000, 11_000 + WORKER % 20 * 1_000)  # below those that kernels give out
 _begin = os.getpid() % 1_000
@@ -120,7 +126,7 @@ def no_descriptors():
 @pytest.fixture(autouse=True)
 def no_foreign_configuration(monkeypatch):
     for name in list(os.environ):
-        if name.startswith("DISCOVERYD_") and name not in ("DISCOVERYD_FUZZ_EXAMPLES", "DISCOVERYD_LOSS_SECONDS", "DISCOVERYD_PREFIX_SECONDS", "DISCOVERYD_SYSTEMD"):
+        if name.startswith("DISCOVERYD_") and name not in OURS:
             monkeypatch.delenv(name)
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
 

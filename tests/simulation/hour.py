@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,7 +16,8 @@ from discoveryd.protocol.parameters import Parameters
 from tests.simulation.machine import Lan, Machine
 from tests.simulation.medium import Medium, Segment
 
-MACHINES = 30
+MACHINES = int(os.environ.get("DISCOVERYD_HOUR_MACHINES") or 12)
+"""DISCOVERYD_HOUR_MACHINES=50 is the long run."""
 LOSS = 0.2
 LIFE = 240.0
 """Seconds between two changes of one machine, on average."""

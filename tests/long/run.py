@@ -1,0 +1,107 @@
+"""The long bars: what takes minutes to show, and so is shorter in README's test line.
+
+    sudo python tests/long/run.py                 all of them, one after the other
+    sudo python tests/long/run.py hour day        some of them
+    python tests/long/run.py --list
+
+Prints a table with a line for each bar, and ends with 1 if one failed. The output of a bar that fails is printed whole.
+`booted` needs what tests/systemd/run.py names; the bars of namespaces need root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a run shows.
+
+    Attributes:
+        shows: the promise, in words.
+        tests: arguments of pytest.
+        variables: that make these tests long.
+    """
+
+    shows: str
+    tests: tuple[str, ...]
+    variables: dict[str, str]
+
+
+BARS = {
+    "hour": Bar(
+        "50 machines, 20 % loss, an hour of joins and crashes: no false alarm, the same to the bit",
+        ("tests/simulation/test_hour.py",),
+        {"DISCOVERYD_HOUR_MACHINES": "50"},
+    ),
+    "day": Bar(
+        "24 hours of churn: memory is flat", ("tests/simulation/test_day.py",), {"DISCOVERYD_DAY_HOURS": "24"}
+    ),
+    "loss": Bar(
+        "10 hosts, 30 % loss, two minutes: nobody is taken down",
+        ("tests/netns/test_liveness.py::test_thirty_percent_loss_takes_nobody_down",),
+        {"DISCOVERYD_LOSS_SECONDS": "120"},
+    ),
+    "prefixes": Bar(
+        "/24, /16 and /25 on one wire, a minute without an event",
+        ("tests/netns/test_prefixes.py",),
+        {"DISCOVERYD_PREFIX_SECONDS": "60"},
+    ),
+    "fuzz": Bar(
+        "100,000 examples of each property",
+        ("tests/properties", "tests/runtime/test_any_bytes.py"),
+        {"DISCOVERYD_FUZZ_EXAMPLES": "100000"},
+    ),
+    "booted": Bar("the service on booted machines", ("tests/systemd",), {"DISCOVERYD_SYSTEMD": "1"}),
+}
+
+
+def play(name: str) -> tuple[str, float]:
+    """Run a bar; return its last line of output and the seconds it took, after printing all of it if it failed."""
+    bar = BARS[name]
+    began = perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *bar.tests],
+        cwd=ROOT, env={**os.environ, **bar.variables}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        print(done.stdout, done.stderr, sep="\n", flush=True)
+    lines = done.stdout.strip().splitlines() or [f"exit code {done.returncode}"]
+    verdict = "holds" if done.returncode == 0 and " skipped" not in lines[-1] else "NOT SHOWN"
+    return f"{verdict}: {lines[-1].strip('= ')}", perf_counter() - began
+
+
+def main() -> int:
+    """Run what was asked for, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("bars", nargs="*", metavar="BAR", help=f"one of {', '.join(BARS)}; all without one")
+    parser.add_argument("--list", action="store_true", help="print the bars, and run none")
+    options = parser.parse_args()
+    if unknown := set(options.bars) - BARS.keys():
+        parser.error(f"no such bar: {', '.join(sorted(unknown))}; there are {', '.join(BARS)}")
+    if options.list:
+        for name, bar in BARS.items():
+            print(f"{name:10} {bar.shows}")
+        return 0
+    rows = []
+    for name in options.bars or BARS:
+        print(f"... {name}: {BARS[name].shows}", file=sys.stderr, flush=True)
+        rows.append((name, *play(name)))
+    print(f"\n{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    print("| bar | shows | seconds | result |\n|---|---|---|---|")
+    for name, result, seconds in rows:
+        print(f"| {name} | {BARS[name].shows} | {seconds:.0f} | {result} |")
+    return int(any("NOT SHOWN" in result for _, result, _ in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
