@@ -6,7 +6,7 @@ The same run checks what a driver relies on: before `next_deadline` there is not
 from math import nextafter
 from random import Random
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from discoveryd.protocol.link import Link, Source
@@ -140,7 +140,13 @@ def check_told(node, now):
             assert row.peer(now).addresses == seen.addresses
 
 
+SAID = {"number": 1, "seq": 0, "record": 0, "full": False, "ttl": 4.0, "flag": "", "end": b""}
+AGAIN = SAID | {"full": True, "ttl": 2.0}
+
+
 @given(st.lists(steps, min_size=10, max_size=80))
+# a sender beyond our links that never answered: each of its HELLOs is a reason to ask
+@example([(0.0, 0, SAID), (0.0, 0, SAID), (0.0, 4, AGAIN), (0.4, 4, AGAIN), (0.0, 0, "bare")])
 def test_the_fast_path_equals_the_slow_path(script):
     play(script)
 

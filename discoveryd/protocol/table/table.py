@@ -191,7 +191,9 @@ class PeerTable(AgeingRows):
         """Expect the next steady HELLO on this path if it can change nothing but when the peer was heard."""
         is_current = path.source is source and row.sealed_with == source.key and hello.seq == row.seq
         has_record = row.record is not None and row.record.digest == row.digest
-        if is_current and has_record and row.state == "up" and not row.is_replaced and not row.unheard:
+        # beyond our links each HELLO is a reason to challenge its sender, until that sender has answered
+        is_settled = has_record and (source.link is not None or row.proved)
+        if is_current and is_settled and row.state == "up" and not row.is_replaced and not row.unheard:
             expected = (_head(hello), source)
             if path.expected != expected:
                 self._expect_nothing(path)
