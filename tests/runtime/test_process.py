@@ -180,6 +180,7 @@ def test_a_wait_ends_at_its_moment(start, processes):
 def test_the_end_of_all_commands_is_waited_for(start, processes):
     begun = [start("echo begun; exec sleep 1000") for _ in range(3)]
     while not all(process.head for process in begun):
+        assert not any(process.is_gone for process in begun), "nothing is left that would wake this loop"
         processes.wait(inf)
     processes.end()
     assert {(process.ended, process.code) for process in begun} == {("stopped", -signal.SIGTERM)}
