@@ -1,4 +1,4 @@
-"""The exceptions, split by who is to blame.
+"""The exceptions, split by the party to blame.
 
 ::
 
@@ -13,7 +13,7 @@
         └── SubscriptionLagged   a subscriber fell too far behind and lost events
 
 ``OSError`` passes unwrapped, with its errno: what the kernel says is better than what we could make of it. One kind of
-it is ours, so that whoever handles files that cannot be read handles these too:
+it is ours, so that code for files that cannot be read handles these too:
 
 ::
 
@@ -70,7 +70,7 @@ class RecordTooLong(ConfigError):
 
 
 class SealError(DiscoveryError):
-    """A datagram was not sealed: a fault of this program, or of whoever embeds it."""
+    """A datagram was not sealed: a fault of this program, or of a program that embeds it."""
 
 
 PASSING = frozenset((

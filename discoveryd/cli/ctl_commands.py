@@ -176,7 +176,7 @@ PROGRAM = Program(
                 ),
                 Option(
                     "user",
-                    "who COMMAND runs as, with the groups and HOME of that user; for root, who may read the token",
+                    "the user that COMMAND runs as, with its groups and HOME; for root, which may read the token",
                     Value("USER", _text),
                 ),
             ],

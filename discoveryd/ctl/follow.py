@@ -150,10 +150,10 @@ def event_text(event: dict[str, Any], screen: Screen) -> str:
     where = printable(" ".join(filter(None, (peer["address"], peer["link"]))))
     state = "clone" if kind == "clone" else peer["state"]
     what = f"{_MARKS.get(kind, ' ')} {kind:<9}"
-    who, why = printable(name_of(peer)), printable(event["reason"])
+    name, why = printable(name_of(peer)), printable(event["reason"])
     if screen.width is not None:
-        who = shortened(who, max(screen.width - _INDENT, NARROWEST), middle=True)
+        name = shortened(name, max(screen.width - _INDENT, NARROWEST), middle=True)
     clock = time.strftime("%H:%M:%S ")
-    first, *more = folded(f"{clock}{what}  ", f"{who}  {where}  {why}", screen.width, _INDENT)
+    first, *more = folded(f"{clock}{what}  ", f"{name}  {where}  {why}", screen.width, _INDENT)
     first = clock + screen.paint(state, what) + first[len(clock + what) :]
     return "\n".join((first, *more))

@@ -27,9 +27,9 @@ def status(arguments: Arguments) -> int:
     except OSError as error:
         say(f"cannot read {pidfile.path}: {error.strerror}")
         return FAILED
-    who = f"pid {pid}" if pid else "not begun by start"
+    process = f"pid {pid}" if pid else "not begun by start"
     if config.query.address is None:
-        print(f"discoveryd {'runs' if pid else 'does not run'} ({who}; no query socket to ask)")  # noqa: T201
+        print(f"discoveryd {'runs' if pid else 'does not run'} ({process}; no query socket to ask)")  # noqa: T201
         return OK if pid else NOT_RUNNING
     try:
         with client_of(config) as client:
@@ -38,9 +38,9 @@ def status(arguments: Arguments) -> int:
         if not pid and isinstance(error, DaemonUnreachable):
             print("discoveryd does not run")  # noqa: T201
             return NOT_RUNNING
-        print(f"discoveryd {f'runs ({who}) but' if pid else 'may run, but'} does not answer: {error}")  # noqa: T201
+        print(f"discoveryd {f'runs ({process}) but' if pid else 'may run, but'} does not answer: {error}")  # noqa: T201
         return FAILED
-    print(f"discoveryd {seen['version']} runs ({who}) as {sight(seen)}")  # noqa: T201
+    print(f"discoveryd {seen['version']} runs ({process}) as {sight(seen)}")  # noqa: T201
     return OK
 
 

@@ -57,19 +57,19 @@ def obstacle(path: str) -> str:
 
 
 def intruder(path: str) -> str:
-    """Return who besides root could replace a file, or what it runs; empty if nobody could."""
+    """Return which users besides root could replace a file, or what it runs; empty if none could."""
     for place in (path, *_above(path)):
         found = os.stat(place)
         mode, is_sticky = found.st_mode, bool(found.st_mode & stat.S_ISVTX)
-        who = ""
+        user = ""
         if found.st_uid:
-            who = f"uid {found.st_uid}, who owns it,"
+            user = f"uid {found.st_uid}, its owner,"
         elif mode & stat.S_IWOTH and not is_sticky:
-            who = "everybody"
+            user = "everybody"
         elif mode & stat.S_IWGRP and not is_sticky and _group(found.st_gid) not in _ROOTS:
-            who = f"the group {_group(found.st_gid)}"
-        if who:
-            return f"{who} may change {place}, and root would run it: chown -R root:root {place}; chmod -R go-w {place}"
+            user = f"the group {_group(found.st_gid)}"
+        if user:
+            return f"{user} may change {place}, and root would run it: chown -R root:root {place}; chmod -R go-w {place}"
     return ""
 
 

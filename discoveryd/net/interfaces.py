@@ -192,7 +192,7 @@ def survey(patterns: Sequence[str], reader: Reader | None = None) -> dict[Link, 
 
 
 def grouped(name: str, addresses: Iterable[Address]) -> dict[Link, tuple[str, ...]]:
-    """Make one link of the addresses that an interface has in one network: whoever hears one hears all of them.
+    """Make one link of the addresses that an interface has in one network: a host that hears one hears all of them.
 
     The primary address speaks: the one that the kernel had first, and sends from by itself. The others go with it.
     """

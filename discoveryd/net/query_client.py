@@ -230,7 +230,7 @@ class QueryClient:
     def _show_token(self) -> None:
         """Prove that we have the token of a daemon that listens for more than its machine; let it prove that it has."""
         if self._token is None:
-            why = "listens outside 127.0.0.0/8 and answers only who has its control token"
+            why = "listens outside 127.0.0.0/8 and answers only programs with its control token"
             raise QueryError("denied", f"the daemon at {self.where} {why}")
         from discoveryd.query.proof import NONCE_BYTES, daemon_proof  # noqa: PLC0415 - not from this machine
 
@@ -251,7 +251,7 @@ class QueryClient:
             why = "wants the control token itself, which is not sent any more"
             raise QueryError("denied", f"the daemon at {self.where} (version {version}) {why}: restart it, updated")
         if self._vet is not None and self._connected().family == _socket.AF_INET:
-            from discoveryd.net.owner import owner_of  # noqa: PLC0415 - for the few who change something
+            from discoveryd.net.owner import owner_of  # noqa: PLC0415 - for the few requests that change something
 
             self._vet(owner_of(self._connected()))
         return proof_of(token, str(nonce), text_of(asked))

@@ -108,10 +108,10 @@ class Sources:
         return link if is_near else None
 
     def _source(self, address: str, link: Link | None, *, is_unicast: bool, port_fits: bool) -> Source:
-        whose = (address, link, is_unicast, port_fits)
-        source = self._sources.get(whose)
+        sender = (address, link, is_unicast, port_fits)
+        source = self._sources.get(sender)
         if source is None:
             if len(self._sources) >= MAX_SENDERS:
                 del self._sources[next(iter(self._sources))]
-            source = self._sources[whose] = Source(address, link, unicast=is_unicast, port_fits=port_fits)
+            source = self._sources[sender] = Source(address, link, unicast=is_unicast, port_fits=port_fits)
         return source

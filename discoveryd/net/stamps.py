@@ -1,6 +1,6 @@
 """When datagrams arrived: the kernel's stamps of the wall clock, told by a clock that never steps.
 
-The kernel stamps what it receives with CLOCK_REALTIME, whoever reads it and when. What is needed is the time of
+The kernel stamps what it receives with CLOCK_REALTIME, whenever it is read. What is needed is the time of
 CLOCK_BOOTTIME. The difference of the two clocks is sampled each time the socket is drained; when the wall clock
 was set meanwhile, the stamp itself does not say whether it is from before or after.
 """

@@ -121,12 +121,12 @@ class SeedAddresses:
         return len(self._seeds)
 
     def __contains__(self, address: str) -> bool:
-        """Return whether an address has proved whose it is."""
+        """Return whether an address has proved to be that of a seed."""
         return address in self._seeds
 
     def of(self, seed: str) -> set[str]:
         """Return the addresses of a seed, its own included."""
-        return {seed, *(address for address, whose in self._seeds.items() if whose == seed)}
+        return {seed, *(address for address, named in self._seeds.items() if named == seed)}
 
     def ask(self, seeds: Sequence[str], nonce: Callable[[], str], now: float) -> list[tuple[str, str]]:
         """Return seeds to PING, each with its nonce; none where that was done just now."""
@@ -293,7 +293,7 @@ class Outbox:
         """Ask one run of a node for a sign of life, or (without id and boot) any node at that address."""
         to = ANYONE
         if boot:
-            to = boot if source.key else mark(id, boot)  # a seal is for one boot, and tells the id of who answers
+            to = boot if source.key else mark(id, boot)  # a seal is for one boot, and its answer tells the id
         ping = Ping(realm=self.parameters.realm, id=self.id, boot=self.boot, nonce=nonce, to=to)
         return self.unicast(ping.encode(), source, boot, kind="ping")
 

@@ -44,7 +44,7 @@ class Answer:
         nonce: of the PING.
         rtt: seconds.
         hears_us_s: how long ago the peer last heard a HELLO of ours, None for never.
-        peer: who answered.
+        peer: the peer that answered.
     """
 
     nonce: str

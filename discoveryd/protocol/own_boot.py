@@ -53,7 +53,7 @@ class OwnBoot:
 
     Attributes:
         count: how often a new boot was drawn.
-        address: whose datagram was the reason of the last time, empty for never.
+        address: source of the datagram that was the reason of the last time, empty for never.
     """
 
     def __init__(self, rooms: Reception, answer_ping: Callable[[Ping, Source, float], Outcome]) -> None:
@@ -151,7 +151,7 @@ class OwnBoot:
         return Outcome(double=source.address)
 
     def _mixed(self, address: str) -> str:
-        """Return random digits mixed with who we are: what was cloned may have the state of the generator too."""
+        """Return random digits mixed with boot and addresses: a clone may have the state of the generator too."""
         ours = ",".join(sorted(link.address for link in self._outbox.links))
         mixed = f"{self._rooms.nonce()}|{self._outbox.boot}|{ours}|{address}"
         return blake2b(mixed.encode("ascii"), digest_size=8).hexdigest()

@@ -51,7 +51,7 @@ class Limits:
     subscriber_events: int = 10_000
     """Events that may wait for one subscriber before it is told that it lagged."""
     query_connections: int = 64
-    """Query connections that have asked something. One more takes the place of one of the user who has most, first
+    """Query connections that have asked something. One more takes the place of one of the user with most, first
     of one that waits for nothing. Where the newcomer's own user has most, and all of those watch, it is told so
     and closed. As many more may be open that have asked nothing yet; then the first of these is closed."""
     query_connections_per_user: int = 0

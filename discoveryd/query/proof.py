@@ -36,7 +36,7 @@ def text_of(request: Mapping[str, Any]) -> str:
 
 def proof_of(token: str, nonce: str, text: str) -> str:
     """Return the proof for a text."""
-    from hmac import digest  # noqa: PLC0415 - for the few who change something
+    from hmac import digest  # noqa: PLC0415 - for the few requests that change something
 
     return digest(token.encode("utf-8", "replace"), f"{nonce}\n{text}".encode(), "sha256").hex()
 

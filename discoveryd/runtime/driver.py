@@ -72,7 +72,7 @@ class Driver:
         wake_servers: Callable[[], None],
         errand: Callable[[], float],
     ) -> None:
-        self.lock = threading.Condition(threading.Lock())  # the sender waits for it, and whoever waits for a drain
+        self.lock = threading.Condition(threading.Lock())  # the sender waits for it, and a thread that needs a drain
         self.publisher = Publisher()
         self.pings = Pings()
         self.engine_s = 0.0

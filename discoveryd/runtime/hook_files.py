@@ -66,7 +66,7 @@ def look(directory: str) -> tuple[tuple[str, ...], tuple[RefusedFile, ...]]:
 def why_not(path: str) -> str:
     """Return why a file must not be run, empty if it may be.
 
-    Whoever can write the file, or replace it, has the rights of the daemon if it is run.
+    A user that can write the file, or replace it, has the rights of the daemon if it is run.
     """
     try:
         found = os.stat(path)
@@ -82,7 +82,7 @@ def why_not(path: str) -> str:
 
 
 def foreign(path: str) -> str:
-    """Return who else may write a file or directory, and what to do about it; empty if nobody may.
+    """Return which other users may write a file or directory, and the remedy; empty if none may.
 
     Raises:
         OSError: its owner and mode cannot be read.

@@ -34,7 +34,7 @@ _Sample = tuple[tuple[str, ...], float]
 _NUMBERS = (
     ("uptime_seconds", "uptime_s", "Time since the start."),
     ("engine_seconds_total", "engine_s", "Time spent in the engine."),
-    ("isolated", "isolated", "Whether it is rather we who are cut off (1) or not (0)."),
+    ("isolated", "isolated", "Whether this node is more likely cut off (1) than all others are down (0)."),
     ("links", "links", "Links in use."),
     ("receive_buffer_bytes", "receive_buffer.bytes", "Room for what was received and not read yet."),
     ("receive_buffer_wanted_bytes", "receive_buffer.wanted", "The room that was asked for."),

@@ -172,7 +172,7 @@ class QueryHandlers:
 
     @cached_property
     def _metrics(self) -> Metrics:
-        from discoveryd.runtime.metrics import Metrics  # noqa: PLC0415 - for those who ask
+        from discoveryd.runtime.metrics import Metrics  # noqa: PLC0415 - only where metrics are asked for
 
         return Metrics(self._discovery.status)
 

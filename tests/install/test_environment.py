@@ -56,8 +56,8 @@ def test_a_path_the_services_user_may_not_read_is_an_obstacle(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda bin: os.chown(bin, 1234, 0), "uid 1234, who owns it, may change {bin}"),
-        (lambda bin: os.chown(bin / "discoveryd", 1234, 0), "uid 1234, who owns it, may change {bin}/discoveryd"),
+        (lambda bin: os.chown(bin, 1234, 0), "uid 1234, its owner, may change {bin}"),
+        (lambda bin: os.chown(bin / "discoveryd", 1234, 0), "uid 1234, its owner, may change {bin}/discoveryd"),
         (lambda bin: bin.parent.chmod(0o777), "everybody may change {bin.parent}"),
         (lambda bin: (os.chown(bin, 0, 4242), bin.chmod(0o775)), "the group 4242 may change {bin}"),
         (lambda bin: bin.chmod(0o1777), None),  # sticky: nobody replaces what is root's

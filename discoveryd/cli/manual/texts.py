@@ -88,7 +88,7 @@ FILES = {
         (f"{_DIRECTORY}/KEY-ID.key", "a key that keygen made, for its owner alone to read (security.keys)"),
         (f"{_DIRECTORY}/services.d/*.yaml", "services to announce, one in each: name, port, proto, tags, health"),
         (f"{_DIRECTORY}/hooks.d", "what runs at each event, see HOOKS"),
-        (TOKEN_PATH, "the control token: whoever may read it may change what the daemon does (paths.runtime)"),
+        (TOKEN_PATH, "the control token: a user that may read it may change what the daemon does (paths.runtime)"),
         (f"{directories.RUNTIME}/discoveryd.pid", "the pid of a daemon that start began, locked (paths.runtime)"),
         (f"{directories.STATE}/node-id", "the node id, where it is not derived from the machine (paths.state)"),
         ("/etc/machine-id", "the node id is a keyed hash of it, unless it is a placeholder of an image"),

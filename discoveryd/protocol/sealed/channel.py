@@ -158,11 +158,11 @@ class Sealing:
 
     def _source(self, source: Source, opened: Opened) -> Source:
         """Return the object that stands for this sender and key, as the net floor does for senders."""
-        whose = (source, opened.key, opened.boot)
-        found = self._sources.get(whose)
+        sender = (source, opened.key, opened.boot)
+        found = self._sources.get(sender)
         if found is None:
             found = Source(source.address, source.link, source.unicast, opened.key, opened.boot, source.port_fits)
-            put_last(self._sources, whose, found, MAX_SOURCES)
+            put_last(self._sources, sender, found, MAX_SOURCES)
         return found
 
 

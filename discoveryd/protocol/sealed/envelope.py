@@ -176,9 +176,9 @@ class Sealer:
         inside = b"%b|%b" % (kind.letter, kind.shorten(datagram[len(head) :], one or _ANYONE))
         if key not in self._keys:
             raise SealError(f"no key {key!r} in the ring")
-        whose = (key, self._id, self._boot)
-        cipher, counter = self._cipher(whose), self._next_counter()
-        self._keep(whose, cipher)
+        sender = (key, self._id, self._boot)
+        cipher, counter = self._cipher(sender), self._next_counter()
+        self._keep(sender, cipher)
         header = b"SEALED|2|%b|%b|%b|%x|" % (key.encode("ascii"), self._id, self._boot, counter)
         scope = (TO_ONE if one else TO_ALL) if here else BEYOND
         tail = b"|%b%b" % (scope, STEADY if datagram[-1:].isdigit() else b"")
@@ -219,8 +219,8 @@ class Sealer:
         key = fields[2].decode("ascii", "replace")
         if key not in self._keys:
             raise WireError("unknown-key", f"key {key[:20]!r} of {id}")
-        whose = (key, fields[3], fields[4])
-        cipher = self._cipher(whose)
+        sender = (key, fields[3], fields[4])
+        cipher = self._cipher(sender)
         one = self._boot if scope == TO_ONE else b""
         here = b"" if scope == BEYOND else source.packed
         header = datagram[: -len(fields[6]) - len(fields[7]) - 1]
@@ -228,7 +228,7 @@ class Sealer:
             inside = cipher.decrypt(counter.to_bytes(12, "big"), raw, b"%b|%b|%b%b" % (header, fields[7], here, one))
         except self._invalid:
             raise WireError("bad-seal", f"key {key} of {id}") from None
-        self._keep(whose, cipher)
+        self._keep(sender, cipher)
         if (scope == BEYOND) is not (source.link is None):
             sealed_for = "beyond the links of its sender" if scope == BEYOND else "a link that is not ours"
             raise WireError("unbound", f"sealed for {sealed_for}")
@@ -265,14 +265,14 @@ class Sealer:
         self._counter = counter + 1
         return counter
 
-    def _cipher(self, whose: tuple[str, bytes, bytes]) -> ChaCha20Poly1305:
-        key, id, boot = whose
-        return self._ciphers.get(whose) or self._aead(derive(self._keys[key].secret, self._realm, id, boot))
+    def _cipher(self, sender: tuple[str, bytes, bytes]) -> ChaCha20Poly1305:
+        key, id, boot = sender
+        return self._ciphers.get(sender) or self._aead(derive(self._keys[key].secret, self._realm, id, boot))
 
-    def _keep(self, whose: tuple[str, bytes, bytes], cipher: ChaCha20Poly1305) -> None:
+    def _keep(self, sender: tuple[str, bytes, bytes], cipher: ChaCha20Poly1305) -> None:
         """Keep a derived key, once it has opened an envelope or is our own: strangers take no place."""
-        if whose not in self._ciphers:
-            put_last(self._ciphers, whose, cipher, MAX_CIPHERS)
+        if sender not in self._ciphers:
+            put_last(self._ciphers, sender, cipher, MAX_CIPHERS)
 
 
 def _read_counter(digits: bytes) -> int:

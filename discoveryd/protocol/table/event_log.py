@@ -82,7 +82,7 @@ class EventLog:
         return []
 
     def emit_if_changed(self, row: Row, now: float) -> list[Event]:
-        """Return an event if the record, the addresses, the key, or who hears whom changed since the last event."""
+        """Return an event if the record, the addresses, the key, or a one-way path changed since the last event."""
         if row.key in self.suppressed:
             return self._release(self.suppressed[row.key], now)
         announced, current = row.announced, _current(row, now)

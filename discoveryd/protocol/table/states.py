@@ -27,7 +27,7 @@ Besides its state three things are true of a row, or not:
   unproven row lives for four beats and ten seconds at most, counts for little, replaces no proved row, and is the first
   to make room.
 
-Who asks for what: the table calls `Row.become` with a cause; the row finds the next state in `TRANSITIONS` and changes
+The order of calls: the table calls `Row.become` with a cause; the row finds the next state in `TRANSITIONS` and changes
 itself; nothing else changes a state. The table then files the row (suspects, gone rows) and asks the event log for the
 event. The prober PINGs suspects, rows that left, and rows heard by their PONGs alone, and reports to the table what the
 answers, or their absence, prove.
