@@ -69,7 +69,8 @@ def intruder(path: str) -> str:
         elif mode & stat.S_IWGRP and not is_sticky and _group(found.st_gid) not in _ROOTS:
             user = f"the group {_group(found.st_gid)}"
         if user:
-            return f"{user} may change {place}, and root would run it: chown -R root:root {place}; chmod -R go-w {place}"
+            helps = f"chown -R root:root {place}; chmod -R go-w {place}"
+            return f"{user} may change {place}, and root would run it: {helps}"
     return ""
 
 
