@@ -12,7 +12,7 @@ from discoveryd.errors import QueryError
 from tests.netns.daemons import TTL, asking, events, listed, names, until
 from tests.netns.lab import has_tool
 
-SECONDS = float(os.environ.get("DISCOVERYD_LOSS_SECONDS") or 20)
+SECONDS = float(os.environ.get("DISCOVERYD_LOSS_SECONDS") or 10)
 """Of loss; DISCOVERYD_LOSS_SECONDS=120 is the long run."""
 
 TABLE = """

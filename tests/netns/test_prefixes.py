@@ -12,7 +12,7 @@ from discoveryd.protocol.sealed.keyring import Key
 from tests.netns.daemons import asking, listed, names, until
 
 SECONDS = float(os.environ.get("DISCOVERYD_PREFIX_SECONDS") or 0)
-"""Without an event, at the default interval. DISCOVERYD_PREFIX_SECONDS=60 is the long run; else 8 s."""
+"""Without an event, at the default interval. DISCOVERYD_PREFIX_SECONDS=60 is the long run; else 5 s."""
 INTERVAL = 0.8
 WITHIN = 10.0
 MORE = 1.05
@@ -32,7 +32,7 @@ def settings(lab, mode):
 def stays(clients):
     """Let time pass in which nothing happens, and no more is sent than a HELLO an interval; give the statuses."""
     before = {name: client.request("status") for name, client in clients.items()}
-    select.select([], [], [], SECONDS or 8.0)
+    select.select([], [], [], SECONDS or 5.0)
     after = {name: client.request("status") for name, client in clients.items()}
     assert {name: one["events"] for name, one in after.items()} == {name: one["events"] for name, one in before.items()}
     for name, one in after.items():
