@@ -27,7 +27,8 @@ IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
 OURS = frozenset(
     f"DISCOVERYD_{one}"
-    for one in ("FUZZ_EXAMPLES", "HOUR_MACHINES", "DAY_HOURS", "LOSS_SECONDS", "PREFIX_SECONDS", "SYSTEMD")
+    for one in ("FUZZ_EXAMPLES", "HOUR_MACHINES", "DAY_HOURS", "LOSS_SECONDS", "PREFIX_SECONDS", "FLOOD_SECONDS",
+                "FLOOD_RATE", "SYSTEMD")
 )
 """Variables that make a test longer (tests/long/run.py), and configure nothing."""
 

@@ -1,6 +1,8 @@
 """Everything in this folder runs real hosts: see lab.py."""
 
 import os
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
 from pathlib import Path
 
 import pytest
@@ -26,10 +28,25 @@ def permitted():
         pytest.skip(reason)
 
 
+@contextmanager
+def network_of_the_machine(directory, *, alone):
+    """Wait for the kernel's queue of received packets, which all namespaces share: for a part of it, or for all.
+
+    A flood fills that queue, and the kernel throws away what the hosts of another test say (ENOBUFS).
+    """
+    with open(directory / "netns-next", "a") as next_one, open(directory / "netns", "a") as machine:
+        flock(next_one, LOCK_EX)  # while a flood waits, no other test begins
+        flock(machine, LOCK_EX if alone else LOCK_SH)
+        flock(next_one, LOCK_UN)
+        yield
+
+
 @pytest.fixture
-def lab(permitted):
+def lab(request, permitted, tmp_path_factory):
     """Give an empty lab; the logs of its hosts are shown when the test fails."""
-    with Lab() as lab:
+    alone = request.node.get_closest_marker("flood") is not None
+    directory = tmp_path_factory.getbasetemp().parent  # of all workers
+    with network_of_the_machine(directory, alone=alone), Lab() as lab:
         yield lab
         for host in lab.hosts.values():
             if host.log():

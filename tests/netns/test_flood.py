@@ -5,6 +5,8 @@ import os
 import sys
 import time
 
+import pytest
+
 from tests.conftest import memory_of, processor_time_of
 from tests.netns.daemons import asking, until
 
@@ -14,6 +16,7 @@ RATE = int(os.environ.get("DISCOVERYD_FLOOD_RATE") or 20_000)
 bridge forward of so many leaves busy ones no time, and the kernel throws away what the nodes themselves say."""
 
 
+@pytest.mark.flood
 def test_a_flood_costs_nobody_a_peer(lab):
     hosts = [lab.host(f"n{last}", address=f"10.77.0.{last}/16") for last in (1, 2, 3)]
     flooder = lab.host("flooder", address="10.77.9.9/16")
