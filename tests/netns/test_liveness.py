@@ -118,7 +118,7 @@ def test_a_host_that_is_cut_off_is_seen_and_doubts_itself(fleet):
 
 
 def test_thirty_percent_loss_takes_nobody_down(firewall, fleet):
-    hosts, _, clients = fleet(10, lambda host: lose(host, "numgen random mod 100 < 30"))
+    hosts, _, clients = fleet(6, lambda host: lose(host, "numgen random mod 100 < 30"))
     with asking(hosts[0]) as watching:
         stream = watching.watch(deadline=time.monotonic() + SECONDS)
         told = []
@@ -128,7 +128,7 @@ def test_thirty_percent_loss_takes_nobody_down(firewall, fleet):
     assert "suspect" in told, "a third of all HELLOs is lost: somebody misses two in a row"
     for host, client in zip(hosts, clients, strict=True):
         assert "peer down" not in host.log(), host.log()
-        assert len(listed(client)) == 9
+        assert len(listed(client)) == 5
     losses = [peer["loss"] for peer in clients[0].request("list")["peers"]]
     assert 0.15 < statistics.mean(losses) < 0.45
 
@@ -202,6 +202,6 @@ def test_the_wall_clock_may_step_as_it_likes(fleet):
     with asking(third) as on_third:
         until(on_third, names("n1", "n2"))
         until(clients[0], names("n2", "n3"))
-        until(on_third, lambda peers: all(peer["first_seen_s"] > 2 * TTL for peer in peers))
+        until(on_third, lambda peers: all(peer["first_seen_s"] > 1.5 * TTL for peer in peers))
     assert "peer down" not in third.log() + hosts[0].log()
     assert "peer suspect" not in third.log() + hosts[0].log()
