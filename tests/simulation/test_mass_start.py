@@ -11,7 +11,7 @@ from tests.simulation.medium import Segment
 
 BUDGET = 8
 MANY = 40
-STORM = 45
+STORM = 60
 """Nodes that start at once: without pacing, their answers would be more than a thousand a second."""
 STRETCHED = MANY // BUDGET
 
