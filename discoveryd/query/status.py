@@ -1,7 +1,7 @@
 """The status of a node as a typed value: what ``discoveryctl status --json``, the metrics and the findings are made of.
 
-It is JSON as it stands; docs/query.md says what each key means. `engine_status` makes the sections that the engine
-knows, `discoveryd.runtime.status` adds the others. Readers take it as any JSON: a daemon of another version made it.
+It is JSON as it stands (docs/query.md says what each key means): the daemon fills it in, a client reads the same type
+out of a reply. `engine_status` makes the sections that the engine knows; `discoveryd.runtime.status` adds the others.
 """
 
 from __future__ import annotations
@@ -16,8 +16,102 @@ from discoveryd.protocol.table.peer import SCHEMA, State
 
 MOST_NAMED = 16
 """Peers that an error names, or that are named as having one address; and such addresses."""
-Section = dict[str, Any]
-"""A section, or a row of one; tests/query/test_status.py has the keys of each."""
+
+
+class NodeStatus(TypedDict):
+    """The node itself."""
+
+    id: str
+    name: str
+    boot: str
+    realm: str
+    tags: dict[str, str]
+    services: list[dict[str, Any]]
+
+
+class HelloStatus(TypedDict):
+    """How it speaks now."""
+
+    port: int
+    interval_s: float
+    ttl_s: float
+
+
+class SharedAddress(TypedDict):
+    """An address that several live nodes have."""
+
+    address: str
+    link: str
+    ids: list[str]
+
+
+class NewBoots(TypedDict):
+    """New boots that were drawn because another node had ours."""
+
+    count: int
+    address: str
+
+
+class LinkStatus(TypedDict):
+    """A link in use."""
+
+    name: str
+    address: str
+    prefix: int
+    broadcast: str
+    limited: bool
+    other_addresses: int
+    up_s: float
+    sent: int
+    received: int
+    last_heard_s: float | None
+    last_error: str | None
+
+
+class TableStatus(TypedDict):
+    """The rows of the table."""
+
+    rows: int
+    limit: int
+    routed: int
+    routed_limit: int
+
+
+class DropStatus(TypedDict):
+    """Datagrams dropped for one reason on one link."""
+
+    reason: str
+    link: str
+    count: int
+
+
+class ChallengeCounts(TypedDict):
+    """Questions to unknown boots."""
+
+    asked: int
+    answered: int
+    expired: int
+    forgotten: int
+    refused: int
+    too_short: int
+
+
+class KeyStatus(TypedDict):
+    """A key, and the live peers that seal with it."""
+
+    id: str
+    peers: int
+
+
+class SecurityStatus(TypedDict):
+    """Keys and proofs."""
+
+    mode: str
+    send_with: str | None
+    keys: list[KeyStatus]
+    plain_peers: int
+    challenges: ChallengeCounts
+    withheld: int
 
 
 class EngineStatus(TypedDict):
@@ -25,22 +119,84 @@ class EngineStatus(TypedDict):
 
     ok: bool
     schema: int
-    node: Section
-    hello: Section
+    node: NodeStatus
+    hello: HelloStatus
     isolated: bool
-    shared_addresses: list[Section]
+    shared_addresses: list[SharedAddress]
     clones: list[str]
-    new_boots: Section
-    links: list[Section]
+    new_boots: NewBoots
+    links: list[LinkStatus]
     peers: dict[State, int]
-    table: dict[str, int]
+    table: TableStatus
     sent: dict[str, int]
     received: dict[str, int]
-    drops: list[Section]
+    drops: list[DropStatus]
     events: dict[EventKind, int]
-    rtt_s: Section
-    loss: Section
-    security: Section
+    rtt_s: dict[str, Any]
+    loss: dict[str, Any]
+    security: SecurityStatus
+
+
+class Outsider(TypedDict):
+    """A neighbour with another prefix than ours."""
+
+    link: str
+    address: str
+    ours: str
+    in_our_network: bool
+    listed: bool
+    two_way: bool | None
+
+
+class FilteredLink(TypedDict):
+    """An interface where the reverse path filter is in force."""
+
+    link: str
+    mode: int
+
+
+class RpFilter(TypedDict):
+    """What the kernel's reverse path filter drops."""
+
+    dropped: int
+    links: list[FilteredLink]
+
+
+class SendError(TypedDict):
+    """A broadcast address or seed to which nothing can be sent now."""
+
+    link: str
+    target: str
+    error: str
+
+
+class ReceiveBuffer(TypedDict):
+    """The receive buffer."""
+
+    bytes: int
+    wanted: int
+
+
+class QueryStatus(TypedDict):
+    """The query socket."""
+
+    connections: int
+    limit: int
+    watchers: int
+    refused: int
+    denied: int
+    error: str | None
+    next_try_s: float | None
+    registrations: int
+
+
+class MetricsStatus(TypedDict):
+    """The metrics page."""
+
+    requests: int
+    refused: int
+    error: str | None
+    next_try_s: float | None
 
 
 class Status(EngineStatus):
@@ -49,13 +205,13 @@ class Status(EngineStatus):
     version: str
     uptime_s: float
     engine_s: float
-    outside: list[Section]
-    rp_filter: Section
-    send_errors: list[Section]
-    receive_buffer: dict[str, int]
+    outside: list[Outsider]
+    rp_filter: RpFilter
+    send_errors: list[SendError]
+    receive_buffer: ReceiveBuffer
     scan_error: str | None
-    query: Section
-    metrics: Section
+    query: QueryStatus
+    metrics: MetricsStatus
 
 
 def engine_status(node: Node, now: float) -> EngineStatus:
@@ -102,7 +258,7 @@ def engine_status(node: Node, now: float) -> EngineStatus:
     }  # fmt: skip
 
 
-def _links(node: Node, now: float) -> list[Section]:
+def _links(node: Node, now: float) -> list[LinkStatus]:
     """Return the links in use; an error of sending is the driver's to add."""
     return [
         {
@@ -122,7 +278,7 @@ def _links(node: Node, now: float) -> list[Section]:
     ]
 
 
-def _security(node: Node, now: float) -> Section:
+def _security(node: Node, now: float) -> SecurityStatus:
     """Return how many live peers seal with which key, and what became of unknown boots."""
     ring, asked = node.keyring, node.challenges
     peers = Counter(row.sealed_with for row in node.table.rows(now))

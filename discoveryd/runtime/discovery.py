@@ -239,7 +239,8 @@ class Discovery:
 
     def receive_buffer(self) -> dict[str, int]:
         """Return the bytes of each receive buffer, and the bytes that were wanted."""
-        return self._driver.network.receive_buffer()
+        buffer = self._driver.network.receive_buffer()
+        return {"bytes": buffer["bytes"], "wanted": buffer["wanted"]}
 
     def report(self, name: str, give: Callable[[], Any]) -> None:
         """Let `status` show another section; `give` returns it, in any thread, without the lock."""

@@ -11,6 +11,7 @@ from discoveryd.net.batch import BATCH
 from discoveryd.net.transport import Arrivals, Outside, SendChange, Transport
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.outcome import Send
+from discoveryd.query.status import ReceiveBuffer
 from discoveryd.runtime.flood_detection import FloodDetector, FloodTurn
 from discoveryd.runtime.rescan import PERIOD, PERIOD_UNTOLD, Rescan
 
@@ -180,7 +181,7 @@ class Network:
         """Return the neighbours outside our networks, by address and interface."""
         return {key: found for transport in self._transports for key, found in list(transport.outside.items())}
 
-    def receive_buffer(self) -> dict[str, int]:
+    def receive_buffer(self) -> ReceiveBuffer:
         """Return the bytes of the smallest receive buffer, and the bytes wanted."""
         size, wanted = min(transport.receive_buffer() for transport in self._transports)
         return {"bytes": size, "wanted": wanted}

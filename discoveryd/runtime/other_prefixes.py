@@ -11,13 +11,13 @@ from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.query.status import Section
+from discoveryd.query.status import Outsider, RpFilter
 
 MOST_NAMED = 64
 """Neighbours that are named."""
 
 
-def outsiders(node: Node, now: float, found: Mapping[tuple[str, int], Outside]) -> list[Section]:
+def outsiders(node: Node, now: float, found: Mapping[tuple[str, int], Outside]) -> list[Outsider]:
     """Return the neighbours outside our networks, and the peers within that have another broadcast address.
 
     Args:
@@ -44,7 +44,7 @@ def outsiders(node: Node, now: float, found: Mapping[tuple[str, int], Outside]) 
     return sorted(islice((*outside, *within), MOST_NAMED), key=lambda one: (one["address"], one["link"]))
 
 
-def _told(address: str, link: Link, path: Path | None, *, in_our_network: bool) -> Section:
+def _told(address: str, link: Link, path: Path | None, *, in_our_network: bool) -> Outsider:
     return {
         "link": link.name,
         "address": address,
@@ -55,7 +55,7 @@ def _told(address: str, link: Link, path: Path | None, *, in_our_network: bool) 
     }
 
 
-def filtered(interfaces: Iterable[str], before: int) -> Section:
+def filtered(interfaces: Iterable[str], before: int) -> RpFilter:
     """Return what the kernel's reverse path filter dropped, and on which of our interfaces it is in force.
 
     Args:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from discoveryd.net.query_server import QueryServer
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
-from discoveryd.query.status import Section
+from discoveryd.query.status import MetricsStatus, QueryStatus
 from discoveryd.runtime import notices
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.query_handlers import QueryHandlers
@@ -111,18 +111,18 @@ class Servers:
         if self.query is not None:
             self.query.wake()
 
-    def sections(self) -> tuple[Section, Section]:
+    def sections(self) -> tuple[QueryStatus, MetricsStatus]:
         """Return the sections of ``status``."""
-        query: Section = {
+        query: QueryStatus = {
             "connections": 0, "limit": 0, "watchers": 0, "refused": 0, "denied": 0, "error": None, "next_try_s": None,
             "registrations": self._handlers.registrations,
         }  # fmt: skip
-        metrics: Section = {"requests": 0, "refused": 0, "error": None, "next_try_s": None}
+        metrics: MetricsStatus = {"requests": 0, "refused": 0, "error": None, "next_try_s": None}
         now = self._clock()
         if self.query is not None:
-            query |= {**self.query.counts(), **self.query.trouble(now)}
+            query = cast("QueryStatus", {**query, **self.query.counts(), **self.query.trouble(now)})
         if self.metrics is not None:
-            metrics |= {**self.metrics.counts(), **self.metrics.trouble(now)}
+            metrics = cast("MetricsStatus", {**self.metrics.counts(), **self.metrics.trouble(now)})
         return query, metrics
 
 

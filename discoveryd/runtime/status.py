@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from discoveryd import __version__
 from discoveryd.net.query_server import QueryServer
-from discoveryd.query.status import Section, Status, engine_status
+from discoveryd.query.status import MetricsStatus, QueryStatus, SendError, Status, engine_status
 from discoveryd.runtime.driver import Driver
 from discoveryd.runtime.other_prefixes import filtered, outsiders
 
 
-def make_status(driver: Driver, uptime: float, filtered_before: int, query: Section, metrics: Section) -> Status:
+def make_status(
+    driver: Driver, uptime: float, filtered_before: int, query: QueryStatus, metrics: MetricsStatus
+) -> Status:
     """Return the status at this moment.
 
     Args:
@@ -27,7 +29,7 @@ def make_status(driver: Driver, uptime: float, filtered_before: int, query: Sect
     engine, neighbours, seeds = driver.look(
         lambda node, now: (engine_status(node, now), outsiders(node, now, outside), node.parameters.seeds)
     )
-    send_errors = [
+    send_errors: list[SendError] = [
         {"link": link, "target": target, "error": error}
         for (link, target), error in sorted(network.send_errors().items())
         if link != "-" or target in seeds  # no longer a seed: nothing is sent there
