@@ -37,9 +37,8 @@ HARMLESS = {
 OTHERS = {"yaml", "structlog", "daemon", "prometheus_client", "cryptography"}
 ORDER = list(FLOORS)
 
-CORE = ("protocol", "net.batch", "net.ifconf", "net.interfaces", "net.netlink", "net.packet_filter", "net.sources",
-        "net.sockets", "net.stamps", "net.transport", "net.udp", "net.udp_sender", "net.udp_socket",
-        "runtime.discovery", "runtime.driver", "runtime.network")  # fmt: skip
+CORE = ("protocol", "net.batch", "net.interfaces", "net.netlink", "net.sources", "net.sockets", "net.stamps",
+        "net.transport", "net.udp", "net.udp_socket", "runtime.discovery", "runtime.driver", "runtime.network")  # fmt: skip
 """What hears, keeps and says: the engine, the sockets it speaks by, the interfaces, and the threads that drive it."""
 
 MOST_LINES = 350

@@ -82,42 +82,12 @@ def read_one(receiver: socket.socket, offset: float) -> Arrival:
     return datagram, _ORIGIN.pack(*PKTINFO.unpack(info), *name), moment
 
 
-class _Header(ctypes.Structure):
-    """`struct msghdr`."""
-
-    _fields_ = (
-        ("name", ctypes.c_void_p),
-        ("name_size", ctypes.c_uint32),
-        ("parts", ctypes.c_void_p),
-        ("part_count", ctypes.c_size_t),
-        ("control", ctypes.c_void_p),
-        ("control_size", ctypes.c_size_t),
-        ("flags", ctypes.c_int),
-    )
-
-
-class _Message(ctypes.Structure):
-    """`struct mmsghdr`."""
-
-    _fields_ = (("header", _Header), ("size", ctypes.c_uint))
-
-
-class _Part(ctypes.Structure):
-    """`struct iovec`."""
-
-    _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
-
-
+_MESSAGE = struct.Struct("@PIPNPNi0P")  # struct msghdr: name, size; parts, their count; control messages, size; flags
+_PART = struct.Struct("@PN")  # struct iovec: base, size
+_LENGTH = struct.Struct(f"@{_MESSAGE.size}xI0P")  # struct mmsghdr: a msghdr, and the length of the datagram
 # what the kernel tells of one datagram: both control messages, then the name of the sender
 _TOLD = struct.Struct(f"@{_HEAD}x{STAMP.format[1:]}{_STAMP_SPACE - _HEAD - STAMP.size}x{_HEAD}x{_ORIGIN.size}s")
-_LENGTH = struct.Struct(f"@{_Message.size.offset}xI{ctypes.sizeof(_Message) - _Message.size.offset - 4}x")
 _STARTS = range(0, BATCH * SIZE, SIZE)
-
-
-class _Table(ctypes.Structure):
-    """The memory that the kernel reads and writes at each call, besides the datagrams."""
-
-    _fields_ = (("messages", _Message * BATCH), ("told", ctypes.c_char * (BATCH * _TOLD.size)))
 
 
 class Many:
@@ -130,18 +100,22 @@ class Many:
     def __init__(self) -> None:
         self._call = ctypes.CDLL(None, use_errno=True).recvmmsg
         self._call.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
-        self._data = (ctypes.c_char * (BATCH * SIZE))()
-        self._parts = (_Part * BATCH)()
-        table = _Table()
+        self._data = ctypes.create_string_buffer(BATCH * SIZE)
+        data = ctypes.addressof(self._data)
+        self._parts = ctypes.create_string_buffer(b"".join(_PART.pack(data + start, SIZE) for start in _STARTS))
+        parts = ctypes.addressof(self._parts)
+        # the memory that the kernel reads and writes at each call, besides the datagrams
+        table = ctypes.create_string_buffer(BATCH * (_LENGTH.size + _TOLD.size))
         self._address = ctypes.addressof(table)
+        told = self._address + BATCH * _LENGTH.size
+        blank = bytearray(len(table))
         for number in range(BATCH):
-            self._parts[number] = _Part(ctypes.addressof(self._data) + number * SIZE, SIZE)
-            part = ctypes.addressof(self._parts) + number * ctypes.sizeof(_Part)
-            control = self._address + _Table.told.offset + number * _TOLD.size
-            table.messages[number].header = _Header(control + _CONTROL, _NAME.size, part, 1, control, _CONTROL)
+            control, part = told + number * _TOLD.size, parts + number * _PART.size
+            fields = control + _CONTROL, _NAME.size, part, 1, control, _CONTROL, 0
+            _MESSAGE.pack_into(blank, number * _LENGTH.size, *fields)
+        self._blank = bytes(blank)
         self._table = memoryview(table).cast("B")
-        self._lengths, self._told = self._table[: _Table.told.offset], self._table[_Table.told.offset :]
-        self._blank = bytes(self._table)
+        self._lengths, self._told = self._table[: BATCH * _LENGTH.size], self._table[BATCH * _LENGTH.size :]
 
     def read(self, receiver: socket.socket, limit: int, offset: float) -> list[Arrival]:
         """Read at least one datagram, and at most `limit` (at least 1) or `BATCH` of them; the rest as `read_one`."""

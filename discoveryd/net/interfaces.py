@@ -1,6 +1,6 @@
 """Which interfaces can be used now, and a bell that rings when that may have changed.
 
-`scan` is the truth and reads everything anew, by netlink, or by ioctl where a sandbox forbids that. `Doorbell` only
+`survey` is the truth and reads everything anew, by netlink, or by ioctl where a sandbox forbids that. The doorbell only
 says "look again": what the kernel writes on it is thrown away unread, so a lost or truncated message costs nothing.
 """
 
@@ -9,13 +9,12 @@ from __future__ import annotations
 import errno
 import re
 import socket
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from fnmatch import fnmatchcase, translate
-from typing import Self
 
-from discoveryd.net import ifconf
-from discoveryd.net.netlink import IFF_BROADCAST, IFF_RUNNING, IFF_UP, Address, Interface, Netlink
+from discoveryd.net.netlink import USABLE, Address, Interface, Netlink, read_by_ioctl
 from discoveryd.protocol.link import Link
 
 INTERNAL = (
@@ -56,8 +55,6 @@ _FORBIDDEN = (
 )  # fmt: skip
 """Errors of a kernel or sandbox without netlink; any other one will pass."""
 
-_USABLE = IFF_UP | IFF_RUNNING | IFF_BROADCAST
-
 _GROUPS = 0x1 | 0x10 | 0x100
 """RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR of linux/rtnetlink.h; `socket` does not name them."""
 
@@ -66,7 +63,7 @@ _RINGS_PER_DRAIN = 256
 
 
 def matches(name: str, patterns: Sequence[str], others: Sequence[str] = ()) -> bool:
-    """Say whether the interface is wanted: the last pattern that matches decides, none means no.
+    """Return whether the interface is wanted: the last pattern that matches decides, none means no.
 
     ``!`` before a pattern excludes. The bare ``*`` matches every interface but those of `INTERNAL`;
     any other pattern means what it says. ``["*", "docker0"]`` adds docker0, ``["*", "!wl*"]`` leaves
@@ -88,87 +85,44 @@ def matches(name: str, patterns: Sequence[str], others: Sequence[str] = ()) -> b
 
 def is_excluded_by_name(name: str, patterns: Sequence[str]) -> bool:
     """Return whether an interface of this name is not wanted, whatever its alternative names are."""
-    for pattern in reversed(patterns):
-        if pattern == "*":
-            if not _is_internal(name):
-                return False
-        elif pattern.startswith("!"):
-            if fnmatchcase(name, pattern[1:]):
-                return True
-        else:  # an alternative name may match, if the name does not
-            return False
-    return True
+    # an alternative name may match any pattern that includes, but the bare one
+    return not matches(name, [one if one == "*" or one.startswith("!") else "**" for one in patterns])
 
 
-class Reader:
-    """Reads interfaces and addresses. Used by one thread at a time."""
+def read(patterns: Sequence[str], netlink: Netlink) -> list[tuple[Interface, list[Address]]]:
+    """Read each interface with an IPv4 address, and its addresses, in the order the kernel has them.
 
-    def __init__(self) -> None:
-        self._netlink = Netlink()
+    An interface that its name excludes is left out, and costs 2 us instead of 20.
 
-    def open(self) -> None:
-        """Take the descriptor that reading needs, so that it is there when no other is left."""
-        with suppress(OSError):  # `read` tries again
-            self._netlink.open()
-
-    def close(self) -> None:
-        """Close it. Safe to call again, and before `open`."""
-        self._netlink.close()
-
-    def __enter__(self) -> Self:
-        self.open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def read(
-        self, family: int = socket.AF_INET, patterns: Sequence[str] | None = None
-    ) -> list[tuple[Interface, list[Address]]]:
-        """Read each interface with an address of this family, and its addresses, in the order the kernel has them.
-
-        Args:
-            family: ``AF_INET`` or ``AF_INET6``.
-            patterns: what is wanted; an interface that its name excludes is left out, and costs 2 us instead of 20.
-
-        Raises:
-            OSError: they cannot be read now.
-        """
-        try:
-            found = self._netlink.addresses(family)
-            indices = {address.index for address in found}
-            if patterns is not None:
-                indices = {index for index in indices if not self._is_excluded(index, patterns)}
-            interfaces = self._netlink.interfaces(indices)
-        except OSError as error:
-            if error.errno not in _FORBIDDEN:
-                raise
-            interfaces, found = ifconf.read()
-        addresses: dict[int, list[Address]] = {}
-        for address in found:
-            addresses.setdefault(address.index, []).append(address)
-        return [(interface, addresses[interface.index]) for interface in interfaces if interface.index in addresses]
-
-    def _is_excluded(self, index: int, patterns: Sequence[str]) -> bool:
-        name = self._netlink.name(index)
-        return bool(name) and is_excluded_by_name(name, patterns)
-
-    def is_wanted(self, index: int, patterns: Sequence[str]) -> bool:
-        """Say whether an interface is wanted, whatever it can do."""
-        names: tuple[str, ...] = ()
-        with suppress(OSError):
-            names = interface.names if (interface := self._netlink.interface(index)) else ()
-        name, *others = names or (name_of(index),)
-        return matches(name, patterns, others)
+    Raises:
+        OSError: they cannot be read now.
+    """
+    try:
+        found = netlink.addresses()
+        indices = dict.fromkeys(one.index for one in found)
+        asked = [index for index in indices if not is_excluded_by_name(netlink.name(index), patterns)]
+        interfaces = [one for index in asked if (one := netlink.interface(index))]
+    except OSError as error:
+        if error.errno not in _FORBIDDEN:
+            raise
+        interfaces, found = read_by_ioctl()
+    addresses: defaultdict[int, list[Address]] = defaultdict(list)
+    for address in found:
+        addresses[address.index].append(address)
+    return [(interface, addresses[interface.index]) for interface in interfaces]
 
 
-def scan(patterns: Sequence[str], reader: Reader | None = None) -> tuple[Link, ...]:
-    """List the links that can be used now, without their further addresses, as `survey`."""
-    return tuple(survey(patterns, reader))
+def is_wanted(index: int, patterns: Sequence[str], netlink: Netlink) -> bool:
+    """Return whether an interface is wanted, whatever it can do."""
+    interface = None
+    with suppress(OSError):
+        interface = netlink.interface(index)
+    name, *others = interface.names if interface else (name_of(index),)
+    return matches(name, patterns, others)
 
 
-def survey(patterns: Sequence[str], reader: Reader | None = None) -> dict[Link, tuple[str, ...]]:
-    """List the links that can be used now: up, running, able to broadcast, with an IPv4 address.
+def survey(patterns: Sequence[str], netlink: Netlink) -> dict[Link, tuple[str, ...]]:
+    """Return the links that can be used now: up, running, able to broadcast, with an IPv4 address.
 
     One link for each network of an interface, by interface index and address, and with each the further addresses
     that the interface has in that network. Addresses of /31 and /32 networks have no broadcast address and are left
@@ -176,17 +130,14 @@ def survey(patterns: Sequence[str], reader: Reader | None = None) -> dict[Link, 
 
     Args:
         patterns: which interfaces are wanted.
-        reader: open already; one for this call alone if None.
+        netlink: to ask.
 
     Raises:
         OSError: the interfaces cannot be read now.
     """
-    if reader is None:
-        with Reader() as own:
-            return survey(patterns, own)
     found: dict[Link, tuple[str, ...]] = {}
-    for interface, addresses in reader.read(patterns=patterns):
-        if interface.flags & _USABLE == _USABLE and matches(interface.names[0], patterns, interface.names[1:]):
+    for interface, addresses in read(patterns, netlink):
+        if interface.flags & USABLE == USABLE and matches(interface.names[0], patterns, interface.names[1:]):
             found |= grouped(interface.names[0], addresses)
     return dict(sorted(found.items(), key=lambda one: (one[0].index, socket.inet_aton(one[0].address))))
 
@@ -198,17 +149,19 @@ def grouped(name: str, addresses: Iterable[Address]) -> dict[Link, tuple[str, ..
     """
     links: dict[tuple[int, str], Link] = {}  # by prefix and broadcast address, which is a network
     others: dict[Link, tuple[str, ...]] = {}
-    for address in sorted(addresses, key=lambda one: one.is_secondary):
-        link = _link(name, address)
-        if link is None:
-            continue
-        first = links.setdefault((link.prefix, link.broadcast), link)
-        others[first] = (*others.get(first, ()), *(() if first is link else (link.address,)))
+    for one in sorted(addresses, key=lambda one: one.is_secondary):
+        if one.prefix > 30:
+            continue  # RFC 3021: a point-to-point network of two addresses has no broadcast address
+        everybody = int.from_bytes(socket.inet_aton(one.address), "big") | (0xFFFFFFFF >> one.prefix)
+        broadcast = socket.inet_ntoa(everybody.to_bytes(4, "big"))
+        link = Link(name, one.index, one.address, one.prefix, broadcast)
+        first = links.setdefault((one.prefix, broadcast), link)
+        others[first] = (*others.get(first, ()), *(() if first is link else (one.address,)))
     return others
 
 
 def name_of(index: int) -> str:
-    """Give the name of an interface, ``#7`` if it has none any more."""
+    """Return the name of an interface, ``#7`` if it has none any more."""
     try:
         return socket.if_indextoname(index)
     except OSError:
@@ -216,79 +169,42 @@ def name_of(index: int) -> str:
 
 
 def loopback(address: str) -> Link:
-    """Make the link over which several daemons on one machine hear each other."""
+    """Return the link over which several daemons on one machine hear each other."""
     return Link("lo", socket.if_nametoindex("lo"), address, 8, "127.255.255.255")
 
 
 def compare(old: Sequence[Link], new: Sequence[Link]) -> tuple[tuple[Link, ...], tuple[Link, ...]]:
-    """Give the links that are gone and those that have come; an unchanged one is in neither.
+    """Return the links that are gone and those that have come; an unchanged one is in neither.
 
     A link changed in anything (a replugged interface has a new index) is gone and has come.
     """
     return tuple(link for link in old if link not in new), tuple(link for link in new if link not in old)
 
 
-class Doorbell:
-    """Rings when a link or an address comes, goes or changes. Used by one thread at a time."""
+def doorbell() -> socket.socket:
+    """Return a socket that becomes readable when a link or an address comes, goes or changes.
 
-    def __init__(self) -> None:
-        self._socket: socket.socket | None = None
+    Raises:
+        OSError: EAFNOSUPPORT or EPERM where a sandbox forbids netlink; a re-scan by time must do.
+    """
+    with ExitStack() as stack:
+        bell = stack.enter_context(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE))
+        bell.setblocking(False)
+        bell.bind((0, _GROUPS))
+        stack.pop_all()
+    return bell
 
-    def open(self) -> None:
-        """Begin to listen to the kernel.
 
-        Raises:
-            OSError: EAFNOSUPPORT or EPERM where a sandbox forbids netlink; a re-scan by time must do.
-        """
-        if self._socket is not None:
-            return
-        bell = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-        try:
-            bell.setblocking(False)
-            bell.bind((0, _GROUPS))
-        except OSError:
-            bell.close()
-            raise
-        self._socket = bell
-
-    def fileno(self) -> int:
-        """Give the descriptor that becomes readable when it rings; -1 while closed, as sockets do."""
-        return -1 if self._socket is None else self._socket.fileno()
-
-    def drain(self) -> bool:
-        """Take what has rung off the bell, without waiting; False if nothing had."""
-        rang = False
-        if self._socket is None:
-            return rang
+def drain(bell: socket.socket) -> bool:
+    """Take what has rung off the doorbell, without waiting; False if nothing had."""
+    rang = False
+    with suppress(BlockingIOError):
         for _ in range(_RINGS_PER_DRAIN):
             try:
-                self._socket.recv(1)  # what was left of the message is dropped by the kernel
-            except BlockingIOError:
-                break
+                bell.recv(1)  # what was left of the message is dropped by the kernel
             except OSError as error:
                 if error.errno not in (errno.ENOBUFS, errno.ENOMEM):
                     raise
                 # more rang than there is room for: that is a ring too
             rang = True
-        return rang
-
-    def close(self) -> None:
-        """Stop listening. Safe to call again, and before `open`."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-    def __enter__(self) -> Self:
-        self.open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _link(name: str, address: Address) -> Link | None:
-    if address.prefix > 30:
-        return None  # RFC 3021: a point-to-point network of two addresses has no broadcast address
-    everybody = int.from_bytes(socket.inet_aton(address.address), "big") | (0xFFFFFFFF >> address.prefix)
-    broadcast = socket.inet_ntoa(everybody.to_bytes(4, "big"))
-    return Link(name, address.index, address.address, address.prefix, broadcast)
+    return rang

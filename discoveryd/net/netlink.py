@@ -1,7 +1,8 @@
-"""Interfaces and their addresses as the kernel lists them: rtnetlink(7) dumps, by interface index.
+"""Interfaces and their IPv4 addresses as the kernel lists them, by interface index.
 
-The parsers are pure: any bytes give values, and a message that makes no sense gives none. `Netlink` is the socket. It
-stays open, so that a process without a free descriptor still sees its interfaces.
+They are read by rtnetlink(7), or by the ioctls of netdevice(7) where a sandbox forbids that. The parsers are pure: any
+bytes give values, and a message that makes no sense gives none. `Netlink` is the socket. It stays open, so that a
+process without a free descriptor still sees its interfaces.
 """
 
 from __future__ import annotations
@@ -10,49 +11,44 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Collection, Iterator
+from array import array
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fcntl import ioctl
-from typing import TypeVar
 
 RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR = 16, 18, 20, 22
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x10, 0x300
 IFLA_IFNAME, IFLA_EXT_MASK, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 3, 29, 52, 53
-IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
+IFA_ADDRESS, IFA_LOCAL = 1, 2
 RTEXT_FILTER_SKIP_STATS = 8
 """linux/netlink.h, rtnetlink.h, if_link.h and if_addr.h; `socket` has no names for them. Counters are not asked for:
 they are half of the cost."""
 IFA_F_SECONDARY = 0x01
-"""For IPv4: the address shares its prefix with one that was there first. For IPv6 the same bit means temporary."""
+"""The address shares its prefix with one that was there first."""
 IFF_UP, IFF_BROADCAST, IFF_RUNNING = 0x1, 0x2, 0x40
-IFNAMSIZ = 16
+USABLE = IFF_UP | IFF_BROADCAST | IFF_RUNNING
 """linux/if.h"""
-SIOCGIFNAME = 0x8910
+SIOCGIFNAME, SIOCGIFCONF, SIOCGIFFLAGS, SIOCGIFNETMASK, SIOCGIFINDEX = 0x8910, 0x8912, 0x8913, 0x891B, 0x8933
 """linux/sockios.h"""
 
-SINGLY = 64
-"""Interfaces that are asked for one by one: a dump of hundreds costs more, and one that fails ends it for all."""
 OF_ALL = (errno.ENOMEM, errno.ENOBUFS, errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL)
 """Answers about one interface that say nothing of it: the kernel has no memory, or a sandbox forbids such questions."""
 TRIES = 3
 """Dumps until one is not interrupted by a change; past it all of them count together, and the change rings anyway."""
+MAX_SIZE = 1024 * 1024
+"""Bytes of addresses that are taken by ioctl: 26,000 of them."""
 
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port id
+HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port id
+ATTRIBUTE = struct.Struct("=HH")  # length, type
 _LINK = struct.Struct("=BxHiII")  # family, type, index, flags, change
 _ADDRESS = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
-_ATTRIBUTE = struct.Struct("=HH")  # length, type
 _NUMBER = struct.Struct("=i")
-_FLAGS = struct.Struct("=I")
-_IFREQ = struct.Struct(f"={IFNAMSIZ}si20x")  # name, index, the rest of the union
-_PROPERTIES = struct.pack("=H", 0x8000 | IFLA_PROP_LIST)  # the bit for "nested"
 _TYPE = 0x3FFF  # without the bits for "nested" and "in network order"
-_LENGTHS = {socket.AF_INET: 4, socket.AF_INET6: 16}
 _CHUNK = 65536  # more than the kernel puts into one answer
-
-_Value = TypeVar("_Value")
-Parser = Callable[[bytes], "tuple[object, _Value] | None"]
-"""Payload of a message to a key, the same in each dump, and a value."""
+_IFREQ = struct.calcsize("@16sLLHBBB0L")  # struct ifreq: a name, and a struct ifmap as its largest member
+_WITH_ADDRESS, _WITH_INDEX, _WITH_FLAGS = struct.Struct("@16s4x4s"), struct.Struct("@16si"), struct.Struct("@16sH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,85 +68,61 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address of an interface, of any family.
+    """An IPv4 address of an interface.
 
     Attributes:
         index: of the interface.
-        family: ``AF_INET`` or ``AF_INET6``.
         address: the own one, also where the other end of a line has one too.
         prefix: length of the network prefix.
-        flags: ``IFA_F_SECONDARY`` and so on.
+        is_secondary: whether an address of the same interface and prefix was there before it.
     """
 
     index: int
-    family: int
     address: str
     prefix: int
-    flags: int
-
-    @property
-    def is_secondary(self) -> bool:
-        """Whether an IPv4 address of the same interface and prefix was there before it."""
-        return self.family == socket.AF_INET and bool(self.flags & IFA_F_SECONDARY)
+    is_secondary: bool
 
 
-def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """Yield type, flags, sequence number and payload of each message, up to the first that is not whole."""
+def pieces(data: bytes, header: struct.Struct) -> Iterator[tuple[list[int], bytes]]:
+    """Yield header and payload of each message or attribute, up to the first that is not whole.
+
+    Args:
+        data: the pieces, each aligned to four bytes.
+        header: `HEADER` or `ATTRIBUTE`. It begins with the length of the piece, which is not yielded.
+    """
     at = 0
-    while at + _HEADER.size <= len(data):
-        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
-        if not _HEADER.size <= length <= len(data) - at:
+    while at + header.size <= len(data):
+        length, *fields = header.unpack_from(data, at)
+        if not header.size <= length <= len(data) - at:
             return
-        yield kind, flags, sequence, data[at + _HEADER.size : at + length]
-        at += _aligned(length)
+        yield fields, data[at + header.size : at + length]
+        at += (length + 3) & ~3
 
 
-def attributes(payload: bytes, at: int, wanted: Collection[int]) -> Iterator[tuple[int, bytes]]:
-    """Yield type and value of the wanted attributes from an offset on, up to the first that is not whole."""
-    while at + _ATTRIBUTE.size <= len(payload):
-        length, kind = _ATTRIBUTE.unpack_from(payload, at)
-        if not _ATTRIBUTE.size <= length <= len(payload) - at:
-            return
-        if kind & _TYPE in wanted:
-            yield kind & _TYPE, payload[at + _ATTRIBUTE.size : at + length]
-        at += _aligned(length)
-
-
-def interface(payload: bytes) -> tuple[object, Interface] | None:
-    """Parse the payload of RTM_NEWLINK: the index as key, and the interface; None without index or name."""
+def interface(payload: bytes) -> Interface | None:
+    """Parse the payload of RTM_NEWLINK; None without index or name."""
     if len(payload) < _LINK.size:
         return None
     _, _, index, flags, _ = _LINK.unpack_from(payload)
     name, others = "", []
-    has_others = _PROPERTIES in payload  # some 35 attributes need not be looked at one by one
-    for kind, value in attributes(payload, _LINK.size, (IFLA_IFNAME, IFLA_PROP_LIST)):
-        if kind == IFLA_IFNAME:
+    for (kind,), value in pieces(payload[_LINK.size :], ATTRIBUTE):
+        if kind & _TYPE == IFLA_IFNAME:
             name = _text(value)
-            if not has_others:
-                break
-        else:
-            others += [_text(inner) for _, inner in attributes(value, 0, (IFLA_ALT_IFNAME,))]
-    return (index, Interface(index, flags, (name, *others))) if index > 0 and name else None
+        elif kind & _TYPE == IFLA_PROP_LIST:
+            others += [_text(inner) for (kind,), inner in pieces(value, ATTRIBUTE) if kind & _TYPE == IFLA_ALT_IFNAME]
+    return Interface(index, flags, (name, *others)) if index > 0 and name else None
 
 
-def address(payload: bytes) -> tuple[object, Address] | None:
-    """Parse the payload of RTM_NEWADDR: index and address as key, and the address; None if it is of another family."""
+def address(payload: bytes) -> Address | None:
+    """Parse the payload of RTM_NEWADDR; None if it is of another family."""
     if len(payload) < _ADDRESS.size:
         return None
     family, prefix, flags, _, index = _ADDRESS.unpack_from(payload)
-    length = _LENGTHS.get(family)
-    own = remote = b""
-    for kind, value in attributes(payload, _ADDRESS.size, (IFA_LOCAL, IFA_ADDRESS, IFA_FLAGS)):
-        if kind == IFA_LOCAL:
-            own = value
-        elif kind == IFA_ADDRESS:
-            remote = value
-        elif len(value) == _FLAGS.size:
-            (flags,) = _FLAGS.unpack(value)
-    own = own or remote  # IPv6 has no IFA_LOCAL but on a line with two ends
-    if length is None or len(own) != length or prefix > 8 * length:
+    values = {kind & _TYPE: value for (kind,), value in pieces(payload[_ADDRESS.size :], ATTRIBUTE)}
+    own = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS, b"")
+    if family != socket.AF_INET or len(own) != 4 or prefix > 32:
         return None
-    return (index, own), Address(index, family, socket.inet_ntop(family, own), prefix, flags)
+    return Address(index, socket.inet_ntoa(own), prefix, bool(flags & IFA_F_SECONDARY))
 
 
 class Netlink:
@@ -176,42 +148,37 @@ class Netlink:
             self._socket.close()
             self._socket = None
 
-    def interfaces(self, wanted: Collection[int]) -> list[Interface]:
-        """Read the interfaces with these indices; one that cannot be read is left out.
+    def addresses(self) -> list[Address]:
+        """Read all addresses.
+
+        A dump during which something changed may lack what did not: then what several of them have counts.
 
         Raises:
-            OSError: none can be read now; the next call starts anew.
+            OSError: they cannot be read now; the next call starts anew.
         """
-        if len(wanted) <= SINGLY:
-            return [found for index in wanted if (found := self.interface(index))]
-
-        def parse(payload: bytes) -> tuple[object, Interface] | None:
-            is_wanted = len(payload) >= _LINK.size and _LINK.unpack_from(payload)[2] in wanted
-            return interface(payload) if is_wanted else None
-
-        return self._read(RTM_GETLINK, RTM_NEWLINK, parse)
-
-    def addresses(self, family: int = socket.AF_UNSPEC) -> list[Address]:
-        """Read all addresses, or those of a family.
-
-        Raises:
-            OSError: as `interfaces`.
-        """
-        return self._read(RTM_GETADDR, RTM_NEWADDR, address, family)
+        found: dict[tuple[int, str], Address] = {}
+        for _ in range(TRIES):
+            messages = self._ask(RTM_GETADDR, NLM_F_DUMP, _ADDRESS.pack(socket.AF_INET, 0, 0, 0, 0))
+            read = [address(payload) for kind, _, payload in messages if kind == RTM_NEWADDR]
+            if not any(flags & NLM_F_DUMP_INTR for _, flags, _ in messages):
+                return [one for one in read if one]
+            found |= {(one.index, one.address): one for one in read if one}
+        return list(found.values())
 
     def interface(self, index: int) -> Interface | None:
         """Read one interface; None if it is gone, or its driver fails.
 
         Raises:
-            OSError: as `interfaces`.
+            OSError: none can be read now; the next call starts anew.
         """
+        body = _LINK.pack(0, 0, index, 0, 0) + ATTRIBUTE.pack(8, IFLA_EXT_MASK) + _NUMBER.pack(RTEXT_FILTER_SKIP_STATS)
         try:
-            found, _ = self._ask(RTM_GETLINK, 0, RTM_NEWLINK, interface, index=index)
+            messages = self._ask(RTM_GETLINK, 0, body)
         except OSError as error:
             if self._socket is None or error.errno in OF_ALL:
                 raise
             return None
-        return found.get(index)
+        return next((interface(payload) for kind, _, payload in messages if kind == RTM_NEWLINK), None)
 
     def name(self, index: int) -> str:
         """Return the name of an interface, the cheapest thing that can be asked of it; empty if it cannot be read.
@@ -221,77 +188,74 @@ class Netlink:
         """
         self.open()
         assert self._socket is not None
-        try:
-            answer = ioctl(self._socket, SIOCGIFNAME, _IFREQ.pack(b"", index))
-        except OSError:
-            return ""
-        return _text(answer[:IFNAMSIZ].partition(b"\0")[0])
+        with suppress(OSError):
+            answer = ioctl(self._socket, SIOCGIFNAME, _WITH_INDEX.pack(b"", index).ljust(_IFREQ, b"\0"))
+            return _text(_WITH_INDEX.unpack_from(answer)[0])
+        return ""
 
-    def _read(self, ask: int, answer: int, parse: Parser[_Value], family: int = socket.AF_UNSPEC) -> list[_Value]:
-        """Dump until nothing changed meanwhile.
-
-        A dump during which something changed may lack what did not: then what several of them have counts.
-        """
-        all_found: dict[object, _Value] = {}
-        for _ in range(TRIES):
-            found, is_consistent = self._ask(ask, NLM_F_DUMP, answer, parse, family=family)
-            if is_consistent:
-                return list(found.values())
-            all_found |= found
-        return list(all_found.values())
-
-    def _ask(
-        self, ask: int, flags: int, answer: int, parse: Parser[_Value], *, family: int = 0, index: int = 0
-    ) -> tuple[dict[object, _Value], bool]:
-        """Send a question and take its answer, and whether that is consistent."""
+    def _ask(self, question: int, flags: int, body: bytes) -> list[tuple[int, int, bytes]]:
+        """Send a question and return type, flags and payload of each message of its answer."""
         self.open()
         assert self._socket is not None
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        body = _ADDRESS.pack(family, 0, 0, 0, index)
-        if ask == RTM_GETLINK:
-            body = _LINK.pack(family, 0, index, 0, 0) + _ATTRIBUTE.pack(8, IFLA_EXT_MASK)
-            body += _NUMBER.pack(RTEXT_FILTER_SKIP_STATS)
-        header = _HEADER.pack(_HEADER.size + len(body), ask, NLM_F_REQUEST | flags, self._sequence, 0)
-        found: dict[object, _Value] = {}
-        is_consistent = True
-        for kind, marks, payload in self._talk(header + body, is_dump=bool(flags)):
-            is_consistent = is_consistent and not marks & NLM_F_DUMP_INTR
-            if kind == answer and (parsed := parse(payload)):
-                found[parsed[0]] = parsed[1]
-            elif kind in (NLMSG_ERROR, NLMSG_DONE):
-                _check(payload)
-        return found, is_consistent
-
-    def _talk(self, question: bytes, *, is_dump: bool) -> list[tuple[int, int, bytes]]:
-        """Send a question and give type, flags and payload of each message of its answer."""
-        assert self._socket is not None
+        header = HEADER.pack(HEADER.size + len(body), question, NLM_F_REQUEST | flags, self._sequence, 0)
         taken: list[tuple[int, int, bytes]] = []
+        is_over = False
         try:
-            self._socket.send(question)
-            while True:
-                for kind, flags, sequence, payload in messages(self._socket.recv(_CHUNK)):
-                    if sequence != self._sequence:
-                        continue
-                    taken.append((kind, flags, payload))
-                    if not is_dump or kind in (NLMSG_ERROR, NLMSG_DONE):
-                        return taken
+            self._socket.send(header + body)
+            while not is_over:
+                for (kind, marks, sequence, _), payload in pieces(self._socket.recv(_CHUNK), HEADER):
+                    if sequence == self._sequence:
+                        taken.append((kind, marks, payload))
+                        is_over = not flags or kind in (NLMSG_ERROR, NLMSG_DONE)
         except OSError:
             self.close()  # what it would still say belongs to no question
             raise
+        kind, _, payload = taken[-1]
+        if kind in (NLMSG_ERROR, NLMSG_DONE):
+            [number] = _NUMBER.unpack_from(payload.ljust(_NUMBER.size, b"\0"))
+            if number:
+                raise OSError(-number, os.strerror(-number))
+        return taken
 
 
-def _aligned(length: int) -> int:
-    return (length + 3) & ~3
+def read_by_ioctl() -> tuple[list[Interface], list[Address]]:
+    """Read the interfaces with an IPv4 address, and the addresses. An error concerns one interface alone.
+
+    The ioctls know addresses by label. An address whose label is neither the name of its interface nor that name and
+    ``:more`` belongs to no interface here and is left out; alternative names are not known either.
+
+    Raises:
+        OSError: there is no list at all.
+    """
+    interfaces: dict[int, Interface] = {}
+    addresses: list[Address] = []
+    taken: set[tuple[int, int, int]] = set()
+    space = array("B", bytes(MAX_SIZE))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        size, _ = struct.unpack("@iP", ioctl(asker, SIOCGIFCONF, struct.pack("@iP", MAX_SIZE, space.buffer_info()[0])))
+        for at in range(0, size - _IFREQ + 1, _IFREQ):
+            with suppress(OSError):  # it went away since, or its driver fails
+                found, own, prefix = _read_one(asker, space[at : at + _IFREQ].tobytes())
+                network = found.index, prefix, int.from_bytes(own, "big") >> (32 - prefix)
+                # the kernel lists them in the order in which they came
+                addresses.append(Address(found.index, socket.inet_ntoa(own), prefix, network in taken))
+                taken.add(network)
+                interfaces[found.index] = found
+    return list(interfaces.values()), addresses
+
+
+def _read_one(asker: socket.socket, request: bytes) -> tuple[Interface, bytes, int]:
+    """Return what belongs to a listed address: its interface, itself and the length of its prefix."""
+    label, own = _WITH_ADDRESS.unpack_from(request)
+    # the address goes along: several of one interface may have one label
+    _, mask = _WITH_ADDRESS.unpack_from(ioctl(asker, SIOCGIFNETMASK, request))
+    name = label.partition(b"\0")[0].partition(b":")[0]  # eth0:1 is a second address of eth0
+    asked = name.ljust(_IFREQ, b"\0")
+    _, index = _WITH_INDEX.unpack_from(ioctl(asker, SIOCGIFINDEX, asked))
+    _, flags = _WITH_FLAGS.unpack_from(ioctl(asker, SIOCGIFFLAGS, asked))
+    return Interface(index, flags, (_text(name),)), own, int.from_bytes(mask, "big").bit_count()
 
 
 def _text(value: bytes) -> str:
     return value.rstrip(b"\0").decode("utf-8", "replace")
-
-
-def _check(payload: bytes) -> None:
-    """Raise the error that ends an answer, if it is one."""
-    number = -_NUMBER.unpack_from(payload)[0] if len(payload) >= _NUMBER.size else 0
-    if number > 0:
-        raise OSError(number, os.strerror(number))
-    if number < 0:
-        raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from itertools import chain
 
-from discoveryd.net import packet_filter, udp_socket
+from discoveryd.net import udp_socket
 from discoveryd.net.batch import ALONE, BATCH, Many, open_many, parse_origin, read_one
-from discoveryd.net.interfaces import Doorbell, Reader, loopback, name_of, survey
+from discoveryd.net.interfaces import doorbell, drain, is_wanted, loopback, name_of, survey
+from discoveryd.net.netlink import Netlink
 from discoveryd.net.sockets import WakeUp
 from discoveryd.net.sources import Sources
 from discoveryd.net.stamps import Stamps, boottime
 from discoveryd.net.transport import Arrivals, Datagram, SendChange
-from discoveryd.net.udp_sender import UdpSender
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import Send
@@ -49,12 +49,12 @@ class UdpTransport:
         self._patterns: Sequence[str] = ()
         self._sources = Sources()
         self._known = self._sources.known
-        self._sender = UdpSender(parameters.port, self.drops, is_local=bool(parameters.loopback))
+        self._sender = udp_socket.UdpSender(parameters.port, self.drops, is_local=bool(parameters.loopback))
         self.send_errors, self.outside = self._sender.errors, self._sources.outside
         self._receivers: dict[socket.socket, Stamps] = {}
         self._many: Many | None = None
-        self._bell = Doorbell()
-        self._reader = Reader()
+        self._bell: socket.socket | None = None
+        self._netlink = Netlink()
         self._wake_up = WakeUp()
         self._wanted: dict[int, bool] = {}
         self._stack = ExitStack()
@@ -69,20 +69,17 @@ class UdpTransport:
             OSError: with the port, and the process that holds it where that can be found.
         """
         with ExitStack() as stack:
-            if self._loopback:
-                bound = [udp_socket.bind(stack, "127.255.255.255", self._port, share=True)]
-                bound.append(udp_socket.bind(stack, self._loopback, self._port))
-            else:
-                bound = [udp_socket.bind(stack, "0.0.0.0", self._port)]
-            with suppress(OSError):  # a sandbox without netlink: time alone starts a scan, more often
-                self._bell.open()
-            self.has_doorbell = self._bell.fileno() >= 0
-            stack.callback(self._bell.close)
-            stack.callback(self._reader.close)
-            self._reader.open()
+            shared = [udp_socket.bind(stack, "127.255.255.255", self._port, share=True)] if self._loopback else []
+            bound = [*shared, udp_socket.bind(stack, self._loopback or "0.0.0.0", self._port)]
             self._selector = stack.enter_context(selectors.DefaultSelector())
             self._wake_up.open(stack, self._selector)
-            for receiver in (*bound, *((self._bell,) if self.has_doorbell else ())):
+            stack.callback(self._netlink.close)
+            with suppress(OSError):  # a sandbox without netlink: time alone starts a scan, more often
+                self._bell = stack.enter_context(doorbell())
+                self._selector.register(self._bell, selectors.EVENT_READ)
+                self.has_doorbell = True
+                self._netlink.open()  # so that a descriptor is there when no other is left
+            for receiver in bound:
                 self._selector.register(receiver, selectors.EVENT_READ)
             self._many = open_many(bound)
             self._receivers = {receiver: Stamps(self._clock) for receiver in bound}
@@ -101,28 +98,21 @@ class UdpTransport:
         Where the interfaces cannot be read, `scan_error` says why, and the links are those of the last scan.
         """
         try:
-            found = self._survey(patterns)
+            here = {loopback(self._loopback): ()} if self._loopback else survey(patterns, self._netlink)
         except OSError as error:
             self.scan_error = udp_socket.error_text(error)
             return tuple(self.others)
         self.scan_error = None
         self._wanted.clear()
         self.drops.changed(_all_names)
-        known = {link: link for link in self.others}
-        is_new = (patterns, found) != (self._patterns, self.others)
-        self.others = {known.get(link, link): others for link, others in found.items()}
-        self._patterns = patterns
-        if is_new:
+        if (patterns, here) != (self._patterns, self.others):
+            known = {link: link for link in self.others}
+            self._patterns, self.others = patterns, {known.get(link, link): others for link, others in here.items()}
             own = frozenset(address for link, others in self.others.items() for address in (link.address, *others))
             self._sources.set_links(self.others, own)
+            self._sender.set_links(self.others)
         self._sources.relearn(self._clock())
-        self._sender.set_links(self.others)
         return tuple(self.others)
-
-    def _survey(self, patterns: Sequence[str]) -> dict[Link, tuple[str, ...]]:
-        if self._loopback:
-            return self.others or {loopback(self._loopback): ()}
-        return survey(patterns, self._reader)
 
     # --- receiving: one thread ------------------------------------------------------------------
 
@@ -148,7 +138,7 @@ class UdpTransport:
         rang = False
         for fileobj in ready:
             if fileobj is self._bell:
-                rang = self._bell.drain()
+                rang = drain(self._bell)
             elif fileobj not in self._receivers:
                 self._wake_up.drain()
         refused, self._refused = self._refused, []
@@ -210,7 +200,7 @@ class UdpTransport:
     def _is_wanted(self, index: int) -> bool:
         """Return whether an interface without a link (a tunnel, without broadcast) may bring datagrams of seeds."""
         if index not in self._wanted:
-            self._wanted[index] = not self._loopback and self._reader.is_wanted(index, self._patterns)
+            self._wanted[index] = not self._loopback and is_wanted(index, self._patterns, self._netlink)
         return self._wanted[index]
 
     def wake(self) -> None:
@@ -226,9 +216,9 @@ class UdpTransport:
         try:
             for receiver in self._receivers:
                 if share < 1:
-                    packet_filter.attach(receiver, packet_filter.program(known, share))
+                    udp_socket.attach_filter(receiver, udp_socket.filter_code(known, share))
                 else:
-                    packet_filter.detach(receiver)
+                    udp_socket.detach_filter(receiver)
         except OSError as error:
             return os.strerror(error.errno or 0)
         return None

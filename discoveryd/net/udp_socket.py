@@ -1,4 +1,10 @@
-"""One UDP socket of the protocol: its options, its buffers, and the errors that come back to it."""
+"""One UDP socket of the protocol: its options, its buffers, its filter, what it sends, and the errors that come back.
+
+For a flood the kernel is given a filter: known peers pass, and a sample of all others. Python cannot look at 50,000
+datagrams a second, and a receive buffer that is full throws away the HELLOs of live peers with all the others. A
+classic BPF program (Linux socket filter, see Documentation/networking/filter.rst) decides by the source address before
+a datagram is queued.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +12,18 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 
 from discoveryd.net.batch import BATCH, IP_PKTINFO, PKTINFO
 from discoveryd.net.sockets import explain_bind
 from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP
+from discoveryd.net.transport import SendChange
+from discoveryd.protocol.drops import Drops
+from discoveryd.protocol.limited_broadcast import LIMITED
+from discoveryd.protocol.link import Link
+from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.wire.messages import MAX_DATAGRAM
 
 IP_RECVERR = 11
@@ -21,6 +33,8 @@ SO_MEMINFO = 55
 WMEM_ALLOC, SNDBUF, DROPS = 2, 3, 8
 """asm-generic/socket.h and linux/sock_diag.h (SK_MEMINFO_): the send buffer in use and in all, bytes, and how many
 datagrams the full receive buffer lost."""
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
+"""asm-generic/socket.h; a process needs no privilege on its own sockets."""
 
 _EXTENDED_ERROR = struct.Struct("@I4B2I")  # errno, origin, type, code, ... (linux/errqueue.h)
 _PORT_UNREACHABLE = (errno.ECONNREFUSED, 2, 3, 3)  # origin ICMP, destination unreachable, port
@@ -30,6 +44,24 @@ RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes: a full second of 4,000 nodes that all answer at once."""
 SEND_BUFFER = 1024 * 1024
 """Bytes. Datagrams to absent addresses wait in it for seconds, until ARP gives up."""
+
+MAX_ERRORS = 256
+"""Targets whose error is remembered: broadcast addresses of links, and seeds. Past it the oldest is forgotten."""
+TRIES = 8
+"""Times that a datagram is tried: an error may be that of an earlier datagram, come back by ICMP, which anybody can
+forge."""
+
+_INSTRUCTION = struct.Struct("@HBBI")
+_PROGRAM = struct.Struct("@HP")
+_LOAD, _JUMP, _JUMP_IF_EQUAL, _JUMP_IF_LEAST, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x06
+_SOURCE = 0xFFF00000 + 12  # SKF_NET_OFF: the source in the IPv4 header, wherever that begins
+_RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM: 32 random bits
+_ALL = 0xFFFFFFFF
+
+REACH = 250
+"""Comparisons to one way out: jumps of this instruction set go 255 instructions far."""
+MAX_KNOWN = 3500
+"""Addresses in one program: the kernel takes 4,096 instructions (BPF_MAXINSNS)."""
 
 
 def bind(stack: ExitStack, address: str, port: int, *, share: bool = False) -> socket.socket:
@@ -94,3 +126,127 @@ def error_text(error: OSError) -> str:
     """Return an error as ``ENETDOWN: Network is down``."""
     number = error.errno or 0
     return f"{errno.errorcode.get(number, '?')}: {os.strerror(number) if number else error}"
+
+
+_CAME_BACK = error_text(OSError(errno.ECONNREFUSED, ""))
+"""The error of an earlier datagram, never of the one that is being sent."""
+
+
+def filter_code(known: Iterable[str], share: float) -> bytes:
+    """Return the code of a filter.
+
+    Args:
+        known: IPv4 addresses that pass, `MAX_KNOWN` of them.
+        share: of the datagrams from all other addresses that pass too, 0 to 1.
+    """
+    addresses = [int.from_bytes(socket.inet_aton(address), "big") for address in known][:MAX_KNOWN]
+    code = [(_LOAD, 0, 0, _SOURCE)]
+    for start in range(0, len(addresses), REACH):
+        block = addresses[start : start + REACH]
+        code += [(_JUMP_IF_EQUAL, len(block) - place, 0, address) for place, address in enumerate(block)]
+        code += [(_JUMP, 0, 0, 1), (_RETURN, 0, 0, _ALL)]
+    code += [(_LOAD, 0, 0, _RANDOM), (_JUMP_IF_LEAST, 0, 1, min(int(share * 2**32), _ALL))]
+    code += [(_RETURN, 0, 0, 0), (_RETURN, 0, 0, _ALL)]
+    return b"".join(_INSTRUCTION.pack(*instruction) for instruction in code)
+
+
+def attach_filter(receiver: socket.socket, code: bytes) -> None:
+    """Filter a socket from now on; a former filter is replaced.
+
+    Raises:
+        OSError: the kernel has no socket filters, or a sandbox forbids them.
+    """
+    instructions = array("B", code)
+    address, length = instructions.buffer_info()
+    receiver.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, _PROGRAM.pack(length // _INSTRUCTION.size, address))
+
+
+def detach_filter(receiver: socket.socket) -> None:
+    """Let all datagrams pass again."""
+    with suppress(OSError):  # there was no filter
+        receiver.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+
+
+class UdpSender:
+    """Sends by one socket. For any thread.
+
+    Args:
+        port: of all targets.
+        drops: where datagrams that could not be sent are counted.
+        is_local: whether everything stays on loopback, which has no limited broadcast.
+
+    Attributes:
+        socket: to send by; None while there is none, and nothing is sent.
+        errors: of each link and target where sending fails.
+    """
+
+    def __init__(self, port: int, drops: Drops, *, is_local: bool) -> None:
+        self.socket: socket.socket | None = None
+        self.errors: dict[tuple[str, str], str] = {}
+        self._port = port
+        self._drops = drops
+        self._is_local = is_local
+        self._routes: dict[Link | None, list[tuple[int, int, bytes]]] = {None: []}
+
+    def set_links(self, links: Iterable[Link]) -> None:
+        """Send by these links from now on, and forget the errors of all others."""
+        routes: dict[Link | None, list[tuple[int, int, bytes]]] = {None: []}
+        for link in links:
+            info = PKTINFO.pack(link.index, socket.inet_aton(link.address), bytes(4))
+            routes[link] = [(socket.IPPROTO_IP, IP_PKTINFO, info)]
+        self._routes = routes
+        names = {link.name if link else "-" for link in routes}
+        for key in list(self.errors):
+            if key[0] not in names:
+                self.errors.pop(key, None)
+
+    def send(self, sends: Iterable[Send]) -> list[SendChange]:
+        """Send datagrams, and return the targets where sending began to fail or works again."""
+        changes = []
+        for send in sends:
+            link, bound, route = send.link, self.socket, self._routes.get(send.link)
+            if bound is None or route is None:
+                continue  # the link has just gone; without it the kernel would send elsewhere
+            name = link.name if link else "-"
+            is_to_one = link is not None and send.to != link.broadcast
+            used, size = memory(bound, WMEM_ALLOC, SNDBUF) if is_to_one else (0, 0)
+            if used > size // 2:  # the other half is for HELLOs to all
+                self._drops.count("send-failed", name)
+                continue
+            to = LIMITED if send.limited and not self._is_local else send.to
+            # a neighbour outside our network: without the flag the kernel sends to the gateway
+            flags = socket.MSG_DONTROUTE if is_to_one and link and not link.holds(to) else 0
+            error = self._try(bound, send.datagram, route, flags, to)
+            if error is not None:
+                self._drops.count("send-failed", name)
+            if is_to_one or error == _CAME_BACK:
+                continue  # that one address cannot be reached says nothing of the link
+            if error != self.errors.get((name, to)):
+                changes.append(SendChange(name, to, error))
+                self._remember((name, to), error)
+            if error is not None and to != send.to:
+                self._try(bound, send.datagram, route, 0, send.to)  # a firewall may forbid the limited broadcast alone
+        return changes
+
+    def _remember(self, key: tuple[str, str], error: str | None) -> None:
+        # another thread may do the same at this moment
+        if error is None:
+            self.errors.pop(key, None)
+            return
+        if len(self.errors) >= MAX_ERRORS:
+            self.errors.pop(next(iter(list(self.errors))), None)
+        self.errors[key] = error
+
+    def _try(
+        self, bound: socket.socket, datagram: bytes, route: list[tuple[int, int, bytes]], flags: int, to: str
+    ) -> str | None:
+        """Try to send a datagram; return the error."""
+        text = ""
+        for _ in range(TRIES):
+            try:
+                bound.sendmsg((datagram,), route, flags, (to, self._port))
+            except OSError as error:
+                text = error_text(error)
+            else:
+                return None
+        return text

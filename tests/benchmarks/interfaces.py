@@ -11,13 +11,14 @@ from __future__ import annotations
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic, perf_counter
 
 from machine import Figure, parser, report
 
-from discoveryd.net.interfaces import Reader, scan
+from discoveryd.net.interfaces import survey
+from discoveryd.net.netlink import Netlink
 from tests.netns.daemons import asking
 from tests.netns.lab import Host, Lab
 
@@ -31,10 +32,10 @@ PATIENCE = 10.0
 
 def scan_ms(host: Host) -> float:
     """Time a scan."""
-    with host.namespace(), Reader() as reader:
+    with host.namespace(), closing(Netlink()) as netlink:
         begun = perf_counter()
         for _ in range(TRIPS):
-            if len(scan(["*"], reader)) != 1:
+            if len(survey(["*"], netlink)) != 1:
                 raise SystemExit("eth0 is no link")
         return (perf_counter() - begun) / TRIPS * 1000
 

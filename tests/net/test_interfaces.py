@@ -2,25 +2,33 @@
 
 import errno
 import socket
+from contextlib import closing
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discoveryd.net import ifconf, interfaces
+from discoveryd.net import interfaces
 from discoveryd.net.interfaces import (
     INTERNAL,
-    Doorbell,
-    Reader,
     compare,
+    doorbell,
+    drain,
     grouped,
     is_excluded_by_name,
     loopback,
     matches,
-    scan,
+    read,
+    survey,
 )
-from discoveryd.net.netlink import IFA_F_SECONDARY, IFF_BROADCAST, IFF_RUNNING, IFF_UP, Address, Interface, Netlink
+from discoveryd.net.netlink import IFF_BROADCAST, IFF_RUNNING, IFF_UP, USABLE, Address, Interface, Netlink
 from discoveryd.protocol.link import Link
+
+
+def scan(patterns):
+    """Give the links that can be used now."""
+    with closing(Netlink()) as netlink:
+        return tuple(survey(patterns, netlink))
 
 
 @pytest.mark.parametrize(
@@ -113,26 +121,23 @@ def test_an_interface_excluded_by_name_matches_no_patterns(name, others, pattern
 
 def test_an_interface_excluded_by_name_costs_no_question(monkeypatch):
     asked = []
-    monkeypatch.setattr(Netlink, "addresses", lambda *_: [address(index, f"10.{index}.0.1", 24) for index in range(1, 401)])
+    monkeypatch.setattr(Netlink, "addresses", lambda _: [address(index, f"10.{index}.0.1", 24) for index in range(1, 401)])
     monkeypatch.setattr(Netlink, "name", lambda _, index: "eth0" if index == 7 else f"veth{index}")
-    monkeypatch.setattr(Netlink, "interfaces", lambda _, wanted: asked.extend(wanted) or [Interface(7, UP, ("eth0",))])
+    monkeypatch.setattr(Netlink, "interface", lambda _, index: asked.append(index) or Interface(7, USABLE, ("eth0",)))
     assert [link.name for link in scan(["*"])] == ["eth0"]
     assert asked == [7]
 
 
-UP = IFF_UP | IFF_RUNNING | IFF_BROADCAST
-
-
 def read_as(monkeypatch, interfaces, addresses):
     """Let the kernel have these interfaces."""
-    monkeypatch.setattr(Netlink, "interfaces", lambda *_: interfaces)
+    by_index = {one.index: one for one in interfaces}
+    monkeypatch.setattr(Netlink, "interface", lambda _, index: by_index.get(index))
     monkeypatch.setattr(Netlink, "name", lambda *_: "")  # it cannot be read, so all are asked
-    monkeypatch.setattr(Netlink, "addresses", lambda _, family: [one for one in addresses if one.family == family])
+    monkeypatch.setattr(Netlink, "addresses", lambda _: addresses)
 
 
-def address(index, text, prefix, flags=0):
-    family = socket.AF_INET6 if ":" in text else socket.AF_INET
-    return Address(index, family, text, prefix, flags)
+def address(index, text, prefix, *, is_secondary=False):
+    return Address(index, text, prefix, is_secondary)
 
 
 @pytest.mark.parametrize(
@@ -148,32 +153,32 @@ def address(index, text, prefix, flags=0):
     ],
 )
 def test_broadcast_comes_from_the_real_prefix(monkeypatch, text, prefix, broadcast):
-    read_as(monkeypatch, [Interface(2, UP, ("eth0",))], [address(2, text, prefix)])
+    read_as(monkeypatch, [Interface(2, USABLE, ("eth0",))], [address(2, text, prefix)])
     assert scan(["*"]) == (Link("eth0", 2, text, prefix, broadcast),)
 
 
 @pytest.mark.parametrize("prefix", [31, 32])
 def test_networks_without_a_broadcast_address_are_left_out(monkeypatch, prefix):
-    read_as(monkeypatch, [Interface(2, UP, ("eth0",))], [address(2, "10.0.0.1", prefix)])
+    read_as(monkeypatch, [Interface(2, USABLE, ("eth0",))], [address(2, "10.0.0.1", prefix)])
     assert scan(["*"]) == ()
 
 
 @pytest.mark.parametrize("lacks", [IFF_UP, IFF_RUNNING, IFF_BROADCAST])
 def test_an_interface_must_be_up_running_and_able_to_broadcast(monkeypatch, lacks):
-    read_as(monkeypatch, [Interface(2, UP & ~lacks, ("eth0",))], [address(2, "10.0.0.1", 24)])
+    read_as(monkeypatch, [Interface(2, USABLE & ~lacks, ("eth0",))], [address(2, "10.0.0.1", 24)])
     assert scan(["*"]) == ()
 
 
 @pytest.mark.parametrize("number", [1, 2, 200])
 def test_the_primary_address_of_a_network_speaks_for_all(number):
-    addresses = [address(2, f"10.0.0.{last}", 24, flags=IFA_F_SECONDARY * (last < number)) for last in range(1, number + 1)]
+    addresses = [address(2, f"10.0.0.{last}", 24, is_secondary=last < number) for last in range(1, number + 1)]
     others = tuple(f"10.0.0.{last}" for last in range(1, number))
     assert grouped("eth0", addresses) == {Link("eth0", 2, f"10.0.0.{number}", 24, "10.0.0.255"): others}
 
 
 def test_networks_of_one_interface_are_links_of_their_own():
     addresses = [
-        address(2, "10.0.0.1", 24), address(2, "10.0.0.2", 24, flags=IFA_F_SECONDARY),
+        address(2, "10.0.0.1", 24), address(2, "10.0.0.2", 24, is_secondary=True),
         address(2, "10.0.0.130", 25), address(2, "10.0.0.3", 16), address(2, "10.0.0.4", 32),
     ]  # fmt: skip
     assert {f"{link.address}/{link.prefix}": others for link, others in grouped("eth0", addresses).items()} == {
@@ -215,7 +220,7 @@ def test_a_scan_is_deterministic_and_leaves_loopback_out():
 
 
 def test_an_address_whose_interface_went_meanwhile_is_no_error(monkeypatch):
-    read_as(monkeypatch, [Interface(2, UP, ("eth0",))], [address(2, "10.0.0.1", 24), address(3, "10.0.1.1", 24)])
+    read_as(monkeypatch, [Interface(2, USABLE, ("eth0",))], [address(2, "10.0.0.1", 24), address(3, "10.0.1.1", 24)])
     assert [link.name for link in scan(["*"])] == ["eth0"]
 
 
@@ -224,13 +229,12 @@ def test_without_netlink_the_interfaces_are_read_by_ioctl(monkeypatch, number):
     def refuse(*_):
         raise OSError(number, "no netlink here")
 
-    with Reader() as reader:
-        expected = reader.read()
-    monkeypatch.setattr(interfaces.Netlink, "open", refuse)
-    with Reader() as reader:
-        read = reader.read()
-    assert [(one.index, one.names[0]) for one, _ in read] == [(one.index, one.names[0]) for one, _ in expected]
-    assert [[one.address for one in each] for _, each in read] == [[one.address for one in each] for _, each in expected]
+    with closing(Netlink()) as netlink:
+        expected = read(["**"], netlink)
+    monkeypatch.setattr(Netlink, "open", refuse)
+    found = read(["**"], Netlink())
+    assert [(one.index, one.names[0]) for one, _ in found] == [(one.index, one.names[0]) for one, _ in expected]
+    assert [[one.address for one in each] for _, each in found] == [[one.address for one in each] for _, each in expected]
     assert scan(["lo"]) == ()
 
 
@@ -239,35 +243,9 @@ def test_an_error_that_passes_is_not_taken_for_a_sandbox(monkeypatch, number):
     def refuse(*_):
         raise OSError(number, "not now")
 
-    monkeypatch.setattr(interfaces.Netlink, "open", refuse)
+    monkeypatch.setattr(Netlink, "open", refuse)
     with pytest.raises(OSError, match="not now"):
         scan(["*"])
-
-
-@pytest.mark.parametrize("question", [ifconf.SIOCGIFNETMASK, ifconf.SIOCGIFINDEX, ifconf.SIOCGIFFLAGS])
-def test_an_ioctl_that_fails_on_one_interface_concerns_that_one(monkeypatch, question):
-    (lo, others), real = ifconf.read(), ifconf.ioctl
-    assert lo[0].names == ("lo",)
-
-    def failing(asker, asked, argument):
-        if asked == question and argument.startswith(b"lo\0"):
-            raise OSError(errno.ETIMEDOUT, "Connection timed out")
-        return real(asker, asked, argument)
-
-    monkeypatch.setattr(ifconf, "ioctl", failing)
-    assert ifconf.read() == (lo[1:], [one for one in others if one.index != lo[0].index])
-
-
-def test_a_doorbell_opens_nothing_by_itself_and_closes_twice():
-    bell = Doorbell()
-    assert bell.fileno() == -1
-    assert bell.drain() is False
-    bell.close()
-    with bell:
-        bell.open()
-        assert bell.fileno() >= 0
-    assert bell.fileno() == -1
-    bell.close()
 
 
 class FakeBell:
@@ -282,9 +260,6 @@ class FakeBell:
             raise answer
         return answer
 
-    def close(self):
-        pass
-
 
 @pytest.mark.parametrize(
     ("answers", "rang"),
@@ -296,24 +271,20 @@ class FakeBell:
     ],
 )
 def test_drain_takes_everything_and_counts_an_overflow_as_a_ring(answers, rang):
-    bell = Doorbell()
-    bell._socket = FakeBell(*answers)
-    assert bell.drain() is rang
-    assert bell.drain() is False
+    bell = FakeBell(*answers)
+    assert drain(bell) is rang
+    assert drain(bell) is False
 
 
 def test_drain_is_bounded():
-    bell = Doorbell()
-    bell._socket = FakeBell(*[b"x"] * 1000)
-    assert bell.drain()
-    assert bell._socket.answers
+    bell = FakeBell(*[b"x"] * 1000)
+    assert drain(bell)
+    assert bell.answers
 
 
 def test_an_error_that_is_none_of_the_expected_passes():
-    bell = Doorbell()
-    bell._socket = FakeBell(OSError(errno.EBADF, "Bad file descriptor"))
     with pytest.raises(OSError, match="Bad file"):
-        bell.drain()
+        drain(FakeBell(OSError(errno.EBADF, "Bad file descriptor")))
 
 
 def test_a_refused_netlink_socket_passes_and_leaks_nothing(monkeypatch):
@@ -322,7 +293,5 @@ def test_a_refused_netlink_socket_passes_and_leaks_nothing(monkeypatch):
             raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(interfaces.socket, "socket", Refusing)
-    bell = Doorbell()
     with pytest.raises(PermissionError):
-        bell.open()
-    assert bell.fileno() == -1
+        doorbell()

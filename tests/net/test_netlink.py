@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 
 from discoveryd.net import netlink as module
 from discoveryd.net.netlink import (
+    ATTRIBUTE,
+    HEADER,
     NLM_F_DUMP_INTR,
     NLMSG_DONE,
     NLMSG_ERROR,
     RTM_NEWADDR,
     RTM_NEWLINK,
-    SINGLY,
     TRIES,
     Address,
     Interface,
     Netlink,
     address,
-    attributes,
     interface,
-    messages,
+    pieces,
 )  # fmt: skip
 
 
@@ -75,20 +75,17 @@ OTHER = bytes((10, 0, 0, 2))
     ],
 )
 def test_interface(payload, expected):
-    assert interface(payload) == (expected and (expected.index, expected))
+    assert interface(payload) == expected
 
 
 @pytest.mark.parametrize(
     ("payload", "expected"),
     [
-        (placed(2, attribute(1, ONE), attribute(2, ONE)), Address(2, 2, "10.0.0.1", 24, 0x80)),
-        (placed(2, attribute(1, OTHER), attribute(2, ONE)), Address(2, 2, "10.0.0.1", 24, 0x80)),  # 10.0.0.2 is the peer
-        (placed(2, attribute(2, ONE), attribute(8, b"\1\0\0\0")), Address(2, 2, "10.0.0.1", 24, 1)),
-        (placed(2, attribute(1, ONE), flags=1), Address(2, 2, "10.0.0.1", 24, 1)),
-        (
-            placed(3, attribute(1, b"\xfe\x80" + bytes(13) + b"\1"), family=10, prefix=64),
-            Address(3, 10, "fe80::1", 64, 0x80),
-        ),
+        (placed(2, attribute(1, ONE), attribute(2, ONE)), Address(2, "10.0.0.1", 24, is_secondary=False)),
+        (placed(2, attribute(1, OTHER), attribute(2, ONE)), Address(2, "10.0.0.1", 24, is_secondary=False)),  # peer: 10.0.0.2
+        (placed(2, attribute(2, ONE)), Address(2, "10.0.0.1", 24, is_secondary=False)),
+        (placed(2, attribute(1, ONE), flags=0x81), Address(2, "10.0.0.1", 24, is_secondary=True)),
+        (placed(3, attribute(1, b"\xfe\x80" + bytes(13) + b"\1"), family=10, prefix=64), None),
         (placed(2, attribute(2, ONE), prefix=33), None),
         (placed(2, attribute(2, ONE), family=10), None),
         (placed(2, attribute(2, ONE), family=99), None),
@@ -98,32 +95,21 @@ def test_interface(payload, expected):
     ],
 )
 def test_address(payload, expected):
-    parsed = address(payload)
-    assert (parsed and parsed[1]) == expected
-
-
-def test_only_an_ipv4_address_is_secondary():
-    assert Address(2, socket.AF_INET, "10.0.0.1", 24, 0x81).is_secondary
-    assert not Address(2, socket.AF_INET, "10.0.0.1", 24, 0x80).is_secondary
-    assert not Address(2, socket.AF_INET6, "fd00::1", 64, 0x81).is_secondary, "it is temporary"
+    assert address(payload) == expected
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_give_values_or_none(data):
-    for parse in (interface, address):
-        found = parse(data)
-        assert found is None or isinstance(found[1], Interface | Address)
-    assert sum(16 + len(payload) for *_, payload in messages(data)) <= len(data)
-    assert sum(4 + len(value) for _, value in attributes(data, 0, range(0x4000))) <= len(data)
+    assert isinstance(interface(data), Interface | None)
+    assert isinstance(address(data), Address | None)
+    for header in (HEADER, ATTRIBUTE):
+        assert sum(header.size + len(payload) for _, payload in pieces(data, header)) <= len(data)
 
 
 def test_messages_are_aligned_and_end_at_the_first_cut_one():
     data = message(16, b"abc") + message(20, b"") + message(3, b"1234")
-    assert [(kind, payload) for kind, _, _, payload in messages(data)] == [(16, b"abc"), (20, b""), (3, b"1234")]
-    assert [kind for kind, *_ in messages(data[:-1])] == [16, 20]
-
-
-MANY = range(1, SINGLY + 2)
+    assert [(kind, payload) for (kind, *_), payload in pieces(data, HEADER)] == [(16, b"abc"), (20, b""), (3, b"1234")]
+    assert [kind for (kind, *_), _ in pieces(data[:-1], HEADER)] == [16, 20]
 
 
 class Kernel:
@@ -176,42 +162,55 @@ def eth(index, **options):
     return message(RTM_NEWLINK, named(index, b"eth%d" % index), **options)
 
 
+def on(index, **options):
+    """Give the message of an address of an interface."""
+    return message(RTM_NEWADDR, placed(index, attribute(2, ONE)), **options)
+
+
+def addressed(netlink):
+    return [one.index for one in netlink.addresses()]
+
+
+def several(netlink, indices):
+    return [found.index for index in indices if (found := netlink.interface(index))]
+
+
 def test_an_answer_comes_in_several_parts(kernel):
-    _, netlink = kernel(eth(1) + eth(2), eth(3), DONE)
-    assert [one.index for one in netlink.interfaces(MANY)] == [1, 2, 3]
+    _, netlink = kernel(on(1) + on(2), on(3), DONE)
+    assert addressed(netlink) == [1, 2, 3]
 
 
 def test_what_answers_another_question_is_passed_over(kernel):
-    _, netlink = kernel(eth(7, sequence=99), eth(1) + message(RTM_NEWADDR, placed(1, attribute(2, ONE))), DONE)
-    assert [one.index for one in netlink.interfaces(MANY)] == [1]
+    _, netlink = kernel(on(7, sequence=99), on(1) + eth(1), DONE)
+    assert addressed(netlink) == [1]
 
 
 def test_an_interrupted_dump_is_repeated(kernel):
-    made, netlink = kernel(eth(1) + eth(2, flags=2 | NLM_F_DUMP_INTR) + DONE, eth(3, sequence=2) + message(3, sequence=2))
-    assert [one.index for one in netlink.interfaces(MANY)] == [3]
+    made, netlink = kernel(on(1) + on(2, flags=2 | NLM_F_DUMP_INTR) + DONE, on(3, sequence=2) + message(3, sequence=2))
+    assert addressed(netlink) == [3]
     assert made.asked == 2
 
 
 def test_dumps_that_are_all_interrupted_count_together(kernel):
-    """One alone may lack an interface that was there all the time."""
+    """One alone may lack an address that was there all the time."""
     parts = [
-        eth(index, sequence=turn, flags=NLM_F_DUMP_INTR) + message(NLMSG_DONE, bytes(4), sequence=turn)
+        on(index, sequence=turn, flags=NLM_F_DUMP_INTR) + message(NLMSG_DONE, bytes(4), sequence=turn)
         for turn, index in enumerate((1, 2, 1), 1)
     ]
     made, netlink = kernel(*parts)
-    assert sorted(one.index for one in netlink.interfaces(MANY)) == [1, 2]
+    assert sorted(addressed(netlink)) == [1, 2]
     assert made.asked == TRIES
 
 
 def test_a_single_question_ends_with_its_answer(kernel):
     _, netlink = kernel(eth(5), eth(7, sequence=2))
-    assert [one.names for one in netlink.interfaces([5, 7])] == [("eth5",), ("eth7",)]
+    assert [netlink.interface(index).names for index in (5, 7)] == [("eth5",), ("eth7",)]
 
 
 @pytest.mark.parametrize("number", [errno.ENODEV, errno.EIO, errno.ETIMEDOUT, errno.EMSGSIZE])
 def test_an_error_on_one_interface_concerns_that_one(kernel, number):
     made, netlink = kernel(eth(5), refusal(number, sequence=2), eth(7, sequence=3))
-    assert [one.index for one in netlink.interfaces([5, 6, 7])] == [5, 7]
+    assert several(netlink, [5, 6, 7]) == [5, 7]
     assert not made.is_closed, "another socket could not be had without a descriptor"
 
 
@@ -219,13 +218,7 @@ def test_an_error_on_one_interface_concerns_that_one(kernel, number):
 def test_an_error_not_about_one_interface_concerns_all(kernel, number):
     _, netlink = kernel(eth(5), refusal(number, sequence=2), eth(7, sequence=3))
     with pytest.raises(OSError, match=os.strerror(number)):
-        netlink.interfaces([5, 6, 7])
-
-
-def test_many_interfaces_are_dumped_and_only_the_wanted_parsed(kernel):
-    made, netlink = kernel(eth(1) + eth(5000) + eth(2), DONE)
-    assert [one.index for one in netlink.interfaces(MANY)] == [1, 2]
-    assert made.asked == 1
+        several(netlink, [5, 6, 7])
 
 
 @pytest.mark.parametrize(
@@ -237,25 +230,38 @@ def test_many_interfaces_are_dumped_and_only_the_wanted_parsed(kernel):
     ],
 )
 def test_after_an_error_the_next_question_is_answered(kernel, answer, is_closed):
-    made, netlink = kernel(eth(1), answer, eth(1, sequence=2) + message(NLMSG_DONE, sequence=2))
+    made, netlink = kernel(on(1), answer, on(1, sequence=2) + message(NLMSG_DONE, sequence=2))
     with pytest.raises(OSError, match="Input/output"):
-        netlink.interfaces(MANY)
+        addressed(netlink)
     assert made.is_closed is is_closed
-    assert [one.index for one in netlink.interfaces(MANY)] == [1]
+    assert addressed(netlink) == [1]
 
 
 def test_an_answer_that_never_ends_is_an_error(kernel):
-    _, netlink = kernel(eth(1))
+    _, netlink = kernel(on(1))
     with pytest.raises(BlockingIOError):
-        netlink.interfaces(MANY)
+        addressed(netlink)
 
 
 def test_this_machine_has_loopback():
     netlink = Netlink()
     try:
-        (lo,) = [one for one in netlink.interfaces(MANY) if one.names[0] == "lo"]
-        assert netlink.interface(lo.index) == lo
-        assert any(one.address == "127.0.0.1" for one in netlink.addresses(socket.AF_INET) if one.index == lo.index)
-        assert netlink.addresses()
+        lo = netlink.interface(socket.if_nametoindex("lo"))
+        assert (lo.names[0], netlink.name(lo.index)) == ("lo", "lo")
+        assert any(one.address == "127.0.0.1" for one in netlink.addresses() if one.index == lo.index)
     finally:
         netlink.close()
+
+
+@pytest.mark.parametrize("question", [module.SIOCGIFNETMASK, module.SIOCGIFINDEX, module.SIOCGIFFLAGS])
+def test_an_ioctl_that_fails_on_one_interface_concerns_that_one(monkeypatch, question):
+    (lo, others), real = module.read_by_ioctl(), module.ioctl
+    assert lo[0].names == ("lo",)
+
+    def failing(asker, asked, argument):
+        if asked == question and argument.startswith(b"lo\0"):
+            raise OSError(errno.ETIMEDOUT, "Connection timed out")
+        return real(asker, asked, argument)
+
+    monkeypatch.setattr(module, "ioctl", failing)
+    assert module.read_by_ioctl() == (lo[1:], [one for one in others if one.index != lo[0].index])

@@ -11,7 +11,7 @@ import pytest
 from discoveryd.net import sources
 from discoveryd.net import udp as module
 from discoveryd.net.batch import BATCH
-from discoveryd.net.interfaces import Doorbell, loopback
+from discoveryd.net.interfaces import loopback
 from discoveryd.net.stamps import boottime
 from discoveryd.net.transport import Arrivals
 from discoveryd.net.udp import UdpTransport
@@ -251,11 +251,11 @@ def test_a_wanted_interface_without_broadcast_brings_datagrams(wildcard, port):
 
 
 def test_a_sandbox_without_netlink_is_known(make, monkeypatch):
-    def refuse(_):
+    def refuse():
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     assert make("127.0.0.2").has_doorbell
-    monkeypatch.setattr(Doorbell, "open", refuse)
+    monkeypatch.setattr(module, "doorbell", refuse)
     links = make("127.0.0.3")
     assert not links.has_doorbell
     assert links.listen(0) == NOTHING
@@ -263,13 +263,8 @@ def test_a_sandbox_without_netlink_is_known(make, monkeypatch):
 
 def test_the_doorbell_ends_a_listen(make, monkeypatch):
     ours, kernel = socket.socketpair()
-
-    class Bell(Doorbell):
-        def open(self):
-            ours.setblocking(False)
-            self._socket = ours
-
-    monkeypatch.setattr(module, "Doorbell", Bell)
+    ours.setblocking(False)
+    monkeypatch.setattr(module, "doorbell", lambda: ours)
     with kernel:
         links = make()
         kernel.send(b"link changed")

@@ -1,12 +1,21 @@
-"""The buffers and counters of one UDP socket."""
+"""One UDP socket: its buffers and counters, its filter as the kernel understands it, and sending."""
 
 import errno
+import os
+import socket
+import struct
 from pathlib import Path
 
 import pytest
 
 from discoveryd.net import udp_socket as module
+from discoveryd.net.interfaces import loopback
 from discoveryd.net.sockets import explain_bind
+from discoveryd.net.udp_socket import MAX_ERRORS, MAX_KNOWN, TRIES, UdpSender, attach_filter, detach_filter, filter_code
+from discoveryd.protocol.drops import Drops
+from discoveryd.protocol.link import Link
+from discoveryd.protocol.outcome import Send
+from tests.ear import EVERYBODY
 from tests.net.conftest import stranger
 
 
@@ -72,3 +81,200 @@ def test_a_port_below_1024_without_permission_is_explained():
 def test_a_port_that_a_unit_forbids_is_explained():
     error = explain_bind(PermissionError(errno.EPERM, ""), "TCP", "127.0.0.1", 3400)
     assert "SocketBindDeny=" in error.strerror
+
+
+# --- the filter --------------------------------------------------------------------------------------
+
+MANY = [f"10.{number // 250}.{number % 250}.1" for number in range(MAX_KNOWN - 1)]
+
+
+@pytest.fixture
+def receiver():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.setblocking(False)
+        yield sock
+
+
+def passed(receiver, source, count=200):
+    """Count the datagrams of a source that get through."""
+    got = 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind((source, 0))
+        for _ in range(count):
+            sender.sendto(b"HELLO|", receiver.getsockname())
+            try:
+                receiver.recv(16)
+            except BlockingIOError:
+                continue
+            got += 1
+    return got
+
+
+@pytest.mark.parametrize(
+    "known",
+    [["127.0.0.5"], [*MANY[:249], "127.0.0.5"], [*MANY[:250], "127.0.0.5"], ["127.0.0.5", *MANY], [*MANY, "127.0.0.5"]],
+    ids=["one", "end of a block", "begin of a block", "first of all", "last of all"],
+)
+def test_those_known_pass_and_no_others(receiver, known):
+    attach_filter(receiver, filter_code(known, 0.0))
+    assert passed(receiver, "127.0.0.5") == 200
+    assert passed(receiver, "127.0.0.6") == 0
+
+
+def test_of_strangers_a_share_passes(receiver):
+    attach_filter(receiver, filter_code(["127.0.0.5"], 0.5))
+    assert 150 < passed(receiver, "127.0.0.6", 500) < 350
+    assert passed(receiver, "127.0.0.5", 500) == 500
+
+
+def test_more_than_fit_are_left_to_chance(receiver):
+    attach_filter(receiver, filter_code([*MANY, "127.0.0.4", "127.0.0.5"], 0.0))
+    assert passed(receiver, "127.0.0.4") == 200
+    assert passed(receiver, "127.0.0.5") == 0
+
+
+def test_another_program_takes_the_place_and_none_lets_all_pass(receiver):
+    attach_filter(receiver, filter_code(["127.0.0.5"], 0.0))
+    attach_filter(receiver, filter_code(["127.0.0.6"], 0.0))
+    assert (passed(receiver, "127.0.0.5"), passed(receiver, "127.0.0.6")) == (0, 200)
+    detach_filter(receiver)
+    detach_filter(receiver)  # there is none any more
+    assert (passed(receiver, "127.0.0.5"), passed(receiver, "127.0.0.6")) == (200, 200)
+
+
+def test_what_the_kernel_does_not_take_is_an_error(receiver):
+    with pytest.raises(OSError, match="Invalid argument"):
+        attach_filter(receiver, filter_code([], 0.0)[:-8])  # falls off its end
+
+
+# --- sending -----------------------------------------------------------------------------------------
+
+ETH0 = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")
+LO = Link("lo", 1, "127.0.0.2", 8, EVERYBODY)
+
+
+class Recorder:
+    """A sending socket that keeps what it is given, and fails for some targets, or a number of times."""
+
+    def __init__(self, *failing, refusals=0):
+        self.sent = []
+        self.failing = failing
+        self.refusals = refusals
+
+    def sendmsg(self, buffers, ancillary, flags, address):
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError(errno.ECONNREFUSED, "Connection refused")
+        self.sent.append((address[0], flags, [struct.unpack("@i", data[:4])[0] for _, _, data in ancillary]))
+        if address[0] in self.failing:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def getsockopt(self, *_):
+        raise OSError
+
+
+def made(sock, link=ETH0, *, is_local=False):
+    """Give a sender with one link."""
+    sender = UdpSender(3400, Drops(), is_local=is_local)
+    sender.socket = sock
+    sender.set_links([link])
+    return sender
+
+
+def targets(sender):
+    return [target for target, *_ in sender.socket.sent]
+
+
+def test_send_errors_are_counted_and_told_once_per_change(make):
+    links = make()
+    good, bad = (Send(text, loopback("127.0.0.2"), EVERYBODY) for text in (b"HELLO|", bytes(70_000)))
+    error = f"EMSGSIZE: {os.strerror(errno.EMSGSIZE)}"
+    assert links.send([bad]) == [("lo", EVERYBODY, error)]
+    assert links.send([bad, bad]) == []
+    assert links.send_errors == {("lo", EVERYBODY): error}
+    assert links.send([good, good]) == [("lo", EVERYBODY, None)]
+    assert links.send_errors == {}
+    assert links.send([bad, good]) == [("lo", EVERYBODY, error), ("lo", EVERYBODY, None)]
+    assert links.drops == {("send-failed", "lo"): 4}
+
+
+def test_errors_of_a_link_that_is_gone_are_forgotten():
+    sender = made(Recorder())
+    kept = {("eth0", "10.0.0.255"): "x", ("-", "192.0.2.1"): "y"}
+    sender.errors.update({("eth7", "10.7.0.255"): "ENODEV: No such device", **kept})
+    sender.set_links([ETH0])
+    assert sender.errors == kept
+
+
+def test_a_limited_broadcast_goes_to_all_on_its_link():
+    sender = made(Recorder())
+    assert sender.send([Send(b"a", ETH0, ETH0.broadcast, limited=True), Send(b"b", ETH0, ETH0.broadcast)]) == []
+    assert sender.socket.sent == [("255.255.255.255", 0, [2]), ("10.0.0.255", 0, [2])]
+
+
+def test_loopback_has_no_limited_broadcast():
+    sender = made(Recorder(), LO, is_local=True)
+    sender.send([Send(b"a", LO, EVERYBODY, limited=True)])
+    assert targets(sender) == [EVERYBODY]
+
+
+def test_a_neighbour_outside_our_network_needs_no_gateway():
+    sender = made(Recorder())
+    sender.send([Send(b"", link, to) for link, to in ((ETH0, "10.0.0.1"), (ETH0, "10.0.0.131"), (None, "192.0.2.1"))])
+    assert [(target, flags) for target, flags, _ in sender.socket.sent] == [
+        ("10.0.0.1", socket.MSG_DONTROUTE), ("10.0.0.131", 0), ("192.0.2.1", 0),
+    ]  # fmt: skip
+
+
+def test_a_forbidden_limited_broadcast_is_sent_as_a_directed_one():
+    sender = made(Recorder("255.255.255.255"))
+    error = f"EPERM: {os.strerror(errno.EPERM)}"
+    assert sender.send([Send(b"a", ETH0, ETH0.broadcast, limited=True)]) == [("eth0", "255.255.255.255", error)]
+    assert sender.send([Send(b"b", ETH0, ETH0.broadcast, limited=True), Send(b"c", ETH0, ETH0.broadcast)]) == []
+    assert targets(sender).count("10.0.0.255") == 3
+    assert sender.errors == {("eth0", "255.255.255.255"): error}
+
+
+def test_targets_with_an_error_are_bounded():
+    names = [f"127.0.{number >> 8}.{number & 255}" for number in range(1, MAX_ERRORS + 3)]
+    sender = made(Recorder(*names))
+    for target in names:
+        sender.send([Send(b"", None, target)])
+    assert [target for _, target in sender.errors] == names[2:]
+
+
+def test_two_threads_may_find_that_sending_works_again():
+    class Raced(dict):
+        """Another thread takes the error away right after it was read."""
+
+        def get(self, key):
+            return self.pop(key, None)
+
+    sender = made(Recorder())
+    sender.errors = Raced({("eth0", ETH0.broadcast): "ENETDOWN: Network is down"})
+    assert sender.send([Send(b"HELLO|", ETH0, ETH0.broadcast)]) == [("eth0", ETH0.broadcast, None)]
+
+
+@pytest.mark.parametrize(("forged", "is_sent"), [(TRIES - 1, True), (10_000, False)])
+def test_forged_icmp_errors_are_not_those_of_a_link(forged, is_sent):
+    drops = Drops()
+    sender = UdpSender(3400, drops, is_local=False)
+    sender.set_links([ETH0])
+    sender.socket = Recorder(refusals=forged)
+    assert sender.send([Send(b"HELLO|", ETH0, ETH0.broadcast)]) == []
+    assert sender.errors == {}
+    assert bool(sender.socket.sent) is is_sent
+    assert drops == ({} if is_sent else {("send-failed", "eth0"): 1})
+
+
+def test_nothing_is_sent_for_a_link_that_has_gone():
+    sender = made(Recorder())
+    gone = Link("eth9", 99, "10.9.9.9", 24, "10.9.9.255")
+    sender.send([Send(b"HELLO|", gone, "10.0.0.131"), Send(b"HELLO|", ETH0, "10.0.0.132")])
+    assert targets(sender) == ["10.0.0.132"], "without its link the kernel would have routed it elsewhere"
+
+
+def test_nothing_is_sent_without_a_socket():
+    sender = made(None)
+    assert sender.send([Send(b"HELLO|", None, "192.0.2.1"), Send(b"HELLO|", ETH0, "10.0.0.131")]) == []

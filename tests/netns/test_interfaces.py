@@ -10,7 +10,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from discoveryd.net.interfaces import Doorbell, Reader, compare, scan
+from discoveryd.net import interfaces
+from discoveryd.net.interfaces import compare, drain, survey
 from discoveryd.net.netlink import IFF_RUNNING, Netlink
 from discoveryd.net.owner import holder
 from discoveryd.protocol.link import Link
@@ -27,25 +28,33 @@ def host(lab):
     return lab.host("a")
 
 
+def scan(patterns, netlink):
+    """Give the links that can be used now."""
+    return tuple(survey(patterns, netlink))
+
+
 def scanned(host, *patterns):
-    with host.namespace():
-        wait_for_carriers()
-        return scan(patterns or ["*"])
+    with host.namespace(), closing(Netlink()) as netlink:
+        wait_for_carriers(netlink)
+        return scan(patterns or ["*"], netlink)
 
 
-def wait_for_carriers():
+def wait_for_carriers(netlink):
     """Let the kernel do what it does later: a carrier that came or went makes an interface run or not, by a worker."""
     end = time.monotonic() + DEADLINE
-    with closing(Netlink()) as netlink:
-        while any(bool(one.flags & IFF_RUNNING) != bool(one.flags & LOWER_UP) for one in netlink.interfaces(range(1, 1000))):
-            assert time.monotonic() < end
-            select.select([], [], [], 0.001)  # there is nothing to read from
+    while any(bool(one.flags & IFF_RUNNING) != bool(one.flags & LOWER_UP) for one in there(netlink)):
+        assert time.monotonic() < end
+        select.select([], [], [], 0.001)  # there is nothing to read from
 
 
-def read(host, family=socket.AF_INET):
+def there(netlink):
+    return [found for index, _ in socket.if_nameindex() if (found := netlink.interface(index))]
+
+
+def read(host):
     """Give the addresses of each interface that has some."""
-    with host.namespace(), Reader() as reader:
-        return {interface.names[0]: addresses for interface, addresses in reader.read(family)}
+    with host.namespace(), closing(Netlink()) as netlink:
+        return {interface.names[0]: addresses for interface, addresses in interfaces.read(["**"], netlink)}
 
 
 def short(links):
@@ -78,8 +87,9 @@ def test_the_index_is_the_kernels(host):
 def test_a_process_in_the_host_sees_the_same(host):
     host.set_address(None, "10.77.0.1/24")
     code = (
-        "import json; from discoveryd.net.interfaces import scan\n"
-        "print(json.dumps([[x.name, x.index, x.address, x.prefix, x.broadcast] for x in scan(['*'])]))"
+        "import json; from discoveryd.net.interfaces import Netlink, survey\n"
+        "links = survey(['*'], Netlink())\n"
+        "print(json.dumps([[x.name, x.index, x.address, x.prefix, x.broadcast] for x in links]))"
     )
     expected = scanned(host)
     assert [Link(*one) for one in json.loads(host.python(code).stdout)] == list(expected)
@@ -164,14 +174,6 @@ def test_an_address_knows_whether_another_was_there_first(host):
     }  # fmt: skip
 
 
-def test_addresses_of_ipv6_are_read_with_their_flags(host):
-    host.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6", check=False)
-    if host.run("ip", "addr", "add", "fd77::1/64", "dev", "eth0", "nodad", check=False).returncode:
-        pytest.skip("no IPv6 in this kernel")
-    (found,) = [one for one in read(host, socket.AF_INET6)["eth0"] if one.address == "fd77::1"]
-    assert (found.family, found.prefix, found.flags & 0x82, found.is_secondary) == (socket.AF_INET6, 64, 0x82, False)
-
-
 def test_by_ioctl_the_same_is_found(host, monkeypatch):
     host.ip("addr add 10.77.0.9/24 dev eth0", "addr add 10.77.0.1/24 dev eth0")
     host.ip("addr add 10.80.0.1/16 dev eth0 label eth0:shop", "addr add 10.81.0.1/16 dev eth0 label office")
@@ -182,7 +184,7 @@ def test_by_ioctl_the_same_is_found(host, monkeypatch):
 
     monkeypatch.setattr(Netlink, "open", refuse)
     with host.namespace():
-        assert scan(["*"]) == tuple(link for link in expected if link.address != "10.81.0.1")
+        assert scan(["*"], Netlink()) == tuple(link for link in expected if link.address != "10.81.0.1")
     ours = [(one.address, one.is_secondary) for one in read(host)["eth0"]]
     assert ours == [(one.address, one.is_secondary) for one in before if one.address != "10.81.0.1"]
 
@@ -194,18 +196,20 @@ def test_more_interfaces_than_one_answer_holds(host):
     host.ip(*[f"link set d{number} up" for number in range(120)])
     assert sorted(read(host)) == sorted(["lo", "eth0", *[f"d{number}" for number in range(120)]])
     with host.namespace(), closing(Netlink()) as netlink:
-        found = netlink.interfaces({one.index for one in netlink.addresses(socket.AF_INET)})
+        found = there(netlink)
         assert {one.index: netlink.name(one.index) for one in found} == {one.index: one.names[0] for one in found}
         assert netlink.name(999_999) == ""
 
 
-def test_a_reader_needs_no_further_descriptor(host):
+def test_an_open_netlink_needs_no_further_descriptor(host):
     host.set_address(None, "10.77.0.1/24")
     assert scanned(host)
-    with host.namespace(), Reader() as reader, no_descriptors():
-        assert len(scan(["*"], reader)) == 1
-        with pytest.raises(OSError, match="Too many open files"):
-            scan(["*"])
+    with host.namespace(), closing(Netlink()) as netlink:
+        netlink.open()
+        with no_descriptors():
+            assert len(scan(["*"], netlink)) == 1
+            with pytest.raises(OSError, match="Too many open files"):
+                scan(["*"], Netlink())
 
 
 def test_a_point_to_point_interface_has_no_broadcast(host):
@@ -219,10 +223,9 @@ def test_a_point_to_point_interface_has_no_broadcast(host):
 @contextmanager
 def doorbell(host):
     with host.namespace():
-        bell = Doorbell()
-        bell.open()
+        bell = interfaces.doorbell()
     with bell:
-        bell.drain()
+        drain(bell)
         yield bell
 
 
@@ -230,7 +233,7 @@ def wait_for_ring(bell, is_seen):
     """Wait for rings until what they announce can be seen."""
     end = time.monotonic() + DEADLINE
     while select.select([bell], [], [], max(0, end - time.monotonic()))[0]:
-        assert bell.drain()
+        assert drain(bell)
         if is_seen():
             return
     pytest.fail("it did not ring")
@@ -240,7 +243,7 @@ def test_the_doorbell_is_silent_while_nothing_changes(host):
     host.set_address(None, "10.77.0.1/24")
     with doorbell(host) as bell:
         scanned(host)
-        assert bell.drain() is False
+        assert drain(bell) is False
 
 
 def test_the_doorbell_rings_for_every_change(host):
@@ -276,7 +279,7 @@ def test_a_doorbell_that_overflowed_still_rings(host):
         changes = [f"addr {verb} 10.80.0.1/24 dev eth0" for _ in range(1500) for verb in ("add", "del")]
         host.ip(*changes, "addr add 10.77.0.1/24 dev eth0")
         wait_for_ring(bell, lambda: bool(scanned(host)))
-        while bell.drain():
+        while drain(bell):
             pass
         host.set_address(None, "10.78.0.1/24")
         wait_for_ring(bell, lambda: len(scanned(host)) == 2)
@@ -298,9 +301,9 @@ def test_interfaces_that_come_and_go_during_scans_are_no_errors(host):
     assert scanned(host)
     add = "ip link add d0 type veth peer name d1 && ip addr add 10.80.0.1/24 dev d0 && ip link set d0 up"
     churn = host.popen("sh", "-c", f"for i in $(seq 40); do {add} && ip link set d1 up && ip link del d0; done")
-    with host.namespace():
+    with host.namespace(), closing(Netlink()) as netlink:
         while churn.poll() is None:
-            assert "eth0" in {link.name for link in scan(["*"])}
+            assert "eth0" in {link.name for link in scan(["*"], netlink)}
     assert churn.returncode == 0, host.log()
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from discoveryd.errors import ConfigError, QueryError
 from discoveryd.net import udp as links_module
-from discoveryd.net.interfaces import Doorbell, loopback
+from discoveryd.net.interfaces import loopback
 from discoveryd.net.query_client import QueryClient
 from discoveryd.net.udp import UdpTransport
 from discoveryd.protocol.parameters import Parameters
@@ -262,10 +262,10 @@ def counted_scans(monkeypatch):
 
 
 def test_without_netlink_it_scans_by_time_and_says_so(make, monkeypatch):
-    def refuse(_):
+    def refuse():
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(Doorbell, "open", refuse)
+    monkeypatch.setattr(links_module, "doorbell", refuse)
     monkeypatch.setattr(network, "PERIOD_UNTOLD", 0.02)
     scans = counted_scans(monkeypatch)
     notices = SimpleQueue()
