@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from discoveryd.ctl import FINE, NOTHING
-from discoveryd.ctl.output import format_of, print_line, standard_screen
+from discoveryd.ctl.output import peers_text, print_line, standard_screen
 from discoveryd.errors import QueryError
 from discoveryd.query.formats import printable
 from discoveryd.query.formats.table import age, name_of
@@ -30,7 +30,7 @@ def list_peers(options: Options) -> int:
     peers = reply["peers"]
     if peers:
         if not options.json:
-            print(format_of(options, keyed=bool(reply.get("keys"))).write(peers))
+            print(peers_text(peers, options, keyed=bool(reply.get("keys"))))
         return FINE
     print(f"{_no_peers(options)}{own_name_hint(options)}", file=sys.stderr)
     return NOTHING

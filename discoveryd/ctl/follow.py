@@ -7,11 +7,11 @@ import time
 from select import POLLERR, POLLHUP, POLLIN, poll, select
 
 from discoveryd.ctl import FINE
-from discoveryd.ctl.output import format_of, note, print_line, standard_screen
+from discoveryd.ctl.output import note, peers_text, print_line, standard_screen
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.reconnect import Retry, watch_across_restarts
 from discoveryd.query.formats import printable
-from discoveryd.query.formats.table import NARROWEST, Table, folded, name_of, shortened
+from discoveryd.query.formats.table import NARROWEST, folded, name_of, peers_table, shortened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def watch(options: Options) -> int:
         if options.json:
             print_line(line)
         elif event["event"] == "snapshot":
-            print(Table(screen).write(event["peers"]) if event["peers"] else "no peers up yet", flush=True)
+            print(peers_table(event["peers"], screen) if event["peers"] else "no peers up yet", flush=True)
         elif "peer" in event:
             print(event_text(event, screen), flush=True)
     raise AssertionError("watching has no end")
@@ -72,7 +72,7 @@ def wait(options: Options) -> int:
             mirror.take(event)
             found = [shown for shown, peer in mirror.rows.values() if chosen.accepts(peer)]
             if mirror.is_synced and len(found) >= wanted:
-                print(format_of(options).write(found))
+                print(peers_text(found, options))
                 return FINE
     except QueryError as error:
         if error.code != "timeout" or not mirror.is_synced:

@@ -1,17 +1,19 @@
-"""The standard streams: what output is connected to, the format of peers that the options ask for, and notes."""
+"""The standard streams: what output is connected to, peers in the format that the options ask for, and notes."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from discoveryd.query.formats import printable
-from discoveryd.query.formats.table import Screen, Table
+from discoveryd.query.formats import column, printable, printable_json, reply
+from discoveryd.query.formats.table import Screen, peers_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
     from discoveryd.ctl.options import Options
-    from discoveryd.query.formats import Format
 
 
 def standard_screen() -> Screen:
@@ -37,24 +39,19 @@ def note(text: str) -> None:
 
 def print_line(line: bytes) -> None:
     """Print a line of JSON that the daemon sent."""
-    from discoveryd.query.formats.scripts import printable_json  # noqa: PLC0415 - with ``--json`` only
-
     print(printable_json(line), flush=True)
 
 
-def format_of(options: Options, *, keyed: bool = False) -> Format:
-    """Return the writer that the options ask for.
+def peers_text(peers: Sequence[Mapping[str, Any]], options: Options, *, keyed: bool = False) -> str:
+    """Return peers in the format that the options ask for: ``--json``, ``--only`` and ``--wide`` count.
 
     Args:
-        options: ``--json``, ``--only`` and ``--wide`` count.
+        peers: at least one.
+        options: of the command.
         keyed: whether the daemon has keys.
     """
     if options.json:
-        from discoveryd.query.formats.scripts import JsonReply  # noqa: PLC0415 - its own output only
-
-        return JsonReply()
+        return reply(peers)
     if options.only:
-        from discoveryd.query.formats.scripts import Column  # noqa: PLC0415 - as above
-
-        return Column(options.only)
-    return Table(standard_screen(), wide=options.wide, keyed=keyed)
+        return column(peers, options.only)
+    return peers_table(peers, standard_screen(), wide=options.wide, keyed=keyed)

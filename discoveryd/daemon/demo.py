@@ -19,7 +19,7 @@ from discoveryd.ctl.output import standard_screen
 from discoveryd.net.query_client import QueryClient
 from discoveryd.net.sockets import free_port
 from discoveryd.net.stamps import boottime
-from discoveryd.query.formats.table import Table
+from discoveryd.query.formats.table import peers_table
 from discoveryd.runtime.client import Client
 
 NODES = {
@@ -95,7 +95,7 @@ class Demo:
                 print(f"   {event.kind:<9} {event.peer.label:<6} {event.peer.address:<11} {event.reason}")  # noqa: T201
         with QueryClient(self._client.address) as query:
             peers = query.request("list")["peers"]
-        print(Table(standard_screen()).write(peers), flush=True)  # noqa: T201
+        print(peers_table(peers, standard_screen()), flush=True)  # noqa: T201
 
 
 def main(_: Arguments) -> int:

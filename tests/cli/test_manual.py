@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from discoveryd.cli import ctl_commands, daemon_commands, manual
+from discoveryd.cli import ctl_commands, daemon_commands, manual, manual_texts
 from discoveryd.cli.daemon_commands import PAGES
-from discoveryd.cli.manual import read_sample, roff, texts
+from discoveryd.cli.manual import escaped, prose, read_sample
 from discoveryd.cli.parse import parse
 from discoveryd.config import SCHEMA, load
 from discoveryd.daemon import main
@@ -55,7 +55,7 @@ def filled(text):
 
 def test_each_name_has_a_page(pages):
     assert sorted(pages) == ["man1/discoveryctl.1", "man5/discoveryd.yaml.5", "man8/discoveryd.8"]
-    assert set(texts.SEE_ALSO) == set(texts.EXAMPLES) == set(texts.DESCRIPTIONS) == set(PAGES)
+    assert set(manual_texts.SEE_ALSO) == set(manual_texts.EXAMPLES) == set(manual_texts.DESCRIPTIONS) == set(PAGES)
 
 
 def test_pages_have_the_sections_of_a_manual_page(pages):
@@ -66,7 +66,7 @@ def test_pages_have_the_sections_of_a_manual_page(pages):
         found = [line[4:] for line in lines if line.startswith(".SH ")]
         assert found == [one for one in ORDER if one in found]
         assert {"NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "SEE ALSO"} <= set(found)
-        assert lines[lines.index(".SH NAME") + 1].startswith(roff.escaped(Path(name).stem) + r" \- ")
+        assert lines[lines.index(".SH NAME") + 1].startswith(escaped(Path(name).stem) + r" \- ")
         assert page.isascii()
         assert page.endswith("\n")
         for opening, closing in ((".RS", ".RE"), (".EX", ".EE"), (".SY", ".YS")):
@@ -99,7 +99,7 @@ def test_text_is_escaped_and_no_text_is_a_request(pages):
     ],
 )
 def test_prose_becomes_filled_lines(text, lines):
-    assert roff.prose(text) == lines
+    assert prose(text) == lines
 
 
 @pytest.mark.parametrize(
@@ -186,14 +186,14 @@ def test_pages_have_the_signals_of_the_daemon(pages):
 
 
 def test_the_examples_can_be_run(tmp_path):
-    for _, lines in texts.EXAMPLES["discoveryctl"]:
+    for _, lines in manual_texts.EXAMPLES["discoveryctl"]:
         for line in lines:
             command = re.split(r" [|&]", line)[0]
             parse(CTL, shlex.split(command)[1:])
-    for _, (line,) in texts.EXAMPLES["discoveryd"]:
+    for _, (line,) in manual_texts.EXAMPLES["discoveryd"]:
         words = shlex.split(line.removeprefix("source <(").removesuffix(")"))
         parse(DAEMON, words[words.index("discoveryd") + 1 :])
-    for _, lines in texts.EXAMPLES["discoveryd.yaml"]:
+    for _, lines in manual_texts.EXAMPLES["discoveryd.yaml"]:
         file = tmp_path / "discoveryd.yaml"
         file.write_text("\n".join(lines))
         assert load(str(file), {}).parameters.seeds == ("10.1.0.5",)
@@ -230,13 +230,14 @@ two:
 
 
 def test_a_sample_configuration_is_read():
-    head, (one, two) = read_sample(SAMPLE, {"one": {"a": "", "b": ""}, "two": {"c": ""}})
-    assert head == [["a sample"], ["Durations need", "a unit."]]
-    assert (one.comment, two.comment) == (("What it is.",), ())
-    assert [(key.name, key.default, key.comment) for key in (*one.keys, *two.keys)] == [
-        ("a", "[]", ("The first.", "Example: [a, b]")),
-        ("b", '"x # y"', ("The second.",)),
-        ("c", "", ("The third.",)),
+    head, entries = read_sample(SAMPLE, {"one": {"a": "", "b": ""}, "two": {"c": ""}})
+    assert head == ["a sample", "Durations need\na unit."]
+    assert entries == [
+        ("one", "", "", ["What it is."]),
+        ("one", "a", "[]", ["The first.", "Example: [a, b]"]),
+        ("one", "b", '"x # y"', ["The second."]),
+        ("two", "", "", []),
+        ("two", "c", "", ["The third."]),
     ]
 
 

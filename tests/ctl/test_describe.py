@@ -6,7 +6,7 @@ import pytest
 
 from discoveryd.ctl import describe, follow
 from discoveryd.protocol import DROP_REASONS
-from discoveryd.query.formats.table import Screen, Table
+from discoveryd.query.formats.table import Screen, peers_table
 from tests.ctl.played import PATHS, Daemon, ask, drop, event, peers_reply
 from tests.query.samples import LINK, STATUS, peer
 
@@ -31,7 +31,7 @@ def test_long_sentences_are_broken_and_not_cut(width):
 def test_a_screen_of_one_column_is_no_endless_loop(width):
     wide = "\u540d\u524d e\u0301" * 9
     status = STATUS | {"drops": [{"reason": "malformed", "link": "eth0", "count": 3}]}
-    assert Table(Screen(width)).write([peer(name=wide)])
+    assert peers_table([peer(name=wide)], Screen(width))
     assert describe.peer_text(peer(name=wide, paths=PATHS), Screen(width))
     assert describe.status_text(status, Screen(width))
     assert follow.event_text(event("joined", name=wide), Screen(width))

@@ -51,7 +51,7 @@ def shortened(text: str, width: int, *, middle: bool = False) -> str:
     """Return text cut to a width, with an ellipsis in place of its end or of its middle."""
     if width_of(text) <= width:
         return text
-    tail = _last(text, (width - 1) // 2) if middle else ""
+    tail = _first(text[::-1], (width - 1) // 2)[::-1] if middle else ""
     return _first(text, width - 1 - width_of(tail)) + ELLIPSIS + tail
 
 
@@ -88,14 +88,6 @@ def _first(text: str, width: int) -> str:
     part = text[:width]  # a character takes a column or more, but for marks that are put on others
     while width_of(part) > width:
         part = part[:-1]
-    return part
-
-
-def _last(text: str, width: int) -> str:
-    """Return as much of the end as fits into a width."""
-    part = text[max(len(text) - width, 0) :]
-    while width_of(part) > width:
-        part = part[1:]
     return part
 
 
@@ -171,48 +163,51 @@ def _shrink(widths: list[int], may_shrink: Sequence[bool], room: int, floor: int
     return True
 
 
-class Table:
-    """Writes peers as rows, sorted by name.
+def peers_table(
+    peers: Sequence[Mapping[str, Any]], screen: Screen, *, wide: bool = False, keyed: bool = False
+) -> str:
+    """Return the heads, and a line for each peer, sorted by name.
 
     Id and boot are shown when asked for, and when without them two rows could not be told apart; the key that
     each is heard with, where there are keys or one of the peers seals.
 
     Args:
+        peers: at least one.
         screen: where the text goes.
         wide: always show id and boot.
         keyed: always show the key.
     """
-
-    def __init__(self, screen: Screen, *, wide: bool = False, keyed: bool = False) -> None:
-        self._screen = screen
-        self._wide = wide
-        self._keyed = keyed
-
-    def write(self, peers: Sequence[Mapping[str, Any]]) -> str:
-        """Return the heads, and a line for each peer."""
-        keyed = self._keyed or any(peer["key"] for peer in peers)
-        names = [name_of(peer) for peer in peers if peer["kind"] != "bare"]
-        wide = self._wide or len(set(names)) < len(names) or any(peer["clone"] for peer in peers)
-        heads = ["NAME", "STATE", "ADDRESS", "LINK", "SERVICES", "TAGS", "HEARD"]
-        heads += ["KEY"] if keyed else []
-        heads += ["ID", "BOOT"] if wide else []
-        rows = [_cells(peer, wide=wide, keyed=keyed) for peer in sorted(peers, key=_order)]
-        # what was asked for, or tells rows apart, says more than what a peer offers
-        spare = ("TAGS", "SERVICES", "LINK", "KEY", "HEARD", "BOOT", "ID")
-        return table(heads, rows, self._screen, flexible=("SERVICES", "TAGS"), spare=spare)
+    names = [name_of(peer) for peer in peers if peer["kind"] != "bare"]
+    hidden = set()
+    if not (wide or len(set(names)) < len(names) or any(peer["clone"] for peer in peers)):
+        hidden |= {"ID", "BOOT"}
+    if not (keyed or any(peer["key"] for peer in peers)):
+        hidden.add("KEY")
+    rows = [_cells(peer) for peer in sorted(peers, key=_order)]
+    heads = [head for head in rows[0] if head not in hidden]
+    # what was asked for, or tells rows apart, says more than what a peer offers
+    spare = ("TAGS", "SERVICES", "LINK", "KEY", "HEARD", "BOOT", "ID")
+    lines = [[row[head] for head in heads] for row in rows]
+    return table(heads, lines, screen, flexible=("SERVICES", "TAGS"), spare=spare)
 
 
 def _order(peer: Mapping[str, Any]) -> tuple[str, str, str]:
     return name_of(peer).lower(), peer["address"], peer["boot"]
 
 
-def _cells(peer: Mapping[str, Any], *, wide: bool, keyed: bool) -> list[str]:
-    services = ",".join(service_of(service) for service in peer["services"])
-    tags = ",".join(f"{key}={value}" for key, value in peer["tags"].items())
-    state = peer["state"] + _marks(peer)
-    cells = [name_of(peer), state, peer["address"], peer["link"], services, tags, age(peer["last_heard_s"])]
-    cells += [peer["key"] or ""] if keyed else []
-    return [*cells, peer["id"], peer["boot"]] if wide else cells
+def _cells(peer: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "NAME": name_of(peer),
+        "STATE": peer["state"] + _marks(peer),
+        "ADDRESS": peer["address"],
+        "LINK": peer["link"],
+        "SERVICES": ",".join(service_of(service) for service in peer["services"]),
+        "TAGS": ",".join(f"{key}={value}" for key, value in peer["tags"].items()),
+        "HEARD": age(peer["last_heard_s"]),
+        "KEY": peer["key"] or "",
+        "ID": peer["id"],
+        "BOOT": peer["boot"],
+    }
 
 
 def _marks(peer: Mapping[str, Any]) -> str:

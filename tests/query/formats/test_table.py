@@ -4,15 +4,15 @@ import re
 
 import pytest
 
-from discoveryd.query.formats.table import Screen, Table, age, table, width_of
+from discoveryd.query.formats.table import Screen, age, peers_table, table, width_of
 from tests.query.samples import BARE, peer
 
 
 def test_id_and_boot_are_shown_on_demand_or_for_equal_names():
-    assert "ab12cd34" not in Table(Screen()).write([peer()])
-    assert "9f3a  ab12cd34" in Table(Screen(), wide=True).write([peer()])
-    assert "7777" in Table(Screen()).write([peer(), peer(id="7777", address="10.0.0.7")])
-    assert "ID" not in Table(Screen()).write([BARE, BARE | {"address": "10.0.0.8"}])
+    assert "ab12cd34" not in peers_table([peer()], Screen())
+    assert "9f3a  ab12cd34" in peers_table([peer()], Screen(), wide=True)
+    assert "7777" in peers_table([peer(), peer(id="7777", address="10.0.0.7")], Screen())
+    assert "ID" not in peers_table([BARE, BARE | {"address": "10.0.0.8"}], Screen())
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
@@ -21,13 +21,13 @@ def test_a_table_fits_the_screen_and_shortens_long_cells_first(width):
         peer(name="n" * 60, tags={"description": "t" * 100}),
         peer(name="\u540d\u524d" * 12, state="suspect", address="192.168.100.200"),
     ]
-    lines = Table(Screen(width)).write(rows).splitlines()
+    lines = peers_table(rows, Screen(width)).splitlines()
     assert max(map(width_of, lines)) <= width
     if width >= 80:
         assert "192.168.100.200" in lines[2]
         assert "suspect" in lines[2]
         assert "\u2026" in lines[1]
-    unlimited = Table(Screen()).write(rows)
+    unlimited = peers_table(rows, Screen())
     assert "n" * 60 in unlimited
     assert "\u2026" not in unlimited
 
@@ -40,7 +40,7 @@ FLEET = [
 
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_a_narrow_list_keeps_name_state_and_address(width):
-    lines = Table(Screen(width)).write(FLEET).splitlines()
+    lines = peers_table(FLEET, Screen(width)).splitlines()
     assert max(map(len, lines)) <= width
     assert lines[0].split()[:3] == ["NAME", "STATE", "ADDRESS"]
     assert [line.split()[1:3] for line in lines[1:]] == [
@@ -53,7 +53,7 @@ def test_a_narrow_list_keeps_name_state_and_address(width):
 
 
 def test_one_row_does_not_pad_the_others_of_a_piped_list():
-    short, *_ = Table(Screen()).write([peer(name="a"), peer(name="b", tags={"about": "t" * 220})]).splitlines()[1:]
+    short, *_ = peers_table([peer(name="a"), peer(name="b", tags={"about": "t" * 220})], Screen()).splitlines()[1:]
     assert short == "a     up     10.0.0.2  eth0  http:80   role=gpu  0.4s"
 
 
@@ -63,8 +63,8 @@ def test_columns_align_with_wide_characters():
 
 
 def test_colour_is_only_the_states():
-    plain = Table(Screen(100)).write([peer(), peer(state="down", id="b", name="b")])
-    coloured = Table(Screen(100, colour=True)).write([peer(), peer(state="down", id="b", name="b")])
+    plain = peers_table([peer(), peer(state="down", id="b", name="b")], Screen(100))
+    coloured = peers_table([peer(), peer(state="down", id="b", name="b")], Screen(100, colour=True))
     assert re.sub(r"\x1b\[\d*m", "", coloured) == plain
     assert "\x1b[32mup   \x1b[0m" in coloured
     assert "\x1b[31mdown \x1b[0m" in coloured

@@ -1,7 +1,7 @@
 """The manual pages, made when they are asked for, so that they describe this very program.
 
 Commands and options come from the command tables (`discoveryd.cli.table`), keys from the schema of the configuration
-and the comments of its sample, and only what these cannot know from `discoveryd.cli.manual.texts`.
+and the comments of its sample, and only what these cannot know from `discoveryd.cli.manual_texts`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from textwrap import wrap
 from typing import NamedTuple
 
 from discoveryd import __version__
-from discoveryd.cli import ctl_commands, daemon_commands
+from discoveryd.cli import ctl_commands, daemon_commands, manual_texts
 from discoveryd.cli.daemon_commands import PAGES
-from discoveryd.cli.manual import texts
-from discoveryd.cli.manual.roff import bold, entry, escaped, example, indented, italic, paragraph, prose
 from discoveryd.cli.parse import Arguments
 from discoveryd.cli.table import Command, Option, Program
 from discoveryd.config import DEFAULT_PATH, SCHEMA
@@ -35,10 +34,27 @@ _KINDS = {
 _REMARK = re.compile("[A-Z][a-z]+: ")
 """The beginning of a remark in a comment, ``Lower: ...`` or ``Example: ...``, which has a line of its own."""
 
-_SECTION = re.compile(r"([a-z_]+):")
-_KEY = re.compile(r"  ([a-z_]+):(?: +(.*))?")
-_COMMENT = re.compile(r" *# ?(.*)")
+_SAMPLE_KEY = re.compile(r"^((?: *#.*\n)*)(  )?([a-z_]+):(?: +(.*))?$", re.MULTILINE)
+"""A section, or an indented key of one, with the comment above it and the default."""
+
 _FLAG_OR_METAVAR = re.compile(r"(--?[a-z-]+)|([A-Z][A-Z:=]*)")
+
+_WIDTH = 78
+"""Columns of a source line: for a person who reads the source; a formatter does not care."""
+
+_ESCAPES = str.maketrans({
+    "\\": r"\e",
+    # a formatter may print a plain "-" as a hyphen, U+2010: a copied option or path could not be typed then
+    "-": r"\-",
+    "'": r"\(aq",
+    '"': r"\(dq",
+    "`": r"\(ga",
+    "^": r"\(ha",
+    "~": r"\(ti",
+})
+
+_EMPHASIZED = re.compile(r"((?<![\w-])--[a-z][a-z-]*|\$[A-Z][A-Z_]+|[a-z_.]+(?=\([1-8]\)))")
+"""Options, variables and other pages within a sentence."""
 
 
 def main(arguments: Arguments) -> int:
@@ -90,7 +106,7 @@ def _title(name: str, section: int) -> str:
 
 def _program_page(program: Program) -> list[str]:
     name, commands = program.name, program.commands.values()
-    exits = ((str(code), text) for code, text in program.exit_codes)
+    hooks = [paragraph(manual_texts.HOOKS), *map(_row, manual_texts.HOOK_VARIABLES)]
     return [
         *_name(name, program.summary),
         ".SH SYNOPSIS",
@@ -99,8 +115,8 @@ def _program_page(program: Program) -> list[str]:
         *_section("COMMANDS", map(_command, commands)),
         *_section("FILTERS", [paragraph("Only the peers"), *map(_option, program.filters)] if program.filters else []),
         *_section("OPTIONS", map(_option, program.options)),
-        *_section("EXIT STATUS", map(_row, exits)),
-        *_section("HOOKS", [paragraph(texts.HOOKS), *map(_row, texts.HOOK_VARIABLES)] if name == "discoveryd" else []),
+        *_section("EXIT STATUS", map(_row, program.exit_codes)),
+        *_section("HOOKS", hooks if name == "discoveryd" else []),
         *_tail(name),
     ]
 
@@ -108,14 +124,13 @@ def _program_page(program: Program) -> list[str]:
 def _configuration_page() -> list[str]:
     name = "discoveryd.yaml"
     with open(path("config/discoveryd.yaml"), encoding="utf-8") as file:
-        head, sections = read_sample(file.read(), SCHEMA)
-    rules = [" ".join(lines) for lines in head[1:]]  # the first says what a sample is
+        head, entries = read_sample(file.read(), SCHEMA)
     return [
         *_name(name, "The configuration of discoveryd"),
         ".SH SYNOPSIS",
         bold(DEFAULT_PATH),
-        *_section("DESCRIPTION", map(paragraph, (*_paragraphs(name), *rules))),
-        *_section("KEYS", map(_keys, sections)),
+        *_section("DESCRIPTION", map(paragraph, (*_paragraphs(name), *head[1:]))),
+        *_section("KEYS", map(_sample_entry, entries)),
         *_tail(name),
     ]
 
@@ -123,17 +138,17 @@ def _configuration_page() -> list[str]:
 def _tail(name: str) -> list[str]:
     """Return the sections that end every page."""
     return [
-        *_section("ENVIRONMENT", map(_row, texts.ENVIRONMENT.get(name, ()))),
-        *_section("FILES", map(_row, texts.FILES.get(name, ()))),
-        *_section("SIGNALS", map(_row, texts.SIGNALS.get(name, ()))),
-        *_section("EXAMPLES", ((*paragraph(text), *example(lines)) for text, lines in texts.EXAMPLES[name])),
+        *_section("ENVIRONMENT", map(_row, manual_texts.ENVIRONMENT.get(name, ()))),
+        *_section("FILES", map(_row, manual_texts.FILES.get(name, ()))),
+        *_section("SIGNALS", map(_row, manual_texts.SIGNALS.get(name, ()))),
+        *_section("EXAMPLES", ((*paragraph(text), *example(lines)) for text, lines in manual_texts.EXAMPLES[name])),
         ".SH SEE ALSO",
-        *prose(texts.SEE_ALSO[name]),
+        *prose(manual_texts.SEE_ALSO[name]),
     ]
 
 
 def _paragraphs(name: str) -> list[str]:
-    return texts.DESCRIPTIONS[name].split("\n\n")
+    return manual_texts.DESCRIPTIONS[name].split("\n\n")
 
 
 def _section(title: str, parts: Iterable[Iterable[str]]) -> list[str]:
@@ -158,7 +173,7 @@ def _synopsis(program: Program, command: Command) -> list[str]:
 def _command(command: Command) -> list[str]:
     term = " ".join((bold(command.name), *(_styled(operand.form) for operand in command.operands)))
     options = [line for option in command.options for line in _option(option)]
-    return [*entry(term, prose(command.text)), *(indented(options) if options else [])]
+    return [*entry(term, prose(command.text)), *([".RS", *options, ".RE"] if options else [])]
 
 
 def _option(option: Option) -> list[str]:
@@ -170,21 +185,19 @@ def _styled(form: str) -> str:
     return _FLAG_OR_METAVAR.sub(lambda found: bold(found[1]) if found[1] else italic(found[2]), form)
 
 
-def _row(row: tuple[str, str]) -> list[str]:
+def _row(row: tuple[object, str]) -> list[str]:
     term, text = row
-    return entry(bold(term), prose(text))
+    return entry(bold(str(term)), prose(text))
 
 
-def _keys(section: SampleSection) -> list[str]:
-    lines = [f".SS {escaped(section.name)}", *prose(" ".join(section.comment))]
-    return lines + [line for key in section.keys for line in _key(section.name, key)]
-
-
-def _key(section: str, key: SampleKey) -> list[str]:
-    kind = SCHEMA[section][key.name]
-    term = f"{bold(f'{section}.{key.name}')} ({_KINDS.get(kind, kind)}, default {bold(key.default) or 'none'})"
+def _sample_entry(found: SampleEntry) -> list[str]:
+    section, key, default, comment = found
+    if not key:
+        return [f".SS {escaped(section)}", *prose(" ".join(comment))]
+    kind = SCHEMA[section][key]
+    term = f"{bold(f'{section}.{key}')} ({_KINDS.get(kind, kind)}, default {bold(default) or 'none'})"
     remarks: list[list[str]] = [[]]
-    for line in key.comment:
+    for line in comment:
         if _REMARK.match(line) and remarks[-1]:
             remarks.append([])
         remarks[-1].append(line)
@@ -192,56 +205,86 @@ def _key(section: str, key: SampleKey) -> list[str]:
     return entry(term, first, *([".br", *remark] for remark in more))
 
 
+# --- roff, with the macros of man(7) ----------------------------------------------------------------
+
+
+def escaped(text: str) -> str:
+    """Escape text so that it stands for itself anywhere but at the beginning of a line."""
+    plain = text.translate(_ESCAPES)
+    return "".join(one if one.isascii() else f"\\[u{ord(one):04X}]" for one in plain)
+
+
+def bold(text: str) -> str:
+    """Return text that is typed as it is."""
+    return rf"\fB{escaped(text)}\fR" if text else ""
+
+
+def italic(text: str) -> str:
+    """Return text that stands for something else."""
+    return rf"\fI{escaped(text)}\fR" if text else ""
+
+
+def prose(text: str) -> list[str]:
+    """Return sentences as filled lines; options, variables and other pages in them are bold."""
+    parts = [escaped(part) if number % 2 == 0 else bold(part) for number, part in enumerate(_EMPHASIZED.split(text))]
+    lines = wrap("".join(parts), _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [_guarded(line) for line in lines]
+
+
+def paragraph(text: str) -> list[str]:
+    """Return a paragraph; nothing for an empty text."""
+    return [".PP", *prose(text)] if text else []
+
+
+def entry(term: str, *body: Iterable[str]) -> list[str]:
+    """Return an entry of a list: a term in roff, and its explanation."""
+    return [".TP", _guarded(term), *(line for part in body for line in part)]
+
+
+def example(lines: Iterable[str]) -> list[str]:
+    """Return lines that are printed as they are."""
+    return [".PP", ".RS 4", ".EX", *(_guarded(escaped(line)) for line in lines), ".EE", ".RE"]
+
+
+def _guarded(line: str) -> str:
+    r"""Keep a line that begins with a dot from being a request; a quote is ``\(aq`` by now."""
+    return rf"\&{line}" if line.startswith(".") else line
+
+
 # --- the sample configuration -----------------------------------------------------------------------
 
 
-class SampleKey(NamedTuple):
-    """A key: its default as written, and the lines of its comment."""
+class SampleEntry(NamedTuple):
+    """A section, or a key of one: its default as written, and the lines of the comment above it."""
 
-    name: str
+    section: str
+    key: str
     default: str
-    comment: tuple[str, ...]
+    comment: list[str]
 
 
-class SampleSection(NamedTuple):
-    """A section: the lines of its comment, and its keys in their order."""
-
-    name: str
-    comment: tuple[str, ...]
-    keys: list[SampleKey]
-
-
-def read_sample(text: str, schema: Mapping[str, Mapping[str, str]]) -> tuple[list[list[str]], list[SampleSection]]:
+def read_sample(text: str, schema: Mapping[str, Mapping[str, str]]) -> tuple[list[str], list[SampleEntry]]:
     """Read the sample configuration; the comment above a key explains the key.
 
     Returns:
-        the paragraphs at the head, each a list of lines, and the sections.
+        the paragraphs at the head, and the sections, each with its keys after it.
 
     Raises:
         ValueError: a key of the schema is missing or has no comment, or a key is not in the schema.
     """
-    head: list[list[str]] | None = None
-    pending: list[str] = []
-    sections: list[SampleSection] = []
-    for line in text.splitlines():
-        if comment := _COMMENT.fullmatch(line):
-            pending.append(comment[1])
-            continue
-        if not line and head is None:
-            head = [paragraph.splitlines() for paragraph in "\n".join(pending).split("\n\n")]
-        elif section := _SECTION.fullmatch(line):
-            sections.append(SampleSection(section[1], tuple(pending), []))
-        elif (key := _KEY.fullmatch(line)) and sections:
-            sections[-1].keys.append(SampleKey(key[1], key[2] or "", tuple(pending)))
-        pending = []
-    _check_sample(sections, schema)
-    return head or [], sections
-
-
-def _check_sample(sections: list[SampleSection], schema: Mapping[str, Mapping[str, str]]) -> None:
-    explained = {f"{section.name}.{key.name}" for section in sections for key in section.keys if key.comment}
+    head, _, rest = text.partition("\n\n")
+    entries: list[SampleEntry] = []
+    for comment, indent, name, default in _SAMPLE_KEY.findall(rest):
+        section, key = (entries[-1].section, name) if indent else (name, "")
+        entries.append(SampleEntry(section, key, default, _uncommented(comment)))
+    explained = {f"{section}.{key}" for section, key, _, comment in entries if key and comment}
     known = {f"{section}.{key}" for section, keys in schema.items() for key in keys}
     problems = [f"{key} has no comment there" for key in sorted(known - explained)]
     problems += [f"{key} is there and does not exist" for key in sorted(explained - known)]
     if problems:
         raise ValueError(f"the sample configuration does not fit the program: {'; '.join(problems)}")
+    return "\n".join(_uncommented(head)).split("\n\n"), entries
+
+
+def _uncommented(comment: str) -> list[str]:
+    return re.sub("^ *# ?", "", comment, flags=re.MULTILINE).splitlines()

@@ -1,0 +1,302 @@
+"""Completion for bash, zsh and fish, made from the command tables when it is asked for.
+
+Values that come from peers cannot be trusted, and a shell runs what it is given: such values go into a command line
+quoted, and never through anything that expands them.
+
+Each shell has a frame and a function that returns what takes the place of each ``@MARK@`` in it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+
+from discoveryd.cli import ctl_commands, daemon_commands
+from discoveryd.cli.parse import Arguments
+from discoveryd.cli.table import Command, Option, Program, Value
+
+
+def main(arguments: Arguments) -> int:
+    """Print what a shell may read at its start."""
+    sys.stdout.write("\n".join(text for name, text in scripts().items() if name.startswith(f"{arguments.shell}/")))
+    return 0
+
+
+def scripts() -> dict[str, str]:
+    """Return the scripts by shell and the file name that it looks for, such as ``zsh/_discoveryctl``."""
+    shells = {"bash/{}": (BASH, _bash), "zsh/_{}": (ZSH, _zsh), "fish/{}.fish": (FISH, _fish)}
+    found = {}
+    for file, (frame, parts) in shells.items():
+        for program in (daemon_commands.PROGRAM, ctl_commands.PROGRAM):
+            text = frame.replace("NAME", program.name)
+            for mark, part in parts(program).items():
+                text = text.replace(f"@{mark}@", part)
+            found[file.format(program.name)] = text
+    return found
+
+
+def _offer(value: Value, *, choices: str, column: str, file: str, nothing: str = "") -> str:
+    """Return what offers the values of a kind in some shell: words of the table, a column of peers, or files."""
+    if value.choices:
+        return choices
+    if value.column:
+        return column
+    return file if value.metavar == "FILE" else nothing
+
+
+# --- bash -------------------------------------------------------------------------------------------
+
+BASH = r"""# bash completion for NAME, made by: discoveryd completion bash
+
+_discovery_ask() {  # ask the daemon, for a second at most; without a daemon print nothing
+    local address=${DISCOVERYCTL_ADDRESS-}
+    [[ $COMP_LINE =~ [[:space:]]--address[=[:space:]]+([^[:space:]]+) ]] && address=${BASH_REMATCH[1]}
+    DISCOVERYCTL_ADDRESS=$address timeout 1 discoveryctl list --all --only "$1" 2>/dev/null </dev/null |
+        grep -v ^-
+}
+
+_discovery_offer() {  # the lines of the input that fit, quoted: names come from the network
+    local one
+    while IFS= read -r one; do
+        [[ $one == "$current"* ]] || continue
+        printf -v one %q "${one#"$lead"}"
+        COMPREPLY+=("$one")
+    done
+}
+
+_NAME() {
+    local IFS=$' \t\n' i current lead own wanted command operands=0
+    local -a words
+    COMPREPLY=()
+    # readline also splits at = and :, so the words are read off the line
+    read -a words <<<"${COMP_LINE:0:COMP_POINT}x"
+    current=${words[-1]%x}
+    for ((i = 1; i < ${#words[@]} - 1; i++)); do
+        wanted=
+        case ${words[i]} in
+            --) compopt -o default 2>/dev/null; return ;;
+            @VALUED@) wanted=${words[i++]} ;;
+            -*) ;;
+            *) if [[ $command ]]; then ((operands++)); else command=${words[i]}; fi ;;
+        esac
+    done
+    ((i == ${#words[@]})) || wanted=  # the value was there
+    if [[ $current == --*=* ]]; then
+        wanted=${current%%=*} current=${current#*=}
+    fi
+    own=${COMP_WORDS[COMP_CWORD]//\\/}
+    [[ $own == [=:] ]] && own=
+    [[ $current == *"$own" ]] && lead=${current%"$own"}  # what stays, and must not be offered again
+    if [[ $wanted ]]; then
+        case $wanted in
+@VALUES@
+        esac
+        return
+    fi
+    if [[ $current != -* ]]; then
+        case $command:$operands in
+@OPERANDS@
+        esac
+    fi
+    case $command in
+@OPTIONS@
+    esac
+}
+
+complete -F _NAME NAME
+"""
+"""Without the help of the package bash-completion."""
+
+
+def _bash(program: Program) -> dict[str, str]:
+    values = {f"--{name}": option.value for name, option in program.every_option().items() if option.value}
+    operands = [f":0) {_words(program.commands)}"]
+    options = [f"'') {_words(f'--{one.name}' for one in program.options)}"]
+    for name, command in program.commands.items():
+        operands += [f"{name}:{index}) {_bash_value(operand)}" for index, operand in enumerate(command.operands)]
+        options.append(f"{name}) {_words(f'--{one.name}' for one in program.options_of(command))}")
+    return {
+        "VALUES": "\n".join(f"            {flag}) {_bash_value(value)} ;;" for flag, value in values.items()),
+        "VALUED": " | ".join(values),
+        "OPERANDS": "\n".join(f"            {one}; return ;;" for one in operands),
+        "OPTIONS": "\n".join(f"        {one} ;;" for one in options),
+    }
+
+
+def _bash_value(value: Value) -> str:
+    """Return the command that offers values; ``:`` offers nothing."""
+    column = f"_discovery_offer < <(_discovery_ask {value.column})"
+    file = "compopt -o default 2>/dev/null"
+    return _offer(value, choices=_words(value.choices), column=column, file=file, nothing=":")
+
+
+def _words(words: Iterable[str]) -> str:
+    lines = "\\n".join(words)
+    return f"_discovery_offer <<<$'{lines}'"
+
+
+# --- zsh --------------------------------------------------------------------------------------------
+
+ZSH = r"""#compdef NAME
+# zsh completion for NAME, made by: discoveryd completion zsh
+
+_discovery_ask() {  # ask the daemon, for a second at most; without a daemon print nothing
+    local address=$DISCOVERYCTL_ADDRESS MATCH MBEGIN MEND
+    local -a match mbegin mend found
+    [[ $BUFFER =~ '[[:space:]]--address[=[:space:]]+([^[:space:]]+)' ]] && address=$match[1]
+    found=(${(f)"$(DISCOVERYCTL_ADDRESS=$address timeout 1 discoveryctl list --all --only $1 2>/dev/null </dev/null)"})
+    found=(${found:#-*})
+    (( $#found )) && compadd -a found  # it quotes them: names come from the network
+}
+
+_NAME() {
+    local curcontext=$curcontext state line
+    local -A opt_args
+    local -a commands
+    commands=(
+@COMMANDS@
+    )
+    _arguments -C \
+@OWN@
+        '1: :->command' '*:: :->rest' && return
+    case $state in
+        command) _describe -t commands command commands ;;
+        rest)
+            case $words[1] in
+@CASES@
+            esac ;;
+    esac
+}
+
+if [[ $funcstack[1] == _NAME ]]; then
+    _NAME "$@"
+else
+    compdef _NAME NAME  # read by source, not found in fpath
+fi
+"""
+"""By its own ``_arguments``."""
+
+
+def _zsh(program: Program) -> dict[str, str]:
+    commands = program.commands.values()
+    briefs = (_zsh_quoted(f"{_zsh_escaped(command.name)}:{command.brief}") for command in commands)
+    return {
+        "COMMANDS": "\n".join(f"        {brief}" for brief in briefs),
+        "OWN": "\n".join(f"        {one} \\" for one in _zsh_options(program.options)),
+        "CASES": "\n".join(_zsh_case(program, command) for command in commands),
+    }
+
+
+def _zsh_case(program: Program, command: Command) -> str:
+    specs = _zsh_options(program.options_of(command))
+    for index, operand in enumerate(command.operands, 1):
+        specs.append(_zsh_quoted(f"{index}{'' if operand.missing else ':'}:{_zsh_value(operand)}"))
+    if command.rest:
+        specs.append("'*:: :_normal'")
+    lines = " \\\n".join(f"                    {one}" for one in specs)
+    return f"                {command.name})\n                    _arguments \\\n{lines} ;;"
+
+
+def _zsh_options(options: Iterable[Option]) -> list[str]:
+    """Return options as ``_arguments`` wants them, one word of zsh each."""
+    specs = []
+    for option in options:
+        text = f"[{_zsh_escaped(option.text)}]"
+        spec = f"={text}:{_zsh_value(option.value)}" if option.value else text
+        others = "*" if option.is_repeated else f"({' '.join(option.flags)})"
+        specs += [_zsh_quoted(f"{others}{flag}{spec}") for flag in option.flags]
+    return specs
+
+
+def _zsh_value(value: Value) -> str:
+    """Return the name of a value, and the action that offers it."""
+    choices, column = f"({' '.join(value.choices)})", f" _discovery_ask {value.column}"
+    action = _offer(value, choices=choices, column=column, file="_files", nothing=" ")
+    return f"{_zsh_escaped(value.metavar)}:{action}"
+
+
+def _zsh_escaped(text: str) -> str:
+    return re.sub(r"[\\\[\]:]", r"\\\g<0>", text)
+
+
+def _zsh_quoted(text: str) -> str:
+    return "'" + text.replace("'", r"'\''") + "'"
+
+
+# --- fish -------------------------------------------------------------------------------------------
+
+FISH = r"""# fish completion for NAME, made by: discoveryd completion fish
+
+function __discovery_ask --description 'Ask the daemon, for a second at most; without a daemon print nothing'
+    set -l address $DISCOVERYCTL_ADDRESS
+    set -l asked (commandline -p | string match -rg -- '\s--address[=\s]+(\S+)')
+    test -n "$asked"; and set address $asked
+    DISCOVERYCTL_ADDRESS="$address" timeout 1 discoveryctl list --all --only $argv[1] 2>/dev/null </dev/null |
+        string match -v -- '-*'
+end
+
+function __NAME_at --description 'Whether the command is $argv[1], with $argv[2] operands after it if given'
+    set -l words (commandline -opc)
+    set -l found
+    set -l is_value 0
+    for word in $words[2..]
+        if test $is_value = 1
+            set is_value 0
+            continue
+        end
+        switch $word
+            case --
+                return 1
+            case @VALUED@
+                set is_value 1
+            case '-*'
+            case '*'
+                set -a found $word
+        end
+    end
+    test "$found[1]" = "$argv[1]"; or return 1
+    test -z "$argv[2]"; or test (count $found) -eq (math $argv[2] + 1)
+end
+
+complete -c NAME -f
+@COMPLETIONS@
+"""
+"""It quotes by itself what it puts into a command line."""
+
+
+def _fish(program: Program) -> dict[str, str]:
+    return {
+        "VALUED": " ".join(f"--{name}" for name, option in program.every_option().items() if option.value),
+        "COMPLETIONS": "\n".join(f"complete -c {program.name} {one}" for one in _fish_completions(program)),
+    }
+
+
+def _fish_completions(program: Program) -> Iterator[str]:
+    at = f"-n '__{program.name}_at"
+    for command in program.commands.values():
+        yield f"{at} \"\"' -a {command.name} -d {_fish_quoted(command.brief)}"
+    for option in program.options:
+        yield f"{at} \"\"' {_fish_option(option)}"
+    for command in program.commands.values():
+        for index, operand in enumerate(command.operands):
+            if offered := _fish_value(operand):
+                yield f"{at} {command.name} {index}' {offered}"
+        for option in program.options_of(command):
+            yield f"{at} {command.name}' {_fish_option(option)}"
+
+
+def _fish_option(option: Option) -> str:
+    flags = [f"-l {flag[2:]}" if flag.startswith("--") else f"-s {flag[1:]}" for flag in option.flags]
+    value = ["-r", _fish_value(option.value) or "-f"] if option.value else []
+    return " ".join([*flags, *value, "-d", _fish_quoted(option.text)])
+
+
+def _fish_value(value: Value) -> str:
+    """Return the options of ``complete`` that offer values; empty if nothing does."""
+    choices, column = f"-f -a {_fish_quoted(' '.join(value.choices))}", f"-f -a '(__discovery_ask {value.column})'"
+    return _offer(value, choices=choices, column=column, file="-F")
+
+
+def _fish_quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", r"\'") + "'"
