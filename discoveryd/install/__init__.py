@@ -3,9 +3,8 @@
 ::
 
     layout        what is installed, and where, with its content
-    environment   whether a service could be started from this environment
     places        installs and removes files, leaves alone what was changed, and keeps the manifest
-    machine       requests to systemd, and limits of the kernel
+    machine       whether a service could be started from here, requests to systemd, and limits of the kernel
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from discoveryd.daemon.ports import DROP_IN, drop_in
 from discoveryd.daemon.report import client_of, sight
 from discoveryd.errors import ConfigError, QueryError, UntrustedFile
 from discoveryd.files import trusted
-from discoveryd.install import environment, machine
-from discoveryd.install.layout import CONFIG_DIRECTORY, UNIT_DIRECTORY, items, limits, opening, socket_address
-from discoveryd.install.places import PATH, Places, load_manifest, save_manifest
+from discoveryd.install import layout, machine
+from discoveryd.install.layout import CONFIG_DIRECTORY, UNIT_DIRECTORY
+from discoveryd.install.places import PATH, Places, load_manifest, save_manifest, tell
 
 CONFIG = f"{CONFIG_DIRECTORY}/discoveryd.yaml"
 STATE = "/var/lib/discoveryd"
@@ -36,17 +35,20 @@ def install(arguments: Arguments) -> int:
     if arguments.now and arguments.prefix:
         say("--now starts the service of this machine, --prefix leaves it alone: choose one")
         return USAGE
-    return _run(Installation(arguments).install, _refusal(arguments) or _no_service(arguments))
+    return _run(Installation(arguments).install, arguments)
 
 
 def uninstall(arguments: Arguments) -> int:
     """Stop the service, and remove what `install` installed."""
-    return _run(Installation(arguments).uninstall, _refusal(arguments))
+    return _run(Installation(arguments).uninstall, arguments)
 
 
-def _run(act: Callable[[], int], refusal: str) -> int:
-    if refusal:
-        say(refusal)
+def _run(act: Callable[[], int], arguments: Arguments) -> int:
+    if not arguments.dry_run and not arguments.prefix and os.geteuid() != 0:
+        say(
+            f"{arguments.command} needs root: it writes to /usr/local and /etc. See what it would do with --dry-run, "
+            "or have it all put below a directory of yours with --prefix DIR"
+        )
         return FAILED
     try:
         return act()
@@ -72,47 +74,53 @@ class Installation:
         self._root = root_of(arguments)
 
     def install(self) -> int:
-        """Install everything, and start what is to be started."""
+        """Install everything, and start what is to be started.
+
+        Raises:
+            OSError: there cannot be a service here; a file cannot be written; systemd refused.
+        """
+        if not self._arguments.prefix:
+            _need_service()
         places = self._put()
         if self._arguments.prefix:
-            for text in environment.obstacles():
-                _tell("note", text)
+            for text in machine.obstacles():
+                tell("note", text)
             return self._done()
         if any(path.startswith(UNIT_DIRECTORY) for path in places.changed):
             self._ask("daemon-reload")
         self._raise_limits()
-        for name, command in opening(self._root):
-            _tell("note", f"{name} is here; to let the HELLOs through: {command}")
+        for name, _, _, command in layout.firewalls(self._root):
+            tell("note", f"{name} is here; to let the HELLOs through: {command}")
         if self._arguments.now:
             return self._start(places) or self._done()
         wanted = f"{machine.SOCKET} discoveryd" if self._arguments.socket else "discoveryd"
-        _tell("note", f"to start it: systemctl enable --now {wanted}")
+        tell("note", f"to start it: systemctl enable --now {wanted}")
         return self._done()
 
     def uninstall(self) -> int:
         """Stop everything, and remove it."""
         former = load_manifest(self._root)
         if not former:
-            _tell("note", f"nothing is installed here: there is no {self._root}{PATH}")
+            tell("note", f"nothing is installed here: there is no {self._root}{PATH}")
             return OK
         is_live = not self._arguments.prefix and machine.is_booted()
         if is_live:
             self._stop()
-        Places(self._root, former, _tell, is_dry=self._is_dry).remove_all()
+        Places(self._root, former, is_dry=self._is_dry).remove_all()
         if is_live:
             self._ask("daemon-reload")
         return self._done()
 
     def _done(self) -> int:
         if self._is_dry:
-            _tell("note", "this was a dry run: nothing has been changed")
+            tell("note", "this was a dry run: nothing has been changed")
         return OK
 
     def _put(self) -> Places:
         former = load_manifest(self._root)
-        places = Places(self._root, former, _tell, is_dry=self._is_dry)
+        places = Places(self._root, former, is_dry=self._is_dry)
         try:
-            places.put_all(items(environment.commands(), self._root, ports=self._ports()))
+            places.put_all(layout.items(machine.commands(), self._root, ports=self._ports()))
         except OSError:
             if not self._is_dry and PATH in places.entries:  # what was made up to here is to be removable too
                 save_manifest(self._root, {**former, **places.entries}.values())
@@ -126,12 +134,12 @@ class Installation:
         return load(self._root + CONFIG, {}) if os.path.exists(self._root + CONFIG) else Config()
 
     def _ports(self) -> bytes | None:
-        """Return the drop-in with the ports of the configuration."""
+        """Return the drop-in with the ports of the configuration; where that is wrong, the present one."""
         try:
             return drop_in(self._config())
         except ConfigError:
             fault = f"discoveryd check says what is wrong with {self._root}{CONFIG}"
-            _tell("note", f"the ports of the service stay: {fault}")
+            tell("note", f"the ports of the service stay: {fault}")
         try:
             return trusted.read(f"{self._root}{UNIT_DIRECTORY}/{DROP_IN}", owners=None)
         except FileNotFoundError:
@@ -140,11 +148,11 @@ class Installation:
     def _raise_limits(self) -> None:
         """Let the service have its receive buffer from now on, not from the next boot on."""
         try:
-            for name, before, now in machine.raised(limits(), is_dry=self._is_dry):
-                _tell("raised", name, f"from {before} to {now}")
+            for name, before, now in machine.raised(layout.content_of(f"config/{layout.SYSCTL}"), is_dry=self._is_dry):
+                tell("raised", name, f"from {before} to {now}")
         except OSError as error:  # in a container the machine below it decides
             path, why = error.filename or machine.PROC, error.strerror or error
-            _tell("note", f"{path} cannot be set ({why}): HELLOs are lost where hundreds of nodes speak at once")
+            tell("note", f"{path} cannot be set ({why}): HELLOs are lost where hundreds of nodes speak at once")
 
     def _start(self, places: Places) -> int:
         """Start the service and print what it sees; restart a service of another version or unit.
@@ -157,14 +165,14 @@ class Installation:
         try:
             if self._arguments.socket:
                 self._start_socket(config)
-            if not machine.is_enabled():
+            if not machine.has("enabled"):
                 self._ask("enable", machine.SERVICE)
-            if not machine.is_active():
+            if not machine.has("active"):
                 self._ask("start", machine.SERVICE)
             elif is_changed or _is_other_version(config):
                 self._ask("restart", machine.SERVICE)
             else:
-                _tell("unchanged", machine.SERVICE, "enabled and active")
+                tell("unchanged", machine.SERVICE, "enabled and active")
         except OSError as error:
             say(f"{error}; the journal says:")
             print(machine.journal(), end="")  # noqa: T201
@@ -186,28 +194,29 @@ class Installation:
         Raises:
             OSError: systemd refused.
         """
-        listens = socket_address()
+        listens = layout.socket_address()
         if config.query.listen != listens:
             place = f"which takes the place of query.listen ({config.query.listen})"
             helps = f"for another address systemctl edit {machine.SOCKET}"
-            _tell("note", f"{machine.SOCKET} listens at {listens}, {place}: {helps}")
-        if machine.is_active(machine.SOCKET):
-            _tell("unchanged", machine.SOCKET, "active")
+            tell("note", f"{machine.SOCKET} listens at {listens}, {place}: {helps}")
+        if machine.has("active", machine.SOCKET):
+            tell("unchanged", machine.SOCKET, "active")
             return
-        if machine.is_active():  # systemd opens no socket whose service runs already
+        if machine.has("active"):  # systemd opens no socket whose service runs already
             self._ask("stop", machine.SERVICE)
         self._ask("enable", "--now", machine.SOCKET)
 
     def _stop(self) -> None:
         """Stop and disable what is there, the socket first: it would start the service again. State goes with it."""
-        for unit in (machine.SOCKET, machine.SERVICE):
-            if os.path.exists(f"{self._root}{UNIT_DIRECTORY}/{unit}"):
-                self._ask("disable", "--now", unit)
-        if os.path.exists(f"{self._root}{UNIT_DIRECTORY}/{machine.SERVICE}"):
+        units = [machine.SOCKET, machine.SERVICE]
+        there = [unit for unit in units if os.path.exists(f"{self._root}{UNIT_DIRECTORY}/{unit}")]
+        for unit in there:
+            self._ask("disable", "--now", unit)
+        if machine.SERVICE in there:
             chosen, _ = kept(self._root + STATE)
             self._ask("clean", "--what=state", machine.SERVICE)
             remark = f"its node id {chosen} was chosen by reset-id: set node.id to keep it" if chosen else ""
-            _tell("removed", STATE, remark)
+            tell("removed", STATE, remark)
 
     def _ask(self, *request: str) -> None:
         """Have systemd do something, and print what.
@@ -217,7 +226,7 @@ class Installation:
         """
         if not self._is_dry:
             machine.systemctl(*request)
-        _tell("ran", f"systemctl {' '.join(request)}")
+        tell("ran", f"systemctl {' '.join(request)}")
 
 
 def _is_other_version(config: Config) -> bool:
@@ -231,34 +240,22 @@ def _is_other_version(config: Config) -> bool:
         return True
 
 
-def _refusal(arguments: Arguments) -> str:
-    """Return why this user may not, empty if it may."""
-    if arguments.dry_run or arguments.prefix or os.geteuid() == 0:
-        return ""
-    return (
-        f"{arguments.command} needs root: it writes to /usr/local and /etc. See what it would do with --dry-run, "
-        "or have it all put below a directory of yours with --prefix DIR"
-    )
+def _need_service() -> None:
+    """Refuse a machine or an environment from which systemd cannot start a service.
 
-
-def _no_service(arguments: Arguments) -> str:
-    """Return why there cannot be a service, empty if there can."""
-    if arguments.prefix:
-        return ""
+    Raises:
+        OSError: with the reason, and what to do.
+    """
     if not machine.is_booted():
-        return (
+        raise OSError(
             f"systemd does not run this machine (no {machine.BOOTED}). For the image of another one: install --prefix "
             "DIR. Without a service manager: discoveryd start"
         )
-    obstacles = environment.obstacles()
-    remedy = "An environment that a service can use: python3 -m venv /opt/discoveryd, then install the package there"
-    return f"{'; '.join(obstacles)}. {remedy}" if obstacles else ""
+    if obstacles := machine.obstacles():
+        venv = "An environment that a service can use: python3 -m venv /opt/discoveryd, then install the package there"
+        raise OSError(f"{'; '.join(obstacles)}. {venv}")
 
 
 def root_of(arguments: Arguments) -> str:
     """Return the directory to install below, empty for this machine."""
     return os.path.abspath(arguments.prefix).rstrip("/") if arguments.prefix else ""
-
-
-def _tell(what: str, path: str, remark: str = "") -> None:
-    print(f"{what:<10}{path}" + (f"  ({remark})" if remark else ""))  # noqa: T201

@@ -1,9 +1,16 @@
-"""Requests to systemd, and to the kernel of this machine."""
+"""The machine: whether its service could be started from this environment, and requests to systemd and the kernel."""
 
 from __future__ import annotations
 
 import os
+import re
+import stat
 import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+
+import discoveryd
 
 SERVICE = "discoveryd.service"
 SOCKET = "discoveryd.socket"
@@ -17,20 +24,98 @@ TIMEOUT = 120.0
 LINES = "20"
 """Of the journal, when the start failed: about one attempt."""
 
+HIDDEN = (
+    ("/home", "ProtectHome="),
+    ("/root", "ProtectHome="),
+    ("/run/user", "ProtectHome="),
+    ("/tmp", "PrivateTmp="),  # noqa: S108 - named because it cannot be used
+    ("/var/tmp", "PrivateTmp="),  # noqa: S108
+)
+"""What the unit shows to the service as empty, and the setting that does."""
+_ROOTS = ("root", "staff")
+"""Groups that may write where root's programs are: Debian gives /usr/local to the second, which it calls root's."""
+
+
+def commands() -> str:
+    """Return the directory of this environment's ``discoveryd`` command."""
+    return sysconfig.get_path("scripts")
+
+
+def obstacles() -> list[str]:
+    """Return why a service could not be started from here, or should not be: a sentence each.
+
+    Checked are the command, the interpreter behind a virtual environment, and the package, which an editable
+    installation leaves where it was checked out. Root runs all of them, by the links in /usr/local/bin.
+    """
+    command = os.path.join(commands(), "discoveryd")
+    if not os.path.exists(command):
+        return [f"there is no {command}: install the package into this environment first"]
+    if not re.fullmatch(r"[\w/.+@:-]+", command, re.ASCII):
+        return [f"a unit cannot name {command} plainly: its path needs to be of letters, digits and / . _ + @ : -"]
+    needed = (command, sys.executable, os.path.realpath(sys.executable), os.path.abspath(discoveryd.__file__))
+    checks = (obstacle, intruder)
+    found = [check(os.path.realpath(path)) or check(path) for check in checks for path in needed]
+    return list(dict.fromkeys(text for text in found if text))
+
+
+def obstacle(path: str) -> str:
+    """Return why a user without privileges in the unit's sandbox could not read a file; empty if the user could."""
+    for hidden, setting in HIDDEN:
+        if path.startswith(f"{hidden}/"):
+            return f"the service cannot reach {path}: {setting} of its unit hides {hidden}"
+    for directory in _above(path):
+        if not mode_of(directory) & stat.S_IXOTH:
+            return f"the service's user cannot enter {directory}, needed for {path}"
+    return "" if mode_of(path) & stat.S_IROTH else f"the service's user cannot read {path}"
+
+
+def intruder(path: str) -> str:
+    """Return which users besides root could replace a file, or what it runs; empty if none could."""
+    for place in (path, *_above(path)):
+        found = os.stat(place)
+        writable = 0 if found.st_mode & stat.S_ISVTX else found.st_mode
+        user = ""
+        if found.st_uid:
+            user = f"uid {found.st_uid}, its owner,"
+        elif writable & stat.S_IWOTH:
+            user = "everybody"
+        elif writable & stat.S_IWGRP and (group := _group(found.st_gid)) not in _ROOTS:
+            user = f"the group {group}"
+        if user:
+            helps = f"chown -R root:root {place}; chmod -R go-w {place}"
+            return f"{user} may change {place}, and root would run it: {helps}"
+    return ""
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the directories above a path, the nearest first."""
+    while path != "/":
+        path = os.path.dirname(path)
+        yield path
+
+
+def _group(gid: int) -> str:
+    import grp  # noqa: PLC0415 - seldom wanted
+
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def mode_of(path: str) -> int:
+    """Return the mode of a file."""
+    return os.stat(path).st_mode
+
 
 def is_booted() -> bool:
     """Return whether systemd runs this machine."""
     return os.path.isdir(BOOTED)
 
 
-def is_enabled(unit: str = SERVICE) -> bool:
-    """Return whether a unit starts with the machine."""
-    return _run("systemctl", "is-enabled", "--quiet", unit).returncode == 0
-
-
-def is_active(unit: str = SERVICE) -> bool:
-    """Return whether a unit runs."""
-    return _run("systemctl", "is-active", "--quiet", unit).returncode == 0
+def has(state: str, unit: str = SERVICE) -> bool:
+    """Return whether a unit is ``active`` (it runs) or ``enabled`` (it starts with the machine)."""
+    return _run("systemctl", f"is-{state}", "--quiet", unit).returncode == 0
 
 
 def systemctl(*request: str) -> None:
@@ -61,19 +146,15 @@ def raised(content: bytes, *, is_dry: bool) -> list[tuple[str, int, int]]:
         OSError: the kernel has no such limit, or it may not be set here, as in a container; with the path.
     """
     done = []
-    for line in content.decode().splitlines():
-        if not line or line.startswith("#"):
-            continue
-        name, _, value = (part.strip() for part in line.partition("="))
+    for name, value in re.findall(r"^([^#\s]+) *= *(\d+)", content.decode(), re.MULTILINE):
         path = os.path.join(PROC, *name.split("."))
         with open(path, encoding="ascii") as file:
             found = int(file.read())
-        if found >= int(value):
-            continue
-        if not is_dry:
-            with open(path, "w", encoding="ascii") as file:
-                file.write(f"{value}\n")
-        done.append((name, found, int(value)))
+        if found < int(value):
+            if not is_dry:
+                with open(path, "w", encoding="ascii") as file:
+                    file.write(f"{value}\n")
+            done.append((name, found, int(value)))
     return done
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from discoveryd.daemon import main
-from discoveryd.install import environment, layout
+from discoveryd.install import layout, machine
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "etc/discoveryd/discoveryd.yaml"
@@ -21,7 +21,7 @@ def commands(tmp_path, monkeypatch):
     for name in ("discoveryd", "discoveryctl"):
         (directory / name).write_text("#!/bin/sh\n")
         (directory / name).chmod(0o755)
-    monkeypatch.setattr(environment, "commands", lambda: str(directory))
+    monkeypatch.setattr(machine, "commands", lambda: str(directory))
     return directory
 
 

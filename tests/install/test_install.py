@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from discoveryd.daemon import main
-from discoveryd.install import environment, layout, machine, places
+from discoveryd.install import machine, places
 from discoveryd.protocol.parameters import Parameters
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +132,7 @@ def test_a_dangling_link_to_a_command_is_replaced(root, run):
 
 def test_another_environment_replaces_the_links(root, run, commands, monkeypatch):
     run("install")
-    monkeypatch.setattr(environment, "commands", lambda: "/opt/second/bin")
+    monkeypatch.setattr(machine, "commands", lambda: "/opt/second/bin")
     done = did(run("install")[1])
     assert {path for path, what in done.items() if what == "replaced"} == {
         f"/{UNIT}", "/usr/local/bin/discoveryd", "/usr/local/bin/discoveryctl",
@@ -143,7 +143,7 @@ def test_another_environment_replaces_the_links(root, run, commands, monkeypatch
 
 def test_files_that_a_version_no_longer_has_are_removed(root, run, monkeypatch):
     run("install")
-    monkeypatch.setattr(layout, "completions", list)
+    monkeypatch.setattr("discoveryd.cli.completion.scripts", dict)
     removed = {path for path, what in did(run("install")[1]).items() if what == "removed"}
     assert "/usr/local/share/bash-completion/completions/discoveryd" in removed
     run("uninstall")
@@ -151,7 +151,7 @@ def test_files_that_a_version_no_longer_has_are_removed(root, run, monkeypatch):
 
 
 def test_the_systems_own_python_needs_no_links(root, run, monkeypatch):
-    monkeypatch.setattr(environment, "commands", lambda: "/usr/local/bin")
+    monkeypatch.setattr(machine, "commands", lambda: "/usr/local/bin")
     run("install")
     assert not (root / "usr/local/bin").exists()
 

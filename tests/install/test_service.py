@@ -7,7 +7,7 @@ import pytest
 
 from discoveryd import __version__, install
 from discoveryd.daemon import main
-from discoveryd.install import environment, machine
+from discoveryd.install import machine
 from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.runtime.discovery import Discovery
@@ -60,9 +60,9 @@ def systemd(tmp_path, monkeypatch, root):
     (limit := directory / "proc/net/core/rmem_max").parent.mkdir(parents=True)
     limit.write_text("4194304\n")
     monkeypatch.setattr(machine, "PROC", str(directory / "proc"))
-    monkeypatch.setattr(environment, "HIDDEN", ())
-    monkeypatch.setattr(environment, "obstacle", lambda path: "")
-    monkeypatch.setattr(environment, "intruder", lambda path: "")
+    monkeypatch.setattr(machine, "HIDDEN", ())
+    monkeypatch.setattr(machine, "obstacle", lambda path: "")
+    monkeypatch.setattr(machine, "intruder", lambda path: "")
     monkeypatch.setattr(install, "root_of", lambda arguments: str(root))
     (root / CONFIG).parent.mkdir(parents=True)
     (root / CONFIG).write_text("query: {listen: off}\n")

@@ -1,4 +1,4 @@
-"""Whether a service could be started from an environment."""
+"""Whether a service could be started from the environment of the command."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from discoveryd.daemon import main
-from discoveryd.install import environment, machine
+from discoveryd.install import machine
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "etc/discoveryd/discoveryd.yaml"
@@ -17,7 +17,7 @@ PORTS = f"{UNIT}.d/ports.conf"
 def test_an_environment_that_the_sandbox_hides_is_refused(monkeypatch, tmp_path, capsys, commands):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(machine, "BOOTED", str(tmp_path))
-    monkeypatch.setattr(environment, "HIDDEN", ((str(tmp_path), "PrivateTmp="),))
+    monkeypatch.setattr(machine, "HIDDEN", ((str(tmp_path), "PrivateTmp="),))
     assert main(["install"]) == 1
     said = capsys.readouterr().err
     assert f"the service cannot reach {commands}/discoveryd: PrivateTmp= of its unit hides {tmp_path}" in said
@@ -34,22 +34,22 @@ def test_an_environment_that_the_sandbox_hides_is_refused(monkeypatch, tmp_path,
     ],
 )
 def test_a_path_that_the_unit_hides_is_an_obstacle(path, setting):
-    assert f"cannot reach {path}: {setting}" in environment.obstacle(path)
+    assert f"cannot reach {path}: {setting}" in machine.obstacle(path)
     assert f"\n{setting}yes\n" in (ROOT / "systemd/discoveryd.service").read_text()
 
 
 def test_a_path_the_services_user_may_not_read_is_an_obstacle(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "HIDDEN", ())
+    monkeypatch.setattr(machine, "HIDDEN", ())
     for path in (tmp_path, *tmp_path.parents):
         if not path.stat().st_mode & 0o001:  # pytest's own directories are for their user alone
-            assert f"cannot enter {path}," in environment.obstacle(str(tmp_path / "file"))
+            assert f"cannot enter {path}," in machine.obstacle(str(tmp_path / "file"))
             break
     mode = os.stat("/etc").st_mode
-    assert environment.obstacle("/etc/passwd") == ""
-    monkeypatch.setattr(environment, "mode_of", lambda path: 0o640 if path == "/etc/passwd" else mode)
-    assert environment.obstacle("/etc/passwd") == "the service's user cannot read /etc/passwd"
-    monkeypatch.setattr(environment, "mode_of", lambda path: 0o750 if path == "/etc" else mode)
-    assert "cannot enter /etc, needed for /etc/passwd" in environment.obstacle("/etc/passwd")
+    assert machine.obstacle("/etc/passwd") == ""
+    monkeypatch.setattr(machine, "mode_of", lambda path: 0o640 if path == "/etc/passwd" else mode)
+    assert machine.obstacle("/etc/passwd") == "the service's user cannot read /etc/passwd"
+    monkeypatch.setattr(machine, "mode_of", lambda path: 0o750 if path == "/etc" else mode)
+    assert "cannot enter /etc, needed for /etc/passwd" in machine.obstacle("/etc/passwd")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files to others")
@@ -65,22 +65,22 @@ def test_a_path_the_services_user_may_not_read_is_an_obstacle(tmp_path, monkeypa
     ],
 )
 def test_an_environment_that_others_may_write_is_an_obstacle(commands, monkeypatch, spoil, told):
-    monkeypatch.setattr(environment, "HIDDEN", ())
-    assert environment.intruder(f"{commands}/discoveryd") == ""
+    monkeypatch.setattr(machine, "HIDDEN", ())
+    assert machine.intruder(f"{commands}/discoveryd") == ""
     spoil(commands)
-    found = environment.intruder(f"{commands}/discoveryd")
+    found = machine.intruder(f"{commands}/discoveryd")
     if told is None:
         assert found == ""
         return
     place = told.format(bin=commands)
     assert found.startswith(f"{place}, and root would run it: chown -R root:root ")
-    assert found in environment.obstacles()
+    assert found in machine.obstacles()
 
 
 def test_a_missing_command_or_an_odd_path_is_an_obstacle(commands, monkeypatch, tmp_path):
     (odd := tmp_path / "my environment").mkdir()
     (odd / "discoveryd").write_text("")
-    monkeypatch.setattr(environment, "commands", lambda: str(odd))
-    assert "a unit cannot name" in environment.obstacles()[0]
+    monkeypatch.setattr(machine, "commands", lambda: str(odd))
+    assert "a unit cannot name" in machine.obstacles()[0]
     (odd / "discoveryd").unlink()
-    assert "install the package into this environment first" in environment.obstacles()[0]
+    assert "install the package into this environment first" in machine.obstacles()[0]
