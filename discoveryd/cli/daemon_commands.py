@@ -33,7 +33,10 @@ PROGRAM = Program(
         Command("start", "run in the background, with a pid file", run="daemon.detached:start", options=[_CONFIG]),
         Command("stop", "stop the daemon that start began", run="daemon.detached:stop", options=[_CONFIG]),
         Command(
-            "status", "say whether a daemon runs here, and what it sees", run="daemon.report:status", options=[_CONFIG]
+            "status",
+            "say whether a daemon runs here, and what it sees",
+            run="daemon.detached:status",
+            options=[_CONFIG],
         ),
         Command(
             "reset-id",

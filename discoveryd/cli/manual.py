@@ -19,7 +19,7 @@ from discoveryd.cli.parse import Arguments
 from discoveryd.cli.table import Command, Option, Program
 from discoveryd.config import DEFAULT_PATH, SCHEMA
 from discoveryd.daemon import FAILED, OK, say
-from discoveryd.files.shipped import path
+from discoveryd.files.directories import shipped
 
 _KINDS = {
     "str": "text",
@@ -123,7 +123,7 @@ def _program_page(program: Program) -> list[str]:
 
 def _configuration_page() -> list[str]:
     name = "discoveryd.yaml"
-    with open(path("config/discoveryd.yaml"), encoding="utf-8") as file:
+    with open(shipped("config/discoveryd.yaml"), encoding="utf-8") as file:
         head, entries = read_sample(file.read(), SCHEMA)
     return [
         *_name(name, "The configuration of discoveryd"),

@@ -1,45 +1,56 @@
-"""``discoveryd start`` and ``stop``: the daemon in the background, for machines without a service manager."""
+"""``discoveryd start``, ``stop`` and ``status``: the daemon in the background, for machines without a service manager.
+
+Its pid file is locked while it lives, so that a stale file means nothing.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from discoveryd.cli.parse import Arguments
 from discoveryd.config import PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
-from discoveryd.daemon.pid_file import PidFile
-from discoveryd.daemon.reload import keyring_of
-from discoveryd.daemon.run import serve
-from discoveryd.files.remedies import remedy
+from discoveryd.daemon.keys import read_keyring
+from discoveryd.daemon.report import client_of, sight
+from discoveryd.errors import DaemonUnreachable, QueryError, UntrustedFile
+from discoveryd.files import trusted
+from discoveryd.files.trusted import remedy
 from discoveryd.protocol.sealed.keyring import Keyring
 
+PROGRAM = "discoveryd"
 STOP_TIMEOUT = 5.0
 """Seconds that `stop` gives a daemon to say goodbye; it needs a tenth."""
+PID_DIGITS = 10
+"""A number with as many digits is more than the kernel surely takes."""
 
 
 def start(arguments: Arguments) -> int:
     """Start a daemon in the background, and wait until it is ready or has printed why not."""
     config = load(arguments.config)
-    keyring = keyring_of(config)
+    keyring = read_keyring(config)
     named = arguments.config or os.environ.get(PATH_VARIABLE)
     path = os.path.abspath(named) if named and not config.is_stream else None
-    pidfile = PidFile(config.paths.pid_file)
+    pid_file = config.paths.pid_file
     try:
-        holder = pidfile.holder()
-        if holder is not None:
-            say(f"already running (pid {holder}, {pidfile.path})")
-            return FAILED
+        pid = holder(pid_file)
     except OSError as error:
-        say(f"cannot read {pidfile.path}: {error.strerror}; {remedy(error, _permission(config))}")
+        say(f"cannot read {pid_file}: {error.strerror}; {remedy(error, _permission(config))}")
+        return FAILED
+    if pid is not None:
+        say(f"already running (pid {pid}, {pid_file})")
         return FAILED
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(read_end)
-        _detached(config, keyring, path, pidfile, write_end)
+        _detached(config, keyring, path, write_end)
     os.close(write_end)
     os.waitpid(child, 0)
     with os.fdopen(read_end) as pipe:
@@ -51,9 +62,11 @@ def start(arguments: Arguments) -> int:
     return FAILED
 
 
-def _detached(config: Config, keyring: Keyring, path: str | None, pidfile: PidFile, write_end: int) -> NoReturn:
+def _detached(config: Config, keyring: Keyring, path: str | None, write_end: int) -> NoReturn:
     """Run the daemon: what it prints before it is ready goes through the pipe to the command that started it."""
     import daemon  # noqa: PLC0415 - 20 ms that only the child needs
+
+    from discoveryd.daemon.run import serve  # noqa: PLC0415 - nor do stop and status
 
     def ready() -> None:
         os.write(write_end, f"ready {os.getpid()}\n".encode())
@@ -62,7 +75,7 @@ def _detached(config: Config, keyring: Keyring, path: str | None, pidfile: PidFi
         os.dup2(null, 2)
         os.close(null)
 
-    code = FAILED
+    code, pid_file = FAILED, config.paths.pid_file
     words = os.fdopen(os.dup(write_end), "w")
     # python-daemon would close the pipe and point stderr at nothing; what is printed is for the pipe
     with daemon.DaemonContext(
@@ -70,12 +83,12 @@ def _detached(config: Config, keyring: Keyring, path: str | None, pidfile: PidFi
     ):
         words.close()
         try:
-            with pidfile:
+            with hold(pid_file):
                 code = serve(config, keyring, path, ready=ready)
         except BlockingIOError:
-            say(f"already running (pid {pidfile.holder()}, {pidfile.path})")
+            say(f"already running (pid {holder(pid_file)}, {pid_file})")
         except OSError as error:
-            say(f"cannot write {pidfile.path}: {error.strerror}; {remedy(error, _permission(config))}")
+            say(f"cannot write {pid_file}: {error.strerror}; {remedy(error, _permission(config))}")
         sys.stderr.flush()
         os._exit(code)
 
@@ -89,21 +102,21 @@ def _permission(config: Config) -> str:
 
 def stop(arguments: Arguments) -> int:
     """End the daemon that `start` began."""
-    pidfile = PidFile(load(arguments.config).paths.pid_file)
+    pid_file = load(arguments.config).paths.pid_file
     try:
-        found = pidfile.open_daemon()
+        found = _open_daemon(pid_file)
         if not found:
-            say(f"no daemon runs that start began ({pidfile.path})")
+            say(f"no daemon runs that start began ({pid_file})")
             return NOT_RUNNING
         pid, handle = found
         with open(handle, "rb", buffering=0):  # closes it
             signal.pidfd_send_signal(handle, signal.SIGTERM)
-            is_over = _ends(handle)
+            is_over = select.select([handle], [], [], STOP_TIMEOUT)[0]
     except ProcessLookupError:
         return OK
     except OSError as error:
         helps = remedy(error, "run as root, or as the user who started it")
-        say(f"cannot stop the daemon: {error.strerror} ({pidfile.path}); {helps}")
+        say(f"cannot stop the daemon: {error.strerror} ({pid_file}); {helps}")
         return FAILED
     if not is_over:
         say(f"pid {pid} still runs after {STOP_TIMEOUT:g} s; look at its log, or kill it with: kill -9 {pid}")
@@ -112,12 +125,107 @@ def stop(arguments: Arguments) -> int:
     return OK
 
 
-def _ends(handle: int) -> bool:
-    """Wait for the end of a process; return whether it came."""
-    import select  # noqa: PLC0415 - a pid descriptor is no socket
+def status(arguments: Arguments) -> int:
+    """Print whether a daemon runs, and what it sees."""
+    config = load(arguments.config)
+    try:
+        pid = holder(config.paths.pid_file)
+    except OSError as error:
+        say(f"cannot read {config.paths.pid_file}: {error.strerror}")
+        return FAILED
+    process = f"pid {pid}" if pid else "not begun by start"
+    if config.query.address is None:
+        print(f"discoveryd {'runs' if pid else 'does not run'} ({process}; no query socket to ask)")  # noqa: T201
+        return OK if pid else NOT_RUNNING
+    try:
+        with client_of(config) as client:
+            seen = client.request("status")
+    except QueryError as error:
+        if not pid and isinstance(error, DaemonUnreachable):
+            print("discoveryd does not run")  # noqa: T201
+            return NOT_RUNNING
+        print(f"discoveryd {f'runs ({process}) but' if pid else 'may run, but'} does not answer: {error}")  # noqa: T201
+        return FAILED
+    print(f"discoveryd {seen['version']} runs ({process}) as {sight(seen)}")  # noqa: T201
+    return OK
 
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    return bool(poll.poll(STOP_TIMEOUT * 1000))
+
+# --- the pid file -----------------------------------------------------------------------------------
 
 
+@contextmanager
+def hold(path: str) -> Iterator[None]:
+    """Hold the lock of a pid file, with the pid of this process in it; leave no file behind.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        UntrustedFile: the file is not ours.
+        OSError: the file may not be written.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    is_ours = False
+    while not is_ours:
+        with open(trusted.open_in_place(path), "r+b", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):  # its last holder may have removed it meanwhile
+                is_ours = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+            if is_ours:
+                file.truncate()
+                file.write(f"{os.getpid()}\n".encode())
+                try:
+                    yield
+                finally:
+                    os.unlink(path)
+
+
+def holder(path: str) -> int | None:
+    """Return the pid of the daemon that runs, 0 if the file does not say, None if none runs.
+
+    Raises:
+        UntrustedFile: the file is not ours.
+        OSError: the file is there but may not be read.
+    """
+    return _read(path)[0]
+
+
+def _read(path: str) -> tuple[int | None, int]:
+    """Return `holder`, and the owner of the file."""
+    with suppress(FileNotFoundError), open(trusted.open_file(path, owners=trusted.beside(path)), "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = file.read(32).strip()
+            is_pid = text.isdigit() and len(text) < PID_DIGITS
+            return (int(text) if is_pid else 0), os.fstat(file.fileno()).st_uid
+    return None, 0
+
+
+def _open_daemon(path: str) -> tuple[int, int] | None:
+    """Return pid and pidfd of the daemon that runs, checked, so that root does not end any process a file names.
+
+    Raises:
+        UntrustedFile: the process is another program, or belongs to another user than the file.
+        ProcessLookupError: it has just ended.
+        OSError: the file is there but may not be read.
+    """
+    pid, owner = _read(path)
+    if not pid:
+        return None
+    handle = os.pidfd_open(pid)  # first: the pid may belong to another process by the time it has been checked
+    if why := _foreign(pid, owner):
+        os.close(handle)
+        raise UntrustedFile(path, f"it names pid {pid}, {why}", f"nothing was ended; remove {path}")
+    return pid, handle
+
+
+def _foreign(pid: int, owner: int) -> str:
+    """Return why a process is not a daemon that the owner of the file started; empty if it is."""
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended, as the signal will show
+        lines = trusted.read_text(f"/proc/{pid}/status", 4096).splitlines()
+        uids = next((line.split()[1:] for line in lines if line.startswith("Uid:")), [])
+        if set(uids) != {str(owner)}:  # real, effective, saved and file system
+            return f"which belongs to uid {'/'.join(dict.fromkeys(uids))}, not to uid {owner} as the file"
+        words = trusted.read_text(f"/proc/{pid}/cmdline", 4096).split("\0")
+        if "start" not in words or not any(PROGRAM in word for word in words):
+            return f"which is no daemon that `{PROGRAM} start` began"
+    return ""

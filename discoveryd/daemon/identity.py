@@ -6,7 +6,7 @@ import os
 from hashlib import blake2b
 
 from discoveryd.files import directories, trusted
-from discoveryd.files.remedies import remedy
+from discoveryd.files.trusted import remedy
 
 MACHINE_ID = "/etc/machine-id"
 FEW_DIGITS = 6

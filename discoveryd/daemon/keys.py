@@ -15,12 +15,12 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 
 from discoveryd.cli.parse import Arguments
-from discoveryd.config import DEFAULT_PATH, NO_FILE, SecuritySection
+from discoveryd.config import DEFAULT_PATH, Config
 from discoveryd.config.durations import shown
 from discoveryd.daemon import FAILED, OK, say
 from discoveryd.errors import ConfigError, UntrustedFile
 from discoveryd.files import trusted
-from discoveryd.files.remedies import remedy
+from discoveryd.files.trusted import remedy
 from discoveryd.protocol.sealed.keyring import KEY_BYTES, NO_KEYS, Key, Keyring
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
@@ -79,41 +79,27 @@ def write_key(path: str, key: Key) -> None:
         OSError: it cannot be written; nothing is left behind.
     """
     text = f"# discoveryd, key id {key.id}. Who can read this can speak in the name of any node.\n".encode()
-    text += b"%b %b\n" % (_WORD, b64encode(key.secret))
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600)  # whatever the umask
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-    except OSError:
-        os.unlink(path)
-        raise
+    trusted.create(path, text + b"%b %b\n" % (_WORD, b64encode(key.secret)), 0o600)
 
 
-def read_keyring(
-    security: SecuritySection, source: str, environ: Mapping[str, str] = os.environ, *, directory: str = ""
-) -> Keyring:
+def read_keyring(config: Config, environ: Mapping[str, str] = os.environ) -> Keyring:
     """Read the keys that a configuration names.
 
     Args:
-        security: the section.
-        source: `Config.source`; names that are not absolute are beside that file, unless among the credentials.
+        config: names that are not absolute are in its directory, unless among the credentials.
         environ: names the directory of systemd's credentials.
-        directory: where such names are instead, for a configuration that is no file.
 
     Raises:
         ConfigError: with every fault, and with nothing that a key file holds.
     """
+    security, source = config.security, config.source
     if not security.keys:
         return NO_KEYS
-    beside = directory or os.path.dirname(os.path.abspath(DEFAULT_PATH if source == NO_FILE else source))
     problems: list[str] = []
     keys: dict[str, Key] = {}
     for name in security.keys:
         try:
-            key = _find(name, beside, environ.get(CREDENTIALS, ""))
+            key = _find(name, config.directory, environ.get(CREDENTIALS, ""))
         except ConfigError as error:
             problems += error.problems
             continue
@@ -178,8 +164,8 @@ def _parse(raw: bytes) -> Key:
     """Read the text of a key file; the errors show nothing of it."""
     if len(raw) > MAX_FILE:
         raise ConfigError(f": over {MAX_FILE} bytes is no key file; it is {_FORM}")
-    lines = {number: line.strip() for number, line in enumerate(raw.split(b"\n"), 1)}
-    said = [(number, line) for number, line in lines.items() if line and not line.startswith(b"#")]
+    lines = enumerate(map(bytes.strip, raw.split(b"\n")), 1)
+    said = [(number, line) for number, line in lines if line[:1] not in (b"", b"#")]
     if len(said) != 1:
         raise ConfigError(f": {len(said)} lines besides comments, not 1; it is {_FORM}")
     number, line = said[0]

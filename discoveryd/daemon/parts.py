@@ -5,13 +5,21 @@ A new part is a module with a class of this contract, and a line in `discoveryd.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discoveryd.config import Config
+from discoveryd.files import token
+from discoveryd.files.trusted import remedy
+from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.events import Event
-from discoveryd.runtime.notices import Notice
+from discoveryd.runtime.notices import CONNECTED, ISOLATED, Notice
+from discoveryd.runtime.query_handlers import Control
+
+if TYPE_CHECKING:
+    from discoveryd.runtime.hooks import Hooks
 
 _LOOK = "cannot be looked at now"
 
@@ -118,3 +126,95 @@ class Parts:
         for part in [part for part in self._unreported if part.status() is not None]:
             self._unreported.remove(part)
             self._report(part.section, part.status)
+
+
+class TokenPart(Part):
+    """Keeps the control token.
+
+    Args:
+        directory: where the token is kept.
+        control: is given the token.
+        notify: told where nothing can be changed, for lack of a token.
+    """
+
+    name = "control token"
+
+    def __init__(self, directory: str, control: Control, notify: Callable[[Notice], None]) -> None:
+        self._directory = directory
+        self._control = control
+        self._notify = notify
+        self._lock: int | None = None
+
+    def start(self) -> None:
+        """Make the token; if that fails a notice says that nothing can be changed."""
+        try:
+            self._control.token, self._lock = token.create(self._directory)
+        except OSError as error:
+            helps = remedy(error, "run it as a user who may write there, or set paths.runtime")
+            fields = {"directory": self._directory, "error": error.strerror, "remedy": helps}
+            text = "no control token: no reload or register by socket"
+            self._notify(Notice(level="warning", text=text, fields=fields))
+
+    def stop(self) -> None:
+        """Let the token end with this daemon, unless another daemon of the directory goes on."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+class HooksPart(Part):
+    """Runs hooks from the moment that there is a directory of them.
+
+    Args:
+        directory: of the hooks.
+        limits: of `Config.parameters`, until `reload`.
+        notify: called with what the hooks say and do; in any thread.
+    """
+
+    name = "hooks.d"
+    section = "hooks"
+
+    def __init__(self, directory: str, limits: Limits, notify: Callable[[Notice], None]) -> None:
+        self._directory = directory
+        self._limits = limits
+        self._notify = notify
+        self._hooks: Hooks | None = None
+
+    def open(self) -> None:
+        """Begin to run hooks, if there is a directory of them."""
+        if self._hooks is None and os.path.isdir(self._directory):
+            from discoveryd.runtime.hooks import Hooks  # noqa: PLC0415 - only where there is a directory of them
+
+            hooks = Hooks(self._directory, self._notify, self._limits)
+            hooks.start()
+            self._hooks = hooks
+
+    def look(self) -> None:
+        """See what has come, gone or changed in the directory; cheap where there is none."""
+        self.open()
+        if self._hooks is not None:
+            self._hooks.reload(self._limits)
+
+    def reload(self, config: Config) -> None:
+        """Take over the limits, and look."""
+        self._limits = config.parameters.limits
+        self.look()
+
+    def hear(self, message: Event | Notice) -> None:
+        """Run the hooks for an event, and when this node is cut off, or no longer."""
+        if self._hooks is None:
+            return
+        if isinstance(message, Event):
+            self._hooks.hear(message)
+        elif message.text in (ISOLATED, CONNECTED):
+            reason = str(message.fields.get("why", "peers are heard again"))
+            self._hooks.doubt(is_isolated=message.text == ISOLATED, reason=reason)
+
+    def status(self) -> dict[str, int] | None:
+        """Return the counts of the hooks."""
+        return None if self._hooks is None else self._hooks.counts()
+
+    def stop(self) -> None:
+        """End what runs."""
+        if self._hooks is not None:
+            self._hooks.stop()

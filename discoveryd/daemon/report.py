@@ -1,4 +1,4 @@
-"""``discoveryd status``, ``check``, ``reset-id`` and ``version``: commands that print and end."""
+"""``discoveryd check``, ``reset-id`` and ``version``: commands that print and end."""
 
 from __future__ import annotations
 
@@ -8,40 +8,13 @@ from typing import Any
 from discoveryd import __version__
 from discoveryd.cli.parse import Arguments
 from discoveryd.config import Config, load
-from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
+from discoveryd.daemon import FAILED, OK, say
 from discoveryd.daemon.identity import node_id, reset
-from discoveryd.daemon.pid_file import PidFile
+from discoveryd.daemon.keys import are_hidden, read_keyring
 from discoveryd.daemon.ports import is_service, refuse_forbidden
-from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.files import token
-from discoveryd.files.remedies import remedy
+from discoveryd.files.trusted import remedy
 from discoveryd.net.query_client import QueryClient
-
-
-def status(arguments: Arguments) -> int:
-    """Print whether a daemon runs, and what it sees."""
-    config = load(arguments.config)
-    pidfile = PidFile(config.paths.pid_file)
-    try:
-        pid = pidfile.holder()
-    except OSError as error:
-        say(f"cannot read {pidfile.path}: {error.strerror}")
-        return FAILED
-    process = f"pid {pid}" if pid else "not begun by start"
-    if config.query.address is None:
-        print(f"discoveryd {'runs' if pid else 'does not run'} ({process}; no query socket to ask)")  # noqa: T201
-        return OK if pid else NOT_RUNNING
-    try:
-        with client_of(config) as client:
-            seen = client.request("status")
-    except QueryError as error:
-        if not pid and isinstance(error, DaemonUnreachable):
-            print("discoveryd does not run")  # noqa: T201
-            return NOT_RUNNING
-        print(f"discoveryd {f'runs ({process}) but' if pid else 'may run, but'} does not answer: {error}")  # noqa: T201
-        return FAILED
-    print(f"discoveryd {seen['version']} runs ({process}) as {sight(seen)}")  # noqa: T201
-    return OK
 
 
 def client_of(config: Config) -> QueryClient:
@@ -81,11 +54,8 @@ def check(arguments: Arguments) -> int:
     """Check the configuration and print what is in force."""
     config = load(arguments.config)
     config.record()
-    if config.security.keys:
-        from discoveryd.daemon.keys import are_hidden, read_keyring  # noqa: PLC0415 - most daemons have no keys
-
-        if not are_hidden(in_service=is_service()):  # else the daemon reads them, before it takes anything over
-            read_keyring(config.security, config.source, directory=config.directory)
+    if config.security.keys and not are_hidden(in_service=is_service()):
+        read_keyring(config)  # else the daemon reads them, before it takes anything over
     refuse_forbidden(config)
     if not arguments.quiet:
         sys.stdout.write(config.to_yaml())

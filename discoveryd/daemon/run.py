@@ -7,6 +7,8 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, TypeAlias
@@ -15,16 +17,14 @@ from discoveryd import __version__
 from discoveryd.cli.parse import Arguments
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, say
-from discoveryd.daemon.hooks import HooksPart
 from discoveryd.daemon.identity import node_id, placeholder
+from discoveryd.daemon.keys import read_keyring
 from discoveryd.daemon.logs import LogPart
-from discoveryd.daemon.parts import Part, Parts
-from discoveryd.daemon.ports import HELPS
-from discoveryd.daemon.reload import keyring_of, read_again, take_over
-from discoveryd.daemon.services_d import ServicesPart
-from discoveryd.errors import ConfigError
-from discoveryd.files import token
-from discoveryd.files.remedies import remedy
+from discoveryd.daemon.parts import HooksPart, Part, Parts, TokenPart
+from discoveryd.daemon.ports import HELPS, is_service, refuse_forbidden
+from discoveryd.daemon.services_d import OWNER, ServicesPart
+from discoveryd.errors import ConfigError, RecordTooLong
+from discoveryd.files.trusted import remedy
 from discoveryd.net.sockets import FORBIDDEN
 from discoveryd.net.systemd import ServiceManager, inherited
 from discoveryd.protocol.sealed.keyring import Keyring
@@ -40,62 +40,17 @@ TICK = 2.0
 """Seconds between two looks at what no message tells of, and at most between two notifications of the watchdog."""
 FEEDS = 3
 """Notifications in a period of the watchdog: two may be late or lost."""
-
-
-class DaemonControl:
-    """What the holder of the token may ask for; see `discoveryd.runtime.query_handlers.Control`.
-
-    Args:
-        put: takes a message for the main thread; in any thread.
-        reload: reads the configuration again; for the main thread.
-    """
-
-    def __init__(self, put: Callable[[Message], None], reload: Callable[[], ReloadResult]) -> None:
-        self.token = ""
-        self.put = put
-        self._reload = reload
-
-    def reload(self, done: Callable[[ReloadResult], None]) -> None:
-        """Have the main thread read the configuration again."""
-        self.put(lambda: done(self._reload()))
-
-
-class TokenPart(Part):
-    """Keeps the control token.
-
-    Args:
-        directory: where the token is kept.
-        control: is given the token.
-    """
-
-    name = "control token"
-
-    def __init__(self, directory: str, control: DaemonControl) -> None:
-        self._directory = directory
-        self._control = control
-        self._lock: int | None = None
-
-    def start(self) -> None:
-        """Make the token; if that fails a notice says that nothing can be changed."""
-        try:
-            self._control.token, self._lock = token.create(self._directory)
-        except OSError as error:
-            helps = remedy(error, "run it as a user who may write there, or set paths.runtime")
-            fields = {"directory": self._directory, "error": error.strerror, "remedy": helps}
-            text = "no control token: no reload or register by socket"
-            self._control.put(Notice(level="warning", text=text, fields=fields))
-
-    def stop(self) -> None:
-        """Let the token end with this daemon, unless another daemon of the directory goes on."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+FIXED = (
+    "node.id", "hello.port", "hello.realm", "hello.loopback", "query.listen", "metrics.listen", "paths.state",
+    "paths.runtime",
+)  # fmt: skip
+"""Keys that hold for the life of a process: it is known by them, or has a socket open for them."""
 
 
 def run(arguments: Arguments) -> int:
     """Run in the foreground."""
     config = load(arguments.config)
-    return serve(config, keyring_of(config), arguments.config)
+    return serve(config, read_keyring(config), arguments.config)
 
 
 def serve(config: Config, keyring: Keyring, path: str | None, *, ready: Callable[[], None] | None = None) -> int:
@@ -137,13 +92,13 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         self._manager = ServiceManager()
+        self.token = ""
         self._status = ""
         self._silent: list[str] = []
         address, put, record = config.query.address, self._inbox.put, config.record()
         node, self._id_fault = config.node.id, ""
         if not node:
             node, self._id_fault = node_id(config.paths.state_directory, config.parameters.loopback)
-        control = DaemonControl(put, self._reload)
         self._discovery = Discovery(
             config.parameters,
             name=config.node.name or None,  # else it follows the machine's
@@ -154,14 +109,14 @@ class Daemon:
             listener=inherited() if address else None,
             is_patient=True,
             metrics=config.metrics.address,
-            control=control if address else None,
+            control=self if address else None,
             keyring=keyring,
             notify=put,
         )
         self._log = LogPart(config.log, syslog=is_detached)
         parts: list[Part] = [
             self._log,
-            *([TokenPart(config.paths.runtime_directory, control)] if address else []),
+            *([TokenPart(config.paths.runtime_directory, self, put)] if address else []),
             HooksPart(os.path.join(config.directory, "hooks.d"), config.parameters.limits, put),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
@@ -197,6 +152,10 @@ class Daemon:
                 next_tick = monotonic() + tick
                 self._tick()
         return code
+
+    def reload(self, done: Callable[[ReloadResult], None]) -> None:
+        """Have the main thread read the configuration again."""
+        self._inbox.put(lambda: done(self._reload()))
 
     def _on_signal(self, number: int, _: object) -> None:
         signalled = signal.Signals(number)
@@ -242,46 +201,70 @@ class Daemon:
         return None
 
     def _tick(self) -> None:
+        """Let the parts look; notify the watchdog if every thread has come round, and log once if a thread has not."""
         self._parts.look()
         if self._manager.watchdog:
-            self._feed()
+            silent = self._discovery.pulse.silent()
+            if not silent:
+                self._manager.feed()
+            elif silent != self._silent:
+                self._log.write("error", "the watchdog is not fed", silent=",".join(silent))
+            self._silent = silent
         if self._manager.is_there and (status := self._discovery.summary()) != self._status:
             self._status = status
             self._manager.status(status)
 
-    def _feed(self) -> None:
-        """Notify the watchdog, if every thread has come round; log it once if a thread has not."""
-        silent = self._discovery.pulse.silent()
-        if not silent:
-            self._manager.feed()
-        elif silent != self._silent:
-            self._log.write("error", "the watchdog is not fed", silent=",".join(silent))
-        self._silent = silent
-
     def _reload(self) -> ReloadResult:
         """Read the configuration and what stands beside it again; a wrong configuration changes nothing."""
         self._manager.reloading()
+        log = self._log.write
         changes: list[Mapping[str, Any]] = []
         problems: tuple[str, ...] = ()
         try:
-            config = read_again(self._begun_with, self._path)
-            changes += take_over(self._discovery, config, self._begun_with)
-            self._config = config
+            self._config = self._take_over()
+            values = ((key, self._begun_with.value(key), self._config.value(key)) for key in FIXED)
+            changes += [{"key": key, "now": now, "wanted": wanted} for key, now, wanted in values if now != wanted]
         except ConfigError as error:
             problems = error.problems
         except OSError as error:  # no descriptor for a module that is loaded late
             problems = (f"cannot be read now: {error.strerror or error}",)
         for change in changes:
-            self._log.write("warning", "needs a restart", **change)
+            log("warning", "needs a restart", **change)
         for problem in problems:
-            self._log.write("error", "configuration refused", problem=problem)
+            log("error", "configuration refused", problem=problem)
         self._parts.reload(self._config)
         if problems:
-            self._log.write("warning", "the former configuration stays in force")
+            log("warning", "the former configuration stays in force")
         else:
-            self._log.write("info", "configuration reloaded", config=self._config.source)
+            log("info", "configuration reloaded", config=self._config.source)
         self._manager.ready(self._discovery.summary())
         return ReloadResult(problems=problems, needs_restart=tuple(changes))
+
+    def _take_over(self) -> Config:
+        """Read the configuration again, put it in force as far as a running daemon can, and return it.
+
+        Raises:
+            ConfigError: it or a key cannot be read, or the record is too long together with what is registered;
+                nothing has changed then, but that `OWNER` may offer no services any more.
+        """
+        begun_with, discovery = self._begun_with, self._discovery
+        if begun_with.is_stream:  # the name of the pipe means something else by now
+            why = f"the configuration came through a pipe ({begun_with.source}), which is read once"
+            raise ConfigError(f"{why}: to change it restart, or begin with a file")
+        config = load(self._path)
+        if is_service():
+            refuse_forbidden(config)
+        node, keyring = config.node, read_keyring(config)
+        set_record = partial(discovery.set_record, name=node.name or None, tags=node.tags, services=node.services)
+        try:
+            set_record()
+        except RecordTooLong:  # what the configuration says comes before what files add to it
+            discovery.offer(OWNER, ())
+            set_record()
+        discovery.set_keyring(keyring)
+        fixed = {key.removeprefix("hello."): begun_with.value(key) for key in FIXED if key.startswith("hello.")}
+        discovery.set_parameters(replace(config.parameters, **fixed))
+        return config
 
 
 def remedy_at_start(error: OSError, config: Config) -> str:

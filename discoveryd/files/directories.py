@@ -1,8 +1,9 @@
-"""The directories of a daemon whose configuration names none: those of the machine, or of a user."""
+"""Directories of a daemon whose configuration names none, and places of the files that ship with the package."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 RUNTIME = "/run/discoveryd"
 STATE = "/var/lib/discoveryd"
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def runtime(environ: Mapping[str, str] = os.environ) -> str:
@@ -32,3 +34,26 @@ def state(environ: Mapping[str, str] = os.environ) -> str:
 def _may_write(directory: str) -> bool:
     """Return whether this is root, or the user that a service manager made the directory for."""
     return os.geteuid() == 0 or os.access(directory, os.W_OK)
+
+
+def shipped(name: str) -> str:
+    """Return the path of a shipped file or directory, given its name in the repository, ``config/discoveryd.yaml``.
+
+    A checkout serves its own files. A wheel has put them under ``share/discoveryd`` of the prefix it was
+    installed to, which is ``sys.prefix`` in a virtual environment, but not for ``pip install --user``, nor for the
+    system's Python on Debian: there the package's own place tells it.
+
+    Raises:
+        FileNotFoundError: there is no such file; with the places that were searched.
+    """
+    checkout = os.path.dirname(PACKAGE)
+    prefix = os.path.abspath(os.path.join(PACKAGE, *[os.pardir] * 4))  # of PREFIX/lib/python3.x/site-packages/…
+    roots = [checkout] if os.path.exists(os.path.join(checkout, "pyproject.toml")) else []
+    roots += dict.fromkeys(os.path.join(base, "share", "discoveryd") for base in (prefix, sys.prefix))
+    tried = [os.path.join(root, name) for root in roots]
+    for path in tried:
+        if os.path.exists(path):
+            return path
+    raise FileNotFoundError(
+        f"{name} of discoveryd is missing, looked for at {', '.join(tried)}; install the package again, whole"
+    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
 
 from discoveryd.errors import UntrustedFile
 
@@ -19,6 +18,20 @@ if TYPE_CHECKING:
 
 MAX_FILE = 1 << 20
 """Bytes that are read of a file: all that this program reads are far shorter."""
+
+_OPEN = "too many files are open: raise the limit of open files (ulimit -n, or LimitNOFILE= in the unit)"
+_MEMORY = "there is too little memory: end something else, or raise MemoryMax= in the unit"
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space on it, or name a directory on another",
+    errno.EDQUOT: "the quota of this user is used up: free some space, or name a directory on another disk",
+    errno.EROFS: "that file system is mounted read-only: name a directory on another",
+    errno.EIO: "the disk does not answer as it should: look at dmesg",
+    errno.EMFILE: _OPEN,
+    errno.ENFILE: _OPEN,
+    errno.ENOMEM: _MEMORY,
+    errno.ENOBUFS: _MEMORY,
+}
+"""What helps against an error of the system whose number says more than its place."""
 
 
 def ours() -> frozenset[int]:
@@ -93,7 +106,22 @@ def read_text(path: str, limit: int = MAX_FILE) -> str:
 
 
 def write(path: str, content: bytes, mode: int = 0o644, *, to_owner: bool = False) -> None:
-    """Replace whatever is at a path by a file, as a whole; on an error what was there stays.
+    """Replace whatever is at a path by a file, as a whole; on an error what was there stays. The rest as for `create`.
+
+    Raises:
+        OSError: the file cannot be written; nothing is left behind.
+    """
+    fresh = f"{path}.{os.urandom(4).hex()}"  # a name that no other user could guess
+    create(fresh, content, mode, to_owner=to_owner)
+    try:
+        os.replace(fresh, path)
+    except OSError:
+        os.unlink(fresh)
+        raise
+
+
+def create(path: str, content: bytes, mode: int, *, to_owner: bool = False) -> None:
+    """Write a file that was not there before.
 
     Args:
         path: of the file.
@@ -102,10 +130,10 @@ def write(path: str, content: bytes, mode: int = 0o644, *, to_owner: bool = Fals
         to_owner: whether a file that root writes belongs to the owner of its directory.
 
     Raises:
+        FileExistsError: something is there already.
         OSError: the file cannot be written; nothing is left behind.
     """
-    fresh = f"{path}.{os.urandom(4).hex()}"  # a name that no other user could guess
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
@@ -114,11 +142,9 @@ def write(path: str, content: bytes, mode: int = 0o644, *, to_owner: bool = Fals
             if to_owner and os.geteuid() == 0:
                 owner = os.stat(os.path.dirname(path) or ".")
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
-            os.fsync(descriptor)  # else a crash may leave the new name with nothing in it
-        os.replace(fresh, path)
+            os.fsync(descriptor)  # else a crash may leave the name with nothing in it
     except OSError:
-        with suppress(OSError):
-            os.unlink(fresh)
+        os.unlink(path)
         raise
 
 
@@ -150,3 +176,13 @@ def _accept(path: str, found: os.stat_result, owners: Collection[int] | None) ->
         names = " or ".join("root" if uid == 0 else f"uid {uid}" for uid in sorted(owners))
         helps = f"remove it, or chown it: its owner must be {names}"
         raise UntrustedFile(path, f"it belongs to uid {found.st_uid}", helps)
+
+
+def remedy(error: OSError, otherwise: str) -> str:
+    """Return what helps against an error.
+
+    Args:
+        error: of the system.
+        otherwise: what helps against an error whose meaning depends on the place: a missing permission above all.
+    """
+    return error.remedy if isinstance(error, UntrustedFile) else _REMEDIES.get(error.errno or 0, otherwise)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from discoveryd.daemon.ports import DROP_IN
 from discoveryd.files import trusted
-from discoveryd.files.shipped import path as shipped
+from discoveryd.files.directories import shipped
 
 UNIT_DIRECTORY = "/usr/local/lib/systemd/system"
 """Where systemd.unit(5) looks for units that are installed locally: below those of the administrator in /etc."""

@@ -42,9 +42,8 @@ class ReloadResult:
 class Control(Protocol):
     """What programs with the control token of the daemon may do."""
 
-    @property
-    def token(self) -> str:
-        """The secret that a program proves to know."""
+    token: str
+    """The secret that a program proves to know."""
 
     def reload(self, done: Callable[[ReloadResult], None]) -> None:
         """Have the configuration read again, without waiting for it; `done` is called once, in any thread."""

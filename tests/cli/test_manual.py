@@ -281,7 +281,7 @@ def test_man_shows_the_page_on_a_terminal(pages, capsys, monkeypatch, tmp_path, 
 
 
 def test_a_missing_sample_is_an_error(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("discoveryd.files.shipped.PACKAGE", str(tmp_path / "a/b/c/d"))
+    monkeypatch.setattr("discoveryd.files.directories.PACKAGE", str(tmp_path / "a/b/c/d"))
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert main(["manual", "discoveryd.yaml"]) == 1
     assert "discoveryd: config/discoveryd.yaml of discoveryd is missing" in capsys.readouterr().err

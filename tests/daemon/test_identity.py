@@ -7,9 +7,8 @@ import pytest
 
 from discoveryd.config import Config, PathsSection
 from discoveryd.ctl.options import parse
-from discoveryd.daemon import identity, main
+from discoveryd.daemon import detached, identity, main
 from discoveryd.daemon.identity import node_id
-from discoveryd.daemon.pid_file import PidFile
 from discoveryd.files import directories, token
 from discoveryd.protocol.parameters import MAX_ID, is_word
 
@@ -183,7 +182,7 @@ def test_start_without_a_session_says_which_variable_is_missing(without_root, mo
     def refuse(_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(PidFile, "holder", refuse)
+    monkeypatch.setattr(detached, "holder", refuse)
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert main(["start"]) == 1
     assert capsys.readouterr().err == (

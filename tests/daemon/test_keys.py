@@ -37,7 +37,8 @@ def put(path, key=OLD, text=None, mode=0o600):
 
 
 def read(*names, credentials="", **section):
-    return read_keyring(SecuritySection(keys=names, **section), "c.yaml", {"CREDENTIALS_DIRECTORY": credentials} if credentials else {})
+    config = Config(security=SecuritySection(keys=names, **section), source="c.yaml", directory=os.getcwd())
+    return read_keyring(config, {"CREDENTIALS_DIRECTORY": credentials} if credentials else {})
 
 
 def problems(*names, **section):
@@ -149,14 +150,17 @@ def test_send_with_names_a_key_that_is_not_listed():
     ]
 
 
-@pytest.mark.parametrize("source", ["c.yaml", "/etc/none/c.yaml", "defaults"])
+@pytest.mark.parametrize("source", ["c.yaml", "else/c.yaml", "{directory}/else/c.yaml"])
 def test_a_relative_key_file_is_beside_the_configuration(directory, source):
-    home = {"c.yaml": directory, "defaults": directory / "default"}.get(source, directory / "else")
-    put(home / "a.key")
-    section = SecuritySection(keys=("a.key",))
-    if source.startswith("/"):
-        source = str(home / "c.yaml")
-    assert read_keyring(section, source, {}).keys == (OLD,)
+    source = source.format(directory=directory)
+    put(Path(source).with_name("a.key"))
+    Path(source).write_text("security: {keys: [a.key]}\n")
+    assert read_keyring(load(source, {}), {}).keys == (OLD,)
+
+
+def test_without_a_file_a_relative_key_file_is_where_one_would_be():
+    with pytest.raises(ConfigError, match=r"^defaults: security.keys: /etc/discoveryd/none.key: no such file"):
+        read_keyring(load(environ={"DISCOVERYD_SECURITY__KEYS": "[none.key]"}), {})
 
 
 def test_credentials_are_read_first_whatever_their_mode():

@@ -122,7 +122,7 @@ def test_a_configuration_that_is_named_but_not_there_is_an_error(capsys):
 
 def test_hooks_are_told_that_the_node_is_isolated(quiet, signals, monkeypatch):
     heard = []
-    monkeypatch.setattr("discoveryd.daemon.hooks.HooksPart.hear", lambda self, notice: heard.append(notice.text))
+    monkeypatch.setattr("discoveryd.daemon.parts.HooksPart.hear", lambda self, notice: heard.append(notice.text))
     run_with(monkeypatch, Notice(level="warning", text="isolated"), signal.SIGTERM)
     assert "isolated" in heard
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from discoveryd.config import SecuritySection
+from discoveryd.config import Config, SecuritySection
 from discoveryd.daemon import identity, keys, main
-from discoveryd.daemon.pid_file import PidFile
+from discoveryd.daemon.detached import hold
 from discoveryd.errors import ConfigError, UntrustedFile
 from discoveryd.files import trusted
 from discoveryd.protocol.sealed.keyring import Key
@@ -76,14 +76,14 @@ def test_start_does_not_truncate_what_a_link_leads_to(theirs, precious, capsys):
     assert main(["start"]) == 1
     assert "discoveryd.pid: it is a symbolic link; a link is not followed" in capsys.readouterr().err
     assert precious.read_text() == SECRET
-    with pytest.raises(UntrustedFile), PidFile(str(theirs / "discoveryd.pid")):  # as the forked child would
+    with pytest.raises(UntrustedFile), hold(str(theirs / "discoveryd.pid")):  # as the forked child would
         pass
     assert precious.read_text() == SECRET
 
 
 def test_start_does_not_truncate_a_file_with_two_names(theirs, precious):
     os.link(precious, theirs / "discoveryd.pid")
-    with pytest.raises(UntrustedFile, match="has another name too"), PidFile(str(theirs / "discoveryd.pid")):
+    with pytest.raises(UntrustedFile, match="has another name too"), hold(str(theirs / "discoveryd.pid")):
         pass
     assert precious.read_text() == SECRET
 
@@ -166,12 +166,12 @@ def test_a_key_of_another_user_is_refused(tmp_path):
     keys.write_key(str(path), Key(b"k" * 32))
     os.chown(path, NOBODY, NOBODY)
     with pytest.raises(ConfigError) as caught:
-        keys.read_keyring(SecuritySection(keys=(str(path),)), "c.yaml")
+        keys.read_keyring(Config(security=SecuritySection(keys=(str(path),)), source="c.yaml"))
     assert caught.value.problems == (
         f"c.yaml: security.keys: {path}: it belongs to uid {NOBODY}; run this as that user, or, if it is yours: chown root {path}",
     )
     credentials = {keys.CREDENTIALS: str(tmp_path)}  # systemd answers for those
-    assert keys.read_keyring(SecuritySection(keys=("a.key",)), "c.yaml", credentials).keys
+    assert keys.read_keyring(Config(security=SecuritySection(keys=("a.key",))), credentials).keys
 
 
 # --- the floor of it --------------------------------------------------------------------------------------
