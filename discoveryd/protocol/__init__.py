@@ -336,8 +336,8 @@ Modules
 - Sent: ``beacon`` says when a HELLO is due, ``answers`` when a solicit is answered, ``prober`` what is pinged, in
   ``turns``; ``outbox`` writes the datagrams and bounds what unproven addresses get, ``limited_broadcast`` knows where
   255.255.255.255 is needed.
-- Received: an ``incoming`` datagram passes the ``rate_limits``, with ``token_buckets``, and ``reception`` to ``hellos``
-  or ``probes``; ``challenges`` asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge
+- Received: a datagram passes ``reception`` and its ``rate_limits``, with ``token_buckets``; a PING or PONG goes to
+  ``probes``; ``challenges`` asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge
   the whole, ``drops`` has the reasons and counts. What others can make grow is ``bounded``.
 """
 

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 
-from discoveryd.protocol.incoming import Claim
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outbox import Outbox
-from discoveryd.protocol.outcome import Send
+from discoveryd.protocol.outcome import Claim, Send
 from discoveryd.protocol.table.liveness import NEVER
 
 PROMPT_PEERS = 32

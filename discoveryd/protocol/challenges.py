@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from discoveryd.protocol.flood import SAMPLE
-from discoveryd.protocol.incoming import Claim
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outbox import Outbox
-from discoveryd.protocol.outcome import Send
+from discoveryd.protocol.outcome import Claim, Send
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.row import Key
 from discoveryd.protocol.token_buckets import TokenBuckets

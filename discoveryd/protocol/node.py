@@ -3,7 +3,7 @@
 It is given what came in and the time, and returns what to send and what happened::
 
     >>> from random import Random
-    >>> from discoveryd.protocol.link import Link, Source
+    >>> from discoveryd.protocol.link import Link, LinkState, Source
     >>> from discoveryd.protocol.node import Node
     >>> from discoveryd.protocol.wire.record import Record
     >>> def node(name, address):
@@ -22,35 +22,24 @@ It is given what came in and the time, and returns what to send and what happene
 
 Each call returns an `Outcome`; the driver of the node sends its datagrams and calls `poll` again when
 `next_deadline` has come. Nothing is raised for what others sent: it is counted in `drops`.
-
-A datagram goes through the rooms in this order: the steady HELLO of a listed peer needs a look at the table alone; of
-all others the source is limited (`rate_limits`), sealed ones are opened (`sealed.channel`), and a HELLO, a PING or a
-PONG is heard (`hellos`, `probes`), or a boot that is unknown is asked first (`challenges`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from random import Random
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.isolation import Isolation
-from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.link import Link, LinkState, Source
 from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.probes import WAKE_LATE
 from discoveryd.protocol.reception import Reception
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
+from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.table.row import Row
-from discoveryd.protocol.table.sequence import NEAR
 from discoveryd.protocol.wire.messages import Ping, decode
 from discoveryd.protocol.wire.record import Record
-
-if TYPE_CHECKING:
-    pass
 
 
 class Node(Reception):
@@ -85,10 +74,8 @@ class Node(Reception):
         clock: Callable[[], float] | None = None,
     ) -> None:
         super().__init__(parameters or Parameters(), record or Record(name="node"), node_id, random, clock)
-        self._isolation = Isolation(self.table)
         self._process = process
         self.heard_until: float | None = None
-        self._polled: float | None = None
         self.others: dict[Link, tuple[str, ...]] = {}
         self.table.interval = self.outbox.pace
         self.set_keyring(keyring)
@@ -128,8 +115,8 @@ class Node(Reception):
         self.table.limit, self.table.remember = limits.peers, limits.remember
         self.rate_limits.set_limits(limits)
         self.challenges.set_rate(limits.answers)
-        if self.sealing is not None:
-            self.sealing.windows.limit = limits.peers
+        if self.outbox.sealing is not None:
+            self.outbox.sealing.windows.limit = limits.peers
         self.beacon.set_parameters(parameters, now)
         self.table.interval = self.outbox.pace
 
@@ -151,73 +138,6 @@ class Node(Reception):
 
     # --- hearing --------------------------------------------------------------------------------
 
-    def receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
-        """Take a datagram. Whatever its bytes, nothing is raised and the time is linear in their number.
-
-        `now` is when it arrived, which may be long before it is given, and before the `now` of the last `poll`
-        (never before what `drained` told). A moment before one that was given already refreshes nothing backwards.
-        """
-        head, _, seq = datagram.rpartition(b"|")
-        path = self.table.steady.get((head, source))
-        if path is None and not seq and head.endswith(b"}"):  # a full one that repeats the record we hold is as good
-            *fields, record = head.split(b"|", 11)
-            path = self.table.steady.get((b"|".join(fields[:9]), source))
-            if path is not None:
-                held = path.row.record
-                seq = fields[9] if held is not None and held.encoded == record and fields[10:] == [b""] else b""
-        # fewer than 10 digits: no check of the range is needed
-        if (
-            path is not None
-            and path.stamp == (row := path.row).stamp
-            and row.last_heard <= now < path.expires
-            and seq.isdigit()
-            and len(seq) < 10
-            and 0 <= (ahead := (number := int(seq)) - row.seq) < NEAR
-            and (reach := path.reach) is not None
-        ):
-            if number > reach.seq:  # what `Path.heard` does
-                if number >= reach.due:
-                    if row.several:  # the loss is told anew, and another way may be the best by it
-                        return self._receive(datagram, source, now)
-                    reach.seq = number
-                    reach.heard += 1
-                    path.mark(reach)
-                else:
-                    reach.seq = number
-                    reach.heard += 1
-                if ahead:
-                    row.seq = number
-                    row.last_hello = row.last_heard = path.last_heard = now
-                    row.expires = path.expires = now + row.life
-                else:  # another way brought this beat first
-                    self.hello_rate.beats -= 1
-                    path.last_heard = row.last_heard
-                    path.expires = row.expires
-            else:  # a burst says it again
-                self.hello_rate.beats -= 1
-            link_state = path.link_state
-            if link_state is None:
-                link_state = path.link_state = self.outbox.link_state(source)
-            link_state.received += 1
-            link_state.last_heard = now
-            self.hello_rate.steady += 1
-            return NOTHING
-        return self._receive(datagram, source, now)
-
-    def _receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
-        """Take a datagram that is not the plain, steady HELLO of a listed peer."""
-        incoming, refusal = self._open(datagram, source, now)
-        if incoming.is_next:
-            return self.receive(incoming.datagram, incoming.source, now)
-        if now >= self.table.blind_until and self._is_late(now):
-            self._wake(now)
-        expired = self.table.expire(now)  # told also where the datagram is dropped
-        outcome = self._hear(incoming, refusal, now)
-        if not outcome.sends and not expired:
-            return outcome
-        sends = self.outbox.release(outcome.sends, now)
-        return replace(outcome, sends=sends, events=(*expired, *outcome.events))
-
     def heard_broadcast(self, source: Source, now: float, *, limited: bool) -> None:
         """Note that a datagram of this source went to 255.255.255.255, or to the broadcast address of its link.
 
@@ -230,7 +150,8 @@ class Node(Reception):
     def refused(self, datagram: bytes, now: float) -> Outcome:
         """Take the kernel's word (ICMP port unreachable) that nobody listens where this datagram went."""
         try:
-            ping = decode(datagram if self.sealing is None else self.sealing.plain(datagram))
+            sealing = self.outbox.sealing
+            ping = decode(sealing.plain(datagram) if sealing else datagram)
         except WireError:
             return NOTHING
         events = self.prober.refused(ping.nonce, now) if isinstance(ping, Ping) else ()
@@ -262,11 +183,6 @@ class Node(Reception):
             return NOTHING
         return Outcome(sends=self.outbox.release(sends, now), events=events, isolated=isolated)
 
-    def next_deadline(self) -> float:
-        """Return when `poll` has something to do."""
-        due = min(self.beacon.next_deadline(), self.table.next_expiry(), self.prober.next_deadline())
-        return min(due, self._isolation.next_deadline())
-
     def drained(self, until: float) -> None:
         """Note that all that arrived before that moment was given to `receive`.
 
@@ -280,16 +196,6 @@ class Node(Reception):
         A peer that is silent by then is asked, and has one grace period.
         """
         self.table.mistrust(until)
-
-    def _is_late(self, now: float) -> bool:
-        """Return whether we did not see time pass (suspend, SIGSTOP)."""
-        return self._polled is not None and now > self._polled + WAKE_LATE and now > self.next_deadline() + WAKE_LATE
-
-    def _wake(self, now: float) -> None:
-        """Come back from a pause: nobody is judged by it."""
-        self._polled = now
-        self.beacon.greet(now)
-        self.table.mistrust(now)
 
     # --- what the driver asks for ---------------------------------------------------------------
 
@@ -339,3 +245,57 @@ class Node(Reception):
         """
         links = len(self.outbox.links) or self.table.routed_count(now)
         return self._isolation.holds(links, self.ttl(self.outbox.pace), now)
+
+    @property
+    def boot(self) -> str:
+        """Id of this run; a new one when a clone has it too."""
+        return self.outbox.boot
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters in force."""
+        return self.outbox.parameters
+
+    @property
+    def record(self) -> Record:
+        """What the node says of itself."""
+        return self.outbox.record
+
+    @property
+    def seq(self) -> int:
+        """Number of the last heartbeat."""
+        return self.outbox.seq
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in use, and the mode."""
+        return self.outbox.keyring
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The links in use."""
+        return tuple(self.outbox.links)
+
+    @property
+    def outlets(self) -> tuple[LinkState, ...]:
+        """Counters of each link in use."""
+        return tuple(self.outbox.links.values())
+
+    @property
+    def received(self) -> dict[str, int]:
+        """Datagrams heard and understood, by kind."""
+        kinds = {kind: self.understood[kind] for kind in ("hello", "bare", "ping", "pong")}
+        kinds["hello"] += self.hello_rate.steady
+        return kinds
+
+    def peers(self, now: float, *, gone: bool = False) -> tuple[Peer, ...]:
+        """Return the peers that are up, and with `gone` those that are no more."""
+        return self.table.peers(now, gone=gone)
+
+    def interval(self, now: float) -> float:
+        """Return the interval in force, seconds: stretched so that a segment stays within its budget."""
+        return self.beacon.interval(now)
+
+    def ttl(self, interval: float) -> float:
+        """Return the ttl that goes with an interval in force."""
+        return self.outbox.ttl(interval)

@@ -1,19 +1,61 @@
-"""What a call of the engine led to, as immutable values."""
+"""What comes into the engine, and what a call of it led to, as immutable values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from discoveryd.protocol.link import Link
+from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.table.row import Key
+
+if TYPE_CHECKING:
+    from discoveryd.protocol.sealed.envelope import Opened
 
 LIMITED = "255.255.255.255"
 """All on a link, whatever their network."""
 
 MessageKind = Literal["hello", "ping", "pong"]
 """Kinds of datagrams, as they are counted."""
+
+
+class Incoming(NamedTuple):
+    """A datagram that came in, plain, whatever it came in.
+
+    Attributes:
+        datagram: plain.
+        source: where it came from; where it was sealed, with the key and the boot that sealed it.
+        size: bytes that came.
+        opened: what else was in the envelope, None where there was none.
+        is_known: whether it counts as it is; else the boot that sealed it has not proved to live, and it may be a
+            recording.
+        is_next: whether it was sealed, is a steady HELLO, and newer than any heard before.
+    """
+
+    datagram: bytes
+    source: Source
+    size: int
+    opened: Opened | None = None
+    is_known: bool = True
+    is_next: bool = False
+
+
+class Claim(NamedTuple):
+    """The sender of a datagram, as the datagram names it.
+
+    Attributes:
+        source: where the datagram came from.
+        key: id and boot.
+        size: bytes that came from there; without end where the sender has proved to be there.
+        solicits: whether it asks for our record.
+    """
+
+    source: Source
+    key: Key = ("", "")
+    size: float = NEVER
+    solicits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.challenges import Challenge
-from discoveryd.protocol.hellos import Hellos
 from discoveryd.protocol.histogram import RTT_BOUNDS, Histogram
-from discoveryd.protocol.incoming import Claim, Incoming
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.outcome import NOTHING, Answer, Outcome
+from discoveryd.protocol.outcome import NOTHING, Answer, Claim, Incoming, Outcome
 from discoveryd.protocol.prober import AwaitedPong
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
@@ -31,17 +29,15 @@ class Probes:
 
     Args:
         rooms: of the engine.
-        hellos: hears the HELLO that a challenged boot had said.
         clock: tells the present moment where datagrams are given later than they arrived.
 
     Attributes:
         rtts: round trips in seconds, one for each PONG.
     """
 
-    def __init__(self, rooms: Reception, hellos: Hellos, clock: Callable[[], float] | None) -> None:
+    def __init__(self, rooms: Reception, clock: Callable[[], float] | None) -> None:
         self.rtts = Histogram(RTT_BOUNDS)
         self._rooms = rooms
-        self._hellos = hellos
         self._clock = clock
 
     def hear_ping(self, ping: Ping, incoming: Incoming, now: float) -> Outcome:
@@ -128,23 +124,23 @@ class Probes:
 
     def _hear_proof(self, pong: Pong, challenge: Challenge, source: Source, now: float) -> Outcome:
         """Turn to a boot that has just proved to live: list what it said, or ask for a HELLO, and tell it of us."""
-        outbox, hellos = self._rooms.outbox, self._hellos
+        outbox, rooms = self._rooms.outbox, self._rooms
         outbox.credit.prove(source.address, now)
         if source.link is None and not source.key:
             outbox.aliases.admit(source.address)
         if challenge.hello is not None and challenge.source is not None:
             self._rooms.understood["pong"] += 1
             hello = replace(challenge.hello, solicit=challenge.solicits)
-            return hellos.enter(hello, Claim(challenge.source, challenge.key), now, proved=True)
+            return rooms.enter(hello, Claim(challenge.source, challenge.key), now, proved=True)
         row = self._rooms.table.get(*challenge.key)
         row = row if row is not None and row.paths.of(source) else None
         events = self._take(row, pong, source, challenge.asked, now)
         if row is not None:
             self._rooms.prober.watch(row, now)
         is_listed = row is not None and not source.key
-        sends = hellos.request_record(row, source, now) if row is not None and is_listed else []
+        sends = rooms.request_record(row, source, now) if row is not None and is_listed else []
         if challenge.solicits:  # it has waited its turn where it was asked before
-            sends += hellos.answer(Claim(source), now, is_prompt=is_listed)
+            sends += rooms.answer(Claim(source), now, is_prompt=is_listed)
         if not is_listed and self._rooms.answers.may_request(now):
             sends.append(self._rooms.answers.request(source, now))
         return Outcome(sends=tuple(sends), events=events)

@@ -1,35 +1,40 @@
-"""The rooms of the engine, and how a datagram goes through them: limited, opened, heard by its kind, counted."""
+"""The rooms of the engine, and how a datagram goes through them.
+
+The steady HELLO of a listed peer needs a look at the table alone. Of all others the source is limited (`rate_limits`),
+sealed ones are opened (`sealed.channel`), and a HELLO is heard here, a PING or a PONG in `probes`; a boot that is
+unknown is asked first (`challenges`).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from discoveryd.errors import WireError
+from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.answers import Answers
 from discoveryd.protocol.beacon import Beacon
 from discoveryd.protocol.challenges import Challenges
-from discoveryd.protocol.hellos import Hellos
-from discoveryd.protocol.incoming import Incoming
-from discoveryd.protocol.limited_broadcast import LimitedBroadcast
-from discoveryd.protocol.link import Link, LinkState, Source
+from discoveryd.protocol.isolation import Isolation
+from discoveryd.protocol.limited_broadcast import LimitedBroadcast, is_elsewhere
+from discoveryd.protocol.link import Source
 from discoveryd.protocol.outbox import Outbox
-from discoveryd.protocol.outcome import Outcome
+from discoveryd.protocol.outcome import NOTHING, Claim, Incoming, Outcome, Send
 from discoveryd.protocol.own_boot import OwnBoot
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import Prober
-from discoveryd.protocol.probes import Probes
+from discoveryd.protocol.probes import WAKE_LATE, Probes
 from discoveryd.protocol.rate_limits import RateLimits
-from discoveryd.protocol.sealed.keyring import Keyring
-from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.liveness import NEVER
+from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.row import Row
+from discoveryd.protocol.table.sequence import NEAR
 from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.wire.messages import SEALED, BareHello, Hello, Ping, Pong, decode
 from discoveryd.protocol.wire.record import Record
-
-if TYPE_CHECKING:
-    from discoveryd.protocol.sealed.channel import Sealing
 
 
 class Reception:
@@ -80,19 +85,91 @@ class Reception:
         self.beacon = Beacon(outbox, self.answers, self.random, crowd=table.live_count, speaking=table.speaking)
         self.hello_rate = self.beacon.hello_rate
         self.prober = Prober(table, self.random, outbox)
+        self._isolation = Isolation(table)
+        self._polled: float | None = None
         self.understood: Counter[str] = Counter()
-        hellos = Hellos(self)
-        probes = Probes(self, hellos, clock)
+        probes = Probes(self, clock)
         self.rtts = probes.rtts
         self.doubles = OwnBoot(self, probes.answer_ping)
         self.handlers: dict[type, Callable[[Any, Incoming, float], Outcome]] = {
-            Hello: hellos.hear,
-            BareHello: hellos.hear_bare,
+            Hello: self._hear_hello,
+            BareHello: self._hear_bare,
             Ping: probes.hear_ping,
             Pong: probes.hear_pong,
         }
 
+    def nonce(self) -> str:
+        """Return 16 random hexadecimal digits."""
+        return f"{self.random.getrandbits(64):016x}"
+
     # --- a datagram -------------------------------------------------------------------------------
+
+    def receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
+        """Take a datagram. Whatever its bytes, nothing is raised and the time is linear in their number.
+
+        `now` is when it arrived, which may be long before it is given, and before the `now` of the last `poll`
+        (never before what `drained` told). A moment before one that was given already refreshes nothing backwards.
+        """
+        head, _, seq = datagram.rpartition(b"|")
+        path = self.table.steady.get((head, source))
+        if path is None and not seq and head.endswith(b"}"):  # a full one that repeats the record we hold is as good
+            *fields, record = head.split(b"|", 11)
+            path = self.table.steady.get((b"|".join(fields[:9]), source))
+            if path is not None:
+                held = path.row.record
+                seq = fields[9] if held is not None and held.encoded == record and fields[10:] == [b""] else b""
+        # fewer than 10 digits: no check of the range is needed
+        if (
+            path is not None
+            and path.stamp == (row := path.row).stamp
+            and row.last_heard <= now < path.expires
+            and seq.isdigit()
+            and len(seq) < 10
+            and 0 <= (ahead := (number := int(seq)) - row.seq) < NEAR
+            and (reach := path.reach) is not None
+        ):
+            if number > reach.seq:  # what `Path.heard` does
+                if number >= reach.due:
+                    if row.several:  # the loss is told anew, and another way may be the best by it
+                        return self._receive(datagram, source, now)
+                    reach.seq = number
+                    reach.heard += 1
+                    path.mark(reach)
+                else:
+                    reach.seq = number
+                    reach.heard += 1
+                if ahead:
+                    row.seq = number
+                    row.last_hello = row.last_heard = path.last_heard = now
+                    row.expires = path.expires = now + row.life
+                else:  # another way brought this beat first
+                    self.hello_rate.beats -= 1
+                    path.last_heard = row.last_heard
+                    path.expires = row.expires
+            else:  # a burst says it again
+                self.hello_rate.beats -= 1
+            link_state = path.link_state
+            if link_state is None:
+                link_state = path.link_state = self.outbox.link_state(source)
+            link_state.received += 1
+            link_state.last_heard = now
+            self.hello_rate.steady += 1
+            return NOTHING
+        return self._receive(datagram, source, now)
+
+    def _receive(self, datagram: bytes, source: Source, now: float) -> Outcome:
+        """Take a datagram that is not the plain, steady HELLO of a listed peer."""
+        incoming, refusal = self._open(datagram, source, now)
+        if incoming.is_next:
+            return self.receive(incoming.datagram, incoming.source, now)
+        if now >= self.table.blind_until and self._is_late(now):
+            self._wake(now)
+        expired = self.table.expire(now)  # told also where the datagram is dropped
+        outcome = self._hear(incoming, refusal, now)
+        if not outcome.sends and not expired:
+            return outcome
+        sends = self.outbox.release(outcome.sends, now)
+        return replace(outcome, sends=sends, events=(*expired, *outcome.events))
 
     def _open(self, datagram: bytes, source: Source, now: float) -> tuple[Incoming, WireError | None]:
         """Return a datagram without its envelope, and why it could not be opened."""
@@ -137,67 +214,113 @@ class Reception:
             return self.doubles.hear(message, source, now)
         return self.handlers[type(message)](message, incoming, now)
 
-    # --- what can be asked ------------------------------------------------------------------------
+    # --- HELLOs -----------------------------------------------------------------------------------
 
-    def nonce(self) -> str:
-        """Return 16 random hexadecimal digits."""
-        return f"{self.random.getrandbits(64):016x}"
+    def _hear_bare(self, _: BareHello, incoming: Incoming, now: float) -> Outcome:
+        """List the sender of a bare HELLO, which is known by its address alone."""
+        source = incoming.source
+        if not self.outbox.is_foreign(source):
+            raise WireError("own-echo", "a bare HELLO from this machine")
+        self.rate_limits.admit((source.address, ""), source, now)
+        events = self.table.heard_bare(source, self.outbox.parameters.bare_ttl, now)
+        self.understood["bare"] += 1
+        return Outcome(events=events)
 
-    @property
-    def boot(self) -> str:
-        """Id of this run; a new one when a clone has it too."""
-        return self.outbox.boot
+    def _hear_hello(self, hello: Hello, incoming: Incoming, now: float) -> Outcome:
+        """List the sender of a HELLO, or challenge it first."""
+        source = incoming.source
+        self.rate_limits.check_sender(hello.realm, hello.boot, source, now, hello.id)
+        claim = Claim(source, (hello.id, hello.boot), incoming.size, hello.solicit)
+        try:
+            self.rate_limits.admit(claim.key, source, now, is_known=incoming.is_known)
+            return self.enter(hello, claim, now)
+        except Unproven as error:
+            is_flood = self.rate_limits.flooded_since is not None
+            dropped = self.rate_limits.drop(error, source)
+            sends = self.challenges.hear(hello, claim, now, is_flood=is_flood)
+            self.hello_rate.beats += bool(sends)
+            return replace(dropped, sends=tuple(sends))
 
-    @property
-    def parameters(self) -> Parameters:
-        """The parameters in force."""
-        return self.outbox.parameters
+    def enter(self, hello: Hello, claim: Claim, now: float, *, proved: bool = False) -> Outcome:
+        """Enter a HELLO in the table; with `proved` its sender has answered a challenge."""
+        is_aside = self._is_heard_elsewhere(hello, claim, now)
+        events = () if is_aside else self.table.heard(hello, claim.source, now, proved=proved)
+        self.understood["hello"] += 1
+        if is_aside:
+            return NOTHING
+        return Outcome(sends=tuple(self._follow_up(hello, events, claim, now)), events=events)
 
-    @property
-    def record(self) -> Record:
-        """What the node says of itself."""
-        return self.outbox.record
+    def _is_heard_elsewhere(self, hello: Hello, claim: Claim, now: float) -> bool:
+        """Note what a HELLO tells of the broadcasts on its link; return whether that is all it tells."""
+        link, address = claim.source.link, claim.source.address
+        if link is None:
+            return False
+        limited = self.outbox.limited
+        if hello.solicit and not claim.source.unicast:
+            limited.doubts(link, address, now)
+        row = self.table.get(*claim.key)
+        if row is None or hello.goodbye or not is_elsewhere(row, claim.source, now):
+            return False
+        limited.set_aside(link, address, now)
+        return True
 
-    @property
-    def seq(self) -> int:
-        """Number of the last heartbeat."""
-        return self.outbox.seq
+    def _follow_up(self, hello: Hello, events: tuple[Event, ...], claim: Claim, now: float) -> list[Send]:
+        """Send what a HELLO calls for."""
+        sends: list[Send] = []
+        row = self.table.get(*claim.key)
+        if row is not None and row.state in LIVE:
+            self.hello_rate.beats += row.last_hello == now and not claim.source.unicast
+            sends += self.request_record(row, claim.source, now)
+            if hello.solicit:
+                sends += self.answer(claim, now)
+            self.prober.watch(row, now)
+        sends += self.challenges.ask_beyond(claim, now)
+        if any(event.kind == "restarted" for event in events):
+            for rival in self.table.boots.replaced(hello.id):  # an answer of the older boot proves a clone
+                if self.rate_limits.questions.allows(rival.paths.best(now).address, now):
+                    sends += self.prober.ping(rival, now)[1]
+        return sends
 
-    @property
-    def keyring(self) -> Keyring:
-        """The keys in use, and the mode."""
-        return self.outbox.keyring
+    def request_record(self, row: Row, source: Source, now: float) -> list[Send]:
+        """Solicit the record that a digest stands for, at most once an interval; of many, one after the other.
 
-    @property
-    def sealing(self) -> Sealing | None:
-        """The sealed layer, None as long as there never were keys."""
-        return self.outbox.sealing
+        Where that is refused, the record comes by itself with the next full HELLO.
+        """
+        is_asked = now < row.asked + self.outbox.parameters.interval
+        if self.table.has_digest(row) or is_asked or not self.answers.may_request(now):
+            return []
+        row.asked = now
+        return [] if self.rate_limits.refusal(source, now) else [self.answers.request(source, now)]
 
-    @property
-    def links(self) -> tuple[Link, ...]:
-        """The links in use."""
-        return tuple(self.outbox.links)
+    def answer(self, claim: Claim, now: float, *, is_prompt: bool = False) -> list[Send]:
+        """Answer a solicit with the full HELLO, `is_prompt` where it has waited its turn.
 
-    @property
-    def outlets(self) -> tuple[LinkState, ...]:
-        """Counters of each link in use."""
-        return tuple(self.outbox.links.values())
+        A sender that did not prove to be there gets no more bytes than it sent.
+        """
+        source = claim.source
+        if source.key or self.outbox.credit.is_proven(source.address, now):
+            claim = claim._replace(size=NEVER)
+        if self.answers.joins(claim):
+            return []
+        if not self.rate_limits.takes_solicit(source, now):
+            return []
+        if is_prompt:
+            return [self.outbox.unicast(self.outbox.hello(full=True).encode(), source)]
+        return self.answers.answer(claim, now)
 
-    @property
-    def received(self) -> dict[str, int]:
-        """Datagrams heard and understood, by kind."""
-        kinds = {kind: self.understood[kind] for kind in ("hello", "bare", "ping", "pong")}
-        kinds["hello"] += self.hello_rate.steady
-        return kinds
+    # --- time -------------------------------------------------------------------------------------
 
-    def peers(self, now: float, *, gone: bool = False) -> tuple[Peer, ...]:
-        """Return the peers that are up, and with `gone` those that are no more."""
-        return self.table.peers(now, gone=gone)
+    def next_deadline(self) -> float:
+        """Return when `poll` has something to do."""
+        due = min(self.beacon.next_deadline(), self.table.next_expiry(), self.prober.next_deadline())
+        return min(due, self._isolation.next_deadline())
 
-    def interval(self, now: float) -> float:
-        """Return the interval in force, seconds: stretched so that a segment stays within its budget."""
-        return self.beacon.interval(now)
+    def _is_late(self, now: float) -> bool:
+        """Return whether we did not see time pass (suspend, SIGSTOP)."""
+        return self._polled is not None and now > self._polled + WAKE_LATE and now > self.next_deadline() + WAKE_LATE
 
-    def ttl(self, interval: float) -> float:
-        """Return the ttl that goes with an interval in force."""
-        return self.outbox.ttl(interval)
+    def _wake(self, now: float) -> None:
+        """Come back from a pause: nobody is judged by it."""
+        self._polled = now
+        self.beacon.greet(now)
+        self.table.mistrust(now)

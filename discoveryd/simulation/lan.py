@@ -14,10 +14,9 @@ from random import Random
 from typing import Literal
 
 from discoveryd.protocol.answers import gap
-from discoveryd.protocol.incoming import Claim
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.node import Node
-from discoveryd.protocol.outcome import Send
+from discoveryd.protocol.outcome import Claim, Send
 from discoveryd.protocol.prober import TURN, TURN_GAP
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER

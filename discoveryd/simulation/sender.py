@@ -11,10 +11,9 @@ from random import Random
 
 from discoveryd.protocol.answers import Answers
 from discoveryd.protocol.beacon import Beacon
-from discoveryd.protocol.incoming import Claim
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outbox import Outbox
-from discoveryd.protocol.outcome import NOTHING, Outcome, Send
+from discoveryd.protocol.outcome import NOTHING, Claim, Outcome, Send
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.wire.messages import Ping, decode
 from discoveryd.protocol.wire.record import Record

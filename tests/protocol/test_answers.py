@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from discoveryd.protocol.answers import PROMPT_PEERS, Answers
-from discoveryd.protocol.incoming import Claim
 from discoveryd.protocol.link import Link, LinkState, Source
 from discoveryd.protocol.outbox import Outbox
+from discoveryd.protocol.outcome import Claim
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.wire.record import Record
 

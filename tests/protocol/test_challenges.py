@@ -15,8 +15,8 @@ from discoveryd.protocol.challenges import (
     SELDOM,
     Challenges,
 )
-from discoveryd.protocol.incoming import Claim
 from discoveryd.protocol.outbox import Outbox
+from discoveryd.protocol.outcome import Claim
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.wire import messages
 from discoveryd.protocol.wire.messages import ANYONE, Ping

@@ -19,8 +19,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from discoveryd.protocol.bounded import put_last
-from discoveryd.protocol.incoming import Incoming
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.outcome import Incoming
 from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.rate_limits import RateLimits
 from discoveryd.protocol.sealed.envelope import Opened, Sealer
