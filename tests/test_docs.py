@@ -35,7 +35,7 @@ from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.hooks import Hooks
 from discoveryd.runtime.network import Network
-from discoveryd.runtime.other_prefixes import filtered
+from discoveryd.runtime.status import filtered
 from tests.ctl.played import Daemon, ask, event, peers_reply, refusal, snapshot
 from tests.query.samples import STATUS, peer
 

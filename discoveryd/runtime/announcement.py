@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from discoveryd.errors import ConfigError
-from discoveryd.protocol.wire.record import Record, Service
-from discoveryd.runtime import notices
-from discoveryd.runtime.announced_services import AnnouncedServices
+from discoveryd.protocol.wire.record import Record, Service, service_length
 from discoveryd.runtime.machine import machine_name
-from discoveryd.runtime.notices import Notice
+from discoveryd.runtime.notices import Notice, info, warning
 
 CONFIG = "config"
 """The owner of the services of the configuration."""
@@ -17,6 +15,46 @@ RENAME = 1.0
 LONGEST_RENAME = 2.5
 """Seconds between two readings of the machine's name, where that is announced: the least, and the most while idle."""
 LONGEST_WAIT = 3600.0
+
+
+class AnnouncedServices:
+    """The services by owner: ``config``, ``services.d``, ``connection 7``. A value, never changed.
+
+    >>> from discoveryd.protocol.wire.record import Service
+    >>> from discoveryd.runtime.announcement import AnnouncedServices
+    >>> announced = AnnouncedServices().replaced("config", [Service(name="http", port=80)])
+    >>> announced = announced.replaced("connection 1", [Service(name="http", port=80), Service(name="ssh", port=22)])
+    >>> [service.name for service in announced.services()]
+    ['http', 'ssh']
+    >>> [service.name for service in announced.replaced("connection 1", ()).services()]
+    ['http']
+    """
+
+    def __init__(self, by_owner: Mapping[str, tuple[Service, ...]] | None = None) -> None:
+        self._by_owner = by_owner or {}
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The owners that announce something."""
+        return tuple(self._by_owner)
+
+    def replaced(self, owner: str, services: Iterable[Service]) -> AnnouncedServices:
+        """Return what is announced when an owner replaces its services; no services take the owner out."""
+        found = {**self._by_owner, owner: tuple(services)}
+        return AnnouncedServices({name: announced for name, announced in found.items() if announced})
+
+    def services(self) -> tuple[Service, ...]:
+        """Return all services, each (name, port and proto) once: of equal services the one with the longer tags.
+
+        So whatever an owner withdraws, what is left is never longer than before, and always fits.
+        """
+        merged: dict[tuple[str, int, str], Service] = {}
+        for services in self._by_owner.values():
+            for service in services:
+                key = service.name, service.port, service.proto
+                if key not in merged or service_length(service) > service_length(merged[key]):
+                    merged[key] = service
+        return tuple(merged.values())
 
 
 class Announcement:
@@ -82,7 +120,7 @@ class Announcement:
             self._refused = ""
         except ConfigError as error:
             self._refused, fault = name, str(error)
-        return notices.of_name(former, name, fault)
+        return of_name(former, name, fault)
 
     def _renamed(self, name: str) -> Record:
         if not self._follows_machine:  # another thread has set a name meanwhile
@@ -93,3 +131,10 @@ class Announcement:
         self.record = Record(name=name, tags=tags, services=services.services())
         self._services = services
         return self.record
+
+
+def of_name(former: str, name: str, fault: str) -> Notice:
+    """Return the notice that the machine has another name, or an unsuitable one."""
+    fields = {"name": name} | ({"former": former} if former else {}) | ({"why": fault} if fault else {})
+    tell = warning if fault else info
+    return tell("the machine has another name" if former else "the machine's name", **fields)

@@ -221,7 +221,6 @@ class Client:
         with self._lock:
             self._failure = error
             self._lock.notify_all()
-        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
 
 
 def _aged(peer: Peer, elapsed: float) -> Peer:

@@ -20,19 +20,17 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.wire.record import Record, Service
-from discoveryd.runtime import notices
-from discoveryd.runtime.announcement import Announcement
+from discoveryd.runtime.announcement import Announcement, of_name
 from discoveryd.runtime.arguments import checked_services
 from discoveryd.runtime.driver import JOIN_TIMEOUT, Driver
 from discoveryd.runtime.entropy import BufferedRandom
-from discoveryd.runtime.heartbeat import Heartbeat
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.pings import Pinging, PingResult, Pings
 from discoveryd.runtime.query_handlers import Control, QueryHandlers
 from discoveryd.runtime.servers import Servers
 from discoveryd.runtime.status import make_status, summary
 from discoveryd.runtime.subscription import Subscription
-from discoveryd.runtime.worker import Birthplace
+from discoveryd.runtime.worker import Birthplace, Heartbeat
 
 _Seen = TypeVar("_Seen")
 
@@ -155,7 +153,7 @@ class Discovery:
         self._servers.tell_errors()
         self._driver.report_start()
         if self._announcement.fault:
-            self._notify(notices.of_name("", self._node.record.name, self._announcement.fault))
+            self._notify(of_name("", self._node.record.name, self._announcement.fault))
 
     def stop(self) -> None:
         """Say goodbye, end the threads, close the sockets. Safe to call again, and before `start`.

@@ -20,13 +20,9 @@ from discoveryd.net.transport import Arrivals, Transport
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome
-from discoveryd.runtime import notices
-from discoveryd.runtime.flood_detection import FloodTurn
-from discoveryd.runtime.network import LAG, Network, Receiver
-from discoveryd.runtime.notices import Notice
+from discoveryd.runtime.network import LAG, PERIOD_UNTOLD, FloodTurn, Network, Receiver
+from discoveryd.runtime.notices import Notice, Reporter, info, of_death, warning
 from discoveryd.runtime.pings import Pings
-from discoveryd.runtime.reporter import Reporter
-from discoveryd.runtime.rescan import PERIOD_UNTOLD
 from discoveryd.runtime.subscription import Publisher, Subscription
 from discoveryd.runtime.worker import Worker
 
@@ -115,7 +111,7 @@ class Driver:
         """Tell the links of the start, and what is missing."""
         self._report_links(None)
         if not self.network.has_doorbell:
-            self._reporter.tell(notices.of_no_doorbell(PERIOD_UNTOLD))
+            self._reporter.tell(warning("no netlink: interfaces are looked at by time alone", every_s=PERIOD_UNTOLD))
 
     def begin_stop(self) -> bool:
         """Have the threads end; return False if that was said before."""
@@ -162,11 +158,9 @@ class Driver:
         """End loudly: each call from now on gets the error of the thread that died."""
         self._failure = self._failure or error
         try:
-            self._reporter.tell(notices.of_death(name, error))
+            self._reporter.tell(of_death(name, error))
         finally:
-            with self.lock:
-                self.publisher.end()
-        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
+            self.change(lambda *_: self.publisher.end())
 
     # --- what the face asks ---------------------------------------------------------------------
 
@@ -228,9 +222,9 @@ class Driver:
                 outcome = self._node.poll(now)
                 self.publisher.publish(outcome.events)
                 pings, done = self.pings.poll(self._node, now)
-                held = self._reporter.due(now)
+                held = self._reporter.damper.due(now)
                 is_idle = outcome is NOTHING and not (pings or done or held)
-                deadline = min(self._node.next_deadline(), self.pings.next_deadline(), self._reporter.next_due())
+                deadline = min(self._node.next_deadline(), self.pings.next_deadline(), self._reporter.damper.next_due())
                 self.engine_s += perf_counter() - began
                 if is_idle and deadline > now:
                     self.lock.wait(min(deadline - now, longest))
@@ -336,14 +330,16 @@ class Driver:
         if turn.since is None:
             if not self.network.is_flooded:
                 self.change(lambda node, _: node.end_flood())
-                self._reporter.tell(notices.of_flood_end(self.network.flood_drops))
+                self._reporter.tell(info("flood is over", dropped=self.network.flood_drops))
             return
         with self.lock:
             outcome = self._node.begin_flood(turn.since, self._clock())
             self.publisher.publish(outcome.events)
             self.lock.notify_all()
         self.carry_out(outcome)
-        self._reporter.tell(notices.of_flood(limit, len(outcome.events), turn.failure))
+        more = {"unfiltered": turn.failure} if turn.failure else {}
+        text = "flood: only known peers are heard"
+        self._reporter.tell(warning(text, limit_per_s=limit, dropped=len(outcome.events), **more))
 
     def _known_addresses(self, since: float) -> Iterable[str]:
         with self.lock:  # held by the receiver itself, for which `look` might wait

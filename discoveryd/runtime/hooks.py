@@ -21,9 +21,9 @@ from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.query.formats import printable
-from discoveryd.runtime import hook_files, notices
+from discoveryd.runtime import hook_files
 from discoveryd.runtime.hook_queue import HookQueue, Job, Occasion
-from discoveryd.runtime.notices import Notice
+from discoveryd.runtime.notices import Notice, of_death, warning
 from discoveryd.runtime.process import GRACE, KEPT, Process, Processes
 
 LOOK_AGAIN = 1.0
@@ -116,7 +116,7 @@ class Hooks:
         if lost:
             with self._lock:
                 self._counts["lost"] += lost
-            self._notify(Notice(level="warning", text="hooks missed events", fields={"lost": lost}))
+            self._notify(warning("hooks missed events", lost=lost))
         self._offer(Occasion.of(event))
 
     def doubt(self, *, is_isolated: bool, reason: str) -> None:
@@ -173,7 +173,7 @@ class Hooks:
             if hooks is not None:
                 self._queue.set_hooks(hooks)
         for file in fresh:
-            self._notify(Notice(level="warning", text="hook not run", fields={"path": file.path, "why": file.why}))
+            self._notify(warning("hook not run", path=file.path, why=file.why))
 
     # --- the runner -----------------------------------------------------------------------------
 
@@ -252,10 +252,7 @@ class Hooks:
         """End loudly: the daemon ends at a critical notice."""
         with self._lock:
             self._queue.clear()
-        try:
-            self._notify(notices.of_death(name, error))
-        finally:
-            threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
+        self._notify(of_death(name, error))
 
 
 def _lines(process: Process) -> list[str]:

@@ -1,4 +1,7 @@
-"""The transports of a node as one network, and the receiver of each: late reading, floods, the next scan."""
+"""The transports of a node as one network, and the receiver of each: late reading, floods, the next scan.
+
+In a flood the kernel lets known peers pass, and a sample of all others.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,137 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from time import perf_counter
+from typing import NamedTuple
 
 from discoveryd.net.batch import BATCH
 from discoveryd.net.transport import Arrivals, Outside, SendChange, Transport
+from discoveryd.protocol.flood import Flood
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.outcome import Send
 from discoveryd.query.status import ReceiveBuffer
-from discoveryd.runtime.flood_detection import FloodDetector, FloodTurn
-from discoveryd.runtime.rescan import PERIOD, PERIOD_UNTOLD, Rescan
+from discoveryd.runtime.notices import SCAN_RETRY
 
 LAG = 1.0
 """Seconds that datagrams may wait to be read; past it others may be lost, and readers of the table wait too."""
+PERIOD = 30.0
+PERIOD_UNTOLD = 3.0
+"""Seconds between two scans: with a doorbell a safety net, without one the only means."""
+SETTLE = 0.05
+"""Seconds from a ring of the doorbell to the scan: one change rings several times."""
+SCAN_GAP = 10
+"""A scan waits this many times as long as the last one took: at most 9 % of a core, whatever rings."""
+MEASURE_PERIOD = 0.25
+"""Seconds between two measurements of the rate: a flood costs a live peer one HELLO at most."""
+REVIEW = 1.0
+"""Seconds after which the known addresses are read again."""
+
+
+class Rescan:
+    """Plans the scans. The caller brings the time.
+
+    Attributes:
+        at: when the next one is due.
+    """
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        self._earliest = 0.0
+
+    def done(self, now: float, *, took: float, period: float, has_failed: bool) -> None:
+        """Plan the next scan after one.
+
+        Args:
+            now: the time at its end.
+            took: seconds.
+            period: seconds to the next one if nothing rings.
+            has_failed: whether the scan failed; then a ring does not bring the next one forward.
+        """
+        gap = min(SCAN_GAP * took, PERIOD)  # a clock that ran on in suspend must not make us deaf
+        self._earliest = now + max(gap, SCAN_RETRY if has_failed else 0.0)
+        self.at = max(self._earliest, now + (min(SCAN_RETRY, period) if has_failed else period))
+
+    def ring(self, now: float) -> None:
+        """Plan a scan soon: something has changed."""
+        self.at = min(self.at, max(now + SETTLE, self._earliest))
+
+
+class FloodTurn(NamedTuple):
+    """A flood began or ended.
+
+    Attributes:
+        since: when there certainly was no flood yet; None if it ended.
+        failure: why the kernel cannot filter; None if it can.
+    """
+
+    since: float | None
+    failure: str | None
+
+
+class FloodDetector:
+    """Counts what arrives, and has the kernel filter it. For the receiving thread; its counters may be read by any.
+
+    Args:
+        transport: where datagrams arrive.
+        known: returns the addresses that pass, of peers heard before a moment.
+
+    Attributes:
+        dropped: datagrams that the kernel threw away in floods.
+    """
+
+    def __init__(self, transport: Transport, known: Callable[[float], Iterable[str]]) -> None:
+        self.dropped = 0
+        self._transport = transport
+        self._flood = Flood(float("inf"))
+        self._known = known
+        self._taken = 0
+        self._lost = 0
+        self._excused = 0  # of those lost
+        self._has_paused = False  # since the last measurement
+        self._measure_at = 0.0
+        self._review_at = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a flood."""
+        return self._flood.is_on
+
+    def patience(self, now: float) -> float | None:
+        """Return the seconds until the next measurement; None while there is no flood."""
+        return max(0.0, self._measure_at - now) if self._flood.is_on else None
+
+    def took(
+        self, count: int, now: float, limit: float, *, is_late: bool = False, has_paused: bool = False
+    ) -> FloodTurn | None:
+        """Count datagrams that were read now; return the turn when a flood begins or ends.
+
+        Args:
+            count: of the datagrams.
+            now: the time of reading. The time of arrival would not do: of a flood that fills the buffer faster than it
+                is read, what is read is always old, and hardly gets younger.
+            limit: datagrams within a second, past which it is a flood.
+            is_late: they waited for long, and so say nothing of the rate now; what the kernel throws away does.
+            has_paused: nothing was read for long before: what was thrown away meanwhile is no sign of a flood either.
+        """
+        self._taken += 0 if is_late else count
+        self._has_paused |= has_paused
+        if now < self._measure_at:
+            return None
+        self._measure_at = now + MEASURE_PERIOD
+        lost = self._transport.kernel_drops()
+        was_on = self._flood.is_on
+        if was_on:
+            self.dropped += lost - self._lost
+        elif self._has_paused:
+            self._excused += lost - self._lost
+        self._lost, self._has_paused = lost, False
+        self._flood.limit = limit
+        is_changed = self._flood.see(self._taken + lost - self._excused, now)
+        if not is_changed and not (was_on and now >= self._review_at):
+            return None
+        self._review_at = now + REVIEW
+        since, is_on = self._flood.since, self._flood.is_on
+        failure = self._transport.sample(self._known(since) if is_on else (), self._flood.share)
+        return FloodTurn(since if is_on else None, failure) if is_on is not was_on else None
 
 
 class Receiver:

@@ -1,22 +1,30 @@
-"""Notices: what is worth a log line and is no event of a peer."""
+"""Notices: what is worth a log line and is no event of a peer; damped where it recurs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from discoveryd.net.interfaces import compare
-from discoveryd.net.query_server import RETRY as QUERY_RETRY
+from discoveryd.net.transport import SendChange
 from discoveryd.protocol.link import Link
-from discoveryd.protocol.outcome import Drop
-from discoveryd.runtime.rescan import RETRY
+from discoveryd.protocol.outcome import Outcome
 
-METRICS_RETRY = 10.0
-"""Seconds, `net.metrics_server.RETRY`, which most daemons do not import."""
+SCAN_RETRY = 3.0
+"""Seconds from a scan of the interfaces that failed to the next."""
 ISOLATED = "isolated"
 CONNECTED = "no longer isolated"
 """Texts that hooks are run for."""
+GAP = 60.0
+"""Seconds for each line about one thing that changes again and again."""
+AT_ONCE = 2
+"""Lines at once about a thing that was calm: that something broke, and that it works again."""
+MOST = 256
+"""Things remembered; past it the oldest is forgotten, and its next line comes at once."""
+NEVER = float("inf")
+_CREDIT = (AT_ONCE - 1) * GAP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,102 +42,162 @@ class Notice:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def of_metrics(error: str, where: tuple[str, int]) -> Notice:
-    """Return the notice that the metrics are not served over HTTP, or are served now."""
-    texts = "the metrics are served over HTTP", "the metrics are not served over HTTP"
-    return _of_listening(texts, error, where, f"metrics.listen: it is tried again each {METRICS_RETRY:g} s")
+def info(text: str, **fields: Any) -> Notice:
+    """Return a notice of something good or indifferent."""
+    return Notice(level="info", text=text, fields=fields)
 
 
-def of_query(error: str, where: tuple[str, int]) -> Notice:
-    """Return the notice that the query socket does not listen, or listens now."""
-    texts = "the query socket listens", "the query socket does not listen"
-    return _of_listening(texts, error, where, f"query.listen: it is tried again each {QUERY_RETRY:g} s")
-
-
-def _of_listening(texts: tuple[str, str], error: str, where: tuple[str, int], remedy: str) -> Notice:
-    if error:
-        return Notice(level="warning", text=texts[1], fields={"why": f"{error}; stop that, or set {remedy}"})
-    host, port = where
-    return Notice(level="info", text=texts[0], fields={"listen": f"{host}:{port}"})
-
-
-def of_isolation(*, is_isolated: bool) -> Notice:
-    """Return the notice that this node is cut off, or no longer."""
-    if not is_isolated:
-        return Notice(level="info", text=CONNECTED)
-    why = "most peers fell silent together: look at our own cable, switch or Wi-Fi"
-    return Notice(level="warning", text=ISOLATED, fields={"why": why})
-
-
-def of_name(former: str, name: str, fault: str) -> Notice:
-    """Return the notice that the machine has another name, or an unsuitable one."""
-    fields = {"name": name, **({"former": former} if former else {}), **({"why": fault} if fault else {})}
-    text = "the machine has another name" if former else "the machine's name"
-    return Notice(level="warning" if fault else "info", text=text, fields=fields)
-
-
-def of_links(before: Sequence[Link], now: Sequence[Link]) -> Iterator[Notice]:
-    """Yield a notice for each link that went or came."""
-    gone, come = compare(before, now)
-    for text, links in (("link gone", gone), ("link up", come)):
-        for link in links:
-            fields = {"link": link.name, "address": f"{link.address}/{link.prefix}", "broadcast": link.broadcast}
-            yield Notice(level="info", text=text, fields=fields)
-
-
-def of_no_link(interfaces: Iterable[str]) -> Notice:
-    """Return the notice that no interface is usable, with the patterns that choose them."""
-    return Notice(level="warning", text="no usable link: waiting for one", fields={"interfaces": ",".join(interfaces)})
-
-
-def of_no_doorbell(seconds: float) -> Notice:
-    """Return the notice that the kernel does not tell of changes of the interfaces."""
-    return Notice(
-        level="warning", text="no netlink: interfaces are looked at by time alone", fields={"every_s": seconds}
-    )
-
-
-def of_scan(error: str | None) -> Notice:
-    """Return the notice that the interfaces cannot be read, or can be read again."""
-    if error is None:
-        return Notice(level="info", text="interfaces can be read again")
-    why = {"error": error, "every_s": RETRY}
-    return Notice(level="warning", text="interfaces cannot be read: the links stay as they are", fields=why)
-
-
-def of_sending(link: str, target: str, error: str | None) -> Notice:
-    """Return the notice that sending to a target fails, or works again."""
-    where = {"link": link, "target": target}
-    if error is None:
-        return Notice(level="info", text="sending works again", fields=where)
-    return Notice(level="warning", text="sending fails", fields={**where, "error": error})
-
-
-def of_double(address: str) -> Notice:
-    """Return the notice that another machine ran under our boot."""
-    why = "cloned with its memory: give one of the two its own id (discoveryd reset-id)"
-    fields = {"address": address, "why": why}
-    return Notice(level="warning", text="another node had our boot: a new one was drawn", fields=fields)
-
-
-def of_drop(drop: Drop) -> Notice:
-    """Return the notice that datagrams of a source are dropped."""
-    fields = {"address": drop.address, "link": drop.link, "reason": drop.reason, "detail": drop.detail}
-    return Notice(level="warning", text="datagrams dropped", fields=fields)
-
-
-def of_flood(limit: float, turned_away: int, failure: str | None) -> Notice:
-    """Return the notice that a flood has begun, and why the kernel cannot filter it."""
-    fields: dict[str, Any] = {"limit_per_s": limit, "dropped": turned_away}
-    fields |= {"unfiltered": failure} if failure else {}
-    return Notice(level="warning", text="flood: only known peers are heard", fields=fields)
-
-
-def of_flood_end(dropped: int) -> Notice:
-    """Return the notice that a flood is over, with what the kernel dropped meanwhile."""
-    return Notice(level="info", text="flood is over", fields={"dropped": dropped})
+def warning(text: str, **fields: Any) -> Notice:
+    """Return a notice of something that somebody should look at."""
+    return Notice(level="warning", text=text, fields=fields)
 
 
 def of_death(thread: str, error: BaseException) -> Notice:
     """Return the notice that an exception has ended a thread."""
     return Notice(level="critical", text="thread died", fields={"thread": thread, "error": repr(error)})
+
+
+@dataclass(slots=True)
+class _Thing:
+    opens_at: float = -_CREDIT  # when the next line may be told
+    state: str = ""  # that was told last
+    held: tuple[str, Notice] | None = None
+
+    def tell(self, state: str, now: float) -> None:
+        self.opens_at = max(self.opens_at, now - _CREDIT) + GAP
+        self.state, self.held = state, None
+
+
+class NoticeDamper:
+    """Decides which notices are told now: a change and its end at once, then one line a minute for each thing.
+
+    The caller brings the time. For any thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards all below
+        self._things: dict[Hashable, _Thing] = {}
+
+    def take(self, name: Hashable, state: str, notice: Notice, now: float) -> bool:
+        """Take the notice that a thing came to a state; return whether to tell it now, else `due` returns the last."""
+        with self._lock:
+            thing = self._things.get(name)
+            if thing is None:
+                self._make_room(now)
+                thing = self._things[name] = _Thing()
+            is_told = thing.opens_at <= now
+            if is_told:
+                thing.tell(state, now)
+            else:
+                thing.held = None if state == thing.state else (state, notice)
+            return is_told
+
+    def due(self, now: float) -> list[Notice]:
+        """Return the notices that were held back and may be told now."""
+        found = []
+        with self._lock:
+            for thing in self._things.values():
+                if thing.held and thing.opens_at <= now:
+                    state, notice = thing.held
+                    thing.tell(state, now)
+                    found.append(notice)
+        return found
+
+    def next_due(self) -> float:
+        """Return when `due` has something to return."""
+        with self._lock:
+            return min((thing.opens_at for thing in self._things.values() if thing.held), default=NEVER)
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    def _make_room(self, now: float) -> None:
+        if len(self._things) < MOST:
+            return
+        for name, thing in list(self._things.items()):
+            if thing.held is None and thing.opens_at + _CREDIT <= now:
+                del self._things[name]
+        while len(self._things) >= MOST:
+            del self._things[next(iter(self._things))]
+
+
+class Reporter:
+    """Tells what the driver has to tell. For any thread; never called with the lock of the driver, but for `damper`.
+
+    Args:
+        tell: told each notice.
+        clock: seconds.
+        wake: called when a notice was held back, so that the sender reads `NoticeDamper.next_due` again.
+
+    Attributes:
+        damper: holds back what recurs.
+    """
+
+    def __init__(
+        self, tell: Callable[[Notice], None], clock: Callable[[], float], wake: Callable[[], None]
+    ) -> None:
+        self.tell = tell
+        self.damper = NoticeDamper()
+        self._clock = clock
+        self._wake = wake
+        self._scan_error: str | None = None
+
+    def outcome(self, outcome: Outcome, changes: Iterable[SendChange]) -> None:
+        """Tell what an outcome says besides events, and where sending began to fail or works again."""
+        for link, target, error in changes:
+            notice = info("sending works again", link=link, target=target)
+            if error is not None:
+                notice = warning("sending fails", link=link, target=target, error=error)
+            self._tell_damped((link, target), error or "", notice)
+        for drop in outcome.drops:
+            fields = {"address": drop.address, "link": drop.link, "reason": drop.reason, "detail": drop.detail}
+            self.tell(warning("datagrams dropped", **fields))
+        if outcome.double:
+            why = "cloned with its memory: give one of the two its own id (discoveryd reset-id)"
+            self.tell(warning("another node had our boot: a new one was drawn", address=outcome.double, why=why))
+        if outcome.isolated:
+            self.tell(warning(ISOLATED, why="most peers fell silent together: look at our own cable, switch or Wi-Fi"))
+        elif outcome.isolated is not None:
+            self.tell(info(CONNECTED))
+
+    def links(
+        self,
+        before: Sequence[Link] | None,
+        now: Sequence[Link],
+        scan_error: str | None,
+        patterns: Iterable[str],
+        *,
+        is_silent: bool,
+    ) -> None:
+        """Tell the links that went and came, and whether the interfaces can be read.
+
+        Args:
+            before: the links before the scan; None at the start, whose links are no change: one soon after is told at
+                once as well.
+            now: the links after the scan.
+            scan_error: why the scan failed.
+            patterns: of the interfaces to use.
+            is_silent: whether no HELLO was sent yet.
+        """
+        for text, links in zip(("link gone", "link up"), compare(before or (), now), strict=True):
+            for link in links:
+                address = f"{link.address}/{link.prefix}"
+                notice = info(text, link=link.name, address=address, broadcast=link.broadcast)
+                if before is None:
+                    self.tell(notice)
+                else:
+                    self._tell_damped((link.name, address), text, notice)
+        former, self._scan_error = self._scan_error, scan_error
+        if scan_error is not None and former is None:  # once, whatever the reason
+            text = "interfaces cannot be read: the links stay as they are"
+            self.tell(warning(text, error=scan_error, every_s=SCAN_RETRY))
+        elif scan_error is None and former is not None:
+            self.tell(info("interfaces can be read again"))
+        if scan_error is None and not now and (before or is_silent):
+            self.tell(warning("no usable link: waiting for one", interfaces=",".join(patterns)))
+
+    def _tell_damped(self, subject: tuple[str, str], state: str, notice: Notice) -> None:
+        if self.damper.take(subject, state, notice, self._clock()):
+            self.tell(notice)
+        else:
+            self._wake()

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
 
-from discoveryd.net.query_server import QueryServer
+from discoveryd.net.query_server import RETRY, QueryServer
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
 from discoveryd.query.status import MetricsStatus, QueryStatus
-from discoveryd.runtime import notices
-from discoveryd.runtime.notices import Notice
+from discoveryd.runtime.notices import Notice, info, warning
 from discoveryd.runtime.query_handlers import QueryHandlers
 from discoveryd.runtime.worker import Worker
 
@@ -54,16 +53,19 @@ class Servers:
         self._clock = clock
         self._running: list[tuple[QueryServer | MetricsServer, Worker, Callable[[str], None]]] = []
         if query is not None:
-            tell = _teller(notify, notices.of_query, query)
+            remedy = f"query.listen: it is tried again each {RETRY:g} s"
+            tell = _teller(notify, query, "the query socket listens", "the query socket does not listen", remedy)
             self.query = server = QueryServer(query, handlers, limits, listener, tell if is_patient else None)
             worker = Worker("query-server", lambda: server.run(clock, worker.beat), failed)
             self._running.append((server, worker, tell))
             self.watched.append(worker)
         if metrics is not None:
-            from discoveryd.net.metrics_server import MetricsServer  # noqa: PLC0415 - most daemons have none
+            from discoveryd.net import metrics_server  # noqa: PLC0415 - most daemons have none
 
-            tell = _teller(notify, notices.of_metrics, metrics)
-            self.metrics = page = MetricsServer(metrics, handlers.page, tell)
+            remedy = f"metrics.listen: it is tried again each {metrics_server.RETRY:g} s"
+            works, fails = "the metrics are served over HTTP", "the metrics are not served over HTTP"
+            tell = _teller(notify, metrics, works, fails, remedy)
+            self.metrics = page = metrics_server.MetricsServer(metrics, handlers.page, tell)
             self._running.append((page, Worker("metrics-server", lambda: page.run(clock), failed), tell))
 
     def open(self, stack: ExitStack) -> None:
@@ -127,6 +129,8 @@ class Servers:
 
 
 def _teller(
-    notify: Callable[[Notice], None], notice: Callable[[str, tuple[str, int]], Notice], address: tuple[str, int]
+    notify: Callable[[Notice], None], where: tuple[str, int], works: str, fails: str, remedy: str
 ) -> Callable[[str], None]:
-    return lambda error: notify(notice(error, address))
+    """Return a function that tells why a server does not listen; with an empty text, that it does."""
+    listens = info(works, listen=f"{where[0]}:{where[1]}")
+    return lambda error: notify(warning(fails, why=f"{error}; stop that, or set {remedy}") if error else listens)

@@ -14,7 +14,7 @@ from discoveryd.config import Config
 from discoveryd.config.dropin import MAX_BYTES, read
 from discoveryd.daemon.services_d import MAX_ENTRIES, MAX_FILES, MAX_PROBLEMS, OWNER, ServicesPart
 from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, service_length
-from discoveryd.runtime.announced_services import AnnouncedServices
+from discoveryd.runtime.announcement import AnnouncedServices
 from discoveryd.runtime.notices import Notice
 from tests.conftest import no_descriptors
 

@@ -20,7 +20,7 @@ from discoveryd.net.query_client import QueryClient
 from discoveryd.net.udp import UdpTransport
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.wire.record import Service
-from discoveryd.runtime import discovery, network, rescan
+from discoveryd.runtime import discovery, network
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.pings import MOST_REQUESTS
@@ -287,7 +287,7 @@ def test_unreadable_interfaces_are_told_once_and_read_again(make, monkeypatch, n
             raise OSError(number, os.strerror(number))
         return loopback(address)
 
-    monkeypatch.setattr(rescan, "RETRY", 0.01)
+    monkeypatch.setattr(network, "SCAN_RETRY", 0.01)
     monkeypatch.setattr(links_module, "loopback", read)
     notices, scans = SimpleQueue(), counted_scans(monkeypatch)
     anna = make("anna", notify=notices.put)

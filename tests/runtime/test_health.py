@@ -4,6 +4,7 @@ import errno
 import os
 import select
 import signal
+import threading
 from queue import SimpleQueue
 from time import monotonic
 
@@ -218,17 +219,19 @@ def test_stop_before_start():
     assert checks.verdicts.empty()
 
 
-def test_the_death_of_the_health_thread_is_told():
+def test_the_death_of_the_health_thread_is_told(monkeypatch):
     def told(_):
         raise ZeroDivisionError
 
-    failures = SimpleQueue()
+    printed, failures = [], SimpleQueue()
+    monkeypatch.setattr(threading, "excepthook", lambda args: printed.append(args.exc_type))
     health = Health(told, lambda *failure: failures.put(failure))
     health.replace({"it": shell("exit 0")})
     health.start()
     name, error = failures.get(timeout=10)
     assert (name, type(error)) == ("health-checks", ZeroDivisionError)
     health.stop()
+    assert printed == [ZeroDivisionError]
 
 
 @pytest.mark.parametrize(

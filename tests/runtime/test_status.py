@@ -8,7 +8,7 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.query.status import Status
-from discoveryd.runtime import other_prefixes
+from discoveryd.runtime import status as module
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.network import Network
 from tests.query.test_status import differences
@@ -24,7 +24,7 @@ def test_a_status_has_the_keys_of_its_type(monkeypatch, has_servers, port):
     address = ("127.0.0.2", 0) if has_servers else None
     monkeypatch.setattr(Network, "outside", lambda _: {("10.0.0.1", 2): Outside(HERE, 0.0, is_near=True)})
     monkeypatch.setattr(Network, "send_errors", lambda _: {("lo", "127.255.255.255"): DOWN})
-    monkeypatch.setattr(other_prefixes, "mode_of", lambda _: 1)
+    monkeypatch.setattr(module, "mode_of", lambda _: 1)
     parameters = Parameters(loopback="127.0.0.2", port=port)
     with Discovery(parameters, keyring=keyring, query=address, metrics=address) as discovery:
         discovery.look(lambda node, now: node.receive(b"nonsense", Source("127.0.0.3", None), now))

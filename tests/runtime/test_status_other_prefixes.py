@@ -10,8 +10,8 @@ from discoveryd.protocol.limited_broadcast import SETTLED
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.wire.record import Record
-from discoveryd.runtime import other_prefixes as module
-from discoveryd.runtime.other_prefixes import MOST_NAMED, filtered, outsiders
+from discoveryd.runtime import status as module
+from discoveryd.runtime.status import MOST_NAMED, filtered, outsiders
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
 TOLD = {"link": "eth0", "ours": "10.0.0.1/24"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from discoveryd.runtime.rescan import GAP, PERIOD, PERIOD_UNTOLD, RETRY, SETTLE, Rescan
+from discoveryd.runtime.network import PERIOD, PERIOD_UNTOLD, SCAN_GAP, SCAN_RETRY, SETTLE, Rescan
 
 
 def done(now, *, took=0.0, period=PERIOD, has_failed=False):
@@ -32,9 +32,9 @@ def test_a_ring_brings_a_scan_soon_and_further_rings_no_sooner():
 def test_the_gap_is_ten_times_what_a_scan_took(took):
     plan = done(100.0, took=took)
     plan.ring(100.0)
-    assert plan.at == 100.0 + GAP * took
-    plan.ring(100.0 + GAP * took)
-    assert plan.at == 100.0 + GAP * took
+    assert plan.at == 100.0 + SCAN_GAP * took
+    plan.ring(100.0 + SCAN_GAP * took)
+    assert plan.at == 100.0 + SCAN_GAP * took
 
 
 def test_a_scan_that_takes_little_costs_no_wait():
@@ -52,9 +52,9 @@ def test_a_scan_in_which_the_machine_slept_makes_nobody_deaf():
 @pytest.mark.parametrize("period", [PERIOD, PERIOD_UNTOLD])
 def test_a_failed_scan_is_repeated_after_three_seconds(period):
     plan = done(100.0, period=period, has_failed=True)
-    assert plan.at == 100.0 + RETRY
+    assert plan.at == 100.0 + SCAN_RETRY
     plan.ring(100.1)
-    assert plan.at == 100.0 + RETRY
+    assert plan.at == 100.0 + SCAN_RETRY
 
 
 def test_five_changes_a_second_cost_no_more_than_their_share():

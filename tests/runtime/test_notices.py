@@ -5,8 +5,7 @@ import pytest
 from discoveryd.net.transport import SendChange
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.outcome import NOTHING, Drop, Outcome
-from discoveryd.runtime.notice_damper import AT_ONCE
-from discoveryd.runtime.reporter import Reporter
+from discoveryd.runtime.notices import AT_ONCE, GAP, MOST, NEVER, Notice, NoticeDamper, Reporter
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
 DOWN = "ENETDOWN: Network is down"
@@ -67,8 +66,8 @@ def test_a_link_that_flaps_gets_a_line_a_minute(reports):
 def test_a_held_notice_is_due_after_its_minute(reports):
     for error in (DOWN, None, DOWN):
         reports.sending("eth0", ETH0.broadcast, error)
-    assert (len(reports.told), reports.reporter.next_due(), reports.reporter.due(59.9)) == (2, 60.0, [])
-    assert [notice.text for notice in reports.reporter.due(60.0)] == ["sending fails"]
+    assert (len(reports.told), reports.reporter.damper.next_due(), reports.reporter.damper.due(59.9)) == (2, 60.0, [])
+    assert [notice.text for notice in reports.reporter.damper.due(60.0)] == ["sending fails"]
 
 
 def test_the_links_of_the_start_do_not_count_as_changes(reports):
@@ -93,3 +92,43 @@ def test_drops_and_another_node_with_our_boot_are_told(reports):
     drop = Drop(reason="malformed", detail="no field", address="10.0.0.9", link="eth0")
     reports.reporter.outcome(Outcome(drops=(drop,), double="10.0.0.8"), ())
     assert reports.texts == ["datagrams dropped", "another node had our boot: a new one was drawn"]
+
+
+# --- the damper --------------------------------------------------------------------------------------
+
+
+def line(text):
+    return Notice(level="info", text=text)
+
+
+def test_a_change_and_its_end_are_told_at_once_then_one_a_minute():
+    damper = NoticeDamper()
+    told = []
+    for second in range(600):
+        told += [second for _ in damper.due(second)]
+        told += [second] * damper.take("x", str(second % 2), line("changed"), second)
+    assert told[:4] == [0, 1, 60, 120]
+    assert len(told) == AT_ONCE + 600 // GAP - 1
+
+
+def test_a_held_notice_tells_the_last_state_or_nothing():
+    damper = NoticeDamper()
+    states = (("bad", 0.0), ("good", 1.0), ("bad", 2.0), ("good", 3.0))
+    assert [damper.take("x", state, line(state), at) for state, at in states] == [True, True, False, False]
+    assert damper.next_due() == NEVER
+    damper.take("x", "bad", line("bad"), 4.0)
+    assert (damper.next_due(), damper.due(59.9)) == (60.0, [])
+    assert damper.due(60.0) == [line("bad")]
+    assert (damper.next_due(), damper.due(600.0)) == (NEVER, [])
+
+
+def test_things_are_bounded_and_the_calm_are_forgotten_first():
+    damper = NoticeDamper()
+    damper.take("restless", "bad", line(""), 100.0)
+    for number in range(MOST - 1):
+        damper.take(number, "bad", line(""), 0.0)
+    damper.take("one more", "bad", line(""), 100.0)
+    assert len(damper) == 2
+    for number in range(2 * MOST):
+        assert damper.take(number, "bad", line(""), 101.0)
+    assert len(damper) == MOST

@@ -1,6 +1,6 @@
 """Flood detection at a transport that the test plays."""
 
-from discoveryd.runtime.flood_detection import PERIOD, REVIEW, FloodDetector
+from discoveryd.runtime.network import MEASURE_PERIOD, REVIEW, FloodDetector
 
 
 class Transport:
@@ -36,7 +36,7 @@ def test_in_a_flood_known_peers_pass_and_at_its_end_all():
     took(5000, 100.25)
     assert transport.samples == [(("known since 98",), 100 / 20_000)]
     assert turns == [(98.0, None)]
-    assert detector.patience(100.3) == PERIOD - (100.3 - 100.25)
+    assert detector.patience(100.3) == MEASURE_PERIOD - (100.3 - 100.25)
     for now in (100.5, 101.3, 103.3):
         took(0, now)
     assert transport.samples[-1] == ((), 1.0)
@@ -70,8 +70,8 @@ def test_known_addresses_are_read_again_while_a_flood_lasts():
     transport = Transport()
     _, took, _ = made(transport)
     for step in range(1, 13):
-        took(5000, 100 + step * PERIOD)
-    assert len(transport.samples) == 1 + int((12 * PERIOD - PERIOD) / REVIEW)
+        took(5000, 100 + step * MEASURE_PERIOD)
+    assert len(transport.samples) == 1 + int((12 * MEASURE_PERIOD - MEASURE_PERIOD) / REVIEW)
 
 
 def test_a_kernel_that_cannot_filter_is_told():

@@ -3,7 +3,7 @@
 from itertools import permutations
 
 from discoveryd.protocol.wire.record import Record, Service
-from discoveryd.runtime.announced_services import AnnouncedServices
+from discoveryd.runtime.announcement import AnnouncedServices
 
 
 def service(name, port=80, **more):
