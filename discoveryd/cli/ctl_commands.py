@@ -74,113 +74,103 @@ PROGRAM = Program(
     [
         Command(
             "list",
+            "ctl.ask:list_peers",
             "the peers that are up",
-            "List the peers that are up or suspect, or those that the filters choose.",
-            run="ctl.ask:list_peers",
+            Option("wide", "show id and boot too (shown anyway where names alone would be ambiguous)"),
+            Option("only", f"one value per line, each once: {_COLUMNS_IN_WORDS}", _COLUMN),
             takes_filters=True,
-            options=[
-                Option("wide", "show id and boot too (shown anyway where names alone would be ambiguous)"),
-                Option("only", f"one value per line, each once: {_COLUMNS_IN_WORDS}", _COLUMN),
-            ],
+            text="List the peers that are up or suspect, or those that the filters choose.",
         ),
         Command(
             "show",
+            "ctl.ask:show",
             "all that is known of a peer (name, id or its beginning, address, boot), and why",
-            "Tell all that is known of PEER, and why it is believed to be up, suspect, down or left. PEER is a name, "
-            "an id or the beginning of one, an address or a boot.",
-            run="ctl.ask:show",
-            operands=[_PEER],
+            _PEER,
+            text="Tell all that is known of PEER, and why it is believed to be up, suspect, down or left. PEER is a "
+            "name, an id or the beginning of one, an address or a boot.",
         ),
         Command(
             "status",
+            "ctl.ask:status",
             "the daemon itself: links, counters, what it dropped, what looks wrong",
-            "Tell how the daemon itself is: node, links with their last error, peers by state, counters, what was "
+            text="Tell how the daemon itself is: node, links with their last error, peers by state, counters, what was "
             "dropped and why, and what looks wrong.",
-            run="ctl.ask:status",
         ),
         Command(
             "metrics",
+            "ctl.ask:metrics",
             "its counters as Prometheus reads them",
-            "Print the counters of the daemon in the text format of Prometheus (docs/metrics.md). Where "
+            text="Print the counters of the daemon in the text format of Prometheus (docs/metrics.md). Where "
             "metrics.listen is set, the daemon serves the same over HTTP.",
-            run="ctl.ask:metrics",
         ),
         Command(
             "watch",
+            "ctl.follow:watch",
             "the peers, then each change as it happens",
-            "List the peers, then show each change as it happens, until interrupted. Marks: + came, ~ changed, "
-            "? overdue, - went, ! clone. When the daemon restarts, connects again and lists anew.",
-            run="ctl.follow:watch",
+            Option("timeout", "how long to try for a daemon that is not up yet; not at all unless given", _TIME),
             takes_filters=True,
-            options=[
-                Option("timeout", "how long to try for a daemon that is not up yet; not at all unless given", _TIME)
-            ],
+            text="List the peers, then show each change as it happens, until interrupted. Marks: + came, ~ changed, "
+            "? overdue, - went, ! clone. When the daemon restarts, connects again and lists anew.",
         ),
         Command(
             "ping",
+            "ctl.ask:ping",
             "probe a peer: round-trip time, and whether it hears us",
-            "Let the daemon probe a peer by unicast: round-trip time, and whether the peer hears our HELLOs.",
-            run="ctl.ask:ping",
-            operands=[_PEER],
-            options=[
-                Option("count", "PINGs to send, 1 unless given", _COUNT),
-                Option("timeout", "time to wait for each answer, 1s unless given", _TIME),
-            ],
+            _PEER,
+            Option("count", "PINGs to send, 1 unless given", _COUNT),
+            Option("timeout", "time to wait for each answer, 1s unless given", _TIME),
+            text="Let the daemon probe a peer by unicast: round-trip time, and whether the peer hears our HELLOs.",
         ),
         Command(
             "wait",
+            "ctl.follow:wait",
             "wait until N matching peers are up",
-            "Wait until at least N peers that match the filters are up (or in the states given), then list them.",
-            run="ctl.follow:wait",
+            Option("count", "how many", _COUNT, missing="for how many peers? Give --count N"),
+            Option(
+                "timeout",
+                "give up after this time, with exit code 1; for ever unless given. With it, a daemon that is not "
+                "up yet is waited for as well (exit code 3 if none comes)",
+                _TIME,
+            ),
+            Option("only", f"then one value per line, each once: {_COLUMNS_IN_WORDS}", _COLUMN),
             takes_filters=True,
-            options=[
-                Option("count", "how many", _COUNT, missing="for how many peers? Give --count N"),
-                Option(
-                    "timeout",
-                    "give up after this time, with exit code 1; for ever unless given. With it, a daemon that is not "
-                    "up yet is waited for as well (exit code 3 if none comes)",
-                    _TIME,
-                ),
-                Option("only", f"then one value per line, each once: {_COLUMNS_IN_WORDS}", _COLUMN),
-            ],
+            text="Wait until at least N peers that match the filters are up (or in the states given), then list them.",
         ),
         Command(
             "reload",
+            "ctl.ask:reload",
             "let the daemon read its configuration again",
-            "Let the daemon read its configuration again; the table of peers stays. Tells which changes need a "
+            text="Let the daemon read its configuration again; the table of peers stays. Tells which changes need a "
             "restart. If anything is wrong in it, all of that is told, and the former one stays in force.",
-            run="ctl.ask:reload",
         ),
         Command(
             "register",
+            "ctl.register:register",
             "announce a service as long as this runs",
-            "Let this node offer a service, exactly as long as this runs. With COMMAND: run it, offer the service as "
-            "long as it runs, and end with its exit code (126 or 127 if it cannot be run). SIGTERM and Ctrl-C end "
+            Value("NAME", missing="which service? Give its name, then --port P"),
+            Option(
+                "port",
+                "where it is offered; 0 where a port means nothing",
+                Value("P", _port),
+                missing="at which port? Give --port P (0 where a port means nothing)",
+            ),
+            Option("proto", "tcp (unless given) or udp", Value("PROTO", choices=("tcp", "udp")), default="tcp"),
+            Option("tag", "says more about it; may be repeated", _TAG, is_repeated=True),
+            Option(
+                "timeout",
+                "without COMMAND, how long to try for a daemon that is not up yet; not at all unless given",
+                _TIME,
+            ),
+            Option(
+                "user",
+                "the user that COMMAND runs as, with its groups and HOME; for root, which may read the token",
+                Value("USER", _text),
+            ),
+            rest="[-- COMMAND ...]",
+            text="Let this node offer a service, exactly as long as this runs. With COMMAND: run it, offer the service "
+            "as long as it runs, and end with its exit code (126 or 127 if it cannot be run). SIGTERM and Ctrl-C end "
             "this, and are passed on to COMMAND. When the daemon restarts, registers again. COMMAND is started also "
             "while no daemon is up.",
-            run="ctl.register:register",
-            operands=[Value("NAME", missing="which service? Give its name, then --port P")],
-            options=[
-                Option(
-                    "port",
-                    "where it is offered; 0 where a port means nothing",
-                    Value("P", _port),
-                    missing="at which port? Give --port P (0 where a port means nothing)",
-                ),
-                Option("proto", "tcp (unless given) or udp", Value("PROTO", choices=("tcp", "udp")), default="tcp"),
-                Option("tag", "says more about it; may be repeated", _TAG, is_repeated=True),
-                Option(
-                    "timeout",
-                    "without COMMAND, how long to try for a daemon that is not up yet; not at all unless given",
-                    _TIME,
-                ),
-                Option(
-                    "user",
-                    "the user that COMMAND runs as, with its groups and HOME; for root, which may read the token",
-                    Value("USER", _text),
-                ),
-            ],
-            rest="[-- COMMAND ...]",
         ),
     ],
     options=[

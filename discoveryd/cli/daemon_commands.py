@@ -29,100 +29,93 @@ PROGRAM = Program(
     "discoveryd",
     "Know which other machines of this network are up right now, at which address, offering what.",
     [
-        Command("run", "run in the foreground until SIGTERM or Ctrl-C", run="daemon.run:run", options=[_CONFIG]),
-        Command("start", "run in the background, with a pid file", run="daemon.detached:start", options=[_CONFIG]),
-        Command("stop", "stop the daemon that start began", run="daemon.detached:stop", options=[_CONFIG]),
-        Command(
-            "status",
-            "say whether a daemon runs here, and what it sees",
-            run="daemon.detached:status",
-            options=[_CONFIG],
-        ),
+        Command("run", "daemon.run:run", "run in the foreground until SIGTERM or Ctrl-C", _CONFIG),
+        Command("start", "daemon.detached:start", "run in the background, with a pid file", _CONFIG),
+        Command("stop", "daemon.detached:stop", "stop the daemon that start began", _CONFIG),
+        Command("status", "daemon.detached:status", "say whether a daemon runs here, and what it sees", _CONFIG),
         Command(
             "reset-id",
+            "daemon.report:reset_id",
             "choose a new node id for this machine: one of two that were cloned needs it",
-            run="daemon.report:reset_id",
-            options=[_CONFIG],
+            _CONFIG,
         ),
         Command(
             "check",
+            "daemon.report:check",
             "check the configuration and print what is in force",
-            run="daemon.report:check",
-            options=[_CONFIG, Option("quiet", "print only what is wrong")],
+            _CONFIG,
+            Option("quiet", "print only what is wrong"),
         ),
         Command(
             "keygen",
+            "daemon.keys:keygen",
             "make a key that a group of nodes shares, in a new file",
-            "Make a key that a group of nodes shares, and say what to do with it. FILE is /etc/discoveryd/KEY-ID.key "
-            "unless given. A file that is there already is never overwritten.",
-            run="daemon.keys:keygen",
-            operands=[_FILE],
+            _FILE,
+            text="Make a key that a group of nodes shares, and say what to do with it. FILE is "
+            "/etc/discoveryd/KEY-ID.key unless given. A file that is there already is never overwritten.",
         ),
         Command(
             "demo",
+            "daemon.demo:main",
             "four daemons on this machine alone: watch peers come and go for 12 seconds",
-            "Start four daemons on loopback, let one leave, kill one, bring one back, and check that all of it is "
+            text="Start four daemons on loopback, let one leave, kill one, bring one back, and check that all of it is "
             "seen. Nothing leaves this machine.",
-            run="daemon.demo:main",
         ),
         Command(
             "simulate",
+            "daemon.simulate:main",
             "what a network of so many nodes would do: traffic, delays, false alarms",
-            "Let the engine run many nodes in virtual time, and print what it would be like: traffic on the segment, "
-            "time to full tables after all start at once, how soon a crash is seen, false alarms. Nothing is sent. "
-            "The same seed gives the same figures, but for the processor time.",
-            run="daemon.simulate:main",
-            options=[
-                Option("nodes", "nodes on one segment (20)", Value("N"), default="20"),
-                Option("loss", "share of datagrams lost, such as 0.2 or 20% (0)", Value("P"), default="0"),
-                Option("minutes", "virtual minutes to play (5)", Value("M"), default="5"),
-                Option("seed", "another seed, another course of chance (1)", Value("S"), default="1"),
-                Option("config", "take interval, ttl, budget and limits from here", _FILE),
-                Option("json", "print the figures as one line of JSON"),
-            ],
+            Option("nodes", "nodes on one segment (20)", Value("N"), default="20"),
+            Option("loss", "share of datagrams lost, such as 0.2 or 20% (0)", Value("P"), default="0"),
+            Option("minutes", "virtual minutes to play (5)", Value("M"), default="5"),
+            Option("seed", "another seed, another course of chance (1)", Value("S"), default="1"),
+            Option("config", "take interval, ttl, budget and limits from here", _FILE),
+            Option("json", "print the figures as one line of JSON"),
+            text="Let the engine run many nodes in virtual time, and print what it would be like: traffic on the "
+            "segment, time to full tables after all start at once, how soon a crash is seen, false alarms. Nothing is "
+            "sent. The same seed gives the same figures, but for the processor time.",
         ),
         Command(
             "manual",
+            "cli.manual:main",
             "show a manual page",
-            f"Show the manual page PAGE: {', '.join(PAGES)}. Without PAGE the first. On a terminal man(1) shows it; "
-            "elsewhere its source is printed.",
-            run="cli.manual:main",
-            operands=[Value("PAGE", choices=tuple(PAGES))],
+            Value("PAGE", choices=tuple(PAGES)),
+            text=f"Show the manual page PAGE: {', '.join(PAGES)}. Without PAGE the first. On a terminal man(1) shows "
+            "it; elsewhere its source is printed.",
         ),
         Command(
             "completion",
+            "cli.completion:main",
             "print what lets a shell complete both commands",
-            f"Print what lets SHELL ({', '.join(SHELLS)}) complete discoveryd and discoveryctl, peer names included. "
-            "In bash and zsh: source <(discoveryd completion SHELL). In fish: discoveryd completion fish | source.",
-            run="cli.completion:main",
-            operands=[Value("SHELL", choices=SHELLS, missing=f"for which shell? One of {', '.join(SHELLS)}")],
+            Value("SHELL", choices=SHELLS, missing=f"for which shell? One of {', '.join(SHELLS)}"),
+            text=f"Print what lets SHELL ({', '.join(SHELLS)}) complete discoveryd and discoveryctl, peer names "
+            "included. In bash and zsh: source <(discoveryd completion SHELL). In fish: discoveryd completion fish | "
+            "source.",
         ),
         Command(
             "install",
+            "install:install",
             "make this environment's discoveryd a systemd service of the machine",
-            "Put unit, socket unit, configuration, manual pages, completions and firewall profiles in place, and "
+            Option("now", "enable and start the service, and wait until it is active"),
+            Option(
+                "socket",
+                "let systemd hold the query port (discoveryd.socket): open early in the boot, and while the "
+                "daemon restarts",
+            ),
+            *_PLACE,
+            text="Put unit, socket unit, configuration, manual pages, completions and firewall profiles in place, and "
             "links to the commands into /usr/local/bin. What is there already and yours stays. Says each thing it "
             "does; a second run changes nothing. Needs root.",
-            run="install:install",
-            options=[
-                Option("now", "enable and start the service, and wait until it is active"),
-                Option(
-                    "socket",
-                    "let systemd hold the query port (discoveryd.socket): open early in the boot, and while the "
-                    "daemon restarts",
-                ),
-                *_PLACE,
-            ],
         ),
         Command(
             "uninstall",
+            "install:uninstall",
             "stop the service and remove what install put in place",
-            "Stop and disable the service, and remove what install put in place and its state. The configuration "
+            *_PLACE,
+            text="Stop and disable the service, and remove what install put in place and its state. The configuration "
             "stays, and so does whatever was changed since. Needs root.",
-            run="install:uninstall",
-            options=_PLACE,
         ),
-        Command("version", "print the version", run="daemon.report:version"),
+        Command("version", "daemon.report:version", "print the version"),
     ],
     note=f"The configuration is read from --config, else $DISCOVERYD_CONFIG, else {DEFAULT_PATH}, else the defaults "
     "hold; DISCOVERYD_SECTION__KEY in the environment overrides a key of it. Ask the daemon with discoveryctl.",

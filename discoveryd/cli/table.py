@@ -105,11 +105,11 @@ class Command:
     """A command of a program.
 
     Attributes:
+        run: the function to import and call, ``package.module:function`` below ``discoveryd``.
         brief: what it does, in half a line.
         text: what it does, in full; else the sentence of `brief`.
-        run: the function to import and call, ``package.module:function`` below ``discoveryd``.
-        operands: the words after its name.
-        options: its own options.
+        operands: the words after its name, of the `parts`.
+        options: its own options, of the `parts`.
         takes_filters: whether it also takes the filters of its program.
         rest: what may follow all else after ``--``, as in a synopsis.
     """
@@ -117,21 +117,19 @@ class Command:
     def __init__(
         self,
         name: str,
+        run: str,
         brief: str,
+        *parts: Value | Option,
         text: str = "",
-        *,
-        run: str = "",
-        operands: Sequence[Value] = (),
-        options: Sequence[Option] = (),
         takes_filters: bool = False,
         rest: str = "",
     ) -> None:
         self.name = name
+        self.run = run
         self.brief = brief
         self.text = text or f"{brief[0].upper()}{brief[1:]}."
-        self.run = run
-        self.operands = operands
-        self.options = options
+        self.operands = [one for one in parts if isinstance(one, Value)]
+        self.options = [one for one in parts if isinstance(one, Option)]
         self.takes_filters = takes_filters
         self.rest = rest
 
@@ -183,9 +181,10 @@ class Program:
         names = (*(command.name for command in commands), "help")
         explain = Command(
             "help",
+            "",
             "explain the commands, or one of them",
-            "Explain the commands, or COMMAND alone. The same as --help.",
-            operands=(Value("COMMAND", choices=names),),
+            Value("COMMAND", choices=names),
+            text="Explain the commands, or COMMAND alone. The same as --help.",
         )
         self.name = name
         self.summary = summary
