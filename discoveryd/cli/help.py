@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from textwrap import wrap
 
 from discoveryd import __version__
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from discoveryd.cli.parse import Arguments
     from discoveryd.cli.table import Option, Program
 
-_WIDTH = 100
+_wrapped = partial(wrap, width=100, break_long_words=False, break_on_hyphens=False)
 _TERM = 19
 """Columns of a term; a longer term has a line of its own."""
 
@@ -44,7 +45,7 @@ def _command_help(program: Program, name: str) -> list[str]:
     has_json = name != "help" and any(option.name == "json" for option in program.options)
     synopsis = [program.name, name, *command.synopsis, *(["[--json]"] if has_json else []), command.rest]
     return [
-        "\n".join(_wrapped(f"usage: {' '.join(filter(None, synopsis))}", indent=7)),
+        "\n".join(_wrapped(f"usage: {' '.join(filter(None, synopsis))}", subsequent_indent=" " * 7)),
         "\n".join(_wrapped(command.text)),
         "\n".join(_options(command.options)),
         _section("filters", _options(program.filters if command.takes_filters else ())),
@@ -71,14 +72,8 @@ def _options(options: Iterable[Option]) -> list[str]:
 def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
     lines: list[str] = []
     for term, text in rows:
-        first, *more = _wrapped(text, width=_WIDTH - _TERM - 2)
-        if len(term) >= _TERM:
-            lines += [f"  {term}", f"  {'':{_TERM}}{first}"]
-        else:
-            lines.append(f"  {term:{_TERM}}{first}")
-        lines += [f"  {'':{_TERM}}{line}" for line in more]
+        is_long = len(term) >= _TERM
+        lines += [f"  {term}"] if is_long else []
+        head = f"  {'' if is_long else term:{_TERM}}"
+        lines += _wrapped(text, initial_indent=head, subsequent_indent=" " * len(head))
     return lines
-
-
-def _wrapped(text: str, *, width: int = _WIDTH, indent: int = 0) -> list[str]:
-    return wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)

@@ -77,20 +77,18 @@ def ping(options: Options) -> int:
 
 def reload(options: Options) -> int:
     """Let the daemon read its configuration again."""
-    with options.client() as client:
-        token = options.token()
-        reply = client.request("reload", timeout=client.timeout + RELOAD_PATIENCE, token=token)
-        if options.json:
-            print_line(client.line)
-            return FINE
-    print("configuration reloaded")
-    for one in reply["needs_restart"]:
-        print(printable(f"{one['key']} needs a restart: it is {one['now']}, {one['wanted']} is wanted"))
+    reply = _ask(options, "reload", patience=RELOAD_PATIENCE, is_proven=True)
+    if not options.json:
+        print("configuration reloaded")
+        for one in reply["needs_restart"]:
+            print(printable(f"{one['key']} needs a restart: it is {one['now']}, {one['wanted']} is wanted"))
     return FINE
 
 
-def _ask(options: Options, op: str, patience: float = 0.0, **fields: Any) -> dict[str, Any]:
-    """Return the reply, and with ``--json`` print it.
+def _ask(
+    options: Options, op: str, *, patience: float = 0.0, is_proven: bool = False, **fields: Any
+) -> dict[str, Any]:
+    """Return the reply, and with ``--json`` print it. A request that `is_proven` has the proof of the control token.
 
     A program that opens connections without end may take the place of this one between two lines; the next attempt
     gets a place again.
@@ -98,7 +96,8 @@ def _ask(options: Options, op: str, patience: float = 0.0, **fields: Any) -> dic
     for further in reversed(range(TRIES)):
         try:
             with options.client() as client:
-                reply = client.request(op, timeout=client.timeout + patience, **fields)
+                token = options.token() if is_proven else None
+                reply = client.request(op, timeout=client.timeout + patience, token=token, **fields)
         except QueryError as error:
             if error.code == "busy" and further:
                 continue

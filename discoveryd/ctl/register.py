@@ -17,7 +17,7 @@ from discoveryd.query.formats.table import service_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from subprocess import Popen
     from typing import Any
 
@@ -40,7 +40,8 @@ def register(options: Options) -> int:
             command, which must not wait for a daemon, one that is not there yet as well.
     """
     as_user = _identity(options.user) if options.user else {}
-    with _signals() as signals, closing(_Registration(options)) as registration:
+    numbers = (signal.SIGTERM, signal.SIGINT, *([signal.SIGCHLD] if options.rest else []))
+    with _signals(numbers) as signals, closing(_Registration(options)) as registration:
         registration.begin()
         if not options.rest:
             return _attend(signals, registration, None)
@@ -77,25 +78,19 @@ def _identity(name: str) -> dict[str, Any]:
 
 
 def _attend(signals: int, registration: _Registration, child: Popen[bytes] | None) -> int:
-    """Wait for signals, the end of the child, and the end of the connection; return the exit code."""
-    ending = -1 if child is None else os.pidfd_open(child.pid)
-    try:
-        while True:
-            connection = registration.fileno()
-            wanted = [descriptor for descriptor in (signals, connection, ending) if descriptor >= 0]
-            ready, _, _ = select(wanted, (), (), registration.patience())
-            if child is not None and ending in ready:
-                code = child.wait()
-                return code if code >= 0 else KILLED - code
-            for number in os.read(signals, 64) if signals in ready else b"":
-                if child is None:
-                    return FINE
-                if number != signal.SIGINT or not _is_in_the_foreground():
-                    child.send_signal(number)
-            registration.attend(is_readable=connection in ready)
-    finally:
-        if ending >= 0:
-            os.close(ending)
+    """Wait for signals, also of the child's end, and for the end of the connection; return the exit code."""
+    while True:
+        connection, patience = registration.awaits()
+        ready, _, _ = select([signals, *connection], (), (), patience)
+        for number in os.read(signals, 64) if signals in ready else b"":
+            if child is None:
+                return FINE
+            if number == signal.SIGCHLD:
+                if (code := child.poll()) is not None:
+                    return code if code >= 0 else KILLED - code
+            elif number != signal.SIGINT or not _is_in_the_foreground():
+                child.send_signal(number)
+        registration.attend(is_readable=any(one in ready for one in connection))
 
 
 def _is_in_the_foreground() -> bool:
@@ -138,13 +133,11 @@ class _Registration:
             if not (self._options.rest or self._options.json):
                 print(f"{printable(service_of(reply['service']))} is registered as long as this runs", flush=True)
 
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable when the connection ends, -1 while there is none."""
-        return -1 if self._client is None else self._client.fileno()
-
-    def patience(self) -> float | None:
-        """Return the seconds until the next attempt to register, None while the connection lives."""
-        return None if self._client is not None else max(self._again_at - time.monotonic(), 0.0)
+    def awaits(self) -> tuple[list[int], float | None]:
+        """Return the descriptor that becomes readable when the connection ends; else the seconds until another try."""
+        if self._client is not None:
+            return [self._client.fileno()], None
+        return [], max(self._again_at - time.monotonic(), 0.0)
 
     def attend(self, *, is_readable: bool) -> None:
         """Notice the end of the connection; register again when it is time to.
@@ -193,11 +186,11 @@ class _Registration:
 
 
 @contextmanager
-def _signals() -> Iterator[int]:
-    """Yield a descriptor from which the numbers of SIGTERM and SIGINT are read as they come."""
+def _signals(numbers: Sequence[int]) -> Iterator[int]:
+    """Yield a descriptor from which the numbers of these signals are read as they come."""
     read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    former = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    former = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:
         yield read
     finally:

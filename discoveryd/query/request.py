@@ -77,10 +77,6 @@ class Filter:
         """Return whether the peer is wanted."""
         if self.states and peer.state not in self.states:
             return False
-        return self.describes(peer)
-
-    def describes(self, peer: Peer) -> bool:
-        """Return whether the peer is wanted, in whatever state."""
         if self.link is not None and peer.link != self.link:
             return False
         if self._name is not None and not self._name.match(peer.name or ""):
