@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from time import monotonic, perf_counter, process_time
 
 from discoveryd.cli.parse import Arguments
@@ -16,8 +15,7 @@ from discoveryd.config import load
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.simulation.plan import Plan
-from discoveryd.simulation.report import text_of
-from discoveryd.simulation.run import Simulation
+from discoveryd.simulation.run import Simulation, text_of
 
 INTERRUPTED = 130
 
@@ -34,7 +32,7 @@ def main(arguments: Arguments) -> int:
         code = INTERRUPTED
     progress.clear()
     report = simulation.report()
-    print(json.dumps(asdict(report)) if arguments.json else text_of(report))  # noqa: T201 - the output of the command
+    print(json.dumps(report) if arguments.json else text_of(report))  # noqa: T201 - the output of the command
     return code
 
 

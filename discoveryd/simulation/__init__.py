@@ -2,5 +2,5 @@
 
 - `network`: clock, segments and hosts; the tests extend them.
 - `lan`, `sender`: the nodes of ``discoveryd simulate``, and what is counted.
-- `plan`, `run`, `report`: what is simulated, measured and reported.
+- `plan`, `run`: what is simulated, measured and reported.
 """

@@ -7,8 +7,8 @@ Unicasts between them are not: each unicast of an observer counts for as many no
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Literal
@@ -22,7 +22,7 @@ from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.wire.record import Record, Service
-from discoveryd.simulation.network import Clock, Host, Plug, Segment
+from discoveryd.simulation.network import Clock, Host, Segment
 from discoveryd.simulation.plan import Plan
 from discoveryd.simulation.sender import SimulatedSender, is_solicit
 
@@ -45,59 +45,34 @@ def observers_of(nodes: int) -> int:
     return max(LEAST_OBSERVERS, min(MOST_OBSERVERS, MOST_ROWS // nodes))
 
 
-@dataclass(slots=True)
 class Traffic:
     """Datagrams, and bytes with their headers, by virtual second and kind.
 
     The kinds are ``hello`` (broadcast), ``answer`` (a HELLO by unicast), ``ping`` and ``pong``.
     """
 
-    datagrams: dict[tuple[int, str], float] = field(default_factory=dict)
-    octets: dict[tuple[int, str], float] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._datagrams: defaultdict[tuple[int, str], float] = defaultdict(float)
+        self._octets: defaultdict[tuple[int, str], float] = defaultdict(float)
 
     def count(self, send: Send, now: float, weight: float) -> None:
         """Count a datagram as many times as its weight."""
         kind = "hello" if send.is_to_all else "answer"
         key = int(now), {b"PI": "ping", b"PO": "pong"}.get(send.datagram[:2], kind)
-        self.datagrams[key] = self.datagrams.get(key, 0) + weight
-        self.octets[key] = self.octets.get(key, 0) + weight * (len(send.datagram) + HEADERS)
+        self._datagrams[key] += weight
+        self._octets[key] += weight * (len(send.datagram) + HEADERS)
 
     def rate(self, begin: int, end: int, *kinds: str) -> float:
         """Return datagrams of these kinds per second, between two seconds."""
-        return _mean(self.datagrams, begin, end, kinds)
+        return _mean(self._datagrams, begin, end, kinds)
 
     def byte_rate(self, begin: int, end: int, *kinds: str) -> float:
         """Return bytes of these kinds per second, between two seconds."""
-        return _mean(self.octets, begin, end, kinds)
+        return _mean(self._octets, begin, end, kinds)
 
     def busiest(self, begin: int, end: int, *kinds: str) -> int:
         """Return the second with the most datagrams of these kinds."""
         return max(range(begin, end), key=lambda second: self.rate(second, second + 1, *kinds))
-
-
-@dataclass(frozen=True, slots=True)
-class Crash:
-    """The end of one boot."""
-
-    at: float
-    kind: CrashKind
-
-
-@dataclass(slots=True)
-class Findings:
-    """The events of the observers, compared with the truth.
-
-    Attributes:
-        detections: for each crash and observer, the kind of crash and the seconds until the `down`.
-        false_downs: times at which a running peer was reported down.
-        suspicions: times at which a running peer was suspected.
-        filled: number of an observer -> time at which its table first listed all others.
-    """
-
-    detections: list[tuple[CrashKind, float]] = field(default_factory=list)
-    false_downs: list[float] = field(default_factory=list)
-    suspicions: list[float] = field(default_factory=list)
-    filled: dict[int, float] = field(default_factory=dict)
 
 
 class Lan:
@@ -106,6 +81,14 @@ class Lan:
     Args:
         plan: what to simulate.
         stopwatch: reads a fast clock of the machine, seconds.
+
+    Attributes:
+        running: the boots that run.
+        crashes: time and kind of the end of each boot that crashed.
+        detections: for each crash and observer, the kind of crash and the seconds until the `down`.
+        false_downs: times at which an observer reported a running peer down.
+        suspicions: times at which an observer suspected a running peer.
+        filled: number of an observer -> time at which its table first listed all others.
     """
 
     def __init__(self, plan: Plan, stopwatch: Callable[[], float]) -> None:
@@ -117,10 +100,12 @@ class Lan:
         self.random = self.dice("lan")
         self.segment = Segment(self.clock, self.dice("segment"), loss=plan.loss, stopwatch=stopwatch)
         self.traffic = Traffic()
-        self.findings = Findings()
-        self.running: set[str] = set()  # boots
-        self.crashes: dict[str, Crash] = {}
-        self.spent = 0.0  # seconds in the engines, outside of broadcasts
+        self.running: set[str] = set()
+        self.crashes: dict[str, tuple[float, CrashKind]] = {}
+        self.detections: list[tuple[CrashKind, float]] = []
+        self.false_downs: list[float] = []
+        self.suspicions: list[float] = []
+        self.filled: dict[int, float] = {}
         observers = plan.observers or observers_of(nodes)
         self.observers = [Machine(self, number, weight=nodes / observers) for number in range(1, observers + 1)]
         self.senders = Senders(self, [Machine(self, number, weight=0) for number in range(observers + 1, nodes + 1)])
@@ -158,6 +143,7 @@ class Machine(Host):
         self.lan = lan
         self.number = number
         self.weight = weight
+        self.hears_broadcasts = weight > 0
         self.record = Record(name=f"node{number:05}", services=(Service(name="ssh", port=22),))
         self.link = lan.segment.link(number)
         self.listed: set[str] = set()
@@ -168,14 +154,11 @@ class Machine(Host):
         self._generation += 1
         self.listed.clear()
         senders = self.lan.senders
-        make: Callable[..., Node | SimulatedSender]
+        make: Callable[..., Node | SimulatedSender] = Node
         if self.weight:
-            senders.model = self
-            make = Node
+            senders.listed = self.listed
         else:
-            model = senders.model
-            listed = model.listed if model else self.lan.running
-            make = partial(SimulatedSender, peers=lambda: len(listed), silence=senders.silence)
+            make = partial(SimulatedSender, listed=senders.listed, silence=senders.silence)
         random = self.lan.dice(f"{self.number}/{self._generation}")
         engine = make(self.lan.parameters, self.record, node_id=f"{self.number:016x}", random=random)
         self.lan.running.add(engine.boot)
@@ -185,12 +168,8 @@ class Machine(Host):
         """End without a goodbye."""
         self.lan.running.remove(self.engine.boot)
         self.lan.senders.forget(self)
-        self.lan.crashes[self.engine.boot] = Crash(self.clock.now, kind)
+        self.lan.crashes[self.engine.boot] = self.clock.now, kind
         self.end(port_closed=kind == "killed")
-
-    def plug_in(self, segment: Segment, plug: Plug) -> None:
-        """Connect the machine; broadcasts reach the observers alone."""
-        segment.plug_in(plug, hears_broadcasts=self.weight > 0)
 
     def poll(self) -> None:
         """Let the engine do what is due, and measure the time of an observer."""
@@ -198,7 +177,7 @@ class Machine(Host):
         began = self.lan.stopwatch()
         outcome = self.engine.poll(self.clock.now)
         if self.weight:
-            self.lan.spent += self.lan.stopwatch() - began
+            self.lan.segment.spent += self.lan.stopwatch() - began
         self.act(outcome)
         self.lan.senders.after_poll(self)
 
@@ -219,26 +198,25 @@ class Machine(Host):
         else:
             self.listed.discard(boot)
         if event.kind == "down" and boot in lan.crashes:
-            lan.findings.detections.append((lan.crashes[boot].kind, now - lan.crashes[boot].at))
-        elif event.kind == "down" and boot in lan.running:
-            lan.findings.false_downs.append(now)
-        elif event.kind == "suspect" and boot in lan.running:
-            lan.findings.suspicions.append(now)
+            at, kind = lan.crashes[boot]
+            lan.detections.append((kind, now - at))
+        elif boot in lan.running and event.kind in ("down", "suspect"):
+            (lan.false_downs if event.kind == "down" else lan.suspicions).append(now)
         if len(self.listed) == lan.nodes - 1:
-            lan.findings.filled.setdefault(self.number, now)
+            lan.filled.setdefault(self.number, now)
 
 
 class Senders:
     """The machines that run a `SimulatedSender`, and what a sender cannot know without a table.
 
     Attributes:
-        model: the observer that started last; the next sender that starts lists about as many peers.
+        listed: the boots that the observer lists which started last; the next sender that starts lists about as many.
     """
 
     def __init__(self, lan: Lan, machines: list[Machine]) -> None:
         self.lan = lan
         self.machines = machines
-        self.model: Machine | None = None
+        self.listed = lan.running
         self._spoke: dict[str, float] = {}
         # all senders hear the same solicits, so only senders that have no answer to give yet are told of them. Whether
         # others have asked meanwhile, the senders learn later from the number of askers

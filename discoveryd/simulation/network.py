@@ -6,7 +6,7 @@ The engine itself runs on it, so an hour of a network passes in seconds, and twi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
@@ -67,14 +67,11 @@ class Plug:
         self.hear = hear
         self.refuse = refuse
         # one object per sender, as the net floor keeps them: the engine compares by identity
-        self._sources: tuple[dict[str, Source], dict[str, Source]] = ({}, {})
+        self._source = cache(lambda sender, unicast: Source(sender, link, unicast))
 
     def deliver(self, datagram: bytes, sender: str, now: float, *, unicast: bool) -> None:
         """Give the host a datagram from an address, sent to this host or to all."""
-        source = self._sources[unicast].get(sender)
-        if source is None:
-            source = self._sources[unicast][sender] = Source(sender, self.link, unicast)
-        self.hear(datagram, source, now)
+        self.hear(datagram, self._source(sender, unicast), now)
 
 
 class Segment:
@@ -89,7 +86,7 @@ class Segment:
         stopwatch: reads a clock of the machine, seconds.
 
     Attributes:
-        spent: seconds by the stopwatch in the receivers of broadcasts, where nearly all time goes.
+        spent: seconds by the stopwatch in the receivers of broadcasts; hosts may add those of their timers.
         plugs: the hosts by address.
         closed: addresses of hosts that run no daemon, and answer unicasts by port unreachable.
     """
@@ -196,9 +193,11 @@ class Host:
     Attributes:
         engine: the one that runs or ran last.
         is_up: whether it runs.
+        hears_broadcasts: whether it does; without it, it hears unicasts alone.
     """
 
     engine: Node | SimulatedSender
+    hears_broadcasts = True
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -217,13 +216,9 @@ class Host:
         """Connect the machine by these links."""
         self.plugs = {link: (segment, Plug(link, self.hear, self.refuse)) for segment, link in links.items()}
         for segment, plug in self.plugs.values():
-            self.plug_in(segment, plug)
+            segment.plug_in(plug, hears_broadcasts=self.hears_broadcasts)
         self.engine.set_links(links.values(), self.clock.now)
         self.schedule()
-
-    def plug_in(self, segment: Segment, plug: Plug) -> None:
-        """Connect the machine to a segment."""
-        segment.plug_in(plug)
 
     def end(self, *, port_closed: bool = False) -> None:
         """End the engine without a goodbye; with `port_closed` the machine stays and refuses datagrams."""

@@ -6,7 +6,7 @@ A table of N peers at each of N nodes is N² rows: 10,000 nodes would take 300 G
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from random import Random
 
 from discoveryd.protocol.answers import Answers
@@ -27,7 +27,7 @@ class SimulatedSender:
         record: that it announces.
         node_id: its id.
         random: source of boot id and jitter.
-        peers: returns how many peers a node in its place would list.
+        listed: as many as the peers that a node in its place would list.
         silence: returns how long ago it would have heard a HELLO from an address, None for never.
 
     Attributes:
@@ -43,7 +43,7 @@ class SimulatedSender:
         *,
         node_id: str,
         random: Random,
-        peers: Callable[[], int],
+        listed: Collection[str],
         silence: Callable[[str], float | None],
     ) -> None:
         self.boot = f"{random.getrandbits(64):016x}"
@@ -51,8 +51,8 @@ class SimulatedSender:
         self._random = random
         self._silence = silence
         self._outbox = Outbox(parameters, record, id=node_id, boot=self.boot)
-        self.answers = Answers(self._outbox, random, lambda _: peers())
-        self._beacon = Beacon(self._outbox, self.answers, random, crowd=lambda _: peers())
+        self.answers = Answers(self._outbox, random, lambda _: len(listed))
+        self._beacon = Beacon(self._outbox, self.answers, random, crowd=lambda _: len(listed))
 
     def set_links(self, links: Iterable[Link], now: float) -> None:
         """Use these links from now on, beginning with the greetings."""
