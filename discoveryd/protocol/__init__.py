@@ -333,12 +333,12 @@ Modules
   ``table.ageing`` what silence does, ``table.standing`` what a row has proved, ``table.boots`` restarts and clones,
   ``table.shared_addresses`` those of several peers; ``table.events`` are told by ``table.event_log``, damped, and
   ``table.peer`` is shown.
-- Sent: ``beacon`` says when a HELLO is due, ``answers`` when a solicit is answered, ``prober`` what is pinged, in
-  ``turns``; ``outbox`` writes the datagrams and bounds what unproven addresses get, ``limited_broadcast`` knows where
-  255.255.255.255 is needed.
-- Received: a datagram passes ``reception`` and its ``rate_limits``, with ``token_buckets``; a PING or PONG goes to
-  ``probes``; ``challenges`` asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge
-  the whole, ``drops`` has the reasons and counts. What others can make grow is ``bounded``.
+- Sent: ``beacon`` says when a HELLO is due, and when a solicit is answered, ``prober`` what is pinged; ``outbox``
+  writes the datagrams and bounds what unproven addresses get, ``limited_broadcast`` knows where 255.255.255.255 is
+  needed.
+- Received: a datagram passes ``reception`` and its ``rate_limits``; a PING or PONG goes to ``probes``; ``challenges``
+  asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge the whole, ``drops`` has the
+  reasons and counts. What others can make us keep and do is ``bounded``.
 """
 
 from discoveryd.protocol.drops import DROP_REASONS as DROP_REASONS

@@ -1,35 +1,163 @@
-"""When a node says HELLO: heartbeats, bursts after a start or a change, and the interval in force."""
+"""When a node says HELLO: heartbeats, bursts after a start or a change, answers to solicits, the interval in force.
+
+Nobody is in command: all nodes together send about 1,000 answers a second, however many ask. Where N nodes are heard
+each answers 1,000 / N times a second at most. Peers that ask meanwhile are served together, by one full HELLO to all;
+and so they are by any other full HELLO of ours that happens to be due. A storm of starts costs each node a HELLO or
+two, not one answer for each of the others.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from math import ceil
-from random import Random
 
-from discoveryd.protocol.answers import PROMPT_PEERS, Answers
 from discoveryd.protocol.limited_broadcast import DIRECTED_EVERY
-from discoveryd.protocol.link import BURST, PLACES, Link, LinkState
+from discoveryd.protocol.link import BURST, PLACES, Link, LinkState, Source
 from discoveryd.protocol.outbox import Outbox
-from discoveryd.protocol.outcome import Send
+from discoveryd.protocol.outcome import Claim, Send
 from discoveryd.protocol.parameters import MAX_INTERVAL, Parameters
 from discoveryd.protocol.table.liveness import JITTER, NEVER
 from discoveryd.protocol.wire.record import Record
 
+PROMPT_PEERS = 32
+ANSWERS_PER_SECOND = 1000
+"""Up to 32 peers answer a solicit at once; more spread their answers to stay below 1,000 a second."""
 FULL_EVERY = 10
 """Every tenth HELLO carries the record, for peers that missed it."""
 STRETCH_STEPS = 8
 """Steps of the stretched interval, for each configured interval: 0.1 s at the default of 0.8 s.
 
 Without steps each crash among hundreds of nodes changes what every HELLO announces, and no HELLO is steady."""
-
 SPAN = 2.0
 """Seconds over which the rate is measured."""
 STEP = 0.25
 """Seconds between two readings of the counters at least."""
 
 
+@dataclass(slots=True)
+class Waiting:
+    """An answer that is due.
+
+    Attributes:
+        claim: the first that asked; its size counts the bytes of all.
+        several: whether others on its link asked besides.
+    """
+
+    due: float
+    claim: Claim
+    several: bool = False
+
+
+class Answers:
+    """The answers to solicits that are due, one for each link (and each seed).
+
+    Args:
+        outbox: writes them.
+        crowd: counts the peers that are listed at a moment.
+        ask_first: challenges a sender that has to prove to be there before it gets our record.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        crowd: Callable[[float], int],
+        ask_first: Callable[[Claim, float], Iterable[Send]] = lambda _claim, _now: (),
+    ) -> None:
+        self.crowd = crowd
+        self._outbox = outbox
+        self._ask_first = ask_first
+        self._waiting: dict[Link | str, Waiting] = {}
+        self._last = -NEVER
+        self._next_request = -NEVER  # for a record
+
+    def __len__(self) -> int:
+        """Return the number of links and seeds that wait for an answer."""
+        return len(self._waiting)
+
+    def joins(self, claim: Claim) -> bool:
+        """Serve a solicit with those that wait on its link already; return whether any does."""
+        source = claim.source
+        waiting = self._waiting.get(source.link or source.address)
+        if waiting is None:
+            return False
+        first = waiting.claim
+        waiting.several = waiting.several or first.source.address != source.address
+        waiting.claim = first._replace(size=first.size + claim.size)
+        return True
+
+    def answer(self, claim: Claim, now: float) -> list[Send]:
+        """Answer the first solicit on its link, at once or when it is due.
+
+        A sender that did not prove to be there, and sent fewer bytes than the answer has, is challenged first.
+        """
+        due, source, crowd = now, claim.source, self.crowd(now)
+        wait = gap(crowd)
+        if crowd > PROMPT_PEERS:
+            due += self._outbox.random.uniform(0, wait)
+        self._waiting[source.link or source.address] = Waiting(max(due, self._last + wait), claim)
+        return self.poll(now)
+
+    def poll(self, now: float) -> list[Send]:
+        """Return the answers that are due, unless we have heard of so many peers meanwhile that they have to wait."""
+        if now < self.next_due():
+            return []
+        earliest = self._last + gap(self.crowd(now))
+        sends: list[Send] = []
+        for key, waiting in [(key, waiting) for key, waiting in self._waiting.items() if waiting.due <= now]:
+            if now < earliest:
+                waiting.due = earliest
+                continue
+            del self._waiting[key]
+            self._last = now
+            sends += self._answer(waiting, now)
+        return sends
+
+    def _answer(self, waiting: Waiting, now: float) -> Iterable[Send]:
+        claim, datagram = waiting.claim, self._outbox.hello(full=True).encode()
+        if claim.size < len(datagram):
+            return () if waiting.several else self._ask_first(claim, now)
+        link = claim.source.link
+        if waiting.several and link:
+            return self._outbox.by(self._outbox.links[link], datagram, limited=True)
+        return [self._outbox.unicast(datagram, claim.source)]
+
+    def serve(self, link: Link | None, now: float) -> bool:
+        """Serve those that wait on a link by a HELLO that goes to all; return whether it must be full for them.
+
+        A single peer is served by unicast: a full HELLO for it alone would be a burden on all.
+        """
+        if link is None or link not in self._waiting or not self._waiting[link].several:
+            return False
+        del self._waiting[link]
+        self._last = now
+        return True
+
+    def drop_link(self, link: Link) -> None:
+        """Forget those that wait on a link that is gone."""
+        self._waiting.pop(link, None)
+
+    def next_due(self) -> float:
+        """Return when the next answer is due."""
+        return min((waiting.due for waiting in self._waiting.values()), default=NEVER)
+
+    def may_request(self, now: float) -> bool:
+        """Return whether we may ask for a record already: as answers, requests keep a gap that grows with the crowd."""
+        return now >= self._next_request
+
+    def request(self, source: Source, now: float) -> Send:
+        """Ask one peer for its record."""
+        self._next_request = now + gap(self.crowd(now))
+        return self._outbox.unicast(self._outbox.hello(solicit=True).encode(), source)
+
+
+def gap(crowd: int) -> float:
+    """Return the seconds after an answer, or a request for a record, until the next may follow."""
+    return crowd / ANSWERS_PER_SECOND
+
+
+@dataclass(slots=True)
 class HelloRate:
     """Counts the heartbeats of others, each once, and measures their rate. Time is an argument, in seconds.
 
@@ -38,12 +166,9 @@ class HelloRate:
         beats: further heartbeats; less those steady HELLOs that repeated a heartbeat.
     """
 
-    __slots__ = ("_readings", "beats", "steady")
-
-    def __init__(self) -> None:
-        self.steady = 0
-        self.beats = 0
-        self._readings: deque[tuple[float, int]] = deque()
+    steady: int = 0
+    beats: int = 0
+    _readings: deque[tuple[float, int]] = field(default_factory=deque)
 
     def read(self, now: float) -> None:
         """Remember how many there were by now."""
@@ -63,60 +188,45 @@ class HelloRate:
 
 
 class Beacon:
-    """The HELLOs of one node that nobody asked for.
+    """The HELLOs of one node to all.
 
     Args:
         outbox: writes them.
-        answers: the answers that a HELLO to all serves besides.
-        random: for jitter.
-        crowd: counts the peers that are listed at a moment; with them bursts are spread.
-        speaking: counts those of them that share the budget; all of them if not given.
+        answers: those to solicits, which a HELLO to all serves besides.
+        speaking: counts the peers that share the budget at a moment; all that are listed if not given.
 
     Attributes:
         hello_rate: of the HELLOs that are heard.
         next_beat: when the next heartbeat is due; `NEVER` before there was a link.
-        speaking: counts the peers that share the budget at a moment.
         greeted_at: when all were greeted last after a pause, or under a new boot: nobody had heard us before that.
     """
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        answers: Answers,
-        random: Random,
-        *,
-        crowd: Callable[[float], int],
-        speaking: Callable[[float], int] | None = None,
-    ) -> None:
+    def __init__(self, outbox: Outbox, answers: Answers, speaking: Callable[[float], int] | None = None) -> None:
         self.next_beat = NEVER
         self.greeted_at = -NEVER
+        self.speaking = speaking or answers.crowd
+        self.hello_rate = HelloRate()
         self._outbox = outbox
         self._answers = answers
-        self._random = random
-        self._crowd = crowd
-        self.speaking = speaking or crowd
-        self.hello_rate = HelloRate()
 
     # --- where, what and how ------------------------------------------------------------------------
 
     def set_links(self, links: Iterable[Link], now: float) -> list[Link]:
         """Use these links from now on, and greet on the new ones; return those that are gone."""
-        wanted = dict.fromkeys(links)
-        used = self._outbox.links
+        wanted, used = dict.fromkeys(links), self._outbox.links
         gone = [link for link in used if link not in wanted]
         for link in gone:
             del used[link]
             self._answers.drop_link(link)
-        for link in wanted:
-            if link not in used:
-                used[link] = LinkState(link, (link.broadcast,), now)
-                self._begin_burst(used[link], now, solicits=True)
+        new = {link: LinkState(link, (link.broadcast,), now) for link in wanted if link not in used}
+        used.update(new)
+        self._begin_bursts(new.values(), now)
         if self.next_beat == NEVER:
             parameters = self._outbox.parameters
             if parameters.seeds:
-                self._begin_burst(self._outbox.routed, now, solicits=True)
+                self._begin_bursts([self._outbox.routed], now)
             # the bursts greet; the heartbeat follows within one interval, at a moment of its own
-            self.next_beat = now + parameters.interval * self._random.uniform(0.5, 1.0)
+            self.next_beat = now + parameters.interval * self._outbox.random.uniform(0.5, 1.0)
         return gone
 
     def reboot(self, boot: str, now: float) -> None:
@@ -129,11 +239,9 @@ class Beacon:
 
     def set_record(self, record: Record, now: float) -> None:
         """Announce another record, at once and a few times."""
-        if record.digest == self._outbox.record.digest:
-            return
-        self._outbox.record = record
-        for state in self._outbox.outlets():
-            self._begin_burst(state, now, solicits=False)
+        if record.digest != self._outbox.record.digest:
+            self._outbox.record = record
+            self._begin_bursts(self._outbox.outlets(), now, solicits=False)
 
     def set_parameters(self, parameters: Parameters, now: float) -> None:
         """Use other parameters; port, realm and loopback are for a lifetime."""
@@ -142,7 +250,7 @@ class Beacon:
         outbox.routed.targets = parameters.seeds
         outbox.aliases.keep(parameters.seeds)
         if set(parameters.seeds) - set(former.seeds):
-            self._begin_burst(outbox.routed, now, solicits=True)
+            self._begin_bursts([outbox.routed], now)
         outbox.pace = self.interval(now)
         is_begun = self.next_beat != NEVER
         if is_begun and (former.interval, former.ttl) != (parameters.interval, parameters.ttl):
@@ -151,8 +259,7 @@ class Beacon:
     def greet(self, now: float) -> None:
         """Solicit answers everywhere, after a pause."""
         self.greeted_at = now
-        for state in self._outbox.outlets():
-            self._begin_burst(state, now, solicits=True)
+        self._begin_bursts(self._outbox.outlets(), now)
 
     def interval(self, now: float) -> float:
         """Return the interval in force, seconds: stretched so that a segment stays within its budget.
@@ -163,24 +270,23 @@ class Beacon:
         parameters = self._outbox.parameters
         shares = max((self.speaking(now) + 1) * self._outbox.copies, self.hello_rate.rate(now) * parameters.interval)
         stretched = shares / parameters.budget
-        step = parameters.interval / STRETCH_STEPS
-        steps = max(STRETCH_STEPS, ceil(stretched / step - 1e-9))
+        steps = max(STRETCH_STEPS, ceil(stretched / (parameters.interval / STRETCH_STEPS) - 1e-9))
         return min(steps * parameters.interval / STRETCH_STEPS, MAX_INTERVAL)
+
+    def _begin_bursts(self, states: Iterable[LinkState], now: float, *, solicits: bool = True) -> None:
+        for state in states:
+            state.begin_burst(now, solicits=solicits, place=self._outbox.random.uniform(*PLACES))
 
     # --- what is due --------------------------------------------------------------------------------
 
     def poll(self, now: float) -> list[Send]:
         """Return the HELLOs that are due."""
         self.hello_rate.read(now)
-        sends: list[Send] = []
-        if now >= self.next_beat:
-            sends += self._beat(now)
+        sends = self._beat(now) if now >= self.next_beat else []
         for state in self._outbox.outlets():
             if state.burst:
                 sends += self._burst(state, now)
-        if self._answers:
-            sends += self._answers.poll(now)
-        return sends
+        return sends + self._answers.poll(now) if self._answers else sends
 
     def next_deadline(self) -> float:
         """Return when `poll` has something to do."""
@@ -190,9 +296,6 @@ class Beacon:
                 due = state.burst[0]
         return min(due, self._answers.next_due()) if self._answers else due
 
-    def _begin_burst(self, state: LinkState, now: float, *, solicits: bool) -> None:
-        state.begin_burst(now, solicits=solicits, place=self._random.uniform(*PLACES))
-
     def _beat(self, now: float) -> list[Send]:
         outbox = self._outbox
         outbox.seq = (outbox.seq + 1) & 0xFFFFFFFF
@@ -200,7 +303,7 @@ class Beacon:
         # a crowd that began together would beat together: a node that finds the interval much longer than
         # was thought takes a place of its own in it
         soonest = min(1 - JITTER, former / outbox.pace)
-        self.next_beat = now + outbox.pace * self._random.uniform(soonest, 1 + JITTER)
+        self.next_beat = now + outbox.pace * outbox.random.uniform(soonest, 1 + JITTER)
         served = [self._answers.serve(link, now) for link in outbox.links]
         for link, state in outbox.links.items():
             state.limited = outbox.limited.is_needed(link, now)
@@ -221,10 +324,9 @@ class Beacon:
         if now < state.burst[0]:
             return []  # we have heard of so many peers meanwhile that it has to wait (RFC 3550 6.3.6)
         # in a crowd that we hear one solicit is enough: else each answers while any burst goes on
-        solicits = state.solicits and (len(state.burst) == len(BURST) or self._crowd(now) <= PROMPT_PEERS)
+        solicits = state.solicits and (len(state.burst) == len(BURST) or self._answers.crowd(now) <= PROMPT_PEERS)
         state.burst = [due for due in state.burst if due > now]
         hello = outbox.hello(full=True, solicit=solicits, pace=max(outbox.pace, interval))
-        if not state.burst:
-            state.solicits = False
+        state.solicits = state.solicits and bool(state.burst)
         self._answers.serve(state.link, now)
         return outbox.by(state, hello.encode(), limited=True)

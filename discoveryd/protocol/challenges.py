@@ -10,17 +10,16 @@ The caller need not know of challenges: they, and what follows from their answer
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
+from discoveryd.protocol.bounded import TokenBuckets, drop_first, put_last
 from discoveryd.protocol.flood import SAMPLE
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Claim, Send
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.row import Key
-from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.protocol.wire.messages import MAX_SEALED_PING, Hello, Ping
 
 AGAIN = 0.3
@@ -51,6 +50,10 @@ MAX_HOPES = 64
 """Addresses just challenged that a flood does not shut out: the latest, for an answer comes in a moment or never."""
 
 
+Place = tuple[str, str, str]
+"""Id, boot and address."""
+
+
 @dataclass(slots=True)
 class Challenge:
     """A PING that waits for its PONG.
@@ -77,13 +80,9 @@ class Challenges:
     """The challenges of boots that nobody here knows, and that have not answered yet.
 
     Args:
-        outbox: writes the PINGs.
-        nonce: gives 16 hexadecimal digits that nobody can foresee: from the operating system, not from a
-            generator that other nonces betray.
+        outbox: writes the PINGs, with nonces that nobody can foresee.
         rate: answers a second to one address; of challenges, no longer than what causes them, there may be several
             times as many.
-        total: the same to all together, once for each kind.
-        limit: challenges that wait; when there are more the oldest is given up.
 
     Attributes:
         asked: how often a challenge was sent.
@@ -94,19 +93,14 @@ class Challenges:
         too_short: not sent, because the PING would have been longer than what caused it.
     """
 
-    def __init__(
-        self, outbox: Outbox, nonce: Callable[[], str], *, rate: float, total: float = TOTAL, limit: int = MAX_QUESTIONS
-    ) -> None:
+    def __init__(self, outbox: Outbox, rate: float) -> None:
         self._outbox = outbox
-        self._nonce = nonce
-        self._total = total
         self._flooding = TokenBuckets(rate, SAMPLE)
         self._beyond = TokenBuckets(BEYOND, BEYOND, sources=1)
         self.set_rate(rate)
-        self._silent: dict[str, tuple[int, float]] = {}  # times asked, and until when not again; the last asked last
-        self._limit = limit
+        self._silent: dict[Place, tuple[int, float]] = {}  # times asked, and until when not again; the last asked last
         self._questions: dict[str, Challenge] = {}  # by nonce, the oldest first
-        self._places: dict[tuple[str, str, str], str] = {}  # id, boot and address -> nonce
+        self._places: dict[Place, str] = {}  # -> nonce
         realm, id, boot = outbox.parameters.realm, outbox.id, outbox.boot
         self._plain_ping = len(Ping(realm=realm, id=id, boot=boot, nonce="0" * 16).encode())
         self.asked = self.answered = self.expired = self.forgotten = self.refused = self.too_short = 0
@@ -117,8 +111,8 @@ class Challenges:
 
     def set_rate(self, rate: float) -> None:
         """Allow so many answers a second to one address from now on."""
-        self._first = TokenBuckets(FIRST_TIMES * rate, self._total)
-        self._again = TokenBuckets(AGAIN_TIMES * rate, self._total)
+        self._first = TokenBuckets(FIRST_TIMES * rate, TOTAL)
+        self._again = TokenBuckets(AGAIN_TIMES * rate, TOTAL)
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -145,17 +139,14 @@ class Challenges:
 
     def ask_beyond(self, claim: Claim, now: float) -> list[Send]:
         """Challenge a plain sender beyond our links that nobody named, and ask the seeds whether it is one of them."""
-        if self._outbox.is_ours(claim.source):
+        outbox = self._outbox
+        if outbox.is_ours(claim.source):
             return []
-        sends = [] if claim.source.link else self._ask_seeds(now)
+        asked = [] if claim.source.link else outbox.aliases.ask(outbox.parameters.seeds, outbox.nonce, now)
+        sends = [outbox.ping(nonce, Source(seed, outbox.link_to(seed))) for seed, nonce in asked]
         if now >= self._pause(claim)[1] and self._beyond.allows("", now):
             sends += self.ask(claim, now)
         return sends
-
-    def _ask_seeds(self, now: float) -> list[Send]:
-        outbox = self._outbox
-        asked = outbox.aliases.ask(outbox.parameters.seeds, self._nonce, now)
-        return [outbox.ping(nonce, Source(seed, outbox.link_to(seed))) for seed, nonce in asked]
 
     def ask(self, claim: Claim, now: float) -> list[Send]:
         """Challenge a sender, if it is time to; never with more bytes than came from it."""
@@ -174,7 +165,9 @@ class Challenges:
             self.refused += 1
             return []
         self.asked += 1
-        self._wait(_pauses_of(claim), times + 1, now)
+        pause = min(AGAIN * 2.0 ** max(0, times + 1 - HOPEFUL), SELDOM)
+        put_last(self._silent, _pauses_of(claim), (min(times + 1, MAX_TIMES), now + pause), MAX_SILENT)
+        drop_first(self._silent, lambda silent: now >= silent[1] + FORGOTTEN)
         if challenge is None:
             challenge = self._add(claim, now)
         challenge.asked = now  # again with the same nonce: an answer to the first PING may be on its way
@@ -192,8 +185,8 @@ class Challenges:
         if not self.waits_for(boot, address, nonce):
             return None
         challenge = self._remove(nonce)
-        self._silent.pop(_place(challenge.key, ""), None)
-        self._silent.pop(_place(challenge.key, address), None)
+        for place in ("", address):
+            self._silent.pop((*challenge.key, place), None)
         self.answered += 1
         return challenge
 
@@ -227,29 +220,18 @@ class Challenges:
         return self._silent.get(_pauses_of(claim), (0, -NEVER))
 
     def _add(self, claim: Claim, now: float) -> Challenge:
-        while len(self._questions) >= self._limit:
+        while len(self._questions) >= MAX_QUESTIONS:
             self._remove(next(iter(self._questions)))
             self.forgotten += 1
-        nonce, address = self._nonce(), claim.source.address
+        nonce, address = self._outbox.nonce(), claim.source.address
         challenge = Challenge(nonce, claim.key, address, now, now + LIFE, claim.solicits)
         self._questions[nonce] = challenge
         self._places[*claim.key, address] = nonce
         return challenge
 
-    def _wait(self, place: str, times: int, now: float) -> None:
-        self._silent.pop(place, None)
-        first = next(iter(self._silent), "")
-        if first and (len(self._silent) >= MAX_SILENT or now >= self._silent[first][1] + FORGOTTEN):
-            del self._silent[first]
-        pause = min(AGAIN * 2.0 ** max(0, times - HOPEFUL), SELDOM)
-        self._silent[place] = (min(times, MAX_TIMES), now + pause)
-
     def _expire(self, now: float) -> None:
-        while self._questions:
-            first = next(iter(self._questions))
-            if now < self._questions[first].until:
-                return
-            self._remove(first)
+        while self._questions and now >= next(iter(self._questions.values())).until:
+            self._remove(next(iter(self._questions)))
             self.expired += 1
 
     def _remove(self, nonce: str) -> Challenge:
@@ -260,11 +242,7 @@ class Challenges:
         return challenge
 
 
-def _pauses_of(claim: Claim) -> str:
+def _pauses_of(claim: Claim) -> Place:
     """Return what a pause holds for: a boot that seals on a link, wherever it speaks from, for the seal covers that."""
     source = claim.source
-    return _place(claim.key, "" if source.key and source.link else source.address)
-
-
-def _place(key: Key, address: str) -> str:
-    return f"{' '.join(key)} {address}"
+    return (*claim.key, "" if source.key and source.link else source.address)

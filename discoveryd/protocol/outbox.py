@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from random import Random
 from typing import TYPE_CHECKING
 
-from discoveryd.protocol.bounded import put_last
+from discoveryd.protocol.bounded import drop_first, put_last
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast
 from discoveryd.protocol.link import Link, LinkState, Source
 from discoveryd.protocol.outcome import MessageKind, Send
@@ -71,9 +72,7 @@ class Credit:
     def prove(self, address: str, now: float) -> None:
         """Note that an address returned a nonce of ours."""
         put_last(self._proven, address, now + HOLDS, MAX_ADDRESSES)
-        first = next(iter(self._proven))
-        if now >= self._proven[first]:
-            del self._proven[first]
+        drop_first(self._proven, lambda until: now >= until)
         self._accounts.pop(address, None)
 
     def receive(self, address: str, size: float, now: float) -> None:
@@ -98,9 +97,7 @@ class Credit:
 
     def _set(self, address: str, left: float, now: float) -> None:
         put_last(self._accounts, address, (left, now), MAX_ADDRESSES)
-        first = next(iter(self._accounts))
-        if now >= self._accounts[first][1] + FORGOTTEN:
-            del self._accounts[first]
+        drop_first(self._accounts, lambda account: now >= account[1] + FORGOTTEN)
 
 
 class SeedAddresses:
@@ -133,7 +130,7 @@ class SeedAddresses:
         if now < self._next_round or not seeds:
             return []
         self._next_round = now + AGAIN
-        self._asked = {nonce: asked for nonce, asked in self._asked.items() if now < asked[1] + LIFE}
+        drop_first(self._asked, lambda asked: now >= asked[1] + LIFE)
         chosen = [seeds[(self._turn + place) % len(seeds)] for place in range(min(AT_ONCE, len(seeds)))]
         self._turn += len(chosen)
         round_ = [(seed, nonce()) for seed in chosen]
@@ -163,11 +160,12 @@ class Outbox:
     Args:
         parameters: realm, seeds and ttl.
         record: what the node says of itself.
-        id: of the node.
-        boot: the id of this run of it.
+        random: where ids, jitter and nonces come from.
+        id: of the node; drawn if empty.
         limited: knows which neighbours are on which link.
 
     Attributes:
+        boot: the id of this run of the node.
         seq: number of the last heartbeat.
         pace: the interval that HELLOs announce, seconds.
         links: the state of each link in use; this dict stays the same.
@@ -182,12 +180,13 @@ class Outbox:
     """
 
     def __init__(
-        self, parameters: Parameters, record: Record, *, id: str, boot: str, limited: LimitedBroadcast | None = None
+        self, parameters: Parameters, record: Record, random: Random, id: str, limited: LimitedBroadcast | None = None
     ) -> None:
         self.parameters = parameters
         self.record = record
-        self.id = id
-        self.boot = boot
+        self.random = random
+        self.boot = self.nonce()
+        self.id = id or self.nonce()
         self.seq = 0
         self.pace = parameters.interval
         self.links: dict[Link, LinkState] = {}
@@ -200,6 +199,10 @@ class Outbox:
         self.copies = 1
         self.sent: Counter[MessageKind] = Counter()
         self.limited = LimitedBroadcast() if limited is None else limited
+
+    def nonce(self) -> str:
+        """Return 16 random hexadecimal digits."""
+        return f"{self.random.getrandbits(64):016x}"
 
     # --- where to ---------------------------------------------------------------------------------
 
@@ -315,16 +318,11 @@ class Outbox:
 
     def release(self, sends: Iterable[Send], now: float) -> tuple[Send, ...]:
         """Return what may be sent, and count it: no more to an unproven address than came from there."""
-        seeds = self.parameters.seeds
-        return self.count(
-            tuple(
-                send
-                for send in sends
-                if send.is_to_all
-                or (send.link is None and send.to in seeds)
-                or self.credit.spend(send.to, len(send.datagram), now)
-            )
-        )
+        return self.count(tuple(send for send in sends if self._may_leave(send, now)))
+
+    def _may_leave(self, send: Send, now: float) -> bool:
+        is_to_seed = send.link is None and send.to in self.parameters.seeds
+        return send.is_to_all or is_to_seed or self.credit.spend(send.to, len(send.datagram), now)
 
     def count(self, sends: tuple[Send, ...]) -> tuple[Send, ...]:
         """Count what is sent; return it."""

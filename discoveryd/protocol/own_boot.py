@@ -13,11 +13,10 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.bounded import put_last
+from discoveryd.protocol.bounded import TokenBuckets, put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import Outcome, Send
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.protocol.wire.messages import BareHello, Hello, Ping, Pong, decode
 
 if TYPE_CHECKING:
@@ -153,5 +152,5 @@ class OwnBoot:
     def _mixed(self, address: str) -> str:
         """Return random digits mixed with boot and addresses: a clone may have the state of the generator too."""
         ours = ",".join(sorted(link.address for link in self._outbox.links))
-        mixed = f"{self._rooms.nonce()}|{self._outbox.boot}|{ours}|{address}"
+        mixed = f"{self._outbox.nonce()}|{self._outbox.boot}|{ours}|{address}"
         return blake2b(mixed.encode("ascii"), digest_size=8).hexdigest()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from heapq import heappop
-from random import Random
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
-from discoveryd.protocol.bounded import put_last
+from discoveryd.protocol.bounded import TokenBuckets, drop_first, put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Send
@@ -16,27 +15,22 @@ from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.table import PeerTable
-from discoveryd.protocol.token_buckets import TokenBuckets
-from discoveryd.protocol.turns import Turn, Turns
 from discoveryd.protocol.wire.messages import Pong
 
 PROBES_PER_SECOND = 100
 """Probes of all suspects together, when a whole network falls silent."""
-
 QUIET_PER_SECOND = 200
 """PINGs to all peers that answer but whose HELLOs do not come: as many as there may be HELLOs."""
 TRIES = 16
 """PINGs to such a peer in the silence after which it would be suspect, did it not answer."""
-
 TURN = 60.0
 """Seconds, ±10 %, between two PINGs to one address."""
 FIRST_TURN = (0.3, 1.0)
 """Seconds after which a new address is PINGed, at the soonest and at the latest."""
 RETRY = 1.0
 DOUBT = 5.0
-"""Seconds to the next PING after one that was not answered, and to a peer that says it does not hear us.
-
-To a peer that never answered they double each time after the first few: it may be a forgery, or mute for good."""
+"""Seconds to the next PING after one that was not answered, and to a peer that says it does not hear us. To a peer that
+never answered they double each time after the first few: it may be a forgery, or mute for good."""
 PROMPT = 4
 """PINGs a second apart to a path that never answered: at 30 % loss each way one in 15 peers answers none of them."""
 ASK_BACK = 2.0
@@ -51,6 +45,8 @@ NEWCOMERS_GAP = 0.1
 PING_LIFE = 10.0
 MAX_PINGS = 1024
 """Seconds that a PING may wait for its PONG, and how many may wait."""
+LEAST_TURNS = 1024
+"""Turns kept before those that are void are cleared out."""
 
 REFUSED = "its machine says that no discoveryd listens there (port unreachable)"
 
@@ -59,9 +55,39 @@ class AwaitedPong(NamedTuple):
     """A PING that waits for its PONG; `wanted` by a program."""
 
     at: float
-    row: Row
     path: Path
     wanted: bool
+
+
+class Turn(NamedTuple):
+    """When a path is to be PINGed; void once the path has another turn (`Path.turn_at`)."""
+
+    due: float
+    tie: int
+    listed: float
+    path: Path
+
+
+class Turns(list[Turn]):
+    """The order in which paths are PINGed in turn: a heap.
+
+    Attributes:
+        gap: seconds between two moments at which some are taken.
+        at_once: how many then.
+        next: the next moment.
+        most: turns kept before those that are void are cleared out.
+    """
+
+    def __init__(self, gap: float, at_once: int) -> None:
+        super().__init__()
+        self.gap = gap
+        self.at_once = at_once
+        self.next = -NEVER
+        self.most = LEAST_TURNS
+
+    def next_due(self) -> float:
+        """Return when the first of them may be taken."""
+        return max(self[0].due, self.next) if self else NEVER
 
 
 class Prober:
@@ -69,13 +95,11 @@ class Prober:
 
     Args:
         table: its suspects and addresses are PINGed.
-        random: for nonces and turns.
         outbox: writes the PINGs.
     """
 
-    def __init__(self, table: PeerTable, random: Random, outbox: Outbox) -> None:
+    def __init__(self, table: PeerTable, outbox: Outbox) -> None:
         self._table = table
-        self._random = random
         self._outbox = outbox
         self._asked: dict[str, AwaitedPong] = {}
         self._wanted: dict[str, AwaitedPong] = {}  # apart, so that programs push out no PING that liveness rests on
@@ -97,19 +121,18 @@ class Prober:
 
     def ping(self, row: Row, now: float) -> tuple[str, list[Send]]:
         """PING a peer for a program; return the nonce too. Nothing is sent while its links are gone."""
-        nonce = self._nonce()
+        nonce = self._outbox.nonce()
         for path in row.paths.fresh(now):
             if path.source.link is None or path.source.link in self._outbox.links:
-                return nonce, [self.ask(row, path, now, nonce, wanted=True)]
+                return nonce, [self.ask(path, now, nonce, wanted=True)]
         return nonce, []
 
-    def ask(self, row: Row, path: Path, now: float, nonce: str = "", *, wanted: bool = False) -> Send:
+    def ask(self, path: Path, now: float, nonce: str = "", *, wanted: bool = False) -> Send:
         """Send a PING by a path."""
-        nonce = nonce or self._nonce()
-        waiting = self._wanted if wanted else self._asked
-        put_last(waiting, nonce, AwaitedPong(now, row, path, wanted), MAX_PINGS)
+        nonce = nonce or self._outbox.nonce()
+        put_last(self._wanted if wanted else self._asked, nonce, AwaitedPong(now, path, wanted), MAX_PINGS)
         path.pinged = now
-        return self._outbox.ping(nonce, path.source, row.id, row.boot)
+        return self._outbox.ping(nonce, path.source, path.row.id, path.row.boot)
 
     def answer(self, pong: Pong, source: Source) -> AwaitedPong | None:
         """Return the PING that a PONG answers: of the boot that was asked, and from where that is.
@@ -117,36 +140,36 @@ class Prober:
         Beyond our links a seed may answer from another of its addresses, and so may a node that seals.
         """
         asked = self._asked.get(pong.nonce) or self._wanted.get(pong.nonce)
-        if asked is None or (asked.row.boot and pong.boot != asked.row.boot):
+        if asked is None or pong.boot != (asked.path.row.boot or pong.boot):
             return None
-        is_there = any(path.address == source.address for path in (asked.path, *asked.row.paths.values()))
+        is_there = any(path.address == source.address for path in (asked.path, *asked.path.row.paths.values()))
         is_beyond = source.link is None and asked.path.source.link is None
-        if not is_there and not (is_beyond and (source.key or self._reaches(asked.path))):
-            return None
-        return self._take(pong.nonce)
+        if is_there or (is_beyond and (source.key or self._reaches(asked.path))):
+            return self._take(pong.nonce)
+        return None
 
     def watch(self, row: Row, now: float) -> None:
         """PING the addresses of a row in turn from now on."""
         for path in row.paths.values():
             if path.turn_at == NEVER and self._reaches(path):  # it is new, or came back
-                self._give_turn(now, now + self._random.uniform(*FIRST_TURN), row, path)
+                self._give_turn(now, now + self._outbox.random.uniform(*FIRST_TURN), path)
 
-    def is_asked(self, row: Row, path: Path, now: float) -> None:
+    def is_asked(self, path: Path, now: float) -> None:
         """PING a peer back that PINGs us, unless we just did: it may not hear us any more."""
-        if row.state == "up" and now >= path.pinged + ASK_BACK and now < path.turn_at < NEVER:
-            self._give_turn(now, now, row, path)
+        if path.row.state == "up" and now >= path.pinged + ASK_BACK and now < path.turn_at < NEVER:
+            self._give_turn(now, now, path)
 
     def refused(self, nonce: str, now: float) -> tuple[Event, ...]:
         """Take the kernel's word that nobody listens where a PING of ours went.
 
-        It is the end of a suspect. Of a peer that was just heard it is remembered; should it be
-        heard again, its firewall said so, and such words count for nothing. So do those from an
-        address that it no longer uses: another machine may have it.
+        It is the end of a suspect. Of a peer that was just heard it is remembered; should it be heard again, its
+        firewall said so, and such words count for nothing. So do those from an address that it no longer uses: another
+        machine may have it.
         """
         asked = self._take(nonce)
-        if asked is None or asked.row.rejects or asked.path not in asked.row.paths.last():
+        if asked is None or asked.path.row.rejects or asked.path not in asked.path.row.paths.last():
             return ()
-        return self._table.refused(asked.row, REFUSED, now)
+        return self._table.refused(asked.path.row, REFUSED, now)
 
     def poll(self, now: float, heard: float | None = None) -> tuple[list[Send], list[Event]]:
         """Return what is due: PINGs, and the events of peers that are given up.
@@ -159,8 +182,7 @@ class Prober:
         sends: list[Send] = []
         events: list[Event] = []
         for waiting in (self._asked, self._wanted):  # those that were not answered in time
-            while waiting and heard >= next(iter(waiting.values())).at + PING_LIFE:
-                del waiting[next(iter(waiting))]
+            drop_first(waiting, lambda ping: heard >= ping.at + PING_LIFE)
         if self._table.leavers and now >= self._next_probe:
             self._ask_leavers(now, sends)
         if self._table.suspects and now >= self._next_probe:
@@ -197,7 +219,7 @@ class Prober:
             if row.state not in LIVE and self._reaches(path) and now >= row.question_at:
                 row.question_at = now + min(RETRY * 2.0**row.questions, TURN)
                 row.questions = min(row.questions + 1, PATIENCE)
-                sends.append(self.ask(row, path, now))
+                sends.append(self.ask(path, now))
 
     def _probe(self, now: float, heard: float, sends: list[Send], events: list[Event]) -> None:
         """PING the suspects that are due, those that once answered first; give up those whose silence is a proof."""
@@ -221,7 +243,7 @@ class Prober:
             row.probe_at = now + self._gap(row, paths)
             if now < path.proved_at < row.probe_at:
                 row.probe_at = path.proved_at
-            sends.append(self.ask(row, path, now))
+            sends.append(self.ask(path, now))
 
     def _gap(self, row: Row, paths: list[Path]) -> float:
         """Return the seconds to the next PING of a suspect; the life of one that is unproven is short."""
@@ -235,8 +257,8 @@ class Prober:
     def _proof(self, row: Row, now: float) -> str:
         """Return what proves that a suspect is gone, empty if nothing does.
 
-        Each path by which it was heard lately must be proved to be silent: where one of two cables is
-        cut, the silence there says nothing of the other.
+        Each path by which it was heard lately must be proved to be silent: where one of two cables is cut, the silence
+        there says nothing of the other.
         """
         if row.refused > row.last_heard and not row.rejects:
             return REFUSED
@@ -263,62 +285,59 @@ class Prober:
                 self._next_quiet = now + LEAST_PROBE_GAP
                 return
             row.ask_at = now + max(LEAST_PROBE_GAP, row.suspect_after / TRIES)
-            sends += [self.ask(row, path, now) for path in paths]
+            sends += [self.ask(path, now) for path in paths]
 
     # --- all peers, in turn -----------------------------------------------------------------------
 
-    def _take_turns(
-        self, turns: Turns, now: float, heard: float, sends: list[Send], events: list[Event]
-    ) -> None:
+    def _take_turns(self, turns: Turns, now: float, heard: float, sends: list[Send], events: list[Event]) -> None:
         """PING the next paths whose turn it is."""
         turns.next = now + turns.gap
         asked = 0
         while turns and turns[0].due <= heard and asked < turns.at_once:
             turn = heappop(turns)
-            row, path = turn.row, turn.path
+            path, row = turn.path, turn.path.row
             if not self._holds(turn):
                 continue
             is_answered = path.answered_at >= path.pinged
             if row.state == "suspect" or (is_answered and path.pinged >= turn.listed):  # it was asked meanwhile
-                self._give_turn(now, max(now + RETRY, path.pinged + self._pause(path)), row, path)
+                self._give_turn(now, max(now + RETRY, path.pinged + self._pause(path)), path)
                 continue
             if not is_answered:
                 events += self._table.unanswered(row, path, heard)
-            sends.append(self.ask(row, path, now))
-            self._give_turn(now, now + _retry(path), row, path)
+            sends.append(self.ask(path, now))
+            self._give_turn(now, now + _retry(path), path)
             asked += 1
 
     def _pause(self, path: Path) -> float:
         """Return the seconds until a path that answered is PINGed again; 5 a second must do for all."""
         if not path.two_way and path.answered_at >= path.pinged:
             return DOUBT
-        return max(TURN, len(self._turns) * TURN_GAP * 1.2) * self._random.uniform(0.9, 1.1)
+        return max(TURN, len(self._turns) * TURN_GAP * 1.2) * self._outbox.random.uniform(0.9, 1.1)
 
     def _holds(self, turn: Turn) -> bool:
         """Return whether a turn is to be taken; a peer that is gone gets another when it comes back."""
-        row, path = turn.row, turn.path
+        path, row = turn.path, turn.path.row
         if turn.due != path.turn_at:
             return False  # its turn was moved
-        if (
-            self._table.get(*row.key) is row
-            and row.paths.get((path.address, path.link)) is path
-            and row.is_shown
-            and self._reaches(path)
-        ):
+        is_kept = self._table.get(*row.key) is row and row.paths.get((path.address, path.link)) is path
+        if is_kept and row.is_shown and self._reaches(path):
             return True
         path.turn_at = NEVER
         return False
 
-    def _give_turn(self, now: float, due: float, row: Row, path: Path) -> None:
-        turns = self._turns if row.proved else self._newcomers
+    def _give_turn(self, now: float, due: float, path: Path) -> None:
+        """Give a path this turn in place of any other; where there are too many, clear out those that are void."""
+        turns = self._turns if path.row.proved else self._newcomers
+        if len(turns) >= turns.most:
+            turns[:] = [kept for kept in turns if self._holds(kept)]
+            heapify(turns)
+            turns.most = max(LEAST_TURNS, 2 * len(turns))
+        path.turn_at = due
         self._tie += 1
-        turns.add(Turn(due, self._tie, now, row, path), self._holds)
+        heappush(turns, Turn(due, self._tie, now, path))
 
     def _reaches(self, path: Path) -> bool:
         return self._outbox.reaches(path.source)
-
-    def _nonce(self) -> str:
-        return f"{self._random.getrandbits(64):016x}"
 
     def _take(self, nonce: str) -> AwaitedPong | None:
         return self._asked.pop(nonce, None) or self._wanted.pop(nonce, None)

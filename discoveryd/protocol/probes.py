@@ -62,8 +62,8 @@ class Probes:
             dropped = self._rooms.rate_limits.drop(refusal, source)
             return replace(dropped, sends=tuple(self._rooms.challenges.ask_beyond(Claim(source, key, size), now)))
         self._rooms.understood["ping"] += 1
-        if row is not None and path is not None:
-            self._rooms.prober.is_asked(row, path, now)
+        if path is not None:
+            self._rooms.prober.is_asked(path, now)
         silence = None if row is None else max(0.0, now - row.last_hello)
         held = 0.0 if self._clock is None else self._clock() - now
         return Outcome(sends=(outbox.pong(ping.nonce, silence, source, held),))
@@ -107,7 +107,7 @@ class Probes:
             outbox.sealing.prove(opened, now)
 
     def _hear_peer(self, pong: Pong, awaited: AwaitedPong, source: Source, now: float) -> Outcome:
-        path, row = awaited.path, awaited.row
+        path, row = awaited.path, awaited.path.row
         if source.link is None and path.source.link is None and source.address != path.address:
             if self._rooms.outbox.reaches(path.source):
                 self._rooms.outbox.aliases.admit(source.address, path.address)

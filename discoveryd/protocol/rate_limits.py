@@ -8,8 +8,8 @@ for too many answers of a kind.
 from __future__ import annotations
 
 from discoveryd.errors import Unproven, WireError
-from discoveryd.protocol.answers import ANSWERS_PER_SECOND
-from discoveryd.protocol.bounded import put_last
+from discoveryd.protocol.beacon import ANSWERS_PER_SECOND
+from discoveryd.protocol.bounded import TokenBuckets, put_last
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outbox import Outbox
@@ -17,7 +17,6 @@ from discoveryd.protocol.outcome import LIMITED, NOTHING, Drop, Outcome
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.row import Key
 from discoveryd.protocol.table.table import PeerTable
-from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.protocol.wire.messages import is_of_node
 
 MAX_COMPLAINTS = 256

@@ -14,8 +14,7 @@ from random import Random, SystemRandom
 from typing import Any
 
 from discoveryd.errors import Unproven, WireError
-from discoveryd.protocol.answers import Answers
-from discoveryd.protocol.beacon import Beacon
+from discoveryd.protocol.beacon import Answers, Beacon
 from discoveryd.protocol.challenges import Challenges
 from discoveryd.protocol.isolation import Isolation
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast, is_elsewhere
@@ -70,21 +69,19 @@ class Reception:
         self, parameters: Parameters, record: Record, node_id: str, random: Random | None,
         clock: Callable[[], float] | None,
     ) -> None:
-        self.random = random or SystemRandom()
-        boot = self.nonce()
-        self.id = node_id or self.nonce()
+        self.limited = LimitedBroadcast(lambda now: self.table.rows(now, gone=True))
+        self.outbox = outbox = Outbox(parameters, record, random or SystemRandom(), node_id, self.limited)
+        self.id = outbox.id
         limits = parameters.limits
         self.table = table = PeerTable(limit=limits.peers, remember=limits.remember, own_id=self.id)
-        self.limited = LimitedBroadcast(lambda now: table.rows(now, gone=True))
-        self.outbox = outbox = Outbox(parameters, record, id=self.id, boot=boot, limited=self.limited)
         self.credit, self.sent = outbox.credit, outbox.sent
         self.rate_limits = RateLimits(outbox, table)
         self.drops = self.rate_limits.drops
-        self.challenges = Challenges(outbox, self.nonce, rate=limits.answers)
-        self.answers = Answers(outbox, self.random, table.live_count, self.challenges.ask_first)
-        self.beacon = Beacon(outbox, self.answers, self.random, crowd=table.live_count, speaking=table.speaking)
+        self.challenges = Challenges(outbox, rate=limits.answers)
+        self.answers = Answers(outbox, table.live_count, self.challenges.ask_first)
+        self.beacon = Beacon(outbox, self.answers, table.speaking)
         self.hello_rate = self.beacon.hello_rate
-        self.prober = Prober(table, self.random, outbox)
+        self.prober = Prober(table, outbox)
         self._isolation = Isolation(table)
         self._polled: float | None = None
         self.understood: Counter[str] = Counter()
@@ -97,10 +94,6 @@ class Reception:
             Ping: probes.hear_ping,
             Pong: probes.hear_pong,
         }
-
-    def nonce(self) -> str:
-        """Return 16 random hexadecimal digits."""
-        return f"{self.random.getrandbits(64):016x}"
 
     # --- a datagram -------------------------------------------------------------------------------
 

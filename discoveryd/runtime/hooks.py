@@ -17,9 +17,9 @@ from time import monotonic
 from typing import Any
 
 from discoveryd.errors import PASSING
+from discoveryd.protocol.bounded import TokenBuckets
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.query.formats import printable
 from discoveryd.runtime import hook_files
 from discoveryd.runtime.hook_queue import HookQueue, Job, Occasion

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from discoveryd.errors import QueryError
+from discoveryd.protocol.bounded import TokenBuckets
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Answer, Outcome
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.table.row import Row
-from discoveryd.protocol.token_buckets import TokenBuckets
 from discoveryd.query.reply import find_one
 
 GAP = 0.2

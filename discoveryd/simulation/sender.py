@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from random import Random
 
-from discoveryd.protocol.answers import Answers
-from discoveryd.protocol.beacon import Beacon
+from discoveryd.protocol.beacon import Answers, Beacon
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import NOTHING, Claim, Outcome, Send
@@ -34,7 +33,7 @@ class SimulatedSender:
         answers: the answers that are due.
     """
 
-    __slots__ = ("_beacon", "_outbox", "_random", "_silence", "answers", "boot", "id")
+    __slots__ = ("_beacon", "_outbox", "_silence", "answers", "boot")
 
     def __init__(
         self,
@@ -46,13 +45,11 @@ class SimulatedSender:
         listed: Collection[str],
         silence: Callable[[str], float | None],
     ) -> None:
-        self.boot = f"{random.getrandbits(64):016x}"
-        self.id = node_id
-        self._random = random
         self._silence = silence
-        self._outbox = Outbox(parameters, record, id=node_id, boot=self.boot)
-        self.answers = Answers(self._outbox, random, lambda _: len(listed))
-        self._beacon = Beacon(self._outbox, self.answers, random, crowd=lambda _: len(listed))
+        self._outbox = Outbox(parameters, record, random, node_id)
+        self.boot = self._outbox.boot
+        self.answers = Answers(self._outbox, lambda _: len(listed))
+        self._beacon = Beacon(self._outbox, self.answers)
 
     def set_links(self, links: Iterable[Link], now: float) -> None:
         """Use these links from now on, beginning with the greetings."""
@@ -83,7 +80,7 @@ class SimulatedSender:
 
     def ask(self, link: Link, to: str) -> Send:
         """Return a PING to a node."""
-        return self._outbox.ping(f"{self._random.getrandbits(64):016x}", Source(to, link))
+        return self._outbox.ping(self._outbox.nonce(), Source(to, link))
 
 
 def is_solicit(datagram: bytes) -> bool:

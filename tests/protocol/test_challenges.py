@@ -1,6 +1,7 @@
 """Who is not known must prove to live."""
 
 from itertools import count, pairwise
+from random import Random
 
 import pytest
 
@@ -28,11 +29,13 @@ LONGEST = len(Ping(realm="default", id="me", boot=ME, nonce=ANYONE).encode())
 MAX_SEALED_PING = messages.MAX_SEALED_PING
 
 
-def make(**more):
+def make(rate=8):
     numbers = count(1)
-    outbox = Outbox(Parameters(), Record(name="me"), id="me", boot=ME)
+    outbox = Outbox(Parameters(), Record(name="me"), Random(1), "me")
+    outbox.boot = ME
+    outbox.nonce = lambda: f"{next(numbers):016x}"
     outbox.links[ETH0] = outbox.routed
-    return Challenges(outbox, lambda: f"{next(numbers):016x}", **{"rate": 8, **more})
+    return Challenges(outbox, rate)
 
 
 def ask(challenges, now, boot="b1", address="10.0.0.7", size=MAX_SEALED_PING, *, is_sealed=False, solicits=False):
@@ -87,8 +90,9 @@ def test_nothing_longer_is_sent_than_what_came():
     assert ask(challenges, 10.0, "b2", is_sealed=True) == N2
 
 
-def test_one_address_is_asked_so_often_and_all_together():
-    challenges = make(rate=2 / FIRST_TIMES, total=5)
+def test_one_address_is_asked_so_often_and_all_together(monkeypatch):
+    monkeypatch.setattr(module, "TOTAL", 5)
+    challenges = make(rate=2 / FIRST_TIMES)
     asked = [ask(challenges, 10.0, f"b{boot}", f"10.0.0.{host}") is not None for host in range(4) for boot in range(3)]
     assert asked == [True, True, False, True, True, False, True, False, False, False, False, False]
     assert (challenges.asked, challenges.refused, len(challenges)) == (5, 7, 5)
@@ -138,8 +142,10 @@ def test_those_who_do_not_answer_are_remembered_within_bounds(monkeypatch):
     assert ask(challenges, 10.0, "b0") is not None
 
 
-def test_the_oldest_question_makes_room():
-    challenges = make(rate=9, total=9, limit=2)
+def test_the_oldest_question_makes_room(monkeypatch):
+    monkeypatch.setattr(module, "TOTAL", 9)
+    monkeypatch.setattr(module, "MAX_QUESTIONS", 2)
+    challenges = make(rate=9)
     nonces = [ask(challenges, 10.0 + boot / 100, f"b{boot}") for boot in range(3)]
     assert (len(challenges), challenges.forgotten, challenges.expired) == (2, 1, 0)
     answers = [answer(challenges, 10.1, nonce, f"b{boot}") for boot, nonce in enumerate(nonces)]

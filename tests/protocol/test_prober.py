@@ -6,9 +6,8 @@ from random import Random
 import pytest
 
 from discoveryd.protocol.outcome import Send
-from discoveryd.protocol.prober import MAX_PINGS, PROBES_PER_SECOND, REFUSED, Prober
+from discoveryd.protocol.prober import LEAST_TURNS, MAX_PINGS, PROBES_PER_SECOND, REFUSED, Prober
 from discoveryd.protocol.table.liveness import NEVER, probes_needed
-from discoveryd.protocol.turns import LEAST_TURNS
 from discoveryd.protocol.wire.messages import Pong
 from tests.protocol.samples import ETH1, ProvedTable, boot, hello, kinds, row_of, source
 
@@ -26,7 +25,8 @@ class Bench:
     def __init__(self, reaches=lambda source: True):
         self.table = ProvedTable()
         self.reaches = reaches
-        self.prober = Prober(self.table, Random(1), self)  # it writes the PINGs itself
+        self.random = Random(1)
+        self.prober = Prober(self.table, self)  # it writes the PINGs itself
         self.pings = []  # (time, address, nonce)
         self.events = []
         self.now = 0.0
@@ -36,9 +36,12 @@ class Bench:
         self.pings.append((self.now, to.address, nonce))
         return Send(b"", to.link, to.address)
 
-    def ask(self, row, path, after=0.0):
+    def nonce(self):
+        return f"{self.random.getrandbits(64):016x}"
+
+    def ask(self, path, after=0.0):
         """Send a PING now, or so many seconds later; return its nonce."""
-        self.prober.ask(row, path, self.now + after)
+        self.prober.ask(path, self.now + after)
         return self.pings[-1][2]
 
     def hear(self, now, seq, *sources, number=1, id="web1", **more):
@@ -67,7 +70,7 @@ class Bench:
         here = THERE if address == THERE.address else source(address)
         asked = self.prober.answer(Pong(realm="default", boot=boot(number), nonce=nonce, heard_ms=100), here)
         if asked is not None:
-            args = (asked.row, here, rtt, hears_us_s)
+            args = (asked.path.row, here, rtt, hears_us_s)
             self.events += self.table.answered(*args, two_way=two_way, now=self.now)
 
     def talk(self, *sources, beats=BEATS, lost=()):
@@ -249,7 +252,7 @@ def test_a_suspect_that_is_refused_is_down_at_once():
 def test_one_that_was_just_heard_goes_when_it_is_suspect():
     bench = Bench()
     row = bench.talk()
-    nonce = bench.ask(row, next(iter(row.paths.values())), after=0.1)
+    nonce = bench.ask(next(iter(row.paths.values())), after=0.1)
     assert bench.prober.refused(nonce, LAST + 0.101) == ()
     bench.run(SUSPECT)
     assert bench.told() == [("suspect", "2 HELLOs missed"), ("down", REFUSED)]
@@ -260,7 +263,7 @@ def test_if_it_is_heard_after_all_a_firewall_said_so():
     row = bench.talk()
     for seq in (1, 2):
         bench.hear(LAST + seq * 0.8, BEATS + seq, full=False)
-    nonce = bench.ask(row, next(iter(row.paths.values())))
+    nonce = bench.ask(next(iter(row.paths.values())))
     assert bench.prober.refused(nonce, bench.now + 0.001) == ()
     bench.hear(LAST + 2.4, BEATS + 3, full=False)
     assert row.rejects
@@ -274,7 +277,7 @@ def test_the_word_of_an_address_that_it_left_counts_for_nothing():
     row = bench.talk(HERE, THERE)
     for seq in range(BEATS + 1, BEATS + 4):
         bench.hear(seq * 0.8, seq, THERE)
-    nonce = bench.ask(row, row.paths.of(HERE))
+    nonce = bench.ask(row.paths.of(HERE))
     assert bench.prober.refused(nonce, bench.now + 0.001) == ()
     assert row.refused == -NEVER
 
@@ -304,7 +307,7 @@ def test_a_ping_for_other_reasons_replaces_a_turn():
         bench.hear(seq * 0.8, seq)
         if seq % 10 == 0:
             row = row_of(bench.table, 1)
-            nonce = bench.ask(row, row.paths.best(bench.now))
+            nonce = bench.ask(row.paths.best(bench.now))
             bench.answer(nonce, "10.0.0.7")
     assert len(bench.pings) == 1 + 9
 
@@ -373,12 +376,12 @@ def test_who_asks_is_asked_back_unless_it_was_just_asked():
         bench.hear(seq * 0.8, seq)
     assert bench.now - path.pinged > 2.0
     bench.pings.clear()
-    bench.prober.is_asked(row, path, bench.now)
+    bench.prober.is_asked(path, bench.now)
     assert bench.prober.next_deadline() <= bench.now + 0.2
     bench.run(bench.now + 0.2)
     assert len(bench.pings) == 1
     for _ in range(5):
-        bench.prober.is_asked(row, path, bench.now)
+        bench.prober.is_asked(path, bench.now)
     bench.run(bench.now + 1.0)
     assert len(bench.pings) == 1
 
@@ -406,9 +409,9 @@ def test_turns_of_those_that_are_gone_are_dropped():
 def test_pings_of_programs_push_out_no_other_pings():
     bench = Bench()
     row = bench.talk()
-    nonce = bench.ask(row, row.paths.best(bench.now))
+    nonce = bench.ask(row.paths.best(bench.now))
     for _ in range(2 * MAX_PINGS):
-        bench.prober.ask(row, row.paths.best(bench.now), bench.now, wanted=True)
+        bench.prober.ask(row.paths.best(bench.now), bench.now, wanted=True)
     assert bench.prober.answer(Pong(realm="default", boot=row.boot, nonce=nonce, heard_ms=1), HERE) is not None
     assert len(bench.prober) == MAX_PINGS
 
@@ -429,7 +432,7 @@ def test_floods_of_pings_and_newcomers_keep_the_heap_small():
     row = bench.talk()
     path = row.paths.of(HERE)
     for _ in range(10_000):
-        bench.prober.is_asked(row, path, bench.now)
+        bench.prober.is_asked(path, bench.now)
     assert bench.prober.turns <= 3
     for number in range(2, 5000):  # each leaves at once
         where = source(f"10.9.{number >> 8}.{number & 255}")
@@ -443,7 +446,7 @@ def test_waiting_pings_are_bounded_and_end_after_ten_seconds():
     bench = Bench()
     row = bench.talk()
     for _ in range(MAX_PINGS + 10):
-        bench.prober.ask(row, row.paths.best(bench.now), bench.now)
+        bench.prober.ask(row.paths.best(bench.now), bench.now)
     assert len(bench.prober) == MAX_PINGS
     bench.prober.poll(bench.now + 9.999)
     assert len(bench.prober) >= MAX_PINGS

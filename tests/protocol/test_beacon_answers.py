@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from discoveryd.protocol.answers import PROMPT_PEERS, Answers
+from discoveryd.protocol.beacon import PROMPT_PEERS, Answers
 from discoveryd.protocol.link import Link, LinkState, Source
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Claim
@@ -24,9 +24,9 @@ class Bench:
 
     def __init__(self):
         self.crowd = 0
-        outbox = Outbox(Parameters(), Record(name="me"), id="me", boot="5f0c8b1e2d3a4f60")
+        outbox = Outbox(Parameters(), Record(name="me"), Random(1), "me")
         outbox.links.update({link: LinkState(link, (link.broadcast,), 0.0) for link in (ETH0, ETH1)})
-        self.answers = Answers(outbox, Random(1), lambda _: self.crowd)
+        self.answers = Answers(outbox, lambda _: self.crowd)
 
     def poll(self, crowd, now):
         """Return where answers go: to a source, or to all on a link."""

@@ -1,4 +1,6 @@
-from discoveryd.protocol.token_buckets import TokenBuckets
+"""Entries and buckets are bounded in number."""
+
+from discoveryd.protocol.bounded import TokenBuckets
 
 
 def take(limiter, source, count, now):
