@@ -1,7 +1,7 @@
 """The metrics page: a small HTTP server for Prometheus, when ``metrics.listen`` is set.
 
 One thread waits for all clients at once and answers each request when it has come, so a silent client keeps no other
-waiting. The parser of HTTP (`discoveryd.net.scrape`) is imported with the first request.
+waiting. The standard library reads and answers a request, in memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import selectors
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from io import BytesIO
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler
 
 from discoveryd.net.sockets import ANY_ERROR, TcpServer
 
@@ -57,41 +60,28 @@ class MetricsServer(TcpServer):
         self._application = application
         self._requests = 0
         self._refused = 0
-        self.clients: list[MetricsClient] = []
-
-    def close(self) -> None:
-        """Close everything; legal before `open` and more than once, not while `run` runs."""
-        for client in self.clients:
-            client.sock.close()
-        self.clients.clear()
-        super().close()
+        self.clients: dict[socket.socket, MetricsClient] = {}
 
     def counts(self) -> dict[str, int]:
         """Return what ``status`` shows of this server."""
         return {"requests": self._requests, "refused": self._refused}
 
+    def due(self, client: MetricsClient) -> float:
+        """Return when to close a connection at the latest."""
+        return client.came_at + (PATIENCE if client.has_asked else ASKING)
+
     def run(self, clock: Callable[[], float]) -> None:
         """Serve until `stop`."""
         while not self.is_stopping:
-            ready, is_called = self.wait(self._patience(clock()))
-            if not self.is_stopping:
-                for client, _ in ready:
-                    self._serve(client)
-                self._turn(clock(), is_called=is_called)
-
-    def _patience(self, now: float) -> float | None:
-        """Return the seconds until something is due without a word from outside."""
-        due = [client.due for client in self.clients]
-        if self.resumes_at:
-            due.append(self.resumes_at)
-        return max(min(due) - now, 0.0) if due else None
-
-    def _turn(self, now: float, *, is_called: bool) -> None:
-        if is_called:
-            self._accept(now)
-        for client in [client for client in self.clients if client.due <= now]:
-            self._drop(client)
-        self.resume(now)
+            ready, is_called = self.wait(self.patience(clock()))
+            for client, _ in ready:
+                self._serve(client)
+            now = clock()
+            if is_called:
+                self._accept(now)
+            for client in [client for client in self.clients.values() if self.due(client) <= now]:
+                self._drop(client)
+            self.resume(now)
 
     def _accept(self, now: float) -> None:
         sock = self.accept(now)
@@ -99,40 +89,42 @@ class MetricsServer(TcpServer):
             self._refused += self.resumes_at > 0
             return
         if len(self.clients) == CLIENTS:
-            self._drop(min(self.clients, key=lambda one: (one.is_owed, one.came_at)))
-        client = MetricsClient(sock, now)
-        self.clients.append(client)
+            self._drop(min(self.clients.values(), key=lambda one: (bool(one.owed), one.came_at)))
+        client = self.clients[sock] = MetricsClient(sock, now)
         self.expect(sock, selectors.EVENT_READ, client)
 
     def _serve(self, client: MetricsClient) -> None:
         try:
             if not client.has_asked:
                 if client.read():
-                    client.owe(self._answer(client))
+                    client.owed = memoryview(self._answer(client.request))
                     self.expect(client.sock, selectors.EVENT_WRITE, client)
-            elif client.is_owed:
+            elif client.owed:
                 if client.send():
                     self.expect(client.sock, selectors.EVENT_READ, client)
             elif client.has_left():
                 self._drop(client)
-        except OSError:  # gone; or no descriptor is left to import the module with
+        except OSError:  # gone
             self._drop(client)
 
     def _drop(self, client: MetricsClient) -> None:
-        if not client.has_asked:
-            self._refused += 1
-        self.clients.remove(client)
+        self._refused += not client.has_asked
+        del self.clients[client.sock]
         self.expect(client.sock, 0, client)
         client.sock.close()
 
-    def _answer(self, client: MetricsClient) -> bytes:
-        from discoveryd.net.scrape import answer  # noqa: PLC0415 - a daemon that is not scraped needs no HTTP
-
-        asked = self._requests
-        found = answer(client.request, self.address, self._page)
-        if self._requests == asked:
-            self._refused += 1
-        return found
+    def _answer(self, request: bytes) -> bytes:
+        """Return the answer of the application; to bytes that are no HTTP, the error page of the library."""
+        asked, (host, port) = self._requests, self.address
+        environ = {
+            "SERVER_NAME": host, "SERVER_PORT": str(port), "GATEWAY_INTERFACE": "CGI/1.1", "SCRIPT_NAME": "",
+            "REMOTE_HOST": "", "CONTENT_LENGTH": "",
+        }  # fmt: skip
+        site: Any = SimpleNamespace(base_environ=environ, get_app=lambda: self._page)
+        streams: Any = BytesIO(request), BytesIO()
+        _Handler(streams, ("", 0), site)
+        self._refused += self._requests == asked
+        return bytes(streams[1].getvalue())
 
     def _page(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not is_ours(environ.get("HTTP_HOST", "")):
@@ -153,6 +145,7 @@ class MetricsClient:
         request: the part that has come.
         has_asked: whether that is all of it, or all that will come.
         came_at: when it was accepted.
+        owed: the part of the answer that is left to send.
     """
 
     def __init__(self, sock: socket.socket, now: float) -> None:
@@ -160,17 +153,7 @@ class MetricsClient:
         self.came_at = now
         self.request = b""
         self.has_asked = False
-        self._owed = memoryview(b"")
-
-    @property
-    def is_owed(self) -> bool:
-        """Whether a part of the answer is left to send."""
-        return bool(self._owed)
-
-    @property
-    def due(self) -> float:
-        """When to close the connection at the latest."""
-        return self.came_at + (PATIENCE if self.has_asked else ASKING)
+        self.owed = memoryview(b"")
 
     def read(self) -> bool:
         """Read the next part of the request, and return whether that is all of it.
@@ -186,10 +169,6 @@ class MetricsClient:
             self.has_asked = not data or len(self.request) == LONGEST or bool(_END.search(self.request))
         return self.has_asked
 
-    def owe(self, answer: bytes) -> None:
-        """Keep the answer for `send`."""
-        self._owed = memoryview(answer)
-
     def send(self) -> bool:
         """Send what the socket takes, after the last byte the end of the stream, and return whether that was all.
 
@@ -197,10 +176,10 @@ class MetricsClient:
             OSError: the client has gone.
         """
         with suppress(BlockingIOError):
-            self._owed = self._owed[self.sock.send(self._owed) :]
-        if not self._owed:
+            self.owed = self.owed[self.sock.send(self.owed) :]
+        if not self.owed:
             self.sock.shutdown(socket.SHUT_WR)
-        return not self._owed
+        return not self.owed
 
     def has_left(self) -> bool:
         """Discard what came after the request, and return whether nothing more can come.
@@ -240,16 +219,25 @@ def _is_address(name: str) -> bool:
 
 
 def _own_names() -> set[str]:
+    """Return the name of this machine, also as the resolver completes it."""
     own = socket.gethostname().lower()
-    return {own, *(f"{own.partition('.')[0]}.{domain}" for domain in _searched())}
-
-
-def _searched() -> list[str]:
-    """Return the domains in which the resolver completes a name."""
-    found: list[str] = []
+    names = {own}
     with suppress(OSError), open(RESOLV_CONF, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             keyword, *domains = line.split() or [""]
             if keyword in ("search", "domain"):
-                found.extend(domain.lower().strip(".") for domain in domains)
-    return found
+                names.update(f"{own.partition('.')[0]}.{domain.lower().strip('.')}" for domain in domains)
+    return names
+
+
+class _Handler(WSGIRequestHandler):
+    """The handler of the library, on bytes in memory. It logs nothing: the server counts."""
+
+    def setup(self) -> None:
+        self.rfile, self.wfile = self.request
+
+    def finish(self) -> None:
+        """Leave the written bytes open."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing."""

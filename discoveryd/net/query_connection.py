@@ -11,7 +11,6 @@ from functools import cached_property
 
 from discoveryd.net.owner import owner_of
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.table.events import Event
 from discoveryd.query.proof import NONCE_BYTES
 from discoveryd.query.watch import Watch
 
@@ -56,8 +55,8 @@ class Connection:
         self._granted = 0  # bytes owed when the watch began; only what comes on top shows a slow reader
         self._partial = b""
         self._lines: deque[bytes] = deque()
-        self._owed: deque[memoryview] = deque()
-        self._has_begun = False  # part of _owed[0] was sent
+        self._owed: deque[bytes] = deque()
+        self._sent = 0  # bytes of _owed[0]
 
     @cached_property
     def owner(self) -> str:
@@ -101,33 +100,30 @@ class Connection:
 
     def owe(self, line: bytes) -> None:
         """Queue a line to be sent."""
-        self._owed.append(memoryview(line))
+        self._owed.append(line)
         self.owed_bytes += len(line)
 
     def send(self) -> bool:
         """Send what the socket takes; return False if the other end is gone."""
         while self._owed:
             try:
-                sent = self.sock.send(self._owed[0])
+                sent = self.sock.send(memoryview(self._owed[0])[self._sent :])
             except BlockingIOError:
                 return True
             except OSError:
                 return False
             self.owed_bytes -= sent
-            rest = self._owed.popleft()[sent:]
-            self._has_begun = bool(rest)
-            if rest:
-                self._owed.appendleft(rest)
+            self._sent += sent
+            if self._sent == len(self._owed[0]):
+                self._owed.popleft()
+                self._sent = 0
         return True
 
     def dismiss(self, line: bytes, closing_at: float) -> None:
         """Owe a last line, in place of all that is not sent yet; no request counts from now on."""
-        begun = self._owed[0] if self._has_begun else None
-        self._owed.clear()
-        self.owed_bytes = 0
-        if begun is not None:
-            self.owe(bytes(begun))
-        self.owe(line)
+        begun = [self._owed[0]] if self._sent else []
+        self._owed = deque([*begun, line])
+        self.owed_bytes = sum(map(len, self._owed)) - self._sent
         self._lines.clear()
         self._partial = b""
         self.watch = None
@@ -151,11 +147,6 @@ class Connection:
         self.watch = watch
         self.owe(opening)
         self._granted = self.owed_bytes
-
-    def tell(self, event: Event, line: bytes) -> None:
-        """Queue the line of an event, if it is watched for."""
-        if self.watch is not None and self.watch.wants(event):
-            self.owe(line)
 
     def lag(self, limits: Limits) -> str:
         """Return why this watch has to begin anew, if it has: a slow reader, or more peers than there can be."""

@@ -1,6 +1,6 @@
-"""The query socket: one selector loop that serves every local program.
+"""The query socket: one selector loop moves lines from and to each local program.
 
-It moves lines from and to each `Connection`. The meaning of a request is the business of its `Backend`.
+The meaning of a request is the business of the `Backend`, the seam between this server and what knows the answers.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import count
+from typing import Protocol
 
 from discoveryd.errors import QueryError
 from discoveryd.net.query_admission import FairQueue, giving_way, may_watch, pushed_out
-from discoveryd.net.query_backend import Backend
 from discoveryd.net.query_connection import Connection, is_over
 from discoveryd.net.sockets import NOT_YET, TcpServer
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
+from discoveryd.protocol.table.events import Event
 from discoveryd.query.reply import error_line, event_line
-from discoveryd.query.request import PROVEN, Request, parse_request
+from discoveryd.query.request import PROVEN, Filter, Request, parse_request
+from discoveryd.query.watch import Watch
 
 RETRY = 5.0
 """Seconds between two attempts to listen where another program does, or at an address that is not there yet."""
@@ -30,6 +32,44 @@ TURN = 0.05
 """Seconds spent on answers before the loop reads what has come in meanwhile."""
 LINGER = 1.0
 """Seconds in which a client that is being sent away may still read why."""
+
+
+class Backend(Protocol):
+    """Gives the answers, in the thread of the server; never blocks. A `QueryError` that it raises becomes the reply."""
+
+    def greeting(self, nonce: str, *, is_stranger: bool) -> bytes:
+        """Return the line sent on connect; a stranger learns only that a token is wanted."""
+
+    def allow(self, request: Request, nonce: str) -> None:
+        """Check the proof of a request on the connection that was greeted with this nonce; raise ``denied``."""
+
+    def hello(self, request: Request, nonce: str) -> bytes:
+        """Return the reply line to a ``hello`` that was allowed."""
+
+    def answer(self, request: Request) -> bytes:
+        """Return the reply line to ``list``, ``show``, ``status`` or ``metrics``."""
+
+    def watch(self, chosen: Filter) -> tuple[bytes, Watch]:
+        """Return the opening lines of a watch, and the watch that continues from them."""
+
+    def ping(self, request: Request, reply: Callable[[bytes], None], connection: int) -> None:
+        """Ping until this connection is released, and call `reply` once, later, from any thread."""
+
+    def reload(self, reply: Callable[[bytes], None]) -> None:
+        """Have the configuration read again, and call `reply` once, later, from any thread."""
+
+    def register(self, request: Request, connection: int) -> bytes:
+        """Announce a service until this connection is released, and return the reply line."""
+
+    def release(self, connection: int) -> None:
+        """End what a connection asked for and registered, if anything."""
+
+    def events(self) -> list[Event]:
+        """Return the events since the last call.
+
+        Raises:
+            SubscriptionLagged: some are missing.
+        """
 
 
 class QueryServer(TcpServer):
@@ -42,13 +82,10 @@ class QueryServer(TcpServer):
         address: where to listen.
         backend: gives the answers.
         limits: connections, bytes per line, idle seconds, bytes owed.
-        listener: a socket that listens already (of the service manager), instead of `address`;
-            `close` closes it.
-        told: where it is given, a taken port or a missing address is no error: `run` tries again, and this is called
-            in its thread with what is wrong when that changes, with an empty text once it listens.
+        listener: a socket that listens already (of the service manager), instead; `close` closes it.
+        told: as `TcpServer` has it; without, a taken port or a missing address is an error of `open`.
 
     Attributes:
-        clients: the connections, by socket.
         limits: may be replaced while it runs.
         refused: connections refused or sent away.
         denied: requests without the token that they need.
@@ -74,20 +111,9 @@ class QueryServer(TcpServer):
         self._wants_token = False
 
     def open(self) -> None:
-        """Listen.
-
-        Raises:
-            OSError: with the port, and its holder where that can be found; see `told`.
-        """
+        """Listen, as `TcpServer.open`."""
         super().open()
         self._wants_token = not self.address[0].startswith("127.")
-
-    def close(self) -> None:
-        """Close everything; legal before `open` and more than once, not while `run` runs."""
-        for client in self.clients.values():
-            client.sock.close()
-        self.clients.clear()
-        super().close()
 
     def counts(self) -> dict[str, int]:
         """Return what ``status`` shows of this socket."""
@@ -159,8 +185,8 @@ class QueryServer(TcpServer):
     # --- requests -------------------------------------------------------------------------------
 
     def _serve(self, client: Connection, events: int, now: float) -> None:
-        is_open = client.sock in self.clients  # another client of this round may have displaced it
-        if is_open and events & selectors.EVENT_READ and not client.read(now):
+        # another client of this round may have displaced it
+        if client.sock in self.clients and events & selectors.EVENT_READ and not client.read(now):
             self._close(client)
         self._flush(client, now)
 
@@ -196,7 +222,11 @@ class QueryServer(TcpServer):
     def _answer(self, client: Connection, request: Request) -> None:
         match request.op:
             case "watch":
-                self._check_watchers(client)
+                watchers = [one for one in self._served() if one.watch is not None]
+                if client.watch is None and not may_watch(client, watchers, self.limits):
+                    self.refused += 1
+                    why = "too many connections watch already (limits.watchers); list is still answered"
+                    raise QueryError("busy", why)
                 client.begin_watch(*self._backend.watch(request.filter))
             case "ping":
                 self._backend.ping(request, partial(self._later, client), client.number)
@@ -224,12 +254,6 @@ class QueryServer(TcpServer):
             self._backend.allow(request, client.nonce)
             client.is_admitted = True
 
-    def _check_watchers(self, client: Connection) -> None:
-        watchers = [one for one in self._served() if one.watch is not None]
-        if client.watch is None and not may_watch(client, watchers, self.limits):
-            self.refused += 1
-            raise QueryError("busy", "too many connections watch already (limits.watchers); list is still answered")
-
     def _later(self, client: Connection, reply: bytes) -> None:
         self._late.append((client, reply))
         self.wake()
@@ -255,7 +279,8 @@ class QueryServer(TcpServer):
         for event in events:
             line = event_line(event) if watchers else b""
             for client in watchers:
-                client.tell(event, line)
+                if client.watch and client.watch.wants(event):
+                    client.owe(line)
         for client in watchers:
             if why := client.lag(self.limits):
                 self._refuse(client, "lagged", why, now)
@@ -268,18 +293,15 @@ class QueryServer(TcpServer):
             return
         if not client.send():
             self._close(client)
-            return
-        if client.can_be_answered:
-            self._waiting.add(client)
         elif client.is_overlong(self.limits.query_line):
             self._refuse(client, "too_long", self._too_long(), now)
-        if client.sock not in self.clients:  # refused just now, and gone
-            return
-        is_dismissed = client.closing_at is not None
-        if client.is_through and (client.has_ended or (is_dismissed and not client.hang_up())):
-            self._close(client)
         else:
-            self.expect(client.sock, client.wanted_events, client)
+            if client.can_be_answered:
+                self._waiting.add(client)
+            if client.is_through and (client.has_ended or (client.closing_at is not None and not client.hang_up())):
+                self._close(client)
+            else:
+                self.expect(client.sock, client.wanted_events, client)
 
     def _refuse(self, client: Connection, code: str, message: str, now: float) -> None:
         self.refused += 1
@@ -304,31 +326,22 @@ class QueryServer(TcpServer):
         if client.has_asked:
             self._backend.release(client.number)
 
-    # --- time -----------------------------------------------------------------------------------
-
-    def _due(self, client: Connection) -> float | None:
+    def due(self, client: Connection) -> float | None:
         """Return when the time of a client is over; None for a client that may be silent."""
         if client.closing_at is not None:
             return client.closing_at
         return None if client.may_be_silent else client.heard_at + self.limits.query_idle
 
     def patience(self, now: float) -> float | None:
-        """Return how long the loop may sleep: until a client is due to be sent away, not at all while one waits."""
-        if self._waiting:
-            return 0.0
-        due = [due for client in self.clients.values() if (due := self._due(client)) is not None]
-        if self.resumes_at:
-            due.append(self.resumes_at)
-        return max(0.0, min(due) - now) if due else None
+        """Return how long the loop may sleep: not at all while a request waits."""
+        return 0.0 if self._waiting else super().patience(now)
 
     def _tidy(self, now: float) -> None:
         self.resume(now)
         for client in list(self.clients.values()):
-            due = self._due(client)
-            if due is None or now < due:
-                continue
-            if client.closing_at is not None:
+            is_over = (due := self.due(client)) is not None and now >= due
+            if is_over and client.closing_at is not None:
                 self._close(client)
-            else:
+            elif is_over:
                 why = f"nothing was asked for {self.limits.query_idle:g} s (limits.query_idle)"
                 self._dismiss(client, "idle", why, now)

@@ -43,19 +43,15 @@ class WakeUp:
     def open(self, stack: ExitStack, selector: selectors.BaseSelector) -> None:
         """Let `wake` end the waits of a selector, until the stack closes; the key has this object as its data."""
         self._read, self._write = socket.socketpair()
-        stack.callback(self._forget)
         for end in (self._read, self._write):
             stack.enter_context(end)
             end.setblocking(False)
         selector.register(self._read, selectors.EVENT_READ, self)
 
-    def _forget(self) -> None:
-        self._read = self._write = None
-
     def wake(self) -> None:
         """End the present wait, or the next; from any thread, and legal while nothing is open."""
         if (end := self._write) is not None:
-            with suppress(BlockingIOError):  # it is full of wakes already
+            with suppress(OSError):  # it is full of wakes already, or closed
                 end.send(b"w")
 
     def drain(self) -> None:
@@ -81,6 +77,7 @@ class TcpServer:
 
     Attributes:
         address: once open, the real address.
+        clients: the connections, by socket.
         error: why it does not listen, with the holder of the port where that can be found; empty while it does.
         resumes_at: the end of the pause, or when to try again; 0 while it listens.
         is_stopping: whether `stop` was called.
@@ -98,6 +95,7 @@ class TcpServer:
         is_early: bool = False,
     ) -> None:
         self.address = address
+        self.clients: dict[socket.socket, Any] = {}
         self.error = ""
         self.resumes_at = 0.0
         self.is_stopping = False
@@ -119,7 +117,6 @@ class TcpServer:
             OSError: with the port, and its holder where that can be found; or no descriptor is left.
         """
         with ExitStack() as stack:
-            stack.callback(self._forget)
             self._selector = stack.enter_context(selectors.DefaultSelector())
             self._wake_up.open(stack, self._selector)
             try:
@@ -129,9 +126,6 @@ class TcpServer:
                     raise
                 self.error, self.resumes_at = str(error.strerror), _AT_ONCE
             self._stack = stack.pop_all()
-
-    def _forget(self) -> None:
-        self._sock = self._selector = None
 
     def _listen(self, until: ExitStack) -> None:
         assert self._selector is not None
@@ -156,7 +150,10 @@ class TcpServer:
         return sock
 
     def close(self) -> None:
-        """Close everything; legal before `open` and more than once."""
+        """Close everything; legal before `open` and more than once, not while a thread serves."""
+        for sock in self.clients:
+            sock.close()
+        self.clients.clear()
         self._stack.close()
 
     def stop(self) -> None:
@@ -167,6 +164,17 @@ class TcpServer:
     def wake(self) -> None:
         """Make `wait` return."""
         self._wake_up.wake()
+
+    def due(self, client: Any) -> float | None:
+        """Return when the time of a client is over; None for a client that may be silent."""
+        raise NotImplementedError
+
+    def patience(self, now: float) -> float | None:
+        """Return the seconds until a client is due, or a pause ends; None if there is neither."""
+        moments = [due for client in self.clients.values() if (due := self.due(client)) is not None]
+        if self.resumes_at:
+            moments.append(self.resumes_at)
+        return max(0.0, min(moments) - now) if moments else None
 
     def wait(self, seconds: float | None) -> tuple[list[tuple[Any, int]], bool]:
         """Wait for connections, for what they wait for, or for `wake`.
