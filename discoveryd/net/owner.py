@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from glob import iglob
 from typing import Literal
 
 NETLINK_SOCK_DIAG = 4
@@ -61,13 +62,11 @@ def holder(port: int, kind: Literal["udp", "tcp"] = "udp", address: str = "0.0.0
     inodes = {f"socket:[{inode}]" for inode in _inodes(port, kind, address)}
     if not inodes:
         return None
-    for pid in _entries("/proc"):
-        if not pid.isdecimal():
-            continue
-        for descriptor in _entries(f"/proc/{pid}/fd"):
-            with suppress(OSError):  # closed meanwhile
-                if os.readlink(f"/proc/{pid}/fd/{descriptor}") in inodes:
-                    return f"{_program(pid)} (pid {pid})"
+    for descriptor in iglob("/proc/[0-9]*/fd/*"):
+        with suppress(OSError):  # closed meanwhile
+            if os.readlink(descriptor) in inodes:
+                pid = descriptor.split("/")[2]
+                return f"{_program(pid)} (pid {pid})"
     return None
 
 
@@ -77,7 +76,7 @@ def _inodes(port: int, kind: str, address: str) -> Iterator[str]:
     here = _in_hex((address, port)).partition(":")[0]
     kept = {here, any4, any6, f"{'0' * 16}FFFF0000{here}"}  # the last is IPv4 on a socket of IPv6
     for name in (kind, f"{kind}6"):
-        for line in _lines(f"/proc/net/{name}"):
+        for line in read_lines(f"/proc/net/{name}"):
             fields = line.split(maxsplit=10)
             if len(fields) < 10 or (kind == "tcp" and fields[3] != LISTENING):
                 continue
@@ -88,20 +87,15 @@ def _inodes(port: int, kind: str, address: str) -> Iterator[str]:
 
 def _program(pid: str) -> str:
     """Return the name of a process; from its command line where the kernel's name is cut."""
-    name = "".join(_lines(f"/proc/{pid}/comm")).rstrip("\n") or "process"
+    name = "".join(read_lines(f"/proc/{pid}/comm")).rstrip("\n") or "process"
     if len(name) >= 15:
-        long = os.path.basename("".join(_lines(f"/proc/{pid}/cmdline")).partition("\0")[0])
+        long = os.path.basename("".join(read_lines(f"/proc/{pid}/cmdline")).partition("\0")[0])
         name = long if long.startswith(name) else name
     return name
 
 
-def _entries(directory: str) -> list[str]:
-    with suppress(OSError):
-        return os.listdir(directory)
-    return []
-
-
-def _lines(path: str) -> list[str]:
+def read_lines(path: str) -> list[str]:
+    """Return the lines of a file; none if it cannot be read."""
     with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
         return file.readlines()
     return []
@@ -130,11 +124,10 @@ def _query_kernel(local: Address, remote: Address) -> int | None:
 def _search_list(local: Address, remote: Address) -> int | None:
     """Return the user of one socket, from the list of all."""
     ends = [_in_hex(local), _in_hex(remote)]
-    with suppress(OSError), open(LIST, encoding="ascii") as sockets:
-        for line in sockets:
-            fields = line.split(maxsplit=10)
-            if fields[1:3] == ends and fields[9] != "0":
-                return int(fields[7])
+    for line in read_lines(LIST):
+        fields = line.split(maxsplit=10)
+        if fields[1:3] == ends and fields[9] != "0":
+            return int(fields[7])
     return None
 
 

@@ -121,11 +121,7 @@ class QueryClient:
         asked = _request(op, fields)
         token = asked.pop("token", "")
         self._send({**asked, "proof": self._proof(token, asked)} if token else asked, deadline)
-        try:
-            return self._read(deadline)
-        except TimeoutError:
-            self.close()  # a late reply would pass for that to the next request
-            raise QueryError("timeout", f"the daemon at {self.where} did not answer in {patience:g} s") from None
+        return self._read(deadline, f"did not answer in {patience:g} s")
 
     def watch(self, *, deadline: float | None = None, **filters: Any) -> Iterator[dict[str, Any]]:
         """Subscribe: yield the snapshot, ``sync``, and then each event as it comes.
@@ -139,16 +135,12 @@ class QueryClient:
         """
         until: float | None = monotonic() + self.timeout
         self._send(_request("watch", filters), until)
-        try:
-            while True:
-                event = self._read(until)
-                # a daemon of a later version may send lines that name no event
-                if event.setdefault("event", "") == "sync":
-                    until = deadline
-                yield event
-        except TimeoutError:
-            self.close()
-            raise QueryError("timeout", f"the daemon at {self.where} sent nothing more in time") from None
+        while True:
+            event = self._read(until, "sent nothing more in time")
+            # a daemon of a later version may send lines that name no event
+            if event.setdefault("event", "") == "sync":
+                until = deadline
+            yield event
 
     def hear(self) -> dict[str, Any]:
         """Read a line that is no reply, once the file descriptor is readable: nearly always why the connection ends.
@@ -156,10 +148,7 @@ class QueryClient:
         Raises:
             QueryError: the daemon's last word (``stopping``, ...), or ``closed`` without one.
         """
-        try:
-            return self._read(monotonic() + self.timeout)
-        except TimeoutError:
-            raise QueryError("timeout", f"the daemon at {self.where} sent half a line") from None
+        return self._read(monotonic() + self.timeout, "sent half a line")
 
     def close(self) -> None:
         """Close; from any thread, and safe to call again."""
@@ -209,10 +198,10 @@ class QueryClient:
     def _greet(self, deadline: float) -> None:
         foreign = f"what answers at {self.where} is no discoveryd"
         try:
-            line = self._read_line(deadline)
-        except TimeoutError:
-            raise DaemonUnreachable(f"{foreign}: it sent no line in {self.timeout:g} s") from None
+            line = self._read_line(deadline, "sent no line")
         except QueryError as error:
+            if error.code == "timeout":
+                raise DaemonUnreachable(f"{foreign}: it sent no line in {self.timeout:g} s") from None
             if self._closed:
                 raise
             raise DaemonUnreachable(f"{foreign}, or one that is stopping: {error.message}") from None
@@ -264,27 +253,27 @@ class QueryClient:
         except OSError as error:
             raise self._lost(f": {_in_words(error)}") from error
 
-    def _read(self, deadline: float | None) -> dict[str, Any]:
-        """Read a line that is no refusal."""
-        line = self._read_line(deadline)
+    def _read(self, deadline: float | None, late: str) -> dict[str, Any]:
+        """Read a line that is no refusal; `late` is the daemon's fault at the deadline."""
+        line = self._read_line(deadline, late)
         found = _parse(line)
         if found is None:
             raise QueryError("bad_reply", f"the daemon at {self.where} sent no JSON object: {ascii(line[:60])[1:]}")
         _check(found)
         return found
 
-    def _read_line(self, deadline: float | None) -> bytes:
+    def _read_line(self, deadline: float | None, late: str) -> bytes:
         searched = 0
         while (end := self._buffer.find(b"\n", searched)) < 0:
             searched = len(self._buffer)
             if searched > MAX_LINE:
                 raise QueryError("bad_reply", f"{self.where} sent a line of more than {MAX_LINE} bytes")
-            self._buffer += self._receive(deadline)
+            self._buffer += self._receive(deadline, late)
         self.line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return self.line
 
-    def _receive(self, deadline: float | None) -> bytes:
+    def _receive(self, deadline: float | None, late: str) -> bytes:
         sock = self._connected()
         if self._waiting is not None:
             self._waiting(sock.fileno(), _left(deadline))
@@ -292,7 +281,8 @@ class QueryClient:
             sock.settimeout(_left(deadline))
             chunk = sock.recv(_CHUNK)
         except TimeoutError:
-            raise
+            self.close()  # a late reply would pass for that to the next request
+            raise QueryError("timeout", f"the daemon at {self.where} {late}") from None
         except OSError as error:
             raise self._lost(f": {_in_words(error)}") from error
         if not chunk:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import selectors
 import socket
 from time import localtime
 
@@ -59,11 +58,12 @@ class Syslog:
         datagram = self._head(severity) + line.encode("utf-8", "backslashreplace")[:LONGEST]
         for _ in range(2):  # the second time to a syslog daemon that has restarted
             try:
-                sock = self._socket or self._connect()
-                if not _has_room(sock, patience):
-                    return False
-                sock.send(datagram)
-            except BlockingIOError:
+                if self._socket is None:
+                    self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                    self._socket.connect(self._path)
+                self._socket.settimeout(patience)
+                self._socket.send(datagram)
+            except (BlockingIOError, TimeoutError):
                 return False
             except OSError as error:
                 self.close()
@@ -73,25 +73,7 @@ class Syslog:
                 return True
         return False
 
-    def _connect(self) -> socket.socket:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        sock.setblocking(False)
-        try:
-            sock.connect(self._path)
-        except OSError:
-            sock.close()
-            raise
-        self._socket = sock
-        return sock
-
     def _head(self, severity: int) -> bytes:
         now = localtime()
         stamp = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
         return f"<{_DAEMON | severity}>{stamp} {self._tag}[{os.getpid()}]: ".encode("ascii")
-
-
-def _has_room(sock: socket.socket, patience: float) -> bool:
-    """Wait for room in the queue of the reader, and return whether there is."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(sock, selectors.EVENT_WRITE)
-        return bool(selector.select(patience))

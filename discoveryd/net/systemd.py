@@ -25,6 +25,10 @@ class ServiceManager:
 
     Args:
         environ: the environment that it made: ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``.
+
+    Attributes:
+        is_there: whether there is a service manager.
+        watchdog: seconds within which it wants each ``WATCHDOG=1``; None without a watchdog.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -32,13 +36,11 @@ class ServiceManager:
         # an abstract name begins with NUL; other address families are for virtual machines
         self._address = f"\0{path[1:]}" if path.startswith("@") else path if path.startswith("/") else ""
         self._socket: socket.socket | None = None  # kept: a process without a free descriptor must feed the watchdog
-        self.watchdog = _watchdog(environ) if self._address else None
-        """Seconds within which it wants each ``WATCHDOG=1``; None without a watchdog."""
-
-    @property
-    def is_there(self) -> bool:
-        """Whether there is a service manager."""
-        return bool(self._address)
+        self.is_there = bool(self._address)
+        pid, microseconds = str(os.getpid()), environ.get("WATCHDOG_USEC", "")
+        is_meant = self.is_there and environ.get("WATCHDOG_PID", pid) == pid
+        seconds = int(microseconds) / 1e6 if is_meant and microseconds.isdigit() else 0.0
+        self.watchdog = seconds or None
 
     def ready(self, status: str) -> None:
         """Report that the sockets are open, or that a reload is over."""
@@ -99,10 +101,3 @@ def inherited(environ: Mapping[str, str] = os.environ) -> Listener | None:
         listener.setblocking(False)
         stack.pop_all()
     return listener
-
-
-def _watchdog(environ: Mapping[str, str]) -> float | None:
-    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-        return None
-    microseconds = environ.get("WATCHDOG_USEC", "")
-    return int(microseconds) / 1e6 if microseconds.isdigit() and int(microseconds) else None

@@ -36,9 +36,13 @@ def test_a_line_has_priority_moment_name_and_process(reader, syslog):
 
 
 def test_an_idle_reader_costs_one_wait_and_counted_lines(reader, syslog, monkeypatch):
-    waits = []
-    has_room = module._has_room
-    monkeypatch.setattr(module, "_has_room", lambda sock, patience: waits.append(patience) or has_room(sock, 0.0))
+    waits, send = [], Syslog._send
+
+    def hurried(self, severity, line, patience):
+        waits.append(patience)
+        return send(self, severity, line, patience / 100)
+
+    monkeypatch.setattr(Syslog, "_send", hurried)
     for number in range(2000):
         syslog.write(6, f"line {number}")
     full = waits.index(0.0)  # lines that the queue took, and the first one that was lost
