@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from discoveryd.protocol.outcome import Outcome, Send
     from discoveryd.protocol.parameters import Limits, Parameters
     from discoveryd.protocol.sealed.keyring import Key, Keyring
-    from discoveryd.protocol.table.events import Event
-    from discoveryd.protocol.table.peer import Peer
+    from discoveryd.protocol.table.peer import Event, Peer
     from discoveryd.protocol.table.table import PeerTable
     from discoveryd.protocol.wire.messages import Hello
     from discoveryd.protocol.wire.record import Record, Service
@@ -53,14 +52,13 @@ _HOMES = {
         "WireError",
     ),
     "discoveryd.net.query_client": ("QueryClient",),
-    "discoveryd.protocol.table.events": ("Event",),
     "discoveryd.protocol.wire.messages": ("Hello",),
     "discoveryd.protocol.sealed.keyring": ("Key", "Keyring"),
     "discoveryd.protocol.link": ("Link", "Source"),
     "discoveryd.protocol.node": ("Node",),
     "discoveryd.protocol.outcome": ("Outcome", "Send"),
     "discoveryd.protocol.parameters": ("Limits", "Parameters"),
-    "discoveryd.protocol.table.peer": ("Peer",),
+    "discoveryd.protocol.table.peer": ("Event", "Peer"),
     "discoveryd.protocol.wire.record": ("Record", "Service"),
     "discoveryd.protocol.table.table": ("PeerTable",),
     "discoveryd.runtime.client": ("Client",),

@@ -26,8 +26,7 @@ from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.parameters import MAX_ID, Parameters
 from discoveryd.protocol.sealed.keyring import Key, Keyring
-from discoveryd.protocol.table.events import KINDS
-from discoveryd.protocol.table.peer import STATES, peer_from_json, peer_json
+from discoveryd.protocol.table.peer import KINDS, STATES, peer_from_json, peer_json
 from discoveryd.protocol.table.peer import PathView as PeerPath
 from discoveryd.protocol.wire.record import MAX_RECORD
 from discoveryd.query.request import parse_request

@@ -14,8 +14,7 @@ from typing import Any
 from discoveryd.config import Config, LogSection
 from discoveryd.daemon.parts import Part
 from discoveryd.protocol.bounded import TokenBuckets
-from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.table.peer import Event, Peer
 from discoveryd.runtime.notices import Notice
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}

@@ -14,7 +14,7 @@ from discoveryd.config import Config
 from discoveryd.files import token
 from discoveryd.files.trusted import remedy
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import Event
 from discoveryd.runtime.notices import CONNECTED, ISOLATED, Notice
 from discoveryd.runtime.query_handlers import Control
 

@@ -28,7 +28,7 @@ from discoveryd.files.trusted import remedy
 from discoveryd.net.sockets import FORBIDDEN
 from discoveryd.net.systemd import ServiceManager, inherited
 from discoveryd.protocol.sealed.keyring import Keyring
-from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import Event
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.query_handlers import ReloadResult

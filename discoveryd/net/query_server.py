@@ -19,7 +19,7 @@ from discoveryd.net.query_connection import Connection, is_over
 from discoveryd.net.sockets import NOT_YET, TcpServer
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import Event
 from discoveryd.query.reply import error_line, event_line
 from discoveryd.query.request import PROVEN, Filter, Request, parse_request
 from discoveryd.query.watch import Watch

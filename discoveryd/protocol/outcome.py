@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.table.peer import Event, Peer
 from discoveryd.protocol.table.row import Key
 
 if TYPE_CHECKING:

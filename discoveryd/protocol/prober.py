@@ -9,10 +9,9 @@ from discoveryd.protocol.bounded import TokenBuckets, drop_first, put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Send
-from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import LEAST_PROBE_GAP, NEVER, PROBE_GAP, probe_gap, probes_needed
 from discoveryd.protocol.table.path import Path
-from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.peer import LIVE, Event
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.wire.messages import Pong

@@ -12,8 +12,8 @@ from discoveryd.protocol.histogram import RTT_BOUNDS, Histogram
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import NOTHING, Answer, Claim, Incoming, Outcome
 from discoveryd.protocol.prober import AwaitedPong
-from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
+from discoveryd.protocol.table.peer import Event
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.wire.messages import ANYONE, Ping, Pong, mark
 

@@ -26,11 +26,10 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import Prober
 from discoveryd.protocol.probes import WAKE_LATE, Probes
 from discoveryd.protocol.rate_limits import RateLimits
-from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.peer import LIVE, Event
 from discoveryd.protocol.table.row import Row
-from discoveryd.protocol.table.sequence import NEAR
+from discoveryd.protocol.table.standing import NEAR
 from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.wire.messages import SEALED, BareHello, Hello, Ping, Pong, decode
 from discoveryd.protocol.wire.record import Record

@@ -11,8 +11,7 @@ from typing import Any
 
 from discoveryd.errors import QueryError
 from discoveryd.protocol.node import Node
-from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.peer import AGES_TEXT, SCHEMA, peer_json
+from discoveryd.protocol.table.peer import AGES_TEXT, SCHEMA, Event, peer_json
 from discoveryd.protocol.table.row import Row
 from discoveryd.query.request import Filter
 from discoveryd.query.status import MOST_NAMED

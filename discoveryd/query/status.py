@@ -11,8 +11,7 @@ from typing import Any, TypedDict
 
 from discoveryd.protocol.histogram import LOSS_BOUNDS, Histogram
 from discoveryd.protocol.node import Node
-from discoveryd.protocol.table.events import EventKind
-from discoveryd.protocol.table.peer import SCHEMA, State
+from discoveryd.protocol.table.peer import SCHEMA, EventKind, State
 
 MOST_NAMED = 16
 """Peers that an error names, or that are named as having one address; and such addresses."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.peer import STATES
+from discoveryd.protocol.table.peer import STATES, Event
 from discoveryd.query.request import Filter
 
 Value = TypeVar("Value")

@@ -13,8 +13,7 @@ from discoveryd.net.query_client import QueryClient
 from discoveryd.net.reconnect import Retry, watch_across_restarts
 from discoveryd.net.stamps import boottime
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.table.events import Event, EventKind
-from discoveryd.protocol.table.peer import LIVE, Peer, peer_from_json
+from discoveryd.protocol.table.peer import LIVE, Event, EventKind, Peer, peer_from_json
 from discoveryd.query.address import check_address
 from discoveryd.query.watch import Mirror
 from discoveryd.runtime.subscription import Publisher, Subscription

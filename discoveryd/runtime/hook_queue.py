@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal
 
-from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.peer import Peer, peer_json
+from discoveryd.protocol.table.peer import Event, Peer, peer_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from typing import Any
 from discoveryd.errors import PASSING
 from discoveryd.protocol.bounded import TokenBuckets
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.table.events import Event
+from discoveryd.protocol.table.peer import Event
 from discoveryd.query.formats import printable
 from discoveryd.runtime import hook_files
 from discoveryd.runtime.hook_queue import HookQueue, Job, Occasion

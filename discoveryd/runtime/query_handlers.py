@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from discoveryd import __version__
 from discoveryd.errors import ConfigError, QueryError, SubscriptionLagged
-from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.peer import SCHEMA, peer_json
+from discoveryd.protocol.table.peer import SCHEMA, Event, peer_json
 from discoveryd.protocol.wire.record import Service
 from discoveryd.query import reply as query
 from discoveryd.query.proof import daemon_proof, proof_of

@@ -7,8 +7,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Self
 
 from discoveryd.errors import SubscriptionLagged
-from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.table.peer import Event, Peer
 from discoveryd.runtime.worker import Birthplace
 
 

@@ -18,9 +18,8 @@ from discoveryd.protocol.link import Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Claim, Send
 from discoveryd.protocol.prober import TURN, TURN_GAP
-from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.peer import LIVE, Event
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.simulation.network import Clock, Host, Segment
 from discoveryd.simulation.plan import Plan

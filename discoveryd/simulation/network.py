@@ -14,8 +14,8 @@ from random import Random
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome, Send
-from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
+from discoveryd.protocol.table.peer import Event
 from discoveryd.simulation.sender import SimulatedSender
 
 DELAY = (0.0001, 0.003)

@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from discoveryd.daemon.logs import LONGEST, Log, event_line
-from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.table.peer import Event, Peer
 
 NASTY = 'two\nlines "quoted" \x1b[31m = ü \ud800'
 

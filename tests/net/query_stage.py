@@ -11,8 +11,7 @@ from time import monotonic
 from discoveryd.errors import QueryError
 from discoveryd.net.query_server import QueryServer
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.table.peer import Event, Peer
 from discoveryd.query.proof import is_nonce
 from discoveryd.query.reply import encode
 from discoveryd.query.watch import Watch

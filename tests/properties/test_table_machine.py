@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.table.liveness import suspect_after
+from discoveryd.protocol.table.liveness import SUSPECT_INTERVALS
 from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE
 from tests.protocol.samples import ProvedTable, boot, hello, source
 
 NAMES = ("a", "b", "c", "d", "e", "f")
-SUSPECT_AFTER = suspect_after(0.8)
+SUSPECT_AFTER = SUSPECT_INTERVALS * 0.8
 LIMIT = 4
 REMEMBER = 8.0
 

@@ -3,7 +3,7 @@
 import pytest
 
 from discoveryd.protocol.isolation import RECHECK
-from discoveryd.protocol.table.liveness import PROBE_GAP, suspect_after
+from discoveryd.protocol.table.liveness import PROBE_GAP, SUSPECT_INTERVALS
 from tests.protocol.segment import fleet
 
 INTERVAL, TTL = 0.8, 4.0
@@ -39,7 +39,7 @@ def test_isolation_is_told_and_taken_back_in_time(seven):
     segment.run(30.0)
     [(began, first), (ended, last)] = told
     assert (first, last) == (True, False)
-    earliest = last_heard - 1.1 * INTERVAL + suspect_after(INTERVAL) + 2 * PROBE_GAP
+    earliest = last_heard - 1.1 * INTERVAL + SUSPECT_INTERVALS * INTERVAL + 2 * PROBE_GAP
     assert earliest <= began <= earliest + 1.2 * INTERVAL
     assert last_heard + TTL - 1.1 * INTERVAL <= ended <= last_heard + TTL + 1.1 * INTERVAL + RECHECK
 

@@ -4,7 +4,7 @@ import pytest
 
 from discoveryd.protocol.limited_broadcast import MAX_NEIGHBOURS, MEMORY, NEW, SETTLED, LimitedBroadcast, is_elsewhere
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.table.liveness import suspect_after
+from discoveryd.protocol.table.liveness import SUSPECT_INTERVALS
 from discoveryd.protocol.table.row import Row
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
@@ -13,7 +13,7 @@ ETH1 = Link("eth1", 3, "10.0.0.1", 24, "10.0.0.255")
 
 def peer(*addresses, link=ETH0, now=0.0, kind="node"):
     row = Row(kind=kind, id="peer", boot="b" * 16, now=now)
-    row.interval, row.ttl, row.suspect_after = 0.8, 4.0, suspect_after(0.8)
+    row.interval, row.ttl, row.suspect_after = 0.8, 4.0, SUSPECT_INTERVALS * 0.8
     for address in addresses:
         row.refresh(row.paths.add(Source(address, link), now), 4.0, now)
     return row

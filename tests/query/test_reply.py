@@ -5,8 +5,7 @@ import pytest
 
 from discoveryd.errors import QueryError
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.peer import peer_json
+from discoveryd.protocol.table.peer import Event, peer_json
 from discoveryd.protocol.wire.messages import Pong
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.query.reply import (

@@ -4,8 +4,7 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from time import monotonic
 
-from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.table.peer import Event, Peer
 
 WAIT = 10.0
 _SEQ = count(1)

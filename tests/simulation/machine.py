@@ -13,9 +13,8 @@ from random import Random
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.liveness import NEVER, suspect_after
-from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.table.liveness import NEVER, SUSPECT_INTERVALS
+from discoveryd.protocol.table.peer import Event, Peer
 from discoveryd.protocol.table.standing import LIFE_INTERVALS
 from discoveryd.protocol.wire.messages import mark
 from discoveryd.protocol.wire.record import Record
@@ -279,7 +278,7 @@ class Machine(Host):
         """Whether a peer may be listed after its ttl: as suspect, for a while after a pause of our own."""
         if state != "suspect":
             return False
-        grace = suspect_after(self.lan.parameters.interval) + LATE
+        grace = SUSPECT_INTERVALS * self.lan.parameters.interval + LATE
         late = self.lan.late  # is a pause, too
         return now < self.woken + grace or (
             late > 0 and now < self._heard.get(boot, LEFT) + self.lan.parameters.ttl + late + grace

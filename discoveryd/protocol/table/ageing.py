@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.table.events import KINDS, Event, EventKind
 from discoveryd.protocol.table.liveness import NEVER, P_DEAF, misses, probes_needed
 from discoveryd.protocol.table.path import Path
-from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.peer import KINDS, LIVE, Event, EventKind
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.rows import Rows
 from discoveryd.protocol.table.shared_addresses import SharedAddresses

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.table.event_log import EventLog
-from discoveryd.protocol.table.events import Event, EventKind
-from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.peer import LIVE, Event, EventKind
 from discoveryd.protocol.table.row import Key, Row
 from discoveryd.protocol.wire.messages import Hello
 

@@ -10,11 +10,45 @@ Each call returns its events, in their order.
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from discoveryd.protocol.table.events import UNANNOUNCED, Announced, Event, EventKind
-from discoveryd.protocol.table.liveness import EVENTS_SPARED, NEVER, Pace
-from discoveryd.protocol.table.peer import LIVE
-from discoveryd.protocol.table.row import Key, Row
+from discoveryd.protocol.table.liveness import NEVER
+from discoveryd.protocol.table.peer import LIVE, UNANNOUNCED, Announced, Event, EventKind
+
+if TYPE_CHECKING:
+    from discoveryd.protocol.table.row import Key, Row
+
+EVENT_BURST = 10
+EVENT_GAP = 5.0
+"""Events of one peer at once, and seconds per event of a peer that goes on to flap."""
+EVENTS_SPARED = 5
+"""Events of the burst that doubts (suspect and back, new addresses) leave to comings and goings."""
+
+
+class Pace:
+    """The budget of events of one peer: a few at once, then one in `EVENT_GAP` seconds.
+
+    A peer that flaps has fewer events; its row is true all the time.
+    """
+
+    __slots__ = ("_full",)
+
+    def __init__(self) -> None:
+        self._full = float("-inf")  # when the budget is whole again
+
+    def allows(self, now: float, spared: int = 0, events: int = 1) -> bool:
+        """Return whether an event is allowed now that leaves so many to others; if so, take it from the budget.
+
+        A refusal changes nothing, not by a rounding either: however often a peer is heard, its event has one moment.
+        """
+        if now < self.opens(spared):
+            return False
+        self._full = max(self._full, now) + events * EVENT_GAP
+        return True
+
+    def opens(self, spared: int = 0) -> float:
+        """Return the time from which on an event is allowed that leaves so many to others."""
+        return self._full - (EVENT_BURST - 1 - spared) * EVENT_GAP
 
 
 class Suppressed:

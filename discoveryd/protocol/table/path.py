@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import TYPE_CHECKING
 
 from discoveryd.protocol.link import LinkState, Source
-from discoveryd.protocol.table.liveness import NEVER, Reach
+from discoveryd.protocol.table.liveness import NEVER
 
 if TYPE_CHECKING:
     from discoveryd.protocol.table.row import Row
@@ -19,7 +20,70 @@ CLEARLY_SLOWER = 2
 CLEARLY_LATER = 0.001
 """A path is better if it loses a tenth less, or takes half the time and a millisecond less; else nothing changes."""
 
+WINDOW = 64
+"""HELLOs over which loss is measured: 51 s at the default interval."""
+ENOUGH = 8
+"""HELLOs after which the loss is known, and after each of which it is calculated anew."""
+DEVIATIONS = 2.0
+"""A measurement may be wrong by two standard deviations: of 16 HELLOs one may be lost where the loss is one in five."""
+
 _DIRECTIONS = {True: 0, None: 1, False: 2}
+
+
+class Reach:
+    """Which HELLOs of a sender came: a count, with marks to forget what is older than `WINDOW`.
+
+    `seq`, `heard` and `due` are public for the fast path of the engine, which does what `hear` does in place, and calls
+    `mark` when `seq` has reached `due`.
+    """
+
+    __slots__ = ("_marks", "due", "heard", "seq")
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq
+        self.heard = 0
+        self.due = seq + ENOUGH
+        self._marks = [(seq, 0)]
+
+    def hear(self, seq: int) -> None:
+        """Count a HELLO. A duplicate, and a HELLO that was overtaken, do not count."""
+        if seq > self.seq:
+            self.seq = seq
+            self.heard += 1
+
+    def mark(self) -> None:
+        """Move the window."""
+        self.due = self.seq + ENOUGH
+        self._marks.append((self.seq, self.heard))
+        while len(self._marks) > 2 and self.seq - self._marks[1][0] >= WINDOW:
+            del self._marks[0]
+
+    def loss(self, missing: int = 0) -> tuple[float, float] | tuple[None, None]:
+        """Return the share of HELLOs lost in the window, 0 to 1, and its upper bound (Wilson).
+
+        None before `ENOUGH` were sent.
+
+        Args:
+            missing: HELLOs that should have come since the last.
+        """
+        sent, lost = self._lately(missing)
+        if sent < ENOUGH:
+            return None, None
+        spread = DEVIATIONS * sqrt(lost * (sent - lost) / sent + DEVIATIONS**2 / 4)
+        return lost / sent, (lost + DEVIATIONS**2 / 2 + spread) / (sent + DEVIATIONS**2)
+
+    def _lately(self, missing: int) -> tuple[int, int]:
+        """Return how many were sent in the window, and how many of them were lost."""
+        if missing >= WINDOW:
+            return missing, missing
+        begin = self.seq + missing - WINDOW
+        seq, heard = self._marks[0]
+        for mark in self._marks[1:]:
+            if mark[0] > begin:
+                break
+            seq, heard = mark
+        sent = self.seq - seq + missing
+        return sent, max(0, sent - (self.heard - heard))
 
 
 @dataclass(eq=False, repr=False, slots=True)

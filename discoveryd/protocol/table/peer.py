@@ -1,4 +1,4 @@
-"""A peer as an immutable value, as readers get it; its JSON is public API (schema 1)."""
+"""A peer, and an event of it, as immutable values, as readers get them; their JSON is public API (schema 1)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from discoveryd.protocol.wire.record import Service
 
@@ -19,7 +19,9 @@ SCHEMA = 1
 
 State = Literal["up", "suspect", "down", "left"]
 Kind = Literal["node", "bare"]
+EventKind = Literal["joined", "updated", "suspect", "recovered", "down", "left", "restarted", "clone"]
 STATES: tuple[State, ...] = ("up", "suspect", "down", "left")
+KINDS: tuple[EventKind, ...] = get_args(EventKind)
 LIVE: frozenset[str] = frozenset(("up", "suspect"))
 
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
@@ -99,6 +101,48 @@ class Peer:
     def label(self) -> str:
         """The name that a person would use: the name, else the id."""
         return self.name or self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One change of the table.
+
+    Attributes:
+        kind: what happened.
+        seq: one more than that of the event before, from 1.
+        peer: the whole row after the change, also when it ended.
+        reason: a clause for people.
+        former: the boot that this one replaces, for readers that keep rows by boot: with ``restarted``, and with
+            ``joined`` if the node was known before; else empty.
+    """
+
+    kind: EventKind
+    seq: int
+    peer: Peer
+    reason: str
+    former: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as ``watch`` sends it."""
+        found = {"event": self.kind, "seq": self.seq, "peer": peer_json(self.peer), "reason": self.reason}
+        return {**found, "former": self.former} if self.former else found
+
+
+class Announced(NamedTuple):
+    """What the last event said of a row, to find out whether there is something new to say."""
+
+    state: State | None = None
+    boot: str = ""
+    clone: bool = False
+    digest: str = ""
+    addresses: tuple[str, ...] = ()
+    deaf: bool = False
+    sealed_with: str = ""
+    unheard: bool = False
+    shared: bool = False
+
+
+UNANNOUNCED = Announced()
 
 
 _AGES = ("first_seen_s", "last_heard_s", "expires_s")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import InitVar, dataclass, field
 
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.table.events import UNANNOUNCED, Announced
-from discoveryd.protocol.table.liveness import NEVER, PROBE_GAP, SUSPECT_MISSES, UNHEARD, Pace, misses, suspect_after
+from discoveryd.protocol.table.event_log import Pace
+from discoveryd.protocol.table.liveness import NEVER, PROBE_GAP, SUSPECT_INTERVALS, SUSPECT_MISSES, UNHEARD, misses
 from discoveryd.protocol.table.path import Path, Paths
-from discoveryd.protocol.table.peer import LIVE, Kind, Peer, State, lasting_text, peer_of
-from discoveryd.protocol.table.sequence import NO_RUN, Run, counts
-from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE
+from discoveryd.protocol.table.peer import LIVE, UNANNOUNCED, Announced, Kind, Peer, State, lasting_text, peer_of
+from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, NO_RUN, Run, counts
 from discoveryd.protocol.table.states import TRANSITIONS, Cause
 from discoveryd.protocol.wire.messages import Hello
 from discoveryd.protocol.wire.record import Record
@@ -92,7 +91,7 @@ class Row:
     handed: tuple[int, float] = field(init=False)  # restarts that the heir counts besides, and when it came
     # what was told of it
     announced: Announced = UNANNOUNCED
-    pace: Pace = field(init=False)
+    pace: Pace = field(default_factory=Pace)
     # prepared for readers
     _fresh: list[Path] = field(default_factory=list)
     _view: Peer | None = None
@@ -105,7 +104,6 @@ class Row:
         self.expires = self.announced_at = now
         self.handed = (0, now)
         self.paths = Paths(self)
-        self.pace = Pace()
 
     def changed(self) -> None:
         """Note a change: what was expected of this row, or prepared for readers, holds no more."""
@@ -201,7 +199,7 @@ class Row:
             interval, ttl = hello.interval_ms / 1000, hello.ttl_ms / 1000
             if (self.interval, self.ttl, self.digest) != (interval, ttl, hello.digest):
                 self.interval, self.ttl, self.digest, self.announced_at = interval, ttl, hello.digest, now
-                self.suspect_after = suspect_after(interval)
+                self.suspect_after = SUSPECT_INTERVALS * interval
                 self.changed()
             if record is not None and record is not self.record:
                 self.record = record

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from discoveryd.protocol.table.event_log import EventLog
-from discoveryd.protocol.table.events import Event
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.path import Path
+from discoveryd.protocol.table.peer import Event
 from discoveryd.protocol.table.row import Row
 
 AGAIN = 1.0

@@ -24,9 +24,8 @@ from collections.abc import Container
 from discoveryd.errors import Unproven
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.table.ageing import AgeingRows
-from discoveryd.protocol.table.events import Event, EventKind
 from discoveryd.protocol.table.path import Path
-from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.peer import LIVE, Event, EventKind
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.standing import MAX_UNPROVED, changes_variant, life
 from discoveryd.protocol.wire.messages import Hello

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discoveryd.protocol.table.event_log import net_events
-from discoveryd.protocol.table.events import UNANNOUNCED, Announced
-from discoveryd.protocol.table.liveness import EVENT_BURST, EVENT_GAP, EVENTS_SPARED, Pace
+from discoveryd.protocol.table.event_log import EVENT_BURST, EVENT_GAP, EVENTS_SPARED, Pace, net_events
+from discoveryd.protocol.table.peer import UNANNOUNCED, Announced
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import ProvedTable, boot, hello, kinds, row_of, source
 

@@ -1,7 +1,11 @@
 """Several addresses of one peer: which is the best, and how each of them ages."""
 
+import random
+from math import isclose
+
 import pytest
 
+from discoveryd.protocol.table.path import ENOUGH, WINDOW, Reach
 from discoveryd.protocol.table.table import MAX_PATHS
 from tests.protocol.samples import ETH1, ProvedTable, boot, hello, make_node, row_of, source, states
 
@@ -190,3 +194,62 @@ def test_reading_a_row_changes_nothing():
     for now in (32.2, 33.0, 34.5, 35.5):
         row_of(tables[0], 1).lasting(now)
         assert tables[0].peers(now) == tables[1].peers(now)
+
+
+# --- loss -------------------------------------------------------------------------------------------
+
+
+def test_loss_of_a_clean_path_and_of_a_deaf_one():
+    reach = Reach(0)
+    assert reach.loss() == (None, None)
+    for seq in range(1, 30):
+        reach.hear(seq)
+    assert reach.loss()[0] == 0.0
+    reach = Reach(0)
+    reach.hear(100)
+    assert reach.loss()[0] == 0.99
+
+
+def test_loss_is_unknown_before_enough_hellos():
+    reach = Reach(10)
+    reach.hear(10 + ENOUGH - 1)
+    assert reach.loss() == (None, None)
+    reach.hear(10 + ENOUGH)
+    assert isclose(reach.loss()[0], 1 - 2 / ENOUGH)
+
+
+def test_duplicate_and_overtaken_hellos_do_not_count():
+    reach = Reach(0)
+    for seq in (2, 2, 1, 4, 3, 4, 6, 8, 10):
+        reach.hear(seq)
+    assert (reach.seq, reach.heard) == (10, 5)
+    assert reach.loss()[0] == 0.5
+
+
+def test_the_window_forgets():
+    reach = Reach(0)
+    for seq in range(1, 200, 2):  # half of them
+        reach.hear(seq)
+        if reach.seq >= reach.due:
+            reach.mark()
+    assert isclose(reach.loss()[0], 0.5, abs_tol=0.02)
+    for seq in range(200, 200 + WINDOW + WINDOW // 4):
+        reach.hear(seq)
+        if reach.seq >= reach.due:
+            reach.mark()
+    assert reach.loss()[0] == 0.0
+    assert len(reach._marks) < 12
+
+
+@pytest.mark.parametrize("truth", [0.0, 0.1, 0.2, 0.3, 0.5])
+def test_the_estimate_is_near_the_truth(truth):
+    draw = random.Random(f"loss {truth}")
+    reach, estimates = Reach(0), []
+    for seq in range(1, 5000):
+        if draw.random() >= truth:
+            reach.hear(seq)
+        if reach.seq >= reach.due:
+            reach.mark()
+            if reach.loss()[0] is not None:
+                estimates.append(reach.loss()[0])
+    assert abs(sum(estimates) / len(estimates) - truth) < 0.02

@@ -4,8 +4,7 @@ import json
 from dataclasses import replace
 
 from discoveryd.protocol.link import Link
-from discoveryd.protocol.table.events import Event
-from discoveryd.protocol.table.peer import AGES_TEXT, SCHEMA, lasting_text, peer_from_json, peer_json
+from discoveryd.protocol.table.peer import AGES_TEXT, SCHEMA, Event, lasting_text, peer_from_json, peer_json
 from tests.protocol.samples import ETH0, WEB, ProvedTable, hello, row_of, source
 
 KEYS = [
