@@ -78,11 +78,6 @@ class Announcement:
         found, self.fault = (name, "") if name else machine_name()
         self.record = Record(name=found, tags=tags or {}, services=self._services.services())
 
-    @property
-    def longest_wait(self) -> float:
-        """Seconds until `follow_machine` is to be called again at the latest."""
-        return LONGEST_RENAME if self._follows_machine else LONGEST_WAIT
-
     def configured(self, name: str | None, tags: Mapping[str, str], services: Iterable[Service]) -> Record:
         """Return the record after a change of the configuration.
 
@@ -101,26 +96,34 @@ class Announcement:
         """
         return self._made(self.record.name, self.record.tags, self._services.replaced(owner, services))
 
-    def follow_machine(self, now: float, announce: Callable[[Callable[[], Record]], None]) -> Notice | None:
-        """Announce the machine's name if it has changed, and return the notice of it.
+    def follow_machine(
+        self, now: float, announce: Callable[[Callable[[], Record]], None], notify: Callable[[Notice], None]
+    ) -> float:
+        """Announce the machine's name if it has changed.
 
         Args:
             now: the time.
             announce: announces what a function returns, which it calls with the lock held.
+            notify: told the other name.
+
+        Returns:
+            the seconds until this is to be called again at the latest.
         """
-        if not self._follows_machine or now < self._due:
-            return None
+        if not self._follows_machine:
+            return LONGEST_WAIT
+        if now < self._due:
+            return LONGEST_RENAME
         self._due = now + RENAME
         name, fault = machine_name()
         former = self.record.name  # no other change of the record alters the name
-        if name in (former, self._refused):
-            return None
-        try:
-            announce(lambda: self._renamed(name))
-            self._refused = ""
-        except ConfigError as error:
-            self._refused, fault = name, str(error)
-        return of_name(former, name, fault)
+        if name not in (former, self._refused):
+            try:
+                announce(lambda: self._renamed(name))
+                self._refused = ""
+            except ConfigError as error:
+                self._refused, fault = name, str(error)
+            notify(of_name(former, name, fault))
+        return LONGEST_RENAME
 
     def _renamed(self, name: str) -> Record:
         if not self._follows_machine:  # another thread has set a name meanwhile

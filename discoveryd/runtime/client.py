@@ -58,7 +58,7 @@ class Client:
         self.address = address
         self._token = token
         self._clock = clock
-        self._birthplace = Birthplace("Client")
+        self._birthplace: Birthplace | None = None  # where it was started
         # guards all below; its waiters are `wait_for` and the pause between two attempts
         self._lock = threading.Condition(threading.Lock())
         self._daemon = Mirror(lambda found: (clock(), peer_from_json(found)), LIVE)  # when it was told, and the peer
@@ -67,7 +67,6 @@ class Client:
         self._retry = Retry(LONGEST_PAUSE)
         self._lost_at: float | None = clock()
         self._seq = 0
-        self._is_started = False
         self._is_stopping = False
         self._failure: BaseException | None = None
         self.last_error = ""
@@ -79,16 +78,14 @@ class Client:
         Raises:
             RuntimeError: it was started in another process.
         """
-        if self._is_started:
-            self._birthplace.check()
-        self._birthplace.move_here()
-        self._is_started = True
+        self._here()
+        self._birthplace = Birthplace("Client")
         self._worker.start()
 
     def stop(self) -> None:
         """Stop. Safe to call again, and before `start`; in a forked child the connection of the parent stays open."""
-        if self._birthplace.is_elsewhere:
-            if self._is_started and self._query is not None:
+        if self._birthplace is not None and self._birthplace.is_elsewhere:
+            if self._query is not None:
                 self._query.close()
             return
         with self._lock:
@@ -158,7 +155,7 @@ class Client:
     # --- inside ---------------------------------------------------------------------------------
 
     def _here(self) -> None:
-        if self._is_started:
+        if self._birthplace is not None:
             self._birthplace.check()
 
     def _peers_locked(self) -> tuple[Peer, ...]:

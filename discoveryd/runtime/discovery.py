@@ -30,7 +30,7 @@ from discoveryd.runtime.query_handlers import Control, QueryHandlers
 from discoveryd.runtime.servers import Servers
 from discoveryd.runtime.status import make_status, summary
 from discoveryd.runtime.subscription import Subscription
-from discoveryd.runtime.worker import Birthplace, Heartbeat
+from discoveryd.runtime.worker import Heartbeat
 
 _Seen = TypeVar("_Seen")
 
@@ -95,7 +95,6 @@ class Discovery:
             services, query, metrics, parameters=parameters, name=name, tags=tags, node_id=node_id, keyring=keyring
         )
         parameters = parameters or Parameters()
-        self._birthplace = Birthplace("Discovery")
         self._clock = clock
         self._notify = notify or (lambda _: None)
         self._announcement = Announcement(name, tags, services)
@@ -105,7 +104,8 @@ class Discovery:
         )  # fmt: skip
         self._driver = Driver(
             self._node, (UdpTransport(parameters, clock),), clock=clock, notify=self._notify,
-            wake_servers=self._wake_servers, errand=self._errand,
+            wake_servers=self._wake_servers,
+            errand=lambda: self._announcement.follow_machine(clock(), self._announce, self._notify),
         )  # fmt: skip
         self._servers = Servers(
             query, metrics, QueryHandlers(self, control), parameters.limits, listener, is_patient=is_patient,
@@ -131,7 +131,7 @@ class Discovery:
                 Nothing stays open.
             RuntimeError: it was started before, or made in another process, whose boot and keys' counters it has.
         """
-        self._birthplace.check()
+        self._driver.birthplace.check()
         if self._is_running or self._driver.is_stopping:
             raise RuntimeError("a Discovery starts once")
         with ExitStack() as stack:
@@ -165,7 +165,7 @@ class Discovery:
             RuntimeError: a thread did not end; names it.
         """
         atexit.unregister(self.stop)
-        if self._birthplace.is_elsewhere:
+        if self._driver.birthplace.is_elsewhere:
             self._stack.close()
             return
         if not self._driver.begin_stop():
@@ -214,7 +214,6 @@ class Discovery:
 
     def look(self, at: Callable[[Node, float], _Seen]) -> _Seen:
         """Return what a function makes of the engine and the time, called with the lock held: it must be quick."""
-        self._birthplace.check()
         return self._driver.look(at)
 
     def subscribe(self, queue: SimpleQueue[Any] | None = None) -> Subscription:
@@ -224,12 +223,10 @@ class Discovery:
             queue: where to put the events (None at the end, or when it lagged) for a thread that also
                 waits for other things; without one, read the subscription itself.
         """
-        self._birthplace.check()
         return self._driver.subscribe(queue)
 
     def status(self) -> dict[str, Any]:
         """Return what ``discoveryctl status --json`` shows."""
-        self._birthplace.check()
         query, metrics = self._servers.sections()
         uptime = self._clock() - self._started_at
         status = make_status(self._driver, uptime, self._filtered_before, query, metrics)
@@ -246,7 +243,6 @@ class Discovery:
 
     def summary(self) -> str:
         """Return one line such as ``12 up, 1 suspect, 2 links``."""
-        self._birthplace.check()
         return summary(self._driver, self._servers.query)
 
     def ping(self, peer: str, *, count: int = 1, timeout: float = 1.0) -> PingResult:
@@ -279,7 +275,6 @@ class Discovery:
         Raises:
             QueryError: as `ping`.
         """
-        self._birthplace.check()
         pings = self._driver.pings
 
         def begin(node: Node, now: float) -> Pinging:
@@ -302,7 +297,6 @@ class Discovery:
         Raises:
             ConfigError: not allowed, or too long together with what else is offered; nothing has changed then.
         """
-        self._birthplace.check()
         self._announce(lambda: self._announcement.configured(name, tags, services))
 
     def offer(self, owner: str, services: Iterable[Service]) -> None:
@@ -315,31 +309,22 @@ class Discovery:
         Raises:
             ConfigError: too long together with the rest of the record; nothing has changed then.
         """
-        self._birthplace.check()
         self._announce(lambda: self._announcement.offered(owner, services))
 
     def set_parameters(self, parameters: Parameters) -> None:
         """Change how to speak. Port, realm and loopback stay as they are until a new start: see `parameters`."""
-        self._birthplace.check()
         self._driver.change(lambda node, now: node.set_parameters(parameters, now))
         self._servers.set_limits(parameters.limits)
         self._driver.network.request_scan()
 
     def set_keyring(self, keyring: Keyring) -> None:
         """Take other keys, another one to send with, or another mode, without losing a peer."""
-        self._birthplace.check()
         self._driver.change(lambda node, _: node.set_keyring(keyring))
 
     # --- inside ---------------------------------------------------------------------------------
 
     def _announce(self, make: Callable[[], Record]) -> None:
         self._driver.change(lambda node, now: node.set_record(make(), now))
-
-    def _errand(self) -> float:
-        notice = self._announcement.follow_machine(self._clock(), self._announce)
-        if notice is not None:
-            self._notify(notice)
-        return self._announcement.longest_wait
 
     def _wake_servers(self) -> None:
         self._servers.wake()

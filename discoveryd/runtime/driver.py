@@ -24,7 +24,7 @@ from discoveryd.runtime.network import LAG, PERIOD_UNTOLD, FloodTurn, Network, R
 from discoveryd.runtime.notices import Notice, Reporter, info, of_death, warning
 from discoveryd.runtime.pings import Pings
 from discoveryd.runtime.subscription import Publisher, Subscription
-from discoveryd.runtime.worker import Worker
+from discoveryd.runtime.worker import Birthplace, Worker
 
 GOODBYES = 3
 GOODBYE_GAP = 0.03
@@ -50,6 +50,7 @@ class Driver:
             again at the latest.
 
     Attributes:
+        birthplace: the process in which it was made.
         network: the transports.
         workers: the threads.
         publisher: of events; `lock` guards it.
@@ -68,6 +69,7 @@ class Driver:
         wake_servers: Callable[[], None],
         errand: Callable[[], float],
     ) -> None:
+        self.birthplace = Birthplace("Discovery")
         self.lock = threading.Condition(threading.Lock())  # the sender waits for it, and a thread that needs a drain
         self.publisher = Publisher()
         self.pings = Pings()
@@ -102,7 +104,7 @@ class Driver:
         self._node.drained(now)
         for receiver in self.network.receivers:
             receiver.given_until = now
-        self._set_links_locked(now)
+        self._take_links()
         self._is_running = True
         for worker in self.workers:
             worker.start()
@@ -127,9 +129,8 @@ class Driver:
         self.network.wake()
         stuck = [worker.name for worker in self.workers if not worker.join(JOIN_TIMEOUT)]
         pause = threading.Event()
-        self.say_goodbye()  # no HELLO of ours can follow: the sender has ended
-        for _ in range(GOODBYES - 1):
-            pause.wait(GOODBYE_GAP)
+        for number in range(GOODBYES):  # no HELLO of ours can follow: the sender has ended
+            pause.wait(GOODBYE_GAP if number else 0)
             self.say_goodbye()
         self._is_running = False
         return stuck
@@ -168,8 +169,9 @@ class Driver:
         """Return what a function makes of the node and the time, called with the lock held.
 
         Raises:
-            RuntimeError: a thread has died, and nothing keeps the table true any more.
+            RuntimeError: a thread has died, or is left in the parent: nothing keeps the table true any more.
         """
+        self.birthplace.check()
         now = self._clock()
         # we may have slept, with much to read; in a flood there is always much to read, and nobody waits for it
         if self._is_running and now > self._heard_until + LAG and not self.network.is_flooded:
@@ -179,7 +181,12 @@ class Driver:
             return at(self._node, self._judged_at())
 
     def change(self, act: Callable[[Node, float], _Result]) -> _Result:
-        """Return what a function that changes the node makes of it and the time, called with the lock held."""
+        """Return what a function that changes the node makes of it and the time, called with the lock held.
+
+        Raises:
+            RuntimeError: this is a forked child.
+        """
+        self.birthplace.check()
         with self.lock:
             result = act(self._node, self._clock())
             self.lock.notify_all()  # something may be due earlier than the sender thinks
@@ -192,6 +199,7 @@ class Driver:
 
     def subscribe(self, queue: SimpleQueue[Any] | None) -> Subscription:
         """Return a new subscription, with the peers there are now; `queue` as `Discovery.subscribe` has it."""
+        self.birthplace.check()
         with self.lock:
             self.check()
             peers, limit = self._node.peers(self._judged_at()), self._node.parameters.limits.subscriber_events
@@ -258,7 +266,7 @@ class Driver:
             self.take(receiver, arrivals, now, is_late=is_late)
             if receiver.is_scan_due(now):
                 receiver.scan(parameters.interfaces)
-                self._take_links()
+                self._report_links(self._take_links())
 
     def take(self, receiver: Receiver, arrivals: Arrivals, now: float, *, is_late: bool = False) -> None:
         """Give arrivals to the node, and carry out what they lead to.
@@ -282,9 +290,8 @@ class Driver:
                     self.publisher.publish(outcome.events)
                     self.pings.collect(outcome.answers)
             for datagram in arrivals.refused:
-                outcome = self._node.refused(datagram, now)
-                outcomes.append(outcome)
-                self.publisher.publish(outcome.events)
+                outcomes.append(self._node.refused(datagram, now))
+                self.publisher.publish(outcomes[-1].events)
             for source, limited in arrivals.broadcasts:
                 self._node.heard_broadcast(source, now, limited=limited)
             receiver.given_until = receiver.transport.heard_until
@@ -306,17 +313,13 @@ class Driver:
 
     # --- links ----------------------------------------------------------------------------------
 
-    def _set_links_locked(self, now: float) -> None:
-        links = self.network.links
-        self._node.set_links(links, now, links)
-
-    def _take_links(self) -> None:
-        """Take over what a scan found."""
+    def _take_links(self) -> Sequence[Link]:
+        """Take over what a scan found; return the links before."""
         with self.lock:
-            before = self._node.links
-            self._set_links_locked(self._clock())
+            before, links = self._node.links, self.network.links
+            self._node.set_links(links, self._clock(), links)
             self.lock.notify_all()
-        self._report_links(before)
+        return before
 
     def _report_links(self, before: Sequence[Link] | None) -> None:
         patterns, is_silent = self._node.parameters.interfaces, self._node.seq == 0

@@ -11,15 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest, make_wsgi_app
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeHistogramMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector, core, generate_latest, make_wsgi_app
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
@@ -110,7 +102,7 @@ class Metrics(Collector):
         """Yield our families."""
         status = self._status()
         build = {"version": status["version"], "python": platform.python_version()}
-        yield InfoMetricFamily("discoveryd_build", "The version that runs.", value=build)
+        yield core.InfoMetricFamily("discoveryd_build", "The version that runs.", value=build)
         for name, keys, text in _NUMBERS:
             value = _at(status, keys)
             if value is not None:
@@ -118,11 +110,10 @@ class Metrics(Collector):
         for name, labels, text, samples in _SERIES:
             yield _family(name, text, labels, samples(status))
         rtt, loss = status["rtt_s"], status["loss"]
-        text = "Time from PING to PONG."
-        yield HistogramMetricFamily("discoveryd_probe_rtt_seconds", text, _buckets(rtt), rtt["sum"])
-        yield GaugeHistogramMetricFamily(
-            "discoveryd_peer_loss_ratio", "Share of HELLOs lost, over the live peers now.", _buckets(loss), loss["sum"]
-        )
+        name, text = "discoveryd_probe_rtt_seconds", "Time from PING to PONG."
+        yield core.HistogramMetricFamily(name, text, _buckets(rtt), rtt["sum"])
+        name, text = "discoveryd_peer_loss_ratio", "Share of HELLOs lost, over the live peers now."
+        yield core.GaugeHistogramMetricFamily(name, text, _buckets(loss), loss["sum"])
 
     def read(self) -> dict[str, Any]:
         """Return all families as text, and their samples one by one, of one moment."""
@@ -131,9 +122,9 @@ class Metrics(Collector):
             "content_type": CONTENT_TYPE,
             "text": generate_latest(cast("Collector", SimpleNamespace(collect=lambda: found))).decode(),
             "metrics": [
-                {"name": sample.name, "labels": sample.labels, "value": sample.value}
+                {"name": name, "labels": labels, "value": value}
                 for family in found
-                for sample in family.samples
+                for name, labels, value, *_ in family.samples
             ],
         }
 
@@ -166,7 +157,7 @@ def _at(status: Status, keys: str) -> Any:
 
 def _family(name: str, text: str, labels: Sequence[str], samples: Iterable[_Sample]) -> Metric:
     """Return a counter if the name ends so, else a gauge."""
-    made = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+    made = core.CounterMetricFamily if name.endswith("_total") else core.GaugeMetricFamily
     family = made(f"discoveryd_{name}", text, labels=labels)
     for values, value in samples:
         family.add_metric(values, value)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 
 from discoveryd.errors import QueryError
 from discoveryd.protocol.bounded import TokenBuckets
@@ -40,21 +39,19 @@ class PingResult:
     hears_us_s: float | None
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class Pinging:
-    """One request: `count` PINGs to one row, then `done` with the result."""
+    """One request: PINGs to one row, of which some are left, then `done` with the result."""
 
-    def __init__(
-        self, row: Row, *, count: int, timeout: float, done: Callable[[PingResult], None], now: float
-    ) -> None:
-        self.key = row.key
-        self.peer = row.peer(now)
-        self.left = count
-        self.due = now
-        self.deadline = now + Pings.duration(count, timeout)
-        self.done = done
-        self.nonces: set[str] = set()
-        self.rtts: list[float] = []
-        self.hears_us_s: float | None = None
+    key: tuple[str, str]
+    peer: Peer
+    left: int
+    due: float
+    deadline: float
+    done: Callable[[PingResult], None]
+    nonces: set[str] = field(default_factory=set)
+    rtts: list[float] = field(default_factory=list)
+    hears_us_s: float | None = None
 
     def send(self, node: Node, row: Row, now: float) -> Outcome:
         """Send the next PING."""
@@ -71,11 +68,10 @@ class Pinging:
         if not self.left and len(self.rtts) == len(self.nonces):
             self.due = self.deadline = float("-inf")
 
-    def result(self) -> PingResult:
-        """Return the result so far."""
-        return PingResult(
-            peer=self.peer, sent=len(self.nonces), rtt_ms=tuple(self.rtts), hears_us_s=self.hears_us_s
-        )
+    def report(self) -> None:
+        """Call `done` with the result so far."""
+        times = tuple(self.rtts)
+        self.done(PingResult(peer=self.peer, sent=len(self.nonces), rtt_ms=times, hears_us_s=self.hears_us_s))
 
 
 class Pings:
@@ -106,7 +102,8 @@ class Pings:
             raise QueryError("bad_request", f"{peer} is a bare peer: it sends HELLO| and answers nothing")
         if len(self._under_way) >= MOST_REQUESTS:
             raise QueryError("busy", f"{MOST_REQUESTS} ping requests are under way already; try again later")
-        pinging = Pinging(row, count=count, timeout=timeout, done=done, now=now)
+        deadline = now + self.duration(count, timeout)
+        pinging = Pinging(key=row.key, peer=row.peer(now), left=count, due=now, deadline=deadline, done=done)
         self._under_way.append(pinging)
         return pinging
 
@@ -141,5 +138,5 @@ class Pings:
                         pinging.due = now + 1 / PINGS_PER_SECOND
                     continue
             self._under_way.remove(pinging)
-            reports.append(partial(pinging.done, pinging.result()))
+            reports.append(pinging.report)
         return sends, reports

@@ -148,10 +148,9 @@ class QueryHandlers:
         """End the ping and the registrations of a connection."""
         if connection in self._pings:
             self._pings.pop(connection)()
-        if connection not in self._registered:
-            return
-        self.registrations -= len(self._registered.pop(connection))
-        self._discovery.offer(_owner(connection), ())
+        if connection in self._registered:
+            self.registrations -= len(self._registered.pop(connection))
+            self._discovery.offer(_owner(connection), ())
 
     def _node(self) -> dict[str, str]:
         return self._discovery.look(lambda node, _: {"id": node.id, "name": node.record.name, "boot": node.boot})
@@ -186,14 +185,6 @@ def _reloaded(result: ReloadResult) -> bytes:
 
 
 def _pinged(result: PingResult) -> bytes:
-    return query.encode(
-        {
-            "ok": True,
-            "schema": SCHEMA,
-            "peer": peer_json(result.peer),
-            "sent": result.sent,
-            "received": len(result.rtt_ms),
-            "rtt_ms": list(result.rtt_ms),
-            "hears_us_s": result.hears_us_s,
-        }
-    )
+    peer, rtts = peer_json(result.peer), result.rtt_ms
+    found = {"peer": peer, "sent": result.sent, "received": len(rtts), "rtt_ms": rtts, "hears_us_s": result.hears_us_s}
+    return query.encode({"ok": True, "schema": SCHEMA, **found})

@@ -19,10 +19,6 @@ class Birthplace:
         self._what = what
         self._pid = os.getpid()
 
-    def move_here(self) -> None:
-        """Count this process from now on: nothing was started in the other one."""
-        self._pid = os.getpid()
-
     @property
     def is_elsewhere(self) -> bool:
         """Whether this process was forked off since."""
