@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from discoveryd.cli.table import Command, Option, Program
+    from discoveryd.cli.table import Command, Option, Program, Value
 
 
 class UsageError(Exception):
@@ -41,17 +41,10 @@ def parse(program: Program, words: Sequence[str]) -> Arguments:
     Raises:
         UsageError: they are wrong.
     """
-    given, operands, rest = _split(program, words)
+    values, operands, rest = _split(program, words)
     if operands[:1] == ["help"]:  # ``help [COMMAND]`` is ``[COMMAND] --help``
         name = _command(program, " ".join(operands[1:])).name if operands[1:] else ""
         return Arguments(command=name, help=True, version=False)
-    values: dict[str, Any] = {}
-    for option, text in given:
-        try:
-            value = option.value.accept(text) if option.value else True
-        except ValueError as error:
-            raise UsageError(f"--{option.name} {error}") from None
-        values[option.name] = (*values.get(option.name, ()), value) if option.is_repeated else value
     if "help" in values or "version" in values:
         name = operands[0] if operands and operands[0] in program.commands else ""
         return Arguments(command=name, **{"help": False, "version": False, **values})
@@ -69,19 +62,19 @@ def parse(program: Program, words: Sequence[str]) -> Arguments:
     return Arguments(command=command.name, rest=rest or [], **named)
 
 
-def _split(program: Program, words: Sequence[str]) -> tuple[list[tuple[Option, str]], list[str], list[str] | None]:
-    """Return the options with the text of their values, the words between them, and the words after ``--``.
+def _split(program: Program, words: Sequence[str]) -> tuple[dict[str, Any], list[str], list[str] | None]:
+    """Return the values of the options that are given, the words between them, and the words after ``--``.
 
     getopt would do this, but its import takes longer than all other modules of this folder together.
     """
     known = program.every_option()
-    options: list[tuple[Option, str]] = []
+    values: dict[str, Any] = {}
     operands: list[str] = []
     left = list(words)
     while left:
         word = left.pop(0)
         if word == "--":
-            return options, operands, left
+            return values, operands, left
         if word == "-" or not word.startswith("-"):
             operands.append(word)
             continue
@@ -93,8 +86,19 @@ def _split(program: Program, words: Sequence[str]) -> tuple[list[tuple[Option, s
             if not left:
                 raise UsageError(f"option --{option.name} requires argument")
             text = left.pop(0)
-        options.append((option, text))
-    return options, operands, None
+        value = _accepted(option.value, f"--{option.name}", text) if option.value else True
+        values[option.name] = (*values.get(option.name, ()), value) if option.is_repeated else value
+    return values, operands, None
+
+
+def _accepted(value: Value, name: str, text: str) -> Any:
+    if value.choices and text not in value.choices:
+        allowed = " or ".join(value.choices) if len(value.choices) == 2 else f"one of {', '.join(value.choices)}"
+        raise UsageError(f"{name} must be {allowed}, not {text!r}")
+    try:
+        return value.read(text)
+    except ValueError as error:
+        raise UsageError(f"{name} {error}") from None
 
 
 def _option(flag: str, known: dict[str, Option]) -> Option:
@@ -120,10 +124,8 @@ def _operands(program: Program, command: Command, words: list[str]) -> dict[str,
         text = words.pop(0) if words else ""
         if operand.missing and not text:
             raise UsageError(f"{command.name} {operand.missing}")
-        try:
-            values[operand.metavar.lower()] = operand.accept(text) if text else ""
-        except ValueError as error:
-            raise UsageError(f"{command.name}: {operand.metavar} {error}") from None
+        found = _accepted(operand, f"{command.name}: {operand.metavar}", text) if text else ""
+        values[operand.metavar.lower()] = found
     if words:
         hint = "a command to run comes after --" if command.rest else "filters are options, such as --name"
         hint = f" ({hint})" if command.rest or program.filters else ""

@@ -50,17 +50,6 @@ class Value:
         """The operand as in a synopsis."""
         return self.metavar if self.missing else f"[{self.metavar}]"
 
-    def accept(self, text: str) -> Any:
-        """Return the value of a text.
-
-        Raises:
-            ValueError: with what is allowed, and the text.
-        """
-        if self.choices and text not in self.choices:
-            allowed = " or ".join(self.choices) if len(self.choices) == 2 else f"one of {', '.join(self.choices)}"
-            raise ValueError(f"must be {allowed}, not {text!r}")
-        return self.read(text)
-
 
 class Option:
     """An option of a command, ``--name`` or ``--name VALUE``.
