@@ -13,8 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from discoveryd.cli import ctl_commands, daemon_commands
-from discoveryd.cli.parse import Arguments
-from discoveryd.cli.table import Command, Option, Program, Value
+from discoveryd.cli.parse import Arguments, Command, Option, Program, Value
 
 
 def main(arguments: Arguments) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from discoveryd.cli.table import Command, Option, Program, Value
+from discoveryd.cli.parse import Command, Option, Program, Value
 
 STATES = ("up", "suspect", "down", "left")
 COLUMNS = ("name", "id", "address", "link", "service", "tag")

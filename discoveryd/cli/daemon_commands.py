@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from discoveryd.cli.table import Command, Option, Program, Value
+from discoveryd.cli.parse import Command, Option, Program, Value
 from discoveryd.config import DEFAULT_PATH
 
 PAGES = {"discoveryd": 8, "discoveryctl": 1, "discoveryd.yaml": 5}

@@ -11,8 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from discoveryd.cli.parse import Arguments
-    from discoveryd.cli.table import Option, Program
+    from discoveryd.cli.parse import Arguments, Option, Program
 
 _wrapped = partial(wrap, width=100, break_long_words=False, break_on_hyphens=False)
 _TERM = 19

@@ -1,6 +1,6 @@
 """The manual pages, made when they are asked for, so that they describe this very program.
 
-Commands and options come from the command tables (`discoveryd.cli.table`), keys from the schema of the configuration
+Commands and options come from the command tables (`discoveryd.cli.parse`), keys from the schema of the configuration
 and the comments of its sample, and only what these cannot know from `discoveryd.cli.manual_texts`.
 """
 
@@ -15,8 +15,7 @@ from typing import NamedTuple
 from discoveryd import __version__
 from discoveryd.cli import ctl_commands, daemon_commands, manual_texts
 from discoveryd.cli.daemon_commands import PAGES
-from discoveryd.cli.parse import Arguments
-from discoveryd.cli.table import Command, Option, Program
+from discoveryd.cli.parse import Arguments, Command, Option, Program
 from discoveryd.config import DEFAULT_PATH, SCHEMA
 from discoveryd.daemon import FAILED, OK, say
 from discoveryd.files.directories import shipped
