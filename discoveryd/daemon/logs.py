@@ -14,11 +14,10 @@ from typing import Any
 from discoveryd.config import Config, LogSection
 from discoveryd.daemon.parts import Part
 from discoveryd.protocol.bounded import TokenBuckets
-from discoveryd.protocol.table.peer import Event, Peer
+from discoveryd.protocol.table.peer import Event
 from discoveryd.runtime.notices import Notice
 
-LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-_SYSLOG = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}
+LEVELS = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """Levels as syslog(3) and sd-daemon(3) number them."""
 
 _OURS = frozenset(("event", "level", "timestamp"))
@@ -40,16 +39,11 @@ LOUD = frozenset(("suspect", "down", "clone"))
 
 def event_line(event: Event) -> tuple[str, str, dict[str, Any]]:
     """Return level, text and fields of an event's log line."""
-    fields = {"reason": event.reason, **peer_fields(event.peer)}
-    return ("warning" if event.kind in LOUD else "info", f"peer {event.kind}", fields)
-
-
-def peer_fields(peer: Peer) -> dict[str, Any]:
-    """Return the fields that a log line has of a peer."""
-    fields = {"peer": peer.label, "address": peer.address, "link": peer.link or "-"}
+    peer = event.peer
+    fields = {"reason": event.reason, "peer": peer.label, "address": peer.address, "link": peer.link or "-"}
     if peer.name is not None:
         fields["id"] = peer.id
-    return fields
+    return ("warning" if event.kind in LOUD else "info", f"peer {event.kind}", fields)
 
 
 class Log:
@@ -64,42 +58,42 @@ class Log:
     """
 
     def __init__(self, level: str, form: str, *, syslog: bool = False) -> None:
-        import structlog  # noqa: PLC0415 - see the class
+        from structlog import dev, processors  # noqa: PLC0415 - see the class
 
         is_tty = sys.stderr is not None and sys.stderr.isatty() and not syslog
         is_journal = _is_journal() and not syslog
         chosen = form if form != "auto" else ("console" if is_tty else "logfmt")
         has_colours = is_tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        processors: list[Any] = [structlog.processors.add_log_level]
+        self._least = LEVELS[level]
+        self._steps: list[Callable[[Any, str, Any], Any]] = []
         if not is_journal and not syslog:  # both stamp their lines themselves
             clock = "%H:%M:%S" if chosen == "console" else "iso"
-            processors.append(structlog.processors.TimeStamper(fmt=clock, utc=chosen != "console"))
+            self._steps.append(processors.TimeStamper(fmt=clock, utc=chosen != "console"))
         if chosen == "console":
-            processors.append(structlog.dev.ConsoleRenderer(16, colors=has_colours))  # columns of padding
+            self._steps.append(dev.ConsoleRenderer(16, colors=has_colours))  # columns of padding
         elif chosen == "json":
-            processors.append(structlog.processors.JSONRenderer())
+            self._steps.append(processors.JSONRenderer())
         else:
             order = ["timestamp", "level", "event"]
-            processors.append(structlog.processors.LogfmtRenderer(key_order=order, drop_missing=True))
-        self._log = structlog.wrap_logger(
-            _Stream(_to_syslog() if syslog else _to_stderr(with_priority=is_journal)),
-            processors=processors,
-            wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-            cache_logger_on_first_use=True,
-        )
+            self._steps.append(processors.LogfmtRenderer(key_order=order, drop_missing=True))
+        self._put: Callable[[int, str], object] = lambda _level, _line: None
+        if syslog:
+            from discoveryd.net.syslog import Syslog  # noqa: PLC0415 - detached mode only
+
+            self._put = Syslog().write
+        elif sys.stderr is not None:  # else closed before we began: 2 may be one of our sockets by now
+            # not through sys.stderr: what a full disk refused would wait in its buffer and spoil the exit code
+            self._put = _Descriptor(sys.stderr.fileno(), with_priority=is_journal).write
 
     def write(self, level: str, text: str, /, **fields: Any) -> None:
         """Write a line; nothing in the fields can break it."""
-        printed = {f"{key}_" if key in _OURS else key: _printable(value) for key, value in fields.items()}
-        self._log.log(LEVELS[level], text, **printed)
-
-
-class _Stream:
-    """Takes the finished lines of structlog, one method for each level."""
-
-    def __init__(self, write: Callable[[int, str], None]) -> None:
-        for name, number in LEVELS.items():
-            setattr(self, name, lambda line, number=number: write(number, line))
+        if LEVELS[level] > self._least:
+            return
+        line: Any = {f"{key}_" if key in _OURS else key: _printable(value) for key, value in fields.items()}
+        line |= {"event": text, "level": level}
+        for step in self._steps:
+            line = step(None, level, line)
+        self._put(LEVELS[level], line)
 
 
 def _printable(value: Any) -> Any:
@@ -117,13 +111,6 @@ def _is_journal() -> bool:
     except OSError:
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
-
-
-def _to_stderr(*, with_priority: bool) -> Callable[[int, str], None]:
-    if sys.stderr is None:  # closed before we began: 2 may be one of our sockets by now
-        return lambda _level, _line: None
-    # not through sys.stderr: what a full disk refused would wait in its buffer and spoil the exit code
-    return _Descriptor(sys.stderr.fileno(), with_priority=with_priority).write
 
 
 class _Descriptor:
@@ -148,18 +135,11 @@ class _Descriptor:
         self._put(level, line)
 
     def _put(self, level: int, line: str) -> None:
-        prefix = f"<{_SYSLOG[level]}>" if self._with_priority else ""
+        prefix = f"<{level}>" if self._with_priority else ""
         left = f"{prefix}{line}".encode("utf-8", "backslashreplace")[:LONGEST] + b"\n"
         with suppress(OSError):  # the terminal is gone, or the disk full; the daemon stays
             while left:
                 left = left[os.write(self._descriptor, left) :]
-
-
-def _to_syslog() -> Callable[[int, str], None]:
-    from discoveryd.net.syslog import Syslog  # noqa: PLC0415 - detached mode only
-
-    syslog = Syslog()
-    return lambda level, line: syslog.write(_SYSLOG[level], line)
 
 
 class LogBudget:
@@ -208,7 +188,7 @@ class LogPart(Part):
 
     def write(self, level: str, text: str, /, **fields: Any) -> None:
         """Write a line."""
-        self._log = self._log or self._make(self._config)
+        self._log = self._log or Log(self._config.level, self._config.format, syslog=self._syslog)
         self._log.write(level, text, **fields)
 
     def tell_unlogged(self, now: float = inf) -> None:
@@ -224,7 +204,7 @@ class LogPart(Part):
     def reload(self, config: Config) -> None:
         """Take over level and form."""
         if config.log != self._config:
-            self._log, self._config = self._make(config.log), config.log
+            self._log, self._config = None, config.log
 
     def hear(self, message: Event | Notice) -> None:
         """Write the line of a notice; of an event within the budget."""
@@ -237,6 +217,3 @@ class LogPart(Part):
     def status(self) -> dict[str, int]:
         """Return how many events were left out since the start."""
         return {"unlogged": self._budget.unlogged}
-
-    def _make(self, section: LogSection) -> Log:
-        return Log(section.level, section.format, syslog=self._syslog)
