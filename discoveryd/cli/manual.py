@@ -16,7 +16,8 @@ from discoveryd import __version__
 from discoveryd.cli import ctl_commands, daemon_commands, manual_texts
 from discoveryd.cli.daemon_commands import PAGES
 from discoveryd.cli.parse import Arguments, Command, Option, Program
-from discoveryd.config import DEFAULT_PATH, SCHEMA
+from discoveryd.config import DEFAULT_PATH
+from discoveryd.config.sections import SCHEMA
 from discoveryd.daemon import FAILED, OK, say
 from discoveryd.files.directories import shipped
 

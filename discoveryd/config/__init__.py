@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, TypeVar
 
 from discoveryd.config.durations import VARIABLE_PREFIX, format_duration, shown
@@ -27,11 +29,6 @@ from discoveryd.config.sections import (
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.wire.record import Record
-
-__all__ = [
-    "DEFAULT_PATH", "NO_FILE", "PATH_VARIABLE", "SCHEMA", "Config", "LogSection", "MetricsSection", "NodeSection",
-    "PathsSection", "QuerySection", "SecuritySection", "load",
-]  # fmt: skip
 
 DEFAULT_PATH = "/etc/discoveryd/discoveryd.yaml"
 PATH_VARIABLE = "DISCOVERYD_CONFIG"
@@ -110,18 +107,6 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Co
         for name, value in environ.items()
         if name.startswith(VARIABLE_PREFIX) and "__" in name.removeprefix(VARIABLE_PREFIX)
     }
-    file = _file(path, environ)
-    if file is None and not variables:
-        return Config()
-    return _read(file, variables)
-
-
-def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes, bool] | None:
-    """Read the file that applies; None where none was asked for and the default is not there.
-
-    Returns:
-        its name, its content, and whether it came through a pipe.
-    """
     named = path if path is not None else environ.get(PATH_VARIABLE) or None
     if path is not None:
         remedy = "name another file, or none for the defaults"
@@ -129,21 +114,23 @@ def _file(path: str | None, environ: Mapping[str, str]) -> tuple[str, bytes, boo
         remedy = f"correct {PATH_VARIABLE}, or unset it for the defaults"
     else:
         remedy = "correct or remove it, or name another file"
-    path = DEFAULT_PATH if named is None else named
+    source = DEFAULT_PATH if named is None else named
     try:
-        raw, is_stream = _content(path)
+        raw, is_stream = _content(source)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         if named is None and isinstance(error, FileNotFoundError):
-            return None
+            return _read(NO_FILE, None, variables) if variables else Config()
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        raise ConfigError(f"{shown(path)}: {reason}; {remedy}") from None
+        raise ConfigError(f"{shown(source)}: {reason}; {remedy}") from None
     if len(raw) > MAX_FILE:
-        raise ConfigError(f"{shown(path)}: over {MAX_FILE // 1024} KiB is no configuration; {remedy}")
-    return ("standard input" if path == STDIN else path), raw, is_stream
+        raise ConfigError(f"{shown(source)}: over {MAX_FILE // 1024} KiB is no configuration; {remedy}")
+    return _read("standard input" if source == STDIN else source, raw, variables, is_stream=is_stream)
 
 
 def _content(path: str) -> tuple[bytes, bool]:
-    """Read a file, or a pipe until its end; more than `MAX_FILE` bytes are not read to the end.
+    """Read a file, or what comes through a pipe, as ``--config <(...)`` and ``--config -`` have it, until its end.
+
+    More than `MAX_FILE` bytes are not read to the end.
 
     Returns:
         the bytes, and whether it was a pipe.
@@ -152,45 +139,38 @@ def _content(path: str) -> tuple[bytes, bool]:
         OSError: the file cannot be read.
         ValueError: it is no file; the pipe stays idle; the path has a NUL in it.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.dup(0) if path == STDIN else os.open(path, flags)
+    descriptor = os.dup(0) if path == STDIN else os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         mode = os.fstat(descriptor).st_mode
-        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
-            return _stream(descriptor), True
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a directory reading it says so
+        is_stream = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+        if not is_stream and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a directory reading it says so
             raise ValueError("Not a regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(MAX_FILE + 1), False
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        deadline, raw = monotonic() + PATIENCE, b""
+        while len(raw) <= MAX_FILE:
+            if not poll.poll(max(deadline - monotonic(), 0.0) * 1000):  # a file never waits
+                raise ValueError(f"Nothing more came in {PATIENCE:g} s")
+            piece = os.read(descriptor, MAX_FILE + 1)
+            if not piece:
+                break
+            raw += piece
+        return raw, is_stream
     finally:
         os.close(descriptor)
 
 
-def _stream(descriptor: int) -> bytes:
-    """Read what comes through a pipe, as ``--config <(...)`` and ``--config -`` have it."""
-    import select  # noqa: PLC0415 - files are the rule
-    from time import monotonic  # noqa: PLC0415
+def _read(source: str, raw: bytes | None, variables: Mapping[str, str], *, is_stream: bool = False) -> Config:
+    """Return what a file, if there is one, and the variables say.
 
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    deadline, raw = monotonic() + PATIENCE, b""
-    while len(raw) <= MAX_FILE:
-        if not poll.poll(max(deadline - monotonic(), 0.0) * 1000):
-            raise ValueError(f"Nothing more came in {PATIENCE:g} s")
-        piece = os.read(descriptor, MAX_FILE)
-        if not piece:
-            break
-        raw += piece
-    return raw
-
-
-def _read(file: tuple[str, bytes, bool] | None, variables: Mapping[str, str]) -> Config:
+    Raises:
+        ConfigError: with every fault.
+    """
     from discoveryd.config.reader import ConfigReader  # noqa: PLC0415 - YAML is imported only where there is a file
 
-    source = file[0] if file else NO_FILE
     reader = ConfigReader(SCHEMA, source)
-    if file:
-        reader.add_file(*file[:2])
+    if raw is not None:
+        reader.add_file(source, raw)
     for name, value in variables.items():
         reader.add_variable(name, value)
     values = reader.values()
@@ -207,11 +187,10 @@ def _read(file: tuple[str, bytes, bool] | None, variables: Mapping[str, str]) ->
     if "interval" in hello:
         hello.setdefault("ttl", round(hello["interval"] * TTL_INTERVALS, 6))
     sections: dict[str, Any] = {name: made(SECTIONS[name], **keys) for name, keys in values.items()}
-    if file and not file[2]:
+    if raw is not None and not is_stream:
         sections["directory"] = os.path.dirname(os.path.abspath(source))
-    config = Config(
-        parameters=made(Parameters, **hello, limits=limits), source=source, is_stream=bool(file and file[2]), **sections
-    )
+    parameters = made(Parameters, **hello, limits=limits)
+    config = Config(parameters=parameters, source=source, is_stream=is_stream, **sections)
     if config.metrics.address and config.metrics.address == config.query.address:
         reader.refuse([f"metrics.listen: must be another port than query.listen ({config.query.listen})"])
     reader.finish()

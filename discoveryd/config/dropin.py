@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from discoveryd.config.durations import shown
 from discoveryd.config.reader import SERVICE, ConfigReader, lacking
-from discoveryd.config.yaml_tree import Entries, Items, Node, Text
+from discoveryd.config.yaml_tree import Node
 from discoveryd.errors import ConfigError, UntrustedFile
 from discoveryd.files import trusted
 from discoveryd.protocol.wire.record import Service
@@ -52,8 +52,13 @@ def read_file(path: str) -> DropIn:
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"{label}: over {MAX_BYTES // 1024} KiB is no service; remove it")
     drop_in = read(path, raw)
-    if drop_in.check is not None:
-        _refuse_foreign(path)
+    if drop_in.check is not None:  # whoever may write or replace the file has the rights of the daemon
+        from discoveryd.runtime.hook_files import foreign  # noqa: PLC0415 - most services have no command
+
+        for place in (path, os.path.dirname(path), os.path.dirname(os.path.realpath(path))):
+            if why := foreign(place):
+                text = f"{path}: has a health command, which is run, but {why}"
+                raise ConfigError(text if text.isprintable() else ascii(text)[1:-1])
     return drop_in
 
 
@@ -63,31 +68,33 @@ def read(path: str, raw: bytes) -> DropIn:
     Raises:
         ConfigError: with every fault.
     """
-    reader = _ServiceReader({"health": _HEALTH}, path)
-    found = reader.drop_in(path, raw)
-    reader.finish()
-    assert found is not None, "what cannot be read is a fault"
-    return found
+    return _ServiceReader({"health": _HEALTH}, path).drop_in(path, raw)
 
 
 class _ServiceReader(ConfigReader):
     """Reads a service, its keys at the top of the file."""
 
-    def drop_in(self, path: str, raw: bytes) -> DropIn | None:
-        """Return the content of the file; None if it has faults, which are noted."""
+    def drop_in(self, path: str, raw: bytes) -> DropIn:
+        """Return the content of the file.
+
+        Raises:
+            ConfigError: with every fault.
+        """
         root = self._root(path, raw)
         entries = list(self._entries("", root, "keys such as `name: ssh`", _KEYS))
         found = self._values("", entries, _KEYS)
         check = found.pop("health", None)
         lack = lacking(found)
-        if lack and (isinstance(root, Entries) or not self._faults):
+        if lack and (isinstance(root.value, tuple) or not self._faults):
             self._fault(root.place, lack)
-        if lack:
-            return None
         # a fault of a record names the service, which is clear in a file of its own
-        of = f"services.{found['name'] or '':.40}."
-        service = self._build(Service, found, lambda text: text.removeprefix(of).removeprefix("services: "))
-        return DropIn(service=service, check=check) if service else None
+        of = f"services.{found.get('name') or '':.40}."
+        service = (
+            None if lack else self._build(Service, found, lambda text: text.removeprefix(of).removeprefix("services: "))
+        )
+        self.finish()
+        assert service is not None, "what cannot be read is a fault"
+        return DropIn(service, check)
 
     def _value(self, path: str, kind: str, node: Node) -> Any:
         if kind == "health":
@@ -100,35 +107,19 @@ class _ServiceReader(ConfigReader):
         entries = self._entries("health", node, "keys such as `command:` below it", _HEALTH)
         found = self._values("health.", entries, _HEALTH)
         if "command" not in found:
-            if isinstance(node, Entries):
+            if isinstance(node.value, tuple):
                 self._fault(node.place, "health: needs a command; exit code 0 means that the service works")
             return None
         return self._build(Check, found, lambda text: f"health.{text}")
 
     def _command(self, node: Node) -> tuple[str, ...] | None:
         """Read a command: a list is run as it stands, a text by the shell."""
-        if isinstance(node, Items):
+        if isinstance(node.value, list):
             return self._texts("health.command", node)
-        if not isinstance(node, Text):
+        if not isinstance(node.value, str):
             self._wanted("health.command", 'a text for the shell, or a list such as ["/usr/bin/pgrep", "sshd"]', node)
             return None
         if all(char.isprintable() or char in "\n\t" for char in node.value):  # a shell takes several lines
             return (SHELL, "-c", node.value) if node.value.strip() else ()
         self._fault(node.place, f"health.command: has a control character in it: {shown(node.value)}")
         return None
-
-
-def _refuse_foreign(path: str) -> None:
-    """Refuse a file that another user may write or replace: such a user has the rights of the daemon.
-
-    Raises:
-        ConfigError: names the user, and what to do.
-        OSError: the file is gone.
-    """
-    from discoveryd.runtime.hook_files import foreign  # noqa: PLC0415 - most services have no command
-
-    for place in (path, os.path.dirname(path), os.path.dirname(os.path.realpath(path))):
-        why = foreign(place)
-        if why:
-            text = f"{path}: has a health command, which is run, but {why}"
-            raise ConfigError(text if text.isprintable() else ascii(text)[1:-1])

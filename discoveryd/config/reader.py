@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from discoveryd.config.durations import VARIABLE_PREFIX, parse_duration, shown
-from discoveryd.config.yaml_tree import Entries, Fault, Items, Node, Nothing, Place, Text, TextSource, parse
+from discoveryd.config.yaml_tree import Fault, Node, Pairs, Place, TextSource, parse
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.wire.record import Service
 
@@ -56,14 +56,14 @@ class ConfigReader:
                 self._places[f"{section}.{key}"] = place
 
     def _root(self, path: str, raw: bytes) -> Node:
-        """Return a file as a tree; `Nothing` where it cannot be read, which is noted."""
+        """Return a file as a tree; an empty node where it cannot be read, which is noted."""
         label = shown(path)
         try:
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             place = TextSource(label, raw.count(b"\n") + 1).at(raw.count(b"\n", 0, error.start))
             self._fault(place, f"the byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8")
-            return Nothing(place)
+            return Node(place, None)
         return self._parse(text, TextSource(label, len(text.splitlines())))
 
     def add_variable(self, name: str, text: str) -> None:
@@ -107,9 +107,9 @@ class ConfigReader:
         """Return a problem with the duration as it was written: ``1ms`` is not found by ``0.001s``."""
         section, _, key = path.partition(".")
         node = self._settings.get(path)
-        if self._schema.get(section, {}).get(key) != "float" or not isinstance(node, Text):
+        if self._schema.get(section, {}).get(key) != "float" or node is None:
             return problem
-        return re.sub(r", not [-+.\w]+$", lambda _: f", not {shown(node.value)}", problem)
+        return re.sub(r", not [-+.\w]+$", lambda _: f", not {shown(str(node.value))}", problem)
 
     def finish(self) -> None:
         """Raise the faults, if there are any.
@@ -133,33 +133,33 @@ class ConfigReader:
             return parse(text, origin)
         except Fault as fault:
             self._fault(fault.place, fault.problem)
-            return Nothing(fault.place)
+            return Node(fault.place, None)
 
     def _entries(
         self, where: str, node: Node, wanted: str, known: Collection[str] | None = None
     ) -> Iterator[tuple[str, Place, Node]]:
         """Yield name, place and value of each key of a mapping that is known and not a duplicate."""
-        if not isinstance(node, Entries):
+        if not isinstance(node.value, tuple):
             self._wanted(where, wanted, node)
             return
         first: dict[str, Place] = {}
-        for key, value in node.entries:
-            if not isinstance(key, Text):
-                self._fault(key.place, f"a key must be a word, not {_found(key)}")
-            elif known is not None and key.value not in known:
-                self._fault(key.place, self._unknown(where, key.value, known))
-            elif key.value in first:
-                line = f", first on line {first[key.value].line}" if key.place.line else ""
-                self._fault(key.place, f"{_path(where, key.value)}: set twice{line}; keep one")
+        for (place, name), value in node.value:
+            if not isinstance(name, str):
+                self._fault(place, f"a key must be a word, not {_found(name)}")
+            elif known is not None and name not in known:
+                self._fault(place, self._unknown(where, name, known))
+            elif name in first:
+                line = f", first on line {first[name].line}" if place.line else ""
+                self._fault(place, f"{_path(where, name)}: set twice{line}; keep one")
             else:
-                first[key.value] = key.place
-                yield key.value, key.place, value
+                first[name] = place
+                yield name, place, value
 
     def _wanted(self, where: str, wanted: str, node: Node) -> None:
         """Note that a node has another shape; an empty node is no fault, it means the default."""
-        if not isinstance(node, Nothing):
+        if node.value is not None:
             key = f"{shown(where)}: " if where else ""
-            self._fault(node.place, f"{key}must be {wanted}, not {_found(node)}")
+            self._fault(node.place, f"{key}must be {wanted}, not {_found(node.value)}")
 
     def _unknown(self, where: str, name: str, known: Collection[str]) -> str:
         """Return that a key is unknown, and the nearest known key: here, else in another section."""
@@ -178,16 +178,13 @@ class ConfigReader:
 
     def _value(self, path: str, kind: str, node: Node) -> Any:
         """Return a value; None where it is empty, or a fault, which is noted."""
-        if isinstance(node, Nothing):
+        if node.value is None:
             return None
-        if kind == "Mapping[str, str]":
-            return self._tags(path, node)
-        if kind == "tuple[Service, ...]":
-            return self._services(path, node)
-        if kind == "tuple[str, ...]":
-            return self._texts(path, node)
+        inner = {"Mapping[str, str]": self._tags, "tuple[Service, ...]": self._services, "tuple[str, ...]": self._texts}
+        if kind in inner:
+            return inner[kind](path, node)
         wanted, read = _SCALARS[kind]
-        if not isinstance(node, Text):
+        if not isinstance(node.value, str):
             self._wanted(path, wanted, node)
             return None
         try:
@@ -196,44 +193,42 @@ class ConfigReader:
             self._fault(node.place, f"{shown(path)}: {error}")
             return None
 
-    def _items(self, path: str, node: Node, wanted: str) -> list[Node] | None:
-        """Return the items of a list, without those that have nothing in them, which is noted."""
-        if not isinstance(node, Items):
+    def _items(self, path: str, node: Node, wanted: str, read: Callable[[Node], Any]) -> tuple[Any, ...] | None:
+        """Read the items of a list, without those that have nothing in them or cannot be read, which is noted."""
+        if not isinstance(node.value, list):
             self._wanted(path, wanted, node)
             return None
-        for item in node.items:
-            if isinstance(item, Nothing):
+        for item in node.value:
+            if item.value is None:
                 self._fault(item.place, f"{path}: an item with nothing in it; remove it or fill it in")
-        return [item for item in node.items if not isinstance(item, Nothing)]
+        found = (read(item) for item in node.value if item.value is not None)
+        return tuple(value for value in found if value is not None)
 
     def _texts(self, path: str, node: Node) -> tuple[str, ...] | None:
-        example = f'["{node.value}"]' if isinstance(node, Text) else '["one", "two"]'
-        items = self._items(path, node, f"a list such as {shown(example)}")
-        texts = [self._value(path, "str", item) for item in items or ()]
-        return None if items is None else tuple(text for text in texts if text is not None)
+        example = f'["{node.value}"]' if isinstance(node.value, str) else '["one", "two"]'
+        return self._items(path, node, f"a list such as {shown(example)}", lambda item: self._value(path, "str", item))
 
     def _tags(self, path: str, node: Node) -> dict[str, str]:
         tags: dict[str, str] = {}
         for name, place, value in self._entries(path, node, "tags such as {role: web}"):
             self._places[f"{path}.{name[:_CUT]}"] = place
-            text = "" if isinstance(value, Nothing) else self._value(f"{path}.{name}", "str", value)
+            text = "" if value.value is None else self._value(f"{path}.{name}", "str", value)
             if text is not None:
                 tags[name] = text
         return tags
 
     def _services(self, path: str, node: Node) -> tuple[Service, ...] | None:
-        items = self._items(path, node, "a list of services such as [{name: http, port: 80}]")
-        services = [self._service(path, item) for item in items or ()]
-        return None if items is None else tuple(service for service in services if service is not None)
+        wanted = "a list of services such as [{name: http, port: 80}]"
+        return self._items(path, node, wanted, lambda item: self._service(path, item))
 
     def _service(self, path: str, node: Node) -> Service | None:
         entries = list(self._entries(path, node, "a service such as {name: http, port: 80}", SERVICE))
-        named = next((value for key, _, value in entries if key == "name"), None)
-        where = f"{path}.{shown(named.value)[:_CUT] if isinstance(named, Text) else '?'}"
+        named = next((node.value for key, _, node in entries if key == "name"), None)
+        where = f"{path}.{shown(named)[:_CUT] if isinstance(named, str) else '?'}"
         self._places[path] = self._places[where] = node.place  # `refuse` looks them up below
         found = self._values(f"{where}.", entries, SERVICE)
         lack = lacking(found)
-        if lack and isinstance(node, Entries):
+        if lack and isinstance(node.value, tuple):
             self._fault(node.place, f"{path}: {lack}")
         return None if lack else self._build(Service, found, lambda problem: f"node.{problem}")
 
@@ -244,7 +239,7 @@ class ConfigReader:
         found = {}
         for key, place, node in entries:
             self._places[f"{prefix}{key}"] = place
-            if not isinstance(node, Nothing):
+            if node.value is not None:
                 found[key] = self._value(f"{prefix}{key}", kinds[key], node)
         return found
 
@@ -271,17 +266,11 @@ def _path(where: str, key: str) -> str:
     return shown(f"{where}.{key}" if where else key)
 
 
-def _found(node: Node) -> str:
-    """Return what a node is, in words."""
-    match node:
-        case Nothing():
-            return "nothing"
-        case Text(value=text):
-            return f"{text!r:.80}"
-        case Items():
-            return "a list"
-        case Entries():
-            return "a mapping"
+def _found(value: str | list[Node] | Pairs | None) -> str:
+    """Return what the value of a node is, in words."""
+    if isinstance(value, str):
+        return f"{value!r:.80}"
+    return "nothing" if value is None else "a list" if isinstance(value, list) else "a mapping"
 
 
 def _text(text: str) -> str:

@@ -9,7 +9,7 @@ Any text gives a tree or a `Fault`, in time linear in its length; nothing here r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_DEPTH = 16
 """Collections within each other; the deepest key of a configuration needs 5."""
 
+_UNMARKED = (yaml.YAMLError, ValueError, OverflowError)
+"""Errors of the library: those of a few escapes and directives have no mark."""
 _STARS = ("*", "&")
 _NO_START = ("@", "`", "%", "|", ">")
 
@@ -37,38 +39,19 @@ class Place(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """Nothing after the colon, ``~`` or ``null``."""
+Pairs = tuple[tuple["Node", "Node"], ...]
+
+
+class Node(NamedTuple):
+    """A value and its place.
+
+    Attributes:
+        value: None for nothing after the colon, ``~`` or ``null``; a scalar as written, without its quotes; a list;
+            the pairs of a mapping in the order as written, with duplicate keys.
+    """
 
     place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A scalar as written, without its quotes."""
-
-    place: Place
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """A list."""
-
-    place: Place
-    items: list[Node]
-
-
-@dataclass(frozen=True, slots=True)
-class Entries:
-    """A mapping in the order as written, with duplicate keys."""
-
-    place: Place
-    entries: list[tuple[Node, Node]]
-
-
-Node = Nothing | Text | Items | Entries
+    value: str | list[Node] | Pairs | None
 
 
 class Fault(Exception):
@@ -80,12 +63,7 @@ class Fault(Exception):
         self.problem = problem
 
 
-class TooDeep(Fault):
-    """Collections are nested too deep."""
-
-
-@dataclass(frozen=True, slots=True)
-class TextSource:
+class TextSource(NamedTuple):
     """The file or the variable that a text comes from.
 
     Attributes:
@@ -121,25 +99,12 @@ def parse(text: str, origin: TextSource) -> Node:
         return _tree(yaml.parse(text, loader), origin)
     except yaml.MarkedYAMLError as error:
         mark, problem = _in_plain_words(error, text)
-        _look_for_depth(text[: mark.index], loader, origin)
+        with suppress(*_UNMARKED):  # parsers look ahead, and have limits of their own: what is too deep comes first
+            _tree(yaml.parse(text[: mark.index], loader), origin)
         raise Fault(origin.at(mark.line, mark.column), problem) from None
-    except (yaml.YAMLError, ValueError, OverflowError):  # a few escapes and directives have no mark
+    except _UNMARKED:
         problem = "cannot be read as YAML; check its escapes such as \\x or \\U, and lines that begin with %"
         raise Fault(origin.at(0), problem) from None
-
-
-def _look_for_depth(before: str, loader: Any, origin: TextSource) -> None:
-    """Check the depth of the text before a fault: parsers look ahead, and have limits of their own.
-
-    Raises:
-        TooDeep: the text is nested too deep, and what comes later does not matter.
-    """
-    try:
-        _tree(yaml.parse(before, loader), origin)
-    except TooDeep:
-        raise
-    except (Fault, yaml.YAMLError, ValueError, OverflowError):
-        return  # the text is cut off where the fault is
 
 
 def _tree(events: Iterable[Any], origin: TextSource) -> Node:
@@ -149,30 +114,29 @@ def _tree(events: Iterable[Any], origin: TextSource) -> Node:
         place = origin.at(event.start_mark.line)
         problem = _refusal(event)
         if len(opened) > MAX_DEPTH:
-            raise TooDeep(place, f"nested deeper than {MAX_DEPTH} levels")
+            raise Fault(place, f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(event, yaml.DocumentStartEvent) and nodes[0]:
             problem = "a second document begins here; a configuration is one"
         if problem:
             raise Fault(place, problem)
         if isinstance(event, yaml.ScalarEvent):
             is_nothing = event.implicit[0] and event.value in _NOTHING
-            nodes[-1].append(Nothing(place) if is_nothing else Text(place, event.value))
+            nodes[-1].append(Node(place, None if is_nothing else event.value))
         elif isinstance(event, yaml.CollectionStartEvent):
             opened.append(place)
             nodes.append([])
         elif isinstance(event, yaml.SequenceEndEvent):
-            items = Items(opened.pop(), nodes.pop())
-            nodes[-1].append(items)
+            items = nodes.pop()
+            nodes[-1].append(Node(opened.pop(), items))
         elif isinstance(event, yaml.MappingEndEvent):
             both = nodes.pop()
-            nodes[-1].append(Entries(opened.pop(), list(zip(both[::2], both[1::2], strict=True))))
-    return nodes[0][0] if nodes[0] else Nothing(origin.at(0))
+            nodes[-1].append(Node(opened.pop(), tuple(zip(both[::2], both[1::2], strict=True))))
+    return nodes[0][0] if nodes[0] else Node(origin.at(0), None)
 
 
 def _refusal(event: Any) -> str:
     """Return why an event is refused, empty if not. A text that begins with ``*``, ``&`` or ``!`` is mostly why."""
-    anchor = getattr(event, "anchor", None)
-    tag = getattr(event, "tag", None)
+    anchor, tag = getattr(event, "anchor", None), getattr(event, "tag", None)
     if isinstance(event, yaml.AliasEvent):
         what, text = "aliases", f"*{anchor}"
     elif anchor:

@@ -11,7 +11,8 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from discoveryd.config import Config, LogSection
+from discoveryd.config import Config
+from discoveryd.config.sections import LogSection
 from discoveryd.daemon.parts import Part
 from discoveryd.protocol.bounded import TokenBuckets
 from discoveryd.protocol.table.peer import Event

@@ -20,13 +20,12 @@ from discoveryd.files import trusted
 
 SERVICE = "discoveryd.service"
 DROP_IN = f"{SERVICE}.d/ports.conf"
+_ALLOW, _DENY = "SocketBindAllow", "SocketBindDeny"
 DIRECTORIES = tuple(
     f"{base}/systemd/system" for base in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
 )
 """Where systemd.unit(5) looks for units, first come first served."""
 HELPS = "run discoveryd install, which writes the ports of the configuration beside the unit, then restart discoveryd"
-
-_ANY = range(65536)
 
 
 class Port(NamedTuple):
@@ -35,16 +34,6 @@ class Port(NamedTuple):
     key: str
     proto: str
     number: int
-
-
-class _Rule(NamedTuple):
-    """A rule of SocketBindAllow= or SocketBindDeny= for IPv4."""
-
-    proto: str
-    ports: range
-
-    def covers(self, port: Port) -> bool:
-        return self.proto in ("", port.proto) and port.number in self.ports
 
 
 def ports(config: Config) -> list[Port]:
@@ -77,10 +66,11 @@ def refuse_forbidden(config: Config, root: str = "") -> None:
     """
     if config.source not in (DEFAULT_PATH, NO_FILE) and not is_service():
         return
-    allowed, denied = _rules(root)
+    rules = _rules(root)
     problems = []
     for port in ports(config):
-        if any(rule.covers(port) for rule in denied) and not any(rule.covers(port) for rule in allowed):
+        allowed, denied = (any(_covers(rule, port) for rule in rules[key]) for key in (_ALLOW, _DENY))
+        if denied and not allowed:
             here = f"{port.proto} port {port.number}"
             why = f"{port.key}: the unit of the service forbids it {here} (SocketBindDeny=)"
             problems.append(f"{shown(config.source)}: {why}: as root {HELPS}")
@@ -95,15 +85,16 @@ def is_service() -> bool:
     return False
 
 
-def _rules(root: str) -> tuple[list[_Rule], list[_Rule]]:
-    """Return the rules of unit and drop-ins that allow, and those that deny."""
-    found: dict[str, list[_Rule]] = {"SocketBindAllow": [], "SocketBindDeny": []}
+def _rules(root: str) -> dict[str, list[str]]:
+    """Return the rules of unit and drop-ins, those that allow and those that deny."""
+    found: dict[str, list[str]] = {_ALLOW: [], _DENY: []}
     for path in _files(root):
-        for key, value in _settings(path):
-            if not value:
-                found[key].clear()
-            found[key] += (rule for text in value.split() if (rule := _rule(text)))
-    return found["SocketBindAllow"], found["SocketBindDeny"]
+        with suppress(OSError):
+            for line in trusted.read_text(path).splitlines():
+                key, equals, value = (part.strip() for part in line.partition("="))
+                if equals and key in found:
+                    found[key] = [*found[key], *value.split()] if value else []
+    return found
 
 
 def _files(root: str) -> Iterator[str]:
@@ -118,25 +109,12 @@ def _files(root: str) -> Iterator[str]:
     yield from (names[name] for name in sorted(names))
 
 
-def _settings(path: str) -> Iterator[tuple[str, str]]:
-    with suppress(OSError):
-        for line in trusted.read_text(path).splitlines():
-            key, equals, value = line.partition("=")
-            if equals and key.strip() in ("SocketBindAllow", "SocketBindDeny"):
-                yield key.strip(), value.strip()
-
-
-def _rule(text: str) -> _Rule | None:
-    """Read ``[FAMILY:][PROTOCOL:]PORTS``; return None for IPv6 alone, and for what cannot be read."""
-    *words, last = text.split(":")
+def _covers(rule: str, port: Port) -> bool:
+    """Return whether ``[FAMILY:][PROTOCOL:]PORTS`` covers a port of IPv4; what cannot be read covers none."""
+    *words, last = rule.split(":")
     if last in ("tcp", "udp", "ipv4", "ipv6"):  # all ports of it
         words, last = [*words, last], "any"
-    if "ipv6" in words:
-        return None
-    proto = next((word for word in words if word in ("tcp", "udp")), "")
-    if last == "any":
-        return _Rule(proto, _ANY)
-    bounds = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", last)
-    if not bounds:
-        return None
-    return _Rule(proto, range(int(bounds[1]), int(bounds[2] or bounds[1]) + 1))
+    if "ipv6" in words or ({"tcp", "udp"} & set(words)) - {port.proto}:
+        return False
+    bounds = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", "0-65535" if last == "any" else last)
+    return bounds is not None and int(bounds[1]) <= port.number <= int(bounds[2] or bounds[1])

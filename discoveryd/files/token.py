@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from time import monotonic, sleep
 
 from discoveryd.errors import QueryError, UntrustedFile
@@ -12,7 +12,7 @@ from discoveryd.files import directories, trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 NAME = "control.token"
 DEFAULT_PATH = f"{directories.RUNTIME}/{NAME}"
@@ -35,45 +35,38 @@ def create(directory: str) -> tuple[str, int]:
     """
     os.makedirs(directory, exist_ok=True)
     path = os.path.join(directory, NAME)
-    with _alone_in(directory):  # two daemons that start at one moment must not each make a token
+    # two daemons that start at one moment must not each make a token; one that hangs delays the other by a second
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = monotonic() + PATIENCE
+        while not _lock(lock, is_shared=False) and monotonic() < deadline:
+            sleep(PATIENCE / 100)
         found = _in_use(path)
         if found is None:
             trusted.write(path, f"{os.urandom(SIZE).hex()}\n".encode("ascii"), MODE)
             found = _opened(path)
-        descriptor, token = found
-        _lock(descriptor, is_shared=True)
-    return token, descriptor
-
-
-@contextmanager
-def _alone_in(directory: str) -> Iterator[None]:
-    """Keep other daemons of a directory from making a token meanwhile; a daemon that hangs delays them by a second."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        deadline = monotonic() + PATIENCE
-        while not _lock(descriptor, is_shared=False) and monotonic() < deadline:
-            sleep(PATIENCE / 100)
-        yield
+        _lock(found[1], is_shared=True)
+        return found
     finally:
-        os.close(descriptor)
+        os.close(lock)
 
 
-def _in_use(path: str) -> tuple[int, str] | None:
+def _in_use(path: str) -> tuple[str, int] | None:
     """Open the token that a daemon uses; None if no daemon does, or if another user could have made or read it."""
     try:
-        descriptor, token = _opened(path)
+        token, descriptor = _opened(path)
     except OSError:
         return None
     is_ours = stat.S_IMODE(os.fstat(descriptor).st_mode) == MODE and _is_token(token)
     if is_ours and not _lock(descriptor, is_shared=False):
-        return descriptor, token
+        return token, descriptor
     os.close(descriptor)
     return None
 
 
-def _opened(path: str) -> tuple[int, str]:
+def _opened(path: str) -> tuple[str, int]:
     descriptor = trusted.open_file(path, owners=trusted.ours())
-    return descriptor, os.read(descriptor, 4096).decode("ascii", "replace").strip()
+    return os.read(descriptor, 4096).decode("ascii", "replace").strip(), descriptor
 
 
 def _lock(descriptor: int, *, is_shared: bool) -> bool:
