@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from discoveryd.config.durations import shown
 from discoveryd.config.reader import SERVICE, ConfigReader, lacking
-from discoveryd.config.yaml_tree import Node
+from discoveryd.config.yaml_tree import YamlNode
 from discoveryd.errors import ConfigError, UntrustedFile
 from discoveryd.files import trusted
 from discoveryd.protocol.wire.record import Service
@@ -96,12 +96,12 @@ class _ServiceReader(ConfigReader):
         assert service is not None, "what cannot be read is a fault"
         return DropIn(service, check)
 
-    def _value(self, path: str, kind: str, node: Node) -> Any:
+    def _value(self, path: str, kind: str, node: YamlNode) -> Any:
         if kind == "health":
             return self._check(node)
         return self._command(node) if kind == "command" else super()._value(path, kind, node)
 
-    def _check(self, node: Node) -> Check | None:
+    def _check(self, node: YamlNode) -> Check | None:
         from discoveryd.runtime.health import Check  # noqa: PLC0415 - most services have none
 
         entries = self._entries("health", node, "keys such as `command:` below it", _HEALTH)
@@ -112,7 +112,7 @@ class _ServiceReader(ConfigReader):
             return None
         return self._build(Check, found, lambda text: f"health.{text}")
 
-    def _command(self, node: Node) -> tuple[str, ...] | None:
+    def _command(self, node: YamlNode) -> tuple[str, ...] | None:
         """Read a command: a list is run as it stands, a text by the shell."""
         if isinstance(node.value, list):
             return self._texts("health.command", node)

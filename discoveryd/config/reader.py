@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from discoveryd.config.durations import VARIABLE_PREFIX, parse_duration, shown
-from discoveryd.config.yaml_tree import Fault, Node, Pairs, Place, TextSource, parse
+from discoveryd.config.yaml_tree import Fault, Pairs, Place, TextSource, YamlNode, parse
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.wire.record import Service
 
@@ -40,7 +40,7 @@ class ConfigReader:
     def __init__(self, schema: Mapping[str, Mapping[str, str]], source: str) -> None:
         self._schema = schema
         self._source = source
-        self._settings: dict[str, Node] = {}
+        self._settings: dict[str, YamlNode] = {}
         self._places: dict[str, Place] = {}
         self._faults: set[tuple[Place, str]] = set()
 
@@ -55,7 +55,7 @@ class ConfigReader:
                 self._settings[f"{section}.{key}"] = value
                 self._places[f"{section}.{key}"] = place
 
-    def _root(self, path: str, raw: bytes) -> Node:
+    def _root(self, path: str, raw: bytes) -> YamlNode:
         """Return a file as a tree; an empty node where it cannot be read, which is noted."""
         label = shown(path)
         try:
@@ -63,7 +63,7 @@ class ConfigReader:
         except UnicodeDecodeError as error:
             place = TextSource(label, raw.count(b"\n") + 1).at(raw.count(b"\n", 0, error.start))
             self._fault(place, f"the byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8")
-            return Node(place, None)
+            return YamlNode(place, None)
         return self._parse(text, TextSource(label, len(text.splitlines())))
 
     def add_variable(self, name: str, text: str) -> None:
@@ -128,16 +128,16 @@ class ConfigReader:
     def _fault(self, place: Place, problem: str) -> None:
         self._faults.add((place, problem))
 
-    def _parse(self, text: str, origin: TextSource) -> Node:
+    def _parse(self, text: str, origin: TextSource) -> YamlNode:
         try:
             return parse(text, origin)
         except Fault as fault:
             self._fault(fault.place, fault.problem)
-            return Node(fault.place, None)
+            return YamlNode(fault.place, None)
 
     def _entries(
-        self, where: str, node: Node, wanted: str, known: Collection[str] | None = None
-    ) -> Iterator[tuple[str, Place, Node]]:
+        self, where: str, node: YamlNode, wanted: str, known: Collection[str] | None = None
+    ) -> Iterator[tuple[str, Place, YamlNode]]:
         """Yield name, place and value of each key of a mapping that is known and not a duplicate."""
         if not isinstance(node.value, tuple):
             self._wanted(where, wanted, node)
@@ -155,7 +155,7 @@ class ConfigReader:
                 first[name] = place
                 yield name, place, value
 
-    def _wanted(self, where: str, wanted: str, node: Node) -> None:
+    def _wanted(self, where: str, wanted: str, node: YamlNode) -> None:
         """Note that a node has another shape; an empty node is no fault, it means the default."""
         if node.value is not None:
             key = f"{shown(where)}: " if where else ""
@@ -176,7 +176,7 @@ class ConfigReader:
                 return f"{found}; did you mean {names[nearest[0]]}?"
         return f"{found}; known here are {', '.join(known or self._schema)}"
 
-    def _value(self, path: str, kind: str, node: Node) -> Any:
+    def _value(self, path: str, kind: str, node: YamlNode) -> Any:
         """Return a value; None where it is empty, or a fault, which is noted."""
         if node.value is None:
             return None
@@ -193,7 +193,7 @@ class ConfigReader:
             self._fault(node.place, f"{shown(path)}: {error}")
             return None
 
-    def _items(self, path: str, node: Node, wanted: str, read: Callable[[Node], Any]) -> tuple[Any, ...] | None:
+    def _items(self, path: str, node: YamlNode, wanted: str, read: Callable[[YamlNode], Any]) -> tuple[Any, ...] | None:
         """Read the items of a list, without those that have nothing in them or cannot be read, which is noted."""
         if not isinstance(node.value, list):
             self._wanted(path, wanted, node)
@@ -204,11 +204,11 @@ class ConfigReader:
         found = (read(item) for item in node.value if item.value is not None)
         return tuple(value for value in found if value is not None)
 
-    def _texts(self, path: str, node: Node) -> tuple[str, ...] | None:
+    def _texts(self, path: str, node: YamlNode) -> tuple[str, ...] | None:
         example = f'["{node.value}"]' if isinstance(node.value, str) else '["one", "two"]'
         return self._items(path, node, f"a list such as {shown(example)}", lambda item: self._value(path, "str", item))
 
-    def _tags(self, path: str, node: Node) -> dict[str, str]:
+    def _tags(self, path: str, node: YamlNode) -> dict[str, str]:
         tags: dict[str, str] = {}
         for name, place, value in self._entries(path, node, "tags such as {role: web}"):
             self._places[f"{path}.{name[:_CUT]}"] = place
@@ -217,11 +217,11 @@ class ConfigReader:
                 tags[name] = text
         return tags
 
-    def _services(self, path: str, node: Node) -> tuple[Service, ...] | None:
+    def _services(self, path: str, node: YamlNode) -> tuple[Service, ...] | None:
         wanted = "a list of services such as [{name: http, port: 80}]"
         return self._items(path, node, wanted, lambda item: self._service(path, item))
 
-    def _service(self, path: str, node: Node) -> Service | None:
+    def _service(self, path: str, node: YamlNode) -> Service | None:
         entries = list(self._entries(path, node, "a service such as {name: http, port: 80}", SERVICE))
         named = next((node.value for key, _, node in entries if key == "name"), None)
         where = f"{path}.{shown(named)[:_CUT] if isinstance(named, str) else '?'}"
@@ -233,7 +233,7 @@ class ConfigReader:
         return None if lack else self._build(Service, found, lambda problem: f"node.{problem}")
 
     def _values(
-        self, prefix: str, entries: Iterable[tuple[str, Place, Node]], kinds: Mapping[str, str]
+        self, prefix: str, entries: Iterable[tuple[str, Place, YamlNode]], kinds: Mapping[str, str]
     ) -> dict[str, Any]:
         """Read the keys of a mapping, without those that have nothing; None stands for a fault."""
         found = {}
@@ -266,7 +266,7 @@ def _path(where: str, key: str) -> str:
     return shown(f"{where}.{key}" if where else key)
 
 
-def _found(value: str | list[Node] | Pairs | None) -> str:
+def _found(value: str | list[YamlNode] | Pairs | None) -> str:
     """Return what the value of a node is, in words."""
     if isinstance(value, str):
         return f"{value!r:.80}"

@@ -39,10 +39,10 @@ class Place(NamedTuple):
     text: str
 
 
-Pairs = tuple[tuple["Node", "Node"], ...]
+Pairs = tuple[tuple["YamlNode", "YamlNode"], ...]
 
 
-class Node(NamedTuple):
+class YamlNode(NamedTuple):
     """A value and its place.
 
     Attributes:
@@ -51,7 +51,7 @@ class Node(NamedTuple):
     """
 
     place: Place
-    value: str | list[Node] | Pairs | None
+    value: str | list[YamlNode] | Pairs | None
 
 
 class Fault(Exception):
@@ -83,7 +83,7 @@ class TextSource(NamedTuple):
         return Place(0, number, f"{self.label}:{number}{shown_column}")
 
 
-def parse(text: str, origin: TextSource) -> Node:
+def parse(text: str, origin: TextSource) -> YamlNode:
     """Read YAML.
 
     Raises:
@@ -107,9 +107,9 @@ def parse(text: str, origin: TextSource) -> Node:
         raise Fault(origin.at(0), problem) from None
 
 
-def _tree(events: Iterable[Any], origin: TextSource) -> Node:
+def _tree(events: Iterable[Any], origin: TextSource) -> YamlNode:
     opened: list[Place] = []
-    nodes: list[list[Node]] = [[]]  # of each open collection, those read so far
+    nodes: list[list[YamlNode]] = [[]]  # of each open collection, those read so far
     for event in events:
         place = origin.at(event.start_mark.line)
         problem = _refusal(event)
@@ -121,17 +121,17 @@ def _tree(events: Iterable[Any], origin: TextSource) -> Node:
             raise Fault(place, problem)
         if isinstance(event, yaml.ScalarEvent):
             is_nothing = event.implicit[0] and event.value in _NOTHING
-            nodes[-1].append(Node(place, None if is_nothing else event.value))
+            nodes[-1].append(YamlNode(place, None if is_nothing else event.value))
         elif isinstance(event, yaml.CollectionStartEvent):
             opened.append(place)
             nodes.append([])
         elif isinstance(event, yaml.SequenceEndEvent):
             items = nodes.pop()
-            nodes[-1].append(Node(opened.pop(), items))
+            nodes[-1].append(YamlNode(opened.pop(), items))
         elif isinstance(event, yaml.MappingEndEvent):
             both = nodes.pop()
-            nodes[-1].append(Node(opened.pop(), tuple(zip(both[::2], both[1::2], strict=True))))
-    return nodes[0][0] if nodes[0] else Node(origin.at(0), None)
+            nodes[-1].append(YamlNode(opened.pop(), tuple(zip(both[::2], both[1::2], strict=True))))
+    return nodes[0][0] if nodes[0] else YamlNode(origin.at(0), None)
 
 
 def _refusal(event: Any) -> str:
