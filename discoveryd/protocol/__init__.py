@@ -328,10 +328,10 @@ Modules
 - ``wire``: ``wire.messages`` has the message kinds and their fields, ``wire.record`` the record of a node.
 - ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, in base 64 or
   ``sealed.base85``, ``sealed.replay`` takes each counter once, ``sealed.channel`` is the layer in front of the engine.
-- ``table``: ``table.table`` is the table, ``table.rows`` its rows and indexes, ``table.row`` one peer, ``table.path``
-  an address of it, ``table.states`` its life, ``table.liveness`` and ``table.ageing`` what silence does,
-  ``table.standing`` what a row has proved and which *seq* counts, ``table.boots`` restarts and clones,
-  ``table.shared_addresses`` those of several peers; ``table.event_log`` tells events, damped, of a ``table.peer``.
+- ``table``: ``table.table`` is the table, ``table.rows`` keeps its rows, and knows restarts and clones, ``table.row``
+  is one peer, ``table.path`` an address of it, ``table.states`` its life, ``table.liveness`` and ``table.ageing`` what
+  silence does, ``table.standing`` what a row has proved and which *seq* counts, ``table.shared_addresses`` those of
+  several peers; ``table.event_log`` tells events, damped, of a ``table.peer``.
 - Sent: ``beacon`` says when a HELLO is due, and when a solicit is answered, ``prober`` what is pinged; ``outbox``
   writes the datagrams and bounds what unproven addresses get, ``limited_broadcast`` knows where 255.255.255.255 is
   needed.

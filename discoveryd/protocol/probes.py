@@ -152,7 +152,7 @@ class Probes:
             raise WireError("unexpected", "a PONG to no PING of ours")
         self._rooms.outbox.credit.prove(source.address, now)
         self._take(None, pong, source, asked, now)
-        for row in self._rooms.table.boots.of_boot(pong.boot):  # the PING named nobody: several ids may claim that boot
+        for row in self._rooms.table.of_boot(pong.boot):  # the PING named nobody: several ids may claim that boot
             if row.paths.of(source):
                 self._rooms.prober.watch(row, now)
         return NOTHING

@@ -268,7 +268,7 @@ class Reception:
             self.prober.watch(row, now)
         sends += self.challenges.ask_beyond(claim, now)
         if any(event.kind == "restarted" for event in events):
-            for rival in self.table.boots.replaced(hello.id):  # an answer of the older boot proves a clone
+            for rival in self.table.replaced(hello.id):  # an answer of the older boot proves a clone
                 if self.rate_limits.questions.allows(rival.paths.best(now).address, now):
                     sends += self.prober.ping(rival, now)[1]
         return sends
@@ -279,7 +279,7 @@ class Reception:
         Where that is refused, the record comes by itself with the next full HELLO.
         """
         is_asked = now < row.asked + self.outbox.parameters.interval
-        if self.table.has_digest(row) or is_asked or not self.answers.may_request(now):
+        if row.has_record or is_asked or not self.answers.may_request(now):
             return []
         row.asked = now
         return [] if self.rate_limits.refusal(source, now) else [self.answers.request(source, now)]

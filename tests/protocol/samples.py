@@ -69,7 +69,7 @@ def kinds(events):
 
 def row_of(table, number=1):
     """Return the row of a boot, whatever its id."""
-    [row] = table.boots.of_boot(boot(number)) or (None,)
+    [row] = table.of_boot(boot(number)) or (None,)
     return row
 
 

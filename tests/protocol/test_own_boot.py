@@ -11,7 +11,7 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.own_boot import MAX_DOUBLES, REDRAW
 from discoveryd.protocol.sealed.envelope import Sealer
 from discoveryd.protocol.sealed.keyring import NO_KEYS
-from discoveryd.protocol.table.boots import MAX_PAST
+from discoveryd.protocol.table.rows import MAX_PAST
 from discoveryd.protocol.wire.messages import Ping, Pong, decode, mark
 from discoveryd.query.status import engine_status
 from tests.protocol.samples import ETH0, ProvedTable, hello, kinds, make_node, row_of

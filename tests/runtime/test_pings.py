@@ -23,7 +23,7 @@ def node_with_peer():
         realm="default", id="anna", boot=BOOT, interval_ms=800, ttl_ms=4000, digest="d" * 16, seq=1,
     )  # fmt: skip
     node.receive(hello.encode(), Source("10.0.0.7", LINK), 0.0)
-    return node, node.table.boots.of_boot(BOOT)[0]
+    return node, node.table.of_boot(BOOT)[0]
 
 
 def begin(pings, node, count=1, timeout=1.0, now=0.0):

@@ -93,7 +93,7 @@ class Day:
 def container_sizes(node):
     """Give the length of every container that a node, its table and its limiters keep."""
     table, beacon, gate = node.table, node.beacon, node.rate_limits
-    parts = (node, table, table.event_log, table.boots, node.prober, beacon, node.answers, gate)
+    parts = (node, table, table.event_log, node.prober, beacon, node.answers, gate)
     for part in (*parts, gate.answers, gate.newcomers):
         names = [*getattr(part, "__dict__", ()), *getattr(type(part), "__slots__", ())]
         for name in names:

@@ -6,18 +6,20 @@ from collections.abc import Iterable
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.table.liveness import NEVER, P_DEAF, misses, probes_needed
+from discoveryd.protocol.table.liveness import NEVER, P_DEAF, misses, probes_needed, silent_together
 from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import KINDS, LIVE, Event, EventKind
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.rows import Rows
 from discoveryd.protocol.table.shared_addresses import SharedAddresses
-from discoveryd.protocol.table.standing import holds_until
+from discoveryd.protocol.table.standing import holds_until, keeps_speaking
 from discoveryd.protocol.table.states import Cause
 from discoveryd.protocol.wire.messages import Hello
 
 DEAF_PINGS = 3
 """PINGs in a row without an answer, at least, after which a peer whose HELLOs arrive does not hear us."""
+SILENT_FOR = 600.0
+"""Seconds for which a peer that went down still counts as silent, when we doubt ourselves."""
 
 
 class AgeingRows(Rows):
@@ -98,7 +100,7 @@ class AgeingRows(Rows):
         self._next_expiry = now
         reason = "we were asleep, so its silence means little"
         overdue = [row for row in self._rows.values() if row.excuse(now)]
-        return [event for row in overdue for event in self._suspect(row, "slept", reason, now)]
+        return [event for row in overdue for event in self._turn(row, "slept", reason, now)]
 
     def _tidy(self, now: float) -> list[Event]:
         rows = self._rows.values()
@@ -120,7 +122,7 @@ class AgeingRows(Rows):
         """Do what is due for one row; after a long pause that is several things."""
         events: list[Event] = []
         if row.is_shown and now >= row.expires:
-            events += self._down(row, "expired", f"not heard for its ttl of {row.ttl:g} s", now)
+            events += self._turn(row, "expired", f"not heard for its ttl of {row.ttl:g} s", now)
         if row.state not in LIVE or (row.is_replaced and now >= row.expires):
             return events + self._remove(row, now) if now >= row.deadline(now, self.remember) else events
         if row.several:
@@ -130,7 +132,7 @@ class AgeingRows(Rows):
             return []
         if row.state == "up" and now >= row.suspect_at():
             missed = misses(now - row.last_heard, row.interval or row.ttl)
-            return self._suspect(row, "overdue", f"{missed} HELLOs missed", now)
+            return self._turn(row, "overdue", f"{missed} HELLOs missed", now)
         return self.event_log.emit_if_changed(row, now)
 
     def _drop_silent_paths(self, row: Row, now: float) -> None:
@@ -139,6 +141,24 @@ class AgeingRows(Rows):
                 self._drop_path(path)
             elif now >= path.stale_at():
                 row.changed()  # the next HELLO on this path changes which one is the best
+
+    def speaking(self, now: float) -> int:
+        """Count the peers that share the budget of HELLOs: those proved, and those that keep speaking."""
+        idle = [
+            row.is_shown and now < row.expires and not keeps_speaking(row, now, self.interval)
+            for row in self._unproved.values()
+        ]
+        return self.live_count(now) - sum(idle)
+
+    def silent_together(self, now: float, within: float) -> int:
+        """Count the proved peers that fell silent, not long ago, in the last seconds in which any was heard."""
+        rows = [row for row in self.rows(now, gone=True) if row.proved]
+        heard = max((row.last_heard for row in rows), default=now)
+        return silent_together((row.last_heard for row in rows if row.is_silent(now, SILENT_FOR)), heard, within)
+
+    def proved_up(self, now: float) -> int:
+        """Count the peers that are up and answered a PING once."""
+        return sum(row.proved and row.state_at(now) == "up" for row in self.rows(now))
 
     # --- proofs of absence --------------------------------------------------------------------------
 
@@ -165,8 +185,8 @@ class AgeingRows(Rows):
         if row.state != "suspect" or row.is_replaced:
             return self._with_owed(())
         if row.leaving:
-            return self._with_owed(self._leave(row, f"said goodbye; {reason}", now))
-        return self._with_owed(self._down(row, "disproved", reason, now))
+            return self._with_owed(self._turn(row, "goodbye", f"said goodbye; {reason}", now))
+        return self._with_owed(self._turn(row, "disproved", reason, now))
 
     def turn_away(self, since: float, now: float) -> tuple[Event, ...]:
         """Remove the rows that came since then and never answered a PING: the forged ones of a flood."""
@@ -174,7 +194,7 @@ class AgeingRows(Rows):
         for row in list(self._rows.values()):
             if row.state in LIVE and row.is_stranger(since):
                 if not row.is_replaced:
-                    events += self._down(row, "displaced", "came with a flood, and answered no PING", now)
+                    events += self._turn(row, "displaced", "came with a flood, and answered no PING", now)
                 events += self._remove(row, now)  # its silence says nothing of us
         return self._with_owed(events)
 
@@ -188,11 +208,11 @@ class AgeingRows(Rows):
         if row.is_replaced:
             return self._remove(row, now)
         if row.sealed_with or now >= row.doubted_until:
-            return self._leave(row, "said goodbye", now)
+            return self._turn(row, "goodbye", "said goodbye", now)
         if row.leaving:
             return []
         # forged: the last one was, so this one is a reason to ask, no more
-        return self._suspect(row, "doubted", "said goodbye, which was not its own not long ago: it is asked", now)
+        return self._turn(row, "doubted", "said goodbye, which was not its own not long ago: it is asked", now)
 
     def _has_left(self, row: Row, hello: Hello, now: float) -> bool:
         """Return whether a HELLO is older than the goodbye of its boot, and that is believed yet."""
@@ -207,20 +227,14 @@ class AgeingRows(Rows):
 
     # --- changes of state ---------------------------------------------------------------------------
 
-    def _suspect(self, row: Row, cause: Cause, reason: str, now: float) -> list[Event]:
+    def _turn(self, row: Row, cause: Cause, reason: str, now: float) -> list[Event]:
+        """Let a row become suspect, down or left; return the events of that."""
         is_known = row.state == "suspect" and cause == "slept"
         self._change(row, cause, now)
-        return [] if is_known else self.event_log.emit("suspect", reason, row, now)
-
-    def _down(self, row: Row, cause: Cause, reason: str, now: float) -> list[Event]:
-        self._change(row, cause, now)
-        return self.event_log.emit("down", reason, row, now) + self.boots.settle(row.id, now)
-
-    def _leave(self, row: Row, reason: str, now: float) -> list[Event]:
-        self._change(row, "goodbye", now)
-        if not row.sealed_with:
-            self.leavers[row.key] = row
-        return self.event_log.emit("left", reason, row, now) + self.boots.settle(row.id, now)
+        if row.state == "suspect":
+            return [] if is_known else self.event_log.emit("suspect", reason, row, now)
+        kind: EventKind = "left" if row.state == "left" else "down"
+        return self.event_log.emit(kind, reason, row, now) + self.settle(row.id, now)
 
     def _change(self, row: Row, cause: Cause, now: float) -> None:
         """Let a row change its state, and file it by its new one."""
@@ -235,6 +249,8 @@ class AgeingRows(Rows):
             self._gone.pop(row.key, None)
         else:
             self._gone[row.key] = row
+            if row.state == "left" and not row.sealed_with:
+                self.leavers[row.key] = row
         self.shared.came_or_went(row, row.last_heard)
         self._plan(row, now)
 
@@ -242,12 +258,12 @@ class AgeingRows(Rows):
         """Remove a row for a newcomer, which perhaps continues it as its former boot."""
         events: list[Event] = []
         if victim.is_shown and victim is not former:
-            events += self._down(victim, "displaced", "makes room for a peer that has proved to be there", now)
+            events += self._turn(victim, "displaced", "makes room for a peer that has proved to be there", now)
         return events + self._remove(victim, now)
 
     def _replace(self, former: Row, heir: Row, now: float) -> None:
         """Hide a row behind a newer boot."""
-        self.boots.replace(former, heir)
+        former.replace(heir)
         self._replaced[former.key] = former
         self.suspects.pop(former.key, None)
         self._next_expiry = min(self._next_expiry, max(now, former.expires))  # what is overdue would look like a pause
@@ -263,7 +279,7 @@ class AgeingRows(Rows):
         self.shared.forget(row)
         self._forget(row)
         if row.kind == "node" and (row.is_replaced or row.state == "left"):
-            self.boots.end(row, now, holds_until(row, now, self.interval))
+            self.end(row, now, holds_until(row, now, self.interval))
         return events
 
     def _drop_path(self, path: Path) -> None:

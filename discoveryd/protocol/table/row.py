@@ -143,6 +143,11 @@ class Row:
         return self.record.name if self.record else None
 
     @property
+    def has_record(self) -> bool:
+        """Whether the record we hold is the one the peer announces."""
+        return self.record is not None and self.record.digest == self.digest
+
+    @property
     def is_shown(self) -> bool:
         """Whether the row is listed: live, and not replaced."""
         return self.state in LIVE and not self.is_replaced
@@ -270,6 +275,12 @@ class Row:
             self.agreed = self.ttl
         if self.state == "left" or self.leaving:
             self.doubted_until = now + DOUBT
+
+    def replace(self, heir: Row) -> None:
+        """Hide this row: a new boot continues it, unless this one is heard again soon."""
+        self.is_replaced, self.heard_replaced, self.heir = True, 0, heir
+        self.fade()
+        self.changed()
 
     def fade(self) -> None:
         """Hold a replaced row for two of its intervals at most."""

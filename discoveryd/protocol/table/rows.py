@@ -1,4 +1,8 @@
-"""The rows of a table with their indexes, and all that can be asked about them."""
+"""The rows of a table with their indexes and bounds; restarts and clones.
+
+A new boot of a known id is a restart of the boot before. If the older boot is heard all the same, two nodes run with
+one id: both are listed, and flagged as clones.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,18 @@ from collections import Counter
 from collections.abc import Iterator
 
 from discoveryd.errors import Unproven, WireError
+from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.table.boots import Boots
 from discoveryd.protocol.table.event_log import EventLog
-from discoveryd.protocol.table.liveness import silent_together
-from discoveryd.protocol.table.peer import LIVE, STATES, Peer, State
+from discoveryd.protocol.table.peer import LIVE, STATES, Event, EventKind, Peer, State
 from discoveryd.protocol.table.row import Key, Row
-from discoveryd.protocol.table.standing import keeps_speaking
+from discoveryd.protocol.table.standing import MAX_UNPROVED
+from discoveryd.protocol.wire.messages import Hello
 
-SILENT_FOR = 600.0
-"""Seconds for which a peer that went down still counts as silent, when we doubt ourselves."""
+MAX_ENDED = 1024
+"""Boots remembered that are over. Past it the first is forgotten, and would be heard again without being asked."""
+MAX_PAST = 8
+"""Former boots of a node that are remembered, so that two boots that take turns do not count each other's restarts."""
 
 
 class Rows:
@@ -35,13 +41,16 @@ class Rows:
         self.suspects: dict[Key, Row] = {}  # to be probed
         self.quiet: dict[Key, Row] = {}  # last heard by a PONG: PINGed again if no HELLO comes
         self.leavers: dict[Key, Row] = {}  # to be asked whether they left. Forged: a goodbye may be
+        self._own_id = own_id
         self._rows: dict[Key, Row] = {}
+        self._by_id: dict[str, list[Row]] = {}
+        self._by_boot: dict[str, list[Row]] = {}  # several where different ids claim one boot
+        self._ended: dict[Key, float] = {}  # boots that are over, and until when they have to be asked
         self._gone: dict[Key, Row] = {}  # down or left, the longest gone first
         self._beyond: dict[Key, Row] = {}  # first heard from beyond our links
         self._replaced: dict[Key, Row] = {}  # hidden by a newer boot, the first first
         self._unproved: dict[Key, Row] = {}  # never answered a PING, the oldest first
         self.event_log = EventLog()
-        self.boots = Boots(own_id, self.event_log)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -51,6 +60,18 @@ class Rows:
     def get(self, id: str, boot: str = "") -> Row | None:
         """Return the row of one run of a node, or of a bare peer's address."""
         return self._rows.get((id, boot))
+
+    def of_id(self, id: str) -> tuple[Row, ...]:
+        """Return the rows of an id."""
+        return tuple(self._by_id.get(id, ()))
+
+    def of_boot(self, boot: str) -> tuple[Row, ...]:
+        """Return the rows of a boot: one for each id that claims it."""
+        return tuple(self._by_boot.get(boot, ()))
+
+    def replaced(self, id: str) -> tuple[Row, ...]:
+        """Return the boots of an id that a newer boot replaced, and that may yet prove to be clones."""
+        return tuple(row for row in self._by_id.get(id, ()) if row.is_replaced)
 
     def rows(self, now: float, *, gone: bool = False) -> Iterator[Row]:
         """Iterate over the live rows, or over all that are remembered."""
@@ -81,12 +102,8 @@ class Rows:
 
     def sealed(self, id: str, boot: str, now: float) -> Row | None:
         """Return a live peer that seals and has this boot, or this id: in its name nothing plain is heard."""
-        rows = (*self.boots.of_boot(boot), *self.boots.of(id))
+        rows = (*self.of_boot(boot), *self.of_id(id))
         return next((row for row in rows if row.sealed_with and row.state_at(now) in LIVE), None)
-
-    def has_digest(self, row: Row) -> bool:
-        """Return whether the record we hold is the one the peer announces."""
-        return row.record is not None and row.record.digest == row.digest
 
     # --- numbers ------------------------------------------------------------------------------------
 
@@ -98,24 +115,6 @@ class Rows:
     def live_count(self, now: float) -> int:
         """Count the peers that are listed."""
         return sum([row.state in LIVE and now < row.expires and not row.is_replaced for row in self._rows.values()])
-
-    def speaking(self, now: float) -> int:
-        """Count the peers that share the budget of HELLOs: those proved, and those that keep speaking."""
-        idle = [
-            row.is_shown and now < row.expires and not keeps_speaking(row, now, self.interval)
-            for row in self._unproved.values()
-        ]
-        return self.live_count(now) - sum(idle)
-
-    def silent_together(self, now: float, within: float) -> int:
-        """Count the proved peers that fell silent, not long ago, in the last seconds in which any was heard."""
-        rows = [row for row in self.rows(now, gone=True) if row.proved]
-        heard = max((row.last_heard for row in rows), default=now)
-        return silent_together((row.last_heard for row in rows if row.is_silent(now, SILENT_FOR)), heard, within)
-
-    def proved_up(self, now: float) -> int:
-        """Count the peers that are up and answered a PING once."""
-        return sum(row.proved and row.state_at(now) == "up" for row in self.rows(now))
 
     def routed_count(self, now: float) -> int:
         """Count the peers that are up by a routed path and hear us, as far as we know."""
@@ -181,7 +180,9 @@ class Rows:
         if not row.proved:
             self._unproved[row.key] = row
         if row.kind == "node":
-            self.boots.add(row)
+            self._by_id.setdefault(row.id, []).append(row)
+            self._by_boot.setdefault(row.boot, []).append(row)
+            self._ended.pop(row.key, None)
 
     def _forget(self, row: Row) -> None:
         del self._rows[row.key]
@@ -190,4 +191,112 @@ class Rows:
         ):  # fmt: skip
             index.pop(row.key, None)
         if row.kind == "node":
-            self.boots.remove(row)
+            for rows, name in ((self._by_id, row.id), (self._by_boot, row.boot)):
+                rows[name].remove(row)
+                if not rows[name]:
+                    del rows[name]
+
+    # --- boots that are over ------------------------------------------------------------------------
+
+    def end(self, row: Row, now: float, until: float) -> None:
+        """Remember that a boot is over: until then it has to answer a PING before it is heard again."""
+        while self._ended and now >= next(iter(self._ended.values())):
+            del self._ended[next(iter(self._ended))]
+        put_last(self._ended, row.key, until, MAX_ENDED)
+
+    def is_over(self, hello: Hello, now: float) -> bool:
+        """Return whether a HELLO is of a boot that is over, as far as we know. Forged: an end may be."""
+        return now < self._ended.get((hello.id, hello.boot), now)
+
+    # --- restarts -----------------------------------------------------------------------------------
+
+    def former(self, row: Row, address: str) -> Row | None:
+        """Return the row that a new boot continues.
+
+        It is the one at the same address, else the only one. Among several clones elsewhere only one that is gone can
+        be meant. Forged: what is not sealed never takes over from a live row that seals.
+        """
+        rows = [
+            one for one in self._by_id.get(row.id, ())
+            if one.boot != row.boot and not one.is_replaced
+            and (row.sealed_with or not (one.sealed_with and one.is_shown))
+        ]  # fmt: skip
+        here = [one for one in rows if any(path.address == address for path in one.paths.values())]
+        if here:
+            rows = here
+        elif len(rows) > 1 or any(one.clone for one in rows):
+            rows = [one for one in rows if one.state not in LIVE]
+        return min(rows, key=lambda one: one.last_heard, default=None)
+
+    def check_unproved(self, row: Row, former: Row | None, *, is_restart: bool) -> None:
+        """Refuse a boot that has not answered a PING, where that must be known first.
+
+        Args:
+            row: the boot.
+            former: the boot it replaces.
+            is_restart: whether that lives.
+
+        Raises:
+            Unproven: too many like it use its id, or the boot it replaces answered and lives, or may not have left.
+        """
+        if sum(not one.proved for one in self._by_id.get(row.id, ())) >= MAX_UNPROVED:
+            raise Unproven("unproven", f"{MAX_UNPROVED} others of its id have not answered a PING either")
+        if former is not None and former.key in self.leavers:
+            raise Unproven("unproven", "the boot it replaces is being asked whether it left")
+        if former is not None and former.proved and is_restart:
+            raise Unproven("unproven", "the boot it replaces did answer a PING, and lives")
+
+    def follow(self, row: Row, former: Row) -> None:
+        """Let a new boot continue the history of its node, and what was announced of it: a crash loop flaps too."""
+        row.first_seen = former.first_seen
+        known = former.past.get(row.boot)  # a boot that was there before has its own count
+        row.restarts = former.restarts + 1 if known is None else known
+        former.handed = (former.restarts + 1 if known is None else 0, row.last_heard)
+        past = {**former.past, former.boot: former.restarts}
+        if known is not None and former.state not in LIVE:  # the two take turns: neither is a restart of the other
+            past[former.boot] = max(0, former.restarts - known - 1)
+        row.past = dict(list(past.items())[-MAX_PAST:])
+        self.event_log.hand_over(former, row)
+
+    def restore(self, row: Row, now: float) -> list[Event]:
+        """Show a replaced boot again: it is heard, so the newer one is no restart of it, but a clone."""
+        row.is_replaced = False
+        row.expires = max(row.expires, row.last_heard + row.life)
+        restarts, came = row.handed
+        heir, row.heir = row.heir, None
+        while heir is not None:  # the history of the heirs begins with the first of them
+            heir.restarts = max(0, heir.restarts - restarts)
+            heir.first_seen = max(heir.first_seen, came)
+            heir.changed()
+            heir = heir.heir
+        shown = self._shown(row.id)
+        self.event_log.hand_back(row, shown)
+        if self._are_clones(row.id, shown):
+            return self.appear("clone", f"another running node has the id {row.id}", row, now)
+        return self.appear("recovered", "the newer boot of its id is gone", row, now)
+
+    # --- clones -------------------------------------------------------------------------------------
+
+    def appear(self, kind: EventKind, reason: str, row: Row, now: float) -> list[Event]:
+        """Return the events of a row that is live from now on, and of what that makes of the others with its id."""
+        row.clone = self._are_clones(row.id, self._shown(row.id))
+        return self.event_log.emit(kind, reason, row, now) + self.settle(row.id, now)
+
+    def settle(self, id: str, now: float) -> list[Event]:
+        """Flag the listed rows of an id if there are several; unflag one that is left alone. Return the events."""
+        events: list[Event] = []
+        shown = self._shown(id)
+        clones = self._are_clones(id, shown)
+        for row in shown:
+            if row.clone != clones:
+                row.clone = clones
+                kind: EventKind = "clone" if clones else "updated"
+                reason = f"another running node has the id {id}" if clones else "the clone is gone"
+                events += self.event_log.emit(kind, reason, row, now)
+        return events
+
+    def _shown(self, id: str) -> list[Row]:
+        return [row for row in self._by_id.get(id, ()) if row.state in LIVE and not row.is_replaced]
+
+    def _are_clones(self, id: str, shown: list[Row]) -> bool:
+        return id == self._own_id or len(shown) > 1

@@ -27,7 +27,7 @@ from discoveryd.protocol.table.ageing import AgeingRows
 from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE, Event, EventKind
 from discoveryd.protocol.table.row import Row
-from discoveryd.protocol.table.standing import MAX_UNPROVED, changes_variant, life
+from discoveryd.protocol.table.standing import changes_variant, life
 from discoveryd.protocol.wire.messages import Hello
 from discoveryd.protocol.wire.record import Record, decode_again
 
@@ -94,7 +94,7 @@ class PeerTable(AgeingRows):
             return self._goodbye(row, hello, now) if row or not known else self._remove(known, now)
         if row is not None and self._has_left(row, hello, now):
             raise self._stale(row)
-        if row is None and not (proved or source.key) and self.boots.is_over(hello, now):
+        if row is None and not (proved or source.key) and self.is_over(hello, now):
             raise Unproven("stale", "of a boot that is over")
         record = decode_again(hello.record, hello.digest, known.record if known else None)
         if row is not None:
@@ -107,7 +107,7 @@ class PeerTable(AgeingRows):
         path = self._path(row, source, now)
         row.take(path, hello, record, source, now)
         self._vouch(row, path, source, now)
-        events += self.boots.appear(*opening, row, now)
+        events += self.appear(*opening, row, now)
         self._expect(row, path, hello, source)
         return events
 
@@ -189,9 +189,8 @@ class PeerTable(AgeingRows):
     def _expect(self, row: Row, path: Path, hello: Hello, source: Source) -> None:
         """Expect the next steady HELLO on this path if it can change nothing but when the peer was heard."""
         is_current = path.source is source and row.sealed_with == source.key and hello.seq == row.seq
-        has_record = row.record is not None and row.record.digest == row.digest
         # beyond our links each HELLO is a reason to challenge its sender, until that sender has answered
-        is_settled = has_record and (source.link is not None or row.proved)
+        is_settled = row.has_record and (source.link is not None or row.proved)
         if is_current and is_settled and row.state == "up" and not row.is_replaced and not row.unheard:
             expected = (_head(hello), source)
             if path.expected != expected:
@@ -268,13 +267,13 @@ class PeerTable(AgeingRows):
             row.heard_replaced += 1  # one HELLO may have been under way when the new boot spoke, two were not
             return self._restore(row, now) if row.heard_replaced >= 2 else []
         if opening is not None:
-            return self.boots.appear(*opening, row, now)
+            return self.appear(*opening, row, now)
         return self.event_log.emit_if_changed(row, now)
 
     def _restore(self, row: Row, now: float) -> list[Event]:
         """Show a replaced boot again, which from now on may become suspect too."""
         self._replaced.pop(row.key, None)
-        events = self.boots.restore(row, now)
+        events = self.restore(row, now)
         self.shared.came_or_went(row, now)
         self._plan(row, now)
         return events
@@ -290,45 +289,28 @@ class PeerTable(AgeingRows):
             now: the time.
             void: a row of the same boot, which has to go.
         """
-        former = self.boots.former(row, source.address)
+        former = self.former(row, source.address)
         is_restart = former is not None and former.state_at(now) in LIVE
         if not row.proved:
-            self._check_unproved(self.boots.unproved(row.id), former, is_restart=is_restart)
-        opening: Opening = "joined", f"first HELLO on {_where(source)}"
+            self.check_unproved(row, former, is_restart=is_restart)
         victims = [] if void is None else [void]
         if former is None or is_restart:
             victims = self._victims(row, victims)
         else:
             victims.append(former)
+        opening: Opening = "joined", f"first HELLO on {_where(source)}"
         if former is not None:
             opening = "joined", f"back with a new boot on {_where(source)}"
-            self.boots.follow(row, former)
+            self.follow(row, former)
             self.shared.inherit(row, former)
         if former is not None and is_restart:
             opening = "restarted", f"new boot {row.boot} in place of {former.boot}"
             self._replace(former, row, now)
-        events = [event for victim in victims for event in self._give_way(victim, former, now)]
+        events: list[Event] = []
+        for victim in victims:
+            events += self._give_way(victim, former, now)
         self._add(row, source)
         return events, opening
-
-    def _check_unproved(self, others: int, former: Row | None, *, is_restart: bool) -> None:
-        """Refuse a boot that has not answered a PING, where that must be known first.
-
-        Args:
-            others: how many like it use its id.
-            former: the boot it replaces.
-            is_restart: whether that lives.
-
-        Raises:
-            Unproven: too many like it use its id, or the boot it replaces answered and lives, or may not have left.
-        """
-        if others >= MAX_UNPROVED:
-            raise Unproven("unproven", f"{MAX_UNPROVED} others of its id have not answered a PING either")
-        if former is not None and former.key in self.leavers:
-            raise Unproven("unproven", "the boot it replaces is being asked whether it left")
-        if former is not None and former.proved and is_restart:
-            raise Unproven("unproven", "the boot it replaces did answer a PING, and lives")
-
 
 def _head(hello: Hello) -> bytes:
     """Return all but the seq of the steady HELLO that a sender sends next."""

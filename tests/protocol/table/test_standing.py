@@ -6,7 +6,7 @@ import pytest
 
 from discoveryd.errors import Unproven
 from discoveryd.protocol.rate_limits import UNASKED_PER_SECOND
-from discoveryd.protocol.table.boots import MAX_ENDED
+from discoveryd.protocol.table.rows import MAX_ENDED
 from discoveryd.protocol.table.standing import MAX_UNPROVED
 from discoveryd.protocol.table.table import PeerTable
 from tests.protocol.samples import boot, hello, kinds, make_node, row_of, source
@@ -209,7 +209,7 @@ def test_boots_that_are_over_are_remembered_within_bounds():
     for number in range(1, MAX_ENDED + 100):
         table.heard(hello(number), HERE, number / 1000, proved=True)
         table.heard(hello(number, seq=2, goodbye=True), HERE, number / 1000)
-    ended = [table.boots.is_over(hello(number), now=1.2) for number in range(1, MAX_ENDED + 100)]
+    ended = [table.is_over(hello(number), now=1.2) for number in range(1, MAX_ENDED + 100)]
     assert ended == [False] * 98 + [True] * MAX_ENDED + [False]
 
 

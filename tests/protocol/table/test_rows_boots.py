@@ -35,10 +35,10 @@ def test_one_boot_of_two_ids_is_two_rows():
     ]  # fmt: skip
     table.heard(hello(1, "b", seq=10, goodbye=True), THERE, now=0.3)
     assert [row.id for row in table.rows(0.3)] == ["a"]
-    assert [row.id for row in table.boots.of_boot(boot(1))] == ["a", "b"]
+    assert [row.id for row in table.of_boot(boot(1))] == ["a", "b"]
     table.expire(5000.0)
     table.expire(10_000.0)
-    assert table.boots.of_boot(boot(1)) == table.boots.of("a") == table.boots.of("b") == ()
+    assert table.of_boot(boot(1)) == table.of_id("a") == table.of_id("b") == ()
 
 
 # --- restart ----------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def test_a_sealed_boot_begins_anew_where_its_plain_row_was():
     sealed = source(key="k1")
     [event] = table.heard(hello(1, seq=5), sealed, now=0.3)
     assert (event.kind, event.peer.boot, event.peer.key) == ("joined", boot(1), "k1")
-    assert [row.boot for row in table.boots.of("web1")] == [boot(1)]
+    assert [row.boot for row in table.of_id("web1")] == [boot(1)]
     assert len(table) == 1
 
 
@@ -133,10 +133,10 @@ def test_one_answer_of_the_older_boot_proves_a_clone():
     table = ProvedTable()
     table.heard(hello(1), HERE, now=0.0)
     table.heard(hello(2), THERE, now=0.1)
-    assert [row.boot for row in table.boots.replaced("web1")] == [boot(1)]
+    assert [row.boot for row in table.replaced("web1")] == [boot(1)]
     events = table.answered(row_of(table, 1), HERE, 0.001, 0.1, two_way=True, now=0.11)
     assert kinds(events) == ["clone", "clone"]
-    assert table.boots.replaced("web1") == ()
+    assert table.replaced("web1") == ()
 
 
 def test_the_clone_flag_ends_when_the_other_leaves():
