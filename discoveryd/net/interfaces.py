@@ -1,4 +1,4 @@
-"""Which interfaces can be used now, and a bell that rings when that may have changed.
+"""Which interfaces can be used now, the kernel's filter there, and a bell that rings when interfaces change.
 
 `survey` is the truth and reads everything anew, by netlink, or by ioctl where a sandbox forbids that. The doorbell only
 says "look again": what the kernel writes on it is thrown away unread, so a lost or truncated message costs nothing.
@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from fnmatch import fnmatchcase, translate
 
 from discoveryd.net.netlink import USABLE, Address, Interface, Netlink, read_by_ioctl
+from discoveryd.net.owner import read_lines
 from discoveryd.protocol.link import Link
 
 INTERNAL = (
@@ -60,6 +61,9 @@ _GROUPS = 0x1 | 0x10 | 0x100
 
 _RINGS_PER_DRAIN = 256
 """Messages taken off the doorbell at once: a flood of them must not keep its reader from other work."""
+
+RP_FILTERS = "/proc/sys/net/ipv4/conf"
+COUNTERS = "/proc/net/netstat"
 
 
 def matches(name: str, patterns: Sequence[str], others: Sequence[str] = ()) -> bool:
@@ -179,6 +183,21 @@ def compare(old: Sequence[Link], new: Sequence[Link]) -> tuple[tuple[Link, ...],
     A link changed in anything (a replugged interface has a new index) is gone and has come.
     """
     return tuple(link for link in old if link not in new), tuple(link for link in new if link not in old)
+
+
+def rp_filter_mode(name: str) -> int:
+    """Return the mode of the kernel's reverse path filter at an interface: 0 none, 1 strict, 2 loose.
+
+    It drops datagrams from addresses to which no route by that interface leads.
+    """
+    modes = ["".join(read_lines(f"{RP_FILTERS}/{one}/rp_filter")) for one in ("all", name)]
+    return max(int(mode or 0) for mode in modes)
+
+
+def rp_filter_drops() -> int:
+    """Return how many datagrams that filter dropped since this network exists, of all programs; 0 where unknown."""
+    names_and_values = [line.split() for line in read_lines(COUNTERS) if line.startswith("TcpExt:")]
+    return int(dict(zip(*names_and_values, strict=True)).get("IPReversePathFilter", 0))
 
 
 def doorbell() -> socket.socket:

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler
 
+from discoveryd.net.owner import read_lines
 from discoveryd.net.sockets import ANY_ERROR, TcpServer
 
 if TYPE_CHECKING:
@@ -222,11 +223,10 @@ def _own_names() -> set[str]:
     """Return the name of this machine, also as the resolver completes it."""
     own = socket.gethostname().lower()
     names = {own}
-    with suppress(OSError), open(RESOLV_CONF, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            keyword, *domains = line.split() or [""]
-            if keyword in ("search", "domain"):
-                names.update(f"{own.partition('.')[0]}.{domain.lower().strip('.')}" for domain in domains)
+    for line in read_lines(RESOLV_CONF):
+        keyword, *domains = line.split() or [""]
+        if keyword in ("search", "domain"):
+            names.update(f"{own.partition('.')[0]}.{domain.lower().strip('.')}" for domain in domains)
     return names
 
 

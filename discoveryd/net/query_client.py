@@ -69,7 +69,6 @@ class QueryClient:
         self.line = b""
         self._socket: _socket.socket | None = None
         self._buffer = bytearray()
-        self._pid = os.getpid()
         self._closed = False
 
     def __enter__(self) -> Self:

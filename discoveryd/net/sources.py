@@ -6,7 +6,6 @@ what is for it goes there directly (`is_near`), and not to a gateway.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Hashable, Iterable
 
 from discoveryd.net.transport import Outside
@@ -35,17 +34,14 @@ class Sources:
         self.known: dict[Hashable, Source] = {}
         self.outside: dict[tuple[str, int], Outside] = {}
         self._sources: dict[tuple[str, Link | None, bool, bool], Source] = {}
-        self._links: dict[int, list[Link]] = {}
+        self._links: tuple[Link, ...] = ()
         self._own: frozenset[str] = frozenset()
         self._broadcasts: list[tuple[Source, bool]] = []
         self._learnt = 0.0
 
     def set_links(self, links: Iterable[Link], own: frozenset[str]) -> None:
         """Take over other links and addresses of ours: every sender is found anew."""
-        by_index: defaultdict[int, list[Link]] = defaultdict(list)
-        for link in links:
-            by_index[link.index].append(link)
-        self._links, self._own = dict(by_index), own
+        self._links, self._own = tuple(links), own
         self.known.clear()
         self.outside.clear()
         self._sources.clear()
@@ -61,7 +57,7 @@ class Sources:
 
     def has_link(self, index: int) -> bool:
         """Return whether an interface has a link of ours."""
-        return index in self._links
+        return any(link.index == index for link in self._links)
 
     def find(
         self, place: Hashable, address: str, index: int, destination: str, now: float, *, port_fits: bool = True
@@ -76,11 +72,16 @@ class Sources:
             now: the time.
             port_fits: whether it was sent from the port that all nodes send from.
         """
-        here, is_unicast = self._links.get(index, ()), destination in self._own
+        here = [link for link in self._links if link.index == index]
         link = next((link for link in here if link.holds(address)), None)
         if link is None and here:
             link = self._link_of_outsider(address, here[0], destination, now)
-        source = self._source(address, link, is_unicast=is_unicast, port_fits=port_fits)
+        sender = (address, link, destination in self._own, port_fits)
+        source = self._sources.get(sender)
+        if source is None:
+            if len(self._sources) >= MAX_SENDERS:
+                del self._sources[next(iter(self._sources))]
+            source = self._sources[sender] = Source(address, link, unicast=sender[2], port_fits=port_fits)
         if link is not None and port_fits and address not in self._own and destination in (LIMITED, link.broadcast):
             self._broadcasts.append((source, destination == LIMITED))
         if len(self.known) >= MAX_PLACES:
@@ -106,12 +107,3 @@ class Sources:
             self.known.clear()  # other datagrams from there are on the link too
         self.outside[place] = Outside(link, now, is_near)
         return link if is_near else None
-
-    def _source(self, address: str, link: Link | None, *, is_unicast: bool, port_fits: bool) -> Source:
-        sender = (address, link, is_unicast, port_fits)
-        source = self._sources.get(sender)
-        if source is None:
-            if len(self._sources) >= MAX_SENDERS:
-                del self._sources[next(iter(self._sources))]
-            source = self._sources[sender] = Source(address, link, unicast=is_unicast, port_fits=port_fits)
-        return source

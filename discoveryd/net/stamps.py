@@ -41,8 +41,6 @@ class Stamps:
         emptied: all that arrived before that moment was read: the socket was empty then.
     """
 
-    __slots__ = ("_began", "_clock", "_ended", "_former", "_offset", "_wall", "emptied")
-
     def __init__(self, clock: Callable[[], float], wall: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._wall = wall

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Self, TypeVar
 
 from discoveryd.errors import QueryError
-from discoveryd.net.rp_filter import dropped
+from discoveryd.net.interfaces import rp_filter_drops
 from discoveryd.net.stamps import boottime
 from discoveryd.net.systemd import Listener
 from discoveryd.net.udp import UdpTransport
@@ -140,7 +140,7 @@ class Discovery:
             if opened is not None:
                 opened()
             self._stack = stack.pop_all()
-        self._filtered_before = dropped()
+        self._filtered_before = rp_filter_drops()
         self._started_at = self._clock()
         self._is_running = True
         atexit.register(self.stop)  # a program that just ends has left, too

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from discoveryd import __version__
+from discoveryd.net.interfaces import rp_filter_drops, rp_filter_mode
 from discoveryd.net.query_server import QueryServer
-from discoveryd.net.rp_filter import dropped, mode_of
 from discoveryd.net.transport import Outside
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
@@ -125,8 +125,8 @@ def filtered(interfaces: Iterable[str], before: int) -> RpFilter:
         interfaces: ours.
         before: what it had dropped when we started.
     """
-    modes = {name: mode_of(name) for name in interfaces}
+    modes = {name: rp_filter_mode(name) for name in interfaces}
     return {
-        "dropped": max(0, dropped() - before),
+        "dropped": max(0, rp_filter_drops() - before),
         "links": [{"link": name, "mode": mode} for name, mode in sorted(modes.items()) if mode],
     }

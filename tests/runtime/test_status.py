@@ -24,7 +24,7 @@ def test_a_status_has_the_keys_of_its_type(monkeypatch, has_servers, port):
     address = ("127.0.0.2", 0) if has_servers else None
     monkeypatch.setattr(Network, "outside", lambda _: {("10.0.0.1", 2): Outside(HERE, 0.0, is_near=True)})
     monkeypatch.setattr(Network, "send_errors", lambda _: {("lo", "127.255.255.255"): DOWN})
-    monkeypatch.setattr(module, "mode_of", lambda _: 1)
+    monkeypatch.setattr(module, "rp_filter_mode", lambda _: 1)
     parameters = Parameters(loopback="127.0.0.2", port=port)
     with Discovery(parameters, keyring=keyring, query=address, metrics=address) as discovery:
         discovery.look(lambda node, now: node.receive(b"nonsense", Source("127.0.0.3", None), now))

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from discoveryd.net import rp_filter
+from discoveryd.net import interfaces
 from discoveryd.net.transport import Outside
 from discoveryd.protocol.limited_broadcast import SETTLED
 from discoveryd.protocol.link import Link, Source
@@ -65,8 +65,8 @@ def test_so_many_are_named(node):
 
 
 def test_the_filter_is_told_where_it_is_in_force(monkeypatch):
-    monkeypatch.setattr(module, "dropped", lambda: 12)
-    monkeypatch.setattr(module, "mode_of", {"eth0": 1, "eth1": 0, "eth2": 2}.get)
+    monkeypatch.setattr(module, "rp_filter_drops", lambda: 12)
+    monkeypatch.setattr(module, "rp_filter_mode", {"eth0": 1, "eth1": 0, "eth2": 2}.get)
     assert filtered(["eth2", "eth0", "eth0", "eth1"], 5) == {
         "dropped": 7,
         "links": [{"link": "eth0", "mode": 1}, {"link": "eth2", "mode": 2}],
@@ -80,11 +80,11 @@ def test_the_filter_is_read_from_the_kernel(monkeypatch, tmp_path):
         (tmp_path / name / "rp_filter").write_text(f"{value}\n")
     counters = tmp_path / "netstat"
     counters.write_text("TcpExt: SyncookiesSent IPReversePathFilter\nTcpExt: 4 17\nIpExt: InNoRoutes\nIpExt: 1\n")
-    monkeypatch.setattr(rp_filter, "SETTINGS", str(tmp_path))
-    monkeypatch.setattr(rp_filter, "COUNTERS", str(counters))
-    assert [rp_filter.mode_of(name) for name in ("eth0", "eth1", "gone0")] == [2, 1, 1]
-    assert rp_filter.dropped() == 17
+    monkeypatch.setattr(interfaces, "RP_FILTERS", str(tmp_path))
+    monkeypatch.setattr(interfaces, "COUNTERS", str(counters))
+    assert [interfaces.rp_filter_mode(name) for name in ("eth0", "eth1", "gone0")] == [2, 1, 1]
+    assert interfaces.rp_filter_drops() == 17
     counters.write_text("")
-    assert rp_filter.dropped() == 0
+    assert interfaces.rp_filter_drops() == 0
     counters.unlink()
-    assert rp_filter.dropped() == 0
+    assert interfaces.rp_filter_drops() == 0
