@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import discoveryd
+from discoveryd.cli.ctl_commands import parse
 from discoveryd.config import load
-from discoveryd.ctl.options import parse
 from discoveryd.daemon import run
 from discoveryd.errors import ConfigError
 from discoveryd.protocol import DROP_REASONS

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from discoveryd.cli import ctl_commands
+from discoveryd.cli.ctl_commands import ADDRESS_VARIABLE, PROGRAM, TOKEN_VARIABLE
 from discoveryd.config import DEFAULT_PATH, PATH_VARIABLE, Config
 from discoveryd.config.durations import VARIABLE_PREFIX
-from discoveryd.ctl.options import ADDRESS_VARIABLE, TOKEN_VARIABLE
 from discoveryd.files import directories
 from discoveryd.files.token import DEFAULT_PATH as TOKEN_PATH
 
@@ -125,7 +124,7 @@ EXAMPLES: dict[str, tuple[tuple[str, Sequence[str]], ...]] = {
         ("What would 500 nodes do at a loss of 10 %?", ["discoveryd simulate --nodes 500 --loss 10%"]),
         ("Complete commands and peer names in this shell:", ["source <(discoveryd completion bash)"]),
     ),
-    "discoveryctl": (("", ctl_commands.PROGRAM.examples),),
+    "discoveryctl": (("", PROGRAM.examples),),
     "discoveryd.yaml": (
         ("Offer two services, speak on wired interfaces only, greet a peer behind a router:", _YAML.splitlines()),
     ),

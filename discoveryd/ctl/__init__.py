@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
-from discoveryd.cli.ctl_commands import PROGRAM
+from discoveryd.cli.ctl_commands import PROGRAM, Options, parse
 from discoveryd.cli.parse import UsageError, run_command
-from discoveryd.ctl.options import Options, parse
 from discoveryd.errors import DaemonUnreachable, QueryError
 
 FINE, NOTHING, USAGE, NO_DAEMON, INTERRUPTED = 0, 1, 2, 3, 130

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from discoveryd.ctl.options import Options
+    from discoveryd.cli.ctl_commands import Options
 
 PING_TIMEOUT = 1.0
 """Seconds to wait for a PONG: two hundred times what a LAN takes."""

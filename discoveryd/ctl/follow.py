@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
-    from discoveryd.ctl.options import Options
+    from discoveryd.cli.ctl_commands import Options
     from discoveryd.query.formats.table import Screen
 
 _MARKS = {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from discoveryd.ctl.options import Options
+    from discoveryd.cli.ctl_commands import Options
 
 
 def standard_screen() -> Screen:

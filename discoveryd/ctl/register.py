@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from subprocess import Popen
     from typing import Any
 
-    from discoveryd.ctl.options import Options
+    from discoveryd.cli.ctl_commands import Options
     from discoveryd.net.query_client import QueryClient
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127

@@ -141,6 +141,6 @@ def test_list_imports_only_what_it_needs():
     assert {name for name in imported if name.startswith("discoveryd")} == {
         "discoveryd", "discoveryd.errors", "discoveryd.net", "discoveryd.net.query_client",
         "discoveryd.cli", "discoveryd.cli.ctl_commands", "discoveryd.cli.parse",
-        "discoveryd.ctl", "discoveryd.ctl.ask", "discoveryd.ctl.options", "discoveryd.ctl.output",
+        "discoveryd.ctl", "discoveryd.ctl.ask", "discoveryd.ctl.output",
         "discoveryd.query", "discoveryd.query.address", "discoveryd.query.formats", "discoveryd.query.formats.table",
     }  # fmt: skip

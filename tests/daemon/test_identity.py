@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from discoveryd.cli.ctl_commands import parse
 from discoveryd.config import Config, PathsSection
-from discoveryd.ctl.options import parse
 from discoveryd.daemon import detached, identity, main
 from discoveryd.daemon.identity import node_id
 from discoveryd.files import directories, token

@@ -4,7 +4,8 @@
 
 import pytest
 
-from discoveryd.ctl import main, options
+from discoveryd.cli import ctl_commands
+from discoveryd.ctl import main
 from tests.ctl.played import Daemon, ask, peers_reply, refusal, snapshot
 from tests.query.samples import peer
 
@@ -51,7 +52,7 @@ def test_address_from_the_option_then_the_environment(capsys, monkeypatch):
         assert main(["list"]) == 0
         monkeypatch.setenv("DISCOVERYCTL_ADDRESS", "127.0.0.1:1")
         assert main(["list", "--address", daemon.address]) == 0
-    assert options.parse(["list"], {}).address == ("127.0.0.1", 3400)
+    assert ctl_commands.parse(["list"], {}).address == ("127.0.0.1", 3400)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +64,14 @@ def test_address_from_the_option_then_the_environment(capsys, monkeypatch):
     ],
 )  # fmt: skip
 def test_addresses(text, address):
-    assert options.parse(["list", "--address", text], {}).address == address
+    assert ctl_commands.parse(["list", "--address", text], {}).address == address
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("0", 0), ("2", 2), ("0.5", 0.5), ("500ms", 0.5), ("4s", 4), ("1m", 60), ("1h", 3600)]
 )
 def test_durations(text, seconds):
-    assert options.parse(["wait", "--count", "1", "--timeout", text], {}).timeout == seconds
+    assert ctl_commands.parse(["wait", "--count", "1", "--timeout", text], {}).timeout == seconds
 
 
 @pytest.mark.parametrize(
@@ -125,17 +126,17 @@ def test_a_wrong_command_line_says_what_is_right(capsys, words, told):
 
 
 def test_register_reads_a_service_and_a_command():
-    found = options.parse(["register", "web", "--port=80", "--tag", "a=b", "--", "cmd", "--port", "9", "--", "x"], {})
+    found = ctl_commands.parse(["register", "web", "--port=80", "--tag", "a=b", "--", "cmd", "--port", "9", "--", "x"], {})
     assert (found.name, found.port, found.proto, found.tags) == ("web", 80, "tcp", {"a": "b"})
     assert found.rest == ["cmd", "--port", "9", "--", "x"]
-    assert options.parse(["register", "web", "--port", "0", "--proto", "udp"], {}).rest == []
+    assert ctl_commands.parse(["register", "web", "--port", "0", "--proto", "udp"], {}).rest == []
 
 
 def test_token_file_from_the_option_then_the_environment():
     environ = {"DISCOVERYCTL_TOKEN_FILE": "/a"}
-    assert options.parse(["reload", "--token-file", "/b"], environ).token_file == "/b"
-    assert options.parse(["reload"], environ).token_file == "/a"
-    assert options.parse(["reload"], {}).token_file is None
+    assert ctl_commands.parse(["reload", "--token-file", "/b"], environ).token_file == "/b"
+    assert ctl_commands.parse(["reload"], environ).token_file == "/a"
+    assert ctl_commands.parse(["reload"], {}).token_file is None
 
 
 def test_an_error_names_the_wrong_variable(capsys, monkeypatch):
