@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from discoveryd.cli import ctl_commands, daemon_commands
 from discoveryd.cli.parse import Arguments, Command, Option, Program, Value
@@ -33,6 +33,11 @@ def scripts() -> dict[str, str]:
                 text = text.replace(f"@{mark}@", part)
             found[file.format(program.name)] = text
     return found
+
+
+def _options(program: Program) -> dict[str, Sequence[Option]]:
+    """Return the options that fit after each command, and under ``""`` those that fit before it."""
+    return {'""': program.options, **{name: program.options_of(one) for name, one in program.commands.items()}}
 
 
 def _offer(value: Value, *, choices: str, column: str, file: str, nothing: str = "") -> str:
@@ -111,10 +116,9 @@ complete -F _NAME NAME
 def _bash(program: Program) -> dict[str, str]:
     values = {f"--{name}": option.value for name, option in program.every_option().items() if option.value}
     operands = [f":0) {_words(program.commands)}"]
-    options = [f"'') {_words(f'--{one.name}' for one in program.options)}"]
     for name, command in program.commands.items():
         operands += [f"{name}:{index}) {_bash_value(operand)}" for index, operand in enumerate(command.operands)]
-        options.append(f"{name}) {_words(f'--{one.name}' for one in program.options_of(command))}")
+    options = [f"{name}) {_words(f'--{one.name}' for one in fit)}" for name, fit in _options(program).items()]
     return {
         "VALUES": "\n".join(f"            {flag}) {_bash_value(value)} ;;" for flag, value in values.items()),
         "VALUED": " | ".join(values),
@@ -275,14 +279,11 @@ def _fish_completions(program: Program) -> Iterator[str]:
     at = f"-n '__{program.name}_at"
     for command in program.commands.values():
         yield f"{at} \"\"' -a {command.name} -d {_fish_quoted(command.brief)}"
-    for option in program.options:
-        yield f"{at} \"\"' {_fish_option(option)}"
-    for command in program.commands.values():
         for index, operand in enumerate(command.operands):
             if offered := _fish_value(operand):
                 yield f"{at} {command.name} {index}' {offered}"
-        for option in program.options_of(command):
-            yield f"{at} {command.name}' {_fish_option(option)}"
+    for name, fit in _options(program).items():
+        yield from (f"{at} {name}' {_fish_option(option)}" for option in fit)
 
 
 def _fish_option(option: Option) -> str:

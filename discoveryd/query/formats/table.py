@@ -163,9 +163,7 @@ def _shrink(widths: list[int], may_shrink: Sequence[bool], room: int, floor: int
     return True
 
 
-def peers_table(
-    peers: Sequence[Mapping[str, Any]], screen: Screen, *, wide: bool = False, keyed: bool = False
-) -> str:
+def peers_table(peers: Sequence[Mapping[str, Any]], screen: Screen, *, wide: bool = False, keyed: bool = False) -> str:
     """Return the heads, and a line for each peer, sorted by name.
 
     Id and boot are shown when asked for, and when without them two rows could not be told apart; the key that
@@ -183,16 +181,13 @@ def peers_table(
         hidden |= {"ID", "BOOT"}
     if not (keyed or any(peer["key"] for peer in peers)):
         hidden.add("KEY")
-    rows = [_cells(peer) for peer in sorted(peers, key=_order)]
+    ordered = sorted(peers, key=lambda peer: (name_of(peer).lower(), peer["address"], peer["boot"]))
+    rows = [_cells(peer) for peer in ordered]
     heads = [head for head in rows[0] if head not in hidden]
     # what was asked for, or tells rows apart, says more than what a peer offers
     spare = ("TAGS", "SERVICES", "LINK", "KEY", "HEARD", "BOOT", "ID")
     lines = [[row[head] for head in heads] for row in rows]
     return table(heads, lines, screen, flexible=("SERVICES", "TAGS"), spare=spare)
-
-
-def _order(peer: Mapping[str, Any]) -> tuple[str, str, str]:
-    return name_of(peer).lower(), peer["address"], peer["boot"]
 
 
 def _cells(peer: Mapping[str, Any]) -> dict[str, str]:
