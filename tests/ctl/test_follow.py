@@ -9,7 +9,8 @@ from time import monotonic
 
 import pytest
 
-from discoveryd.ctl import follow, options
+from discoveryd.cli import ctl_commands
+from discoveryd.ctl import follow
 from discoveryd.errors import QueryError
 from discoveryd.query.formats.table import Screen
 from tests.ctl.played import (
@@ -90,7 +91,7 @@ def test_watch_pauses_longer_after_each_attempt(monkeypatch):
     pauses, notes = [], []
     monkeypatch.setattr(follow, "note", notes.append)
     with Daemon([[*snapshot(), STOPPING]]) as daemon:
-        asked = options.parse(["watch", "--address", daemon.address], {})
+        asked = ctl_commands.parse(["watch", "--address", daemon.address], {})
         lines = follow.follow(asked, {})
         assert [next(lines)[1]["event"] for _ in range(2)] == ["snapshot", "sync"]
 
@@ -131,7 +132,7 @@ def test_wait_times_out_and_says_how_many_were_up(capsys, timeout):
 
 def test_wait_times_out_while_the_daemon_is_away(capsys):
     with Daemon([[*snapshot(peer()), STOPPING]]) as daemon:
-        asked = options.parse(["watch", "--address", daemon.address], {})
+        asked = ctl_commands.parse(["watch", "--address", daemon.address], {})
         lines = follow.follow(asked, {}, monotonic() + 0.3)
         next(lines)
         next(lines)
