@@ -326,8 +326,8 @@ Modules
 - ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``link``
   and ``histogram`` are values.
 - ``wire``: ``wire.messages`` has the message kinds and their fields, ``wire.record`` the record of a node.
-- ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, in base 64 or
-  ``sealed.base85``, ``sealed.replay`` takes each counter once, ``sealed.channel`` is the layer in front of the engine.
+- ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, ``sealed.channel`` is
+  the layer in front of the engine, and takes each counter once.
 - ``table``: ``table.table`` is the table, ``table.rows`` keeps its rows, and knows restarts and clones, ``table.row``
   is one peer, ``table.path`` an address of it, ``table.states`` its life, ``table.liveness`` and ``table.ageing`` what
   silence does, ``table.standing`` what a row has proved and which *seq* counts, ``table.shared_addresses`` those of

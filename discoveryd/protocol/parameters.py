@@ -89,20 +89,21 @@ class Limits:
 
     def __post_init__(self) -> None:
         check_types(self, "limits")
-        problems = [
-            f"limits.{key}: must be at least {least}{_unit(key)}, not {getattr(self, key)}"
-            for key, least in (
-                ("peers", 1), ("remember", 0), ("newcomers", 1), ("routed", 0), ("source_datagrams", 10),
-                ("datagrams", 100), ("answers", 1), ("subscriber_events", 1), ("query_connections", 1),
-                ("query_connections_per_user", 0), ("watchers", 0),
-                ("query_line", 64), ("query_idle", 1), ("query_backlog", 65536),
-                ("hooks", 1), ("hook_timeout", 0.1), ("hook_queue", 1),
-                ("registrations", 0),
-            )
-            if not getattr(self, key) >= least  # so that nan is refused too
-        ]  # fmt: skip
+        problems = []
+        for one in fields(self):
+            value, least = getattr(self, one.name), LEAST.get(one.name, 1)
+            if not value >= least:  # so that nan is refused too
+                unit = "s" if isinstance(one.default, float) else ""
+                problems.append(f"limits.{one.name}: must be at least {least}{unit}, not {value}")
         if problems:
             raise ConfigError(*problems)
+
+
+LEAST = {
+    "remember": 0, "routed": 0, "source_datagrams": 10, "datagrams": 100, "query_connections_per_user": 0,
+    "watchers": 0, "query_line": 64, "query_backlog": 65536, "hook_timeout": 0.1, "registrations": 0,
+}  # fmt: skip
+"""The lowest value of each limit that may be lower than 1, or has to be higher."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +140,6 @@ class Parameters:
 
     def __post_init__(self) -> None:
         check_types(self, "hello")
-        problems = list(self._problems())
-        if problems:
-            raise ConfigError(*problems)
-
-    def _problems(self) -> list[str]:
         found = []
         if not 1 <= self.port <= 65535:
             found.append(f"hello.port: must be 1 to 65535, not {self.port}")
@@ -163,12 +159,8 @@ class Parameters:
                                   and self.loopback != "127.255.255.255"):  # fmt: skip
             found.append(f"hello.loopback: must be an address of 127.0.0.0/8 such as 127.0.0.2, "
                          f"or empty, not {self.loopback!r}")  # fmt: skip
-        return found
-
-
-def _unit(key: str) -> str:
-    """Return the unit of a limit, empty for a number of things."""
-    return "s" if key in ("remember", "query_idle", "hook_timeout") else ""
+        if found:
+            raise ConfigError(*found)
 
 
 def check_types(given: Limits | Parameters, section: str) -> None:

@@ -114,12 +114,10 @@ class Probes:
             source = path.source  # the path that was asked works, wherever its end answers from
         if source.address == path.address or path.address in self._rooms.outbox.parameters.seeds:
             self._rooms.outbox.credit.prove(source.address, now)
-        events = self._take(row, pong, source, awaited.at, now)
+        events, rtt, hears_us_s = self._take(row, pong, source, awaited.at, now)
         if not awaited.wanted:
             return Outcome(events=events) if events else NOTHING
-        took = now - awaited.at
-        rtt = took - _held(pong, took)
-        answer = Answer(nonce=pong.nonce, rtt=rtt, hears_us_s=_hears_us(pong), peer=row.peer(now))
+        answer = Answer(nonce=pong.nonce, rtt=rtt, hears_us_s=hears_us_s, peer=row.peer(now))
         return Outcome(events=events, answers=(answer,))
 
     def _hear_proof(self, pong: Pong, challenge: Challenge, source: Source, now: float) -> Outcome:
@@ -134,7 +132,7 @@ class Probes:
             return rooms.enter(hello, Claim(challenge.source, challenge.key), now, proved=True)
         row = self._rooms.table.get(*challenge.key)
         row = row if row is not None and row.paths.of(source) else None
-        events = self._take(row, pong, source, challenge.asked, now)
+        events, *_ = self._take(row, pong, source, challenge.asked, now)
         if row is not None:
             self._rooms.prober.watch(row, now)
         is_listed = row is not None and not source.key
@@ -157,30 +155,28 @@ class Probes:
                 self._rooms.prober.watch(row, now)
         return NOTHING
 
-    def _take(self, row: Row | None, pong: Pong, source: Source, asked: float, now: float) -> tuple[Event, ...]:
-        """Count a PONG, and enter in the table what it says of its path."""
+    def _take(
+        self, row: Row | None, pong: Pong, source: Source, asked: float, now: float
+    ) -> tuple[tuple[Event, ...], float, float | None]:
+        """Count a PONG, and enter in the table what it says of its path.
+
+        Returns:
+            events, the round trip, and how many seconds ago the sender heard us, None for never.
+        """
         if row is not None and row.sealed_with and not source.key:
             raise WireError("downgrade", f"{row.id} seals, and this is plain")
         self._rooms.understood["pong"] += 1
         now = max(now, asked)  # as far as clocks can be compared
-        held = _held(pong, now - asked)
+        held = pong.held_us / 1e6
+        if held >= now - asked:  # it does not fit into the time until the answer came
+            held = 0.0
         rtt = now - asked - held
         self.rtts.observe(rtt)
-        hears_us_s = _hears_us(pong)
+        hears_us_s = None if pong.heard_ms is None else pong.heard_ms / 1000
+        if row is None:
+            return (), rtt, hears_us_s
         two_way: bool | None = hears_us_s is not None and hears_us_s < self._rooms.outbox.ttl(self._rooms.outbox.pace)
         if not two_way and asked < self._rooms.beacon.greeted_at + WAKE_LATE:
             two_way = None  # nobody could hear us before that
-        if row is None:
-            return ()
-        return self._rooms.table.answered(row, source, rtt, hears_us_s, two_way=two_way, now=now, held=held)
-
-
-def _hears_us(pong: Pong) -> float | None:
-    """Return how many seconds ago the sender of a PONG heard us, None for never."""
-    return None if pong.heard_ms is None else pong.heard_ms / 1000
-
-
-def _held(pong: Pong, took: float) -> float:
-    """Return the seconds for which a PING lay with the peer, if they fit into those until its answer came."""
-    held = pong.held_us / 1e6
-    return held if held < took else 0.0
+        answered = self._rooms.table.answered(row, source, rtt, hears_us_s, two_way=two_way, now=now, held=held)
+        return answered, rtt, hears_us_s

@@ -15,9 +15,9 @@ from machine import Figure, parser, report
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.sealed.channel import Windows
 from discoveryd.protocol.sealed.envelope import TO_ONE, Opened, Sealer
 from discoveryd.protocol.sealed.keyring import Key, Keyring
-from discoveryd.protocol.sealed.replay import Windows
 from discoveryd.protocol.wire.messages import Hello, decode
 from discoveryd.protocol.wire.record import Record
 

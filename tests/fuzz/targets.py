@@ -104,8 +104,7 @@ def sealed(data):
     """
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-    from discoveryd.protocol.sealed.base85 import pack
-    from discoveryd.protocol.sealed.envelope import Sealer, derive
+    from discoveryd.protocol.sealed.envelope import Sealer, derive, pack
     from discoveryd.protocol.sealed.keyring import Key, Keyring
 
     key = Key(bytes(range(32)))

@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from discoveryd.errors import WireError
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.link import Link, Source
-from discoveryd.protocol.sealed.base85 import pack
-from discoveryd.protocol.sealed.envelope import BEYOND, TO_ALL, TO_ONE, Sealer, derive
+from discoveryd.protocol.sealed.channel import WIDTH, Window
+from discoveryd.protocol.sealed.envelope import BEYOND, TO_ALL, TO_ONE, Sealer, derive, pack
 from discoveryd.protocol.sealed.keyring import Key, Keyring
-from discoveryd.protocol.sealed.replay import WIDTH, Window
 from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_SEALED_PING, MAX_SEALED_PONG, MAX_SEALED_STEADY, Hello
 from tests.properties.strategies import FUZZ, hellos, mutated, pings, pongs, words
 

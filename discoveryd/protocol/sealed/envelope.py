@@ -7,7 +7,7 @@ it, reorders it and repeats it, but has no key. That attacker can neither make a
 another realm, key, sender, boot or scope (all authenticated), nor send it from another address than its sender has
 (scopes ``b`` and ``u``), nor give a unicast to another node or to a later run of its receiver. A datagram for beyond
 the links of its sender is not heard on a link, nor the other way round (``unbound``): else scope ``s`` would be a way
-around the bound address. `discoveryd.protocol.sealed.replay` stops a repetition to a receiver that may still take it.
+around the bound address. `discoveryd.protocol.sealed.channel` stops a repetition to a receiver that may still take it.
 The attacker does see which nodes talk, when, how much, and under which id. A node with the key is trusted wholly, and
 can open what was sealed with it before: there is no forward secrecy.
 
@@ -34,11 +34,18 @@ both learns the XOR of two datagrams and can forge in the name of that boot. As 
 it draws a new boot (`discoveryd.protocol.own_boot`), and so has another derived key. Not covered: a machine set back to
 a snapshot, which no other machine contradicts. Restart the daemon there.
 
+**Its body** is printable ASCII without ``|``: base 64, and base 85 where that would be too long. Base 85 begins with
+``:`` and has the alphabet of RFC 1924, with ``/`` for ``|``. Strangers choose what is decoded, so the decoder is quick:
+four times as quick as the standard library's, which would take longer for one datagram than all the rest.
+
 *Any bytes give a plain datagram or a* `WireError`, *nothing else, in linear time.*
 """
 
 from __future__ import annotations
 
+import re
+from base64 import b85encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
@@ -46,7 +53,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from discoveryd.errors import SealError, WireError
 from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.sealed.base85 import pack, unpack
 from discoveryd.protocol.sealed.keyring import Keyring
 from discoveryd.protocol.wire.messages import ANYONE, FIELDS, KINDS, LETTERS, MAX_DATAGRAM, SEALED, VERSION
 
@@ -65,10 +71,15 @@ MAX_CIPHERS = 1024
 _SCOPES, _MARKS = (TO_ALL, TO_ONE, BEYOND), (b"", STEADY)
 _TAG = 16
 _ANYONE = ANYONE.encode("ascii")
+_is_counter = re.compile(b"0|[1-9a-f][0-9a-f]{0,15}").fullmatch
+_ALPHABET = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{/}~"
+_ODD = 255
+_DIGITS = bytes(_ALPHABET.index(byte) if byte in _ALPHABET else _ODD for byte in range(256))
+_WITHOUT_BAR = bytes.maketrans(b"|", b"/")
 
 
 class Opened(NamedTuple):
-    """A datagram as its sender sealed it; `discoveryd.protocol.sealed.replay` tells whether it is new.
+    """A datagram as its sender sealed it; `discoveryd.protocol.sealed.channel` tells whether it is new.
 
     Attributes:
         datagram: plain, byte for byte; it is not checked whether it can be decoded.
@@ -112,38 +123,27 @@ class Sealer:
 
     Attributes:
         keyring: the keys in use; `set_keyring` changes them.
+        counter: that the next datagram takes.
     """
 
     def __init__(
-        self,
-        keyring: Keyring,
-        *,
-        realm: str,
-        id: str,
-        boot: str,
-        process: Callable[[], int] = lambda: 0,
-        counter: int = 0,
+        self, keyring: Keyring, *, realm: str, id: str, boot: str,
+        process: Callable[[], int] = lambda: 0, counter: int = 0,
     ) -> None:
-        self._realm = realm.encode("ascii")
-        self._id = id.encode("ascii")
+        self._realm, self._id = realm.encode("ascii"), id.encode("ascii")
         self._process = process
         self._born_in = process()
         self.keyring = keyring
         self.reboot(boot)
-        self._counter = counter
+        self.counter = counter
 
     def reboot(self, boot: str) -> None:
         """Seal for another boot from now on, drawn for this; the process that may seal stays the same one."""
         self._boot = boot.encode("ascii")
-        self._counter = 0
+        self.counter = 0
         sender = self._realm, self._id, self._boot
         self._heads = {word: (kind, kind.head(*sender)) for word, kind in KINDS.items()}
         self.set_keyring(self.keyring)
-
-    @property
-    def counter(self) -> int:
-        """The counter that the next datagram takes."""
-        return self._counter
 
     def set_keyring(self, keyring: Keyring) -> None:
         """Use other keys from now on; the counter goes on."""
@@ -259,10 +259,10 @@ class Sealer:
         """Take a counter: it is used from here on, whatever comes of it."""
         if self._process() != self._born_in:
             raise SealError("this process was forked from the one that seals: make a Node of its own here")
-        counter = self._counter
+        counter = self.counter
         if counter >= MAX_COUNTER:
             raise SealError("all 2^63 nonces of this boot are used: restart the node")
-        self._counter = counter + 1
+        self.counter = counter + 1
         return counter
 
     def _cipher(self, sender: tuple[str, bytes, bytes]) -> ChaCha20Poly1305:
@@ -277,11 +277,8 @@ class Sealer:
 
 def _read_counter(digits: bytes) -> int:
     """Read a counter as `Sealer.seal` writes it: hexadecimal, without leading zeros."""
-    try:
-        counter = int(digits, 16)
-    except ValueError:
-        counter = -1
-    if not 0 <= counter < MAX_COUNTER or b"%x" % counter != digits:
+    counter = int(digits, 16) if _is_counter(digits) else MAX_COUNTER
+    if counter >= MAX_COUNTER:
         raise WireError("malformed", f"counter {digits[:40]!r}")
     return counter
 
@@ -294,3 +291,45 @@ def _read_body(body: bytes) -> bytes:
     if len(raw) <= _TAG:
         raise WireError("malformed", "the body is too short")
     return raw
+
+
+def pack(raw: bytes, *, is_long: bool) -> bytes:
+    """Write bytes in base 64; if `is_long`, a multiple of 4 bytes in base 85."""
+    if not is_long:
+        return b2a_base64(raw, newline=False)
+    assert len(raw) % 4 == 0, "the caller pads"
+    return b":" + b85encode(raw).translate(_WITHOUT_BAR)
+
+
+def unpack(text: bytes) -> bytes:
+    """Read the text that `pack` wrote; another text for the same bytes is refused.
+
+    Raises:
+        ValueError: `pack` never writes this.
+    """
+    if text.startswith(b":"):
+        return _from_base85(text[1:])
+    raw = a2b_base64(text)
+    if b2a_base64(raw, newline=False) != text:
+        raise ValueError("not base 64 as it is written")
+    return raw
+
+
+def _from_base85(text: bytes) -> bytes:
+    groups, rest = divmod(len(text), 5)
+    digits = text.translate(_DIGITS)
+    if rest or _ODD in digits:
+        raise ValueError("not base 85")
+    # all groups at once: one long number in which each group has 8 bytes (85^5 needs 5 of them)
+    total = 0
+    for place in range(5):
+        column = bytearray(8 * groups)
+        column[7::8] = digits[place::5]
+        total = total * 85 + int.from_bytes(column, "big")
+    wide = total.to_bytes(8 * groups, "big")
+    if wide[3::8].strip(b"\0"):
+        raise ValueError("not base 85: five characters over 2^32")
+    raw = bytearray(4 * groups)
+    for place in range(4):
+        raw[place::4] = wide[4 + place :: 8]
+    return bytes(raw)

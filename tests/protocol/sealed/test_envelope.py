@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from discoveryd.errors import SealError, WireError
 from discoveryd.protocol.link import Link, Source, pack_address
 from discoveryd.protocol.sealed import envelope
-from discoveryd.protocol.sealed.base85 import pack
 from discoveryd.protocol.sealed.envelope import (
     BEYOND,
     MAX_CIPHERS,
@@ -21,6 +20,7 @@ from discoveryd.protocol.sealed.envelope import (
     Opened,
     Sealer,
     derive,
+    pack,
 )
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Key, Keyring
 from discoveryd.protocol.wire.messages import (

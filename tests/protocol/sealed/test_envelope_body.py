@@ -2,7 +2,7 @@ from base64 import b85decode
 
 import pytest
 
-from discoveryd.protocol.sealed.base85 import pack, unpack
+from discoveryd.protocol.sealed.envelope import pack, unpack
 
 
 @pytest.mark.parametrize("raw", [b"", b"a", b"ab", b"abc", bytes(range(256)), b"\0" * 9, b"\xff" * 7])

@@ -3,8 +3,8 @@
 import pytest
 
 from discoveryd.errors import WireError
+from discoveryd.protocol.sealed.channel import WIDTH, Window, Windows
 from discoveryd.protocol.sealed.envelope import BEYOND, MAX_COUNTER, TO_ALL, TO_ONE, Opened
-from discoveryd.protocol.sealed.replay import WIDTH, Window, Windows
 
 B, U = TO_ALL, TO_ONE
 
