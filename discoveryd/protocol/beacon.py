@@ -60,9 +60,7 @@ class Answers:
     """
 
     def __init__(
-        self,
-        outbox: Outbox,
-        crowd: Callable[[float], int],
+        self, outbox: Outbox, crowd: Callable[[float], int],
         ask_first: Callable[[Claim, float], Iterable[Send]] = lambda _claim, _now: (),
     ) -> None:
         self.crowd = crowd

@@ -38,9 +38,8 @@ class Link:
 
     def holds(self, address: str) -> bool:
         """Return whether an address is one of this network."""
-        shift = 32 - self.prefix
-        one, other = int.from_bytes(pack_address(address), "big"), int.from_bytes(self.packed, "big")
-        return one >> shift == other >> shift
+        differs = int.from_bytes(pack_address(address), "big") ^ int.from_bytes(self.packed, "big")
+        return differs >> (32 - self.prefix) == 0
 
 
 @dataclass(slots=True, eq=False)

@@ -37,9 +37,9 @@ QUESTIONS_PER_SECOND = 8
 class DoubtedAddress:
     """An address that speaks under our boot: the last PING to it, and how often there was one."""
 
-    nonce: str
-    asked: float
-    times: int
+    nonce: str = ""
+    asked: float = -NEVER
+    times: int = 0
     asked_us: float = -NEVER
 
 
@@ -115,9 +115,9 @@ class OwnBoot:
 
         Two that ask each other at the same moment would both draw one: the lower address waits for the other once.
         """
-        here, doubted = source.link.address if source.link else "", self._doubted.get(source.address)
-        is_answer = doubted is not None and doubted.nonce == pong.nonce and now < doubted.asked + LIFE
-        if doubted is not None and is_answer:
+        here, doubted = source.link.address if source.link else "", self._doubted_address(source)
+        is_answer = doubted.nonce == pong.nonce and now < doubted.asked + LIFE
+        if is_answer:
             doubted.nonce = ""
             is_answer = not (doubted.times == 1 and now < doubted.asked_us + AGAIN and here < source.address)
         if not is_answer:
@@ -128,17 +128,17 @@ class OwnBoot:
 
     def _ask(self, source: Source, now: float) -> tuple[Send, ...]:
         """Ask an address that is reached, unless that was done lately."""
-        address = source.address
-        former = self._doubted.get(address)
-        times = former.times if former else 0
-        pause = min(AGAIN * 2.0 ** min(times - 1, 6), AT_LAST)
-        if not self._outbox.reaches(source) or (former and now < former.asked + pause):
+        doubted = self._doubted_address(source)
+        pause = min(AGAIN * 2.0 ** min(doubted.times - 1, 6), AT_LAST)
+        if not self._outbox.reaches(source) or now < doubted.asked + pause or not self._buckets.allows("", now):
             return ()
-        if not self._buckets.allows("", now):
-            return ()
-        nonce, asked_us = self._mixed(address), former.asked_us if former else -NEVER
-        put_last(self._doubted, address, DoubtedAddress(nonce, now, times + 1, asked_us), MAX_DOUBLES)
-        return (self._outbox.ping(nonce, source, self._outbox.id, self._outbox.boot),)
+        doubted.nonce, doubted.asked = self._mixed(source.address), now
+        doubted.times += 1
+        put_last(self._doubted, source.address, doubted, MAX_DOUBLES)
+        return (self._outbox.ping(doubted.nonce, source, self._outbox.id, self._outbox.boot),)
+
+    def _doubted_address(self, source: Source) -> DoubtedAddress:
+        return self._doubted.get(source.address) or DoubtedAddress()
 
     def _draw(self, source: Source, now: float) -> Outcome:
         """Go on under a new boot, and greet: for others a restart, until the clone speaks again."""

@@ -92,41 +92,30 @@ class RateLimits:
         if is_sourceless or (source.link and address == source.link.broadcast) or address == LIMITED:
             # nothing that is sent back to it arrives at its sender
             raise WireError("impossible-source", f"{address} can be the address of no machine here")
-        self.check_port(datagram, source)
         if now >= self._forgets_at:
             self._forgets_at = now + FORGET
             self.complaints.clear()
-        if not self.datagrams.allows(address, now):
-            raise self._too_many(source, now)
+        self.check(datagram, source, now)
+        self.datagrams.allows(address, now)
 
-    def spare(self, source: Source, now: float) -> None:
-        """Refuse what comes from a source whose bucket is empty, before any work is done for it.
+    def check(self, datagram: bytes, source: Source, now: float) -> None:
+        """Refuse what another program says in the name of a node on our link, or a source whose bucket is empty.
 
-        Raises:
-            WireError: ``rate``.
-        """
-        if not self.datagrams.has_one(source.address, now):
-            raise self._too_many(source, now)
-
-    @staticmethod
-    def check_port(datagram: bytes, source: Source) -> None:
-        """Refuse what only nodes say, where another program of a machine on our link says it.
-
-        A node sends from the port that it holds: no other program of its machine can send from it.
+        Both before any work is done for it. A node sends from the port that it holds: no other program of its machine
+        can send from it.
 
         Raises:
-            WireError: ``foreign-port``.
+            WireError: ``foreign-port`` or ``rate``.
         """
         if not source.port_fits and source.link and is_of_node(datagram):
             raise WireError("foreign-port", "not sent from the port of discoveryd, so by no node on this link")
+        if not self.datagrams.has_one(source.address, now):
+            put_last(self._noisy, source.address, now + NOISY_FOR, MAX_NOISY)
+            raise WireError("rate", f"more than {self._limits.source_datagrams} datagrams a second")
 
     def is_noisy(self, address: str, now: float) -> bool:
         """Return whether an address brought more than its limit, not long ago."""
         return now < self._noisy.get(address, now)
-
-    def _too_many(self, source: Source, now: float) -> WireError:
-        put_last(self._noisy, source.address, now + NOISY_FOR, MAX_NOISY)
-        return WireError("rate", f"more than {self._limits.source_datagrams} datagrams a second")
 
     # --- the sender -------------------------------------------------------------------------------
 

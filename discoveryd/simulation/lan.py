@@ -21,9 +21,8 @@ from discoveryd.protocol.prober import TURN, TURN_GAP
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import LIVE, Event
 from discoveryd.protocol.wire.record import Record, Service
-from discoveryd.simulation.network import Clock, Host, Segment
+from discoveryd.simulation.network import Clock, Host, Segment, SimulatedSender, is_solicit
 from discoveryd.simulation.plan import Plan
-from discoveryd.simulation.sender import SimulatedSender, is_solicit
 
 FULL_NODES = 100
 """Up to so many nodes each has a table of its own: processor time grows with the square of their number."""
@@ -61,13 +60,10 @@ class Traffic:
         self._datagrams[key] += weight
         self._octets[key] += weight * (len(send.datagram) + HEADERS)
 
-    def rate(self, begin: int, end: int, *kinds: str) -> float:
-        """Return datagrams of these kinds per second, between two seconds."""
-        return _mean(self._datagrams, begin, end, kinds)
-
-    def byte_rate(self, begin: int, end: int, *kinds: str) -> float:
-        """Return bytes of these kinds per second, between two seconds."""
-        return _mean(self._octets, begin, end, kinds)
+    def rate(self, begin: int, end: int, *kinds: str, octets: bool = False) -> float:
+        """Return datagrams of these kinds per second, or their bytes, between two seconds."""
+        counts = self._octets if octets else self._datagrams
+        return sum(counts.get((second, kind), 0) for second in range(begin, end) for kind in kinds) / (end - begin)
 
     def busiest(self, begin: int, end: int, *kinds: str) -> int:
         """Return the second with the most datagrams of these kinds."""
@@ -112,13 +108,13 @@ class Lan:
 
     def faults(self) -> tuple[int, int]:
         """Count the rows that the tables of the observers lack now, and the rows of nodes that are gone."""
-        missing = ghosts = 0
-        for machine in self.observers:
-            if machine.is_up and isinstance(machine.engine, Node):
-                listed = {row.boot for row in machine.engine.table.rows(self.clock.now)}
-                missing += len(self.running - listed) - 1
-                ghosts += len(listed - self.running)
-        return missing, ghosts
+        tables = [{row.boot for row in engine.table.rows(self.clock.now)} for engine in self.engines()]
+        missing = sum(len(self.running - listed) - 1 for listed in tables)
+        return missing, sum(len(listed - self.running) for listed in tables)
+
+    def engines(self) -> list[Node]:
+        """Return the engines of the observers that are up."""
+        return [machine.engine for machine in self.observers if machine.is_up and isinstance(machine.engine, Node)]
 
     def dice(self, purpose: str) -> Random:
         """Return randomness that another run with this seed has too."""
@@ -287,7 +283,3 @@ class Senders:
         others = self.lan.nodes - 1
         rate = min(1 / TURN_GAP, others / TURN) * len(self.machines) / others
         self.lan.clock.after(self.lan.random.expovariate(rate), partial(self._ask, observer))
-
-
-def _mean(counts: dict[tuple[int, str], float], begin: int, end: int, kinds: tuple[str, ...]) -> float:
-    return sum(counts.get((second, kind), 0) for second in range(begin, end) for kind in kinds) / (end - begin)

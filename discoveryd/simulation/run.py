@@ -12,7 +12,6 @@ from math import ceil
 from statistics import median
 from typing import Any
 
-from discoveryd.protocol.node import Node
 from discoveryd.simulation.lan import CrashKind, Lan
 from discoveryd.simulation.plan import Plan
 
@@ -127,8 +126,8 @@ class Simulation:
 
     def _interval_now(self) -> float:
         """Return the median interval in force at the observers that are up."""
-        now, engines = self.lan.clock.now, [machine.engine for machine in self.lan.observers if machine.is_up]
-        return median([engine.interval(now) for engine in engines if isinstance(engine, Node)] or [self.plan.interval])
+        now = self.lan.clock.now
+        return median([engine.interval(now) for engine in self.lan.engines()] or [self.plan.interval])
 
     # --- figures --------------------------------------------------------------------------------
 
@@ -158,12 +157,12 @@ class Simulation:
         return {
             "seconds": end - begin,
             "hellos": round(traffic.rate(begin, end, "hello"), 1),
-            "hello_bytes": round(traffic.byte_rate(begin, end, "hello")),
+            "hello_bytes": round(traffic.rate(begin, end, "hello", octets=True)),
             "busiest_second_hellos": round(traffic.rate(busiest, busiest + 1, "hello")),
             "answers": round(traffic.rate(begin, end, "answer"), 1),
             "pings": round(traffic.rate(begin, end, "ping"), 1),
             "pongs": round(traffic.rate(begin, end, "pong"), 1),
-            "other_bytes": round(traffic.byte_rate(begin, end, "answer", "ping", "pong")),
+            "other_bytes": round(traffic.rate(begin, end, "answer", "ping", "pong", octets=True)),
             "cpu_percent_per_node": round(100 * self._engine_cpu() / (end - begin) / len(self.lan.observers), 4),
         }
 

@@ -192,20 +192,16 @@ class Sealing:
         HELLO in the configured variant, and the others in turn.
         """
         ring = self.keyring
-        used = self._used(link, targets)
+        used = {
+            row.sealed_with
+            for row in self._table.shown()
+            if any(path.address in targets if link is None else path.link == link.name for path in row.paths.values())
+        }
         if link is None and not used:
             others = [variant for variant in self._variants if variant != ring.sends]
             self._turn += 1
             used = {others[self._turn % len(others)]} if others else used
         return [ring.sends, *sorted(variant for variant in used if variant != ring.sends and variant in self._variants)]
-
-    def _used(self, link: Link | None, targets: set[str]) -> set[str]:
-        """Return the variants that live peers use on a link, or at the addresses of a seed."""
-        return {
-            row.sealed_with
-            for row in self._table.shown()
-            if any(path.address in targets if link is None else path.link == link.name for path in row.paths.values())
-        }
 
     def seal(self, datagram: bytes, variant: str, link: Link | None, to: str = "") -> bytes:
         """Write a datagram in a variant, or in the configured one if that variant may no longer be used.
@@ -237,11 +233,11 @@ class Sealing:
         Raises:
             WireError: ``foreign-port``, ``rate``; as `Sealer.open`; ``replayed``.
         """
-        self._rate_limits.check_port(datagram, source)
-        self._rate_limits.spare(source, now)
+        self._rate_limits.check(datagram, source, now)
         opened = self._sealer.open(datagram, source)
         row = self._table.get(opened.id, opened.boot)
-        if not self._is_vouched(opened.boot, row, now):
+        is_heard = row is not None and now < row.sealed_until and row.state_at(now) in LIVE
+        if not is_heard and now >= self._proved.get(opened.boot, now):
             self.windows.forget(opened.boot)
         is_known = self.windows.take(opened)
         is_next = is_known and row is not None and _is_next(opened, row)
@@ -263,11 +259,6 @@ class Sealing:
         self.windows.admit(opened)
         drop_first(self._proved, lambda until: now >= until)
         put_last(self._proved, opened.boot, now + PROVED_FOR, self.windows.limit)
-
-    def _is_vouched(self, boot: str, row: Row | None, now: float) -> bool:
-        if now < self._proved.get(boot, now):
-            return True
-        return row is not None and now < row.sealed_until and row.state_at(now) in LIVE
 
     def _source(self, source: Source, opened: Opened) -> Source:
         """Return the object that stands for this sender and key, as the net floor does for senders."""

@@ -74,7 +74,11 @@ class Record:
             raise ConfigError(*problems)
         object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
         object.__setattr__(self, "services", tuple(self.services))
-        encoded = _encode(self)
+        # as short as can be: what `decode_record` would assume is left out; so no record that fits into 700 bytes takes
+        # more when it is encoded again
+        services = [_shortest(service) for service in self.services]
+        body = {"name": self.name, "tags": dict(self.tags), "services": services}
+        encoded = _json({key: value for key, value in body.items() if value})
         if len(encoded) > MAX_RECORD:
             excess = len(encoded) - MAX_RECORD
             raise RecordTooLong(
@@ -142,22 +146,12 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)  # NaN and Infinity are not JSON
 
 
-def _encode(record: Record) -> bytes:
-    """Encode as short as can be: what `decode_record` would assume is left out.
-
-    So no record that fits into 700 bytes takes more when it is encoded again. ``|`` separates
-    fields of a HELLO and is escaped too.
-    """
-    services = [_shortest(service) for service in record.services]
-    body = {"name": record.name, "tags": dict(record.tags), "services": services}
-    return _json({key: value for key, value in body.items() if value})
-
-
 def _shortest(service: Service) -> dict[str, Any]:
     return {key: value for key, value in service.to_json().items() if value != _OPTIONAL.get(key)}
 
 
 def _json(body: dict[str, Any]) -> bytes:
+    # a bar separates the fields of a HELLO
     return json.dumps(body, separators=(",", ":")).replace("|", "\\u007c").encode("ascii")
 
 
