@@ -83,8 +83,7 @@ class Health:
         self._told = told
         self._wanted: Mapping[str, Check] = {}  # replaced as a whole, never changed: no lock is needed
         self._due: dict[str, tuple[float, Check]] = {}
-        self._runs: dict[Process, tuple[str, Check]] = {}
-        self._processes = Processes("health-checks", self._turn, failed)
+        self._processes = Processes[tuple[str, Check]]("health-checks", self._turn, failed)
 
     def replace(self, checks: Mapping[str, Check]) -> None:
         """Run these checks from now on. A new or changed check is run at once; others keep their pace."""
@@ -103,8 +102,8 @@ class Health:
 
     def _turn(self) -> None:
         self._adopt()
-        for process in self._processes.wait(self._start_due()):
-            self._settle(process)
+        for process, (key, check) in self._processes.wait(self._start_due()):
+            self._settle(process, key, check)
 
     def _adopt(self) -> None:
         """Take over what `replace` was given."""
@@ -113,7 +112,7 @@ class Health:
         for key, check in wanted.items():
             due, known = former.get(key, (now, check))
             self._due[key] = (due if known == check else now), check
-        for process, (key, check) in self._runs.items():
+        for process, (key, check) in self._processes.running.items():
             if wanted.get(key) != check:
                 process.end("stopped", now)
 
@@ -123,11 +122,11 @@ class Health:
         Returns:
             when the next check is due; infinity where the end of a run, or `replace`, comes first.
         """
-        now = monotonic()
-        busy = {key for key, _ in self._runs.values()}
+        now, running = monotonic(), self._processes.running
+        busy = {key for key, _ in running.values()}
         idle = [(due, key, check) for key, (due, check) in self._due.items() if key not in busy]
         for due, key, check in sorted(idle, key=lambda item: item[0]):
-            if due > now or len(self._runs) >= CONCURRENT:
+            if due > now or len(running) >= CONCURRENT:
                 break
             self._due[key] = now + check.interval, check
             try:
@@ -138,18 +137,14 @@ class Health:
                 else:
                     self._tell(key, check, f"cannot run {check.command[0]}: {error.strerror or error}")
                 continue
-            self._runs[process] = key, check
-            self._processes.add(process)
+            running[process] = key, check
             busy.add(key)
-        if len(self._runs) >= CONCURRENT:
+        if len(running) >= CONCURRENT:
             return inf
         return min((due for key, (due, _) in self._due.items() if key not in busy), default=inf)
 
-    def _settle(self, process: Process) -> None:
+    def _settle(self, process: Process, key: str, check: Check) -> None:
         """Tell the result of a run: when it has ended by itself, or at its deadline, however long it takes to die."""
-        key, check = self._runs[process]
-        if process.is_gone:
-            del self._runs[process]
         if process.ended == "timeout" and not process.is_gone:
             fault = f"no answer within {check.timeout:g} s, killed"
         elif process.ended == "exit":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections import OrderedDict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal
+from typing import Literal
 
 from discoveryd.protocol.table.peer import Event, Peer, peer_json
+from discoveryd.query.reply import encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +52,9 @@ class Occasion:
 
     def line(self) -> bytes:
         """Return the event as ``watch`` encodes it, with `coalesced` besides."""
-        shown: dict[str, Any] = {
-            "event": self.kind,
-            "seq": self.seq,
-            "peer": peer_json(self.peer) if self.peer else None,
-            "reason": self.reason,
-            "coalesced": self.coalesced,
-        }
-        return json.dumps(shown, separators=(",", ":")).encode("ascii") + b"\n"
+        peer = peer_json(self.peer) if self.peer else None
+        shown = {"event": self.kind, "seq": self.seq, "peer": peer, "reason": self.reason, "coalesced": self.coalesced}
+        return encode(shown)
 
     def environment(self) -> dict[str, str]:
         """Return the same in short, for scripts that read no JSON."""
@@ -89,8 +84,8 @@ class WaitingEvents:
     """The newest event of each peer that waits for one hook: peers that can be made up wait behind all others."""
 
     def __init__(self) -> None:
-        self._vouched: OrderedDict[tuple[str, str], Occasion] = OrderedDict()
-        self._others: OrderedDict[tuple[str, str], Occasion] = OrderedDict()
+        self._vouched: dict[tuple[str, str], Occasion] = {}
+        self._others: dict[tuple[str, str], Occasion] = {}
 
     def __len__(self) -> int:
         return len(self._vouched) + len(self._others)
@@ -145,7 +140,7 @@ class HookQueue:
         self.coalesced = 0
         self.dropped = 0
         self._waiting: dict[str, WaitingEvents] = {}
-        self._running: dict[str, set[str]] = {}
+        self._running: defaultdict[str, set[str]] = defaultdict(set)  # the lanes of each hook
         self._turns: dict[str, int] = {}  # when each last began
         self._turn = 0
         self._troubled: set[tuple[str, Trouble]] = set()
@@ -203,22 +198,19 @@ class HookQueue:
             return None
         share = max(1, self.slots - len(self._waiting) + 1)
         # in turn, else the first by name would come first for ever
-        for hook in sorted(self._waiting, key=lambda path: (len(self._running.get(path, ())), self._turns[path])):
-            busy = self._running.get(hook, set())
-            key = next((key for key in self._waiting[hook] if key[0] not in busy), None)
+        for hook in sorted(self._waiting, key=lambda path: (len(self._running[path]), self._turns[path])):
+            waiting, busy = self._waiting[hook], self._running[hook]
+            key = next((key for key in waiting if key[0] not in busy), None)
             if key is not None and len(busy) < share:
-                return self._begin(hook, key)
+                occasion = waiting.pop(key)
+                busy.add(occasion.lane)
+                self._turn += 1
+                self._turns[hook] = self._turn
+                if not waiting:
+                    self._troubled -= {(hook, "coalescing"), (hook, "full")}
+                return Job(hook, occasion)
         return None
-
-    def _begin(self, hook: str, key: tuple[str, str]) -> Job:
-        occasion = self._waiting[hook].pop(key)
-        self._running.setdefault(hook, set()).add(occasion.lane)
-        self._turn += 1
-        self._turns[hook] = self._turn
-        if not self._waiting[hook]:
-            self._troubled -= {(hook, "coalescing"), (hook, "full")}
-        return Job(hook, occasion)
 
     def done(self, job: Job) -> None:
         """Note that a run has ended."""
-        self._running.get(job.hook, set()).discard(job.occasion.lane)
+        self._running[job.hook].discard(job.occasion.lane)

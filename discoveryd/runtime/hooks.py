@@ -69,8 +69,7 @@ class Hooks:
         self._looked_at = 0.0
         self._buckets = TokenBuckets(NOTICES, ALL_NOTICES, hook_files.MAX_HOOKS)
         # of the runner alone, but for `wake`
-        self._processes = Processes("hook-runner", self._turn, self._fail)
-        self._runs: dict[Process, Job] = {}
+        self._processes = Processes[Job]("hook-runner", self._turn, self._fail)
         self._delayed: list[tuple[Job, float]] = []  # jobs to start again, each with the end of its time
         self._retry_at = inf
         self._is_awake = False  # since it last took jobs; guarded by the lock
@@ -184,9 +183,9 @@ class Hooks:
                 self._start_job(job, until)
         while (taken := self._take()) is not None:
             self._start_job(taken, monotonic() + self._limits.hook_timeout)
-        for process in self._processes.wait(self._retry_at):
+        for process, job in self._processes.wait(self._retry_at):
             if process.is_gone:
-                self._settle(process)
+                self._settle(process, job)
 
     def _take(self) -> Job | None:
         with self._lock:
@@ -213,19 +212,16 @@ class Hooks:
             else:
                 self._report(job, "warning", "hook cannot be run", "failed", error=_in_words(error))
             return
-        self._runs[process] = job
-        self._processes.add(process)
+        self._processes.running[process] = job
 
-    def _settle(self, process: Process) -> None:
+    def _settle(self, process: Process, job: Job) -> None:
         """Report a run that has ended."""
-        job, lines = self._runs.pop(process), _lines(process)
+        lines = _lines(process)
         if process.ended == "timeout":
-            why = "limits.hook_timeout is over"
-            self._report(job, "warning", "hook was ended", "timeout", lines, why=why)
-        elif process.code:
-            self._report(job, "warning", "hook ended", "failed", lines, exit=process.exit)
+            self._report(job, "warning", "hook was ended", "timeout", lines, why="limits.hook_timeout is over")
         else:
-            self._report(job, "debug", "hook ended", "", lines, exit=process.exit)
+            level, fault = ("warning", "failed") if process.code else ("debug", "")
+            self._report(job, level, "hook ended", fault, lines, exit=process.exit)
 
     def _report(self, job: Job, level: str, text: str, fault: str, lines: Sequence[str] = (), **fields: Any) -> None:
         """Count a run, and tell what came of it."""
@@ -234,8 +230,7 @@ class Hooks:
             self._queue.done(job)
             self._counts.update(["run", *([fault] if fault else [])])
         about: dict[str, Any] = {"on": occasion.kind, "peer": occasion.peer.label if occasion.peer else "-"}
-        if occasion.coalesced:
-            about["coalesced"] = occasion.coalesced
+        about |= {"coalesced": occasion.coalesced} if occasion.coalesced else {}
         for line in lines:
             self._tell("info", "hook says", job.hook, **about, line=line)
         self._tell(level, text, job.hook, **about, **fields)

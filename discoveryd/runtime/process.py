@@ -10,11 +10,11 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from time import monotonic
-from typing import IO, Literal
+from typing import Generic, Literal, TypeVar
 
 from discoveryd.runtime.worker import Worker
 
@@ -29,6 +29,7 @@ _CHUNK = 65536
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 Ending = Literal["", "exit", "timeout", "stopped"]
+Job = TypeVar("Job")
 
 
 class Process:
@@ -84,9 +85,9 @@ class Process:
         self._grace = grace
         self._most_output = most_output
         self._unwritten = stdin
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
-        for stream in filter(None, (self._stdin, self._stdout)):
-            os.set_blocking(stream.fileno(), False)
+        self._streams = {pipe.fileno(): pipe for pipe in (self._process.stdin, self._process.stdout) if pipe}
+        for descriptor in self._streams:
+            os.set_blocking(descriptor, False)
 
     @property
     def is_gone(self) -> bool:
@@ -104,21 +105,17 @@ class Process:
     def descriptors(self) -> Iterator[tuple[int, int]]:
         """Yield what `follow` waits for: descriptors, each with the events of poll(2)."""
         yield self._handle, select.POLLIN
-        if self._stdin is not None:
-            yield self._stdin.fileno(), select.POLLOUT
-        if self._stdout is not None:
-            yield self._stdout.fileno(), select.POLLIN
+        for descriptor, pipe in self._streams.items():
+            yield descriptor, select.POLLOUT if pipe is self._process.stdin else select.POLLIN
 
-    def follow(self, ready: Container[int], now: float) -> bool:
+    def follow(self, ready: set[int], now: float) -> bool:
         """Write, read, and end the command after its deadline.
 
         Returns:
             whether `ended` or `is_gone` has changed.
         """
-        if self._stdin is not None and self._stdin.fileno() in ready:
-            self._write(self._stdin)
-        if self._stdout is not None and self._stdout.fileno() in ready:
-            self._read()
+        for descriptor in self._streams.keys() & ready:
+            self._exchange(descriptor)
         if self._handle in ready:
             self._reap()
             return True
@@ -138,63 +135,61 @@ class Process:
     def close(self) -> None:
         """Close the descriptors; `follow` must not be called after it."""
         os.close(self._handle)
-        for stream in filter(None, (self._stdin, self._stdout)):
-            stream.close()
+        for pipe in self._streams.values():
+            pipe.close()
 
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):  # it is another user's by now
             os.killpg(self._process.pid, number)
 
-    def _write(self, stream: IO[bytes]) -> None:
+    def _exchange(self, descriptor: int) -> None:
+        """Write input, or read output; close the pipe after the last of it."""
         try:
-            self._unwritten = self._unwritten[os.write(stream.fileno(), self._unwritten) :]
+            if self._streams[descriptor] is self._process.stdin:
+                self._unwritten = self._unwritten[os.write(descriptor, self._unwritten) :]
+                is_over = not self._unwritten
+            else:
+                chunk = os.read(descriptor, _CHUNK)
+                self.size += len(chunk)
+                self.head += chunk[: KEPT - len(self.head)]
+                self.tail = (self.tail + chunk)[-KEPT:]
+                is_over = not chunk or self.size > self._most_output
         except BlockingIOError:
             return
         except BrokenPipeError:  # the command does not read its input
-            self._unwritten = b""
-        if not self._unwritten:
-            stream.close()
-            self._stdin = None
-
-    def _read(self) -> None:
-        if self._stdout is None:
-            return
-        try:
-            chunk = os.read(self._stdout.fileno(), _CHUNK)
-        except BlockingIOError:
-            return
-        self.size += len(chunk)
-        self.head += chunk[: KEPT - len(self.head)]
-        self.tail = (self.tail + chunk)[-KEPT:]
-        if not chunk or self.size > self._most_output:
-            self._stdout.close()
-            self._stdout = None
+            is_over = True
+        if is_over:
+            self._streams.pop(descriptor).close()
 
     def _reap(self) -> None:
         # also after a good end: so the processes that are left in the group are bounded. Nobody has waited for the
         # command yet, so the number is still its own
         self._signal(signal.SIGKILL)
-        self._read()
-        self._read()  # what can still be in the pipe, which holds no more
+        for descriptor in (*self._streams, *self._streams):  # twice: a pipe holds no more
+            if descriptor in self._streams:
+                self._exchange(descriptor)
         self.close()
         self.code = self._process.wait()
         self.ended = self.ended or "exit"
 
 
-class Processes:
-    """The commands that a thread follows; any thread may call `wake`, that thread alone `add` and `wait`.
+class Processes(Generic[Job]):
+    """The commands that a thread follows; any thread may call `wake`, all else is that thread's alone.
 
     Args:
         name: of the thread.
         turn: called in the thread again and again; each call waits once.
         failed: called with name and exception, should an exception end the thread.
+
+    Attributes:
+        running: commands under way, each with what it was started for.
     """
 
     def __init__(self, name: str, turn: Callable[[], None], failed: Callable[[str, BaseException], None]) -> None:
         self._turn = turn
         self._worker = Worker(name, self._run, failed)
         self._bell = -1
-        self._processes: list[Process] = []
+        self.running: dict[Process, Job] = {}
         self._is_stopping = False
 
     def open(self) -> None:
@@ -241,11 +236,7 @@ class Processes:
         if self._bell >= 0:
             os.eventfd_write(self._bell, 1)
 
-    def add(self, process: Process) -> None:
-        """Follow a command too."""
-        self._processes.append(process)
-
-    def wait(self, until: float) -> list[Process]:
+    def wait(self, until: float) -> list[tuple[Process, Job]]:
         """Wait for a change, for `wake`, or until a moment (monotonic seconds); it may return sooner.
 
         Returns:
@@ -253,7 +244,7 @@ class Processes:
         """
         poll = select.poll()
         poll.register(self._bell, select.POLLIN)
-        for process in self._processes:
+        for process in self.running:
             for descriptor, events in process.descriptors():
                 poll.register(descriptor, events)
             until = min(until, process.deadline)
@@ -262,20 +253,20 @@ class Processes:
         if self._bell in ready:
             os.eventfd_read(self._bell)
         now = monotonic()
-        changed = [process for process in self._processes if process.follow(ready, now)]
-        self._processes = [process for process in self._processes if not process.is_gone]
+        changed = [(process, job) for process, job in self.running.items() if process.follow(ready, now)]
+        self.running = {process: job for process, job in self.running.items() if not process.is_gone}
         return changed
 
     def end(self) -> None:
         """End all commands, and wait for that; a command that hangs in the kernel is left behind."""
         now = monotonic()
-        for process in self._processes:
+        for process in self.running:
             process.end("stopped", now)
-        while self._processes and monotonic() < now + 2 * GRACE:
+        while self.running and monotonic() < now + 2 * GRACE:
             self.wait(now + 2 * GRACE)
-        for process in self._processes:
+        for process in self.running:
             process.close()
-        self._processes = []
+        self.running = {}
 
     def _run(self) -> None:
         try:

@@ -35,7 +35,7 @@ def start(tmp_path, processes):
         process = Process(
             [os.fsencode(path)], timeout=timeout, grace=grace, stdin=stdin, environment=environment, most_output=MOST_OUTPUT
         )
-        processes.add(process)
+        processes.running[process] = None
         return process
 
     return start
@@ -130,7 +130,7 @@ def test_a_passed_deadline_is_returned_before_the_end(start, processes):
     process = start("trap '' TERM; echo begun; while :; do sleep 0.05; done", timeout=0.3, grace=0.2)
     changes = []
     while not process.is_gone:
-        changes += [(one.ended, one.is_gone) for one in processes.wait(inf)]
+        changes += [(one.ended, one.is_gone) for one, _ in processes.wait(inf)]
     assert changes == [("timeout", False), ("timeout", True)]
 
 
