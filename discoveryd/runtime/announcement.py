@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.wire.record import Record, Service, service_length
@@ -17,44 +18,37 @@ LONGEST_RENAME = 2.5
 LONGEST_WAIT = 3600.0
 
 
-class AnnouncedServices:
-    """The services by owner: ``config``, ``services.d``, ``connection 7``. A value, never changed.
+ByOwner = Mapping[str, tuple[Service, ...]]
+"""The announced services of each owner: ``config``, ``services.d``, ``connection 7``."""
+
+
+def replaced(services: ByOwner, owner: str, by: Iterable[Service]) -> ByOwner:
+    """Return what is announced when an owner replaces its services; no services take the owner out.
 
     >>> from discoveryd.protocol.wire.record import Service
-    >>> from discoveryd.runtime.announcement import AnnouncedServices
-    >>> announced = AnnouncedServices().replaced("config", [Service(name="http", port=80)])
-    >>> announced = announced.replaced("connection 1", [Service(name="http", port=80), Service(name="ssh", port=22)])
-    >>> [service.name for service in announced.services()]
+    >>> from discoveryd.runtime.announcement import merged, replaced
+    >>> announced = replaced({}, "config", [Service(name="http", port=80)])
+    >>> announced = replaced(announced, "connection 1", [Service(name="http", port=80), Service(name="ssh", port=22)])
+    >>> [service.name for service in merged(announced)]
     ['http', 'ssh']
-    >>> [service.name for service in announced.replaced("connection 1", ()).services()]
+    >>> [service.name for service in merged(replaced(announced, "connection 1", ()))]
     ['http']
     """
+    found = {**services, owner: tuple(by)}
+    return {name: announced for name, announced in found.items() if announced}
 
-    def __init__(self, by_owner: Mapping[str, tuple[Service, ...]] | None = None) -> None:
-        self._by_owner = by_owner or {}
 
-    @property
-    def owners(self) -> tuple[str, ...]:
-        """The owners that announce something."""
-        return tuple(self._by_owner)
+def merged(services: ByOwner) -> tuple[Service, ...]:
+    """Return all services, each (name, port and proto) once: of equal services the one with the longer tags.
 
-    def replaced(self, owner: str, services: Iterable[Service]) -> AnnouncedServices:
-        """Return what is announced when an owner replaces its services; no services take the owner out."""
-        found = {**self._by_owner, owner: tuple(services)}
-        return AnnouncedServices({name: announced for name, announced in found.items() if announced})
-
-    def services(self) -> tuple[Service, ...]:
-        """Return all services, each (name, port and proto) once: of equal services the one with the longer tags.
-
-        So whatever an owner withdraws, what is left is never longer than before, and always fits.
-        """
-        merged: dict[tuple[str, int, str], Service] = {}
-        for services in self._by_owner.values():
-            for service in services:
-                key = service.name, service.port, service.proto
-                if key not in merged or service_length(service) > service_length(merged[key]):
-                    merged[key] = service
-        return tuple(merged.values())
+    So whatever an owner withdraws, what is left is never longer than before, and always fits.
+    """
+    found: dict[tuple[str, int, str], Service] = {}
+    for service in chain.from_iterable(services.values()):
+        key = service.name, service.port, service.proto
+        if key not in found or service_length(service) > service_length(found[key]):
+            found[key] = service
+    return tuple(found.values())
 
 
 class Announcement:
@@ -71,12 +65,12 @@ class Announcement:
     """
 
     def __init__(self, name: str | None, tags: Mapping[str, str] | None, services: Iterable[Service]) -> None:
-        self._services = AnnouncedServices().replaced(CONFIG, services)
+        self._services = replaced({}, CONFIG, services)
         self._follows_machine = not name
         self._refused = ""
         self._due = 0.0
         found, self.fault = (name, "") if name else machine_name()
-        self.record = Record(name=found, tags=tags or {}, services=self._services.services())
+        self.record = Record(name=found, tags=tags or {}, services=merged(self._services))
 
     def configured(self, name: str | None, tags: Mapping[str, str], services: Iterable[Service]) -> Record:
         """Return the record after a change of the configuration.
@@ -84,7 +78,7 @@ class Announcement:
         Raises:
             ConfigError: not allowed, or too long together with other services; nothing has changed then.
         """
-        record = self._made(name or machine_name()[0], tags, self._services.replaced(CONFIG, services))
+        record = self._made(name or machine_name()[0], tags, replaced(self._services, CONFIG, services))
         self._follows_machine = not name
         return record
 
@@ -94,7 +88,7 @@ class Announcement:
         Raises:
             ConfigError: too long together with the rest; nothing has changed then.
         """
-        return self._made(self.record.name, self.record.tags, self._services.replaced(owner, services))
+        return self._made(self.record.name, self.record.tags, replaced(self._services, owner, services))
 
     def follow_machine(
         self, now: float, announce: Callable[[Callable[[], Record]], None], notify: Callable[[Notice], None]
@@ -130,8 +124,8 @@ class Announcement:
             return self.record
         return self._made(name, self.record.tags, self._services)
 
-    def _made(self, name: str, tags: Mapping[str, str], services: AnnouncedServices) -> Record:
-        self.record = Record(name=name, tags=tags, services=services.services())
+    def _made(self, name: str, tags: Mapping[str, str], services: ByOwner) -> Record:
+        self.record = Record(name=name, tags=tags, services=merged(services))
         self._services = services
         return self.record
 

@@ -62,7 +62,7 @@ class Client:
         # guards all below; its waiters are `wait_for` and the pause between two attempts
         self._lock = threading.Condition(threading.Lock())
         self._daemon = Mirror(lambda found: (clock(), peer_from_json(found)), LIVE)  # when it was told, and the peer
-        self._publisher = Publisher()
+        self._publisher = Publisher(self._lock)
         self._query: QueryClient | None = None
         self._retry = Retry(LONGEST_PAUSE)
         self._lost_at: float | None = clock()
@@ -147,10 +147,7 @@ class Client:
         """Subscribe to events. After a lost connection the differences come as events too, and `seq` jumps."""
         self._here()
         with self._lock:
-            limit = Limits().subscriber_events
-            subscription = Subscription(self._peers_locked(), self._seq, limit, self._unsubscribe)
-            self._publisher.add(subscription)
-            return subscription
+            return self._publisher.subscribe(self._peers_locked(), self._seq, Limits().subscriber_events)
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -208,10 +205,6 @@ class Client:
 
     def _publish_locked(self, kind: EventKind, peer: Peer, reason: str, former: str = "") -> None:
         self._publisher.publish([Event(kind=kind, seq=self._seq, peer=peer, reason=reason, former=former)])
-
-    def _unsubscribe(self, subscription: Subscription) -> None:
-        with self._lock:
-            self._publisher.remove(subscription)
 
     def _fail(self, _: str, error: BaseException) -> None:
         with self._lock:

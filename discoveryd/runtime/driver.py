@@ -71,7 +71,7 @@ class Driver:
     ) -> None:
         self.birthplace = Birthplace("Discovery")
         self.lock = threading.Condition(threading.Lock())  # the sender waits for it, and a thread that needs a drain
-        self.publisher = Publisher()
+        self.publisher = Publisher(self.lock)
         self.pings = Pings()
         self.engine_s = 0.0
         self.is_stopping = False
@@ -112,7 +112,7 @@ class Driver:
     def report_start(self) -> None:
         """Tell the links of the start, and what is missing."""
         self._report_links(None)
-        if not self.network.has_doorbell:
+        if not all(receiver.transport.has_doorbell for receiver in self.network.receivers):
             self._reporter.tell(warning("no netlink: interfaces are looked at by time alone", every_s=PERIOD_UNTOLD))
 
     def begin_stop(self) -> bool:
@@ -203,13 +203,7 @@ class Driver:
         with self.lock:
             self.check()
             peers, limit = self._node.peers(self._judged_at()), self._node.parameters.limits.subscriber_events
-            subscription = Subscription(peers, self._node.table.seq, limit, self._unsubscribe, queue)
-            self.publisher.add(subscription)
-            return subscription
-
-    def _unsubscribe(self, subscription: Subscription) -> None:
-        with self.lock:
-            self.publisher.remove(subscription)
+            return self.publisher.subscribe(peers, self._node.table.seq, limit, queue)
 
     def _judged_at(self) -> float:
         """Return the time for which peers are judged: in a flood that of what was read, which may be seconds ago."""

@@ -27,8 +27,6 @@ class BufferedRandom(SystemRandom):
 
     def getrandbits(self, k: int) -> int:
         """Return an integer of `k` random bits."""
-        if k < 0:
-            raise ValueError("number of bits must be non-negative")
         size = (k + 7) // 8
         return int.from_bytes(self.randbytes(size), "big") >> (size * 8 - k)
 

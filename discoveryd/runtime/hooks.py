@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from math import inf
 from time import monotonic
 from typing import Any
@@ -21,7 +23,6 @@ from discoveryd.protocol.bounded import TokenBuckets
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.peer import Event
 from discoveryd.query.formats import printable
-from discoveryd.runtime import hook_files
 from discoveryd.runtime.hook_queue import HookQueue, Job, Occasion
 from discoveryd.runtime.notices import Notice, of_death, warning
 from discoveryd.runtime.process import GRACE, KEPT, Process, Processes
@@ -41,10 +42,24 @@ itself."""
 RETRY = 1.0
 """Seconds until a hook is started again for which there was no descriptor, process or memory."""
 
+MAX_HOOKS = 64
+"""Hooks of one directory; a directory with more was not meant to hold hooks."""
+
+_PASSED_OVER = (
+    ".*", "*~", "#*#", "*.bak", "*.old", "*.orig", "*.rej", "*.swp", "*.tmp",
+    "*.dpkg-*", "*.ucf-*", "*.rpmsave", "*.rpmnew", "*.rpmorig",
+)  # fmt: skip
+"""What editors and package managers leave behind."""
+_FOREIGN_WRITERS = stat.S_IWGRP | stat.S_IWOTH
+
 TROUBLES = {
     "coalescing": "of each peer only the newest event waits; make it quicker, or raise limits.hooks",
     "full": "events are dropped; make it quicker, or raise limits.hook_queue",
 }
+
+
+Refusal = tuple[str, str]
+"""A file or directory that is not run; why, and what to do about it."""
 
 
 class Hooks:
@@ -63,11 +78,11 @@ class Hooks:
         self._lock = threading.Lock()  # see above
         self._queue = HookQueue(slots=self._limits.hooks, limit=self._limits.hook_queue)
         self._counts: Counter[str] = Counter()
-        self._refused: tuple[hook_files.RefusedFile, ...] = ()
+        self._refused: tuple[Refusal, ...] = ()
         self._seq: int | None = None
         self._is_stopping = False
         self._looked_at = 0.0
-        self._buckets = TokenBuckets(NOTICES, ALL_NOTICES, hook_files.MAX_HOOKS)
+        self._buckets = TokenBuckets(NOTICES, ALL_NOTICES, MAX_HOOKS)
         # of the runner alone, but for `wake`
         self._processes = Processes[Job]("hook-runner", self._turn, self._fail)
         self._delayed: list[tuple[Job, float]] = []  # jobs to start again, each with the end of its time
@@ -161,18 +176,18 @@ class Hooks:
         self._looked_at = monotonic()
         hooks = None
         try:
-            hooks, refused = hook_files.look(self.directory)
+            hooks, refused = find_hooks(self.directory)
         except OSError as error:  # the hooks stay as they are
-            refused = (hook_files.RefusedFile(self.directory, f"cannot be read now: {error.strerror}"),)
+            refused = ((self.directory, f"cannot be read now: {error.strerror}"),)
         with self._lock:
             if self._is_stopping:
                 return
-            fresh = [file for file in refused if file not in self._refused]
+            fresh = [refusal for refusal in refused if refusal not in self._refused]
             self._refused = refused
             if hooks is not None:
                 self._queue.set_hooks(hooks)
-        for file in fresh:
-            self._notify(warning("hook not run", path=file.path, why=file.why))
+        for path, why in fresh:
+            self._notify(warning("hook not run", path=path, why=why))
 
     # --- the runner -----------------------------------------------------------------------------
 
@@ -194,7 +209,7 @@ class Hooks:
 
     def _start_job(self, job: Job, until: float) -> None:
         """Start a hook; where the system lacks what a process needs, try again for as long as it might have run."""
-        if hook_files.why_not(job.hook):  # it was changed since
+        if why_not(job.hook):  # it was changed since
             self._look()
             with self._lock:
                 self._queue.done(job)
@@ -262,3 +277,70 @@ def _in_words(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{text}: is the interpreter in its first line there?"
     return f"{text}: does it begin with a line such as #!/bin/sh ?" if error.errno == errno.ENOEXEC else text
+
+
+def find_hooks(directory: str) -> tuple[tuple[str, ...], tuple[Refusal, ...]]:
+    """Return the paths of the hooks, in the order of their names, and what is refused.
+
+    No directory, no hooks: that is no fault. Files named as backups are, and directories, are passed over.
+
+    Raises:
+        OSError: of `PASSING`; the directory cannot be read now.
+    """
+    try:
+        names = sorted(os.listdir(directory))
+        fault = foreign(directory)
+    except FileNotFoundError:
+        return (), ()
+    except OSError as error:
+        if error.errno in PASSING:
+            raise
+        return (), ((directory, f"cannot be read: {error.strerror}"),)
+    if fault:
+        return (), ((directory, fault),)
+    hooks: list[str] = []
+    faults: list[Refusal] = []
+    for name in names:
+        path = os.path.join(directory, name)
+        if any(fnmatchcase(name, pattern) for pattern in _PASSED_OVER) or os.path.isdir(path):
+            continue
+        why = why_not(path)
+        if why:
+            faults.append((path, why))
+        else:
+            hooks.append(path)
+    if len(hooks) > MAX_HOOKS:
+        faults.append((directory, f"has {len(hooks)} hooks; only the first {MAX_HOOKS} by name are run"))
+    return tuple(hooks[:MAX_HOOKS]), tuple(faults[:MAX_HOOKS])
+
+
+def why_not(path: str) -> str:
+    """Return why a file must not be run, empty if it may be.
+
+    A user that can write the file, or replace it, has the rights of the daemon if it is run.
+    """
+    try:
+        found = os.stat(path)
+        real = os.path.realpath(path)
+        fault = foreign(path) or foreign(os.path.dirname(real))
+    except OSError as error:
+        return f"cannot be looked at: {error.strerror}"
+    if not stat.S_ISREG(found.st_mode):
+        return "is no regular file: remove it"
+    if fault:
+        return fault
+    return "" if os.access(path, os.X_OK) else f"is not executable: chmod +x {path}"
+
+
+def foreign(path: str) -> str:
+    """Return which other users may write a file or directory, and the remedy; empty if none may.
+
+    Raises:
+        OSError: its owner and mode cannot be read.
+    """
+    found = os.stat(path)
+    if found.st_uid not in (0, os.geteuid()):
+        return f"{path} belongs to uid {found.st_uid}, neither root nor the daemon's: chown root {path}"
+    if found.st_mode & _FOREIGN_WRITERS:
+        return f"{path} is writable by group or others: chmod go-w {path}"
+    return ""

@@ -267,11 +267,6 @@ class Network:
         return min(receiver.given_until for receiver in self.receivers)
 
     @property
-    def has_doorbell(self) -> bool:
-        """Whether every transport is told of changes of the interfaces."""
-        return all(transport.has_doorbell for transport in self._transports)
-
-    @property
     def scan_error(self) -> str | None:
         """Why the interfaces cannot be read; None if they can."""
         return next((one.scan_error for one in self._transports if one.scan_error is not None), None)

@@ -6,15 +6,12 @@ Also the neighbours with another prefix than ours, and the filter of the kernel 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import islice
 
 from discoveryd import __version__
 from discoveryd.net.interfaces import rp_filter_drops, rp_filter_mode
 from discoveryd.net.query_server import QueryServer
 from discoveryd.net.transport import Outside
-from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
-from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.query.status import MetricsStatus, Outsider, QueryStatus, RpFilter, SendError, Status, engine_status
 from discoveryd.runtime.driver import Driver
@@ -95,27 +92,23 @@ def outsiders(node: Node, now: float, found: Mapping[tuple[str, int], Outside]) 
         if row.state_at(now) in LIVE
     }
     outside = [
-        _told(address, link, paths.get((link, address)), in_our_network=False)
+        (address, link, paths.get((link, address)), False)
         for (address, _), (link, *_) in found.items()
         if not node.limited.is_aside(link, address, now)
     ]
-    within = [
-        _told(path.address, link, path, in_our_network=True)
-        for link in node.links
-        for path in node.limited.others(link, now)
+    within = [(path.address, link, path, True) for link in node.links for path in node.limited.others(link, now)]
+    chosen = sorted([*outside, *within][:MOST_NAMED], key=lambda one: (one[0], one[1].name))
+    return [
+        {
+            "link": link.name,
+            "address": address,
+            "ours": f"{link.address}/{link.prefix}",
+            "in_our_network": in_our_network,
+            "listed": path is not None,
+            "two_way": None if path is None else path.two_way,
+        }
+        for address, link, path, in_our_network in chosen
     ]
-    return sorted(islice((*outside, *within), MOST_NAMED), key=lambda one: (one["address"], one["link"]))
-
-
-def _told(address: str, link: Link, path: Path | None, *, in_our_network: bool) -> Outsider:
-    return {
-        "link": link.name,
-        "address": address,
-        "ours": f"{link.address}/{link.prefix}",
-        "in_our_network": in_our_network,
-        "listed": path is not None,
-        "two_way": None if path is None else path.two_way,
-    }
 
 
 def filtered(interfaces: Iterable[str], before: int) -> RpFilter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
+from threading import Condition
 from typing import Any, Self
 
 from discoveryd.errors import SubscriptionLagged
@@ -90,8 +91,7 @@ class Subscription:
         self._queue.put(None)
 
     def __iter__(self) -> Iterator[Event]:
-        while (event := self.get()) is not None:
-            yield event
+        return iter(self.get, None)
 
     def __enter__(self) -> Self:
         return self
@@ -101,26 +101,32 @@ class Subscription:
 
 
 class Publisher:
-    """Hands events to subscriptions. Not thread-safe: the lock of the driver guards it."""
+    """Hands events to subscriptions. Every method is called with the lock held.
 
-    def __init__(self) -> None:
+    Args:
+        lock: guards the publisher; taken by the end of a subscription.
+    """
+
+    def __init__(self, lock: Condition) -> None:
+        self._lock = lock
         self._subscriptions: list[Subscription] = []
         self._has_ended = False
 
-    def __contains__(self, subscription: Subscription) -> bool:
-        return subscription in self._subscriptions
-
-    def add(self, subscription: Subscription) -> None:
-        """Let a subscription have the events from now on; after `end` it ends at once."""
+    def subscribe(
+        self, peers: tuple[Peer, ...], seq: int, limit: int, queue: SimpleQueue[Any] | None = None
+    ) -> Subscription:
+        """Return a subscription to the events from now on; after `end` it ends at once."""
+        subscription = Subscription(peers, seq, limit, self._remove, queue)
         if self._has_ended:
             subscription.put(None)
         else:
             self._subscriptions.append(subscription)
+        return subscription
 
-    def remove(self, subscription: Subscription) -> None:
-        """Take a subscription out, if it is still there."""
-        if subscription in self._subscriptions:
-            self._subscriptions.remove(subscription)
+    def _remove(self, subscription: Subscription) -> None:
+        with self._lock:
+            if subscription in self._subscriptions:
+                self._subscriptions.remove(subscription)
 
     def publish(self, events: Iterable[Event]) -> None:
         """Put events into the queue of each subscription; one that lags is told so, and gets no more."""

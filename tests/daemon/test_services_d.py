@@ -14,7 +14,7 @@ from discoveryd.config import Config
 from discoveryd.config.dropin import MAX_BYTES, read
 from discoveryd.daemon.services_d import MAX_ENTRIES, MAX_FILES, MAX_PROBLEMS, OWNER, ServicesPart
 from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, service_length
-from discoveryd.runtime.announcement import AnnouncedServices
+from discoveryd.runtime.announcement import merged, replaced
 from discoveryd.runtime.notices import Notice
 from tests.conftest import no_descriptors
 
@@ -35,8 +35,8 @@ class Directory:
         self.part = ServicesPart(str(path), offer=self._offer, put=self._put)
 
     def _offer(self, owner, services):
-        offers = AnnouncedServices().replaced("config", self.others).replaced(owner, services)
-        Record(name="anna", services=offers.services())
+        announced = replaced(replaced({}, "config", self.others), owner, services)
+        Record(name="anna", services=merged(announced))
         self.offered.append(tuple(services))
 
     def _put(self, message):

@@ -290,7 +290,7 @@ def test_the_hooks_directory_is_not_read_at_each_event(directory, feed, notices,
     write_hook(directory, "a", "true")
     hooks = begin(hooks=1)
     looks = []
-    monkeypatch.setattr(module.hook_files, "look", looks.append)
+    monkeypatch.setattr(module, "find_hooks", looks.append)
     monkeypatch.setattr(module, "LOOK_AGAIN", 1000.0)
     for number in range(20):
         feed.tell("joined", peer(f"web{number}"))

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from discoveryd.runtime import hook_files
+from discoveryd.runtime import hooks
 from tests.runtime.hooking import write_hook
 
 
@@ -17,9 +17,9 @@ def directory(tmp_path):
 
 
 def names(directory):
-    hooks, faults = hook_files.look(str(directory))
+    found, faults = hooks.find_hooks(str(directory))
     assert faults == ()
-    return [os.path.basename(hook) for hook in hooks]
+    return [os.path.basename(hook) for hook in found]
 
 
 def test_hooks_are_executables_in_the_order_of_their_names(directory):
@@ -29,7 +29,7 @@ def test_hooks_are_executables_in_the_order_of_their_names(directory):
 
 
 def test_a_missing_directory_of_hooks_is_no_fault(tmp_path):
-    assert hook_files.look(str(tmp_path / "hooks.d")) == ((), ())
+    assert hooks.find_hooks(str(tmp_path / "hooks.d")) == ((), ())
 
 
 def test_backups_hidden_files_and_directories_are_passed_over(directory):
@@ -50,14 +50,14 @@ def test_backups_hidden_files_and_directories_are_passed_over(directory):
 )
 def test_a_hook_with_a_wrong_mode_is_refused_with_the_remedy(directory, mode, why):
     good, bad = write_hook(directory, "good", "true"), write_hook(directory, "bad", "true", mode=mode)
-    assert hook_files.look(str(directory)) == ((good,), (hook_files.RefusedFile(bad, why.format(bad)),))
+    assert hooks.find_hooks(str(directory)) == ((good,), ((bad, why.format(bad)),))
 
 
 def test_a_hooks_directory_that_others_may_write_is_refused(directory):
     write_hook(directory, "good", "true")
     directory.chmod(0o777)
     why = f"{directory} is writable by group or others: chmod go-w {directory}"
-    assert hook_files.look(str(directory)) == ((), (hook_files.RefusedFile(str(directory), why),))
+    assert hooks.find_hooks(str(directory)) == ((), ((str(directory), why),))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -67,7 +67,7 @@ def test_a_hook_of_another_owner_is_refused(directory, what):
     path = os.path.normpath(directory / what)
     os.chown(path, 12345, -1)
     why = f"{path} belongs to uid 12345, neither root nor the daemon's: chown root {path}"
-    assert hook_files.look(str(directory)) == ((), (hook_files.RefusedFile(path, why),))
+    assert hooks.find_hooks(str(directory)) == ((), ((path, why),))
 
 
 def test_a_linked_hook_is_as_good_as_its_target(directory, tmp_path):
@@ -76,31 +76,31 @@ def test_a_linked_hook_is_as_good_as_its_target(directory, tmp_path):
     (directory / "link").symlink_to(target)
     assert names(directory) == ["link"]
     elsewhere.chmod(0o777)
-    [fault] = hook_files.look(str(directory))[1]
-    assert fault.why == f"{elsewhere} is writable by group or others: chmod go-w {elsewhere}"
+    [fault] = hooks.find_hooks(str(directory))[1]
+    assert fault[1] == f"{elsewhere} is writable by group or others: chmod go-w {elsewhere}"
     os.unlink(target)
-    [fault] = hook_files.look(str(directory))[1]
-    assert fault == hook_files.RefusedFile(str(directory / "link"), "cannot be looked at: No such file or directory")
+    [fault] = hooks.find_hooks(str(directory))[1]
+    assert fault == (str(directory / "link"), "cannot be looked at: No such file or directory")
 
 
 def test_a_pipe_is_no_hook(directory):
     os.mkfifo(directory / "pipe", 0o755)
-    assert hook_files.look(str(directory))[1] == (
-        hook_files.RefusedFile(str(directory / "pipe"), "is no regular file: remove it"),
+    assert hooks.find_hooks(str(directory))[1] == (
+        (str(directory / "pipe"), "is no regular file: remove it"),
     )
 
 
 def test_a_file_in_place_of_the_hooks_directory_is_told(tmp_path):
     (tmp_path / "hooks.d").write_text("")
-    assert hook_files.look(str(tmp_path / "hooks.d")) == (
-        (), (hook_files.RefusedFile(str(tmp_path / "hooks.d"), "cannot be read: Not a directory"),)
+    assert hooks.find_hooks(str(tmp_path / "hooks.d")) == (
+        (), ((str(tmp_path / "hooks.d"), "cannot be read: Not a directory"),)
     )  # fmt: skip
 
 
 def test_the_number_of_hooks_is_bounded(directory, monkeypatch):
-    monkeypatch.setattr(hook_files, "MAX_HOOKS", 2)
+    monkeypatch.setattr(hooks, "MAX_HOOKS", 2)
     for name in "abc":
         write_hook(directory, name, "true")
-    hooks, [fault] = hook_files.look(str(directory))
-    assert [os.path.basename(hook) for hook in hooks] == ["a", "b"]
-    assert fault.why == "has 3 hooks; only the first 2 by name are run"
+    found, [fault] = hooks.find_hooks(str(directory))
+    assert [os.path.basename(hook) for hook in found] == ["a", "b"]
+    assert fault[1] == "has 3 hooks; only the first 2 by name are run"
