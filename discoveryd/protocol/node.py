@@ -26,8 +26,7 @@ Each call returns an `Outcome`; the driver of the node sends its datagrams and c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from random import Random
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from discoveryd.errors import WireError
@@ -35,7 +34,7 @@ from discoveryd.protocol.link import Link, LinkState, Source
 from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.reception import Reception
-from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
+from discoveryd.protocol.sealed.keyring import Keyring
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.wire.messages import Ping, decode
@@ -43,42 +42,7 @@ from discoveryd.protocol.wire.record import Record
 
 
 class Node(Reception):
-    """One node: its HELLOs, its ears, its table.
-
-    Args:
-        parameters: how it speaks.
-        record: what it says of itself.
-        node_id: stable id, 1 to 32 of ``A-Z a-z 0-9 . _ -``; drawn from `random` if empty.
-        random: where boot id, jitter and nonces come from; the operating system unless a run is to repeat to the
-            bit. With keys nobody may foresee it.
-        keyring: keys, and what to do with them.
-        process: tells processes apart (``os.getpid``): what was forked off must not seal.
-        clock: tells the present moment where datagrams are given later than they arrived: a PONG says how long its
-            PING lay here.
-
-    Attributes:
-        heard_until: the moment up to which every datagram that arrived was given, None for now.
-        others: further addresses of ours, by link.
-        handlers: kind of message -> what hears it.
-    """
-
-    def __init__(
-        self,
-        parameters: Parameters | None = None,
-        record: Record | None = None,
-        *,
-        node_id: str = "",
-        random: Random | None = None,
-        keyring: Keyring = NO_KEYS,
-        process: Callable[[], int] = lambda: 0,
-        clock: Callable[[], float] | None = None,
-    ) -> None:
-        super().__init__(parameters or Parameters(), record or Record(name="node"), node_id, random, clock)
-        self._process = process
-        self.heard_until: float | None = None
-        self.others: dict[Link, tuple[str, ...]] = {}
-        self.table.interval = self.outbox.pace
-        self.set_keyring(keyring)
+    """One node: its HELLOs, its ears, its table. Made as `Reception` says."""
 
     # --- configuration --------------------------------------------------------------------------
 
@@ -119,22 +83,6 @@ class Node(Reception):
             self.outbox.sealing.windows.limit = limits.peers
         self.beacon.set_parameters(parameters, now)
         self.table.interval = self.outbox.pace
-
-    def set_keyring(self, keyring: Keyring) -> None:
-        """Use other keys, another one to send with, or another mode; no peer is lost, and the boot stays."""
-        outbox = self.outbox
-        if outbox.sealing is not None:
-            outbox.sealing.set_keyring(keyring)
-        elif keyring.keys:
-            # not at the top: a node without keys must not wait for it
-            from discoveryd.protocol.sealed.channel import Sealing  # noqa: PLC0415
-
-            outbox.sealing = Sealing(
-                keyring, self.table, self.rate_limits,
-                realm=self.parameters.realm, id=self.id, boot=self.boot, process=self._process,
-            )  # fmt: skip
-        outbox.keyring = keyring
-        self.table.set_ranks(keyring.ranks())
 
     # --- hearing --------------------------------------------------------------------------------
 

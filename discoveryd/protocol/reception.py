@@ -8,7 +8,7 @@ unknown is asked first (`challenges`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random, SystemRandom
 from typing import Any
@@ -18,7 +18,7 @@ from discoveryd.protocol.beacon import Answers, Beacon
 from discoveryd.protocol.challenges import Challenges
 from discoveryd.protocol.isolation import Isolation
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast, is_elsewhere
-from discoveryd.protocol.link import Source
+from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import NOTHING, Claim, Incoming, Outcome, Send
 from discoveryd.protocol.own_boot import OwnBoot
@@ -26,6 +26,7 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import Prober
 from discoveryd.protocol.probes import WAKE_LATE, Probes
 from discoveryd.protocol.rate_limits import RateLimits
+from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import LIVE, Event
 from discoveryd.protocol.table.row import Row
@@ -39,35 +40,45 @@ class Reception:
     """What the engine consists of: each room is built once from those it needs, and hears what is for it.
 
     Args:
-        parameters: how the node speaks.
+        parameters: how it speaks.
         record: what it says of itself.
-        node_id: its id, drawn if empty.
-        random: where ids, jitter and nonces come from, None for the operating system.
-        clock: tells the present moment where datagrams are given later than they arrived.
+        node_id: stable id, 1 to 32 of ``A-Z a-z 0-9 . _ -``; drawn from `random` if empty.
+        random: where boot id, jitter and nonces come from; the operating system unless a run is to repeat to the
+            bit. With keys nobody may foresee it.
+        keyring: keys, and what to do with them.
+        process: tells processes apart (``os.getpid``): what was forked off must not seal.
+        clock: tells the present moment where datagrams are given later than they arrived: a PONG says how long its
+            PING lay here.
 
     Attributes:
+        heard_until: the moment up to which every datagram that arrived was given, None for now.
         table: the peers.
-        outbox: writes what is sent, and knows this node, its links and keys.
-        credit: bytes that may go to addresses that have not proved to be there.
-        limited: knows which links need limited broadcasts.
-        sent: datagrams sent, by kind.
-        rate_limits: refuses what does not count or is too much.
-        drops: datagrams dropped, by reason and interface.
+        outbox: writes what is sent, and knows this node, its links and keys; `credit`, `limited` and `sent` are its.
+        rate_limits: refuses what does not count or is too much; `drops` are its.
         challenges: asks unknown boots first.
         answers: sends our record to nodes that solicit it.
         beacon: sends HELLOs to all.
         prober: PINGs peers.
         hello_rate: measures how many HELLOs are heard.
-        handlers: kind of message -> what hears it.
         doubles: hears what comes under our own boot from elsewhere.
         rtts: round trips in seconds, one for each PONG.
+        handlers: kind of message -> what hears it.
+        others: further addresses of ours, by link.
         understood: datagrams heard, by kind, but the HELLOs that took the fast path.
     """
 
     def __init__(
-        self, parameters: Parameters, record: Record, node_id: str, random: Random | None,
-        clock: Callable[[], float] | None,
+        self,
+        parameters: Parameters | None = None,
+        record: Record | None = None,
+        *,
+        node_id: str = "",
+        random: Random | None = None,
+        keyring: Keyring = NO_KEYS,
+        process: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] | None = None,
     ) -> None:
+        parameters, record = parameters or Parameters(), record or Record(name="node")
         self.limited = LimitedBroadcast(lambda now: self.table.rows(now, gone=True))
         self.outbox = outbox = Outbox(parameters, record, random or SystemRandom(), node_id, self.limited)
         self.id = outbox.id
@@ -93,6 +104,27 @@ class Reception:
             Ping: probes.hear_ping,
             Pong: probes.hear_pong,
         }
+        self._process = process
+        self.heard_until: float | None = None
+        self.others: Mapping[Link, tuple[str, ...]] = {}
+        self.table.interval = outbox.pace
+        self.set_keyring(keyring)
+
+    def set_keyring(self, keyring: Keyring) -> None:
+        """Use other keys, another one to send with, or another mode; no peer is lost, and the boot stays."""
+        outbox = self.outbox
+        if outbox.sealing is not None:
+            outbox.sealing.set_keyring(keyring)
+        elif keyring.keys:
+            # not at the top: a node without keys must not wait for it
+            from discoveryd.protocol.sealed.channel import Sealing  # noqa: PLC0415
+
+            outbox.sealing = Sealing(
+                keyring, self.table, self.rate_limits,
+                realm=outbox.parameters.realm, id=self.id, boot=outbox.boot, process=self._process,
+            )  # fmt: skip
+        outbox.keyring = keyring
+        self.table.set_ranks(keyring.ranks())
 
     # --- a datagram -------------------------------------------------------------------------------
 

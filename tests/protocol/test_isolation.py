@@ -2,7 +2,7 @@
 
 import pytest
 
-from discoveryd.protocol.isolation import RECHECK
+from discoveryd.protocol.isolation import RECHECK, Isolation, is_isolated, silent_together
 from discoveryd.protocol.table.liveness import PROBE_GAP, SUSPECT_INTERVALS
 from tests.protocol.segment import fleet
 
@@ -98,10 +98,25 @@ def test_the_end_of_all_links_ends_isolation(seven):
     assert [isolated for _, isolated in told] == [True, False, True]
 
 
-def test_a_quiet_network_needs_no_judgement(seven):
+def test_a_quiet_network_needs_no_judgement(seven, monkeypatch):
     _, [node, *_] = seven
     assert node.node.next_deadline() > node.segment.now
-    judged = node.node.table.silent_together
-    node.node.table.silent_together = pytest.fail
+    monkeypatch.setattr(Isolation, "silent_together", pytest.fail)
     node.segment.run(5.0)
-    node.node.table.silent_together = judged
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("moments", "heard", "silent"),
+    [([], 5.0, 0), ([1.0, 1.2, 5.0], 5.0, 2), ([1.0, 1.2], 4.9, 2), ([1.0, 1.2], 5.1, 1), ([1.0, 1.2], 60.0, 0)],
+)
+def test_a_silence_is_ours_until_a_peer_is_heard_a_ttl_later(moments, heard, silent):
+    assert silent_together(moments, heard, within=4.0) == silent
+
+
+@pytest.mark.parametrize(
+    ("links", "up", "silent", "verdict"),
+    [(0, 5, 0, True), (1, 0, 0, False), (1, 0, 3, False), (1, 2, 2, True), (1, 3, 2, False), (2, 0, 4, True), (1, 9, 1, False)],
+)
+def test_isolated_without_a_link_or_with_half_silent(links, up, silent, verdict):
+    assert is_isolated(links, up, silent) is verdict

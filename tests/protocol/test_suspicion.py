@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from discoveryd.protocol.isolation import Isolation
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
@@ -352,7 +353,7 @@ def test_single_silences_and_goodbyes_do_not_isolate_us():
     for number in range(6):
         table.heard(hello(number, f"n{number}"), source(f"10.0.0.{number + 10}"), now=number * 10.0)
     table.expire(60.0)
-    assert table.silent_together(60.0, within=4.0) == 1
+    assert Isolation(table).silent_together(60.0, within=4.0) == 1
 
 
 def test_isolated_without_a_link():

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.table.liveness import NEVER, P_DEAF, misses, probes_needed, silent_together
+from discoveryd.protocol.table.liveness import NEVER, P_DEAF, misses, probes_needed
 from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import KINDS, LIVE, Event, EventKind
 from discoveryd.protocol.table.row import Row
@@ -18,8 +18,6 @@ from discoveryd.protocol.wire.messages import Hello
 
 DEAF_PINGS = 3
 """PINGs in a row without an answer, at least, after which a peer whose HELLOs arrive does not hear us."""
-SILENT_FOR = 600.0
-"""Seconds for which a peer that went down still counts as silent, when we doubt ourselves."""
 
 
 class AgeingRows(Rows):
@@ -36,7 +34,7 @@ class AgeingRows(Rows):
         super().__init__(limit=limit, remember=remember, own_id=own_id)
         self.steady: dict[tuple[bytes, Source], Path] = {}
         self.blind_until = -NEVER
-        self.shared = SharedAddresses(self.event_log)
+        self.shared = SharedAddresses(self._rows, self.event_log)
         self._next_expiry = NEVER  # never later than the first row to expire
         self._owed: list[Event] = []  # happened before a call that raises: returned by the next
 
@@ -149,16 +147,6 @@ class AgeingRows(Rows):
             for row in self._unproved.values()
         ]
         return self.live_count(now) - sum(idle)
-
-    def silent_together(self, now: float, within: float) -> int:
-        """Count the proved peers that fell silent, not long ago, in the last seconds in which any was heard."""
-        rows = [row for row in self.rows(now, gone=True) if row.proved]
-        heard = max((row.last_heard for row in rows), default=now)
-        return silent_together((row.last_heard for row in rows if row.is_silent(now, SILENT_FOR)), heard, within)
-
-    def proved_up(self, now: float) -> int:
-        """Count the peers that are up and answered a PING once."""
-        return sum(row.proved and row.state_at(now) == "up" for row in self.rows(now))
 
     # --- proofs of absence --------------------------------------------------------------------------
 
@@ -276,7 +264,7 @@ class AgeingRows(Rows):
         events = self.event_log.settle(row, now)
         for path in row.paths.values():
             self._expect_nothing(path)
-        self.shared.forget(row)
+            self.shared.remove(path)
         self._forget(row)
         if row.kind == "node" and (row.is_replaced or row.state == "left"):
             self.end(row, now, holds_until(row, now, self.interval))

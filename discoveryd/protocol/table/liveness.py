@@ -8,7 +8,6 @@ forgiven) and SWIM's (suspect first, then ask).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import ceil, log
 
 NEVER = float("inf")
@@ -82,28 +81,3 @@ def probe_gap(loss: float | None, seconds: float) -> float:
     """
     needed = probes_needed(loss) or 0
     return min(PROBE_GAP, max(LEAST_PROBE_GAP, seconds / (needed + 1)))
-
-
-def silent_together(moments: Iterable[float], heard: float, within: float) -> int:
-    """Return how many peers fell silent in the last seconds before any peer was heard last.
-
-    A peer that is heard after that shows that our side works: as long as others are heard, a silence that began more
-    than `within` ago is no reason to doubt ourselves.
-
-    Args:
-        moments: when the silent peers were last heard.
-        heard: when any peer was last heard, the silent ones included.
-        within: seconds, a ttl.
-    """
-    return sum(moment > heard - within for moment in moments)
-
-
-def is_isolated(links: int, up: int, silent: int) -> bool:
-    """Return whether we are rather cut off ourselves: no link, or at least half of four or more peers fell silent.
-
-    Args:
-        links: usable links; without any, the routed peers that are heard.
-        up: peers heard in time.
-        silent: peers that fell silent together, without a goodbye, not long ago.
-    """
-    return links == 0 or (up + silent >= 4 and silent >= up)

@@ -6,7 +6,7 @@ from dataclasses import InitVar, dataclass, field
 
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.table.event_log import Pace
-from discoveryd.protocol.table.liveness import NEVER, PROBE_GAP, SUSPECT_INTERVALS, SUSPECT_MISSES, UNHEARD, misses
+from discoveryd.protocol.table.liveness import NEVER, SUSPECT_INTERVALS, SUSPECT_MISSES, UNHEARD, misses
 from discoveryd.protocol.table.path import Path, Paths
 from discoveryd.protocol.table.peer import LIVE, UNANNOUNCED, Announced, Kind, Peer, State, lasting_text, peer_of
 from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, NO_RUN, Run, counts
@@ -161,12 +161,6 @@ class Row:
     def suspect_at(self) -> float:
         """Return the time at which silence makes the row suspect."""
         return self.last_heard + self.suspect_after
-
-    def is_silent(self, now: float, remembered: float) -> bool:
-        """Return whether the peer fell silent without a goodbye, probes begin to show it, and we were awake."""
-        if self.state not in LIVE:
-            return self.state == "down" and now < self.last_heard + remembered
-        return now >= self.suspect_at() + 2 * PROBE_GAP and self.excused != self.last_heard
 
     def is_stranger(self, since: float) -> bool:
         """Return whether it came after a moment and is unproven; what seals proved itself before it was listed."""

@@ -6,13 +6,17 @@ anything after that, and only while several of these rows are live.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Mapping
 
 from discoveryd.protocol.table.event_log import EventLog
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import Event
-from discoveryd.protocol.table.row import Row
+from discoveryd.protocol.table.row import Key, Row
+
+Place = tuple[str, str]
+"""An address, and our interface to it."""
 
 AGAIN = 1.0
 """Seconds between two judgements, while live rows have one address."""
@@ -28,68 +32,61 @@ class SharedAddresses:
     there it means nothing.
 
     Args:
+        rows: of the table.
         event_log: makes the events.
 
     Attributes:
         due: when `judge` has something to do.
     """
 
-    def __init__(self, event_log: EventLog) -> None:
+    def __init__(self, rows: Mapping[Key, Row], event_log: EventLog) -> None:
+        self._rows = rows
         self._event_log = event_log
-        self._paths: dict[str, tuple[Path, ...]] = {}
-        self._marked: set[Row] = set()
-        self._begun: dict[tuple[str, str], float] = {}
+        self._paths: Counter[str] = Counter()  # by address
+        self._begun: dict[Place, float] = {}
         self.due = NEVER
 
     def __len__(self) -> int:
         """Count the paths that are remembered."""
-        return sum(map(len, self._paths.values()))
+        return self._paths.total()
 
     def add(self, path: Path, now: float) -> None:
         """Add a new path of a row."""
-        if path.row.kind != "node" or not path.link or path.address.startswith("127."):
-            return
-        paths = self._paths[path.address] = (*self._paths.get(path.address, ()), path)
-        if len(paths) > 1:
-            self.due = min(self.due, now + AGAIN)
+        if _is_on_link(path):
+            self._paths[path.address] += 1
+            if self._paths[path.address] > 1:
+                self.due = min(self.due, now + AGAIN)
 
     def remove(self, path: Path) -> None:
         """Forget a path."""
-        left = tuple(other for other in self._paths.get(path.address, ()) if other is not path)
-        if left:
-            self._paths[path.address] = left
-        else:
-            self._paths.pop(path.address, None)
+        if _is_on_link(path):
+            self._paths[path.address] -= 1
+            if not self._paths[path.address]:
+                del self._paths[path.address]
 
     def came_or_went(self, row: Row, now: float) -> None:
         """Judge soon, since this row came or went."""
-        if row.shared or any(len(self._paths.get(path.address, ())) > 1 for path in row.paths.values()):
+        if row.shared or any(self._paths[path.address] > 1 for path in row.paths.values()):
             self.due = min(self.due, now if row.shared else now + AGAIN)
 
-    def forget(self, row: Row) -> None:
-        """Forget a row with all its paths."""
-        for path in row.paths.values():
-            self.remove(path)
-        self._marked.discard(row)
-
-    def inherit(self, row: Row, former: Row) -> None:
-        """Let a new boot keep the mark of the former boot."""
-        if former.shared:
-            row.shared = True
-            self._marked.add(row)
-
-    def found(self, now: float) -> dict[tuple[str, str], list[Row]]:
+    def found(self, now: float) -> dict[Place, list[Row]]:
         """Return the rows that share an address, by address and link."""
         return {
             place: rows
-            for place, paths in self._live(now)
+            for place, paths in self._live(now).items()
             if len(rows := [path.row for path in paths if _lasts(path, paths, now)]) > 1
         }
 
     def judge(self, now: float, clock: float) -> list[Event]:
         """Mark rows whose address began to be shared, unmark where that ended; return the events."""
+        events: list[Event] = []
         found = self.found(now)
-        events = self._end({row for rows in found.values() for row in rows}, now)
+        lasting = {row.key for rows in found.values() for row in rows}
+        for row in [row for row in self._rows.values() if row.shared and row.key not in lasting]:
+            row.shared = False
+            row.changed()
+            if row.is_shown:
+                events += self._event_log.emit("updated", "its address is its own again", row, now)
         self._begun = {place: begun for place, begun in self._begun.items() if clock < begun + CALM}
         for place, rows in found.items():
             fresh = [row for row in rows if not row.shared]
@@ -97,34 +94,27 @@ class SharedAddresses:
                 self._begun[place] = clock
                 for row in fresh:
                     row.shared = True
-                    self._marked.add(row)
                     other = next(other for other in rows if other is not row)
                     reason = f"{place[0]} is the address of {other.name or other.id} too"
                     events += self._event_log.emit("updated", reason, row, now)
-        self.due = clock + AGAIN if self._marked or any(self._live(now)) else NEVER
+        is_over = not self._live(now) and not any(row.shared for row in self._rows.values())
+        self.due = NEVER if is_over else clock + AGAIN
         return events
 
-    def _end(self, lasting: set[Row], now: float) -> list[Event]:
-        events: list[Event] = []
-        ended = [row for row in self._marked if row not in lasting]
-        for row in sorted(ended, key=lambda row: row.key):  # a set has no order that a second run would repeat
-            self._marked.discard(row)
-            row.shared = False
-            row.changed()
-            if row.is_shown:
-                events += self._event_log.emit("updated", "its address is its own again", row, now)
-        return events
+    def _live(self, now: float) -> dict[Place, list[Path]]:
+        """Return the paths of listed rows within their ttl, where one address has several on one link."""
+        several = {address for address, paths in self._paths.items() if paths > 1}
+        places: dict[Place, list[Path]] = {}
+        for row in self._rows.values() if several else ():
+            for path in row.paths.values():
+                if path.address in several and _is_on_link(path) and row.is_shown and now < path.expires:
+                    places.setdefault((path.address, path.link), []).append(path)
+        return {place: places[place] for place in sorted(places) if len(places[place]) > 1}
 
-    def _live(self, now: float) -> Iterator[tuple[tuple[str, str], list[Path]]]:
-        """Yield the paths of listed rows within their ttl, where one address has several on one link."""
-        for address in sorted(address for address, paths in self._paths.items() if len(paths) > 1):
-            by_link: dict[str, list[Path]] = {}
-            for path in self._paths[address]:
-                if path.row.is_shown and now < path.expires:
-                    by_link.setdefault(path.link, []).append(path)
-            for link, paths in by_link.items():
-                if len(paths) > 1:
-                    yield (address, link), paths
+
+def _is_on_link(path: Path) -> bool:
+    """Return whether this is a path of a node on a link, out of loopback mode."""
+    return path.row.kind == "node" and path.link != "" and not path.address.startswith("127.")
 
 
 def _lasts(path: Path, paths: list[Path], now: float) -> bool:

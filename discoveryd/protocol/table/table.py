@@ -302,7 +302,7 @@ class PeerTable(AgeingRows):
         if former is not None:
             opening = "joined", f"back with a new boot on {_where(source)}"
             self.follow(row, former)
-            self.shared.inherit(row, former)
+            row.shared = former.shared
         if former is not None and is_restart:
             opening = "restarted", f"new boot {row.boot} in place of {former.boot}"
             self._replace(former, row, now)

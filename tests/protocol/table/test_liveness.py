@@ -4,14 +4,7 @@ from math import isclose
 
 import pytest
 
-from discoveryd.protocol.table.liveness import (
-    P_FALSE,
-    SUSPECT_INTERVALS,
-    is_isolated,
-    misses,
-    probes_needed,
-    silent_together,
-)
+from discoveryd.protocol.table.liveness import P_FALSE, SUSPECT_INTERVALS, misses, probes_needed
 
 
 @pytest.mark.parametrize(
@@ -48,19 +41,3 @@ def test_probes_that_a_loss_demands(loss, probes):
     if loss and probes:
         fails = 1 - (1 - loss) ** 2
         assert fails**probes <= P_FALSE < fails ** (probes - 1) or loss < 0.02
-
-
-@pytest.mark.parametrize(
-    ("moments", "heard", "silent"),
-    [([], 5.0, 0), ([1.0, 1.2, 5.0], 5.0, 2), ([1.0, 1.2], 4.9, 2), ([1.0, 1.2], 5.1, 1), ([1.0, 1.2], 60.0, 0)],
-)
-def test_a_silence_is_ours_until_a_peer_is_heard_a_ttl_later(moments, heard, silent):
-    assert silent_together(moments, heard, within=4.0) == silent
-
-
-@pytest.mark.parametrize(
-    ("links", "up", "silent", "verdict"),
-    [(0, 5, 0, True), (1, 0, 0, False), (1, 0, 3, False), (1, 2, 2, True), (1, 3, 2, False), (2, 0, 4, True), (1, 9, 1, False)],
-)
-def test_isolated_without_a_link_or_with_half_silent(links, up, silent, verdict):
-    assert is_isolated(links, up, silent) is verdict
