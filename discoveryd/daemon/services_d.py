@@ -69,13 +69,12 @@ class ServiceFile:
     check: Check | None = None
     problems: tuple[str, ...] = ()
     result: CheckResult | None = None
-    too_long: str = ""
 
     def state(self) -> ServiceState:
         """Return the state that follows."""
         service = self.service
-        if service is None or self.too_long:
-            return ServiceState(word="refused", service=service, problems=self.problems or (self.too_long,))
+        if service is None:
+            return ServiceState(word="refused", problems=self.problems)
         if self.check is None or (self.result is not None and self.result.works):
             return ServiceState(word="announced", service=service)
         if self.result is None:
@@ -142,7 +141,8 @@ class ServicesPart(Part):
             self._fault = fault
         if has_changed or self._lack:
             self._check()
-        if has_changed or any(file.too_long for file in self._files.values()):  # there may be room now
+        waits_for_room = any(state.word == "refused" and state.service for state in self._states.values())
+        if has_changed or waits_for_room:
             self._announce()
 
     def reload(self, config: Config) -> None:  # noqa: ARG002 - only the directory counts
@@ -182,7 +182,9 @@ class ServicesPart(Part):
             return {}, ""
         except OSError as error:
             return self._stamps(), f"cannot be read: {error.strerror}"  # what was announced stays
-        files = sorted((entry for entry in seen if _is_meant(entry.name)), key=lambda entry: entry.name)
+        # not what is hidden, nor left behind by an editor or a package manager
+        meant = [entry for entry in seen if entry.name.endswith((".yaml", ".yml")) and entry.name[0] not in ".#"]
+        files = sorted(meant, key=lambda entry: entry.name)
         fault = ""
         if len(files) > MAX_FILES:
             fault = f"has {len(files)} files; only the first {MAX_FILES} by name are read"
@@ -243,13 +245,8 @@ class ServicesPart(Part):
 
     def _announce(self) -> None:
         """Offer what may be announced and fits, and tell what has changed."""
-        for file in self._files.values():
-            file.too_long = ""
-        chosen = {
-            name: state.service
-            for name, file in self._files.items()
-            if (state := file.state()).word == "announced" and state.service is not None
-        }
+        states = {name: file.state() for name, file in self._files.items()}
+        chosen = {name: state.service for name, state in states.items() if state.service and state.word == "announced"}
         while True:
             try:
                 self._offer(OWNER, tuple(chosen.values()))
@@ -257,26 +254,11 @@ class ServicesPart(Part):
             except RecordTooLong as error:
                 if not chosen:
                     raise
-                room = sum(map(service_length, chosen.values())) - error.excess
-                chosen = self._fitting(chosen, room)  # fewer at each turn, and none always fit
-        former, self._states = self._states, {name: file.state() for name, file in self._files.items()}
-        for name in sorted({*former, *self._states}):
-            self._tell_change(os.path.join(self.directory, name), former.get(name), self._states.get(name))
-
-    def _fitting(self, services: Mapping[str, Service], room: int) -> dict[str, Service]:
-        """Return the services that fit into so many bytes, the first by name, and note why the others do not."""
-        chosen = {}
-        for name, service in services.items():
-            length = service_length(service)
-            if length <= room:
-                room -= length
-                chosen[name] = service
-            else:
-                self._files[name].too_long = (
-                    f"{length - max(room, 0)} bytes too much: it takes {length}, and of the {MAX_RECORD} that fit into "
-                    f"a HELLO {max(room, 0)} are left; shorten it, or remove another"
-                )
-        return chosen
+                for name, problem in _unfit(chosen, error.excess).items():  # fewer at each turn, and none always fit
+                    states[name] = ServiceState(word="refused", service=chosen.pop(name), problems=(problem,))
+        former, self._states = self._states, states
+        for name in sorted({*former, *states}):
+            self._tell_change(os.path.join(self.directory, name), former.get(name), states.get(name))
 
     def _tell_change(self, path: str, former: ServiceState | None, state: ServiceState | None) -> None:
         """Log the change of a file's state, if it is worth it."""
@@ -298,9 +280,19 @@ class ServicesPart(Part):
             self._tell("info", "service withdrawn", **state.fields, file=path, why="its check is a new one")
 
 
-def _is_meant(name: str) -> bool:
-    """Return whether a file is a service's: not hidden, nor left behind by an editor or a package manager."""
-    return name.endswith((".yaml", ".yml")) and not name.startswith((".", "#"))
+def _unfit(services: Mapping[str, Service], excess: int) -> dict[str, str]:
+    """Return why some services do not fit into the record, which is too long by so many bytes; the first by name do."""
+    found, room = {}, sum(map(service_length, services.values())) - excess
+    for name, service in services.items():
+        length = service_length(service)
+        if length <= room:
+            room -= length
+        else:
+            found[name] = (
+                f"{length - max(room, 0)} bytes too much: it takes {length}, and of the {MAX_RECORD} that fit into "
+                f"a HELLO {max(room, 0)} are left; shorten it, or remove another"
+            )
+    return found
 
 
 def _stamp(entry: os.DirEntry[str]) -> Stamp | None:

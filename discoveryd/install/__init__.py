@@ -2,8 +2,7 @@
 
 ::
 
-    layout        what is installed, and where, with its content
-    places        installs and removes files, leaves alone what was changed, and keeps the manifest
+    places        what is installed, and where; installs and removes it, and keeps the manifest
     machine       whether a service could be started from here, requests to systemd, and limits of the kernel
 """
 
@@ -21,9 +20,8 @@ from discoveryd.daemon.ports import DROP_IN, drop_in
 from discoveryd.daemon.report import client_of, sight
 from discoveryd.errors import ConfigError, QueryError, UntrustedFile
 from discoveryd.files import trusted
-from discoveryd.install import layout, machine
-from discoveryd.install.layout import CONFIG_DIRECTORY, UNIT_DIRECTORY
-from discoveryd.install.places import PATH, Places, load_manifest, save_manifest, tell
+from discoveryd.install import machine, places
+from discoveryd.install.places import CONFIG_DIRECTORY, PATH, UNIT_DIRECTORY, Places, load_manifest, save_manifest, tell
 
 CONFIG = f"{CONFIG_DIRECTORY}/discoveryd.yaml"
 STATE = "/var/lib/discoveryd"
@@ -81,18 +79,18 @@ class Installation:
         """
         if not self._arguments.prefix:
             _need_service()
-        places = self._put()
+        changed = self._put()
         if self._arguments.prefix:
             for text in machine.obstacles():
                 tell("note", text)
             return self._done()
-        if any(path.startswith(UNIT_DIRECTORY) for path in places.changed):
+        if any(path.startswith(UNIT_DIRECTORY) for path in changed):
             self._ask("daemon-reload")
         self._raise_limits()
-        for name, _, _, command in layout.firewalls(self._root):
+        for name, _, _, command in places.firewalls(self._root):
             tell("note", f"{name} is here; to let the HELLOs through: {command}")
         if self._arguments.now:
-            return self._start(places) or self._done()
+            return self._start(changed) or self._done()
         wanted = f"{machine.SOCKET} discoveryd" if self._arguments.socket else "discoveryd"
         tell("note", f"to start it: systemctl enable --now {wanted}")
         return self._done()
@@ -116,18 +114,19 @@ class Installation:
             tell("note", "this was a dry run: nothing has been changed")
         return OK
 
-    def _put(self) -> Places:
+    def _put(self) -> set[str]:
+        """Install the files, and return the paths that are not as they were."""
         former = load_manifest(self._root)
-        places = Places(self._root, former, is_dry=self._is_dry)
+        put = Places(self._root, former, is_dry=self._is_dry)
         try:
-            places.put_all(layout.items(machine.commands(), self._root, ports=self._ports()))
+            put.put_all(places.items(machine.commands(), self._root, ports=self._ports()))
         except OSError:
-            if not self._is_dry and PATH in places.entries:  # what was made up to here is to be removable too
-                save_manifest(self._root, {**former, **places.entries}.values())
+            if not self._is_dry and PATH in put.entries:  # what was made up to here is to be removable too
+                save_manifest(self._root, {**former, **put.entries}.values())
             raise
-        if places.entries != former and not self._is_dry:
-            save_manifest(self._root, places.entries.values())
-        return places
+        if put.entries != former and not self._is_dry:
+            save_manifest(self._root, put.entries.values())
+        return put.changed
 
     def _config(self) -> Config:
         """Return the configuration that is there, or that will be."""
@@ -148,20 +147,20 @@ class Installation:
     def _raise_limits(self) -> None:
         """Let the service have its receive buffer from now on, not from the next boot on."""
         try:
-            for name, before, now in machine.raised(layout.content_of(f"config/{layout.SYSCTL}"), is_dry=self._is_dry):
+            for name, before, now in machine.raised(places.content_of(f"config/{places.SYSCTL}"), is_dry=self._is_dry):
                 tell("raised", name, f"from {before} to {now}")
         except OSError as error:  # in a container the machine below it decides
             path, why = error.filename or machine.PROC, error.strerror or error
             tell("note", f"{path} cannot be set ({why}): HELLOs are lost where hundreds of nodes speak at once")
 
-    def _start(self, places: Places) -> int:
+    def _start(self, changed: set[str]) -> int:
         """Start the service and print what it sees; restart a service of another version or unit.
 
         Raises:
             ConfigError: it would not start; told here better than by the journal.
         """
         config = self._config()
-        is_changed = any(path.endswith((machine.SERVICE, DROP_IN)) for path in places.changed)
+        is_changed = any(path.endswith((machine.SERVICE, DROP_IN)) for path in changed)
         try:
             if self._arguments.socket:
                 self._start_socket(config)
@@ -194,7 +193,7 @@ class Installation:
         Raises:
             OSError: systemd refused.
         """
-        listens = layout.socket_address()
+        listens = places.socket_address()
         if config.query.listen != listens:
             place = f"which takes the place of query.listen ({config.query.listen})"
             helps = f"for another address systemctl edit {machine.SOCKET}"

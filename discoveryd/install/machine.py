@@ -136,16 +136,15 @@ def journal() -> str:
     return done.stdout or done.stderr
 
 
-def raised(content: bytes, *, is_dry: bool) -> list[tuple[str, int, int]]:
+def raised(content: bytes, *, is_dry: bool) -> Iterator[tuple[str, int, int]]:
     """Raise each limit that is lower than a file in the form of sysctl.d(5) says; lower none.
 
-    Returns:
+    Yields:
         name, value before and value now of each that was raised.
 
     Raises:
         OSError: the kernel has no such limit, or it may not be set here, as in a container; with the path.
     """
-    done = []
     for name, value in re.findall(r"^([^#\s]+) *= *(\d+)", content.decode(), re.MULTILINE):
         path = os.path.join(PROC, *name.split("."))
         with open(path, encoding="ascii") as file:
@@ -154,8 +153,7 @@ def raised(content: bytes, *, is_dry: bool) -> list[tuple[str, int, int]]:
             if not is_dry:
                 with open(path, "w", encoding="ascii") as file:
                     file.write(f"{value}\n")
-            done.append((name, found, int(value)))
-    return done
+            yield name, found, int(value)
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:

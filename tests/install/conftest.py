@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from discoveryd.daemon import main
-from discoveryd.install import layout, machine
+from discoveryd.install import machine, places
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "etc/discoveryd/discoveryd.yaml"
@@ -46,9 +46,9 @@ def run(root, capsys):
 @pytest.fixture
 def shipped(monkeypatch):
     """Have an earlier or later version ship something else."""
-    read = layout.content_of
+    read = places.content_of
 
     def shipped(**contents):
-        monkeypatch.setattr(layout, "content_of", lambda name: contents.get(Path(name).stem) or read(name))
+        monkeypatch.setattr(places, "content_of", lambda name: contents.get(Path(name).stem) or read(name))
 
     return shipped
