@@ -30,18 +30,18 @@ PROGRAM = Program(
     "Know which other machines of this network are up right now, at which address, offering what.",
     [
         Command("run", "daemon.run:run", "run in the foreground until SIGTERM or Ctrl-C", _CONFIG),
-        Command("start", "daemon.detached:start", "run in the background, with a pid file", _CONFIG),
-        Command("stop", "daemon.detached:stop", "stop the daemon that start began", _CONFIG),
-        Command("status", "daemon.detached:status", "say whether a daemon runs here, and what it sees", _CONFIG),
+        Command("start", "daemon.commands:start", "run in the background, with a pid file", _CONFIG),
+        Command("stop", "daemon.commands:stop", "stop the daemon that start began", _CONFIG),
+        Command("status", "daemon.commands:status", "say whether a daemon runs here, and what it sees", _CONFIG),
         Command(
             "reset-id",
-            "daemon.report:reset_id",
+            "daemon.commands:reset_id",
             "choose a new node id for this machine: one of two that were cloned needs it",
             _CONFIG,
         ),
         Command(
             "check",
-            "daemon.report:check",
+            "daemon.commands:check",
             "check the configuration and print what is in force",
             _CONFIG,
             Option("quiet", "print only what is wrong"),
@@ -115,7 +115,7 @@ PROGRAM = Program(
             text="Stop and disable the service, and remove what install put in place and its state. The configuration "
             "stays, and so does whatever was changed since. Needs root.",
         ),
-        Command("version", "daemon.report:version", "print the version"),
+        Command("version", "daemon.commands:version", "print the version"),
     ],
     note=f"The configuration is read from --config, else $DISCOVERYD_CONFIG, else {DEFAULT_PATH}, else the defaults "
     "hold; DISCOVERYD_SECTION__KEY in the environment overrides a key of it. Ask the daemon with discoveryctl.",

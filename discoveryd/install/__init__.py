@@ -15,9 +15,9 @@ from discoveryd import __version__
 from discoveryd.cli.parse import Arguments
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, USAGE, say
+from discoveryd.daemon.commands import client_of, sight
 from discoveryd.daemon.identity import kept
 from discoveryd.daemon.ports import DROP_IN, drop_in
-from discoveryd.daemon.report import client_of, sight
 from discoveryd.errors import ConfigError, QueryError, UntrustedFile
 from discoveryd.files import trusted
 from discoveryd.install import machine, places

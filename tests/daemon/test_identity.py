@@ -7,7 +7,7 @@ import pytest
 
 from discoveryd.cli.ctl_commands import parse
 from discoveryd.config import Config, PathsSection
-from discoveryd.daemon import detached, identity, main
+from discoveryd.daemon import commands, identity, main
 from discoveryd.daemon.identity import node_id
 from discoveryd.files import directories, token
 from discoveryd.protocol.parameters import MAX_ID, is_word
@@ -182,7 +182,7 @@ def test_start_without_a_session_says_which_variable_is_missing(without_root, mo
     def refuse(_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(detached, "holder", refuse)
+    monkeypatch.setattr(commands, "holder", refuse)
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert main(["start"]) == 1
     assert capsys.readouterr().err == (

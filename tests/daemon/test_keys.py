@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from discoveryd.config import Config, SecuritySection, load
-from discoveryd.daemon import FAILED, OK, USAGE, keys, main, report
+from discoveryd.daemon import FAILED, OK, USAGE, commands, keys, main
 from discoveryd.daemon.keys import MAX_FILE, read_keyring, write_key
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Key, Keyring
@@ -334,7 +334,7 @@ def test_a_reload_without_the_credentials_skips_the_keys(tmp_path, capsys, monke
     if not is_named:
         monkeypatch.delenv(keys.CREDENTIALS)
         assert main(words) == USAGE  # somebody's own check
-        monkeypatch.setattr(report, "is_service", lambda: True)
+        monkeypatch.setattr(commands, "is_service", lambda: True)
     assert main(words) == OK
     (tmp_path / "c.yaml").write_text("security: {mode: required, keys: [a.key]}\n")
     assert main(words) == USAGE

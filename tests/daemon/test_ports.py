@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from discoveryd.config import DEFAULT_PATH, Config, MetricsSection, QuerySection
-from discoveryd.daemon import ports, report, run
+from discoveryd.daemon import commands, ports, run
 from discoveryd.errors import ConfigError
 from discoveryd.net.sockets import explain_bind
 from discoveryd.protocol.parameters import Parameters
@@ -98,11 +98,11 @@ def test_without_a_unit_nothing_is_forbidden(tmp_path):
 
 def test_check_names_the_key_and_the_command(tmp_path, unit, monkeypatch):
     monkeypatch.setattr(ports, "DIRECTORIES", tuple(f"{tmp_path}{one}" for one in ports.DIRECTORIES))
-    monkeypatch.setattr(report, "load", lambda _: config(metrics="127.0.0.1:9341"))
+    monkeypatch.setattr(commands, "load", lambda _: config(metrics="127.0.0.1:9341"))
     from discoveryd.cli.parse import Arguments
 
     with pytest.raises(ConfigError) as caught:
-        report.check(Arguments(config=None, quiet=True))
+        commands.check(Arguments(config=None, quiet=True))
     assert str(caught.value) == (
         f"{DEFAULT_PATH}: metrics.listen: the unit of the service forbids it tcp port 9341 (SocketBindDeny=): as root "
         "run discoveryd install, which writes the ports of the configuration beside the unit, then restart discoveryd"

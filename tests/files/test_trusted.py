@@ -11,7 +11,7 @@ import pytest
 
 from discoveryd.config import Config, SecuritySection
 from discoveryd.daemon import identity, keys, main
-from discoveryd.daemon.detached import hold
+from discoveryd.daemon.commands import hold
 from discoveryd.errors import ConfigError, UntrustedFile
 from discoveryd.files import trusted
 from discoveryd.protocol.sealed.keyring import Key

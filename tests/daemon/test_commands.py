@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from discoveryd.daemon import detached
-from discoveryd.daemon.detached import hold, holder
+from discoveryd.daemon import commands
+from discoveryd.daemon.commands import hold, holder
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_pid_file_removed_before_the_lock_is_made_again(path, monkeypatch):
         former.__exit__(None, None, None)
         return descriptor
 
-    monkeypatch.setattr(detached.os, "open", open_late)
+    monkeypatch.setattr(commands.os, "open", open_late)
     with hold(path):
         monkeypatch.undo()
         assert holder(path) == os.getpid()
@@ -71,12 +71,12 @@ def test_a_killed_daemon_holds_no_lock(path):
     script = f"""
 import sys
 from pathlib import Path
-from discoveryd.daemon.detached import hold
+from discoveryd.daemon.commands import hold
 with hold({path!r}):
     print("locked", flush=True)
     sys.stdin.read()
 """
-    root = Path(detached.__file__).parents[2]
+    root = Path(commands.__file__).parents[2]
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root
     ) as process:

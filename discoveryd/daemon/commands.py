@@ -1,6 +1,7 @@
-"""``discoveryd start``, ``stop`` and ``status``: the daemon in the background, for machines without a service manager.
+"""Commands that end: ``discoveryd start``, ``stop``, ``status``, ``check``, ``reset-id`` and ``version``.
 
-Its pid file is locked while it lives, so that a stale file means nothing.
+The first two are for machines without a service manager. The pid file of a daemon that was started so is locked while
+it lives, so that a stale file means nothing.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from discoveryd import __version__
 from discoveryd.cli.parse import Arguments
 from discoveryd.config import PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
-from discoveryd.daemon.keys import read_keyring
-from discoveryd.daemon.report import client_of, sight
+from discoveryd.daemon.identity import node_id, reset
+from discoveryd.daemon.keys import are_hidden, read_keyring
+from discoveryd.daemon.ports import is_service, refuse_forbidden
 from discoveryd.errors import DaemonUnreachable, QueryError, UntrustedFile
-from discoveryd.files import trusted
+from discoveryd.files import token, trusted
 from discoveryd.files.trusted import remedy
+from discoveryd.net.query_client import QueryClient
 from discoveryd.protocol.sealed.keyring import Keyring
 
 PROGRAM = "discoveryd"
@@ -147,6 +151,57 @@ def status(arguments: Arguments) -> int:
         print(f"discoveryd {f'runs ({process}) but' if pid else 'may run, but'} does not answer: {error}")  # noqa: T201
         return FAILED
     print(f"discoveryd {seen['version']} runs ({process}) as {sight(seen)}")  # noqa: T201
+    return OK
+
+
+def client_of(config: Config) -> QueryClient:
+    """Return a client of the daemon of a configuration, with the token that is needed beyond loopback."""
+    file, address = config.paths.token_file, config.query.address
+    assert address is not None
+    return QueryClient(address, token=lambda: token.read(file), vet=token.vetting(file, address))
+
+
+def sight(seen: dict[str, Any]) -> str:
+    """Return a status in a few words: the node, its peers by state, its links."""
+    states = ", ".join(f"{count} {state}" for state, count in seen["peers"].items() if count) or "no peers yet"
+    links = ", ".join(f"{link['name']} {link['address']}" for link in seen["links"]) or "no link"
+    return f"{seen['node']['name']}: {states}; {links}"
+
+
+def reset_id(arguments: Arguments) -> int:
+    """Choose a new node id."""
+    config = load(arguments.config)
+    if config.node.id:
+        say(f"the configuration sets node.id to {config.node.id}: change it there ({config.source})")
+        return FAILED
+    loopback = config.parameters.loopback
+    former, _ = node_id(config.paths.state_directory, loopback)
+    try:
+        reset(config.paths.state_directory)
+    except OSError as error:
+        helps = remedy(error, "run as root, or set paths.state")
+        say(f"cannot write to {config.paths.state_directory}: {error.strerror}; {helps}")
+        return FAILED
+    fresh, _ = node_id(config.paths.state_directory, loopback)
+    print(f"node id {fresh} from the next start on (was {former}); now restart discoveryd")  # noqa: T201
+    return OK
+
+
+def check(arguments: Arguments) -> int:
+    """Check the configuration and print what is in force."""
+    config = load(arguments.config)
+    config.record()
+    if config.security.keys and not are_hidden(in_service=is_service()):
+        read_keyring(config)  # else the daemon reads them, before it takes anything over
+    refuse_forbidden(config)
+    if not arguments.quiet:
+        sys.stdout.write(config.to_yaml())
+    return OK
+
+
+def version(_: Arguments) -> int:
+    """Print the version."""
+    print(f"discoveryd {__version__}")  # noqa: T201
     return OK
 
 
