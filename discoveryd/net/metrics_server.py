@@ -1,7 +1,7 @@
 """The metrics page: a small HTTP server for Prometheus, when ``metrics.listen`` is set.
 
 One thread waits for all clients at once and answers each request when it has come, so a silent client keeps no other
-waiting. The standard library reads and answers a request, in memory.
+waiting. The standard library reads and answers a request, in memory; it is imported with the first request.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import selectors
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from io import BytesIO
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from wsgiref.simple_server import WSGIRequestHandler
 
 from discoveryd.net.owner import read_lines
 from discoveryd.net.sockets import ANY_ERROR, TcpServer
@@ -91,21 +91,17 @@ class MetricsServer(TcpServer):
             return
         if len(self.clients) == CLIENTS:
             self._drop(min(self.clients.values(), key=lambda one: (bool(one.owed), one.came_at)))
-        client = self.clients[sock] = MetricsClient(sock, now)
-        self.expect(sock, selectors.EVENT_READ, client)
+        self.clients[sock] = MetricsClient(sock, now, self._answer)
+        self._serve(self.clients[sock])
 
     def _serve(self, client: MetricsClient) -> None:
         try:
-            if not client.has_asked:
-                if client.read():
-                    client.owed = memoryview(self._answer(client.request))
-                    self.expect(client.sock, selectors.EVENT_WRITE, client)
-            elif client.owed:
-                if client.send():
-                    self.expect(client.sock, selectors.EVENT_READ, client)
-            elif client.has_left():
-                self._drop(client)
-        except OSError:  # gone
+            events = next(client.steps, 0)
+        except OSError:  # gone; or no descriptor is left to import HTTP with
+            events = 0
+        if events:
+            self.expect(client.sock, events, client)
+        else:
             self._drop(client)
 
     def _drop(self, client: MetricsClient) -> None:
@@ -123,7 +119,7 @@ class MetricsServer(TcpServer):
         }  # fmt: skip
         site: Any = SimpleNamespace(base_environ=environ, get_app=lambda: self._page)
         streams: Any = BytesIO(request), BytesIO()
-        _Handler(streams, ("", 0), site)
+        _handler_class()(streams, ("", 0), site)
         self._refused += self._requests == asked
         return bytes(streams[1].getvalue())
 
@@ -136,63 +132,44 @@ class MetricsServer(TcpServer):
 
 
 class MetricsClient:
-    """Buffers of one connection; it never waits.
+    """The exchange with one connection.
 
     Args:
         sock: accepted, not blocking.
         now: when it was accepted.
+        answer: returns the answer to a request.
 
     Attributes:
-        request: the part that has come.
-        has_asked: whether that is all of it, or all that will come.
         came_at: when it was accepted.
+        has_asked: whether the whole request has come, or all that will come.
         owed: the part of the answer that is left to send.
+        steps: the exchange, with the events to wait for before each step.
     """
 
-    def __init__(self, sock: socket.socket, now: float) -> None:
+    def __init__(self, sock: socket.socket, now: float, answer: Callable[[bytes], bytes]) -> None:
         self.sock = sock
         self.came_at = now
-        self.request = b""
         self.has_asked = False
         self.owed = memoryview(b"")
+        self.steps = self._exchange(answer)
 
-    def read(self) -> bool:
-        """Read the next part of the request, and return whether that is all of it.
-
-        Raises:
-            OSError: the client has gone.
-        """
-        with suppress(BlockingIOError):
-            data = self.sock.recv(LONGEST - len(self.request))
-            self.request += data
-            if not data and not self.request:
-                raise ConnectionResetError
-            self.has_asked = not data or len(self.request) == LONGEST or bool(_END.search(self.request))
-        return self.has_asked
-
-    def send(self) -> bool:
-        """Send what the socket takes, after the last byte the end of the stream, and return whether that was all.
-
-        Raises:
-            OSError: the client has gone.
-        """
-        with suppress(BlockingIOError):
+    def _exchange(self, answer: Callable[[bytes], bytes]) -> Iterator[int]:
+        request = b""
+        while not self.has_asked:
+            yield selectors.EVENT_READ
+            data = self.sock.recv(LONGEST - len(request))
+            request += data
+            if not request:
+                return
+            self.has_asked = not data or len(request) == LONGEST or bool(_END.search(request))
+        self.owed = memoryview(answer(request))
+        while self.owed:
+            yield selectors.EVENT_WRITE
             self.owed = self.owed[self.sock.send(self.owed) :]
-        if not self.owed:
-            self.sock.shutdown(socket.SHUT_WR)
-        return not self.owed
-
-    def has_left(self) -> bool:
-        """Discard what came after the request, and return whether nothing more can come.
-
-        A connection that is closed with unread bytes is reset, and the answer is lost.
-
-        Raises:
-            OSError: the client has gone.
-        """
-        with suppress(BlockingIOError):
-            return not self.sock.recv(_CHUNK)
-        return False
+        self.sock.shutdown(socket.SHUT_WR)
+        yield selectors.EVENT_READ
+        while self.sock.recv(_CHUNK):  # a connection that is closed with unread bytes is reset, and the answer is lost
+            yield selectors.EVENT_READ
 
 
 def is_ours(host: str) -> bool:
@@ -230,14 +207,20 @@ def _own_names() -> set[str]:
     return names
 
 
-class _Handler(WSGIRequestHandler):
-    """The handler of the library, on bytes in memory. It logs nothing: the server counts."""
+@cache
+def _handler_class() -> Any:
+    from wsgiref.simple_server import WSGIRequestHandler  # noqa: PLC0415 - a daemon that is not scraped needs no HTTP
 
-    def setup(self) -> None:
-        self.rfile, self.wfile = self.request
+    class Handler(WSGIRequestHandler):
+        """The handler of the library, on bytes in memory. It logs nothing: the server counts."""
 
-    def finish(self) -> None:
-        """Leave the written bytes open."""
+        def setup(self) -> None:
+            self.rfile, self.wfile = self.request
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing."""
+        def finish(self) -> None:
+            """Leave the written bytes open."""
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Log nothing."""
+
+    return Handler

@@ -132,8 +132,8 @@ class Netlink:
         self._socket: socket.socket | None = None
         self._sequence = 0
 
-    def open(self) -> None:
-        """Open the socket, if it is not.
+    def open(self) -> socket.socket:
+        """Open the socket, if it is not, and return it.
 
         Raises:
             OSError: no descriptor is left, or EAFNOSUPPORT or EPERM where a sandbox forbids netlink.
@@ -141,6 +141,7 @@ class Netlink:
         if self._socket is None:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
             self._socket.setblocking(False)  # it has answered by the time it has taken the question
+        return self._socket
 
     def close(self) -> None:
         """Close the socket. Safe to call again, and before `open`."""
@@ -186,25 +187,23 @@ class Netlink:
         Raises:
             OSError: as `open`.
         """
-        self.open()
-        assert self._socket is not None
+        sock = self.open()
         with suppress(OSError):
-            answer = ioctl(self._socket, SIOCGIFNAME, _WITH_INDEX.pack(b"", index).ljust(_IFREQ, b"\0"))
+            answer = ioctl(sock, SIOCGIFNAME, _WITH_INDEX.pack(b"", index).ljust(_IFREQ, b"\0"))
             return _text(_WITH_INDEX.unpack_from(answer)[0])
         return ""
 
     def _ask(self, question: int, flags: int, body: bytes) -> list[tuple[int, int, bytes]]:
         """Send a question and return type, flags and payload of each message of its answer."""
-        self.open()
-        assert self._socket is not None
+        sock = self.open()
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
         header = HEADER.pack(HEADER.size + len(body), question, NLM_F_REQUEST | flags, self._sequence, 0)
         taken: list[tuple[int, int, bytes]] = []
         is_over = False
         try:
-            self._socket.send(header + body)
+            sock.send(header + body)
             while not is_over:
-                for (kind, marks, sequence, _), payload in pieces(self._socket.recv(_CHUNK), HEADER):
+                for (kind, marks, sequence, _), payload in pieces(sock.recv(_CHUNK), HEADER):
                     if sequence == self._sequence:
                         taken.append((kind, marks, payload))
                         is_over = not flags or kind in (NLMSG_ERROR, NLMSG_DONE)

@@ -267,26 +267,23 @@ class QueryClient:
             searched = len(self._buffer)
             if searched > MAX_LINE:
                 raise QueryError("bad_reply", f"{self.where} sent a line of more than {MAX_LINE} bytes")
-            self._buffer += self._receive(deadline, late)
+            sock = self._connected()
+            if self._waiting is not None:
+                self._waiting(sock.fileno(), _left(deadline))
+            try:
+                sock.settimeout(_left(deadline))
+                chunk = sock.recv(_CHUNK)
+            except TimeoutError:
+                self.close()  # a late reply would pass for that to the next request
+                raise QueryError("timeout", f"the daemon at {self.where} {late}") from None
+            except OSError as error:
+                raise self._lost(f": {_in_words(error)}") from error
+            if not chunk:
+                raise self._lost()
+            self._buffer += chunk
         self.line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return self.line
-
-    def _receive(self, deadline: float | None, late: str) -> bytes:
-        sock = self._connected()
-        if self._waiting is not None:
-            self._waiting(sock.fileno(), _left(deadline))
-        try:
-            sock.settimeout(_left(deadline))
-            chunk = sock.recv(_CHUNK)
-        except TimeoutError:
-            self.close()  # a late reply would pass for that to the next request
-            raise QueryError("timeout", f"the daemon at {self.where} {late}") from None
-        except OSError as error:
-            raise self._lost(f": {_in_words(error)}") from error
-        if not chunk:
-            raise self._lost()
-        return chunk
 
     def _connected(self) -> _socket.socket:
         if self._socket is None:

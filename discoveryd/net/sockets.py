@@ -108,7 +108,7 @@ class TcpServer:
         self._wake_up = WakeUp()
         self._stack = ExitStack()
         self._sock: socket.socket | None = None
-        self._selector: selectors.BaseSelector | None = None
+        self._selector: selectors.BaseSelector  # once open
 
     def open(self) -> None:
         """Listen.
@@ -128,7 +128,6 @@ class TcpServer:
             self._stack = stack.pop_all()
 
     def _listen(self, until: ExitStack) -> None:
-        assert self._selector is not None
         with ExitStack() as stack:
             sock = stack.enter_context(self._inherited or self._bound())
             sock.setblocking(False)
@@ -182,7 +181,6 @@ class TcpServer:
         Returns:
             the connections that are ready (as given to `expect`) with their events; whether `accept` has something.
         """
-        assert self._selector is not None
         found = [(key.data, events) for key, events in self._selector.select(seconds)]
         if any(data is self._wake_up for data, _ in found):
             self._wake_up.drain()
@@ -191,7 +189,6 @@ class TcpServer:
 
     def expect(self, sock: socket.socket, events: int, data: object) -> None:
         """Let `wait` return these events of a connection from now on; 0 for none."""
-        assert self._selector is not None
         is_watched = sock in self._selector.get_map()
         if events and is_watched:
             self._selector.modify(sock, events, data)

@@ -27,12 +27,10 @@ class Syslog:
 
     Args:
         path: of the socket of the syslog daemon.
-        tag: the program's name in each line.
     """
 
-    def __init__(self, path: str = DEV_LOG, tag: str = "discoveryd") -> None:
+    def __init__(self, path: str = DEV_LOG) -> None:
         self._path = path
-        self._tag = tag
         self._socket: socket.socket | None = None
         self._lost = 0
 
@@ -55,7 +53,10 @@ class Syslog:
             self._socket = None
 
     def _send(self, severity: int, line: str, patience: float) -> bool:
-        datagram = self._head(severity) + line.encode("utf-8", "backslashreplace")[:LONGEST]
+        now = localtime()
+        stamp = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
+        head = f"<{_DAEMON | severity}>{stamp} discoveryd[{os.getpid()}]: ".encode("ascii")
+        datagram = head + line.encode("utf-8", "backslashreplace")[:LONGEST]
         for _ in range(2):  # the second time to a syslog daemon that has restarted
             try:
                 if self._socket is None:
@@ -72,8 +73,3 @@ class Syslog:
             else:
                 return True
         return False
-
-    def _head(self, severity: int) -> bytes:
-        now = localtime()
-        stamp = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
-        return f"<{_DAEMON | severity}>{stamp} {self._tag}[{os.getpid()}]: ".encode("ascii")

@@ -58,9 +58,8 @@ class UdpTransport:
         self._wake_up = WakeUp()
         self._wanted: dict[int, bool] = {}
         self._stack = ExitStack()
-        self._selector: selectors.BaseSelector | None = None
+        self._selector: selectors.BaseSelector  # once open
         self._held: list[Datagram] = []  # what arrived later than something that may wait in another socket
-        self._refused: list[bytes] = []
 
     def open(self) -> None:
         """Bind the port and begin to listen for changes of the interfaces.
@@ -89,7 +88,7 @@ class UdpTransport:
     def close(self) -> None:
         """Close everything. Legal before `open`, and more than once."""
         self._stack.close()
-        self._sender.socket = self._selector = None
+        self._sender.socket = None
         self._receivers = {}
 
     def rescan(self, patterns: Sequence[str]) -> tuple[Link, ...]:
@@ -122,18 +121,18 @@ class UdpTransport:
         Returns:
             at most `BATCH` datagrams of each socket, in the order of arrival.
         """
-        assert self._selector is not None
         ready = [key.fileobj for key, _ in self._selector.select(0 if self._held else timeout)]
         batches = [self._held] if self._held else []
+        refused: list[bytes] = []
         # each socket is read: that it was not ready before a pause of ours says nothing
         for receiver, stamps in self._receivers.items():
             # what was held back waits for a socket that was not read to its end
             if not self._held or stamps.emptied <= self.heard_until:
-                batch = self._receive(receiver, stamps)
+                batch = self._receive(receiver, stamps, refused)
                 if batch:
                     batches.append(batch)
                 elif receiver in ready:  # what woke us was no datagram
-                    self._refused += udp_socket.refused_datagrams(receiver)
+                    refused += udp_socket.refused_datagrams(receiver)
         self.heard_until = min(stamps.emptied for stamps in self._receivers.values())
         rang = False
         for fileobj in ready:
@@ -141,7 +140,6 @@ class UdpTransport:
                 rang = drain(self._bell)
             elif fileobj not in self._receivers:
                 self._wake_up.drain()
-        refused, self._refused = self._refused, []
         return Arrivals(self._in_order(batches), refused, self._sources.broadcasts(), rang)
 
     def _in_order(self, batches: list[list[Datagram]]) -> list[Datagram]:
@@ -154,8 +152,8 @@ class UdpTransport:
         self._held = batch[due:]
         return batch[:due]
 
-    def _receive(self, receiver: socket.socket, stamps: Stamps) -> list[Datagram]:
-        """Read a batch, or all there is."""
+    def _receive(self, receiver: socket.socket, stamps: Stamps, refused: list[bytes]) -> list[Datagram]:
+        """Read a batch, or all there is; append what came back to `refused`."""
         many, sources = self._many, self._known
         batch: list[Datagram] = []
         offset, is_empty, left = stamps.begin(), False, BATCH
@@ -169,7 +167,7 @@ class UdpTransport:
                 is_empty = True
                 break
             except OSError:  # the error of something we sent; the next call goes on
-                self._refused += udp_socket.refused_datagrams(receiver)
+                refused += udp_socket.refused_datagrams(receiver)
                 left -= 1
                 continue
             left -= len(arrivals)

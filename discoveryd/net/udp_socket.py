@@ -223,19 +223,14 @@ class UdpSender:
                 continue  # that one address cannot be reached says nothing of the link
             if error != self.errors.get((name, to)):
                 changes.append(SendChange(name, to, error))
-                self._remember((name, to), error)
+                self.errors.pop((name, to), None)  # another thread may do the same at this moment
+                if error is not None:
+                    if len(self.errors) >= MAX_ERRORS:
+                        self.errors.pop(next(iter(list(self.errors))), None)
+                    self.errors[name, to] = error
             if error is not None and to != send.to:
                 self._try(bound, send.datagram, route, 0, send.to)  # a firewall may forbid the limited broadcast alone
         return changes
-
-    def _remember(self, key: tuple[str, str], error: str | None) -> None:
-        # another thread may do the same at this moment
-        if error is None:
-            self.errors.pop(key, None)
-            return
-        if len(self.errors) >= MAX_ERRORS:
-            self.errors.pop(next(iter(list(self.errors))), None)
-        self.errors[key] = error
 
     def _try(
         self, bound: socket.socket, datagram: bytes, route: list[tuple[int, int, bytes]], flags: int, to: str
