@@ -16,7 +16,7 @@ from discoveryd.cli import ctl_commands, daemon_commands
 from discoveryd.cli.parse import Arguments, Command, Option, Program, Value
 
 
-def main(arguments: Arguments) -> int:
+def completion(arguments: Arguments) -> int:
     """Print what a shell may read at its start."""
     sys.stdout.write("\n".join(text for name, text in scripts().items() if name.startswith(f"{arguments.shell}/")))
     return 0

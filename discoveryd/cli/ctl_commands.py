@@ -47,16 +47,10 @@ def _tag(text: str) -> tuple[str, str]:
     return key, wanted
 
 
-def _count(text: str) -> int:
-    if _is_number(text) and 1 <= int(text[:9]) <= 1_000_000 and len(text) <= 9:
+def _whole(text: str, least: int, most: int, wanted: str) -> int:
+    if _is_number(text) and len(text) <= 9 and least <= int(text) <= most:
         return int(text)
-    raise ValueError(f"must be a number from 1, not {text!r}")
-
-
-def _port(text: str) -> int:
-    if _is_number(text) and len(text) <= 5 and int(text) <= 65535:
-        return int(text)
-    raise ValueError(f"must be 0 to 65535, not {text!r}")
+    raise ValueError(f"must be {wanted}, not {text!r}")
 
 
 def _duration(text: str) -> float:
@@ -74,7 +68,7 @@ def _is_number(text: str) -> bool:
 
 _TAG = Value("KEY=VALUE", _tag, column="tag")
 _TIME = Value("S", _duration)
-_COUNT = Value("N", _count)
+_COUNT = Value("N", lambda text: _whole(text, 1, 1_000_000, "a number from 1"))
 _COLUMN = Value("COLUMN", choices=COLUMNS)
 _PEER = Value("PEER", column="name", missing="which peer? Give its name, id, address or boot")
 
@@ -83,8 +77,7 @@ PROGRAM = Program(
     "Ask the discoveryd of this machine which other machines are up right now, where, offering what.",
     [
         Command(
-            "list",
-            "ctl.ask:list_peers",
+            "ctl.ask:list_",
             "the peers that are up",
             Option("wide", "show id and boot too (shown anyway where names alone would be ambiguous)"),
             Option("only", f"one value per line, each once: {_COLUMNS_IN_WORDS}", _COLUMN),
@@ -92,7 +85,6 @@ PROGRAM = Program(
             text="List the peers that are up or suspect, or those that the filters choose.",
         ),
         Command(
-            "show",
             "ctl.ask:show",
             "all that is known of a peer (name, id or its beginning, address, boot), and why",
             _PEER,
@@ -100,21 +92,18 @@ PROGRAM = Program(
             "name, an id or the beginning of one, an address or a boot.",
         ),
         Command(
-            "status",
             "ctl.ask:status",
             "the daemon itself: links, counters, what it dropped, what looks wrong",
             text="Tell how the daemon itself is: node, links with their last error, peers by state, counters, what was "
             "dropped and why, and what looks wrong.",
         ),
         Command(
-            "metrics",
             "ctl.ask:metrics",
             "its counters as Prometheus reads them",
             text="Print the counters of the daemon in the text format of Prometheus (docs/metrics.md). Where "
             "metrics.listen is set, the daemon serves the same over HTTP.",
         ),
         Command(
-            "watch",
             "ctl.follow:watch",
             "the peers, then each change as it happens",
             Option("timeout", "how long to try for a daemon that is not up yet; not at all unless given", _TIME),
@@ -123,7 +112,6 @@ PROGRAM = Program(
             "? overdue, - went, ! clone. When the daemon restarts, connects again and lists anew.",
         ),
         Command(
-            "ping",
             "ctl.ask:ping",
             "probe a peer: round-trip time, and whether it hears us",
             _PEER,
@@ -132,7 +120,6 @@ PROGRAM = Program(
             text="Let the daemon probe a peer by unicast: round-trip time, and whether the peer hears our HELLOs.",
         ),
         Command(
-            "wait",
             "ctl.follow:wait",
             "wait until N matching peers are up",
             Option("count", "how many", _COUNT, missing="for how many peers? Give --count N"),
@@ -147,21 +134,19 @@ PROGRAM = Program(
             text="Wait until at least N peers that match the filters are up (or in the states given), then list them.",
         ),
         Command(
-            "reload",
             "ctl.ask:reload",
             "let the daemon read its configuration again",
             text="Let the daemon read its configuration again; the table of peers stays. Tells which changes need a "
             "restart. If anything is wrong in it, all of that is told, and the former one stays in force.",
         ),
         Command(
-            "register",
             "ctl.register:register",
             "announce a service as long as this runs",
             Value("NAME", missing="which service? Give its name, then --port P"),
             Option(
                 "port",
                 "where it is offered; 0 where a port means nothing",
-                Value("P", _port),
+                Value("P", lambda text: _whole(text, 0, 65535, "0 to 65535")),
                 missing="at which port? Give --port P (0 where a port means nothing)",
             ),
             Option("proto", "tcp (unless given) or udp", Value("PROTO", choices=("tcp", "udp")), default="tcp"),

@@ -29,25 +29,22 @@ PROGRAM = Program(
     "discoveryd",
     "Know which other machines of this network are up right now, at which address, offering what.",
     [
-        Command("run", "daemon.run:run", "run in the foreground until SIGTERM or Ctrl-C", _CONFIG),
-        Command("start", "daemon.commands:start", "run in the background, with a pid file", _CONFIG),
-        Command("stop", "daemon.commands:stop", "stop the daemon that start began", _CONFIG),
-        Command("status", "daemon.commands:status", "say whether a daemon runs here, and what it sees", _CONFIG),
+        Command("daemon.run:run", "run in the foreground until SIGTERM or Ctrl-C", _CONFIG),
+        Command("daemon.commands:start", "run in the background, with a pid file", _CONFIG),
+        Command("daemon.commands:stop", "stop the daemon that start began", _CONFIG),
+        Command("daemon.commands:status", "say whether a daemon runs here, and what it sees", _CONFIG),
         Command(
-            "reset-id",
             "daemon.commands:reset_id",
             "choose a new node id for this machine: one of two that were cloned needs it",
             _CONFIG,
         ),
         Command(
-            "check",
             "daemon.commands:check",
             "check the configuration and print what is in force",
             _CONFIG,
             Option("quiet", "print only what is wrong"),
         ),
         Command(
-            "keygen",
             "daemon.keys:keygen",
             "make a key that a group of nodes shares, in a new file",
             _FILE,
@@ -55,15 +52,13 @@ PROGRAM = Program(
             "/etc/discoveryd/KEY-ID.key unless given. A file that is there already is never overwritten.",
         ),
         Command(
-            "demo",
-            "daemon.demo:main",
+            "daemon.demo:demo",
             "four daemons on this machine alone: watch peers come and go for 12 seconds",
             text="Start four daemons on loopback, let one leave, kill one, bring one back, and check that all of it is "
             "seen. Nothing leaves this machine.",
         ),
         Command(
-            "simulate",
-            "daemon.simulate:main",
+            "daemon.simulate:simulate",
             "what a network of so many nodes would do: traffic, delays, false alarms",
             Option("nodes", "nodes on one segment (20)", Value("N"), default="20"),
             Option("loss", "share of datagrams lost, such as 0.2 or 20% (0)", Value("P"), default="0"),
@@ -76,16 +71,14 @@ PROGRAM = Program(
             "sent. The same seed gives the same figures, but for the processor time.",
         ),
         Command(
-            "manual",
-            "cli.manual:main",
+            "cli.manual:manual",
             "show a manual page",
             Value("PAGE", choices=tuple(PAGES)),
             text=f"Show the manual page PAGE: {', '.join(PAGES)}. Without PAGE the first. On a terminal man(1) shows "
             "it; elsewhere its source is printed.",
         ),
         Command(
-            "completion",
-            "cli.completion:main",
+            "cli.completion:completion",
             "print what lets a shell complete both commands",
             Value("SHELL", choices=SHELLS, missing=f"for which shell? One of {', '.join(SHELLS)}"),
             text=f"Print what lets SHELL ({', '.join(SHELLS)}) complete discoveryd and discoveryctl, peer names "
@@ -93,7 +86,6 @@ PROGRAM = Program(
             "source.",
         ),
         Command(
-            "install",
             "install:install",
             "make this environment's discoveryd a systemd service of the machine",
             Option("now", "enable and start the service, and wait until it is active"),
@@ -108,14 +100,13 @@ PROGRAM = Program(
             "does; a second run changes nothing. Needs root.",
         ),
         Command(
-            "uninstall",
             "install:uninstall",
             "stop the service and remove what install put in place",
             *_PLACE,
             text="Stop and disable the service, and remove what install put in place and its state. The configuration "
             "stays, and so does whatever was changed since. Needs root.",
         ),
-        Command("version", "daemon.commands:version", "print the version"),
+        Command("daemon.commands:version", "print the version"),
     ],
     note=f"The configuration is read from --config, else $DISCOVERYD_CONFIG, else {DEFAULT_PATH}, else the defaults "
     "hold; DISCOVERYD_SECTION__KEY in the environment overrides a key of it. Ask the daemon with discoveryctl.",

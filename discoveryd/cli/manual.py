@@ -57,7 +57,7 @@ _EMPHASIZED = re.compile(r"((?<![\w-])--[a-z][a-z-]*|\$[A-Z][A-Z_]+|[a-z_.]+(?=\
 """Options, variables and other pages within a sentence."""
 
 
-def main(arguments: Arguments) -> int:
+def manual(arguments: Arguments) -> int:
     """Print a page: as roff, on a terminal through man(1)."""
     name = arguments.page or "discoveryd"
     try:
@@ -98,9 +98,9 @@ def _is_shown(page: str) -> bool:
 
 
 def _title(name: str, section: int) -> str:
-    manual = {1: "User commands", 5: "File formats", 8: "System administration"}[section]
+    volume = {1: "User commands", 5: "File formats", 8: "System administration"}[section]
     # no date: the same program gives the same page. No hyphens in words: what stands here is copied
-    title = f'.TH {escaped(name.upper())} {section} "" "discoveryd {escaped(__version__)}" "{manual}"'
+    title = f'.TH {escaped(name.upper())} {section} "" "discoveryd {escaped(__version__)}" "{volume}"'
     return f"{title}\n.nr HY 0\n.nh\n.ad l"
 
 

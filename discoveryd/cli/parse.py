@@ -97,6 +97,7 @@ class Command:
 
     Attributes:
         run: the function to import and call, ``package.module:function`` below ``discoveryd``.
+        name: that of the function, without an underscore at its end and with dashes for others.
         brief: what it does, in half a line.
         text: what it does, in full; else the sentence of `brief`.
         operands: the words after its name, of the `parts`.
@@ -107,7 +108,6 @@ class Command:
 
     def __init__(
         self,
-        name: str,
         run: str,
         brief: str,
         *parts: Value | Option,
@@ -115,8 +115,8 @@ class Command:
         takes_filters: bool = False,
         rest: str = "",
     ) -> None:
-        self.name = name
         self.run = run
+        self.name = run.rpartition(":")[2].rstrip("_").replace("_", "-")
         self.brief = brief
         self.text = text or f"{brief[0].upper()}{brief[1:]}."
         self.operands = [one for one in parts if isinstance(one, Value)]
@@ -172,7 +172,6 @@ class Program:
         names = (*(command.name for command in commands), "help")
         explain = Command(
             "help",
-            "",
             "explain the commands, or one of them",
             Value("COMMAND", choices=names),
             text="Explain the commands, or COMMAND alone. The same as --help.",

@@ -24,7 +24,7 @@ RELOAD_PATIENCE = 10.0
 """Further seconds that a busy daemon may take to read its configuration again."""
 
 
-def list_peers(options: Options) -> int:
+def list_(options: Options) -> int:
     """Print the peers that match."""
     reply = _ask(options, "list", **options.filters())
     peers = reply["peers"]

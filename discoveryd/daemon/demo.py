@@ -98,7 +98,7 @@ class Demo:
         print(peers_table(peers, standard_screen()), flush=True)  # noqa: T201
 
 
-def main(_: Arguments) -> int:
+def demo(_: Arguments) -> int:
     """Play the demo and return its exit code."""
     with ExitStack() as stack:
         print("Four daemons on this machine, over loopback; what follows is anna's view of the others.")  # noqa: T201

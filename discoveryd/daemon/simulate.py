@@ -20,7 +20,7 @@ from discoveryd.simulation.run import Simulation, text_of
 INTERRUPTED = 130
 
 
-def main(arguments: Arguments) -> int:
+def simulate(arguments: Arguments) -> int:
     """Simulate and print the report; after Ctrl-C the report of the part that was simulated."""
     plan = plan_of(arguments)
     simulation = Simulation(plan, stopwatch=perf_counter, cpu=process_time)

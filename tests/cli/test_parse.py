@@ -4,8 +4,19 @@ import pytest
 
 from discoveryd.cli.parse import Command, Option, Program, UsageError, Value, parse
 
-GO = Command("go", "", "go somewhere", Value("PLACE", missing="where?"), Value("COLOUR", choices=("red", "blue")), Option("by", "the means", Value("MEANS"), default="foot"), Option("with-friends", "in company"), Option("via", "a stop on the way", Value("STOP"), is_repeated=True), Option("pace", "steps", Value("N", int)), Option("kind", "what for", Value("KIND", choices=("a", "b", "c"))), rest="[-- WORDS ...]")
-STAY = Command("stay", "", "stay here", Option("days", "how long", Value("N", int), missing="how long? Give --days N"))
+GO = Command(
+    "go",
+    "go somewhere",
+    Value("PLACE", missing="where?"),
+    Value("COLOUR", choices=("red", "blue")),
+    Option("by", "the means", Value("MEANS"), default="foot"),
+    Option("with-friends", "in company"),
+    Option("via", "a stop on the way", Value("STOP"), is_repeated=True),
+    Option("pace", "steps", Value("N", int)),
+    Option("kind", "what for", Value("KIND", choices=("a", "b", "c"))),
+    rest="[-- WORDS ...]",
+)
+STAY = Command("stay", "stay here", Option("days", "how long", Value("N", int), missing="how long? Give --days N"))
 PROGRAM = Program("trip", "Travel.", [GO, STAY], filters=[Option("cheap", "at a low price")])
 
 
