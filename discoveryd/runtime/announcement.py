@@ -8,7 +8,7 @@ from itertools import chain
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.wire.record import Record, Service, service_length
 from discoveryd.runtime.machine import machine_name
-from discoveryd.runtime.notices import Notice, info, warning
+from discoveryd.runtime.notices import Notice, Notify, info, warning
 
 CONFIG = "config"
 """The owner of the services of the configuration."""
@@ -90,9 +90,7 @@ class Announcement:
         """
         return self._made(self.record.name, self.record.tags, replaced(self._services, owner, services))
 
-    def follow_machine(
-        self, now: float, announce: Callable[[Callable[[], Record]], None], notify: Callable[[Notice], None]
-    ) -> float:
+    def follow_machine(self, now: float, announce: Callable[[Callable[[], Record]], None], notify: Notify) -> float:
         """Announce the machine's name if it has changed.
 
         Args:

@@ -21,7 +21,7 @@ from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.runtime.network import LAG, PERIOD_UNTOLD, FloodTurn, Network, Receiver
-from discoveryd.runtime.notices import Notice, Reporter, info, of_death, warning
+from discoveryd.runtime.notices import Notify, Reporter, info, of_death, warning
 from discoveryd.runtime.pings import Pings
 from discoveryd.runtime.subscription import Publisher, Subscription
 from discoveryd.runtime.worker import Birthplace, Worker
@@ -65,7 +65,7 @@ class Driver:
         transports: Sequence[Transport],
         *,
         clock: Callable[[], float],
-        notify: Callable[[Notice], None],
+        notify: Notify,
         wake_servers: Callable[[], None],
         errand: Callable[[], float],
     ) -> None:

@@ -14,6 +14,7 @@ from time import monotonic
 from discoveryd.errors import PASSING, ConfigError
 from discoveryd.query.formats import printable
 from discoveryd.runtime.process import Process, Processes
+from discoveryd.runtime.worker import Failed
 
 CONCURRENT = 8
 """Commands that run at the same time; a check that is due meanwhile waits, the longest due first."""
@@ -79,7 +80,7 @@ class Health:
         failed: called with the exception that ended the thread.
     """
 
-    def __init__(self, told: Callable[[CheckResult], None], failed: Callable[[str, BaseException], None]) -> None:
+    def __init__(self, told: Callable[[CheckResult], None], failed: Failed) -> None:
         self._told = told
         self._wanted: Mapping[str, Check] = {}  # replaced as a whole, never changed: no lock is needed
         self._due: dict[str, tuple[float, Check]] = {}

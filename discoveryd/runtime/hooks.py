@@ -12,7 +12,7 @@ import os
 import stat
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from math import inf
 from time import monotonic
@@ -24,7 +24,7 @@ from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.peer import Event
 from discoveryd.query.formats import printable
 from discoveryd.runtime.hook_queue import HookQueue, Job, Occasion
-from discoveryd.runtime.notices import Notice, of_death, warning
+from discoveryd.runtime.notices import Notice, Notify, of_death, warning
 from discoveryd.runtime.process import GRACE, KEPT, Process, Processes
 
 LOOK_AGAIN = 1.0
@@ -71,7 +71,7 @@ class Hooks:
         limits: `Limits.hooks`, `Limits.hook_timeout` and `Limits.hook_queue` hold here.
     """
 
-    def __init__(self, directory: str, notify: Callable[[Notice], None], limits: Limits | None = None) -> None:
+    def __init__(self, directory: str, notify: Notify, limits: Limits | None = None) -> None:
         self.directory = directory
         self._notify = notify
         self._limits = limits or Limits()

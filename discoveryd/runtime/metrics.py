@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector, core,
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of the text of `Metrics.read`; over HTTP the library offers OpenMetrics too."""
@@ -84,6 +84,7 @@ _SERIES: tuple[tuple[str, tuple[str, ...], str, Callable[[Status], Iterable[_Sam
 )  # fmt: skip
 """Families with labels: the family, the labels, its text, and the values of the labels with the number of each."""
 
+
 class Metrics(Collector):
     """The families, made anew from each status.
 
@@ -96,7 +97,7 @@ class Metrics(Collector):
         self._registry = CollectorRegistry(auto_describe=True)  # so that ?name[]= finds ours
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
-        self._page = make_wsgi_app(self._registry)
+        self._page: WSGIApplication = make_wsgi_app(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """Yield our families."""
@@ -133,8 +134,7 @@ class Metrics(Collector):
         if environ["REQUEST_METHOD"] == "HEAD":
             return self._head(environ, start_response)
         if environ["PATH_INFO"] == "/metrics":
-            page: Iterable[bytes] = self._page(environ, start_response)
-            return page
+            return self._page(environ, start_response)
         start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
         return [b"discoveryd: its metrics are at /metrics\n"]
 

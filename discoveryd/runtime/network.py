@@ -33,6 +33,9 @@ MEASURE_PERIOD = 0.25
 REVIEW = 1.0
 """Seconds after which the known addresses are read again."""
 
+Known = Callable[[float], Iterable[str]]
+"""Returns the addresses of peers heard before a moment."""
+
 
 class Rescan:
     """Plans the scans. The caller brings the time.
@@ -86,7 +89,7 @@ class FloodDetector:
         dropped: datagrams that the kernel threw away in floods.
     """
 
-    def __init__(self, transport: Transport, known: Callable[[float], Iterable[str]]) -> None:
+    def __init__(self, transport: Transport, known: Known) -> None:
         self.dropped = 0
         self._transport = transport
         self._flood = Flood(float("inf"))
@@ -147,16 +150,14 @@ class Receiver:
 
     Args:
         transport: to read.
-        known: returns the addresses that pass in a flood, of peers heard before a moment.
+        known: returns the addresses that pass in a flood.
         clock: seconds.
 
     Attributes:
         given_until: all that arrived before that moment was given to the node; the lock of the driver guards it.
     """
 
-    def __init__(
-        self, transport: Transport, known: Callable[[float], Iterable[str]], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, transport: Transport, known: Known, clock: Callable[[], float]) -> None:
         self.transport = transport
         self.flood = FloodDetector(transport, known)
         self.given_until = 0.0
@@ -186,15 +187,12 @@ class Receiver:
         self._read_at = now
         turn = self.flood.took(len(batch), now, limit, is_late=is_late, has_paused=has_paused)
         # the buffer was full only if there is a batch and more to read
-        is_late |= len(batch) >= BATCH and patience is None and self._has_lost()
+        if len(batch) >= BATCH and patience is None:
+            before, self._kernel_drops = self._kernel_drops, self.transport.kernel_drops()
+            is_late |= self._kernel_drops > before
         if arrivals.has_rung:
             self._rescans.ring(now)
         return arrivals, now, is_late, turn
-
-    def _has_lost(self) -> bool:
-        """Return whether the kernel has lost datagrams since the last call."""
-        before, self._kernel_drops = self._kernel_drops, self.transport.kernel_drops()
-        return self._kernel_drops > before
 
     def request_scan(self) -> None:
         """Have the interfaces read as soon as may be; from any thread."""
@@ -205,15 +203,14 @@ class Receiver:
         """Return whether the interfaces are to be read."""
         return self._wants_scan or now >= self._rescans.at
 
-    def scan(self, patterns: Iterable[str]) -> tuple[Link, ...]:
+    def scan(self, patterns: Sequence[str]) -> None:
         """Read the interfaces, and plan the next scan."""
         self._wants_scan = False
         began = perf_counter()
-        links = self.transport.rescan(tuple(patterns))
+        self.transport.rescan(patterns)
         period = PERIOD if self.transport.has_doorbell else PERIOD_UNTOLD
         has_failed = self.transport.scan_error is not None
         self._rescans.done(self._clock(), took=perf_counter() - began, period=period, has_failed=has_failed)
-        return links
 
 
 class Network:
@@ -221,13 +218,11 @@ class Network:
 
     Args:
         transports: what carries datagrams.
-        known: returns the addresses that pass in a flood, of peers heard before a moment.
+        known: returns the addresses that pass in a flood.
         clock: seconds.
     """
 
-    def __init__(
-        self, transports: Sequence[Transport], known: Callable[[float], Iterable[str]], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, transports: Sequence[Transport], known: Known, clock: Callable[[], float]) -> None:
         self._transports = tuple(transports)
         self.receivers = tuple(Receiver(transport, known, clock) for transport in self._transports)
 
@@ -286,10 +281,8 @@ class Network:
         drops: Counter[tuple[str, str]] = Counter()
         for transport in self._transports:
             drops.update(dict(list(transport.drops.items())))  # copied first: other threads go on counting
-        lost = sum(transport.kernel_drops() for transport in self._transports)
-        flooded = self.flood_drops
-        drops += Counter({("kernel", "-"): lost - flooded, ("flood", "-"): flooded})
-        return drops
+        lost, flooded = sum(transport.kernel_drops() for transport in self._transports), self.flood_drops
+        return drops + Counter({("kernel", "-"): lost - flooded, ("flood", "-"): flooded})
 
     def send_errors(self) -> dict[tuple[str, str], str]:
         """Return the error of each link and target where sending fails."""

@@ -42,6 +42,9 @@ class Notice:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
+Notify = Callable[[Notice], None]
+
+
 def info(text: str, **fields: Any) -> Notice:
     """Return a notice of something good or indifferent."""
     return Notice(level="info", text=text, fields=fields)
@@ -112,11 +115,9 @@ class NoticeDamper:
         return len(self._things)
 
     def _make_room(self, now: float) -> None:
-        if len(self._things) < MOST:
-            return
-        for name, thing in list(self._things.items()):
-            if thing.held is None and thing.opens_at + _CREDIT <= now:
-                del self._things[name]
+        if len(self._things) >= MOST:
+            restless = {name: it for name, it in self._things.items() if it.held or it.opens_at + _CREDIT > now}
+            self._things = restless
         while len(self._things) >= MOST:
             del self._things[next(iter(self._things))]
 
@@ -133,9 +134,7 @@ class Reporter:
         damper: holds back what recurs.
     """
 
-    def __init__(
-        self, tell: Callable[[Notice], None], clock: Callable[[], float], wake: Callable[[], None]
-    ) -> None:
+    def __init__(self, tell: Notify, clock: Callable[[], float], wake: Callable[[], None]) -> None:
         self.tell = tell
         self.damper = NoticeDamper()
         self._clock = clock

@@ -16,7 +16,7 @@ from math import inf
 from time import monotonic
 from typing import Generic, Literal, TypeVar
 
-from discoveryd.runtime.worker import Worker
+from discoveryd.runtime.worker import Failed, Worker
 
 KEPT = 4096
 """Bytes that are kept of the beginning of the output, and of its end."""
@@ -185,7 +185,7 @@ class Processes(Generic[Job]):
         running: commands under way, each with what it was started for.
     """
 
-    def __init__(self, name: str, turn: Callable[[], None], failed: Callable[[str, BaseException], None]) -> None:
+    def __init__(self, name: str, turn: Callable[[], None], failed: Failed) -> None:
         self._turn = turn
         self._worker = Worker(name, self._run, failed)
         self._bell = -1

@@ -157,15 +157,13 @@ class QueryHandlers:
 
     def events(self) -> list[Event]:
         """Return the events since the last call."""
-        found: list[Event] = []
-        assert self._events is not None
+        events = self._events
+        assert events is not None
         try:
-            while (event := self._events.get(timeout=0)) is not None:
-                found.append(event)
+            return list(iter(lambda: events.get(timeout=0), None))
         except SubscriptionLagged:
             self.subscribe()
             raise
-        return found
 
     @cached_property
     def _metrics(self) -> Metrics:

@@ -10,9 +10,9 @@ from discoveryd.net.query_server import RETRY, QueryServer
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
 from discoveryd.query.status import MetricsStatus, QueryStatus
-from discoveryd.runtime.notices import Notice, info, warning
+from discoveryd.runtime.notices import Notify, info, warning
 from discoveryd.runtime.query_handlers import QueryHandlers
-from discoveryd.runtime.worker import Worker
+from discoveryd.runtime.worker import Failed, Worker
 
 if TYPE_CHECKING:
     from discoveryd.net.metrics_server import MetricsServer
@@ -43,8 +43,8 @@ class Servers:
         *,
         is_patient: bool,
         clock: Callable[[], float],
-        notify: Callable[[Notice], None],
-        failed: Callable[[str, BaseException], None],
+        notify: Notify,
+        failed: Failed,
     ) -> None:
         self.query: QueryServer | None = None
         self.metrics: MetricsServer | None = None
@@ -128,9 +128,7 @@ class Servers:
         return query, metrics
 
 
-def _teller(
-    notify: Callable[[Notice], None], where: tuple[str, int], works: str, fails: str, remedy: str
-) -> Callable[[str], None]:
+def _teller(notify: Notify, where: tuple[str, int], works: str, fails: str, remedy: str) -> Callable[[str], None]:
     """Return a function that tells why a server does not listen; with an empty text, that it does."""
     listens = info(works, listen=f"{where[0]}:{where[1]}")
     return lambda error: notify(warning(fails, why=f"{error}; stop that, or set {remedy}") if error else listens)

@@ -20,6 +20,7 @@ class Subscription:
     Attributes:
         peers: the peers at the moment of subscribing.
         seq: number of the last event before; the first one here has ``seq + 1``.
+        is_over: whether the last event has come.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Subscription:
         self._queue: SimpleQueue[Event | None] = queue or SimpleQueue()
         self._birthplace = Birthplace("Subscription")
         self._has_lagged = False
-        self._is_over = False
+        self.is_over = False
 
     def put(self, event: Event | None) -> bool:
         """Publish an event, None for the end. Never waits.
@@ -65,23 +66,18 @@ class Subscription:
             RuntimeError: this is a forked child, to which nobody publishes.
         """
         self._birthplace.check()
-        if self._is_over:
+        if self.is_over:
             return None
         try:
             event = self._queue.get(timeout=timeout) if timeout != 0 else self._queue.get_nowait()
         except Empty:
             return None
         if event is None:
-            self._is_over = True
+            self.is_over = True
             self._closed(self)
             if self._has_lagged:
                 raise SubscriptionLagged
         return event
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the last event has come."""
-        return self._is_over
 
     def close(self) -> None:
         """End the subscription; a thread that waits in `get` gets None."""

@@ -38,6 +38,10 @@ class Birthplace:
             )
 
 
+Failed = Callable[[str, BaseException], None]
+"""Is told the name of a thread, and the exception that ends it."""
+
+
 class Worker:
     """Runs a function in a thread of its own; an exception out of it is reported, never lost.
 
@@ -50,9 +54,7 @@ class Worker:
         beats: how often its loop has come round, counted by itself.
     """
 
-    def __init__(
-        self, name: str, run: Callable[[], None], failed: Callable[[str, BaseException], None]
-    ) -> None:
+    def __init__(self, name: str, run: Callable[[], None], failed: Failed) -> None:
         self.name = name
         self.beats = 0
         self._run = run
