@@ -267,26 +267,18 @@ class Reception:
 
     def enter(self, hello: Hello, claim: Claim, now: float, *, proved: bool = False) -> Outcome:
         """Enter a HELLO in the table; with `proved` its sender has answered a challenge."""
-        is_aside = self._is_heard_elsewhere(hello, claim, now)
-        events = () if is_aside else self.table.heard(hello, claim.source, now, proved=proved)
+        source, limited = claim.source, self.outbox.limited
+        if source.link:
+            if hello.solicit and not source.unicast:
+                limited.doubts(source.link, source.address, now)
+            row = self.table.get(*claim.key)
+            if row and not hello.goodbye and is_elsewhere(row, source, now):
+                limited.set_aside(source.link, source.address, now)  # that is all it tells
+                self.understood["hello"] += 1
+                return NOTHING
+        events = self.table.heard(hello, source, now, proved=proved)
         self.understood["hello"] += 1
-        if is_aside:
-            return NOTHING
         return Outcome(sends=tuple(self._follow_up(hello, events, claim, now)), events=events)
-
-    def _is_heard_elsewhere(self, hello: Hello, claim: Claim, now: float) -> bool:
-        """Note what a HELLO tells of the broadcasts on its link; return whether that is all it tells."""
-        link, address = claim.source.link, claim.source.address
-        if link is None:
-            return False
-        limited = self.outbox.limited
-        if hello.solicit and not claim.source.unicast:
-            limited.doubts(link, address, now)
-        row = self.table.get(*claim.key)
-        if row is None or hello.goodbye or not is_elsewhere(row, claim.source, now):
-            return False
-        limited.set_aside(link, address, now)
-        return True
 
     def _follow_up(self, hello: Hello, events: tuple[Event, ...], claim: Claim, now: float) -> list[Send]:
         """Send what a HELLO calls for."""

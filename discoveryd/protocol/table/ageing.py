@@ -12,7 +12,7 @@ from discoveryd.protocol.table.peer import KINDS, LIVE, Event, EventKind
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.rows import Rows
 from discoveryd.protocol.table.shared_addresses import SharedAddresses
-from discoveryd.protocol.table.standing import holds_until, keeps_speaking
+from discoveryd.protocol.table.standing import holds_until
 from discoveryd.protocol.table.states import Cause
 from discoveryd.protocol.wire.messages import Hello
 
@@ -124,7 +124,11 @@ class AgeingRows(Rows):
         if row.state not in LIVE or (row.is_replaced and now >= row.expires):
             return events + self._remove(row, now) if now >= row.deadline(now, self.remember) else events
         if row.several:
-            self._drop_silent_paths(row, now)
+            for path in list(row.paths.values()):
+                if now >= path.expires:
+                    self._drop_path(path)
+                elif now >= path.stale_at():
+                    row.changed()  # the next HELLO on this path changes which one is the best
             row.paths.consider(now)
         if row.is_replaced:
             return []
@@ -132,21 +136,6 @@ class AgeingRows(Rows):
             missed = misses(now - row.last_heard, row.interval or row.ttl)
             return self._turn(row, "overdue", f"{missed} HELLOs missed", now)
         return self.event_log.emit_if_changed(row, now)
-
-    def _drop_silent_paths(self, row: Row, now: float) -> None:
-        for path in list(row.paths.values()):
-            if now >= path.expires:
-                self._drop_path(path)
-            elif now >= path.stale_at():
-                row.changed()  # the next HELLO on this path changes which one is the best
-
-    def speaking(self, now: float) -> int:
-        """Count the peers that share the budget of HELLOs: those proved, and those that keep speaking."""
-        idle = [
-            row.is_shown and now < row.expires and not keeps_speaking(row, now, self.interval)
-            for row in self._unproved.values()
-        ]
-        return self.live_count(now) - sum(idle)
 
     # --- proofs of absence --------------------------------------------------------------------------
 
@@ -202,11 +191,6 @@ class AgeingRows(Rows):
         # forged: the last one was, so this one is a reason to ask, no more
         return self._turn(row, "doubted", "said goodbye, which was not its own not long ago: it is asked", now)
 
-    def _has_left(self, row: Row, hello: Hello, now: float) -> bool:
-        """Return whether a HELLO is older than the goodbye of its boot, and that is believed yet."""
-        is_older = row.state == "left" and hello.seq <= row.farewell
-        return is_older and now < holds_until(row, row.last_heard, self.interval)
-
     def _stale(self, row: Row) -> WireError:
         """Return the refusal of an old HELLO of a row that is gone; a plain row is asked whether it really is."""
         if not row.sealed_with:
@@ -241,20 +225,6 @@ class AgeingRows(Rows):
                 self.leavers[row.key] = row
         self.shared.came_or_went(row, row.last_heard)
         self._plan(row, now)
-
-    def _give_way(self, victim: Row, former: Row | None, now: float) -> list[Event]:
-        """Remove a row for a newcomer, which perhaps continues it as its former boot."""
-        events: list[Event] = []
-        if victim.is_shown and victim is not former:
-            events += self._turn(victim, "displaced", "makes room for a peer that has proved to be there", now)
-        return events + self._remove(victim, now)
-
-    def _replace(self, former: Row, heir: Row, now: float) -> None:
-        """Hide a row behind a newer boot."""
-        former.replace(heir)
-        self._replaced[former.key] = former
-        self.suspects.pop(former.key, None)
-        self._next_expiry = min(self._next_expiry, max(now, former.expires))  # what is overdue would look like a pause
 
     def _plan(self, row: Row, now: float) -> None:
         self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.bounded import put_last
@@ -15,7 +16,7 @@ from discoveryd.protocol.link import Source
 from discoveryd.protocol.table.event_log import EventLog
 from discoveryd.protocol.table.peer import LIVE, STATES, Event, EventKind, Peer, State
 from discoveryd.protocol.table.row import Key, Row
-from discoveryd.protocol.table.standing import MAX_UNPROVED
+from discoveryd.protocol.table.standing import MAX_UNPROVED, keeps_speaking
 from discoveryd.protocol.wire.messages import Hello
 
 MAX_ENDED = 1024
@@ -116,6 +117,14 @@ class Rows:
         """Count the peers that are listed."""
         return sum([row.state in LIVE and now < row.expires and not row.is_replaced for row in self._rows.values()])
 
+    def speaking(self, now: float) -> int:
+        """Count the peers that share the budget of HELLOs: those proved, and those that keep speaking."""
+        idle = [
+            row.is_shown and now < row.expires and not keeps_speaking(row, now, self.interval)
+            for row in self._unproved.values()
+        ]
+        return self.live_count(now) - sum(idle)
+
     def routed_count(self, now: float) -> int:
         """Count the peers that are up by a routed path and hear us, as far as we know."""
         return sum(
@@ -148,13 +157,20 @@ class Rows:
     def _victims(self, newcomer: Row, chosen: list[Row]) -> list[Row]:
         """Return the rows that have to go so that a newcomer has a place: those chosen already, and more if need be.
 
+        More are those worth less than the newcomer: replaced, gone, unproven, or plain where it seals.
+
         Raises:
             Unproven: there are not so many, unless the newcomer answers a PING first.
             WireError: ``table-full``.
         """
         excess = len(self._rows) + 1 - self.limit
         victims = {row.key: row for row in chosen}
-        for row in self._by_worth(newcomer):
+        for row in chain(
+            self._replaced.values(),
+            self._gone.values(),
+            self._unproved.values() if newcomer.proved else (),
+            (row for row in self._rows.values() if newcomer.sealed_with and not row.sealed_with),
+        ):
             if len(victims) >= excess:
                 break
             victims[row.key] = row
@@ -163,15 +179,6 @@ class Rows:
                 raise Unproven("table-full", f"{self.limit} peers, and some that did not answer a PING")
             raise WireError("table-full", f"{self.limit} peers")
         return list(victims.values())
-
-    def _by_worth(self, newcomer: Row) -> Iterator[Row]:
-        """Yield the rows that are worth less than a newcomer: replaced, gone, unproven, or plain where it seals."""
-        yield from self._replaced.values()
-        yield from self._gone.values()
-        if newcomer.proved:
-            yield from self._unproved.values()
-        if newcomer.sealed_with:
-            yield from (row for row in self._rows.values() if not row.sealed_with)
 
     def _add(self, row: Row, source: Source) -> None:
         self._rows[row.key] = row

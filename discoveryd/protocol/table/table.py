@@ -27,7 +27,7 @@ from discoveryd.protocol.table.ageing import AgeingRows
 from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE, Event, EventKind
 from discoveryd.protocol.table.row import Row
-from discoveryd.protocol.table.standing import changes_variant, life
+from discoveryd.protocol.table.standing import changes_variant, holds_until, life
 from discoveryd.protocol.wire.messages import Hello
 from discoveryd.protocol.wire.record import Record, decode_again
 
@@ -92,7 +92,8 @@ class PeerTable(AgeingRows):
         row = None if is_void and source.key else known
         if hello.goodbye:
             return self._goodbye(row, hello, now) if row or not known else self._remove(known, now)
-        if row is not None and self._has_left(row, hello, now):
+        is_older = row is not None and row.state == "left" and hello.seq <= row.farewell
+        if row is not None and is_older and now < holds_until(row, row.last_heard, self.interval):
             raise self._stale(row)
         if row is None and not (proved or source.key) and self.is_over(hello, now):
             raise Unproven("stale", "of a boot that is over")
@@ -175,8 +176,7 @@ class PeerTable(AgeingRows):
         if row is None:
             opening = "joined"
             row = Row(kind="bare", id=source.address, boot="", now=now)
-            for victim in self._victims(row, []):
-                self._owed += self._give_way(victim, None, now)
+            self._owed += self._give_way(self._victims(row, []), None, now)
             self._add(row, source)
         row.ttl = ttl
         row.bare_beats += 1
@@ -248,8 +248,9 @@ class PeerTable(AgeingRows):
         row.refresh(path, life(row, self.interval), now)
         if row.state != "up":
             self._change(row, "heard", now)
-        self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
-        row.paths.consider(now)
+        self._plan(row, now)
+        if row.several:
+            row.paths.consider(now)
 
     def _path(self, row: Row, source: Source, now: float) -> Path:
         """Return the path of this source, if need be a new one in place of the longest silent."""
@@ -305,12 +306,25 @@ class PeerTable(AgeingRows):
             row.shared = former.shared
         if former is not None and is_restart:
             opening = "restarted", f"new boot {row.boot} in place of {former.boot}"
-            self._replace(former, row, now)
-        events: list[Event] = []
-        for victim in victims:
-            events += self._give_way(victim, former, now)
+            former.replace(row)
+            self._replaced[former.key] = former
+            self.suspects.pop(former.key, None)
+            # what is overdue would look like a pause
+            self._next_expiry = min(self._next_expiry, max(now, former.expires))
+        events = self._give_way(victims, former, now)
         self._add(row, source)
         return events, opening
+
+    def _give_way(self, victims: list[Row], former: Row | None, now: float) -> list[Event]:
+        """Remove rows for a newcomer, which perhaps continues one of them as its former boot."""
+        events: list[Event] = []
+        for victim in victims:
+            if victim.is_shown and victim is not former:
+                reason = "makes room for a peer that has proved to be there"
+                events += self._turn(victim, "displaced", reason, now)
+            events += self._remove(victim, now)
+        return events
+
 
 def _head(hello: Hello) -> bytes:
     """Return all but the seq of the steady HELLO that a sender sends next."""
