@@ -247,9 +247,9 @@ class Options(Arguments):
         from discoveryd.net.query_client import QueryClient  # noqa: PLC0415 - not for `--help`
 
         def vet(owner: str) -> None:
-            from discoveryd.files.token import default_path, vetting  # noqa: PLC0415 - seldom wanted
+            from discoveryd.files.token import default_path, vet  # noqa: PLC0415 - seldom wanted
 
-            vetting(self.token_file or default_path(), self.address)(owner)
+            vet(self.token_file or default_path(), self.address, owner)
 
         return QueryClient(self.address, token=self.token, waiting=waiting, vet=vet)
 

@@ -132,8 +132,9 @@ class ConfigReader:
         try:
             return parse(text, origin)
         except Fault as fault:
-            self._fault(fault.place, fault.problem)
-            return YamlNode(fault.place, None)
+            place, problem = fault.args
+            self._fault(place, problem)
+            return YamlNode(place, None)
 
     def _entries(
         self, where: str, node: YamlNode, wanted: str, known: Collection[str] | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -96,10 +96,8 @@ class SecuritySection:
     send_with: str = ""
 
     def __post_init__(self) -> None:
-        problems = []
-        if self.mode not in MODES:
-            problems.append(f"security.mode: must be one of {', '.join(MODES)}, not {self.mode!r:.80}")
-        elif self.mode != "off" and not self.keys:
+        problems = _other("security.mode", MODES, self.mode)
+        if not problems and self.mode != "off" and not self.keys:
             problems.append(f"security.mode: {self.mode} needs a key: make one with discoveryd keygen, list it in keys")
         if len(self.keys) > MAX_KEYS:
             problems.append(f"security.keys: {len(self.keys)} files, at most {MAX_KEYS}: remove those no longer in use")
@@ -115,11 +113,7 @@ class LogSection:
     format: str = "auto"
 
     def __post_init__(self) -> None:
-        _refuse(
-            f"log.{key}: must be one of {', '.join(allowed)}, not {found!r:.80}"
-            for key, allowed, found in (("level", LEVELS, self.level), ("format", FORMATS, self.format))
-            if found not in allowed
-        )
+        _refuse(_other("log.level", LEVELS, self.level) + _other("log.format", FORMATS, self.format))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +181,11 @@ def _refuse(problems: Iterable[str]) -> None:
     """
     if found := tuple(problems):
         raise ConfigError(*found)
+
+
+def _other(key: str, allowed: Sequence[str], found: str) -> list[str]:
+    """Return a fault unless one of the allowed words was found."""
+    return [] if found in allowed else [f"{key}: must be one of {', '.join(allowed)}, not {found!r:.80}"]
 
 
 def _in_node(problem: str) -> str:

@@ -55,12 +55,7 @@ class YamlNode(NamedTuple):
 
 
 class Fault(Exception):
-    """The text cannot be read: where, and what to do."""
-
-    def __init__(self, place: Place, problem: str) -> None:
-        super().__init__(problem)
-        self.place = place
-        self.problem = problem
+    """The text cannot be read; the arguments are the place, and what to do."""
 
 
 class TextSource(NamedTuple):

@@ -158,7 +158,7 @@ def client_of(config: Config) -> QueryClient:
     """Return a client of the daemon of a configuration, with the token that is needed beyond loopback."""
     file, address = config.paths.token_file, config.query.address
     assert address is not None
-    return QueryClient(address, token=lambda: token.read(file), vet=token.vetting(file, address))
+    return QueryClient(address, token=lambda: token.read(file), vet=lambda owner: token.vet(file, address, owner))
 
 
 def sight(seen: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ Real processes, real sockets, HELLOs over the broadcast address of loopback. `an
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -37,7 +36,12 @@ TTL = 4.0
 
 
 class Demo:
-    """Four daemons, and what the first of them sees of the others."""
+    """Four daemons, and what the first of them sees of the others.
+
+    Attributes:
+        processes: of the daemons, by name.
+        failures: steps that were not seen in time.
+    """
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
@@ -45,7 +49,7 @@ class Demo:
         # not 3400: an installed daemon keeps running beside the demo
         self._udp = free_port("127.0.0.1", "udp")
         self._tcp = free_port("127.0.0.1", "tcp")
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.failures: list[str] = []
         for name in NODES:
             self.start(name)
@@ -73,12 +77,8 @@ class Demo:
             [sys.executable, "-m", "discoveryd", "run", "--config", empty],
             env={**inherited, **{VARIABLE_PREFIX + key: value for key, value in settings.items()}},
         )
-        self._processes[name] = process
+        self.processes[name] = process
         self._stack.callback(_end, process)
-
-    def send(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to a daemon."""
-        self._processes[name].send_signal(number)
 
     def expect(self, title: str, names: set[str], within: float = PATIENCE) -> None:
         """Wait until these peers are up and no others; print how long it took, the events, and the table."""
@@ -104,9 +104,9 @@ def demo(_: Arguments) -> int:
         print("Four daemons on this machine, over loopback; what follows is anna's view of the others.")  # noqa: T201
         demo = Demo(stack)
         demo.expect("bert, cleo and dora come up", {"bert", "cleo", "dora"})
-        demo.send("bert", signal.SIGTERM)
+        demo.processes["bert"].terminate()
         demo.expect("bert leaves, and says so", {"cleo", "dora"})
-        demo.send("cleo", signal.SIGKILL)
+        demo.processes["cleo"].kill()
         demo.expect(f"cleo is killed, and gone within its ttl of {TTL:g} s", {"dora"}, TTL + 1)
         demo.start("bert")
         demo.expect("bert comes back", {"bert", "dora"})

@@ -34,32 +34,27 @@ def node_id(state_directory: str, loopback: str = "") -> tuple[str, str]:
         16 hexadecimal digits, and a problem worth a log line (empty if there is none): where neither
         ``/etc/machine-id`` nor the state directory can be used the id lasts for this run only.
     """
-    found, problem = _of_the_machine(state_directory)
-    if loopback:
-        found = blake2b(f"{found} {loopback}".encode(), key=_KEY, digest_size=8).hexdigest()
-    return found, problem
-
-
-def _of_the_machine(state_directory: str) -> tuple[str, str]:
     found, problem = kept(state_directory)
     if not found and state_directory == directories.state():
         # an id that root chose holds for each user of the machine
         found, other_problem = kept(directories.STATE)
         problem = problem or other_problem
-    if found:
-        return found, problem
     machine = _machine_id()
-    if machine and not _is_placeholder(machine):
-        return blake2b(bytes.fromhex(machine), key=_KEY, digest_size=8).hexdigest(), problem
-    fresh = os.urandom(8).hex()
-    try:
-        _keep(state_directory, fresh)
-    except OSError as error:
-        path = _path(state_directory)
-        lack = f"{MACHINE_ID} is a placeholder" if machine else f"no {MACHINE_ID}"
-        helps = remedy(error, "set node.id or paths.state")
-        return fresh, f"{lack}, and {path} cannot be written ({error.strerror}): {helps}"
-    return fresh, problem
+    if not found and machine and not _is_placeholder(machine):
+        found = _digest(bytes.fromhex(machine))
+    if not found:
+        found = os.urandom(8).hex()
+        try:
+            _keep(state_directory, found)
+        except OSError as error:
+            lack = f"{MACHINE_ID} is a placeholder" if machine else f"no {MACHINE_ID}"
+            helps = remedy(error, "set node.id or paths.state")
+            problem = f"{lack}, and {_path(state_directory)} cannot be written ({error.strerror}): {helps}"
+    return (_digest(f"{found} {loopback}".encode()) if loopback else found), problem
+
+
+def _digest(secret: bytes) -> str:
+    return blake2b(secret, key=_KEY, digest_size=8).hexdigest()
 
 
 def placeholder(state_directory: str) -> str:

@@ -87,17 +87,17 @@ class Progress:
 
     def show(self, now: float) -> None:
         """Show the virtual time, unless the last output is too recent."""
-        if self._clock() < self._next:
+        real = self._clock()
+        if real < self._next:
             return
-        self._next = self._clock() + self._gap
-        share = now / self._end
-        text = f"{share:4.0%} of {self._end / 60:g} virtual minutes, {self._left(share)}"
-        if self._is_terminal:
-            done = round(self.WIDTH * share)
-            text = f"\r[{'#' * done}{'-' * (self.WIDTH - done)}] {text}\x1b[K"
-        else:
-            text = f"{text.lstrip()}\n"
-        sys.stderr.write(text)
+        self._next = real + self._gap
+        share, left = now / self._end, "just begun"
+        if share >= 0.01:  # the first hundredth tells too little
+            left = f"about {(real - self._begun) * (1 - share) / share:.0f} s left"
+        text = f"{share:4.0%} of {self._end / 60:g} virtual minutes, {left}"
+        done = round(self.WIDTH * share)
+        bar = f"\r[{'#' * done}{'-' * (self.WIDTH - done)}] {text}\x1b[K"
+        sys.stderr.write(bar if self._is_terminal else f"{text.lstrip()}\n")
         sys.stderr.flush()
 
     def clear(self) -> None:
@@ -105,9 +105,3 @@ class Progress:
         if self._is_terminal:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
-
-    def _left(self, share: float) -> str:
-        """Estimate the rest of the real time; the first hundredth tells too little."""
-        if share < 0.01:
-            return "just begun"
-        return f"about {(self._clock() - self._begun) * (1 - share) / share:.0f} s left"

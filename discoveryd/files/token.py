@@ -10,10 +10,6 @@ from time import monotonic, sleep
 from discoveryd.errors import QueryError, UntrustedFile
 from discoveryd.files import directories, trusted
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 NAME = "control.token"
 DEFAULT_PATH = f"{directories.RUNTIME}/{NAME}"
 MODE = 0o640
@@ -111,41 +107,35 @@ def read(path: str) -> str:
     raise QueryError("denied", why)
 
 
-def vetting(path: str, address: tuple[str, int]) -> Callable[[str], None]:
-    """Return a check of the listening user: it refuses all but root, this user and the owner of the token.
+def vet(path: str, address: tuple[str, int], owner: str) -> None:
+    """Check the user that listens in the place of the daemon.
 
     Args:
         path: of the token.
         address: where the program listens.
+        owner: ``uid 1000``; of another machine, or a kernel that does not say, anything else: the token stays secret
+            all the same.
+
+    Raises:
+        QueryError: ``denied``; it is neither root, nor this user, nor the owner of the token.
     """
+    kind, _, uid = owner.partition(" ")
+    if kind != "uid":
+        return
+    with suppress(OSError):
+        if int(uid) in trusted.ours() | {os.stat(path).st_uid}:
+            return
+        import pwd  # noqa: PLC0415 - hardly ever
 
-    def vet(owner: str) -> None:
-        kind, _, uid = owner.partition(" ")
-        if kind != "uid":
-            return  # another machine, or a kernel that does not say: the token stays secret all the same
-        with suppress(OSError):
-            trusts = trusted.ours() | {os.stat(path).st_uid}
-            if int(uid) not in trusts:
-                raise QueryError("denied", _impostor(int(uid), path, address))
+        from discoveryd.net.owner import holder  # noqa: PLC0415
 
-    return vet
-
-
-def _impostor(uid: int, path: str, address: tuple[str, int]) -> str:
-    """Return which program listens in the place of the daemon, and what to do."""
-    import pwd  # noqa: PLC0415 - hardly ever
-
-    from discoveryd.net.owner import holder  # noqa: PLC0415
-
-    host, port = address
-    user = f"uid {uid}"
-    with suppress(KeyError):
-        user += f" ({pwd.getpwuid(uid).pw_name})"
-    program = holder(port, "tcp", host if host.startswith("127.") else "0.0.0.0")
-    return (
-        f"{program or 'the program'} that listens at {host}:{port} belongs to {user}, neither root nor the owner of "
-        f"the control token {path}: nothing was shown to it; end it, then start the daemon again"
-    )
+        host, port = address
+        with suppress(KeyError):
+            owner += f" ({pwd.getpwuid(int(uid)).pw_name})"
+        program = holder(port, "tcp", host if host.startswith("127.") else "0.0.0.0") or "the program"
+        why = f"{program} that listens at {host}:{port} belongs to {owner}, neither root nor the owner of"
+        helps = "nothing was shown to it; end it, then start the daemon again"
+        raise QueryError("denied", f"{why} the control token {path}: {helps}")
 
 
 def _is_token(text: str) -> bool:
