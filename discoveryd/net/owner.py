@@ -43,8 +43,7 @@ def owner_of(connection: socket.SocketType) -> str:
         here, there = connection.getsockname(), connection.getpeername()
     except OSError:  # gone already
         return UNKNOWN
-    is_local = there[0].startswith("127.") or there[0] == here[0]
-    if not is_local:
+    if not there[0].startswith("127.") and there[0] != here[0]:
         return str(there[0])
     try:
         uid = _query_kernel(there, here)

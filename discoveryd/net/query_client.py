@@ -47,6 +47,7 @@ class QueryClient:
         ConfigError: the address is not valid.
 
     Attributes:
+        where: the address as text.
         greeting: the first line of the daemon; empty before `connect`.
         line: the last line received, as the daemon wrote it.
     """
@@ -61,6 +62,7 @@ class QueryClient:
     ) -> None:
         check_address("address", address)
         self.address = address
+        self.where = format_address(address)
         self._waiting = waiting
         self.timeout = timeout
         self._token = token
@@ -77,11 +79,6 @@ class QueryClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @property
-    def where(self) -> str:
-        """The address as text."""
-        return format_address(self.address)
 
     def connect(self) -> None:
         """Connect and read the greeting; a second call changes nothing.

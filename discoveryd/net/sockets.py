@@ -12,6 +12,7 @@ import selectors
 import socket
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from discoveryd.net.owner import holder
@@ -60,6 +61,7 @@ class WakeUp:
             self._read.recv(4096)
 
 
+@dataclass(eq=False, repr=False)
 class TcpServer:
     """A server's listening socket, and the selector by which it waits for that and for its connections.
 
@@ -83,32 +85,23 @@ class TcpServer:
         is_stopping: whether `stop` was called.
     """
 
-    def __init__(
-        self,
-        address: tuple[str, int],
-        inherited: socket.socket | None = None,
-        *,
-        retry: float,
-        forgives: Collection[int] = (),
-        told: Callable[[str], None] | None = None,
-        backlog: int = BACKLOG,
-        is_early: bool = False,
-    ) -> None:
-        self.address = address
-        self.clients: dict[socket.socket, Any] = {}
-        self.error = ""
-        self.resumes_at = 0.0
-        self.is_stopping = False
-        self._inherited = inherited
-        self._retry = retry
-        self._forgives = forgives
-        self._told = told
-        self._backlog = backlog
-        self._is_early = is_early
-        self._wake_up = WakeUp()
-        self._stack = ExitStack()
-        self._sock: socket.socket | None = None
-        self._selector: selectors.BaseSelector  # once open
+    address: tuple[str, int]
+    inherited: socket.socket | None = None
+    _: KW_ONLY
+    retry: float
+    forgives: Collection[int] = ()
+    told: Callable[[str], None] | None = None
+    backlog: int = BACKLOG
+    is_early: bool = False
+
+    clients: dict[socket.socket, Any] = field(default_factory=dict, init=False)
+    error: str = field(default="", init=False)
+    resumes_at: float = field(default=0.0, init=False)
+    is_stopping: bool = field(default=False, init=False)
+    _wake_up: WakeUp = field(default_factory=WakeUp, init=False)
+    _stack: ExitStack = field(default_factory=ExitStack, init=False)
+    _sock: socket.socket | None = field(default=None, init=False)
+    _selector: selectors.BaseSelector = field(init=False)
 
     def open(self) -> None:
         """Listen.
@@ -122,14 +115,14 @@ class TcpServer:
             try:
                 self._listen(stack)
             except OSError as error:
-                if error.errno not in self._forgives:
+                if error.errno not in self.forgives:
                     raise
                 self.error, self.resumes_at = str(error.strerror), _AT_ONCE
             self._stack = stack.pop_all()
 
     def _listen(self, until: ExitStack) -> None:
         with ExitStack() as stack:
-            sock = stack.enter_context(self._inherited or self._bound())
+            sock = stack.enter_context(self.inherited or self._bound())
             sock.setblocking(False)
             self._selector.register(sock, selectors.EVENT_READ, self)
             until.enter_context(stack.pop_all())
@@ -140,9 +133,9 @@ class TcpServer:
             try:
                 sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, self._is_early)
+                sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, self.is_early)
                 sock.bind(self.address)
-                sock.listen(self._backlog)
+                sock.listen(self.backlog)
             except OSError as error:
                 raise explain_bind(error, "TCP", *self.address) from None
             stack.pop_all()
@@ -227,12 +220,12 @@ class TcpServer:
             else:
                 self.expect(self._sock, selectors.EVENT_READ, self)
         except OSError as error:  # no memory for it, or the port is still another's
-            self.resumes_at = now + (ACCEPT_PAUSE if self._sock else self._retry)
+            self.resumes_at = now + (ACCEPT_PAUSE if self._sock else self.retry)
             self.error = "" if self._sock else str(error.strerror)
         else:
             self.resumes_at = 0.0
-        if self._told is not None and self.error != before:
-            self._told(self.error)
+        if self.told is not None and self.error != before:
+            self.told(self.error)
 
     def trouble(self, now: float) -> dict[str, str | float | None]:
         """Return why it does not listen, and the seconds to the next attempt; None while it does."""

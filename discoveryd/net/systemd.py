@@ -11,9 +11,8 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from typing import TypeAlias
 
-Listener: TypeAlias = socket.socket
+Listener = socket.socket
 """A TCP socket that listens."""
 
 FIRST_FD = 3

@@ -43,12 +43,10 @@ class UdpTransport:
         self.scan_error: str | None = None
         self.has_doorbell = False
         self.drops = Drops()
-        self._port = parameters.port
-        self._loopback = parameters.loopback
+        self._parameters = parameters
         self._clock = clock
         self._patterns: Sequence[str] = ()
         self._sources = Sources()
-        self._known = self._sources.known
         self._sender = udp_socket.UdpSender(parameters.port, self.drops, is_local=bool(parameters.loopback))
         self.send_errors, self.outside = self._sender.errors, self._sources.outside
         self._receivers: dict[socket.socket, Stamps] = {}
@@ -68,8 +66,9 @@ class UdpTransport:
             OSError: with the port, and the process that holds it where that can be found.
         """
         with ExitStack() as stack:
-            shared = [udp_socket.bind(stack, "127.255.255.255", self._port, share=True)] if self._loopback else []
-            bound = [*shared, udp_socket.bind(stack, self._loopback or "0.0.0.0", self._port)]
+            port, own = self._parameters.port, self._parameters.loopback
+            shared = [udp_socket.bind(stack, "127.255.255.255", port, share=True)] if own else []
+            bound = [*shared, udp_socket.bind(stack, own or "0.0.0.0", port)]
             self._selector = stack.enter_context(selectors.DefaultSelector())
             self._wake_up.open(stack, self._selector)
             stack.callback(self._netlink.close)
@@ -97,7 +96,8 @@ class UdpTransport:
         Where the interfaces cannot be read, `scan_error` says why, and the links are those of the last scan.
         """
         try:
-            here = {loopback(self._loopback): ()} if self._loopback else survey(patterns, self._netlink)
+            own = self._parameters.loopback
+            here = {loopback(own): ()} if own else survey(patterns, self._netlink)
         except OSError as error:
             self.scan_error = udp_socket.error_text(error)
             return tuple(self.others)
@@ -107,8 +107,8 @@ class UdpTransport:
         if (patterns, here) != (self._patterns, self.others):
             known = {link: link for link in self.others}
             self._patterns, self.others = patterns, {known.get(link, link): others for link, others in here.items()}
-            own = frozenset(address for link, others in self.others.items() for address in (link.address, *others))
-            self._sources.set_links(self.others, own)
+            ours = frozenset(address for link, others in self.others.items() for address in (link.address, *others))
+            self._sources.set_links(self.others, ours)
             self._sender.set_links(self.others)
         self._sources.relearn(self._clock())
         return tuple(self.others)
@@ -154,7 +154,7 @@ class UdpTransport:
 
     def _receive(self, receiver: socket.socket, stamps: Stamps, refused: list[bytes]) -> list[Datagram]:
         """Read a batch, or all there is; append what came back to `refused`."""
-        many, sources = self._many, self._known
+        many, sources = self._many, self._sources.known
         batch: list[Datagram] = []
         offset, is_empty, left = stamps.begin(), False, BATCH
         while left > 0:
@@ -184,10 +184,10 @@ class UdpTransport:
     def _source(self, packed: bytes) -> Source | None:
         """Return the source of a datagram; None (and counted) where the interface is excluded."""
         origin = parse_origin(packed)
-        fits = origin.port == self._port
+        fits = origin.port == self._parameters.port
         place = packed if fits else origin._replace(port=0)  # all other ports of a sender are one place
-        if place in self._known:
-            return self._known[place]
+        if place in self._sources.known:
+            return self._sources.known[place]
         if not self._sources.has_link(origin.interface) and not self._is_wanted(origin.interface):
             self.drops.count("excluded", name_of(origin.interface))
             return None
@@ -198,7 +198,7 @@ class UdpTransport:
     def _is_wanted(self, index: int) -> bool:
         """Return whether an interface without a link (a tunnel, without broadcast) may bring datagrams of seeds."""
         if index not in self._wanted:
-            self._wanted[index] = not self._loopback and is_wanted(index, self._patterns, self._netlink)
+            self._wanted[index] = not self._parameters.loopback and is_wanted(index, self._patterns, self._netlink)
         return self._wanted[index]
 
     def wake(self) -> None:
@@ -213,10 +213,7 @@ class UdpTransport:
         """
         try:
             for receiver in self._receivers:
-                if share < 1:
-                    udp_socket.attach_filter(receiver, udp_socket.filter_code(known, share))
-                else:
-                    udp_socket.detach_filter(receiver)
+                udp_socket.set_filter(receiver, known, share)
         except OSError as error:
             return os.strerror(error.errno or 0)
         return None

@@ -150,21 +150,23 @@ def filter_code(known: Iterable[str], share: float) -> bytes:
     return b"".join(_INSTRUCTION.pack(*instruction) for instruction in code)
 
 
-def attach_filter(receiver: socket.socket, code: bytes) -> None:
-    """Filter a socket from now on; a former filter is replaced.
+def set_filter(receiver: socket.socket, known: Iterable[str], share: float) -> None:
+    """Let only datagrams from known addresses pass from now on, and a share of all others; 1 passes all.
 
     Raises:
         OSError: the kernel has no socket filters, or a sandbox forbids them.
     """
-    instructions = array("B", code)
-    address, length = instructions.buffer_info()
-    receiver.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, _PROGRAM.pack(length // _INSTRUCTION.size, address))
+    if share < 1:
+        instructions = array("B", filter_code(known, share))
+        address, length = instructions.buffer_info()
+        receiver.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, _PROGRAM.pack(length // _INSTRUCTION.size, address))
+    else:
+        with suppress(OSError):  # there was no filter
+            receiver.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
 
 
-def detach_filter(receiver: socket.socket) -> None:
-    """Let all datagrams pass again."""
-    with suppress(OSError):  # there was no filter
-        receiver.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+Route = list[tuple[int, int, bytes]]
+"""The control messages by which a datagram leaves by a link, from its address."""
 
 
 class UdpSender:
@@ -186,16 +188,12 @@ class UdpSender:
         self._port = port
         self._drops = drops
         self._is_local = is_local
-        self._routes: dict[Link | None, list[tuple[int, int, bytes]]] = {None: []}
+        self._routes: dict[Link | None, Route] = {None: []}
 
     def set_links(self, links: Iterable[Link]) -> None:
         """Send by these links from now on, and forget the errors of all others."""
-        routes: dict[Link | None, list[tuple[int, int, bytes]]] = {None: []}
-        for link in links:
-            info = PKTINFO.pack(link.index, socket.inet_aton(link.address), bytes(4))
-            routes[link] = [(socket.IPPROTO_IP, IP_PKTINFO, info)]
-        self._routes = routes
-        names = {link.name if link else "-" for link in routes}
+        self._routes = {None: [], **{link: [(socket.IPPROTO_IP, IP_PKTINFO, _info(link))] for link in links}}
+        names = {link.name if link else "-" for link in self._routes}
         for key in list(self.errors):
             if key[0] not in names:
                 self.errors.pop(key, None)
@@ -216,7 +214,7 @@ class UdpSender:
             to = LIMITED if send.limited and not self._is_local else send.to
             # a neighbour outside our network: without the flag the kernel sends to the gateway
             flags = socket.MSG_DONTROUTE if is_to_one and link and not link.holds(to) else 0
-            error = self._try(bound, send.datagram, route, flags, to)
+            error = self._try(bound, send, route, flags, to)
             if error is not None:
                 self._drops.count("send-failed", name)
             if is_to_one or error == _CAME_BACK:
@@ -229,19 +227,21 @@ class UdpSender:
                         self.errors.pop(next(iter(list(self.errors))), None)
                     self.errors[name, to] = error
             if error is not None and to != send.to:
-                self._try(bound, send.datagram, route, 0, send.to)  # a firewall may forbid the limited broadcast alone
+                self._try(bound, send, route, 0, send.to)  # a firewall may forbid the limited broadcast alone
         return changes
 
-    def _try(
-        self, bound: socket.socket, datagram: bytes, route: list[tuple[int, int, bytes]], flags: int, to: str
-    ) -> str | None:
+    def _try(self, bound: socket.socket, send: Send, route: Route, flags: int, to: str) -> str | None:
         """Try to send a datagram; return the error."""
         text = ""
         for _ in range(TRIES):
             try:
-                bound.sendmsg((datagram,), route, flags, (to, self._port))
+                bound.sendmsg((send.datagram,), route, flags, (to, self._port))
             except OSError as error:
                 text = error_text(error)
             else:
                 return None
         return text
+
+
+def _info(link: Link) -> bytes:
+    return PKTINFO.pack(link.index, socket.inet_aton(link.address), bytes(4))
