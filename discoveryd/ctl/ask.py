@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from discoveryd.ctl import FINE, NOTHING
-from discoveryd.ctl.output import peers_text, print_line, standard_screen
+from discoveryd.ctl.output import peers_text, standard_screen
 from discoveryd.errors import QueryError
-from discoveryd.query.formats import printable
+from discoveryd.query.formats import printable, printable_json
 from discoveryd.query.formats.table import age, name_of
 
 TYPE_CHECKING = False
@@ -103,7 +103,7 @@ def _ask(
                 continue
             raise
         if options.json:
-            print_line(client.line)
+            print(printable_json(client.line), flush=True)
         return reply
     raise AssertionError("the last attempt returns or raises")
 

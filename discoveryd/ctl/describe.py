@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.query.findings import findings
 from discoveryd.query.formats import printable
-from discoveryd.query.formats.table import age, folded, name_of, service_of, table, width_of
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
-
-    from discoveryd.query.formats.table import Screen
+from discoveryd.query.formats.table import Screen, age, folded, name_of, service_of, table, width_of
 
 ROUTED = "a routed path"
 SENTENCE = 30

@@ -7,10 +7,10 @@ import time
 from select import POLLERR, POLLHUP, POLLIN, poll, select
 
 from discoveryd.ctl import FINE
-from discoveryd.ctl.output import note, peers_text, print_line, standard_screen
+from discoveryd.ctl.output import note, peers_text, standard_screen
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.reconnect import Retry, watch_across_restarts
-from discoveryd.query.formats import printable
+from discoveryd.query.formats import printable, printable_json
 from discoveryd.query.formats.table import NARROWEST, folded, name_of, peers_table, shortened
 
 TYPE_CHECKING = False
@@ -36,7 +36,7 @@ def watch(options: Options) -> int:
     screen = standard_screen()
     for line, event in follow(options, options.filters(), waiting=_wait_beside_output()):
         if options.json:
-            print_line(line)
+            print(printable_json(line), flush=True)
         elif event["event"] == "snapshot":
             print(peers_table(event["peers"], screen) if event["peers"] else "no peers up yet", flush=True)
         elif "peer" in event:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from discoveryd.query.formats import column, printable, printable_json, reply
+from discoveryd.query.formats import column, printable, reply
 from discoveryd.query.formats.table import Screen, peers_table
 
 TYPE_CHECKING = False
@@ -35,11 +35,6 @@ def standard_screen() -> Screen:
 def note(text: str) -> None:
     """Print a line for a person, on standard error."""
     print(f"discoveryctl: {printable(text)}", file=sys.stderr, flush=True)
-
-
-def print_line(line: bytes) -> None:
-    """Print a line of JSON that the daemon sent."""
-    print(printable_json(line), flush=True)
 
 
 def peers_text(peers: Sequence[Mapping[str, Any]], options: Options, *, keyed: bool = False) -> str:

@@ -9,10 +9,10 @@ from contextlib import closing, contextmanager, suppress
 from select import select
 
 from discoveryd.ctl import FINE
-from discoveryd.ctl.output import note, print_line
+from discoveryd.ctl.output import note
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.reconnect import Retry
-from discoveryd.query.formats import printable
+from discoveryd.query.formats import printable, printable_json
 from discoveryd.query.formats.table import service_of
 
 TYPE_CHECKING = False
@@ -175,7 +175,7 @@ class _Registration:
         self._retry.succeeded()
         self._was_registered = True
         if wanted.json:
-            print_line(client.line)
+            print(printable_json(client.line), flush=True)
         return reply
 
     def _lost(self, error: QueryError) -> None:

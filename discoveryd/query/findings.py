@@ -7,10 +7,8 @@ The daemon may be of an earlier version: what its status lacks gives no finding.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 FEW_FILTERED = 3
 FILTERED_GAP = 20.0
