@@ -81,7 +81,9 @@ class AgeingRows(Rows):
         events: list[Event] = []
         if clock >= self._next_expiry and now >= self.blind_until:
             if self.blind_until > -NEVER:
-                events += self._excuse(now)
+                self.blind_until, self._next_expiry = -NEVER, now
+                for row in [row for row in self._rows.values() if row.excuse(now)]:
+                    events += self._turn(row, "slept", "we were asleep, so its silence means little", now)
             events += self._tidy(now)
         if clock >= self.shared.due:
             events += self.shared.judge(now, clock)
@@ -92,13 +94,6 @@ class AgeingRows(Rows):
     def _with_owed(self, events: Iterable[Event]) -> tuple[Event, ...]:
         owed, self._owed = self._owed, []
         return (*owed, *events)
-
-    def _excuse(self, now: float) -> list[Event]:
-        self.blind_until = -NEVER
-        self._next_expiry = now
-        reason = "we were asleep, so its silence means little"
-        overdue = [row for row in self._rows.values() if row.excuse(now)]
-        return [event for row in overdue for event in self._turn(row, "slept", reason, now)]
 
     def _tidy(self, now: float) -> list[Event]:
         rows = self._rows.values()

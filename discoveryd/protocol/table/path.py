@@ -66,24 +66,16 @@ class Reach:
         Args:
             missing: HELLOs that should have come since the last.
         """
-        sent, lost = self._lately(missing)
+        begin = self.seq + missing - WINDOW
+        seq, heard = max([mark for mark in self._marks if mark[0] <= begin], default=self._marks[0])
+        sent = self.seq - seq + missing
+        lost = max(0, sent - (self.heard - heard))
+        if missing >= WINDOW:
+            sent = lost = missing
         if sent < ENOUGH:
             return None, None
         spread = DEVIATIONS * sqrt(lost * (sent - lost) / sent + DEVIATIONS**2 / 4)
         return lost / sent, (lost + DEVIATIONS**2 / 2 + spread) / (sent + DEVIATIONS**2)
-
-    def _lately(self, missing: int) -> tuple[int, int]:
-        """Return how many were sent in the window, and how many of them were lost."""
-        if missing >= WINDOW:
-            return missing, missing
-        begin = self.seq + missing - WINDOW
-        seq, heard = self._marks[0]
-        for mark in self._marks[1:]:
-            if mark[0] > begin:
-                break
-            seq, heard = mark
-        sent = self.seq - seq + missing
-        return sent, max(0, sent - (self.heard - heard))
 
 
 @dataclass(eq=False, repr=False, slots=True)

@@ -176,7 +176,7 @@ def peer_of(row: Row, fresh: list[Path], state: State, now: float | None = None)
         expires_s=0.0 if now is None else row.expires - now,
         interval_s=row.interval,
         ttl_s=row.ttl,
-        rtt_ms=_milliseconds(best.rtt),
+        rtt_ms=_rounded(best.rtt, 1000),
         loss=_rounded(best.loss),
         two_way=best.two_way,
         restarts=row.restarts,
@@ -194,19 +194,15 @@ def _path_view(path: Path, now: float) -> PathView:
         link=path.link,
         last_heard_s=now - path.last_heard,
         expires_s=path.expires - now,
-        rtt_ms=_milliseconds(path.rtt),
+        rtt_ms=_rounded(path.rtt, 1000),
         loss=_rounded(path.loss),
         two_way=path.two_way,
         hears_us_s=path.hears_us_s,
     )
 
 
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 3)
-
-
-def _rounded(share: float | None) -> float | None:
-    return None if share is None else round(share, 3)
+def _rounded(value: float | None, scale: int = 1) -> float | None:
+    return None if value is None else round(value * scale, 3)
 
 
 def peer_json(peer: Peer, *, paths: bool = False) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from discoveryd.protocol.table.event_log import Pace
 from discoveryd.protocol.table.liveness import NEVER, SUSPECT_INTERVALS, SUSPECT_MISSES, UNHEARD, misses
 from discoveryd.protocol.table.path import Path, Paths
 from discoveryd.protocol.table.peer import LIVE, UNANNOUNCED, Announced, Kind, Peer, State, lasting_text, peer_of
-from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, NO_RUN, Run, counts
+from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, NO_RUN, Run
 from discoveryd.protocol.table.states import TRANSITIONS, Cause
 from discoveryd.protocol.wire.messages import Hello
 from discoveryd.protocol.wire.record import Record
@@ -180,12 +180,6 @@ class Row:
 
     # --- HELLOs and PONGs ---------------------------------------------------------------------------
 
-    def shows_life(self, hello: Hello, source: Source, now: float) -> bool:
-        """Return whether a HELLO shows that the peer lives; a recording does not."""
-        if source.key:
-            return hello.seq > self.seq or self.state_at(now) not in LIVE
-        return counts(self, hello.seq, now)
-
     def take(self, path: Path, hello: Hello, record: Record | None, source: Source, now: float) -> bool:
         """Keep what a HELLO announces, unless it was overtaken; return whether its beat is new on this path."""
         if path.source is not source:
@@ -194,7 +188,11 @@ class Row:
         is_first = path.reach is None or hello.seq > path.reach.seq
         path.heard(hello.seq)
         if hello.seq >= self.seq:
-            self._count(hello.seq)
+            if self.unheard and hello.seq > self.seq:
+                self.arrived_again = self.arrived_again + 1 if hello.seq == self.seq + 1 else 1
+                if self.arrived_again >= HEARD_AGAIN:
+                    self.hear_again()
+            self.seq = hello.seq
             interval, ttl = hello.interval_ms / 1000, hello.ttl_ms / 1000
             if (self.interval, self.ttl, self.digest) != (interval, ttl, hello.digest):
                 self.interval, self.ttl, self.digest, self.announced_at = interval, ttl, hello.digest, now
@@ -204,13 +202,6 @@ class Row:
                 self.record = record
                 self.changed()
         return is_first
-
-    def _count(self, seq: int) -> None:
-        if self.unheard and seq > self.seq:
-            self.arrived_again = self.arrived_again + 1 if seq == self.seq + 1 else 1
-            if self.arrived_again >= HEARD_AGAIN:
-                self.hear_again()
-        self.seq = seq
 
     def refresh(self, path: Path, seconds: float, now: float) -> None:
         """Note a datagram by which the peer shows that it lives: its HELLO or PONG came by this path.

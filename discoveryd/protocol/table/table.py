@@ -27,7 +27,7 @@ from discoveryd.protocol.table.ageing import AgeingRows
 from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE, Event, EventKind
 from discoveryd.protocol.table.row import Row
-from discoveryd.protocol.table.standing import changes_variant, holds_until, life
+from discoveryd.protocol.table.standing import changes_variant, counts, holds_until, life
 from discoveryd.protocol.wire.messages import Hello
 from discoveryd.protocol.wire.record import Record, decode_again
 
@@ -138,7 +138,9 @@ class PeerTable(AgeingRows):
     def _is_news(self, row: Row, hello: Hello, source: Source, now: float) -> bool:
         """Return whether a HELLO shows that its sender lives, after a change to its variant where that is due."""
         if source.key == row.sealed_with or not changes_variant(row, hello, source, self.ranks, now):
-            return row.shows_life(hello, source, now)
+            if source.key:
+                return hello.seq > row.seq or row.state_at(now) not in LIVE
+            return counts(row, hello.seq, now)
         is_news = bool(source.key) or hello.seq > row.seq
         if source.key and not row.sealed_with:  # forged: what was heard in plain may be
             for path in [one for one in row.paths.values() if one is not row.paths.of(source)]:
@@ -180,8 +182,7 @@ class PeerTable(AgeingRows):
             self._add(row, source)
         row.ttl = ttl
         row.bare_beats += 1
-        row.last_hello = max(row.last_hello, now)
-        self._refresh(row, self._path(row, source, now), now)
+        self._vouch(row, self._path(row, source, now), source, now)
         if opening is None:
             return self._with_owed(self.event_log.emit_if_changed(row, now))
         return self._with_owed(self.event_log.emit(opening, f"bare HELLO on {_where(source)}", row, now))
