@@ -28,7 +28,6 @@ from discoveryd.config.sections import (
 )
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Limits, Parameters
-from discoveryd.protocol.wire.record import Record
 
 DEFAULT_PATH = "/etc/discoveryd/discoveryd.yaml"
 PATH_VARIABLE = "DISCOVERYD_CONFIG"
@@ -69,10 +68,6 @@ class Config:
     is_stream: bool = field(default=False, compare=False)
     directory: str = field(default=os.path.dirname(DEFAULT_PATH), compare=False)
 
-    def record(self) -> Record:
-        """Return what this node announces, under the name of the machine if none is set."""
-        return self.node.record()
-
     def value(self, path: str) -> Any:
         """Return the value of a key such as ``hello.port``."""
         section, _, key = path.partition(".")
@@ -89,7 +84,7 @@ class Config:
             if not getattr(self.paths, key):
                 lines[number] += f"  # {shown(getattr(self.paths, f'{key}_directory'))}"
         if not self.node.name:
-            lines[2] += f"  # {shown(self.record().name)}"
+            lines[2] += f"  # {shown(self.node.record().name)}"
         return "\n".join(lines) + "\n"
 
 

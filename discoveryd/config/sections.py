@@ -41,7 +41,8 @@ class NodeSection:
         try:
             self.record()
         except ConfigError as error:
-            problems += [_in_node(problem) for problem in error.problems]
+            # a fault of a record names its keys only (``name: ...``, ``tags.a: ...``)
+            problems += [f"node{'.' if text.startswith(('name:', 'tags')) else ': '}{text}" for text in error.problems]
         _refuse(problems)
 
     def record(self) -> Record:
@@ -186,8 +187,3 @@ def _refuse(problems: Iterable[str]) -> None:
 def _other(key: str, allowed: Sequence[str], found: str) -> list[str]:
     """Return a fault unless one of the allowed words was found."""
     return [] if found in allowed else [f"{key}: must be one of {', '.join(allowed)}, not {found!r:.80}"]
-
-
-def _in_node(problem: str) -> str:
-    """Return a fault of a record, which knows its keys only (``name: ...``, ``tags.a: ...``), with its section."""
-    return f"node.{problem}" if problem.startswith(("name:", "tags")) else f"node: {problem}"

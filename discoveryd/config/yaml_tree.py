@@ -26,7 +26,10 @@ MAX_DEPTH = 16
 _UNMARKED = (yaml.YAMLError, ValueError, OverflowError)
 """Errors of the library: those of a few escapes and directives have no mark."""
 _STARS = ("*", "&")
-_NO_START = ("@", "`", "%", "|", ">")
+_AT_FAULT = {
+    "\t": "a tab; indent with spaces",
+    ":": "no `:` can stand here; check the indentation, and quote a text that has `: ` in it",
+}
 
 _NOTHING = frozenset(("", "~", "null", "Null", "NULL"))
 
@@ -86,8 +89,7 @@ def parse(text: str, origin: TextSource) -> YamlNode:
     """
     odd = Reader.NON_PRINTABLE.search(text)
     if odd:
-        before = text[: odd.start()].splitlines(keepends=True)
-        line = len(before) - (1 if before and not before[-1].endswith(("\n", "\r")) else 0)
+        line = len(f"{text[: odd.start()]}x".splitlines()) - 1
         raise Fault(origin.at(line), f"the character {odd.group()!a} is not allowed; remove it")
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where it was built: 15 times faster
     try:
@@ -161,12 +163,8 @@ def _in_plain_words(error: yaml.MarkedYAMLError, text: str) -> tuple[Any, str]:
         return context, 'a value that begins with * or & must stand in quotes, such as "*"'
     if began == '"' and "\\" in text[max(0, mark.index - 2) : mark.index + 1]:
         return mark, "no escape that YAML knows; put the text in single quotes"
-    if here == "\t":
-        return mark, "a tab; indent with spaces"
-    if here == ":":
-        return mark, "no `:` can stand here; check the indentation, and quote a text that has `: ` in it"
     if here == "%" and mark.column == 0:
         return mark, "a directive; remove the line, or quote the text"
-    if here in _NO_START:
+    if here and here in "@`%|>":
         return mark, f"a value cannot begin with {shown(here)}; put it in quotes"
-    return mark, "does not fit the lines above; check the indentation, quotes and brackets"
+    return mark, _AT_FAULT.get(here, "does not fit the lines above; check the indentation, quotes and brackets")

@@ -105,15 +105,17 @@ def _permission(config: Config) -> str:
 
 
 def stop(arguments: Arguments) -> int:
-    """End the daemon that `start` began."""
+    """End the daemon that `start` began; it is checked, so that root does not end any process a file names."""
     pid_file = load(arguments.config).paths.pid_file
     try:
-        found = _open_daemon(pid_file)
-        if not found:
+        pid, owner = _read(pid_file)
+        if not pid:
             say(f"no daemon runs that start began ({pid_file})")
             return NOT_RUNNING
-        pid, handle = found
+        handle = os.pidfd_open(pid)  # first: the pid may belong to another process by the time it has been checked
         with open(handle, "rb", buffering=0):  # closes it
+            if why := _foreign(pid, owner):
+                raise UntrustedFile(pid_file, f"it names pid {pid}, {why}", f"nothing was ended; remove {pid_file}")
             signal.pidfd_send_signal(handle, signal.SIGTERM)
             is_over = select.select([handle], [], [], STOP_TIMEOUT)[0]
     except ProcessLookupError:
@@ -190,7 +192,7 @@ def reset_id(arguments: Arguments) -> int:
 def check(arguments: Arguments) -> int:
     """Check the configuration and print what is in force."""
     config = load(arguments.config)
-    config.record()
+    config.node.record()
     if config.security.keys and not are_hidden(in_service=is_service()):
         read_keyring(config)  # else the daemon reads them, before it takes anything over
     refuse_forbidden(config)
@@ -253,24 +255,6 @@ def _read(path: str) -> tuple[int | None, int]:
             is_pid = text.isdigit() and len(text) < PID_DIGITS
             return (int(text) if is_pid else 0), os.fstat(file.fileno()).st_uid
     return None, 0
-
-
-def _open_daemon(path: str) -> tuple[int, int] | None:
-    """Return pid and pidfd of the daemon that runs, checked, so that root does not end any process a file names.
-
-    Raises:
-        UntrustedFile: the process is another program, or belongs to another user than the file.
-        ProcessLookupError: it has just ended.
-        OSError: the file is there but may not be read.
-    """
-    pid, owner = _read(path)
-    if not pid:
-        return None
-    handle = os.pidfd_open(pid)  # first: the pid may belong to another process by the time it has been checked
-    if why := _foreign(pid, owner):
-        os.close(handle)
-        raise UntrustedFile(path, f"it names pid {pid}, {why}", f"nothing was ended; remove {path}")
-    return pid, handle
 
 
 def _foreign(pid: int, owner: int) -> str:

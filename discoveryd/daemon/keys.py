@@ -131,7 +131,7 @@ def _find(name: str, directory: str, credentials: str) -> Key:
     places = [os.path.join(place, name) for place in (credentials, directory) if place]
     for path in places:
         try:
-            return _parse(_read(path, is_credential=bool(credentials) and os.path.dirname(path) == credentials))
+            return _read(path, is_credential=bool(credentials) and os.path.dirname(path) == credentials)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -144,7 +144,8 @@ def _find(name: str, directory: str, credentials: str) -> Key:
     raise ConfigError(f"security.keys: {shown_places}: no such file; {helps}")
 
 
-def _read(path: str, *, is_credential: bool) -> bytes:
+def _read(path: str, *, is_credential: bool) -> Key:
+    """Read a key file; the errors show nothing of it."""
     try:
         descriptor = trusted.open_file(path, owners=None if is_credential else trusted.ours(), follows=True)
     except UntrustedFile as error:
@@ -157,11 +158,7 @@ def _read(path: str, *, is_credential: bool) -> bytes:
         if mode & 0o077 and not is_credential:
             helps = "chmod 600 it, and change the key if others could read it"
             raise ConfigError(f": its mode {mode & 0o7777:04o} lets others at it; {helps}")
-        return file.read(MAX_FILE + 1)
-
-
-def _parse(raw: bytes) -> Key:
-    """Read the text of a key file; the errors show nothing of it."""
+        raw = file.read(MAX_FILE + 1)
     if len(raw) > MAX_FILE:
         raise ConfigError(f": over {MAX_FILE} bytes is no key file; it is {_FORM}")
     lines = enumerate(map(bytes.strip, raw.split(b"\n")), 1)

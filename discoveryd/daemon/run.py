@@ -95,7 +95,7 @@ class Daemon:
         self.token = ""
         self._status = ""
         self._silent: list[str] = []
-        address, put, record = config.query.address, self._inbox.put, config.record()
+        address, put, record = config.query.address, self._inbox.put, config.node.record()
         node, self._id_fault = config.node.id, ""
         if not node:
             node, self._id_fault = node_id(config.paths.state_directory, config.parameters.loopback)
@@ -166,7 +166,7 @@ class Daemon:
     def _log_start(self) -> None:
         config, write = self._config, self._log.write
         write(
-            "info", "discoveryd started", version=__version__, node=config.record().name, id=self._discovery.id,
+            "info", "discoveryd started", version=__version__, node=config.node.record().name, id=self._discovery.id,
             config=config.source, query=config.query.listen, pid=os.getpid(),
         )  # fmt: skip
         buffer = self._discovery.receive_buffer()

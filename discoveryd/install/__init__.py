@@ -193,7 +193,8 @@ class Installation:
         Raises:
             OSError: systemd refused.
         """
-        listens = places.socket_address()
+        lines = places.content_of("systemd/discoveryd.socket").decode().splitlines()
+        listens = next(line.partition("=")[2] for line in lines if line.startswith("ListenStream="))
         if config.query.listen != listens:
             place = f"which takes the place of query.listen ({config.query.listen})"
             helps = f"for another address systemctl edit {machine.SOCKET}"

@@ -28,7 +28,6 @@ UNIT_DIRECTORY = "/usr/local/lib/systemd/system"
 CONFIG_DIRECTORY = "/etc/discoveryd"
 EXAMPLE = "services.d/ssh.yaml.example"
 COMMAND_DIRECTORY = "/usr/local/bin"
-COMMANDS = ("discoveryd", "discoveryctl")
 SYSCTL = "sysctl.d/10-discoveryd.conf"
 """Installed below /usr/local/lib, where sysctl.d(5) looks; the files of all its directories count by their names."""
 _DEFAULT_COMMANDS = b"=/opt/discoveryd/bin/"
@@ -138,7 +137,7 @@ def items(commands: str, root: str = "", *, ports: bytes | None = None) -> list[
         Item(f"{CONFIG_DIRECTORY}/{EXAMPLE}", content_of(f"config/{EXAMPLE}")),
     ]
     if os.path.realpath(commands) != os.path.realpath(COMMAND_DIRECTORY):
-        found += [Item(f"{COMMAND_DIRECTORY}/{name}", f"{commands}/{name}") for name in COMMANDS]
+        found += [Item(f"{COMMAND_DIRECTORY}/{name}", f"{commands}/{name}") for name in ("discoveryd", "discoveryctl")]
     found += [Item(f"/usr/local/share/man/{name}", text.encode()) for name, text in pages().items()]
     for name, text in scripts().items():
         shell, _, file = name.partition("/")
@@ -151,12 +150,6 @@ def items(commands: str, root: str = "", *, ports: bytes | None = None) -> list[
 def firewalls(root: str) -> list[tuple[str, str, str, str]]:
     """Return each firewall that is here: name, profile, directory, and the command that opens the port in it."""
     return [firewall for firewall in _FIREWALLS if os.path.isdir(root + firewall[2])]
-
-
-def socket_address() -> str:
-    """Return the address of the socket unit."""
-    lines = content_of("systemd/discoveryd.socket").decode().splitlines()
-    return next(line.partition("=")[2] for line in lines if line.startswith("ListenStream="))
 
 
 def content_of(name: str) -> bytes:

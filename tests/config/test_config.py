@@ -68,7 +68,7 @@ def test_the_defaults_do_not_import_yaml(tmp_path):
     code = (
         "import sys, discoveryd.config as c\n"
         f"c.DEFAULT_PATH = {str(tmp_path / 'absent.yaml')!r}\n"
-        "c.load(None, {}).record()\n"
+        "c.load(None, {}).node.record()\n"
         "print([name for name in sys.modules if name in ('yaml', 'difflib', 'pathlib', 'discoveryd.config.reader')])"
     )
     root = Path(__file__).parents[2]
@@ -252,11 +252,11 @@ def test_metrics_are_off_by_default(read):
 
 def test_the_default_name_is_that_of_the_machine(monkeypatch):
     monkeypatch.setattr("os.uname", lambda: type("uname", (), {"nodename": "raven"}))
-    assert Config().record() == Record(name="raven")
-    assert Config(node=NodeSection(name="crow", tags={"a": "b"})).record() == Record(name="crow", tags={"a": "b"})
+    assert Config().node.record() == Record(name="raven")
+    assert Config(node=NodeSection(name="crow", tags={"a": "b"})).node.record() == Record(name="crow", tags={"a": "b"})
     assert 'name: ""  # raven\n' in Config().to_yaml()
     monkeypatch.setattr("os.uname", lambda: type("uname", (), {"nodename": ""}))
-    assert Config().record().name == "localhost"
+    assert Config().node.record().name == "localhost"
 
 
 # --- the environment ------------------------------------------------------------------------------
