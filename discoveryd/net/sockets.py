@@ -122,24 +122,19 @@ class TcpServer:
 
     def _listen(self, until: ExitStack) -> None:
         with ExitStack() as stack:
-            sock = stack.enter_context(self.inherited or self._bound())
+            try:
+                sock = stack.enter_context(self.inherited or socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+                if self.inherited is None:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, self.is_early)
+                    sock.bind(self.address)
+                    sock.listen(self.backlog)
+            except OSError as error:
+                raise explain_bind(error, "TCP", *self.address) from None
             sock.setblocking(False)
             self._selector.register(sock, selectors.EVENT_READ, self)
             until.enter_context(stack.pop_all())
             self.address, self._sock, self.error = sock.getsockname()[:2], sock, ""
-
-    def _bound(self) -> socket.socket:
-        with ExitStack() as stack:
-            try:
-                sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, self.is_early)
-                sock.bind(self.address)
-                sock.listen(self.backlog)
-            except OSError as error:
-                raise explain_bind(error, "TCP", *self.address) from None
-            stack.pop_all()
-        return sock
 
     def close(self) -> None:
         """Close everything; legal before `open` and more than once, not while a thread serves."""

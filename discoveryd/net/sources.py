@@ -55,10 +55,6 @@ class Sources:
                 if now >= one.at + MEMORY:
                     del self.outside[place]
 
-    def has_link(self, index: int) -> bool:
-        """Return whether an interface has a link of ours."""
-        return any(link.index == index for link in self._links)
-
     def find(
         self, place: Hashable, address: str, index: int, destination: str, now: float, *, port_fits: bool = True
     ) -> Source:

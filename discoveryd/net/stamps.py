@@ -61,8 +61,15 @@ class Stamps:
         return is_steady and self.emptied <= first and last <= self._ended
 
     def corrected(self, moment: float) -> float:
-        """Return the moment at which a datagram arrived, where the moments of its batch are not sound."""
-        return corrected(moment, self._former - self._offset, self.emptied, self._ended)
+        """Return the moment at which a datagram arrived, where the moments of its batch are not sound.
+
+        If the wall clock was set since the last drain, the stamp is from before or after that: of the two moments that
+        it can mean, the older that is possible is taken. Nothing arrived before the last drain, nor after now.
+        """
+        step = self._former - self._offset
+        moments = sorted((moment, moment - step)) if abs(step) > STEP else [moment]
+        possible = [one for one in moments if self.emptied <= one <= self._ended]
+        return possible[0] if possible else min(max(moments[0], self.emptied), self._ended)
 
     def end(self, last: float, *, is_empty: bool) -> None:
         """Note the last moment read, and whether nothing more was there."""
@@ -77,18 +84,3 @@ class Stamps:
             if best[0] < CLOSE:
                 break
         return best[1:]
-
-
-def corrected(moment: float, step: float, earliest: float, now: float) -> float:
-    """Return the moment at which a datagram arrived, by its stamp and by what is possible.
-
-    Args:
-        moment: the stamp less the offset of the wall clock now; infinity where there is none.
-        step: the offset at the last drain less that of now. If the wall clock was set meanwhile, the stamp is from
-            before or after that: the older moment that can be is taken.
-        earliest: the last drain; nothing arrived before.
-        now: nor after.
-    """
-    moments = sorted((moment, moment - step)) if abs(step) > STEP else [moment]
-    possible = [moment for moment in moments if earliest <= moment <= now]
-    return possible[0] if possible else min(max(moments[0], earliest), now)

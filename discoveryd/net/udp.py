@@ -102,7 +102,6 @@ class UdpTransport:
             self.scan_error = udp_socket.error_text(error)
             return tuple(self.others)
         self.scan_error = None
-        self._wanted.clear()
         self.drops.changed(_all_names)
         if (patterns, here) != (self._patterns, self.others):
             known = {link: link for link in self.others}
@@ -110,6 +109,7 @@ class UdpTransport:
             ours = frozenset(address for link, others in self.others.items() for address in (link.address, *others))
             self._sources.set_links(self.others, ours)
             self._sender.set_links(self.others)
+        self._wanted = dict.fromkeys((link.index for link in self.others), True)
         self._sources.relearn(self._clock())
         return tuple(self.others)
 
@@ -188,7 +188,7 @@ class UdpTransport:
         place = packed if fits else origin._replace(port=0)  # all other ports of a sender are one place
         if place in self._sources.known:
             return self._sources.known[place]
-        if not self._sources.has_link(origin.interface) and not self._is_wanted(origin.interface):
+        if not self._is_wanted(origin.interface):
             self.drops.count("excluded", name_of(origin.interface))
             return None
         return self._sources.find(
@@ -196,7 +196,7 @@ class UdpTransport:
         )
 
     def _is_wanted(self, index: int) -> bool:
-        """Return whether an interface without a link (a tunnel, without broadcast) may bring datagrams of seeds."""
+        """Return whether an interface has a link, or without one (a tunnel) may bring datagrams of seeds."""
         if index not in self._wanted:
             self._wanted[index] = not self._parameters.loopback and is_wanted(index, self._patterns, self._netlink)
         return self._wanted[index]

@@ -2,7 +2,20 @@
 
 import pytest
 
-from discoveryd.net.stamps import UNSTAMPED, Stamps, corrected
+from discoveryd.net.stamps import UNSTAMPED, Stamps
+
+
+class Clocks:
+    """A clock that never steps, and the one on the wall."""
+
+    def __init__(self):
+        self.now, self.offset = 50.0, 1_000_000.0
+
+    def clock(self):
+        return self.now
+
+    def wall(self):
+        return self.now + self.offset
 
 
 @pytest.mark.parametrize(
@@ -28,20 +41,14 @@ from discoveryd.net.stamps import UNSTAMPED, Stamps, corrected
     ],
 )
 def test_the_arrival_between_the_last_drain_and_now(moment, step, arrived):
-    assert corrected(moment, step, earliest=100.0, now=110.0) == pytest.approx(arrived)
-
-
-class Clocks:
-    """A clock that never steps, and the one on the wall."""
-
-    def __init__(self):
-        self.now, self.offset = 50.0, 1_000_000.0
-
-    def clock(self):
-        return self.now
-
-    def wall(self):
-        return self.now + self.offset
+    clocks = Clocks()
+    clocks.now = 100.0
+    stamps = Stamps(clocks.clock, clocks.wall)
+    clocks.now = 110.0
+    clocks.offset -= step
+    stamps.begin()
+    stamps.is_sound(moment, moment)
+    assert stamps.corrected(moment) == pytest.approx(arrived)
 
 
 def test_stamps_of_a_wall_clock_that_is_set_while_nobody_reads():
