@@ -105,39 +105,35 @@ def _title(name: str, section: int) -> str:
 
 
 def _program_page(program: Program) -> list[str]:
-    name, commands = program.name, program.commands.values()
+    commands = program.commands.values()
+    synopsis = [line for command in commands for line in _synopsis(program, command)]
     hooks = [paragraph(manual_texts.HOOKS), *map(_row, manual_texts.HOOK_VARIABLES)]
-    return [
-        *_name(name, program.summary),
-        ".SH SYNOPSIS",
-        *(line for command in commands for line in _synopsis(program, command)),
-        *_section("DESCRIPTION", map(paragraph, (*_paragraphs(name), program.note))),
+    own = [
         *_section("COMMANDS", map(_command, commands)),
         *_section("FILTERS", [paragraph("Only the peers"), *map(_option, program.filters)] if program.filters else []),
         *_section("OPTIONS", map(_option, program.options)),
         *_section("EXIT STATUS", map(_row, program.exit_codes)),
-        *_section("HOOKS", hooks if name == "discoveryd" else []),
-        *_tail(name),
+        *_section("HOOKS", hooks if program.name == "discoveryd" else []),
     ]
+    return _page(program.name, program.summary, synopsis, [program.note], own)
 
 
 def _configuration_page() -> list[str]:
-    name = "discoveryd.yaml"
     with open(shipped("config/discoveryd.yaml"), encoding="utf-8") as file:
         head, entries = read_sample(file.read(), SCHEMA)
+    own = _section("KEYS", map(_sample_entry, entries))
+    return _page("discoveryd.yaml", "The configuration of discoveryd", [bold(DEFAULT_PATH)], head[1:], own)
+
+
+def _page(name: str, summary: str, synopsis: list[str], notes: list[str], own: list[str]) -> list[str]:
+    """Return a page but for its title: `notes` follow the description, and then its `own` sections."""
     return [
-        *_name(name, "The configuration of discoveryd"),
+        ".SH NAME",
+        rf"{escaped(name)} \- {escaped(summary[0].lower() + summary[1:].rstrip('.'))}",
         ".SH SYNOPSIS",
-        bold(DEFAULT_PATH),
-        *_section("DESCRIPTION", map(paragraph, (*_paragraphs(name), *head[1:]))),
-        *_section("KEYS", map(_sample_entry, entries)),
-        *_tail(name),
-    ]
-
-
-def _tail(name: str) -> list[str]:
-    """Return the sections that end every page."""
-    return [
+        *synopsis,
+        *_section("DESCRIPTION", map(paragraph, (*manual_texts.DESCRIPTIONS[name].split("\n\n"), *notes))),
+        *own,
         *_section("ENVIRONMENT", map(_row, manual_texts.ENVIRONMENT.get(name, ()))),
         *_section("FILES", map(_row, manual_texts.FILES.get(name, ()))),
         *_section("SIGNALS", map(_row, manual_texts.SIGNALS.get(name, ()))),
@@ -147,20 +143,12 @@ def _tail(name: str) -> list[str]:
     ]
 
 
-def _paragraphs(name: str) -> list[str]:
-    return manual_texts.DESCRIPTIONS[name].split("\n\n")
-
-
 def _section(title: str, parts: Iterable[Iterable[str]]) -> list[str]:
     """Return a section; nothing if there is nothing in it."""
     lines = [line for part in parts for line in part]
     if not lines:
         return []
     return [f".SH {title}", *(lines[1:] if lines[0] == ".PP" else lines)]
-
-
-def _name(name: str, summary: str) -> list[str]:
-    return [".SH NAME", rf"{escaped(name)} \- {escaped(summary[0].lower() + summary[1:].rstrip('.'))}"]
 
 
 def _synopsis(program: Program, command: Command) -> list[str]:

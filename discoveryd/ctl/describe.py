@@ -159,11 +159,11 @@ def _drops_table(drops: list[dict[str, Any]], screen: Screen) -> str:
     shown = [f"{head:<{column}}MEANING"]
     for line, drop in zip(lines, ordered, strict=True):
         meaning = DROP_REASONS.get(drop["reason"], "-")
-        beside = line + " " * (column - width_of(line))
-        if indent == column:
-            shown += folded(beside, meaning, screen.width, indent)
-        else:
-            shown += [line, *folded(" " * indent, meaning, screen.width, indent)]
+        head = line + " " * (column - width_of(line))
+        if indent < column:
+            shown.append(line)
+            head = " " * indent
+        shown += folded(head, meaning, screen.width, indent)
     return "\n".join(line.rstrip(" ") for line in shown if line.strip())
 
 
