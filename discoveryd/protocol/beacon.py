@@ -57,6 +57,9 @@ class Answers:
         outbox: writes them.
         crowd: counts the peers that are listed at a moment.
         ask_first: challenges a sender that has to prove to be there before it gets our record.
+
+    Attributes:
+        waiting: the answers that are due, by link or address.
     """
 
     def __init__(
@@ -66,18 +69,14 @@ class Answers:
         self.crowd = crowd
         self._outbox = outbox
         self._ask_first = ask_first
-        self._waiting: dict[Link | str, Waiting] = {}
+        self.waiting: dict[Link | str, Waiting] = {}
         self._last = -NEVER
         self._next_request = -NEVER  # for a record
-
-    def __len__(self) -> int:
-        """Return the number of links and seeds that wait for an answer."""
-        return len(self._waiting)
 
     def joins(self, claim: Claim) -> bool:
         """Serve a solicit with those that wait on its link already; return whether any does."""
         source = claim.source
-        waiting = self._waiting.get(source.link or source.address)
+        waiting = self.waiting.get(source.link or source.address)
         if waiting is None:
             return False
         first = waiting.claim
@@ -94,7 +93,7 @@ class Answers:
         wait = gap(crowd)
         if crowd > PROMPT_PEERS:
             due += self._outbox.random.uniform(0, wait)
-        self._waiting[source.link or source.address] = Waiting(max(due, self._last + wait), claim)
+        self.waiting[source.link or source.address] = Waiting(max(due, self._last + wait), claim)
         return self.poll(now)
 
     def poll(self, now: float) -> list[Send]:
@@ -103,11 +102,11 @@ class Answers:
             return []
         earliest = self._last + gap(self.crowd(now))
         sends: list[Send] = []
-        for key, waiting in [(key, waiting) for key, waiting in self._waiting.items() if waiting.due <= now]:
+        for key, waiting in [(key, waiting) for key, waiting in self.waiting.items() if waiting.due <= now]:
             if now < earliest:
                 waiting.due = earliest
                 continue
-            del self._waiting[key]
+            del self.waiting[key]
             self._last = now
             sends += self._answer(waiting, now)
         return sends
@@ -126,19 +125,15 @@ class Answers:
 
         A single peer is served by unicast: a full HELLO for it alone would be a burden on all.
         """
-        if link is None or link not in self._waiting or not self._waiting[link].several:
+        if link is None or link not in self.waiting or not self.waiting[link].several:
             return False
-        del self._waiting[link]
+        del self.waiting[link]
         self._last = now
         return True
 
-    def drop_link(self, link: Link) -> None:
-        """Forget those that wait on a link that is gone."""
-        self._waiting.pop(link, None)
-
     def next_due(self) -> float:
         """Return when the next answer is due."""
-        return min((waiting.due for waiting in self._waiting.values()), default=NEVER)
+        return min((waiting.due for waiting in self.waiting.values()), default=NEVER)
 
     def may_request(self, now: float) -> bool:
         """Return whether we may ask for a record already: as answers, requests keep a gap that grows with the crowd."""
@@ -215,7 +210,7 @@ class Beacon:
         gone = [link for link in used if link not in wanted]
         for link in gone:
             del used[link]
-            self._answers.drop_link(link)
+            self._answers.waiting.pop(link, None)
         new = {link: LinkState(link, (link.broadcast,), now) for link in wanted if link not in used}
         used.update(new)
         self._begin_bursts(new.values(), now)
@@ -284,7 +279,7 @@ class Beacon:
         for state in self._outbox.outlets():
             if state.burst:
                 sends += self._burst(state, now)
-        return sends + self._answers.poll(now) if self._answers else sends
+        return sends + self._answers.poll(now) if self._answers.waiting else sends
 
     def next_deadline(self) -> float:
         """Return when `poll` has something to do."""
@@ -292,7 +287,7 @@ class Beacon:
         for state in self._outbox.outlets():
             if state.burst and state.burst[0] < due:
                 due = state.burst[0]
-        return min(due, self._answers.next_due()) if self._answers else due
+        return min(due, self._answers.next_due()) if self._answers.waiting else due
 
     def _beat(self, now: float) -> list[Send]:
         outbox = self._outbox

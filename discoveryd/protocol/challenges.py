@@ -85,6 +85,7 @@ class Challenges:
             times as many.
 
     Attributes:
+        questions: those that wait, by nonce, the oldest first.
         asked: how often a challenge was sent.
         answered: how many boots answered.
         expired: challenges nobody answered in time.
@@ -99,15 +100,11 @@ class Challenges:
         self._beyond = TokenBuckets(BEYOND, BEYOND, sources=1)
         self.set_rate(rate)
         self._silent: dict[Place, tuple[int, float]] = {}  # times asked, and until when not again; the last asked last
-        self._questions: dict[str, Challenge] = {}  # by nonce, the oldest first
+        self.questions: dict[str, Challenge] = {}
         self._places: dict[Place, str] = {}  # -> nonce
         realm, id, boot = outbox.parameters.realm, outbox.id, outbox.boot
         self._plain_ping = len(Ping(realm=realm, id=id, boot=boot, nonce="0" * 16).encode())
         self.asked = self.answered = self.expired = self.forgotten = self.refused = self.too_short = 0
-
-    def __len__(self) -> int:
-        """Return the number of challenges that wait."""
-        return len(self._questions)
 
     def set_rate(self, rate: float) -> None:
         """Allow so many answers a second to one address from now on."""
@@ -192,7 +189,7 @@ class Challenges:
 
     def waits_for(self, boot: str, address: str, nonce: str) -> bool:
         """Return whether a challenge with this nonce waits for its answer."""
-        challenge = self._questions.get(nonce)
+        challenge = self.questions.get(nonce)
         return challenge is not None and (challenge.key[1], challenge.address) == (boot, address)
 
     def move(self, boot: str, address: str, nonce: str) -> bool:
@@ -200,7 +197,7 @@ class Challenges:
 
         Only for what is sealed: the node that answers has not proved to have the address that was asked.
         """
-        challenge = self._questions.get(nonce)
+        challenge = self.questions.get(nonce)
         if challenge is None or challenge.key[1] != boot:
             return False
         self._places.pop((*challenge.key, challenge.address), None)
@@ -210,32 +207,32 @@ class Challenges:
 
     def hopes(self) -> list[str]:
         """Return the addresses challenged last."""
-        return [challenge.address for challenge in islice(reversed(self._questions.values()), MAX_HOPES)]
+        return [challenge.address for challenge in islice(reversed(self.questions.values()), MAX_HOPES)]
 
     def _find(self, claim: Claim) -> Challenge | None:
-        return self._questions.get(self._places.get((*claim.key, claim.source.address), ""))
+        return self.questions.get(self._places.get((*claim.key, claim.source.address), ""))
 
     def _pause(self, claim: Claim) -> tuple[int, float]:
         """Return how often a sender was challenged in vain, and until when it is not challenged again."""
         return self._silent.get(_pauses_of(claim), (0, -NEVER))
 
     def _add(self, claim: Claim, now: float) -> Challenge:
-        while len(self._questions) >= MAX_QUESTIONS:
-            self._remove(next(iter(self._questions)))
+        while len(self.questions) >= MAX_QUESTIONS:
+            self._remove(next(iter(self.questions)))
             self.forgotten += 1
         nonce, address = self._outbox.nonce(), claim.source.address
         challenge = Challenge(nonce, claim.key, address, now, now + LIFE, claim.solicits)
-        self._questions[nonce] = challenge
+        self.questions[nonce] = challenge
         self._places[*claim.key, address] = nonce
         return challenge
 
     def _expire(self, now: float) -> None:
-        while self._questions and now >= next(iter(self._questions.values())).until:
-            self._remove(next(iter(self._questions)))
+        while self.questions and now >= next(iter(self.questions.values())).until:
+            self._remove(next(iter(self.questions)))
             self.expired += 1
 
     def _remove(self, nonce: str) -> Challenge:
-        challenge = self._questions.pop(nonce)
+        challenge = self.questions.pop(nonce)
         place = (*challenge.key, challenge.address)
         if self._places.get(place) == nonce:  # else two that were asked elsewhere answered from one address
             del self._places[place]

@@ -54,26 +54,24 @@ class Credit:
 
     Attributes:
         withheld: datagrams that were not sent.
+        proven: addresses that need no account, and until when.
+        accounts: the bytes of each other address, as of some moment.
     """
 
     def __init__(self) -> None:
         self.withheld = 0
-        self._proven: dict[str, float] = {}  # until when
-        self._accounts: dict[str, tuple[float, float]] = {}  # bytes, as of then
-
-    def __len__(self) -> int:
-        """Return the number of accounts."""
-        return len(self._accounts)
+        self.proven: dict[str, float] = {}
+        self.accounts: dict[str, tuple[float, float]] = {}
 
     def is_proven(self, address: str, now: float) -> bool:
         """Return whether an address has returned a nonce of ours."""
-        return now < self._proven.get(address, now)
+        return now < self.proven.get(address, now)
 
     def prove(self, address: str, now: float) -> None:
         """Note that an address returned a nonce of ours."""
-        put_last(self._proven, address, now + HOLDS, MAX_ADDRESSES)
-        drop_first(self._proven, lambda until: now >= until)
-        self._accounts.pop(address, None)
+        put_last(self.proven, address, now + HOLDS, MAX_ADDRESSES)
+        drop_first(self.proven, lambda until: now >= until)
+        self.accounts.pop(address, None)
 
     def receive(self, address: str, size: float, now: float) -> None:
         """Add the bytes that came from an address to its account."""
@@ -92,38 +90,32 @@ class Credit:
         return True
 
     def _bytes(self, address: str, now: float) -> float:
-        left, since = self._accounts.get(address, (GIFT, now))
+        left, since = self.accounts.get(address, (GIFT, now))
         return max(left, min(GIFT, left + REFILL * max(0.0, now - since)))
 
     def _set(self, address: str, left: float, now: float) -> None:
-        put_last(self._accounts, address, (left, now), MAX_ADDRESSES)
-        drop_first(self._accounts, lambda account: now >= account[1] + FORGOTTEN)
+        put_last(self.accounts, address, (left, now), MAX_ADDRESSES)
+        drop_first(self.accounts, lambda account: now >= account[1] + FORGOTTEN)
 
 
-class SeedAddresses:
+class SeedAddresses(dict[str, str]):
     """Addresses beyond our links that proved by a nonce that they are those of a seed, or of a node that has the key.
+
+    The seed by address; empty where a seal vouches for the address, and no seed was asked.
 
     A node that repeats a nonce that was sent to a seed, and nowhere else, is that seed, wherever it answers from. With
     keys a node that repeats a nonce sealed for it alone is one of us.
     """
 
     def __init__(self) -> None:
-        self._seeds: dict[str, str] = {}  # by address; empty where a seal vouches for it, and no seed was asked
+        super().__init__()
         self._asked: dict[str, tuple[str, float]] = {}  # seed and time, by nonce
         self._next_round = -NEVER
         self._turn = 0
 
-    def __len__(self) -> int:
-        """Return the number of addresses."""
-        return len(self._seeds)
-
-    def __contains__(self, address: str) -> bool:
-        """Return whether an address has proved to be that of a seed."""
-        return address in self._seeds
-
     def of(self, seed: str) -> set[str]:
         """Return the addresses of a seed, its own included."""
-        return {seed, *(address for address, named in self._seeds.items() if named == seed)}
+        return {seed, *(address for address, named in self.items() if named == seed)}
 
     def ask(self, seeds: Sequence[str], nonce: Callable[[], str], now: float) -> list[tuple[str, str]]:
         """Return seeds to PING, each with its nonce; none where that was done just now."""
@@ -147,11 +139,12 @@ class SeedAddresses:
 
     def admit(self, address: str, seed: str = "") -> None:
         """Remember that an address is that of a seed, or of a node that has the key."""
-        put_last(self._seeds, address, self._seeds.get(address) or seed, MAX_ALIASES)
+        put_last(self, address, self.get(address) or seed, MAX_ALIASES)
 
     def keep(self, seeds: Sequence[str]) -> None:
         """Forget the addresses of former seeds."""
-        self._seeds = {address: seed for address, seed in self._seeds.items() if not seed or seed in seeds}
+        for address in [address for address, seed in self.items() if seed and seed not in seeds]:
+            del self[address]
 
 
 class Outbox:

@@ -51,6 +51,7 @@ class OwnBoot:
         answer_ping: answers a PING.
 
     Attributes:
+        doubted: the addresses that speak under our boot.
         count: how often a new boot was drawn.
         address: source of the datagram that was the reason of the last time, empty for never.
     """
@@ -59,15 +60,11 @@ class OwnBoot:
         self._rooms = rooms
         self._outbox = rooms.outbox
         self._answer_ping = answer_ping
-        self._doubted: dict[str, DoubtedAddress] = {}
+        self.doubted: dict[str, DoubtedAddress] = {}
         self._buckets = TokenBuckets(QUESTIONS_PER_SECOND, QUESTIONS_PER_SECOND, sources=1)
         self._drawn_at = -NEVER
         self.count = 0
         self.address = ""
-
-    def __len__(self) -> int:
-        """Return the number of addresses remembered."""
-        return len(self._doubted)
 
     def hear(self, message: Hello | Ping | Pong, source: Source, now: float) -> Outcome:
         """Take a datagram of our boot from a foreign address: our own, come back, or that of a clone, or forged.
@@ -84,11 +81,11 @@ class OwnBoot:
             reason = "own-echo" if message.seq <= self._outbox.seq else "own-boot"
             dropped = self._rooms.rate_limits.drop(WireError(reason, "not sent by this node"), source)
             return replace(dropped, sends=self._ask(source, now))
-        if any(message.nonce == doubted.nonce for doubted in self._doubted.values()):
+        if any(message.nonce == doubted.nonce for doubted in self.doubted.values()):
             raise WireError("own-echo")
         sends = self._ask(source, now)
-        if source.address in self._doubted:
-            self._doubted[source.address].asked_us = now
+        if source.address in self.doubted:
+            self.doubted[source.address].asked_us = now
         answer = self._answer_ping(message, source, now)
         return replace(answer, sends=(*answer.sends, *sends))
 
@@ -115,7 +112,7 @@ class OwnBoot:
 
         Two that ask each other at the same moment would both draw one: the lower address waits for the other once.
         """
-        here, doubted = source.link.address if source.link else "", self._doubted_address(source)
+        here, doubted = source.link.address if source.link else "", self._doubt(source)
         is_answer = doubted.nonce == pong.nonce and now < doubted.asked + LIFE
         if is_answer:
             doubted.nonce = ""
@@ -128,24 +125,24 @@ class OwnBoot:
 
     def _ask(self, source: Source, now: float) -> tuple[Send, ...]:
         """Ask an address that is reached, unless that was done lately."""
-        doubted = self._doubted_address(source)
+        doubted = self._doubt(source)
         pause = min(AGAIN * 2.0 ** min(doubted.times - 1, 6), AT_LAST)
         if not self._outbox.reaches(source) or now < doubted.asked + pause or not self._buckets.allows("", now):
             return ()
         doubted.nonce, doubted.asked = self._mixed(source.address), now
         doubted.times += 1
-        put_last(self._doubted, source.address, doubted, MAX_DOUBLES)
+        put_last(self.doubted, source.address, doubted, MAX_DOUBLES)
         return (self._outbox.ping(doubted.nonce, source, self._outbox.id, self._outbox.boot),)
 
-    def _doubted_address(self, source: Source) -> DoubtedAddress:
-        return self._doubted.get(source.address) or DoubtedAddress()
+    def _doubt(self, source: Source) -> DoubtedAddress:
+        return self.doubted.get(source.address) or DoubtedAddress()
 
     def _draw(self, source: Source, now: float) -> Outcome:
         """Go on under a new boot, and greet: for others a restart, until the clone speaks again."""
         self.count += 1
         self.address = source.address
         self._drawn_at = now
-        self._doubted.clear()
+        self.doubted.clear()
         self._rooms.beacon.reboot(self._mixed(source.address), now)
         return Outcome(double=source.address)
 

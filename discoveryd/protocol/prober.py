@@ -95,28 +95,25 @@ class Prober:
     Args:
         table: its suspects and addresses are PINGed.
         outbox: writes the PINGs.
+
+    Attributes:
+        asked: PINGs that wait for an answer, by nonce.
+        wanted: those that programs want: apart, so that they push out no PING that liveness rests on.
+        turns: of paths that are PINGed in turn.
+        newcomers: turns of peers that never answered.
     """
 
     def __init__(self, table: PeerTable, outbox: Outbox) -> None:
         self._table = table
         self._outbox = outbox
-        self._asked: dict[str, AwaitedPong] = {}
-        self._wanted: dict[str, AwaitedPong] = {}  # apart, so that programs push out no PING that liveness rests on
+        self.asked: dict[str, AwaitedPong] = {}
+        self.wanted: dict[str, AwaitedPong] = {}
         self._budget = TokenBuckets(PROBES_PER_SECOND, PROBES_PER_SECOND, sources=1)
         self._quiet_budget = TokenBuckets(QUIET_PER_SECOND, QUIET_PER_SECOND, sources=1)
         self._next_probe = self._next_quiet = -NEVER
-        self._turns = Turns(TURN_GAP, 1)
-        self._newcomers = Turns(NEWCOMERS_GAP, NEWCOMERS)
+        self.turns = Turns(TURN_GAP, 1)
+        self.newcomers = Turns(NEWCOMERS_GAP, NEWCOMERS)
         self._tie = 0
-
-    def __len__(self) -> int:
-        """Return the number of PINGs that wait for an answer."""
-        return len(self._asked) + len(self._wanted)
-
-    @property
-    def turns(self) -> int:
-        """Number of turns kept, void ones included."""
-        return len(self._turns) + len(self._newcomers)
 
     def ping(self, row: Row, now: float) -> tuple[str, list[Send]]:
         """PING a peer for a program; return the nonce too. Nothing is sent while its links are gone."""
@@ -129,7 +126,7 @@ class Prober:
     def ask(self, path: Path, now: float, nonce: str = "", *, wanted: bool = False) -> Send:
         """Send a PING by a path."""
         nonce = nonce or self._outbox.nonce()
-        put_last(self._wanted if wanted else self._asked, nonce, AwaitedPong(now, path, wanted), MAX_PINGS)
+        put_last(self.wanted if wanted else self.asked, nonce, AwaitedPong(now, path, wanted), MAX_PINGS)
         path.pinged = now
         return self._outbox.ping(nonce, path.source, path.row.id, path.row.boot)
 
@@ -138,7 +135,7 @@ class Prober:
 
         Beyond our links a seed may answer from another of its addresses, and so may a node that seals.
         """
-        asked = self._asked.get(pong.nonce) or self._wanted.get(pong.nonce)
+        asked = self.asked.get(pong.nonce) or self.wanted.get(pong.nonce)
         if asked is None or pong.boot != (asked.path.row.boot or pong.boot):
             return None
         is_there = any(path.address == source.address for path in (asked.path, *asked.path.row.paths.values()))
@@ -180,7 +177,7 @@ class Prober:
         heard = now if heard is None else heard
         sends: list[Send] = []
         events: list[Event] = []
-        for waiting in (self._asked, self._wanted):  # those that were not answered in time
+        for waiting in (self.asked, self.wanted):  # those that were not answered in time
             drop_first(waiting, lambda ping: heard >= ping.at + PING_LIFE)
         if self._table.leavers and now >= self._next_probe:
             self._ask_leavers(now, sends)
@@ -188,14 +185,14 @@ class Prober:
             self._probe(now, heard, sends, events)
         if self._table.quiet:
             self._ask_on(now, sends)
-        for turns in (self._newcomers, self._turns):
+        for turns in (self.newcomers, self.turns):
             if turns and turns[0].due <= heard and turns.next <= now:
                 self._take_turns(turns, now, heard, sends, events)
         return sends, events
 
     def next_deadline(self) -> float:
         """Return when `poll` has something to do."""
-        due = min(self._turns.next_due(), self._newcomers.next_due())
+        due = min(self.turns.next_due(), self.newcomers.next_due())
         if self._table.leavers:
             due = min(due, max(next(iter(self._table.leavers.values())).last_heard, self._next_probe))
         if self._table.quiet:
@@ -311,7 +308,7 @@ class Prober:
         """Return the seconds until a path that answered is PINGed again; 5 a second must do for all."""
         if not path.two_way and path.answered_at >= path.pinged:
             return DOUBT
-        return max(TURN, len(self._turns) * TURN_GAP * 1.2) * self._outbox.random.uniform(0.9, 1.1)
+        return max(TURN, len(self.turns) * TURN_GAP * 1.2) * self._outbox.random.uniform(0.9, 1.1)
 
     def _holds(self, turn: Turn) -> bool:
         """Return whether a turn is to be taken; a peer that is gone gets another when it comes back."""
@@ -326,7 +323,7 @@ class Prober:
 
     def _give_turn(self, now: float, due: float, path: Path) -> None:
         """Give a path this turn in place of any other; where there are too many, clear out those that are void."""
-        turns = self._turns if path.row.proved else self._newcomers
+        turns = self.turns if path.row.proved else self.newcomers
         if len(turns) >= turns.most:
             turns[:] = [kept for kept in turns if self._holds(kept)]
             heapify(turns)
@@ -339,7 +336,7 @@ class Prober:
         return self._outbox.reaches(path.source)
 
     def _take(self, nonce: str) -> AwaitedPong | None:
-        return self._asked.pop(nonce, None) or self._wanted.pop(nonce, None)
+        return self.asked.pop(nonce, None) or self.wanted.pop(nonce, None)
 
 
 def _retry(path: Path) -> float:

@@ -239,7 +239,7 @@ class Senders:
 
     def after_poll(self, machine: Machine) -> None:
         """Note whether a sender has an answer left to give."""
-        if isinstance(machine.engine, SimulatedSender) and not machine.engine.answers:
+        if isinstance(machine.engine, SimulatedSender) and not machine.engine.answers.waiting:
             self._idle[machine] = None
 
     def forget(self, machine: Machine) -> None:
@@ -263,7 +263,7 @@ class Senders:
             if machine is not asker and not self.lan.segment.loses() and isinstance(machine.engine, SimulatedSender):
                 self._since[machine] = self._askers - are_two
                 machine.act(machine.engine.solicited(Source(asker.link.address, machine.link), now))
-                if machine.engine.answers:
+                if machine.engine.answers.waiting:
                     del self._idle[machine]
 
     def silence(self, address: str) -> float | None:

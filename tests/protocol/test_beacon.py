@@ -179,7 +179,7 @@ def test_answers_that_wait_for_a_link_go_with_it():
     node.receive(hello(100, "x", solicit=True).encode(), source("10.0.0.100"), 0.0)
     node.receive(hello(101, "y", solicit=True).encode(), source("10.1.0.101", ETH1), 0.0)
     node.set_links([ETH1], now=0.0)
-    assert len(node.answers) == 1
+    assert len(node.answers.waiting) == 1
     due = node.next_deadline()
     assert [send.to for send in node.poll(due).sends if not decode(send.datagram).solicit] == ["10.1.0.101"]
 

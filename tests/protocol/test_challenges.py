@@ -55,10 +55,10 @@ N1, N2, N3 = ("0" * 15 + digit for digit in "123")
 def test_who_answers_lives():
     challenges = make()
     assert ask(challenges, 10.0) == N1
-    assert len(challenges) == 1
+    assert len(challenges.questions) == 1
     assert answer(challenges, 10.001, N1)
     assert not answer(challenges, 10.002, N1)
-    assert (len(challenges), challenges.asked, challenges.answered) == (0, 1, 1)
+    assert (len(challenges.questions), challenges.asked, challenges.answered) == (0, 1, 1)
     assert ask(challenges, 10.003) == N2  # for whatever reason: with another nonce
 
 
@@ -78,13 +78,13 @@ def test_it_is_asked_again_but_not_at_once():
     challenges = make()
     times = [10.0, 10.1, 10.0 + AGAIN - 0.001, 10.0 + AGAIN, 10.4, 10.8, 10.0 + LIFE]
     assert [ask(challenges, now) for now in times] == [N1, None, None, N1, None, N1, N2]
-    assert (challenges.asked, challenges.expired, len(challenges)) == (4, 1, 1)
+    assert (challenges.asked, challenges.expired, len(challenges.questions)) == (4, 1, 1)
 
 
 def test_nothing_longer_is_sent_than_what_came():
     challenges = make()
     assert ask(challenges, 10.0, size=LONGEST - 1) is None
-    assert (challenges.too_short, challenges.asked, len(challenges)) == (1, 0, 0)
+    assert (challenges.too_short, challenges.asked, len(challenges.questions)) == (1, 0, 0)
     assert ask(challenges, 10.0, size=LONGEST) == N1
     assert ask(challenges, 10.0, "b2", size=MAX_SEALED_PING - 1, is_sealed=True) is None
     assert ask(challenges, 10.0, "b2", is_sealed=True) == N2
@@ -95,7 +95,7 @@ def test_one_address_is_asked_so_often_and_all_together(monkeypatch):
     challenges = make(rate=2 / FIRST_TIMES)
     asked = [ask(challenges, 10.0, f"b{boot}", f"10.0.0.{host}") is not None for host in range(4) for boot in range(3)]
     assert asked == [True, True, False, True, True, False, True, False, False, False, False, False]
-    assert (challenges.asked, challenges.refused, len(challenges)) == (5, 7, 5)
+    assert (challenges.asked, challenges.refused, len(challenges.questions)) == (5, 7, 5)
     assert ask(challenges, 10.5, "b9", "10.0.0.0") is not None
 
 
@@ -147,7 +147,7 @@ def test_the_oldest_question_makes_room(monkeypatch):
     monkeypatch.setattr(module, "MAX_QUESTIONS", 2)
     challenges = make(rate=9)
     nonces = [ask(challenges, 10.0 + boot / 100, f"b{boot}") for boot in range(3)]
-    assert (len(challenges), challenges.forgotten, challenges.expired) == (2, 1, 0)
+    assert (len(challenges.questions), challenges.forgotten, challenges.expired) == (2, 1, 0)
     answers = [answer(challenges, 10.1, nonce, f"b{boot}") for boot, nonce in enumerate(nonces)]
     assert [found and found.nonce for found in answers] == [None, N2, N3]
 
@@ -158,7 +158,7 @@ def test_questions_expire_in_the_order_they_were_put():
         ask(challenges, 10.0 + number, f"b{number}")
     ask(challenges, 11.5, "b0")
     assert not answer(challenges, 11.0 + LIFE, "x")
-    assert (len(challenges), challenges.expired) == (1, 2)
+    assert (len(challenges.questions), challenges.expired) == (1, 2)
 
 
 def test_a_solicit_is_remembered_whenever_it_came():

@@ -41,11 +41,11 @@ def test_who_returned_a_nonce_needs_no_account_for_an_hour():
     credit = Credit()
     credit.receive(HERE, 100, 1.0)
     credit.prove(HERE, 2.0)
-    assert len(credit) == 0
+    assert len(credit.accounts) == 0
     assert credit.is_proven(HERE, 1.0 + HOLDS)
     assert all(credit.spend(HERE, 1000, 3.0) for _ in range(100))
     credit.receive(HERE, 100, 3.0)
-    assert len(credit) == 0
+    assert len(credit.accounts) == 0
     assert not credit.is_proven(HERE, 2.0 + HOLDS)
     assert not credit.spend(HERE, int(GIFT) + 1, 2.0 + HOLDS)
 
@@ -56,7 +56,7 @@ def test_addresses_are_bounded(monkeypatch):
     for number in range(9):
         credit.receive(f"10.0.0.{number}", 1, 1.0)
         credit.prove(f"10.0.1.{number}", 1.0)
-    assert (len(credit), len(credit._proven)) == (4, 4)
+    assert (len(credit.accounts), len(credit.proven)) == (4, 4)
     assert credit.is_proven("10.0.1.8", 1.0)
     assert not credit.is_proven("10.0.1.0", 1.0)
 
@@ -65,4 +65,4 @@ def test_accounts_with_which_nothing_happens_are_forgotten():
     credit = Credit()
     for number in range(1000):
         credit.receive(f"10.0.{number >> 8}.{number & 255}", 100, 10.0 * number)
-    assert len(credit) == module.FORGOTTEN / 10
+    assert len(credit.accounts) == module.FORGOTTEN / 10

@@ -238,7 +238,7 @@ def test_addresses_that_speak_under_our_boot_are_bounded():
     assert len(asked) <= 8 + 8 * 0.3
     for number in range(4 * MAX_DOUBLES):
         node.receive(forged(node, 99), Source(f"10.2.0.{number}", link), 2.0 + number)
-    assert len(node.doubles) == MAX_DOUBLES
+    assert len(node.doubles.doubted) == MAX_DOUBLES
 
 
 def test_a_fork_may_not_seal_under_a_new_boot_either():

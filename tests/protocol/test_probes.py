@@ -141,7 +141,7 @@ def test_the_number_of_waiting_pings_is_bounded():
     first = pinged(node)
     for _ in range(MAX_PINGS):
         node.ping(row_of(node.table, 1), 1.0)
-    assert len(node.prober) == MAX_PINGS
+    assert len(node.prober.asked) + len(node.prober.wanted) == MAX_PINGS
     node.receive(pong(first), HERE, 1.1)
     assert drops(node) == {("unexpected", "eth0"): 1}
 

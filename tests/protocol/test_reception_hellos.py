@@ -64,7 +64,7 @@ def test_the_beat_serves_those_who_wait():
         node.receive(hello(number, "x", solicit=True).encode(), source(f"10.0.0.{number}"), beat)
     [send] = [send for send in node.poll(beat).sends if send.to == ETH0.broadcast]
     assert decode(send.datagram).record is not None
-    assert len(node.answers) == 0
+    assert len(node.answers.waiting) == 0
 
 
 def test_one_source_gets_only_so_many_answers():

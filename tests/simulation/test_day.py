@@ -125,7 +125,7 @@ def test_memory_is_flat(capsys):
     # the bounds were reached, and held
     assert PARAMETERS.limits.peers - 5 < len(node.table) <= PARAMETERS.limits.peers
     assert 0 < len(node.rate_limits.complaints) <= MAX_COMPLAINTS  # forgotten each hour
-    assert MAX_PINGS <= len(node.prober) <= 2 * MAX_PINGS  # those that programs want are kept apart
+    assert MAX_PINGS <= len(node.prober.asked) + len(node.prober.wanted) <= 2 * MAX_PINGS  # those that programs want are kept apart
     for name in sizes[-1]:
         early, late = (max(one[name] for one in part) for part in (sizes[1 : HOURS // 2], sizes[HOURS // 2 + 1 :]))
         assert late <= max(early * 1.1, early + 16), f"{name} grows: {[one[name] for one in sizes]}"

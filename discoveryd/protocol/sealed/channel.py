@@ -80,8 +80,8 @@ class Window:
         return True
 
 
-class Windows:
-    """The windows of the boots that have proved to live: each has one for broadcasts and one for the rest.
+class Windows(dict[str, tuple[Window, Window, int]]):
+    """The windows of each boot that proved to live, one for broadcasts, one for the rest, the counter of its proof.
 
     They are apart because Wi-Fi delays broadcasts and not unicasts (RFC 9467). The scope decides, which is
     authenticated, not how a datagram came, which is not.
@@ -91,16 +91,12 @@ class Windows:
             heard again. Only a node with the key can bring that about. 1,000 take 0.7 MB.
     """
 
-    __slots__ = ("_boots", "_questions", "limit")
+    __slots__ = ("_questions", "limit")
 
     def __init__(self, limit: int) -> None:
+        super().__init__()
         self.limit = limit
-        self._boots: dict[str, tuple[Window, Window, int]] = {}  # broadcasts, unicasts, counter of the proof
         self._questions: dict[str, int] = {}  # counter of the last PING of each boot that did not prove to live
-
-    def __len__(self) -> int:
-        """Return the number of boots."""
-        return len(self._boots)
 
     def take(self, opened: Opened) -> bool:
         """Take a datagram that was opened; False if its boot is unknown, and has to be sent a PING.
@@ -108,7 +104,7 @@ class Windows:
         Raises:
             WireError: ``replayed``; ``unproven``: sealed before its boot proved to live, and perhaps overtaken by that.
         """
-        known = self._boots.get(opened.boot)
+        known = self.get(opened.boot)
         if known is None:
             return False
         broadcasts, unicasts, proof = known
@@ -117,7 +113,7 @@ class Windows:
         if not (broadcasts if opened.is_to_all else unicasts).take(opened.counter):
             kind = "broadcast" if opened.is_to_all else "unicast"
             raise WireError("replayed", f"{kind} {opened.counter} of {opened.id} ({opened.boot})")
-        put_last(self._boots, opened.boot, known, self.limit)
+        put_last(self, opened.boot, known, self.limit)
         return True
 
     def take_question(self, opened: Opened) -> None:
@@ -138,13 +134,13 @@ class Windows:
 
         What it sealed before, of every scope, is void: it may have been recorded.
         """
-        if opened.boot not in self._boots:
+        if opened.boot not in self:
             windows = Window(opened.counter), Window(opened.counter), opened.counter
-            put_last(self._boots, opened.boot, windows, self.limit)
+            put_last(self, opened.boot, windows, self.limit)
 
     def forget(self, boot: str) -> None:
         """Take nothing more of a boot until it has proved again that it lives."""
-        known = self._boots.pop(boot, None)
+        known = self.pop(boot, None)
         if known is not None:
             self._remember(boot, known[1].top)
 
