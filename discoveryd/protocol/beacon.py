@@ -6,8 +6,6 @@ and so they are by any other full HELLO of ours that happens to be due. A storm 
 two, not one answer for each of the others.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -204,13 +202,13 @@ class Beacon:
 
     # --- where, what and how ------------------------------------------------------------------------
 
-    def set_links(self, links: Iterable[Link], now: float) -> list[Link]:
-        """Use these links from now on, and greet on the new ones; return those that are gone."""
+    def set_links(self, links: Iterable[Link], now: float) -> None:
+        """Use these links from now on, and greet on the new ones."""
         wanted, used = dict.fromkeys(links), self._outbox.links
-        gone = [link for link in used if link not in wanted]
-        for link in gone:
+        for link in [link for link in used if link not in wanted]:
             del used[link]
             self._answers.waiting.pop(link, None)
+            self._outbox.limited.drop_link(link)
         new = {link: LinkState(link, (link.broadcast,), now) for link in wanted if link not in used}
         used.update(new)
         self._begin_bursts(new.values(), now)
@@ -220,7 +218,6 @@ class Beacon:
                 self._begin_bursts([self._outbox.routed], now)
             # the bursts greet; the heartbeat follows within one interval, at a moment of its own
             self.next_beat = now + parameters.interval * self._outbox.random.uniform(0.5, 1.0)
-        return gone
 
     def reboot(self, boot: str, now: float) -> None:
         """Go on under another boot, as after a start: from the first seq, and with a greeting."""

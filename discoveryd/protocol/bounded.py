@@ -1,7 +1,5 @@
 """Bounds of what others can make us keep, and do: dicts that keep the latest entries, and token buckets."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -32,8 +30,6 @@ class TokenBuckets:
         sources: buckets kept; past it the bucket that was used longest ago is forgotten (`total` still holds).
         burst: tokens of a source that was quiet; as many as in a second if it is not given.
     """
-
-    __slots__ = ("_all", "_buckets", "_burst", "_rate", "_refill", "_sources", "_total")
 
     def __init__(self, rate: float, total: float, sources: int = 1024, *, burst: float = 0.0) -> None:
         self._rate = rate

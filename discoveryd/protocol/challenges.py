@@ -8,8 +8,6 @@ speaks from. What a plain HELLO said is held until its sender answers.
 The caller need not know of challenges: they, and what follows from their answers, are among what there is to send.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import islice
 

@@ -1,7 +1,5 @@
 """A distribution that is cheap to keep: the number of observations at or below each bound."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
@@ -20,8 +18,6 @@ class Histogram:
     Args:
         bounds: upper bounds, ascending, each inclusive. What is above the last is counted in `count` alone.
     """
-
-    __slots__ = ("_bounds", "_tallies", "sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = tuple(bounds)

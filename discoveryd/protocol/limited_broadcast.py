@@ -6,8 +6,6 @@ HELLO of ten. That a neighbour needs it is seen by its own broadcasts: a neighbo
 to it now and then, and hears it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 
 from discoveryd.protocol.bounded import put_last

@@ -1,7 +1,5 @@
 """Where datagrams come in and go out, without a socket: links, what is due and counted there, and sources."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 BURST = (0.0, 0.1, 0.3)

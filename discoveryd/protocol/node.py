@@ -58,8 +58,7 @@ class Node(Reception):
             now: the time.
             others: further addresses of ours there: nobody hears of them, but they are no foreign ones.
         """
-        for link in self.beacon.set_links(links, now):
-            self.outbox.limited.drop_link(link)
+        self.beacon.set_links(links, now)
         self.table.set_links(self.outbox.links)
         self._isolation.links_changed(now)
         used = self.outbox.links

@@ -4,8 +4,6 @@ To an address that has not proved to be there no more is sent than came from it,
 links nothing but to seeds, and to the other addresses that they have proved to have (`SeedAddresses`).
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from random import Random

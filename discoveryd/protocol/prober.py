@@ -1,7 +1,5 @@
 """PINGs: to suspects, so that silence is told from loss, and to all peers in turn, slowly, to know the paths."""
 
-from __future__ import annotations
-
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ too much (before anything is opened or read); the sender is no node of this grou
 for too many answers of a kind.
 """
 
-from __future__ import annotations
-
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.beacon import ANSWERS_PER_SECOND
 from discoveryd.protocol.bounded import TokenBuckets, put_last
@@ -172,12 +170,11 @@ class RateLimits:
 
     def takes_solicit(self, source: Source, now: float) -> bool:
         """Return whether a solicit is answered; else it is counted, but not as a drop of its HELLO."""
-        if source.boot or not self._outbox.is_ours(source):
-            refusal = self.refusal(source, now)
-        elif self.records.allows(source.address, now):
+        is_plain = not source.boot and self._outbox.is_ours(source)
+        if is_plain and self.records.allows(source.address, now):
             return True
-        else:
-            refusal = WireError("rate", f"more than {RECORDS:g} solicits a second")
+        many = WireError("rate", f"more than {RECORDS:g} solicits a second")
+        refusal = many if is_plain else self.refusal(source, now)
         if refusal:
             self.drops.count(refusal.reason, self._outbox.link_state(source).name)
         return refusal is None

@@ -5,8 +5,6 @@ others run a `SimulatedSender`, which takes the number of peers from an observer
 Unicasts between them are not: each unicast of an observer counts for as many nodes as the observer stands for.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -55,8 +53,7 @@ class Traffic:
 
     def count(self, send: Send, now: float, weight: float) -> None:
         """Count a datagram as many times as its weight."""
-        kind = "hello" if send.is_to_all else "answer"
-        key = int(now), {b"PI": "ping", b"PO": "pong"}.get(send.datagram[:2], kind)
+        key = int(now), "answer" if send.kind == "hello" and not send.is_to_all else send.kind
         self._datagrams[key] += weight
         self._octets[key] += weight * (len(send.datagram) + HEADERS)
 

@@ -3,8 +3,6 @@
 The engine itself runs on it, or a sender without a table: an hour of a network passes in seconds, and twice alike.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache, partial
 from heapq import heappop, heappush

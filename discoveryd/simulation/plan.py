@@ -1,7 +1,5 @@
 """A plan: what to simulate, checked, and the times that follow from it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from math import ceil
 

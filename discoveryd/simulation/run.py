@@ -4,8 +4,6 @@ All nodes start within one second. The steady state follows and is measured. The
 process (the machine refuses datagrams: port unreachable) and by a vanished machine, and come back.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import ceil

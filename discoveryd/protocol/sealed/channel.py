@@ -24,8 +24,7 @@ configured variant makes us say nothing twice, that ends when all have changed. 
 in the variant in which that node was heard last.
 """
 
-from __future__ import annotations
-
+from dataclasses import dataclass
 from typing import Any, Final
 
 from discoveryd.errors import WireError
@@ -52,6 +51,7 @@ A datagram that comes later is dropped, and not missed: a newer HELLO has been h
 _ALL = (1 << WIDTH) - 1
 
 
+@dataclass(slots=True)
 class Window:
     """The counters of one boot that were taken (RFC 4303, 3.4.3; as RFC 6479 without shifting it in vain).
 
@@ -60,11 +60,8 @@ class Window:
         taken: bit n tells whether the counter n below the top was taken.
     """
 
-    __slots__ = ("taken", "top")
-
-    def __init__(self, top: int) -> None:
-        self.top = top
-        self.taken = _ALL
+    top: int
+    taken: int = _ALL
 
     def take(self, counter: int) -> bool:
         """Take a counter; False if it was taken before, or is too old to tell."""
@@ -90,8 +87,6 @@ class Windows(dict[str, tuple[Window, Window, int]]):
         limit: boots; when there are more the one that was silent longest is forgotten, and is sent a PING when it is
             heard again. Only a node with the key can bring that about. 1,000 take 0.7 MB.
     """
-
-    __slots__ = ("_questions", "limit")
 
     def __init__(self, limit: int) -> None:
         super().__init__()

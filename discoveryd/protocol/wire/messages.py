@@ -8,8 +8,6 @@ new kind is one row here and one handler in the engine. The layouts are specifie
 *Any bytes give a message or a* `WireError`, *nothing else, in linear time.*
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
