@@ -221,8 +221,7 @@ class Outbox:
 
     def link_to(self, seed: str) -> Link | None:
         """Return the link that a seed is on: a sealed datagram is bound to it, at both ends."""
-        links = (link for link in self.links if link.holds(seed) or self.limited.knows(link, seed))
-        return next(links, None)
+        return next((link for link in self.links if link.holds(seed) or self.limited.knows(link, seed)), None)
 
     # --- HELLOs to all ----------------------------------------------------------------------------
 
@@ -251,13 +250,11 @@ class Outbox:
     def everywhere(self, datagram: bytes) -> list[Send]:
         """Send a HELLO by all links and to the seeds."""
         sends: list[Send] = []
-        copies = 1
-        is_steady = datagram[-1:].isdigit()
+        self.copies = 1
         for state in self.outlets():
-            out = self.by(state, datagram, limited=state.limited or not is_steady)
-            copies = max(copies, -(-len(out) // len(state.targets)))
+            out = self.by(state, datagram, limited=state.limited or not datagram[-1:].isdigit())
+            self.copies = max(self.copies, -(-len(out) // len(state.targets)))
             sends += out
-        self.copies = copies
         return sends
 
     def by(self, state: LinkState, datagram: bytes, *, limited: bool) -> list[Send]:

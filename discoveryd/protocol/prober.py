@@ -165,14 +165,13 @@ class Prober:
             return ()
         return self._table.refused(asked.path.row, REFUSED, now)
 
-    def poll(self, now: float, heard: float | None = None) -> tuple[list[Send], list[Event]]:
+    def poll(self, now: float, heard: float) -> tuple[list[Send], list[Event]]:
         """Return what is due: PINGs, and the events of peers that are given up.
 
         Args:
             now: the present moment.
-            heard: until when all that arrived is known: what became due later waits. None for now.
+            heard: until when all that arrived is known: what became due later waits.
         """
-        heard = now if heard is None else heard
         sends: list[Send] = []
         events: list[Event] = []
         for waiting in (self.asked, self.wanted):  # those that were not answered in time

@@ -159,7 +159,7 @@ class Machine(Host):
     def crash(self, kind: CrashKind) -> None:
         """End without a goodbye."""
         self.lan.running.remove(self.engine.boot)
-        self.lan.senders.forget(self)
+        self.lan.senders.idle.pop(self, None)
         self.lan.crashes[self.engine.boot] = self.clock.now, kind
         self.end(port_closed=kind == "killed")
 
@@ -203,6 +203,8 @@ class Senders:
 
     Attributes:
         listed: the boots that the observer lists which started last; the next sender that starts lists about as many.
+        idle: those that run and have no answer to give yet. All hear the same solicits, so these alone are told of
+            them. Whether others have asked meanwhile, the senders learn later from the number of askers.
     """
 
     def __init__(self, lan: Lan, machines: list[Machine]) -> None:
@@ -210,9 +212,7 @@ class Senders:
         self.machines = machines
         self.listed = lan.running
         self._spoke: dict[str, float] = {}
-        # all senders hear the same solicits, so only senders that have no answer to give yet are told of them. Whether
-        # others have asked meanwhile, the senders learn later from the number of askers
-        self._idle: dict[Machine, None] = {}
+        self.idle: dict[Machine, None] = {}
         self._askers = 0
         self._since: dict[Machine, int] = {}
         self._last_asker: tuple[Machine | None, float] = (None, -NEVER)
@@ -222,8 +222,6 @@ class Senders:
 
     def overhear(self, machine: Machine, datagram: bytes) -> None:
         """Take a broadcast, as each sender does that does not lose it."""
-        if not self.machines:
-            return
         if is_solicit(datagram):
             self._solicit(machine)
         if machine.weight:
@@ -237,11 +235,7 @@ class Senders:
     def after_poll(self, machine: Machine) -> None:
         """Note whether a sender has an answer left to give."""
         if isinstance(machine.engine, SimulatedSender) and not machine.engine.answers.waiting:
-            self._idle[machine] = None
-
-    def forget(self, machine: Machine) -> None:
-        """Forget a machine that crashed."""
-        self._idle.pop(machine, None)
+            self.idle[machine] = None
 
     def _solicit(self, asker: Machine) -> None:
         """Let all senders that have no answer to give yet hear a solicit.
@@ -256,12 +250,12 @@ class Senders:
         are_two = is_another and now < at + gap(self.lan.nodes)
         if not asker.weight and not are_two:
             return
-        for machine in list(self._idle):
+        for machine in list(self.idle):
             if machine is not asker and not self.lan.segment.loses() and isinstance(machine.engine, SimulatedSender):
                 self._since[machine] = self._askers - are_two
                 machine.act(machine.engine.solicited(Source(asker.link.address, machine.link), now))
                 if machine.engine.answers.waiting:
-                    del self._idle[machine]
+                    del self.idle[machine]
 
     def silence(self, address: str) -> float | None:
         """Return how long ago a sender last heard an observer: since its last HELLO, unless that was lost."""

@@ -61,7 +61,7 @@ class Bench:
     def poll(self):
         already = len(self.pings)
         self.events += self.table.expire(self.now)
-        self.events += self.prober.poll(self.now)[1]
+        self.events += self.prober.poll(self.now, self.now)[1]
         assert min(self.prober.next_deadline(), self.table.next_expiry()) > self.now
         for _, address, nonce in self.pings[already:] if self.answers else ():
             self.answer(nonce, address)
@@ -448,7 +448,7 @@ def test_waiting_pings_are_bounded_and_end_after_ten_seconds():
     for _ in range(MAX_PINGS + 10):
         bench.prober.ask(row.paths.best(bench.now), bench.now)
     assert len(bench.prober.asked) + len(bench.prober.wanted) == MAX_PINGS
-    bench.prober.poll(bench.now + 9.999)
+    bench.prober.poll(bench.now + 9.999, bench.now + 9.999)
     assert len(bench.prober.asked) + len(bench.prober.wanted) >= MAX_PINGS
-    bench.prober.poll(bench.now + 10.0)
+    bench.prober.poll(bench.now + 10.0, bench.now + 10.0)
     assert len(bench.prober.asked) + len(bench.prober.wanted) <= 2  # what that poll asked
