@@ -1,5 +1,7 @@
 """What can be set, with its default, unit, reason and the consequence of changing it."""
 
+from __future__ import annotations
+
 from dataclasses import MISSING, dataclass, field, fields
 
 from discoveryd.errors import ConfigError

@@ -1,5 +1,7 @@
 """The record: the description of a node by itself. It travels as JSON of at most 700 ASCII bytes."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
