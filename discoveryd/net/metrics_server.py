@@ -121,7 +121,8 @@ class MetricsServer(TcpServer):
         streams: Any = BytesIO(request), BytesIO()
         _handler_class()(streams, ("", 0), site)
         self._refused += self._requests == asked
-        return bytes(streams[1].getvalue())
+        head, end, body = bytes(streams[1].getvalue()).partition(b"\r\n\r\n")
+        return head + end + (b"" if request.startswith(b"HEAD ") else body)
 
     def _page(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not is_ours(environ.get("HTTP_HOST", "")):
