@@ -81,9 +81,14 @@ Trouble = Literal["coalescing", "full"]
 
 
 class WaitingEvents:
-    """The newest event of each peer that waits for one hook: peers that can be made up wait behind all others."""
+    """The newest event of each peer that waits for one hook: peers that can be made up wait behind all others.
+
+    Attributes:
+        troubles: ways in which the hook lags behind, until nothing waits any more.
+    """
 
     def __init__(self) -> None:
+        self.troubles: set[Trouble] = set()
         self._vouched: dict[tuple[str, str], Occasion] = {}
         self._others: dict[tuple[str, str], Occasion] = {}
 
@@ -139,15 +144,12 @@ class HookQueue:
         self.limit = limit
         self.coalesced = 0
         self.dropped = 0
-        self._waiting: dict[str, WaitingEvents] = {}
+        self._waiting: dict[str, WaitingEvents] = {}  # in turn: the hook that began last comes last
         self._running: defaultdict[str, set[str]] = defaultdict(set)  # the lanes of each hook
-        self._turns: dict[str, int] = {}  # when each last began
-        self._turn = 0
-        self._troubled: set[tuple[str, Trouble]] = set()
 
     @property
     def hooks(self) -> tuple[str, ...]:
-        """The paths of the hooks, in the order of their names."""
+        """The paths of the hooks, in turn."""
         return tuple(self._waiting)
 
     @property
@@ -162,9 +164,9 @@ class HookQueue:
 
     def set_hooks(self, hooks: Iterable[str]) -> None:
         """Replace the hooks; what waits for a hook that is gone is forgotten."""
-        self._waiting = {hook: self._waiting.get(hook) or WaitingEvents() for hook in hooks}
-        self._turns = {hook: self._turns.get(hook, 0) for hook in self._waiting}
-        self._troubled = {(hook, trouble) for hook, trouble in self._troubled if hook in self._waiting}
+        wanted = dict.fromkeys(hooks)
+        known = {hook: waiting for hook, waiting in self._waiting.items() if hook in wanted}
+        self._waiting = known | {hook: WaitingEvents() for hook in wanted if hook not in known}
 
     def counts(self) -> dict[str, int]:
         """Return what was ``coalesced`` and ``dropped`` so far, and what is ``running`` and ``waiting`` now."""
@@ -187,8 +189,8 @@ class HookQueue:
             trouble = queue.put(occasion, self.limit)
             self.coalesced += trouble == "coalescing"
             self.dropped += trouble == "full"
-            if trouble is not None and (hook, trouble) not in self._troubled:
-                self._troubled.add((hook, trouble))
+            if trouble is not None and trouble not in queue.troubles:
+                queue.troubles.add(trouble)
                 begun.append((hook, trouble))
         return begun
 
@@ -197,17 +199,15 @@ class HookQueue:
         if self.running >= self.slots:
             return None
         share = max(1, self.slots - len(self._waiting) + 1)
-        # in turn, else the first by name would come first for ever
-        for hook in sorted(self._waiting, key=lambda path: (len(self._running[path]), self._turns[path])):
+        for hook in sorted(self._waiting, key=lambda path: len(self._running[path])):
             waiting, busy = self._waiting[hook], self._running[hook]
             key = next((key for key in waiting if key[0] not in busy), None)
             if key is not None and len(busy) < share:
                 occasion = waiting.pop(key)
                 busy.add(occasion.lane)
-                self._turn += 1
-                self._turns[hook] = self._turn
+                self._waiting[hook] = self._waiting.pop(hook)  # else the first by name would come first for ever
                 if not waiting:
-                    self._troubled -= {(hook, "coalescing"), (hook, "full")}
+                    waiting.troubles.clear()
                 return Job(hook, occasion)
         return None
 
