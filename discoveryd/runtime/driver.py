@@ -281,11 +281,10 @@ class Driver:
                 outcome = receive(datagram, source, arrived)
                 if outcome is not NOTHING:
                     outcomes.append(outcome)
-                    self.publisher.publish(outcome.events)
-                    self.pings.collect(outcome.answers)
-            for datagram in arrivals.refused:
-                outcomes.append(self._node.refused(datagram, now))
-                self.publisher.publish(outcomes[-1].events)
+            outcomes += [self._node.refused(datagram, now) for datagram in arrivals.refused]
+            for outcome in outcomes:
+                self.publisher.publish(outcome.events)
+                self.pings.collect(outcome.answers)
             for source, limited in arrivals.broadcasts:
                 self._node.heard_broadcast(source, now, limited=limited)
             receiver.given_until = receiver.transport.heard_until
