@@ -15,11 +15,9 @@ from discoveryd.errors import DaemonUnreachable, QueryError
 FINE, NOTHING, USAGE, NO_DAEMON, INTERRUPTED = 0, 1, 2, 3, 130
 """The exit codes, as in ``discoveryctl --help``."""
 
-_CODES = {
-    "not_found": NOTHING, "timeout": NOTHING,
-    "bad_request": USAGE, "bad_argument": USAGE, "unknown_op": USAGE, "denied": USAGE, "refused": USAGE,
-    "ambiguous": USAGE,
-}  # fmt: skip
+_CODES = dict.fromkeys(("not_found", "timeout"), NOTHING) | dict.fromkeys(
+    ("bad_request", "bad_argument", "unknown_op", "denied", "refused", "ambiguous"), USAGE
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,11 +30,12 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        _forget_output()
-        return FINE
     except OSError as error:
-        _forget_output()
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # for what is still buffered: Python would complain of it at exit
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has seen enough
+            return FINE
         return _say(f"cannot write the output: {error.strerror}", NOTHING)
     return code
 
@@ -76,10 +75,3 @@ def _failed(error: QueryError, options: Options) -> int:
 def _say(text: str, code: int) -> int:
     print(f"discoveryctl: {text}", file=sys.stderr)
     return code
-
-
-def _forget_output() -> None:
-    """Discard what is still buffered, or Python would complain of it at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

@@ -57,13 +57,8 @@ def wait(options: Options) -> int:
 
     wanted = options.count or 1
     states = options.state or (STATES if options.all else ("up",))
-    chosen = Filter(
-        states=frozenset(states),
-        name=options.name,
-        tags=options.tags,
-        service=options.service,
-        link=options.link,
-    )
+    given = {key: getattr(options, key) for key in ("name", "tags", "service", "link")}
+    chosen = Filter(states=frozenset(states), **given)
     deadline = None if options.timeout is None else time.monotonic() + options.timeout
     mirror = Mirror(lambda found: (found, peer_from_json(found)))
     found: list[Mapping[str, Any]] = []
