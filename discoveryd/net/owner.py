@@ -71,9 +71,8 @@ def holder(port: int, kind: Literal["udp", "tcp"] = "udp", address: str = "0.0.0
 
 def _inodes(port: int, kind: str, address: str) -> Iterator[str]:
     """Yield the inodes of sockets that are bound to a port, from the lists of all sockets."""
-    any4, any6 = "0" * 8, "0" * 32
     here = _in_hex((address, port)).partition(":")[0]
-    kept = {here, any4, any6, f"{'0' * 16}FFFF0000{here}"}  # the last is IPv4 on a socket of IPv6
+    kept = {here, "0" * 8, "0" * 32, f"{'0' * 16}FFFF0000{here}"}  # itself, any of IPv4 and IPv6, itself by IPv6
     for name in (kind, f"{kind}6"):
         for line in read_lines(f"/proc/net/{name}"):
             fields = line.split(maxsplit=10)
@@ -123,11 +122,8 @@ def _query_kernel(local: Address, remote: Address) -> int | None:
 def _search_list(local: Address, remote: Address) -> int | None:
     """Return the user of one socket, from the list of all."""
     ends = [_in_hex(local), _in_hex(remote)]
-    for line in read_lines(LIST):
-        fields = line.split(maxsplit=10)
-        if fields[1:3] == ends and fields[9] != "0":
-            return int(fields[7])
-    return None
+    sockets = (line.split(maxsplit=10) for line in read_lines(LIST))
+    return next((int(fields[7]) for fields in sockets if fields[1:3] == ends and fields[9] != "0"), None)
 
 
 def _in_hex(address: Address) -> str:

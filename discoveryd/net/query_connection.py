@@ -70,14 +70,13 @@ class Connection:
 
     # --- what comes in --------------------------------------------------------------------------
 
-    def read(self, now: float) -> bool:
-        """Read what has come; return False if the other end reset the connection."""
-        try:
-            data = self.sock.recv(READ_SIZE)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
+    def read(self, now: float) -> None:
+        """Read what has come.
+
+        Raises:
+            OSError: the other end reset the connection.
+        """
+        data = self.sock.recv(READ_SIZE)
         if not data:
             self.has_ended = True
             self.watch = None  # from now on a reader that has gone would not be noticed
@@ -86,7 +85,6 @@ class Connection:
             self.heard_at = now
             *lines, self._partial = (self._partial + data).split(b"\n")
             self._lines.extend(lines)
-        return True
 
     def next_line(self) -> bytes | None:
         """Return the next line to answer; None if there is none, or the replies before it are to be read first."""
@@ -103,21 +101,20 @@ class Connection:
         self._owed.append(line)
         self.owed_bytes += len(line)
 
-    def send(self) -> bool:
-        """Send what the socket takes; return False if the other end is gone."""
-        while self._owed:
-            try:
+    def send(self) -> None:
+        """Send what the socket takes.
+
+        Raises:
+            OSError: the other end is gone.
+        """
+        with suppress(BlockingIOError):
+            while self._owed:
                 sent = self.sock.send(memoryview(self._owed[0])[self._sent :])
-            except BlockingIOError:
-                return True
-            except OSError:
-                return False
-            self.owed_bytes -= sent
-            self._sent += sent
-            if self._sent == len(self._owed[0]):
-                self._owed.popleft()
-                self._sent = 0
-        return True
+                self.owed_bytes -= sent
+                self._sent += sent
+                if self._sent == len(self._owed[0]):
+                    self._owed.popleft()
+                    self._sent = 0
 
     def dismiss(self, line: bytes, closing_at: float) -> None:
         """Owe a last line, in place of all that is not sent yet; no request counts from now on."""

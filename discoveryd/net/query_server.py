@@ -185,8 +185,10 @@ class QueryServer(TcpServer):
     # --- requests -------------------------------------------------------------------------------
 
     def _serve(self, client: Connection, events: int, now: float) -> None:
-        # another client of this round may have displaced it
-        if client.sock in self.clients and events & selectors.EVENT_READ and not client.read(now):
+        try:
+            if client.sock in self.clients and events & selectors.EVENT_READ:  # else displaced in this round
+                client.read(now)
+        except OSError:  # reset
             self._close(client)
         self._flush(client, now)
 
@@ -258,8 +260,6 @@ class QueryServer(TcpServer):
         self._late.append((client, reply))
         self.wake()
 
-    # --- what goes out --------------------------------------------------------------------------
-
     def _deliver(self, now: float) -> None:
         """Send late replies and events."""
         while self._late:
@@ -291,9 +291,12 @@ class QueryServer(TcpServer):
         """Send what the socket takes, then wait for the next thing that this client can do."""
         if client.sock not in self.clients:
             return
-        if not client.send():
+        try:
+            client.send()
+        except OSError:  # gone
             self._close(client)
-        elif client.is_overlong(self.limits.query_line):
+            return
+        if client.is_overlong(self.limits.query_line):
             self._refuse(client, "too_long", self._too_long(), now)
         else:
             if client.can_be_answered:

@@ -38,7 +38,7 @@ class WakeUp:
     """Ends the wait of a thread in a selector. Nothing is opened by the constructor."""
 
     def __init__(self) -> None:
-        self._read: socket.socket | None = None
+        self._read: socket.socket  # once open
         self._write: socket.socket | None = None
 
     def open(self, stack: ExitStack, selector: selectors.BaseSelector) -> None:
@@ -57,8 +57,7 @@ class WakeUp:
 
     def drain(self) -> None:
         """Take the wakes that have come; call it when the selector returns the key."""
-        if self._read is not None:
-            self._read.recv(4096)
+        self._read.recv(4096)
 
 
 @dataclass(eq=False, repr=False)
@@ -169,11 +168,11 @@ class TcpServer:
         Returns:
             the connections that are ready (as given to `expect`) with their events; whether `accept` has something.
         """
-        found = [(key.data, events) for key, events in self._selector.select(seconds)]
-        if any(data is self._wake_up for data, _ in found):
+        found = {key.data: events for key, events in self._selector.select(seconds)}
+        if found.pop(self._wake_up, 0):
             self._wake_up.drain()
-        is_called = any(data is self for data, _ in found)
-        return [one for one in found if one[0] is not self and one[0] is not self._wake_up], is_called
+        is_called = bool(found.pop(self, 0))
+        return list(found.items()), is_called
 
     def expect(self, sock: socket.socket, events: int, data: object) -> None:
         """Let `wait` return these events of a connection from now on; 0 for none."""

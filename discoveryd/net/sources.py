@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 
+from discoveryd.net.batch import Origin
 from discoveryd.net.transport import Outside
 from discoveryd.protocol.limited_broadcast import LIMITED, MEMORY
 from discoveryd.protocol.link import Link, Source
@@ -55,19 +56,16 @@ class Sources:
                 if now >= one.at + MEMORY:
                     del self.outside[place]
 
-    def find(
-        self, place: Hashable, address: str, index: int, destination: str, now: float, *, port_fits: bool = True
-    ) -> Source:
+    def find(self, place: Hashable, origin: Origin, now: float, *, port_fits: bool = True) -> Source:
         """Return the source of a datagram, and remember it for its variant.
 
         Args:
             place: the key to remember it by.
-            address: of its sender.
-            index: of the interface.
-            destination: the address in its header.
+            origin: of the datagram.
             now: the time.
             port_fits: whether it was sent from the port that all nodes send from.
         """
+        address, _, index, destination = origin
         here = [link for link in self._links if link.index == index]
         link = next((link for link in here if link.holds(address)), None)
         if link is None and here:

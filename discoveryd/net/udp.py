@@ -191,9 +191,7 @@ class UdpTransport:
         if not self._is_wanted(origin.interface):
             self.drops.count("excluded", name_of(origin.interface))
             return None
-        return self._sources.find(
-            place, origin.address, origin.interface, origin.destination, self._clock(), port_fits=fits
-        )
+        return self._sources.find(place, origin, self._clock(), port_fits=fits)
 
     def _is_wanted(self, index: int) -> bool:
         """Return whether an interface has a link, or without one (a tunnel) may bring datagrams of seeds."""

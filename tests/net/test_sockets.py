@@ -173,7 +173,6 @@ def test_any_number_of_wakes_never_blocks_and_is_drained(scene):
 def test_a_wake_up_that_is_not_open_does_nothing():
     wake_up = WakeUp()
     wake_up.wake()
-    wake_up.drain()
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
         wake_up.open(stack, selector)
     wake_up.wake()

@@ -5,6 +5,7 @@ from itertools import count
 import pytest
 
 from discoveryd.net import sources as module
+from discoveryd.net.batch import Origin
 from discoveryd.net.sources import MAX_OUTSIDE, RELEARN, Outside, Sources
 from discoveryd.protocol.limited_broadcast import LIMITED, MEMORY
 from discoveryd.protocol.link import Link
@@ -23,7 +24,7 @@ def sources():
 
 
 def hear(sources, address, to, *, index=2, now=0.0, **more):
-    return sources.find(next(places), address, index, to, now, **more)
+    return sources.find(next(places), Origin(address, 3400, index, to), now, **more)
 
 
 def test_limited_and_directed_broadcasts_share_one_source(sources):

@@ -3,6 +3,7 @@
 from functools import partial
 from random import Random
 
+from discoveryd.net.batch import Origin
 from discoveryd.net.sources import RELEARN, Sources
 from discoveryd.protocol.limited_broadcast import LIMITED
 from discoveryd.protocol.link import Link
@@ -39,7 +40,7 @@ class Machine(Host):
         self.schedule()
 
     def receive(self, datagram, sender, to, now):
-        source = self.senders.known.get((sender, to)) or self.senders.find((sender, to), sender, 2, to, now)
+        source = self.senders.known.get((sender, to)) or self.senders.find((sender, to), Origin(sender, 3400, 2, to), now)
         self.hear(datagram, source, now)
         for source, limited in self.senders.broadcasts():
             self.node.heard_broadcast(source, now, limited=limited)
