@@ -112,7 +112,6 @@ class Discovery:
             clock=clock, notify=self._notify, failed=self._driver.fail,
         )  # fmt: skip
         self._stack = ExitStack()
-        self._is_running = False
         self._filtered_before = 0
         self._started_at = 0.0
         self._reports: dict[str, Callable[[], Any]] = {}
@@ -132,7 +131,7 @@ class Discovery:
             RuntimeError: it was started before, or made in another process, whose boot and keys' counters it has.
         """
         self._driver.birthplace.check()
-        if self._is_running or self._driver.is_stopping:
+        if self._driver.is_running or self._driver.is_stopping:
             raise RuntimeError("a Discovery starts once")
         with ExitStack() as stack:
             self._driver.network.open(stack, self.parameters.interfaces)
@@ -142,7 +141,6 @@ class Discovery:
             self._stack = stack.pop_all()
         self._filtered_before = rp_filter_drops()
         self._started_at = self._clock()
-        self._is_running = True
         atexit.register(self.stop)  # a program that just ends has left, too
         try:
             self._driver.start()
@@ -171,9 +169,8 @@ class Discovery:
         if not self._driver.begin_stop():
             return
         stuck = []
-        if self._is_running:
+        if self._driver.is_running:
             stuck = self._driver.stop() + self._servers.stop(JOIN_TIMEOUT)
-            self._is_running = False
         self._driver.change(lambda *_: self._driver.publisher.end())
         if stuck:
             raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {', '.join(stuck)}")

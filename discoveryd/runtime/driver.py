@@ -56,7 +56,8 @@ class Driver:
         publisher: of events; `lock` guards it.
         pings: requests under way; `lock` guards them.
         engine_s: seconds spent in the engine.
-        is_stopping: whether `stop` was called.
+        is_stopping: whether `begin_stop` was called.
+        is_running: whether `start` was called, and `stop` was not.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Driver:
         self.workers = (self._sender, *(self._receiving(*each) for each in enumerate(self.network.receivers)))
         self._heard_until = 0.0  # all that arrived before was given to the node
         self._awaits_drain = 0  # how many threads wait for that to go on
-        self._is_running = False
+        self.is_running = False
         self._failure: BaseException | None = None
 
     def _receiving(self, number: int, receiver: Receiver) -> Worker:
@@ -105,7 +106,7 @@ class Driver:
         for receiver in self.network.receivers:
             receiver.given_until = now
         self._take_links()
-        self._is_running = True
+        self.is_running = True
         for worker in self.workers:
             worker.start()
 
@@ -124,7 +125,7 @@ class Driver:
 
     def stop(self) -> list[str]:
         """Wait for the threads to end, and say goodbye; return the names of the threads that would not end."""
-        if not self._is_running:
+        if not self.is_running:
             return []
         self.network.wake()
         stuck = [worker.name for worker in self.workers if not worker.join(JOIN_TIMEOUT)]
@@ -132,7 +133,7 @@ class Driver:
         for number in range(GOODBYES):  # no HELLO of ours can follow: the sender has ended
             pause.wait(GOODBYE_GAP if number else 0)
             self.say_goodbye()
-        self._is_running = False
+        self.is_running = False
         return stuck
 
     def say_goodbye(self) -> None:
@@ -174,7 +175,7 @@ class Driver:
         self.birthplace.check()
         now = self._clock()
         # we may have slept, with much to read; in a flood there is always much to read, and nobody waits for it
-        if self._is_running and now > self._heard_until + LAG and not self.network.is_flooded:
+        if self.is_running and now > self._heard_until + LAG and not self.network.is_flooded:
             self._drain(now, LAG)
         with self.lock:
             self.check()

@@ -41,16 +41,11 @@ class Check:
     timeout: float = 3.0
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{key}: must be {allowed}, not {value:g}s"
-            for key, value, longest, allowed in (
-                ("interval", self.interval, LONGEST_INTERVAL, "100ms to 1h"),
-                ("timeout", self.timeout, LONGEST_TIMEOUT, "100ms to 1m"),
-            )
-            if not SHORTEST <= value <= longest
-        ]
-        if not self.command or not self.command[0]:
-            problems.insert(0, "command: must name a program")
+        problems = [] if self.command and self.command[0] else ["command: must name a program"]
+        if not SHORTEST <= self.interval <= LONGEST_INTERVAL:
+            problems.append(f"interval: must be 100ms to 1h, not {self.interval:g}s")
+        if not SHORTEST <= self.timeout <= LONGEST_TIMEOUT:
+            problems.append(f"timeout: must be 100ms to 1m, not {self.timeout:g}s")
         if problems:
             raise ConfigError(*problems)
 

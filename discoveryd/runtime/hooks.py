@@ -288,27 +288,20 @@ def find_hooks(directory: str) -> tuple[tuple[str, ...], tuple[Refusal, ...]]:
         OSError: of `PASSING`; the directory cannot be read now.
     """
     try:
-        names = sorted(os.listdir(directory))
-        fault = foreign(directory)
+        names, fault = sorted(os.listdir(directory)), foreign(directory)
     except FileNotFoundError:
         return (), ()
     except OSError as error:
         if error.errno in PASSING:
             raise
-        return (), ((directory, f"cannot be read: {error.strerror}"),)
+        names, fault = [], f"cannot be read: {error.strerror}"
     if fault:
         return (), ((directory, fault),)
-    hooks: list[str] = []
-    faults: list[Refusal] = []
-    for name in names:
-        path = os.path.join(directory, name)
-        if any(fnmatchcase(name, pattern) for pattern in _PASSED_OVER) or os.path.isdir(path):
-            continue
-        why = why_not(path)
-        if why:
-            faults.append((path, why))
-        else:
-            hooks.append(path)
+    meant = [name for name in names if not any(fnmatchcase(name, pattern) for pattern in _PASSED_OVER)]
+    paths = [os.path.join(directory, name) for name in meant]
+    checked = [(path, why_not(path)) for path in paths if not os.path.isdir(path)]
+    hooks = [path for path, why in checked if not why]
+    faults = [(path, why) for path, why in checked if why]
     if len(hooks) > MAX_HOOKS:
         faults.append((directory, f"has {len(hooks)} hooks; only the first {MAX_HOOKS} by name are run"))
     return tuple(hooks[:MAX_HOOKS]), tuple(faults[:MAX_HOOKS])

@@ -66,9 +66,10 @@ class _Thing:
     state: str = ""  # that was told last
     held: tuple[str, Notice] | None = None
 
-    def tell(self, state: str, now: float) -> None:
+    def tell(self, state: str, notice: Notice, now: float) -> Notice:
         self.opens_at = max(self.opens_at, now - _CREDIT) + GAP
         self.state, self.held = state, None
+        return notice
 
 
 class NoticeDamper:
@@ -90,21 +91,16 @@ class NoticeDamper:
                 thing = self._things[name] = _Thing()
             is_told = thing.opens_at <= now
             if is_told:
-                thing.tell(state, now)
+                thing.tell(state, notice, now)
             else:
                 thing.held = None if state == thing.state else (state, notice)
             return is_told
 
     def due(self, now: float) -> list[Notice]:
         """Return the notices that were held back and may be told now."""
-        found = []
         with self._lock:
-            for thing in self._things.values():
-                if thing.held and thing.opens_at <= now:
-                    state, notice = thing.held
-                    thing.tell(state, now)
-                    found.append(notice)
-        return found
+            things = self._things.values()
+            return [thing.tell(*thing.held, now) for thing in things if thing.held and thing.opens_at <= now]
 
     def next_due(self) -> float:
         """Return when `due` has something to return."""
