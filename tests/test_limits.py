@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from discoveryd.protocol import DROP_REASONS
-from discoveryd.protocol.parameters import Limits
+from discoveryd.protocol.parameters import Limits, MessageLimits
 
 ROOT = Path(__file__).parent.parent
 ROWS = [
@@ -16,10 +16,12 @@ ROWS = [
     for line in (ROOT / "docs/limits.md").read_text(encoding="utf-8").splitlines()
     if line.startswith("| ") and not line.startswith("| bound")
 ]
+KEYS = {"limits": Limits, "messages": MessageLimits}
 
 
 def test_each_limit_has_one_row():
-    assert sorted(row[1] for row in ROWS if row[1] != "-") == sorted(f"`limits.{one.name}`" for one in fields(Limits))
+    keys = [f"`{section}.{one.name}`" for section, kind in KEYS.items() for one in fields(kind)]
+    assert sorted(row[1] for row in ROWS if row[1] != "-") == sorted(keys)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
@@ -37,4 +39,5 @@ def test_a_row_says_all_there_is_to_say(row):
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row[2].isdecimal() and row[1] != "-"], ids=lambda row: row[0])
 def test_the_default_is_that_of_the_code(row):
-    assert getattr(Limits(), row[1].strip("`").removeprefix("limits.")) == int(row[2])
+    section, _, name = row[1].strip("`").partition(".")
+    assert getattr(KEYS[section](), name) == int(row[2])

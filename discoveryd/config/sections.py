@@ -168,7 +168,7 @@ SECTIONS: Mapping[str, Any] = {
 """The class of each section, in the order in which they are written."""
 
 SCHEMA: Mapping[str, Mapping[str, str]] = {
-    section: {key.name: str(key.type) for key in fields(kind) if key.name != "limits"}
+    section: {key.name: str(key.type) for key in fields(kind) if key.name not in ("limits", "messages")}
     for section, kind in SECTIONS.items()
 }
 """Section to key to the type as annotated: a new field is a new key."""

@@ -4,7 +4,8 @@ r"""The wire protocol, byte by byte. The modules of this package are the engine 
 and a digest of its record. A node that hears it lists the sender until that time is over. The record, in which a node
 describes itself, travels in every tenth HELLO and to each node that asks for it. PING and PONG tell whether one node
 is there, how far away it is, and whether it hears us: each peer is asked in turn, and a peer of which two HELLOs are
-missing several times a second. A goodbye ends the listing at once.
+missing several times a second. A goodbye ends the listing at once. How peers send each other messages (MSG and ACK) is
+specified in `discoveryd.protocol.messages`.
 
 Every datagram
 ==============
@@ -325,7 +326,8 @@ Modules
 
 - ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``link``
   and ``histogram`` are values.
-- ``wire``: ``wire.messages`` has the message kinds and their fields, ``wire.record`` the record of a node.
+- ``wire``: ``wire.messages`` has the kinds of datagrams, ``wire.fields`` their fields, ``wire.talk`` the values of MSG
+  and ACK, ``wire.record`` the record of a node.
 - ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, ``sealed.channel`` is
   the layer in front of the engine, and takes each counter once.
 - ``table``: ``table.table`` is the table, ``table.rows`` keeps its rows, and knows restarts and clones, ``table.row``
@@ -338,6 +340,8 @@ Modules
 - Received: a datagram passes ``reception`` and its ``rate_limits``; a PING or PONG goes to ``probes``; ``challenges``
   asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge the whole, ``drops`` has the
   reasons and counts. What others can make us keep and do is ``bounded``.
+- ``messages`` between peers: ``messages.exchange``, ``messages.outgoing``, ``messages.pending``, ``messages.receipts``,
+  ``messages.pacer``, ``messages.values``, as its docstring says.
 """
 
 from discoveryd.protocol.drops import DROP_REASONS as DROP_REASONS

@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Final
 
 DROP_REASONS: Final[dict[str, str]] = {
-    "malformed": "No HELLO, PING or PONG: another program uses this UDP port, or it was damaged. Look with tcpdump.",
+    "malformed": "Nothing that a node says: another program uses this UDP port, or it was damaged. Look with tcpdump.",
     "version": "Sent by another version of the protocol: bring both nodes to the same release.",
-    "too-long": "Longer than a HELLO can be: another program uses this UDP port.",
+    "too-long": "Longer than a datagram can be: another program uses this UDP port. Or a long message, not sealed.",
     "other-realm": "Sent in another realm. Intended where several groups share a network; else use one hello.realm.",
     "own-echo": "Our own HELLO came back. Normal on broadcast links; nothing to do.",
     "own-boot": (
@@ -20,7 +20,8 @@ DROP_REASONS: Final[dict[str, str]] = {
     ),
     "stale": (
         "A HELLO of a run that is gone: not newer than its last one or its goodbye, or of a replaced run, which is "
-        "asked whether it lives. A few are normal; many mean that a loop, a relay or a recording repeats them."
+        "asked whether it lives; or a message long over. A few are normal; many mean that a loop, a relay or a "
+        "recording repeats them."
     ),
     "sealed": "Sealed by a node that has keys, while this one has none: copy its key file, list it in security.keys.",
     "unknown-key": (
@@ -59,9 +60,14 @@ DROP_REASONS: Final[dict[str, str]] = {
         "More than limits.datagrams came in a second: until that ends, only peers known before, or that answer a PING, "
         "are heard. Look for forged HELLOs, or for a loop in the network."
     ),
+    "message-crowd": (
+        "A part of a message, of whose sender 8 others are incomplete here, or 64 of all: it comes again. A few are "
+        "normal where many long messages are sent at once."
+    ),
     "off-link": "Asked in plain from neither a link of ours nor a seed: add it to hello.seeds if it is a peer.",
     "unexpected": (
-        "A PONG to no PING of ours, of another boot or address, or after 10 s; a PING for another node or old boot."
+        "A PONG to no PING of ours, of another boot or address, or after 10 s; a PING for another node or old boot; "
+        "an acknowledgement of no message of ours."
     ),
     "impossible-source": (
         "From an address that no machine can have: 0.0.0.0/8, multicast, broadcast, or loopback outside loopback mode. "

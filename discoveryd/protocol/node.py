@@ -78,6 +78,7 @@ class Node(Reception):
         self.table.limit, self.table.remember = limits.peers, limits.remember
         self.rate_limits.set_limits(limits)
         self.challenges.set_rate(limits.answers)
+        self.messages.set_limits(parameters.messages)
         if self.outbox.sealing is not None:
             self.outbox.sealing.windows.limit = limits.peers
         self.beacon.set_parameters(parameters, now)
@@ -126,9 +127,11 @@ class Node(Reception):
             events = (*events, *given_up)
             if now >= self._isolation.next_deadline():
                 isolated = self._isolation.judge(len(self.outbox.links), self.ttl(self.outbox.pace), heard, now)
+        talk = self.messages.poll(now, has_events=bool(events))
         if not sends and not events and isolated is None:
-            return NOTHING
-        return Outcome(sends=self.outbox.release(sends, now), events=events, isolated=isolated)
+            return talk
+        sent = (*self.outbox.release(sends, now), *talk.sends)
+        return Outcome(sends=sent, events=events, isolated=isolated, deliveries=talk.deliveries)
 
     def drained(self, until: float) -> None:
         """Note that all that arrived before that moment was given to `receive`.
@@ -231,7 +234,7 @@ class Node(Reception):
     @property
     def received(self) -> dict[str, int]:
         """Datagrams heard and understood, by kind."""
-        kinds = {kind: self.understood[kind] for kind in ("hello", "bare", "ping", "pong")}
+        kinds = {kind: self.understood[kind] for kind in ("hello", "bare", "ping", "pong", "msg", "ack")}
         kinds["hello"] += self.hello_rate.steady
         return kinds
 

@@ -257,18 +257,25 @@ class Outbox:
             sends += out
         return sends
 
-    def by(self, state: LinkState, datagram: bytes, *, limited: bool) -> list[Send]:
-        """Send a HELLO to all on one link, or to the seeds."""
+    def by(
+        self, state: LinkState, datagram: bytes, *, limited: bool, kind: MessageKind = "hello",
+        only_sealed: bool = False,
+    ) -> list[Send]:  # fmt: skip
+        """Send a datagram to all on one link, or to the seeds."""
         limited = limited and state.link is not None
         sends: list[Send] = []
         for target in state.targets:
             link = state.link or self.link_to(target)
             if self.sealing is None:
-                sends.append(Send(datagram, link, target, limited))
+                sends.append(Send(datagram, link, target, limited, kind))
                 continue
             # sealed once for each: the same bytes twice would be a replay
             variants = self.sealing.variants(state.link, set() if state.link else self.aliases.of(target))
-            sends += [Send(self.sealing.seal(datagram, variant, link), link, target, limited) for variant in variants]
+            sends += [
+                Send(self.sealing.seal(datagram, variant, link), link, target, limited, kind)
+                for variant in variants
+                if variant or not only_sealed
+            ]
         state.sent += len(sends)
         return sends
 

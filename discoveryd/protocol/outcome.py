@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.messages.values import Delivery, IncomingMessage
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import Event, Peer
 from discoveryd.protocol.table.row import Key
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 LIMITED = "255.255.255.255"
 """All on a link, whatever their network."""
 
-MessageKind = Literal["hello", "ping", "pong"]
+MessageKind = Literal["hello", "ping", "pong", "msg", "ack"]
 """Kinds of datagrams, as they are counted."""
 
 
@@ -112,6 +113,8 @@ class Outcome:
         double: address of another node with our boot, because of which a new one was drawn; mostly empty.
         isolated: whether this node now is isolated (it has links, but most peers fell silent together);
             None where nothing has changed.
+        deliveries: what became of messages of this node.
+        messages: messages of others to be handled now; the end of each has to be told (`Exchange.finish`).
     """
 
     sends: tuple[Send, ...] = ()
@@ -120,6 +123,8 @@ class Outcome:
     drops: tuple[Drop, ...] = ()
     double: str = ""
     isolated: bool | None = None
+    deliveries: tuple[Delivery, ...] = ()
+    messages: tuple[IncomingMessage, ...] = ()
 
 
 NOTHING = Outcome()

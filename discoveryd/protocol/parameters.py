@@ -107,6 +107,27 @@ LEAST = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MessageLimits:
+    """What bounds the messages of a node; other bounds are in `discoveryd.protocol.messages`."""
+
+    budget: int = 500
+    """Datagrams of messages and acknowledgements a second that this node sends. More: a long message arrives sooner,
+    and may crowd out others on a slow link."""
+    rate: int = 20
+    """Messages a second of one peer, and twice as many at once; any further ones are refused (``busy``)."""
+
+    def __post_init__(self) -> None:
+        check_types(self, "messages")
+        problems = [
+            f"messages.{key}: must be at least {least}, not {getattr(self, key)}"
+            for key, least in (("budget", 10), ("rate", 1))
+            if getattr(self, key) < least
+        ]
+        if problems:
+            raise ConfigError(*problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
     """How a node speaks. Times are in seconds.
 
@@ -137,6 +158,7 @@ class Parameters:
     """An own address within 127.0.0.0/8, to try several daemons on one machine: HELLOs stay on
     loopback, the UDP port is shared, `interfaces` is not looked at."""
     limits: Limits = field(default_factory=Limits)
+    messages: MessageLimits = field(default_factory=MessageLimits)
 
     def __post_init__(self) -> None:
         check_types(self, "hello")
@@ -163,7 +185,7 @@ class Parameters:
             raise ConfigError(*found)
 
 
-def check_types(given: Limits | Parameters, section: str) -> None:
+def check_types(given: Limits | MessageLimits | Parameters, section: str) -> None:
     """Refuse values of another type than the default: compared with numbers they would fail without a word of why.
 
     Raises:
@@ -172,7 +194,7 @@ def check_types(given: Limits | Parameters, section: str) -> None:
     problems = []
     for one in fields(given):
         value = getattr(given, one.name)
-        default = Limits if one.default is MISSING else type(one.default)
+        default = one.default_factory if one.default is MISSING else type(one.default)
         kinds, wanted = _KINDS[default]
         if isinstance(value, bool) or not isinstance(value, kinds) or (
             isinstance(value, tuple) and not all(isinstance(item, str) for item in value)
@@ -182,12 +204,13 @@ def check_types(given: Limits | Parameters, section: str) -> None:
         raise ConfigError(*problems)
 
 
-_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
+_KINDS: dict[object, tuple[tuple[type, ...], str]] = {
     int: ((int,), "a whole number"),
     float: ((int, float), "a number (of seconds) such as 0.8"),
     str: ((str,), "a text"),
     tuple: ((tuple,), "a tuple of texts"),
     Limits: ((Limits,), "a Limits"),
+    MessageLimits: ((MessageLimits,), "a MessageLimits"),
 }
 
 

@@ -19,6 +19,7 @@ from discoveryd.protocol.challenges import Challenges
 from discoveryd.protocol.isolation import Isolation
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast, is_elsewhere
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.messages.exchange import Exchange
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import NOTHING, Claim, Incoming, Outcome, Send
 from discoveryd.protocol.own_boot import OwnBoot
@@ -34,6 +35,7 @@ from discoveryd.protocol.table.standing import NEAR
 from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.wire.messages import SEALED, BareHello, Hello, Ping, Pong, decode
 from discoveryd.protocol.wire.record import Record
+from discoveryd.protocol.wire.talk import Ack, MessagePart
 
 
 class Reception:
@@ -65,6 +67,7 @@ class Reception:
         handlers: kind of message -> what hears it.
         others: further addresses of ours, by link.
         understood: datagrams heard, by kind, but the HELLOs that took the fast path.
+        messages: sends messages, and takes those of others.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Reception:
         self._isolation = Isolation(table)
         self._polled: float | None = None
         self.understood: Counter[str] = Counter()
+        self.messages = Exchange(outbox, table, self.rate_limits, self.understood)
         probes = Probes(self, clock)
         self.rtts = probes.rtts
         self.doubles = OwnBoot(self, probes.answer_ping)
@@ -103,6 +107,8 @@ class Reception:
             BareHello: self._hear_bare,
             Ping: probes.hear_ping,
             Pong: probes.hear_pong,
+            MessagePart: self.messages.hear_part,
+            Ack: self.messages.hear_ack,
         }
         self._process = process
         self.heard_until: float | None = None
@@ -190,6 +196,8 @@ class Reception:
             self._wake(now)
         expired = self.table.expire(now)  # told also where the datagram is dropped
         outcome = self._hear(incoming, refusal, now)
+        if expired or outcome.events:
+            self.messages.deliveries.peers_changed(now)
         if not outcome.sends and not expired:
             return outcome
         sends = self.outbox.release(outcome.sends, now)
@@ -329,7 +337,7 @@ class Reception:
     def next_deadline(self) -> float:
         """Return when `poll` has something to do."""
         due = min(self.beacon.next_deadline(), self.table.next_expiry(), self.prober.next_deadline())
-        return min(due, self._isolation.next_deadline())
+        return min(due, self._isolation.next_deadline(), self.messages.next_deadline())
 
     def _is_late(self, now: float) -> bool:
         """Return whether we did not see time pass (suspend, SIGSTOP)."""

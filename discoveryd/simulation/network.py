@@ -11,6 +11,7 @@ from random import Random
 
 from discoveryd.protocol.beacon import Answers, Beacon
 from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.messages.values import Delivery, IncomingMessage
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import NOTHING, Claim, Outcome, Send
@@ -311,6 +312,10 @@ class Host:
             self.send(send)
         for event in outcome.events:
             self.follow(event)
+        for delivery in outcome.deliveries:
+            self.track(delivery)
+        for message in outcome.messages:
+            self.handle(message)
         self.schedule()
 
     def send(self, send: Send) -> None:
@@ -321,6 +326,12 @@ class Host:
 
     def follow(self, event: Event) -> None:
         """Take an event of the engine; nothing to do for most hosts."""
+
+    def track(self, delivery: Delivery) -> None:
+        """Take what became of a message of the engine; nothing to do for most hosts."""
+
+    def handle(self, message: IncomingMessage) -> None:
+        """Take a message of another host; none comes where the engine was not told that it is wanted."""
 
     def schedule(self) -> None:
         """Wake the engine at its deadline."""

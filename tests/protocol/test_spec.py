@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 import discoveryd.protocol
+import discoveryd.protocol.messages
 from discoveryd.errors import WireError
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.sealed.envelope import MAX_COUNTER, Sealer
 from discoveryd.protocol.sealed.keyring import Key, Keyring
+from discoveryd.protocol.wire.fields import FIELDS
 from discoveryd.protocol.wire.messages import (
-    FIELDS,
     KINDS,
     LETTERS,
     MAX_DATAGRAM,
+    MAX_SEALED_ACK,
     MAX_SEALED_PING,
     MAX_SEALED_PONG,
     VERSION,
@@ -28,16 +30,17 @@ from discoveryd.protocol.wire.record import MAX_RECORD, decode_record
 
 ROOT = Path(discoveryd.protocol.__file__).parents[2]
 SPEC = discoveryd.protocol.__doc__
-PAGES = (SPEC, (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8"))
+TALK = discoveryd.protocol.messages.__doc__
+PAGES = (SPEC, TALK, (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8"))
 EXAMPLES = [
     line.encode("ascii")
     for page in PAGES
-    for line in re.findall(r"^    ((?:HELLO|PING|PONG)\|.*)$", page, re.MULTILINE)
+    for line in re.findall(r"^    ((?:HELLO|PING|PONG|MSG|ACK)\|.*)$", page, re.MULTILINE)
     if "<" not in line
 ]
-LAYOUTS = re.findall(rf"^    ((?:HELLO|PING|PONG)\|{VERSION.decode()}\|<.*)$", SPEC, re.MULTILINE)
-INSIDES = re.findall(r"^    ([A-Z]\|<\S*)", SPEC, re.MULTILINE)
-FORMS = dict(re.findall(r"^\*(\w+)\*  +(.*)$", SPEC, re.MULTILINE))
+LAYOUTS = re.findall(rf"^    ((?:HELLO|PING|PONG|MSG|ACK)\|{VERSION.decode()}\|<.*)$", SPEC + TALK, re.MULTILINE)
+INSIDES = re.findall(r"^    ([A-Z]\|<\S*)", SPEC + TALK, re.MULTILINE)
+FORMS = dict(re.findall(r"^\*(\w+)\*  +(.*)$", SPEC + TALK, re.MULTILINE))
 UNITS = {name: name.partition("_")[0] for name in FIELDS}
 """Attributes end in their unit, which the specification writes in the table."""
 
@@ -103,7 +106,8 @@ def test_each_kind_has_its_sealed_length():
     text = " ".join(SPEC.split())
     assert f"a sealed PONG has at most {MAX_SEALED_PONG} bytes, a PING {MAX_SEALED_PONG} to {MAX_SEALED_PING}" in text
     assert f"a HELLO {MAX_SEALED_PING} or more" in text
-    assert [kind.least for kind in KINDS.values()] == [MAX_SEALED_PING, MAX_SEALED_PONG, 0]
+    assert [kind.least for kind in KINDS.values()] == [MAX_SEALED_PING, MAX_SEALED_PONG, 0, MAX_SEALED_ACK, 0]
+    assert f"a payload has at most {MAX_SEALED_ACK} bytes, a MSG {MAX_SEALED_ACK} or more" in " ".join(TALK.split())
 
 
 # --- fields -------------------------------------------------------------------------------------------
@@ -179,6 +183,6 @@ def test_an_explanation_is_a_sentence():
 
 
 def test_the_reasons_named_in_the_specification_are_drop_reasons():
-    named = set(re.findall(r"reason ``([a-z-]+)``", SPEC))
+    named = set(re.findall(r"reason ``([a-z-]+)``", SPEC + TALK))
     assert len(named) >= 6
     assert named <= set(DROP_REASONS)

@@ -54,7 +54,8 @@ from discoveryd.errors import SealError, WireError
 from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.sealed.keyring import Keyring
-from discoveryd.protocol.wire.messages import ANYONE, FIELDS, KINDS, LETTERS, MAX_DATAGRAM, SEALED, VERSION
+from discoveryd.protocol.wire.fields import FIELDS
+from discoveryd.protocol.wire.messages import ANYONE, KINDS, LETTERS, MAX_DATAGRAM, SEALED, VERSION
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305

@@ -8,15 +8,15 @@ new kind is one row here and one handler in the engine. The layouts are specifie
 *Any bytes give a message or a* `WireError`, *nothing else, in linear time.*
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.parameters import MAX_ID, MAX_REALM
+from discoveryd.protocol.wire.fields import FIELDS, MOST
 from discoveryd.protocol.wire.record import digest_of
+from discoveryd.protocol.wire.talk import Ack, MessagePart, from_base64, to_base64
 
 VERSION = b"2"
 MAX_DATAGRAM = 1024
@@ -26,10 +26,10 @@ MAX_STEADY = 128
 MAX_SEALED_PONG = 155
 MAX_SEALED_PING = 158
 """Bytes: 39 around it, an id of 32, a counter of 16, and 68 for what is inside; then up to the next 4 of base 64."""
+MAX_SEALED_ACK = 203
+"""Bytes of an acknowledgement without an answer: 87 around it, and 86 inside, in base 64."""
 MAX_SEALED_STEADY = 256
 """Bytes of a sealed HELLO without its record; 172 is the longest there is without lasting flags."""
-MOST = 9_999_999
-"""Milliseconds since a HELLO, and microseconds that a PING lay, that a PONG can tell: more counts as this."""
 SEALED = b"SEALED|"
 """The first bytes of an envelope, in which any kind but the bare HELLO may travel."""
 BARE = b"HELLO|"
@@ -140,7 +140,7 @@ class Pong:
         return f"PONG|2|{self.realm}|{self.boot}|{self.nonce}|{heard}|{held}|".encode("ascii")
 
 
-Message = Hello | BareHello | Ping | Pong
+Message = Hello | BareHello | Ping | Pong | MessagePart | Ack
 
 
 def mark(id: str, boot: str) -> str:
@@ -150,50 +150,6 @@ def mark(id: str, boot: str) -> str:
     address and with the boot of another node, under an id that does not exist, and that node would answer for it.
     """
     return blake2b(f"{id}|{boot}".encode("ascii"), digest_size=8).hexdigest()
-
-
-# --- the fields -----------------------------------------------------------------------------------
-
-
-def _text(what: str, pattern: bytes) -> Callable[[bytes], str]:
-    is_right = re.compile(pattern).fullmatch
-
-    def read(field: bytes) -> str:
-        if not is_right(field):
-            raise WireError("malformed", f"{what} {field[:40]!r}")
-        return field.decode("ascii")
-
-    return read
-
-
-def _number(what: str, least: int, most: int) -> Callable[[bytes], int]:
-    def read(field: bytes) -> int:
-        number = int(field) if field.isdigit() and len(field) <= 10 else -1
-        if least <= number <= most:
-            return number
-        raise WireError("malformed", f"{what} {field[:40]!r}")
-
-    return read
-
-
-_WORD, _HEX = rb"[A-Za-z0-9._-]{1,%d}", rb"[0-9a-f]{16}"
-_heard = _number("heard", 0, MOST)
-
-FIELDS: Final[dict[str, Callable[[bytes], Any]]] = {
-    "realm": _text("realm", _WORD % MAX_REALM),
-    "id": _text("id", _WORD % MAX_ID),
-    "boot": _text("boot", _HEX),
-    "interval_ms": _number("interval", 1, 600_000),
-    "ttl_ms": _number("ttl", 1, 3_600_000),
-    "lasting": _text("flags", rb"[A-Za-z]{0,16}"),
-    "digest": _text("digest", _HEX),
-    "seq": _number("seq", 0, 0xFFFFFFFF),
-    "nonce": _text("nonce", _HEX),
-    "to": _text("to", _HEX),
-    "heard_ms": lambda field: None if field == b"-" else _heard(field),
-    "held_us": _number("held", 0, MOST),
-}
-"""Reads the field of that name, which ends in its unit where there is one; any bytes give a value or a `WireError`."""
 
 
 # --- the rows -------------------------------------------------------------------------------------
@@ -282,11 +238,37 @@ class _HelloKind(Kind):
         return super().lengthen(b"|".join(fields), bound)
 
 
+class _PayloadKind(Kind):
+    """Ends in a payload, which is sealed as it is, and followed by a bar, as it may end in NULs."""
+
+    def shorten(self, rest: bytes, bound: bytes) -> bytes:  # noqa: ARG002
+        """Return the fields after the head as they are sealed, without what fills up a plain message."""
+        *fields, payload = rest.split(b"|")[: self._inside]
+        return b"|".join((*fields, from_base64(payload), b""))
+
+    def lengthen(self, rest: bytes, bound: bytes) -> bytes:  # noqa: ARG002
+        """Return the fields that `shorten` was given, but for what fills up a plain message."""
+        *fields, payload = rest.split(b"|", self._inside - 1)
+        return b"|".join((*fields, to_base64(payload.removesuffix(b"|")), b""))
+
+    @property
+    def _inside(self) -> int:
+        return len(set(self.fields) - set(_SENDER))
+
+
 _SENDER = ("realm", "id", "boot")
 _ROWS = (
     _HelloKind(b"HELLO", b"H", Hello, (*_SENDER, "interval_ms", "ttl_ms", "lasting", "digest", "seq"), MAX_SEALED_PING),
     Kind(b"PING", b"P", Ping, (*_SENDER, "nonce", "to"), MAX_SEALED_PONG),
     Kind(b"PONG", b"A", Pong, ("realm", "boot", "nonce", "heard_ms", "held_us"), 0),
+    _PayloadKind(
+        b"MSG", b"M", MessagePart,
+        (*_SENDER, "number", "part", "parts", "flags", "have", "name", "filter", "payload"), MAX_SEALED_ACK,
+    ),
+    _PayloadKind(
+        b"ACK", b"K", Ack,
+        ("realm", "boot", "to", "number", "status", "bitmap", "part", "parts", "payload"), 0,
+    ),
 )
 KINDS: Final[dict[bytes, Kind]] = {kind.word: kind for kind in _ROWS}
 """All kinds but the bare HELLO, which has no fields and no seal."""

@@ -1,0 +1,192 @@
+"""What is sent, to which peers, what comes in, and what became of it, as immutable values."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import translate
+from typing import Final, Literal, get_args
+
+from discoveryd.errors import QueryError, WireError
+from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.wire.record import Service
+from discoveryd.protocol.wire.talk import MAX_FILTER, MAX_NAME
+
+MAX_PAYLOAD = 65_536
+"""Bytes of a message or an answer where datagrams are sealed; plain ones have at most `MAX_PART`."""
+MAX_TIMEOUT = 600.0
+"""Seconds for which a message may wait for its receivers."""
+
+Refusal = Literal["no-handler", "denied", "busy", "too-long", "failed", "not-meant"]
+"""Why a receiver did not do what a message asks for; not meant is one whose record was another by then."""
+DeliveryStatus = Literal["sent", "acked", "handled", "answered", "refused", "timeout", "down"]
+"""What became of a message at one receiver; `Delivery` explains it."""
+
+LETTERS: Final[dict[str, str]] = {
+    "received": "r",
+    "handled": "h",
+    "failed": "f",
+    "denied": "d",
+    "no-handler": "u",
+    "busy": "b",
+    "too-long": "l",
+    "not-meant": "m",
+}
+"""Status of a message at its receiver, and its letter on the wire."""
+STATUS_OF: Final = {letter: status for status, letter in LETTERS.items()}
+REFUSALS: Final[tuple[Refusal, ...]] = get_args(Refusal)
+
+
+_NAME = re.compile(rf"[a-z0-9-]{{1,{MAX_NAME}}}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerFilter:
+    """Which nodes a message is for; each condition that is given must hold.
+
+    Attributes:
+        name: glob pattern for the name.
+        tags: each of these, to the letter.
+        service: name of a service that the node offers.
+        link: interface of the sender on which the peer is heard; it does not travel.
+    """
+
+    name: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    service: str | None = None
+    link: str | None = None
+
+    def accepts(self, name: str | None, tags: Mapping[str, str], services: tuple[Service, ...]) -> bool:
+        """Return whether a node with such a record is meant."""
+        if self.name is not None and not re.fullmatch(translate(self.name), name or ""):
+            return False
+        if self.service is not None and all(service.name != self.service for service in services):
+            return False
+        return all(tags.get(key) == value for key, value in self.tags.items())
+
+    def encode(self) -> str:
+        """Return the text that travels, which may be too long to (`MAX_FILTER`); empty for every node."""
+        given = {"n": self.name, "t": dict(self.tags) or None, "s": self.service}
+        given = {key: value for key, value in given.items() if value is not None}
+        text = json.dumps(given, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+        return urlsafe_b64encode(text).decode("ascii").rstrip("=") if given else ""
+
+
+def read_filter(text: str) -> PeerFilter:
+    """Read a filter as it travels. Conditions of a later release are not understood: nobody is meant by them.
+
+    Raises:
+        WireError: ``malformed``.
+    """
+    try:
+        given = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4))) if text else {}
+        name, tags, service = given.pop("n", None), given.pop("t", {}), given.pop("s", None)
+        texts = [*(one for one in (name, service) if one is not None), *tags, *tags.values()]
+        is_right = not given and len(text) <= MAX_FILTER and all(isinstance(one, str) for one in texts)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        is_right = False
+    if not is_right:
+        raise WireError("malformed", f"filter {text[:40]!r}")
+    return PeerFilter(name=name, tags=tags, service=service)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The receivers of a message: the peers named, or those that a filter accepts; all peers where both are None.
+
+    Attributes:
+        peers: id and boot of each.
+        filter: the conditions.
+    """
+
+    peers: tuple[tuple[str, str], ...] | None = None
+    filter: PeerFilter | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingMessage:
+    """A message to send.
+
+    Attributes:
+        number: from `Exchange.next_number`.
+        name: 1 to 32 of ``a-z 0-9 -``, by which the receiver finds the handler.
+        payload: any bytes, at most `MAX_PAYLOAD` (`MAX_PART` where a receiver does not seal).
+        target: its receivers.
+        is_question: whether an answer is wanted.
+        wants_handled: whether the end of the handler is waited for.
+        timeout: seconds, for all of it.
+
+    Raises:
+        QueryError: ``bad_argument`` or ``too_long``.
+    """
+
+    number: int
+    name: str
+    payload: bytes = b""
+    target: Target = field(default_factory=Target)
+    is_question: bool = False
+    wants_handled: bool = False
+    timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            wanted = f"1 to {MAX_NAME} of a-z 0-9 -"
+            raise QueryError("bad_argument", f"the name of a message must be {wanted}, not {self.name!r:.60}")
+        if not 0 < self.timeout <= MAX_TIMEOUT:
+            raise QueryError("bad_argument", f"timeout must be up to {MAX_TIMEOUT:g} s, not {self.timeout:g}")
+        if len(self.payload) > MAX_PAYLOAD:
+            raise QueryError("too_long", f"the payload has {len(self.payload)} bytes, at most {MAX_PAYLOAD}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A change of one message at one receiver.
+
+    Attributes:
+        number: of the message.
+        peer: the receiver, as it is now.
+        status: ``sent`` (it is expected), ``acked`` (received), ``handled`` (its handler ended well), ``answered``,
+            ``refused`` (see `reason`), ``timeout``, or ``down`` (it left, fell silent or began anew meanwhile).
+        reason: of ``refused``.
+        answer: of ``answered``.
+        took_s: seconds since the message was sent.
+        is_final: whether nothing more comes of this receiver.
+        is_last: whether nothing more comes of this message.
+    """
+
+    number: int
+    peer: Peer
+    status: DeliveryStatus
+    reason: Refusal | None = None
+    answer: bytes | None = None
+    took_s: float = 0.0
+    is_final: bool = False
+    is_last: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncomingMessage:
+    """A message that came in whole, and for the first time.
+
+    Attributes:
+        key: boot of its sender and number.
+        sender: the peer that sent it.
+        name: of the message.
+        payload: its bytes.
+        is_question: whether an answer is wanted.
+        wants_handled: whether its sender waits for the end of its handler.
+        is_sealed: whether it was sealed, so that `sender` is proved by a key.
+        room: bytes that the answer may have.
+    """
+
+    key: tuple[str, int]
+    sender: Peer
+    name: str
+    payload: bytes
+    is_question: bool
+    wants_handled: bool
+    is_sealed: bool
+    room: int
