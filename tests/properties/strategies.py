@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from discoveryd.protocol.wire.messages import Hello, Ping, Pong
 from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, digest_of
+from discoveryd.protocol.wire.talk import Ack, MessagePart
 
 FUZZ = int(os.environ.get("DISCOVERYD_FUZZ_EXAMPLES") or (10_000 if os.environ.get("CI") == "true" else 400))
 """Examples of the tests that feed arbitrary bytes to a node or a query socket."""
@@ -69,6 +70,22 @@ pongs = st.builds(
     held_us=st.integers(0, 9_999_999),
 )  # fmt: skip
 
+payloads = st.binary(max_size=600)
+bitmaps = st.integers(0, 2**128 - 1)
+numbers = st.integers(1, 2**32 - 1)
+parts = st.builds(
+    MessagePart, realm=realms, id=words, boot=boots, number=numbers, part=st.just(0), parts=st.integers(1, 128),
+    flags=st.text("qhaX", max_size=4), have=bitmaps, name=st.text("abc019-", min_size=1, max_size=32),
+    filter=st.text("abXY01_-", max_size=40), payload=payloads,
+) | st.builds(
+    MessagePart, realm=realms, id=words, boot=boots, number=numbers, part=st.integers(1, 63),
+    parts=st.integers(64, 128), payload=payloads,
+)  # fmt: skip
+acks = st.builds(
+    Ack, realm=realms, boot=boots, to=boots, number=numbers, status=st.sampled_from("rhfdublmz"), bitmap=bitmaps,
+    part=st.integers(0, 127), parts=st.integers(0, 128), payload=payloads,
+)  # fmt: skip
+
 SEEDS = (
     b"HELLO|",
     b"HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|41",
@@ -77,6 +94,9 @@ SEEDS = (
     b"HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|52|g|",
     b"PING|2|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|a3d1e00942bb7c15|",
     b"PONG|2|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|312|85|",
+    b"MSG|2|default|web1|5f0c8b1e2d3a4f60|7|0|1|ha||deploy|eyJuIjoid2ViKiIsInQiOnsicmFjayI6ImIyIn19|djI|",
+    b"MSG|2|default|web1|5f0c8b1e2d3a4f60|8|0|1|qa||upper||cmVhZHk/|0000|",
+    b"ACK|2|default|a3d1e00942bb7c15|27d7dd7de1118645|8|h|1|0|1|UkVBRFk/|",
 )
 ODD = (
     b"", b"|", b"||||||||||", b"-", b"-1", b"0", b"1", b"4294967295", b"4294967296", b"9" * 300, b"\0", b"\xff", b"\n", b"1e9",
@@ -109,4 +129,6 @@ def mutated(draw, seeds=SEEDS, odd=ODD, separator=b"|"):
     return bytes(data)
 
 
-datagrams = mutated() | st.binary(max_size=1100) | hellos().map(Hello.encode)
+datagrams = (
+    mutated() | st.binary(max_size=1100) | hellos().map(Hello.encode) | parts.map(MessagePart.encode) | acks.map(Ack.encode)
+)

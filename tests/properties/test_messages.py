@@ -7,7 +7,7 @@ from discoveryd.errors import WireError
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_STEADY, decode
 from discoveryd.protocol.wire.record import MAX_RECORD, decode_record
-from tests.properties.strategies import FUZZ, datagrams, hellos, mutated, pings, pongs, records
+from tests.properties.strategies import FUZZ, acks, datagrams, hellos, mutated, parts, pings, pongs, records
 
 # fewer than of the whole way in: test_receive feeds the decoders too
 decoding = settings(max_examples=max(100, FUZZ // 10))
@@ -32,6 +32,13 @@ def test_ping_round_trip(ping):
 @given(pongs)
 def test_pong_round_trip(pong):
     assert decode(pong.encode()) == pong
+
+
+@given(parts | acks)
+def test_message_and_acknowledgement_round_trip(said):
+    assert decode(said.encode()) == said
+    assert len(said.encode()) <= MAX_DATAGRAM
+    assert said.encode().endswith(b"|")
 
 
 @given(records())

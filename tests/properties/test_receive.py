@@ -33,6 +33,7 @@ def make_node():
     limits = Limits(peers=3, answers=2, newcomers=3, remember=5)
     node = Node(Parameters(limits=limits), Record(name="me"), node_id="web2", random=Random(0))
     node.set_links([ETH0], now=0.0)
+    node.messages.receipts.refusal_of = lambda _: ""
     return node
 
 
@@ -51,6 +52,7 @@ def test_any_bytes_are_received_or_dropped(arrivals):
         received, drops = sum(node.received.values()), node.drops.copy()
         outcome = node.receive(datagram, source, now)
         events += outcome.events
+        assert (outcome.messages, outcome.deliveries) == ((), ())  # nobody here answered a PING
         heard = sum(node.received.values()) - received
         dropped = node.drops - drops
         if heard:  # and the solicit of a HELLO that was welcome may have been refused
