@@ -130,6 +130,7 @@ class Receipts:
         row = self._row(part, incoming, now)
         if not source.key:
             self._check_plain(part, incoming)
+        read_filter(part.filter)  # what cannot be read leaves nothing behind
         self._forget(now)
         receipt = self._receipt(part, source, now)
         receipt.source = source

@@ -111,6 +111,7 @@ def test_other_messages_are_dropped_unacknowledged(changed, sender, reason):
     node = listener()
     assert say(node, replace(part(), **changed), source=sender) == ([], [])
     assert drops(node) == {(reason, "eth0"): 1}
+    assert not node.messages.receipts.senders
 
 
 def test_a_peer_that_is_down_or_left_is_not_heard():
