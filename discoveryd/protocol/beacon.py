@@ -96,8 +96,6 @@ class Answers:
 
     def poll(self, now: float) -> list[Send]:
         """Return the answers that are due, unless we have heard of so many peers meanwhile that they have to wait."""
-        if now < self.next_due():
-            return []
         earliest = self._last + gap(self.crowd(now))
         sends: list[Send] = []
         for key, waiting in [(key, waiting) for key, waiting in self.waiting.items() if waiting.due <= now]:

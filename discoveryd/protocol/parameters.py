@@ -17,6 +17,7 @@ MAX_INTERVAL = 600.0
 MAX_TTL = 3600.0
 """Longest interval and ttl that can be announced, seconds."""
 
+_BYTES = frozenset(map(str, range(256)))
 _WORD = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
@@ -217,7 +218,4 @@ _KINDS: dict[object, tuple[tuple[type, ...], str]] = {
 def is_ipv4(text: str) -> bool:
     """Return whether `text` is a dotted IPv4 address in its canonical form."""
     parts = text.split(".")
-    return len(parts) == 4 and all(
-        len(part) <= 3 and part.isdecimal() and part.isascii() and int(part) < 256 and str(int(part)) == part
-        for part in parts
-    )
+    return len(parts) == 4 and _BYTES.issuperset(parts)

@@ -195,8 +195,7 @@ class Prober:
         if self._table.quiet:
             due = min(due, max(min(row.ask_at for row in self._table.quiet.values()), self._next_quiet))
         if self._table.suspects:
-            probe_at = min(row.probe_at for row in self._table.suspects.values())
-            due = min(due, max(probe_at, self._next_probe))
+            due = min(due, max(min(row.probe_at for row in self._table.suspects.values()), self._next_probe))
         return due
 
     # --- suspects -------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 The engine itself runs on it, or a sender without a table: an hour of a network passes in seconds, and twice alike.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache, partial
 from heapq import heappop, heappush
 from itertools import count
@@ -197,9 +197,11 @@ class SimulatedSender:
 
     Attributes:
         answers: the answers that are due.
+        set_links: as `Beacon.set_links`.
+        next_deadline: as `Beacon.next_deadline`.
     """
 
-    __slots__ = ("_beacon", "_outbox", "_silence", "answers", "boot")
+    __slots__ = ("_beacon", "_outbox", "_silence", "answers", "boot", "next_deadline", "set_links")
 
     def __init__(
         self, parameters: Parameters, record: Record, *, node_id: str, random: Random,
@@ -210,14 +212,7 @@ class SimulatedSender:
         self.boot = self._outbox.boot
         self.answers = Answers(self._outbox, lambda _: len(listed))
         self._beacon = Beacon(self._outbox, self.answers)
-
-    def set_links(self, links: Iterable[Link], now: float) -> None:
-        """Use these links from now on, beginning with the greetings."""
-        self._beacon.set_links(links, now)
-
-    def next_deadline(self) -> float:
-        """Return the time at which `poll` is due."""
-        return self._beacon.next_deadline()
+        self.set_links, self.next_deadline = self._beacon.set_links, self._beacon.next_deadline
 
     def poll(self, now: float) -> Outcome:
         """Return the datagrams that are due."""
