@@ -25,14 +25,16 @@ if TYPE_CHECKING:
     )
     from discoveryd.net.query_client import QueryClient
     from discoveryd.protocol.link import Link, Source
+    from discoveryd.protocol.messages.values import Delivery, IncomingMessage
     from discoveryd.protocol.node import Node
     from discoveryd.protocol.outcome import Outcome, Send
-    from discoveryd.protocol.parameters import Limits, Parameters
+    from discoveryd.protocol.parameters import Limits, MessageLimits, Parameters
     from discoveryd.protocol.sealed.keyring import Key, Keyring
     from discoveryd.protocol.table.peer import Event, Peer
     from discoveryd.protocol.table.table import PeerTable
     from discoveryd.protocol.wire.messages import Hello
     from discoveryd.protocol.wire.record import Record, Service
+    from discoveryd.query.messages import MessageResult
     from discoveryd.runtime.client import Client
     from discoveryd.runtime.discovery import Discovery
     from discoveryd.runtime.notices import Notice
@@ -55,12 +57,14 @@ _HOMES = {
     "discoveryd.protocol.wire.messages": ("Hello",),
     "discoveryd.protocol.sealed.keyring": ("Key", "Keyring"),
     "discoveryd.protocol.link": ("Link", "Source"),
+    "discoveryd.protocol.messages.values": ("Delivery", "IncomingMessage"),
     "discoveryd.protocol.node": ("Node",),
     "discoveryd.protocol.outcome": ("Outcome", "Send"),
-    "discoveryd.protocol.parameters": ("Limits", "Parameters"),
+    "discoveryd.protocol.parameters": ("Limits", "MessageLimits", "Parameters"),
     "discoveryd.protocol.table.peer": ("Event", "Peer"),
     "discoveryd.protocol.wire.record": ("Record", "Service"),
     "discoveryd.protocol.table.table": ("PeerTable",),
+    "discoveryd.query.messages": ("MessageResult",),
     "discoveryd.runtime.client": ("Client",),
     "discoveryd.runtime.discovery": ("Discovery",),
     "discoveryd.runtime.notices": ("Notice",),
@@ -70,10 +74,10 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # literal for type checkers; a test compares it with _HOMES
-    "Client", "ConfigError", "DaemonUnreachable", "Discovery", "DiscoveryError", "Event", "Hello", "Key", "Keyring",
-    "Limits", "Link", "Node", "Notice", "Outcome", "Parameters", "Peer", "PeerTable", "PingResult", "QueryClient",
-    "QueryError", "Record", "RecordTooLong", "Send", "Service", "Source", "Subscription", "SubscriptionLagged",
-    "WireError", "__version__",
+    "Client", "ConfigError", "DaemonUnreachable", "Delivery", "Discovery", "DiscoveryError", "Event", "Hello",
+    "IncomingMessage", "Key", "Keyring", "Limits", "Link", "MessageLimits", "MessageResult", "Node", "Notice",
+    "Outcome", "Parameters", "Peer", "PeerTable", "PingResult", "QueryClient", "QueryError", "Record", "RecordTooLong",
+    "Send", "Service", "Source", "Subscription", "SubscriptionLagged", "WireError", "__version__",
 ]  # fmt: skip
 
 

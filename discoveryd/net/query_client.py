@@ -25,8 +25,6 @@ MAX_LINE = 16 * 1024 * 1024
 SCHEMA = 1
 """The shape of peers that this client reads, ``protocol.table.peer.SCHEMA``."""
 
-_CHUNK = 1 << 18
-
 
 class QueryClient:
     """A connection to the query socket of a daemon.
@@ -114,10 +112,22 @@ class QueryClient:
         """
         patience = self.timeout if timeout is None else timeout
         deadline = monotonic() + patience
-        asked = _request(op, fields)
-        token = asked.pop("token", "")
-        self._send({**asked, "proof": self._proof(token, asked)} if token else asked, deadline)
+        self._ask(op, fields, deadline)
         return self._read(deadline, f"did not answer in {patience:g} s")
+
+    def stream(self, op: str, *, timeout: float | None, **fields: Any) -> Iterator[dict[str, Any]]:
+        """Send a request that many lines answer (``send``, ``ask``, ``messages``), and yield each, up to a ``summary``.
+
+        All is as with `request`, but for `timeout`: seconds for all of it, None for ever.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        if fields.get("token"):
+            self.request("hello", token=fields["token"])  # only then is a long line taken
+        self._ask(op, fields, deadline)
+        line: dict[str, Any] = {}
+        while "summary" not in line:
+            line = self._read(deadline, f"did not come to an end in {timeout} s")
+            yield line
 
     def watch(self, *, deadline: float | None = None, **filters: Any) -> Iterator[dict[str, Any]]:
         """Subscribe: yield the snapshot, ``sync``, and then each event as it comes.
@@ -130,7 +140,7 @@ class QueryClient:
             SubscriptionLagged: this reader was too slow.
         """
         until: float | None = monotonic() + self.timeout
-        self._send(_request("watch", filters), until)
+        self._ask("watch", filters, until)
         while True:
             event = self._read(until, "sent nothing more in time")
             # a daemon of a later version may send lines that name no event
@@ -241,7 +251,12 @@ class QueryClient:
             self._vet(owner_of(self._connected()))
         return proof_of(token, str(nonce), text_of(asked))
 
-    def _send(self, request: dict[str, Any], deadline: float | None) -> None:
+    def _ask(self, op: str, fields: dict[str, Any], deadline: float | None) -> None:
+        """Send a request without fields that are None, and with a proof in place of its token."""
+        request = {"op": op, **{key: value for key, value in fields.items() if value is not None}}
+        token = request.pop("token", "")
+        if token:
+            request["proof"] = self._proof(token, request)
         sock = self._connected()
         try:
             sock.settimeout(_left(deadline))
@@ -269,7 +284,7 @@ class QueryClient:
                 self._waiting(sock.fileno(), _left(deadline))
             try:
                 sock.settimeout(_left(deadline))
-                chunk = sock.recv(_CHUNK)
+                chunk = sock.recv(1 << 18)
             except TimeoutError:
                 self.close()  # a late reply would pass for that to the next request
                 raise QueryError("timeout", f"the daemon at {self.where} {late}") from None
@@ -290,12 +305,8 @@ class QueryClient:
         return self._socket
 
     def _lost(self, why: str = "") -> QueryError:
-        message = "this client was closed" if self._closed else f"{self.where} closed the connection{why}"
-        return QueryError("closed", message)
-
-
-def _request(op: str, fields: dict[str, Any]) -> dict[str, Any]:
-    return {"op": op, **{key: value for key, value in fields.items() if value is not None}}
+        message = f"{self.where} closed the connection{why}"
+        return QueryError("closed", "this client was closed" if self._closed else message)
 
 
 def _left(deadline: float | None) -> float | None:

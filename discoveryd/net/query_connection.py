@@ -15,6 +15,8 @@ from discoveryd.query.proof import NONCE_BYTES
 from discoveryd.query.watch import Watch
 
 READ_SIZE = 65536
+LONGEST_LINE = 96 * 1024
+"""Bytes of a request of a program with the control token: 65,536 of a message in base 64, and the rest."""
 REPLIES_AHEAD = 1024 * 1024
 """Bytes that may wait for a client to read them before its next request is answered."""
 
@@ -29,6 +31,7 @@ class Connection:
 
     Attributes:
         awaits_reply: a reply comes from another thread; later requests wait, so that replies come in order.
+        hears_messages: messages of other nodes are passed on to it.
         has_asked: it was answered something.
         is_admitted: it has proved to have the control token.
         nonce: of its greeting; a proof is for this connection only.
@@ -46,6 +49,7 @@ class Connection:
         self.heard_at = now
         self.closing_at: float | None = None
         self.awaits_reply = False
+        self.hears_messages = False
         self.has_asked = False
         self.is_admitted = False
         self.is_registered = False
@@ -79,7 +83,7 @@ class Connection:
         data = self.sock.recv(READ_SIZE)
         if not data:
             self.has_ended = True
-            self.watch = None  # from now on a reader that has gone would not be noticed
+            self.watch, self.hears_messages = None, False  # from now on a reader that has gone would not be noticed
             data = b"\n"  # the last line may lack its end
         if self.closing_at is None:  # else it is on its way out, and no request counts
             self.heard_at = now
@@ -90,9 +94,18 @@ class Connection:
         """Return the next line to answer; None if there is none, or the replies before it are to be read first."""
         return self._lines.popleft() if self.can_be_answered else None
 
-    def is_overlong(self, longest: int) -> bool:
+    def longest_line(self, limits: Limits) -> int:
+        """Return how long a request may be."""
+        return max(limits.query_line, LONGEST_LINE) if self.is_admitted else limits.query_line
+
+    def too_long(self, limits: Limits) -> str:
+        """Return what a client is told that sent a longer one."""
+        more = "" if self.is_admitted else f"; with a proof of the control token {LONGEST_LINE}"
+        return f"a request is at most {self.longest_line(limits)} bytes (limits.query_line){more}"
+
+    def is_overlong(self, limits: Limits) -> bool:
         """Return whether no whole line waits, and the line that is coming in is too long already."""
-        return not self._lines and len(self._partial) > longest
+        return not self._lines and len(self._partial) > self.longest_line(limits)
 
     # --- what goes out --------------------------------------------------------------------------
 
@@ -123,7 +136,7 @@ class Connection:
         self.owed_bytes = sum(map(len, self._owed)) - self._sent
         self._lines.clear()
         self._partial = b""
-        self.watch = None
+        self.watch, self.hears_messages = None, False
         self.awaits_reply = False
         self.closing_at = closing_at
 
@@ -156,9 +169,14 @@ class Connection:
     # --- what is next ---------------------------------------------------------------------------
 
     @property
+    def is_watching(self) -> bool:
+        """Whether it is sent lines without end."""
+        return self.watch is not None or self.hears_messages
+
+    @property
     def may_be_silent(self) -> bool:
         """Whether it may send nothing for as long as it likes."""
-        return self.watch is not None or self.awaits_reply or self.is_registered
+        return self.is_watching or self.awaits_reply or self.is_registered
 
     @property
     def is_idle(self) -> bool:

@@ -21,7 +21,7 @@ from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.peer import Event
 from discoveryd.query.reply import error_line, event_line
-from discoveryd.query.request import PROVEN, Filter, Request, parse_request
+from discoveryd.query.request import Filter, Request, parse_request
 from discoveryd.query.watch import Watch
 
 RETRY = 5.0
@@ -52,11 +52,8 @@ class Backend(Protocol):
     def watch(self, chosen: Filter) -> tuple[bytes, Watch]:
         """Return the opening lines of a watch, and the watch that continues from them."""
 
-    def ping(self, request: Request, reply: Callable[[bytes], None], connection: int) -> None:
-        """Ping until this connection is released, and call `reply` once, later, from any thread."""
-
-    def reload(self, reply: Callable[[bytes], None]) -> None:
-        """Have the configuration read again, and call `reply` once, later, from any thread."""
+    def begin(self, request: Request, reply: Callable[..., None], connection: int) -> None:
+        """Begin what ends with this connection; `reply` takes lines from any thread, `is_last=False` if more come."""
 
     def register(self, request: Request, connection: int) -> bytes:
         """Announce a service until this connection is released, and return the reply line."""
@@ -106,7 +103,7 @@ class QueryServer(TcpServer):
         self._backend = backend
         self.clients: dict[socket.socket, Connection] = {}
         self._numbers = count(1)
-        self._late: deque[tuple[Connection, bytes]] = deque()  # replies from other threads
+        self._late: deque[tuple[Connection, bytes, bool]] = deque()  # lines from other threads
         self._waiting = FairQueue()
         self._wants_token = False
 
@@ -121,7 +118,7 @@ class QueryServer(TcpServer):
         return {
             "connections": sum(not client.is_registered for client in clients),
             "limit": self.limits.query_connections,
-            "watchers": sum(client.watch is not None for client in clients),
+            "watchers": sum(client.is_watching for client in clients),
             "refused": self.refused,
             "denied": self.denied,
         }
@@ -198,8 +195,8 @@ class QueryServer(TcpServer):
         while self._waiting and now < began + TURN:
             client = self._waiting.take()
             line = client.next_line() or b""  # none while the client should first read earlier replies
-            if len(line) > self.limits.query_line:
-                self._refuse(client, "too_long", self._too_long(), now)
+            if len(line) > client.longest_line(self.limits):
+                self._refuse(client, "too_long", client.too_long(self.limits), now)
             elif line.strip():
                 self._request(client, line, now)
             self._flush(client, now)
@@ -223,18 +220,19 @@ class QueryServer(TcpServer):
 
     def _answer(self, client: Connection, request: Request) -> None:
         match request.op:
-            case "watch":
-                watchers = [one for one in self._served() if one.watch is not None]
-                if client.watch is None and not may_watch(client, watchers, self.limits):
+            case "watch" | "messages":
+                watchers = [one for one in self._served() if one.is_watching]
+                if not client.is_watching and not may_watch(client, watchers, self.limits):
                     self.refused += 1
                     why = "too many connections watch already (limits.watchers); list is still answered"
                     raise QueryError("busy", why)
-                client.begin_watch(*self._backend.watch(request.filter))
-            case "ping":
-                self._backend.ping(request, partial(self._later, client), client.number)
-                client.awaits_reply = True
-            case "reload":
-                self._backend.reload(partial(self._later, client))
+                if request.op == "watch":
+                    client.begin_watch(*self._backend.watch(request.filter))
+                else:
+                    self._backend.begin(request, partial(self._later, client), client.number)
+                    client.hears_messages = True
+            case "ping" | "reload" | "send" | "ask":
+                self._backend.begin(request, partial(self._later, client), client.number)
                 client.awaits_reply = True
             case "register":
                 client.owe(self._backend.register(request, client.number))
@@ -244,31 +242,22 @@ class QueryServer(TcpServer):
             case _:
                 client.owe(self._backend.answer(request))
 
-    def _too_long(self) -> str:
-        return f"a request is at most {self.limits.query_line} bytes (limits.query_line)"
-
     def _check_token(self, client: Connection, request: Request) -> None:
         """Check the proof of the token: from another machine for any request, from this one for a change."""
         if request.op != "hello" and self._wants_token and not client.is_admitted:
             why = 'it listens outside 127.0.0.0/8: first send {"op":"hello","proof":"..."}'
             raise QueryError("denied", f"{why} (docs/query.md, Control)")
-        if request.op == "hello" or request.op in PROVEN:
+        if request.needs_proof:
             self._backend.allow(request, client.nonce)
             client.is_admitted = True
 
-    def _later(self, client: Connection, reply: bytes) -> None:
-        self._late.append((client, reply))
+    def _later(self, client: Connection, line: bytes, *, is_last: bool = True) -> None:
+        self._late.append((client, line, is_last))
         self.wake()
 
     def _deliver(self, now: float) -> None:
-        """Send late replies and events."""
-        while self._late:
-            client, reply = self._late.popleft()
-            if client.sock in self.clients and client.closing_at is None:
-                client.awaits_reply = False
-                client.heard_at = now  # the silence was ours
-                client.owe(reply)
-                self._flush(client, now)
+        """Send late lines and events."""
+        self._deliver_late(now)
         watchers = [client for client in self._served() if client.watch]
         try:
             events = self._backend.events()
@@ -287,6 +276,17 @@ class QueryServer(TcpServer):
             else:
                 self._flush(client, now)
 
+    def _deliver_late(self, now: float) -> None:
+        while self._late:
+            client, line, is_last = self._late.popleft()
+            if client.sock in self.clients and client.closing_at is None:
+                client.awaits_reply &= not is_last
+                client.heard_at = now  # the silence was ours
+                client.owe(line)
+                self._flush(client, now)
+                if not is_last and (why := client.lag(self.limits)):
+                    self._refuse(client, "lagged", why, now)
+
     def _flush(self, client: Connection, now: float) -> None:
         """Send what the socket takes, then wait for the next thing that this client can do."""
         if client.sock not in self.clients:
@@ -296,8 +296,8 @@ class QueryServer(TcpServer):
         except OSError:  # gone
             self._close(client)
             return
-        if client.is_overlong(self.limits.query_line):
-            self._refuse(client, "too_long", self._too_long(), now)
+        if client.is_overlong(self.limits):
+            self._refuse(client, "too_long", client.too_long(self.limits), now)
         else:
             if client.can_be_answered:
                 self._waiting.add(client)
@@ -341,10 +341,9 @@ class QueryServer(TcpServer):
 
     def _tidy(self, now: float) -> None:
         self.resume(now)
-        for client in list(self.clients.values()):
-            is_over = (due := self.due(client)) is not None and now >= due
-            if is_over and client.closing_at is not None:
+        for client in [one for one in self.clients.values() if (due := self.due(one)) is not None and now >= due]:
+            if client.closing_at is not None:
                 self._close(client)
-            elif is_over:
+            else:
                 why = f"nothing was asked for {self.limits.query_idle:g} s (limits.query_idle)"
                 self._dismiss(client, "idle", why, now)

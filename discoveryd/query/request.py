@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
+from binascii import Error
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from typing import Any, Final
 
 from discoveryd.errors import ConfigError, QueryError
+from discoveryd.protocol.messages.values import MAX_TIMEOUT as MAX_WAIT
 from discoveryd.protocol.table.peer import LIVE, STATES, Peer
 from discoveryd.protocol.wire.record import Service
+from discoveryd.query.messages import BUILTIN, Draft, Where
 from discoveryd.query.proof import NONCE_BYTES, is_nonce, text_of
 
 MAX_PINGS = 100
@@ -23,6 +27,8 @@ MAX_GLOB = 128
 """Characters of a glob; a name has at most 64."""
 
 _FILTERS: Final = ("state", "name", "tags", "service", "link", "all")
+_WHERE: Final = ("peers", "everyone", "name", "tags", "service", "link")
+_MESSAGE: Final = ("proof", "message", "payload", "text", *_WHERE, "timeout_s")
 _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "list": _FILTERS,
     "watch": _FILTERS,
@@ -33,9 +39,11 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "hello": ("proof", "nonce"),
     "reload": ("proof",),
     "register": ("proof", "service"),
+    "send": (*_MESSAGE, "wait_handled"),
+    "ask": _MESSAGE,
+    "messages": ("proof", "names"),
 }
-PROVEN: Final = frozenset(("reload", "register"))
-"""Requests that change something, so they take a proof of the control token; ``hello`` admits a whole connection."""
+_PROVEN: Final = frozenset(("hello", "reload", "register", "send", "ask", "messages"))
 _SERVICE: Final = Service.__slots__
 _HTTP = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"TRACE ")
 _HTTP_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0", b" HTTP/2.0")
@@ -91,7 +99,8 @@ class Request:
     """One checked request.
 
     Attributes:
-        op: ``list``, ``show``, ``status``, ``watch``, ``ping``, ``metrics``, ``hello``, ``reload`` or ``register``.
+        op: ``list``, ``show``, ``status``, ``watch``, ``ping``, ``metrics``, ``hello``, ``reload``, ``register``,
+            ``send``, ``ask`` or ``messages``.
         filter: of ``list`` and ``watch``.
         peer: the peer of ``show`` and ``ping``: name, id, address or boot.
         count: of PINGs.
@@ -100,6 +109,8 @@ class Request:
         signed: the text that the proof is about.
         nonce: of ``hello``; the daemon proves that it has the token too.
         service: to be announced.
+        draft: the message of ``send`` and ``ask``.
+        names: of the messages that ``messages`` is about; none for all.
     """
 
     op: str
@@ -111,6 +122,13 @@ class Request:
     signed: str = field(default="", repr=False, compare=False)
     nonce: str = ""
     service: Service | None = None
+    draft: Draft | None = None
+    names: frozenset[str] = frozenset()
+
+    @property
+    def needs_proof(self) -> bool:
+        """Whether it changes something, or is for few to read: it takes a proof of the control token."""
+        return self.op in _PROVEN and (self.draft is None or self.draft.name not in BUILTIN)
 
 
 def parse_request(line: bytes) -> Request:
@@ -137,7 +155,7 @@ def parse_request(line: bytes) -> Request:
     if "peer" in allowed:
         return _about_peer(op, fields)
     if "proof" in allowed:
-        return _proven(op, fields, takes_service="service" in allowed)
+        return _proven(op, fields)
     return Request(op=op, filter=_filter(fields))
 
 
@@ -173,7 +191,7 @@ def _about_peer(op: str, fields: Mapping[str, Any]) -> Request:
     return Request(op=op, peer=peer, count=int(count), timeout=_number(fields, "timeout_s", 1.0, 0.001, MAX_TIMEOUT))
 
 
-def _proven(op: str, fields: Mapping[str, Any], *, takes_service: bool) -> Request:
+def _proven(op: str, fields: Mapping[str, Any]) -> Request:
     proof, nonce = fields.get("proof"), fields.get("nonce")
     if nonce is not None and not is_nonce(nonce):
         raise _bad(f"nonce must be {2 * NONCE_BYTES} hexadecimal digits, not {nonce!r:.60}")
@@ -182,8 +200,28 @@ def _proven(op: str, fields: Mapping[str, Any], *, takes_service: bool) -> Reque
         proof=proof if isinstance(proof, str) else "",  # a proof that is no text is a wrong one
         signed=text_of({"op": op, **fields}),
         nonce=nonce or "",
-        service=_service(fields.get("service")) if takes_service else None,
+        service=_service(fields.get("service")) if op == "register" else None,
+        draft=_draft(op, fields) if op in ("send", "ask") else None,
+        names=frozenset(_texts(fields, "names")),
     )
+
+
+def _draft(op: str, fields: Mapping[str, Any]) -> Draft:
+    payload, text = _text(fields, "payload"), _text(fields, "text")
+    if payload is not None and text is not None:
+        raise _bad("give payload (in base 64) or text, not both")
+    try:
+        content = b64decode(payload or "", validate=True) if text is None else text.encode()
+    except (Error, UnicodeError):
+        raise _bad("payload must be base 64, and text be text without surrogates") from None
+    where: Where = {
+        "to": _texts(fields, "peers"), "everyone": _flag(fields, "everyone"), "name": _glob(fields),
+        "tags": _tags(fields), "service": _text(fields, "service"), "link": _text(fields, "link"),
+    }  # fmt: skip
+    return Draft(
+        name=_text(fields, "message") or "", payload=content, where=where, is_question=op == "ask",
+        wants_handled=_flag(fields, "wait_handled"), timeout=_number(fields, "timeout_s", 5.0, 0.001, MAX_WAIT),
+    )  # fmt: skip
 
 
 def _service(given: Any) -> Service:
@@ -200,19 +238,42 @@ def _service(given: Any) -> Service:
 
 
 def _filter(fields: Mapping[str, Any]) -> Filter:
-    states, tags, everything = fields.get("state"), fields.get("tags"), fields.get("all", False)
+    states = fields.get("state")
     listed = [states] if isinstance(states, str) else [] if states is None else states
     if not isinstance(listed, list) or not all(isinstance(one, str) and one in STATES for one in listed):
         raise _bad(f"state must be one or a list of {', '.join(STATES)}, not {listed!r:.60}")
+    return Filter(
+        states=frozenset(listed), name=_glob(fields), tags=_tags(fields), service=_text(fields, "service"),
+        link=_text(fields, "link"), all=_flag(fields, "all"),
+    )  # fmt: skip
+
+
+def _tags(fields: Mapping[str, Any]) -> Mapping[str, str]:
+    tags = fields.get("tags")
     if tags is not None and not (isinstance(tags, dict) and all(isinstance(value, str) for value in tags.values())):
         raise _bad(f"tags must be an object of texts, not {tags!r:.60}")
-    if not isinstance(everything, bool):
-        raise _bad(f"all must be true or false, not {everything!r:.60}")
+    return tags or {}
+
+
+def _glob(fields: Mapping[str, Any]) -> str | None:
     name = _text(fields, "name")
     if name is not None and len(name) > MAX_GLOB:
         raise _bad(f"name is a glob of at most {MAX_GLOB} characters, not {len(name)}")
-    service, link = _text(fields, "service"), _text(fields, "link")
-    return Filter(states=frozenset(listed), name=name, tags=tags or {}, service=service, link=link, all=everything)
+    return name
+
+
+def _flag(fields: Mapping[str, Any], key: str) -> bool:
+    value = fields.get(key, False)
+    if not isinstance(value, bool):
+        raise _bad(f"{key} must be true or false, not {value!r:.60}")
+    return value
+
+
+def _texts(fields: Mapping[str, Any], key: str) -> list[str]:
+    value = fields.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise _bad(f"{key} must be a list of texts, not {value!r:.60}")
+    return value
 
 
 def _text(fields: Mapping[str, Any], key: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 from discoveryd.protocol.histogram import LOSS_BOUNDS, Histogram
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.table.peer import SCHEMA, EventKind, State
+from discoveryd.query.messages import MessageStatus
 
 MOST_NAMED = 16
 """Peers that an error names, or that are named as having one address; and such addresses."""
@@ -209,6 +210,7 @@ class Status(EngineStatus):
     send_errors: list[SendError]
     receive_buffer: ReceiveBuffer
     scan_error: str | None
+    messages: MessageStatus
     query: QueryStatus
     metrics: MetricsStatus
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from discoveryd.errors import QueryError
 from discoveryd.net.query_client import QueryClient
 from discoveryd.net.reconnect import Retry, watch_across_restarts
 from discoveryd.net.stamps import boottime
+from discoveryd.protocol.messages.values import Delivery, IncomingMessage
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.peer import LIVE, Event, EventKind, Peer, peer_from_json
 from discoveryd.query.address import check_address
+from discoveryd.query.messages import BUILTIN, Draft, MessageResult, Where, delivery_of, message_of
 from discoveryd.query.watch import Mirror
 from discoveryd.runtime.subscription import Publisher, Subscription
 from discoveryd.runtime.worker import Birthplace, Worker
@@ -40,7 +42,8 @@ class Client:
 
     Args:
         address: of the query socket.
-        token: returns the control token, which a daemon that listens outside 127.0.0.0/8 wants of every client.
+        token: returns the control token, which a daemon wants for messages, and where it listens outside 127.0.0.0/8
+            for all.
         clock: seconds; CLOCK_BOOTTIME unless a test says otherwise.
 
     Raises:
@@ -148,6 +151,58 @@ class Client:
         self._here()
         with self._lock:
             return self._publisher.subscribe(self._peers_locked(), self._seq, Limits().subscriber_events)
+
+    # --- messages -------------------------------------------------------------------------------
+
+    def send(
+        self, message: str, payload: bytes | str = b"", *, timeout: float = 5.0, wait_handled: bool = False,
+        told: Callable[[Delivery], None] | None = None, **where: Unpack[Where],
+    ) -> MessageResult:  # fmt: skip
+        """Have the daemon send a message, as `Discovery.send`; but for the built-in names it wants its control token.
+
+        Raises:
+            QueryError: as there, and as `QueryClient.stream`. The message ends with the connection.
+        """
+        draft = Draft(name=message, payload=payload, where=where, wants_handled=wait_handled, timeout=timeout)
+        return self._talk("send", draft, told)
+
+    def ask(
+        self, message: str, payload: bytes | str = b"", *, timeout: float = 5.0,
+        told: Callable[[Delivery], None] | None = None, **where: Unpack[Where],
+    ) -> MessageResult:  # fmt: skip
+        """Have the daemon ask a question, as `Discovery.ask`; the rest as `send`."""
+        return self._talk("ask", Draft(name=message, payload=payload, where=where, timeout=timeout), told)
+
+    def messages(self, *names: str) -> Iterator[IncomingMessage]:
+        """Yield the messages of other nodes that come from now on, of these names, or of all; it wants the token.
+
+        It has a connection of its own, which ends with the generator. What comes while the daemon is gone is lost.
+
+        Raises:
+            QueryError: ``denied``, ``lagged`` (this reader was too slow), ``busy``; the daemon is gone.
+        """
+        self._here()
+        with QueryClient(self.address, token=self._token) as query:
+            for line in query.stream("messages", timeout=None, names=list(names), token=self._secret()):
+                if "message" in line:
+                    yield message_of(line["message"])
+
+    def _talk(self, op: str, draft: Draft, told: Callable[[Delivery], None] | None) -> MessageResult:
+        self._here()
+        token = "" if draft.name in BUILTIN else self._secret()
+        finals, number = [], 0
+        with QueryClient(self.address, token=self._token) as query:
+            for line in query.stream(op, timeout=draft.timeout + query.timeout, token=token, **draft.request()):
+                number = line.get("sending", {}).get("number", number)
+                if "delivery" in line:
+                    delivery = delivery_of(line["delivery"], number)
+                    finals += [delivery] if delivery.is_final else []
+                    if told is not None:
+                        told(delivery)
+        return MessageResult(deliveries=tuple(finals))
+
+    def _secret(self) -> str:
+        return self._token() if self._token is not None else ""
 
     # --- inside ---------------------------------------------------------------------------------
 

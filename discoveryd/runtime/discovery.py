@@ -8,24 +8,27 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from discoveryd.errors import QueryError
 from discoveryd.net.interfaces import rp_filter_drops
 from discoveryd.net.stamps import boottime
 from discoveryd.net.systemd import Listener
 from discoveryd.net.udp import UdpTransport
+from discoveryd.protocol.messages.values import Delivery
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.wire.record import Record, Service
+from discoveryd.query.messages import Draft, MessageResult, Where
 from discoveryd.runtime.announcement import Announcement, of_name
 from discoveryd.runtime.arguments import checked_services
 from discoveryd.runtime.driver import JOIN_TIMEOUT, Driver
 from discoveryd.runtime.entropy import BufferedRandom
+from discoveryd.runtime.message_handlers import Handler
 from discoveryd.runtime.notices import Notice
-from discoveryd.runtime.pings import Pinging, PingResult, Pings
+from discoveryd.runtime.pings import PingResult, Pings
 from discoveryd.runtime.query_handlers import Control, QueryHandlers
 from discoveryd.runtime.servers import Servers
 from discoveryd.runtime.status import make_status, summary
@@ -107,6 +110,8 @@ class Discovery:
             wake_servers=self._wake_servers,
             errand=lambda: self._announcement.follow_machine(clock(), self._announce, self._notify),
         )  # fmt: skip
+        self.messages = self._driver.messages
+        self.messages.builtins.uptime = lambda: clock() - self._started_at
         self._servers = Servers(
             query, metrics, QueryHandlers(self, control), parameters.limits, listener, is_patient=is_patient,
             clock=clock, notify=self._notify, failed=self._driver.fail,
@@ -126,8 +131,7 @@ class Discovery:
             opened: called in between, when no request has been answered yet.
 
         Raises:
-            OSError: a port is taken (the message says by which process; see `is_patient`) or may not be opened.
-                Nothing stays open.
+            OSError: a port is taken (it says by which process; see `is_patient`) or must not be; nothing stays open.
             RuntimeError: it was started before, or made in another process, whose boot and keys' counters it has.
         """
         self._driver.birthplace.check()
@@ -171,6 +175,7 @@ class Discovery:
         stuck = []
         if self._driver.is_running:
             stuck = self._driver.stop() + self._servers.stop(JOIN_TIMEOUT)
+        stuck += self.messages.stop(JOIN_TIMEOUT)
         self._driver.change(lambda *_: self._driver.publisher.end())
         if stuck:
             raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {', '.join(stuck)}")
@@ -224,9 +229,8 @@ class Discovery:
 
     def status(self) -> dict[str, Any]:
         """Return what ``discoveryctl status --json`` shows."""
-        query, metrics = self._servers.sections()
         uptime = self._clock() - self._started_at
-        status = make_status(self._driver, uptime, self._filtered_before, query, metrics)
+        status = make_status(self._driver, uptime, self._filtered_before, *self._servers.sections())
         return {**status, **{name: give() for name, give in list(self._reports.items())}}
 
     def receive_buffer(self) -> dict[str, int]:
@@ -264,32 +268,54 @@ class Discovery:
     def begin_ping(
         self, peer: str, *, count: int, timeout: float, done: Callable[[PingResult], None]
     ) -> Callable[[], None]:
-        """Ping a peer; `done` is called once with the result, in one of the threads, without the lock.
+        """Ping a peer as `ping` does; `done` is called once with the result, in one of the threads, without the lock.
 
         Returns:
             a function that ends the request early, without a result; call it at any time, in any thread.
-
-        Raises:
-            QueryError: as `ping`.
         """
         pings = self._driver.pings
-
-        def begin(node: Node, now: float) -> Pinging:
-            self._driver.check()
-            if self._driver.is_stopping:
-                raise QueryError("stopping", "this node has said goodbye")
-            return pings.begin(node, peer, count=count, timeout=timeout, done=done, now=now)
-
-        pinging = self._driver.change(begin)
+        begin = partial(pings.begin, peer=peer, count=count, timeout=timeout, done=done)
+        pinging = self._driver.change(lambda node, now: begin(node, now=now), goes_on=True)
         return partial(self._driver.change, lambda *_: pings.cancel(pinging))
 
-    def set_record(self, *, name: str | None, tags: Mapping[str, str], services: Iterable[Service]) -> None:
-        """Announce another record from now on; the services are those of the configuration.
+    def send(
+        self, message: str, payload: bytes | str = b"", *, timeout: float = 5.0, wait_handled: bool = False,
+        told: Callable[[Delivery], None] | None = None, **where: Unpack[Where],
+    ) -> MessageResult:  # fmt: skip
+        """Send a message to other nodes, and wait until each has acknowledged it, or the timeout.
 
         Args:
-            name: of this node; if None the machine's name, also when that changes.
-            tags: of this node.
-            services: that it offers.
+            message: its name, 1 to 32 of ``a-z 0-9 -``.
+            payload: at most 65,536 bytes where datagrams are sealed, else 600.
+            timeout: seconds for all of it.
+            wait_handled: whether to wait for the end of the handlers.
+            told: called with each change as it comes, in this thread.
+            where: the receivers: `to`, `everyone`, or a filter.
+
+        Raises:
+            QueryError: ``bad_argument``, ``too_long``, ``not_found``, ``ambiguous``, ``busy``: nothing was sent.
+        """
+        draft = Draft(name=message, payload=payload, where=where, wants_handled=wait_handled, timeout=timeout)
+        return self.messages.wait(draft, told)
+
+    def ask(
+        self, message: str, payload: bytes | str = b"", *, timeout: float = 5.0,
+        told: Callable[[Delivery], None] | None = None, **where: Unpack[Where],
+    ) -> MessageResult:  # fmt: skip
+        """Send a question, and wait for an answer of each; arguments and errors are those of `send`."""
+        draft = Draft(name=message, payload=payload, where=where, is_question=True, timeout=timeout)
+        return self.messages.wait(draft, told)
+
+    def on_message(self, name: str, handler: Handler | None) -> None:
+        """Let a function handle the messages of this name from now on; None for no handler.
+
+        All handlers share a thread. What it returns of an `IncomingMessage` (bytes, text or None) is the answer to a
+        question; an exception means that it failed. A name that is built in, or that none can have, is a ConfigError.
+        """
+        self.messages.library.set(name, handler)
+
+    def set_record(self, *, name: str | None, tags: Mapping[str, str], services: Iterable[Service]) -> None:
+        """Announce another record from now on; what it has is as in `Discovery`, besides what is offered.
 
         Raises:
             ConfigError: not allowed, or too long together with what else is offered; nothing has changed then.
@@ -297,11 +323,9 @@ class Discovery:
         self._announce(lambda: self._announcement.configured(name, tags, services))
 
     def offer(self, owner: str, services: Iterable[Service]) -> None:
-        """Offer these services in place of those this owner offered before; nothing to end them.
+        """Offer these services in place of those this owner (such as ``services.d``) offered before; none end them.
 
-        Args:
-            owner: of the services, such as ``services.d``. What several owners offer is announced once.
-            services: all that this owner offers from now on.
+        What several owners offer is announced once.
 
         Raises:
             ConfigError: too long together with the rest of the record; nothing has changed then.
@@ -317,8 +341,6 @@ class Discovery:
     def set_keyring(self, keyring: Keyring) -> None:
         """Take other keys, another one to send with, or another mode, without losing a peer."""
         self._driver.change(lambda node, _: node.set_keyring(keyring))
-
-    # --- inside ---------------------------------------------------------------------------------
 
     def _announce(self, make: Callable[[], Record]) -> None:
         self._driver.change(lambda node, now: node.set_record(make(), now))

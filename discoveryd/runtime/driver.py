@@ -16,10 +16,12 @@ from queue import SimpleQueue
 from time import perf_counter
 from typing import Any, TypeVar
 
+from discoveryd.errors import QueryError
 from discoveryd.net.transport import Arrivals, Transport
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome
+from discoveryd.runtime.messages import Messages
 from discoveryd.runtime.network import LAG, PERIOD_UNTOLD, FloodTurn, Network, Receiver
 from discoveryd.runtime.notices import Notify, Reporter, info, of_death, warning
 from discoveryd.runtime.pings import Pings
@@ -55,6 +57,7 @@ class Driver:
         workers: the threads.
         publisher: of events; `lock` guards it.
         pings: requests under way; `lock` guards them.
+        messages: those under way, and what takes those of others; the same.
         engine_s: seconds spent in the engine.
         is_stopping: whether `begin_stop` was called.
         is_running: whether `start` was called, and `stop` was not.
@@ -82,6 +85,7 @@ class Driver:
         self._wake_servers = wake_servers
         self._errand = errand
         self._reporter = Reporter(notify, clock, self._touch)
+        self.messages = Messages(node, self, notify, self.fail)
         self._sender = Worker("hello-sender", self._send, self.fail)
         self.workers = (self._sender, *(self._receiving(*each) for each in enumerate(self.network.receivers)))
         self._heard_until = 0.0  # all that arrived before was given to the node
@@ -181,22 +185,38 @@ class Driver:
             self.check()
             return at(self._node, self._judged_at())
 
-    def change(self, act: Callable[[Node, float], _Result]) -> _Result:
+    def change(self, act: Callable[[Node, float], _Result], *, goes_on: bool = False) -> _Result:
         """Return what a function that changes the node makes of it and the time, called with the lock held.
 
         Raises:
-            RuntimeError: this is a forked child.
+            RuntimeError: this is a forked child; with `goes_on` as `check`.
         """
         self.birthplace.check()
         with self.lock:
+            if goes_on:
+                self.check(goes_on=True)
             result = act(self._node, self._clock())
             self.lock.notify_all()  # something may be due earlier than the sender thinks
             return result
 
-    def check(self) -> None:
-        """Raise RuntimeError if a thread has died."""
+    def perform(self, act: Callable[[Node, float], Outcome], *, goes_on: bool = False) -> Outcome:
+        """Carry out, and return, what a function makes of the node and the time, called as by `change`."""
+        outcome = self.change(lambda node, now: self._take_in_locked(act(node, now)), goes_on=goes_on)
+        self.carry_out(outcome)
+        return outcome
+
+    def _take_in_locked(self, outcome: Outcome) -> Outcome:
+        self.publisher.publish(outcome.events)
+        self.pings.collect(outcome.answers)
+        self.messages.collect(outcome)
+        return outcome
+
+    def check(self, *, goes_on: bool = False) -> None:
+        """Raise RuntimeError if a thread has died; with `goes_on` a QueryError if the node has stopped."""
         if self._failure is not None:
             raise RuntimeError("a thread of this Discovery has died") from self._failure
+        if goes_on and self.is_stopping:
+            raise QueryError("stopping", "this node has said goodbye")
 
     def subscribe(self, queue: SimpleQueue[Any] | None) -> Subscription:
         """Return a new subscription, with the peers there are now; `queue` as `Discovery.subscribe` has it."""
@@ -223,7 +243,7 @@ class Driver:
                     return
                 now, began = self._clock(), perf_counter()
                 outcome = self._node.poll(now)
-                self.publisher.publish(outcome.events)
+                self._take_in_locked(outcome)
                 pings, done = self.pings.poll(self._node, now)
                 held = self._reporter.damper.due(now)
                 is_idle = outcome is NOTHING and not (pings or done or held)
@@ -247,6 +267,7 @@ class Driver:
         self._reporter.outcome(outcome, self.network.send(outcome.sends))
         if outcome.events:
             self._wake_servers()
+        self.messages.dispatch()
 
     # --- receiving ------------------------------------------------------------------------------
 
@@ -264,28 +285,17 @@ class Driver:
                 self._report_links(self._take_links())
 
     def take(self, receiver: Receiver, arrivals: Arrivals, now: float, *, is_late: bool = False) -> None:
-        """Give arrivals to the node, and carry out what they lead to.
-
-        Args:
-            receiver: that has read them.
-            arrivals: of its transport.
-            now: when they were read.
-            is_late: whether others may have been lost.
-        """
+        """Give the node what was read now, carry out what that leads to; with `is_late` others may have been lost."""
         outcomes: list[Outcome] = []
         with self.lock:
-            began = perf_counter()
+            began, receive = perf_counter(), self._node.receive
             if is_late:
                 self._node.mistrust(now)
-            receive = self._node.receive
             for datagram, source, arrived in arrivals.datagrams:
                 outcome = receive(datagram, source, arrived)
                 if outcome is not NOTHING:
-                    outcomes.append(outcome)
-            outcomes += [self._node.refused(datagram, now) for datagram in arrivals.refused]
-            for outcome in outcomes:
-                self.publisher.publish(outcome.events)
-                self.pings.collect(outcome.answers)
+                    outcomes.append(self._take_in_locked(outcome))
+            outcomes += [self._take_in_locked(self._node.refused(datagram, now)) for datagram in arrivals.refused]
             for source, limited in arrivals.broadcasts:
                 self._node.heard_broadcast(source, now, limited=limited)
             receiver.given_until = receiver.transport.heard_until
@@ -324,16 +334,12 @@ class Driver:
 
     def _turn_flood(self, turn: FloodTurn, limit: float) -> None:
         """Let no new peer in while there is a flood."""
-        if turn.since is None:
+        if (since := turn.since) is None:
             if not self.network.is_flooded:
                 self.change(lambda node, _: node.end_flood())
                 self._reporter.tell(info("flood is over", dropped=self.network.flood_drops))
             return
-        with self.lock:
-            outcome = self._node.begin_flood(turn.since, self._clock())
-            self.publisher.publish(outcome.events)
-            self.lock.notify_all()
-        self.carry_out(outcome)
+        outcome = self.perform(lambda node, now: node.begin_flood(since, now))
         more = {"unfiltered": turn.failure} if turn.failure else {}
         text = "flood: only known peers are heard"
         self._reporter.tell(warning(text, limit_per_s=limit, dropped=len(outcome.events), **more))

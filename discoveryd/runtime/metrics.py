@@ -39,6 +39,15 @@ _NUMBERS = (
     ("table_routed_limit", "table.routed_limit", "Most of them that are plain and no seeds."),
     ("hellos_sent_total", "sent.hello", "HELLOs sent, on all links and to seeds."),
     ("withheld_total", "security.withheld", "Datagrams not sent to addresses that have not proved to be there."),
+    ("messages_sent_total", "messages.outgoing.sent", "Messages of this node."),
+    ("messages_pending", "messages.outgoing.pending", "Messages of this node that are under way."),
+    ("messages_received_total", "messages.incoming.received", "Messages of others that were taken."),
+    ("messages_repeated_total", "messages.incoming.repeated", "Messages that came once more, and were not handled."),
+    ("messages_running", "messages.incoming.running", "Messages whose handlers have not ended."),
+    ("messages_handled_total", "messages.incoming.handled", "Messages whose handlers ended well."),
+    ("message_datagrams_sent_total", "messages.datagrams.sent", "Datagrams of messages and acknowledgements sent."),
+    ("message_datagrams_received_total", "messages.datagrams.received", "The same, received and understood."),
+    ("message_watchers", "messages.watchers", "Programs that are passed on messages."),
     ("query_connections", "query.connections", "Open query connections."),
     ("query_connections_limit", "query.limit", "Most query connections."),
     ("query_watchers", "query.watchers", "Query connections that watch."),
@@ -79,6 +88,12 @@ _SERIES: tuple[tuple[str, tuple[str, ...], str, Callable[[Status], Iterable[_Sam
      lambda status: _by_link(status, "received")),
     ("link_limited", ("link", "address"), "Whether every HELLO of a link goes to 255.255.255.255 (1) or not (0).",
      lambda status: _by_link(status, "limited")),
+    ("message_deliveries_total", ("status",), "Ends of our messages at their receivers.",
+     lambda status: _by(status["messages"]["outgoing"]["ended"], "status")),
+    ("message_refusals_total", ("reason",), "Refusals of our messages by others.",
+     lambda status: _by(status["messages"]["outgoing"]["refused"], "reason")),
+    ("messages_refused_total", ("reason",), "Messages of others that were refused here, or failed.",
+     lambda status: _by(status["messages"]["incoming"]["refused"], "reason")),
     ("drops_total", ("reason", "link"), "Datagrams dropped, or not sent, by reason and link.",
      lambda status: [((drop["reason"], drop["link"]), drop["count"]) for drop in status["drops"]]),
 )  # fmt: skip
@@ -157,6 +172,10 @@ def _family(name: str, text: str, labels: Sequence[str], samples: Iterable[_Samp
 
 def _by_key(counts: Mapping[str, float], *keys: str) -> list[_Sample]:
     return [((key,), counts[key]) for key in keys or counts]
+
+
+def _by(counts: Iterable[Mapping[str, Any]], label: str) -> list[_Sample]:
+    return [((one[label],), one["count"]) for one in counts]
 
 
 def _by_link(status: Status, key: str) -> list[_Sample]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from discoveryd import __version__
 from discoveryd.errors import ConfigError, QueryError, SubscriptionLagged
+from discoveryd.protocol.messages.values import Delivery
 from discoveryd.protocol.table.peer import SCHEMA, Event, peer_json
 from discoveryd.protocol.wire.record import Service
 from discoveryd.query import reply as query
+from discoveryd.query.messages import delivery_json, message_json, summary_json
 from discoveryd.query.proof import daemon_proof, proof_of
 from discoveryd.query.request import Filter, Request
 from discoveryd.query.watch import Watch
+from discoveryd.runtime.messages import Sending
 from discoveryd.runtime.pings import PingResult
 from discoveryd.runtime.subscription import Subscription
 
@@ -59,7 +63,7 @@ class QueryHandlers:
     def __init__(self, discovery: Discovery, control: Control | None = None) -> None:
         self._discovery = discovery
         self._control = control
-        self._pings: dict[int, Callable[[], None]] = {}  # what ends the request of a connection
+        self._ends: dict[tuple[int, str], Callable[[], None]] = {}  # what ends the last such request of a connection
         self._registered: dict[int, dict[tuple[str, int, str], Service]] = {}  # by connection
         self._events: Subscription | None = None
         self.registrations = 0
@@ -117,16 +121,24 @@ class QueryHandlers:
         """Return the opening lines of a watch, and its state."""
         return self._discovery.look(lambda node, now: query.open_watch(node, chosen, now))
 
-    def ping(self, request: Request, reply: Callable[[bytes], None], connection: int) -> None:
-        """Ping a peer; the reply comes later, in another thread. The request ends with its connection."""
-        self._pings[connection] = self._discovery.begin_ping(
-            request.peer, count=request.count, timeout=request.timeout, done=lambda result: reply(_pinged(result))
-        )
-
-    def reload(self, reply: Callable[[bytes], None]) -> None:
-        """Have the configuration read again; the reply comes later, in another thread."""
-        assert self._control is not None
-        self._control.reload(lambda result: reply(_reloaded(result)))
+    def begin(self, request: Request, reply: Callable[..., None], connection: int) -> None:
+        """Begin a ``ping``, ``reload``, ``send``, ``ask`` or ``messages``, which ends with its connection."""
+        messages = self._discovery.messages
+        if request.op == "reload":
+            assert self._control is not None
+            self._control.reload(lambda result: reply(_reloaded(result)))
+            return
+        if request.op == "ping":
+            done = lambda result: reply(_pinged(result))  # noqa: E731 - so the branches are alike
+            end = self._discovery.begin_ping(request.peer, count=request.count, timeout=request.timeout, done=done)
+        elif request.op == "messages":
+            self._ends.pop((connection, request.op), lambda: None)()  # other names, in place of the former
+            reply(query.encode({"ok": True, "schema": SCHEMA, "names": sorted(request.names)}), is_last=False)
+            end = messages.watch(request.names, lambda one: reply(query.encode(message_json(one)), is_last=False))
+        else:
+            assert request.draft is not None
+            end = messages.begin(request.draft, Answering(reply))
+        self._ends[connection, request.op] = end
 
     def register(self, request: Request, connection: int) -> bytes:
         """Announce a service, besides the services that this connection registered before."""
@@ -145,9 +157,9 @@ class QueryHandlers:
         return query.encode({"ok": True, "schema": SCHEMA, "service": service.to_json()})
 
     def release(self, connection: int) -> None:
-        """End the ping and the registrations of a connection."""
-        if connection in self._pings:
-            self._pings.pop(connection)()
+        """End what a connection asked for and registered."""
+        for key in [key for key in self._ends if key[0] == connection]:
+            self._ends.pop(key)()
         if connection in self._registered:
             self.registrations -= len(self._registered.pop(connection))
             self._discovery.offer(_owner(connection), ())
@@ -170,6 +182,32 @@ class QueryHandlers:
         from discoveryd.runtime.metrics import Metrics  # noqa: PLC0415 - only where metrics are asked for
 
         return Metrics(self._discovery.status)
+
+
+class Answering:
+    """Tells a program what becomes of its message, a line each.
+
+    Args:
+        reply: of `QueryHandlers.begin`.
+    """
+
+    def __init__(self, reply: Callable[..., None]) -> None:
+        self._reply = reply
+        self._ended: Counter[str] = Counter()
+
+    def __call__(self, change: Sending | Delivery | QueryError | None) -> None:
+        """Tell one change."""
+        match change:
+            case Sending():
+                told = {"sending": {"number": change.number, "expected": change.expected}}
+                self._reply(query.encode(told), is_last=False)
+            case Delivery():
+                self._ended[change.status] += change.is_final
+                self._reply(query.encode(delivery_json(change)), is_last=False)
+            case QueryError():
+                self._reply(query.error_line(change.code, change.message))
+            case None:
+                self._reply(query.encode(summary_json(self._ended)))
 
 
 def _owner(connection: int) -> str:

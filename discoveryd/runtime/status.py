@@ -37,9 +37,11 @@ def make_status(
     """
     network = driver.network
     outside = network.outside()
-    engine, neighbours, seeds = driver.look(
-        lambda node, now: (engine_status(node, now), outsiders(node, now, outside), node.parameters.seeds)
-    )
+    engine, neighbours, messages, seeds = driver.look(
+        lambda node, now: (
+            engine_status(node, now), outsiders(node, now, outside), driver.messages.status(), node.parameters.seeds
+        )
+    )  # fmt: skip
     send_errors: list[SendError] = [
         {"link": link, "target": target, "error": error}
         for (link, target), error in sorted(network.send_errors().items())
@@ -60,6 +62,7 @@ def make_status(
         "send_errors": send_errors,
         "receive_buffer": network.receive_buffer(),
         "scan_error": network.scan_error,
+        "messages": messages,
         "query": query,
         "metrics": metrics,
     }

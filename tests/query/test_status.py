@@ -22,6 +22,11 @@ outside[].link outside[].address outside[].ours outside[].in_our_network outside
 rp_filter.dropped rp_filter.links[].link rp_filter.links[].mode
 send_errors[].link send_errors[].target send_errors[].error
 receive_buffer.bytes receive_buffer.wanted
+messages.outgoing.sent messages.outgoing.pending messages.outgoing.ended[].status messages.outgoing.ended[].count
+messages.outgoing.refused[].reason messages.outgoing.refused[].count
+messages.incoming.received messages.incoming.repeated messages.incoming.running messages.incoming.handled
+messages.incoming.refused[].reason messages.incoming.refused[].count
+messages.datagrams.sent messages.datagrams.received messages.handlers[] messages.watchers
 query.connections query.limit query.watchers query.refused query.denied query.registrations query.error
 query.next_try_s
 metrics.requests metrics.refused metrics.error metrics.next_try_s

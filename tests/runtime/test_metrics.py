@@ -42,6 +42,7 @@ def pair():
             stack.enter_context(one)
         assert told.get(timeout=WAIT).kind == "joined"
         anna.ping("bert", count=2)
+        anna.ask("echo", "once", everyone=True)
         yield anna
 
 
@@ -99,6 +100,15 @@ def test_a_real_parser_reads_what_status_says(pair):
         ("discoveryd_link_hellos_sent_total", "127.0.0.2", "lo"): status["links"][0]["sent"],
         ("discoveryd_link_messages_received_total", "127.0.0.2", "lo"): status["links"][0]["received"],
         ("discoveryd_link_limited", "127.0.0.2", "lo"): 0,
+        ("discoveryd_messages_sent_total",): 1,
+        ("discoveryd_messages_pending",): 0,
+        ("discoveryd_messages_received_total",): 0,
+        ("discoveryd_messages_repeated_total",): 0,
+        ("discoveryd_messages_running",): 0,
+        ("discoveryd_messages_handled_total",): 0,
+        ("discoveryd_message_datagrams_sent_total",): status["messages"]["datagrams"]["sent"],
+        ("discoveryd_message_datagrams_received_total",): status["messages"]["datagrams"]["received"],
+        ("discoveryd_message_watchers",): 0,
         ("discoveryd_query_connections",): 1,
         ("discoveryd_query_connections_limit",): 64,
         ("discoveryd_query_watchers",): 0,
@@ -119,6 +129,10 @@ def test_a_real_parser_reads_what_status_says(pair):
     expected |= {("discoveryd_peers", state): count for state, count in status["peers"].items()}
     expected |= {("discoveryd_events_total", kind): count for kind, count in status["events"].items()}
     expected |= {("discoveryd_drops_total", drop["link"], drop["reason"]): drop["count"] for drop in status["drops"]}
+    ours, theirs = status["messages"]["outgoing"], status["messages"]["incoming"]
+    expected |= {("discoveryd_message_deliveries_total", one["status"]): one["count"] for one in ours["ended"]}
+    expected |= {("discoveryd_message_refusals_total", one["reason"]): one["count"] for one in ours["refused"]}
+    expected |= {("discoveryd_messages_refused_total", one["reason"]): one["count"] for one in theirs["refused"]}
     for name, key in (("probe_rtt_seconds", "rtt_s"), ("peer_loss_ratio", "loss")):
         buckets = {bucket["le"]: bucket["count"] for bucket in status[key]["buckets"]}
         expected |= {(f"discoveryd_{name}_bucket", str(bound)): count for bound, count in buckets.items()}
@@ -190,6 +204,11 @@ STATUS = {
     "security": {"withheld": 0},
     "sent": {"hello": 1, "ping": 2, "pong": 3}, "received": {"hello": 4, "bare": 5, "ping": 6, "pong": 7},
     "drops": [{"reason": "odd", "link": 'a"b\\c\nd', "count": 9}],
+    "messages": {
+        "outgoing": {"sent": 1, "pending": 1, "ended": [{"status": "acked", "count": 1}], "refused": []},
+        "incoming": {"received": 1, "repeated": 1, "running": 1, "handled": 1, "refused": [{"reason": "busy", "count": 3}]},
+        "datagrams": {"sent": 1, "received": 1}, "handlers": ["deploy"], "watchers": 1,
+    },
     "query": {"connections": 1, "limit": 2, "watchers": 3, "refused": 4}, "metrics": {"requests": 5, "refused": 6},
 }  # fmt: skip
 
