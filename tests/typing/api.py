@@ -6,12 +6,16 @@ from random import Random
 from discoveryd import (
     Client,
     ConfigError,
+    Delivery,
     Discovery,
     Event,
+    IncomingMessage,
     Key,
     Keyring,
     Limits,
     Link,
+    MessageLimits,
+    MessageResult,
     Node,
     Notice,
     Outcome,
@@ -55,6 +59,28 @@ def embed() -> tuple[str | None, ...]:
 def handle(event: Event) -> None:
     tags: Mapping[str, str] = event.peer.tags
     print(event.kind, event.seq, event.peer.address, tags.get("role"), event.reason)
+
+
+def talk(discovery: Discovery) -> None:
+    def handle(message: IncomingMessage) -> str:
+        return f"{message.sender.name}: {len(message.payload)}"
+
+    def told(delivery: Delivery) -> None:
+        print(delivery.peer.label, delivery.status, delivery.reason, delivery.took_s)
+
+    discovery.on_message("disk", handle)
+    sent: MessageResult = discovery.send("deploy", "v2", tags={"role": "worker"}, wait_handled=True, told=told)
+    print(sent.is_complete, sent.expected, sent.counts["acked"])
+    for peer, answer in discovery.ask("disk", b"/var", everyone=True, timeout=2.0).answers:
+        print(peer.label, answer.decode())
+    print(Parameters(messages=MessageLimits(budget=100)).messages.rate)
+
+
+def listen(token: str) -> None:
+    client = Client(token=lambda: token)
+    print(client.send("deploy", to=["h1", "h2"]).counts, client.ask("info", everyone=True).answers)
+    for message in client.messages("deploy", "restart"):
+        print(message.name, message.payload, message.sender.address, message.is_sealed)
 
 
 def mirror() -> None:
