@@ -140,26 +140,27 @@ def test_where_nobody_is_meant_the_result_is_empty_at_once(two):
     assert monotonic() - began < 1.0
 
 
-@pytest.mark.parametrize(
-    ("where", "code", "why"),
-    [
-        ({}, "bad_argument", "name the receivers: peers, a filter (name, tags, service, link), or everyone; one of the three"),
-        ({"everyone": True, "to": "bert"}, "bad_argument", "name the receivers"),
-        ({"everyone": True, "name": "b*"}, "bad_argument", "name the receivers"),
-        ({"to": "dora"}, "not_found", "no peer has the name, id or address 'dora'"),
-        ({"to": "anna"}, "not_found", "anna is this node, which is no peer of itself"),
-        ({"everyone": True, "timeout": 0}, "bad_argument", "timeout must be more than 0 and at most 600 s, not 0"),
-        ({"everyone": True, "payload": 5}, "bad_argument", "payload must be bytes or text, not 5"),
-        ({"everyone": True, "payload": bytes(601)}, "too_long", "the payload has 601 bytes, at most 600 where nothing is sealed"),
-        ({"everyone": True, "message": "No Name"}, "bad_argument", "the name of a message must be 1 to 32 of a-z 0-9 -"),
-        ({"everyone": True, "message": None}, "bad_argument", "message must be the name of a message, not None"),
-    ],
-)
-def test_what_cannot_be_sent_is_an_error_that_says_why(two, where, code, why):
+WRONG = [
+    ({}, "bad_argument", "name the receivers: peers, a filter (name, tags, service, link), or everyone; one of the three"),
+    ({"everyone": True, "to": "bert"}, "bad_argument", "name the receivers"),
+    ({"everyone": True, "name": "b*"}, "bad_argument", "name the receivers"),
+    ({"to": "dora"}, "not_found", "no peer has the name, id or address 'dora'"),
+    ({"to": "anna"}, "not_found", "anna is this node, which is no peer of itself"),
+    ({"everyone": True, "timeout": 0}, "bad_argument", "timeout must be more than 0 and at most 600 s, not 0"),
+    ({"everyone": True, "payload": 5}, "bad_argument", "payload must be bytes or text, not 5"),
+    ({"everyone": True, "payload": bytes(601)}, "too_long", "the payload has 601 bytes, at most 600 where nothing is sealed"),
+    ({"everyone": True, "message": "No Name"}, "bad_argument", "the name of a message must be 1 to 32 of a-z 0-9 -"),
+    ({"everyone": True, "message": None}, "bad_argument", "message must be the name of a message, not None"),
+]
+"""Arguments, the code of the error and the beginning of its text."""
+
+
+def test_what_cannot_be_sent_is_an_error_that_says_why(two):
     anna, _ = two
-    with pytest.raises(QueryError) as caught:
-        anna.send(**{"message": "deploy", **where})
-    assert (caught.value.code, caught.value.message[: len(why)]) == (code, why)
+    for where, code, why in WRONG:
+        with pytest.raises(QueryError) as caught:
+            anna.send(**{"message": "deploy", **where})
+        assert (caught.value.code, caught.value.message[: len(why)]) == (code, why)
     assert anna.status()["messages"]["outgoing"]["sent"] == 0
 
 
@@ -235,12 +236,13 @@ def test_a_node_without_builtins_refuses_them(two):
     assert ends(anna.ask("echo", "a", everyone=True)) == {"bert": "answered"}
 
 
-@pytest.mark.parametrize(("answer", "end"), [(None, b""), ("", b""), (5, "failed"), (OSError("x"), "failed"), (b"x" * 99, "too-long")])
-def test_answers_of_all_kinds(two, answer, end):
+def test_answers_of_all_kinds(two):
     anna, bert = two
-    bert.taken.answer = answer
-    result = anna.ask("deploy", "?", everyone=True)
-    assert (result.answers[0][1] if result.answers else ends(result)["bert"]) == end
+    kinds = ((None, b""), ("", b""), (5, "failed"), (OSError("x"), "failed"), (b"x" * 99, "too-long"))
+    for answer, end in kinds:
+        bert.taken.answer = answer
+        result = anna.ask("deploy", "?", everyone=True)
+        assert (result.answers[0][1] if result.answers else ends(result)["bert"]) == end
 
 
 def test_long_messages_and_answers_between_nodes_with_keys(sealed):

@@ -83,25 +83,26 @@ def test_where_nobody_is_meant_the_summary_comes_at_once(pair, query):
     assert [line.get("sending", line.get("summary"))["expected"] for line in lines] == [0, 0]
 
 
-@pytest.mark.parametrize(
-    ("fields", "code", "why"),
-    [
-        ({"message": "deploy"}, "bad_argument", "name the receivers"),
-        ({"message": "deploy", "peers": ["nobody"]}, "not_found", "no peer has the name"),
-        ({"message": "No", "everyone": True}, "bad_argument", "the name of a message must be"),
-        ({"message": "deploy", "everyone": True, "payload": "%"}, "bad_argument", "payload must be base 64"),
-        ({"message": "deploy", "everyone": True, "payload": "YQ==", "text": "a"}, "bad_argument", "give payload"),
-        ({"message": "deploy", "everyone": True, "text": "x" * 601}, "too_long", "the payload has 601 bytes, at most 600"),
-        ({"message": "deploy", "everyone": True, "timeout_s": 601}, "bad_argument", "timeout_s must be 0.001 to 600"),
-        ({"message": "deploy", "everyone": 1}, "bad_argument", "everyone must be true or false"),
-        ({"message": "deploy", "peers": "bert"}, "bad_argument", "peers must be a list of texts"),
-        ({"everyone": True}, "bad_argument", "message must be the name of a message"),
-    ],
-)
-def test_a_request_that_is_wrong_is_refused_with_the_reason(pair, query, fields, code, why):
-    with pytest.raises(QueryError) as caught:
-        list(query.stream("send", timeout=WAIT, token=TOKEN, **fields))
-    assert (caught.value.code, caught.value.message[: len(why)]) == (code, why)
+WRONG = [
+    ({"message": "deploy"}, "bad_argument", "name the receivers"),
+    ({"message": "deploy", "peers": ["nobody"]}, "not_found", "no peer has the name"),
+    ({"message": "No", "everyone": True}, "bad_argument", "the name of a message must be"),
+    ({"message": "deploy", "everyone": True, "payload": "%"}, "bad_argument", "payload must be base 64"),
+    ({"message": "deploy", "everyone": True, "payload": "YQ==", "text": "a"}, "bad_argument", "give payload"),
+    ({"message": "deploy", "everyone": True, "text": "x" * 601}, "too_long", "the payload has 601 bytes, at most 600"),
+    ({"message": "deploy", "everyone": True, "timeout_s": 601}, "bad_argument", "timeout_s must be 0.001 to 600"),
+    ({"message": "deploy", "everyone": 1}, "bad_argument", "everyone must be true or false"),
+    ({"message": "deploy", "peers": "bert"}, "bad_argument", "peers must be a list of texts"),
+    ({"everyone": True}, "bad_argument", "message must be the name of a message"),
+]
+"""Fields, the code of the refusal and the beginning of its text."""
+
+
+def test_a_request_that_is_wrong_is_refused_with_the_reason(pair, query):
+    for fields, code, why in WRONG:
+        with pytest.raises(QueryError) as caught:
+            list(query.stream("send", timeout=WAIT, token=TOKEN, **fields))
+        assert (caught.value.code, caught.value.message[: len(why)]) == (code, why)
     assert query.request("list")["ok"]
 
 
