@@ -12,14 +12,14 @@ from tests.simulation.talkers import SLOW, Talker, by_parity, count_sent, crowd,
 
 SIZE = 100
 SOON = 1.5
-ROUNDS = 8
+ROUNDS = 5
 KEYS = ring(K1)
 
 
 @cache
 def hundred(loss):
     """Return a crowd that several tests use one after the other."""
-    return crowd(SIZE, seed=loss, loss=loss)
+    return crowd(SIZE, seed=loss, loss=loss, settled=24.0)
 
 
 @pytest.fixture
