@@ -158,7 +158,7 @@ def test_a_relative_key_file_is_beside_the_configuration(directory, source):
     assert read_keyring(load(source, {}), {}).keys == (OLD,)
 
 
-def test_without_a_file_a_relative_key_file_is_where_one_would_be():
+def test_a_relative_key_file_is_found_without_a_configuration():
     with pytest.raises(ConfigError, match=r"^defaults: security.keys: /etc/discoveryd/none.key: no such file"):
         read_keyring(load(environ={"DISCOVERYD_SECURITY__KEYS": "[none.key]"}), {})
 

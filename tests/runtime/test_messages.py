@@ -186,7 +186,7 @@ def test_a_named_peer_that_is_down_is_told_so_at_once(three):
     assert ends(anna.send("deploy", everyone=True)) == {"bert": "acked"}
 
 
-def test_a_receiver_that_goes_meanwhile_is_down_and_a_slow_handler_a_timeout(three):
+def test_a_lost_receiver_is_down_and_a_slow_handler_a_timeout(three):
     anna, bert, carl = three
     goes_on = threading.Event()
     for node in (bert, carl):
@@ -304,7 +304,7 @@ def test_a_stop_in_the_middle_ends_the_waiting(two):
         anna.send("deploy", everyone=True)
 
 
-def test_a_handler_that_hangs_is_named_by_stop_and_stops_nothing_else(two, monkeypatch):
+def test_stop_names_a_handler_that_hangs_and_stops_the_rest(two, monkeypatch):
     anna, bert = two
     goes_on = threading.Event()
     bert.taken.answer = lambda _: goes_on.wait(WAIT) and None
@@ -349,7 +349,7 @@ def test_a_part_takes_messages_refuses_some_and_ends_each_once(two):
     thread.join(WAIT)
 
 
-def test_a_watcher_gets_what_others_take_too_and_makes_up_for_a_handler(two):
+def test_a_watcher_gets_all_and_stands_in_for_a_handler(two):
     anna, bert = two
     seen, deploys = [], []
     end_all = bert.messages.watch((), seen.append)

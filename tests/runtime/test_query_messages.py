@@ -147,7 +147,7 @@ def test_messages_are_passed_on_in_their_order(pair, query):
 
 
 @pytest.mark.parametrize("pair", [Keyring(keys=(KEY,), send_with=KEY.id, mode="require")], indirect=True)
-def test_long_payloads_pass_both_ways_for_a_program_with_the_token(pair, query):
+def test_long_payloads_pass_both_ways_with_the_token(pair, query):
     _, bert = pair
     payload = bytes(range(256)) * 256
     bert.taken.answer = lambda message: message.payload[::-1]

@@ -253,7 +253,7 @@ def test_an_acknowledgement_of_anything_else_is_dropped(changed, reason):
     assert drops(node) == {(reason, "eth0"): 1}
 
 
-def test_a_plain_acknowledgement_in_the_name_of_a_peer_that_seals_is_dropped():
+def test_a_plain_acknowledgement_for_a_sealing_peer_is_dropped():
     node = speaker(1)
     send(node)
     row_of(node.table).sealed_with = K1.id
@@ -273,7 +273,7 @@ def test_the_acknowledgement_of_a_late_joiner_is_ignored():
 # --- order ------------------------------------------------------------------------------------------
 
 
-def test_a_message_waits_for_those_before_it_at_a_shared_receiver():
+def test_a_message_waits_for_earlier_ones_at_a_shared_receiver():
     node = speaker(3)
     one, two, three = ((f"web{number}", boot(number)) for number in (1, 2, 3))
     assert len(send(node, peers=(one, two))[1]) == 2

@@ -55,7 +55,7 @@ def test_a_filter_leaves_room_for_the_first_part(length):
     assert len(seal(said, "i" * MAX_ID, to="")) <= MAX_DATAGRAM
 
 
-def test_a_sealed_message_is_no_shorter_than_an_acknowledgement_without_payload():
+def test_no_empty_acknowledgement_is_longer_than_its_message():
     lengths = [len(seal(ack(part=0, parts=0), "i" * length)) for length in range(1, MAX_ID + 1)]
     assert max(lengths) == MAX_SEALED_ACK
     for length in range(1, MAX_ID + 1):
