@@ -106,7 +106,7 @@ PROGRAM = Program(
             text="Stop and disable the service, and remove what install put in place and its state. The configuration "
             "stays, and so does whatever was changed since. Needs root.",
         ),
-        Command("daemon.commands:version", "print the version"),
+        Command("daemon:version", "print the version"),
     ],
     note=f"The configuration is read from --config, else $DISCOVERYD_CONFIG, else {DEFAULT_PATH}, else the defaults "
     "hold; DISCOVERYD_SECTION__KEY in the environment overrides a key of it. Ask the daemon with discoveryctl.",

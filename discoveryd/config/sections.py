@@ -16,7 +16,7 @@ from discoveryd.files import directories
 from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters, is_ipv4, is_word
 from discoveryd.protocol.sealed.keyring import MAX_KEYS, MODES
 from discoveryd.protocol.wire.record import Record, Service
-from discoveryd.runtime.announcement import machine_name
+from discoveryd.runtime.machine import machine_name
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("auto", "console", "logfmt", "json")

@@ -1,4 +1,4 @@
-"""Commands that end: ``discoveryd start``, ``stop``, ``status``, ``check``, ``reset-id`` and ``version``.
+"""Commands that end: ``discoveryd start``, ``stop``, ``status``, ``check`` and ``reset-id``.
 
 The first two are for machines without a service manager. The pid file of a daemon that was started so is locked while
 it lives, so that a stale file means nothing.
@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
-from discoveryd import __version__
 from discoveryd.cli.parse import Arguments
 from discoveryd.config import PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
@@ -198,12 +197,6 @@ def check(arguments: Arguments) -> int:
     refuse_forbidden(config)
     if not arguments.quiet:
         sys.stdout.write(config.to_yaml())
-    return OK
-
-
-def version(_: Arguments) -> int:
-    """Print the version."""
-    print(f"discoveryd {__version__}")  # noqa: T201
     return OK
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 
 from discoveryd.errors import ConfigError
-from discoveryd.protocol.wire.record import MAX_NAME, Record, Service, service_length
+from discoveryd.protocol.wire.record import Record, Service, service_length
+from discoveryd.runtime.machine import machine_name
 from discoveryd.runtime.notices import Notice, Notify, info, warning
 
 CONFIG = "config"
@@ -16,9 +16,6 @@ RENAME = 1.0
 LONGEST_RENAME = 2.5
 """Seconds between two readings of the machine's name, where that is announced: the least, and the most while idle."""
 LONGEST_WAIT = 3600.0
-NAMELESS = "localhost"
-"""The name of a machine without one; a record needs a name."""
-_SHARED = ("localhost", "localhost.localdomain", "localhost6", "localhost6.localdomain6")
 
 ByOwner = Mapping[str, tuple[Service, ...]]
 """The announced services of each owner: ``config``, ``services.d``, ``connection 7``."""
@@ -135,19 +132,3 @@ def of_name(former: str, name: str, fault: str) -> Notice:
     fields = {"name": name} | ({"former": former} if former else {}) | ({"why": fault} if fault else {})
     tell = warning if fault else info
     return tell("the machine has another name" if former else "the machine's name", **fields)
-
-
-def machine_name() -> tuple[str, str]:
-    """Return the name of this machine, and what is wrong with it, empty if nothing is.
-
-    The kernel takes any bytes: what cannot stand in a record is replaced by ``-``.
-    """
-    found = os.uname().nodename
-    name = "".join(one if one.isprintable() else "-" for one in found)[:MAX_NAME]
-    if not name.strip("- .") or name == "(none)":
-        return NAMELESS, f"the machine has no name: it is announced as {NAMELESS}; set its name or node.name"
-    if name in _SHARED:
-        return name, f"the machine is called {name}, as many are; set its name or node.name"
-    if name != found:
-        return name, f"the machine's name {found!a} cannot be announced as it is; set it or node.name"
-    return name, ""

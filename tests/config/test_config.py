@@ -64,12 +64,13 @@ def test_no_file_and_no_variable_are_the_defaults():
     assert config.source == "defaults"
 
 
-def test_the_defaults_do_not_import_yaml(tmp_path):
+def test_the_defaults_import_neither_yaml_nor_net(tmp_path):
     code = (
         "import sys, discoveryd.config as c\n"
         f"c.DEFAULT_PATH = {str(tmp_path / 'absent.yaml')!r}\n"
         "c.load(None, {}).node.record()\n"
-        "print([name for name in sys.modules if name in ('yaml', 'difflib', 'pathlib', 'discoveryd.config.reader')])"
+        "unneeded = ('yaml', 'difflib', 'pathlib', 'discoveryd.config.reader', 'discoveryd.net', 'discoveryd.protocol.node')\n"
+        "print([name for name in sys.modules if name in unneeded])"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run(

@@ -62,6 +62,15 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"discoveryd {__version__}\n"
 
 
+def test_the_version_waits_for_no_other_module():
+    code = (
+        "import sys\nfrom discoveryd.daemon import main\nmain(['version'])\n"
+        "print([name for name in sys.modules if name.startswith(('discoveryd.net', 'discoveryd.daemon.'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == f"discoveryd {__version__}\n[]\n"
+
+
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--fast"]])
 def test_wrong_usage_exits_2_and_says_how_to_ask(capsys, arguments):
     assert main(arguments) == 2

@@ -3,7 +3,7 @@
 import pytest
 
 from discoveryd.protocol.wire.record import Record
-from discoveryd.runtime.announcement import machine_name
+from discoveryd.runtime.machine import machine_name
 
 
 @pytest.mark.parametrize(
