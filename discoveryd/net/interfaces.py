@@ -188,16 +188,18 @@ def compare(old: Sequence[Link], new: Sequence[Link]) -> tuple[tuple[Link, ...],
 def rp_filter_mode(name: str) -> int:
     """Return the mode of the kernel's reverse path filter at an interface: 0 none, 1 strict, 2 loose.
 
-    It drops datagrams from addresses to which no route by that interface leads.
+    It drops datagrams from addresses to which no route by that interface leads. What cannot be read is 0.
     """
-    modes = ["".join(read_lines(f"{RP_FILTERS}/{one}/rp_filter")) for one in ("all", name)]
-    return max(int(mode or 0) for mode in modes)
+    modes = ["".join(read_lines(f"{RP_FILTERS}/{one}/rp_filter")).strip() for one in ("all", name)]
+    return max(int(mode) if mode.isdecimal() else 0 for mode in modes)
 
 
 def rp_filter_drops() -> int:
     """Return how many datagrams that filter dropped since this network exists, of all programs; 0 where unknown."""
-    names_and_values = [line.split() for line in read_lines(COUNTERS) if line.startswith("TcpExt:")]
-    return int(dict(zip(*names_and_values, strict=True)).get("IPReversePathFilter", 0))
+    lines = [line.split() for line in read_lines(COUNTERS) if line.startswith("TcpExt:")]
+    with suppress(ValueError, IndexError):  # a sandbox may have the line of names alone
+        return int(lines[1][lines[0].index("IPReversePathFilter")])
+    return 0
 
 
 def doorbell() -> socket.socket:

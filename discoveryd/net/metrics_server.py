@@ -158,7 +158,10 @@ class MetricsClient:
         request = b""
         while not self.has_asked:
             yield selectors.EVENT_READ
-            data = self.sock.recv(LONGEST - len(request))
+            try:
+                data = self.sock.recv(LONGEST - len(request))
+            except BlockingIOError:  # the selector was wrong
+                continue
             request += data
             if not request:
                 return
@@ -166,7 +169,8 @@ class MetricsClient:
         self.owed = memoryview(answer(request))
         while self.owed:
             yield selectors.EVENT_WRITE
-            self.owed = self.owed[self.sock.send(self.owed) :]
+            with suppress(BlockingIOError):
+                self.owed = self.owed[self.sock.send(self.owed) :]
         self.sock.shutdown(socket.SHUT_WR)
         yield selectors.EVENT_READ
         while self.sock.recv(_CHUNK):  # a connection that is closed with unread bytes is reset, and the answer is lost

@@ -160,10 +160,11 @@ class Netlink:
         found: dict[tuple[int, str], Address] = {}
         for _ in range(TRIES):
             messages = self._ask(RTM_GETADDR, NLM_F_DUMP, _ADDRESS.pack(socket.AF_INET, 0, 0, 0, 0))
-            read = [address(payload) for kind, _, payload in messages if kind == RTM_NEWADDR]
+            addresses = [address(payload) for kind, _, payload in messages if kind == RTM_NEWADDR]
+            read = {(one.index, one.address): one for one in addresses if one}  # one, however many prefixes it has
             if not any(flags & NLM_F_DUMP_INTR for _, flags, _ in messages):
-                return [one for one in read if one]
-            found |= {(one.index, one.address): one for one in read if one}
+                return list(read.values())
+            found |= read
         return list(found.values())
 
     def interface(self, index: int) -> Interface | None:

@@ -80,7 +80,10 @@ class Connection:
         Raises:
             OSError: the other end reset the connection.
         """
-        data = self.sock.recv(READ_SIZE)
+        try:
+            data = self.sock.recv(READ_SIZE)
+        except BlockingIOError:  # the selector was wrong
+            return
         if not data:
             self.has_ended = True
             self.watch, self.hears_messages = None, False  # from now on a reader that has gone would not be noticed

@@ -140,6 +140,7 @@ class TcpServer:
         for sock in self.clients:
             sock.close()
         self.clients.clear()
+        self._sock = None
         self._stack.close()
 
     def stop(self) -> None:

@@ -96,6 +96,8 @@ class Answers:
 
     def poll(self, now: float) -> list[Send]:
         """Return the answers that are due, unless we have heard of so many peers meanwhile that they have to wait."""
+        if now < self.next_due():
+            return []  # before the peers are counted
         earliest = self._last + gap(self.crowd(now))
         sends: list[Send] = []
         for key, waiting in [(key, waiting) for key, waiting in self.waiting.items() if waiting.due <= now]:

@@ -5,6 +5,8 @@ too much (before anything is opened or read); the sender is no node of this grou
 for too many answers of a kind.
 """
 
+from typing import NoReturn
+
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.beacon import ANSWERS_PER_SECOND
 from discoveryd.protocol.bounded import TokenBuckets, put_last
@@ -93,8 +95,9 @@ class RateLimits:
         if now >= self._forgets_at:
             self._forgets_at = now + FORGET
             self.complaints.clear()
-        self.check(datagram, source, now)
-        self.datagrams.allows(address, now)
+        self._check_port(datagram, source)
+        if not self.datagrams.allows(address, now):
+            self._refuse(address, now)
 
     def check(self, datagram: bytes, source: Source, now: float) -> None:
         """Refuse what another program says in the name of a node on our link, or a source whose bucket is empty.
@@ -105,11 +108,17 @@ class RateLimits:
         Raises:
             WireError: ``foreign-port`` or ``rate``.
         """
+        self._check_port(datagram, source)
+        if not self.datagrams.has_one(source.address, now):
+            self._refuse(source.address, now)
+
+    def _check_port(self, datagram: bytes, source: Source) -> None:
         if not source.port_fits and source.link and is_of_node(datagram):
             raise WireError("foreign-port", "not sent from the port of discoveryd, so by no node on this link")
-        if not self.datagrams.has_one(source.address, now):
-            put_last(self._noisy, source.address, now + NOISY_FOR, MAX_NOISY)
-            raise WireError("rate", f"more than {self._limits.source_datagrams} datagrams a second")
+
+    def _refuse(self, address: str, now: float) -> NoReturn:
+        put_last(self._noisy, address, now + NOISY_FOR, MAX_NOISY)
+        raise WireError("rate", f"more than {self._limits.source_datagrams} datagrams a second")
 
     def is_noisy(self, address: str, now: float) -> bool:
         """Return whether an address brought more than its limit, not long ago."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from binascii import Error
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
@@ -212,7 +211,7 @@ def _draft(op: str, fields: Mapping[str, Any]) -> Draft:
         raise _bad("give payload (in base 64) or text, not both")
     try:
         content = b64decode(payload or "", validate=True) if text is None else text.encode()
-    except (Error, UnicodeError):
+    except ValueError:  # not base 64, which a text beyond ASCII is not either; or surrogates
         raise _bad("payload must be base 64, and text be text without surrogates") from None
     where: Where = {
         "to": _texts(fields, "peers"), "everyone": _flag(fields, "everyone"), "name": _glob(fields),

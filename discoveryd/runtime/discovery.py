@@ -175,11 +175,12 @@ class Discovery:
         stuck = []
         if self._driver.is_running:
             stuck = self._driver.stop() + self._servers.stop(JOIN_TIMEOUT)
-        stuck += self.messages.stop(JOIN_TIMEOUT)
         self._driver.change(lambda *_: self._driver.publisher.end())
+        if not stuck:
+            self._stack.close()
+        stuck += self.messages.stop(JOIN_TIMEOUT)  # a handler that hangs holds no socket
         if stuck:
             raise RuntimeError(f"did not end within {JOIN_TIMEOUT:g} s: {', '.join(stuck)}")
-        self._stack.close()
 
     def __enter__(self) -> Self:
         self.start()

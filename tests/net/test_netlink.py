@@ -180,6 +180,13 @@ def test_an_answer_comes_in_several_parts(kernel):
     assert addressed(netlink) == [1, 2, 3]
 
 
+def test_an_address_of_two_prefixes_counts_once(kernel):
+    """The kernel takes 10.9.0.1/24 and 10.9.0.1/16 on one interface; two links would send each HELLO twice."""
+    wide = message(RTM_NEWADDR, placed(1, attribute(2, ONE), prefix=16))
+    _, netlink = kernel(on(1) + wide, DONE)
+    assert [(one.index, one.prefix) for one in netlink.addresses()] == [(1, 16)]
+
+
 def test_what_answers_another_question_is_passed_over(kernel):
     _, netlink = kernel(on(7, sequence=99), on(1) + eth(1), DONE)
     assert addressed(netlink) == [1]

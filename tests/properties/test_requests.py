@@ -20,7 +20,7 @@ from tests.properties.strategies import fuzz, mutated
 from tests.properties.test_receive import SOURCES, make_node
 from tests.protocol.samples import hello
 
-OPS = ("list", "show", "status", "watch", "ping", "metrics", "reload", "register")
+OPS = ("list", "show", "status", "watch", "ping", "metrics", "reload", "register", "send", "ask", "messages")
 CODES = ("", "http", "bad_request", "unknown_op", "bad_argument", "not_found", "denied")
 
 values = st.recursive(
@@ -28,7 +28,8 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
-keys = st.sampled_from(("state", "name", "tags", "service", "link", "all", "peer", "count", "timeout_s", "token", "proof", "nonce")) | st.text(max_size=5)
+keys = st.sampled_from(("state", "name", "tags", "service", "link", "all", "peer", "count", "timeout_s", "token", "proof", "nonce",
+                        "message", "payload", "text", "peers", "everyone", "wait_handled", "names")) | st.text(max_size=5)
 requests = st.builds(
     lambda op, fields: json.dumps({"op": op, **fields}).encode(),
     st.sampled_from(OPS) | values,
@@ -38,10 +39,12 @@ LINES = (
     b"list", b"show web1", b'{"op":"list","state":["up","down"],"tags":{"rack":"b2"},"all":true}', b'{"op":"watch","name":"w[!a-z]*"}',
     b'{"op":"ping","peer":"web1","count":3,"timeout_s":0.5}', b'{"op":"reload","proof":"00ff"}',
     b'{"op":"register","proof":"00ff","service":{"name":"http","port":80,"proto":"tcp","tags":{"path":"/"}}}', b"GET / HTTP/1.1",
+    b'{"op":"ask","message":"echo","payload":"aGVsbG8=","everyone":true,"timeout_s":1}', b'{"op":"messages","names":["deploy"],"proof":"00ff"}',
+    b'{"op":"send","message":"deploy","text":"v2","peers":["web1","web2"],"wait_handled":true,"proof":"00ff"}',
 )  # fmt: skip
 ODD = (
     b"", b"{", b"}", b"[" * 3000, b'{"a":' * 500, b"9" * 4400, b"1e999", b"-1", b"NaN", b"\0", b"\xff\xfe", b"\r\n", b'"\\ud800"',
-    b"null", b"[![", b"[]-a]", b"[a-]", b"**" * 30, b"\\", b"\xc3", b" ",
+    b"null", b"[![", b"[]-a]", b"[a-]", b"**" * 30, b"\\", b"\xc3", "é".encode(), b" ",
 )  # fmt: skip
 lines = requests | mutated(LINES, ODD, b'"') | mutated(LINES, ODD, b",") | st.binary(max_size=300)
 

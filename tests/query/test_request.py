@@ -1,3 +1,4 @@
+import json
 import tracemalloc
 
 import pytest
@@ -148,3 +149,10 @@ def test_a_token_is_refused_and_not_shown():
         except QueryError as refused:
             found = refused.message
         assert "secret" not in found
+
+
+@pytest.mark.parametrize("payload", ["\u00e9", "a", "a b=", "\ud800", "=" * 4])
+def test_a_payload_that_is_no_base_64_is_refused(payload):
+    line = json.dumps({"op": "ask", "message": "echo", "payload": payload, "everyone": True}).encode()
+    with pytest.raises(QueryError, match="payload must be base 64"):
+        parse_request(line)

@@ -84,7 +84,10 @@ def test_the_filter_is_read_from_the_kernel(monkeypatch, tmp_path):
     monkeypatch.setattr(interfaces, "COUNTERS", str(counters))
     assert [interfaces.rp_filter_mode(name) for name in ("eth0", "eth1", "gone0")] == [2, 1, 1]
     assert interfaces.rp_filter_drops() == 17
-    counters.write_text("")
-    assert interfaces.rp_filter_drops() == 0
+    for text in ("", "TcpExt: SyncookiesSent IPReversePathFilter\n", "TcpExt: IPReversePathFilter\nTcpExt: many\n"):
+        counters.write_text(text)  # the second is all that a sandbox such as gVisor has
+        assert interfaces.rp_filter_drops() == 0
+    (tmp_path / "eth0" / "rp_filter").write_text("?\n")
+    assert interfaces.rp_filter_mode("eth0") == 1
     counters.unlink()
     assert interfaces.rp_filter_drops() == 0

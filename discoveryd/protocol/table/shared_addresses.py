@@ -6,7 +6,6 @@ anything after that, and only while several of these rows are live.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from discoveryd.protocol.table.event_log import EventLog
@@ -42,31 +41,32 @@ class SharedAddresses:
     def __init__(self, rows: Mapping[Key, Row], event_log: EventLog) -> None:
         self._rows = rows
         self._event_log = event_log
-        self._paths: Counter[str] = Counter()  # by address
+        self._paths: dict[str, tuple[Path, ...]] = {}  # by address
         self._begun: dict[Place, float] = {}
         self.due = NEVER
 
     def __len__(self) -> int:
         """Count the paths that are remembered."""
-        return self._paths.total()
+        return sum(map(len, self._paths.values()))
 
     def add(self, path: Path, now: float) -> None:
         """Add a new path of a row."""
         if _is_on_link(path):
-            self._paths[path.address] += 1
-            if self._paths[path.address] > 1:
+            self._paths[path.address] = (*self._paths.get(path.address, ()), path)
+            if len(self._paths[path.address]) > 1:
                 self.due = min(self.due, now + AGAIN)
 
     def remove(self, path: Path) -> None:
         """Forget a path."""
-        if _is_on_link(path):
-            self._paths[path.address] -= 1
-            if not self._paths[path.address]:
-                del self._paths[path.address]
+        left = tuple(other for other in self._paths.get(path.address, ()) if other is not path)
+        if left:
+            self._paths[path.address] = left
+        else:
+            self._paths.pop(path.address, None)
 
     def came_or_went(self, row: Row, now: float) -> None:
         """Judge soon, since this row came or went."""
-        if row.shared or any(self._paths[path.address] > 1 for path in row.paths.values()):
+        if row.shared or any(len(self._paths.get(path.address, ())) > 1 for path in row.paths.values()):
             self.due = min(self.due, now if row.shared else now + AGAIN)
 
     def found(self, now: float) -> dict[Place, list[Row]]:
@@ -103,12 +103,10 @@ class SharedAddresses:
 
     def _live(self, now: float) -> dict[Place, list[Path]]:
         """Return the paths of listed rows within their ttl, where one address has several on one link."""
-        several = {address for address, paths in self._paths.items() if paths > 1}
         places: dict[Place, list[Path]] = {}
-        for row in self._rows.values() if several else ():
-            for path in row.paths.values():
-                if path.address in several and _is_on_link(path) and row.is_shown and now < path.expires:
-                    places.setdefault((path.address, path.link), []).append(path)
+        for path in (path for paths in self._paths.values() if len(paths) > 1 for path in paths):
+            if path.row.is_shown and now < path.expires:
+                places.setdefault((path.address, path.link), []).append(path)
         return {place: places[place] for place in sorted(places) if len(places[place]) > 1}
 
 
