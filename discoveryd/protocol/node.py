@@ -35,7 +35,7 @@ from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.reception import Reception
 from discoveryd.protocol.sealed.keyring import Keyring
-from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.table.peer import Event, Peer
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.wire.messages import Ping, decode
 from discoveryd.protocol.wire.record import Record
@@ -103,7 +103,14 @@ class Node(Reception):
         except WireError:
             return NOTHING
         events = self.prober.refused(ping.nonce, now) if isinstance(ping, Ping) else ()
-        return Outcome(events=events) if events else NOTHING
+        return self._told(events, now)
+
+    def _told(self, events: tuple[Event, ...], now: float) -> Outcome:
+        """Return an outcome of events alone; the receiver of a message may have gone by them."""
+        if not events:
+            return NOTHING
+        self.messages.deliveries.peers_changed(now)
+        return Outcome(events=events)
 
     # --- time -----------------------------------------------------------------------------------
 
@@ -127,7 +134,7 @@ class Node(Reception):
             events = (*events, *given_up)
             if now >= self._isolation.next_deadline():
                 isolated = self._isolation.judge(len(self.outbox.links), self.ttl(self.outbox.pace), heard, now)
-        talk = self.messages.poll(now, has_events=bool(events))
+        talk = self.messages.poll(now, heard, has_events=bool(events))
         if not sends and not events and isolated is None:
             return talk
         sent = (*self.outbox.release(sends, now), *talk.sends)
@@ -170,7 +177,7 @@ class Node(Reception):
         A peer that came since then, and answered no PING, is taken for a part of it.
         """
         self.rate_limits.flooded_since = since
-        return Outcome(events=self.table.turn_away(since, now))
+        return self._told(tuple(self.table.turn_away(since, now)), now)
 
     def end_flood(self) -> None:
         """List new peers again."""

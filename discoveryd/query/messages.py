@@ -24,6 +24,8 @@ DONE: Final = frozenset(("acked", "handled", "answered"))
 """Final statuses of a receiver that did what was asked."""
 STATUSES: Final = tuple(status for status in get_args(DeliveryStatus) if status != "sent")
 """What can become of a message at a receiver, in the end."""
+MAX_NAMED_PEERS = 64
+"""Peers that one message can name; each is looked for in the table."""
 
 
 class Where(TypedDict, total=False):
@@ -64,20 +66,24 @@ class Draft:
     timeout: float = 5.0
 
     def __post_init__(self) -> None:
+        named = self.where.get("to") or ()
+        to = (named,) if isinstance(named, str) else tuple(named)  # once: it may be an iterator
+        object.__setattr__(self, "where", {**self.where, "to": to})
         if not isinstance(self.name, str) or not self.name:
             raise _bad(f"message must be the name of a message, not {self.name!r:.60}")
         if not isinstance(self.payload, bytes | str):
             raise _bad(f"payload must be bytes or text, not {self.payload!r:.60}")
         if not isinstance(self.timeout, int | float) or not 0 < self.timeout <= MAX_TIMEOUT:
             raise _bad(f"timeout must be more than 0 and at most {MAX_TIMEOUT:g} s, not {self.timeout!r:.60}")
+        if len(self.to) > MAX_NAMED_PEERS:
+            raise _bad(f"at most {MAX_NAMED_PEERS} peers can be named, not {len(self.to)}: use a filter")
         if sum((bool(self.to), bool(self.where.get("everyone")), self.filter is not None)) != 1:
             raise _bad("name the receivers: peers, a filter (name, tags, service, link), or everyone; one of the three")
 
     @property
     def to(self) -> tuple[str, ...]:
         """The peers that are named."""
-        named = self.where.get("to") or ()
-        return (named,) if isinstance(named, str) else tuple(named)
+        return tuple(self.where.get("to") or ())
 
     @property
     def filter(self) -> PeerFilter | None:

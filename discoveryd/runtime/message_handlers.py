@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Protocol
 
 from discoveryd import __version__
 from discoveryd.errors import ConfigError
-from discoveryd.protocol.messages.values import IncomingMessage
+from discoveryd.protocol.messages.values import NAME, IncomingMessage
 from discoveryd.protocol.node import Node
 from discoveryd.query.messages import BUILTIN, Draft
 from discoveryd.runtime.notices import Notice, warning
@@ -21,7 +20,6 @@ INFO_ROOM = 160
 MOST_WAITING = 8
 """Messages that may wait for handlers of a program, with the one being handled: one more is refused (``busy``). It is
 less than the engine allows of all kinds, so that a handler that hangs keeps nobody else from theirs."""
-_NAME = re.compile("[a-z0-9-]{1,32}")
 
 Handler = Callable[[IncomingMessage], bytes | str | None]
 """Handles a message of another node; what it returns is the answer, if one is wanted. An exception: it failed."""
@@ -100,7 +98,7 @@ class LibraryHandlers:
         Raises:
             ConfigError: no message can have this name, or it is built in.
         """
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in BUILTIN:
+        if not isinstance(name, str) or not NAME.fullmatch(name) or name in BUILTIN:
             wanted = f"1 to 32 of a-z 0-9 -, and not {', '.join(sorted(BUILTIN))}"
             raise ConfigError(f"the name of a message must be {wanted}; not {name!r:.60}")
         if handler is None:

@@ -128,7 +128,7 @@ class Messages:
         return lambda: self._cancel(number)
 
     def _send(self, draft: Draft, told: Told, node: Node, now: float) -> tuple[int, Outcome]:
-        rows = {row.key: row for row in (_receiver(node, one, now) for one in draft.to)}
+        rows = {row.key: row for row in (_receiver(node, one, now) for one in dict.fromkeys(draft.to))}
         number, target = node.messages.next_number(), Target(peers=tuple(rows) if rows else None, filter=draft.filter)
         outcome = node.messages.send(
             OutgoingMessage(

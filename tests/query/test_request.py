@@ -156,3 +156,12 @@ def test_a_payload_that_is_no_base_64_is_refused(payload):
     line = json.dumps({"op": "ask", "message": "echo", "payload": payload, "everyone": True}).encode()
     with pytest.raises(QueryError, match="payload must be base 64"):
         parse_request(line)
+
+
+def test_a_message_names_64_peers_at_most():
+    def line(count):
+        return json.dumps({"op": "ask", "message": "echo", "peers": [f"web{number}" for number in range(count)]}).encode()
+
+    assert len(parse_request(line(64)).draft.to) == 64
+    with pytest.raises(QueryError, match="at most 64 peers can be named, not 65: use a filter"):
+        parse_request(line(65))

@@ -73,11 +73,11 @@ class Exchange:
         self._understood["ack"] += 1
         return Outcome(sends=tuple(self._pacer.poll(now)), deliveries=tuple(deliveries))
 
-    def poll(self, now: float, *, has_events: bool) -> Outcome:
-        """Do what is due; with `has_events` peers may have gone."""
+    def poll(self, now: float, heard: float, *, has_events: bool) -> Outcome:
+        """Do what is due, knowing all that arrived until `heard`; with `has_events` peers may have gone."""
         if has_events:
             self.deliveries.peers_changed(now)
-        return self._outcome(now, deliveries=self.deliveries.poll(now))
+        return self._outcome(now, deliveries=self.deliveries.poll(now, heard))
 
     def next_deadline(self) -> float:
         """Return when `poll` has something to do."""

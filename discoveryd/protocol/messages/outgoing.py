@@ -1,8 +1,8 @@
 """The sender's side: each message goes out once to all, then to each that did not acknowledge it, until it did.
 
 All reliability is the sender's: a receiver answers what comes, and what is lost on the way back is asked for again. A
-message waits until those before it have arrived at the receivers it shares with them, so each receiver gets what one
-sender says in its order.
+message waits at each receiver until those before it have arrived there, so each receiver gets what one sender says in
+its order, and none waits for another.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from discoveryd.protocol.messages.pending import (
     Recipient,
     cut,
     first_room,
-)  # fmt: skip
+    receivers_of,
+)
 from discoveryd.protocol.messages.values import (
     MAX_PAYLOAD,
     REFUSALS,
@@ -31,10 +32,8 @@ from discoveryd.protocol.messages.values import (
     Delivery,
     DeliveryStatus,
     OutgoingMessage,
-    PeerFilter,
     Refusal,
-    Target,
-)  # fmt: skip
+)
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Incoming, Send
 from discoveryd.protocol.table.liveness import NEVER
@@ -42,18 +41,14 @@ from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.table.row import Key, Row
 from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.wire.messages import mark
-from discoveryd.protocol.wire.talk import (
-    ANSWER,
-    ENDED,
-    MAX_FILTER,
-    MAX_PART,
-    NOW,
-    Ack,
-    MessagePart,
-)  # fmt: skip
+from discoveryd.protocol.wire.talk import MAX_FILTER, MAX_PART, Ack
 
 MAX_PENDING = 64
 """Messages of this node that are under way; one more is refused (``busy``)."""
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+"""Bytes of answers that are coming in, of all messages; past it an answer counts as refused (``too-long``)."""
+LOOK = 1e-5
+"""Seconds between two looks at the receivers, for each of them."""
 
 
 class Deliveries:
@@ -76,6 +71,7 @@ class Deliveries:
         self._pending: dict[int, PendingMessage] = {}  # in the order in which they were given
         self._due = NEVER  # never later than something is to be done
         self._last_number = 0
+        self._answer_bytes = 0  # of answers that are not whole
 
     def __len__(self) -> int:
         """Return the number of messages under way."""
@@ -94,14 +90,16 @@ class Deliveries:
         Raises:
             QueryError: ``too_long`` or ``busy``; nothing was sent.
         """
-        rows = self._expected(message.target, now)
+        rows = receivers_of(message.target, self._table, self._outbox, now)
         self._check(message, rows)
         text = "" if message.target.filter is None else message.target.filter.encode()
         # where the filter leaves no room for the payload, each receiver gets the message alone
         takes_filter = len(text) <= MAX_FILTER and (
             len(message.payload) <= first_room(text) or all(row.sealed_with for row in rows)
         )
-        is_to_all = message.target.peers is None and takes_filter
+        # a link does not travel: a broadcast would reach, and be handled by, whatever else hears it
+        is_of_link = message.target.filter is not None and message.target.filter.link is not None
+        is_to_all = message.target.peers is None and takes_filter and not is_of_link
         pending = PendingMessage(
             message, cut(message.payload, text if is_to_all else ""), text if is_to_all else None, now,
             {row.key: Recipient(row) for row in rows}, len(rows),
@@ -121,26 +119,13 @@ class Deliveries:
     def cancel(self, number: int) -> None:
         """Forget a message: nothing more is sent or told of it."""
         if number in self._pending:
-            self._pending.pop(number).left.clear()
+            left = self._pending.pop(number).left
+            self._answer_bytes -= sum(len(part) for receiver in left.values() for part in receiver.answer.values())
+            left.clear()
             self._due = -NEVER  # others may have waited for it
 
-    def _expected(self, target: Target, now: float) -> list[Row]:
-        """Return the rows that a message is for: live nodes that hear us, as far as is known."""
-        named, asked = None if target.peers is None else set(target.peers), target.filter or PeerFilter()
-        return [
-            row
-            for row in self._table.rows(now)
-            if row.kind == "node"
-            and (named is None or row.key in named)
-            and (path := row.paths.best(now)).two_way is not False
-            and self._outbox.reaches(path.source)
-            and (asked.link is None or path.link == asked.link)
-            and (asked.name is None or row.record is not None)
-            and asked.accepts(row.name, *((row.record.tags, row.record.services) if row.record else ({}, ())))
-        ]
-
     def _check(self, message: OutgoingMessage, rows: list[Row]) -> None:
-        if len(message.payload) > MAX_PART and not any(row.sealed_with for row in rows):
+        if rows and len(message.payload) > MAX_PART and not any(row.sealed_with for row in rows):
             sizes = f"{len(message.payload)} bytes, at most {MAX_PART} where nothing is sealed"
             raise QueryError("too_long", f"the payload has {sizes}; with keys {MAX_PAYLOAD} (discoveryd keygen)")
         if len(self._pending) >= MAX_PENDING:
@@ -169,7 +154,9 @@ class Deliveries:
         for row in rows:
             receiver = pending.left.get(row.key) if pending else None
             if pending and receiver is not None and receiver.row is row:
-                return self._take(pending, receiver, ack, status, now)
+                deliveries = self._take(pending, receiver, ack, status, now)
+                self._begin(now)  # others may have waited for this receiver
+                return deliveries
         return []  # it is late, or of a peer that joined meanwhile
 
     def _take(
@@ -200,14 +187,17 @@ class Deliveries:
             self._wait(receiver, now + pending.gap(receiver, now))
         if not is_first:
             return []
-        self._begin(now)
         return [pending.delivery(receiver, "acked", now, is_final=False)]
 
     def _take_answer(self, pending: PendingMessage, receiver: Recipient, ack: Ack, now: float) -> Delivery | None:
         if ack.part >= ack.parts or ack.parts != (receiver.parts or ack.parts):  # forgotten there meanwhile
             return self._end(pending, receiver, "refused", now, reason="failed")
         receiver.parts = ack.parts
-        receiver.answer[ack.part] = ack.payload
+        if ack.part not in receiver.answer:
+            if self._answer_bytes + len(ack.payload) > MAX_ANSWER_BYTES:
+                return self._end(pending, receiver, "refused", now, reason="too-long")
+            self._answer_bytes += len(ack.payload)
+            receiver.answer[ack.part] = ack.payload
         if len(receiver.answer) < receiver.parts:
             return None
         answer = b"".join(receiver.answer[part] for part in range(receiver.parts))
@@ -225,22 +215,26 @@ class Deliveries:
         delivery = pending.delivery(receiver, status, now, reason=reason, answer=answer)
         if delivery.is_last:
             self._pending.pop(pending.message.number, None)
-        self._begin(now)  # others may have waited for this receiver
+        self._answer_bytes -= sum(map(len, receiver.answer.values()))
         return delivery
 
     # --- time -------------------------------------------------------------------------------------
 
-    def poll(self, now: float) -> list[Delivery]:
-        """Send again what is due, and end what is over."""
+    def poll(self, now: float, heard: float) -> list[Delivery]:
+        """Send again what is due, and end what is over; until `heard` all that arrived was given.
+
+        A receiver is down where the table says so, which has just judged; its time is over when all was read.
+        """
         if now < self._due:
             return []
-        self._begin(now)
         ended: list[Delivery] = []
+        walked = 0
         for pending in list(self._pending.values()):
-            is_over = now >= pending.at + pending.message.timeout
+            is_over = heard >= pending.at + pending.message.timeout
+            walked += len(pending.left)
             for receiver in list(pending.left.values()):
                 row = receiver.row
-                if self._table.get(*row.key) is not row or row.is_replaced or row.state_at(now) not in LIVE:
+                if self._table.get(*row.key) is not row or row.is_replaced or row.state not in LIVE:
                     ended.append(self._end(pending, receiver, "down", now))
                 elif is_over:
                     ended.append(self._end(pending, receiver, "timeout", now))
@@ -248,13 +242,16 @@ class Deliveries:
                     missing = pending.all_parts & ~receiver.has
                     is_blind = receiver.is_received or not receiver.is_heard  # the answer will tell what it has
                     self._send_parts(pending, receiver, 1 if is_blind else missing, now)
-        self._due = min(
+        self._begin(now)
+        earliest = min(
             (
                 min(pending.at + pending.message.timeout, *(receiver.due for receiver in pending.left.values()))
                 for pending in self._pending.values()
             ),
             default=NEVER,
         )
+        # where there are thousands of receivers, not each moment: to look at each takes some microseconds
+        self._due = max(earliest, now + LOOK * walked) if earliest > now else earliest
         return ended
 
     def peers_changed(self, now: float) -> None:
@@ -269,36 +266,46 @@ class Deliveries:
     # --- datagrams --------------------------------------------------------------------------------
 
     def _begin(self, now: float) -> None:
-        """Begin each message that waits for no other: first to all on the links, and to those beyond."""
+        """Begin each message: at once to all where it waits for no other, else to each receiver as it is free."""
+        if all(pending.is_begun for pending in self._pending.values()):
+            return
         unfinished: set[Key] = set()
         for pending in self._pending.values():
-            if not pending.is_begun and unfinished.isdisjoint(pending.left):
-                pending.is_begun = True
-                self._send_first(pending, now)
+            waiting = [] if pending.is_begun else [one for one in pending.left.values() if not one.is_begun]
+            free = [receiver for receiver in waiting if receiver.row.key not in unfinished]
+            pending.is_begun = len(free) == len(waiting)
+            if not pending.is_begun:  # a receiver that does not answer holds up what comes after it for itself alone
+                pending.filter = None
+            self._send_first(pending, free, now)
             unfinished |= {key for key, receiver in pending.left.items() if not receiver.is_received}
 
-    def _send_first(self, pending: PendingMessage, now: float) -> None:
+    def _send_first(self, pending: PendingMessage, free: list[Recipient], now: float) -> None:
         by_link: dict[LinkState | None, list[Recipient]] = {}
-        for receiver in pending.left.values():
+        for receiver in free:
+            receiver.is_begun = True
             link = receiver.row.paths.best(now).source.link if pending.filter is not None else None
             by_link.setdefault(self._outbox.links.get(link) if link else None, []).append(receiver)
         for receiver in by_link.pop(None, []):
             self._send_parts(pending, receiver, pending.all_parts, now)
         for state, receivers in by_link.items():
             for part in range(len(pending.parts)):
-                self._pacer.add(now, partial(self._write_to_all, pending, state, receivers, part))
+                if not self._pacer.add(now, partial(self._write_to_all, pending, state, receivers, part)):
+                    self._wait_all(receivers, now + LONGEST_GAP, tries=0)
+                    break
 
     def _write_to_all(
         self, pending: PendingMessage, state: LinkState | None, receivers: list[Recipient], part: int, now: float
     ) -> Iterable[Send]:
         left = [receiver for receiver in receivers if receiver.row.key in pending.left]
-        if state is None or state.link not in self._outbox.links or not left:
+        if state is None or state.link not in self._outbox.links:  # gone meanwhile: each has other paths, or none
+            self._wait_all(left, now, tries=0)
+            return ()
+        if not left:
             return ()
         if part == len(pending.parts) - 1:
             wait = min(SPREAD * self._table.live_count(now), MOST_SPREAD) + FIRST_GAP
-            for receiver in left:
-                self._wait(receiver, now + wait)
-        datagram = self._part(pending, part, is_last=part == len(pending.parts) - 1).encode()
+            self._wait_all(left, now + wait)
+        datagram = pending.datagram(self._outbox, part, is_last=part == len(pending.parts) - 1)
         return self._outbox.by(state, datagram, limited=True, kind="msg", only_sealed=len(pending.parts) > 1)
 
     def _send_parts(self, pending: PendingMessage, receiver: Recipient, wanted: int, now: float) -> None:
@@ -322,21 +329,12 @@ class Deliveries:
         if not paths:
             return ()
         source = paths[receiver.tries % len(paths)].source
-        message = self._part(pending, part, receiver, is_last=is_last)
-        return (self._outbox.unicast(message.encode(), source, row.boot, kind="msg"),)
+        datagram = pending.datagram(self._outbox, part, receiver, is_last=is_last)
+        return (self._outbox.unicast(datagram, source, row.boot, kind="msg"),)
 
-    def _part(
-        self, pending: PendingMessage, part: int, receiver: Recipient | None = None, *, is_last: bool
-    ) -> MessagePart:
-        message, outbox = pending.message, self._outbox
-        flags = (ANSWER if message.is_question else "") + (ENDED if message.wants_handled else "")
-        have = 0 if receiver is None else sum(1 << held for held in receiver.answer)
-        return MessagePart(
-            realm=outbox.parameters.realm, id=outbox.id, boot=outbox.boot, number=message.number,
-            part=part, parts=len(pending.parts), flags=flags + (NOW if is_last else ""), have=have,
-            name="" if part else message.name, filter="" if part else pending.filter or "",
-            payload=pending.parts[part],
-        )  # fmt: skip
+    def _wait_all(self, receivers: Iterable[Recipient], due: float, tries: int = 1) -> None:
+        for receiver in receivers:
+            self._wait(receiver, due, tries)
 
     def _wait(self, receiver: Recipient, due: float, tries: int = 1) -> None:
         receiver.tries += tries

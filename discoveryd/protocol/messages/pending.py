@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from discoveryd.protocol.messages.values import Delivery, DeliveryStatus, OutgoingMessage, Refusal
+from discoveryd.protocol.messages.values import Delivery, DeliveryStatus, OutgoingMessage, PeerFilter, Refusal, Target
+from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.table.liveness import NEVER, probes_needed
 from discoveryd.protocol.table.row import Key, Row
-from discoveryd.protocol.wire.talk import FREE_FILTER, MAX_PART
+from discoveryd.protocol.table.table import PeerTable
+from discoveryd.protocol.wire.talk import ANSWER, ENDED, FREE_FILTER, MAX_PART, NOW, MessagePart
 
 FIRST_GAP, LONGEST_GAP = 0.06, 1.0
 """Seconds from a datagram to the next one for the same receiver: they double, 60, 120, 240, 480 ms, up to the longest.
@@ -32,6 +34,7 @@ class Recipient:
     Attributes:
         row: the peer.
         has: bitmap of the parts that it has.
+        is_begun: whether anything was sent to it, or to all.
         is_heard: whether it acknowledged anything.
         is_received: whether it has all.
         tries: how often something was sent to it.
@@ -42,6 +45,7 @@ class Recipient:
 
     row: Row
     has: int = 0
+    is_begun: bool = False
     is_heard: bool = False
     is_received: bool = False
     tries: int = 0
@@ -57,11 +61,11 @@ class PendingMessage:
     Attributes:
         message: what was asked for.
         parts: its payload, cut.
-        filter: the text that travels where it is broadcast, None where it is not.
+        filter: the text that travels where it is broadcast, None where each receiver gets it alone.
         at: when it was given.
         left: the receivers without an end.
         total: how many there were.
-        is_begun: whether anything of it was sent.
+        is_begun: whether it waits at no receiver for an earlier message.
         heard: how many receivers acknowledged anything.
         loss: as the acknowledgements that were missing told of it.
     """
@@ -93,6 +97,17 @@ class PendingMessage:
             took_s=max(0.0, now - self.at), is_final=is_final, is_last=is_final and not self.left,
         )  # fmt: skip
 
+    def datagram(self, outbox: Outbox, part: int, receiver: Recipient | None = None, *, is_last: bool) -> bytes:
+        """Write a part; `is_last` of its round, so that it asks for an acknowledgement."""
+        message = self.message
+        flags = (ANSWER if message.is_question else "") + (ENDED if message.wants_handled else "")
+        have = 0 if receiver is None else sum(1 << held for held in receiver.answer)
+        return MessagePart(
+            realm=outbox.parameters.realm, id=outbox.id, boot=outbox.boot, number=message.number,
+            part=part, parts=len(self.parts), flags=flags + (NOW if is_last else ""), have=have,
+            name="" if part else message.name, filter="" if part else self.filter or "", payload=self.parts[part],
+        ).encode()  # fmt: skip
+
     def gap(self, receiver: Recipient, now: float) -> float:
         """Return the seconds until a receiver is sent something again: less where the loss of its path is great."""
         doubled: float = min(FIRST_GAP * 2.0 ** min(receiver.tries, 10), LONGEST_GAP)
@@ -116,3 +131,19 @@ def cut(payload: bytes, text: str = "") -> list[bytes]:
     """Return the parts of a payload, of which the first is beside a filter."""
     first = first_room(text)
     return [payload[:first], *(payload[at : at + MAX_PART] for at in range(first, len(payload), MAX_PART))]
+
+
+def receivers_of(target: Target, table: PeerTable, outbox: Outbox, now: float) -> list[Row]:
+    """Return the rows that a message is for: live nodes that hear us, as far as is known."""
+    named, asked = None if target.peers is None else set(target.peers), target.filter or PeerFilter()
+    return [
+        row
+        for row in table.rows(now)
+        if row.kind == "node"
+        and (named is None or row.key in named)
+        and (path := row.paths.best(now)).two_way is not False
+        and outbox.reaches(path.source)
+        and (asked.link is None or path.link == asked.link)
+        and (asked.name is None or row.record is not None)
+        and asked.accepts(row.name, *((row.record.tags, row.record.services) if row.record else ({}, ())))
+    ]

@@ -137,6 +137,9 @@ class Receipts:
         opened = incoming.opened
         is_to_all = opened.is_to_all if opened else not source.unicast
         if receipt.is_whole:
+            size = sum(map(len, receipt.answer or ()))
+            if not source.key and size > self._room(part.number, incoming.size):
+                raise WireError("malformed", "a repeat that is shorter than its acknowledgement")
             self.counts["repeated"] += 1
             self._acknowledge(receipt, now, is_to_all=is_to_all, have=part.have)
             return []

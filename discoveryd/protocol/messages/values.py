@@ -40,7 +40,8 @@ STATUS_OF: Final = {letter: status for status, letter in LETTERS.items()}
 REFUSALS: Final[tuple[Refusal, ...]] = get_args(Refusal)
 
 
-_NAME = re.compile(rf"[a-z0-9-]{{1,{MAX_NAME}}}")
+NAME = re.compile(rf"[a-z0-9-]{{1,{MAX_NAME}}}")
+"""Names of messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +59,15 @@ class PeerFilter:
     tags: Mapping[str, str] = field(default_factory=dict)
     service: str | None = None
     link: str | None = None
+    _name: re.Pattern[str] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.name is not None:  # once, not for each row
+            object.__setattr__(self, "_name", re.compile(translate(self.name)))
 
     def accepts(self, name: str | None, tags: Mapping[str, str], services: tuple[Service, ...]) -> bool:
         """Return whether a node with such a record is meant."""
-        if self.name is not None and not re.fullmatch(translate(self.name), name or ""):
+        if self._name is not None and not self._name.match(name or ""):
             return False
         if self.service is not None and all(service.name != self.service for service in services):
             return False
@@ -132,7 +138,7 @@ class OutgoingMessage:
     timeout: float = 5.0
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not NAME.fullmatch(self.name):
             wanted = f"1 to {MAX_NAME} of a-z 0-9 -"
             raise QueryError("bad_argument", f"the name of a message must be {wanted}, not {self.name!r:.60}")
         if not 0 < self.timeout <= MAX_TIMEOUT:

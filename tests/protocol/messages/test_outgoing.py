@@ -58,7 +58,7 @@ def poll(node, until, now):
     """Poll whenever something is due; return (time, to, datagram) of what is sent, and all that is told."""
     sends, deliveries = [], []
     while now < until:
-        outcome = node.messages.poll(now, has_events=False)
+        outcome = node.messages.poll(now, now, has_events=False)
         sends += [(round(now, 3), one.to, decode(one.datagram)) for one in outcome.sends]
         deliveries += told(outcome)
         now = max(now + 0.0001, node.messages.next_deadline())
@@ -94,7 +94,6 @@ def test_named_peers_get_it_by_unicast():
         (PeerFilter(name="web[12]"), ["web1", "web2"]),
         (PeerFilter(tags={"odd": "1"}), ["web1", "web3"]),
         (PeerFilter(service="http"), ["web1", "web2", "web3"]),
-        (PeerFilter(link="eth0", name="web3"), ["web3"]),
         (PeerFilter(link="eth9"), []),
         (PeerFilter(name="db*"), []),
     ],
@@ -104,6 +103,17 @@ def test_a_filter_tells_who_is_meant(filter, expected):
     assert [one.peer.id for one in deliveries] == expected
     assert len(sends) == bool(expected)
     assert [decode(one.datagram).filter for one in sends] == [replace(filter, link=None).encode()] * len(sends)
+
+
+def test_a_filter_by_link_is_no_broadcast():
+    """A link does not travel: what else hears it there would handle the message too."""
+    deliveries, [sent] = send(speaker(), filter=PeerFilter(link="eth0", name="web3"))
+    assert [one.peer.id for one in deliveries] == ["web3"]
+    assert (sent.to, decode(sent.datagram).filter) == (at(3).address, "")
+
+
+def test_a_long_payload_to_nobody_is_sent_to_nobody():
+    assert send(speaker(), bytes(MAX_PART + 1), filter=PeerFilter(name="db*")) == ((), ())
 
 
 def test_a_filter_too_long_to_travel_is_applied_here():
@@ -168,7 +178,7 @@ def test_a_peer_that_begins_anew_is_down():
     node = speaker(1)
     send(node)
     node.table.heard(hello(9, "web1", seq=1), at(1), 1.1, proved=True)
-    assert told(node.messages.poll(1.1, has_events=True)) == [("web1", "down", True, True)]
+    assert told(node.messages.poll(1.1, 1.1, has_events=True)) == [("web1", "down", True, True)]
 
 
 def test_a_message_may_be_cancelled():
@@ -277,12 +287,46 @@ def test_a_message_waits_for_earlier_ones_at_a_shared_receiver():
     node = speaker(3)
     one, two, three = ((f"web{number}", boot(number)) for number in (1, 2, 3))
     assert len(send(node, peers=(one, two))[1]) == 2
-    assert send(node, peers=(two, three))[1] == ()
-    assert send(node, peers=(three,))[1] == ()  # shared with one that waits
-    assert len(send(node, peers=(one,))[1]) == 0
-    assert [one.to for one in receive_ack(node, 1).sends] == [at(1).address]
-    assert sorted(one.to for one in receive_ack(node, 2).sends) == [at(2).address, at(3).address]
-    assert len(receive_ack(node, 3, 2).sends) == 1
+    assert [one.to for one in send(node, peers=(two, three))[1]] == [at(3).address]
+    assert send(node, peers=(three,))[1] == ()
+    assert send(node, peers=(one,))[1] == ()
+    for peer, number, following in ((1, 1, 4), (2, 1, 2), (3, 2, 3)):
+        [sent] = receive_ack(node, peer, number).sends
+        assert (sent.to, decode(sent.datagram).number) == (at(peer).address, following)
+
+
+def test_a_receiver_that_does_not_answer_holds_up_no_other():
+    node = speaker(3)
+    send(node, timeout=60.0)
+    assert told(receive_ack(node, 1)) == [("web1", "acked", True, False)]
+    assert told(receive_ack(node, 2)) == [("web2", "acked", True, False)]
+    _, sends = send(node, now=1.1)
+    assert sorted(one.to for one in sends) == [at(1).address, at(2).address]
+    assert {decode(one.datagram).number for one in sends} == {2}
+    assert ack(node, 1, 2) == [("web1", "acked", True, False)]
+
+
+# --- what is lost here ------------------------------------------------------------------------------
+
+
+def test_a_broadcast_that_finds_no_room_goes_to_each_alone(monkeypatch):
+    node = speaker(2)
+    monkeypatch.setattr("discoveryd.protocol.messages.pacer.MAX_WAITING", 0)
+    assert send(node)[1] == ()
+    monkeypatch.undo()
+    sends, _ = poll(node, 2.05, 1.0)
+    assert sorted(to for _, to, _ in sends) == [at(1).address, at(2).address]
+
+
+def test_nobody_is_judged_by_silence_before_all_was_read():
+    node = speaker(1)
+    node.drained(1.0)
+    send(node, timeout=2.0, wants_handled=True)
+    ack(node)
+    assert told(node.poll(4.0)) == [], "its time is over, but an answer may be waiting"
+    assert node.next_deadline() <= 4.0
+    node.drained(4.0)
+    assert told(node.poll(4.0)) == [("web1", "timeout", True, True)]
 
 
 # --- bounds -----------------------------------------------------------------------------------------
@@ -295,6 +339,18 @@ def test_messages_under_way_are_bounded():
     with pytest.raises(QueryError, match="64 messages are under way") as caught:
         send(node)
     assert caught.value.code == "busy"
+
+
+def test_answers_that_come_in_are_bounded(monkeypatch):
+    monkeypatch.setattr("discoveryd.protocol.messages.outgoing.MAX_ANSWER_BYTES", 10)
+    node = speaker(2)
+    send(node, is_question=True)
+    assert ack(node, 1, status="h", part=0, parts=2, payload=bytes(8)) == [("web1", "acked", False, False)]
+    [refused] = receive_ack(node, 2, status="h", part=0, parts=2, payload=bytes(8)).deliveries
+    assert (refused.status, refused.reason) == ("refused", "too-long")
+    assert ack(node, 1, status="h", part=1, parts=2, payload=bytes(2)) == [("web1", "answered", True, True)]
+    send(node, is_question=True, now=2.0)
+    assert ack(node, 1, 2, status="h", part=0, parts=2, payload=bytes(10), now=2.1) == [("web1", "acked", False, False)]
 
 
 def test_a_payload_too_long_is_refused_before_anything_is_sent():

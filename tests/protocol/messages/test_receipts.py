@@ -70,6 +70,17 @@ def test_a_message_is_handed_out_once_and_acknowledged_each_time():
     assert (node.received["msg"], node.sent["ack"]) == (3, 3)
 
 
+def test_a_short_repeat_brings_no_long_answer_in_plain():
+    """The address of a plain repeat may be forged: what goes there is no longer than what came."""
+    node = listener()
+    [message], _ = say(node, part(flags="q", payload=bytes(400)))
+    node.messages.finish(message.key, "handled", bytes(300), 1.0)
+    _, [ack] = say(node, part(flags="q", payload=bytes(400)), now=1.1)
+    assert len(ack.payload) == 300
+    assert say(node, part(flags="q"), now=1.2) == ([], [])
+    assert drops(node) == {("malformed", "eth0"): 1}
+
+
 def test_what_is_handed_out_says_all():
     [message], _ = say(listener(), part(flags="qhaX"))
     assert (message.key, message.name, message.payload) == ((boot(1), 1), "deploy", b"v2")
@@ -167,7 +178,7 @@ def test_an_acknowledgement_of_what_went_to_all_is_spread():
     for number in range(1, 41):
         assert say(node, part(number), source=TO_ALL)[1] == []
         dues.append(node.messages.next_deadline() - 1.0)
-        [send] = node.messages.poll(1.1, has_events=False).sends
+        [send] = node.messages.poll(1.1, 1.1, has_events=False).sends
         assert decode(send.datagram).number == number
     assert 0 <= min(dues) < 0.02
     assert 0.08 < max(dues) <= 0.1
@@ -177,7 +188,7 @@ def test_an_acknowledgement_says_what_is_true_when_it_leaves():
     node = listener(peers=100)
     [message], _ = say(node, part(flags="q"), source=TO_ALL)
     assert node.messages.finish(message.key, "handled", b"OK", 1.0).sends == ()
-    [send] = node.messages.poll(1.1, has_events=False).sends
+    [send] = node.messages.poll(1.1, 1.1, has_events=False).sends
     assert (decode(send.datagram).status, decode(send.datagram).payload) == ("h", b"OK")
 
 
