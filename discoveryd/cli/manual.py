@@ -40,7 +40,7 @@ _SAMPLE_KEY = re.compile(r"^((?: *#.*\n)*)(  )?([a-z_]+):(?: +(.*))?$", re.MULTI
 _FLAG_OR_METAVAR = re.compile(r"(--?[a-z-]+)|([A-Z][A-Z:=]*)")
 
 _WIDTH = 78
-"""Columns of a source line: for a person who reads the source; a formatter does not care."""
+"""Columns of a source line: for readers of the source; a formatter does not care."""
 
 _ESCAPES = str.maketrans({
     "\\": r"\e",

@@ -52,7 +52,7 @@ def read_file(path: str) -> DropIn:
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"{label}: over {MAX_BYTES // 1024} KiB is no service; remove it")
     drop_in = read(path, raw)
-    if drop_in.check is not None:  # whoever may write or replace the file has the rights of the daemon
+    if drop_in.check is not None:  # a user that may write or replace the file has the rights of the daemon
         from discoveryd.runtime.hooks import foreign  # noqa: PLC0415 - most services have no command
 
         for place in (path, os.path.dirname(path), os.path.dirname(os.path.realpath(path))):

@@ -120,7 +120,7 @@ def stop(arguments: Arguments) -> int:
     except ProcessLookupError:
         return OK
     except OSError as error:
-        helps = remedy(error, "run as root, or as the user who started it")
+        helps = remedy(error, "run as root, or as the user that started it")
         say(f"cannot stop the daemon: {error.strerror} ({pid_file}); {helps}")
         return FAILED
     if not is_over:

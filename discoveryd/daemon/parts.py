@@ -150,7 +150,7 @@ class TokenPart(Part):
         try:
             self._control.token, self._lock = token.create(self._directory)
         except OSError as error:
-            helps = remedy(error, "run it as a user who may write there, or set paths.runtime")
+            helps = remedy(error, "run it as a user that may write there, or set paths.runtime")
             fields = {"directory": self._directory, "error": error.strerror, "remedy": helps}
             text = "no control token: no reload or register by socket"
             self._notify(Notice(level="warning", text=text, fields=fields))

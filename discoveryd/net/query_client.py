@@ -152,7 +152,8 @@ class QueryClient:
         """Read a line that is no reply, once the file descriptor is readable: nearly always why the connection ends.
 
         Raises:
-            QueryError: the daemon's last word (``stopping``, ...), or ``closed`` without one.
+            QueryError: the daemon's last word (``stopping``, ...), ``closed`` without one, or ``timeout``: half a line
+                came, and the connection is closed.
         """
         return self._read(monotonic() + self.timeout, "sent half a line")
 

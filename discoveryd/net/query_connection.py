@@ -104,7 +104,8 @@ class Connection:
     def too_long(self, limits: Limits) -> str:
         """Return what a client is told that sent a longer one."""
         more = "" if self.is_admitted else f"; with a proof of the control token {LONGEST_LINE}"
-        return f"a request is at most {self.longest_line(limits)} bytes (limits.query_line){more}"
+        key = " (limits.query_line)" if self.longest_line(limits) == limits.query_line else ""
+        return f"a request is at most {self.longest_line(limits)} bytes{key}{more}"
 
     def is_overlong(self, limits: Limits) -> bool:
         """Return whether no whole line waits, and the line that is coming in is too long already."""

@@ -46,7 +46,7 @@ SEND_BUFFER = 1024 * 1024
 """Bytes. Datagrams to absent addresses wait in it for seconds, until ARP gives up."""
 
 MAX_ERRORS = 256
-"""Targets whose error is remembered: broadcast addresses of links, and seeds. Past it the oldest is forgotten."""
+"""Targets with a remembered error: broadcast addresses of links, and seeds. Past it the oldest is forgotten."""
 TRIES = 8
 """Times that a datagram is tried: an error may be that of an earlier datagram, come back by ICMP, which anybody can
 forge."""

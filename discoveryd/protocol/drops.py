@@ -61,7 +61,7 @@ DROP_REASONS: Final[dict[str, str]] = {
         "are heard. Look for forged HELLOs, or for a loop in the network."
     ),
     "message-crowd": (
-        "A part of a message, of whose sender 8 others are incomplete here, or 64 of all: it comes again. A few are "
+        "A part of a message, 8 others of its sender being incomplete here, or 64 of all: it comes again. A few are "
         "normal where many long messages are sent at once."
     ),
     "off-link": "Asked in plain from neither a link of ours nor a seed: add it to hello.seeds if it is a peer.",

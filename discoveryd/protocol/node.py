@@ -3,7 +3,7 @@
 It is given what came in and the time, and returns what to send and what happened::
 
     >>> from random import Random
-    >>> from discoveryd.protocol.link import Link, LinkState, Source
+    >>> from discoveryd.protocol.link import Link, Source
     >>> from discoveryd.protocol.node import Node
     >>> from discoveryd.protocol.wire.record import Record
     >>> def node(name, address):

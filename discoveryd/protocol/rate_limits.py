@@ -100,7 +100,7 @@ class RateLimits:
             self._refuse(address, now)
 
     def check(self, datagram: bytes, source: Source, now: float) -> None:
-        """Refuse what another program says in the name of a node on our link, or a source whose bucket is empty.
+        """Refuse what another program says in the name of a node on our link, or a source with an empty bucket.
 
         Both before any work is done for it. A node sends from the port that it holds: no other program of its machine
         can send from it.

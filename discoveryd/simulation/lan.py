@@ -44,7 +44,7 @@ def observers_of(nodes: int) -> int:
 class Traffic:
     """Datagrams, and bytes with their headers, by virtual second and kind.
 
-    The kinds are ``hello`` (broadcast), ``answer`` (a HELLO by unicast), ``ping`` and ``pong``.
+    The kinds are ``hello`` (broadcast), ``answer`` (a HELLO by unicast), ``ping``, ``pong``, ``msg`` and ``ack``.
     """
 
     def __init__(self) -> None:

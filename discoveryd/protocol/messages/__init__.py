@@ -2,7 +2,7 @@ r"""Messages between peers, byte by byte: the second part of the specification (
 
 **In one paragraph.** A message goes to all that listen on a link, once, with the condition of those it is for; each
 receiver acknowledges it by unicast; then it goes by unicast to each that did not, again and again, until it did or the
-time is over. A question is a message whose acknowledgement brings an answer. A receiver hands out each message once:
+time is over. A question is a message with an answer in its acknowledgement. A receiver hands out each message once:
 it remembers the last numbers of each sender. Everything that is lost is asked for again by the sender alone.
 
 ============  ==============================================================================
@@ -72,7 +72,7 @@ What is sent, and when
 - **Repetition.** To each receiver that did not acknowledge it goes by unicast 60 ms after the time over which the
   acknowledgements are spread, then after 120, 240, 480 ms and each second. Where the loss of its path (or the share
   of acknowledgements that are missing) lets that be too few, so many go out within 1.4 s that one in 10^4 messages
-  leaves out anybody who is there. A receiver of which nothing came gets part 0, one that has some parts gets the
+  leaves out anybody that is there. A receiver of which nothing came gets part 0, one that has some parts gets the
   others; a receiver that has all, but whose handler goes on, gets part 0 after 120, 240, 480 ms and each second; one
   whose answer has parts missing gets part 0 with the bitmap of those that came.
 - **Acknowledgement.** By unicast, to where the MSG came from: at once, or if it went to all at a random moment within

@@ -28,9 +28,9 @@ from discoveryd.protocol.wire.talk import ANSWER, ENDED, MAX_PART, NOW, Ack, Mes
 WINDOW = 128
 """Numbers of one sender that are remembered with what became of them."""
 MAX_SENDERS = 1024
-"""Senders whose numbers are remembered; past it those of the one that was silent longest are forgotten."""
+"""Senders with remembered numbers; past it those of the one that was silent longest are forgotten."""
 MAX_RUNNING = 16
-"""Messages whose handlers have not ended; one more is refused (``busy``)."""
+"""Messages with a handler that has not ended; one more is refused (``busy``)."""
 MAX_ASSEMBLED, MAX_ASSEMBLED_OF_ONE = 64, 8
 """Messages of which parts are missing, of all senders and of one; a part of one more is dropped, and comes again."""
 ASSEMBLED_FOR = 10.0
@@ -111,7 +111,7 @@ class Receipts:
         self.set_rate(rate)
 
     def __len__(self) -> int:
-        """Return the number of messages whose handlers have not ended."""
+        """Return the number of messages with a handler that has not ended."""
         return len(self._running)
 
     def set_rate(self, rate: float) -> None:

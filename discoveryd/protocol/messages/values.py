@@ -21,7 +21,7 @@ MAX_TIMEOUT = 600.0
 """Seconds for which a message may wait for its receivers."""
 
 Refusal = Literal["no-handler", "denied", "busy", "too-long", "failed", "not-meant"]
-"""Why a receiver did not do what a message asks for; not meant is one whose record was another by then."""
+"""Why a receiver did not do what a message asks for; not meant is one with another record by then."""
 DeliveryStatus = Literal["sent", "acked", "handled", "answered", "refused", "timeout", "down"]
 """What became of a message at one receiver; `Delivery` explains it."""
 

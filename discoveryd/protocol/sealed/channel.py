@@ -45,9 +45,10 @@ MAX_SOURCES = 8192
 """Senders, each with a key, remembered; past it the first is made anew, and its next HELLO is looked at more closely.
 As many as the net floor keeps."""
 WIDTH = 1024
-"""Counters below the highest that may still come: one second of the most that a node sends (1,000 answers and
-100 probes). Wi-Fi holds broadcasts back for some 0.1 to 0.3 s while unicasts, which spend the same counters, pass.
-A datagram that comes later is dropped, and not missed: a newer HELLO has been heard."""
+"""Counters below the highest that may still come: two thirds of a second of the most that a node sends (1,000 answers,
+100 probes, and 500 datagrams of messages unless ``messages.budget`` is raised). Wi-Fi holds broadcasts back for some
+0.1 to 0.3 s while unicasts, which spend the same counters, pass. A datagram that comes later is dropped, and not
+missed: a newer HELLO has been heard."""
 _ALL = (1 << WIDTH) - 1
 
 

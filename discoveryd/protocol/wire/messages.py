@@ -3,7 +3,8 @@
 A kind is a class of values that write their own datagram, and a row: the word it begins with on the wire, the letter it
 begins with inside an envelope, its fields in the order of the wire, and how long it is at least when it is sealed.
 `decode` reads plain datagrams by these rows, and `discoveryd.protocol.sealed.envelope` packs and unpacks by them. So a
-new kind is one row here and one handler in the engine. The layouts are specified in `discoveryd.protocol`.
+new kind is one row here and one handler in the engine. The layouts are specified in `discoveryd.protocol`,
+those of messages in `discoveryd.protocol.messages`.
 
 *Any bytes give a message or a* `WireError`, *nothing else, in linear time.*
 """
