@@ -11,7 +11,7 @@ from tests.conftest import memory_of, processor_time_of
 from tests.netns.daemons import asking, until
 
 SECONDS = float(os.environ.get("DISCOVERYD_FLOOD_SECONDS") or 4)
-RATE = int(os.environ.get("DISCOVERYD_FLOOD_RATE") or 20_000)
+RATE = int(os.environ.get("DISCOVERYD_FLOOD_RATE") or 10_000)
 """DISCOVERYD_FLOOD_SECONDS=20 DISCOVERYD_FLOOD_RATE=50000 is the long run, for two idle cores: what four hosts on one
 bridge forward of so many leaves busy ones no time, and the kernel throws away what the nodes themselves say."""
 
