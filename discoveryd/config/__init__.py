@@ -114,12 +114,12 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Co
         raw, is_stream = _content(source)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         if named is None and isinstance(error, FileNotFoundError):
-            return _read(NO_FILE, None, variables) if variables else Config()
+            return parse(NO_FILE, None, variables) if variables else Config()
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise ConfigError(f"{shown(source)}: {reason}; {remedy}") from None
     if len(raw) > MAX_FILE:
         raise ConfigError(f"{shown(source)}: over {MAX_FILE // 1024} KiB is no configuration; {remedy}")
-    return _read("standard input" if source == STDIN else source, raw, variables, is_stream=is_stream)
+    return parse("standard input" if source == STDIN else source, raw, variables, is_stream=is_stream)
 
 
 def _content(path: str) -> tuple[bytes, bool]:
@@ -155,8 +155,14 @@ def _content(path: str) -> tuple[bytes, bool]:
         os.close(descriptor)
 
 
-def _read(source: str, raw: bytes | None, variables: Mapping[str, str], *, is_stream: bool = False) -> Config:
-    """Return what a file, if there is one, and the variables say.
+def parse(source: str, raw: bytes | None, variables: Mapping[str, str], *, is_stream: bool = False) -> Config:
+    """Return what the text of a file, if there is one, and the variables say.
+
+    Args:
+        source: names the file in faults.
+        raw: the text; None without a file.
+        variables: such as ``DISCOVERYD_HELLO__TTL``, and their values.
+        is_stream: whether it came through a pipe.
 
     Raises:
         ConfigError: with every fault.

@@ -82,7 +82,7 @@ def configs(data):
     """
     problems = ()
     try:
-        found = config._read("fuzz.yaml", data, {})
+        found = config.parse("fuzz.yaml", data, {})
     except ConfigError as error:
         found, problems = None, error.problems
     assert all(problem.isprintable() and len(problem) < 2000 for problem in problems), problems
@@ -90,7 +90,7 @@ def configs(data):
     if found is None:
         assert problems
         return None
-    assert config._read("fuzz.yaml", found.to_yaml().encode(), {}) == found
+    assert config.parse("fuzz.yaml", found.to_yaml().encode(), {}) == found
     return found
 
 

@@ -112,7 +112,7 @@ class Server:
         self.server = QueryServer((listen, 0), self.backend, Limits(**limits))
         self.failures = []
         self._connections = []
-        self._thread = threading.Thread(target=self._run, name="query-server")
+        self.thread = threading.Thread(target=self._run, name="query-server")
 
     def _run(self):
         try:
@@ -122,7 +122,7 @@ class Server:
 
     def __enter__(self):
         self.server.open()
-        self._thread.start()
+        self.thread.start()
         return self
 
     def __exit__(self, *_):
@@ -134,8 +134,8 @@ class Server:
 
     def end(self):
         self.server.stop()
-        self._thread.join(5.0)
-        assert not self._thread.is_alive()
+        self.thread.join(5.0)
+        assert not self.thread.is_alive()
 
     def settle(self):
         self.backend.wait_round(self.server.wake)

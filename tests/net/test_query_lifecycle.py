@@ -164,6 +164,6 @@ def test_an_unexpected_error_ends_the_thread_loudly():
         server.backend.answer = lambda request: 1 // 0
         client = server.connect()
         client.send(b"list\n")
-        server._thread.join(5.0)
+        server.thread.join(5.0)
         assert [type(error) for error in server.failures] == [ZeroDivisionError]
         server.failures.clear()

@@ -36,13 +36,15 @@ def test_a_line_has_priority_moment_name_and_process(reader, syslog):
 
 
 def test_an_idle_reader_costs_one_wait_and_counted_lines(reader, syslog, monkeypatch):
-    waits, send = [], Syslog._send
+    waits = []
 
-    def hurried(self, severity, line, patience):
-        waits.append(patience)
-        return send(self, severity, line, patience / 100)
+    class Socket(socket.socket):
+        def settimeout(self, seconds):
+            waits.append(seconds)
+            super().settimeout(seconds)
 
-    monkeypatch.setattr(Syslog, "_send", hurried)
+    monkeypatch.setattr(module, "PATIENCE", 0.002)
+    monkeypatch.setattr(module.socket, "socket", Socket)
     for number in range(2000):
         syslog.write(6, f"line {number}")
     full = waits.index(0.0)  # lines that the queue took, and the first one that was lost

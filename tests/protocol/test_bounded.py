@@ -35,7 +35,7 @@ def test_sources_do_not_share_but_all_together_are_bounded():
 def test_the_number_of_sources_is_bounded():
     limiter = TokenBuckets(1, 1000, sources=2)
     assert [limiter.allows(source, 0.0) for source in "aab"] == [True, False, True]
-    assert limiter.allows("c", 0.0)  # a is forgotten
-    assert len(limiter._buckets) == 2
+    assert limiter.allows("c", 0.0)
+    assert [limiter.has_one(source, 0.0) for source in "abc"] == [True, False, False], "a is forgotten"
     assert limiter.allows("a", 0.0)
-    assert len(limiter._buckets) == 2
+    assert [limiter.has_one(source, 0.0) for source in "abc"] == [False, True, False], "b is forgotten"

@@ -1,17 +1,18 @@
 """The mirror of a daemon, against a real query socket."""
 
 import threading
-from dataclasses import replace
 from time import monotonic
 
 import pytest
 
 from discoveryd.net.sockets import free_port
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.table.peer import peer_json
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from tests.conftest import no_descriptors
+from tests.ctl.played import Daemon, event, snapshot
 
 PATIENCE = 10.0
 
@@ -170,30 +171,21 @@ def test_a_mirror_without_its_thread_raises(make, monkeypatch):
     assert told[0].exc_type is ZeroDivisionError
 
 
-def test_a_restart_removes_the_replaced_boot_and_no_clone(make):
-    a = make("a", 1, query=0)
-    b = make("b", 2)
-    with Client(a.query_address) as client:
-        (seen,) = client.wait_for(named("b"), PATIENCE)
-        b.stop()
-        assert client.wait_for(named(), PATIENCE) == ()
-
-        def take(kind, boot, former):
-            told = peer_json(replace(seen, boot=boot, clone=True))
-            client._take({"event": kind, "seq": 1, "peer": told, "reason": "", "former": former})
-
-        for kind, boot, former in (("joined", "1", ""), ("clone", "2", ""), ("restarted", "3", "2")):
-            take(kind, boot, former)
-        assert {peer.boot for peer in client.peers()} == {"1", "3"}
+def test_a_restart_removes_the_replaced_boot_and_no_clone():
+    told = (("joined", "1", ""), ("clone", "2", ""), ("restarted", "3", "2"))
+    lines = [{**event(kind, seq, boot=boot, clone=True), "former": former} for seq, (kind, boot, former) in enumerate(told, 8)]
+    with Daemon([[*snapshot(), *lines]]) as daemon, Client(("127.0.0.1", int(daemon.address.rpartition(":")[2]))) as client:
+        client.wait_for(lambda peers: {peer.boot for peer in peers} == {"1", "3"}, PATIENCE)
 
 
-def test_a_restart_replaces_the_row(make):
+def test_a_restart_replaces_the_row(make, monkeypatch):
     a = make("a", 1, query=0)
     b = make("b", 2)
     with Client(a.query_address) as client:
         (before,) = client.wait_for(named("b"), PATIENCE)
-        b._node.goodbye = lambda: type("Nothing", (), {"sends": ()})()  # it crashes: no goodbye
-        b.stop()
+        with monkeypatch.context() as crash:
+            crash.setattr(Node, "goodbye", lambda _: NOTHING)
+            b.stop()
         make("b", 2)
         (after,) = client.wait_for(lambda peers: len(peers) == 1 and peers[0].boot != before.boot, PATIENCE)
         assert after.restarts == 1

@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-from contextlib import suppress
 from queue import SimpleQueue
 from time import monotonic
 
@@ -315,8 +314,6 @@ def test_stop_names_a_handler_that_hangs_and_stops_the_rest(two, monkeypatch):
         bert.stop()
     goes_on.set()
     bert.messages.stop(WAIT)
-    with suppress(OSError):
-        bert._stack.close()  # noqa: SLF001 - what `stop` left open because of that thread
 
 
 def test_a_part_takes_messages_refuses_some_and_ends_each_once(two):

@@ -155,16 +155,18 @@ class Sealing:
 
     Attributes:
         windows: of the boots that have proved to live.
+        sealer: seals and opens; its counter goes on as long as the node runs.
+        sources: the object that stands for each sender, key and boot.
     """
 
     def __init__(self, keyring: Keyring, table: PeerTable, rate_limits: RateLimits, **sealer: Any) -> None:
         self.windows = Windows(table.limit)
         self._table = table
         self._rate_limits = rate_limits
-        self._sealer = Sealer(keyring, **sealer)
-        self.reboot = self._sealer.reboot
+        self.sealer = Sealer(keyring, **sealer)
+        self.reboot = self.sealer.reboot
         self._proved: dict[str, float] = {}  # boots that have proved to live, until a HELLO comes
-        self._sources: dict[tuple[Source, str, str], Source] = {}
+        self.sources: dict[tuple[Source, str, str], Source] = {}
         self._pings: dict[bytes, bytes] = {}  # sealed -> plain, as one may come back
         self._turn = 0
         self.set_keyring(keyring)
@@ -173,7 +175,7 @@ class Sealing:
         """Use other keys, or the same in another variant."""
         self.keyring = keyring
         self._variants = keyring.ranks()  # in which we may speak
-        self._sealer.set_keyring(keyring)
+        self.sealer.set_keyring(keyring)
 
     # --- out --------------------------------------------------------------------------------------
 
@@ -208,7 +210,7 @@ class Sealing:
             variant = self.keyring.sends
         if not variant:
             return datagram
-        sealed = self._sealer.seal(datagram, key=variant, here=link.packed if link else b"", to=to)
+        sealed = self.sealer.seal(datagram, key=variant, here=link.packed if link else b"", to=to)
         if datagram.startswith(b"PING"):
             put_last(self._pings, sealed, datagram, MAX_PINGS)
         return sealed
@@ -226,7 +228,7 @@ class Sealing:
             WireError: ``foreign-port``, ``rate``; as `Sealer.open`; ``replayed``.
         """
         self._rate_limits.check(datagram, source, now)
-        opened = self._sealer.open(datagram, source)
+        opened = self.sealer.open(datagram, source)
         row = self._table.get(opened.id, opened.boot)
         is_heard = row is not None and now < row.sealed_until and row.state_at(now) in LIVE
         if not is_heard and now >= self._proved.get(opened.boot, now):
@@ -243,8 +245,8 @@ class Sealing:
         Raises:
             WireError: as `Sealer.open`.
         """
-        opened = self._sealer.open(datagram, source, own=True)
-        return opened, self._source(source, opened), opened.counter < self._sealer.counter
+        opened = self.sealer.open(datagram, source, own=True)
+        return opened, self._source(source, opened), opened.counter < self.sealer.counter
 
     def prove(self, opened: Opened, now: float) -> None:
         """Admit a boot that has answered a challenge of ours: it lives."""
@@ -255,10 +257,10 @@ class Sealing:
     def _source(self, source: Source, opened: Opened) -> Source:
         """Return the object that stands for this sender and key, as the net floor does for senders."""
         sender = (source, opened.key, opened.boot)
-        found = self._sources.get(sender)
+        found = self.sources.get(sender)
         if found is None:
             found = Source(source.address, source.link, source.unicast, opened.key, opened.boot, source.port_fits)
-            put_last(self._sources, sender, found, MAX_SOURCES)
+            put_last(self.sources, sender, found, MAX_SOURCES)
         return found
 
 

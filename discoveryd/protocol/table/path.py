@@ -34,16 +34,16 @@ class Reach:
     """Which HELLOs of a sender came: a count, with marks to forget what is older than `WINDOW`.
 
     `seq`, `heard` and `due` are public for the fast path of the engine, which does what `hear` does in place, and calls
-    `mark` when `seq` has reached `due`.
+    `mark` when `seq` has reached `due`. `marks` are the seq and the count at the end of each of the last steps.
     """
 
-    __slots__ = ("_marks", "due", "heard", "seq")
+    __slots__ = ("due", "heard", "marks", "seq")
 
     def __init__(self, seq: int) -> None:
         self.seq = seq
         self.heard = 0
         self.due = seq + ENOUGH
-        self._marks = [(seq, 0)]
+        self.marks = [(seq, 0)]
 
     def hear(self, seq: int) -> None:
         """Count a HELLO. A duplicate, and a HELLO that was overtaken, do not count."""
@@ -54,9 +54,9 @@ class Reach:
     def mark(self) -> None:
         """Move the window."""
         self.due = self.seq + ENOUGH
-        self._marks.append((self.seq, self.heard))
-        while len(self._marks) > 2 and self.seq - self._marks[1][0] >= WINDOW:
-            del self._marks[0]
+        self.marks.append((self.seq, self.heard))
+        while len(self.marks) > 2 and self.seq - self.marks[1][0] >= WINDOW:
+            del self.marks[0]
 
     def loss(self, missing: int = 0) -> tuple[float, float] | tuple[None, None]:
         """Return the share of HELLOs lost in the window, 0 to 1, and its upper bound (Wilson).
@@ -67,7 +67,7 @@ class Reach:
             missing: HELLOs that should have come since the last.
         """
         begin = self.seq + missing - WINDOW
-        seq, heard = max([mark for mark in self._marks if mark[0] <= begin], default=self._marks[0])
+        seq, heard = max([mark for mark in self.marks if mark[0] <= begin], default=self.marks[0])
         sent = self.seq - seq + missing
         lost = max(0, sent - (self.heard - heard))
         if missing >= WINDOW:

@@ -122,7 +122,7 @@ def test_sizes():
     node = Node(parameters, longest, node_id="i" * 32, random=Random(1), keyring=REQUIRE)
     node.set_links([ETH0], now=0.0)
     node.outbox.seq = 2**32 - 20
-    node.outbox.sealing._sealer.counter = 2**40
+    node.outbox.sealing.sealer.counter = 2**40
     sends, now = [], 0.0
     while now < 20_000:
         sends += node.poll(now).sends
@@ -149,11 +149,11 @@ def test_keys_that_come_and_go_leave_boot_and_counter():
     assert node.outbox.sealing is None
     node.set_keyring(REQUIRE)
     node.poll(1.0)
-    counter = node.outbox.sealing._sealer.counter
+    counter = node.outbox.sealing.sealer.counter
     assert counter > 0
     node.set_keyring(NO_KEYS)
     node.set_keyring(REQUIRE)
-    assert (node.boot, node.outbox.sealing._sealer.counter) == (boot, counter)
+    assert (node.boot, node.outbox.sealing.sealer.counter) == (boot, counter)
 
 
 def test_plain_peers_are_not_heard_once_keys_are_required():

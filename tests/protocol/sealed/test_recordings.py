@@ -192,7 +192,7 @@ def test_without_keys_what_is_sealed_is_counted_for_itself():
 def test_sources_are_remembered_within_bounds():
     segment, (a, b) = fleet(2, REQUIRE)
     segment.run(2.0)
-    sources = a.node.outbox.sealing._sources
+    sources = a.node.outbox.sealing.sources
     mine = set(sources.values())
     while len(sources) < MAX_SOURCES:
         sources[Source("10.0.0.66", None), "key", "boot"] = Source("10.0.0.66", None)
@@ -208,9 +208,9 @@ def test_pings_that_may_come_back_are_remembered_within_bounds():
     segment, (a, b) = fleet(2, REQUIRE)
     segment.run(2.0)
     row = a.node.table.get(b.node.id, b.node.boot)
-    for _ in range(MAX_PINGS + 5):
-        a.node.ping(row, segment.now)
-    assert len(a.node.outbox.sealing._pings) == MAX_PINGS
+    sent = [a.node.ping(row, segment.now)[1].sends[0].datagram for _ in range(MAX_PINGS + 5)]
+    came_back = [a.node.outbox.sealing.plain(datagram) for datagram in sent]
+    assert [plain.startswith(b"PING") for plain in came_back] == [False] * 5 + [True] * MAX_PINGS
     assert a.node.refused(b"SEALED|2|whatever", segment.now) is NOTHING
 
 
@@ -277,7 +277,7 @@ def test_a_proof_holds_for_five_seconds(late, is_listed):
     deliver, withheld = segment.deliver, []
 
     def hold_back(datagram, sender, station, **how):
-        if sender == b.address and a.node.outbox.sealing._proved:
+        if sender == b.address and b.node.boot in a.node.outbox.sealing.windows:
             withheld.append((datagram, how["unicast"]))
         else:
             deliver(datagram, sender, station, **how)
