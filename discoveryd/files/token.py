@@ -122,20 +122,23 @@ def vet(path: str, address: tuple[str, int], owner: str) -> None:
     kind, _, uid = owner.partition(" ")
     if kind != "uid":
         return
-    with suppress(OSError):
-        if int(uid) in trusted.ours() | {os.stat(path).st_uid}:
-            return
-        import pwd  # noqa: PLC0415 - hardly ever
+    try:
+        trusts = trusted.ours() | {os.stat(path).st_uid}
+    except OSError:  # no token, so there is nothing to show
+        return
+    if int(uid) in trusts:
+        return
+    import pwd  # noqa: PLC0415 - hardly ever
 
-        from discoveryd.net.owner import holder  # noqa: PLC0415
+    from discoveryd.net.owner import holder  # noqa: PLC0415
 
-        host, port = address
-        with suppress(KeyError):
-            owner += f" ({pwd.getpwuid(int(uid)).pw_name})"
-        program = holder(port, "tcp", host if host.startswith("127.") else "0.0.0.0") or "the program"
-        why = f"{program} that listens at {host}:{port} belongs to {owner}, neither root nor the owner of"
-        helps = "nothing was shown to it; end it, then start the daemon again"
-        raise QueryError("denied", f"{why} the control token {path}: {helps}")
+    host, port = address
+    with suppress(KeyError):
+        owner += f" ({pwd.getpwuid(int(uid)).pw_name})"
+    program = holder(port, "tcp", host if host.startswith("127.") else "0.0.0.0") or "the program"
+    why = f"{program} that listens at {host}:{port} belongs to {owner}, neither root nor the owner of"
+    helps = "nothing was shown to it; end it, then start the daemon again"
+    raise QueryError("denied", f"{why} the control token {path}: {helps}")
 
 
 def _is_token(text: str) -> bool:
