@@ -1,6 +1,7 @@
 """Where datagrams come in and go out, without a socket: links, what is due and counted there, and sources."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 BURST = (0.0, 0.1, 0.3)
 """Seconds after a start or a change at which the full HELLO is sent: one of three gets through."""
@@ -8,8 +9,7 @@ PLACES = (0.5, 1.5)
 """Where in a stretched burst a node may have its place: those of a crowd that began together come apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """One IPv4 network of one interface, where we speak from our primary address.
 
     Attributes:
@@ -21,18 +21,15 @@ class Link:
     """
 
     name: str
-    index: int
+    index: int  # type: ignore[assignment]  # hides that of tuples, by which nobody searches a link
     address: str
     prefix: int
     broadcast: str
-    packed: bytes = field(init=False, repr=False, compare=False)  # the address, as it goes into a seal
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "packed", pack_address(self.address))
-
-    def __hash__(self) -> int:
-        # looked up for each datagram; the index alone tells nearly all of them apart
-        return self.index
+    @property
+    def packed(self) -> bytes:
+        """The address, as it goes into a seal."""
+        return pack_address(self.address)
 
     def holds(self, address: str) -> bool:
         """Return whether an address is one of this network."""

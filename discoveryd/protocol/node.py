@@ -92,7 +92,7 @@ class Node(Reception):
         A driver calls this for every source when it hears it first and again now and then, after `receive`; a driver
         whose links hear all need not.
         """
-        if source.link in self.outbox.links and self.outbox.is_foreign(source):
+        if source.link in self.outbox.links and source.address not in self.outbox.own_addresses:
             self.outbox.limited.heard(source.link, source.address, now, limited=limited)
 
     def refused(self, datagram: bytes, now: float) -> Outcome:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
-from discoveryd.protocol.bounded import drop_first, put_last
+from discoveryd.protocol.bounded import Credit, drop_first, put_last
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast
 from discoveryd.protocol.link import Link, LinkState, Source
 from discoveryd.protocol.outcome import MessageKind, Send
@@ -22,17 +22,6 @@ from discoveryd.protocol.wire.record import Record
 if TYPE_CHECKING:
     from discoveryd.protocol.sealed.channel import Sealing
 
-GIFT = 1000.0
-"""Bytes that an address has at first: 14 plain PINGs or 6 sealed ones. At 30 % loss each way 14 PINGs all fail once in
-12,000 times; with 8 of them, once in 200, a peer that lives was given up in one of eight starts of ten nodes."""
-REFILL = 8.0
-"""Bytes a second by which an account grows up to `GIFT`: a PING in ten seconds for a peer that never answers."""
-HOLDS = 3600.0
-"""Seconds for which a proof holds; peers are PINGed each minute, and so prove it again."""
-FORGOTTEN = 600.0
-"""Seconds after which an account with which nothing happened is forgotten: to begin anew gives less than to go on."""
-MAX_ADDRESSES = 8192
-"""Addresses of each kind; past it the address that proved it first, or spoke longest ago, is as if never heard."""
 AGAIN = 1.0
 """Seconds between two rounds of PINGs; they are sent only where an unknown node speaks from beyond our links."""
 AT_ONCE = 8
@@ -41,59 +30,6 @@ LIFE = 5.0
 """Seconds that an answer may take."""
 MAX_ALIASES = 1024
 """Addresses remembered; past it the one that was proved first is forgotten."""
-
-
-class Credit:
-    """The accounts of addresses, and the addresses that need none.
-
-    A source address can be forged. So that nobody makes us send more to a victim than it costs to make us, an address
-    has an account in bytes until it returns a nonce of ours, as QUIC has it (RFC 9000, section 8.1). Of a broadcast
-    each node that hears it has a part, so that all of them together send no more than came.
-
-    Attributes:
-        withheld: datagrams that were not sent.
-        proven: addresses that need no account, and until when.
-        accounts: the bytes of each other address, as of some moment.
-    """
-
-    def __init__(self) -> None:
-        self.withheld = 0
-        self.proven: dict[str, float] = {}
-        self.accounts: dict[str, tuple[float, float]] = {}
-
-    def is_proven(self, address: str, now: float) -> bool:
-        """Return whether an address has returned a nonce of ours."""
-        return now < self.proven.get(address, now)
-
-    def prove(self, address: str, now: float) -> None:
-        """Note that an address returned a nonce of ours."""
-        put_last(self.proven, address, now + HOLDS, MAX_ADDRESSES)
-        drop_first(self.proven, lambda until: now >= until)
-        self.accounts.pop(address, None)
-
-    def receive(self, address: str, size: float, now: float) -> None:
-        """Add the bytes that came from an address to its account."""
-        if not self.is_proven(address, now):
-            self._set(address, self._bytes(address, now) + size, now)
-
-    def spend(self, address: str, size: int, now: float) -> bool:
-        """Take bytes from the account of an address; return whether so many may be sent there."""
-        if self.is_proven(address, now):
-            return True
-        left = self._bytes(address, now) - size
-        if left < 0:
-            self.withheld += 1
-            return False
-        self._set(address, left, now)
-        return True
-
-    def _bytes(self, address: str, now: float) -> float:
-        left, since = self.accounts.get(address, (GIFT, now))
-        return max(left, min(GIFT, left + REFILL * max(0.0, now - since)))
-
-    def _set(self, address: str, left: float, now: float) -> None:
-        put_last(self.accounts, address, (left, now), MAX_ADDRESSES)
-        drop_first(self.accounts, lambda account: now >= account[1] + FORGOTTEN)
 
 
 class SeedAddresses(dict[str, str]):
@@ -210,10 +146,6 @@ class Outbox:
         if source.link:
             return source.link in self.links
         return source.address in self.parameters.seeds or source.address in self.aliases
-
-    def is_foreign(self, source: Source) -> bool:
-        """Return whether a source is another machine."""
-        return source.address not in self.own_addresses
 
     def is_ours(self, source: Source) -> bool:
         """Return whether a source is reached, or seals: then it belongs to the group."""

@@ -145,7 +145,8 @@ class Prober:
     def watch(self, row: Row, now: float) -> None:
         """PING the addresses of a row in turn from now on."""
         for path in row.paths.values():
-            if path.turn_at == NEVER and self._reaches(path):  # it is new, or came back
+            is_near = path.source.link in self._outbox.links
+            if path.turn_at == NEVER and (is_near or self._reaches(path)):  # it is new, or came back
                 self._give_turn(now, now + self._outbox.random.uniform(*FIRST_TURN), path)
 
     def is_asked(self, path: Path, now: float) -> None:

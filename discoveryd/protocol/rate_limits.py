@@ -153,12 +153,13 @@ class RateLimits:
         table, since = self._table, self.flooded_since
         if since is not None and not source.key and not table.knew(key, since):
             raise Unproven("flood", "nobody new is listed in a flood")
-        if table.get(*key) is not None:
+        if key in table.by_key:
             return
         if not self.newcomers.allows(source.address, now):
             raise WireError("rate", f"more than {self._limits.newcomers} new peers a second")
         routed = self._limits.routed
-        if not self._outbox.is_ours(source) and table.is_crowded_beyond(routed):
+        is_beyond = source.link not in self._outbox.links and not self._outbox.is_ours(source)
+        if is_beyond and table.is_crowded_beyond(routed):
             raise WireError("table-full", f"{routed} peers beyond our links")
         if not source.key and not self._unasked.allows("node" if key[1] else "bare", now):
             raise Unproven("unproven", f"more than {UNASKED_PER_SECOND} new peers a second: it has to answer first")

@@ -222,7 +222,7 @@ class Reception:
         try:
             self.rate_limits.take(incoming.datagram, source, now)
             # an unsealed broadcast went to all nodes at once, which share its bytes
-            hearers = 1 if source.unicast or source.key or source.link is None else 1 + len(self.table)
+            hearers = 1 if source.unicast or source.key or source.link is None else 1 + len(self.table.by_key)
             self.outbox.credit.receive(source.address, incoming.size / hearers, now)
             outcome = self._dispatch(incoming, refusal, now)
         except WireError as error:
@@ -234,7 +234,7 @@ class Reception:
 
     def _dispatch(self, incoming: Incoming, refusal: WireError | None, now: float) -> Outcome:
         source, outbox = incoming.source, self.outbox
-        is_foreign = outbox.is_foreign(source)
+        is_foreign = source.address not in outbox.own_addresses
         if refusal is not None:
             if refusal.reason == "own-echo" and is_foreign:
                 return self.doubles.hear_sealed(incoming.datagram, source, now)
@@ -251,7 +251,7 @@ class Reception:
     def _hear_bare(self, _: BareHello, incoming: Incoming, now: float) -> Outcome:
         """List the sender of a bare HELLO, which is known by its address alone."""
         source = incoming.source
-        if not self.outbox.is_foreign(source):
+        if source.address in self.outbox.own_addresses:
             raise WireError("own-echo", "a bare HELLO from this machine")
         self.rate_limits.admit((source.address, ""), source, now)
         events = self.table.heard_bare(source, self.outbox.parameters.bare_ttl, now)
@@ -267,11 +267,9 @@ class Reception:
             self.rate_limits.admit(claim.key, source, now, is_known=incoming.is_known)
             return self.enter(hello, claim, now)
         except Unproven as error:
-            is_flood = self.rate_limits.flooded_since is not None
-            dropped = self.rate_limits.drop(error, source)
-            sends = self.challenges.hear(hello, claim, now, is_flood=is_flood)
+            sends = self.challenges.hear(hello, claim, now, is_flood=self.rate_limits.flooded_since is not None)
             self.hello_rate.beats += bool(sends)
-            return replace(dropped, sends=tuple(sends))
+            return replace(self.rate_limits.drop(error, source), sends=tuple(sends))
 
     def enter(self, hello: Hello, claim: Claim, now: float, *, proved: bool = False) -> Outcome:
         """Enter a HELLO in the table; with `proved` its sender has answered a challenge."""
@@ -279,30 +277,32 @@ class Reception:
         if source.link:
             if hello.solicit and not source.unicast:
                 limited.doubts(source.link, source.address, now)
-            row = self.table.get(*claim.key)
+            row = self.table.by_key.get(claim.key)
             if row and not hello.goodbye and is_elsewhere(row, source, now):
                 limited.set_aside(source.link, source.address, now)  # that is all it tells
                 self.understood["hello"] += 1
                 return NOTHING
-        events = self.table.heard(hello, source, now, proved=proved)
+        events = self.table.enter(hello, source, now, proved=proved)
         self.understood["hello"] += 1
         return Outcome(sends=tuple(self._follow_up(hello, events, claim, now)), events=events)
 
     def _follow_up(self, hello: Hello, events: tuple[Event, ...], claim: Claim, now: float) -> list[Send]:
         """Send what a HELLO calls for."""
         sends: list[Send] = []
-        row = self.table.get(*claim.key)
+        row = self.table.by_key.get(claim.key)
         if row is not None and row.state in LIVE:
             self.hello_rate.beats += row.last_hello == now and not claim.source.unicast
             sends += self.request_record(row, claim.source, now)
             if hello.solicit:
                 sends += self.answer(claim, now)
-            self.prober.watch(row, now)
-        sends += self.challenges.ask_beyond(claim, now)
+        if claim.source.link not in self.outbox.links:
+            sends += self.challenges.ask_beyond(claim, now)
         if any(event.kind == "restarted" for event in events):
             for rival in self.table.replaced(hello.id):  # an answer of the older boot proves a clone
                 if self.rate_limits.questions.allows(rival.paths.best(now).address, now):
                     sends += self.prober.ping(rival, now)[1]
+        if row is not None and row.state in LIVE:
+            self.prober.watch(row, now)
         return sends
 
     def request_record(self, row: Row, source: Source, now: float) -> list[Send]:

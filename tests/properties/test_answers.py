@@ -5,8 +5,8 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from discoveryd.protocol.bounded import GIFT, REFILL
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.outbox import GIFT, REFILL
 from discoveryd.protocol.wire.messages import Ping, Pong, decode, mark
 from discoveryd.protocol.wire.record import Record
 from tests.properties.strategies import FUZZ

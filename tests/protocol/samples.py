@@ -41,8 +41,8 @@ def source(address="10.0.0.7", link=ETH0, **more):
 class ProvedTable(PeerTable):
     """A table whose peers have all answered a PING before they say HELLO."""
 
-    def heard(self, hello, source, now, *, proved=True):
-        return super().heard(hello, source, now, proved=True)
+    def enter(self, hello, source, now, *, proved=True):
+        return super().enter(hello, source, now, proved=True)
 
 
 def make_node(name="me", *links, now=0.0, parameters=None, proved=False, **limits):

@@ -186,7 +186,7 @@ def test_answers_that_wait_for_a_link_go_with_it():
 
 def test_a_changed_address_is_another_link():
     node = make_node("me", ETH0)
-    moved = replace(ETH0, address="10.0.0.99")
+    moved = ETH0._replace(address="10.0.0.99")
     node.set_links([moved], now=1.0)
     assert [send.link for send in node.poll(1.0).sends if decode(send.datagram).solicit] == [moved]
 

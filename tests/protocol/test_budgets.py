@@ -6,7 +6,7 @@ The numbers in the names of attacks are those of the audit of 0.1.0.
 import pytest
 
 from discoveryd.protocol import rate_limits as gate
-from discoveryd.protocol.outbox import GIFT, REFILL
+from discoveryd.protocol.bounded import GIFT, REFILL
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.sealed.envelope import Sealer
 from discoveryd.protocol.wire.messages import Ping, Pong, decode, mark

@@ -1,5 +1,5 @@
-from discoveryd.protocol import outbox as module
-from discoveryd.protocol.outbox import GIFT, HOLDS, REFILL, Credit
+from discoveryd.protocol import bounded as module
+from discoveryd.protocol.bounded import GIFT, HOLDS, REFILL, Credit
 
 HERE, THERE = "10.0.0.7", "10.0.0.8"
 

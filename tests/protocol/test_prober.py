@@ -24,6 +24,7 @@ class Bench:
 
     def __init__(self, reaches=lambda source: True):
         self.table = ProvedTable()
+        self.links = {}
         self.reaches = reaches
         self.random = Random(1)
         self.prober = Prober(self.table, self)  # it writes the PINGs itself

@@ -120,10 +120,11 @@ def test_a_hung_thread_is_named_though_all_others_go_on(make, monkeypatch, threa
     discovery = make(query=True)
     discovery.start()
     until(discovery.pulse.silent, [])
-    held = threading.Event()
+    hangs, held = threading.Event(), threading.Event()
     owner, name = WORK[thread]
     work = getattr(owner, name)
-    monkeypatch.setattr(owner, name, lambda *arguments: (held.wait(WAIT), work(*arguments))[1])
+    monkeypatch.setattr(owner, name, lambda *arguments: (hangs.set(), held.wait(WAIT), work(*arguments))[2])
+    assert hangs.wait(WAIT)  # before that it may only be late
     until(discovery.pulse.silent, [thread])
     for _ in range(20):
         assert discovery.pulse.silent() == [thread]

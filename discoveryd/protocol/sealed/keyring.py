@@ -44,6 +44,8 @@ class Keyring:
         send_with: id of the key to seal with; empty for the first.
         mode: ``off`` sends plain, takes plain, and opens what is sealed; ``accept`` seals and takes both;
             ``require`` seals and takes nothing plain.
+        sends: id of the key that seals HELLOs, empty if they are sent plain.
+        takes_plain: whether plain datagrams are accepted.
 
     Raises:
         ConfigError: with every fault.
@@ -52,6 +54,8 @@ class Keyring:
     keys: tuple[Key, ...] = ()
     send_with: str = ""
     mode: str = "off"
+    sends: str = field(init=False, repr=False, compare=False)
+    takes_plain: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ids = [key.id for key in self.keys]
@@ -73,16 +77,8 @@ class Keyring:
             raise ConfigError(*problems)
         if ids and not self.send_with:
             object.__setattr__(self, "send_with", ids[0])
-
-    @property
-    def sends(self) -> str:
-        """Id of the key that seals HELLOs, empty if they are sent plain."""
-        return "" if self.mode == "off" else self.send_with
-
-    @property
-    def takes_plain(self) -> bool:
-        """Whether plain datagrams are accepted."""
-        return self.mode != "require"
+        object.__setattr__(self, "sends", "" if self.mode == "off" else self.send_with)
+        object.__setattr__(self, "takes_plain", self.mode != "require")
 
     def ranks(self) -> dict[str, int]:
         """Return the rank of each variant in which a peer may be heard, 0 for the preferred; empty stands for plain."""

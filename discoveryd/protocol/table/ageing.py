@@ -34,7 +34,7 @@ class AgeingRows(Rows):
         super().__init__(limit=limit, remember=remember, own_id=own_id)
         self.steady: dict[tuple[bytes, Source], Path] = {}
         self.blind_until = -NEVER
-        self.shared = SharedAddresses(self._rows, self.event_log)
+        self.shared = SharedAddresses(self.by_key, self.event_log)
         self._next_expiry = NEVER  # never later than the first row to expire
         self._owed: list[Event] = []  # happened before a call that raises: returned by the next
 
@@ -82,7 +82,7 @@ class AgeingRows(Rows):
         if clock >= self._next_expiry and now >= self.blind_until:
             if self.blind_until > -NEVER:
                 self.blind_until, self._next_expiry = -NEVER, now
-                for row in [row for row in self._rows.values() if row.excuse(now)]:
+                for row in [row for row in self.by_key.values() if row.excuse(now)]:
                     events += self._turn(row, "slept", "we were asleep, so its silence means little", now)
             events += self._tidy(now)
         if clock >= self.shared.due:
@@ -96,7 +96,7 @@ class AgeingRows(Rows):
         return (*owed, *events)
 
     def _tidy(self, now: float) -> list[Event]:
-        rows = self._rows.values()
+        rows = self.by_key.values()
         deadlines = [
             # what `Row.deadline` does, for nearly all of them; the paths of a row with several have to be judged
             row.last_heard + row.patience if row.state == "up" and not row.several and not row.is_replaced
@@ -107,7 +107,7 @@ class AgeingRows(Rows):
         next_expiry = min([deadline for deadline in deadlines if deadline > now], default=NEVER)
         # in the order in which they fell silent
         events = [event for row in sorted(due, key=lambda row: row.expires) for event in self._judge(row, now)]
-        later = [row.deadline(now, self.remember) for row in due if row.key in self._rows]
+        later = [row.deadline(now, self.remember) for row in due if row.key in self.by_key]
         self._next_expiry = min([next_expiry, *later])
         return events
 
@@ -163,7 +163,7 @@ class AgeingRows(Rows):
     def turn_away(self, since: float, now: float) -> tuple[Event, ...]:
         """Remove the rows that came since then and never answered a PING: the forged ones of a flood."""
         events: list[Event] = []
-        for row in list(self._rows.values()):
+        for row in list(self.by_key.values()):
             if row.state in LIVE and row.is_stranger(since):
                 if not row.is_replaced:
                     events += self._turn(row, "displaced", "came with a flood, and answered no PING", now)
@@ -219,9 +219,6 @@ class AgeingRows(Rows):
             if row.state == "left" and not row.sealed_with:
                 self.leavers[row.key] = row
         self.shared.came_or_went(row, row.last_heard)
-        self._plan(row, now)
-
-    def _plan(self, row: Row, now: float) -> None:
         self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
 
     def _remove(self, row: Row, now: float) -> list[Event]:

@@ -1,8 +1,9 @@
 """The event log: one event for each change of a row, few for a peer that flaps.
 
-A peer has a budget of events (`Pace`). While it is used up, changes are only counted, and the row is *suppressed*. What
-the changes come to is announced as soon as the budget allows, or never if in the end nothing has changed. So a program
-that follows the events knows the same as one that asks for the list, a little later for a peer that flaps.
+A peer has a budget of events: a few at once, then one in `EVENT_GAP` seconds. While it is used up, changes are only
+counted, and the row is *suppressed*. What the changes come to is announced as soon as the budget allows, or never if in
+the end nothing has changed. So a program that follows the events knows the same as one that asks for the list, a little
+later for a peer that flaps.
 
 Each call returns its events, in their order.
 """
@@ -25,30 +26,20 @@ EVENTS_SPARED = 5
 """Events of the burst that doubts (suspect and back, new addresses) leave to comings and goings."""
 
 
-class Pace:
-    """The budget of events of one peer: a few at once, then one in `EVENT_GAP` seconds.
+def allows(row: Row, now: float, spared: int = 0, events: int = 1) -> bool:
+    """Return whether an event is allowed now that leaves so many to others; if so, take it from the budget.
 
-    A peer that flaps has fewer events; its row is true all the time.
+    A refusal changes nothing, not by a rounding either: however often a peer is heard, its event has one moment.
     """
+    if now < opens(row, spared):
+        return False
+    row.pace_full = max(row.pace_full, now) + events * EVENT_GAP
+    return True
 
-    __slots__ = ("_full",)
 
-    def __init__(self) -> None:
-        self._full = float("-inf")  # when the budget is whole again
-
-    def allows(self, now: float, spared: int = 0, events: int = 1) -> bool:
-        """Return whether an event is allowed now that leaves so many to others; if so, take it from the budget.
-
-        A refusal changes nothing, not by a rounding either: however often a peer is heard, its event has one moment.
-        """
-        if now < self.opens(spared):
-            return False
-        self._full = max(self._full, now) + events * EVENT_GAP
-        return True
-
-    def opens(self, spared: int = 0) -> float:
-        """Return the time from which on an event is allowed that leaves so many to others."""
-        return self._full - (EVENT_BURST - 1 - spared) * EVENT_GAP
+def opens(row: Row, spared: int = 0) -> float:
+    """Return the time from which on an event is allowed that leaves so many to others."""
+    return row.pace_full - (EVENT_BURST - 1 - spared) * EVENT_GAP
 
 
 class Suppressed:
@@ -66,7 +57,7 @@ class Suppressed:
         self.row = row
         self.current = current
         self.changes = 1
-        self.opens = row.pace.opens(_spared(row.announced, current))
+        self.opens = opens(row, _spared(row.announced, current))
 
 
 def net_events(announced: Announced, current: Announced) -> tuple[EventKind, ...]:
@@ -105,12 +96,11 @@ class EventLog:
         self.suppressed: dict[Key, Suppressed] = {}
 
     def emit(self, kind: EventKind, reason: str, row: Row, now: float) -> list[Event]:
-        """Return the event of a change, or nothing while the peer flaps."""
-        row.changed()
+        """Return the event of a change that the row has noted, or nothing while the peer flaps."""
         if row.key in self.suppressed:
             return self._release(self.suppressed[row.key], now)
         current = _current(row, now)
-        if row.pace.allows(now, _spared(row.announced, current)):
+        if allows(row, now, _spared(row.announced, current)):
             return [self._publish(kind, reason, row, current, now)]
         self.suppressed[row.key] = Suppressed(row, current)
         return []
@@ -140,7 +130,7 @@ class EventLog:
 
     def hand_over(self, former: Row, row: Row) -> None:
         """Let a row continue another: what was announced of it, and its budget of events."""
-        row.pace = former.pace
+        row.pace_full = former.pace_full
         row.announced, former.announced = former.announced, UNANNOUNCED
         suppressed = self.suppressed.pop(former.key, None)
         if suppressed is not None:
@@ -149,7 +139,7 @@ class EventLog:
 
     def hand_back(self, row: Row, boots: list[Row]) -> None:
         """Return to a row what was announced of it and handed over to another boot; its budget is its own again."""
-        row.pace = Pace()
+        row.pace_full = -NEVER
         for other in boots:
             if other is not row and other.announced.boot == row.boot:
                 row.announced, other.announced = other.announced, UNANNOUNCED
@@ -161,8 +151,8 @@ class EventLog:
         suppressed.current = current
         kinds = net_events(row.announced, current)
         spared = _spared(row.announced, current)
-        if kinds and not at_once and not row.pace.allows(now, spared, len(kinds)):
-            suppressed.opens = row.pace.opens(spared)
+        if kinds and not at_once and not allows(row, now, spared, len(kinds)):
+            suppressed.opens = opens(row, spared)
             return []
         del self.suppressed[row.key]
         reason = f"after {suppressed.changes} changes in short succession"

@@ -110,13 +110,15 @@ class Path:
         self.link = self.source.link.name if self.source.link else ""
         self.last_heard = self.expires = self.since
 
-    def heard(self, seq: int) -> None:
-        """Count a HELLO."""
+    def heard(self, seq: int) -> bool:
+        """Count a HELLO; return whether its beat is new on this path."""
+        is_first = self.reach is None or seq > self.reach.seq
         if self.reach is None:
             self.reach = Reach(seq)
         self.reach.hear(seq)
         if self.reach.seq >= self.reach.due:
             self.mark(self.reach)
+        return is_first
 
     def mark(self, reach: Reach) -> None:
         """Calculate the loss anew."""
@@ -209,11 +211,10 @@ class Paths(dict[tuple[str, str], Path]):
         return self.get((source.address, source.link.name if source.link else ""))
 
     def add(self, source: Source, now: float) -> Path:
-        """Add the path of a source."""
+        """Add the path of a source, which is a change of its row."""
         path = Path(self._row, source, now)
         self[path.address, path.link] = path
         self._row.several = len(self) > 1
-        self._row.changed()
         return path
 
     def drop(self, path: Path) -> None:

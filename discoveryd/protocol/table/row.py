@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import InitVar, dataclass, field
 
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.table.event_log import Pace
 from discoveryd.protocol.table.liveness import NEVER, SUSPECT_INTERVALS, SUSPECT_MISSES, UNHEARD, misses
 from discoveryd.protocol.table.path import Path, Paths
 from discoveryd.protocol.table.peer import LIVE, UNANNOUNCED, Announced, Kind, Peer, State, lasting_text, peer_of
@@ -53,6 +52,7 @@ class Row:
     patience: float = 0.0  # the shorter of the last two
     digest: str = ""
     record: Record | None = None
+    has_record: bool = False  # it is that of the digest
     asked: float = -NEVER  # when we last asked for the record
     # what it proved
     proved: bool = False  # it answered a PING of ours, or seals
@@ -91,7 +91,7 @@ class Row:
     handed: tuple[int, float] = field(init=False)  # restarts that the heir counts besides, and when it came
     # what was told of it
     announced: Announced = UNANNOUNCED
-    pace: Pace = field(default_factory=Pace)
+    pace_full: float = -NEVER  # when its budget of events is whole again
     # prepared for readers
     _fresh: list[Path] = field(default_factory=list)
     _view: Peer | None = None
@@ -143,11 +143,6 @@ class Row:
         return self.record.name if self.record else None
 
     @property
-    def has_record(self) -> bool:
-        """Whether the record we hold is the one the peer announces."""
-        return self.record is not None and self.record.digest == self.digest
-
-    @property
     def is_shown(self) -> bool:
         """Whether the row is listed: live, and not replaced."""
         return self.state in LIVE and not self.is_replaced
@@ -180,13 +175,11 @@ class Row:
 
     # --- HELLOs and PONGs ---------------------------------------------------------------------------
 
-    def take(self, path: Path, hello: Hello, record: Record | None, source: Source, now: float) -> bool:
-        """Keep what a HELLO announces, unless it was overtaken; return whether its beat is new on this path."""
+    def take(self, path: Path, hello: Hello, record: Record | None, source: Source, now: float) -> None:
+        """Keep what a HELLO announces, unless it was overtaken."""
         if path.source is not source:
             path.source = source
             self.changed()
-        is_first = path.reach is None or hello.seq > path.reach.seq
-        path.heard(hello.seq)
         if hello.seq >= self.seq:
             if self.unheard and hello.seq > self.seq:
                 self.arrived_again = self.arrived_again + 1 if hello.seq == self.seq + 1 else 1
@@ -201,7 +194,7 @@ class Row:
             if record is not None and record is not self.record:
                 self.record = record
                 self.changed()
-        return is_first
+            self.has_record = self.record is not None and self.record.digest == self.digest
 
     def refresh(self, path: Path, seconds: float, now: float) -> None:
         """Note a datagram by which the peer shows that it lives: its HELLO or PONG came by this path.
@@ -328,4 +321,5 @@ class Row:
 
     def peer(self, now: float) -> Peer:
         """Return the row as it is now, as an immutable value."""
-        return peer_of(self, self.paths.fresh(now), self.state_at(now), now)
+        state = self.state_at(now)
+        return peer_of(self, self.paths.fresh(now), state, now)

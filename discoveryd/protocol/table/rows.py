@@ -17,7 +17,6 @@ from discoveryd.protocol.table.event_log import EventLog
 from discoveryd.protocol.table.peer import LIVE, STATES, Event, EventKind, Peer, State
 from discoveryd.protocol.table.row import Key, Row
 from discoveryd.protocol.table.standing import MAX_UNPROVED, keeps_speaking
-from discoveryd.protocol.wire.messages import Hello
 
 MAX_ENDED = 1024
 """Boots remembered that are over. Past it the first is forgotten, and would be heard again without being asked."""
@@ -32,6 +31,9 @@ class Rows:
         limit: most rows; a full table gives up gone rows, never live ones.
         remember: seconds for which gone rows are kept.
         own_id: a peer with this node id is a clone of ourselves.
+
+    Attributes:
+        by_key: every row.
     """
 
     def __init__(self, *, limit: int, remember: float, own_id: str) -> None:
@@ -43,7 +45,7 @@ class Rows:
         self.quiet: dict[Key, Row] = {}  # last heard by a PONG: PINGed again if no HELLO comes
         self.leavers: dict[Key, Row] = {}  # to be asked whether they left. Forged: a goodbye may be
         self._own_id = own_id
-        self._rows: dict[Key, Row] = {}
+        self.by_key: dict[Key, Row] = {}
         self._by_id: dict[str, list[Row]] = {}
         self._by_boot: dict[str, list[Row]] = {}  # several where different ids claim one boot
         self._ended: dict[Key, float] = {}  # boots that are over, and until when they have to be asked
@@ -54,13 +56,13 @@ class Rows:
         self.event_log = EventLog()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.by_key)
 
     # --- what is known ------------------------------------------------------------------------------
 
     def get(self, id: str, boot: str = "") -> Row | None:
         """Return the row of one run of a node, or of a bare peer's address."""
-        return self._rows.get((id, boot))
+        return self.by_key.get((id, boot))
 
     def of_id(self, id: str) -> tuple[Row, ...]:
         """Return the rows of an id."""
@@ -76,13 +78,13 @@ class Rows:
 
     def rows(self, now: float, *, gone: bool = False) -> Iterator[Row]:
         """Iterate over the live rows, or over all that are remembered."""
-        for row in self._rows.values():
+        for row in self.by_key.values():
             if not row.is_replaced and (gone or (row.state in LIVE and now < row.expires)):
                 yield row
 
     def shown(self) -> Iterator[Row]:
         """Iterate over the live rows, as of the last call with a time."""
-        return (row for row in self._rows.values() if row.is_shown)
+        return (row for row in self.by_key.values() if row.is_shown)
 
     def peers(self, now: float, *, gone: bool = False) -> tuple[Peer, ...]:
         """Return the live peers (and with `gone` those down or left), the oldest row first."""
@@ -115,7 +117,7 @@ class Rows:
 
     def live_count(self, now: float) -> int:
         """Count the peers that are listed."""
-        return sum([row.state in LIVE and now < row.expires and not row.is_replaced for row in self._rows.values()])
+        return sum([row.state in LIVE and now < row.expires and not row.is_replaced for row in self.by_key.values()])
 
     def speaking(self, now: float) -> int:
         """Count the peers that share the budget of HELLOs: those proved, and those that keep speaking."""
@@ -145,13 +147,13 @@ class Rows:
 
     def known_addresses(self, since: float) -> Iterator[str]:
         """Yield the addresses of live rows that were there before, or once answered a PING."""
-        for row in self._rows.values():
+        for row in self.by_key.values():
             if row.state in LIVE and not row.is_stranger(since):
                 yield from (path.address for path in row.paths.values())
 
     def knew(self, key: Key, since: float) -> bool:
         """Return whether a peer was there before, or once answered a PING."""
-        row = self._rows.get(key)
+        row = self.by_key.get(key)
         return row is not None and not row.is_stranger(since)
 
     def _victims(self, newcomer: Row, chosen: list[Row]) -> list[Row]:
@@ -163,13 +165,13 @@ class Rows:
             Unproven: there are not so many, unless the newcomer answers a PING first.
             WireError: ``table-full``.
         """
-        excess = len(self._rows) + 1 - self.limit
+        excess = len(self.by_key) + 1 - self.limit
         victims = {row.key: row for row in chosen}
         for row in chain(
             self._replaced.values(),
             self._gone.values(),
             self._unproved.values() if newcomer.proved else (),
-            (row for row in self._rows.values() if newcomer.sealed_with and not row.sealed_with),
+            (row for row in self.by_key.values() if newcomer.sealed_with and not row.sealed_with),
         ):
             if len(victims) >= excess:
                 break
@@ -181,7 +183,7 @@ class Rows:
         return list(victims.values())
 
     def _add(self, row: Row, source: Source) -> None:
-        self._rows[row.key] = row
+        self.by_key[row.key] = row
         if source.link is None:
             self._beyond[row.key] = row
         if not row.proved:
@@ -192,7 +194,7 @@ class Rows:
             self._ended.pop(row.key, None)
 
     def _forget(self, row: Row) -> None:
-        del self._rows[row.key]
+        del self.by_key[row.key]
         for index in (
             self._gone, self._beyond, self._replaced, self._unproved, self.suspects, self.leavers, self.quiet
         ):  # fmt: skip
@@ -210,10 +212,6 @@ class Rows:
         while self._ended and now >= next(iter(self._ended.values())):
             del self._ended[next(iter(self._ended))]
         put_last(self._ended, row.key, until, MAX_ENDED)
-
-    def is_over(self, hello: Hello, now: float) -> bool:
-        """Return whether a HELLO is of a boot that is over, as far as we know. Forged: an end may be."""
-        return now < self._ended.get((hello.id, hello.boot), now)
 
     # --- restarts -----------------------------------------------------------------------------------
 
@@ -286,8 +284,11 @@ class Rows:
 
     def appear(self, kind: EventKind, reason: str, row: Row, now: float) -> list[Event]:
         """Return the events of a row that is live from now on, and of what that makes of the others with its id."""
-        row.clone = self._are_clones(row.id, self._shown(row.id))
-        return self.event_log.emit(kind, reason, row, now) + self.settle(row.id, now)
+        shown = self._shown(row.id)
+        row.clone = self._are_clones(row.id, shown)
+        row.changed()
+        events = self.event_log.emit(kind, reason, row, now)
+        return events if shown == [row] else events + self.settle(row.id, now)
 
     def settle(self, id: str, now: float) -> list[Event]:
         """Flag the listed rows of an id if there are several; unflag one that is left alone. Return the events."""
@@ -297,6 +298,7 @@ class Rows:
         for row in shown:
             if row.clone != clones:
                 row.clone = clones
+                row.changed()
                 kind: EventKind = "clone" if clones else "updated"
                 reason = f"another running node has the id {id}" if clones else "the clone is gone"
                 events += self.event_log.emit(kind, reason, row, now)

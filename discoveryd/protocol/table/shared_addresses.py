@@ -94,6 +94,7 @@ class SharedAddresses:
                 self._begun[place] = clock
                 for row in fresh:
                     row.shared = True
+                    row.changed()
                     other = next(other for other in rows if other is not row)
                     reason = f"{place[0]} is the address of {other.name or other.id} too"
                     events += self._event_log.emit("updated", reason, row, now)

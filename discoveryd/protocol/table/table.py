@@ -56,7 +56,7 @@ class PeerTable(AgeingRows):
     def set_ranks(self, ranks: dict[str, int]) -> None:
         """Prefer other variants."""
         self.ranks = ranks
-        for row in self._rows.values():
+        for row in self.by_key.values():
             row.changed()
 
     def set_links(self, links: Container[Link]) -> None:
@@ -83,10 +83,15 @@ class PeerTable(AgeingRows):
                 It led to no event then; events that were due before come with the next call.
         """
         self._owed += self._due(now, now)
+        return self.enter(hello, source, now, proved=proved)
+
+    def enter(self, hello: Hello, source: Source, now: float, *, proved: bool = False) -> tuple[Event, ...]:
+        """Process a HELLO like `heard`, for a caller that has just called `expire`."""
         return self._with_owed(self._hear(hello, source, now, proved=proved))
 
     def _hear(self, hello: Hello, source: Source, now: float, *, proved: bool) -> list[Event]:
-        known = self._rows.get((hello.id, hello.boot))
+        key = (hello.id, hello.boot)
+        known = self.by_key.get(key)
         # forged: the end of a plain row may be, so a boot that seals begins anew
         is_void = known is not None and not known.sealed_with and (known.is_replaced or known.state == "left")
         row = None if is_void and source.key else known
@@ -95,7 +100,7 @@ class PeerTable(AgeingRows):
         is_older = row is not None and row.state == "left" and hello.seq <= row.farewell
         if row is not None and is_older and now < holds_until(row, row.last_heard, self.interval):
             raise self._stale(row)
-        if row is None and not (proved or source.key) and self.is_over(hello, now):
+        if row is None and not (proved or source.key) and now < self._ended.get(key, now):  # forged: an end may be
             raise Unproven("stale", "of a boot that is over")
         record = decode_again(hello.record, hello.digest, known.record if known else None)
         if row is not None:
@@ -105,8 +110,10 @@ class PeerTable(AgeingRows):
         row.proved = proved or source.key != ""
         row.agreed = hello.ttl_ms / 1000 if row.proved else 0.0
         events, opening = self._open(row, source, now, known)
-        path = self._path(row, source, now)
+        path = row.paths.add(source, now)
+        path.heard(hello.seq)
         row.take(path, hello, record, source, now)
+        self.shared.add(path, now)
         self._vouch(row, path, source, now)
         events += self.appear(*opening, row, now)
         self._expect(row, path, hello, source)
@@ -125,8 +132,10 @@ class PeerTable(AgeingRows):
         if not is_news and (hello.seq > row.seq or (hello.seq < row.seq and row.paths.of(source) is None)):
             return []  # it can be no new path of its beat either
         path = self._path(row, source, now)
-        # in another variant it is the same once more, for others
-        is_first = row.sealed_with == source.key and row.take(path, hello, record, source, now)
+        is_first = False
+        if row.sealed_with == source.key:  # else it is the same once more, for others
+            is_first = path.heard(hello.seq)
+            row.take(path, hello, record, source, now)
         if is_news:
             self._vouch(row, path, source, now)
             events = self._show(row, opening, now)
@@ -162,7 +171,7 @@ class PeerTable(AgeingRows):
         if row.announced_at == now:  # it announces something else
             row.hold_for(life(row, self.interval))
         if row.has_new_ttl():
-            self._plan(row, now)
+            self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
             events += self._due(now, now)
         return events + self.event_log.emit_if_changed(row, now) if row.is_shown else events
 
@@ -173,7 +182,7 @@ class PeerTable(AgeingRows):
             WireError: ``table-full``; events that were due by then come with the next call.
         """
         self._owed += self._due(now, now)
-        row = self._rows.get((source.address, ""))
+        row = self.by_key.get((source.address, ""))
         opening: EventKind | None = "recovered" if row is None or row.state != "up" else None
         if row is None:
             opening = "joined"
@@ -219,7 +228,7 @@ class PeerTable(AgeingRows):
         """
         self._owed += self._due(now, now)
         former = row.state
-        is_known = self._rows.get(row.key) is row and row.kind == "node"
+        is_known = self.by_key.get(row.key) is row and row.kind == "node"
         # a goodbye may overtake a PONG, but not the PONG to a PING that was sent after it
         if not is_known or (former == "left" and now - rtt - held <= row.last_heard - SAME):
             return self._with_owed(())
@@ -249,7 +258,7 @@ class PeerTable(AgeingRows):
         row.refresh(path, life(row, self.interval), now)
         if row.state != "up":
             self._change(row, "heard", now)
-        self._plan(row, now)
+        self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
         if row.several:
             row.paths.consider(now)
 
@@ -260,6 +269,7 @@ class PeerTable(AgeingRows):
             if len(row.paths) >= MAX_PATHS:
                 self._drop_path(min(row.paths.values(), key=lambda path: path.last_heard))
             path = row.paths.add(source, now)
+            row.changed()
             self.shared.add(path, now)
         return path
 
@@ -277,7 +287,7 @@ class PeerTable(AgeingRows):
         self._replaced.pop(row.key, None)
         events = self.restore(row, now)
         self.shared.came_or_went(row, now)
-        self._plan(row, now)
+        self._next_expiry = min(self._next_expiry, row.deadline(now, self.remember))
         return events
 
     # --- new rows -----------------------------------------------------------------------------------
@@ -291,6 +301,7 @@ class PeerTable(AgeingRows):
             now: the time.
             void: a row of the same boot, which has to go.
         """
+        where = _where(source)
         former = self.former(row, source.address)
         is_restart = former is not None and former.state_at(now) in LIVE
         if not row.proved:
@@ -300,9 +311,9 @@ class PeerTable(AgeingRows):
             victims = self._victims(row, victims)
         else:
             victims.append(former)
-        opening: Opening = "joined", f"first HELLO on {_where(source)}"
+        opening: Opening = "joined", f"first HELLO on {where}"
         if former is not None:
-            opening = "joined", f"back with a new boot on {_where(source)}"
+            opening = "joined", f"back with a new boot on {where}"
             self.follow(row, former)
             row.shared = former.shared
         if former is not None and is_restart:
@@ -312,7 +323,7 @@ class PeerTable(AgeingRows):
             self.suspects.pop(former.key, None)
             # what is overdue would look like a pause
             self._next_expiry = min(self._next_expiry, max(now, former.expires))
-        events = self._give_way(victims, former, now)
+        events = self._give_way(victims, former, now) if victims else []
         self._add(row, source)
         return events, opening
 

@@ -1,6 +1,5 @@
 """At which address: what is sealed on a link counts only from the address it was sealed at."""
 
-from dataclasses import replace
 
 import pytest
 
@@ -127,7 +126,7 @@ def test_a_change_of_address_costs_only_what_is_under_way():
     segment.run(20.0)
     b.address = "10.0.0.22"
     segment.stations[b.address] = b
-    b.links = {segment: replace(b.links[segment], address=b.address)}
+    b.links = {segment: b.links[segment]._replace(address=b.address)}
     b.node.set_links(b.links.values(), segment.now)
     segment.run(10.0)
     assert addresses(a) == {"n2": ("10.0.0.22",)}

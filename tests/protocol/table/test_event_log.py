@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discoveryd.protocol.table.event_log import EVENT_BURST, EVENT_GAP, EVENTS_SPARED, Pace, net_events
+from discoveryd.protocol.table.event_log import EVENT_BURST, EVENT_GAP, EVENTS_SPARED, allows, net_events, opens
 from discoveryd.protocol.table.peer import UNANNOUNCED, Announced
+from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import ProvedTable, boot, hello, kinds, row_of, source
 
@@ -19,29 +20,29 @@ LIVE = ("up", "suspect")
 
 
 def test_pace_allows_ten_at_once_then_one_in_five_seconds():
-    pace = Pace()
-    assert [pace.allows(100.0) for _ in range(11)] == [True] * 10 + [False]
-    assert pace.opens() == pytest.approx(105.0)
-    assert [pace.allows(now) for now in (104.9, 105.0, 105.1, 109.9, 110.0)] == [False, True, False, False, True]
-    assert [pace.allows(1000.0) for _ in range(11)] == [True] * 10 + [False]
+    row = Row(kind="node", id="n", boot=boot(1), now=0.0)
+    assert [allows(row, 100.0) for _ in range(11)] == [True] * 10 + [False]
+    assert opens(row) == pytest.approx(105.0)
+    assert [allows(row, now) for now in (104.9, 105.0, 105.1, 109.9, 110.0)] == [False, True, False, False, True]
+    assert [allows(row, 1000.0) for _ in range(11)] == [True] * 10 + [False]
 
 
 def test_pace_spares_events_for_comings_and_goings():
-    pace = Pace()
-    assert [pace.allows(0.0, EVENTS_SPARED) for _ in range(6)] == [True] * 5 + [False]
-    assert pace.opens(EVENTS_SPARED) == pytest.approx(5.0)
-    assert pace.allows(0.0)
-    assert pace.opens(EVENTS_SPARED) == pytest.approx(10.0)
+    row = Row(kind="node", id="n", boot=boot(1), now=0.0)
+    assert [allows(row, 0.0, EVENTS_SPARED) for _ in range(6)] == [True] * 5 + [False]
+    assert opens(row, EVENTS_SPARED) == pytest.approx(5.0)
+    assert allows(row, 0.0)
+    assert opens(row, EVENTS_SPARED) == pytest.approx(10.0)
 
 
 def test_pace_allows_an_event_when_it_opens():
-    pace = Pace()
+    row = Row(kind="node", id="n", boot=boot(1), now=0.0)
     now = 12_345_678.9
     for _ in range(100):
-        while pace.allows(now):
+        while allows(row, now):
             pass
-        now = pace.opens()
-        assert pace.allows(now)
+        now = opens(row)
+        assert allows(row, now)
 
 
 # --- what a change comes to -------------------------------------------------------------------------
