@@ -124,7 +124,7 @@ def test_a_hung_thread_is_named_though_all_others_go_on(make, monkeypatch, threa
     owner, name = WORK[thread]
     work = getattr(owner, name)
     monkeypatch.setattr(owner, name, lambda *arguments: (hangs.set(), held.wait(WAIT), work(*arguments))[2])
-    assert hangs.wait(WAIT)  # before that it may only be late
+    until(lambda: (discovery.pulse.silent(), hangs.is_set())[1], True)  # before that it may only be late
     until(discovery.pulse.silent, [thread])
     for _ in range(20):
         assert discovery.pulse.silent() == [thread]
