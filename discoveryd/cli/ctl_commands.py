@@ -62,6 +62,19 @@ def _duration(text: str) -> float:
     return float(digits) * seconds
 
 
+def _quorum(text: str) -> tuple[int, str]:
+    """Read a number of peers, or a share of them."""
+    unit = "%" if text.endswith("%") else ""
+    most, wanted = (100, "1% to 100%") if unit else (1_000_000, "a number of peers, or a share such as 90%")
+    return _whole(text.removesuffix("%"), 1, most, wanted), unit
+
+
+def _message(text: str) -> str:
+    if not 1 <= len(text) <= 32 or text.strip("abcdefghijklmnopqrstuvwxyz0123456789-"):
+        raise ValueError(f"must be 1 to 32 of a-z 0-9 -, not {text!r}")
+    return text
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 
@@ -69,8 +82,29 @@ def _is_number(text: str) -> bool:
 _TAG = Value("KEY=VALUE", _tag, column="tag")
 _TIME = Value("S", _duration)
 _COUNT = Value("N", lambda text: _whole(text, 1, 1_000_000, "a number from 1"))
+_STATE = Value("STATE", choices=STATES)
 _COLUMN = Value("COLUMN", choices=COLUMNS)
 _PEER = Value("PEER", column="name", missing="which peer? Give its name, id, address or boot")
+_MESSAGE = Value("MESSAGE", _message, missing="which message? Give its name, then what to tell, and to whom")
+
+_RECORD = (
+    Option("name", "whose name matches, such as 'web-*'", Value("GLOB", _text, column="name")),
+    Option("tag", "with this tag; may be repeated, all must match", _TAG, is_repeated=True),
+    Option("service", "that offer this service", Value("SERVICE", _text, column="service")),
+    Option("link", "heard on this interface", Value("IF", _text, column="link")),
+)
+_FILTERS = (
+    Option("state", "that are up, suspect, down or left; may be repeated", _STATE, is_repeated=True),
+    *_RECORD,
+    Option("all", "also those that are down or left"),
+)
+_RECEIVERS = (
+    Value("PAYLOAD"),
+    Option("to", "this peer; may be repeated, up to 64", Value("PEER", _text, column="name"), is_repeated=True),
+    Option("everyone", "every peer that is up"),
+    Option("quorum", "how many of them suffice, such as 90% or 3; all unless given", Value("N", _quorum)),
+    Option("timeout", "time for all of it, 5s unless given", _TIME, default=5.0),
+)
 
 PROGRAM = Program(
     "discoveryctl",
@@ -81,7 +115,7 @@ PROGRAM = Program(
             "the peers that are up",
             Option("wide", "show id and boot too (shown anyway where names alone would be ambiguous)"),
             Option("only", f"one value per line, each once: {_COLUMNS_IN_WORDS}", _COLUMN),
-            takes_filters=True,
+            filters=_FILTERS,
             text="List the peers that are up or suspect, or those that the filters choose.",
         ),
         Command(
@@ -107,9 +141,12 @@ PROGRAM = Program(
             "ctl.follow:watch",
             "the peers, then each change as it happens",
             Option("timeout", "how long to try for a daemon that is not up yet; not at all unless given", _TIME),
-            takes_filters=True,
+            Option("messages", "in place of peers, the messages of other nodes that come to this one"),
+            Option("message", "only messages of this name; may be repeated", _MESSAGE, is_repeated=True),
+            filters=_FILTERS,
             text="List the peers, then show each change as it happens, until interrupted. Marks: + came, ~ changed, "
-            "? overdue, - went, ! clone. When the daemon restarts, connects again and lists anew.",
+            "? overdue, - went, ! clone. When the daemon restarts, connects again and lists anew. With --messages "
+            "or --message: show each message as it comes; what nothing else takes is acknowledged for this.",
         ),
         Command(
             "ctl.ask:ping",
@@ -130,8 +167,29 @@ PROGRAM = Program(
                 _TIME,
             ),
             Option("only", f"then one value per line, each once: {_COLUMNS_IN_WORDS}", _COLUMN),
-            takes_filters=True,
+            filters=_FILTERS,
             text="Wait until at least N peers that match the filters are up (or in the states given), then list them.",
+        ),
+        Command(
+            "ctl.send:send",
+            "a message to other nodes, each of which acknowledges",
+            _MESSAGE,
+            *_RECEIVERS,
+            Option("wait-handled", "a receiver counts once its handler has ended well"),
+            filters=_RECORD,
+            text="Send a message to the peers that --to names, that the filters choose, or to --everyone, and tell who "
+            "did not acknowledge it. PAYLOAD is a text; - stands for standard input; none is an empty one. This node "
+            "is never among the receivers. All are waited for, also where fewer suffice.",
+        ),
+        Command(
+            "ctl.send:ask",
+            "a question to other nodes, and the answer of each",
+            _MESSAGE,
+            *_RECEIVERS,
+            filters=_RECORD,
+            text="Ask the peers that --to names, that the filters choose, or --everyone, and print each answer as it "
+            "comes, behind the name and address of its peer. Every node answers echo, upper and info by itself. "
+            "PAYLOAD is a text; - stands for standard input; none is an empty one.",
         ),
         Command(
             "ctl.ask:reload",
@@ -177,31 +235,18 @@ PROGRAM = Program(
         ),
         Option(
             "token-file",
-            "the control token of the daemon, which shows that you may: for reload and register, and for all where it "
-            "listens outside 127.0.0.0/8; else $DISCOVERYCTL_TOKEN_FILE, else /run/discoveryd/control.token, or "
-            "without root $XDG_RUNTIME_DIR/discoveryd/control.token",
+            "the control token of the daemon, which shows that you may: for reload, register and messages, and for all "
+            "where it listens outside 127.0.0.0/8; else $DISCOVERYCTL_TOKEN_FILE, else /run/discoveryd/control.token, "
+            "or without root $XDG_RUNTIME_DIR/discoveryd/control.token",
             Value("FILE", _text),
         ),
-    ],
-    filters=[
-        Option(
-            "state",
-            "that are up, suspect, down or left; may be repeated",
-            Value("STATE", choices=STATES),
-            is_repeated=True,
-        ),
-        Option("name", "whose name matches, such as 'web-*'", Value("GLOB", _text, column="name")),
-        Option("tag", "with this tag; may be repeated, all must match", _TAG, is_repeated=True),
-        Option("service", "that offer this service", Value("SERVICE", _text, column="service")),
-        Option("link", "heard on this interface", Value("IF", _text, column="link")),
-        Option("all", "also those that are down or left"),
     ],
     note="Times are seconds, or such as 500ms, 4s, 1m. Colour is for terminals, and not if NO_COLOR is set.",
     exit_codes=(
         (0, "fine"),
-        (1, "nothing matched, or it timed out, or nothing answered the PING"),
+        (1, "nothing matched, it timed out, nothing answered the PING, or too few peers did what was asked"),
         (2, "the command line is wrong, or the daemon refused the request"),
-        (3, "no daemon to be asked"),
+        (3, "no daemon to be asked, or it ended before all was told"),
         (130, "interrupted"),
     ),
     examples=(
@@ -210,6 +255,8 @@ PROGRAM = Program(
         "discoveryctl list --json | jq -r '.peers[].address'",
         "discoveryctl wait --count 4 --tag role=worker --timeout 1m && ./start-job",
         'discoveryctl watch --json | while read -r line; do echo "$line"; done',
+        "discoveryctl send deploy v2 --tag role=worker --quorum 90%",
+        "discoveryctl ask info --everyone",
         "discoveryctl register render --port 9000 --tag gpu=2 -- ./render-server",
     ),
 )

@@ -47,7 +47,7 @@ def _command_help(program: Program, name: str) -> list[str]:
         "\n".join(_wrapped(f"usage: {' '.join(filter(None, synopsis))}", subsequent_indent=" " * 7)),
         "\n".join(_wrapped(command.text)),
         "\n".join(_options(command.options)),
-        _section("filters", _options(program.filters if command.takes_filters else ())),
+        _section("filters", _options(command.filters)),
         _section("options", _options(program.options)),
         *_notes(program),
     ]

@@ -102,7 +102,7 @@ class Command:
         text: what it does, in full; else the sentence of `brief`.
         operands: the words after its name, of the `parts`.
         options: its own options, of the `parts`.
-        takes_filters: whether it also takes the filters of its program.
+        filters: options that choose peers, shared with other commands.
         rest: what may follow all else after ``--``, as in a synopsis.
     """
 
@@ -112,7 +112,7 @@ class Command:
         brief: str,
         *parts: Value | Option,
         text: str = "",
-        takes_filters: bool = False,
+        filters: Sequence[Option] = (),
         rest: str = "",
     ) -> None:
         self.run = run
@@ -121,7 +121,7 @@ class Command:
         self.text = text or f"{brief[0].upper()}{brief[1:]}."
         self.operands = [one for one in parts if isinstance(one, Value)]
         self.options = [one for one in parts if isinstance(one, Option)]
-        self.takes_filters = takes_filters
+        self.filters = filters
         self.rest = rest
 
     def load(self) -> Callable[[Any], int]:
@@ -139,7 +139,7 @@ class Command:
     def synopsis(self) -> list[str]:
         """The parts of the synopsis after the name of the command, but for `rest` and the options of the program."""
         optional = [f"[{one.form}]" for one in self.options if not one.missing]
-        return [*self.needed, *(["[FILTERS]"] if self.takes_filters else []), *optional]
+        return [*self.needed, *(["[FILTERS]"] if self.filters else []), *optional]
 
 
 HELP = Option("help", "this text; after a command, that of the command")
@@ -151,7 +151,7 @@ class Program:
 
     Attributes:
         options: those of all commands.
-        filters: options that several commands share.
+        filters: those of any command that choose peers.
         note: sentences that help and manual page tell below the options.
         exit_codes: each code with its meaning.
         examples: command lines.
@@ -164,7 +164,6 @@ class Program:
         commands: Sequence[Command],
         *,
         options: Sequence[Option] = (),
-        filters: Sequence[Option] = (),
         note: str = "",
         exit_codes: Sequence[tuple[int, str]] = (),
         examples: Sequence[str] = (),
@@ -180,14 +179,14 @@ class Program:
         self.summary = summary
         self.commands = {command.name: command for command in (*commands, explain)}
         self.options = (*options, HELP, VERSION)
-        self.filters = filters
+        self.filters = tuple(dict.fromkeys(one for command in commands for one in command.filters))
         self.note = note
         self.exit_codes = exit_codes
         self.examples = examples
 
     def options_of(self, command: Command) -> tuple[Option, ...]:
         """Return every option that a command takes."""
-        return (*command.options, *(self.filters if command.takes_filters else ()), *self.options)
+        return (*command.options, *command.filters, *self.options)
 
     def every_option(self) -> dict[str, Option]:
         """Return an option of each name: its value is of the same kind in all commands."""

@@ -16,7 +16,7 @@ FINE, NOTHING, USAGE, NO_DAEMON, INTERRUPTED = 0, 1, 2, 3, 130
 """The exit codes, as in ``discoveryctl --help``."""
 
 _CODES = dict.fromkeys(("not_found", "timeout"), NOTHING) | dict.fromkeys(
-    ("bad_request", "bad_argument", "unknown_op", "denied", "refused", "ambiguous"), USAGE
+    ("bad_request", "bad_argument", "unknown_op", "denied", "refused", "ambiguous", "too_long"), USAGE
 )
 
 
@@ -43,12 +43,12 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     try:
         options = parse(argv, os.environ)
+        try:
+            return run_command(PROGRAM, options)
+        except QueryError as error:
+            return _failed(error, options)
     except UsageError as error:
         return _say(f"{error}\nTry 'discoveryctl --help'.", USAGE)
-    try:
-        return run_command(PROGRAM, options)
-    except QueryError as error:
-        return _failed(error, options)
 
 
 def _failed(error: QueryError, options: Options) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from select import POLLERR, POLLHUP, POLLIN, poll, select
+from select import select
 
 from discoveryd.ctl import FINE
-from discoveryd.ctl.output import note, peers_text, standard_screen
+from discoveryd.ctl.output import note, peers_text, standard_screen, wait_beside_output
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.reconnect import Retry, watch_across_restarts
 from discoveryd.query.formats import printable, printable_json
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from discoveryd.cli.ctl_commands import Options
+    from discoveryd.net.query_client import QueryClient
     from discoveryd.query.formats.table import Screen
 
 _MARKS = {
@@ -33,8 +33,12 @@ _LOST = frozenset(("closed", "stopping", "lagged", "unreachable"))
 
 def watch(options: Options) -> int:
     """Print the peers, then each change, until interrupted, or until the reader of the output is gone."""
+    if options.messages or options.message:
+        from discoveryd.ctl.messages import watch_messages  # noqa: PLC0415 - only where they are wanted
+
+        return watch_messages(options)
     screen = standard_screen()
-    for line, event in follow(options, options.filters(), waiting=_wait_beside_output()):
+    for line, event in follow(options, _watching(**options.filters()), waiting=wait_beside_output()):
         if options.json:
             print(printable_json(line), flush=True)
         elif event["event"] == "snapshot":
@@ -63,7 +67,7 @@ def wait(options: Options) -> int:
     mirror = Mirror(lambda found: (found, peer_from_json(found)))
     found: list[Mapping[str, Any]] = []
     try:
-        for _, event in follow(options, {"all": True}, deadline):
+        for _, event in follow(options, _watching(all=True, deadline=deadline), deadline):
             mirror.take(event)
             found = [shown for shown, peer in mirror.rows.values() if chosen.accepts(peer)]
             if mirror.is_synced and len(found) >= wanted:
@@ -78,13 +82,20 @@ def wait(options: Options) -> int:
     raise QueryError("timeout", f"timed out after {options.timeout:g} s with {here}")
 
 
+def _watching(**request: Any) -> Callable[[QueryClient], Iterator[dict[str, Any]]]:
+    """Return what asks a client for the events of peers."""
+    return lambda client: client.watch(**request)
+
+
 def follow(
     options: Options,
-    filters: dict[str, Any],
+    listen: Callable[[QueryClient], Iterator[dict[str, Any]]],
     deadline: float | None = None,
     waiting: Callable[[int, float | None], None] | None = None,
 ) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Yield each line of a watch, for ever, raw and parsed. A new connection begins with a new snapshot.
+    """Yield each line that a daemon tells without end, raw and parsed, across its restarts.
+
+    A connection begins with a snapshot and ``sync``, or with a line that has ``names`` where messages are told.
 
     Raises:
         QueryError: no connection came about within ``--timeout`` (at once without it), the request is refused, or
@@ -111,32 +122,14 @@ def follow(
             waiting(-1, max(left, 0.0))
         return True
 
-    for line, event in watch_across_restarts(lambda: options.client(waiting), again, deadline=deadline, **filters):
-        if retry.trouble and event["event"] == "snapshot":
+    for line, event in watch_across_restarts(lambda: options.client(waiting), again, listen):
+        kind = "names" if "names" in event else event.get("event")
+        if retry.trouble and kind in ("snapshot", "names"):
             note("connected again")
-        if event["event"] == "sync":
+        if kind in ("sync", "names"):
             retry.succeeded()
             was_connected = True
         yield line, event
-
-
-def _wait_beside_output() -> Callable[[int, float | None], None] | None:
-    """Return what waits for a descriptor, and raises BrokenPipeError when the reader of the output is gone."""
-    try:
-        output = sys.stdout.fileno()
-    except (AttributeError, OSError, ValueError):  # closed, or no file
-        return None
-
-    def waiting(descriptor: int, seconds: float | None) -> None:
-        both = poll()
-        both.register(output, 0)
-        if descriptor >= 0:
-            both.register(descriptor, POLLIN)
-        ready = dict(both.poll(None if seconds is None else seconds * 1000))
-        if ready.get(output, 0) & (POLLERR | POLLHUP):
-            raise BrokenPipeError
-
-    return waiting
 
 
 def event_text(event: dict[str, Any], screen: Screen) -> str:

@@ -6,11 +6,11 @@ import os
 import sys
 
 from discoveryd.query.formats import column, printable, reply
-from discoveryd.query.formats.table import Screen, peers_table
+from discoveryd.query.formats.table import Screen, peers_table, shortened, width_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from discoveryd.cli.ctl_commands import Options
@@ -37,6 +37,36 @@ def note(text: str) -> None:
     print(f"discoveryctl: {printable(text)}", file=sys.stderr, flush=True)
 
 
+class ProgressLine:
+    """A line on standard error that is written again and again; nothing where that is no terminal."""
+
+    def __init__(self) -> None:
+        self._width = 0
+        self._text = ""
+        if sys.stderr is not None and sys.stderr.isatty():
+            self._width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+
+    def show(self, text: str) -> None:
+        """Show a text in place of the last one."""
+        text = shortened(printable(text), self._width - 1) if self._width else ""
+        if text != self._text:
+            self.clear()
+            self._text = text
+            self._write(text)
+
+    def clear(self) -> None:
+        """Leave the line to other output."""
+        if self._text:
+            self._write(f"\r{' ' * width_of(self._text)}\r")
+            self._text = ""
+
+    close = clear
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
 def peers_text(peers: Sequence[Mapping[str, Any]], options: Options, *, keyed: bool = False) -> str:
     """Return peers in the format that the options ask for: ``--json``, ``--only`` and ``--wide`` count.
 
@@ -50,3 +80,24 @@ def peers_text(peers: Sequence[Mapping[str, Any]], options: Options, *, keyed: b
     if options.only:
         return column(peers, options.only)
     return peers_table(peers, standard_screen(), wide=options.wide, keyed=keyed)
+
+
+def wait_beside_output() -> Callable[[int, float | None], None] | None:
+    """Return what waits for a descriptor, and raises BrokenPipeError when the reader of the output is gone."""
+    from select import POLLERR, POLLHUP, POLLIN, poll  # noqa: PLC0415 - for output that goes on
+
+    try:
+        output = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):  # closed, or no file
+        return None
+
+    def waiting(descriptor: int, seconds: float | None) -> None:
+        both = poll()
+        both.register(output, 0)
+        if descriptor >= 0:
+            both.register(descriptor, POLLIN)
+        ready = dict(both.poll(None if seconds is None else seconds * 1000))
+        if ready.get(output, 0) & (POLLERR | POLLHUP):
+            raise BrokenPipeError
+
+    return waiting

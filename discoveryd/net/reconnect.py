@@ -10,7 +10,7 @@ from discoveryd.errors import QueryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
     from typing import Any
 
     from discoveryd.net.query_client import QueryClient
@@ -45,20 +45,22 @@ class Retry:
 
 
 def watch_across_restarts(
-    connect: Callable[[], QueryClient], again: Callable[[QueryError], bool], **request: Any
+    connect: Callable[[], QueryClient],
+    again: Callable[[QueryError], bool],
+    listen: Callable[[QueryClient], Iterable[dict[str, Any]]],
 ) -> Generator[tuple[bytes, dict[str, Any]], None, None]:
-    """Yield each line of a watch, raw and parsed. Each connection begins with a new snapshot, then ``sync``.
+    """Yield each line that a daemon tells without end, raw and parsed.
 
     Args:
         connect: returns a client that is not connected yet.
         again: is told why a connection ended or did not come about. It waits, and returns whether to try once more; or
             it raises.
-        request: of `QueryClient.watch`.
+        listen: asks, and returns the lines, such as `QueryClient.watch`.
     """
     while True:
         try:
             with connect() as client:
-                for event in client.watch(**request):
+                for event in listen(client):
                     yield client.line, event
         except QueryError as error:
             failure = error

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self, Unpack
 
 from discoveryd.errors import QueryError
@@ -221,7 +222,7 @@ class Client:
         )
 
     def _mirror(self) -> None:
-        with closing(watch_across_restarts(self._connect, self._again, all=False)) as lines:
+        with closing(watch_across_restarts(self._connect, self._again, partial(QueryClient.watch, all=False))) as lines:
             for _, line in lines:
                 self._take(line)
 

@@ -32,9 +32,11 @@ list [FILTERS] [--wide] [--only COLUMN]
 show PEER
 status
 metrics
-watch [FILTERS] [--timeout S]
+watch [FILTERS] [--timeout S] [--messages] [--message MESSAGE]
 ping PEER [--count N] [--timeout S]
 wait --count N [FILTERS] [--timeout S] [--only COLUMN]
+send MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--quorum N] [--timeout S] [--wait-handled]
+ask MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--quorum N] [--timeout S]
 reload
 register NAME --port P [--proto PROTO] [--tag KEY=VALUE] [--timeout S] [--user USER] [-- COMMAND ...]
 help [COMMAND]
@@ -69,4 +71,4 @@ def test_a_row_has_texts_and_a_function(program):
 
 def test_repeated_options():
     repeated = {option.name for option in ctl_commands.PROGRAM.every_option().values() if option.is_repeated}
-    assert repeated == {"state", "tag"}
+    assert repeated == {"state", "tag", "to", "message"}

@@ -16,8 +16,8 @@ GO = Command(
     Option("kind", "what for", Value("KIND", choices=("a", "b", "c"))),
     rest="[-- WORDS ...]",
 )
-STAY = Command("stay", "stay here", Option("days", "how long", Value("N", int), missing="how long? Give --days N"))
-PROGRAM = Program("trip", "Travel.", [GO, STAY], filters=[Option("cheap", "at a low price")])
+STAY = Command("stay", "stay here", Option("days", "how long", Value("N", int), missing="how long? Give --days N"), filters=[Option("cheap", "at a low price")])
+PROGRAM = Program("trip", "Travel.", [GO, STAY])
 
 
 def test_values_have_the_names_of_their_rows():
@@ -74,7 +74,7 @@ def test_help_and_version_need_nothing_else(words, command, wants_help):
         (["go", "home", "--v"], "option --v not a unique prefix"),
         (["stay"], "stay how long? Give --days N"),
         (["stay", "here"], "stay does not take 'here' (filters are options, such as --name)"),
-        (["stay", "--days", "1", "--by", "x"], "stay does not take --by (it takes --days, --help, --version)"),
+        (["stay", "--days", "1", "--by", "x"], "stay does not take --by (it takes --cheap, --days, --help, --version)"),
     ],
 )
 def test_a_wrong_command_line_says_what_is_right(words, told):

@@ -12,6 +12,7 @@ import pytest
 from discoveryd.cli import ctl_commands
 from discoveryd.ctl import follow
 from discoveryd.errors import QueryError
+from discoveryd.net.query_client import QueryClient
 from discoveryd.query.formats.table import Screen
 from tests.ctl.played import (
     GREETING,
@@ -92,7 +93,7 @@ def test_watch_pauses_longer_after_each_attempt(monkeypatch):
     monkeypatch.setattr(follow, "note", notes.append)
     with Daemon([[*snapshot(), STOPPING]]) as daemon:
         asked = ctl_commands.parse(["watch", "--address", daemon.address], {})
-        lines = follow.follow(asked, {})
+        lines = follow.follow(asked, QueryClient.watch)
         assert [next(lines)[1]["event"] for _ in range(2)] == ["snapshot", "sync"]
 
     def pause(_read, _write, _error, seconds):
@@ -133,7 +134,7 @@ def test_wait_times_out_and_says_how_many_were_up(capsys, timeout):
 def test_wait_times_out_while_the_daemon_is_away(capsys):
     with Daemon([[*snapshot(peer()), STOPPING]]) as daemon:
         asked = ctl_commands.parse(["watch", "--address", daemon.address], {})
-        lines = follow.follow(asked, {}, monotonic() + 0.3)
+        lines = follow.follow(asked, QueryClient.watch, monotonic() + 0.3)
         next(lines)
         next(lines)
     with pytest.raises(QueryError) as caught:

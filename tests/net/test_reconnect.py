@@ -42,7 +42,7 @@ def test_each_connection_is_watched_until_there_is_no_other():
         failures.append(error)
         return bool(left)
 
-    lines = list(watch_across_restarts(lambda: left.pop(0), again, all=True))
+    lines = list(watch_across_restarts(lambda: left.pop(0), again, lambda client: client.watch(all=True)))
     assert lines == [(one.encode(), {"event": one}) for one in "abc"]
     assert failures == [stopping, refused, stopping]
     assert clients[2].requests == [{"all": True}]
@@ -54,7 +54,7 @@ def test_an_error_of_again_ends_the_watch():
         raise error
 
     client = Client("a", QueryError("denied", "no"))
-    lines = watch_across_restarts(lambda: client, again)
+    lines = watch_across_restarts(lambda: client, again, Client.watch)
     next(lines)
     with pytest.raises(QueryError, match="no"):
         next(lines)
@@ -63,7 +63,7 @@ def test_an_error_of_again_ends_the_watch():
 
 def test_closing_the_watch_closes_the_connection():
     client = Client("a", "b")
-    lines = watch_across_restarts(lambda: client, lambda _: True)
+    lines = watch_across_restarts(lambda: client, lambda _: True, Client.watch)
     next(lines)
     assert client.is_open
     lines.close()
