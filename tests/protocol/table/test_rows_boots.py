@@ -139,6 +139,19 @@ def test_one_answer_of_the_older_boot_proves_a_clone():
     assert table.replaced("web1") == ()
 
 
+def test_a_prepared_view_follows_the_clone_flag():
+    table = ProvedTable()
+    table.heard(hello(1), HERE, now=0.0)
+    table.heard(hello(2), THERE, now=0.1)
+    rows = row_of(table, 1), row_of(table, 2)
+    table.heard(hello(1, seq=2), HERE, now=0.8)
+    assert [row.lasting(0.8).clone for row in rows] == [False, False]
+    table.heard(hello(1, seq=3), HERE, now=1.6)
+    assert [row.lasting(1.6).clone for row in rows] == [True, True]
+    table.heard(hello(1, seq=4, goodbye=True), HERE, now=2.0)
+    assert rows[1].lasting(2.0).clone is False
+
+
 def test_the_clone_flag_ends_when_the_other_leaves():
     table = ProvedTable()
     two_clones(table)

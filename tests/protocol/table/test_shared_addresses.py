@@ -61,6 +61,18 @@ def test_a_shared_address_is_reported_at_begin_and_end(lan):
     assert lan.marked() == []
 
 
+def test_a_prepared_view_follows_a_shared_address(lan):
+    both = {"n1": source(), "n2": source()}
+    marked = []
+    for speakers in [both] * 10 + [{"n1": both["n1"]}] * 10:
+        lan.talk(0.8, **speakers)
+        marked.append(lan.marked())
+        rows = list(lan.table.rows(lan.now))
+        assert [row.id for row in rows if row.lasting(lan.now).shares_address] == marked[-1]
+    assert ["n1", "n2"] in marked
+    assert marked[-1] == []
+
+
 def test_the_mark_of_a_shared_address_is_in_the_json(lan):
     lan.talk(8.0, n1=source(), n2=source())
     assert [peer_json(one.peer)["shares_address"] for one in lan.events if "too" in one.reason] == [True, True]
