@@ -7,15 +7,22 @@ import re
 import signal
 import subprocess
 from base64 import b64decode, b64encode
+from contextlib import ExitStack
+from time import monotonic
 
 import pytest
 
 from discoveryd.ctl import main
+from discoveryd.net.sockets import free_port
+from discoveryd.protocol.parameters import Parameters
+from discoveryd.query.address import format_address
 from discoveryd.query.formats.messages import answer_text, message_text
 from discoveryd.query.formats.table import Screen
-from tests.control import TOKEN
+from discoveryd.runtime.discovery import Discovery
+from tests.control import TOKEN, Control
 from tests.ctl.played import GREETING, STOPPING, Daemon, ask, command, environment, refusal
 from tests.query.samples import peer
+from tests.runtime.talk import WAIT, meet
 
 HOSTILE = "a\x1b[2Jb\x9b31mc\u202ed\ne\x07"
 """Clears a terminal, sets a colour by C1, turns the order around, begins a line and rings."""
@@ -190,10 +197,10 @@ def test_what_the_daemon_refuses(capsys, answer, code, why):
 
 
 def test_a_daemon_that_ends_meanwhile_is_exit_3(capsys):
-    lines = [{"sending": {"number": 7, "expected": 3}}, delivery("acked"), STOPPING]
+    lines = [{"sending": {"number": 7, "expected": 3}}, delivery("handled"), delivery("acked", "h2", final=False), STOPPING]
     with Daemon([HELLO, lines]) as daemon:
-        code, _, err = ask(capsys, daemon, "send", "deploy", "--everyone")
-    assert (code, err) == (3, "discoveryctl: the daemon is stopping; up to then 1 of 3 acked\n")
+        code, _, err = ask(capsys, daemon, "send", "deploy", "--everyone", "--wait-handled")
+    assert (code, err) == (3, "discoveryctl: the daemon is stopping; up to then 1 of 3 handled, 1 acked\n")
 
 
 def test_only_the_builtin_names_go_without_a_token(capsys, token):
@@ -343,3 +350,33 @@ def test_a_long_message_is_folded_on_a_screen():
     lines = message_text(message("word " * 30)["message"], Screen(40), "12:00:00").split("\n")
     assert lines[0] == "12:00:00  deploy  anna (10.0.0.2)  word"
     assert all(line.startswith(" " * 10) for line in lines[1:])
+
+
+# --- real nodes -------------------------------------------------------------------------------------
+
+
+def test_messages_between_nodes(capsys, token):
+    port = free_port("127.0.0.1", "udp")
+    anna, bert = (
+        Discovery(
+            Parameters(port=port, loopback=address, interval=0.1), name=name, node_id=name, query=(address, 0),
+            control=Control(),
+        )
+        for name, address in (("anna", "127.0.0.2"), ("bert", "127.0.0.3"))
+    )  # fmt: skip
+    with ExitStack() as stack:
+        for node in (anna, bert):
+            stack.callback(node.stop)
+        meet(port, anna, bert)
+        words = command("watch", "--message", "deploy", "--json", "--address", format_address(bert.query_address))
+        watch = stack.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, env=environment()))
+        stack.callback(watch.kill)
+        at = ["--address", format_address(anna.query_address)]
+        sending = ["send", "deploy", "v2\x1b[31m", "--to", "bert", "--wait-handled", *at]
+        deadline = monotonic() + WAIT
+        while main(sending) and monotonic() < deadline:  # until it listens
+            capsys.readouterr()
+        assert capsys.readouterr().out == "1 of 1 handled\n"
+        assert json.loads(watch.stdout.readline())["message"]["payload"] == b64encode(b"v2\x1b[31m").decode()
+        assert main(["ask", "upper", "hi", "--everyone", *at]) == 0
+        assert capsys.readouterr().out == "bert (127.0.0.3)  HI\n"
