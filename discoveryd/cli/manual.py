@@ -28,6 +28,8 @@ _KINDS = {
     "Mapping[str, str]": "map of texts",
     "tuple[str, ...]": "list of texts",
     "tuple[Service, ...]": "list of services",
+    "tuple[AllowRule, ...]": "list of rules",
+    "bool": "on or off",
 }
 """The types of keys in plain words."""
 

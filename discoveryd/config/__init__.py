@@ -20,6 +20,7 @@ from discoveryd.config.sections import (
     SCHEMA,
     SECTIONS,
     LogSection,
+    MessagesSection,
     MetricsSection,
     NodeSection,
     PathsSection,
@@ -51,16 +52,17 @@ class Config:
     """Everything that can be set; what `load` returns has been checked as a whole.
 
     Attributes:
-        parameters: the sections ``hello`` and, within it, ``limits``.
+        parameters: the sections ``hello`` and, within it, ``limits`` and what ``messages`` has for the engine.
         source: the file it came from, or `NO_FILE`.
         is_stream: whether it came through a pipe, which can be read once only.
-        directory: of keys, ``services.d`` and ``hooks.d``: that of the file, or where a file would be by default.
+        directory: of keys, ``services.d``, ``hooks.d`` and ``messages.d``: that of the file, or where it would be.
     """
 
     node: NodeSection = field(default_factory=NodeSection)
     parameters: Parameters = field(default_factory=Parameters)
     query: QuerySection = field(default_factory=QuerySection)
     security: SecuritySection = field(default_factory=SecuritySection)
+    messages: MessagesSection = field(default_factory=MessagesSection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
     log: LogSection = field(default_factory=LogSection)
     paths: PathsSection = field(default_factory=PathsSection)
@@ -190,7 +192,7 @@ def parse(source: str, raw: bytes | None, variables: Mapping[str, str], *, is_st
     sections: dict[str, Any] = {name: made(SECTIONS[name], **keys) for name, keys in values.items()}
     if raw is not None and not is_stream:
         sections["directory"] = os.path.dirname(os.path.abspath(source))
-    parameters = made(Parameters, **hello, limits=limits)
+    parameters = made(Parameters, **hello, limits=limits, messages=sections["messages"].limits())
     config = Config(parameters=parameters, source=source, is_stream=is_stream, **sections)
     if config.metrics.address and config.metrics.address == config.query.address:
         reader.refuse([f"metrics.listen: must be another port than query.listen ({config.query.listen})"])
@@ -202,6 +204,10 @@ def _written(kind: str, value: Any) -> str:
     """Return a value as YAML. It is JSON, whose quotes keep ``on`` or ``1.10`` a text."""
     if kind == "float":
         return format_duration(value)
+    if kind == "bool":
+        return "on" if value else "off"
     if kind == "tuple[Service, ...]" and value:
         return "".join(f"\n    - {json.dumps(service.to_json(), ensure_ascii=False)}" for service in value)
+    if kind == "tuple[AllowRule, ...]":
+        value = [{"name": rule.name, "from": rule.sender} for rule in value]
     return json.dumps(dict(value) if isinstance(value, Mapping) else value, ensure_ascii=False)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from discoveryd.config.durations import VARIABLE_PREFIX, parse_duration, shown
 from discoveryd.config.yaml_tree import Fault, Pairs, Place, TextSource, YamlNode, parse
 from discoveryd.errors import ConfigError
+from discoveryd.protocol.messages.values import AllowRule
 from discoveryd.protocol.wire.record import Service
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 SERVICE = {key.name: str(key.type) for key in fields(Service)}
 """Key of a service to its type as annotated."""
+
+_RULE = {"name": "str", "from": "str"}
+_RULE_EXAMPLE = '{name: deploy, from: "ctl-*"}'
 
 MAX_FAULTS = 100
 """Faults that are told at most: a file with more is some other file."""
@@ -181,7 +185,10 @@ class ConfigReader:
         """Return a value; None where it is empty, or a fault, which is noted."""
         if node.value is None:
             return None
-        inner = {"Mapping[str, str]": self._tags, "tuple[Service, ...]": self._services, "tuple[str, ...]": self._texts}
+        inner = {
+            "Mapping[str, str]": self._tags, "tuple[Service, ...]": self._services, "tuple[str, ...]": self._texts,
+            "tuple[AllowRule, ...]": self._rules,
+        }  # fmt: skip
         if kind in inner:
             return inner[kind](path, node)
         wanted, read = _SCALARS[kind]
@@ -232,6 +239,20 @@ class ConfigReader:
         if lack and isinstance(node.value, tuple):
             self._fault(node.place, f"{path}: {lack}")
         return None if lack else self._build(Service, found, lambda problem: f"node.{problem}")
+
+    def _rules(self, path: str, node: YamlNode) -> tuple[AllowRule, ...] | None:
+        wanted = f"a list of rules such as [{_RULE_EXAMPLE}]"
+        return self._items(path, node, wanted, lambda item: self._rule(path, item))
+
+    def _rule(self, path: str, node: YamlNode) -> AllowRule | None:
+        entries = list(self._entries(path, node, f"a rule such as {_RULE_EXAMPLE}", _RULE))
+        found = self._values(f"{path}.", entries, _RULE)
+        missing = " and ".join(key for key in _RULE if key not in found)
+        if missing and isinstance(node.value, tuple):
+            self._fault(node.place, f"{path}: a rule needs {missing}")
+        if missing or None in found.values():
+            return None
+        return AllowRule(name=found["name"], sender=found["from"])
 
     def _values(
         self, prefix: str, entries: Iterable[tuple[str, Place, YamlNode]], kinds: Mapping[str, str]
@@ -287,8 +308,18 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _on_or_off(text: str) -> bool:
+    try:
+        return _WORDS[text.lower()]
+    except KeyError:
+        raise ValueError(f"must be on or off, not {text!r:.80}") from None
+
+
+_WORDS = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
+
 _SCALARS: Mapping[str, tuple[str, Any]] = {
     "str": ("a text", _text),
     "int": ("a whole number", _whole),
     "float": ("a duration such as 4s", parse_duration),
+    "bool": ("on or off", _on_or_off),
 }

@@ -13,13 +13,18 @@ from typing import Any, ClassVar
 
 from discoveryd.errors import ConfigError
 from discoveryd.files import directories
-from discoveryd.protocol.parameters import MAX_ID, Limits, Parameters, is_ipv4, is_word
+from discoveryd.protocol.messages.values import AllowRule
+from discoveryd.protocol.parameters import MAX_ID, Limits, MessageLimits, Parameters, is_ipv4, is_word
 from discoveryd.protocol.sealed.keyring import MAX_KEYS, MODES
 from discoveryd.protocol.wire.record import Record, Service
+from discoveryd.query.request import MAX_GLOB
 from discoveryd.runtime.machine import machine_name
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("auto", "console", "logfmt", "json")
+_ENGINE = MessageLimits()
+MAX_RULES = 64
+"""Rules of ``messages.allow``; they are gone through for each message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,40 @@ class SecuritySection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesSection:
+    """Messages of this node and of others, and which of those may reach a program of ``messages.d``."""
+
+    builtins: bool = True
+    budget: int = _ENGINE.budget
+    rate: int = _ENGINE.rate
+    allow: tuple[AllowRule, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems: list[str] = []
+        try:
+            self.limits()
+        except ConfigError as error:
+            problems += error.problems
+        if len(self.allow) > MAX_RULES:
+            problems.append(f"messages.allow: {len(self.allow)} rules, at most {MAX_RULES}: use patterns such as web-*")
+        globs = [glob for rule in self.allow for glob in (rule.name, rule.sender)]
+        problems += [
+            f"messages.allow: a pattern must have 1 to {MAX_GLOB} characters, not {len(glob)}"
+            for glob in globs
+            if not 1 <= len(glob) <= MAX_GLOB
+        ]
+        _refuse(problems)
+
+    def limits(self) -> MessageLimits:
+        """Return what bounds the messages of the engine.
+
+        Raises:
+            ConfigError: with every value that is too low.
+        """
+        return MessageLimits(budget=self.budget, rate=self.rate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSection:
     """What is logged, and in which form."""
 
@@ -161,6 +200,7 @@ SECTIONS: Mapping[str, Any] = {
     "limits": Limits,
     "query": QuerySection,
     "security": SecuritySection,
+    "messages": MessagesSection,
     "metrics": MetricsSection,
     "log": LogSection,
     "paths": PathsSection,

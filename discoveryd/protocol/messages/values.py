@@ -7,7 +7,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import translate
+from fnmatch import fnmatchcase, translate
 from typing import Final, Literal, get_args
 
 from discoveryd.errors import QueryError, WireError
@@ -97,6 +97,24 @@ def read_filter(text: str) -> PeerFilter:
     if not is_right:
         raise WireError("malformed", f"filter {text[:40]!r}")
     return PeerFilter(name=name, tags=tags, service=service)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowRule:
+    """Which messages may reach a program of the machine: all other messages for it are refused.
+
+    Attributes:
+        name: glob pattern of the name of the message.
+        sender: glob pattern of the name or the id of the node that sent it. Each node of the group chooses both itself.
+    """
+
+    name: str
+    sender: str
+
+    def allows(self, message: IncomingMessage) -> bool:
+        """Return whether a message is one of these."""
+        names = (message.sender.name or "", message.sender.id)
+        return fnmatchcase(message.name, self.name) and any(fnmatchcase(name, self.sender) for name in names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
