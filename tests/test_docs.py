@@ -178,7 +178,7 @@ def test_configuration_keys(status):
     for name, page in PAGES.items():
         for word in words(page):
             found = re.fullmatch(rf"({'|'.join(SCHEMA)})\.([a-z_]+)", word)
-            if found:
+            if found and word != "messages.d":  # that is a directory
                 assert found[2] in {*SCHEMA[found[1]], *status.get(found[1], ())}, (name, word)
 
 

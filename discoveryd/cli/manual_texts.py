@@ -49,7 +49,8 @@ too. A value is never guessed: what is wrong is told by line, and then nothing o
 HOOKS = """\
 Each executable in hooks.d beside the configuration runs at each event, with the event as one line of JSON on its
 standard input and with these variables. Names come from the network: quote them, and never give them to eval. A
-file that others may write to is refused."""
+file that others may write to is refused. An executable of messages.d handles the messages of its name: the payload is
+on its standard input, the variables of the peer are those of the sender."""
 
 HOOK_VARIABLES = (
     ("DISCOVERYD_EVENT", "joined, updated, suspect, recovered, down, left, restarted or clone; isolated or connected"),
@@ -57,6 +58,8 @@ HOOK_VARIABLES = (
     ("DISCOVERYD_ADDRESS", "its best address"),
     ("DISCOVERYD_ID", "its node id"),
     ("DISCOVERYD_SEQ", "the number of the event"),
+    ("DISCOVERYD_MESSAGE", "in messages.d: the name of the message"),
+    ("DISCOVERYD_QUESTION", "in messages.d: 1 if an answer is wanted, which is what is written to standard output"),
 )
 
 ENVIRONMENT = {
@@ -87,6 +90,7 @@ FILES = {
         (f"{_DIRECTORY}/KEY-ID.key", "a key that keygen made, for its owner alone to read (security.keys)"),
         (f"{_DIRECTORY}/services.d/*.yaml", "services to announce, one in each: name, port, proto, tags, health"),
         (f"{_DIRECTORY}/hooks.d", "what runs at each event, see HOOKS"),
+        (f"{_DIRECTORY}/messages.d", "what handles messages, see docs/messages.md and messages.allow"),
         (TOKEN_PATH, "the control token: a user that may read it may change what the daemon does (paths.runtime)"),
         (f"{directories.RUNTIME}/discoveryd.pid", "the pid of a daemon that start began, locked (paths.runtime)"),
         (f"{directories.STATE}/node-id", "the node id, where it is not derived from the machine (paths.state)"),

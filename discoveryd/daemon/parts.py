@@ -20,6 +20,8 @@ from discoveryd.runtime.query_handlers import Control
 
 if TYPE_CHECKING:
     from discoveryd.runtime.hooks import Hooks
+    from discoveryd.runtime.message_programs import Programs
+    from discoveryd.runtime.messages import Messages
 
 _LOOK = "cannot be looked at now"
 
@@ -218,3 +220,53 @@ class HooksPart(Part):
         """End what runs."""
         if self._hooks is not None:
             self._hooks.stop()
+
+
+class MessagesPart(Part):
+    """Answers the built-in names as configured, and runs programs from the moment that there is a directory of them.
+
+    Args:
+        config: what to begin with.
+        messages: of the node; they are asked for all that nothing else takes.
+        notify: called with what the programs say and do; in any thread.
+    """
+
+    name = "messages.d"
+
+    def __init__(self, config: Config, messages: Messages, notify: Callable[[Notice], None]) -> None:
+        self._directory = os.path.join(config.directory, self.name)
+        self._config = config
+        self._messages = messages
+        self._notify = notify
+        self._programs: Programs | None = None
+        messages.has_builtins = config.messages.builtins
+
+    def look(self) -> None:
+        """Begin to run programs, if there is a directory of them, and see what has changed there."""
+        if self._programs is None and os.path.isdir(self._directory):
+            from discoveryd.runtime.message_programs import Programs  # noqa: PLC0415 - as for hooks
+
+            programs = Programs(self._directory, self._notify)
+            programs.start()
+            self._programs = programs
+            self._messages.programs = programs.status
+            self._messages.register(self.name, programs.wants, programs.handle)
+        if self._programs is not None:
+            config = self._config
+            self._programs.look(
+                config.messages.allow, has_builtins=config.messages.builtins,
+                is_sealed=config.security.mode == "require", timeout=config.parameters.limits.hook_timeout,
+            )  # fmt: skip
+
+    open = look
+
+    def reload(self, config: Config) -> None:
+        """Take over what is allowed, and look."""
+        self._config = config
+        self._messages.has_builtins = config.messages.builtins
+        self.look()
+
+    def stop(self) -> None:
+        """End what runs."""
+        if self._programs is not None:
+            self._programs.stop()

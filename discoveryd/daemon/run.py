@@ -20,7 +20,7 @@ from discoveryd.daemon import FAILED, OK, say
 from discoveryd.daemon.identity import node_id, placeholder
 from discoveryd.daemon.keys import read_keyring
 from discoveryd.daemon.logs import LogPart
-from discoveryd.daemon.parts import HooksPart, Part, Parts, TokenPart
+from discoveryd.daemon.parts import HooksPart, MessagesPart, Part, Parts, TokenPart
 from discoveryd.daemon.ports import HELPS, is_service, refuse_forbidden
 from discoveryd.daemon.services_d import OWNER, ServicesPart
 from discoveryd.errors import ConfigError, RecordTooLong
@@ -118,6 +118,7 @@ class Daemon:
             self._log,
             *([TokenPart(config.paths.runtime_directory, self, put)] if address else []),
             HooksPart(os.path.join(config.directory, "hooks.d"), config.parameters.limits, put),
+            MessagesPart(config, self._discovery.messages, put),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
         self._parts = Parts(parts, notify=put, report=self._discovery.report)

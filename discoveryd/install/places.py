@@ -134,6 +134,7 @@ def items(commands: str, root: str = "", *, ports: bytes | None = None) -> list[
         Item(f"/usr/local/lib/{SYSCTL}", content_of(f"config/{SYSCTL}")),
         Item(f"{CONFIG_DIRECTORY}/discoveryd.yaml", content_of("config/discoveryd.yaml"), is_kept=True),
         Item(f"{CONFIG_DIRECTORY}/hooks.d"),
+        Item(f"{CONFIG_DIRECTORY}/messages.d"),
         Item(f"{CONFIG_DIRECTORY}/{EXAMPLE}", content_of(f"config/{EXAMPLE}")),
     ]
     if os.path.realpath(commands) != os.path.realpath(COMMAND_DIRECTORY):

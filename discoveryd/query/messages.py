@@ -200,6 +200,17 @@ class MessageDatagrams(TypedDict):
     received: int
 
 
+class ProgramStatus(TypedDict):
+    """A file of ``messages.d``: why it is not run (else None), messages that it takes now, and its runs."""
+
+    name: str
+    why: str | None
+    taken: int
+    run: int
+    failed: int
+    timeout: int
+
+
 class MessageStatus(TypedDict):
     """Messages, and what takes them."""
 
@@ -207,6 +218,7 @@ class MessageStatus(TypedDict):
     incoming: IncomingStatus
     datagrams: MessageDatagrams
     handlers: list[str]
+    programs: list[ProgramStatus]
     watchers: int
 
 

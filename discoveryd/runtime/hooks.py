@@ -225,13 +225,13 @@ class Hooks:
                 self._delayed.append((job, until))
                 self._retry_at = min(self._retry_at, now + RETRY)
             else:
-                self._report(job, "warning", "hook cannot be run", "failed", error=_in_words(error))
+                self._report(job, "warning", "hook cannot be run", "failed", error=in_words(error))
             return
         self._processes.running[process] = job
 
     def _settle(self, process: Process, job: Job) -> None:
         """Report a run that has ended."""
-        lines = _lines(process)
+        lines = shown_lines(process.head, is_cut=process.size > KEPT)
         if process.ended == "timeout":
             self._report(job, "warning", "hook was ended", "timeout", lines, why="limits.hook_timeout is over")
         else:
@@ -265,14 +265,15 @@ class Hooks:
         self._notify(of_death(name, error))
 
 
-def _lines(process: Process) -> list[str]:
-    """Return the output of a hook as lines for the log."""
-    text = process.head.decode("utf-8", "backslashreplace")
+def shown_lines(output: bytes, *, is_cut: bool) -> list[str]:
+    """Return the output of a program as lines for the log; `is_cut` tells whether it wrote more."""
+    text = output.decode("utf-8", "backslashreplace")
     lines = [printable(line) for line in text.split("\n") if line.strip()]
-    return [*lines[:LINES], "... and more"] if process.size > KEPT or len(lines) > LINES else lines
+    return [*lines[:LINES], "... and more"] if is_cut or len(lines) > LINES else lines
 
 
-def _in_words(error: OSError) -> str:
+def in_words(error: OSError) -> str:
+    """Return why a program could not be started, and what may help."""
     text = error.strerror or str(error)
     if isinstance(error, FileNotFoundError):
         return f"{text}: is the interpreter in its first line there?"
@@ -303,7 +304,7 @@ def find_hooks(directory: str) -> tuple[tuple[str, ...], tuple[Refusal, ...]]:
     hooks = [path for path, why in checked if not why]
     faults = [(path, why) for path, why in checked if why]
     if len(hooks) > MAX_HOOKS:
-        faults.append((directory, f"has {len(hooks)} hooks; only the first {MAX_HOOKS} by name are run"))
+        faults.append((directory, f"has {len(hooks)} programs; only the first {MAX_HOOKS} by name are run"))
     return tuple(hooks[:MAX_HOOKS]), tuple(faults[:MAX_HOOKS])
 
 

@@ -20,7 +20,7 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Outcome
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.table.row import Row
-from discoveryd.query.messages import STATUSES, Draft, MessageResult, MessageStatus
+from discoveryd.query.messages import STATUSES, Draft, MessageResult, MessageStatus, ProgramStatus
 from discoveryd.query.reply import find_one
 from discoveryd.runtime.message_handlers import Builtins, Done, LibraryHandlers
 from discoveryd.runtime.notices import Notice
@@ -72,6 +72,7 @@ class Messages:
     Attributes:
         builtins: the names that every node answers.
         library: the handlers of an embedding program.
+        programs: tells of the executables that handle messages; none unless a part of the daemon has some.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Messages:
         self._telling = threading.Lock()
         self.builtins = Builtins(node)
         self.library = LibraryHandlers(notify, failed)
+        self.programs: Callable[[], list[ProgramStatus]] = list
         self._owners: dict[str, tuple[Wants, Handle]] = {}
         for owner in (self.builtins, self.library):
             self.register(owner.name, owner.wants, owner.handle)
@@ -308,6 +310,7 @@ class Messages:
                 "received": node.understood["msg"] + node.understood["ack"],
             },
             "handlers": self.library.names(),
+            "programs": self.programs(),
             "watchers": len(self._watchers),
         }
 

@@ -94,6 +94,10 @@ _SERIES: tuple[tuple[str, tuple[str, ...], str, Callable[[Status], Iterable[_Sam
      lambda status: _by(status["messages"]["outgoing"]["refused"], "reason")),
     ("messages_refused_total", ("reason",), "Messages of others that were refused here, or failed.",
      lambda status: _by(status["messages"]["incoming"]["refused"], "reason")),
+    ("message_program_runs_total", ("program",), "Runs of programs of messages.d that ended.",
+     lambda status: _by(status["messages"]["programs"], "name", "run")),
+    ("message_program_failures_total", ("program",), "Of these runs those that failed, or took too long.",
+     lambda status: [((one["name"],), one["failed"] + one["timeout"]) for one in status["messages"]["programs"]]),
     ("drops_total", ("reason", "link"), "Datagrams dropped, or not sent, by reason and link.",
      lambda status: [((drop["reason"], drop["link"]), drop["count"]) for drop in status["drops"]]),
 )  # fmt: skip
@@ -174,8 +178,8 @@ def _by_key(counts: Mapping[str, float], *keys: str) -> list[_Sample]:
     return [((key,), counts[key]) for key in keys or counts]
 
 
-def _by(counts: Iterable[Mapping[str, Any]], label: str) -> list[_Sample]:
-    return [((one[label],), one["count"]) for one in counts]
+def _by(counts: Iterable[Mapping[str, Any]], label: str, key: str = "count") -> list[_Sample]:
+    return [((one[label],), one[key]) for one in counts]
 
 
 def _by_link(status: Status, key: str) -> list[_Sample]:

@@ -19,7 +19,7 @@ from typing import Generic, Literal, TypeVar
 from discoveryd.runtime.worker import Failed, Worker
 
 KEPT = 4096
-"""Bytes that are kept of the beginning of the output, and of its end."""
+"""Bytes that are kept of the beginning of the output, and of its end, unless more are wanted."""
 GRACE = 1.0
 """Seconds from SIGTERM to SIGKILL, and from SIGKILL to the moment when a process counts as hanging in the kernel."""
 JOIN_TIMEOUT = 5.0
@@ -43,14 +43,17 @@ class Process:
         environment: variables besides PATH, LANG and HOME; nothing else of ours is passed on.
         most_output: bytes of output that are read. Then the pipe is closed, and the next write ends the command
             (SIGPIPE).
+        kept: bytes that are kept of the beginning of the output, and of its end.
+        is_split: whether what it writes to standard error is kept for itself.
 
     Attributes:
         ended: empty while the command runs; ``exit`` if it ended by itself, ``timeout`` after its deadline,
             ``stopped`` after `end`.
         code: exit code; negative the signal that ended the command. Valid once `is_gone`.
-        head: the first `KEPT` bytes of stdout and stderr together.
-        tail: the last `KEPT` bytes of them.
+        head: the first bytes of stdout and stderr together; where they are split, of stdout.
+        tail: the last bytes of them.
         size: bytes of output that were read.
+        errors: the first `KEPT` bytes of stderr, where that is for itself.
         deadline: when `follow` has something to do, even if no descriptor is ready (monotonic seconds).
 
     Raises:
@@ -66,10 +69,13 @@ class Process:
         stdin: bytes = b"",
         environment: Mapping[str, str] | None = None,
         most_output: float = inf,
+        kept: int = KEPT,
+        is_split: bool = False,
     ) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - the owner of the file has been checked
             command, env=_environment(environment or {}), cwd="/", bufsize=0, start_new_session=True,
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if is_split else subprocess.STDOUT,
         )  # fmt: skip
         try:
             self._handle = os.pidfd_open(self._process.pid)
@@ -80,12 +86,15 @@ class Process:
         self.deadline = monotonic() + timeout
         self.ended: Ending = ""
         self.code = 0
-        self.head = self.tail = b""
+        self.head = self.tail = self.errors = b""
         self.size = 0
+        self._kept = kept
+        self._errors_left = most_output
         self._grace = grace
         self._most_output = most_output
         self._unwritten = stdin
-        self._streams = {pipe.fileno(): pipe for pipe in (self._process.stdin, self._process.stdout) if pipe}
+        pipes = (self._process.stdin, self._process.stdout, self._process.stderr)
+        self._streams = {pipe.fileno(): pipe for pipe in pipes if pipe}
         for descriptor in self._streams:
             os.set_blocking(descriptor, False)
 
@@ -144,15 +153,21 @@ class Process:
 
     def _exchange(self, descriptor: int) -> None:
         """Write input, or read output; close the pipe after the last of it."""
+        pipe = self._streams[descriptor]
         try:
-            if self._streams[descriptor] is self._process.stdin:
+            if pipe is self._process.stdin:
                 self._unwritten = self._unwritten[os.write(descriptor, self._unwritten) :]
                 is_over = not self._unwritten
+            elif pipe is self._process.stderr:
+                chunk = os.read(descriptor, _CHUNK)
+                self.errors += chunk[: KEPT - len(self.errors)]
+                self._errors_left -= len(chunk)
+                is_over = not chunk or self._errors_left < 0
             else:
                 chunk = os.read(descriptor, _CHUNK)
                 self.size += len(chunk)
-                self.head += chunk[: KEPT - len(self.head)]
-                self.tail = (self.tail + chunk)[-KEPT:]
+                self.head += chunk[: self._kept - len(self.head)]
+                self.tail = (self.tail + chunk)[-self._kept :]
                 is_over = not chunk or self.size > self._most_output
         except BlockingIOError:
             return

@@ -45,6 +45,7 @@ def test_everything_is_installed_and_told(root, run, commands):
     assert put[CONFIG] == (ROOT / "config/discoveryd.yaml").read_bytes()
     assert put["usr/local/bin/discoveryctl"] == f"{commands}/discoveryctl"
     assert put["etc/discoveryd/hooks.d"] is None
+    assert put["etc/discoveryd/messages.d"] is None
     assert "etc/discoveryd/services.d/ssh.yaml.example" in put
     assert {path.split("/")[4] for path in put if path.startswith("usr/local/share/man/man")} >= {"man8"}
     assert put["usr/local/lib/sysctl.d/10-discoveryd.conf"] == (ROOT / "config/sysctl.d/10-discoveryd.conf").read_bytes()

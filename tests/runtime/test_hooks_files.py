@@ -103,4 +103,4 @@ def test_the_number_of_hooks_is_bounded(directory, monkeypatch):
         write_hook(directory, name, "true")
     found, [fault] = hooks.find_hooks(str(directory))
     assert [os.path.basename(hook) for hook in found] == ["a", "b"]
-    assert fault[1] == "has 3 hooks; only the first 2 by name are run"
+    assert fault[1] == "has 3 programs; only the first 2 by name are run"

@@ -208,6 +208,7 @@ STATUS = {
         "outgoing": {"sent": 1, "pending": 1, "ended": [{"status": "acked", "count": 1}], "refused": []},
         "incoming": {"received": 1, "repeated": 1, "running": 1, "handled": 1, "refused": [{"reason": "busy", "count": 3}]},
         "datagrams": {"sent": 1, "received": 1}, "handlers": ["deploy"], "watchers": 1,
+        "programs": [{"name": "disk", "why": None, "taken": 1, "run": 5, "failed": 2, "timeout": 1}],
     },
     "query": {"connections": 1, "limit": 2, "watchers": 3, "refused": 4}, "metrics": {"requests": 5, "refused": 6},
 }  # fmt: skip

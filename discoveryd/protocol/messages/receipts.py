@@ -29,8 +29,8 @@ WINDOW = 128
 """Numbers of one sender that are remembered with what became of them."""
 MAX_SENDERS = 1024
 """Senders with remembered numbers; past it those of the one that was silent longest are forgotten."""
-MAX_RUNNING = 16
-"""Messages with a handler that has not ended; one more is refused (``busy``)."""
+MAX_RUNNING, MAX_RUNNING_OF_ONE = 16, 8
+"""Messages with a handler that has not ended, of all senders and of one; one more is refused (``busy``)."""
 MAX_ASSEMBLED, MAX_ASSEMBLED_OF_ONE = 64, 8
 """Messages of which parts are missing, of all senders and of one; a part of one more is dropped, and comes again."""
 ASSEMBLED_FOR = 10.0
@@ -240,7 +240,9 @@ class Receipts:
     def _refusal(self, message: IncomingMessage, now: float) -> str:
         if len(message.payload) > MAX_PAYLOAD:
             return "too-long"
-        if not self._rates.allows(message.key[0], now) or len(self._running) >= MAX_RUNNING:
+        sender = message.key[0]
+        of_one = sum(boot == sender for boot, _ in self._running)
+        if not self._rates.allows(sender, now) or len(self._running) >= MAX_RUNNING or of_one >= MAX_RUNNING_OF_ONE:
             return "busy"
         return self.refusal_of(message)
 

@@ -111,10 +111,14 @@ class AllowRule:
     name: str
     sender: str
 
+    def allows_name(self, name: str) -> bool:
+        """Return whether messages of a name are among these, of whichever sender."""
+        return fnmatchcase(name, self.name)
+
     def allows(self, message: IncomingMessage) -> bool:
         """Return whether a message is one of these."""
-        names = (message.sender.name or "", message.sender.id)
-        return fnmatchcase(message.name, self.name) and any(fnmatchcase(name, self.sender) for name in names)
+        senders = (message.sender.name or "", message.sender.id)
+        return self.allows_name(message.name) and any(fnmatchcase(one, self.sender) for one in senders)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from discoveryd.protocol.messages.receipts import (
     MAX_ASSEMBLED,
     MAX_ASSEMBLED_OF_ONE,
     MAX_RUNNING,
+    MAX_RUNNING_OF_ONE,
     MAX_SENDERS,
     WINDOW,
 )  # fmt: skip
@@ -242,12 +243,19 @@ def test_twenty_messages_a_second_of_one_sender_are_taken():
 
 
 def test_running_handlers_are_bounded():
-    node = listener()
-    messages, acks = say(node, *(part(number) for number in range(1, MAX_RUNNING + 3)))
-    assert len(messages) == MAX_RUNNING
-    assert statuses(acks) == ["r"] * MAX_RUNNING + ["b"] * 2
-    node.messages.finish(messages[3].key, "handled", None, 1.0)
-    assert len(say(node, part(100))[0]) == 1
+    node = listener(peers=3)
+
+    def fill(peer, times):
+        parts = [part(number, peer) for number in range(1, times + 1)]
+        messages, acks = say(node, *parts, source=at(peer, unicast=True))
+        return len(messages), statuses(acks)
+
+    one = MAX_RUNNING_OF_ONE
+    assert fill(1, one + 2) == (one, ["r"] * one + ["b"] * 2), "one sender leaves room to others"
+    assert fill(2, MAX_RUNNING - one) == (MAX_RUNNING - one, ["r"] * (MAX_RUNNING - one))
+    assert fill(3, 1) == (0, ["b"])
+    node.messages.finish((boot(1), 3), "handled", None, 1.0)
+    assert len(say(node, part(100, 3), source=at(3, unicast=True))[0]) == 1
 
 
 def test_numbers_below_the_window_are_stale():
