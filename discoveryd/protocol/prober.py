@@ -154,6 +154,11 @@ class Prober:
         if path.row.state == "up" and now >= path.pinged + ASK_BACK and now < path.turn_at < NEVER:
             self._give_turn(now, now, path)
 
+    def ask_now(self, path: Path, now: float) -> None:
+        """PING a peer at once that has something for us and has not answered yet, unless that was just done."""
+        if now >= path.pinged + PROBE_GAP and now < path.turn_at < NEVER:
+            self._give_turn(now, now, path)
+
     def refused(self, nonce: str, now: float) -> tuple[Event, ...]:
         """Take the kernel's word that nobody listens where a PING of ours went.
 

@@ -98,7 +98,7 @@ class Reception:
         self._isolation = Isolation(table)
         self._polled: float | None = None
         self.understood: Counter[str] = Counter()
-        self.messages = Exchange(outbox, table, self.rate_limits, self.understood)
+        self.messages = Exchange(outbox, table, self.rate_limits, self.understood, self.prober.ask_now)
         probes = Probes(self, clock)
         self.rtts = probes.rtts
         self.doubles = OwnBoot(self, probes.answer_ping)

@@ -51,6 +51,11 @@ BARS = {
         ("tests/netns/test_liveness.py::test_thirty_percent_loss_takes_nobody_down",),
         {"DISCOVERYD_LOSS_SECONDS": "120"},
     ),
+    "send": Bar(
+        "10 hosts, 20 % loss each way: a message is acknowledged by all within 1.5 s, and handled once",
+        ("tests/netns/test_messages.py::test_ten_hosts_at_20_percent_loss_handle_a_message_once",),
+        {"DISCOVERYD_SEND_SECONDS": "1.5"},
+    ),
     "prefixes": Bar(
         "/24, /16 and /25 on one wire, a minute without an event",
         ("tests/netns/test_prefixes.py",),

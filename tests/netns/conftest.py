@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.lab import Lab, why_not
+from tests.netns.daemons import asking, names, until
+from tests.netns.lab import Lab, has_tool, why_not
 
 HERE = Path(__file__).parent
 
@@ -51,3 +52,38 @@ def lab(request, permitted, tmp_path_factory):
         for host in lab.hosts.values():
             if host.log():
                 print(f"--- {host.name}\n{host.log()}")
+
+
+@pytest.fixture
+def firewall(permitted):
+    """Skip where nftables is missing; under CI=true that is a failure."""
+    if has_tool("nft"):
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail("CI must not skip this: needs nft (package nftables)")
+    pytest.skip("needs nft (package nftables)")
+
+
+@pytest.fixture
+def fleet(lab):
+    """Give a function that makes so many hosts, with a daemon and a connection to it, all complete."""
+    contexts = []
+
+    def make(count, prepare=lambda host: None):
+        hosts = [lab.host(f"n{last}", address=f"10.77.0.{last}/24") for last in range(1, count + 1)]
+        processes = []
+        for host in hosts:
+            prepare(host)
+            processes.append(host.discoveryd())
+        clients = []
+        for host in hosts:
+            context = asking(host)
+            contexts.append(context)
+            clients.append(context.__enter__())
+        for host, client in zip(hosts, clients, strict=True):
+            until(client, names(*(other.name for other in hosts if other is not host)))
+        return hosts, processes, clients
+
+    yield make
+    for context in contexts:
+        context.__exit__(None, None, None)

@@ -14,6 +14,17 @@ PATIENCE = 15.0
 """Seconds after which a daemon is taken for stuck: this machine may be busy with other things."""
 
 
+TABLE = """
+table ip lab {{
+    chain input {{
+        type filter hook input priority 0;
+        udp dport 3400 {} drop
+    }}
+}}
+"""
+"""Drops what comes in of UDP datagrams."""
+
+
 @contextmanager
 def asking(host, within=PATIENCE):
     """Give a connection to the host's daemon, as soon as it listens."""
@@ -62,3 +73,13 @@ def events(client, **filters):
         if line["event"] == "sync":
             return stream
     raise AssertionError("no sync")
+
+
+def lose(host, rule=""):
+    """Let the host lose UDP datagrams that come in: all, or as the rule says."""
+    host.run("nft", "-f", "-", input=TABLE.format(rule))
+
+
+def heal(host):
+    """Let it lose no more."""
+    host.run("nft", "delete table ip lab")

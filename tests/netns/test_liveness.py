@@ -9,65 +9,10 @@ import time
 import pytest
 
 from discoveryd.errors import QueryError
-from tests.netns.daemons import TTL, asking, events, listed, names, until
-from tests.netns.lab import has_tool
+from tests.netns.daemons import TTL, asking, events, heal, listed, lose, names, until
 
 SECONDS = float(os.environ.get("DISCOVERYD_LOSS_SECONDS") or 10)
 """Of loss; DISCOVERYD_LOSS_SECONDS=120 is the long run."""
-
-TABLE = """
-table ip lab {{
-    chain input {{
-        type filter hook input priority 0;
-        udp dport 3400 {} drop
-    }}
-}}
-"""
-
-
-@pytest.fixture
-def firewall(permitted):
-    """Skip where nftables is missing; under CI=true that is a failure."""
-    if has_tool("nft"):
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail("CI must not skip this: needs nft (package nftables)")
-    pytest.skip("needs nft (package nftables)")
-
-
-def lose(host, rule=""):
-    """Let the host lose UDP datagrams that come in: all, or as the rule says."""
-    host.run("nft", "-f", "-", input=TABLE.format(rule))
-
-
-def heal(host):
-    """Let it lose no more."""
-    host.run("nft", "delete table ip lab")
-
-
-@pytest.fixture
-def fleet(lab):
-    """Give a function that makes so many hosts, with a daemon and a connection to it, all complete."""
-    contexts = []
-
-    def make(count, prepare=lambda host: None):
-        hosts = [lab.host(f"n{last}", address=f"10.77.0.{last}/24") for last in range(1, count + 1)]
-        processes = []
-        for host in hosts:
-            prepare(host)
-            processes.append(host.discoveryd())
-        clients = []
-        for host in hosts:
-            context = asking(host)
-            contexts.append(context)
-            clients.append(context.__enter__())
-        for host, client in zip(hosts, clients, strict=True):
-            until(client, names(*(other.name for other in hosts if other is not host)))
-        return hosts, processes, clients
-
-    yield make
-    for context in contexts:
-        context.__exit__(None, None, None)
 
 
 def seen_down(stream, name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from discoveryd.protocol.messages.outgoing import Deliveries
 from discoveryd.protocol.messages.pacer import Pacer
@@ -12,6 +13,7 @@ from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import NOTHING, Incoming, Outcome
 from discoveryd.protocol.parameters import MessageLimits
 from discoveryd.protocol.rate_limits import RateLimits
+from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.wire.talk import Ack, MessagePart
 
@@ -24,20 +26,24 @@ class Exchange:
         table: the peers.
         rate_limits: refuses what is not of this group.
         understood: counts the datagrams heard, by kind.
+        ask_now: has a path of a peer PINGed at once, if that was not just done.
 
     Attributes:
         deliveries: the messages of this node.
         receipts: those of others; its `refusal_of` has to be set by whatever takes them.
     """
 
-    def __init__(self, outbox: Outbox, table: PeerTable, rate_limits: RateLimits, understood: Counter[str]) -> None:
+    def __init__(
+        self, outbox: Outbox, table: PeerTable, rate_limits: RateLimits, understood: Counter[str],
+        ask_now: Callable[[Path, float], None],
+    ) -> None:  # fmt: skip
         limits = outbox.parameters.messages
         self._outbox = outbox
         self._rate_limits = rate_limits
         self._understood = understood
         self._pacer = Pacer(limits.budget)
         self.deliveries = Deliveries(outbox, table, self._pacer)
-        self.receipts = Receipts(outbox, table, self._pacer, limits.rate)
+        self.receipts = Receipts(outbox, table, self._pacer, limits.rate, ask_now)
         self.next_number = self.deliveries.next_number
         self.cancel = self.deliveries.cancel
 

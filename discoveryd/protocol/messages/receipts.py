@@ -19,6 +19,7 @@ from discoveryd.protocol.messages.pending import MOST_SPREAD, SPREAD, cut
 from discoveryd.protocol.messages.values import LETTERS, MAX_PAYLOAD, IncomingMessage, read_filter
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Incoming, Send
+from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.table import PeerTable
@@ -89,6 +90,7 @@ class Receipts:
         table: the peers, which alone may send messages.
         pacer: sends.
         rate: messages a second of one sender.
+        ask_now: has a path of a peer PINGed at once, if that was not just done.
 
     Attributes:
         refusal_of: tells why nobody here takes a message, empty where somebody does.
@@ -97,12 +99,15 @@ class Receipts:
         answer_bytes: of all answers that are kept.
     """
 
-    def __init__(self, outbox: Outbox, table: PeerTable, pacer: Pacer, rate: float) -> None:
+    def __init__(
+        self, outbox: Outbox, table: PeerTable, pacer: Pacer, rate: float, ask_now: Callable[[Path, float], None]
+    ) -> None:
         self.refusal_of: Callable[[IncomingMessage], str] = lambda _: "no-handler"
         self.counts: Counter[str] = Counter()
         self._outbox = outbox
         self._table = table
         self._pacer = pacer
+        self._ask_now = ask_now
         self.senders: dict[str, dict[int, Receipt]] = {}
         self._assembled: dict[tuple[str, int], Receipt] = {}
         self._running: dict[tuple[str, int], Receipt] = {}
@@ -158,7 +163,10 @@ class Receipts:
     def _row(self, part: MessagePart, incoming: Incoming, now: float) -> Row:
         source, row = incoming.source, self._table.get(part.id, part.boot)
         is_live = row is not None and row.is_shown and row.state_at(now) in LIVE
-        if row is None or not incoming.is_known or not is_live or not row.proved or row.paths.of(source) is None:
+        path = row.paths.of(source) if row else None
+        if row is not None and path is not None and is_live and not row.proved:
+            self._ask_now(path, now)  # its sender tries again in a moment, and should not wait for our next PING
+        if row is None or not incoming.is_known or not is_live or not row.proved or path is None:
             raise WireError("unproven", f"a message of {part.id}, not of a live peer that answered from there")
         if row.sealed_with and not source.key:
             raise WireError("downgrade", f"{row.id} seals, and this is plain")

@@ -17,7 +17,7 @@ from discoveryd.protocol.messages.receipts import (
 )  # fmt: skip
 from discoveryd.protocol.messages.values import PeerFilter
 from discoveryd.protocol.parameters import MessageLimits, Parameters
-from discoveryd.protocol.wire.messages import decode, mark
+from discoveryd.protocol.wire.messages import Pong, decode, mark
 from discoveryd.protocol.wire.talk import MessagePart
 from tests.protocol.engine import drops
 from tests.protocol.samples import boot, hello, make_node, source
@@ -140,8 +140,14 @@ def test_a_peer_that_answered_no_ping_is_not_heard():
     node = make_node()
     node.messages.receipts.refusal_of = lambda _: ""
     node.receive(hello().encode(), TO_ALL, 0.0)
-    assert say(node, part()) == ([], [])
+    assert say(node, part(), now=0.1) == ([], [])
     assert drops(node) == {("unproven", "eth0"): 1}
+    pings = [decode(send.datagram) for send in node.poll(0.1).sends if send.kind == "ping"]
+    assert [ping.to for ping in pings] == [mark("web1", boot(1))], "its sender, which tries again, is asked at once"
+    say(node, part(), now=0.2)
+    assert not [send for send in node.poll(0.2).sends if send.kind == "ping"], "and then not at once again"
+    node.receive(Pong(realm="default", boot=boot(1), nonce=pings[0].nonce, heard_ms=5).encode(), ALONE, 0.21)
+    assert len(say(node, part(), now=0.22)[0]) == 1
 
 
 def test_a_peer_that_seals_is_not_heard_in_plain():
