@@ -99,7 +99,7 @@ while True:
 """A peer that knows HELLO| alone, and takes each datagram for ASCII of at most 1,024 bytes."""
 
 
-def test_a_script_that_knows_hello_alone_is_at_peace_with_messages(lab):
+def test_a_script_that_knows_hello_alone_is_at_peace(lab):
     a, b, c = (lab.host(name, address=f"10.77.0.{last}/24") for last, name in enumerate("abc", 1))
     a.discoveryd()
     b.discoveryd()

@@ -109,7 +109,7 @@ def test_an_answer_may_be_as_long_as_the_room(stage):
     assert stage.end(payload=bytes(MAX_PAYLOAD)) == ("handled", bytes(ROOM)), "it does not read what it gets"
 
 
-def test_a_name_is_run_once_at_a_time_and_no_other_waits_for_it(stage, tmp_path):
+def test_one_run_at_a_time_of_a_name_and_no_other_waits(stage, tmp_path):
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     stage.write("deploy", f"read -r line < {gate}; echo $line $(cat)")
@@ -178,7 +178,7 @@ def test_what_is_not_sealed_starts_nothing(stage):
     assert stage.give(is_sealed=False) == "denied"
 
 
-def test_a_program_that_is_replaced_while_it_runs_ends_as_it_began(stage, tmp_path):
+def test_a_program_replaced_while_it_runs_ends_as_it_began(stage, tmp_path):
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     path = stage.write("deploy", f"read -r line < {gate}; echo old")
