@@ -21,7 +21,7 @@ messages:
 RULES = (AllowRule(name="deploy", sender="ctl-*"), AllowRule(name="*", sender="0f3a"))
 
 
-def test_what_is_set_reaches_the_engine_and_is_written_as_it_reads(read):
+def test_what_is_set_reaches_the_engine_and_reads_back(read):
     config = read(GIVEN)
     assert (config.messages.builtins, config.messages.allow) == (False, RULES)
     assert config.parameters.messages == MessageLimits(budget=100, rate=5)

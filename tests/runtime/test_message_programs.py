@@ -70,7 +70,7 @@ def test_a_program_gets_the_payload_and_who_sent_it(stage):
     assert stage.status() == {"name": "deploy", "why": None, "taken": 0, "run": 1, "failed": 0, "timeout": 0}
 
 
-def test_what_is_no_question_has_no_answer_and_its_output_is_logged(stage):
+def test_output_is_logged_where_no_answer_is_wanted(stage):
     stage.write("deploy", "echo done\x1b[2J")
     stage.look()
     assert stage.end(is_question=False) == ("handled", None)
