@@ -6,8 +6,6 @@ quoted, and never through anything that expands them.
 Each shell has a frame and a function that returns what takes the place of each ``@MARK@`` in it.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence

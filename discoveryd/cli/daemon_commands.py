@@ -1,7 +1,5 @@
 """The commands of ``discoveryd``."""
 
-from __future__ import annotations
-
 from discoveryd.cli.parse import Command, Option, Program, Value
 from discoveryd.config import DEFAULT_PATH
 

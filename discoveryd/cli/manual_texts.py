@@ -3,8 +3,6 @@
 tests/cli/test_manual.py holds the signals, variables and examples against the program.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 

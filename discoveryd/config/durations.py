@@ -1,7 +1,5 @@
 """How single values of a configuration are written and read."""
 
-from __future__ import annotations
-
 import re
 
 VARIABLE_PREFIX = "DISCOVERYD_"

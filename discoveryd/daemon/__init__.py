@@ -1,7 +1,5 @@
 """``discoveryd``: the command that runs, starts, stops and checks the daemon."""
 
-from __future__ import annotations
-
 import os
 import sys
 

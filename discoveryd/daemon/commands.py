@@ -4,8 +4,6 @@ The first two are for machines without a service manager. The pid file of a daem
 it lives, so that a stale file means nothing.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import select

@@ -4,8 +4,6 @@ Real processes, real sockets, HELLOs over the broadcast address of loopback. `an
 `bert` leaves, `cleo` is killed, `bert` comes back. The exit code is 0 only if all of it was seen in time.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The node id of this machine, which stays the same from run to run."""
 
-from __future__ import annotations
-
 import os
 from hashlib import blake2b
 

@@ -8,8 +8,6 @@
 The last field is the key: 32 bytes in base 64. No error, log line or argument list shows it, only its id.
 """
 
-from __future__ import annotations
-
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Log lines: for people on a terminal, for machines elsewhere."""
 
-from __future__ import annotations
-
 import os
 import select
 import sys

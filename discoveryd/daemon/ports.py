@@ -5,8 +5,6 @@ a daemon or hook that was taken over opens no other. ``discoveryd install`` writ
 into a drop-in beside it.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """``discoveryd run``: a daemon in this process, from its first socket to its goodbye."""
 
-from __future__ import annotations
-
 import errno
 import os
 import signal

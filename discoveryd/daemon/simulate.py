@@ -3,8 +3,6 @@
 The processor time is measured here, because the simulation itself reads no clock of this machine.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The control token: a user who may read its file may change what the daemon does."""
 
-from __future__ import annotations
-
 import os
 import stat
 from contextlib import suppress

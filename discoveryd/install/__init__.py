@@ -6,8 +6,6 @@
     machine       whether a service could be started from here, requests to systemd, and limits of the kernel
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """The machine: whether its service could be started from this environment, and requests to systemd and the kernel."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat

@@ -4,8 +4,6 @@
 memory that is laid out once. Where it is not to be had, datagrams are read one by one, with the same result.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import socket

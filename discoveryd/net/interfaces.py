@@ -4,8 +4,6 @@
 says "look again": what the kernel writes on it is thrown away unread, so a lost or truncated message costs nothing.
 """
 
-from __future__ import annotations
-
 import errno
 import re
 import socket

@@ -5,8 +5,6 @@ bytes give values, and a message that makes no sense gives none. `Netlink` is th
 process without a free descriptor still sees its interfaces.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import socket

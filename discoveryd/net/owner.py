@@ -4,8 +4,6 @@ TCP has no SO_PEERCRED, but the kernel knows the user of each local socket. It a
 many there are (inet_diag over netlink, see sock_diag(7)); where a sandbox forbids netlink, ``/proc/net/tcp`` lists all.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import struct

@@ -12,8 +12,6 @@ hundreds of connections and thousands of requests in a row waits for itself alon
 The user of a connection is looked up only where there are enough connections for it to matter, and once.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """One connection to the query socket: the requests that came, the lines that are owed, the watch."""
 
-from __future__ import annotations
-
 import os
 import selectors
 import socket

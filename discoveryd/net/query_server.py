@@ -3,8 +3,6 @@
 The meaning of a request is the business of the `Backend`, the seam between this server and what knows the answers.
 """
 
-from __future__ import annotations
-
 import selectors
 import socket
 from collections import deque

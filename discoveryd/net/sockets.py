@@ -4,8 +4,6 @@ A bind that names the holder of a port, a listening socket that outlives a short
 thread that waits.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import selectors

@@ -4,8 +4,6 @@ A sender outside our network that is heard by 255.255.255.255, which no router p
 what is for it goes there directly (`is_near`), and not to a gateway.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterable
 
 from discoveryd.net.batch import Origin

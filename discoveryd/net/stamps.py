@@ -5,8 +5,6 @@ CLOCK_BOOTTIME. The difference of the two clocks is sampled each time the socket
 was set meanwhile, the stamp itself does not say whether it is from before or after.
 """
 
-from __future__ import annotations
-
 import struct
 import time
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 syslog(3) waits without end while no program reads ``/dev/log``: a daemon that logs so could neither reload nor stop.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import socket

@@ -4,8 +4,6 @@ The protocol is a datagram of ``KEY=value`` lines to the socket that ``NOTIFY_SO
 and sd_listen_fds(3). Without a service manager nothing happens.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import time

@@ -16,8 +16,6 @@ The driver (`discoveryd.runtime.driver`) holds a list of transports and knows no
   another transport, or for a link that has gone, is left alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 

@@ -5,8 +5,6 @@ interface it leaves by, so a link that comes or goes opens and closes nothing. W
 sockets instead: one for the broadcasts that several daemons of this machine share, and one for the own address.
 """
 
-from __future__ import annotations
-
 import os
 import selectors
 import socket

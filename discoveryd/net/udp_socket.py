@@ -6,8 +6,6 @@ classic BPF program (Linux socket filter, see Documentation/networking/filter.rs
 a datagram is queued.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import socket

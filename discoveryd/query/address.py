@@ -1,7 +1,5 @@
 """Addresses of TCP sockets: checked, and as text."""
 
-from __future__ import annotations
-
 from discoveryd.errors import ConfigError
 
 

@@ -5,8 +5,6 @@ such as ``no-link``, and a sentence for people, which may quote names of a stran
 The daemon may be of an earlier version: what its status lacks gives no finding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

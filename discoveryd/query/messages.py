@@ -1,7 +1,5 @@
 """Messages in the query protocol, both sides: what a program wants sent, and the lines that tell what became of it."""
 
-from __future__ import annotations
-
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping

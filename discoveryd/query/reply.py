@@ -3,8 +3,6 @@
 The requests are in `discoveryd.query.request`; docs/query.md is the page for users.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -3,8 +3,6 @@
 One JSON object per line; a bare word is a request too (``list``, ``show NAME``).
 """
 
-from __future__ import annotations
-
 import json
 import re
 from base64 import b64decode

@@ -4,8 +4,6 @@ It is JSON as it stands (docs/query.md says what each key means): the daemon fil
 out of a reply. `engine_status` makes the sections that the engine knows; `discoveryd.runtime.status` adds the others.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any, TypedDict
 

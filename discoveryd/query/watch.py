@@ -4,8 +4,6 @@ A client is sent each event of a peer that its filter accepts, and the one event
 ceases to match. So a client that applies what it is sent to its snapshot has the peers that a ``list`` would give.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 

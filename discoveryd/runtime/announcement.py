@@ -1,7 +1,5 @@
 """What this node announces: a name, which may follow that of the machine, tags, and services of several owners."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 

@@ -1,7 +1,5 @@
 """The arguments of a Discovery: one of another type would fail later, and elsewhere."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

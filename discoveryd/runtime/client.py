@@ -1,7 +1,5 @@
 """Client: the peers of the daemon on this machine, mirrored in a program of yours."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing

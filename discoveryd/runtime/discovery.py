@@ -1,7 +1,5 @@
 """Discovery: the public face of a node. Its threads are the driver's, its sockets those of transports and servers."""
 
-from __future__ import annotations
-
 import atexit
 import os
 from collections.abc import Callable, Iterable, Mapping

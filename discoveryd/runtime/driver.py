@@ -8,8 +8,6 @@ The sender is the timer: it calls `Node.poll` when `Node.next_deadline` has come
 all that arrived until then is given to the node (`drain`).
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue

@@ -1,7 +1,5 @@
 """Random numbers of the operating system, drawn many at once."""
 
-from __future__ import annotations
-
 import os
 from random import SystemRandom
 

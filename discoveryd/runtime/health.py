@@ -4,8 +4,6 @@ Each check has its own pace; its first run comes at once, and a run is gone befo
 follows all runs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf

@@ -5,8 +5,6 @@ Events wait in a queue until a thread (``hook-runner``) runs the hooks for them,
 a notice is sent.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

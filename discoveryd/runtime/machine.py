@@ -1,7 +1,5 @@
 """The name of this machine, as it is now and fit to be announced."""
 
-from __future__ import annotations
-
 import os
 
 from discoveryd.protocol.wire.record import MAX_NAME

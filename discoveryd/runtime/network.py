@@ -3,8 +3,6 @@
 In a flood the kernel lets known peers pass, and a sample of all others.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack

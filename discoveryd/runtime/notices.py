@@ -1,7 +1,5 @@
 """Notices: what is worth a log line and is no event of a peer; damped where it recurs."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

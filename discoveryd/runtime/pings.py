@@ -1,7 +1,5 @@
 """Ping requests of people and programs, while they are under way."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 

@@ -3,8 +3,6 @@
 Also the neighbours with another prefix than ours, and the filter of the kernel that hides them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 from discoveryd import __version__

@@ -1,7 +1,5 @@
 """A named thread that cannot die unnoticed, and a watch over several."""
 
-from __future__ import annotations
-
 import errno
 import os
 import threading
