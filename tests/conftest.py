@@ -1,6 +1,6 @@
 """What holds for every test: it leaves no thread, socket or file open, and gets no configuration from outside.
 
-Two workers (``-n 2``) run tests at the same time on one loopback. A test asks `discoveryd.net.sockets.free_port`
+Several workers (``-n 3``) run tests at the same time on one loopback. A test asks `discoveryd.net.sockets.free_port`
 for a port, or lets the kernel choose one (port 0), and never writes one down: then any 127.0.0.x will do.
 Here `free_port` gives each worker ports of its own, that no other worker and no outgoing connection gets.
 """

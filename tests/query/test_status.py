@@ -27,6 +27,8 @@ messages.outgoing.refused[].reason messages.outgoing.refused[].count
 messages.incoming.received messages.incoming.repeated messages.incoming.running messages.incoming.handled
 messages.incoming.refused[].reason messages.incoming.refused[].count
 messages.datagrams.sent messages.datagrams.received messages.handlers[] messages.watchers
+messages.programs[].name messages.programs[].why messages.programs[].taken messages.programs[].run
+messages.programs[].failed messages.programs[].timeout
 query.connections query.limit query.watchers query.refused query.denied query.registrations query.error
 query.next_try_s
 metrics.requests metrics.refused metrics.error metrics.next_try_s
