@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -33,6 +35,7 @@ CONFIG = "/etc/discoveryd/discoveryd.yaml"
 WATCHDOG = 30.0
 """Seconds, WatchdogSec= of the unit."""
 INSIDE = "DISCOVERYD_LAB_INSIDE"
+SEALED = "security: {mode: require, keys: [discoveryd.key]}"
 
 
 def main() -> int:
@@ -91,6 +94,8 @@ class Show:
         self.a_hook_runs_in_the_sandbox()
         self.what_changes_anything_needs_the_token()
         self.a_key_is_a_credential_and_stays_one_at_a_reload()
+        self.a_message_reaches_a_program_in_the_sandbox()
+        self.a_message_reaches_a_service_of_the_user()
         self.no_port_but_those_of_the_configuration()
         self.killed_it_is_restarted()
         self.stopped_it_is_restarted_by_the_watchdog()
@@ -212,23 +217,30 @@ class Show:
 
     def a_key_is_a_credential_and_stays_one_at_a_reload(self) -> None:
         """Give both one key of root's alone, and reload: what checks the configuration then has to see it too."""
+        with self._sealed():
+            pid = self.a.show("MainPID")
+            self._configure(self.a, f"{SEALED}\nnode: {{tags: {{role: sealed}}}}")
+            self.a.run("systemctl", "reload", "discoveryd")
+            with asking(self.a.host) as on_a, asking(self.b.host) as on_b:
+                until_listed(on_b, lambda peers: [peer["tags"] for peer in peers] == [{"role": "sealed"}])
+                (key,) = on_a.request("status")["security"]["keys"]
+                assert [peer["key"] for peer in on_b.request("list")["peers"]] == [key["id"]]
+            assert self.a.show("MainPID") == pid
+        self.say("a key that is a credential: sealed, and a reload finds it")
+
+    @contextmanager
+    def _sealed(self) -> Iterator[None]:
+        """Give both one key, as a credential; take it away after the block."""
         made = self.a.run("sh", "-c", "mkdir -pm 700 /etc/credstore && discoveryd keygen /etc/credstore/discoveryd.key")
         assert "is in /etc/credstore/discoveryd.key" in made.stdout, made
         path = "etc/credstore/discoveryd.key"
         (self.b.root / path).parent.mkdir(mode=0o700, exist_ok=True)
         subprocess.run(["cp", "-p", self.a.root / path, self.b.root / path], check=True)
         for machine in self.machines:
-            self._configure(machine, "security: {mode: require, keys: [discoveryd.key]}")
+            self._configure(machine, SEALED)
             machine.run("systemctl", "restart", "discoveryd")
         self._until_each_lists_the_other()
-        pid = self.a.show("MainPID")
-        self._configure(self.a, "security: {mode: require, keys: [discoveryd.key]}\nnode: {tags: {role: sealed}}")
-        self.a.run("systemctl", "reload", "discoveryd")
-        with asking(self.a.host) as on_a, asking(self.b.host) as on_b:
-            until_listed(on_b, lambda peers: [peer["tags"] for peer in peers] == [{"role": "sealed"}])
-            (key,) = on_a.request("status")["security"]["keys"]
-            assert [peer["key"] for peer in on_b.request("list")["peers"]] == [key["id"]]
-        assert self.a.show("MainPID") == pid
+        yield
         for machine in self.machines:
             self._configure(machine, "")
             machine.run("systemctl", "restart", "discoveryd")
@@ -236,7 +248,78 @@ class Show:
             if "/etc/credstore" not in self.before:
                 (machine.root / path).parent.rmdir()
         self._until_each_lists_the_other()
-        self.say("a key that is a credential: sealed, and a reload finds it")
+
+    def a_message_reaches_a_program_in_the_sandbox(self) -> None:
+        """Ask for programs of messages.d: one that tries what the unit forbids, one that hangs, one that nobody may start."""
+        directory = self.a.root / "etc/discoveryd/messages.d"
+        assert directory.is_dir()
+        scripts = {
+            "note": 'echo "$(cat) of $DISCOVERYD_PEER, $(touch /etc/discoveryd/mine 2>&1 && echo written)"',
+            "hang": "sleep 600 & sleep 600",
+            "other": "echo never",
+        }
+        for name, script in scripts.items():
+            (directory / name).write_text(f"#!/bin/sh\n{script}\n")
+            (directory / name).chmod(0o755)
+        with self._sealed():
+            rules = "[{name: note, from: b}, {name: hang, from: '*'}]"
+            self._configure(self.a, f"{SEALED}\nmessages: {{allow: {rules}}}\nlimits: {{hook_timeout: 1s}}")
+            self.a.run("systemctl", "reload", "discoveryd")
+            pid = self.a.show("MainPID")
+            self._until_answered("note")
+            said = self.b.run("discoveryctl", "ask", "note", "hello", "--everyone").stdout
+            assert "hello of b, " in said, said
+            assert "Read-only file system" in said, said
+            refused = self.b.run("discoveryctl", "ask", "other", "--everyone", check=False)
+            assert "refused, denied" in refused.stderr, refused
+            hung = self.b.run("discoveryctl", "ask", "hang", "--everyone", check=False)
+            assert "refused, failed" in hung.stderr, hung
+            assert "sleep" not in self.a.run("systemctl", "status", "--no-pager", "discoveryd").stdout
+            nobody = ("setpriv", "--reuid=65534", "--clear-groups", "discoveryctl")
+            denied = self.b.run(*nobody, "ask", "note", "--everyone", check=False)
+            assert "control.token" in denied.stderr, denied
+            assert self.b.run(*nobody, "ask", "upper", "hello", "--everyone").stdout.endswith("HELLO\n")
+            assert self.a.show("MainPID") == pid
+        for name in scripts:
+            (directory / name).unlink()
+        self.say("a program of messages.d answers from the sandbox, and one that hangs is ended")
+
+    def _until_answered(self, name: str) -> None:
+        """Wait until the other has looked at its messages.d, and each has answered the other."""
+        asked = ("discoveryctl", "ask", name, "x", "--everyone")
+        until(lambda: self.b.run(*asked, check=False).returncode == 0, f"an answer to {name}", 10.0)
+
+    def a_message_reaches_a_service_of_the_user(self) -> None:
+        """Follow the recipe of docs/messages.md: a service of its own deploys what a message names."""
+        page = (ROOT / "docs/messages.md").read_text(encoding="utf-8")
+        section = page.partition("### A deploy signal to all workers, with a quorum")[2].partition("\n###")[0]
+        blocks = re.findall(r"^```(\w+)\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+        agent, line = (dict(blocks)[kind] for kind in ("python", "sh"))
+        group, unit = (block for kind, block in blocks if kind == "ini")
+        self.a.run("useradd", "--system", "--user-group", "deploy")
+        files = {
+            "opt/deploy/agent.py": agent, "etc/systemd/system/deploy-agent.service": unit,
+            "etc/systemd/system/discoveryd.service.d/group.conf": group,
+            "usr/local/bin/deploy": '#!/bin/sh\necho "$*" >> /tmp/deployed\n',
+        }  # fmt: skip
+        for path, text in files.items():
+            (self.a.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.a.root / path).write_text(text)
+        (self.a.root / "usr/local/bin/deploy").chmod(0o755)
+        self._configure(self.a, "node: {tags: {role: worker}}")
+        self.a.run("systemctl", "daemon-reload")
+        self.a.run("systemctl", "restart", "discoveryd")
+        self.a.run("systemctl", "start", "deploy-agent")
+        took = until(lambda: self.b.run("sh", "-c", line, check=False).returncode == 0, "the worker's word", 15.0)
+        until(lambda: self.a.run("cat", "/tmp/deployed", check=False).stdout.startswith("v2\n"), "the deployment", 5.0)
+        self.a.run("systemctl", "stop", "deploy-agent")
+        for path in files:
+            (self.a.root / path).unlink()
+        self._configure(self.a, "")
+        self.a.run("systemctl", "daemon-reload")
+        self.a.run("systemctl", "restart", "discoveryd")
+        self._until_each_lists_the_other()
+        self.say("the deploy recipe: a service of its own user gets the message", took)
 
     def no_port_but_those_of_the_configuration(self) -> None:
         """Ask for another port: refused by reload, check and bind, until install has written it beside the unit."""
