@@ -3,8 +3,6 @@
 A command imports only what it needs, so that its answer appears at once.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -1,7 +1,5 @@
 """The texts of ``show`` and ``status``: the facts, why they are believed, and what to do about faults."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

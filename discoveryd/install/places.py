@@ -4,8 +4,6 @@ A file is ours as long as its content is what we last put there. A file that was
 default goes beside it as ``NAME.new``, once for each new default.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Dropped datagrams: what each reason means and what to do about it, and counts by reason and interface."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """When more datagrams come in than a network of nodes has to say, and how many of them to look at then."""
 
-from __future__ import annotations
-
 from collections import deque
 
 SAMPLE = 100.0

@@ -1,7 +1,5 @@
 """Whether this node is cut off, rather than all the others down: judged from the table, told when it changes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from discoveryd.protocol.table.liveness import NEVER, PROBE_GAP

@@ -24,8 +24,6 @@ Each call returns an `Outcome`; the driver of the node sends its datagrams and c
 `next_deadline` has come. Nothing is raised for what others sent: it is counted in `drops`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 

@@ -5,8 +5,6 @@ sealed ones are opened (`sealed.channel`), and a HELLO is heard here, a PING or 
 unknown is asked first (`challenges`).
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What handles messages in this process: the built-in names, and the handlers of an embedding program."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from queue import SimpleQueue

@@ -5,8 +5,6 @@ system call: it looks at what was read of the directory and of the configuration
 programs, of each name one at a time. `Programs._lock` guards what both use, and is never held across a system call.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from collections import Counter, deque

@@ -4,8 +4,6 @@ The engine is called with the lock of the driver held. What comes of that waits 
 one thread at a time: so a program hears of its deliveries, and a handler gets its messages, in the engine's order.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress

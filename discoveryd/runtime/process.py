@@ -4,8 +4,6 @@ A thread follows any number of commands with `Processes.wait`; nothing else here
 would keep all the output, which is the command's to choose.
 """
 
-from __future__ import annotations
-
 import os
 import select
 import signal

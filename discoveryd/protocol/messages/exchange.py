@@ -1,7 +1,5 @@
 """The room of the engine for messages: what is sent, what comes in, and one budget for both."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 

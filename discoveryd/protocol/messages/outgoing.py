@@ -5,8 +5,6 @@ message waits at each receiver until those before it have arrived there, so each
 its order, and none waits for another.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial

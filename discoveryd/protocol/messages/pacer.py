@@ -1,7 +1,5 @@
 """Datagrams of messages that wait for their moment, and for the budget of all of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from itertools import count

@@ -1,7 +1,5 @@
 """A message under way, its receivers, and how soon each of them is sent something again."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from discoveryd.protocol.messages.values import Delivery, DeliveryStatus, OutgoingMessage, PeerFilter, Refusal, Target

@@ -4,8 +4,6 @@ A receiver keeps no timers for a message: it acknowledges what comes, once more 
 what is true by now. For each sender it remembers the last numbers, so that nothing is handed out twice.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field

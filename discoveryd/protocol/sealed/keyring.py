@@ -1,7 +1,5 @@
 """The keys that a group of nodes shares, as values. A node with a key can seal, and open what is sealed with it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from hashlib import blake2b
 

@@ -1,7 +1,5 @@
 """What time does to the rows of a table: silence, proofs of absence, ends, and when each of them is due."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from discoveryd.errors import WireError

@@ -6,8 +6,6 @@ its path makes necessary. The ideas are babeld's (reach history, misses judged b
 forgiven) and SWIM's (suspect first, then ask).
 """
 
-from __future__ import annotations
-
 from math import ceil, log
 
 NEVER = float("inf")

@@ -4,8 +4,6 @@ A new boot of a known id is a restart of the boot before. If the older boot is h
 one id: both are listed, and flagged as clones.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain

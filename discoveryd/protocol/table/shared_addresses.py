@@ -4,8 +4,6 @@ The table reports each new path, and each row that comes or goes. Only addresses
 anything after that, and only while several of these rows are live.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from discoveryd.protocol.table.event_log import EventLog

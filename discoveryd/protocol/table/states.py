@@ -35,8 +35,6 @@ answers, or their absence, prove.
 In time nothing is late: `Row.state_at` gives the true state at any moment, also where no timer ran since.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from discoveryd.protocol.table.peer import State

@@ -17,8 +17,6 @@ events. The life of a row is described in `discoveryd.protocol.table.states`.
     [('down', 'not heard for its ttl of 4 s')]
 """
 
-from __future__ import annotations
-
 from collections.abc import Container
 
 from discoveryd.errors import Unproven

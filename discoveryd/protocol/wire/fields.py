@@ -1,7 +1,5 @@
 """The fields of the message kinds: each is read strictly, whatever its bytes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any, Final

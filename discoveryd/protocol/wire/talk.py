@@ -1,7 +1,5 @@
 """The values by which peers talk: a part of a message, and its acknowledgement. Their rows are in `wire.messages`."""
 
-from __future__ import annotations
-
 from binascii import Error, a2b_base64, b2a_base64
 from dataclasses import dataclass
 
