@@ -3,15 +3,19 @@
 Values that come from peers cannot be trusted, and a shell runs what it is given: such values go into a command line
 quoted, and never through anything that expands them.
 
-Each shell has a frame and a function that returns what takes the place of each ``@MARK@`` in it.
+Each shell has a frame beside this module, ``completion.bash`` and so on, and a function that returns what takes the
+place of each ``@MARK@`` in it. That of bash does without the package bash-completion, that of zsh is for its
+``_arguments``; fish quotes by itself what it puts into a command line.
 """
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from discoveryd.cli import ctl_commands, daemon_commands
 from discoveryd.cli.parse import Arguments, Command, Option, Program, Value
+from discoveryd.files import trusted
 
 
 def completion(arguments: Arguments) -> int:
@@ -22,9 +26,10 @@ def completion(arguments: Arguments) -> int:
 
 def scripts() -> dict[str, str]:
     """Return the scripts by shell and the file name that it looks for, such as ``zsh/_discoveryctl``."""
-    shells = {"bash/{}": (BASH, _bash), "zsh/_{}": (ZSH, _zsh), "fish/{}.fish": (FISH, _fish)}
+    shells = {"bash/{}": _bash, "zsh/_{}": _zsh, "fish/{}.fish": _fish}
     found = {}
-    for file, (frame, parts) in shells.items():
+    for file, parts in shells.items():
+        frame = trusted.read_text(os.path.join(os.path.dirname(__file__), f"completion.{file.partition('/')[0]}"))
         for program in (daemon_commands.PROGRAM, ctl_commands.PROGRAM):
             text = frame.replace("NAME", program.name)
             for mark, part in parts(program).items():
@@ -48,68 +53,6 @@ def _offer(value: Value, *, choices: str, column: str, file: str, nothing: str =
 
 
 # --- bash -------------------------------------------------------------------------------------------
-
-BASH = r"""# bash completion for NAME, made by: discoveryd completion bash
-
-_discovery_ask() {  # ask the daemon, for a second at most; without a daemon print nothing
-    local address=${DISCOVERYCTL_ADDRESS-}
-    [[ $COMP_LINE =~ [[:space:]]--address[=[:space:]]+([^[:space:]]+) ]] && address=${BASH_REMATCH[1]}
-    DISCOVERYCTL_ADDRESS=$address timeout 1 discoveryctl list --all --only "$1" 2>/dev/null </dev/null |
-        grep -v ^-
-}
-
-_discovery_offer() {  # the lines of the input that fit, quoted: names come from the network
-    local one
-    while IFS= read -r one; do
-        [[ $one == "$current"* ]] || continue
-        printf -v one %q "${one#"$lead"}"
-        COMPREPLY+=("$one")
-    done
-}
-
-_NAME() {
-    local IFS=$' \t\n' i current lead own wanted command operands=0
-    local -a words
-    COMPREPLY=()
-    # readline also splits at = and :, so the words are read off the line
-    read -a words <<<"${COMP_LINE:0:COMP_POINT}x"
-    current=${words[-1]%x}
-    for ((i = 1; i < ${#words[@]} - 1; i++)); do
-        wanted=
-        case ${words[i]} in
-            --) compopt -o default 2>/dev/null; return ;;
-            @VALUED@) wanted=${words[i++]} ;;
-            -*) ;;
-            *) if [[ $command ]]; then ((operands++)); else command=${words[i]}; fi ;;
-        esac
-    done
-    ((i == ${#words[@]})) || wanted=  # the value was there
-    if [[ $current == --*=* ]]; then
-        wanted=${current%%=*} current=${current#*=}
-    fi
-    own=${COMP_WORDS[COMP_CWORD]//\\/}
-    [[ $own == [=:] ]] && own=
-    [[ $current == *"$own" ]] && lead=${current%"$own"}  # what stays, and must not be offered again
-    if [[ $wanted ]]; then
-        case $wanted in
-@VALUES@
-        esac
-        return
-    fi
-    if [[ $current != -* ]]; then
-        case $command:$operands in
-@OPERANDS@
-        esac
-    fi
-    case $command in
-@OPTIONS@
-    esac
-}
-
-complete -F _NAME NAME
-"""
-"""Without the help of the package bash-completion."""
-
 
 def _bash(program: Program) -> dict[str, str]:
     values = {f"--{name}": option.value for name, option in program.every_option().items() if option.value}
@@ -138,46 +81,6 @@ def _words(words: Iterable[str]) -> str:
 
 
 # --- zsh --------------------------------------------------------------------------------------------
-
-ZSH = r"""#compdef NAME
-# zsh completion for NAME, made by: discoveryd completion zsh
-
-_discovery_ask() {  # ask the daemon, for a second at most; without a daemon print nothing
-    local address=$DISCOVERYCTL_ADDRESS MATCH MBEGIN MEND
-    local -a match mbegin mend found
-    [[ $BUFFER =~ '[[:space:]]--address[=[:space:]]+([^[:space:]]+)' ]] && address=$match[1]
-    found=(${(f)"$(DISCOVERYCTL_ADDRESS=$address timeout 1 discoveryctl list --all --only $1 2>/dev/null </dev/null)"})
-    found=(${found:#-*})
-    (( $#found )) && compadd -a found  # it quotes them: names come from the network
-}
-
-_NAME() {
-    local curcontext=$curcontext state line
-    local -A opt_args
-    local -a commands
-    commands=(
-@COMMANDS@
-    )
-    _arguments -C \
-@OWN@
-        '1: :->command' '*:: :->rest' && return
-    case $state in
-        command) _describe -t commands command commands ;;
-        rest)
-            case $words[1] in
-@CASES@
-            esac ;;
-    esac
-}
-
-if [[ $funcstack[1] == _NAME ]]; then
-    _NAME "$@"
-else
-    compdef _NAME NAME  # read by source, not found in fpath
-fi
-"""
-"""By its own ``_arguments``."""
-
 
 def _zsh(program: Program) -> dict[str, str]:
     commands = program.commands.values()
@@ -226,45 +129,6 @@ def _zsh_quoted(text: str) -> str:
 
 
 # --- fish -------------------------------------------------------------------------------------------
-
-FISH = r"""# fish completion for NAME, made by: discoveryd completion fish
-
-function __discovery_ask --description 'Ask the daemon, for a second at most; without a daemon print nothing'
-    set -l address $DISCOVERYCTL_ADDRESS
-    set -l asked (commandline -p | string match -rg -- '\s--address[=\s]+(\S+)')
-    test -n "$asked"; and set address $asked
-    DISCOVERYCTL_ADDRESS="$address" timeout 1 discoveryctl list --all --only $argv[1] 2>/dev/null </dev/null |
-        string match -v -- '-*'
-end
-
-function __NAME_at --description 'Whether the command is $argv[1], with $argv[2] operands after it if given'
-    set -l words (commandline -opc)
-    set -l found
-    set -l is_value 0
-    for word in $words[2..]
-        if test $is_value = 1
-            set is_value 0
-            continue
-        end
-        switch $word
-            case --
-                return 1
-            case @VALUED@
-                set is_value 1
-            case '-*'
-            case '*'
-                set -a found $word
-        end
-    end
-    test "$found[1]" = "$argv[1]"; or return 1
-    test -z "$argv[2]"; or test (count $found) -eq (math $argv[2] + 1)
-end
-
-complete -c NAME -f
-@COMPLETIONS@
-"""
-"""It quotes by itself what it puts into a command line."""
-
 
 def _fish(program: Program) -> dict[str, str]:
     return {
