@@ -97,19 +97,19 @@ class Programs:
             is_sealed: whether nothing plain is taken (``security.mode: require``).
             timeout: seconds that a run may take.
         """
+        found, faults = None, {}
         try:
             found = self._read()
-        except OSError as error:  # the programs stay as they are
-            faults = {self._directory: f"cannot be read now: {error.strerror}"}
-        else:
-            with self._lock:
+        except OSError as error:  # the programs stay as they are, but not what may start them
+            faults[self._directory] = f"cannot be read now: {error.strerror}"
+        with self._lock:
+            self._rules, self._has_builtins, self._is_sealed, self._timeout = rules, has_builtins, is_sealed, timeout
+            if found is not None:
                 for name, program in found.items():
                     if name in self._programs:
                         program.counts, program.taken = self._programs[name].counts, self._programs[name].taken
                 self._programs = found
-                self._rules, self._has_builtins, self._is_sealed = rules, has_builtins, is_sealed
-                self._timeout = timeout
-                faults = {program.path: self._why(name) for name, program in found.items() if self._why(name)}
+            faults |= {program.path: self._why(name) for name, program in self._programs.items() if self._why(name)}
         fresh = {path: why for path, why in faults.items() if self._told.get(path) != why}
         self._told = faults
         for path, why in fresh.items():

@@ -5,7 +5,7 @@ one thread at a time: so a program hears of its deliveries, and a handler gets i
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -87,7 +87,7 @@ class Messages:
         self.builtins = Builtins(node)
         self.library = LibraryHandlers(notify, failed)
         self.programs: Callable[[], list[ProgramStatus]] = list
-        self._owners: dict[str, tuple[Wants, Handle]] = {}
+        self._owners: Mapping[str, tuple[Wants, Handle]] = {}
         for owner in (self.builtins, self.library):
             self.register(owner.name, owner.wants, owner.handle)
         node.messages.receipts.refusal_of = self._refusal_of
@@ -103,7 +103,7 @@ class Messages:
 
     def register(self, owner: str, wants: Wants, handle: Handle) -> None:
         """Let a part of the daemon take messages; those before it are asked first."""
-        self._owners[owner] = (wants, handle)
+        self._owners = {**self._owners, owner: (wants, handle)}  # as a whole: the engine may be asking them
 
     # --- what programs send -------------------------------------------------------------------------
 

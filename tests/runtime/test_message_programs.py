@@ -1,5 +1,6 @@
 """Programs of ``messages.d``: what they get, what becomes of it, and what they cannot do to anything else."""
 
+import errno
 import os
 from time import monotonic
 
@@ -170,6 +171,19 @@ def test_what_is_not_run_is_told_once_with_the_remedy(stage):
     stage.look(ANY, has_builtins=False)
     assert stage.status("echo")["why"] is None
     assert stage.end("echo", b"x") == ("handled", b"")
+
+
+def test_a_rule_is_withdrawn_though_the_directory_cannot_be_read(stage, monkeypatch):
+    def find_hooks(_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    stage.write("deploy", "exit 0")
+    stage.look()
+    assert stage.end() == ("handled", b"")
+    monkeypatch.setattr("discoveryd.runtime.message_programs.find_hooks", find_hooks)
+    stage.look(AllowRule(name="other", sender="*"))
+    assert stage.give() == "denied"
+    assert stage.notices.until("message program not run", path=str(stage.directory)).fields["why"] == "cannot be read now: Too many open files"
 
 
 def test_what_is_not_sealed_starts_nothing(stage):
