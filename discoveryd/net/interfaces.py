@@ -176,9 +176,10 @@ def loopback(address: str) -> Link:
 
 
 def compare(old: Sequence[Link], new: Sequence[Link]) -> tuple[tuple[Link, ...], tuple[Link, ...]]:
-    """Return the links that are gone and those that have come; an unchanged one is in neither.
+    """Return the links that are gone and those that have come, for the log; an unchanged one is in neither.
 
-    A link changed in anything (a replugged interface has a new index) is gone and has come.
+    What a link that comes back leads to begins in `discoveryd.protocol.node.Node.set_links`. A link changed in anything
+    (a replugged interface has a new index) is gone and has come.
     """
     return tuple(link for link in old if link not in new), tuple(link for link in new if link not in old)
 

@@ -1,4 +1,4 @@
-"""When a node says HELLO: heartbeats, bursts after a start or a change, answers to solicits, the interval in force.
+"""When a node says HELLO: heartbeats, bursts after a start or a new link, answers to solicits, the interval in force.
 
 Nobody is in command: all nodes together send about 1,000 answers a second, however many ask. Where N nodes are heard
 each answers 1,000 / N times a second at most. Peers that ask meanwhile are served together, by one full HELLO to all;

@@ -1,6 +1,7 @@
 """The query protocol, second half: the one JSON shape of every reply, one object per line.
 
-The requests are in `discoveryd.query.request`; docs/query.md is the page for users.
+The text of a peer is made, and kept, in `discoveryd.protocol.table.row.Row.text`. The requests are in
+`discoveryd.query.request`; docs/query.md is the page for users.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Hooks: executables that are run when something happens to a peer. Nothing they do holds anything else up.
+"""Hooks: executables that are run when something happens to a peer. Nothing they do holds the daemon up.
 
 Events wait in a queue until a thread (``hook-runner``) runs the hooks for them, as many processes at a time as
-`Limits.hooks` allows. `Hooks._lock` guards the queue and the counters; it is never held across a system call, nor while
-a notice is sent.
+`Limits.hooks` allows; one that hangs is ended after `Limits.hook_timeout`. `Hooks._lock` guards the queue and the
+counters; it is never held across a system call, nor while a notice is sent.
 """
 
 import errno

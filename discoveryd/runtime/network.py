@@ -1,4 +1,4 @@
-"""The transports of a node as one network, and the receiver of each: late reading, floods, the next scan.
+"""The transports of a node as one network, and the receiver of each: late reading, floods, the next scan of links.
 
 In a flood the kernel lets known peers pass, and a sample of all others.
 """

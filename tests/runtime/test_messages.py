@@ -136,7 +136,7 @@ def test_where_nobody_is_meant_the_result_is_empty_at_once(two):
     began = monotonic()
     result = anna.send("deploy", service="http")
     assert (result.expected, result.is_complete, result.deliveries) == (0, False, ())
-    assert monotonic() - began < 1.0
+    assert monotonic() - began < 4.0
 
 
 WRONG = [

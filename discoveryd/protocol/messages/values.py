@@ -1,4 +1,4 @@
-"""What is sent, to which peers, what comes in, and what became of it, as immutable values."""
+"""What is sent, to which peers, what comes in, what may start a program, and what became of it, as immutable values."""
 
 from __future__ import annotations
 

@@ -224,6 +224,8 @@ class Sealing:
     def open(self, datagram: bytes, source: Source, now: float) -> Incoming:
         """Open a datagram, unless its source brought too much, and judge whether it may be a recording.
 
+        `Sealer.open` refuses what is sealed with a key that is not in the ring, and what the key does not open.
+
         Raises:
             WireError: ``foreign-port``, ``rate``; as `Sealer.open`; ``replayed``.
         """

@@ -1,4 +1,4 @@
-"""The envelope: a message that only a node with the key can write or read.
+"""The envelope: a message that only a node with the key can write or read. `Sealer` seals, opens, and refuses.
 
 `discoveryd.protocol` specifies its bytes, its scopes, and what each scope is bound to. Here is why they are so.
 
