@@ -7,8 +7,7 @@ import re
 import signal
 import subprocess
 from base64 import b64decode, b64encode
-from contextlib import suppress
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from time import monotonic
 
 import pytest
