@@ -59,7 +59,7 @@ class Config:
     """
 
     node: NodeSection = field(default_factory=NodeSection)
-    parameters: Parameters = field(default_factory=Parameters)
+    parameters: Parameters = field(default_factory=lambda: Parameters(last_will=True))
     query: QuerySection = field(default_factory=QuerySection)
     security: SecuritySection = field(default_factory=SecuritySection)
     messages: MessagesSection = field(default_factory=MessagesSection)
@@ -187,6 +187,7 @@ def parse(source: str, raw: bytes | None, variables: Mapping[str, str], *, is_st
             return section()
 
     hello, limits = values.pop("hello"), made(Limits, **values.pop("limits"))
+    hello.setdefault("last_will", True)
     if "interval" in hello:
         hello.setdefault("ttl", round(hello["interval"] * TTL_INTERVALS, 6))
     sections: dict[str, Any] = {name: made(SECTIONS[name], **keys) for name, keys in values.items()}

@@ -223,6 +223,8 @@ class Daemon:
             self._config = self._take_over()
             values = ((key, self._begun_with.value(key), self._config.value(key)) for key in FIXED)
             changes += [{"key": key, "now": now, "wanted": wanted} for key, now, wanted in values if now != wanted]
+            if self._config.parameters.last_will > self._begun_with.parameters.last_will:  # threads are there by now
+                changes.append({"key": "hello.last_will", "now": "off", "wanted": "on"})
         except ConfigError as error:
             problems = error.problems
         except OSError as error:  # no descriptor for a module that is loaded late

@@ -83,6 +83,7 @@ class Transport(Protocol):
         drops: datagrams that never came to the engine, or never left, by reason and link.
         send_errors: of each link and target where sending fails.
         outside: neighbours outside our networks, by address and interface.
+        witness: ``off``, ``watching`` where a process will send the will that was left, or ``dead``.
     """
 
     heard_until: float
@@ -92,6 +93,9 @@ class Transport(Protocol):
     drops: Drops
     send_errors: dict[tuple[str, str], str]
     outside: dict[tuple[str, int], Outside]
+
+    @property
+    def witness(self) -> str: ...  # noqa: D102 - stands above
 
     def open(self) -> None:
         """Open what receiving and sending need.
@@ -118,6 +122,13 @@ class Transport(Protocol):
 
     def send(self, sends: Iterable[Send]) -> list[SendChange]:
         """Send datagrams, and return the targets where sending began to fail or works again."""
+
+    def leave_will(self, rounds: Sequence[Iterable[Send]]) -> int:
+        """Have these datagrams sent, a round after the other, should this process die; none end that.
+
+        Returns:
+            how many there are; 0 without a witness.
+        """
 
     def sample(self, known: Iterable[str], share: float) -> str | None:
         """Let only datagrams from known addresses pass, and a share of all others; 1 passes all.

@@ -21,6 +21,7 @@ from discoveryd.net.sockets import WakeUp
 from discoveryd.net.sources import Sources
 from discoveryd.net.stamps import Stamps, boottime
 from discoveryd.net.transport import Arrivals, Datagram, SendChange
+from discoveryd.net.witness import Witness
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import Send
@@ -52,6 +53,7 @@ class UdpTransport:
         self._bell: socket.socket | None = None
         self._netlink = Netlink()
         self._wake_up = WakeUp()
+        self._witness = Witness()
         self._wanted: dict[int, bool] = {}
         self._stack = ExitStack()
         self._selector: selectors.BaseSelector  # once open
@@ -66,7 +68,8 @@ class UdpTransport:
         with ExitStack() as stack:
             port, own = self._parameters.port, self._parameters.loopback
             shared = [udp_socket.bind(stack, "127.255.255.255", port, share=True)] if own else []
-            bound = [*shared, udp_socket.bind(stack, own or "0.0.0.0", port)]
+            patience = udp_socket.PATIENCE if self._parameters.last_will else 0.0
+            bound = [*shared, udp_socket.bind(stack, own or "0.0.0.0", port, patience=patience)]
             self._selector = stack.enter_context(selectors.DefaultSelector())
             self._wake_up.open(stack, self._selector)
             stack.callback(self._netlink.close)
@@ -80,6 +83,9 @@ class UdpTransport:
             self._many = open_many(bound)
             self._receivers = {receiver: Stamps(self._clock) for receiver in bound}
             self._sender.socket = bound[-1]
+            if self._parameters.last_will:
+                stack.callback(self._witness.close)  # before the socket, which it holds as well
+                self._witness.fork(bound[-1])
             self._stack = stack.pop_all()
 
     def close(self) -> None:
@@ -219,6 +225,19 @@ class UdpTransport:
     def send(self, sends: Iterable[Send]) -> list[SendChange]:
         """Send datagrams, and return the targets where sending began to fail or works again."""
         return self._sender.send(sends)
+
+    def leave_will(self, rounds: Sequence[Iterable[Send]]) -> int:
+        """Have these datagrams sent should this process die, as `discoveryd.net.transport` has it."""
+        if self.witness != "watching":
+            return 0
+        parcels = [parcel for sends in rounds for parcel in self._sender.parcels(sends)]
+        self._witness.leave(parcels)
+        return len(parcels)
+
+    @property
+    def witness(self) -> str:
+        """``off``, ``watching`` or ``dead``."""
+        return self._witness.state
 
     def kernel_drops(self) -> int:
         """Count the datagrams that a full receive buffer lost."""

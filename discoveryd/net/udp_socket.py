@@ -8,16 +8,19 @@ a datagram is queued.
 
 import errno
 import os
+import select
 import socket
 import struct
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
+from time import monotonic
 
 from discoveryd.net.batch import BATCH, IP_PKTINFO, PKTINFO
 from discoveryd.net.sockets import explain_bind
 from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP
 from discoveryd.net.transport import SendChange
+from discoveryd.net.witness import Parcel
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.limited_broadcast import LIMITED
 from discoveryd.protocol.link import Link
@@ -43,6 +46,11 @@ RECEIVE_BUFFER = 4 * 1024 * 1024
 SEND_BUFFER = 1024 * 1024
 """Bytes. Datagrams to absent addresses wait in it for seconds, until ARP gives up."""
 
+PATIENCE = 1.0
+RETRY = 0.02
+"""Seconds for which a taken port is tried again, and between two attempts: the witness of a daemon that has just died
+holds it for 0.1 s at most."""
+
 MAX_ERRORS = 256
 """Targets with a remembered error: broadcast addresses of links, and seeds. Past it the oldest is forgotten."""
 TRIES = 8
@@ -62,7 +70,7 @@ MAX_KNOWN = 3500
 """Addresses in one program: the kernel takes 4,096 instructions (BPF_MAXINSNS)."""
 
 
-def bind(stack: ExitStack, address: str, port: int, *, share: bool = False) -> socket.socket:
+def bind(stack: ExitStack, address: str, port: int, *, share: bool = False, patience: float = 0.0) -> socket.socket:
     """Return a bound socket, open until `stack` closes.
 
     Args:
@@ -70,6 +78,7 @@ def bind(stack: ExitStack, address: str, port: int, *, share: bool = False) -> s
         address: to bind.
         port: to bind.
         share: whether other processes may bind the same address.
+        patience: seconds for which a port that is taken is tried again.
 
     Raises:
         OSError: with the port, and the process that holds it where that can be found.
@@ -91,11 +100,16 @@ def bind(stack: ExitStack, address: str, port: int, *, share: bool = False) -> s
             bound.setsockopt(socket.SOL_SOCKET, forced, size)
         except OSError:  # needs CAP_NET_ADMIN; the kernel caps these at net.core.rmem_max and wmem_max
             bound.setsockopt(socket.SOL_SOCKET, modest, size)
-    try:
-        bound.bind((address, port))
-    except OSError as error:
-        raise explain_bind(error, "UDP", address, port) from None
-    return bound
+    until = monotonic() + patience
+    while True:
+        try:
+            bound.bind((address, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or monotonic() >= until:
+                raise explain_bind(error, "UDP", address, port) from None
+            select.select([], [], [], RETRY)
+        else:
+            return bound
 
 
 def refused_datagrams(bound: socket.socket) -> Iterator[bytes]:
@@ -227,6 +241,17 @@ class UdpSender:
             if error is not None and to != send.to:
                 self._try(bound, send, route, 0, send.to)  # a firewall may forbid the limited broadcast alone
         return changes
+
+    def parcels(self, sends: Iterable[Send]) -> Iterator[Parcel]:
+        """Return how datagrams would be sent, for a process that does it without this object."""
+        for send in sends:
+            link = send.link
+            if (route := self._routes.get(link)) is None:
+                continue
+            is_near = link is not None and send.to != link.broadcast and not link.holds(send.to)
+            to = LIMITED if send.limited and not self._is_local else send.to
+            info = route[0][2] if route else b""
+            yield Parcel(send.datagram, to, send.to, self._port, socket.MSG_DONTROUTE if is_near else 0, info)
 
     def _try(self, bound: socket.socket, send: Send, route: Route, flags: int, to: str) -> str | None:
         """Try to send a datagram; return the error."""

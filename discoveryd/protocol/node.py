@@ -29,7 +29,7 @@ from types import MappingProxyType
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.link import Link, LinkState, Source
-from discoveryd.protocol.outcome import NOTHING, Outcome
+from discoveryd.protocol.outcome import NOTHING, Outcome, Send
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.reception import Reception
 from discoveryd.protocol.sealed.keyring import Keyring
@@ -159,6 +159,15 @@ class Node(Reception):
         sends = self.outbox.everywhere(self.outbox.hello(goodbye=True).encode())
         return Outcome(sends=self.outbox.count(tuple(sends)))
 
+    def will(self) -> tuple[Send, ...]:
+        """Return the will to send on every link and to the seeds, should the process die; sealed anew by each call."""
+        return self.outbox.will()
+
+    def will_state(self) -> object:
+        """Return a value that differs when the will is another: boot, links, seeds, keys, or how often it is sealed."""
+        outbox = self.outbox
+        return (outbox.boot, self.links, outbox.parameters.seeds, outbox.keyring, outbox.copies)
+
     def ping(self, row: Row, now: float) -> tuple[str, Outcome]:
         """PING one peer.
 
@@ -239,7 +248,7 @@ class Node(Reception):
     @property
     def received(self) -> dict[str, int]:
         """Datagrams heard and understood, by kind."""
-        kinds = {kind: self.understood[kind] for kind in ("hello", "bare", "ping", "pong", "msg", "ack")}
+        kinds = {kind: self.understood[kind] for kind in ("hello", "bare", "ping", "pong", "msg", "ack", "will")}
         kinds["hello"] += self.hello_rate.steady
         return kinds
 

@@ -16,7 +16,7 @@ from discoveryd.protocol.outcome import MessageKind, Send
 from discoveryd.protocol.parameters import MAX_TTL, Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.wire.messages import ANYONE, Hello, Ping, Pong, mark
+from discoveryd.protocol.wire.messages import ANYONE, Hello, Ping, Pong, Will, mark
 from discoveryd.protocol.wire.record import Record
 
 if TYPE_CHECKING:
@@ -210,6 +210,16 @@ class Outbox:
             ]
         state.sent += len(sends)
         return sends
+
+    def will(self) -> tuple[Send, ...]:
+        """Return the will to send on every link and to the seeds, should the process die; nothing is sent now."""
+        datagram = Will(realm=self.parameters.realm, id=self.id, boot=self.boot).encode()
+        sends: list[Send] = []
+        for state in self.outlets():
+            sent = state.sent
+            sends += self.by(state, datagram, limited=True, kind="will")
+            state.sent = sent
+        return tuple(sends)
 
     # --- to one node ------------------------------------------------------------------------------
 

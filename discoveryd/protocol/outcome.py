@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LIMITED = "255.255.255.255"
 """All on a link, whatever their network."""
 
-MessageKind = Literal["hello", "ping", "pong", "msg", "ack"]
+MessageKind = Literal["hello", "ping", "pong", "msg", "ack", "will"]
 """Kinds of datagrams, as they are counted."""
 
 

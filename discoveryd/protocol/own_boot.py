@@ -17,7 +17,7 @@ from discoveryd.protocol.bounded import TokenBuckets, put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import Outcome, Send
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.wire.messages import BareHello, Hello, Ping, Pong, decode
+from discoveryd.protocol.wire.messages import BareHello, Hello, Ping, Pong, Will, decode
 from discoveryd.protocol.wire.talk import Ack, MessagePart
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class OwnBoot:
         self.count = 0
         self.address = ""
 
-    def hear(self, message: Hello | Ping | Pong | MessagePart | Ack, source: Source, now: float) -> Outcome:
+    def hear(self, message: Hello | Ping | Pong | MessagePart | Ack | Will, source: Source, now: float) -> Outcome:
         """Take a datagram of our boot from a foreign address: our own, come back, or that of a clone, or forged.
 
         The address is asked. When it answers for our boot a new boot is drawn; on a plain network seldom.
@@ -76,7 +76,7 @@ class OwnBoot:
             raise WireError("other-realm", message.realm)
         if not source.key and self._outbox.keyring.sends:
             raise WireError("own-boot", "not sealed, in the name of this node, which seals")
-        if isinstance(message, MessagePart | Ack):
+        if isinstance(message, MessagePart | Ack | Will):
             raise WireError("own-echo", "not sent by this node")
         if isinstance(message, Pong):
             return self._hear_answer(message, source, now)

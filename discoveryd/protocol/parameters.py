@@ -158,6 +158,9 @@ class Parameters:
     loopback: str = ""
     """An own address within 127.0.0.0/8, to try several daemons on one machine: HELLOs stay on
     loopback, the UDP port is shared, `interfaces` is not looked at."""
+    last_will: bool = False
+    """Whether `Discovery.start` forks a witness, a small process that tells the others at once when this one has died.
+    The daemon has one unless ``hello.last_will`` is off. Fork before there are other threads."""
     limits: Limits = field(default_factory=Limits)
     messages: MessageLimits = field(default_factory=MessageLimits)
 
@@ -197,7 +200,7 @@ def check_types(given: Limits | MessageLimits | Parameters, section: str) -> Non
         value = getattr(given, one.name)
         default = one.default_factory if one.default is MISSING else type(one.default)
         kinds, wanted = _KINDS[default]
-        if isinstance(value, bool) or not isinstance(value, kinds) or (
+        if isinstance(value, bool) is not (bool in kinds) or not isinstance(value, kinds) or (
             isinstance(value, tuple) and not all(isinstance(item, str) for item in value)
         ):  # fmt: skip
             problems.append(f"{section}.{one.name}: must be {wanted}, not {value!r:.80}")
@@ -206,6 +209,7 @@ def check_types(given: Limits | MessageLimits | Parameters, section: str) -> Non
 
 
 _KINDS: dict[object, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "True or False"),
     int: ((int,), "a whole number"),
     float: ((int, float), "a number (of seconds) such as 0.8"),
     str: ((str,), "a text"),

@@ -12,6 +12,7 @@ from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE, Event
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.table import PeerTable
+from discoveryd.protocol.wills import DIED, Wills
 from discoveryd.protocol.wire.messages import Pong
 
 PROBES_PER_SECOND = 100
@@ -99,6 +100,7 @@ class Prober:
         wanted: those that programs want: apart, so that they push out no PING that liveness rests on.
         turns: of paths that are PINGed in turn.
         newcomers: turns of peers that never answered.
+        wills: peers that are asked because their will came.
     """
 
     def __init__(self, table: PeerTable, outbox: Outbox) -> None:
@@ -112,6 +114,7 @@ class Prober:
         self.turns = Turns(TURN_GAP, 1)
         self.newcomers = Turns(NEWCOMERS_GAP, NEWCOMERS)
         self._tie = 0
+        self.wills = Wills(table, outbox, self.ask)
 
     def ping(self, row: Row, now: float) -> tuple[str, list[Send]]:
         """PING a peer for a program; return the nonce too. Nothing is sent while its links are gone."""
@@ -169,7 +172,8 @@ class Prober:
         asked = self._take(nonce)
         if asked is None or asked.path.row.rejects or asked.path not in asked.path.row.paths.last():
             return ()
-        return self._table.refused(asked.path.row, REFUSED, now)
+        is_will = self.wills.explains(asked.path, asked.at)
+        return self._table.refused(asked.path.row, DIED if is_will else REFUSED, now, is_certain=is_will)
 
     def poll(self, now: float, heard: float) -> tuple[list[Send], list[Event]]:
         """Return what is due: PINGs, and the events of peers that are given up.
@@ -178,8 +182,7 @@ class Prober:
             now: the present moment.
             heard: until when all that arrived is known: what became due later waits.
         """
-        sends: list[Send] = []
-        events: list[Event] = []
+        sends, events = self.wills.poll(now), list[Event]()
         for waiting in (self.asked, self.wanted):  # those that were not answered in time
             drop_first(waiting, lambda ping: heard >= ping.at + PING_LIFE)
         if self._table.leavers and now >= self._next_probe:
@@ -195,7 +198,7 @@ class Prober:
 
     def next_deadline(self) -> float:
         """Return when `poll` has something to do."""
-        due = min(self.turns.next_due(), self.newcomers.next_due())
+        due = min(self.turns.next_due(), self.newcomers.next_due(), self.wills.next_due())
         if self._table.leavers:
             due = min(due, max(next(iter(self._table.leavers.values())).last_heard, self._next_probe))
         if self._table.quiet:

@@ -15,7 +15,7 @@ from discoveryd.protocol.prober import AwaitedPong
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import Event
 from discoveryd.protocol.table.row import Row
-from discoveryd.protocol.wire.messages import ANYONE, Ping, Pong, mark
+from discoveryd.protocol.wire.messages import ANYONE, Ping, Pong, Will, mark
 
 if TYPE_CHECKING:
     from discoveryd.protocol.reception import Reception
@@ -84,6 +84,24 @@ class Probes:
         if challenge is not None:
             return self._hear_proof(pong, challenge, source, now)
         return self._hear_seed(pong, source, now)
+
+    def hear_will(self, will: Will, incoming: Incoming, now: float) -> Outcome:
+        """Take a will: a reason to PING the peer, if it is listed at that address, and no more.
+
+        Raises:
+            WireError: as `RateLimits.check_sender`; ``unproven``.
+        """
+        source = incoming.source
+        self._rooms.rate_limits.check_sender(will.realm, will.boot, source, now, will.id)
+        if not incoming.is_known:
+            raise WireError("unproven", "a will of a boot that has not proved to live")
+        self._rooms.understood["will"] += 1
+        row = self._rooms.table.get(will.id, will.boot)
+        if row is not None and row.paths.of(source) is not None:
+            wills = self._rooms.prober.wills
+            wills.hear(row, now)
+            return Outcome(sends=tuple(wills.poll(now)))
+        return NOTHING
 
     def _check_sealed(self, probe: Ping | Pong, incoming: Incoming, now: float) -> None:
         """Refuse a recording, sealed by a boot that has not proved to live; take a PONG to a challenge as that proof.

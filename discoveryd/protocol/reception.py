@@ -31,7 +31,7 @@ from discoveryd.protocol.table.peer import LIVE, Event
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.standing import NEAR
 from discoveryd.protocol.table.table import PeerTable
-from discoveryd.protocol.wire.messages import SEALED, BareHello, Hello, Ping, Pong, decode
+from discoveryd.protocol.wire.messages import SEALED, BareHello, Hello, Ping, Pong, Will, decode
 from discoveryd.protocol.wire.record import Record
 from discoveryd.protocol.wire.talk import Ack, MessagePart
 
@@ -92,8 +92,7 @@ class Reception:
         self.answers = Answers(outbox, table.live_count, self.challenges.ask_first)
         self.beacon = Beacon(outbox, self.answers, table.speaking)
         self.hello_rate = self.beacon.hello_rate
-        self.prober = Prober(table, outbox)
-        self._isolation = Isolation(table)
+        self.prober, self._isolation = Prober(table, outbox), Isolation(table)
         self._polled: float | None = None
         self.understood: Counter[str] = Counter()
         self.messages = Exchange(outbox, table, self.rate_limits, self.understood, self.prober.ask_now)
@@ -105,6 +104,7 @@ class Reception:
             BareHello: self._hear_bare,
             Ping: probes.hear_ping,
             Pong: probes.hear_pong,
+            Will: probes.hear_will,
             MessagePart: self.messages.hear_part,
             Ack: self.messages.hear_ack,
         }

@@ -24,6 +24,7 @@ from discoveryd.runtime.announcement import Announcement, of_name
 from discoveryd.runtime.arguments import checked_services
 from discoveryd.runtime.driver import JOIN_TIMEOUT, Driver
 from discoveryd.runtime.entropy import BufferedRandom
+from discoveryd.runtime.last_will import LastWill
 from discoveryd.runtime.message_handlers import Handler
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.pings import PingResult, Pings
@@ -105,9 +106,12 @@ class Discovery:
         )  # fmt: skip
         self._driver = Driver(
             self._node, (UdpTransport(parameters, clock),), clock=clock, notify=self._notify,
-            wake_servers=self._wake_servers,
-            errand=lambda: self._announcement.follow_machine(clock(), self._announce, self._notify),
+            wake_servers=lambda: self._servers.wake(),  # noqa: PLW0108 - they are made below
+            errand=lambda: min(
+                will.renew(), self._announcement.follow_machine(clock(), self._announce, self._notify)
+            ),
         )  # fmt: skip
+        will = LastWill(self._driver)
         self.messages = self._driver.messages
         self.messages.builtins.uptime = lambda: clock() - self._started_at
         self._servers = Servers(
@@ -115,9 +119,8 @@ class Discovery:
             clock=clock, notify=self._notify, failed=self._driver.fail,
         )  # fmt: skip
         self._stack = ExitStack()
-        self._filtered_before = 0
-        self._started_at = 0.0
-        self._reports: dict[str, Callable[[], Any]] = {}
+        self._filtered_before, self._started_at = 0, 0.0
+        self._reports: dict[str, Callable[[], Any]] = {"last_will": will.status}
         self.pulse = Heartbeat((*self._driver.workers, *self._servers.watched), self._driver.nudge)
 
     # --- life -----------------------------------------------------------------------------------
@@ -343,6 +346,3 @@ class Discovery:
 
     def _announce(self, make: Callable[[], Record]) -> None:
         self._driver.change(lambda node, now: node.set_record(make(), now))
-
-    def _wake_servers(self) -> None:
-        self._servers.wake()

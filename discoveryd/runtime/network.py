@@ -249,6 +249,16 @@ class Network:
         """Send datagrams, and return the targets where sending began to fail or works again."""
         return [change for transport in self._transports for change in transport.send(sends)]
 
+    def leave_will(self, rounds: Sequence[Sequence[Send]]) -> int:
+        """Have these datagrams sent should this process die; return how many there are."""
+        return sum(transport.leave_will(rounds) for transport in self._transports)
+
+    @property
+    def witness(self) -> str:
+        """Whether a process will send the will: ``off``, ``watching``, or ``dead`` if it ended before us."""
+        states = {transport.witness for transport in self._transports}
+        return next((state for state in ("dead", "watching") if state in states), "off")
+
     @property
     def links(self) -> dict[Link, tuple[str, ...]]:
         """The links there are, each with the further addresses of ours there."""

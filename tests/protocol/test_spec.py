@@ -35,11 +35,11 @@ PAGES = (SPEC, TALK, (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 EXAMPLES = [
     line.encode("ascii")
     for page in PAGES
-    for line in re.findall(r"^    ((?:HELLO|PING|PONG|MSG|ACK)\|.*)$", page, re.MULTILINE)
+    for line in re.findall(r"^    ((?:HELLO|PING|PONG|MSG|ACK|WILL)\|.*)$", page, re.MULTILINE)
     if "<" not in line
 ]
-LAYOUTS = re.findall(rf"^    ((?:HELLO|PING|PONG|MSG|ACK)\|{VERSION.decode()}\|<.*)$", SPEC + TALK, re.MULTILINE)
-INSIDES = re.findall(r"^    ([A-Z]\|<\S*)", SPEC + TALK, re.MULTILINE)
+LAYOUTS = re.findall(rf"^    ((?:HELLO|PING|PONG|MSG|ACK|WILL)\|{VERSION.decode()}\|<.*)$", SPEC + TALK, re.MULTILINE)
+INSIDES = re.findall(r"^    ([A-Z]\|(?:<\S*|$))", SPEC + TALK, re.MULTILINE)
 FORMS = dict(re.findall(r"^\*(\w+)\*  +(.*)$", SPEC + TALK, re.MULTILINE))
 UNITS = {name: name.partition("_")[0] for name in FIELDS}
 """Attributes end in their unit, which the specification writes in the table."""
@@ -106,7 +106,7 @@ def test_each_kind_has_its_sealed_length():
     text = " ".join(SPEC.split())
     assert f"a sealed PONG has at most {MAX_SEALED_PONG} bytes, a PING {MAX_SEALED_PONG} to {MAX_SEALED_PING}" in text
     assert f"a HELLO {MAX_SEALED_PING} or more" in text
-    assert [kind.least for kind in KINDS.values()] == [MAX_SEALED_PING, MAX_SEALED_PONG, 0, MAX_SEALED_ACK, 0]
+    assert [kind.least for kind in KINDS.values()] == [MAX_SEALED_PING, MAX_SEALED_PONG, 0, MAX_SEALED_ACK, 0, MAX_SEALED_PING]
     assert f"a payload has at most {MAX_SEALED_ACK} bytes, a MSG {MAX_SEALED_ACK} or more" in " ".join(TALK.split())
 
 

@@ -25,6 +25,8 @@ class FakeTransport:
         self.drops = {}
         self.send_errors = {}
         self.outside = {}
+        self.witness = "off"
+        self.will = []  # the rounds of the last one
         self.sent = []
         self.broken = {}  # target -> error
         self.samples = []
@@ -53,6 +55,10 @@ class FakeTransport:
         if self.scan_error is None:
             self.others = {link: others for link, others in self.there.items() if patterns}
         return tuple(self.others)
+
+    def leave_will(self, rounds):
+        self.will = [list(sends) for sends in rounds]
+        return sum(map(len, self.will))
 
     def put(self, datagram, address="10.0.0.9", *, at=None, link=ETH0):
         """Let a datagram arrive."""

@@ -33,7 +33,7 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import Incoming
 from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.rate_limits import RateLimits
-from discoveryd.protocol.sealed.envelope import Opened, Sealer
+from discoveryd.protocol.sealed.envelope import OF_WILL, Opened, Sealer
 from discoveryd.protocol.sealed.keyring import Keyring
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.table.row import Row
@@ -93,6 +93,7 @@ class Windows(dict[str, tuple[Window, Window, int]]):
         super().__init__()
         self.limit = limit
         self._questions: dict[str, int] = {}  # counter of the last PING of each boot that did not prove to live
+        self._wills: dict[str, int] = {}  # counter of the last will of each boot
 
     def take(self, opened: Opened) -> bool:
         """Take a datagram that was opened; False if its boot is unknown, and has to be sent a PING.
@@ -103,6 +104,9 @@ class Windows(dict[str, tuple[Window, Window, int]]):
         known = self.get(opened.boot)
         if known is None:
             return False
+        if opened.scope == OF_WILL:
+            self._take_will(opened)
+            return True
         broadcasts, unicasts, proof = known
         if opened.counter <= proof:
             raise WireError("unproven", f"{opened.counter} of {opened.id} ({opened.boot}) is older than its proof")
@@ -111,6 +115,11 @@ class Windows(dict[str, tuple[Window, Window, int]]):
             raise WireError("replayed", f"{kind} {opened.counter} of {opened.id} ({opened.boot})")
         put_last(self, opened.boot, known, self.limit)
         return True
+
+    def _take_will(self, opened: Opened) -> None:
+        if opened.counter <= self._wills.get(opened.boot, -1):
+            raise WireError("replayed", f"will {opened.counter} of {opened.id} ({opened.boot})")
+        put_last(self._wills, opened.boot, opened.counter, self.limit)
 
     def take_question(self, opened: Opened) -> None:
         """Take a PING of a boot that has not proved to live: a recording of it would else be answered for ever.
@@ -248,7 +257,8 @@ class Sealing:
             WireError: as `Sealer.open`.
         """
         opened = self.sealer.open(datagram, source, own=True)
-        return opened, self._source(source, opened), opened.counter < self.sealer.counter
+        next_ = self.sealer.will_counter if opened.scope == OF_WILL else self.sealer.counter
+        return opened, self._source(source, opened), opened.counter < next_
 
     def prove(self, opened: Opened, now: float) -> None:
         """Admit a boot that has answered a challenge of ours: it lives."""

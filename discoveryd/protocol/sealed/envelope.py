@@ -25,6 +25,8 @@ can open what was sealed with it before: there is no forward secrecy.
 5. a process that forks has two sealers with one counter: `process` tells the child, which may not seal;
 6. a datagram to two receivers is sealed twice. (A receiver that hears both on two links would otherwise take the second
    for a replay.)
+7. a will is sealed long before it is sent, by another process, and perhaps never. Its counters are a range of their
+   own, from 2^63 on, which only grows too; so it takes none that a datagram sealed later would have.
 
 The key of each boot is derived by keyed BLAKE2b: it is a pseudo-random function by design, in the standard library, and
 costs a fifth of HKDF, which strangers can make us pay with every boot they invent.
@@ -55,21 +57,23 @@ from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.sealed.keyring import Keyring
 from discoveryd.protocol.wire.fields import FIELDS
-from discoveryd.protocol.wire.messages import ANYONE, KINDS, LETTERS, MAX_DATAGRAM, SEALED, VERSION
+from discoveryd.protocol.wire.messages import ANYONE, KINDS, LETTERS, MAX_DATAGRAM, SEALED, VERSION, WILL
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 MAX_COUNTER = 2**63
 """Datagrams of one boot: at 1,100 a second, the most a node sends, enough for a quarter of a billion years."""
-TO_ALL, TO_ONE, BEYOND = b"b", b"u", b"s"
-"""Scopes: for all on a link, for one node on it, for receivers beyond the links."""
+MAX_WILL = 2**64
+"""Counters from `MAX_COUNTER` up to this are those of wills."""
+TO_ALL, TO_ONE, BEYOND, OF_WILL = b"b", b"u", b"s", b"w"
+"""Scopes: for all on a link, for one node on it, for receivers beyond the links; of a will, wherever it goes."""
 STEADY = b"0"
 """Follows the scope of a steady HELLO."""
 MAX_CIPHERS = 1024
 """Derived keys kept, 2 kB each; past it the oldest one goes, and costs 2 µs when it is needed again."""
 
-_SCOPES, _MARKS = (TO_ALL, TO_ONE, BEYOND), (b"", STEADY)
+_SCOPES, _MARKS = (TO_ALL, TO_ONE, BEYOND, OF_WILL), (b"", STEADY)
 _TAG = 16
 _ANYONE = ANYONE.encode("ascii")
 _is_counter = re.compile(b"0|[1-9a-f][0-9a-f]{0,15}").fullmatch
@@ -87,7 +91,7 @@ class Opened(NamedTuple):
         key: id of the key.
         id: of the sender.
         boot: of the sender.
-        scope: `TO_ALL`, `TO_ONE` (this boot) or `BEYOND`, as it was sealed.
+        scope: `TO_ALL`, `TO_ONE` (this boot), `BEYOND` or `OF_WILL`, as it was sealed.
         counter: of the sender's boot.
         is_steady: whether it is a steady HELLO.
     """
@@ -125,6 +129,7 @@ class Sealer:
     Attributes:
         keyring: the keys in use; `set_keyring` changes them.
         counter: that the next datagram takes.
+        will_counter: that the next will takes.
     """
 
     def __init__(
@@ -141,7 +146,7 @@ class Sealer:
     def reboot(self, boot: str) -> None:
         """Seal for another boot from now on, drawn for this; the process that may seal stays the same one."""
         self._boot = boot.encode("ascii")
-        self.counter = 0
+        self.counter, self.will_counter = 0, MAX_COUNTER
         sender = self._realm, self._id, self._boot
         self._heads = {word: (kind, kind.head(*sender)) for word, kind in KINDS.items()}
         self.set_keyring(self.keyring)
@@ -178,10 +183,11 @@ class Sealer:
         if key not in self._keys:
             raise SealError(f"no key {key!r} in the ring")
         sender = (key, self._id, self._boot)
-        cipher, counter = self._cipher(sender), self._next_counter()
+        is_will = kind.word == WILL
+        cipher, counter = self._cipher(sender), self._next_counter(is_will=is_will)
         self._keep(sender, cipher)
         header = b"SEALED|2|%b|%b|%b|%x|" % (key.encode("ascii"), self._id, self._boot, counter)
-        scope = (TO_ONE if one else TO_ALL) if here else BEYOND
+        scope = OF_WILL if is_will else (TO_ONE if one else TO_ALL) if here else BEYOND
         tail = b"|%b%b" % (scope, STEADY if datagram[-1:].isdigit() else b"")
         room = len(header) + len(tail)
         # base 64 has 4 characters for 3 bytes, which are rounded up
@@ -215,6 +221,8 @@ class Sealer:
         scope, mark = fields[7][:1], fields[7][1:]
         if scope not in _SCOPES or mark not in _MARKS:
             raise WireError("malformed", f"scope {fields[7][:40]!r}")
+        if (counter >= MAX_COUNTER) is not (scope == OF_WILL):
+            raise WireError("malformed", f"counter {fields[5][:40]!r} in scope {fields[7][:40]!r}")
         if fields[4] == self._boot and not own:
             raise WireError("own-echo")
         key = fields[2].decode("ascii", "replace")
@@ -223,20 +231,21 @@ class Sealer:
         sender = (key, fields[3], fields[4])
         cipher = self._cipher(sender)
         one = self._boot if scope == TO_ONE else b""
-        here = b"" if scope == BEYOND else source.packed
+        # a will has one scope for its link and for beyond: the bound address tells these apart
+        here = b"" if scope == BEYOND or (scope == OF_WILL and source.link is None) else source.packed
         header = datagram[: -len(fields[6]) - len(fields[7]) - 1]
         try:
             inside = cipher.decrypt(counter.to_bytes(12, "big"), raw, b"%b|%b|%b%b" % (header, fields[7], here, one))
         except self._invalid:
             raise WireError("bad-seal", f"key {key} of {id}") from None
         self._keep(sender, cipher)
-        if (scope == BEYOND) is not (source.link is None):
+        if scope != OF_WILL and (scope == BEYOND) is not (source.link is None):
             sealed_for = "beyond the links of its sender" if scope == BEYOND else "a link that is not ours"
             raise WireError("unbound", f"sealed for {sealed_for}")
         letter, _, rest = inside.rstrip(b"\0").partition(b"|")
         kind = LETTERS.get(letter)
-        if kind is None:
-            raise WireError("malformed", "the seal holds no known kind")
+        if kind is None or (kind.word == WILL) is not (scope == OF_WILL):
+            raise WireError("malformed", "the seal holds no known kind, or none of its scope")
         plain = kind.head(self._realm, fields[3], fields[4]) + kind.lengthen(rest, one or _ANYONE)
         if plain[-1:].isdigit() is not bool(mark):
             raise WireError("malformed", "the mark of a steady HELLO is not what is inside")
@@ -256,14 +265,17 @@ class Sealer:
             raise WireError("malformed", f"{len(fields)} fields, not 8")
         return fields
 
-    def _next_counter(self) -> int:
+    def _next_counter(self, *, is_will: bool) -> int:
         """Take a counter: it is used from here on, whatever comes of it."""
         if self._process() != self._born_in:
             raise SealError("this process was forked from the one that seals: make a Node of its own here")
-        counter = self.counter
-        if counter >= MAX_COUNTER:
+        counter = self.will_counter if is_will else self.counter
+        if counter >= (MAX_WILL if is_will else MAX_COUNTER):
             raise SealError("all 2^63 nonces of this boot are used: restart the node")
-        self.counter = counter + 1
+        if is_will:
+            self.will_counter += 1
+        else:
+            self.counter += 1
         return counter
 
     def _cipher(self, sender: tuple[str, bytes, bytes]) -> ChaCha20Poly1305:
@@ -278,10 +290,9 @@ class Sealer:
 
 def _read_counter(digits: bytes) -> int:
     """Read a counter as `Sealer.seal` writes it: hexadecimal, without leading zeros."""
-    counter = int(digits, 16) if _is_counter(digits) else MAX_COUNTER
-    if counter >= MAX_COUNTER:
+    if not _is_counter(digits):
         raise WireError("malformed", f"counter {digits[:40]!r}")
-    return counter
+    return int(digits, 16)
 
 
 def _read_body(body: bytes) -> bytes:

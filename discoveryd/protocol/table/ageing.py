@@ -143,16 +143,19 @@ class AgeingRows(Rows):
             return self._with_owed(self.event_log.emit_if_changed(row, now))
         return ()
 
-    def refused(self, row: Row, reason: str, now: float) -> tuple[Event, ...]:
-        """Process the word of its machine that no peer is there: the end of a suspect; else it is remembered."""
+    def refused(self, row: Row, reason: str, now: float, *, is_certain: bool = False) -> tuple[Event, ...]:
+        """Process the word of its machine that no peer is there: the end of a suspect; else it is remembered.
+
+        With `is_certain` it is the end of a row that is up, too.
+        """
         row.refused = now
         row.changed()  # the next HELLO shows that the word is worth nothing
-        return self.give_up(row, reason, now)
+        return self.give_up(row, reason, now, is_certain=is_certain)
 
-    def give_up(self, row: Row, reason: str, now: float) -> tuple[Event, ...]:
+    def give_up(self, row: Row, reason: str, now: float, *, is_certain: bool = False) -> tuple[Event, ...]:
         """Let a suspect row end before its ttl, on evidence."""
         self._owed += self._due(now, now)
-        if row.state != "suspect" or row.is_replaced:
+        if not (row.state == "suspect" or (is_certain and row.state == "up")) or row.is_replaced:
             return self._with_owed(())
         if row.leaving:
             return self._with_owed(self._turn(row, "goodbye", f"said goodbye; {reason}", now))

@@ -47,7 +47,7 @@ Cause = Literal["heard", "overdue", "slept", "doubted", "expired", "disproved", 
 - slept: we were asleep, or lost datagrams, and the row should have been heard in that time.
 - doubted: a goodbye that is perhaps not its own.
 - expired: the ttl is over.
-- disproved: probes, or the word of its machine, prove that it is gone.
+- disproved: probes, or the word of its machine, prove that it is gone; an ``up`` one after its will.
 - displaced: a flood or a full table leaves no place for what never answered.
 - goodbye: it leaves.
 """
@@ -58,6 +58,7 @@ TRANSITIONS: dict[tuple[State, Cause], State] = {
     ("up", "slept"): "suspect",
     ("up", "doubted"): "suspect",
     ("up", "expired"): "down",
+    ("up", "disproved"): "down",
     ("up", "displaced"): "down",
     ("up", "goodbye"): "left",
     ("suspect", "heard"): "up",

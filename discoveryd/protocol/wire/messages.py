@@ -33,6 +33,8 @@ MAX_SEALED_STEADY = 256
 """Bytes of a sealed HELLO without its record; 172 is the longest there is without lasting flags."""
 SEALED = b"SEALED|"
 """The first bytes of an envelope, in which any kind but the bare HELLO may travel."""
+WILL = b"WILL"
+"""The word of a last will, which has a scope and a range of counters of its own when it is sealed."""
 BARE = b"HELLO|"
 """All that the simplest sender has to say."""
 ANYONE = "0" * 16
@@ -141,7 +143,26 @@ class Pong:
         return f"PONG|2|{self.realm}|{self.boot}|{self.nonce}|{heard}|{held}|".encode("ascii")
 
 
-Message = Hello | BareHello | Ping | Pong | MessagePart | Ack
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Will:
+    """A last will: it is sent for a node whose process has died.
+
+    Attributes:
+        realm: of that node.
+        id: its node id.
+        boot: the run that is over.
+    """
+
+    realm: str
+    id: str
+    boot: str
+
+    def encode(self) -> bytes:
+        """Write the datagram."""
+        return f"WILL|2|{self.realm}|{self.id}|{self.boot}|".encode("ascii")
+
+
+Message = Hello | BareHello | Ping | Pong | MessagePart | Ack | Will
 
 
 def mark(id: str, boot: str) -> str:
@@ -257,6 +278,14 @@ class _PayloadKind(Kind):
         return len(set(self.fields) - set(_SENDER))
 
 
+class _SenderKind(Kind):
+    """Says nothing but who sends it."""
+
+    def lengthen(self, rest: bytes, bound: bytes) -> bytes:
+        """Return the fields that `shorten` was given: those of a later release, or none."""
+        return rest and super().lengthen(rest, bound)
+
+
 _SENDER = ("realm", "id", "boot")
 _ROWS = (
     _HelloKind(b"HELLO", b"H", Hello, (*_SENDER, "interval_ms", "ttl_ms", "lasting", "digest", "seq"), MAX_SEALED_PING),
@@ -270,6 +299,7 @@ _ROWS = (
         b"ACK", b"K", Ack,
         ("realm", "boot", "to", "number", "status", "bitmap", "part", "parts", "payload"), 0,
     ),
+    _SenderKind(WILL, b"W", Will, _SENDER, MAX_SEALED_PING),
 )
 KINDS: Final[dict[bytes, Kind]] = {kind.word: kind for kind in _ROWS}
 """All kinds but the bare HELLO, which has no fields and no seal."""

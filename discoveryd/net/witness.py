@@ -1,0 +1,212 @@
+"""The witness: a process forked from the daemon, which sends its last will when the daemon has died.
+
+The kernel closes the pipe from the daemon the moment its process is gone, whatever ended it, and the witness reads the
+end of file. It holds the socket too, for all nodes send from one port. So that PINGs to the port are refused from the
+first will on, and do not wait in that socket unread, the socket is connected to an address that sends nothing.
+
+A witness that is killed with the daemon (the whole control group, or the machine, or a container by its PID 1) says
+nothing. Then silence tells, as without a witness.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from discoveryd.net.batch import IP_PKTINFO
+
+ROUNDS = 3
+ROUND_GAP = 0.03
+"""The will is sent three times within 60 ms, as a goodbye is, in case one is lost."""
+END = 0.1
+"""Seconds in which a witness ends that was told so."""
+IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGABRT, signal.SIGHUP, signal.SIGQUIT)
+"""What a terminal, a service manager or a watchdog sends to the daemon and all its processes."""
+MOST_FILES = 65536
+"""Descriptors that are closed in the witness, whatever more may be allowed."""
+NOWHERE = ("127.0.0.1", 9)
+"""Where the socket is connected: the port of the discard service."""
+
+_LENGTH = struct.Struct("!I")
+_PARCEL = struct.Struct("!4s4sHBBH")
+
+
+class Parcel(NamedTuple):
+    """A datagram with all that the kernel needs to send it.
+
+    Attributes:
+        datagram: to send.
+        to: where to.
+        otherwise: where to if that fails.
+        port: of both.
+        flags: of the call.
+        info: IP_PKTINFO of the link by which it goes, empty for any.
+    """
+
+    datagram: bytes
+    to: str
+    otherwise: str
+    port: int
+    flags: int
+    info: bytes
+
+    def pack(self) -> bytes:
+        """Return it as bytes."""
+        to, otherwise = socket.inet_aton(self.to), socket.inet_aton(self.otherwise)
+        head = _PARCEL.pack(to, otherwise, self.port, self.flags, len(self.info), len(self.datagram))
+        return head + self.info + self.datagram
+
+
+class Witness:
+    """The end of the pipe in the daemon. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._owner = 0
+        self._pipe = -1
+        self._unsent = b""  # the rest of a will of which the pipe took a part
+
+    def fork(self, bound: socket.socket) -> None:
+        """Start the witness, before there are threads.
+
+        Args:
+            bound: by which the will goes out.
+
+        Raises:
+            OSError: no process, or no descriptor, is left.
+        """
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        former = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # until the witness ignores them
+        try:
+            self._pid = os.fork()
+            if not self._pid:
+                _watch(read, bound)
+        except OSError:
+            os.close(write)
+            raise
+        finally:
+            os.close(read)
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        self._owner, self._pipe = os.getpid(), write
+
+    @property
+    def state(self) -> str:
+        """``off``, ``watching``, or ``dead`` if it ended before the daemon; it is not forked again."""
+        if (pipe := self._pipe) < 0:
+            return "off"
+        ready = select.poll()
+        ready.register(pipe, 0)  # no event but that nobody reads it any more
+        return "dead" if ready.poll(0) else "watching"
+
+    def leave(self, parcels: Iterable[Parcel]) -> None:
+        """Replace the will by another; without parcels there is none, as after a goodbye."""
+        if self._pipe < 0:
+            return
+        packed = b"".join(parcel.pack() for parcel in parcels)
+        try:
+            self._unsent += _LENGTH.pack(len(packed)) + packed
+            self._unsent = self._unsent[os.write(self._pipe, self._unsent) :]
+        except BlockingIOError:
+            pass  # a witness that was stopped reads no more; the next call tries again
+        except OSError:
+            self._unsent = b""  # it is dead: `state` says so
+
+    def close(self) -> None:
+        """End the witness without a will, and wait for its end. Legal before `fork`, and more than once.
+
+        In a forked child the witness remains the parent's.
+        """
+        if self._pipe < 0:
+            return
+        is_ours = self._owner == os.getpid()
+        if is_ours:
+            self.leave(())
+        os.close(self._pipe)
+        self._pipe = -1
+        if is_ours:
+            with suppress(OSError):  # it was waited for already
+                _end(self._pid)
+
+
+def _end(pid: int) -> None:
+    """Wait for the end of a process; kill it if it does not come."""
+    try:
+        ended = os.pidfd_open(pid)
+    except OSError:  # no process, or a sandbox without it
+        os.kill(pid, signal.SIGKILL)
+    else:
+        try:
+            if not select.select([ended], [], [], END)[0]:
+                os.kill(pid, signal.SIGKILL)
+        finally:
+            os.close(ended)
+    os.waitpid(pid, 0)
+
+
+def _watch(pipe: int, bound: socket.socket) -> None:
+    """Be the witness: keep the newest will, and send it at the end of file. Does not return."""
+    try:
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+        _close_all(pipe, bound.fileno())
+        with suppress(OSError), open("/proc/self/comm", "w") as name:
+            name.write("discoveryd-will")
+        will = b""
+        buffer = b""
+        while piece := os.read(pipe, 65536):
+            buffer += piece
+            while len(buffer) >= _LENGTH.size:
+                size = _LENGTH.size + int(_LENGTH.unpack_from(buffer)[0])
+                if len(buffer) < size:
+                    break
+                will, buffer = buffer[_LENGTH.size : size], buffer[size:]
+        if will:
+            _send(bound, list(_unpack(will)))
+    finally:
+        os._exit(0)
+
+
+def _close_all(*kept: int) -> None:
+    """Close all descriptors but a few, so that a port, a file or a reader of our output waits for the daemon alone."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+    first = 3
+    for number in (*sorted(kept), MOST_FILES):
+        os.closerange(first, number)
+        first = number + 1
+
+
+def _unpack(will: bytes) -> Iterable[Parcel]:
+    offset = 0
+    while offset < len(will):
+        to, otherwise, port, flags, info, size = _PARCEL.unpack_from(will, offset)
+        offset += _PARCEL.size
+        start, offset = offset + info, offset + info + size
+        targets = socket.inet_ntoa(to), socket.inet_ntoa(otherwise)
+        yield Parcel(will[start:offset], *targets, port, flags, will[start - info : start])
+
+
+def _send(bound: socket.socket, parcels: Sequence[Parcel]) -> None:
+    """Send all parcels, a round after the other."""
+    with suppress(OSError):  # without loopback the PINGs wait unread, until the witness has ended
+        bound.connect(NOWHERE)
+    each = -(-len(parcels) // ROUNDS)
+    for number in range(ROUNDS):
+        if number:
+            select.select([], [], [], ROUND_GAP)
+        for parcel in parcels[number * each : (number + 1) * each]:
+            for to in dict.fromkeys((parcel.to, parcel.otherwise)):
+                info = [(socket.IPPROTO_IP, IP_PKTINFO, parcel.info)] if parcel.info else []
+                try:
+                    bound.sendmsg([parcel.datagram], info, parcel.flags, (to, parcel.port))
+                except OSError:
+                    continue
+                break

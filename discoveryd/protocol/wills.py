@@ -1,0 +1,115 @@
+"""Last wills: who is asked because a will came, and what a refusal proves then.
+
+A will says that the process of a peer has died. Anybody can forge it where nothing is sealed, so it is a reason to ask,
+and no more: a peer that lives answers the PING, and that is the end of it. Where the process has died its machine says
+so (ICMP port unreachable), in answer to a PING that was sent after the will.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from discoveryd.protocol.beacon import ANSWERS_PER_SECOND, PROMPT_PEERS
+from discoveryd.protocol.bounded import TokenBuckets, drop_first, put_last
+from discoveryd.protocol.outbox import Outbox
+from discoveryd.protocol.outcome import Send
+from discoveryd.protocol.table.liveness import NEVER
+from discoveryd.protocol.table.path import Path
+from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.row import Key, Row
+from discoveryd.protocol.table.table import PeerTable
+
+DIED = "its process died"
+
+AGAIN = 1.0
+"""Seconds from a will until another one of that peer counts."""
+TRIES = 5
+GAP = 0.1
+"""PINGs to such a peer while nothing comes back, and seconds between them: where 30 % of all PINGs are lost, one in
+400 peers gets none of them. In a crowd a PING waits longer for the next, as for the first."""
+PER_SECOND = 200
+"""PINGs because of wills a second to all peers together; later ones wait."""
+PAUSE = 0.05
+"""Seconds that they wait."""
+
+
+@dataclass(slots=True)
+class Doubt:
+    """A peer whose will came: when, when the next PING is due, and how many there were."""
+
+    row: Row
+    began: float
+    due: float
+    tries: int = 0
+
+
+class Wills:
+    """PINGs the peers whose will came.
+
+    Args:
+        table: the peers.
+        outbox: knows what can be reached.
+        ask: PINGs by a path.
+    """
+
+    def __init__(self, table: PeerTable, outbox: Outbox, ask: Callable[[Path, float], Send]) -> None:
+        self._table = table
+        self._outbox = outbox
+        self._ask = ask
+        self._doubts: dict[Key, Doubt] = {}
+        self._budget = TokenBuckets(PER_SECOND, PER_SECOND, sources=1)
+        self._earliest = -NEVER
+
+    def hear(self, row: Row, now: float) -> None:
+        """Take a will of a peer: PING it at once, or in a crowd within 1 ms for each peer that is listed.
+
+        The machine of the peer returns some 1,000 refusals a second, 50 at once, to all that ask.
+        """
+        drop_first(self._doubts, lambda doubt: now >= doubt.began + AGAIN)
+        if row.key not in self._doubts and row.state in LIVE and not row.is_replaced:
+            due = now + self._spread(now) * self._outbox.random.random()
+            put_last(self._doubts, row.key, Doubt(row, now, due), self._table.limit)
+
+    def poll(self, now: float) -> list[Send]:
+        """Return the PINGs that are due."""
+        if now < self.next_due():
+            return []
+        sends = []
+        for doubt in [doubt for doubt in self._doubts.values() if doubt.due <= now]:
+            paths = sorted(filter(self._reaches, doubt.row.paths.last()), key=lambda path: not path.two_way)
+            if not paths or doubt.tries >= TRIES or not self._holds(doubt):
+                doubt.due = NEVER
+            elif not self._budget.allows("", now):
+                self._earliest = now + PAUSE
+                break
+            else:
+                sends.append(self._ask(paths[doubt.tries % len(paths)], now))
+                doubt.tries += 1
+                doubt.due = now + max(GAP, self._spread(now))
+        return sends
+
+    def next_due(self) -> float:
+        """Return when `poll` has something to do."""
+        return max(min((doubt.due for doubt in self._doubts.values()), default=NEVER), self._earliest)
+
+    def explains(self, path: Path, asked: float) -> bool:
+        """Return whether the refusal of a PING by a path means that the process has died.
+
+        The PING must have been sent after the will, nothing heard since, and that path must have brought a PONG before:
+        a firewall that refuses PINGs lets no PONG out.
+        """
+        doubt = self._doubts.get(path.row.key)
+        if doubt is None or doubt.row is not path.row or path.answered_at == -NEVER:
+            return False
+        return asked >= doubt.began and self._holds(doubt)
+
+    def _holds(self, doubt: Doubt) -> bool:
+        """Return whether nothing was heard of a live peer since its will."""
+        row = doubt.row
+        return self._table.get(*row.key) is row and row.state in LIVE and row.last_heard <= doubt.began
+
+    def _spread(self, now: float) -> float:
+        count = self._table.live_count(now)
+        return count / ANSWERS_PER_SECOND if count > PROMPT_PEERS else 0.0
+
+    def _reaches(self, path: Path) -> bool:
+        return self._outbox.reaches(path.source)
