@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).parent.parent / "discoveryd"
 
 FLOORS = {  # floor -> its folders, and what it may import of the world besides the harmless
     "ground": ({"errors", "protocol", "query", "simulation"}, {"cryptography", "hmac"}),
-    "first": ({"net"}, {"socket", "_socket", "selectors", "fcntl", "time", "os", "glob", "io", "wsgiref", "ctypes"}),
+    "first": ({"net"}, {"socket", "_socket", "select", "selectors", "fcntl", "time", "os", "glob", "io", "wsgiref", "ctypes",
+              "signal"}),  # of the witness, which is a process
     "second": (
         {"runtime"},
         {"threading", "atexit", "queue", "time", "os", "sys", "platform", "prometheus_client", "wsgiref", "hmac",

@@ -70,6 +70,7 @@ class Witness:
         self._pid = 0
         self._owner = 0
         self._pipe = -1
+        self._next = b""  # the newest will, until the pipe takes it
         self._unsent = b""  # the rest of a will of which the pipe took a part
 
     def fork(self, bound: socket.socket) -> None:
@@ -110,13 +111,14 @@ class Witness:
         if self._pipe < 0:
             return
         packed = b"".join(parcel.pack() for parcel in parcels)
-        try:
-            self._unsent += _LENGTH.pack(len(packed)) + packed
-            self._unsent = self._unsent[os.write(self._pipe, self._unsent) :]
-        except BlockingIOError:
-            pass  # a witness that was stopped reads no more; the next call tries again
-        except OSError:
-            self._unsent = b""  # it is dead: `state` says so
+        self._next = _LENGTH.pack(len(packed)) + packed
+        with suppress(BrokenPipeError):  # it is dead: `state` says so
+            while self._unsent or self._next:
+                if not self._unsent:
+                    self._unsent, self._next = self._next, b""
+                if not select.select([], [self._pipe], [], END)[1]:
+                    return  # a witness that was stopped reads no more; the next call tries again
+                self._unsent = self._unsent[os.write(self._pipe, self._unsent) :]
 
     def close(self) -> None:
         """End the witness without a will, and wait for its end. Legal before `fork`, and more than once.

@@ -5,7 +5,7 @@ and a digest of its record. A node that hears it lists the sender until that tim
 describes itself, travels in every tenth HELLO and to each node that asks for it. PING and PONG tell whether one node
 is there, how far away it is, and whether it hears us: each peer is asked in turn, and a peer of which two HELLOs are
 missing several times a second. A goodbye ends the listing at once. How peers send each other messages (MSG and ACK) is
-specified in `discoveryd.protocol.messages`.
+specified in `discoveryd.protocol.messages`, how a death is told (WILL) in `discoveryd.protocol.wills`.
 
 Every datagram
 ==============
@@ -92,19 +92,6 @@ and the answer of a node that never heard us::
     PONG|2|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|312|85|
     PONG|2|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|-|85|
 
-WILL
-====
-
-::
-
-    WILL|2|<realm>|<id>|<boot>|
-
-Sent for a node whose process has died, by a process that it left behind for this; by the links and to the seeds of
-that node, from its addresses and port, where its goodbyes would have gone. It says what a goodbye says, but is not
-believed: a node that hears it asks. ::
-
-    WILL|2|default|web1|5f0c8b1e2d3a4f60|
-
 Sealed
 ======
 
@@ -113,8 +100,8 @@ Where there are keys, a datagram travels in an envelope::
     SEALED|2|<key id>|<node id>|<boot>|<counter>|<body>|<scope>[0]
 
 - *key id*: 8 of ``0-9 a-f``, a hash of the key. *node id* and *boot*: those of the sender.
-- *counter*: 1 to 16 of ``0-9 a-f`` without leading zeros, below 2^63; one more with each sealed datagram of the boot. In
-  scope ``w``, and nowhere else, from 2^63 on: one more with each will that was sealed, whether or not it was sent.
+- *counter*: 1 to 16 of ``0-9 a-f`` without leading zeros, below 2^63; one more with each sealed datagram of the boot.
+  Those of scope ``w`` count apart, from 2^63 on: one more with each will that was written, whether or not it was sent.
 - *body*: ciphertext and tag in base 64; where the datagram would pass 1024 bytes, ``:`` and base 85 (RFC 1924, ``/``
   for ``|``).
 - *scope*: the receivers it is for, and what it is *bound* to, which is authenticated but not sent:
@@ -125,7 +112,7 @@ Where there are keys, a datagram travels in an envelope::
   ``b`` all on a link                the sender's address on that link, 4 bytes
   ``u`` one node on a link           that address, and the boot of that node
   ``s`` beyond the sender's links    nothing: a router may translate the address
-  ``w`` a will, wherever it goes     the sender's address on that link, or beyond its links nothing
+  ``w`` a will, wherever it goes     that address; beyond the sender's links nothing
   ===== ============================ =================================================================================
 
 - ``0`` follows the scope exactly if a steady HELLO is inside.
@@ -137,7 +124,6 @@ those after it, ``|``, and what it is bound to. Inside is the plain datagram wit
     H|<interval>|<ttl>|<lasting>|<digest>|<seq>[|<once>[|<record>]]    digest empty where it is that of the record
     P|<nonce>|<to>                          to empty where it is the boot bound to, or zeros in another scope than u
     A|<nonce>|<heard>|<held>
-    W|
 
 and NULs, so that no answer is longer than its question, whatever the ids: a sealed PONG has at most 155 bytes, a PING
 155 to 158, a HELLO 158 or more. A PONG of 10.0.0.1 to the boot ``a3d1e00942bb7c15`` under the key of the bytes 0 to
@@ -300,12 +286,6 @@ How a peer is judged
   ``stale``. The goodbye of a boot that is not listed changes nothing. A goodbye that is not sealed may be forged: it
   counts at once, and its sender gets a PING, and others for stale HELLOs, after 1, 2, 4 … 60 s, as does a peer that is
   down. If it answers, it is back, and for the next minute its goodbyes make it suspect only: it gets a PING first.
-- **Will.** A listed peer whose will comes, from an address of its own, gets a PING: at once, or with more than 32 peers
-  after a random delay of up to 1 ms per peer; another each 0.1 s (or as much later) while nothing is heard of it, 5 in
-  all, and 200 a second to all such peers. A second will of that peer within 1 s counts for nothing. If its machine
-  refuses one of these PINGs, by a path that brought a PONG before, the peer is down, though it was not suspect: its
-  process died. A peer that lives answers, and a will was forged. A will of a boot that is not listed changes nothing. The
-  process left behind sends it three times within 60 ms, sealed anew for each, and leaves the port within 100 ms.
 - **Unproven.** A row without a seal that never answered a PING may be forged. It ends 4 of its intervals after its
   last HELLO, or after its ttl, or after 10 s (4 of our own intervals, if those are longer), whichever comes first, and
   is forgotten after 10 s. Of one *id* there are 16 at most. It never makes us isolated, and counts for the interval
@@ -355,9 +335,9 @@ Modules
   is one peer, ``table.path`` an address of it, ``table.states`` its life, ``table.liveness`` and ``table.ageing`` what
   silence does, ``table.standing`` what a row has proved and which *seq* counts, ``table.shared_addresses`` those of
   several peers; ``table.event_log`` tells events, damped, of a ``table.peer``.
-- Sent: ``beacon`` says when a HELLO is due, and when a solicit is answered, ``prober`` what is pinged, ``wills`` what after a will; ``outbox``
-  writes the datagrams and bounds what unproven addresses get, ``limited_broadcast`` knows where 255.255.255.255 is
-  needed.
+- Sent: ``beacon`` says when a HELLO is due, and when a solicit is answered, ``prober`` what is pinged, ``wills`` what
+  after a will; ``outbox`` writes the datagrams and bounds what unproven addresses get, ``limited_broadcast`` knows
+  where 255.255.255.255 is needed.
 - Received: a datagram passes ``reception`` and its ``rate_limits``; a PING or PONG goes to ``probes``; ``challenges``
   asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge the whole, ``drops`` has the
   reasons and counts. What others can make us keep and do is ``bounded``.

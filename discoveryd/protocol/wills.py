@@ -1,8 +1,30 @@
 """Last wills: who is asked because a will came, and what a refusal proves then.
 
-A will says that the process of a peer has died. Anybody can forge it where nothing is sealed, so it is a reason to ask,
-and no more: a peer that lives answers the PING, and that is the end of it. Where the process has died its machine says
-so (ICMP port unreachable), in answer to a PING that was sent after the will.
+::
+
+    WILL|2|<realm>|<id>|<boot>|
+
+A will says that the process of a node has died. It is sent by a process that the node left behind for this: to where
+the goodbyes of the node would go, from its addresses and its port, three times within 60 ms. That process leaves the
+port free for PINGs to be refused before it sends the first, and ends within 100 ms. ::
+
+    WILL|2|default|web1|5f0c8b1e2d3a4f60|
+
+Sealed it is written long before it is sent, and again whenever links, keys or seeds change; each of the three has a
+counter of its own. Inside is nothing but the letter::
+
+    W|
+
+Anybody can forge a will where nothing is sealed, so it is a reason to ask, and no more.
+
+- **Ask.** A listed peer whose will comes from an address of its own gets a PING: at once, or with more than 32 peers
+  after a random delay of up to 1 ms for each peer that is listed; another 0.1 s later, or as much later as that delay
+  may be, while nothing is heard of it, 5 in all. All such peers together get 200 a second. Another will of that peer
+  within 1 s counts for nothing, and so does the will of a boot that is not listed.
+- **Answer.** A peer that lives answers, and that is the end of it. If the machine of the peer refuses one of these
+  PINGs (ICMP port unreachable), by a path that has brought a PONG before, the peer is down, though it was not suspect.
+- **Sealed.** The will of a boot that has not proved to live counts for nothing (``unproven``), and one whose counter is
+  not above that of the last will of that boot neither (``replayed``).
 """
 
 from collections.abc import Callable

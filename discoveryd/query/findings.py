@@ -56,12 +56,22 @@ def _machine(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"speak at once; as root: sysctl -w net.core.rmem_max={wanted}, then restart discoveryd "
             "(discoveryd install does so for each boot)"
         )
+    yield from _witness(status)
     if error := status.get("scan_error"):
         yield "interfaces-unreadable", f"the interfaces cannot be read ({error}): the links are those that there were"
     elif not status["links"]:
         yield "no-link", (
             "no usable link: no interface that hello.interfaces allows is up, has an IPv4 address and can "
             "broadcast; one that appears is used at once"
+        )
+
+
+def _witness(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield whether nobody is left to send the last will."""
+    if status.get("last_will", {}).get("witness") == "dead":
+        yield "no-witness", (
+            "the witness was killed: should this daemon die, the others miss its HELLOs first; to have another witness "
+            "restart discoveryd"
         )
 
 

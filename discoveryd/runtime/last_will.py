@@ -51,4 +51,5 @@ class LastWill:
 
     def status(self) -> WillStatus:
         """Return the section of `Discovery.status`."""
-        return {"witness": self._driver.network.witness, "datagrams": self._datagrams}
+        witness = self._driver.network.witness
+        return {"witness": witness, "datagrams": self._datagrams if witness == "watching" else 0}

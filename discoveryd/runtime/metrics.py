@@ -38,6 +38,8 @@ _NUMBERS = (
     ("table_routed", "table.routed", "Live peers first heard from beyond the links."),
     ("table_routed_limit", "table.routed_limit", "Most of them that are plain and no seeds."),
     ("hellos_sent_total", "sent.hello", "HELLOs sent, on all links and to seeds."),
+    ("wills_received_total", "received.will", "Last wills of others received and understood."),
+    ("last_will_datagrams", "last_will.datagrams", "Datagrams that others will get when this process dies."),
     ("withheld_total", "security.withheld", "Datagrams not sent to addresses that have not proved to be there."),
     ("messages_sent_total", "messages.outgoing.sent", "Messages of this node."),
     ("messages_pending", "messages.outgoing.pending", "Messages of this node that are under way."),

@@ -199,7 +199,7 @@ def test_every_section_is_read(read):
         "  services:\n"
         "    - {name: http, port: 80}\n"
         "    - {name: dns, port: 53, proto: udp, tags: {zone: lan}}\n"
-        "hello: {port: 3401, interval: 1s, bare_ttl: 1m, budget: 9, interfaces: ['*', '!eth1'], seeds: [10.0.0.1]}\n"
+        "hello: {port: 3401, interval: 1s, bare_ttl: 1m, budget: 9, interfaces: ['*', '!eth1'], seeds: [10.0.0.1], last_will: off}\n"
         "limits: {peers: 5, remember: 0s, query_idle: 1h}\n"
         "query: {listen: 127.0.0.2:1}\n"
         "security: {mode: require, keys: [a.key, /b.key], send_with: b.key}\n"
@@ -214,7 +214,7 @@ def test_every_section_is_read(read):
         ),
         parameters=Parameters(
             port=3401, interval=1.0, ttl=5.0, bare_ttl=60.0, budget=9, interfaces=("*", "!eth1"),
-            seeds=("10.0.0.1",), limits=Limits(peers=5, remember=0.0, query_idle=3600.0),
+            seeds=("10.0.0.1",), last_will=False, limits=Limits(peers=5, remember=0.0, query_idle=3600.0),
         ),
         query=QuerySection(listen="127.0.0.2:1"),
         security=SecuritySection(mode="require", keys=("a.key", "/b.key"), send_with="b.key"),

@@ -8,6 +8,7 @@ import pytest
 
 import discoveryd.protocol
 import discoveryd.protocol.messages
+import discoveryd.protocol.wills
 from discoveryd.errors import WireError
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.link import Link, Source
@@ -30,7 +31,7 @@ from discoveryd.protocol.wire.record import MAX_RECORD, decode_record
 
 ROOT = Path(discoveryd.protocol.__file__).parents[2]
 SPEC = discoveryd.protocol.__doc__
-TALK = discoveryd.protocol.messages.__doc__
+TALK = discoveryd.protocol.messages.__doc__ + discoveryd.protocol.wills.__doc__
 PAGES = (SPEC, TALK, (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8"))
 EXAMPLES = [
     line.encode("ascii")
@@ -97,7 +98,7 @@ def test_each_kind_has_its_layout():
 def test_each_kind_has_its_layout_inside_an_envelope():
     header = ("realm", "id", "boot")
     assert [inside.partition("[")[0] for inside in INSIDES] == [
-        "|".join((letter.decode(), *(f"<{UNITS[name]}>" for name in kind.fields if name not in header)))
+        f"{letter.decode()}|" + "|".join(f"<{UNITS[name]}>" for name in kind.fields if name not in header)
         for letter, kind in LETTERS.items()
     ]
 
