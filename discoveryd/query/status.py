@@ -175,6 +175,13 @@ class ReceiveBuffer(TypedDict):
     wanted: int
 
 
+class WillStatus(TypedDict):
+    """What is sent should this process die, and whether a witness is there to do it."""
+
+    witness: str
+    datagrams: int
+
+
 class QueryStatus(TypedDict):
     """The query socket."""
 
@@ -209,6 +216,7 @@ class Status(EngineStatus):
     receive_buffer: ReceiveBuffer
     scan_error: str | None
     messages: MessageStatus
+    last_will: WillStatus
     query: QueryStatus
     metrics: MetricsStatus
 

@@ -111,7 +111,7 @@ class Discovery:
                 will.renew(), self._announcement.follow_machine(clock(), self._announce, self._notify)
             ),
         )  # fmt: skip
-        will = LastWill(self._driver)
+        self._will = will = LastWill(self._driver)
         self.messages = self._driver.messages
         self.messages.builtins.uptime = lambda: clock() - self._started_at
         self._servers = Servers(
@@ -120,7 +120,7 @@ class Discovery:
         )  # fmt: skip
         self._stack = ExitStack()
         self._filtered_before, self._started_at = 0, 0.0
-        self._reports: dict[str, Callable[[], Any]] = {"last_will": will.status}
+        self._reports: dict[str, Callable[[], Any]] = {}
         self.pulse = Heartbeat((*self._driver.workers, *self._servers.watched), self._driver.nudge)
 
     # --- life -----------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ class Discovery:
     def status(self) -> dict[str, Any]:
         """Return what ``discoveryctl status --json`` shows."""
         uptime = self._clock() - self._started_at
-        status = make_status(self._driver, uptime, self._filtered_before, *self._servers.sections())
+        status = make_status(self._driver, uptime, self._filtered_before, self._will.status(), *self._servers.sections())
         return {**status, **{name: give() for name, give in list(self._reports.items())}}
 
     def receive_buffer(self) -> dict[str, int]:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
 from discoveryd.net.witness import ROUNDS
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.table.liveness import NEVER
+from discoveryd.query.status import WillStatus
 from discoveryd.runtime.driver import Driver
-
-
-class WillStatus(TypedDict):
-    """What will be sent should the process die, and whether something is there to do it."""
-
-    witness: str
-    datagrams: int
 
 
 class LastWill:

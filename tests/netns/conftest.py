@@ -69,12 +69,12 @@ def fleet(lab):
     """Give a function that makes so many hosts, with a daemon and a connection to it, all complete."""
     contexts = []
 
-    def make(count, prepare=lambda host: None):
+    def make(count, prepare=lambda host: None, **options):
         hosts = [lab.host(f"n{last}", address=f"10.77.0.{last}/24") for last in range(1, count + 1)]
         processes = []
         for host in hosts:
             prepare(host)
-            processes.append(host.discoveryd())
+            processes.append(host.discoveryd(**options))
         clients = []
         for host in hosts:
             context = asking(host)

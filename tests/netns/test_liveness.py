@@ -15,6 +15,9 @@ from tests.netns.daemons import TTL, asking, events, heal, listed, lose, names, 
 SECONDS = float(os.environ.get("DISCOVERYD_LOSS_SECONDS") or 10)
 """Of loss; DISCOVERYD_LOSS_SECONDS=120 is the long run."""
 
+NO_WILL = {"DISCOVERYD_HELLO__LAST_WILL": "off"}
+"""A daemon that dies says nothing; tests/netns/test_wills.py has the others."""
+
 
 def seen_down(stream, name):
     """Wait until a peer is told to be down; give the seconds and the reason."""
@@ -26,7 +29,7 @@ def seen_down(stream, name):
 
 
 def test_a_killed_daemon_is_seen_by_all_within_2_5_seconds(lab, fleet):
-    hosts, processes, _ = fleet(10)
+    hosts, processes, _ = fleet(10, env=NO_WILL)
     took = []
     for victim in (9, 8, 7):
         watching = []
@@ -96,7 +99,7 @@ def test_a_one_way_path_is_told_by_both_sides(firewall, fleet):
 
 
 def test_a_daemon_that_was_stopped_knows_who_died_meanwhile(fleet):
-    hosts, processes, clients = fleet(5)
+    hosts, processes, clients = fleet(5, env=NO_WILL)
     with asking(hosts[0]) as watching, asking(hosts[4]) as asleep:
         stream, own = events(watching), events(asleep)
         processes[4].send_signal(signal.SIGSTOP)

@@ -31,6 +31,7 @@ messages.programs[].name messages.programs[].why messages.programs[].taken messa
 messages.programs[].failed messages.programs[].timeout
 query.connections query.limit query.watchers query.refused query.denied query.registrations query.error
 query.next_try_s
+last_will.witness last_will.datagrams
 metrics.requests metrics.refused metrics.error metrics.next_try_s
 """
 
