@@ -111,7 +111,7 @@ class Discovery:
                 will.renew(), self._announcement.follow_machine(clock(), self._announce, self._notify)
             ),
         )  # fmt: skip
-        self._will = will = LastWill(self._driver)
+        will = LastWill(self._driver)
         self.messages = self._driver.messages
         self.messages.builtins.uptime = lambda: clock() - self._started_at
         self._servers = Servers(
@@ -232,7 +232,7 @@ class Discovery:
     def status(self) -> dict[str, Any]:
         """Return what ``discoveryctl status --json`` shows."""
         uptime = self._clock() - self._started_at
-        status = make_status(self._driver, uptime, self._filtered_before, self._will.status(), *self._servers.sections())
+        status = make_status(self._driver, uptime, self._filtered_before, *self._servers.sections())
         return {**status, **{name: give() for name, give in list(self._reports.items())}}
 
     def receive_buffer(self) -> dict[str, int]:

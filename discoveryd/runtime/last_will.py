@@ -6,7 +6,6 @@ from discoveryd.net.witness import ROUNDS
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.query.status import WillStatus
 from discoveryd.runtime.driver import Driver
 
 
@@ -20,7 +19,6 @@ class LastWill:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._state: object = None
-        self._datagrams = 0
 
     def renew(self) -> float:
         """Leave another will if it has changed; return the seconds until it must be looked at again.
@@ -29,7 +27,7 @@ class LastWill:
         """
         rounds = self._driver.change(self._changed)
         if rounds is not None:
-            self._datagrams = self._driver.network.leave_will(rounds)
+            self._driver.network.leave_will(rounds)
         return NEVER
 
     def _changed(self, node: Node, _: float) -> list[tuple[Send, ...]] | None:
@@ -40,8 +38,3 @@ class LastWill:
             return None
         self._state = state
         return [node.will() for _ in range(ROUNDS)] if is_wanted else []
-
-    def status(self) -> WillStatus:
-        """Return the section of `Discovery.status`."""
-        witness = self._driver.network.witness
-        return {"witness": witness, "datagrams": self._datagrams if witness == "watching" else 0}

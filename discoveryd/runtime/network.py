@@ -14,7 +14,7 @@ from discoveryd.net.transport import Arrivals, Outside, SendChange, Transport
 from discoveryd.protocol.flood import Flood
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.outcome import Send
-from discoveryd.query.status import ReceiveBuffer
+from discoveryd.query.status import ReceiveBuffer, WillStatus
 from discoveryd.runtime.notices import SCAN_RETRY
 
 LAG = 1.0
@@ -223,6 +223,7 @@ class Network:
     def __init__(self, transports: Sequence[Transport], known: Known, clock: Callable[[], float]) -> None:
         self._transports = tuple(transports)
         self.receivers = tuple(Receiver(transport, known, clock) for transport in self._transports)
+        self._left = 0  # datagrams of the will
 
     def open(self, stack: ExitStack, patterns: Sequence[str]) -> None:
         """Open the transports until `stack` closes, and read the interfaces.
@@ -249,15 +250,15 @@ class Network:
         """Send datagrams, and return the targets where sending began to fail or works again."""
         return [change for transport in self._transports for change in transport.send(sends)]
 
-    def leave_will(self, rounds: Sequence[Sequence[Send]]) -> int:
-        """Have these datagrams sent should this process die; return how many there are."""
-        return sum(transport.leave_will(rounds) for transport in self._transports)
+    def leave_will(self, rounds: Sequence[Sequence[Send]]) -> None:
+        """Have these datagrams sent should this process die."""
+        self._left = sum(transport.leave_will(rounds) for transport in self._transports)
 
-    @property
-    def witness(self) -> str:
-        """Whether a process will send the will: ``off``, ``watching``, or ``dead`` if it ended before us."""
+    def last_will(self) -> WillStatus:
+        """Return whether a witness is there to send the will, or ended before us, and how many datagrams it has."""
         states = {transport.witness for transport in self._transports}
-        return next((state for state in ("dead", "watching") if state in states), "off")
+        witness = next((state for state in ("dead", "watching") if state in states), "off")
+        return {"witness": witness, "datagrams": self._left if witness == "watching" else 0}
 
     @property
     def links(self) -> dict[Link, tuple[str, ...]]:

@@ -11,16 +11,7 @@ from discoveryd.net.query_server import QueryServer
 from discoveryd.net.transport import Outside
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.query.status import (
-    MetricsStatus,
-    Outsider,
-    QueryStatus,
-    RpFilter,
-    SendError,
-    Status,
-    WillStatus,
-    engine_status,
-)
+from discoveryd.query.status import MetricsStatus, Outsider, QueryStatus, RpFilter, SendError, Status, engine_status
 from discoveryd.runtime.driver import Driver
 
 MOST_NAMED = 64
@@ -28,7 +19,7 @@ MOST_NAMED = 64
 
 
 def make_status(
-    driver: Driver, uptime: float, filtered_before: int, will: WillStatus, query: QueryStatus, metrics: MetricsStatus
+    driver: Driver, uptime: float, filtered_before: int, query: QueryStatus, metrics: MetricsStatus
 ) -> Status:
     """Return the status at this moment.
 
@@ -36,7 +27,6 @@ def make_status(
         driver: with the engine and the transports.
         uptime: seconds since the start.
         filtered_before: datagrams that the reverse path filter had dropped at the start.
-        will: section of the last will.
         query: section of the query socket.
         metrics: section of the metrics page.
 
@@ -71,7 +61,7 @@ def make_status(
         "receive_buffer": network.receive_buffer(),
         "scan_error": network.scan_error,
         "messages": messages,
-        "last_will": will,
+        "last_will": network.last_will(),
         "query": query,
         "metrics": metrics,
     }

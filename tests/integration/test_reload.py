@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 
 BEFORE = """\
 node:
@@ -70,3 +71,29 @@ def test_sighup_with_a_broken_configuration_changes_nothing(make, observer):
     daemon.kill(signal.SIGHUP)
     daemon.log_until("configuration reloaded")
     assert daemon.ask("status")["node"]["tags"] == {"role": "tpu"}
+
+
+def test_the_last_will_ends_at_once_and_begins_with_a_restart(make):
+    daemon = make(config=BEFORE).run()
+    daemon.log_until("discoveryd started")
+    assert wait_for(daemon, "watching", 3)
+    daemon.config.write_text(BEFORE.replace("hello:", "hello:\n  last_will: off"), encoding="utf-8")
+    daemon.kill(signal.SIGHUP)
+    daemon.log_until("configuration reloaded")
+    assert wait_for(daemon, "watching", 0)
+    daemon.end()
+    daemon.run()
+    daemon.log_until("discoveryd started")
+    assert wait_for(daemon, "off", 0)
+    daemon.config.write_text(BEFORE, encoding="utf-8")
+    daemon.kill(signal.SIGHUP)
+    assert 'event="needs a restart" key=hello.last_will now=off wanted=on' in daemon.log_until("restart")[-1]
+
+
+def wait_for(daemon, witness, datagrams, within=10.0):
+    """Ask again and again until the will is so; the sender writes it a moment later."""
+    deadline = time.monotonic() + within
+    while daemon.ask("status")["last_will"] != {"witness": witness, "datagrams": datagrams}:
+        if time.monotonic() > deadline:
+            return False
+    return True

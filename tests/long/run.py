@@ -66,6 +66,11 @@ BARS = {
         ("tests/properties", "tests/runtime/test_any_bytes.py"),
         {"DISCOVERYD_FUZZ_EXAMPLES": "100000"},
     ),
+    "wills": Bar(
+        "10 daemons, one killed each second for a minute, at 0 and 30 % loss: the others know in time, none before",
+        ("tests/netns/test_wills.py",),
+        {"DISCOVERYD_WILL_KILLS": "60"},
+    ),
     "booted": Bar("the service on booted machines", ("tests/systemd",), {"DISCOVERYD_SYSTEMD": "1"}),
 }
 

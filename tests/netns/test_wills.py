@@ -7,7 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.netns.daemons import asking, events, names, until
+from tests.netns.lab import has_tool
+
+KILLS = int(os.environ.get("DISCOVERYD_WILL_KILLS") or 0)
 
 
 def start(lab, count, **options):
@@ -82,3 +87,12 @@ def test_an_orderly_end_leaves_no_will(lab):
         assert seen(stream, "n3")[:2] == ("left", "said goodbye")
         assert processes[2].wait(10) == 0
         assert one.request("status")["received"]["will"] == 0
+
+
+@pytest.mark.skipif(not KILLS, reason="takes minutes; DISCOVERYD_WILL_KILLS=60 is the long run")
+@pytest.mark.skipif(not has_tool("nft"), reason="needs nft (package nftables)")
+def test_one_killed_each_second_is_seen_in_time():
+    script = Path(__file__).parents[1] / "benchmarks" / "wills.py"
+    done = subprocess.run([sys.executable, script, "--seconds", str(KILLS)], capture_output=True, text=True, check=False)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0

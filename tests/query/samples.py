@@ -24,6 +24,7 @@ STATUS = {
     "node": {"id": "n1", "name": "one", "boot": "b1", "realm": "default", "tags": {}, "services": []},
     "hello": {"port": 3400, "interval_s": 0.8, "ttl_s": 4.0},
     "peers": {"up": 2, "suspect": 0, "down": 0, "left": 1}, "table": {"rows": 3, "limit": 4096},
-    "sent": {"hello": 10, "ping": 0, "pong": 0}, "received": {"hello": 7, "bare": 0, "ping": 0, "pong": 0},
+    "sent": {"hello": 10, "ping": 0, "pong": 0}, "received": {"hello": 7, "bare": 0, "ping": 0, "pong": 0, "will": 0},
+    "last_will": {"witness": "off", "datagrams": 0},
     "drops": [], "query": {"connections": 1, "limit": 64, "watchers": 0, "refused": 0},
 }  # fmt: skip

@@ -97,6 +97,8 @@ def test_a_real_parser_reads_what_status_says(pair):
         ("discoveryd_probes_received_total", "ping"): status["received"]["ping"],
         ("discoveryd_probes_received_total", "pong"): status["received"]["pong"],
         ("discoveryd_withheld_total",): 0,
+        ("discoveryd_wills_received_total",): 0,
+        ("discoveryd_last_will_datagrams",): 0,
         ("discoveryd_link_hellos_sent_total", "127.0.0.2", "lo"): status["links"][0]["sent"],
         ("discoveryd_link_messages_received_total", "127.0.0.2", "lo"): status["links"][0]["received"],
         ("discoveryd_link_limited", "127.0.0.2", "lo"): 0,
@@ -202,7 +204,8 @@ STATUS = {
     "peers": {"up": 1}, "clones": ["a", "b"], "shared_addresses": [{}] * 3, "table": {"rows": 1, "limit": 2, "routed": 0, "routed_limit": 1}, "events": {"joined": 1},
     "rtt_s": {"count": 0, "sum": 0.0, "buckets": []}, "loss": {"count": 0, "sum": 0.0, "buckets": []},
     "security": {"withheld": 0},
-    "sent": {"hello": 1, "ping": 2, "pong": 3}, "received": {"hello": 4, "bare": 5, "ping": 6, "pong": 7},
+    "sent": {"hello": 1, "ping": 2, "pong": 3}, "received": {"hello": 4, "bare": 5, "ping": 6, "pong": 7, "will": 3},
+    "last_will": {"witness": "watching", "datagrams": 3},
     "drops": [{"reason": "odd", "link": 'a"b\\c\nd', "count": 9}],
     "messages": {
         "outgoing": {"sent": 1, "pending": 1, "ended": [{"status": "acked", "count": 1}], "refused": []},
