@@ -113,8 +113,7 @@ class Prober:
         self._next_probe = self._next_quiet = -NEVER
         self.turns = Turns(TURN_GAP, 1)
         self.newcomers = Turns(NEWCOMERS_GAP, NEWCOMERS)
-        self._tie = 0
-        self.wills = Wills(table, outbox, self.ask)
+        self._tie, self.wills = 0, Wills(table, outbox, self.ask)
 
     def ping(self, row: Row, now: float) -> tuple[str, list[Send]]:
         """PING a peer for a program; return the nonce too. Nothing is sent while its links are gone."""

@@ -99,7 +99,7 @@ class Probes:
         row = self._rooms.table.get(will.id, will.boot)
         if row is not None and row.paths.of(source) is not None:
             wills = self._rooms.prober.wills
-            wills.hear(row, now, is_sealed=bool(source.key))
+            wills.hear(row, now)
             return Outcome(sends=tuple(wills.poll(now)))
         return NOTHING
 

@@ -22,8 +22,8 @@ Anybody can forge a will where nothing is sealed, so it is a reason to ask, and 
   may be, while nothing is heard of it, 5 in all. All such peers together get 200 a second. Another will of that peer
   within 1 s counts for nothing, and so does the will of a boot that is not listed.
 - **Answer.** A peer that lives answers, and that is the end of it. If the machine of the peer refuses one of these
-  PINGs (ICMP port unreachable), by a path that has brought a PONG before, the peer is down, though it was not suspect.
-  Where the will was sealed a PONG is not needed.
+  PINGs (ICMP port unreachable), the peer is down, though it was not suspect; but not by a path on which PINGs were
+  sent, 4 in a row, and none ever answered, nor if a refusal of that peer proved false before: a firewall refuses them.
 - **Sealed.** The will of a boot that has not proved to live counts for nothing (``unproven``), and one whose counter is
   not above that of the last will of that boot neither (``replayed``).
 """
@@ -49,6 +49,9 @@ TRIES = 5
 GAP = 0.1
 """PINGs to such a peer while nothing comes back, and seconds between them: where 30 % of all PINGs are lost, one in
 400 peers gets none of them. In a crowd a PING waits longer for the next, as for the first."""
+MUTE = 4
+"""PINGs in a row without an answer, and none answered before, after which a refusal is not believed: at 30 % loss one
+in 15 peers answers none of four."""
 PER_SECOND = 200
 """PINGs because of wills a second to all peers together; later ones wait."""
 PAUSE = 0.05
@@ -57,12 +60,11 @@ PAUSE = 0.05
 
 @dataclass(slots=True)
 class Doubt:
-    """A peer whose will came: when, when the next PING is due, how many there were, and whether the will was sealed."""
+    """A peer whose will came: when, when the next PING is due, and how many there were."""
 
     row: Row
     began: float
     due: float
-    is_sealed: bool
     tries: int = 0
 
 
@@ -83,7 +85,7 @@ class Wills:
         self._budget = TokenBuckets(PER_SECOND, PER_SECOND, sources=1)
         self._earliest = -NEVER
 
-    def hear(self, row: Row, now: float, *, is_sealed: bool = False) -> None:
+    def hear(self, row: Row, now: float) -> None:
         """Take a will of a peer: PING it at once, or in a crowd within 1 ms for each peer that is listed.
 
         The machine of the peer returns some 1,000 refusals a second, 50 at once, to all that ask.
@@ -91,7 +93,7 @@ class Wills:
         drop_first(self._doubts, lambda doubt: now >= doubt.began + AGAIN)
         if row.key not in self._doubts and row.state in LIVE and not row.is_replaced:
             due = now + self._spread(now) * self._outbox.random.random()
-            put_last(self._doubts, row.key, Doubt(row, now, due, is_sealed), self._table.limit)
+            put_last(self._doubts, row.key, Doubt(row, now, due), self._table.limit)
 
     def poll(self, now: float) -> list[Send]:
         """Return the PINGs that are due."""
@@ -118,11 +120,12 @@ class Wills:
     def explains(self, path: Path, asked: float) -> bool:
         """Return whether the refusal of a PING by a path means that the process has died.
 
-        The PING must have been sent after the will, and nothing heard since. Unless the will was sealed, that path must
-        have brought a PONG before: a firewall that refuses PINGs lets no PONG out.
+        The PING must have been sent after the will, and nothing heard since. That path must have brought a PONG before,
+        or be so new that it had no time to: behind a firewall that refuses PINGs a peer answers none of them.
         """
         doubt = self._doubts.get(path.row.key)
-        if doubt is None or doubt.row is not path.row or not (doubt.is_sealed or path.answered_at > -NEVER):
+        is_mute = path.answered_at == -NEVER and path.unanswered >= MUTE
+        if doubt is None or doubt.row is not path.row or is_mute:
             return False
         return asked >= doubt.began and self._holds(doubt)
 

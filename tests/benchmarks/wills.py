@@ -30,7 +30,7 @@ SETTLE, REST = 6.0, 0.5
 """Seconds until the first kill, and from a kill to the start of the next run."""
 TTL = 4.0
 YOUNG = 2.0
-"""Seconds within which a daemon has PINGed all others for the first time: until then it believes no refusal."""
+"""Seconds within which a daemon has PINGed all others for the first time."""
 LOSE = "table ip lab {{ chain input {{ type filter hook input priority 0; udp dport 3400 numgen random mod 100 < {} drop; }}; }}"
 LINE = re.compile(r'timestamp=(\S+) .*?event="(peer \w+|discoveryd started)"(?:.*? reason="(.*?)")?(?:.*? peer=(\w+))?')
 

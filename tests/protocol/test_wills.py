@@ -80,12 +80,32 @@ def test_a_refusal_of_an_earlier_ping_is_no_death(node):
     assert node.refused(early.datagram, 2.11) is NOTHING
 
 
-def test_a_peer_that_never_answered_may_have_a_firewall():
+def test_a_newcomer_may_die_before_it_was_pinged():
     node = fresh(ETH0)
     node.receive(hello().encode(), HERE, 1.0)
     [ping] = node.receive(will(), HERE, 1.1).sends
-    assert node.refused(ping.datagram, 1.101) is NOTHING
-    assert states(node.table, 1.2) == {boot(1): "up"}
+    assert [event.reason for event in node.refused(ping.datagram, 1.101).events] == [DIED]
+
+
+def test_a_will_does_not_end_who_has_a_firewall():
+    """Its first PING was refused, and it was heard after that."""
+    node = fresh(ETH0)
+    node.receive(hello().encode(), HERE, 1.0)
+    for _, ping in poll(node, 1.0, 2.0):
+        assert node.refused(ping.datagram, 2.0) is NOTHING
+    node.receive(hello(seq=2).encode(), HERE, 2.1)
+    [ping] = node.receive(will(), HERE, 2.2).sends
+    assert node.refused(ping.datagram, 2.201) is NOTHING
+
+
+def test_a_will_does_not_end_who_never_answered():
+    node = fresh(ETH0)
+    for beat in range(10):
+        node.receive(hello(seq=beat + 1).encode(), HERE, 1.0 + 0.8 * beat)
+        poll(node, 1.0 + 0.8 * beat, 1.8 + 0.8 * beat)
+    [ping] = node.receive(will(), HERE, 9.0).sends
+    assert node.refused(ping.datagram, 9.001) is NOTHING
+    assert states(node.table, 9.1) == {boot(1): "up"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import pytest
 from discoveryd.errors import WireError
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.sealed.envelope import MAX_COUNTER, OF_WILL, Sealer
-from discoveryd.protocol.wills import DIED
 from discoveryd.protocol.wire.messages import Ping, Will
 from tests.protocol.segment import K1, fleet, ring
 
@@ -70,20 +69,3 @@ def test_a_sealed_will_is_asked_about_and_taken_once():
         segment.deliver(datagram, one.address, two)
     segment.run(0.1)
     assert two.drops()["unproven"] >= 2
-
-
-def test_a_sealed_will_needs_no_pong_before():
-    segment, (one, two) = fleet(2, ring(K1))
-    while not two.peers():
-        segment.run(0.01)
-    [row] = two.node.table.rows(segment.now)
-    [path] = row.paths.values()
-    assert path.two_way is None, "it has not been PINGed yet in turn"
-    [send] = one.node.will()
-    one.crash()
-    segment.deliver(send.datagram, one.address, two)
-    segment.run(0.05)
-    *_, (at, _, _, ping) = [line for line in segment.tape if line[1:3] == (two.address, one.address)]
-    assert at > segment.now - 0.06
-    [event] = two.node.refused(ping, segment.now).events
-    assert (event.kind, event.reason) == ("down", DIED)
