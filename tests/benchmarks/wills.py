@@ -33,7 +33,7 @@ TTL = 4.0
 YOUNG = 2.0
 """Seconds within which a daemon has PINGed all others for the first time."""
 LOSE = "table ip lab {{ chain input {{ type filter hook input priority 0; udp dport 3400 numgen random mod 100 < {} drop; }}; }}"
-LINE = re.compile(r'timestamp=(\S+) .*?event="(peer \w+|discoveryd started)"(?:.*? reason="(.*?)")?(?:.*? id=(\S+))?')
+LINE = re.compile(r'timestamp=(\S+) .*?event="(peer \w+|discoveryd started)"(?:.*? reason="(.*?)")?(?:.*? peer=(\S+))?(?:.*? id=(\S+))?')
 
 
 class Line(NamedTuple):
@@ -87,8 +87,8 @@ def play(seconds: int, loss: int) -> tuple[list[Run], dict[str, list[Line]]]:
 
 def lines(log: str) -> Any:
     """Yield the lines of a log that tell of peers, and of starts."""
-    for at, event, reason, peer in LINE.findall(log):
-        yield Line(datetime.fromisoformat(at).timestamp(), event.removeprefix("peer "), reason, peer)
+    for at, event, reason, peer, id in LINE.findall(log):  # without a name the peer is named by its id
+        yield Line(datetime.fromisoformat(at).timestamp(), event.removeprefix("peer "), reason, id or peer)
 
 
 def judge(runs: list[Run], logs: dict[str, list[Line]], least: float) -> tuple[list[float], list[str], int, int]:
