@@ -68,8 +68,8 @@ BARS = {
     ),
     "wills": Bar(
         "10 daemons, one killed each second for a minute, at 0 and 30 % loss: the others know in time, none before",
-        ("tests/netns/test_wills.py",),
-        {"DISCOVERYD_WILL_KILLS": "60"},
+        ("tests/long/wills.py",),
+        {},
     ),
     "booted": Bar("the service on booted machines", ("tests/systemd",), {"DISCOVERYD_SYSTEMD": "1"}),
 }

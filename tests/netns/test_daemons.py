@@ -244,8 +244,11 @@ def test_two_nodes_of_one_id_stay_visible_both(lab):
         assert {peer["name"]: peer["clone"] for peer in peers} == {"a": False, "c": True}
 
 
-def test_a_restarted_daemon_is_one_event(pair):
-    a, b, _, second = pair
+def test_a_restarted_daemon_is_one_event(lab):
+    """With a last will it would be two: the death is told before it is back."""
+    a, b = lab.host("a", address="10.77.0.1/24"), lab.host("b", address="10.77.0.2/24")
+    a.discoveryd()
+    second = b.discoveryd(env={"DISCOVERYD_HELLO__LAST_WILL": "off"})
     with asking(a) as on_a, asking(a) as watching:
         until(on_a, names("b"))
         stream = events(watching)
