@@ -99,7 +99,7 @@ def test_status_prints_each_section(capsys):
         "  hello     UDP port 3400, each 0.8s, valid 4s",
         "  peers     2 up, 0 suspect, 0 down, 1 left (3 of at most 4096 rows)",
         "  sent      10 hello, 0 ping, 0 pong",
-        "  received  7 hello, 0 bare, 0 ping, 0 pong",
+        "  received  7 hello, 0 bare, 0 ping, 0 pong, 0 will",
         "  query     1 of at most 64 connections, 0 watching, 0 refused",
         "",
         "LINK  ADDRESS      BROADCAST   UP  SENT  RECEIVED  HEARD  LAST ERROR",
