@@ -29,7 +29,7 @@ SHORT = 2048
 
 
 def send(options: Options) -> int:
-    """Send a message, and print who did not acknowledge it."""
+    """Send a message, and print the peers that did not acknowledge it."""
     tally = Tally("handled" if options.wait_handled else "acked")
     draft = _draft(options, wants_handled=options.wait_handled)
     _talk(options, draft, tally)
@@ -42,7 +42,7 @@ def send(options: Options) -> int:
 
 
 def ask(options: Options) -> int:
-    """Ask a question, and print each answer as it comes, then on standard error who did not answer."""
+    """Ask a question, and print each answer as it comes, then on standard error the peers without one."""
     tally = Tally("answered")
     _talk(options, _draft(options, is_question=True), tally)
     if tally.expected and not options.json:

@@ -1,4 +1,4 @@
-"""Last wills: who is asked because a will came, and what a refusal proves then.
+"""Last wills: which peers are asked because a will came, and what a refusal proves then.
 
 ::
 
@@ -60,7 +60,7 @@ PAUSE = 0.05
 
 @dataclass(slots=True)
 class Doubt:
-    """A peer whose will came: when, when the next PING is due, and how many there were."""
+    """A peer of which a will came: when, when the next PING is due, and how many there were."""
 
     row: Row
     began: float
@@ -69,7 +69,7 @@ class Doubt:
 
 
 class Wills:
-    """PINGs the peers whose will came.
+    """PINGs the peers of which a will came.
 
     Args:
         table: the peers.

@@ -6,6 +6,7 @@ Prints what it really sent, as JSON.
 """
 
 import json
+import select
 import socket
 import struct
 import sys
@@ -52,7 +53,7 @@ def main(interface, subnet, rate, seconds):
         began = due = time.monotonic()
         while (now := time.monotonic()) < began + seconds:
             if now < due:
-                time.sleep(due - now)
+                select.select([], [], [], due - now)
                 continue
             due = max(due + BURST / rate, now)  # what was missed on busy cores is not made up for: it would fill the queue
             for number in range(sent, sent + BURST):
