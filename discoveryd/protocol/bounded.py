@@ -63,6 +63,10 @@ class TokenBuckets:
         drop_first(self._buckets, lambda bucket: now >= bucket[1] + self._refill)
         return True
 
+    def refill(self, source: str) -> None:
+        """Give a source all its tokens back."""
+        self._buckets.pop(source, None)
+
     def has_one(self, source: str, now: float) -> bool:
         """Return whether this source has a token left."""
         bucket = self._buckets.get(source)

@@ -132,6 +132,7 @@ class Probes:
             source = path.source  # the path that was asked works, wherever its end answers from
         if source.address == path.address or path.address in self._rooms.outbox.parameters.seeds:
             self._rooms.outbox.credit.prove(source.address, now)
+        self._begin_anew(row, source)
         events, rtt, hears_us_s = self._take(row, pong, source, awaited.at, now)
         if not awaited.wanted:
             return Outcome(events=events) if events else NOTHING
@@ -142,6 +143,7 @@ class Probes:
         """Turn to a boot that has just proved to live: list what it said, or ask for a HELLO, and tell it of us."""
         outbox, rooms = self._rooms.outbox, self._rooms
         outbox.credit.prove(source.address, now)
+        self._begin_anew(rooms.table.by_key.get(challenge.key), source)
         if source.link is None and not source.key:
             outbox.aliases.admit(source.address)
         if challenge.hello is not None and challenge.source is not None:
@@ -160,6 +162,11 @@ class Probes:
         if not is_listed and self._rooms.answers.may_request(now):
             sends.append(self._rooms.answers.request(source, now))
         return Outcome(sends=tuple(sends), events=events)
+
+    def _begin_anew(self, row: Row | None, source: Source) -> None:
+        """Forget how often a source solicited, where a boot answers for the first time."""
+        if row is None or not row.proved:
+            self._rooms.rate_limits.records.refill(source.address)
 
     def _hear_seed(self, pong: Pong, source: Source, now: float) -> Outcome:
         """Take a PONG from a seed that was asked which of its addresses it speaks from."""

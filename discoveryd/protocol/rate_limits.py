@@ -13,7 +13,7 @@ from discoveryd.protocol.bounded import TokenBuckets, put_last
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outbox import Outbox
-from discoveryd.protocol.outcome import LIMITED, NOTHING, Drop, Outcome
+from discoveryd.protocol.outcome import LIMITED, NOTHING, Claim, Drop, Outcome
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.row import Key
 from discoveryd.protocol.table.table import PeerTable
@@ -30,7 +30,8 @@ PONGS_PER_PATH = 100
 """PONGs a second by one path of a peer that proved to be there. Nobody else spends them, and a peer that doubts us asks
 10 times a second; what somebody sends in its name besides is answered too, for a PONG is never larger than its PING."""
 RECORDS, RECORDS_AT_ONCE = 1.0, 3.0
-"""Answers to plain solicits of one address a second, and at once: a node solicits three times as it starts."""
+"""Answers to plain solicits of one address a second, and at once: a node solicits three times as it starts. A boot that
+answers a PING there for the first time gives all of them back."""
 UNASKED_PER_SECOND = 100
 """New peers a second that are listed before they answered a PING; nodes and bare ones each have so many."""
 NOISY_FOR = 60.0
@@ -188,6 +189,12 @@ class RateLimits:
         if refusal:
             self.drops.count(refusal.reason, self._outbox.link_state(source).name)
         return refusal is None
+
+    def may_challenge(self, claim: Claim, now: float) -> bool:
+        """Return whether a plain solicit that is one too many gets a PING: a node that has just started answers it."""
+        row = self._table.by_key.get(claim.key)
+        is_new = row is not None and not row.proved
+        return is_new and not claim.source.boot and self.questions.allows(claim.source.address, now)
 
     def pong_refusal(self, source: Source, boot: str, now: float) -> WireError | None:
         """Return why a PING is not answered that came by a path which proved to be there; mostly None."""

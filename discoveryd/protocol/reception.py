@@ -317,7 +317,7 @@ class Reception:
     def answer(self, claim: Claim, now: float, *, is_prompt: bool = False) -> list[Send]:
         """Answer a solicit with the full HELLO, `is_prompt` where it has waited its turn.
 
-        A sender that did not prove to be there gets no more bytes than it sent.
+        A sender that did not prove to be there gets no more bytes than it sent; one that asks too often, a PING first.
         """
         source = claim.source
         if source.key or self.outbox.credit.is_proven(source.address, now):
@@ -325,7 +325,7 @@ class Reception:
         if self.answers.joins(claim):
             return []
         if not self.rate_limits.takes_solicit(source, now):
-            return []
+            return self.challenges.ask_first(claim, now) if self.rate_limits.may_challenge(claim, now) else []
         if is_prompt:
             return [self.outbox.unicast(self.outbox.hello(full=True).encode(), source)]
         return self.answers.answer(claim, now)

@@ -3,13 +3,15 @@
 The numbers in the names of attacks are those of the audit of 0.1.0.
 """
 
+from collections import Counter
+
 import pytest
 
 from discoveryd.protocol import rate_limits as gate
 from discoveryd.protocol.bounded import GIFT, REFILL
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.sealed.envelope import Sealer
-from discoveryd.protocol.wire.messages import Ping, Pong, decode, mark
+from discoveryd.protocol.wire.messages import Hello, Ping, Pong, decode, mark
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import boot, hello, make_node, row_of, source
 from tests.protocol.segment import K1, fleet, ring
@@ -150,9 +152,38 @@ def test_a_short_solicit_is_challenged_before_its_answer():
 
 def test_three_solicits_are_answered_then_one_a_second():
     node = make_node()
-    said = [len(node.receive(hello(seq=seq, solicit=True).encode(), source(), 1.0 + seq / 10).sends) for seq in range(100)]
+    node.receive(hello().encode(), source(), 1.0)
+    row_of(node.table, 1).prove(1.0)
+    said = [len(node.receive(hello(seq=seq, solicit=True).encode(), source(), 1.0 + seq / 10).sends) for seq in range(1, 101)]
     assert said[:3] == [1, 1, 1]
     assert sum(said[3:]) in (9, 10)
+
+
+def solicit(node, number, now, node_id="web1"):
+    """Return what a boot is sent that solicits for the first time."""
+    said = hello(number, node_id, solicit=True).encode()
+    return [decode(send.datagram) for send in node.receive(said, source(), now).sends]
+
+
+def test_a_node_that_starts_again_and_again_is_answered_after_its_pong():
+    node, pings = make_node(newcomers=1000), 0
+    for number in range(1, 30):
+        now = 1.0 + number / 100
+        sent = solicit(node, number, now)
+        for ping in [one for one in sent if isinstance(one, Ping) and one.to == mark("web1", boot(number))]:
+            pings += 1
+            answer = Pong(realm="default", boot=boot(number), nonce=ping.nonce, heard_ms=1).encode()
+            sent += [decode(send.datagram) for send in node.receive(answer, source(), now).sends]
+        assert node.record.encoded in [one.record for one in sent if isinstance(one, Hello)], number
+    assert pings > 3
+
+
+def test_forged_solicits_of_new_boots_bring_pings_and_no_records():
+    node = make_node(newcomers=1000)
+    sent = [one for number in range(1, 101) for one in solicit(node, number, 1.0 + number / 100, f"n{number}")]
+    kinds = Counter("ping" if isinstance(one, Ping) else "record" for one in sent)
+    assert 3 <= kinds["record"] <= 3 + 1
+    assert 0 < kinds["ping"] <= 2 * Limits().answers
 
 
 def test_an_unproven_address_gets_no_more_than_it_sent():

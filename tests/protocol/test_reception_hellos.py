@@ -9,7 +9,7 @@ from discoveryd.protocol.challenges import BEYOND
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.wire.messages import MAX_STEADY, Pong, decode, mark
+from discoveryd.protocol.wire.messages import MAX_STEADY, Hello, Ping, Pong, decode, mark
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.engine import HERE, crowd, drops, ping_from, pong, run
 from tests.protocol.samples import ETH0, boot, hello, kinds, make_node, row_of, source
@@ -69,11 +69,11 @@ def test_the_beat_serves_those_who_wait():
 
 def test_one_source_gets_only_so_many_answers():
     node = make_node(answers=3)
-    sends = 0
+    sent = []
     for seq in range(5):
         now = 1.0 + seq / 100  # a peer may answer once in a millisecond
-        sends += len(node.receive(hello(seq=seq, solicit=True).encode(), HERE, now).sends)
-    assert sends == 3
+        sent += node.receive(hello(seq=seq, solicit=True).encode(), HERE, now).sends
+    assert [type(decode(send.datagram)) for send in sent] == [Hello, Hello, Hello, Ping]
     assert drops(node) == {("rate", "eth0"): 2}
     assert node.received["hello"] == 5  # each was welcome
 
