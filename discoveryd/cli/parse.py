@@ -13,8 +13,6 @@ The rows are plain classes: dataclasses would take half as long as Python takes 
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -200,13 +198,19 @@ class UsageError(Exception):
     """The command line is wrong; the message says what is allowed."""
 
 
-class Arguments(SimpleNamespace):
+class Arguments:
     """What a command line says: each operand and option of the command by its name, ``-`` as ``_``.
 
     Attributes:
         command: the name of the command; empty where ``--help`` or ``--version`` stands without one.
         rest: the words after ``--``.
     """
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update(values)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{name} is neither an operand nor an option of this command")
 
 
 def run_command(program: Program, arguments: Arguments) -> int:

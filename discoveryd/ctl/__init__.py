@@ -23,11 +23,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="backslashreplace")  # names are Unicode, terminals not always
-        code = _run(sys.argv[1:] if argv is None else argv)
+        try:
+            code = _run(sys.argv[1:] if argv is None else argv)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
         if sys.stdout is not None:
             sys.stdout.flush()
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except OSError as error:
         nowhere = os.open(os.devnull, os.O_WRONLY)  # for what is still buffered: Python would complain of it at exit
         os.dup2(nowhere, sys.stdout.fileno())

@@ -16,6 +16,7 @@ from discoveryd import __version__
 from discoveryd.daemon.ports import DROP_IN
 from discoveryd.files import trusted
 from discoveryd.files.directories import shipped
+from discoveryd.install import launcher
 
 PATH = "/usr/local/share/discoveryd/installed.json"
 """The manifest: what was installed, so that exactly that is removed again."""
@@ -57,11 +58,13 @@ class Item(NamedTuple):
         path: without the root.
         content: of a file; as a text, the target of a symbolic link; None for a directory.
         is_kept: whether it stays when all else is removed.
+        mode: of a file.
     """
 
     path: str
     content: bytes | str | None = None
     is_kept: bool = False
+    mode: int = 0o644
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +139,11 @@ def items(commands: str, root: str = "", *, ports: bytes | None = None) -> list[
         Item(f"{CONFIG_DIRECTORY}/{EXAMPLE}", content_of(f"config/{EXAMPLE}")),
     ]
     if os.path.realpath(commands) != os.path.realpath(COMMAND_DIRECTORY):
-        found += [Item(f"{COMMAND_DIRECTORY}/{name}", f"{commands}/{name}") for name in ("discoveryd", "discoveryctl")]
+        found += [
+            Item(launcher.PATH, launcher.launcher(commands), mode=0o755),
+            Item(f"{COMMAND_DIRECTORY}/discoveryctl", os.path.relpath(launcher.PATH, COMMAND_DIRECTORY)),
+            Item(f"{COMMAND_DIRECTORY}/discoveryd", f"{commands}/discoveryd"),
+        ]
     found += [Item(f"/usr/local/share/man/{name}", text.encode()) for name, text in pages().items()]
     for name, text in scripts().items():
         shell, _, file = name.partition("/")
@@ -184,9 +191,9 @@ class Places:
         """
         self._need_directory(os.path.dirname(PATH))
         self._claim(PATH, "manifest")  # before all that it lists, so removed after them
-        for path, content, is_kept in items:
+        for path, content, is_kept, mode in items:
             if isinstance(content, bytes):
-                self._put_file(path, content, is_kept=is_kept)
+                self._put_file(path, content, is_kept=is_kept, mode=mode)
             elif content is not None:
                 self._put_link(path, content)
             else:
@@ -233,20 +240,20 @@ class Places:
         self._claim(path, "directory")
         self._tell("made", path)
 
-    def _put_file(self, path: str, content: bytes, *, is_kept: bool = False) -> None:
+    def _put_file(self, path: str, content: bytes, *, is_kept: bool = False, mode: int = 0o644) -> None:
         self._need_directory(os.path.dirname(path))
         mark, former, found = sha256(content).hexdigest(), self._former.get(path), self._mark(path, "file")
         if found == mark:
             self._tell("unchanged", path)
         elif found is None or path.endswith(NEW) or (former is not None and found == former.mark):
             if not self._is_dry:
-                trusted.write(self._root + path, content)
+                trusted.write(self._root + path, content, mode)
             self._tell("made" if found is None else "replaced", path)
         elif former is not None and former.mark == mark:
             self._tell("kept", path, "it was edited")
         else:
             self._tell("kept", path, f"it was edited; the new default is {self._root}{path}{NEW}")
-            self._put_file(path + NEW, content)
+            self._put_file(path + NEW, content, mode=mode)
         self._claim(path, "file", mark, is_kept=is_kept)
 
     def _put_link(self, path: str, target: str) -> None:

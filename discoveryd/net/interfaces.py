@@ -2,6 +2,10 @@
 
 `survey` is the truth and reads everything anew, by netlink, or by ioctl where a sandbox forbids that. The doorbell only
 says "look again": what the kernel writes on it is thrown away unread, so a lost or truncated message costs nothing.
+
+A link that comes back is used again in this order: the doorbell; `discoveryd.runtime.network.Rescan` says when to look;
+`UdpTransport.rescan` surveys, and gives the links to `Sources.set_links`, which takes datagrams from then on;
+`Node.set_links` of the engine greets there (`Beacon.set_links`) and counts its paths again (`PeerTable.set_links`).
 """
 
 import errno
@@ -178,8 +182,7 @@ def loopback(address: str) -> Link:
 def compare(old: Sequence[Link], new: Sequence[Link]) -> tuple[tuple[Link, ...], tuple[Link, ...]]:
     """Return the links that are gone and those that have come, for the log; an unchanged one is in neither.
 
-    What a link that comes back leads to begins in `discoveryd.protocol.node.Node.set_links`. A link changed in anything
-    (a replugged interface has a new index) is gone and has come.
+    A link changed in anything (a replugged interface has a new index) is gone and has come.
     """
     return tuple(link for link in old if link not in new), tuple(link for link in new if link not in old)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import _socket
 import errno
-import json
 import os
 from time import monotonic
 
 from discoveryd.errors import DaemonUnreachable, QueryError, SubscriptionLagged
 from discoveryd.query.address import check_address, format_address
+from discoveryd.query.json_text import dumps, loads
 
 TYPE_CHECKING = False  # what `typing` calls so, without its import
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ class QueryClient:
         sock = self._connected()
         try:
             sock.settimeout(_left(deadline))
-            sock.sendall(json.dumps(request, separators=(",", ":")).encode("ascii") + b"\n")
+            sock.sendall(dumps(request).encode("ascii") + b"\n")
         except OSError as error:
             raise self._lost(f": {_in_words(error)}") from error
 
@@ -327,7 +327,7 @@ def _in_words(error: Exception | None) -> str:
 
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
+        found = loads(line)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -226,7 +226,8 @@ What a node sends, and when
   (``limits.answers``: PONGs, answers to solicits, requests for a record), all sources together 1,000; a source that
   seals counts by its boot, others by their address, which can be forged. A path of a peer that answered a PING there
   gets 100 PONGs a second that no other source spends. Plain solicits of one address are answered three times at once,
-  then once a second; one too many of a boot that never answered gets a PING, and the first answer of a boot begins the count anew.
+  then once a second; one too many of a boot that never answered gets a PING. The first PONG of a boot begins that count
+  anew.
 - **Unproven addresses.** To an address that returned no nonce of ours within the last hour go no more bytes than came
   from it, and 1000 at first that grow again by 8 a second. An unsealed broadcast counts for the part of it that falls
   to one of the nodes listed. Where a solicit was shorter than our record, a PING goes first, and the record after its

@@ -104,7 +104,10 @@ class QueryHandlers:
         return query.encode({"ok": True, "schema": SCHEMA, "node": self._node(), **proof})
 
     def answer(self, request: Request) -> bytes:
-        """Return the reply to ``list``, ``show``, ``status`` or ``metrics``."""
+        """Return the reply to ``list``, ``show``, ``status`` or ``metrics``.
+
+        That to ``list`` is written by `discoveryd.query.reply.list_line`, of what each row keeps (`Row.text`).
+        """
         if request.op == "status":
             return query.encode(self._discovery.status())
         if request.op == "metrics":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from machine import REPOSITORY
 
-_SOURCES = ("pyproject.toml", "README.md", "LICENSE", "discoveryd", "config", "systemd")
+_SOURCES = ("pyproject.toml", "README.md", "LICENSE", "bin", "discoveryd", "config", "systemd")
 
 PLAIN = dict.fromkeys(("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"), "")
 """For a lab's `env`: lets go of the checkout on the import path. To Python empty is unset."""

@@ -143,4 +143,5 @@ def test_list_imports_only_what_it_needs():
         "discoveryd.cli", "discoveryd.cli.ctl_commands", "discoveryd.cli.parse",
         "discoveryd.ctl", "discoveryd.ctl.ask", "discoveryd.ctl.output",
         "discoveryd.query", "discoveryd.query.address", "discoveryd.query.formats", "discoveryd.query.formats.table",
+        "discoveryd.query.json_text",
     }  # fmt: skip

@@ -1,12 +1,14 @@
 """``discoveryd install`` and ``uninstall``: into a directory, and with a systemd that the test plays."""
 
 import os
+import subprocess
 import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
+from discoveryd import __version__
 from discoveryd.daemon import main
 from discoveryd.install import machine, places
 from discoveryd.protocol.parameters import Parameters
@@ -43,7 +45,8 @@ def test_everything_is_installed_and_told(root, run, commands):
     assert f"ExecStart={commands}/discoveryd run\n" in put[UNIT].decode()
     assert put[UNIT.replace(".service", ".socket")] == (ROOT / "systemd/discoveryd.socket").read_bytes()
     assert put[CONFIG] == (ROOT / "config/discoveryd.yaml").read_bytes()
-    assert put["usr/local/bin/discoveryctl"] == f"{commands}/discoveryctl"
+    assert put["usr/local/bin/discoveryd"] == f"{commands}/discoveryd"
+    assert put["usr/local/bin/discoveryctl"] == "../share/discoveryd/discoveryctl"
     assert put["etc/discoveryd/hooks.d"] is None
     assert put["etc/discoveryd/messages.d"] is None
     assert "etc/discoveryd/services.d/ssh.yaml.example" in put
@@ -61,6 +64,27 @@ def test_installed_files_are_readable_whatever_the_umask(root, run):
     for path in root.rglob("*"):
         assert path.stat().st_mode & 0o004, path
         assert path.is_file() or path.stat().st_mode & 0o001, path
+
+
+def test_the_discoveryctl_of_the_machine_starts_without_site(root, run):
+    run("install")
+    command = root / "usr/local/bin/discoveryctl"
+    assert command.read_text().splitlines()[0].endswith("/python3 -IS")
+    told = subprocess.run([command, "--version"], capture_output=True, text=True, check=False, cwd="/")
+    assert (told.returncode, told.stdout, told.stderr) == (0, f"discoveryctl {__version__}\n", "")
+    nowhere = subprocess.run([command, "--address", "127.0.0.1:1", "list"], capture_output=True, text=True, check=False)
+    assert (nowhere.returncode, nowhere.stdout) == (3, "")
+    assert "no daemon answers at 127.0.0.1:1" in nowhere.stderr
+
+
+def test_the_script_of_the_environment_takes_over_if_it_moved(root, run, commands):
+    (commands / "discoveryctl").write_text('#!/bin/sh\necho "from its environment: $*"\n')
+    run("install")
+    path = root / "usr/local/bin/discoveryctl"
+    lines = ["sys.path.append('/nowhere')" if "sys.path" in line else line for line in path.read_text().splitlines()]
+    path.write_text("\n".join(lines))
+    told = subprocess.run([path, "list", "--all"], capture_output=True, text=True, check=False, cwd="/")
+    assert told.stdout == "from its environment: list --all\n"
 
 
 def test_a_second_install_changes_nothing(root, run):
@@ -136,7 +160,7 @@ def test_another_environment_replaces_the_links(root, run, commands, monkeypatch
     monkeypatch.setattr(machine, "commands", lambda: "/opt/second/bin")
     done = did(run("install")[1])
     assert {path for path, what in done.items() if what == "replaced"} == {
-        f"/{UNIT}", "/usr/local/bin/discoveryd", "/usr/local/bin/discoveryctl",
+        f"/{UNIT}", "/usr/local/bin/discoveryd", "/usr/local/share/discoveryd/discoveryctl",
     }  # fmt: skip
     assert run("uninstall")[0] == 0
     assert not (root / "usr").exists()

@@ -165,7 +165,7 @@ def solicit(node, number, now, node_id="web1"):
     return [decode(send.datagram) for send in node.receive(said, source(), now).sends]
 
 
-def test_a_node_that_starts_again_and_again_is_answered_after_its_pong():
+def test_a_node_that_starts_again_is_answered_after_its_pong():
     node, pings = make_node(newcomers=1000), 0
     for number in range(1, 30):
         now = 1.0 + number / 100

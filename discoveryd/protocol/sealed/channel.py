@@ -22,6 +22,8 @@ node by node and in any order. A peer that is heard in several variants is taken
 ``off`` plain, else the key we send with, then the others of the ring, plain at last. Since a peer that is heard in the
 configured variant makes us say nothing twice, that ends when all have changed. What is for one node alone goes
 in the variant in which that node was heard last.
+
+A change of keys begins in `Reception.set_keyring`. What cannot be opened after it, `Sealer.open` refuses with a reason.
 """
 
 from dataclasses import dataclass

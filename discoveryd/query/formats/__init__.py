@@ -11,7 +11,7 @@ chooses among them (``discoveryctl`` by its options) is the only other place tha
 
 from __future__ import annotations
 
-import json
+from discoveryd.query.json_text import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,14 +41,10 @@ def column(peers: Sequence[Mapping[str, Any]], name: str) -> str:
 
 def reply(peers: Sequence[Mapping[str, Any]]) -> str:
     """Return the reply to ``list``, one line of JSON."""
-    return _compact({"ok": True, "schema": 1, "peers": list(peers)})
+    return dumps({"ok": True, "schema": 1, "peers": list(peers)})
 
 
 def printable_json(line: bytes) -> str:
     """Return a line of JSON as it came, or, where a terminal would obey something in it, written anew in ASCII."""
     text = line.decode("utf-8", "replace")
-    return text if text.isprintable() else _compact(json.loads(line))
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return text if text.isprintable() else dumps(loads(line))
