@@ -23,6 +23,9 @@ TRIES = 4
 """Seconds that reading both clocks may take, else they are read again, and how often at most: we may be interrupted."""
 
 
+Sample = tuple[float, float]
+
+
 def boottime() -> float:
     """Return seconds that go on in suspend and never step."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -42,14 +45,14 @@ class Stamps:
     def __init__(self, clock: Callable[[], float], wall: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._wall = wall
-        self.emptied, self._offset = self._sample()
+        self.emptied, self._offset = self.sample()
         self._began = self._ended = self.emptied
         self._former = self._offset
 
-    def begin(self) -> float:
-        """Sample the clocks before the socket is read; return how far the clock of the stamps is ahead."""
+    def begin(self, sample: Sample) -> float:
+        """Take what `sample` returned before the socket is read; return how far the clock of the stamps is ahead."""
         self._former = self._offset
-        self._began, self._offset = self._sample()
+        self._began, self._offset = sample
         return self._offset
 
     def is_sound(self, first: float, last: float) -> bool:
@@ -73,8 +76,8 @@ class Stamps:
         """Note the last moment read, and whether nothing more was there."""
         self.emptied = self._began if is_empty else last
 
-    def _sample(self) -> tuple[float, float]:
-        """Read the clock, and how far the wall clock is ahead of it."""
+    def sample(self) -> Sample:
+        """Read the clock, and how far the wall clock is ahead of it: for all sockets that are read now."""
         best = (float("inf"), 0.0, 0.0)
         for _ in range(TRIES):
             before, wall, after = self._clock(), self._wall(), self._clock()

@@ -8,8 +8,9 @@ The driver (`discoveryd.runtime.driver`) holds a list of transports and knows no
 - A `Link` is one network of one interface. `rescan` returns the links there are at the moment; an unchanged link stays
   the same object, and a link that changed in anything is another link. Where the interfaces cannot be read, the links
   stay as they are and `scan_error` says why.
-- `listen` returns datagrams in the order of their arrival. All that arrived before `heard_until` has been returned: the
-  driver judges no peer by its silence after that moment.
+- `listen` returns for what says something new; datagrams that say that all is as it was may wait for a quarter of a
+  second, or for the next `listen` that anything else ends. It returns datagrams in the order of their arrival. All that
+  arrived before `heard_until` has been returned: the driver judges no peer by its silence after that moment.
 - The same sender on the same link is the same `Source` object, until the links change: the engine compares sources by
   identity.
 - `send` never raises: an error of sending passes, and is returned when it begins and ends. What is for a link of
@@ -83,6 +84,7 @@ class Transport(Protocol):
         drops: datagrams that never came to the engine, or never left, by reason and link.
         send_errors: of each link and target where sending fails.
         outside: neighbours outside our networks, by address and interface.
+        has_quiet_socket: whether there are such datagrams, that wake nobody.
         witness: ``off``, ``watching`` where a process will send the will that was left, or ``dead``.
     """
 
@@ -96,6 +98,9 @@ class Transport(Protocol):
 
     @property
     def witness(self) -> str: ...  # noqa: D102 - stands above
+
+    @property
+    def has_quiet_socket(self) -> bool: ...  # noqa: D102 - stands above
 
     def open(self) -> None:
         """Open what receiving and sending need.

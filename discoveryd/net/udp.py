@@ -9,7 +9,7 @@ import os
 import selectors
 import socket
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from itertools import chain
 
@@ -17,9 +17,11 @@ from discoveryd.net import udp_socket
 from discoveryd.net.batch import ALONE, BATCH, Many, open_many, parse_origin, read_one
 from discoveryd.net.interfaces import doorbell, drain, is_wanted, loopback, name_of, survey
 from discoveryd.net.netlink import Netlink
+from discoveryd.net.packet_filter import Portion, set_filter
+from discoveryd.net.quiet import PAUSE, Quiet, bind_both
 from discoveryd.net.sockets import WakeUp
 from discoveryd.net.sources import Sources
-from discoveryd.net.stamps import Stamps, boottime
+from discoveryd.net.stamps import Sample, Stamps, boottime
 from discoveryd.net.transport import Arrivals, Datagram, SendChange
 from discoveryd.net.witness import Witness
 from discoveryd.protocol.drops import Drops
@@ -49,6 +51,7 @@ class UdpTransport:
         self._sender = udp_socket.UdpSender(parameters.port, self.drops, is_local=bool(parameters.loopback))
         self.send_errors, self.outside = self._sender.errors, self._sources.outside
         self._receivers: dict[socket.socket, Stamps] = {}
+        self._quiet: Quiet | None = None
         self._many: Many | None = None
         self._bell: socket.socket | None = None
         self._netlink = Netlink()
@@ -67,9 +70,13 @@ class UdpTransport:
         """
         with ExitStack() as stack:
             port, own = self._parameters.port, self._parameters.loopback
-            shared = [udp_socket.bind(stack, "127.255.255.255", port, share=True)] if own else []
             patience = udp_socket.PATIENCE if self._parameters.last_will else 0.0
-            bound = [*shared, udp_socket.bind(stack, own or "0.0.0.0", port, patience=patience)]
+            if own:
+                bound = [udp_socket.bind(stack, "127.255.255.255", port, share=True)]
+                bound.append(udp_socket.bind(stack, own, port, patience=patience))
+            else:
+                bound = bind_both(stack, port, patience=patience)
+            self._quiet = Quiet(bound[0], bound[1], self._clock()) if len(bound) == 2 and not own else None
             self._selector = stack.enter_context(selectors.DefaultSelector())
             self._wake_up.open(stack, self._selector)
             stack.callback(self._netlink.close)
@@ -79,7 +86,8 @@ class UdpTransport:
                 self.has_doorbell = True
                 self._netlink.open()  # so that a descriptor is there when no other is left
             for receiver in bound:
-                self._selector.register(receiver, selectors.EVENT_READ)
+                if self._quiet is None or receiver is not self._quiet.socket:
+                    self._selector.register(receiver, selectors.EVENT_READ)
             self._many = open_many(bound)
             self._receivers = {receiver: Stamps(self._clock) for receiver in bound}
             self._sender.socket = bound[-1]
@@ -92,7 +100,7 @@ class UdpTransport:
         """Close everything. Legal before `open`, and more than once."""
         self._stack.close()
         self._sender.socket = None
-        self._receivers = {}
+        self._receivers, self._quiet = {}, None
 
     def rescan(self, patterns: Sequence[str]) -> tuple[Link, ...]:
         """Read the interfaces and return the links there are; an unchanged link stays the same object.
@@ -125,19 +133,14 @@ class UdpTransport:
         Returns:
             at most `BATCH` datagrams of each socket, in the order of arrival.
         """
-        ready = [key.fileobj for key, _ in self._selector.select(0 if self._held else timeout)]
-        batches = [self._held] if self._held else []
+        longest = timeout if self._quiet is None else min(timeout, PAUSE)
+        ready = [key.fileobj for key, _ in self._selector.select(0 if self._held else longest)]
         refused: list[bytes] = []
-        # each socket is read: that it was not ready before a pause of ours says nothing
-        for receiver, stamps in self._receivers.items():
-            # what was held back waits for a socket that was not read to its end
-            if not self._held or stamps.emptied <= self.heard_until:
-                batch = self._receive(receiver, stamps, refused)
-                if batch:
-                    batches.append(batch)
-                elif receiver in ready:  # what woke us was no datagram
-                    refused += udp_socket.refused_datagrams(receiver)
-        self.heard_until = min(stamps.emptied for stamps in self._receivers.values())
+        if self._quiet is None:
+            batches = self._read_all(ready, refused)
+        else:
+            with self._quiet.reading(self._clock, self._selector):
+                batches = self._read_all(ready, refused)
         rang = False
         for fileobj in ready:
             if fileobj is self._bell:
@@ -145,6 +148,22 @@ class UdpTransport:
             elif fileobj not in self._receivers:
                 self._wake_up.drain()
         return Arrivals(self._in_order(batches), refused, self._sources.broadcasts(), rang)
+
+    def _read_all(self, ready: Collection[object], refused: list[bytes]) -> list[list[Datagram]]:
+        """Read a batch of each socket: that it was not ready before a pause of ours says nothing."""
+        batches = [self._held] if self._held else []
+        sample: Sample | None = None
+        for receiver, stamps in self._receivers.items():
+            # what was held back waits for a socket that was not read to its end
+            if not self._held or stamps.emptied <= self.heard_until:
+                sample = sample or stamps.sample()
+                batch = self._receive(receiver, stamps, sample, refused)
+                if batch:
+                    batches.append(batch)
+                elif receiver in ready:  # what woke us was no datagram
+                    refused += udp_socket.refused_datagrams(receiver)
+        self.heard_until = min(stamps.emptied for stamps in self._receivers.values())
+        return batches
 
     def _in_order(self, batches: list[list[Datagram]]) -> list[Datagram]:
         """Merge the batches of several sockets; hold back what is later than something that may wait in another."""
@@ -156,14 +175,18 @@ class UdpTransport:
         self._held = batch[due:]
         return batch[:due]
 
-    def _receive(self, receiver: socket.socket, stamps: Stamps, refused: list[bytes]) -> list[Datagram]:
+    def _receive(
+        self, receiver: socket.socket, stamps: Stamps, sample: Sample, refused: list[bytes]
+    ) -> list[Datagram]:
         """Read a batch, or all there is; append what came back to `refused`."""
         many, sources = self._many, self._sources.known
         batch: list[Datagram] = []
-        offset, is_empty, left = stamps.begin(), False, BATCH
-        while left > 0:
+        offset, is_empty, left = stamps.begin(sample), False, BATCH
+        is_quiet = self._quiet is not None and receiver is self._quiet.socket
+        alone = 0 if is_quiet else ALONE
+        while left > 0 and not is_empty:
             try:
-                if many is None or left > BATCH - ALONE:
+                if many is None or left > BATCH - alone:
                     arrivals = [read_one(receiver, offset)]
                 else:
                     arrivals = many.read(receiver, left, offset)
@@ -174,6 +197,8 @@ class UdpTransport:
                 refused += udp_socket.refused_datagrams(receiver)
                 left -= 1
                 continue
+            # nothing is sent by the quiet socket: only that it is empty makes a call end early
+            is_empty = is_quiet and many is not None and len(arrivals) < left
             left -= len(arrivals)
             batch += [
                 (datagram, source, moment)
@@ -183,6 +208,8 @@ class UdpTransport:
         if batch and not stamps.is_sound(batch[0][2], batch[-1][2]):
             batch = [(datagram, source, stamps.corrected(moment)) for datagram, source, moment in batch]
         stamps.end(batch[-1][2] if batch else stamps.emptied, is_empty=is_empty)
+        if self._quiet is not None and is_quiet:
+            self._quiet.count += BATCH - left
         return batch
 
     def _source(self, packed: bytes) -> Source | None:
@@ -214,11 +241,17 @@ class UdpTransport:
             why it cannot, None if it can.
         """
         try:
+            known = list(known)
             for receiver in self._receivers:
-                udp_socket.set_filter(receiver, known, share)
+                set_filter(receiver, known, share, self._portion(receiver))
         except OSError as error:
             return os.strerror(error.errno or 0)
         return None
+
+    def _portion(self, receiver: socket.socket) -> Portion:
+        if self._quiet is None:
+            return "every"
+        return "steady" if receiver is self._quiet.socket else "prompt"
 
     # --- any thread -----------------------------------------------------------------------------
 
@@ -239,8 +272,15 @@ class UdpTransport:
         """``off``, ``watching`` or ``dead``."""
         return self._witness.state
 
+    @property
+    def has_quiet_socket(self) -> bool:
+        """Whether steady HELLOs have a socket of their own."""
+        return self._quiet is not None
+
     def kernel_drops(self) -> int:
-        """Count the datagrams that a full receive buffer lost."""
+        """Count the datagrams that a full receive buffer lost, and those that `sample` refused."""
+        if self._quiet is not None:
+            return self._quiet.lost
         return sum(udp_socket.memory(receiver, udp_socket.DROPS)[0] for receiver in list(self._receivers))
 
     def receive_buffer(self) -> tuple[int, int]:

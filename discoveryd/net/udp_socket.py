@@ -1,17 +1,10 @@
-"""One UDP socket of the protocol: its options, its buffers, its filter, what it sends, and the errors that come back.
-
-For a flood the kernel is given a filter: known peers pass, and a sample of all others. Python cannot look at 50,000
-datagrams a second, and a receive buffer that is full throws away the HELLOs of live peers with all the others. A
-classic BPF program (Linux socket filter, see Documentation/networking/filter.rst) decides by the source address before
-a datagram is queued.
-"""
+"""One UDP socket of the protocol: its options, its buffers, what it sends, and the errors that come back."""
 
 import errno
 import os
 import select
 import socket
 import struct
-from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from time import monotonic
@@ -31,12 +24,9 @@ IP_RECVERR = 11
 """linux/in.h; `socket` has no name for it."""
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 SO_MEMINFO = 55
-WMEM_ALLOC, SNDBUF, DROPS = 2, 3, 8
-"""asm-generic/socket.h and linux/sock_diag.h (SK_MEMINFO_): the send buffer in use and in all, bytes, and how many
-datagrams the full receive buffer lost."""
-SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
-"""asm-generic/socket.h; a process needs no privilege on its own sockets."""
-
+HELD, WMEM_ALLOC, SNDBUF, DROPS = 0, 2, 3, 8
+"""asm-generic/socket.h and linux/sock_diag.h (SK_MEMINFO_): bytes received and not read yet, the send buffer in use and
+in all, bytes, and how many datagrams did not reach the receive buffer: it was full, or the filter refused them."""
 _EXTENDED_ERROR = struct.Struct("@I4B2I")  # errno, origin, type, code, ... (linux/errqueue.h)
 _PORT_UNREACHABLE = (errno.ECONNREFUSED, 2, 3, 3)  # origin ICMP, destination unreachable, port
 _ERROR_ANCILLARY = sum(map(socket.CMSG_SPACE, (PKTINFO.size, STAMP.size, _EXTENDED_ERROR.size + 16)))
@@ -57,19 +47,6 @@ TRIES = 8
 """Times that a datagram is tried: an error may be that of an earlier datagram, come back by ICMP, which anybody can
 forge."""
 
-_INSTRUCTION = struct.Struct("@HBBI")
-_PROGRAM = struct.Struct("@HP")
-_LOAD, _JUMP, _JUMP_IF_EQUAL, _JUMP_IF_LEAST, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x06
-_SOURCE = 0xFFF00000 + 12  # SKF_NET_OFF: the source in the IPv4 header, wherever that begins
-_RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM: 32 random bits
-_ALL = 0xFFFFFFFF
-
-REACH = 250
-"""Comparisons to one way out: jumps of this instruction set go 255 instructions far."""
-MAX_KNOWN = 3500
-"""Addresses in one program: the kernel takes 4,096 instructions (BPF_MAXINSNS)."""
-
-
 def bind(stack: ExitStack, address: str, port: int, *, share: bool = False, patience: float = 0.0) -> socket.socket:
     """Return a bound socket, open until `stack` closes.
 
@@ -83,23 +60,9 @@ def bind(stack: ExitStack, address: str, port: int, *, share: bool = False, pati
     Raises:
         OSError: with the port, and the process that holds it where that can be found.
     """
-    bound = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-    bound.setblocking(False)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-    bound.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-    bound.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
-    with suppress(OSError):  # without stamps the time of reading must do
-        bound.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    bound = make(stack)
     if share:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    for forced, modest, size in (
-        (SO_RCVBUFFORCE, socket.SO_RCVBUF, RECEIVE_BUFFER),
-        (SO_SNDBUFFORCE, socket.SO_SNDBUF, SEND_BUFFER),
-    ):
-        try:
-            bound.setsockopt(socket.SOL_SOCKET, forced, size)
-        except OSError:  # needs CAP_NET_ADMIN; the kernel caps these at net.core.rmem_max and wmem_max
-            bound.setsockopt(socket.SOL_SOCKET, modest, size)
     until = monotonic() + patience
     while True:
         try:
@@ -110,6 +73,26 @@ def bind(stack: ExitStack, address: str, port: int, *, share: bool = False, pati
             select.select([], [], [], RETRY)
         else:
             return bound
+
+
+def make(stack: ExitStack) -> socket.socket:
+    """Return a socket with all options, not bound yet, open until `stack` closes."""
+    bound = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    bound.setblocking(False)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    bound.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    bound.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+    with suppress(OSError):  # without stamps the time of reading must do
+        bound.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    for forced, modest, size in (
+        (SO_RCVBUFFORCE, socket.SO_RCVBUF, RECEIVE_BUFFER),
+        (SO_SNDBUFFORCE, socket.SO_SNDBUF, SEND_BUFFER),
+    ):
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, forced, size)
+        except OSError:  # needs CAP_NET_ADMIN; the kernel caps these at net.core.rmem_max and wmem_max
+            bound.setsockopt(socket.SOL_SOCKET, modest, size)
+    return bound
 
 
 def refused_datagrams(bound: socket.socket) -> Iterator[bytes]:
@@ -142,39 +125,6 @@ def error_text(error: OSError) -> str:
 
 _CAME_BACK = error_text(OSError(errno.ECONNREFUSED, ""))
 """The error of an earlier datagram, never of the one that is being sent."""
-
-
-def filter_code(known: Iterable[str], share: float) -> bytes:
-    """Return the code of a filter.
-
-    Args:
-        known: IPv4 addresses that pass, `MAX_KNOWN` of them.
-        share: of the datagrams from all other addresses that pass too, 0 to 1.
-    """
-    addresses = [int.from_bytes(socket.inet_aton(address), "big") for address in known][:MAX_KNOWN]
-    code = [(_LOAD, 0, 0, _SOURCE)]
-    for start in range(0, len(addresses), REACH):
-        block = addresses[start : start + REACH]
-        code += [(_JUMP_IF_EQUAL, len(block) - place, 0, address) for place, address in enumerate(block)]
-        code += [(_JUMP, 0, 0, 1), (_RETURN, 0, 0, _ALL)]
-    code += [(_LOAD, 0, 0, _RANDOM), (_JUMP_IF_LEAST, 0, 1, min(int(share * 2**32), _ALL))]
-    code += [(_RETURN, 0, 0, 0), (_RETURN, 0, 0, _ALL)]
-    return b"".join(_INSTRUCTION.pack(*instruction) for instruction in code)
-
-
-def set_filter(receiver: socket.socket, known: Iterable[str], share: float) -> None:
-    """Let only datagrams from known addresses pass from now on, and a share of all others; 1 passes all.
-
-    Raises:
-        OSError: the kernel has no socket filters, or a sandbox forbids them.
-    """
-    if share < 1:
-        instructions = array("B", filter_code(known, share))
-        address, length = instructions.buffer_info()
-        receiver.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, _PROGRAM.pack(length // _INSTRUCTION.size, address))
-    else:
-        with suppress(OSError):  # there was no filter
-            receiver.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
 
 
 Route = list[tuple[int, int, bytes]]

@@ -169,10 +169,11 @@ class SendError(TypedDict):
 
 
 class ReceiveBuffer(TypedDict):
-    """The receive buffer."""
+    """The receive buffer; and whether steady HELLOs have one of their own, and so wake nobody."""
 
     bytes: int
     wanted: int
+    quiet: bool
 
 
 class WillStatus(TypedDict):

@@ -176,8 +176,9 @@ class Driver:
         """
         self.birthplace.check()
         now = self._clock()
-        # we may have slept, with much to read; in a flood there is always much to read, and nobody waits for it
-        if self.is_running and now > self._heard_until + LAG and not self.network.is_flooded:
+        with self.lock:  # we may have slept, with much to read; or a peer is due whose HELLO waits unread
+            is_behind = now > self._heard_until + LAG or now >= self._node.table.next_expiry()
+        if self.is_running and is_behind and not self.network.is_flooded:  # in a flood there is always much to read
             self._drain(now, LAG)
         with self.lock:
             self.check()

@@ -46,7 +46,7 @@ def test_the_arrival_between_the_last_drain_and_now(moment, step, arrived):
     stamps = Stamps(clocks.clock, clocks.wall)
     clocks.now = 110.0
     clocks.offset -= step
-    stamps.begin()
+    stamps.begin(stamps.sample())
     stamps.is_sound(moment, moment)
     assert stamps.corrected(moment) == pytest.approx(arrived)
 
@@ -62,14 +62,14 @@ def test_stamps_of_a_wall_clock_that_is_set_while_nobody_reads():
     for clocks.now in (53.0, 54.0):
         walls.append(clocks.wall())
     clocks.now = 60.0
-    offset = stamps.begin()
+    offset = stamps.begin(stamps.sample())
     moments = [wall - offset for wall in walls]
     assert not stamps.is_sound(moments[0], moments[-1])
     assert [stamps.corrected(moment) for moment in moments] == [51.0, 52.0, 53.0, 54.0]
     stamps.end(54.0, is_empty=True)
     assert stamps.emptied == 60.0
     clocks.now = 61.0
-    offset = stamps.begin()
+    offset = stamps.begin(stamps.sample())
     assert stamps.is_sound(clocks.wall() - offset, clocks.wall() - offset)
     stamps.end(60.5, is_empty=False)
     assert stamps.emptied == 60.5, "more may wait that arrived later"

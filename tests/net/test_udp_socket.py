@@ -1,4 +1,4 @@
-"""One UDP socket: its buffers and counters, its filter as the kernel understands it, and sending."""
+"""One UDP socket: its buffers and counters, and sending."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ import pytest
 from discoveryd.net import udp_socket as module
 from discoveryd.net.interfaces import loopback
 from discoveryd.net.sockets import explain_bind
-from discoveryd.net.udp_socket import MAX_ERRORS, MAX_KNOWN, TRIES, UdpSender, filter_code, set_filter
+from discoveryd.net.udp_socket import MAX_ERRORS, TRIES, UdpSender
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.outcome import Send
@@ -81,72 +81,6 @@ def test_a_port_below_1024_without_permission_is_explained():
 def test_a_port_that_a_unit_forbids_is_explained():
     error = explain_bind(PermissionError(errno.EPERM, ""), "TCP", "127.0.0.1", 3400)
     assert "SocketBindDeny=" in error.strerror
-
-
-# --- the filter --------------------------------------------------------------------------------------
-
-MANY = [f"10.{number // 250}.{number % 250}.1" for number in range(MAX_KNOWN - 1)]
-
-
-@pytest.fixture
-def receiver():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.setblocking(False)
-        yield sock
-
-
-def passed(receiver, source, count=200):
-    """Count the datagrams of a source that get through."""
-    got = 0
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind((source, 0))
-        for _ in range(count):
-            sender.sendto(b"HELLO|", receiver.getsockname())
-            try:
-                receiver.recv(16)
-            except BlockingIOError:
-                continue
-            got += 1
-    return got
-
-
-@pytest.mark.parametrize(
-    "known",
-    [["127.0.0.5"], [*MANY[:249], "127.0.0.5"], [*MANY[:250], "127.0.0.5"], ["127.0.0.5", *MANY], [*MANY, "127.0.0.5"]],
-    ids=["one", "end of a block", "begin of a block", "first of all", "last of all"],
-)
-def test_those_known_pass_and_no_others(receiver, known):
-    set_filter(receiver, known, 0.0)
-    assert passed(receiver, "127.0.0.5") == 200
-    assert passed(receiver, "127.0.0.6") == 0
-
-
-def test_of_strangers_a_share_passes(receiver):
-    set_filter(receiver, ["127.0.0.5"], 0.5)
-    assert 150 < passed(receiver, "127.0.0.6", 500) < 350
-    assert passed(receiver, "127.0.0.5", 500) == 500
-
-
-def test_more_than_fit_are_left_to_chance(receiver):
-    set_filter(receiver, [*MANY, "127.0.0.4", "127.0.0.5"], 0.0)
-    assert passed(receiver, "127.0.0.4") == 200
-    assert passed(receiver, "127.0.0.5") == 0
-
-
-def test_another_program_takes_the_place_and_none_lets_all_pass(receiver):
-    set_filter(receiver, ["127.0.0.5"], 0.0)
-    set_filter(receiver, ["127.0.0.6"], 0.0)
-    assert (passed(receiver, "127.0.0.5"), passed(receiver, "127.0.0.6")) == (0, 200)
-    set_filter(receiver, [], 1.0)
-    set_filter(receiver, [], 1.0)  # there is none any more
-    assert (passed(receiver, "127.0.0.5"), passed(receiver, "127.0.0.6")) == (200, 200)
-
-
-def test_what_the_kernel_does_not_take_is_an_error(receiver, monkeypatch):
-    monkeypatch.setattr(module, "filter_code", lambda *given: filter_code(*given)[:-8])  # falls off its end
-    with pytest.raises(OSError, match="Invalid argument"):
-        set_filter(receiver, [], 0.0)
 
 
 # --- sending -----------------------------------------------------------------------------------------

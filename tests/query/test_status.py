@@ -21,7 +21,7 @@ security.challenges.refused security.challenges.too_short security.withheld
 outside[].link outside[].address outside[].ours outside[].in_our_network outside[].listed outside[].two_way
 rp_filter.dropped rp_filter.links[].link rp_filter.links[].mode
 send_errors[].link send_errors[].target send_errors[].error
-receive_buffer.bytes receive_buffer.wanted
+receive_buffer.bytes receive_buffer.wanted receive_buffer.quiet
 messages.outgoing.sent messages.outgoing.pending messages.outgoing.ended[].status messages.outgoing.ended[].count
 messages.outgoing.refused[].reason messages.outgoing.refused[].count
 messages.incoming.received messages.incoming.repeated messages.incoming.running messages.incoming.handled

@@ -70,6 +70,19 @@ def test_it_speaks_on_each_link_and_says_goodbye_three_times(make):
     assert [is_goodbye(send.datagram) for send in lan.sent[-4:]] == [False, True, True, True]
 
 
+def test_a_look_reads_the_hello_of_a_peer_that_would_be_overdue(make):
+    jump = [0.0]
+    lan = FakeTransport(clock=lambda: boottime() + jump[0])
+    driver = make(lan, clock=lambda: boottime() + jump[0])
+    subscription = driver.subscribe(None)
+    lan.put(hello(1, "bert", interval=0.1).encode())
+    assert subscription.get(timeout=WAIT).kind == "joined"
+    lan.put_quietly(hello(1, "bert", interval=0.1, seq=2).encode(), at=boottime() + 0.9)
+    jump[0] = 0.9  # less than LAG
+    [peer] = driver.look(lambda node, now: node.peers(now))
+    assert (peer.state, peer.last_heard_s < 0.5) == ("up", True)
+
+
 def test_a_peer_is_heard_and_its_events_are_published(make):
     lan = FakeTransport()
     driver = make(lan)

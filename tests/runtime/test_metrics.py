@@ -119,6 +119,7 @@ def test_a_real_parser_reads_what_status_says(pair):
         ("discoveryd_query_registrations",): 0,
         ("discoveryd_receive_buffer_bytes",): status["receive_buffer"]["bytes"],
         ("discoveryd_receive_buffer_wanted_bytes",): status["receive_buffer"]["wanted"],
+        ("discoveryd_quiet_socket",): 0,
         ("discoveryd_http_requests_total",): 0,
         ("discoveryd_http_refused_total",): 0,
         ("discoveryd_probe_rtt_seconds_count",): status["rtt_s"]["count"],
@@ -200,7 +201,7 @@ def test_over_http_as_prometheus_prefers_it(pair):
 
 
 STATUS = {
-    "version": "1", "uptime_s": 1.0, "engine_s": 0.5, "isolated": True, "links": [], "receive_buffer": {"bytes": 7, "wanted": 8}, "hello": {"interval_s": 1.0},
+    "version": "1", "uptime_s": 1.0, "engine_s": 0.5, "isolated": True, "links": [], "receive_buffer": {"bytes": 7, "wanted": 8, "quiet": True}, "hello": {"interval_s": 1.0},
     "peers": {"up": 1}, "clones": ["a", "b"], "shared_addresses": [{}] * 3, "table": {"rows": 1, "limit": 2, "routed": 0, "routed_limit": 1}, "events": {"joined": 1},
     "rtt_s": {"count": 0, "sum": 0.0, "buckets": []}, "loss": {"count": 0, "sum": 0.0, "buckets": []},
     "security": {"withheld": 0},

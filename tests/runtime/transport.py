@@ -26,6 +26,7 @@ class FakeTransport:
         self.send_errors = {}
         self.outside = {}
         self.witness = "off"
+        self.has_quiet_socket = False
         self.will = []  # the rounds of the last one
         self.sent = []
         self.broken = {}  # target -> error
@@ -63,6 +64,11 @@ class FakeTransport:
     def put(self, datagram, address="10.0.0.9", *, at=None, link=ETH0):
         """Let a datagram arrive."""
         self.arrive(Arrivals([(datagram, Source(address, link), self._clock() if at is None else at)]))
+
+    def put_quietly(self, datagram, address="10.0.0.9", *, at):
+        """Let a datagram arrive that wakes nobody."""
+        with self._changed:
+            self._arrivals.append(Arrivals([(datagram, Source(address, ETH0), at)]))
 
     def arrive(self, arrivals):
         with self._changed:

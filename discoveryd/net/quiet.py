@@ -1,0 +1,121 @@
+"""The quiet socket: steady HELLOs wait in it, and wake nobody.
+
+To be woken by a datagram costs twenty times what it costs to read one of many. Steady HELLOs, nearly all there is, say
+only that all is as it was. So they have a socket of their own on the port, beside the *prompt* one, which gets all
+else: a broadcast reaches both, and the filter of each keeps its portion; unicast is steered to the prompt one. The
+quiet one is read whenever the transport listens, so also before a peer is judged by its silence, and at least each
+`PAUSE`. The kernel stamps each datagram as it arrives: what is read late counts by then.
+
+The first of the two is bound exclusively, so that a taken port is noticed; only then both let others share it, which
+the kernel allows the same user alone. Where one of the means is missing, one socket gets everything.
+"""
+
+import selectors
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+from discoveryd.net import udp_socket
+from discoveryd.net.packet_filter import Portion, set_filter, steer
+from discoveryd.net.stamps import SO_TIMESTAMPNS
+
+PAUSE = 0.25
+"""Seconds for which steady HELLOs may wait."""
+COUNT_EVERY = 1.0
+"""Seconds between two countings of what was lost, unless much comes."""
+CROWD = 64
+"""HELLOs in that time, past which they wake as others do: so many are worth it."""
+ROOM = 1280
+"""Bytes of a receive buffer that a HELLO takes, as the kernel counts them."""
+LEAST_ROOM = 512
+"""Bytes that it takes at least."""
+
+
+def bind_both(stack: ExitStack, port: int, *, patience: float) -> list[socket.socket]:
+    """Return the quiet and the prompt socket, open until `stack` closes; the prompt one alone where it gets everything.
+
+    Raises:
+        OSError: with the port, and the process that holds it where that can be found.
+    """
+    first = udp_socket.bind(stack, "0.0.0.0", port, patience=patience)
+    try:
+        with ExitStack() as attempt:
+            second = udp_socket.make(attempt)
+            portions: dict[socket.socket, Portion] = {first: "steady", second: "prompt"}
+            for one, portion in portions.items():
+                if not one.getsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS):
+                    raise OSError("without stamps what is read late would count as late")  # noqa: TRY301
+                set_filter(one, portion=portion)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            second.bind(("0.0.0.0", port))
+            steer(second, 1)
+            stack.push(attempt.pop_all())
+            return [first, second]
+    except OSError:
+        set_filter(first)
+        with suppress(OSError):
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+        return [first]
+
+
+class Quiet:
+    """When the quiet socket is read, and what both lost. For the thread that reads them; `lost` for any.
+
+    Args:
+        quiet: the quiet socket.
+        prompt: the other.
+        now: seconds.
+
+    Attributes:
+        socket: the quiet one.
+        count: datagrams that were read of it.
+        wakes: whether it is waited for like the prompt one, because so many HELLOs come, or so few find room.
+        lost: datagrams of both that found no room, or that a flood's filter refused.
+    """
+
+    def __init__(self, quiet: socket.socket, prompt: socket.socket, now: float) -> None:
+        self.socket = quiet
+        self.wakes = False
+        self.lost = 0
+        self.count = 0
+        self._prompt = prompt
+        # no more than a quarter of those that find room wait unread
+        self._crowd = min(CROWD, quiet.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // ROOM // 4)
+        self._candidate = 0
+        self._counted = now
+        self._before, self._since = 0, now
+
+    @contextmanager
+    def reading(self, clock: Callable[[], float], selector: selectors.BaseSelector) -> Iterator[None]:
+        """Count the losses around a block in which it is read, and have the selector wait for it while much comes."""
+        begun, now, did_wake = self.count, clock(), self.wakes
+        if is_due := did_wake or now >= self._counted + COUNT_EVERY:
+            self._counted = now
+            [refused] = udp_socket.memory(self._prompt, udp_socket.DROPS)
+        yield
+        if is_due:
+            self._count_losses(refused)
+        if now >= self._since + PAUSE:
+            self.wakes = self.count - self._before > self._crowd * (now - self._since) / PAUSE
+            self._before, self._since = self.count, now
+        elif self.count - begun > self._crowd:
+            self.wakes = True
+        if self.wakes and not did_wake:
+            selector.register(self.socket, selectors.EVENT_READ)
+        elif did_wake and not self.wakes:
+            selector.unregister(self.socket)
+
+    def _count_losses(self, refused: int) -> None:
+        """Tell losses from what the filters parted.
+
+        The prompt socket counts as dropped what it lost, and each steady HELLO: the quiet one has read it, holds or
+        lost it.
+
+        Args:
+            refused: what the prompt socket had not taken before the quiet one was read.
+        """
+        [held] = udp_socket.memory(self.socket, udp_socket.HELD)
+        candidate = refused - self.count - held // LEAST_ROOM
+        # of a datagram that just comes in only one of both may know: what holds twice is true
+        self.lost = max(self.lost, min(candidate, self._candidate))
+        self._candidate = candidate
