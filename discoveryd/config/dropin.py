@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from discoveryd.config.durations import shown
 from discoveryd.config.reader import SERVICE, ConfigReader, lacking
-from discoveryd.config.yaml_tree import YamlNode
+from discoveryd.config.tree import YamlNode
 from discoveryd.errors import ConfigError, UntrustedFile
 from discoveryd.files import trusted
 from discoveryd.protocol.wire.record import Service

@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from discoveryd.config.durations import VARIABLE_PREFIX, parse_duration, shown
-from discoveryd.config.yaml_tree import Fault, Pairs, Place, TextSource, YamlNode, parse
+from discoveryd.config.tree import Fault, Pairs, Place, TextSource, YamlNode, parse
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.messages.values import AllowRule
 from discoveryd.protocol.wire.record import Service

@@ -10,12 +10,13 @@ Any text gives a tree or a `Fault`, in time linear in its length; nothing here r
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from yaml.reader import Reader
 
 from discoveryd.config.durations import shown
+from discoveryd.config.tree import Fault, Place, TextSource, YamlNode, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,57 +32,8 @@ _AT_FAULT = {
     ":": "no `:` can stand here; check the indentation, and quote a text that has `: ` in it",
 }
 
-_NOTHING = frozenset(("", "~", "null", "Null", "NULL"))
 
-
-class Place(NamedTuple):
-    """A place in the settings; sorts as a person reads: the file from top to bottom, then the variables."""
-
-    rank: int
-    line: int
-    text: str
-
-
-Pairs = tuple[tuple["YamlNode", "YamlNode"], ...]
-
-
-class YamlNode(NamedTuple):
-    """A value and its place.
-
-    Attributes:
-        value: None for nothing after the colon, ``~`` or ``null``; a scalar as written, without its quotes; a list;
-            the pairs of a mapping in the order as written, with duplicate keys.
-    """
-
-    place: Place
-    value: str | list[YamlNode] | Pairs | None
-
-
-class Fault(Exception):
-    """The text cannot be read; the arguments are the place, and what to do."""
-
-
-class TextSource(NamedTuple):
-    """The file or the variable that a text comes from.
-
-    Attributes:
-        label: its name in front of a fault.
-        lines: how many lines the file has, None for a variable, whose lines mean nothing.
-    """
-
-    label: str
-    lines: int | None
-
-    def at(self, line: int, column: int | None = None) -> Place:
-        """Return the place of a line and column counted from 0; past the end it is the last line."""
-        if self.lines is None:
-            return Place(1, 0, self.label)
-        number = max(1, min(line + 1, self.lines))
-        shown_column = f":{column + 1}" if column is not None and number == line + 1 else ""
-        return Place(0, number, f"{self.label}:{number}{shown_column}")
-
-
-def parse(text: str, origin: TextSource) -> YamlNode:
+def parse_yaml(text: str, origin: TextSource) -> YamlNode:
     """Read YAML.
 
     Raises:
@@ -117,8 +69,7 @@ def _tree(events: Iterable[Any], origin: TextSource) -> YamlNode:
         if problem:
             raise Fault(place, problem)
         if isinstance(event, yaml.ScalarEvent):
-            is_nothing = event.implicit[0] and event.value in _NOTHING
-            nodes[-1].append(YamlNode(place, None if is_nothing else event.value))
+            nodes[-1].append(YamlNode(place, plain(event.value) if event.implicit[0] else event.value))
         elif isinstance(event, yaml.CollectionStartEvent):
             opened.append(place)
             nodes.append([])

@@ -1,10 +1,10 @@
 """The node id of this machine, which stays the same from run to run."""
 
 import os
-from hashlib import blake2b
 
 from discoveryd.files import directories, trusted
 from discoveryd.files.trusted import remedy
+from discoveryd.protocol.blake import blake2b
 
 MACHINE_ID = "/etc/machine-id"
 FEW_DIGITS = 6

@@ -3,10 +3,12 @@
 import os
 import select
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from math import inf
 from time import monotonic
+from types import ModuleType
 from typing import Any
 
 from discoveryd.config import Config
@@ -45,10 +47,36 @@ def event_line(event: Event) -> tuple[str, str, dict[str, Any]]:
     return ("warning" if event.kind in LOUD else "info", f"peer {event.kind}", fields)
 
 
+class _OnDemand(ModuleType):
+    """Stands for a module until something of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
+
+
+@contextmanager
+def _spared(name: str) -> Iterator[None]:
+    """Let modules that are imported in the block have another module on demand only.
+
+    structlog imports asyncio for its asynchronous loggers, which nobody uses here: 3 MB, with ssl.
+    """
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = stand_in = _OnDemand(name)
+    try:
+        yield
+    finally:
+        if sys.modules.get(name) is stand_in:
+            del sys.modules[name]
+
+
 class Log:
     """Writes log lines to standard error, or to syslog where there is none.
 
-    Making a `Log` imports structlog: 0.1 s, which the first HELLO does not wait for.
+    Making a `Log` imports structlog, which the first HELLO does not wait for.
 
     Args:
         level: least level that is written.
@@ -57,7 +85,8 @@ class Log:
     """
 
     def __init__(self, level: str, form: str, *, syslog: bool = False) -> None:
-        from structlog import dev, processors  # noqa: PLC0415 - see the class
+        with _spared("asyncio"):
+            from structlog import dev, processors  # noqa: PLC0415 - see the class
 
         is_tty = sys.stderr is not None and sys.stderr.isatty() and not syslog
         is_journal = _is_journal() and not syslog

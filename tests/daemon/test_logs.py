@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -150,3 +151,20 @@ def test_a_log_line_longer_than_a_pipe_takes_is_cut(capfd):
     Log("info", "logfmt").write("info", "long", more="x" * 10_000)
     [line] = capfd.readouterr().err.splitlines()
     assert len(line) == LONGEST
+
+
+SPARED = """
+import sys
+from discoveryd.daemon.logs import Log
+Log("info", "logfmt").write("info", "x")
+print(sorted({"asyncio", "ssl", "hashlib"} & set(sys.modules)))
+import structlog
+print(structlog.stdlib.asyncio.Event.__module__)
+import asyncio
+print(asyncio.Event is structlog.stdlib.asyncio.Event)
+"""
+
+
+def test_what_only_asynchronous_loggers_need_is_loaded_on_demand():
+    done = subprocess.run([sys.executable, "-c", SPARED], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "asyncio.locks", "True"]

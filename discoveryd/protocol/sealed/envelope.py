@@ -49,10 +49,10 @@ import re
 from base64 import b85encode
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
-from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 from discoveryd.errors import SealError, WireError
+from discoveryd.protocol.blake import blake2b
 from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.sealed.keyring import Keyring

@@ -1,9 +1,9 @@
 """The keys that a group of nodes shares, as values. A node with a key can seal, and open what is sealed with it."""
 
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 from discoveryd.errors import ConfigError
+from discoveryd.protocol.blake import blake2b
 
 KEY_BYTES = 32
 MAX_KEYS = 8

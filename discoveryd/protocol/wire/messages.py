@@ -11,10 +11,10 @@ those of messages in `discoveryd.protocol.messages`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, Final
 
 from discoveryd.errors import WireError
+from discoveryd.protocol.blake import blake2b
 from discoveryd.protocol.wire.fields import FIELDS, MOST
 from discoveryd.protocol.wire.record import digest_of
 from discoveryd.protocol.wire.talk import Ack, MessagePart, from_base64, to_base64

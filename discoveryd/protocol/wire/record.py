@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, Final
 
 from discoveryd.errors import ConfigError, RecordTooLong, WireError
+from discoveryd.protocol.blake import blake2b
 
 MAX_RECORD = 700
 """Bytes of an encoded record: with the longest head the full HELLO stays below 1024."""
