@@ -1,6 +1,6 @@
 """Programs that decide in the kernel which datagrams a socket gets, before they are queued or anybody is woken.
 
-- The *portion*: steady HELLOs for one socket of the port, all else for the other (`discoveryd.net.quiet`).
+- The *portion*: quiet HELLOs for one socket of the port, all else for the other (`discoveryd.net.quiet`).
 - In a flood, whose datagrams: known peers pass, and a sample of all others. Python cannot look at 50,000 datagrams a
   second, and a receive buffer that is full throws away the HELLOs of live peers with all the others.
 
@@ -33,8 +33,8 @@ _RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM: 32 random bits
 _TO_ALL = (1, 2, 5)  # PACKET_BROADCAST, PACKET_MULTICAST, PACKET_LOOPBACK: what we broadcast comes back as that
 _EVERY = 0xFFFFFFFF
 
-Portion = Literal["steady", "prompt", "every"]
-"""The datagrams that are for a socket: the steady HELLOs to all, all but them, or every one."""
+Portion = Literal["quiet", "prompt", "every"]
+"""The datagrams that are for a socket: the quiet HELLOs to all, all but them, or every one."""
 
 _Instruction = tuple[int, int, int, int]
 
@@ -55,9 +55,9 @@ def _of_portion(portion: Portion) -> list[_Instruction]:
     """Return the code that refuses what is not of a portion, and falls through with what is."""
     if portion == "every":
         return []
-    other, steady = ((_RETURN, 0, 0, 0), (_JUMP, 0, 0, 0))
+    other, quiet = ((_RETURN, 0, 0, 0), (_JUMP, 0, 0, 0))
     if portion == "prompt":
-        other, steady = ((_JUMP, 0, 0, 1), (_RETURN, 0, 0, 0))
+        other, quiet = ((_JUMP, 0, 0, 1), (_RETURN, 0, 0, 0))
     broadcast, multicast, echo = _TO_ALL
     return [
         (_LOAD, 0, 0, _TYPE),
@@ -71,7 +71,7 @@ def _of_portion(portion: Portion) -> list[_Instruction]:
         (_JUMP_IF_LEAST, 0, 1, ord("0")),
         (_JUMP_IF_GREATER, 0, 1, ord("9")),
         other,
-        steady,
+        quiet,
     ]
 
 

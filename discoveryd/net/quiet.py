@@ -1,6 +1,6 @@
-"""The quiet socket: steady HELLOs wait in it, and wake nobody.
+"""The quiet socket: quiet HELLOs wait in it, and wake nobody.
 
-To be woken by a datagram costs twenty times what it costs to read one of many. Steady HELLOs, nearly all there is, say
+To be woken by a datagram costs twenty times what it costs to read one of many. Quiet HELLOs, nearly all there is, say
 only that all is as it was. So they have a socket of their own on the port, beside the *prompt* one, which gets all
 else: a broadcast reaches both, and the filter of each keeps its portion; unicast is steered to the prompt one. The
 quiet one is read whenever the transport listens, so also before a peer is judged by its silence, and at least each
@@ -19,11 +19,11 @@ from discoveryd.net import udp_socket
 from discoveryd.net.packet_filter import Portion, set_filter, steer
 from discoveryd.net.stamps import SO_TIMESTAMPNS
 
-PAUSE = 0.25
-"""Seconds for which steady HELLOs may wait."""
+PAUSE = 0.5
+"""Seconds for which quiet HELLOs may wait."""
 COUNT_EVERY = 1.0
 """Seconds between two countings of what was lost, unless much comes."""
-CROWD = 64
+CROWD = 128
 """HELLOs in that time, past which they wake as others do: so many are worth it."""
 ROOM = 1280
 """Bytes of a receive buffer that a HELLO takes, as the kernel counts them."""
@@ -41,7 +41,7 @@ def bind_both(stack: ExitStack, port: int, *, patience: float) -> list[socket.so
     try:
         with ExitStack() as attempt:
             second = udp_socket.make(attempt)
-            portions: dict[socket.socket, Portion] = {first: "steady", second: "prompt"}
+            portions: dict[socket.socket, Portion] = {first: "quiet", second: "prompt"}
             for one, portion in portions.items():
                 if not one.getsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS):
                     raise OSError("without stamps what is read late would count as late")  # noqa: TRY301
@@ -108,7 +108,7 @@ class Quiet:
     def _count_losses(self, refused: int) -> None:
         """Tell losses from what the filters parted.
 
-        The prompt socket counts as dropped what it lost, and each steady HELLO: the quiet one has read it, holds or
+        The prompt socket counts as dropped what it lost, and each quiet HELLO: the quiet one has read it, holds or
         lost it.
 
         Args:

@@ -251,7 +251,7 @@ class UdpTransport:
     def _portion(self, receiver: socket.socket) -> Portion:
         if self._quiet is None:
             return "every"
-        return "steady" if receiver is self._quiet.socket else "prompt"
+        return "quiet" if receiver is self._quiet.socket else "prompt"
 
     # --- any thread -----------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ class UdpTransport:
 
     @property
     def has_quiet_socket(self) -> bool:
-        """Whether steady HELLOs have a socket of their own."""
+        """Whether quiet HELLOs have a socket of their own."""
         return self._quiet is not None
 
     def kernel_drops(self) -> int:

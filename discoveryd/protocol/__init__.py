@@ -12,8 +12,8 @@ Every datagram
 
 - UDP over IPv4, source *and* destination port 3400, also when sent by unicast.
 - Printable ASCII, at most 1024 bytes, fields separated by ``|``. The first is the kind, the second the version, ``2``.
-- **Only a steady HELLO ends in a digit**, plain or sealed; each other datagram of a node ends in ``|``, or sealed in a
-  letter. So a packet filter recognises it by its packet type and its last byte alone.
+- **Only a quiet HELLO ends in a digit**, plain or sealed: one that says nothing new. Each other datagram of a node
+  ends in ``|``, or sealed in a letter. So a packet filter recognises it by its packet type and its last byte alone.
 - Forward compatibility: flags of unknown letters, further fields before the last ``|`` and unknown keys of the record
   are ignored. A datagram of another version is dropped, reason ``version`` (0.1.0 spoke version 1).
 - A node speaks for itself only: nothing is relayed.
@@ -45,16 +45,17 @@ HELLO
 
     HELLO|2|<realm>|<id>|<boot>|<interval>|<ttl>|<lasting>|<digest>|<seq>
     HELLO|2|<realm>|<id>|<boot>|<interval>|<ttl>|<lasting>|<digest>|<seq>|<once>|
-    HELLO|2|<realm>|<id>|<boot>|<interval>|<ttl>|<lasting>|<digest>|<seq>|<once>|<record>|
+    HELLO|2|<realm>|<id>|<boot>|<interval>|<ttl>|<lasting>|<digest>|<seq>|<once>|<record>|[0]
     HELLO|
 
-The **steady** HELLO has no record and no *once*: at most 118 bytes. The **full** one has it: at most 823 bytes. The
+The **steady** HELLO has no record and no *once*: at most 118 bytes. The **full** one has it: at most 823 bytes, with
+``0`` at its end where it is a beat in its turn, has no *once*, and nobody waits for it. Both of these are quiet. The
 **bare** one is all that the simplest sender needs to say; its sender is listed as a bare peer, known by its address
 alone, and line ends or NULs after it are ignored. A steady, a full and a bare one, a solicit (the first HELLO after a
 start, here of a node whose record is the shortest), and a goodbye::
 
     HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|41
-    HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|50||{"name":"web1","tags":{"rack":"b2"}}|
+    HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|50||{"name":"web1","tags":{"rack":"b2"}}|0
     HELLO|
     HELLO|2|default|web2|a3d1e00942bb7c15|800|4000||ba158d96e1f06bbb|0|s|{"name":"web2"}|
     HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|52|g|
@@ -115,13 +116,13 @@ Where there are keys, a datagram travels in an envelope::
   ``w`` a will, wherever it goes     that address; beyond the sender's links nothing
   ===== ============================ =================================================================================
 
-- ``0`` follows the scope exactly if a steady HELLO is inside.
+- ``0`` follows the scope exactly if a quiet HELLO is inside.
 
 The cipher is ChaCha20-Poly1305. Key: BLAKE2b of 32 bytes, keyed with the shared key, person ``discoveryd-boot``, of
 ``<realm>|<node id>|<boot>``. Nonce: the counter, 96 bits, big-endian. Associated data: all bytes before the body,
 those after it, ``|``, and what it is bound to. Inside is the plain datagram without what the receiver knows::
 
-    H|<interval>|<ttl>|<lasting>|<digest>|<seq>[|<once>[|<record>]]    digest empty where it is that of the record
+    H|<interval>|<ttl>|<lasting>|<digest>|<seq>[|<once>[|<record>[|0]]]    digest empty where it is that of the record
     P|<nonce>|<to>                          to empty where it is the boot bound to, or zeros in another scope than u
     A|<nonce>|<heard>|<held>
 
@@ -341,7 +342,7 @@ Modules
   where 255.255.255.255 is needed.
 - Received: a datagram passes ``reception`` and its ``rate_limits``; a PING or PONG goes to ``probes``; ``challenges``
   asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge the whole, ``drops`` has the
-  reasons and counts. What others can make us keep and do is ``bounded``.
+  reasons and counts. What others can make us keep and do is ``bounded``, ``blake`` is a hash.
 - ``messages`` between peers: ``messages.exchange``, ``messages.outgoing``, ``messages.pending``, ``messages.receipts``,
   ``messages.pacer``, ``messages.values``, as its docstring says.
 """

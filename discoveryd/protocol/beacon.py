@@ -297,11 +297,12 @@ class Beacon:
         served = [self._answers.serve(link, now) for link in outbox.links]
         for link, state in outbox.links.items():
             state.limited = outbox.limited.is_needed(link, now)
-        datagram = outbox.hello(full=any(served) or outbox.seq % FULL_EVERY == 0).encode()
-        sends = outbox.everywhere(datagram)
+        is_asked = any(served)
+        hello = outbox.hello(full=is_asked or outbox.seq % FULL_EVERY == 0, quiet=not is_asked)
+        sends = outbox.everywhere(hello)
         for state in outbox.links.values():
             if state.limited and (outbox.seq % DIRECTED_EVERY == 0 or not state.has_beaten):
-                sends += outbox.by(state, datagram, limited=False)
+                sends += outbox.by(state, hello.encode(), limited=False)
             state.has_beaten = True
         return sends
 

@@ -156,7 +156,7 @@ class Node(Reception):
 
     def goodbye(self) -> Outcome:
         """Return the goodbyes to send on every link and to the seeds; a few times, each called for anew."""
-        sends = self.outbox.everywhere(self.outbox.hello(goodbye=True).encode())
+        sends = self.outbox.everywhere(self.outbox.hello(goodbye=True))
         return Outcome(sends=self.outbox.count(tuple(sends)))
 
     def will(self) -> tuple[Send, ...]:

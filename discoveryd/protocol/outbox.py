@@ -162,8 +162,9 @@ class Outbox:
         return min(self.parameters.ttl * interval / self.parameters.interval, MAX_TTL)
 
     def hello(
-        self, *, full: bool = False, solicit: bool = False, goodbye: bool = False, pace: float | None = None
-    ) -> Hello:
+        self, *, full: bool = False, solicit: bool = False, goodbye: bool = False, quiet: bool = False,
+        pace: float | None = None,
+    ) -> Hello:  # fmt: skip
         """Return a HELLO of this moment; `pace` is the interval to announce where it is not the one in force."""
         pace = pace or self.pace
         return Hello(
@@ -177,14 +178,16 @@ class Outbox:
             solicit=solicit,
             goodbye=goodbye,
             record=self.record.encoded if full else None,
+            quiet=full and quiet,
         )
 
-    def everywhere(self, datagram: bytes) -> list[Send]:
+    def everywhere(self, hello: Hello) -> list[Send]:
         """Send a HELLO by all links and to the seeds."""
+        datagram, is_steady = hello.encode(), hello.record is None and not hello.goodbye
         sends: list[Send] = []
         self.copies = 1
         for state in self.outlets():
-            out = self.by(state, datagram, limited=state.limited or not datagram[-1:].isdigit())
+            out = self.by(state, datagram, limited=state.limited or not is_steady)
             self.copies = max(self.copies, -(-len(out) // len(state.targets)))
             sends += out
         return sends

@@ -31,7 +31,7 @@ from discoveryd.protocol.table.peer import LIVE, Event
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.standing import NEAR
 from discoveryd.protocol.table.table import PeerTable
-from discoveryd.protocol.wire.messages import SEALED, BareHello, Hello, Ping, Pong, Will, decode
+from discoveryd.protocol.wire.messages import QUIET, SEALED, BareHello, Hello, Ping, Pong, Will, decode
 from discoveryd.protocol.wire.record import Record
 from discoveryd.protocol.wire.talk import Ack, MessagePart
 
@@ -140,7 +140,7 @@ class Reception:
         """
         head, _, seq = datagram.rpartition(b"|")
         path = self.table.steady.get((head, source))
-        if path is None and not seq and head.endswith(b"}"):  # a full one that repeats the record we hold is as good
+        if path is None and seq in (b"", QUIET) and head.endswith(b"}"):  # one that repeats the record we hold
             *fields, record = head.split(b"|", 11)
             path = self.table.steady.get((b"|".join(fields[:9]), source))
             if path is not None:

@@ -169,7 +169,7 @@ class SendError(TypedDict):
 
 
 class ReceiveBuffer(TypedDict):
-    """The receive buffer; and whether steady HELLOs have one of their own, and so wake nobody."""
+    """The receive buffer; and whether quiet HELLOs have one of their own, and so wake nobody."""
 
     bytes: int
     wanted: int

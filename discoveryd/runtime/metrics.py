@@ -30,7 +30,7 @@ _NUMBERS = (
     ("links", "links", "Links in use."),
     ("receive_buffer_bytes", "receive_buffer.bytes", "Room for what was received and not read yet."),
     ("receive_buffer_wanted_bytes", "receive_buffer.wanted", "The room that was asked for."),
-    ("quiet_socket", "receive_buffer.quiet", "Whether steady HELLOs have a socket of their own, and wake nobody (1)."),
+    ("quiet_socket", "receive_buffer.quiet", "Whether quiet HELLOs have a socket of their own, and wake nobody (1)."),
     ("hello_interval_seconds", "hello.interval_s", "HELLO interval in force."),
     ("clones", "clones", "Node ids that more than one running node has."),
     ("shared_addresses", "shared_addresses", "Addresses that several live nodes have, at most 16 are counted."),

@@ -302,6 +302,6 @@ class Network:
         return {key: found for transport in self._transports for key, found in list(transport.outside.items())}
 
     def receive_buffer(self) -> ReceiveBuffer:
-        """Return the bytes of the smallest receive buffer, those wanted, and whether steady HELLOs have another."""
+        """Return the bytes of the smallest receive buffer, those wanted, and whether quiet HELLOs have another."""
         size, wanted = min(transport.receive_buffer() for transport in self._transports)
         return {"bytes": size, "wanted": wanted, "quiet": all(one.has_quiet_socket for one in self._transports)}

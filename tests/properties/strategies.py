@@ -49,6 +49,7 @@ def records(draw):
 def hellos(draw):
     interval_ms = draw(st.integers(1, 600_000))
     encoded = draw(st.none() | records().map(lambda record: record.encoded))
+    solicit, goodbye = draw(st.booleans()), draw(st.booleans())
     return Hello(
         realm=draw(realms),
         id=draw(words),
@@ -58,9 +59,10 @@ def hellos(draw):
         digest=digest_of(encoded) if encoded else draw(boots),
         seq=draw(st.integers(0, 2**32 - 1)),
         lasting=draw(st.text("qwE", max_size=3)),
-        solicit=draw(st.booleans()),
-        goodbye=draw(st.booleans()),
+        solicit=solicit,
+        goodbye=goodbye,
         record=encoded,
+        quiet=bool(encoded) and not (solicit or goodbye) and draw(st.booleans()),
     )
 
 

@@ -124,7 +124,7 @@ class Pair:
 
     def hello(self, number, seq, record, full, ttl, flag, end):
         self.seqs[number] = max(0, self.seqs[number] + seq)
-        flags = {flag: True} if flag else {}
+        flags = {flag: True} if flag else {"quiet": full and self.seqs[number] % 2 == 0}
         said = hello(number, "a", self.seqs[number], RECORDS[record], full=full, ttl=ttl, **flags)
         return said.encode() + (end if not full else b"")
 

@@ -56,6 +56,7 @@ def test_the_beat():
     assert [said.seq for _, said in beats] == list(range(1, len(beats) + 1))
     for _, said in beats:
         assert (said.record is not None) is (said.seq % 10 == 0)
+        assert said.quiet is (said.record is not None), "its turn came, and nobody waits for it"
         assert not said.solicit
 
 

@@ -56,6 +56,16 @@ def test_several_who_ask_a_crowd_are_answered_by_one_broadcast():
     assert [(send.to, decode(send.datagram).record is not None) for send in sends] == [(ETH0.broadcast, True)]
 
 
+def test_the_beat_that_serves_others_is_not_quiet():
+    node = make_node()
+    crowd(node, 99)
+    beat, node.outlets[0].burst = node.beacon.next_beat, []
+    for number in (100, 101):
+        node.receive(hello(number, "x", solicit=True).encode(), source(f"10.0.0.{number}"), beat)
+    [send] = [send for send in node.poll(beat).sends if send.to == ETH0.broadcast]
+    assert send.datagram.endswith(b"|")
+
+
 def test_the_beat_serves_those_who_wait():
     node = make_node()
     crowd(node, 99)

@@ -78,7 +78,7 @@ def test_the_sealed_examples_open():
     receiver = Sealer(Keyring(keys=(Key(bytes(range(32))),)), realm="default", id="web2", boot="a3d1e00942bb7c15")
     source = Source("10.0.0.1", Link("eth0", 2, "10.0.0.2", 24, "10.0.0.255"))
     opened = [receiver.open(example, source) for example in examples]
-    assert [(one.scope, one.is_steady, one.datagram in EXAMPLES) for one in opened] == [
+    assert [(one.scope, one.is_quiet, one.datagram in EXAMPLES) for one in opened] == [
         (b"u", False, False),
         (b"b", True, True),
     ]

@@ -280,4 +280,4 @@ class Sealing:
 
 def _is_next(opened: Opened, row: Row) -> bool:
     seq = opened.datagram.rpartition(b"|")[2]
-    return opened.is_steady and seq.isdigit() and len(seq) < 10 and int(seq) > row.seq
+    return opened.is_quiet and seq.isdigit() and len(seq) < 10 and int(seq) > row.seq

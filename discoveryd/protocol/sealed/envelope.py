@@ -57,7 +57,7 @@ from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.sealed.keyring import Keyring
 from discoveryd.protocol.wire.fields import FIELDS
-from discoveryd.protocol.wire.messages import ANYONE, KINDS, LETTERS, MAX_DATAGRAM, SEALED, VERSION, WILL
+from discoveryd.protocol.wire.messages import ANYONE, KINDS, LETTERS, MAX_DATAGRAM, QUIET, SEALED, VERSION, WILL
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -68,12 +68,10 @@ MAX_WILL = 2**64
 """Counters from `MAX_COUNTER` up to this are those of wills."""
 TO_ALL, TO_ONE, BEYOND, OF_WILL = b"b", b"u", b"s", b"w"
 """Scopes: for all on a link, for one node on it, for receivers beyond the links; of a will, wherever it goes."""
-STEADY = b"0"
-"""Follows the scope of a steady HELLO."""
 MAX_CIPHERS = 1024
 """Derived keys kept, 2 kB each; past it the oldest one goes, and costs 2 µs when it is needed again."""
 
-_SCOPES, _MARKS = (TO_ALL, TO_ONE, BEYOND, OF_WILL), (b"", STEADY)
+_SCOPES, _MARKS = (TO_ALL, TO_ONE, BEYOND, OF_WILL), (b"", QUIET)
 _TAG = 16
 _ANYONE = ANYONE.encode("ascii")
 _is_counter = re.compile(b"0|[1-9a-f][0-9a-f]{0,15}").fullmatch
@@ -93,7 +91,7 @@ class Opened(NamedTuple):
         boot: of the sender.
         scope: `TO_ALL`, `TO_ONE` (this boot), `BEYOND` or `OF_WILL`, as it was sealed.
         counter: of the sender's boot.
-        is_steady: whether it is a steady HELLO.
+        is_quiet: whether it is a steady HELLO, or one with the record that says nothing new.
     """
 
     datagram: bytes
@@ -102,7 +100,7 @@ class Opened(NamedTuple):
     boot: str
     scope: bytes
     counter: int
-    is_steady: bool = False
+    is_quiet: bool = False
 
     @property
     def is_to_all(self) -> bool:
@@ -188,7 +186,7 @@ class Sealer:
         self._keep(sender, cipher)
         header = b"SEALED|2|%b|%b|%b|%x|" % (key.encode("ascii"), self._id, self._boot, counter)
         scope = OF_WILL if is_will else (TO_ONE if one else TO_ALL) if here else BEYOND
-        tail = b"|%b%b" % (scope, STEADY if datagram[-1:].isdigit() else b"")
+        tail = b"|%b%b" % (scope, QUIET if datagram[-1:].isdigit() else b"")
         room = len(header) + len(tail)
         # base 64 has 4 characters for 3 bytes, which are rounded up
         inside = inside.ljust(-((room - kind.least) // 4) * 3 - _TAG, b"\0")
@@ -248,7 +246,7 @@ class Sealer:
             raise WireError("malformed", "the seal holds no known kind, or none of its scope")
         plain = kind.head(self._realm, fields[3], fields[4]) + kind.lengthen(rest, one or _ANYONE)
         if plain[-1:].isdigit() is not bool(mark):
-            raise WireError("malformed", "the mark of a steady HELLO is not what is inside")
+            raise WireError("malformed", "the mark of a quiet HELLO is not what is inside")
         return Opened(plain, key, id, boot, scope, counter, bool(mark))
 
     def _split(self, datagram: bytes) -> list[bytes]:

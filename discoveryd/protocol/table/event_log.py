@@ -1,9 +1,9 @@
 """The event log: one event for each change of a row, few for a peer that flaps.
 
-A peer has a budget of events: a few at once, then one in `EVENT_GAP` seconds. While it is used up, changes are only
-counted, and the row is *suppressed*. What the changes come to is announced as soon as the budget allows, or never if in
-the end nothing has changed. So a program that follows the events knows the same as one that asks for the list, a little
-later for a peer that flaps.
+A peer has a budget of events: a few at once, then one in `EVENT_GAP` seconds. While it is used up, changes are damped:
+only counted, and the row is *suppressed*. What the changes come to is announced as soon as the budget allows, or never
+if in the end nothing has changed. So a program that follows the events knows the same as one that asks for the list, a
+little later for a peer that flaps.
 
 Each call returns its events, in their order.
 """

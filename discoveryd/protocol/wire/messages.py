@@ -33,6 +33,8 @@ MAX_SEALED_STEADY = 256
 """Bytes of a sealed HELLO without its record; 172 is the longest there is without lasting flags."""
 SEALED = b"SEALED|"
 """The first bytes of an envelope, in which any kind but the bare HELLO may travel."""
+QUIET = b"0"
+"""The end of a HELLO with the record that says nothing new."""
 WILL = b"WILL"
 """The word of a last will, which has a scope and a range of counters of its own when it is sealed."""
 BARE = b"HELLO|"
@@ -60,6 +62,7 @@ class Hello:
         solicit: asks for a full HELLO by unicast.
         goodbye: the sender leaves.
         record: the encoded record, None in a steady HELLO.
+        quiet: with the record, in its turn: as a steady one it need wake nobody.
     """
 
     realm: str
@@ -73,16 +76,17 @@ class Hello:
     solicit: bool = False
     goodbye: bool = False
     record: bytes | None = None
+    quiet: bool = False
 
     def encode(self) -> bytes:
-        """Write the datagram; only a steady one ends in a digit."""
+        """Write the datagram; only a steady one, and a quiet one, end in a digit."""
         steady = (
             f"HELLO|2|{self.realm}|{self.id}|{self.boot}|{self.interval_ms}|{self.ttl_ms}"
             f"|{self.lasting}|{self.digest}|{self.seq}"
         ).encode("ascii")
         once = (b"s" if self.solicit else b"") + (b"g" if self.goodbye else b"")
         if self.record is not None:
-            return b"%b|%b|%b|" % (steady, once, self.record)
+            return b"%b|%b|%b|%b" % (steady, once, self.record, QUIET if self.quiet else b"")
         return b"%b|%b|" % (steady, once) if once else steady
 
 
@@ -231,11 +235,12 @@ class _HelloKind(Kind):
 
     def decode(self, fields: list[bytes]) -> Hello:
         values = self._values(fields)
-        if len(fields) > 10 and (len(fields) == 11 or fields[-1]):  # a packet filter would take it for a steady one
-            raise WireError("malformed", f"{len(fields)} fields that do not end in |")
         if len(fields) > 10:
-            once = fields[10]
-            values |= {"solicit": b"s" in once, "goodbye": b"g" in once, "record": fields[11] or None}
+            once, record = fields[10], b"".join(fields[11:12])
+            quiet = fields[-1] == QUIET and len(fields) > 12 and not once and bool(record)
+            if len(fields) == 11 or (fields[-1] and not quiet):  # a packet filter would take it for one that may wait
+                raise WireError("malformed", f"{len(fields)} fields that do not end in |")
+            values |= {"solicit": b"s" in once, "goodbye": b"g" in once, "record": record or None, "quiet": quiet}
         hello = Hello(**values)
         if hello.ttl_ms < hello.interval_ms:
             raise WireError("malformed", f"ttl {hello.ttl_ms} shorter than interval {hello.interval_ms}")
@@ -243,21 +248,29 @@ class _HelloKind(Kind):
 
     def shorten(self, rest: bytes, bound: bytes) -> bytes:
         """Return the fields after the head as they are sealed: without the digest of a record that is there."""
+        rest, quiet = _without_quiet(rest)
         rest = super().shorten(rest, bound)
         fields = rest.split(b"|", 6)
-        if len(fields) < 7 or fields[3] != digest_of(fields[6]).encode("ascii"):
-            return rest
-        fields[3] = b""
-        return b"|".join(fields)
+        if len(fields) == 7 and fields[3] == digest_of(fields[6]).encode("ascii"):
+            fields[3] = b""
+            rest = b"|".join(fields)
+        return b"%b|%b" % (rest, quiet) if quiet else rest
 
     def lengthen(self, rest: bytes, bound: bytes) -> bytes:
         """Return the fields that `shorten` was given."""
         if rest.count(b"|") < 5:
             return rest
-        fields = rest.split(b"|", 6)
+        rest, quiet = _without_quiet(rest)
+        fields = rest.removesuffix(b"|").split(b"|", 6) if quiet else rest.split(b"|", 6)
         if len(fields) == 7 and not fields[3]:
             fields[3] = digest_of(fields[6]).encode("ascii")
-        return super().lengthen(b"|".join(fields), bound)
+        return super().lengthen(b"|".join(fields), bound) + quiet
+
+
+def _without_quiet(rest: bytes) -> tuple[bytes, bytes]:
+    """Return the fields after the head of a HELLO without the mark of a quiet one, and that mark."""
+    is_quiet = rest.endswith(b"|" + QUIET) and rest.count(b"|") > 6
+    return (rest[: -len(QUIET)], QUIET) if is_quiet else (rest, b"")
 
 
 class _PayloadKind(Kind):

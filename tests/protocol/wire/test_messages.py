@@ -67,7 +67,16 @@ def test_a_steady_hello():
     assert decode(STEADY) == Hello(**VALUES)
 
 
-def test_only_a_steady_hello_ends_in_a_digit():
+def test_a_quiet_hello_ends_in_a_digit():
+    hello = Hello(**VALUES, record=b'{"name":"a"}', quiet=True)
+    assert hello.encode() == STEADY + b'||{"name":"a"}|0'
+    assert decode(hello.encode()) == hello
+    assert decode(STEADY + b'||{"name":"a"}|later|0') == hello, "fields of a later version"
+    for end in (b'|s|{"name":"a"}|0', b'|g|{"name":"a"}|0', b"|||0", b'||{"name":"a"}|1', b'||{"name":"a"}|00', b"||0", b"|0"):
+        assert reason(STEADY + end) == "malformed"
+
+
+def test_no_other_hello_ends_in_a_digit():
     assert Hello(**VALUES, lasting="qw").encode() == fields(f7=b"qw")
     for more in ({"solicit": True}, {"goodbye": True}, {"record": b'{"name":"a"}'}):
         assert Hello(**VALUES, lasting="qw", **more).encode().endswith(b"|")
