@@ -70,12 +70,13 @@ class Quiet:
         socket: the quiet one.
         count: datagrams that were read of it.
         wakes: whether it is waited for like the prompt one, because so many HELLOs come, or so few find room.
+        is_flooded: whether the filters are those of a flood: then losses are counted at each reading.
         lost: datagrams of both that found no room, or that a flood's filter refused.
     """
 
     def __init__(self, quiet: socket.socket, prompt: socket.socket, now: float) -> None:
         self.socket = quiet
-        self.wakes = False
+        self.wakes = self.is_flooded = False
         self.lost = 0
         self.count = 0
         self._prompt = prompt
@@ -89,7 +90,7 @@ class Quiet:
     def reading(self, clock: Callable[[], float], selector: selectors.BaseSelector) -> Iterator[None]:
         """Count the losses around a block in which it is read, and have the selector wait for it while much comes."""
         begun, now, did_wake = self.count, clock(), self.wakes
-        if is_due := did_wake or now >= self._counted + COUNT_EVERY:
+        if is_due := did_wake or self.is_flooded or now >= self._counted + COUNT_EVERY:
             self._counted = now
             [refused] = udp_socket.memory(self._prompt, udp_socket.DROPS)
         yield

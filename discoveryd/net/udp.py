@@ -246,6 +246,8 @@ class UdpTransport:
                 set_filter(receiver, known, share, self._portion(receiver))
         except OSError as error:
             return os.strerror(error.errno or 0)
+        if self._quiet is not None:
+            self._quiet.is_flooded = share < 1
         return None
 
     def _portion(self, receiver: socket.socket) -> Portion:

@@ -10,7 +10,7 @@ from typing import Any
 
 from discoveryd.errors import QueryError
 from discoveryd.protocol.node import Node
-from discoveryd.protocol.table.peer import AGES_TEXT, SCHEMA, Event, peer_json
+from discoveryd.protocol.table.peer import AGES_TEXT, LIVE, SCHEMA, Event, peer_json
 from discoveryd.protocol.table.row import Row
 from discoveryd.query.request import Filter
 from discoveryd.query.status import MOST_NAMED
@@ -18,11 +18,18 @@ from discoveryd.query.watch import Watch
 
 PROTOCOL = 1
 """Version of the requests, shown in the greeting."""
+TURN, ANEW = 2000, 8
+"""Peers of one turn of a `Listing`, 2 ms or so, and as how many each counts whose text is encoded anew."""
+
+
+def encode_text(answer: Any) -> str:
+    """Return an answer as JSON, without blanks."""
+    return json.dumps(answer, separators=(",", ":"))
 
 
 def encode(answer: Mapping[str, Any]) -> bytes:
     """Return an answer as one line."""
-    return json.dumps(answer, separators=(",", ":")).encode("ascii") + b"\n"
+    return encode_text(answer).encode("ascii") + b"\n"
 
 
 def error_line(code: str, message: str, problems: Iterable[str] = ()) -> bytes:
@@ -39,29 +46,73 @@ def _chosen(node: Node, chosen: Filter, now: float) -> list[Row]:
     return [row for row in rows if chosen.accepts(row.lasting(now))]
 
 
-def _ages_text(rows: Iterable[Row], now: float) -> str:
-    """Return peers as JSON, without the brackets.
+def _with_ages(row: Row, now: float) -> str:
+    """Return a peer as JSON. Its row keeps the text of what does not age."""
+    return AGES_TEXT % (row.text(now), now - row.first_seen, now - row.last_heard, row.expires - now)
 
-    Each row keeps the text of what does not age. By way of `Peer` and `json` a thousand rows would take 15 ms, not 2.
+
+class Listing:
+    """The reply to ``list``, written in turns: a turn holds the lock of the table, and is short.
+
+    Each peer is told as it is in its turn. A peer that restarts meanwhile is told once, as its new boot.
+
+    Args:
+        chosen: the filter.
     """
-    return ",".join(
-        AGES_TEXT % (row.text(now), now - row.first_seen, now - row.last_heard, row.expires - now) for row in rows
-    )
+
+    def __init__(self, chosen: Filter) -> None:
+        self._chosen = chosen
+        self._is_plain = chosen == Filter(all=chosen.all)
+        self._rows: list[Row] = []
+        self._place = -1  # of the next row; -1 before the first turn
+        self._texts: list[str] = []
+        self._keys = ""
+
+    def turn(self, node: Node, now: float) -> bool:
+        """Write some peers; return whether all are written."""
+        by_key, gone, texts = node.table.by_key, self._chosen.wants_gone, self._texts
+        if self._place < 0:
+            self._rows, self._place = [row for row in by_key.values() if not row.is_replaced], 0
+            if node.keyring.keys:
+                self._keys = f',"keys":{encode_text([key.id for key in node.keyring.keys])}'
+        rows, place, work = self._rows, self._place, TURN
+        while place < len(rows) and work > 0:
+            row = rows[place]
+            place += 1
+            if row.is_replaced:
+                self._follow(row)
+            elif by_key.get(row.key) is row and (gone or (row.state in LIVE and now < row.expires)):
+                text = row.kept_text(now)
+                work -= 1 if text else ANEW
+                if self._is_plain or self._chosen.accepts(row.lasting(now)):
+                    ages = now - row.first_seen, now - row.last_heard, row.expires - now
+                    texts.append(AGES_TEXT % (text or row.text(now), *ages))
+        self._place = place
+        return place >= len(rows)
+
+    def _follow(self, row: Row) -> None:
+        """Tell in place of a row the boot that continues it since the last turn, unless that is told besides."""
+        if row.heir is not None and not any(one is row.heir for one in self._rows):
+            self._rows.append(row.heir)
+
+    def line(self) -> bytes:
+        """Return the whole reply, after the last turn."""
+        return f'{{"ok":true,"schema":{SCHEMA}{self._keys},"peers":[{",".join(self._texts)}]}}\n'.encode("ascii")
 
 
 def list_line(node: Node, chosen: Filter, now: float) -> bytes:
-    """Return the reply to ``list``."""
-    peers = _ages_text(_chosen(node, chosen, now), now)
-    keys = json.dumps([key.id for key in node.keyring.keys], separators=(",", ":"))
-    told = f',"keys":{keys}' if node.keyring.keys else ""
-    return f'{{"ok":true,"schema":{SCHEMA}{told},"peers":[{peers}]}}\n'.encode("ascii")
+    """Return the reply to ``list``, for a caller that nobody waits for."""
+    listing = Listing(chosen)
+    while not listing.turn(node, now):
+        pass
+    return listing.line()
 
 
 def open_watch(node: Node, chosen: Filter, now: float) -> tuple[bytes, Watch]:
     """Return the opening lines of a ``watch``, snapshot and ``sync``, and the watch that continues from them."""
     rows = _chosen(node, chosen, now)
     opening = (
-        f'{{"event":"snapshot","schema":{SCHEMA},"peers":[{_ages_text(rows, now)}]}}\n'
+        f'{{"event":"snapshot","schema":{SCHEMA},"peers":[{",".join([_with_ages(row, now) for row in rows])}]}}\n'
         f'{{"event":"sync","seq":{node.table.seq}}}\n'
     ).encode("ascii")
     return opening, Watch(chosen, node.table.seq, {row.key for row in rows})

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from time import sleep
 from typing import TYPE_CHECKING, Any, Protocol
 
 from discoveryd import __version__
@@ -21,6 +22,9 @@ from discoveryd.query.watch import Watch
 from discoveryd.runtime.messages import Sending
 from discoveryd.runtime.pings import PingResult
 from discoveryd.runtime.subscription import Subscription
+
+YIELD = 0.0002
+"""Seconds between two turns of a long answer."""
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -106,14 +110,17 @@ class QueryHandlers:
     def answer(self, request: Request) -> bytes:
         """Return the reply to ``list``, ``show``, ``status`` or ``metrics``.
 
-        That to ``list`` is written by `discoveryd.query.reply.list_line`, of what each row keeps (`Row.text`).
+        That to ``list`` is written by `discoveryd.query.reply.Listing`, of what each row keeps (`Row.text`).
         """
         if request.op == "status":
             return query.encode(self._discovery.status())
         if request.op == "metrics":
             return query.encode({"ok": True, "schema": SCHEMA, **self._metrics.read()})
         if request.op == "list":
-            return self._discovery.look(lambda node, now: query.list_line(node, request.filter, now))
+            listing = query.Listing(request.filter)
+            while not self._discovery.look(listing.turn):
+                sleep(YIELD)  # or this thread would have the lock again before another that waits for it
+            return listing.line()
         return query.encode(self._discovery.look(lambda node, now: query.show_answer(node, request.peer, now)))
 
     def page(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

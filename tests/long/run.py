@@ -56,6 +56,11 @@ BARS = {
         ("tests/netns/test_messages.py::test_ten_hosts_at_20_percent_loss_handle_a_message_once",),
         {"DISCOVERYD_SEND_SECONDS": "1.5"},
     ),
+    "one-socket": Bar(
+        "liveness, last wills and a flood where there is no quiet socket",
+        ("tests/netns/test_liveness.py", "tests/netns/test_wills.py", "tests/netns/test_flood.py"),
+        {"DISCOVERYD_ONE_SOCKET": "1"},
+    ),
     "prefixes": Bar(
         "/24, /16 and /25 on one wire, a minute without an event",
         ("tests/netns/test_prefixes.py",),

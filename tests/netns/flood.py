@@ -1,8 +1,8 @@
 """Sends forged HELLOs from changing addresses, so many a second for so many seconds; run inside a lab's host.
 
-    python -m tests.netns.flood eth0 10.77.0.0/16 50000 20
+    python -m tests.netns.flood eth0 10.77.0.0/16 50000 20 [quiet]
 
-Prints what it really sent, as JSON.
+With `quiet` all are steady; else half of them solicit. Prints what it really sent, as JSON.
 """
 
 import json
@@ -33,12 +33,12 @@ def datagram(source, to, payload, port=3400):
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + udp
 
 
-def hello(random):
+def hello(random, *, is_quiet):
     boot, id, digest = (f"{random.getrandbits(64):016x}" for _ in range(3))
-    return f"HELLO|2|default|{id}|{boot}|800|4000||{digest}|{random.randrange(1000)}{random.choice(['', '|s|'])}".encode()
+    return f"HELLO|2|default|{id}|{boot}|800|4000||{digest}|{random.randrange(1000)}{'' if is_quiet else random.choice(['', '|s|'])}".encode()
 
 
-def main(interface, subnet, rate, seconds):
+def main(interface, subnet, rate, seconds, *, is_quiet=False):
     random = Random(1)
     network = ip_network(subnet)
     to = network.broadcast_address.packed
@@ -46,7 +46,7 @@ def main(interface, subnet, rate, seconds):
     packets = []
     for _ in range(KINDS):
         source = network[random.randrange(4096, network.num_addresses - 1)].packed
-        packets.append(ether + datagram(source, to, hello(random)))
+        packets.append(ether + datagram(source, to, hello(random, is_quiet=is_quiet)))
     sent = failed = 0
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
         raw.bind((interface, 0))
@@ -67,4 +67,4 @@ def main(interface, subnet, rate, seconds):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4]), is_quiet=sys.argv[5:] == ["quiet"])

@@ -72,6 +72,11 @@ def has_tool(name: str) -> bool:
     return shutil.which(name, path=_PATH) is not None
 
 
+def importable(customization: str) -> str:
+    """Give the import path of a daemon that is changed by a ``sitecustomize`` of this folder."""
+    return os.pathsep.join((str(Path(__file__).with_name(customization)), str(REPOSITORY)))
+
+
 @cache
 def why_not() -> str | None:
     """Say why this machine cannot hold a lab, None if it can."""
@@ -119,7 +124,8 @@ class Host:
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """What a process in this host is given: the repository importable, no setting of the tester's own."""
         ours = {key: value for key, value in os.environ.items() if not key.startswith(("DISCOVERYD_", "DISCOVERYCTL_"))}
-        return {**ours, "PATH": _PATH, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", **(more or {})}
+        path = importable("one_socket") if os.environ.get("DISCOVERYD_ONE_SOCKET") else str(REPOSITORY)
+        return {**ours, "PATH": _PATH, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(more or {})}
 
     def run(
         self, *argv: str, check: bool = True, timeout: float = TIMEOUT, input: str | None = None,

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import memory_of, processor_time_of
 from tests.netns.daemons import asking, until
+from tests.netns.lab import importable
 
 SECONDS = float(os.environ.get("DISCOVERYD_FLOOD_SECONDS") or 4)
 RATE = int(os.environ.get("DISCOVERYD_FLOOD_RATE") or 10_000)
@@ -50,6 +51,27 @@ def test_a_flood_costs_nobody_a_peer(lab):
         until(client, lambda _: "flood is over" in hosts[0].log())
         late.discoveryd()
         until(client, lambda peers: {peer["name"] for peer in peers} >= {"n2", "n3", "late"})
+    for host in hosts:
+        told = [line for line in host.log().splitlines() if "peer down" in line and "peer=n" in line]
+        assert not told, host.name
+
+
+@pytest.mark.flood
+def test_quiet_hellos_that_fill_the_buffer_cost_nobody_a_peer(lab):
+    """Just below what counts as a flood, with the receive buffer of a kernel whose limits nobody raised."""
+    hosts = [lab.host(f"n{last}", address=f"10.77.0.{last}/16") for last in (1, 2, 3)]
+    flooder = lab.host("flooder", address="10.77.9.9/16")
+    for host in hosts:
+        host.discoveryd(env={"PYTHONPATH": importable("small_buffer")})
+    with asking(hosts[0]) as client:
+        until(client, lambda peers: len(peers) == 2 and all(peer["first_seen_s"] > 3 for peer in peers))
+        buffer = client.request("status")["receive_buffer"]
+        assert buffer == {"bytes": 212_992, "wanted": 212_992, "quiet": True}
+        flood = flooder.popen(sys.executable, "-m", "tests.netns.flood", "eth0", "10.77.0.0/16", "3900", str(SECONDS), "quiet")
+        while flood.poll() is None:
+            states = {peer["name"]: peer["state"] for peer in client.request("list")["peers"] if peer["name"]}
+            assert set(states) == {"n2", "n3"}, states
+        assert json.loads(flooder.log())["sent"] > 3000 * SECONDS
     for host in hosts:
         told = [line for line in host.log().splitlines() if "peer down" in line and "peer=n" in line]
         assert not told, host.name

@@ -9,6 +9,9 @@ from discoveryd.protocol.table.peer import Event, peer_json
 from discoveryd.protocol.wire.messages import Pong
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.query.reply import (
+    ANEW,
+    TURN,
+    Listing,
     encode,
     error_line,
     event_line,
@@ -19,6 +22,7 @@ from discoveryd.query.reply import (
 )
 from discoveryd.query.request import Filter
 from discoveryd.query.status import engine_status
+from tests.protocol.engine import crowd
 from tests.protocol.samples import ETH1, boot, hello, make_node, row_of, source
 
 # --- filters ---------------------------------------------------------------------------------------
@@ -84,6 +88,54 @@ def test_the_list_is_that_of_the_library(node):
             expected = [peer_json(peer) for peer in node.peers(now, gone=everything)]
             assert answer["peers"] == expected
             assert list_line(node, Filter(all=everything), now).isascii()
+
+
+def crowded(count):
+    node = make_node(proved=True)
+    crowd(node, count)
+    return node
+
+
+def told(listing):
+    return [peer["id"] for peer in json.loads(listing.line())["peers"]]
+
+
+def test_a_long_list_takes_turns_and_tells_each_peer_once():
+    node, listing, turns = crowded(TURN // ANEW * 3), Listing(Filter()), 1
+    while not listing.turn(node, 1.0):
+        turns += 1
+    assert turns == 3
+    assert told(listing) == [peer.id for peer in node.peers(1.0)]
+
+
+def test_a_list_whose_texts_are_kept_takes_one_turn():
+    node = crowded(TURN // ANEW * 3)
+    list_line(node, Filter(), 1.0)
+    assert Listing(Filter()).turn(node, 1.1)
+
+
+def test_a_peer_that_goes_between_two_turns_is_not_told():
+    node, listing = crowded(TURN // ANEW * 2), Listing(Filter())
+    last = node.peers(1.0)[-1]
+    assert not listing.turn(node, 1.0)
+    goodbye = hello(2 * TURN // ANEW, last.id, seq=2, goodbye=True, interval=10, ttl=100).encode()
+    node.receive(goodbye, source(last.address), 1.1)
+    while not listing.turn(node, 1.2):
+        pass
+    assert last.id in {peer.id for peer in node.peers(1.2, gone=True)}
+    assert told(listing) == [peer.id for peer in node.peers(1.2)]
+
+
+def test_a_peer_that_restarts_between_two_turns_is_told_once():
+    node, listing = crowded(TURN // ANEW * 2), Listing(Filter())
+    first, *_, last = node.peers(1.0)
+    assert not listing.turn(node, 1.0)
+    for peer in (first, last):  # one is told already, the other not yet
+        said = hello(5000, peer.id, interval=10, ttl=100)
+        node.table.heard(replace(said, boot=peer.boot[::-1]), source(peer.address), 1.1, proved=True)
+    while not listing.turn(node, 1.2):
+        pass
+    assert sorted(told(listing)) == sorted(peer.id for peer in node.peers(1.2))
 
 
 def test_a_list_without_peers_is_an_empty_list():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -220,12 +220,48 @@ def peer_json(peer: Peer, *, paths: bool = False) -> dict[str, Any]:
     return found
 
 
-def lasting_text(peer: Peer) -> str:
-    """Return the part of the JSON that does not change with time, up to where the ages follow.
+_TEXT = (
+    '{"id":"%s","name":%s,"state":"%s","kind":"%s","address":"%s","addresses":["%s"],"link":%s,"boot":"%s",'
+    '"services":[%s],"tags":{%s},"interval_s":%s,"ttl_s":%s,"rtt_ms":%s,"loss":%s,"two_way":%s,"restarts":%d,'
+    '"clone":%s,"key":%s,"hellos_arrive":%s,"shares_address":%s'
+)
+_WORDS = {None: "null", True: "true", False: "false"}
 
-    Encoding dominates a ``list`` of a thousand peers; with this part kept a list costs a fifth.
+
+def lasting_text(row: Row, fresh: list[Path], state: State) -> str:
+    """Return the part of a row's JSON that does not change with time, up to where the ages follow.
+
+    Encoding dominates a ``list`` of many peers: with this part kept it costs a fifth. By way of `Peer` and `json` this
+    text would take four times as long.
+
+    Args:
+        row: the row; its id, boot and addresses hold nothing that JSON escapes.
+        fresh: its paths within their ttl, the best first.
+        state: its state at that moment.
     """
-    return json.dumps(_lasting(peer), separators=(",", ":"))[:-1]
+    record, best = row.record, fresh[0]
+    addresses = best.address if len(fresh) == 1 else '","'.join(dict.fromkeys([path.address for path in fresh]))
+    return _TEXT % (
+        row.id, quoted(record.name) if record else "null", state, row.kind, best.address, addresses,
+        quoted(best.link), row.boot, ",".join(map(_service_text, record.services)) if record else "",
+        _tags_text(record.tags) if record else "", _number(row.interval), _number(row.ttl),
+        _number(_rounded(best.rtt, 1000)), _number(_rounded(best.loss)), _WORDS[best.two_way], row.restarts,
+        _WORDS[row.clone], f'"{row.sealed_with}"' if row.sealed_with else "null", _WORDS[not row.unheard],
+        _WORDS[row.shared],
+    )  # fmt: skip
+
+
+def _service_text(service: Service) -> str:
+    name, proto = quoted(service.name), quoted(service.proto)
+    return f'{{"name":{name},"port":{service.port},"proto":{proto},"tags":{{{_tags_text(service.tags)}}}}}'
+
+
+def _tags_text(tags: Mapping[str, str]) -> str:
+    return ",".join([f"{quoted(key)}:{quoted(value)}" for key, value in tags.items()])
+
+
+def _number(value: float | None) -> str:
+    return "null" if value is None else repr(value)
 
 
 AGES_TEXT = '%s,"first_seen_s":%.3f,"last_heard_s":%.3f,"expires_s":%.3f}'

@@ -96,6 +96,7 @@ class Row:
     _fresh: list[Path] = field(default_factory=list)
     _view: Peer | None = None
     _text: str = ""
+    _told: tuple[State, list[Path]] | None = None  # what the text says of time
     _text_until: float = 0.0
 
     def __post_init__(self, now: float) -> None:
@@ -112,7 +113,7 @@ class Row:
 
     def measured(self) -> None:
         """Note a measurement: what was prepared for readers holds no more."""
-        self._view = None
+        self._view = self._told = None
         self._text_until = 0.0
 
     # --- state --------------------------------------------------------------------------------------
@@ -303,7 +304,6 @@ class Row:
         view, state = self._view, self.state_at(now)
         if view is not None and state == view.state and (not self.several or self.paths.fresh(now) == self._fresh):
             return view
-        self._text = ""
         self._fresh = self.paths.fresh(now)
         self._view = peer_of(self, self._fresh, state)
         return self._view
@@ -312,12 +312,17 @@ class Row:
         """Return the JSON of `lasting`, encoded once per change."""
         if now < self._text_until:
             return self._text
-        view = self.lasting(now)
-        if not self._text:
-            self._text = lasting_text(view)
+        state, fresh = self.state_at(now), self.paths.fresh(now)
+        if not self.several or (state, fresh) != self._told:
+            self._told = (state, fresh) if self.several else None
+            self._text = lasting_text(self, fresh, state)
         if len(self.paths) == 1:  # nothing but an event or more silence can change it
             self._text_until = min(self.expires, self.suspect_at()) if self.state == "up" else self.expires
         return self._text
+
+    def kept_text(self, now: float) -> str:
+        """Return `text`, empty where it would be encoded anew."""
+        return self._text if now < self._text_until else ""
 
     def peer(self, now: float) -> Peer:
         """Return the row as it is now, as an immutable value."""

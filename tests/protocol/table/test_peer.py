@@ -3,9 +3,12 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.table.peer import AGES_TEXT, SCHEMA, Event, lasting_text, peer_from_json, peer_json
-from tests.protocol.samples import ETH0, WEB, ProvedTable, hello, row_of, source
+from discoveryd.protocol.wire.record import Record, Service
+from tests.protocol.samples import ETH0, ETH1, WEB, ProvedTable, hello, row_of, source
 
 KEYS = [
     "id", "name", "state", "kind", "address", "addresses", "link", "boot", "services", "tags",
@@ -70,10 +73,46 @@ def test_the_json_with_paths():
     ]  # fmt: skip
 
 
-def test_lasting_text_and_ages_are_the_json():
-    peer = web1()
-    text = AGES_TEXT % (lasting_text(peer), peer.first_seen_s, peer.last_heard_s, peer.expires_s)
-    assert json.loads(text) == peer_json(peer)
+NASTY = Record(
+    name='"\\é🚀',
+    tags={'a"b': "ü", "n": "1"},
+    services=(Service(name='s"', port=0, proto="x", tags={"q": '"'}), Service(name="b", port=65535)),
+)
+
+
+@pytest.mark.parametrize("record", [NASTY, Record(name="a"), None], ids=["nasty", "short", "none"])
+@pytest.mark.parametrize("ways", [1, 2])
+@pytest.mark.parametrize("two_way", [None, True, False])
+@pytest.mark.parametrize("marks", [{}, {"clone": True, "shared": True, "unheard": True, "sealed_with": "66b37b47"}])
+def test_lasting_text_and_ages_are_the_json(record, ways, two_way, marks):
+    table, said = ProvedTable(), hello(record=record or NASTY, full=record is not None, interval=0.8004)
+    places = [source(), source("10.9.0.7", link=ETH1)][:ways]
+    for place in places:
+        table.heard(said, place, now=0.0)
+    row = row_of(table, 1)
+    table.answered(row, places[0], 0.0012345, 0.1, two_way=two_way, now=0.5)
+    for name, value in marks.items():
+        setattr(row, name, value)
+    row.changed()
+    for now in (1.0, 2.5):
+        peer = row.peer(now)
+        text = AGES_TEXT % (lasting_text(row, row.paths.fresh(now), row.state_at(now)), *ages(peer))
+        assert json.loads(text) == peer_json(peer)
+        assert list(json.loads(text)) == list(peer_json(peer))
+        assert AGES_TEXT % (row.text(now), *ages(peer)) == text
+        assert row.kept_text(now) in ("", row.text(now))
+
+
+def test_lasting_text_and_ages_of_a_bare_peer_are_the_json():
+    table = ProvedTable()
+    table.heard_bare(source(link=None), ttl=4.0, now=0.0)
+    [row] = table.by_key.values()
+    peer = row.peer(1.0)
+    assert json.loads(AGES_TEXT % (row.text(1.0), *ages(peer))) == peer_json(peer)
+
+
+def ages(peer):
+    return peer.first_seen_s, peer.last_heard_s, peer.expires_s
 
 
 def test_a_peer_is_read_back_from_its_json():
