@@ -38,9 +38,10 @@ def test_what_is_sealed_is_opened(message, id, counter, key, scope):
     here, to = PLACES[scope]
     datagram = sender.seal(plain, key=key.id, here=here, to=to)
     opened = receiver.open(datagram, THERE if here else ROUTED)
-    is_steady = isinstance(message, Hello) and not (message.solicit or message.goodbye or message.record)
-    assert opened == (plain, key.id, getattr(message, "id", id), message.boot, scope, counter, is_steady)
-    assert datagram[-1:].isdigit() is plain[-1:].isdigit() is is_steady
+    is_hello = isinstance(message, Hello)
+    is_quiet = is_hello and (message.quiet or not (message.solicit or message.goodbye or message.record))
+    assert opened == (plain, key.id, getattr(message, "id", id), message.boot, scope, counter, is_quiet)
+    assert datagram[-1:].isdigit() is plain[-1:].isdigit() is is_quiet
     assert datagram.isascii()
     assert len(datagram) <= MAX_DATAGRAM
     if plain.startswith(b"PONG"):

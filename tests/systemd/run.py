@@ -140,6 +140,10 @@ class Show:
         printed = self.a.run("discoveryctl", "list").stdout
         assert "b " in printed, printed
         self.say("each lists the other", took)
+        with asking(self.a.host) as on_a:
+            assert on_a.request("status")["receive_buffer"]["quiet"]
+        assert self.a.run("head", "-1", "/usr/local/bin/discoveryctl").stdout == f"#!{ENVIRONMENT}/bin/python3 -IS\n"
+        self.say("in the sandbox quiet HELLOs have a socket of their own; discoveryctl starts without site")
 
     def a_second_install_changes_nothing(self) -> None:
         """Install again: the process stays."""
