@@ -4,7 +4,8 @@ To be woken by a datagram costs twenty times what it costs to read one of many. 
 only that all is as it was. So they have a socket of their own on the port, beside the *prompt* one, which gets all
 else: a broadcast reaches both, and the filter of each keeps its portion; unicast is steered to the prompt one. The
 quiet one is read whenever the transport listens, so also before a peer is judged by its silence, and at least each
-`PAUSE`. The kernel stamps each datagram as it arrives: what is read late counts by then.
+`PAUSE`. The kernel stamps each datagram as it arrives: what is read late counts by then. For a while after an event it
+wakes as the prompt one does: then that all is as it was may be news.
 
 The first of the two is bound exclusively, so that a taken port is noticed; only then both let others share it, which
 the kernel allows the same user alone. Where one of the means is missing, one socket gets everything.
@@ -69,7 +70,7 @@ class Quiet:
     Attributes:
         socket: the quiet one.
         count: datagrams that were read of it.
-        wakes: whether it is waited for like the prompt one, because so many HELLOs come, or so few find room.
+        wakes: whether it is to be waited for like the prompt one, because so many HELLOs come, or so few find room.
         is_flooded: whether the filters are those of a flood: then losses are counted at each reading.
         lost: datagrams of both that found no room, or that a flood's filter refused.
     """
@@ -80,6 +81,7 @@ class Quiet:
         self.lost = 0
         self.count = 0
         self._prompt = prompt
+        self._is_watched = False
         # no more than a quarter of those that find room wait unread
         self._crowd = min(CROWD, quiet.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // ROOM // 4)
         self._candidate = 0
@@ -87,8 +89,8 @@ class Quiet:
         self._before, self._since = 0, now
 
     @contextmanager
-    def reading(self, clock: Callable[[], float], selector: selectors.BaseSelector) -> Iterator[None]:
-        """Count the losses around a block in which it is read, and have the selector wait for it while much comes."""
+    def reading(self, clock: Callable[[], float]) -> Iterator[None]:
+        """Count around a block in which it is read what comes, and what was lost."""
         begun, now, did_wake = self.count, clock(), self.wakes
         if is_due := did_wake or self.is_flooded or now >= self._counted + COUNT_EVERY:
             self._counted = now
@@ -101,10 +103,16 @@ class Quiet:
             self._before, self._since = self.count, now
         elif self.count - begun > self._crowd:
             self.wakes = True
-        if self.wakes and not did_wake:
+
+    def watch(self, selector: selectors.BaseSelector, *, is_calm: bool) -> bool:
+        """Have the selector wait for it too while much comes, or something has happened; return whether it does."""
+        is_wanted = self.wakes or not is_calm
+        if is_wanted and not self._is_watched:
             selector.register(self.socket, selectors.EVENT_READ)
-        elif did_wake and not self.wakes:
+        elif self._is_watched and not is_wanted:
             selector.unregister(self.socket)
+        self._is_watched = is_wanted
+        return is_wanted
 
     def _count_losses(self, refused: int) -> None:
         """Tell losses from what the filters parted.

@@ -8,9 +8,9 @@ The driver (`discoveryd.runtime.driver`) holds a list of transports and knows no
 - A `Link` is one network of one interface. `rescan` returns the links there are at the moment; an unchanged link stays
   the same object, and a link that changed in anything is another link. Where the interfaces cannot be read, the links
   stay as they are and `scan_error` says why.
-- `listen` returns for what says something new; datagrams that say that all is as it was may wait for half a
-  second, or for the next `listen` that anything else ends. It returns datagrams in the order of their arrival. All that
-  arrived before `heard_until` has been returned: the driver judges no peer by its silence after that moment.
+- `listen` returns for what says something new; with `is_calm` datagrams that say that all is as it was may wait for
+  half a second, or for the next `listen` that anything else ends. It returns datagrams in the order of their arrival.
+  All that arrived before `heard_until` has been returned: the driver judges no peer by its silence after that moment.
 - The same sender on the same link is the same `Source` object, until the links change: the engine compares sources by
   identity.
 - `send` never raises: an error of sending passes, and is returned when it begins and ends. What is for a link of
@@ -119,8 +119,13 @@ class Transport(Protocol):
             patterns: of the interfaces to use, as `Parameters.interfaces`.
         """
 
-    def listen(self, timeout: float) -> Arrivals:
-        """Wait for datagrams, for a change of the interfaces, for `wake`, or for `timeout` seconds."""
+    def listen(self, timeout: float, *, is_calm: bool = False) -> Arrivals:
+        """Wait for datagrams, for a change of the interfaces, for `wake`, or for `timeout` seconds.
+
+        Args:
+            timeout: seconds.
+            is_calm: whether nothing has happened lately.
+        """
 
     def wake(self) -> None:
         """Make `listen` return."""

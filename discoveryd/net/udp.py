@@ -127,19 +127,25 @@ class UdpTransport:
 
     # --- receiving: one thread ------------------------------------------------------------------
 
-    def listen(self, timeout: float) -> Arrivals:
+    def listen(self, timeout: float, *, is_calm: bool = False) -> Arrivals:
         """Wait for datagrams, for a ring of the doorbell, for `wake`, or for `timeout` seconds.
+
+        Args:
+            timeout: seconds.
+            is_calm: whether quiet HELLOs may wait.
 
         Returns:
             at most `BATCH` datagrams of each socket, in the order of arrival.
         """
-        longest = timeout if self._quiet is None else min(timeout, PAUSE)
+        longest = timeout
+        if self._quiet is not None and not self._quiet.watch(self._selector, is_calm=is_calm):
+            longest = min(timeout, PAUSE)
         ready = [key.fileobj for key, _ in self._selector.select(0 if self._held else longest)]
         refused: list[bytes] = []
         if self._quiet is None:
             batches = self._read_all(ready, refused)
         else:
-            with self._quiet.reading(self._clock, self._selector):
+            with self._quiet.reading(self._clock):
                 batches = self._read_all(ready, refused)
         rang = False
         for fileobj in ready:

@@ -205,6 +205,8 @@ class Driver:
         return outcome
 
     def _take_in_locked(self, outcome: Outcome) -> Outcome:
+        if outcome.events:
+            self.network.stir()
         self.publisher.publish(outcome.events)
         self.pings.collect(outcome.answers)
         self.messages.collect(outcome)

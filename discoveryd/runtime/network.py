@@ -19,6 +19,8 @@ from discoveryd.runtime.notices import SCAN_RETRY
 
 LAG = 1.0
 """Seconds that datagrams may wait to be read; past it others may be lost, and readers of the table wait too."""
+STIRRED = 2.0
+"""Seconds after an event in which also quiet HELLOs wake: a live peer that a forged goodbye hid comes back by one."""
 PERIOD = 30.0
 PERIOD_UNTOLD = 3.0
 """Seconds between two scans: with a doorbell a safety net, without one the only means."""
@@ -164,6 +166,7 @@ class Receiver:
         self._read_at = clock()
         self._kernel_drops = 0
         self._wants_scan = False
+        self._stirred_until = 0.0
 
     def read(self, limit: float) -> tuple[Arrivals, float, bool, FloodTurn | None]:
         """Wait for arrivals, or until something is due, and judge them.
@@ -178,7 +181,8 @@ class Receiver:
         before = self._clock()
         patience = self.flood.patience(before)
         left = max(0.0, self._rescans.at - before)
-        arrivals = self.transport.listen(left if patience is None else min(left, patience))
+        is_calm = before >= self._stirred_until
+        arrivals = self.transport.listen(left if patience is None else min(left, patience), is_calm=is_calm)
         now, batch = self._clock(), arrivals.datagrams
         is_late = bool(batch) and now > batch[0][2] + LAG
         has_paused = is_late and now > self._read_at + LAG
@@ -191,6 +195,10 @@ class Receiver:
         if arrivals.has_rung:
             self._rescans.ring(now)
         return arrivals, now, is_late, turn
+
+    def stir(self) -> None:
+        """Have every datagram read at once for a while, as something has happened; from any thread."""
+        self._stirred_until = self._clock() + STIRRED
 
     def request_scan(self) -> None:
         """Have the interfaces read as soon as may be; from any thread."""
@@ -235,6 +243,11 @@ class Network:
             stack.callback(receiver.transport.close)
             receiver.transport.open()
             receiver.scan(patterns)
+
+    def stir(self) -> None:
+        """Have every datagram read at once for a while: what is all as it was becomes news after an event."""
+        for receiver in self.receivers:
+            receiver.stir()
 
     def wake(self) -> None:
         """Have the receivers return from their waiting."""

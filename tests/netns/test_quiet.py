@@ -52,9 +52,9 @@ def until_stamped(transport, sender):
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         sender.sendto(b"HELLO|", (BROADCAST, PORT))
-        if transport.listen(0.1).datagrams:
+        if transport.listen(0.1, is_calm=True).datagrams:
             break
-    while transport.listen(0.1).datagrams:
+    while transport.listen(0.1, is_calm=True).datagrams:
         pass
 
 
@@ -62,14 +62,14 @@ def hear(transport, count, within=5.0):
     """Listen until so many datagrams came."""
     deadline, found = time.monotonic() + within, []
     while len(found) < count and time.monotonic() < deadline:
-        found += transport.listen(deadline - time.monotonic()).datagrams
+        found += transport.listen(deadline - time.monotonic(), is_calm=True).datagrams
     return found
 
 
 def slept(transport, seconds=0.3):
     """Listen for that time, to its end, and give the datagrams that nobody was woken by."""
     began = time.monotonic()
-    found = [datagram for datagram, _, _ in transport.listen(seconds).datagrams]
+    found = [datagram for datagram, _, _ in transport.listen(seconds, is_calm=True).datagrams]
     assert time.monotonic() > began + seconds - 0.05
     return found
 
@@ -81,7 +81,7 @@ def test_a_steady_hello_wakes_nobody_and_comes_first(pair, monkeypatch):
     timer = threading.Timer(0.3, sender.sendto, (PROMPT, (BROADCAST, PORT)))
     timer.start()
     began = time.monotonic()
-    [(first, _, first_at), (second, _, second_at)] = transport.listen(10.0).datagrams
+    [(first, _, first_at), (second, _, second_at)] = transport.listen(10.0, is_calm=True).datagrams
     timer.join()
     assert time.monotonic() > began + 0.2
     assert (first, second) == (STEADY % 1, PROMPT)
@@ -96,12 +96,22 @@ def test_it_waits_no_longer_than_a_quarter_of_a_second(pair):
     assert time.monotonic() < began + quiet.PAUSE * BUSY
 
 
+def test_after_an_event_it_wakes_as_all_others(pair, monkeypatch):
+    transport, sender = pair
+    monkeypatch.setattr("discoveryd.net.udp.PAUSE", 30.0)
+    for number in range(3):
+        sender.sendto(STEADY % number, (BROADCAST, PORT))
+        assert [one for one, _, _ in transport.listen(20.0).datagrams] == [STEADY % number]
+    sender.sendto(STEADY % 3, (BROADCAST, PORT))
+    assert slept(transport) == [STEADY % 3]
+
+
 @pytest.mark.parametrize("datagram", [PROMPT, b"HELLO|", STEADY % 1 + b"|", b"SEALED|2|x|b", b"\x00"])
 def test_all_else_that_is_broadcast_wakes(pair, monkeypatch, datagram):
     transport, sender = pair
     monkeypatch.setattr("discoveryd.net.udp.PAUSE", 30.0)
     sender.sendto(datagram, (BROADCAST, PORT))
-    assert [one for one, _, _ in transport.listen(5.0).datagrams] == [datagram]
+    assert [one for one, _, _ in transport.listen(5.0, is_calm=True).datagrams] == [datagram]
 
 
 def test_all_unicast_wakes(pair, monkeypatch):
@@ -109,7 +119,7 @@ def test_all_unicast_wakes(pair, monkeypatch):
     monkeypatch.setattr("discoveryd.net.udp.PAUSE", 30.0)
     for number in range(50):
         sender.sendto(STEADY % number, (ADDRESS, PORT))
-        assert [one for one, _, _ in transport.listen(5.0).datagrams] == [STEADY % number]
+        assert [one for one, _, _ in transport.listen(5.0, is_calm=True).datagrams] == [STEADY % number]
 
 
 def test_what_we_broadcast_comes_back_and_wakes_nobody(pair, monkeypatch):
@@ -120,6 +130,7 @@ def test_what_we_broadcast_comes_back_and_wakes_nobody(pair, monkeypatch):
     assert slept(transport) == [STEADY % 7]
 
 
+@pytest.mark.flood
 def test_what_the_filters_part_is_no_loss(pair):
     transport, sender = pair
     sent = came = 0
@@ -130,14 +141,15 @@ def test_what_the_filters_part_is_no_loss(pair):
             sender.sendto(PROMPT, (BROADCAST, PORT))
             sent += 1
         if number % 50 == 0:
-            came += len(transport.listen(0).datagrams)
+            came += len(transport.listen(0, is_calm=True).datagrams)
     came += len(hear(transport, sent - came))
     deadline = time.monotonic() + 2.5
     while time.monotonic() < deadline:
-        transport.listen(0.1)
+        transport.listen(0.1, is_calm=True)
     assert (came, transport.kernel_drops()) == (sent, 0)
 
 
+@pytest.mark.flood
 @pytest.mark.parametrize("datagram", [STEADY % 1, PROMPT])
 def test_what_finds_no_room_is_counted(lab, monkeypatch, datagram):
     monkeypatch.setattr(udp_socket, "RECEIVE_BUFFER", 100_000)
@@ -151,7 +163,7 @@ def test_what_finds_no_room_is_counted(lab, monkeypatch, datagram):
         came = 0
         deadline = time.monotonic() + 3.0
         while time.monotonic() < deadline:
-            came += len(transport.listen(0.1).datagrams)
+            came += len(transport.listen(0.1, is_calm=True).datagrams)
         assert 20 < came < 900
         assert transport.kernel_drops() == pytest.approx(1000 - came, rel=0.05)
 
@@ -163,10 +175,10 @@ def test_much_wakes_as_before_and_calm_comes_back(pair, monkeypatch):
     assert len(hear(transport, 2 * quiet.CROWD)) == 2 * quiet.CROWD
     monkeypatch.setattr("discoveryd.net.udp.PAUSE", 30.0)
     sender.sendto(STEADY % 1, (BROADCAST, PORT))
-    assert [one for one, _, _ in transport.listen(20.0).datagrams] == [STEADY % 1]
+    assert [one for one, _, _ in transport.listen(20.0, is_calm=True).datagrams] == [STEADY % 1]
     for _ in range(3):
         time.sleep(quiet.PAUSE)
-        assert transport.listen(0).datagrams == []
+        assert transport.listen(0, is_calm=True).datagrams == []
     sender.sendto(STEADY % 2, (BROADCAST, PORT))
     assert slept(transport) == [STEADY % 2]
 
@@ -179,7 +191,7 @@ def test_a_flood_keeps_the_parts_and_its_end_restores_them(pair, monkeypatch):
         sender.sendto(STEADY % 1, (BROADCAST, PORT))
         assert slept(transport) == [STEADY % 1] * passes
         sender.sendto(PROMPT, (BROADCAST, PORT))
-        assert [one for one, _, _ in transport.listen(5.0 if passes else 0.3).datagrams] == [PROMPT] * passes
+        assert [one for one, _, _ in transport.listen(5.0 if passes else 0.3, is_calm=True).datagrams] == [PROMPT] * passes
 
 
 def test_without_a_filter_one_socket_gets_all(lab, monkeypatch):
@@ -196,7 +208,7 @@ def test_without_a_filter_one_socket_gets_all(lab, monkeypatch):
         until_stamped(transport, sender)
         for datagram in (STEADY % 1, PROMPT):
             sender.sendto(datagram, (BROADCAST, PORT))
-            assert [one for one, _, _ in transport.listen(5.0).datagrams] == [datagram]
+            assert [one for one, _, _ in transport.listen(5.0, is_calm=True).datagrams] == [datagram]
         with a.namespace(), pytest.raises(OSError, match="3400 is taken by"):
             UdpTransport(Parameters(last_will=False)).open()
 
@@ -210,13 +222,13 @@ def test_both_sockets_tell_the_moments_that_one_would(lab, monkeypatch):
             sender.bind(("", PORT))
             for transport in (parted, whole):
                 until_stamped(transport, sender)
-            while parted.listen(0.1).datagrams:
+            while parted.listen(0.1, is_calm=True).datagrams:
                 pass
             told = {parted: [], whole: []}
             for number in range(100):
                 sender.sendto(STEADY % number if number % 5 else PROMPT, (BROADCAST, PORT))
                 time.sleep(0.01)
-                told[whole] += whole.listen(0).datagrams
+                told[whole] += whole.listen(0, is_calm=True).datagrams
             for transport, found in told.items():
                 found += hear(transport, 100 - len(found))
     assert [one for one, _, _ in told[parted]] == [one for one, _, _ in told[whole]]

@@ -83,6 +83,27 @@ def test_a_look_reads_the_hello_of_a_peer_that_would_be_overdue(make):
     assert (peer.state, peer.last_heard_s < 0.5) == ("up", True)
 
 
+def test_for_a_while_after_an_event_nothing_may_wait_unread(make):
+    jump = [100.0]
+    lan = FakeTransport(clock=lambda: boottime() + jump[0])
+    driver = make(lan, clock=lambda: boottime() + jump[0])
+    subscription = driver.subscribe(None)
+    receiver = driver.network.receivers[0]
+    driver.begin_stop()
+    driver.stop()
+    receiver.read(1e9)
+    assert lan.was_calm
+    lan.put(hello(1, "bert").encode())
+    arrivals, now, *_ = receiver.read(1e9)
+    driver.take(receiver, arrivals, now)
+    assert subscription.get(timeout=WAIT).kind == "joined"
+    for seconds, is_calm in ((0.0, False), (1.9, False), (2.1, True)):
+        jump[0] = 100.0 + seconds
+        lan.wake()
+        receiver.read(1e9)
+        assert lan.was_calm is is_calm, seconds
+
+
 def test_a_peer_is_heard_and_its_events_are_published(make):
     lan = FakeTransport()
     driver = make(lan)

@@ -123,7 +123,7 @@ def test_a_hung_thread_is_named_though_all_others_go_on(make, monkeypatch, threa
     hangs, held = threading.Event(), threading.Event()
     owner, name = WORK[thread]
     work = getattr(owner, name)
-    monkeypatch.setattr(owner, name, lambda *arguments: (hangs.set(), held.wait(WAIT), work(*arguments))[2])
+    monkeypatch.setattr(owner, name, lambda *given, **more: (hangs.set(), held.wait(WAIT), work(*given, **more))[2])
     until(lambda: (discovery.pulse.silent(), hangs.is_set())[1], True)  # before that it may only be late
     until(discovery.pulse.silent, [thread])
     for _ in range(20):

@@ -33,6 +33,7 @@ class FakeTransport:
         self.samples = []
         self.lost = 0
         self.scans = 0
+        self.was_calm = None  # what `listen` was told last
         self.is_open = False
         self._failure = failure
         self._clock = clock
@@ -75,7 +76,8 @@ class FakeTransport:
             self._arrivals.append(arrivals)
             self._changed.notify_all()
 
-    def listen(self, timeout):
+    def listen(self, timeout, *, is_calm=False):
+        self.was_calm = is_calm
         with self._changed:
             self._changed.wait_for(lambda: self._arrivals or self._is_woken, timeout)
             self._is_woken = False
