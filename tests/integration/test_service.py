@@ -16,9 +16,9 @@ from {module} import {owner}
 
 work, held = {owner}.{name}, threading.Event()
 
-def hang(*arguments):
+def hang(*given, **more):
     held.wait()
-    return work(*arguments)
+    return work(*given, **more)
 
 def begin(signum, frame):
     {owner}.{name} = hang

@@ -74,7 +74,8 @@ def test_thirty_percent_loss_takes_nobody_down(firewall, fleet):
         with pytest.raises(QueryError, match="sent nothing more in time"):
             told.extend(line["event"] for line in stream)
     print({kind: told.count(kind) for kind in set(told)})
-    assert "suspect" in told, "a third of all HELLOs is lost: somebody misses two in a row"
+    # a third of all HELLOs is lost: somebody misses two in a row, some twenty times among all; one host alone may not
+    assert any("peer suspect" in host.log() for host in hosts)
     for host, client in zip(hosts, clients, strict=True):
         assert "peer down" not in host.log(), host.log()
         assert len(listed(client)) == 5
