@@ -80,7 +80,7 @@ class Quiet:
         self.wakes = self.is_flooded = False
         self.lost = 0
         self.count = 0
-        self._prompt = prompt
+        self._refused = udp_socket.DropCounter(prompt)
         self._is_watched = False
         # no more than a quarter of those that find room wait unread
         self._crowd = min(CROWD, quiet.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // ROOM // 4)
@@ -94,7 +94,7 @@ class Quiet:
         begun, now, did_wake = self.count, clock(), self.wakes
         if is_due := did_wake or self.is_flooded or now >= self._counted + COUNT_EVERY:
             self._counted = now
-            [refused] = udp_socket.memory(self._prompt, udp_socket.DROPS)
+            refused = self._refused.read()
         yield
         if is_due:
             self._count_losses(refused)

@@ -52,6 +52,7 @@ class UdpTransport:
         self.send_errors, self.outside = self._sender.errors, self._sources.outside
         self._receivers: dict[socket.socket, Stamps] = {}
         self._quiet: Quiet | None = None
+        self._drop_counters: list[udp_socket.DropCounter] = []
         self._many: Many | None = None
         self._bell: socket.socket | None = None
         self._netlink = Netlink()
@@ -90,6 +91,7 @@ class UdpTransport:
                     self._selector.register(receiver, selectors.EVENT_READ)
             self._many = open_many(bound)
             self._receivers = {receiver: Stamps(self._clock) for receiver in bound}
+            self._drop_counters = [udp_socket.DropCounter(receiver) for receiver in bound]
             self._sender.socket = bound[-1]
             if self._parameters.last_will:
                 stack.callback(self._witness.close)  # before the socket, which it holds as well
@@ -100,7 +102,7 @@ class UdpTransport:
         """Close everything. Legal before `open`, and more than once."""
         self._stack.close()
         self._sender.socket = None
-        self._receivers, self._quiet = {}, None
+        self._receivers, self._quiet, self._drop_counters = {}, None, []
 
     def rescan(self, patterns: Sequence[str]) -> tuple[Link, ...]:
         """Read the interfaces and return the links there are; an unchanged link stays the same object.
@@ -289,7 +291,7 @@ class UdpTransport:
         """Count the datagrams that a full receive buffer lost, and those that `sample` refused."""
         if self._quiet is not None:
             return self._quiet.lost
-        return sum(udp_socket.memory(receiver, udp_socket.DROPS)[0] for receiver in list(self._receivers))
+        return sum(counter.read() for counter in self._drop_counters)
 
     def receive_buffer(self) -> tuple[int, int]:
         """Return the bytes of each receive buffer, less than wanted if the kernel allows less, and those wanted."""

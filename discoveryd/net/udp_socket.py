@@ -27,6 +27,8 @@ SO_MEMINFO = 55
 HELD, WMEM_ALLOC, SNDBUF, DROPS = 0, 2, 3, 8
 """asm-generic/socket.h and linux/sock_diag.h (SK_MEMINFO_): bytes received and not read yet, the send buffer in use and
 in all, bytes, and how many datagrams did not reach the receive buffer: it was full, or the filter refused them."""
+WRAP = 2**32
+"""Where those counts begin anew."""
 _EXTENDED_ERROR = struct.Struct("@I4B2I")  # errno, origin, type, code, ... (linux/errqueue.h)
 _PORT_UNREACHABLE = (errno.ECONNREFUSED, 2, 3, 3)  # origin ICMP, destination unreachable, port
 _ERROR_ANCILLARY = sum(map(socket.CMSG_SPACE, (PKTINFO.size, STAMP.size, _EXTENDED_ERROR.size + 16)))
@@ -115,6 +117,26 @@ def memory(bound: socket.socket, *fields: int) -> list[int]:
     except OSError:
         return [0] * len(fields)
     return [info[field] for field in fields]
+
+
+class DropCounter:
+    """The datagrams that did not reach the receive buffer of a socket, since its start; from any thread.
+
+    The kernel's count has 32 bits: where each quiet HELLO adds to it, it begins anew after some months.
+    """
+
+    def __init__(self, bound: socket.socket) -> None:
+        self._socket = bound
+        self._count = 0
+
+    def read(self) -> int:
+        """Return how many there are by now."""
+        [told] = memory(self._socket, DROPS)
+        count = self._count
+        further = (told - count) % WRAP
+        if further < WRAP // 2:  # else another thread has read it since
+            self._count = count = count + further
+        return count
 
 
 def error_text(error: OSError) -> str:

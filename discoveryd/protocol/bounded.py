@@ -15,6 +15,12 @@ HOLDS = 3600.0
 """Seconds for which a proof holds; peers are PINGed each minute, and so prove it again."""
 FORGOTTEN = 600.0
 """Seconds after which an account with which nothing happened is forgotten: to begin anew gives less than to go on."""
+RESOLVED = 3.0
+MAX_UNRESOLVED = 256
+"""Seconds in which the kernel asks for the hardware address of an address, three times, before it gives up (ARP), and
+the unproven addresses that it may be asked to find in that time: a quarter of what its table holds by default
+(gc_thresh3). What is sent to more forged addresses than it holds makes all fail that needs a new entry, whatever
+program sends it: also broadcasts."""
 MAX_ADDRESSES = 8192
 """Addresses of each kind; past it the address that proved it first, or spoke longest ago, is as if never heard."""
 
@@ -83,18 +89,21 @@ class Credit:
 
     A source address can be forged. So that nobody makes us send more to a victim than it costs to make us, an address
     has an account in bytes until it returns a nonce of ours, as QUIC has it (RFC 9000, section 8.1). Of a broadcast
-    each node that hears it has a part, so that all of them together send no more than came.
+    each node that hears it has a part, so that all of them together send no more than came. And so that nobody fills
+    the kernel's table of neighbours with addresses where nobody is, few of them are spoken to at a time.
 
     Attributes:
         withheld: datagrams that were not sent.
         proven: addresses that need no account, and until when.
         accounts: the bytes of each other address, as of some moment.
+        unresolved: those spoken to lately, and until when the kernel may look for them.
     """
 
     def __init__(self) -> None:
         self.withheld = 0
         self.proven: dict[str, float] = {}
         self.accounts: dict[str, tuple[float, float]] = {}
+        self.unresolved: dict[str, float] = {}
 
     def is_proven(self, address: str, now: float) -> bool:
         """Return whether an address has returned a nonce of ours."""
@@ -105,6 +114,7 @@ class Credit:
         put_last(self.proven, address, now + HOLDS, MAX_ADDRESSES)
         drop_first(self.proven, lambda until: now >= until)
         self.accounts.pop(address, None)
+        self.unresolved.pop(address, None)
 
     def receive(self, address: str, size: float, now: float) -> None:
         """Add the bytes that came from an address to its account."""
@@ -116,10 +126,18 @@ class Credit:
         if self.is_proven(address, now):
             return True
         left = self._bytes(address, now) - size
-        if left < 0:
+        if left < 0 or not self._may_resolve(address, now):
             self.withheld += 1
             return False
         self._set(address, left, now)
+        return True
+
+    def _may_resolve(self, address: str, now: float) -> bool:
+        drop_first(self.unresolved, lambda until: now >= until)
+        if address not in self.unresolved:
+            if len(self.unresolved) >= MAX_UNRESOLVED:
+                return False
+            self.unresolved[address] = now + RESOLVED
         return True
 
     def _bytes(self, address: str, now: float) -> float:

@@ -94,7 +94,7 @@ class FloodDetector:
         self._transport = transport
         self._flood = Flood(float("inf"))
         self._known = known
-        self._taken = 0
+        self._read = 0
         self._lost = 0
         self._excused = 0  # of those lost
         self._has_paused = False  # since the last measurement
@@ -110,20 +110,16 @@ class FloodDetector:
         """Return the seconds until the next measurement; None while there is no flood."""
         return max(0.0, self._measure_at - now) if self._flood.is_on else None
 
-    def took(
-        self, count: int, now: float, limit: float, *, is_late: bool = False, has_paused: bool = False
-    ) -> FloodTurn | None:
+    def took(self, count: int, now: float, limit: float, *, has_paused: bool = False) -> FloodTurn | None:
         """Count datagrams that were read now; return the turn when a flood begins or ends.
 
         Args:
             count: of the datagrams.
-            now: the time of reading. The time of arrival would not do: of a flood that fills the buffer faster than it
-                is read, what is read is always old, and hardly gets younger.
+            now: the time of reading.
             limit: datagrams within a second, past which it is a flood.
-            is_late: they waited for long, and so say nothing of the rate now; what the kernel throws away does.
-            has_paused: nothing was read for long before: what was thrown away meanwhile is no sign of a flood either.
+            has_paused: nothing was read for long before: what was thrown away meanwhile is no sign of a flood.
         """
-        self._taken += 0 if is_late else count
+        self._read += count
         self._has_paused |= has_paused
         if now < self._measure_at:
             return None
@@ -136,7 +132,7 @@ class FloodDetector:
             self._excused += lost - self._lost
         self._lost, self._has_paused = lost, False
         self._flood.limit = limit
-        is_changed = self._flood.see(self._taken + lost - self._excused, now)
+        is_changed = self._flood.see(self._read, lost - self._excused, self._transport.heard_until, now)
         if not is_changed and not (was_on and now >= self._review_at):
             return None
         self._review_at = now + REVIEW
@@ -187,7 +183,7 @@ class Receiver:
         is_late = bool(batch) and now > batch[0][2] + LAG
         has_paused = is_late and now > self._read_at + LAG
         self._read_at = now
-        turn = self.flood.took(len(batch), now, limit, is_late=is_late, has_paused=has_paused)
+        turn = self.flood.took(len(batch), now, limit, has_paused=has_paused)
         # the buffer was full only if there is a batch and more to read
         if len(batch) >= BATCH and patience is None:
             before, self._kernel_drops = self._kernel_drops, self.transport.kernel_drops()

@@ -62,6 +62,13 @@ def test_what_the_kernel_lost_is_counted(make, port, monkeypatch):
     assert 50 <= links.kernel_drops() < 100
 
 
+def test_a_count_that_begins_anew_goes_on(monkeypatch):
+    told = iter([2**31 - 1, 2**32 - 2, 3, 2, 4])
+    monkeypatch.setattr(module, "memory", lambda *_: [next(told)])
+    counter = module.DropCounter(None)
+    assert [counter.read() for _ in range(5)] == [2**31 - 1, 2**32 - 2, 2**32 + 3, 2**32 + 3, 2**32 + 4]
+
+
 def test_a_kernel_without_that_count_is_no_error(make, monkeypatch):
     links = make()
     monkeypatch.setattr(module, "SO_MEMINFO", 9999)

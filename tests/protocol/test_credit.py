@@ -1,5 +1,5 @@
 from discoveryd.protocol import bounded as module
-from discoveryd.protocol.bounded import GIFT, HOLDS, REFILL, Credit
+from discoveryd.protocol.bounded import GIFT, HOLDS, MAX_UNRESOLVED, REFILL, RESOLVED, Credit
 
 HERE, THERE = "10.0.0.7", "10.0.0.8"
 
@@ -48,6 +48,20 @@ def test_who_returned_a_nonce_needs_no_account_for_an_hour():
     assert len(credit.accounts) == 0
     assert not credit.is_proven(HERE, 2.0 + HOLDS)
     assert not credit.spend(HERE, int(GIFT) + 1, 2.0 + HOLDS)
+
+
+def test_so_many_unproven_addresses_are_spoken_to_at_a_time():
+    credit = Credit()
+    addresses = [f"10.0.{number >> 8}.{number & 255}" for number in range(MAX_UNRESOLVED + 2)]
+    assert all(credit.spend(address, 80, 1.0) for address in addresses[:-2])
+    assert not credit.spend(addresses[-2], 80, 2.0)
+    assert credit.withheld == 1
+    assert credit.spend(addresses[0], 80, 2.0), "the kernel looks for it already"
+    credit.prove(addresses[0], 2.0)
+    assert credit.spend(addresses[-2], 80, 2.0), "one that answers makes room"
+    assert not credit.spend(addresses[-1], 80, 3.9)
+    assert credit.spend(addresses[-1], 80, 1.0 + RESOLVED)
+    assert len(credit.unresolved) == 2
 
 
 def test_addresses_are_bounded(monkeypatch):

@@ -7,7 +7,7 @@ from discoveryd.protocol.flood import CALM, ONSET, SAMPLE, Flood
 
 def seen(flood, *steps):
     """Feed (total, now) pairs; give what each changed."""
-    return [flood.see(total, now) for total, now in steps]
+    return [flood.see(total, 0, now, now) for total, now in steps]
 
 
 def steady(rate, start, seconds, total=0, step=0.25):
@@ -80,3 +80,24 @@ def test_a_clock_that_stands_still_is_no_failure():
     flood = Flood(4000)
     assert seen(flood, (0, 10.0), (100_000, 10.0)) == [False, True]
     assert 0 < flood.share < 1
+
+
+def test_what_is_read_and_what_is_lost_count_together():
+    flood = Flood(4000)
+    assert not flood.see(0, 0, 10.0, 10.0)
+    assert not flood.see(3000, 900, 11.0, 11.0)
+    assert flood.see(6000, 2000, 12.0, 12.0)
+
+
+def test_what_is_read_late_counts_by_when_it_arrived():
+    """It reads 2,000 a second of 8,000 that arrive."""
+    flood = Flood(4000)
+    told = [flood.see(500 * quarter, 0, 10.0 + quarter / 16, 10.0 + quarter / 4) for quarter in range(12)]
+    assert told.index(True) == 9
+    assert flood.since == 10.5 - ONSET, "by the time at which peers are heard"
+
+
+def test_what_came_in_a_minute_and_is_read_at_once_is_none():
+    flood = Flood(4000)
+    flood.see(0, 0, 10.0, 10.0)
+    assert not any(flood.see(3000 * quarter, 0, 10.0 + 6 * quarter, 70.0 + quarter / 4) for quarter in range(11))

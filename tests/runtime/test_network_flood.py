@@ -6,6 +6,7 @@ from discoveryd.runtime.network import MEASURE_PERIOD, REVIEW, FloodDetector
 class Transport:
     def __init__(self, failure=None):
         self.lost = 0
+        self.heard_until = 100.0
         self.samples = []
         self.failure = failure
 
@@ -22,7 +23,8 @@ def made(transport):
     detector = FloodDetector(transport, lambda since: (f"known since {since:g}",))
     turns = []
 
-    def took(count, now, **more):
+    def took(count, now, *, heard_until=None, **more):
+        transport.heard_until = now if heard_until is None else heard_until
         turns.extend(filter(None, [detector.took(count, now, 4000, **more)]))
 
     took(0, 100.0)
@@ -84,9 +86,9 @@ def test_what_a_pause_of_ours_lost_is_no_flood():
     transport = Transport()
     _, took, turns = made(transport)
     transport.lost = 50_000
-    took(64, 160.0, is_late=True, has_paused=True)  # the buffer was full for a minute
+    took(64, 160.0, heard_until=101.0, has_paused=True)  # the buffer was full for a minute
     for step in range(1, 60):  # and is read at once
-        took(64, 160.0 + step * 0.01, is_late=True)
+        took(64, 160.0 + step * 0.01, heard_until=101.0 + step)
     for now in (161.0, 162.0, 163.0):
         took(0, now)
     assert not turns
@@ -100,5 +102,15 @@ def test_a_flood_that_is_read_late_is_seen_by_kernel_drops():
     _, took, turns = made(transport)
     for step in range(1, 12):
         transport.lost += 2000
-        took(64, 100.0 + step * 0.1, is_late=step > 5)
+        took(64, 100.0 + step * 0.1, heard_until=100.5)
     assert turns
+
+
+def test_a_flood_that_a_long_buffer_holds_is_seen_at_once():
+    transport = Transport()
+    _, took, turns = made(transport)
+    for step in range(1, 20):  # 9,500 a second come, 4,000 are read
+        took(1000, 100.0 + step * 0.25, heard_until=100.0 + step * 1000 / 9500)
+        if turns:
+            break
+    assert step == 5

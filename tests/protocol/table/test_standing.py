@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 
 from discoveryd.errors import Unproven
+from discoveryd.protocol.bounded import MAX_UNRESOLVED
 from discoveryd.protocol.rate_limits import UNASKED_PER_SECOND
 from discoveryd.protocol.table.rows import MAX_ENDED
 from discoveryd.protocol.table.standing import MAX_UNPROVED
 from discoveryd.protocol.table.table import PeerTable
+from discoveryd.protocol.wire.messages import Pong, decode
 from tests.protocol.samples import boot, hello, kinds, make_node, row_of, source
 from tests.protocol.segment import K1, fleet, ring
 
@@ -157,15 +159,32 @@ def test_boots_of_one_id_without_end_are_a_few_rows():
 
 def test_newcomers_past_a_rate_are_asked_before_being_listed():
     node = make_node(newcomers=10_000)
-    heard = [
-        node.receive(hello(number, f"n{number}").encode(), source(f"10.0.{number >> 6}.{number & 63}"), 1.0 + number / 1000)
-        for number in range(1, 1001)
-    ]
-    listed = len(node.peers(2.0))
-    assert UNASKED_PER_SECOND <= listed <= 3 * UNASKED_PER_SECOND
-    asked = [send for outcome in heard for send in outcome.sends if send.datagram.startswith(b"PING")]
-    assert len(asked) >= 1000 - listed - 10
+    asked = []
+    for number in range(1, 1001):
+        here, now = source(f"10.0.{number >> 6}.{number & 63}"), 1.0 + number / 1000
+        listed = len(node.peers(now))
+        sends = node.receive(hello(number, f"n{number}").encode(), here, now).sends
+        asked += [(number, here, send) for send in sends if send.datagram.startswith(b"PING")]
+        if len(asked) > 10:  # it answers ten milliseconds later
+            asking, there, ping = asked.pop(0)
+            assert len(node.peers(now)) == listed
+            pong = Pong(realm="default", boot=boot(asking), nonce=decode(ping.datagram).nonce, heard_ms=None)
+            node.receive(pong.encode(), there, now)
+    assert len(asked) == 10
+    assert len(node.peers(2.0)) == 1000 - 10
     assert {reason for reason, _ in node.drops} == {"unproven"}
+
+
+def test_forged_newcomers_leave_room_among_the_neighbours():
+    node = make_node(newcomers=10_000)
+    sent = [
+        send
+        for number in range(1, 3001)
+        for send in node.receive(hello(number, f"n{number}").encode(), source(f"10.0.{number >> 6}.{number & 63}"), 1.0 + number / 1000).sends
+    ]
+    assert 2 * UNASKED_PER_SECOND <= len(node.peers(4.0)) <= 6 * UNASKED_PER_SECOND
+    assert len({send.to for send in sent}) == MAX_UNRESOLVED
+    assert node.outbox.credit.withheld > 1000
 
 
 def test_forged_suspects_keep_no_peer_from_being_asked():
