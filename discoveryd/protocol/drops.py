@@ -1,9 +1,12 @@
-"""Dropped datagrams: what each reason means and what to do about it, and counts by reason and interface."""
+"""Dropped datagrams: what each reason means and what to do, counts by reason and interface, and the latest sources."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+
+from discoveryd.protocol.bounded import put_last
 
 DROP_REASONS: Final[dict[str, str]] = {
     "malformed": "Nothing that a node says: another program uses this UDP port, or it was damaged. Look with tcpdump.",
@@ -84,6 +87,11 @@ DROP_REASONS: Final[dict[str, str]] = {
 A reason in capitals, such as ``ECONNREFUSED``, is an error that the kernel reported on receiving.
 """
 
+SOURCES_BY_REASON, MOST_SOURCES = 16, 256
+"""Sources remembered of each reason, the latest, so that a flood of one reason hides nothing of another; and told of
+all."""
+MAX_DETAIL = 80
+"""Characters of what they said."""
 MAX_NAMES = 64
 """Interfaces that are counted one by one, for containers bring new ones without end; past it they count as `OTHERS`."""
 OTHERS = "others"
@@ -126,3 +134,41 @@ class Drops(Counter[tuple[str, str]]):
         self._names -= gone
         for key in [key for key in self if key[1] in gone]:
             self[key[0], OTHERS] += self.pop(key)
+
+
+@dataclass(slots=True, eq=False)
+class DropSource:
+    """An address from which datagrams were dropped for one reason.
+
+    Attributes:
+        address: whose.
+        link: the interface it was last heard on, ``-`` for none of ours.
+        detail: what it said last that was wrong, such as its realm.
+        count: how many were dropped.
+        last: when.
+    """
+
+    address: str
+    link: str
+    detail: str
+    count: int
+    last: float
+
+
+class DropSources:
+    """The latest sources of what was dropped, by reason."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, dict[str, DropSource]] = {}
+
+    def note(self, reason: str, address: str, link: str, detail: str, now: float) -> None:
+        """Note one more datagram."""
+        sources = self._sources.setdefault(reason, {})
+        known = sources.get(address)
+        count = 1 if known is None else known.count + 1
+        put_last(sources, address, DropSource(address, link, detail[:MAX_DETAIL], count, now), SOURCES_BY_REASON)
+
+    def latest(self) -> list[tuple[str, DropSource]]:
+        """Return the sources with their reason, the latest first, `MOST_SOURCES` at most."""
+        found = [(reason, source) for reason, sources in self._sources.items() for source in sources.values()]
+        return sorted(found, key=lambda one: -one[1].last)[:MOST_SOURCES]

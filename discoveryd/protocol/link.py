@@ -50,6 +50,8 @@ class LinkState:
         solicits: whether the burst asks for answers.
         limited: whether every HELLO goes to 255.255.255.255, since the last heartbeat.
         has_beaten: whether there was a heartbeat.
+        echoed: HELLOs of ours that came back: they passed the rules of this machine both ways.
+        last_echo: when the last of them came, None for never.
     """
 
     link: Link | None
@@ -64,6 +66,8 @@ class LinkState:
     solicits: bool = False
     limited: bool = False
     has_beaten: bool = False
+    echoed: int = 0
+    last_echo: float | None = None
 
     @property
     def name(self) -> str:

@@ -82,7 +82,7 @@ class OwnBoot:
             return self._hear_answer(message, source, now)
         if isinstance(message, Hello):
             reason = "own-echo" if message.seq <= self._outbox.seq else "own-boot"
-            dropped = self._rooms.rate_limits.drop(WireError(reason, "not sent by this node"), source)
+            dropped = self._rooms.rate_limits.drop(WireError(reason, "not sent by this node"), source, now)
             return replace(dropped, sends=self._ask(source, now))
         if any(message.nonce == doubted.nonce for doubted in self.doubted.values()):
             raise WireError("own-echo")

@@ -59,7 +59,7 @@ class Probes:
         else:
             refusal = self._rooms.rate_limits.refusal(source, now)
         if refusal:
-            dropped = self._rooms.rate_limits.drop(refusal, source)
+            dropped = self._rooms.rate_limits.drop(refusal, source, now)
             return replace(dropped, sends=tuple(self._rooms.challenges.ask_beyond(Claim(source, key, size), now)))
         self._rooms.understood["ping"] += 1
         if path is not None:

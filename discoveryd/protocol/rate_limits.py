@@ -10,7 +10,7 @@ from typing import NoReturn
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.beacon import ANSWERS_PER_SECOND
 from discoveryd.protocol.bounded import TokenBuckets, put_last
-from discoveryd.protocol.drops import Drops
+from discoveryd.protocol.drops import Drops, DropSources
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import LIMITED, NOTHING, Claim, Drop, Outcome
@@ -54,12 +54,14 @@ class RateLimits:
 
     Attributes:
         drops: (reason, interface) -> how many.
+        drop_sources: the latest sources of them.
         complaints: (address, reason) that were named.
         flooded_since: in a flood, when there certainly was none yet.
     """
 
     def __init__(self, outbox: Outbox, table: PeerTable) -> None:
         self.drops = Drops()
+        self.drop_sources = DropSources()
         self.complaints: set[tuple[str, str]] = set()
         self.flooded_since: float | None = None
         self._outbox = outbox
@@ -204,10 +206,16 @@ class RateLimits:
 
     # --- what is dropped --------------------------------------------------------------------------
 
-    def drop(self, error: WireError, source: Source) -> Outcome:
-        """Count what is not taken; name its source the first time."""
-        link = self._outbox.link_state(source).name
+    def drop(self, error: WireError, source: Source, now: float) -> Outcome:
+        """Count what is not taken, and remember its source, which is named the first time."""
+        link_state = self._outbox.link_state(source)
+        link = link_state.name
         self.drops.count(error.reason, link)
+        if error.reason == "own-echo":
+            link_state.echoed += 1
+            link_state.last_echo = now
+        else:
+            self.drop_sources.note(error.reason, source.address, link, error.detail, now)
         complaint = (source.address, error.reason)
         if error.reason in UNNAMED or complaint in self.complaints or len(self.complaints) >= MAX_COMPLAINTS:
             return NOTHING

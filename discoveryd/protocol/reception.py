@@ -224,7 +224,7 @@ class Reception:
             self.outbox.credit.receive(source.address, incoming.size / hearers, now)
             outcome = self._dispatch(incoming, refusal, now)
         except WireError as error:
-            return self.rate_limits.drop(error, source)
+            return self.rate_limits.drop(error, source, now)
         state = self.outbox.link_state(source)
         state.received += 1
         state.last_heard = now
@@ -267,7 +267,7 @@ class Reception:
         except Unproven as error:
             sends = self.challenges.hear(hello, claim, now, is_flood=self.rate_limits.flooded_since is not None)
             self.hello_rate.beats += bool(sends)
-            return replace(self.rate_limits.drop(error, source), sends=tuple(sends))
+            return replace(self.rate_limits.drop(error, source, now), sends=tuple(sends))
 
     def enter(self, hello: Hello, claim: Claim, now: float, *, proved: bool = False) -> Outcome:
         """Enter a HELLO in the table; with `proved` its sender has answered a challenge."""

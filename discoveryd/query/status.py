@@ -63,6 +63,8 @@ class LinkStatus(TypedDict):
     sent: int
     received: int
     last_heard_s: float | None
+    echoed: int
+    last_echo_s: float | None
     last_error: str | None
 
 
@@ -81,6 +83,17 @@ class DropStatus(TypedDict):
     reason: str
     link: str
     count: int
+
+
+class DropSourceStatus(TypedDict):
+    """An address from which datagrams were dropped for one reason, and what it said last."""
+
+    reason: str
+    address: str
+    link: str
+    detail: str
+    count: int
+    last_s: float
 
 
 class ChallengeCounts(TypedDict):
@@ -129,6 +142,7 @@ class EngineStatus(TypedDict):
     sent: dict[str, int]
     received: dict[str, int]
     drops: list[DropStatus]
+    drop_sources: list[DropSourceStatus]
     events: dict[EventKind, int]
     rtt_s: dict[str, Any]
     loss: dict[str, Any]
@@ -259,6 +273,7 @@ def engine_status(node: Node, now: float) -> EngineStatus:
         "drops": [
             {"reason": reason, "link": link, "count": count} for (reason, link), count in sorted(node.drops.items())
         ],
+        "drop_sources": _drop_sources(node, now),
         "events": node.table.event_counts,
         "rtt_s": node.rtts.to_json(),
         "loss": _losses(node, now).to_json(),
@@ -279,11 +294,27 @@ def _links(node: Node, now: float) -> list[LinkStatus]:
             "up_s": round(now - link_state.since, 3),
             "sent": link_state.sent,
             "received": link_state.received,
-            "last_heard_s": None if link_state.last_heard is None else round(now - link_state.last_heard, 3),
+            "last_heard_s": _age(link_state.last_heard, now),
+            "echoed": link_state.echoed,
+            "last_echo_s": _age(link_state.last_echo, now),
             "last_error": None,
         }
         for link, link_state in zip(node.links, node.outlets, strict=True)
     ]
+
+
+def _age(moment: float | None, now: float) -> float | None:
+    return None if moment is None else round(now - moment, 3)
+
+
+def _drop_sources(node: Node, now: float) -> list[DropSourceStatus]:
+    return [
+        {
+            "reason": reason, "address": source.address, "link": source.link, "detail": source.detail,
+            "count": source.count, "last_s": round(now - source.last, 3),
+        }
+        for reason, source in node.rate_limits.drop_sources.latest()
+    ]  # fmt: skip
 
 
 def _security(node: Node, now: float) -> SecurityStatus:

@@ -89,6 +89,8 @@ _SERIES: tuple[tuple[str, tuple[str, ...], str, Callable[[Status], Iterable[_Sam
      lambda status: _by_link(status, "sent")),
     ("link_messages_received_total", ("link", "address"), "Messages understood on a link since it came.",
      lambda status: _by_link(status, "received")),
+    ("link_hellos_echoed_total", ("link", "address"), "Own HELLOs that came back on a link since it came.",
+     lambda status: _by_link(status, "echoed")),
     ("link_limited", ("link", "address"), "Whether every HELLO of a link goes to 255.255.255.255 (1) or not (0).",
      lambda status: _by_link(status, "limited")),
     ("message_deliveries_total", ("status",), "Ends of our messages at their receivers.",

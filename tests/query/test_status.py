@@ -12,9 +12,10 @@ hello.port hello.interval_s hello.ttl_s
 shared_addresses[].address shared_addresses[].link shared_addresses[].ids[]
 new_boots.count new_boots.address
 links[].name links[].address links[].prefix links[].broadcast links[].limited links[].other_addresses links[].up_s
-links[].sent links[].received links[].last_heard_s links[].last_error
+links[].sent links[].received links[].last_heard_s links[].echoed links[].last_echo_s links[].last_error
 peers.* table.rows table.limit table.routed table.routed_limit sent.* received.* events.* rtt_s.* loss.*
-drops[].reason drops[].link drops[].count
+drops[].reason drops[].link drops[].count drop_sources[].reason drop_sources[].address drop_sources[].link
+drop_sources[].detail drop_sources[].count drop_sources[].last_s
 security.mode security.send_with security.keys[].id security.keys[].peers security.plain_peers
 security.challenges.asked security.challenges.answered security.challenges.expired security.challenges.forgotten
 security.challenges.refused security.challenges.too_short security.withheld

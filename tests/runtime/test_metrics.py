@@ -48,7 +48,7 @@ def pair():
 
 def steady(status):
     """Give a status without what time alone changes."""
-    links = [{**link, "up_s": 0, "last_heard_s": 0} for link in status["links"]]
+    links = [{**link, "up_s": 0, "last_heard_s": 0, "last_echo_s": 0} for link in status["links"]]
     return {**status, "uptime_s": 0, "links": links, "loss": 0}
 
 
@@ -101,6 +101,7 @@ def test_a_real_parser_reads_what_status_says(pair):
         ("discoveryd_last_will_datagrams",): 0,
         ("discoveryd_link_hellos_sent_total", "127.0.0.2", "lo"): status["links"][0]["sent"],
         ("discoveryd_link_messages_received_total", "127.0.0.2", "lo"): status["links"][0]["received"],
+        ("discoveryd_link_hellos_echoed_total", "127.0.0.2", "lo"): status["links"][0]["echoed"],
         ("discoveryd_link_limited", "127.0.0.2", "lo"): 0,
         ("discoveryd_messages_sent_total",): 1,
         ("discoveryd_messages_pending",): 0,
