@@ -94,8 +94,8 @@ class UdpTransport:
             self._drop_counters = [udp_socket.DropCounter(receiver) for receiver in bound]
             self._sender.socket = bound[-1]
             if self._parameters.last_will:
-                stack.callback(self._witness.close)  # before the socket, which it holds as well
-                self._witness.fork(bound[-1])
+                stack.callback(self._witness.close)  # before the sockets, which it holds as well
+                self._witness.fork(bound)
             self._stack = stack.pop_all()
 
     def close(self) -> None:

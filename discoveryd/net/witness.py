@@ -1,8 +1,10 @@
 """The witness: a process forked from the daemon, which sends its last will when the daemon has died.
 
 The kernel closes the pipe from the daemon the moment its process is gone, whatever ended it, and the witness reads the
-end of file. It holds the socket too, for all nodes send from one port. So that PINGs to the port are refused from the
-first will on, and do not wait in that socket unread, the socket is connected to an address that sends nothing.
+end of file. It holds the sockets of the port too, for all nodes send from one port. So that PINGs to the port are
+refused from the first will on, and do not wait in a socket unread, each of them is connected to an address that sends
+nothing: also one by which nothing is sent, for the kernel may close the daemon's own some milliseconds after its pipe,
+and as long as one takes datagrams of anybody it passes them on to the other.
 
 A witness that is killed with the daemon (the whole control group, or the machine, or a container by its PID 1) says
 nothing. Then silence tells, as without a witness.
@@ -73,11 +75,11 @@ class Witness:
         self._next = b""  # the newest will, until the pipe takes it
         self._unsent = b""  # the rest of a will of which the pipe took a part
 
-    def fork(self, bound: socket.socket) -> None:
+    def fork(self, bound: Sequence[socket.socket]) -> None:
         """Start the witness, before there are threads.
 
         Args:
-            bound: by which the will goes out.
+            bound: all sockets of the port; by the last one the will goes out.
 
         Raises:
             OSError: no process, or no descriptor, is left.
@@ -152,12 +154,12 @@ def _end(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _watch(pipe: int, bound: socket.socket) -> None:
+def _watch(pipe: int, bound: Sequence[socket.socket]) -> None:
     """Be the witness: keep the newest will, and send it at the end of file. Does not return."""
     try:
         for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
-        _close_all(pipe, bound.fileno())
+        _close_all(pipe, *(one.fileno() for one in bound))
         with suppress(OSError), open("/proc/self/comm", "w") as name:
             name.write("discoveryd-will")
         will = b""
@@ -196,10 +198,11 @@ def _unpack(will: bytes) -> Iterable[Parcel]:
         yield Parcel(will[start:offset], *targets, port, flags, will[start - info : start])
 
 
-def _send(bound: socket.socket, parcels: Sequence[Parcel]) -> None:
+def _send(bound: Sequence[socket.socket], parcels: Sequence[Parcel]) -> None:
     """Send all parcels, a round after the other."""
-    with suppress(OSError):  # without loopback the PINGs wait unread, until the witness has ended
-        bound.connect(NOWHERE)
+    for one in bound:
+        with suppress(OSError):  # without loopback the PINGs wait unread, until the witness has ended
+            one.connect(NOWHERE)
     each = -(-len(parcels) // ROUNDS)
     for number in range(ROUNDS):
         if number:
@@ -208,7 +211,7 @@ def _send(bound: socket.socket, parcels: Sequence[Parcel]) -> None:
             for to in dict.fromkeys((parcel.to, parcel.otherwise)):
                 info = [(socket.IPPROTO_IP, IP_PKTINFO, parcel.info)] if parcel.info else []
                 try:
-                    bound.sendmsg([parcel.datagram], info, parcel.flags, (to, parcel.port))
+                    bound[-1].sendmsg([parcel.datagram], info, parcel.flags, (to, parcel.port))
                 except OSError:
                     continue
                 break

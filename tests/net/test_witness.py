@@ -11,6 +11,7 @@ from threading import Timer
 
 import pytest
 
+from discoveryd.net.quiet import bind_both
 from discoveryd.net.sockets import free_port
 from discoveryd.net.udp import UdpTransport
 from discoveryd.net.udp_socket import bind
@@ -35,18 +36,19 @@ def parcel(ear, datagram=b"WILL"):
     return Parcel(datagram, address, address, port, 0, b"")
 
 
-def daemon(act):
-    """Fork a process that has a witness, says its pid and what `act` makes of both, and waits; give pid and words."""
+def daemon(act, bound=()):
+    """Fork a process that has a witness and does `act`, and waits; give its pid, its port, and the pid of the witness."""
     read, write = os.pipe()
     pid = os.fork()
     if not pid:
-        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        bound.bind(("127.0.0.2", 0))
+        if not bound:
+            bound = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM)]
+            bound[0].bind(("127.0.0.2", 0))
         witness = Witness()
         witness.fork(bound)
         act(witness)
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-        os.write(write, f"{bound.getsockname()[1]} {children}".encode())
+        os.write(write, f"{bound[-1].getsockname()[1]} {children}".encode())
         select.select([], [], [], PATIENCE)
         os._exit(1)
     os.close(write)
@@ -100,6 +102,22 @@ def test_pings_are_refused_from_the_first_will_on(ear):
     assert ended(witness)
 
 
+def test_pings_are_refused_though_the_sockets_are_closed_late(ear):
+    with ExitStack() as stack:  # in place of a daemon whose kernel closes the pipe first
+        bound = bind_both(stack, free_port("0.0.0.0", "udp"), patience=0.0)
+        assert len(bound) == 2
+        pid, port, witness = daemon(lambda witness: witness.leave([parcel(ear)] * 3), bound)
+        end(pid)
+        ear.recv(100)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.connect(("127.0.0.1", port))
+            asking.settimeout(PATIENCE)
+            asking.send(b"PING")
+            with pytest.raises(ConnectionRefusedError):
+                asking.recv(100)
+    assert ended(witness)
+
+
 def test_signals_to_all_do_not_end_the_witness(ear):
     pid, _, witness = daemon(lambda witness: witness.leave([parcel(ear)] * 3))
     for number in IGNORED:
@@ -112,7 +130,7 @@ def test_an_orderly_end_sends_nothing(ear):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
         witness = Witness()
         assert witness.state == "off"
-        witness.fork(bound)
+        witness.fork([bound])
         witness.leave([parcel(ear)])
         assert witness.state == "watching"
         witness.close()
@@ -126,7 +144,7 @@ def test_an_orderly_end_sends_nothing(ear):
 def test_a_witness_that_was_stopped_is_killed_at_the_end(ear):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
         witness = Witness()
-        witness.fork(bound)
+        witness.fork([bound])
         [child] = map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
         os.kill(child, signal.SIGSTOP)
         for _ in range(3):
@@ -138,7 +156,7 @@ def test_a_witness_that_was_stopped_is_killed_at_the_end(ear):
 def test_a_witness_that_was_killed_is_dead(ear):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
         witness = Witness()
-        witness.fork(bound)
+        witness.fork([bound])
         [child] = map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
         os.kill(child, signal.SIGKILL)
         assert ended(child)
