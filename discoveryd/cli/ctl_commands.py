@@ -157,6 +157,15 @@ PROGRAM = Program(
             text="Let the daemon probe a peer by unicast: round-trip time, and whether the peer hears our HELLOs.",
         ),
         Command(
+            "ctl.doctor:doctor",
+            "what is wrong here, or why a peer is missing, and what helps",
+            Value("PEER", column="name"),
+            Option("watch", "again each 2 s, until interrupted"),
+            text="Tell what is wrong with this node, how sure that is, and what helps. With PEER (a name, an id, or an "
+            "address that may never have been heard): why it is missing, or not heard well. Run by root it reads the "
+            "rules of the firewall too. Exit code 1 for a fault; without a daemon it tells what can be seen here.",
+        ),
+        Command(
             "ctl.follow:wait",
             "wait until N matching peers are up",
             Option("count", "how many", _COUNT, missing="for how many peers? Give --count N"),

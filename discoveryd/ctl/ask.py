@@ -31,6 +31,7 @@ def list_(options: Options) -> int:
     if peers:
         if not options.json:
             print(peers_text(peers, options, keyed=bool(reply.get("keys"))))
+            _tell_faults(options)
         return FINE
     print(f"{_no_peers(options)}{own_name_hint(options)}", file=sys.stderr)
     return NOTHING
@@ -106,6 +107,20 @@ def _ask(
             print(printable_json(client.line), flush=True)
         return reply
     raise AssertionError("the last attempt returns or raises")
+
+
+def _tell_faults(options: Options) -> None:
+    """Tell a person at a terminal, who does not ask a doctor unprompted, that something is wrong."""
+    if options.only or not (sys.stdout.isatty() and sys.stderr.isatty()):
+        return
+    try:
+        with options.client() as client:
+            found = client.request("status").get("findings", ())
+    except QueryError:
+        return
+    faults = sum(finding["severity"] != "low" for finding in found)
+    if faults:
+        print(f"{faults} fault{'' if faults == 1 else 's'}: see 'discoveryctl doctor'", file=sys.stderr)
 
 
 def _no_peers(options: Options) -> str:

@@ -47,7 +47,7 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
         parts += ["", _links_table(status["links"], screen)]
     if status["drops"]:
         parts += ["", _drops_table(status["drops"], screen)]
-    texts = (printable(text) for _, text in findings(status))
+    texts = (printable(finding.text) for finding in findings(status))
     faults = [line for text in texts for line in folded("! ", text, screen.width, 2)]
     return "\n".join([*parts, "", *faults] if faults else parts)
 

@@ -1,7 +1,8 @@
 """``discoveryd demo``: four daemons on this machine alone, and proof that each change among them is seen.
 
 Real processes, real sockets, HELLOs over the broadcast address of loopback. `anna` is asked throughout;
-`bert` leaves, `cleo` is killed, `bert` comes back. The exit code is 0 only if all of it was seen in time.
+`bert` leaves, `cleo` is killed, `bert` comes back, and a doctor is asked why `cleo` is missing. The exit code is 0 only
+if all of it was seen in time, and the doctor is right.
 """
 
 import os
@@ -12,6 +13,7 @@ from contextlib import ExitStack
 
 from discoveryd.cli.parse import Arguments
 from discoveryd.config.durations import VARIABLE_PREFIX
+from discoveryd.ctl.doctor import look_closer, report_text
 from discoveryd.ctl.output import standard_screen
 from discoveryd.net.query_client import QueryClient
 from discoveryd.net.sockets import free_port
@@ -96,6 +98,16 @@ class Demo:
         print(peers_table(peers, standard_screen()), flush=True)  # noqa: T201
 
 
+    def diagnose(self, name: str, verdict: str) -> None:
+        """Ask the doctor why a peer is missing, and print the answer."""
+        with QueryClient(self._client.address) as query:
+            found = look_closer(query.request("doctor", peer=name), self._udp)
+        print(f"\n== why is {name} missing? discoveryctl doctor {name}\n")  # noqa: T201
+        print(report_text(found, standard_screen()), flush=True)  # noqa: T201
+        if found["verdict"] != verdict:
+            self.failures.append(f"the doctor says {found['verdict']}, not {verdict}")
+
+
 def demo(_: Arguments) -> int:
     """Play the demo and return its exit code."""
     with ExitStack() as stack:
@@ -108,6 +120,7 @@ def demo(_: Arguments) -> int:
         demo.expect(f"cleo is killed, and gone within its ttl of {TTL:g} s", {"dora"}, TTL + 1)
         demo.start("bert")
         demo.expect("bert comes back", {"bert", "dora"})
+        demo.diagnose("cleo", "not-running")
     if demo.failures:
         print(f"\nFAILED: {'; '.join(demo.failures)}", file=sys.stderr)  # noqa: T201
         return 1

@@ -248,8 +248,9 @@ class UdpTransport:
         Returns:
             why it cannot, None if it can.
         """
+        ours = (address for link, others in list(self.others.items()) for address in (link.address, *others))
         try:
-            known = list(known)
+            known = [*ours, *known]  # what we broadcast ourselves comes back, also in a flood
             for receiver in self._receivers:
                 set_filter(receiver, known, share, self._portion(receiver))
         except OSError as error:

@@ -27,7 +27,7 @@ field         form
 *boot*        16 of ``0-9 a-f``: one run of the node, random
 *interval*    decimal milliseconds, 1 to 600000: until the next HELLO, more or less
 *ttl*         decimal milliseconds, *interval* to 3600000: how long this HELLO holds
-*lasting*     0 to 16 of ``A-Z a-z``: flags that hold for more than this HELLO; there are none yet
+*lasting*     0 to 16 of ``A-Z a-z``, for more than this HELLO: ``d`` hears nobody, ``e`` not even itself
 *digest*      16 of ``0-9 a-f``: BLAKE2b of the record's bytes, 8 bytes long
 *seq*         decimal, 0 to 4294967295: one more with each beat
 *once*        flags of this HELLO alone: any of ``s`` (solicit), ``g`` (goodbye), mostly empty

@@ -289,6 +289,7 @@ class Beacon:
     def _beat(self, now: float) -> list[Send]:
         outbox = self._outbox
         outbox.seq = (outbox.seq + 1) & 0xFFFFFFFF
+        outbox.examine(now)
         former, outbox.pace = outbox.pace, self.interval(now)
         # a crowd that began together would beat together: a node that finds the interval much longer than
         # was thought takes a place of its own in it

@@ -16,7 +16,7 @@ from discoveryd.protocol.outcome import MessageKind, Send
 from discoveryd.protocol.parameters import MAX_TTL, Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.wire.messages import ANYONE, Hello, Ping, Pong, Will, mark
+from discoveryd.protocol.wire.messages import ANYONE, DEAF, NO_ECHO, Hello, Ping, Pong, Will, mark
 from discoveryd.protocol.wire.record import Record
 
 if TYPE_CHECKING:
@@ -81,6 +81,10 @@ class SeedAddresses(dict[str, str]):
             del self[address]
 
 
+DEAF_AFTER = 3
+"""Intervals in which nobody was heard, after which a node says so."""
+
+
 class Outbox:
     """Writes the datagrams of one node.
 
@@ -103,6 +107,8 @@ class Outbox:
         sealing: the layer that seals, None as long as there never were keys.
         credit: bytes that may go to addresses that have not proved to be there.
         copies: datagrams of each HELLO to one target: one for each variant.
+        expects_echo: whether what is sent to all comes back, as the kernel has it.
+        flags: those that HELLOs carry: `DEAF`, `NO_ECHO`.
         sent: datagrams by kind.
     """
 
@@ -124,6 +130,8 @@ class Outbox:
         self.sealing: Sealing | None = None
         self.credit = Credit()
         self.copies = 1
+        self.expects_echo = False
+        self.flags = ""
         self.sent: Counter[MessageKind] = Counter()
         self.limited = LimitedBroadcast() if limited is None else limited
 
@@ -175,11 +183,19 @@ class Outbox:
             ttl_ms=round(self.ttl(pace) * 1000),
             digest=self.record.digest,
             seq=self.seq,
+            lasting=self.flags,
             solicit=solicit,
             goodbye=goodbye,
             record=self.record.encoded if full else None,
             quiet=full and quiet,
         )
+
+    def examine(self, now: float) -> None:
+        """Find out what HELLOs are to say of this node from now on: whether it hears nobody, and not itself."""
+        states = self.links.values()
+        is_deaf = bool(states) and all(state.hears_nobody(now, DEAF_AFTER * self.pace) for state in self.outlets())
+        misses_echo = self.expects_echo and any(state.misses_echo(now) for state in states)
+        self.flags = DEAF * is_deaf + NO_ECHO * misses_echo
 
     def everywhere(self, hello: Hello) -> list[Send]:
         """Send a HELLO by all links and to the seeds."""
@@ -212,6 +228,7 @@ class Outbox:
                 if variant or not only_sealed
             ]
         state.sent += len(sends)
+        state.unechoed += len(sends)
         return sends
 
     def will(self) -> tuple[Send, ...]:
@@ -219,9 +236,9 @@ class Outbox:
         datagram = Will(realm=self.parameters.realm, id=self.id, boot=self.boot).encode()
         sends: list[Send] = []
         for state in self.outlets():
-            sent = state.sent
+            sent, unechoed = state.sent, state.unechoed
             sends += self.by(state, datagram, limited=True, kind="will")
-            state.sent = sent
+            state.sent, state.unechoed = sent, unechoed
         return tuple(sends)
 
     # --- to one node ------------------------------------------------------------------------------

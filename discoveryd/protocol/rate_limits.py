@@ -214,6 +214,7 @@ class RateLimits:
         if error.reason == "own-echo":
             link_state.echoed += 1
             link_state.last_echo = now
+            link_state.unechoed = 0
         else:
             self.drop_sources.note(error.reason, source.address, link, error.detail, now)
         complaint = (source.address, error.reason)

@@ -12,8 +12,8 @@ from discoveryd.errors import QueryError
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.table.peer import AGES_TEXT, LIVE, SCHEMA, Event, peer_json
 from discoveryd.protocol.table.row import Row
+from discoveryd.query.engine_status import MOST_NAMED
 from discoveryd.query.request import Filter
-from discoveryd.query.status import MOST_NAMED
 from discoveryd.query.watch import Watch
 
 PROTOCOL = 1

@@ -31,6 +31,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "watch": _FILTERS,
     "show": ("peer",),
     "ping": ("peer", "count", "timeout_s"),
+    "doctor": ("peer",),
     "status": (),
     "metrics": (),
     "hello": ("proof", "nonce"),
@@ -96,10 +97,10 @@ class Request:
     """One checked request.
 
     Attributes:
-        op: ``list``, ``show``, ``status``, ``watch``, ``ping``, ``metrics``, ``hello``, ``reload``, ``register``,
-            ``send``, ``ask`` or ``messages``.
+        op: ``list``, ``show``, ``status``, ``watch``, ``ping``, ``doctor``, ``metrics``, ``hello``, ``reload``,
+            ``register``, ``send``, ``ask`` or ``messages``.
         filter: of ``list`` and ``watch``.
-        peer: the peer of ``show`` and ``ping``: name, id, address or boot.
+        peer: the peer of ``show``, ``ping`` and ``doctor``: name, id, address or boot; ``doctor`` needs none.
         count: of PINGs.
         timeout: seconds to wait for each PONG.
         proof: that the program has the control token; empty without one.
@@ -180,6 +181,8 @@ def _bad(message: str) -> QueryError:
 
 def _about_peer(op: str, fields: Mapping[str, Any]) -> Request:
     peer = _text(fields, "peer")
+    if not peer and op == "doctor":
+        return Request(op=op)  # about the node itself
     if not peer:
         raise _bad(f'{op} needs "peer": a name, an id (or at least its first 4 characters) or an address')
     count = _number(fields, "count", 1, 1, MAX_PINGS)

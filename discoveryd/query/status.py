@@ -1,19 +1,14 @@
 """The status of a node as a typed value: what ``discoveryctl status --json``, the metrics and the findings are made of.
 
 It is JSON as it stands (docs/query.md says what each key means): the daemon fills it in, a client reads the same type
-out of a reply. `engine_status` makes the sections that the engine knows; `discoveryd.runtime.status` adds the others.
+out of a reply. `discoveryd.query.engine_status` makes the sections that the engine knows, `discoveryd.runtime.status`
+the others.
 """
 
-from collections import Counter
 from typing import Any, TypedDict
 
-from discoveryd.protocol.histogram import LOSS_BOUNDS, Histogram
-from discoveryd.protocol.node import Node
-from discoveryd.protocol.table.peer import SCHEMA, EventKind, State
+from discoveryd.protocol.table.peer import EventKind, State
 from discoveryd.query.messages import MessageStatus
-
-MOST_NAMED = 16
-"""Peers that an error names, or that are named as having one address; and such addresses."""
 
 
 class NodeStatus(TypedDict):
@@ -65,6 +60,7 @@ class LinkStatus(TypedDict):
     last_heard_s: float | None
     echoed: int
     last_echo_s: float | None
+    unechoed: int
     last_error: str | None
 
 
@@ -94,6 +90,33 @@ class DropSourceStatus(TypedDict):
     detail: str
     count: int
     last_s: float
+
+
+class ImpairedPeer(TypedDict):
+    """A live peer that does not hear this node, is heard badly, or by its answers alone."""
+
+    id: str
+    name: str | None
+    address: str
+    link: str
+    two_way: bool | None
+    loss: float | None
+    hellos_arrive: bool
+    hears_nobody: bool
+    hears_itself: bool
+
+
+class FindingStatus(TypedDict):
+    """Something that looks wrong."""
+
+    code: str
+    severity: str
+    certainty: str
+    title: str
+    text: str
+    subject: str
+    evidence: dict[str, Any]
+    remedy: list[str]
 
 
 class ChallengeCounts(TypedDict):
@@ -138,6 +161,7 @@ class EngineStatus(TypedDict):
     new_boots: NewBoots
     links: list[LinkStatus]
     peers: dict[State, int]
+    impaired: list[ImpairedPeer]
     table: TableStatus
     sent: dict[str, int]
     received: dict[str, int]
@@ -230,119 +254,10 @@ class Status(EngineStatus):
     send_errors: list[SendError]
     receive_buffer: ReceiveBuffer
     scan_error: str | None
+    flooded: bool
+    firewalls: list[str]
     messages: MessageStatus
     last_will: WillStatus
     query: QueryStatus
     metrics: MetricsStatus
-
-
-def engine_status(node: Node, now: float) -> EngineStatus:
-    """Return the sections that the engine knows."""
-    interval = node.interval(now)
-    return {
-        "ok": True,
-        "schema": SCHEMA,
-        "node": {
-            "id": node.id,
-            "name": node.record.name,
-            "boot": node.boot,
-            "realm": node.parameters.realm,
-            "tags": dict(node.record.tags),
-            "services": [service.to_json() for service in node.record.services],
-        },
-        "hello": {
-            "port": node.parameters.port,
-            "interval_s": round(interval, 3),
-            "ttl_s": round(node.ttl(interval), 3),
-        },
-        "isolated": node.is_isolated(now),
-        "shared_addresses": [
-            {"address": address, "link": link, "ids": sorted(row.id for row in rows)[:MOST_NAMED]}
-            for (address, link), rows in sorted(node.table.shared_addresses(now).items())[:MOST_NAMED]
-        ],
-        "clones": sorted({row.id for row in node.table.rows(now) if row.clone}),
-        "new_boots": {"count": node.doubles.count, "address": node.doubles.address},
-        "links": _links(node, now),
-        "peers": node.table.counts(now),
-        "table": {
-            "rows": len(node.table), "limit": node.table.limit,
-            "routed": node.table.beyond(), "routed_limit": node.parameters.limits.routed,
-        },
-        "sent": {kind: node.sent[kind] for kind in ("hello", "ping", "pong", "msg", "ack")},
-        "received": node.received,
-        "drops": [
-            {"reason": reason, "link": link, "count": count} for (reason, link), count in sorted(node.drops.items())
-        ],
-        "drop_sources": _drop_sources(node, now),
-        "events": node.table.event_counts,
-        "rtt_s": node.rtts.to_json(),
-        "loss": _losses(node, now).to_json(),
-        "security": _security(node, now),
-    }  # fmt: skip
-
-
-def _links(node: Node, now: float) -> list[LinkStatus]:
-    """Return the links in use; an error of sending is the driver's to add."""
-    return [
-        {
-            "name": link_state.name,
-            "address": link.address,
-            "prefix": link.prefix,
-            "broadcast": link.broadcast,
-            "limited": link_state.limited,
-            "other_addresses": len(node.others[link]),
-            "up_s": round(now - link_state.since, 3),
-            "sent": link_state.sent,
-            "received": link_state.received,
-            "last_heard_s": _age(link_state.last_heard, now),
-            "echoed": link_state.echoed,
-            "last_echo_s": _age(link_state.last_echo, now),
-            "last_error": None,
-        }
-        for link, link_state in zip(node.links, node.outlets, strict=True)
-    ]
-
-
-def _age(moment: float | None, now: float) -> float | None:
-    return None if moment is None else round(now - moment, 3)
-
-
-def _drop_sources(node: Node, now: float) -> list[DropSourceStatus]:
-    return [
-        {
-            "reason": reason, "address": source.address, "link": source.link, "detail": source.detail,
-            "count": source.count, "last_s": round(now - source.last, 3),
-        }
-        for reason, source in node.rate_limits.drop_sources.latest()
-    ]  # fmt: skip
-
-
-def _security(node: Node, now: float) -> SecurityStatus:
-    """Return how many live peers seal with which key, and what became of unknown boots."""
-    ring, asked = node.keyring, node.challenges
-    peers = Counter(row.sealed_with for row in node.table.rows(now))
-    return {
-        "mode": ring.mode,
-        "send_with": ring.send_with or None,
-        "keys": [{"id": key.id, "peers": peers[key.id]} for key in ring.keys],
-        "plain_peers": peers[""],
-        "challenges": {
-            "asked": asked.asked,
-            "answered": asked.answered,
-            "expired": asked.expired,
-            "forgotten": asked.forgotten,
-            "refused": asked.refused,
-            "too_short": asked.too_short,
-        },
-        "withheld": node.credit.withheld,
-    }
-
-
-def _losses(node: Node, now: float) -> Histogram:
-    """Return how many live peers lose how much, of those for which it is known."""
-    losses = Histogram(LOSS_BOUNDS)
-    for row in node.table.rows(now):
-        loss = row.paths.best(now).loss
-        if loss is not None:
-            losses.observe(loss)
-    return losses
+    findings: list[FindingStatus]

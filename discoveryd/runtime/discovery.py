@@ -9,7 +9,6 @@ from queue import Empty, SimpleQueue
 from typing import Any, Self, TypeVar, Unpack
 
 from discoveryd.errors import QueryError
-from discoveryd.net.interfaces import rp_filter_drops
 from discoveryd.net.stamps import boottime
 from discoveryd.net.systemd import Listener
 from discoveryd.net.udp import UdpTransport
@@ -24,13 +23,13 @@ from discoveryd.runtime.announcement import Announcement, of_name
 from discoveryd.runtime.arguments import checked_services
 from discoveryd.runtime.driver import JOIN_TIMEOUT, Driver
 from discoveryd.runtime.entropy import BufferedRandom
+from discoveryd.runtime.examiner import Examiner
 from discoveryd.runtime.last_will import LastWill
 from discoveryd.runtime.message_handlers import Handler
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.pings import PingResult, Pings
 from discoveryd.runtime.query_handlers import Control, QueryHandlers
 from discoveryd.runtime.servers import Servers
-from discoveryd.runtime.status import make_status, summary
 from discoveryd.runtime.subscription import Subscription
 from discoveryd.runtime.worker import Heartbeat
 
@@ -104,6 +103,7 @@ class Discovery:
             parameters, self._announcement.record, node_id=node_id, random=BufferedRandom(), keyring=keyring,
             process=os.getpid, clock=clock,
         )  # fmt: skip
+        self._node.outbox.expects_echo = True  # what the kernel broadcasts it gives to us as well
         self._driver = Driver(
             self._node, (UdpTransport(parameters, clock),), clock=clock, notify=self._notify,
             wake_servers=lambda: self._servers.wake(),  # noqa: PLW0108 - they are made below
@@ -119,8 +119,8 @@ class Discovery:
             clock=clock, notify=self._notify, failed=self._driver.fail,
         )  # fmt: skip
         self._stack = ExitStack()
-        self._filtered_before, self._started_at = 0, 0.0
-        self._reports: dict[str, Callable[[], Any]] = {}
+        self._started_at = 0.0
+        self._examiner = Examiner(self._driver, self._servers)
         self.pulse = Heartbeat((*self._driver.workers, *self._servers.watched), self._driver.nudge)
 
     # --- life -----------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ class Discovery:
             if opened is not None:
                 opened()
             self._stack = stack.pop_all()
-        self._filtered_before = rp_filter_drops()
+        self._examiner.begin()
         self._started_at = self._clock()
         atexit.register(self.stop)  # a program that just ends has left, too
         try:
@@ -231,22 +231,26 @@ class Discovery:
 
     def status(self) -> dict[str, Any]:
         """Return what ``discoveryctl status --json`` shows."""
-        uptime = self._clock() - self._started_at
-        status = make_status(self._driver, uptime, self._filtered_before, *self._servers.sections())
-        return {**status, **{name: give() for name, give in list(self._reports.items())}}
+        return self._examiner.status(self._clock() - self._started_at)
+
+    def doctor(self, peer: str = "") -> dict[str, Any]:
+        """Return what looks wrong here, or why a peer is missing, as ``discoveryctl doctor --json`` shows it.
+
+        A peer is meant by name, id, address or boot, and may never have been heard; a QueryError: ``ambiguous``.
+        """
+        return self._examiner.doctor(self.status(), peer)
 
     def receive_buffer(self) -> dict[str, int]:
         """Return the bytes of each receive buffer, and the bytes that were wanted."""
-        buffer = self._driver.network.receive_buffer()
-        return {"bytes": buffer["bytes"], "wanted": buffer["wanted"]}
+        return self._examiner.receive_buffer()
 
     def report(self, name: str, give: Callable[[], Any]) -> None:
         """Let `status` show another section; `give` returns it, in any thread, without the lock."""
-        self._reports[name] = give
+        self._examiner.sections[name] = give
 
     def summary(self) -> str:
         """Return one line such as ``12 up, 1 suspect, 2 links``."""
-        return summary(self._driver, self._servers.query)
+        return self._examiner.summary()
 
     def ping(self, peer: str, *, count: int = 1, timeout: float = 1.0) -> PingResult:
         """Ping a peer and wait for the answers.
@@ -326,8 +330,6 @@ class Discovery:
 
     def offer(self, owner: str, services: Iterable[Service]) -> None:
         """Offer these services in place of those this owner (such as ``services.d``) offered before; none end them.
-
-        What several owners offer is announced once.
 
         Raises:
             ConfigError: too long together with the rest of the record; nothing has changed then.

@@ -1,4 +1,4 @@
-"""The name of this machine, as it is now and fit to be announced."""
+"""What this machine is: its name, as it is now and fit to be announced, and what manages its firewall."""
 
 import os
 
@@ -23,3 +23,24 @@ def machine_name() -> tuple[str, str]:
     if name != found:
         return name, f"the machine's name {found!a} cannot be announced as it is; set it or node.name"
     return name, ""
+
+
+def firewalls(root: str = "/") -> list[str]:
+    """Return the tools by which the firewall of this machine is changed, the one that manages it first."""
+    found = []
+    if _holds(os.path.join(root, "etc/ufw/ufw.conf"), "ENABLED=yes"):
+        found.append("ufw")
+    if os.path.exists(os.path.join(root, "run/firewalld.pid")):
+        found.append("firewalld")
+    places = [os.path.join(root, place) for place in ("usr/sbin", "sbin")]
+    for tool in ("nft", "iptables"):
+        found += [tool] if any(os.path.exists(os.path.join(place, tool)) for place in places) else []
+    return found
+
+
+def _holds(path: str, text: str) -> bool:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return text in file.read()
+    except OSError:
+        return False

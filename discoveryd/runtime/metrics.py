@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector, core, generate_latest, make_wsgi_app
 from prometheus_client.registry import Collector
 
+from discoveryd.query.finding_kinds import FINDING_KINDS
+
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -103,6 +105,8 @@ _SERIES: tuple[tuple[str, tuple[str, ...], str, Callable[[Status], Iterable[_Sam
      lambda status: _by(status["messages"]["programs"], "name", "run")),
     ("message_program_failures_total", ("program",), "Of these runs those that failed, or took too long.",
      lambda status: [((one["name"],), one["failed"] + one["timeout"]) for one in status["messages"]["programs"]]),
+    ("finding", ("code",), "Whether something of that kind looks wrong (1) or not (0).",
+     lambda status: [((code,), int(code in _codes(status))) for code in FINDING_KINDS]),
     ("drops_total", ("reason", "link"), "Datagrams dropped, or not sent, by reason and link.",
      lambda status: [((drop["reason"], drop["link"]), drop["count"]) for drop in status["drops"]]),
 )  # fmt: skip
@@ -185,6 +189,10 @@ def _by_key(counts: Mapping[str, float], *keys: str) -> list[_Sample]:
 
 def _by(counts: Iterable[Mapping[str, Any]], label: str, key: str = "count") -> list[_Sample]:
     return [((one[label],), one[key]) for one in counts]
+
+
+def _codes(status: Status) -> set[str]:
+    return {finding["code"] for finding in status["findings"]}
 
 
 def _by_link(status: Status, key: str) -> list[_Sample]:

@@ -108,12 +108,14 @@ class QueryHandlers:
         return query.encode({"ok": True, "schema": SCHEMA, "node": self._node(), **proof})
 
     def answer(self, request: Request) -> bytes:
-        """Return the reply to ``list``, ``show``, ``status`` or ``metrics``.
+        """Return the reply to ``list``, ``show``, ``status``, ``doctor`` or ``metrics``.
 
         That to ``list`` is written by `discoveryd.query.reply.Listing`, of what each row keeps (`Row.text`).
         """
         if request.op == "status":
             return query.encode(self._discovery.status())
+        if request.op == "doctor":
+            return query.encode(self._discovery.doctor(request.peer))
         if request.op == "metrics":
             return query.encode({"ok": True, "schema": SCHEMA, **self._metrics.read()})
         if request.op == "list":

@@ -11,8 +11,10 @@ from discoveryd.net.query_server import QueryServer
 from discoveryd.net.transport import Outside
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.query.status import MetricsStatus, Outsider, QueryStatus, RpFilter, SendError, Status, engine_status
+from discoveryd.query.engine_status import engine_status
+from discoveryd.query.status import MetricsStatus, Outsider, QueryStatus, RpFilter, SendError, Status
 from discoveryd.runtime.driver import Driver
+from discoveryd.runtime.machine import firewalls
 
 MOST_NAMED = 64
 """Neighbours that are named."""
@@ -60,10 +62,13 @@ def make_status(
         "send_errors": send_errors,
         "receive_buffer": network.receive_buffer(),
         "scan_error": network.scan_error,
+        "flooded": network.is_flooded,
+        "firewalls": firewalls(),
         "messages": messages,
         "last_will": network.last_will(),
         "query": query,
         "metrics": metrics,
+        "findings": [],
     }
 
 

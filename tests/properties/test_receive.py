@@ -12,9 +12,9 @@ from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_STEADY, decode
 from discoveryd.protocol.wire.record import Record
+from discoveryd.query.engine_status import engine_status
 from discoveryd.query.reply import list_line
 from discoveryd.query.request import Filter
-from discoveryd.query.status import engine_status
 from tests.properties.strategies import datagrams, fuzz
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")

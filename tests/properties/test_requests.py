@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from discoveryd.errors import QueryError
 from discoveryd.protocol.wire.record import Record, Service
+from discoveryd.query.engine_status import engine_status
 from discoveryd.query.reply import (
     encode,
     error_line,
@@ -15,7 +16,6 @@ from discoveryd.query.reply import (
     show_answer,
 )
 from discoveryd.query.request import parse_request
-from discoveryd.query.status import engine_status
 from tests.properties.strategies import fuzz, mutated
 from tests.properties.test_receive import SOURCES, make_node
 from tests.protocol.samples import hello

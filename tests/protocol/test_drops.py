@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from discoveryd.protocol.drops import MAX_DETAIL, MAX_NAMES, OTHERS, SOURCES_BY_REASON, Drops, DropSources
 from discoveryd.protocol.link import Link
-from discoveryd.query.status import engine_status
+from discoveryd.query.engine_status import engine_status
 from tests.protocol.samples import ETH0, hello, make_node, source
 
 

@@ -17,7 +17,7 @@ BARE = peer(
 )
 LINK = {
     "name": "eth0", "address": "10.0.0.1", "prefix": 24, "broadcast": "10.0.0.255", "up_s": 61.0,
-    "sent": 10, "received": 7, "last_heard_s": 0.4, "last_error": None,
+    "sent": 10, "received": 7, "last_heard_s": 0.4, "echoed": 10, "last_echo_s": 0.3, "unechoed": 0, "last_error": None,
 }  # fmt: skip
 STATUS = {
     "ok": True, "schema": 1, "version": "0.1.0", "uptime_s": 61.2, "isolated": False, "links": [LINK],
@@ -26,5 +26,6 @@ STATUS = {
     "peers": {"up": 2, "suspect": 0, "down": 0, "left": 1}, "table": {"rows": 3, "limit": 4096},
     "sent": {"hello": 10, "ping": 0, "pong": 0}, "received": {"hello": 7, "bare": 0, "ping": 0, "pong": 0, "will": 0},
     "last_will": {"witness": "off", "datagrams": 0},
-    "drops": [], "query": {"connections": 1, "limit": 64, "watchers": 0, "refused": 0},
+    "clones": [], "security": {"mode": "off", "send_with": None, "keys": [], "plain_peers": 0}, "receive_buffer": {"bytes": 4194304, "wanted": 4194304},
+    "drops": [], "drop_sources": [], "impaired": [], "query": {"connections": 1, "limit": 64, "watchers": 0, "refused": 0},
 }  # fmt: skip

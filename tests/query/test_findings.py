@@ -2,6 +2,7 @@
 
 import pytest
 
+from discoveryd.query.finding_kinds import AREAS, FINDING_KINDS
 from discoveryd.query.findings import findings
 from tests.query.samples import LINK, STATUS
 
@@ -12,7 +13,25 @@ OUTSIDE = {
 
 def texts(**changed):
     """Return the texts of all findings of a changed status, a line each."""
-    return "\n".join(text for _, text in findings(STATUS | changed))
+    return "\n".join(finding.text for finding in findings(STATUS | changed))
+
+
+def codes(**changed):
+    """Return the codes of all findings of a changed status."""
+    return [finding.code for finding in findings(STATUS | changed)]
+
+
+def dropped(reason, **changed):
+    """Return a source of drops."""
+    return {"reason": reason, "address": "10.0.0.7", "link": "eth0", "detail": "lab", "count": 3, "last_s": 1.0} | changed
+
+
+def impaired(**changed):
+    """Return a peer that is heard, and about which something is odd."""
+    return {
+        "id": "9f3a", "name": "alpha", "address": "10.0.0.2", "link": "eth0", "two_way": None, "loss": None,
+        "hellos_arrive": True, "hears_nobody": False, "hears_itself": True,
+    } | changed  # fmt: skip
 
 
 def test_a_good_status_has_no_finding():
@@ -76,8 +95,105 @@ def test_each_fault_is_found_and_explained(changed, text):
     assert text in texts(**changed)
 
 
-def test_isolation_is_not_told_without_a_link():
-    assert "isolated" not in texts(links=[], isolated=True)
+def test_what_follows_from_a_cause_is_not_told_beside_it():
+    assert codes(links=[], isolated=True, received={}) == ["no-link"]
+    shut = LINK | {"echoed": 0, "last_echo_s": None, "unechoed": 8}
+    assert codes(links=[shut], received={}) == ["own-firewall-in"]
+    assert codes(received={}, drop_sources=[dropped("other-realm")]) == ["other-realm"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_told"),
+    [
+        ({"unechoed": 8, "last_echo_s": None}, True),
+        ({"unechoed": 8, "last_echo_s": 2.1}, True),
+        ({"unechoed": 7, "last_echo_s": None}, False),
+        ({"unechoed": 99, "last_echo_s": 1.9}, False),
+        ({"unechoed": 99, "last_echo_s": None, "up_s": 1.9}, False),
+        ({"unechoed": 99, "last_echo_s": None, "last_error": "ENETDOWN: Network is down"}, False),
+    ],
+)
+def test_an_echo_that_is_missing_is_a_firewall_of_ours(changed, is_told):
+    assert ("own-firewall-in" in codes(links=[LINK | changed])) is is_told
+
+
+@pytest.mark.parametrize(
+    ("firewalls", "into", "out"),
+    [
+        (["ufw", "nft"], ("ufw allow 3400/udp",), ("ufw allow out 3400/udp",)),
+        (["firewalld"], ("firewall-cmd --permanent --add-port=3400/udp && firewall-cmd --reload",), ()),
+        (["nft"], ("nft insert rule inet filter input udp dport 3400 accept",),
+         ("nft insert rule inet filter output udp dport 3400 accept",)),
+        (["iptables"], ("iptables -I INPUT -p udp --dport 3400 -j ACCEPT",), ("iptables -I OUTPUT -p udp --dport 3400 -j ACCEPT",)),
+        ([], (), ()),
+    ],
+)  # fmt: skip
+def test_the_remedy_is_that_of_the_tool_that_is_there(firewalls, into, out):
+    shut, mute = LINK | {"unechoed": 9, "last_echo_s": None}, LINK | {"last_error": "EPERM: Operation not permitted"}
+    [finding] = findings(STATUS | {"links": [shut], "firewalls": firewalls})
+    assert (finding.code, finding.remedy, finding.subject) == ("own-firewall-in", into, "eth0")
+    [finding] = findings(STATUS | {"links": [mute], "firewalls": firewalls})
+    assert (finding.code, finding.remedy) == ("own-firewall-out", out)
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ("other-realm", "other-realm"), ("version", "other-version"), ("sealed", "no-keys"), ("unknown-key", "unknown-key"),
+        ("bad-seal", "bad-seal"), ("plain", "plain-refused"), ("foreign-port", "port-translated"),
+    ],
+)  # fmt: skip
+def test_a_source_that_cannot_be_understood_is_named(reason, code):
+    [finding] = findings(STATUS | {"drop_sources": [dropped(reason)]})
+    assert (finding.code, finding.subject) == (code, "10.0.0.7")
+    assert "10.0.0.7" in finding.text
+    assert codes(drop_sources=[dropped(reason, count=2)]) == codes(drop_sources=[dropped(reason, last_s=61.0)]) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"two_way": False}, ["peers-one-way"]),
+        ({"two_way": False, "hears_nobody": True}, ["peer-deaf"]),
+        ({"two_way": False, "hears_nobody": True, "hears_itself": False}, ["peer-firewall-in"]),
+        ({"two_way": True, "hears_nobody": True, "hears_itself": False}, []),
+        ({"hellos_arrive": False, "two_way": True}, ["hellos-filtered"]),
+        ({"loss": 0.3, "two_way": True}, ["lossy-path"]),
+        ({"loss": 0.3, "two_way": False}, ["peers-one-way"]),
+    ],
+)
+def test_a_peer_that_is_heard_badly_is_named_with_the_cause(changed, found):
+    assert codes(impaired=[impaired(**changed)]) == found
+    if found:
+        assert "alpha" in texts(impaired=[impaired(**changed)])
+
+
+def test_an_excluded_interface_is_told_with_its_name():
+    drops = [{"reason": "excluded", "link": "eth7", "count": 4}]
+    [finding] = findings(STATUS | {"links": [], "drops": drops})
+    assert (finding.code, finding.remedy) == ("interface-excluded", ("hello.interfaces: [eth7]",))
+    assert codes(drops=drops) == []
+
+
+def test_a_full_table_and_a_flood_are_told():
+    drops = [{"reason": "table-full", "link": "eth0", "count": 4}]
+    assert codes(drops=drops, table={"rows": 8, "limit": 8}) == ["table-full"]
+    assert codes(drops=drops, table={"rows": 7, "limit": 8}) == []
+    assert codes(flooded=True) == ["flood"]
+
+
+def test_a_witness_that_is_gone_is_good_to_know():
+    [finding] = findings(STATUS | {"last_will": {"witness": "dead", "datagrams": 0}})
+    assert (finding.code, finding.is_fault) == ("no-witness", False)
+
+
+def test_a_finding_as_json_has_what_is_said_of_its_kind():
+    [finding] = findings(STATUS | {"links": []})
+    told = finding.to_json()
+    assert told == {
+        "code": "no-link", "severity": "high", "certainty": "proven", "title": "no usable link", "text": finding.text,
+        "subject": "", "evidence": {}, "remedy": [],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -102,21 +218,18 @@ def test_a_cloned_memory_is_told_with_the_address():
 
 
 def test_clones_are_told_apart_from_a_clone_of_this_node():
-    (word, ours), (same, theirs) = findings(STATUS | {"clones": ["n1", "n2"]})
-    assert ours.startswith("clone: this node and another have the id n1,")
-    assert theirs.startswith("clone: two running nodes have the id n2,")
-    assert word == same == "clone"
+    ours, theirs = findings(STATUS | {"clones": ["n1", "n2"]})
+    assert ours.text.startswith("clone: this node and another have the id n1,")
+    assert theirs.text.startswith("clone: two running nodes have the id n2,")
+    assert (ours.code, ours.subject, theirs.subject) == ("clone", "n1", "n2")
 
 
-def test_an_unserved_metrics_page_comes_before_all_else():
-    first, *_ = findings(STATUS | {"metrics": {"error": "TCP port 9 is taken"}, "links": [], "isolated": True})
-    assert first == (
-        "metrics-not-served",
-        "the metrics are not served over HTTP: TCP port 9 is taken; stop that, or set metrics.listen",
-    )
+def test_an_unserved_metrics_page_is_told():
+    [finding] = findings(STATUS | {"metrics": {"error": "TCP port 9 is taken"}})
+    assert finding.text == "the metrics are not served over HTTP: TCP port 9 is taken; stop that, or set metrics.listen"
 
 
-def test_each_finding_has_a_word_in_a_stable_order():
+def test_causes_come_before_what_may_follow_from_them():
     everything = {
         "metrics": {"error": "x"}, "receive_buffer": {"bytes": 1, "wanted": 2}, "scan_error": "x", "isolated": True,
         "dropins": [{"file": "f", "name": "n", "state": "failing", "why": "w"}], "hooks": {"refused": 1},
@@ -125,9 +238,14 @@ def test_each_finding_has_a_word_in_a_stable_order():
         "links": [LINK | {"last_error": "x"}], "rp_filter": {"dropped": 9, "links": [{"link": "eth0"}]},
         "send_errors": [{"link": "-", "target": "t", "error": "x"}],
     }  # fmt: skip
-    assert [word for word, _ in findings(STATUS | everything)] == [
-        "metrics-not-served", "small-receive-buffer", "interfaces-unreadable", "isolated", "service-not-announced",
-        "hook-not-run", "clone", "cloned-memory", "shared-address", "nothing-heard", "sending-failed", "other-prefix",
-        "rp-filter", "sending-failed",
+    assert codes(**everything) == [
+        "interfaces-unreadable", "sending-failed", "sending-failed", "isolated", "nothing-heard", "other-prefix",
+        "rp-filter", "clone", "cloned-memory", "shared-address", "metrics-not-served", "small-receive-buffer",
+        "service-not-announced", "hook-not-run",
     ]  # fmt: skip
-    assert [word for word, _ in findings(STATUS | {"links": []})] == ["no-link"]
+
+
+def test_what_a_kind_hides_is_a_kind():
+    hidden = {code for kind in FINDING_KINDS.values() for code in kind.hides}
+    assert hidden <= FINDING_KINDS.keys()
+    assert {kind.area for kind in FINDING_KINDS.values()} == set(AREAS)

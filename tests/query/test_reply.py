@@ -8,6 +8,7 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.table.peer import Event, peer_json
 from discoveryd.protocol.wire.messages import Pong
 from discoveryd.protocol.wire.record import Record, Service
+from discoveryd.query.engine_status import engine_status
 from discoveryd.query.reply import (
     ANEW,
     TURN,
@@ -21,7 +22,6 @@ from discoveryd.query.reply import (
     show_answer,
 )
 from discoveryd.query.request import Filter
-from discoveryd.query.status import engine_status
 from tests.protocol.engine import crowd
 from tests.protocol.samples import ETH1, boot, hello, make_node, row_of, source
 
@@ -203,7 +203,7 @@ def test_status(node):
         {
             "name": "eth0", "address": "10.0.0.1", "prefix": 24, "broadcast": "10.0.0.255", "limited": False, "other_addresses": 0,
             "up_s": 6.0, "sent": 2, "received": 5, "last_heard_s": 1.1, "echoed": 0,
-            "last_echo_s": None, "last_error": None,
+            "last_echo_s": None, "unechoed": 2, "last_error": None,
         }
     ]  # fmt: skip
     assert status["peers"] == {"up": 3, "suspect": 0, "down": 1, "left": 1}

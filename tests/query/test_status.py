@@ -2,7 +2,8 @@
 
 from typing import get_args, get_origin, get_type_hints, is_typeddict
 
-from discoveryd.query.status import EngineStatus, Status, engine_status
+from discoveryd.query.engine_status import engine_status
+from discoveryd.query.status import EngineStatus, Status
 from tests.protocol.samples import hello, make_node, source
 
 KEYS = """
@@ -12,9 +13,14 @@ hello.port hello.interval_s hello.ttl_s
 shared_addresses[].address shared_addresses[].link shared_addresses[].ids[]
 new_boots.count new_boots.address
 links[].name links[].address links[].prefix links[].broadcast links[].limited links[].other_addresses links[].up_s
-links[].sent links[].received links[].last_heard_s links[].echoed links[].last_echo_s links[].last_error
+links[].sent links[].received links[].last_heard_s links[].echoed links[].last_echo_s
+links[].unechoed links[].last_error
 peers.* table.rows table.limit table.routed table.routed_limit sent.* received.* events.* rtt_s.* loss.*
 drops[].reason drops[].link drops[].count drop_sources[].reason drop_sources[].address drop_sources[].link
+impaired[].id impaired[].name impaired[].address impaired[].link impaired[].two_way impaired[].loss
+impaired[].hellos_arrive impaired[].hears_nobody impaired[].hears_itself flooded firewalls[]
+findings[].code findings[].severity findings[].certainty findings[].title findings[].text findings[].subject
+findings[].evidence.* findings[].remedy[]
 drop_sources[].detail drop_sources[].count drop_sources[].last_s
 security.mode security.send_with security.keys[].id security.keys[].peers security.plain_peers
 security.challenges.asked security.challenges.answered security.challenges.expired security.challenges.forgotten

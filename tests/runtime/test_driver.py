@@ -91,6 +91,7 @@ def test_for_a_while_after_an_event_nothing_may_wait_unread(make):
     receiver = driver.network.receivers[0]
     driver.begin_stop()
     driver.stop()
+    lan.wake()
     receiver.read(1e9)
     assert lan.was_calm
     lan.put(hello(1, "bert").encode())

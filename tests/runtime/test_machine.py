@@ -3,7 +3,7 @@
 import pytest
 
 from discoveryd.protocol.wire.record import Record
-from discoveryd.runtime.machine import machine_name
+from discoveryd.runtime.machine import firewalls, machine_name
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,20 @@ def test_it_is_mended_and_said(found, name, fault, monkeypatch):
     assert given == name == Record(name=given).name
     assert why.startswith(fault)
     assert bool(why) == bool(fault)
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({}, []),
+        ({"usr/sbin/nft": "", "sbin/iptables": ""}, ["nft", "iptables"]),
+        ({"etc/ufw/ufw.conf": "ENABLED=yes\n", "usr/sbin/iptables": ""}, ["ufw", "iptables"]),
+        ({"etc/ufw/ufw.conf": "ENABLED=no\n", "usr/sbin/nft": ""}, ["nft"]),
+        ({"run/firewalld.pid": "1", "usr/sbin/nft": ""}, ["firewalld", "nft"]),
+    ],
+)
+def test_the_tool_that_manages_the_firewall_comes_first(tmp_path, files, found):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert firewalls(str(tmp_path)) == found

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from discoveryd.net.query_client import QueryClient
 from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Parameters
+from discoveryd.query.finding_kinds import FINDING_KINDS
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.metrics import CONTENT_TYPE, Metrics
 
@@ -103,6 +104,7 @@ def test_a_real_parser_reads_what_status_says(pair):
         ("discoveryd_link_messages_received_total", "127.0.0.2", "lo"): status["links"][0]["received"],
         ("discoveryd_link_hellos_echoed_total", "127.0.0.2", "lo"): status["links"][0]["echoed"],
         ("discoveryd_link_limited", "127.0.0.2", "lo"): 0,
+        **{("discoveryd_finding", code): 0 for code in FINDING_KINDS},
         ("discoveryd_messages_sent_total",): 1,
         ("discoveryd_messages_pending",): 0,
         ("discoveryd_messages_received_total",): 0,
@@ -208,7 +210,7 @@ STATUS = {
     "security": {"withheld": 0},
     "sent": {"hello": 1, "ping": 2, "pong": 3}, "received": {"hello": 4, "bare": 5, "ping": 6, "pong": 7, "will": 3},
     "last_will": {"witness": "watching", "datagrams": 3},
-    "drops": [{"reason": "odd", "link": 'a"b\\c\nd', "count": 9}],
+    "findings": [{"code": "no-link"}], "drops": [{"reason": "odd", "link": 'a"b\\c\nd', "count": 9}],
     "messages": {
         "outgoing": {"sent": 1, "pending": 1, "ended": [{"status": "acked", "count": 1}], "refused": []},
         "incoming": {"received": 1, "repeated": 1, "running": 1, "handled": 1, "refused": [{"reason": "busy", "count": 3}]},
@@ -255,6 +257,7 @@ def test_flags_counts_and_odd_names_come_through():
     found = samples(Metrics(lambda: STATUS).read()["text"])
     assert (found["discoveryd_isolated",], found["discoveryd_clones",]) == (1, 2)
     assert found["discoveryd_shared_addresses",] == 3
+    assert (found["discoveryd_finding", "no-link"], found["discoveryd_finding", "clone"]) == (1, 0)
     assert found["discoveryd_drops_total", 'a"b\\c\nd', "odd"] == 9
 
 

@@ -64,6 +64,7 @@ class Row:
     behind: Run = NO_RUN  # of seqs below it
     leap: tuple[int, int] = (-1, -1)  # the last leap, which may be forged: from which seq, to which
     bare_beats: int = 0
+    flags: str = ""  # what it says of itself: `DEAF`, `NO_ECHO`
     unheard: bool = False  # its HELLOs do not arrive, though it answers PINGs
     arrived_again: int = 0  # HELLOs in a row, while `unheard`
     # its goodbye
@@ -195,6 +196,7 @@ class Row:
             if record is not None and record is not self.record:
                 self.record = record
                 self.changed()
+            self.flags = hello.lasting
             self.has_record = self.record is not None and self.record.digest == self.digest
 
     def refresh(self, path: Path, seconds: float, now: float) -> None:

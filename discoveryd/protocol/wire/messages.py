@@ -30,7 +30,7 @@ MAX_SEALED_PING = 158
 MAX_SEALED_ACK = 203
 """Bytes of an acknowledgement without an answer: 87 around it, and 86 inside, in base 64."""
 MAX_SEALED_STEADY = 256
-"""Bytes of a sealed HELLO without its record; 172 is the longest there is without lasting flags."""
+"""Bytes of a sealed HELLO without its record; 172 without lasting flags."""
 SEALED = b"SEALED|"
 """The first bytes of an envelope, in which any kind but the bare HELLO may travel."""
 QUIET = b"0"
@@ -39,9 +39,10 @@ WILL = b"WILL"
 """The word of a last will, which has a scope and a range of counters of its own when it is sealed."""
 BARE = b"HELLO|"
 """All that the simplest sender has to say."""
+DEAF, NO_ECHO = "d", "e"
+"""Lasting flags: the sender hears nobody; its own broadcasts do not come back to it."""
 ANYONE = "0" * 16
 """Stands for the node of a PING whose sender knows only the address."""
-
 
 # --- the values -----------------------------------------------------------------------------------
 
@@ -58,7 +59,7 @@ class Hello:
         ttl_ms: how long this one is valid, `interval_ms` to 3,600,000.
         digest: of the record, 16 hexadecimal digits.
         seq: 0 to 2^32-1, one more with each beat.
-        lasting: letters of what holds for more than this HELLO, in the order of the sender; unknown ones too.
+        lasting: letters of what holds for more than this HELLO, `DEAF` and `NO_ECHO`; unknown ones too.
         solicit: asks for a full HELLO by unicast.
         goodbye: the sender leaves.
         record: the encoded record, None in a steady HELLO.

@@ -162,12 +162,12 @@ def test_newcomers_past_a_rate_are_asked_before_being_listed():
     asked = []
     for number in range(1, 1001):
         here, now = source(f"10.0.{number >> 6}.{number & 63}"), 1.0 + number / 1000
-        listed = len(node.peers(now))
+        listed = node.table.live_count(now)
         sends = node.receive(hello(number, f"n{number}").encode(), here, now).sends
         asked += [(number, here, send) for send in sends if send.datagram.startswith(b"PING")]
         if len(asked) > 10:  # it answers ten milliseconds later
             asking, there, ping = asked.pop(0)
-            assert len(node.peers(now)) == listed
+            assert node.table.live_count(now) == listed
             pong = Pong(realm="default", boot=boot(asking), nonce=decode(ping.datagram).nonce, heard_ms=None)
             node.receive(pong.encode(), there, now)
     assert len(asked) == 10

@@ -1,0 +1,193 @@
+"""``discoveryctl doctor``: what is wrong here, or why a peer is missing, and what helps.
+
+The daemon reports what it knows. What it cannot see is looked for here: which rule of the firewall it is (root may read
+the rules), and what the machine of a missing peer answers.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from time import sleep
+from typing import TYPE_CHECKING, Any
+
+from discoveryd.ctl import FINE, NO_DAEMON, NOTHING
+from discoveryd.ctl.output import standard_screen
+from discoveryd.errors import DaemonUnreachable
+from discoveryd.query.doctor import HEALTHY, address_of, with_more
+from discoveryd.query.findings import Finding
+from discoveryd.query.formats import printable
+from discoveryd.query.formats.table import Screen, age, folded, name_of
+from discoveryd.query.json_text import dumps
+
+if TYPE_CHECKING:
+    from discoveryd.cli.ctl_commands import Options
+    from discoveryd.net.reachability import Reachability
+
+AGAIN = 2.0
+"""Seconds between two reports of ``--watch``."""
+TIMEOUT = 2.0
+"""Seconds for a word of the service manager."""
+_FIREWALLS = {"own-firewall-in": False, "own-firewall-out": True}
+_MARKS = {"ok": "ok", "fault": "FAULT", "note": "note", "unknown": "not known yet"}
+
+
+def doctor(options: Options) -> int:
+    """Print the report; with ``--watch`` again and again."""
+    while True:
+        code = _once(options)
+        if not options.watch:
+            return code
+        sys.stdout.flush()
+        sleep(AGAIN)
+        print()
+
+
+def _once(options: Options) -> int:
+    try:
+        with options.client() as client:
+            found = client.request("doctor", **({"peer": options.peer} if options.peer else {}))
+            port = client.request("status")["hello"]["port"]
+    except DaemonUnreachable as error:
+        return _without_daemon(options, error)
+    found = look_closer(found, port)
+    if options.json:
+        print(dumps(found))
+    else:
+        print(report_text(found, standard_screen()))
+    return FINE if found["verdict"] == HEALTHY else NOTHING
+
+
+def look_closer(found: dict[str, Any], port: int) -> dict[str, Any]:
+    """Return a report with what the daemon cannot see."""
+    for finding in found["findings"]:
+        if finding["code"] in _FIREWALLS and os.geteuid() == 0:
+            from discoveryd.ctl.firewall import openings  # noqa: PLC0415 - only where a firewall is meant
+
+            words, commands = openings(port, is_out=_FIREWALLS[finding["code"]])
+            if commands:
+                finding["remedy"], finding["evidence"]["rules"] = commands, words
+    if address := address_of(found):
+        from discoveryd.net.reachability import probe  # noqa: PLC0415 - only where a machine is to be asked
+
+        if sys.stderr.isatty():
+            print(f"asking {address} ...", file=sys.stderr)
+        answered = probe(address, port)
+        if more := _of_answer(address, port, answered):
+            found = with_more(found, more)
+    return found
+
+
+def _of_answer(address: str, port: int, answered: Reachability) -> Finding | None:
+    """Return what the answers of a machine say, None where they say nothing."""
+    evidence = {"port": answered.answer, "elsewhere": answered.elsewhere, "neighbour": answered.has_neighbour}
+    if answered.answer == "refused":
+        text = f"{address} is there, and nothing listens at its UDP port {port}: discoveryd does not run there"
+        return Finding("not-running", text, evidence, (), address)
+    if "prohibited" in (answered.answer, answered.elsewhere):
+        text = f"a firewall of {address} rejects UDP port {port}"
+        return Finding("firewall-rejects", text, evidence, (), address)
+    if "no-machine" in (answered.answer, answered.elsewhere) or answered.has_neighbour is False:
+        text = f"nobody answers for {address} on the link: off, in another VLAN, or isolated by an access point"
+        return Finding("no-such-machine", text, evidence, (), address)
+    if answered.answer == "silent" and answered.elsewhere == "refused":
+        text = (
+            f"{address} is there, and its UDP port {port} is open or dropped by a firewall: run discoveryctl doctor on "
+            "that machine"
+        )
+        return Finding("port-silent", text, evidence, (), address)
+    if answered.has_neighbour:
+        text = f"{address} answers nothing, though it was there a minute ago: off, cut off, or a firewall drops all"
+        return Finding("no-answer", text, evidence, (), address)
+    return None
+
+
+# --- without a daemon -------------------------------------------------------------------------------
+
+
+def _without_daemon(options: Options, error: DaemonUnreachable) -> int:
+    """Tell what can be seen where no daemon answers."""
+    seen = [*_seen_here()]
+    if options.json:
+        failed = {"code": error.code, "message": error.message}
+        print(dumps({"ok": False, "verdict": "no-daemon", "error": failed, "seen": seen}))
+    else:
+        screen = standard_screen()
+        print("\n".join(folded("", printable(f"{error.message}. This was seen here:"), screen.width, 0)))
+        for text in seen:
+            print("\n".join(folded("  - ", printable(text), screen.width, 4)))
+    return NO_DAEMON
+
+
+def _seen_here() -> Iterator[str]:
+    """Yield what is known of this machine and its service."""
+    from discoveryd.net.owner import holder  # noqa: PLC0415 - only where no daemon answers
+
+    held = holder(3400, "udp")
+    yield f"UDP port 3400 is held by {held}" if held else "UDP port 3400 is free, or held by a process of another user"
+    helps = {
+        "failed": ": journalctl -u discoveryd -n 20", "inactive": ": systemctl start discoveryd",
+    }  # fmt: skip
+    state = _unit()
+    if state:
+        yield f"the unit discoveryd.service is {state}{helps.get(state, '')}"
+    else:
+        yield "there is no unit discoveryd.service here: discoveryd install --now, or discoveryd run"
+
+
+def _unit() -> str:
+    """Return the state of the service, empty where there is none."""
+    with suppress(OSError, subprocess.SubprocessError):
+        command = ["systemctl", "show", "-p", "LoadState", "-p", "ActiveState", "discoveryd.service"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)  # noqa: S603
+        known = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+        if known.get("LoadState") == "loaded":  # an unknown unit counts as inactive
+            return known["ActiveState"]
+    return ""
+
+
+# --- text -------------------------------------------------------------------------------------------
+
+
+def report_text(found: dict[str, Any], screen: Screen) -> str:
+    """Return a report for a person: what was examined, then each finding with what helps."""
+    lines: list[str] = []
+    for check in [] if found["peer"] else found["checks"]:
+        mark = _MARKS.get(check["result"], check["result"])
+        lines += folded(f"  {check['name']:<12}{mark:<15}", printable(check["text"]), screen.width, 29)
+    for peer in found["peers"]:
+        lines += folded("  ", printable(_peer(peer)), screen.width, 4)
+    for finding in found["findings"]:
+        lines += ["", *_finding(finding, screen)]
+    return "\n".join([_verdict(found), "", *lines])
+
+
+def _peer(peer: dict[str, Any]) -> str:
+    hears = {None: "perhaps hears", True: "hears", False: "does not hear"}[peer["two_way"]]
+    mutual = f"; it {hears} this node" if peer["state"] in ("up", "suspect") else ""
+    return f"{name_of(peer)} ({peer['address']}) is {peer['state']}, last heard {age(peer['last_heard_s'])} ago{mutual}"
+
+
+def _verdict(found: dict[str, Any]) -> str:
+    about = f"{found['peer']}: " if found["peer"] else ""
+    if found["verdict"] != HEALTHY:
+        faults = sum(finding["severity"] != "low" for finding in found["findings"])
+        counted = f"{faults} fault{'' if faults == 1 else 's'}"
+        return printable(f"{about}{counted}: {found['verdict']} ({found['certainty']})")
+    notes = len(found["findings"])
+    noted = f"; {notes} thing{'' if notes == 1 else 's'} to know" if notes else ""
+    return printable(f"{about}nothing is wrong{noted}")
+
+
+def _finding(finding: dict[str, Any], screen: Screen) -> Iterator[str]:
+    mark = "!" if finding["severity"] != "low" else "-"
+    title = f"{finding['title']} ({finding['code']}, {finding['certainty']})"
+    yield from folded(f"{mark} ", printable(title), screen.width, 2)
+    yield from folded("  ", printable(finding["text"]), screen.width, 2)
+    for rule in finding["evidence"].get("rules", ()):
+        yield from folded("  ", printable(rule), screen.width, 2)
+    for command in finding["remedy"]:
+        yield printable(f"    {command}")  # whole: it is to be copied

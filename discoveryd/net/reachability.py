@@ -1,0 +1,118 @@
+"""What a machine answers to a datagram at a port: the kernel's word, which any user may ask for.
+
+An empty datagram is sent, which says nothing to a daemon, and what the kernel reports of it is read: an ICMP message
+with its type and code, or that nobody answers for the address on the link (ARP). A port that nothing listens on is
+asked besides: a machine without a firewall refuses that.
+"""
+
+import errno
+import select
+import socket
+import struct
+from contextlib import suppress
+from time import monotonic
+from typing import Literal, NamedTuple
+
+from discoveryd.net.udp_socket import IP_RECVERR
+
+Answer = Literal["refused", "prohibited", "no-machine", "silent", "unreachable"]
+"""To the port: refused (nothing listens), prohibited (by a firewall), nobody has the address, nothing, or no way."""
+
+ELSEWHERE = 9
+"""The port of the discard service, which nothing listens on as a rule."""
+WITHIN, RESOLVED = 0.7, 3.5
+"""Seconds in which a machine on the link answers, and in which the kernel gives up looking for it."""
+GAP = 0.2
+"""Seconds between two datagrams: one may be lost."""
+
+_ERROR = struct.Struct("@IBBBBII")  # errno, origin, type, code, ... (linux/errqueue.h)
+_LOCAL, _UNREACHABLE, _PROHIBITED = 1, 3, (9, 10, 13)
+"""Origin: our own kernel; ICMP type, and codes that a firewall sends."""
+
+
+class Reachability(NamedTuple):
+    """What a machine answered.
+
+    Attributes:
+        answer: at the port.
+        elsewhere: at a port that nothing listens on.
+        has_neighbour: whether the kernel knows a hardware address for it; None where it is not on a link of ours.
+    """
+
+    answer: Answer
+    elsewhere: Answer
+    has_neighbour: bool | None
+
+
+def probe(address: str, port: int) -> Reachability:
+    """Ask a machine, for at most `RESOLVED` seconds.
+
+    Raises:
+        OSError: no socket can be had.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking, socket.socket(
+        socket.AF_INET, socket.SOCK_DGRAM
+    ) as beside:
+        found: dict[int, Answer] = {}
+        began = sent = monotonic()
+        places = {asking: port, beside: ELSEWHERE}
+        for one, where in places.items():
+            one.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+            one.setblocking(False)
+            try:
+                one.connect((address, where))
+                one.send(b"")
+            except OSError as error:
+                found[where] = _of(error)
+        while len(found) < len(places):
+            now = monotonic()
+            has_neighbour = _neighbour(address)
+            if now > began + (RESOLVED if has_neighbour is False else WITHIN):
+                break
+            waiting = [one for one, where in places.items() if where not in found]
+            for one in select.select([], [], waiting, 0.05)[2] or waiting:
+                if (answer := _reported(one)) is not None:
+                    found[places[one]] = answer
+            if now > sent + GAP:
+                sent = now
+                for one in waiting:
+                    with suppress(OSError):  # what came meanwhile is read by the next turn
+                        one.send(b"")
+        return Reachability(found.get(port, "silent"), found.get(ELSEWHERE, "silent"), _neighbour(address))
+
+
+def _reported(asking: socket.socket) -> Answer | None:
+    """Return what the kernel reports of a datagram, None for nothing yet."""
+    try:
+        _, ancillary, _, _ = asking.recvmsg(1, 512, socket.MSG_ERRQUEUE)
+    except OSError:
+        return None
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.IPPROTO_IP, IP_RECVERR):
+            number, origin, what, code, *_ = _ERROR.unpack_from(content)
+            if origin == _LOCAL:
+                return "no-machine" if number == errno.EHOSTUNREACH else "unreachable"
+            if what == _UNREACHABLE and code in _PROHIBITED:
+                return "prohibited"
+            return "refused" if number == errno.ECONNREFUSED else _of(OSError(number, ""))
+    return None
+
+
+def _of(error: OSError) -> Answer:
+    if error.errno == errno.ECONNREFUSED:
+        return "refused"
+    return "no-machine" if error.errno == errno.EHOSTUNREACH else "unreachable"
+
+
+def _neighbour(address: str) -> bool | None:
+    """Return whether the kernel has found the hardware address, False while it looks; None if it is not to be found."""
+    try:
+        with open("/proc/thread-self/net/arp", encoding="ascii") as table:
+            lines = table.read().splitlines()[1:]
+    except OSError:
+        return None
+    for line in lines:
+        fields = line.split()
+        if fields[0] == address:
+            return int(fields[2], 16) & 2 > 0  # ATF_COM
+    return None

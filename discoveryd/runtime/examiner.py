@@ -1,0 +1,73 @@
+"""What a Discovery tells of itself: its status with the findings, a doctor's report, one line for a service manager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from discoveryd.errors import QueryError
+from discoveryd.net.interfaces import rp_filter_drops
+from discoveryd.query.doctor import report
+from discoveryd.query.findings import findings
+from discoveryd.query.reply import show_answer
+from discoveryd.runtime.driver import Driver
+from discoveryd.runtime.servers import Servers
+from discoveryd.runtime.status import make_status, summary
+
+
+class Examiner:
+    """Examines a node; for any thread.
+
+    Args:
+        driver: with the engine and the transports.
+        servers: the query socket and the metrics.
+
+    Attributes:
+        sections: further ones of the status, each with a function that returns it, in any thread, without the lock.
+    """
+
+    def __init__(self, driver: Driver, servers: Servers) -> None:
+        self._driver = driver
+        self._servers = servers
+        self._filtered_before = 0
+        self.sections: dict[str, Callable[[], Any]] = {}
+
+    def begin(self) -> None:
+        """Count from now on what the kernel counts for all programs."""
+        self._filtered_before = rp_filter_drops()
+
+    def status(self, uptime: float) -> dict[str, Any]:
+        """Return the status with all sections and the findings.
+
+        Args:
+            uptime: seconds since the start.
+
+        Raises:
+            RuntimeError: a thread has died.
+        """
+        status = make_status(self._driver, uptime, self._filtered_before, *self._servers.sections())
+        found = {**status, **{name: give() for name, give in list(self.sections.items())}}
+        return {**found, "findings": [finding.to_json() for finding in findings(found)]}
+
+    def doctor(self, status: dict[str, Any], peer: str) -> dict[str, Any]:
+        """Return the report about this node, or about a peer.
+
+        Raises:
+            QueryError: ``ambiguous``.
+        """
+        try:
+            found = self._driver.look(lambda node, now: show_answer(node, peer, now))["peers"] if peer else []
+        except QueryError as error:
+            if error.code != "not_found":
+                raise
+            found = []
+        return report(status, peer, found)
+
+    def receive_buffer(self) -> dict[str, int]:
+        """Return the bytes of each receive buffer, and the bytes that were wanted."""
+        buffer = self._driver.network.receive_buffer()
+        return {"bytes": buffer["bytes"], "wanted": buffer["wanted"]}
+
+    def summary(self) -> str:
+        """Return one line such as ``12 up, 1 suspect, 2 links``."""
+        return summary(self._driver, self._servers.query)

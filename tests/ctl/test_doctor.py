@@ -1,0 +1,139 @@
+"""``doctor``: what it prints, what it looks at by itself, and its exit codes."""
+
+import json
+import subprocess
+
+import pytest
+
+from discoveryd.ctl import doctor, main
+from discoveryd.net.reachability import Reachability
+from discoveryd.net.sockets import free_port
+from discoveryd.query.doctor import report
+from tests.ctl.played import Daemon, ask, refusal
+from tests.query.samples import LINK, STATUS, peer
+
+SHUT = STATUS | {"links": [LINK | {"unechoed": 9, "echoed": 0, "last_echo_s": None}], "firewalls": ["ufw"]}
+
+
+@pytest.fixture(autouse=True)
+def _no_rules(monkeypatch):
+    """Let the rules of the machine that the tests run on be none of ours."""
+    monkeypatch.setattr("discoveryd.ctl.firewall.openings", lambda *_, **__: ([], []))
+
+
+def played(found, status=STATUS):
+    return Daemon([[found], [status]])
+
+
+def test_a_healthy_node_is_said_in_one_line(capsys):
+    with played(report(STATUS)) as daemon:
+        code, out, err = ask(capsys, daemon, "doctor")
+    assert (code, err) == (0, "")
+    first, _, *checks = out.splitlines()
+    assert first == "nothing is wrong"
+    assert checks[2] == "  hearing     ok             10 of 10 came back on eth0, 7 of others heard"
+    assert daemon.requests == [{"op": "doctor"}, {"op": "status"}]
+
+
+def test_a_fault_is_told_with_the_command_that_helps(capsys):
+    with played(report(SHUT)) as daemon:
+        code, out, _ = ask(capsys, daemon, "doctor")
+    assert code == 1
+    lines = out.splitlines()
+    assert lines[0] == "1 fault: own-firewall-in (proven)"
+    assert "  hearing     FAULT          0 of 10 came back on eth0, 7 of others heard" in lines
+    assert "! a firewall of this machine drops what comes in (own-firewall-in, proven)" in lines
+    assert lines[-1] == "    ufw allow 3400/udp"
+
+
+def test_root_is_told_the_rule_and_what_comes_before_it(capsys, monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    rule, command = "chain x of table inet f: rule 7 has drop for UDP port 3400", "nft insert rule inet f x udp dport 3400 accept"
+    monkeypatch.setattr("discoveryd.ctl.firewall.openings", lambda port, is_out: ([rule], [command]))
+    with played(report(SHUT)) as daemon:
+        _, out, _ = ask(capsys, daemon, "doctor")
+    assert out.splitlines()[-2:] == [f"  {rule}", f"    {command}"]
+
+
+@pytest.mark.parametrize(
+    ("answered", "verdict"),
+    [
+        (Reachability("refused", "silent", None), "not-running"),
+        (Reachability("prohibited", "silent", True), "firewall-rejects"),
+        (Reachability("silent", "prohibited", True), "firewall-rejects"),
+        (Reachability("no-machine", "no-machine", False), "no-such-machine"),
+        (Reachability("silent", "silent", False), "no-such-machine"),
+        (Reachability("silent", "refused", True), "port-silent"),
+        (Reachability("silent", "silent", True), "no-answer"),
+        (Reachability("silent", "silent", None), "peer-unknown"),
+        (Reachability("unreachable", "unreachable", None), "peer-unknown"),
+    ],
+)
+def test_a_missing_machine_is_asked(capsys, monkeypatch, answered, verdict):
+    asked = []
+    monkeypatch.setattr("discoveryd.net.reachability.probe", lambda *place: asked.append(place) or answered)
+    with played(report(STATUS, "10.0.0.7")) as daemon:
+        code, out, _ = ask(capsys, daemon, "doctor", "10.0.0.7", "--json")
+    found = json.loads(out)
+    assert (code, found["verdict"], asked) == (1, verdict, [("10.0.0.7", 3400)])
+    assert [finding["code"] for finding in found["findings"]] == [verdict]
+
+
+def test_a_peer_is_told_with_its_state(capsys):
+    with played(report(STATUS, "alpha", [peer(two_way=True)])) as daemon:
+        code, out, _ = ask(capsys, daemon, "doctor", "alpha")
+    assert code == 0
+    assert out.splitlines() == [
+        "alpha: nothing is wrong", "", "  alpha (10.0.0.2) is up, last heard 0.4s ago; it hears this node",
+    ]  # fmt: skip
+
+
+def test_names_of_strangers_move_no_cursor(capsys):
+    with played(report(STATUS, "x", [peer(name="\x1b[2J", state="down")])) as daemon:
+        _, out, _ = ask(capsys, daemon, "doctor", "x")
+    assert "\x1b" not in out
+
+
+def test_a_name_of_several_is_a_refusal(capsys):
+    with Daemon([[refusal("ambiguous", "several peers have that name")]]) as daemon:
+        code, out, err = ask(capsys, daemon, "doctor", "alpha")
+    assert (code, out) == (2, "")
+    assert "several peers" in err
+
+
+def test_watch_asks_again(capsys, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "sleep", interrupt)
+    with played(report(STATUS)) as daemon:
+        code, out, _ = ask(capsys, daemon, "doctor", "--watch")
+    assert code == 130
+    assert out.startswith("nothing is wrong")
+
+
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        ("LoadState=loaded\nActiveState=failed\n", "the unit discoveryd.service is failed: journalctl -u discoveryd -n 20"),
+        ("LoadState=loaded\nActiveState=inactive\n", "the unit discoveryd.service is inactive: systemctl start discoveryd"),
+        ("LoadState=loaded\nActiveState=active\n", "the unit discoveryd.service is active"),
+        ("LoadState=not-found\nActiveState=inactive\n", "there is no unit discoveryd.service here"),
+        (None, "there is no unit discoveryd.service here"),
+    ],
+)
+def test_without_a_daemon_it_tells_what_can_be_seen(capsys, monkeypatch, shown, told):
+    def systemctl(command, **_):
+        if shown is None:
+            raise FileNotFoundError
+        return subprocess.CompletedProcess(command, 0, shown, "")
+
+    monkeypatch.setattr("subprocess.run", systemctl)
+    monkeypatch.setattr("discoveryd.net.owner.holder", lambda *_: "nc (pid 7)")
+    nowhere = f"127.0.0.1:{free_port('127.0.0.1', 'tcp')}"
+    assert main(["doctor", "--address", nowhere]) == 3
+    out = capsys.readouterr().out
+    assert f"  - {told}" in out
+    assert "  - UDP port 3400 is held by nc (pid 7)" in out
+    assert main(["doctor", "--json", "--address", nowhere]) == 3
+    assert json.loads(capsys.readouterr().out)["verdict"] == "no-daemon"

@@ -1,0 +1,80 @@
+"""docs/findings.md, made of the kinds of findings: ``python -m tests.findings_page > docs/findings.md``."""
+
+from discoveryd.query.finding_kinds import AREAS, FINDING_KINDS
+
+HEAD = """\
+# Findings
+
+What `discoveryctl doctor` and `discoveryctl status` find, and what each finding means. A finding has a *code*, which is public API and is never
+changed; programs find it in `status`, in the metrics as `discoveryd_finding{code="…"}`, and in the report of the doctor ([query.md](query.md)).
+
+*Severity*: **high**, this node does not work; **medium**, something is missing; **low**, good to know, and no fault.
+*Certainty*: **proven**, nothing else explains the numbers; **likely**, something else seldom does; **possible**, look there.
+What follows from a finding is not told beside it. What is not known is no finding.
+
+`discoveryctl doctor` ends with exit code 0 without a fault, 1 with one, 3 where no daemon answers. `discoveryctl doctor PEER` is about a peer, or
+an address that was never heard: it begins with what is wrong here, then asks that machine by an empty datagram, and reads what its kernel answers.
+Run by root it names the rule of nftables that drops the HELLOs, and the command that lets them through.
+"""
+TESTS = {
+    "interfaces-unreadable": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
+    "interface-excluded": "tests/netns/test_doctor.py::test_groups_prefixes_and_identities_are_told_apart",
+    "no-link": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
+    "own-firewall-out": "tests/netns/test_doctor.py::test_firewalls_are_named_on_both_sides_and_opened",
+    "sending-failed": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
+    "own-firewall-in": "tests/netns/test_doctor.py::test_firewalls_are_named_on_both_sides_and_opened",
+    "isolated": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
+    "nothing-heard": "tests/netns/test_doctor.py::test_healthy_machines_have_no_fault",
+    "rp-filter": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
+    "other-prefix": "tests/netns/test_doctor.py::test_groups_prefixes_and_identities_are_told_apart",
+    "other-realm": "tests/netns/test_doctor.py::test_groups_prefixes_and_identities_are_told_apart",
+    "other-version": "tests/query/test_findings.py::test_a_source_that_cannot_be_understood_is_named",
+    "no-keys": "tests/query/test_findings.py::test_a_source_that_cannot_be_understood_is_named",
+    "unknown-key": "tests/netns/test_doctor.py::test_groups_prefixes_and_identities_are_told_apart",
+    "bad-seal": "tests/query/test_findings.py::test_a_source_that_cannot_be_understood_is_named",
+    "plain-refused": "tests/netns/test_doctor.py::test_groups_prefixes_and_identities_are_told_apart",
+    "port-translated": "tests/query/test_findings.py::test_a_source_that_cannot_be_understood_is_named",
+    "peers-one-way": "tests/query/test_findings.py::test_a_peer_that_is_heard_badly_is_named_with_the_cause",
+    "peer-firewall-in": "tests/netns/test_doctor.py::test_firewalls_are_named_on_both_sides_and_opened",
+    "peer-deaf": "tests/netns/test_doctor.py::test_firewalls_are_named_on_both_sides_and_opened",
+    "hellos-filtered": "tests/query/test_findings.py::test_a_peer_that_is_heard_badly_is_named_with_the_cause",
+    "lossy-path": "tests/netns/test_doctor.py::test_loss_is_told_as_loss_and_as_nothing_else",
+    "dropped": "tests/netns/test_doctor.py::test_groups_prefixes_and_identities_are_told_apart",
+    "peer-down": "tests/query/test_doctor.py::test_the_state_of_a_peer_is_told",
+    "peer-left": "tests/query/test_doctor.py::test_the_state_of_a_peer_is_told",
+    "peer-unknown": "tests/netns/test_doctor.py::test_a_machine_that_is_missing_is_asked",
+    "not-running": "tests/netns/test_doctor.py::test_a_machine_that_is_missing_is_asked",
+    "firewall-rejects": "tests/ctl/test_doctor.py::test_a_missing_machine_is_asked",
+    "port-silent": "tests/netns/test_doctor.py::test_a_machine_that_is_missing_is_asked",
+    "no-answer": "tests/netns/test_doctor.py::test_a_machine_that_is_missing_is_asked",
+    "no-such-machine": "tests/netns/test_doctor.py::test_a_machine_that_is_missing_is_asked",
+    "clone": "tests/query/test_findings.py::test_clones_are_told_apart_from_a_clone_of_this_node",
+    "cloned-memory": "tests/query/test_findings.py::test_a_cloned_memory_is_told_with_the_address",
+    "shared-address": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
+    "table-full": "tests/query/test_findings.py::test_a_full_table_and_a_flood_are_told",
+    "flood": "tests/query/test_findings.py::test_a_full_table_and_a_flood_are_told",
+    "small-receive-buffer": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
+    "metrics-not-served": "tests/query/test_findings.py::test_an_unserved_metrics_page_is_told",
+    "no-witness": "tests/query/test_findings.py::test_a_witness_that_is_gone_is_good_to_know",
+    "service-not-announced": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
+    "hook-not-run": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
+}
+"""The test that provokes each: between real hosts where that is in tests/netns, else by its evidence in a status."""
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [HEAD]
+    for area in AREAS:
+        parts.append(f"## {area.capitalize()}\n")
+        for code, kind in FINDING_KINDS.items():
+            if kind.area == area:
+                parts.append(
+                    f"### `{code}`\n\n**{kind.title[0].upper()}{kind.title[1:]}** ({kind.severity}, {kind.certainty}). "
+                    f"{kind.meaning}\n\n{kind.remedy}\n\nProvoked in `{TESTS[code]}`.\n"
+                )
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    print(page(), end="")

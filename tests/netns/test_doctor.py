@@ -1,0 +1,193 @@
+"""The doctor on a street of broken machines: each fault is named, on the right side, with what helps."""
+
+import json
+import time
+
+import pytest
+
+from discoveryd.daemon.keys import write_key
+from discoveryd.protocol.sealed.keyring import Key
+from tests.netns.daemons import asking, lose, until
+
+PATIENCE = 20.0
+CHAIN = "table inet filter {{ chain {hook} {{ type filter hook {hook} priority 0; {rules} }}; }}"
+FIRST, SECOND = Key(bytes(range(32))), Key(bytes(range(1, 33)))
+
+
+def report(host, *peer):
+    """Run the doctor on a host; give its report, the exit code, and the seconds it took."""
+    began = time.monotonic()
+    done = host.discoveryctl("doctor", *peer, "--json", check=False)
+    assert not done.stderr
+    return json.loads(done.stdout), done.returncode, time.monotonic() - began
+
+
+def until_verdict(host, wanted, *peer):
+    """Ask the doctor until the verdict is that; give the report."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        found, code, took = report(host, *peer)
+        if found["verdict"] == wanted or time.monotonic() > deadline:
+            assert (found["verdict"], code) == (wanted, int(wanted != "healthy")), (host.name, peer, found)
+            assert took < 5.0
+            return found
+        time.sleep(0.2)
+
+
+def until_found(host, code):
+    """Ask the doctor until it has found something of that kind."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        found, _, _ = report(host)
+        if code in {finding["code"] for finding in found["findings"]}:
+            return
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+
+
+def firewall(host, hook, rules):
+    host.run("nft", "-f", "-", input=CHAIN.format(hook=hook, rules=rules))
+
+
+def configured(host, directory, text, key=None):
+    """Start a daemon with a configuration, and perhaps a key."""
+    if key:
+        write_key(str(directory / f"{host.name}.key"), key)
+    path = directory / f"{host.name}.yaml"
+    path.write_text(text)
+    return host.discoveryd("--config", str(path))
+
+
+def address(host):
+    return f"10.77.0.{host.last}"
+
+
+@pytest.fixture
+def street(lab):
+    """Give a function that makes hosts of one network, by their names."""
+
+    def make(*names):
+        hosts = []
+        for last, name in enumerate(names, 1):
+            host = lab.host(name, address=f"10.77.0.{last}/24")
+            host.last = last
+            hosts.append(host)
+        return hosts
+
+    return make
+
+
+@pytest.mark.usefixtures("firewall")
+def test_firewalls_are_named_on_both_sides_and_opened(street):
+    well, shut, closed, rejects, mute, halfway = hosts = street("well", "shut", "closed", "rejects", "mute", "halfway")
+    firewall(shut, "input", "udp dport 3400 drop;")
+    firewall(closed, "input", "policy drop; ct state established accept; iif lo accept;")
+    firewall(rejects, "input", "udp dport 3400 reject with icmp type admin-prohibited;")
+    firewall(mute, "output", "udp dport 3400 drop;")
+    # lost on the way: its own broadcasts come back to it, those of the others do not arrive
+    firewall(halfway, "input", f"ip saddr != {address(halfway)} udp dport 3400 drop;")
+    for host in hosts:
+        host.discoveryd()
+    remedies = {}
+    for host in (shut, closed, rejects):
+        found = until_verdict(host, "own-firewall-in")
+        [finding] = [one for one in found["findings"] if one["severity"] == "high"]
+        assert (finding["certainty"], finding["subject"], finding["evidence"]["echoed"]) == ("proven", "eth0", 0)
+        remedies[host] = finding["remedy"]
+        seen = until_verdict(well, "peer-firewall-in", host.name)
+        assert seen["certainty"] == "proven"
+        assert address(host) in seen["findings"][0]["text"]
+    assert "rule" in until_verdict(shut, "own-firewall-in")["findings"][0]["evidence"]["rules"][0]
+    assert "policy" in until_verdict(closed, "own-firewall-in")["findings"][0]["evidence"]["rules"][0]
+    found = until_verdict(mute, "own-firewall-out")
+    assert found["findings"][0]["evidence"]["error"].startswith("EPERM")
+    remedies[mute] = found["findings"][0]["remedy"]
+    until_verdict(well, "peer-deaf", halfway.name)
+    assert until_verdict(halfway, "healthy")["findings"][0]["code"] == "nothing-heard"
+    for host, [command] in remedies.items():
+        host.run("sh", "-c", command)
+    halfway.run("nft", "delete table inet filter")
+    with asking(well) as client:
+        until(client, lambda peers: {peer["name"] for peer in peers if peer["two_way"]} >= {host.name for host in remedies})
+    for host in remedies:
+        until_verdict(host, "healthy")
+
+
+def test_a_machine_that_is_missing_is_asked(street, lab):
+    well, stopped, isolated, hung, other = street("well", "stopped", "isolated", "hung", "other")
+    daemons = {host: host.discoveryd() for host in (well, isolated, hung)}
+    with asking(well) as client:
+        until(client, lambda peers: {peer["name"] for peer in peers if peer["two_way"]} == {"isolated", "hung"})
+    other.discoveryd(env={"DISCOVERYD_HELLO__PORT": "3499", "DISCOVERYD_QUERY__LISTEN": "127.0.0.1:3400"})
+    isolated.cable(up=False)
+    daemons[hung].send_signal(19)
+    try:
+        assert until_verdict(well, "not-running", address(stopped))["certainty"] == "proven"
+        until_verdict(well, "not-running", address(other))
+        until_verdict(well, "port-silent", "hung")
+        # as long as the kernel remembers its hardware address nobody can tell a firewall from a cable
+        assert report(well, "isolated")[0]["verdict"] in ("no-answer", "no-such-machine")
+        found = until_verdict(well, "no-such-machine", "10.77.0.99")
+        assert [finding["code"] for finding in found["findings"]] == ["no-such-machine"]
+        assert until_verdict(well, "peer-unknown", "nobody")["peers"] == []
+    finally:
+        daemons[hung].send_signal(18)
+    isolated.cable(up=True)
+    with asking(well) as client:
+        until(client, lambda peers: {peer["name"] for peer in peers} == {"isolated", "hung"})
+    until_verdict(well, "healthy", "hung")
+
+
+def test_groups_prefixes_and_identities_are_told_apart(street, tmp_path):
+    well, realm, sealed, strict, narrow, excluded = street("well", "realm", "sealed", "strict", "narrow", "excluded")
+    narrow.ip("addr flush dev eth0", f"addr add {address(narrow)}/30 dev eth0")
+    well.discoveryd()
+    realm.discoveryd(env={"DISCOVERYD_HELLO__REALM": "lab2"})
+    configured(sealed, tmp_path, "security: {mode: accept, keys: [sealed.key]}\n", FIRST)
+    configured(strict, tmp_path, "security: {mode: require, keys: [strict.key]}\n", SECOND)
+    narrow.discoveryd()
+    excluded.discoveryd(env={"DISCOVERYD_HELLO__INTERFACES": "[eth7]"})
+    found = until_verdict(well, "dropped", address(realm))
+    assert "other-realm (lab2)" in found["findings"][0]["text"]
+    until_found(realm, "other-realm")
+    found = until_verdict(well, "dropped", address(strict))
+    assert found["findings"][0]["evidence"]["reason"] == "sealed"
+    until_found(strict, "unknown-key")
+    until_found(strict, "plain-refused")
+    until_verdict(narrow, "other-prefix", address(well))
+    until_verdict(excluded, "interface-excluded")
+
+
+def test_healthy_machines_have_no_fault(street):
+    hosts = street("one", "two", "three")
+    alone, *others = hosts
+    alone.discoveryd()
+    with asking(alone) as client:
+        deadline = time.monotonic() + PATIENCE
+        while client.request("status")["uptime_s"] < 7:  # longer than any evidence takes
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        [finding] = report(alone)[0]["findings"]
+        assert (finding["code"], finding["severity"]) == ("nothing-heard", "low")
+        for host in others:
+            host.discoveryd()
+        until(client, lambda peers: len(peers) == 2 and all(peer["two_way"] for peer in peers))
+    for host in hosts:
+        found, code, _ = report(host)
+        assert (found["verdict"], code, found["findings"]) == ("healthy", 0, [])
+        assert {check["result"] for check in found["checks"]} == {"ok"}
+
+
+@pytest.mark.usefixtures("firewall")
+def test_loss_is_told_as_loss_and_as_nothing_else(street):
+    hosts = street("one", "two", "three")
+    for host in hosts:
+        lose(host, "numgen random mod 100 < 30")
+        host.discoveryd()
+    with asking(hosts[0]) as client:
+        until(client, lambda peers: len(peers) == 2 and all((peer["loss"] or 0) > 0.1 for peer in peers), within=60)
+    for host in hosts:
+        for _ in range(5):
+            found, _, _ = report(host)
+            assert (found["verdict"], {one["code"] for one in found["findings"]} - {"lossy-path"}) == ("healthy", set())
+    until_found(hosts[0], "lossy-path")
