@@ -13,7 +13,7 @@ from discoveryd.net.reconnect import Retry, watch_across_restarts
 from discoveryd.net.stamps import boottime
 from discoveryd.protocol.messages.values import Delivery, IncomingMessage
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.table.peer import LIVE, Event, EventKind, Peer, peer_from_json
+from discoveryd.protocol.table.peer import LIVE, Change, Event, EventKind, Peer, peer_from_json
 from discoveryd.query.address import check_address
 from discoveryd.query.messages import BUILTIN, Draft, MessageResult, Where, delivery_of, message_of
 from discoveryd.query.watch import Mirror
@@ -254,11 +254,16 @@ class Client:
                     self._publish_locked("joined", peer, RECONNECTED)
             elif come:
                 self._seq = line["seq"]
-                self._publish_locked(line["event"], come[0][1], line["reason"], line.get("former", ""))
+                former, told = line.get("former", ""), line.get("changes", ())
+                changes = tuple(Change(*(one.get(key) for key in Change._fields)) for one in told)  # it may have more
+                self._publish_locked(line["event"], come[0][1], line["reason"], former, changes)
             self._lock.notify_all()
 
-    def _publish_locked(self, kind: EventKind, peer: Peer, reason: str, former: str = "") -> None:
-        self._publisher.publish([Event(kind=kind, seq=self._seq, peer=peer, reason=reason, former=former)])
+    def _publish_locked(
+        self, kind: EventKind, peer: Peer, reason: str, former: str = "", changes: tuple[Change, ...] = ()
+    ) -> None:
+        event = Event(kind=kind, seq=self._seq, peer=peer, reason=reason, former=former, changes=changes)
+        self._publisher.publish([event])
 
     def _fail(self, _: str, error: BaseException) -> None:
         with self._lock:

@@ -136,7 +136,7 @@ def check_told(node, now):
         if row.state in LIVE and row.key not in node.table.event_log.suppressed:
             seen = row.lasting(now)
             digest = row.record.digest if row.record else ""
-            assert row.announced == (row.state, row.boot, row.clone, digest, seen.addresses, seen.two_way is False, "", False, row.shared)
+            assert row.announced == (row.state, row.boot, row.clone, digest, seen.addresses, seen.two_way is False, "", False, row.shared, row.record)
             assert row.peer(now).addresses == seen.addresses
 
 

@@ -9,10 +9,12 @@ from discoveryd.net.sockets import free_port
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.table.peer import Change
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from tests.conftest import no_descriptors
 from tests.ctl.played import Daemon, event, snapshot
+from tests.runtime.waiting import wait_for
 
 PATIENCE = 10.0
 
@@ -176,6 +178,17 @@ def test_a_restart_removes_the_replaced_boot_and_no_clone():
     lines = [{**event(kind, seq, boot=boot, clone=True), "former": former} for seq, (kind, boot, former) in enumerate(told, 8)]
     with Daemon([[*snapshot(), *lines]]) as daemon, Client(("127.0.0.1", int(daemon.address.rpartition(":")[2]))) as client:
         client.wait_for(lambda peers: {peer.boot for peer in peers} == {"1", "3"}, PATIENCE)
+
+
+def test_what_changed_comes_with_the_event_whatever_more_it_has():
+    change = {"what": "tag", "name": "role", "was": "db", "now": "cache"}
+    lines = [event("joined", 8), {**event("updated", 9), "changes": [{**change, "since": 7}]}]
+    with Daemon([[*snapshot(), *lines]]) as daemon:
+        client = Client(("127.0.0.1", int(daemon.address.rpartition(":")[2])))
+        events = client.subscribe()
+        with client:
+            found = wait_for(events, "updated", timeout=PATIENCE)
+    assert found.changes == (Change("tag", "role", "db", "cache"),)
 
 
 def test_a_restart_replaces_the_row(make, monkeypatch):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from discoveryd.protocol.table.changes import changes_between, told
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import LIVE, UNANNOUNCED, Announced, Event, EventKind
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 EVENT_BURST = 10
 EVENT_GAP = 5.0
 """Events of one peer at once, and seconds per event of a peer that goes on to flap."""
+CHANGING = ("updated", "restarted")
+"""Kinds of events of a peer that goes on, perhaps as another."""
 EVENTS_SPARED = 5
 """Events of the burst that doubts (suspect and back, new addresses) leave to comings and goings."""
 
@@ -162,13 +165,16 @@ class EventLog:
         self.seq += 1
         self.counts[kind] += 1
         former = row.announced.boot if row.announced.boot != current.boot else ""
+        changes = changes_between(row.announced, current) if kind in CHANGING else ()
         row.announced = current
-        return Event(kind=kind, seq=self.seq, peer=row.peer(now), reason=reason, former=former)
+        return Event(kind=kind, seq=self.seq, peer=row.peer(now), reason=reason, former=former, changes=changes)
 
 
 def _difference(announced: Announced, current: Announced) -> str:
     if current.digest != announced.digest:
-        return "record changed" if announced.digest else "record received"
+        if not announced.digest:
+            return "record received"
+        return told(changes_between(announced, current)) or "record changed"  # by a key of a later version
     if current.addresses != announced.addresses:
         return f"addresses {', '.join(announced.addresses)} -> {', '.join(current.addresses)}"
     if current.sealed_with != announced.sealed_with:
@@ -195,5 +201,5 @@ def _current(row: Row, now: float) -> Announced:
     addresses = tuple(dict.fromkeys(path.address for path in fresh))
     is_deaf = fresh[0].two_way is False
     return Announced(
-        row.state, row.boot, row.clone, digest, addresses, is_deaf, row.sealed_with, row.unheard, row.shared
+        row.state, row.boot, row.clone, digest, addresses, is_deaf, row.sealed_with, row.unheard, row.shared, row.record
     )

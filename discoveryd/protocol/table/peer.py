@@ -8,7 +8,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from discoveryd.protocol.wire.record import Service
+from discoveryd.protocol.wire.record import Record, Service
 
 if TYPE_CHECKING:
     from discoveryd.protocol.table.path import Path
@@ -19,6 +19,7 @@ SCHEMA = 1
 
 State = Literal["up", "suspect", "down", "left"]
 Kind = Literal["node", "bare"]
+ChangeKind = Literal["name", "tag", "service", "address"]
 EventKind = Literal["joined", "updated", "suspect", "recovered", "down", "left", "restarted", "clone"]
 STATES: tuple[State, ...] = ("up", "suspect", "down", "left")
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
@@ -103,6 +104,22 @@ class Peer:
         return self.name or self.id
 
 
+class Change(NamedTuple):
+    """One thing that is not as it was.
+
+    Attributes:
+        what: ``name``, ``tag``, ``service`` or ``address``.
+        name: of the tag; of the service with port and protocol, such as ``web:8080/tcp``; the address.
+        was: its value before, None for none: a text, or a service as JSON.
+        now: its value now, None for none.
+    """
+
+    what: ChangeKind
+    name: str
+    was: Any
+    now: Any
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One change of the table.
@@ -114,6 +131,7 @@ class Event:
         reason: a clause for people.
         former: the boot that this one replaces, for readers that keep rows by boot: with ``restarted``, and with
             ``joined`` if the node was known before; else empty.
+        changes: of name, tags, services and addresses, with ``updated`` and ``restarted``.
     """
 
     kind: EventKind
@@ -121,11 +139,17 @@ class Event:
     peer: Peer
     reason: str
     former: str = ""
+    changes: tuple[Change, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as ``watch`` sends it."""
-        found = {"event": self.kind, "seq": self.seq, "peer": peer_json(self.peer), "reason": self.reason}
-        return {**found, "former": self.former} if self.former else found
+        peer = peer_json(self.peer)
+        found: dict[str, Any] = {"event": self.kind, "seq": self.seq, "peer": peer, "reason": self.reason}
+        if self.former:
+            found["former"] = self.former
+        if self.changes:
+            found["changes"] = [change._asdict() for change in self.changes]
+        return found
 
 
 class Announced(NamedTuple):
@@ -140,6 +164,7 @@ class Announced(NamedTuple):
     sealed_with: str = ""
     unheard: bool = False
     shared: bool = False
+    record: Record | None = None
 
 
 UNANNOUNCED = Announced()

@@ -52,7 +52,7 @@ def test_a_changed_record_is_one_event():
     table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     [event] = table.heard(hello(seq=2, record=OTHER), HERE, now=0.1)
-    assert (event.kind, event.reason, dict(event.peer.tags)) == ("updated", "record changed", {"rack": "c3"})
+    assert (event.kind, event.reason, dict(event.peer.tags)) == ("updated", "tag rack b2 -> c3, service http:80/tcp removed", {"rack": "c3"})
     assert table.heard(hello(seq=2, record=OTHER), HERE, now=0.2) == ()
 
 
