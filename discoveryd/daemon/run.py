@@ -15,6 +15,7 @@ from discoveryd import __version__
 from discoveryd.cli.parse import Arguments
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, say
+from discoveryd.daemon.findings import FindingsPart
 from discoveryd.daemon.identity import node_id, placeholder
 from discoveryd.daemon.keys import read_keyring
 from discoveryd.daemon.logs import LogPart
@@ -117,6 +118,7 @@ class Daemon:
             *([TokenPart(config.paths.runtime_directory, self, put)] if address else []),
             HooksPart(os.path.join(config.directory, "hooks.d"), config.parameters.limits, put),
             MessagesPart(config, self._discovery.messages, put),
+            FindingsPart(self._discovery.status, put),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
         self._parts = Parts(parts, notify=put, report=self._discovery.report)

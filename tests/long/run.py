@@ -76,6 +76,14 @@ BARS = {
         ("tests/long/wills.py",),
         {},
     ),
+    "doctor": Bar(
+        "three healthy hosts, then with 30 % loss, asked 50 times each: the doctor finds no fault",
+        (
+            "tests/netns/test_doctor.py::test_healthy_machines_have_no_fault",
+            "tests/netns/test_doctor.py::test_loss_is_told_as_loss_and_as_nothing_else",
+        ),
+        {"DISCOVERYD_DOCTOR_ASKS": "50"},
+    ),
     "booted": Bar("the service on booted machines", ("tests/systemd",), {"DISCOVERYD_SYSTEMD": "1"}),
 }
 
