@@ -253,7 +253,7 @@ PROGRAM = Program(
     note="Times are seconds, or such as 500ms, 4s, 1m. Colour is for terminals, and not if NO_COLOR is set.",
     exit_codes=(
         (0, "fine"),
-        (1, "nothing matched, it timed out, nothing answered the PING, or too few peers did what was asked"),
+        (1, "no match, no answer, a timeout, too few peers did what was asked, or a fault was found"),
         (2, "the command line is wrong, or the daemon refused the request"),
         (3, "no daemon to be asked, or it ended before all was told"),
         (130, "interrupted"),

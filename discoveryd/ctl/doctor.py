@@ -126,8 +126,8 @@ def _seen_here() -> Iterator[str]:
     """Yield what is known of this machine and its service."""
     from discoveryd.net.owner import holder  # noqa: PLC0415 - only where no daemon answers
 
-    held = holder(3400, "udp")
-    yield f"UDP port 3400 is held by {held}" if held else "UDP port 3400 is free, or held by a process of another user"
+    held, others = holder(3400, "udp"), "" if os.geteuid() == 0 else ", or held by a process of another user"
+    yield f"UDP port 3400 is held by {held}" if held else f"UDP port 3400 is free{others}"
     helps = {
         "failed": ": journalctl -u discoveryd -n 20", "inactive": ": systemctl start discoveryd",
     }  # fmt: skip

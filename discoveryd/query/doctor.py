@@ -7,7 +7,7 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from discoveryd.protocol.drops import DROP_REASONS
@@ -23,23 +23,18 @@ MISSING = ("peer-unknown", "peer-down")
 ROUTED = "a routed path"
 
 
-def report(
-    status: Mapping[str, Any], wanted: str = "", peers: Sequence[Mapping[str, Any]] = (), more: Iterable[Finding] = ()
-) -> dict[str, Any]:
+def report(status: Mapping[str, Any], wanted: str = "", peers: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Return a report as JSON.
 
     Args:
         status: of the node.
         wanted: the peer that it is about, as a person named it; empty for the node itself.
         peers: its rows as ``show`` gives them, none if it was never heard.
-        more: findings of the caller, such as those of a probe.
     """
-    ours = findings(status)
-    if not wanted:
-        found = [*ours, *more]
-    else:  # what is wrong here explains whatever is missing
+    ours = found = findings(status)
+    if wanted:  # what is wrong here explains whatever is missing
         found = [finding for finding in ours if finding.kind.severity == "high"]
-        theirs = _without_consequences([*_about(status, wanted, peers), *more])
+        theirs = _without_consequences([*_about(status, wanted, peers)])
         found += [finding for finding in theirs if not (found and finding.code in MISSING)]
     first = next((finding for finding in found if finding.is_fault), None)
     return {
@@ -61,7 +56,9 @@ def address_of(found: Mapping[str, Any]) -> str:
     if found["peers"]:
         return str(found["peers"][0]["address"])
     parts = str(found["peer"]).split(".")
-    is_address = len(parts) == 4 and all(part.isascii() and part.isdecimal() and int(part) < 256 for part in parts)
+    is_address = len(parts) == 4 and all(
+        part.isascii() and part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts
+    )
     return str(found["peer"]) if is_address else ""
 
 

@@ -87,7 +87,7 @@ def test_what_was_dropped_of_an_address_is_the_reason():
 @pytest.mark.parametrize(
     ("wanted", "peers", "address"),
     [
-        ("10.0.0.7", [], "10.0.0.7"), ("nobody", [], ""), ("1.2.3", [], ""), ("1.2.3.999", [], ""), ("1.2.3.x", [], ""),
+        ("10.0.0.7", [], "10.0.0.7"), ("nobody", [], ""), ("1.2.3", [], ""), ("1.2.3.999", [], ""), (f"1.2.3.{'9' * 5000}", [], ""), ("1.2.3.x", [], ""),
         ("alpha", [peer(state="down")], "10.0.0.2"), ("alpha", [peer()], ""),
     ],
 )  # fmt: skip
