@@ -7,8 +7,6 @@ from typing import Any
 
 from discoveryd.errors import QueryError
 from discoveryd.net.interfaces import rp_filter_drops
-from discoveryd.query.doctor import report
-from discoveryd.query.findings import findings
 from discoveryd.query.reply import show_answer
 from discoveryd.runtime.driver import Driver
 from discoveryd.runtime.servers import Servers
@@ -45,6 +43,8 @@ class Examiner:
         Raises:
             RuntimeError: a thread has died.
         """
+        from discoveryd.query.findings import findings  # noqa: PLC0415 - nobody asks before the first HELLO
+
         status = make_status(self._driver, uptime, self._filtered_before, *self._servers.sections())
         found = {**status, **{name: give() for name, give in list(self.sections.items())}}
         return {**found, "findings": [finding.to_json() for finding in findings(found)]}
@@ -55,6 +55,8 @@ class Examiner:
         Raises:
             QueryError: ``ambiguous``.
         """
+        from discoveryd.query.doctor import report  # noqa: PLC0415 - as above
+
         try:
             found = self._driver.look(lambda node, now: show_answer(node, peer, now))["peers"] if peer else []
         except QueryError as error:
