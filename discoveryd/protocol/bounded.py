@@ -15,12 +15,12 @@ HOLDS = 3600.0
 """Seconds for which a proof holds; peers are PINGed each minute, and so prove it again."""
 FORGOTTEN = 600.0
 """Seconds after which an account with which nothing happened is forgotten: to begin anew gives less than to go on."""
-RESOLVED = 3.0
+RESOLVED = 5.0
 MAX_UNRESOLVED = 256
-"""Seconds in which the kernel asks for the hardware address of an address, three times, before it gives up (ARP), and
-the unproven addresses that it may be asked to find in that time: a quarter of what its table holds by default
-(gc_thresh3). What is sent to more forged addresses than it holds makes all fail that needs a new entry, whatever
-program sends it: also broadcasts."""
+"""Seconds after which the kernel has given up looking for the hardware address of an address (it asks three times in
+about 3 s, ARP) and can forget it, and the unproven addresses that it may be asked to find in that time: a quarter of
+what its table holds by default (gc_thresh3). What is sent to more forged addresses than it holds makes all fail that
+needs a new entry, whatever program sends it: also broadcasts."""
 MAX_ADDRESSES = 8192
 """Addresses of each kind; past it the address that proved it first, or spoke longest ago, is as if never heard."""
 

@@ -59,7 +59,7 @@ def test_so_many_unproven_addresses_are_spoken_to_at_a_time():
     assert credit.spend(addresses[0], 80, 2.0), "the kernel looks for it already"
     credit.prove(addresses[0], 2.0)
     assert credit.spend(addresses[-2], 80, 2.0), "one that answers makes room"
-    assert not credit.spend(addresses[-1], 80, 3.9)
+    assert not credit.spend(addresses[-1], 80, 0.9 + RESOLVED)
     assert credit.spend(addresses[-1], 80, 1.0 + RESOLVED)
     assert len(credit.unresolved) == 2
 
