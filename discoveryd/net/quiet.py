@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from discoveryd.net import udp_socket
+from discoveryd.net.batch import BATCH
 from discoveryd.net.packet_filter import Portion, set_filter, steer
 from discoveryd.net.stamps import SO_TIMESTAMPNS
 
@@ -24,8 +25,9 @@ PAUSE = 0.5
 """Seconds for which quiet HELLOs may wait."""
 COUNT_EVERY = 1.0
 """Seconds between two countings of what was lost, unless much comes."""
-CROWD = 128
-"""HELLOs in that time, past which they wake as others do: so many are worth it."""
+CROWD = BATCH
+"""HELLOs in that time, past which they wake as others do: so many are worth it. No more than one reading takes, else
+the rest would wait for the next one, and ever longer."""
 ROOM = 1280
 """Bytes of a receive buffer that a HELLO takes, as the kernel counts them."""
 LEAST_ROOM = 512
@@ -98,10 +100,11 @@ class Quiet:
         yield
         if is_due:
             self._count_losses(refused)
+        is_crowd = self.count - begun >= self._crowd  # as many as one reading may take: perhaps not all there were
         if now >= self._since + PAUSE:
-            self.wakes = self.count - self._before > self._crowd * (now - self._since) / PAUSE
+            self.wakes = is_crowd or self.count - self._before > self._crowd * (now - self._since) / PAUSE
             self._before, self._since = self.count, now
-        elif self.count - begun > self._crowd:
+        elif is_crowd:
             self.wakes = True
 
     def watch(self, selector: selectors.BaseSelector, *, is_calm: bool) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from discoveryd.net import quiet, udp_socket
 from discoveryd.net.packet_filter import set_filter
+from discoveryd.net.stamps import boottime
 from discoveryd.net.udp import UdpTransport
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import Parameters
@@ -170,17 +171,44 @@ def test_what_finds_no_room_is_counted(lab, monkeypatch, datagram):
 
 def test_much_wakes_as_before_and_calm_comes_back(pair, monkeypatch):
     transport, sender = pair
-    for number in range(2 * quiet.CROWD):
+    transport.listen(0, is_calm=True)
+    many = 4 * quiet.CROWD  # in so little time that it is a crowd also on two busy cores
+    for number in range(many):
         sender.sendto(STEADY % number, (BROADCAST, PORT))
-    assert len(hear(transport, 2 * quiet.CROWD)) == 2 * quiet.CROWD
+    assert len(hear(transport, many)) == many
     monkeypatch.setattr("discoveryd.net.udp.PAUSE", 30.0)
     sender.sendto(STEADY % 1, (BROADCAST, PORT))
+    began = time.monotonic()
     assert [one for one, _, _ in transport.listen(20.0, is_calm=True).datagrams] == [STEADY % 1]
+    assert time.monotonic() < began + 10, "it was read when nothing else came, not as it came"
     for _ in range(3):
         time.sleep(quiet.PAUSE)
         assert transport.listen(0, is_calm=True).datagrams == []
     sender.sendto(STEADY % 2, (BROADCAST, PORT))
     assert slept(transport) == [STEADY % 2]
+
+
+@pytest.mark.flood
+def test_what_comes_faster_than_one_reading_waits_no_longer(pair):
+    """At 600 a second one reading each pause would fall behind by 172 in each."""
+    transport, sender = pair
+    many = 2400
+
+    def speak():
+        for number in range(many):
+            sender.sendto(STEADY % number, (BROADCAST, PORT))
+            time.sleep(1 / 600)
+
+    speaking = threading.Thread(target=speak)
+    speaking.start()
+    came, delays, deadline = 0, [], time.monotonic() + 20
+    while came < many and time.monotonic() < deadline:
+        found = transport.listen(5.0, is_calm=True).datagrams
+        came += len(found)
+        delays += [boottime() - arrived for _, _, arrived in found]
+    speaking.join()
+    assert came == many
+    assert sorted(delays)[many // 2] < quiet.PAUSE, "most wait no longer than in calm times"
 
 
 def test_a_flood_keeps_the_parts_and_its_end_restores_them(pair, monkeypatch):
