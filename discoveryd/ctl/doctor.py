@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from time import sleep
+from select import select
 from typing import TYPE_CHECKING, Any
 
 from discoveryd.ctl import FINE, NO_DAEMON, NOTHING
@@ -42,7 +42,7 @@ def doctor(options: Options) -> int:
         if not options.watch:
             return code
         sys.stdout.flush()
-        sleep(AGAIN)
+        select((), (), (), AGAIN)
         print()
 
 

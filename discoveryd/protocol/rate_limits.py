@@ -211,11 +211,11 @@ class RateLimits:
         link_state = self._outbox.link_state(source)
         link = link_state.name
         self.drops.count(error.reason, link)
-        if error.reason == "own-echo":
+        if source.address in self._outbox.own_addresses and error.reason == "own-echo":
             link_state.echoed += 1
             link_state.last_echo = now
             link_state.unechoed = 0
-        else:
+        elif error.reason != "own-echo":
             self.drop_sources.note(error.reason, source.address, link, error.detail, now)
         complaint = (source.address, error.reason)
         if error.reason in UNNAMED or complaint in self.complaints or len(self.complaints) >= MAX_COMPLAINTS:

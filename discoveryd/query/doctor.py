@@ -99,7 +99,7 @@ def _dropped(status: Mapping[str, Any], addresses: set[str]) -> Iterator[Finding
         if one["address"] in addresses:
             says = f" ({one['detail']})" if one["detail"] else ""
             meaning = DROP_REASONS.get(one["reason"], "")
-            text = f"{one['count']} datagrams of {one['address']} were dropped: {one['reason']}{says}. {meaning}"
+            text = f"what {one['address']} sends is dropped ({one['count']} so far): {one['reason']}{says}. {meaning}"
             yield Finding("dropped", text, {key: one[key] for key in ("reason", "count", "last_s")}, (), one["address"])
 
 

@@ -77,6 +77,7 @@ def _links(node: Node, now: float) -> list[LinkStatus]:
             "echoed": link_state.echoed,
             "last_echo_s": _age(link_state.last_echo, now),
             "unechoed": link_state.unechoed,
+            "misses_echo": node.outbox.expects_echo and link_state.misses_echo(now),
             "last_error": None,
         }
         for link, link_state in zip(node.links, node.outlets, strict=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from discoveryd.protocol.link import ECHO_WITHIN, UNECHOED
 from discoveryd.query.finding_kinds import AREAS, FINDING_KINDS, FindingKind
 
 FEW_FILTERED = 3
@@ -141,15 +140,12 @@ def _hearing(status: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield why others may not be heard."""
     port, received = status["hello"]["port"], status["received"]
     for link in status["links"]:
-        unechoed = link.get("unechoed", 0)
-        silence = link.get("last_echo_s")
-        is_silent = unechoed >= UNECHOED and (link["up_s"] if silence is None else silence) > ECHO_WITHIN
-        if is_silent and not link["last_error"]:
+        if link.get("misses_echo") and not link["last_error"]:
             yield Finding(
                 "own-firewall-in",
-                f"{link['name']}: the last {unechoed} HELLOs that were sent did not come back, as each broadcast does: "
-                f"a firewall of this machine drops UDP port {port}, so nobody is heard there",
-                {"sent": link["sent"], "echoed": link["echoed"], "unechoed": unechoed},
+                f"{link['name']}: the last {link['unechoed']} HELLOs that were sent did not come back, as each broadcast "
+                f"does: a firewall of this machine drops UDP port {port}, so nobody is heard there",
+                {"sent": link["sent"], "echoed": link["echoed"], "unechoed": link["unechoed"]},
                 _opening(status, port),
                 link["name"],
             )

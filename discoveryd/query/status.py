@@ -61,6 +61,7 @@ class LinkStatus(TypedDict):
     echoed: int
     last_echo_s: float | None
     unechoed: int
+    misses_echo: bool
     last_error: str | None
 
 

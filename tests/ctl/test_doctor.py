@@ -12,7 +12,7 @@ from discoveryd.query.doctor import report
 from tests.ctl.played import Daemon, ask, refusal
 from tests.query.samples import LINK, STATUS, peer
 
-SHUT = STATUS | {"links": [LINK | {"unechoed": 9, "echoed": 0, "last_echo_s": None}], "firewalls": ["ufw"]}
+SHUT = STATUS | {"links": [LINK | {"unechoed": 9, "echoed": 0, "misses_echo": True}], "firewalls": ["ufw"]}
 
 
 @pytest.fixture(autouse=True)
@@ -102,10 +102,10 @@ def test_a_name_of_several_is_a_refusal(capsys):
 
 
 def test_watch_asks_again(capsys, monkeypatch):
-    def interrupt(_):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctor, "sleep", interrupt)
+    monkeypatch.setattr(doctor, "select", interrupt)
     with played(report(STATUS)) as daemon:
         code, out, _ = ask(capsys, daemon, "doctor", "--watch")
     assert code == 130

@@ -67,3 +67,25 @@ def test_unknown_flags_say_nothing():
     node = make_node()
     node.receive(hello(1, seq=1, lasting="zQ").encode(), source(), 1.0)
     assert engine_status(node, 1.1)["impaired"] == []
+
+
+def test_what_others_repeat_of_us_is_no_echo():
+    node = make_node()
+    node.outbox.expects_echo = True
+    beats(node, 0.0, 12.0)
+    [send, *_] = node.poll(node.next_deadline()).sends
+    node.receive(send.datagram, source(), 12.0)
+    [told] = engine_status(node, 12.1)["links"]
+    assert (told["echoed"], told["misses_echo"]) == (0, True)
+    assert ("own-echo", "eth0") in node.drops
+
+
+def test_so_many_are_missing_that_it_is_no_accident():
+    [state] = make_node().outbox.outlets()
+    state.since, state.unechoed = 1.0, 7
+    assert not state.misses_echo(99.0)
+    state.unechoed = 8
+    assert not state.misses_echo(3.0)
+    assert state.misses_echo(3.1)
+    state.last_echo = 2.0
+    assert not state.misses_echo(4.0)

@@ -17,7 +17,7 @@ BARE = peer(
 )
 LINK = {
     "name": "eth0", "address": "10.0.0.1", "prefix": 24, "broadcast": "10.0.0.255", "up_s": 61.0,
-    "sent": 10, "received": 7, "last_heard_s": 0.4, "echoed": 10, "last_echo_s": 0.3, "unechoed": 0, "last_error": None,
+    "sent": 10, "received": 7, "last_heard_s": 0.4, "echoed": 10, "last_echo_s": 0.3, "unechoed": 0, "misses_echo": False, "last_error": None,
 }  # fmt: skip
 STATUS = {
     "ok": True, "schema": 1, "version": "0.1.0", "uptime_s": 61.2, "isolated": False, "links": [LINK],

@@ -7,7 +7,7 @@ from discoveryd.query.finding_kinds import AREAS
 from discoveryd.query.findings import Finding
 from tests.query.samples import LINK, STATUS, peer
 
-SHUT = STATUS | {"links": [LINK | {"unechoed": 9, "echoed": 0, "last_echo_s": None}]}
+SHUT = STATUS | {"links": [LINK | {"unechoed": 9, "echoed": 0, "misses_echo": True}]}
 
 
 def codes(found):
@@ -81,7 +81,7 @@ def test_what_was_dropped_of_an_address_is_the_reason():
     source = {"reason": "other-realm", "address": "10.0.0.7", "link": "eth0", "detail": "lab", "count": 1, "last_s": 99.0}
     found = report(STATUS | {"drop_sources": [source]}, "10.0.0.7")
     assert codes(found) == ["dropped", "peer-unknown"]
-    assert found["findings"][0]["text"].startswith("1 datagrams of 10.0.0.7 were dropped: other-realm (lab). Sent in another")
+    assert found["findings"][0]["text"].startswith("what 10.0.0.7 sends is dropped (1 so far): other-realm (lab). Sent in another")
 
 
 @pytest.mark.parametrize(

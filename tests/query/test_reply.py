@@ -203,7 +203,7 @@ def test_status(node):
         {
             "name": "eth0", "address": "10.0.0.1", "prefix": 24, "broadcast": "10.0.0.255", "limited": False, "other_addresses": 0,
             "up_s": 6.0, "sent": 2, "received": 5, "last_heard_s": 1.1, "echoed": 0,
-            "last_echo_s": None, "unechoed": 2, "last_error": None,
+            "last_echo_s": None, "unechoed": 2, "misses_echo": False, "last_error": None,
         }
     ]  # fmt: skip
     assert status["peers"] == {"up": 3, "suspect": 0, "down": 1, "left": 1}

@@ -14,7 +14,7 @@ shared_addresses[].address shared_addresses[].link shared_addresses[].ids[]
 new_boots.count new_boots.address
 links[].name links[].address links[].prefix links[].broadcast links[].limited links[].other_addresses links[].up_s
 links[].sent links[].received links[].last_heard_s links[].echoed links[].last_echo_s
-links[].unechoed links[].last_error
+links[].unechoed links[].misses_echo links[].last_error
 peers.* table.rows table.limit table.routed table.routed_limit sent.* received.* events.* rtt_s.* loss.*
 drops[].reason drops[].link drops[].count drop_sources[].reason drop_sources[].address drop_sources[].link
 impaired[].id impaired[].name impaired[].address impaired[].link impaired[].two_way impaired[].loss
