@@ -143,8 +143,8 @@ def _hearing(status: Mapping[str, Any]) -> Iterator[Finding]:
         if link.get("misses_echo") and not link["last_error"]:
             yield Finding(
                 "own-firewall-in",
-                f"{link['name']}: the last {link['unechoed']} HELLOs that were sent did not come back, as each broadcast "
-                f"does: a firewall of this machine drops UDP port {port}, so nobody is heard there",
+                f"{link['name']}: the last {link['unechoed']} HELLOs that were sent did not come back, as each "
+                f"broadcast does: a firewall of this machine drops UDP port {port}, so nobody is heard there",
                 {"sent": link["sent"], "echoed": link["echoed"], "unechoed": link["unechoed"]},
                 _opening(status, port),
                 link["name"],
