@@ -79,7 +79,7 @@ class Row:
     probe_at: float = NEVER
     ask_at: float = NEVER  # when to PING a peer that is heard by its PONGs alone
     questions: int = 0  # asked since it is gone, whether it really is
-    question_at: float = -NEVER  # when it may be asked again
+    question_at: float = -NEVER  # when it may be asked again; until then the answer is waited for
     refused: float = -NEVER  # when its machine said that no discoveryd listens there
     rejects: bool = False  # its machine says so although one does: a firewall
     # other boots of its node

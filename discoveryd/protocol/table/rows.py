@@ -244,7 +244,7 @@ class Rows:
         """
         if sum(not one.proved for one in self._by_id.get(row.id, ())) >= MAX_UNPROVED:
             raise Unproven("unproven", f"{MAX_UNPROVED} others of its id have not answered a PING either")
-        if former is not None and former.key in self.leavers:
+        if former is not None and (former.key in self.leavers or row.began < former.question_at):
             raise Unproven("unproven", "the boot it replaces is being asked whether it left")
         if former is not None and former.proved and is_restart:
             raise Unproven("unproven", "the boot it replaces did answer a PING, and lives")

@@ -265,13 +265,30 @@ def test_a_boot_that_is_over_is_asked_before_it_is_heard_again():
     node = make_node()
     node.receive(hello(1).encode(), HERE, 0.0)
     node.receive(hello(1, seq=2, goodbye=True).encode(), HERE, 1.0)
-    node.poll(1.05)  # it is asked whether it left
-    node.receive(hello(2).encode(), HERE, 1.1)
-    outcome = node.receive(hello(1, seq=3).encode(), HERE, 1.2)
+    node.poll(1.05)  # it is asked whether it left, and may answer for a second
+    node.receive(hello(2).encode(), HERE, 2.1)
+    outcome = node.receive(hello(1, seq=3).encode(), HERE, 2.2)
     assert [(send.datagram[:5], send.to) for send in outcome.sends] == [(b"PING|", HERE.address)]
-    assert [peer.boot for peer in node.peers(1.2)] == [boot(2)]
-    node.receive(hello(2, seq=9).encode(), HERE, 5.2)
-    assert node.receive(hello(1, seq=9).encode(), HERE, 5.3).events  # after a ttl that is forgotten
+    assert [peer.boot for peer in node.peers(2.2)] == [boot(2)]
+    node.receive(hello(2, seq=9).encode(), HERE, 6.2)
+    assert node.receive(hello(1, seq=9).encode(), HERE, 6.3).events  # after a ttl that is forgotten
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_a_boot_forged_in_place_of_one_that_left_is_asked_first(is_asked):
+    node = make_node()
+    node.receive(hello(1).encode(), HERE, 0.0)
+    node.receive(hello(1, seq=2**31, goodbye=True).encode(), source(STRANGER), 1.0)
+    if is_asked:
+        [question] = [send for send in node.poll(1.001).sends if send.datagram.startswith(b"PING")]
+    outcome = node.receive(hello(2).encode(), source(STRANGER), 1.002)
+    assert outcome.events == ()
+    assert [(send.datagram[:5], send.to) for send in outcome.sends] == [(b"PING|", STRANGER)]
+    if not is_asked:
+        [question] = [send for send in node.poll(1.003).sends if send.datagram.startswith(b"PING")]
+    answer = Pong(realm="default", boot=boot(1), nonce=decode(question.datagram).nonce, heard_ms=5)
+    node.receive(answer.encode(), HERE, 1.01)
+    assert [peer.boot for peer in node.peers(1.01)] == [boot(1)]
 
 
 def test_no_unproven_boot_replaces_a_live_proved_boot():
