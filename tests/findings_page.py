@@ -6,7 +6,7 @@ HEAD = """\
 # Findings
 
 What `discoveryctl doctor` and `discoveryctl status` find, and what each finding means. A finding has a *code*, which is public API and is never
-changed; programs find it in `status`, in the log (`fault: …`, once two looks 10 s apart have seen it), in the metrics as `discoveryd_finding{code="…"}`, and in the report of the doctor ([query.md](query.md)).
+changed; programs find it in `status`, in the log (`fault: …`, once two looks 10 s apart have seen it), in [hooks](hooks.md#findings) named `finding-…`, in the metrics as `discoveryd_finding{code="…"}`, and in the report of the doctor ([query.md](query.md)).
 
 *Severity*: **high**, this node does not work; **medium**, something is missing; **low**, good to know, and no fault.
 *Certainty*: **proven**, nothing else explains the numbers; **likely**, something else seldom does; **possible**, look there.

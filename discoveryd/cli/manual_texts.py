@@ -46,16 +46,19 @@ too. A value is never guessed: what is wrong is told by line, and then nothing o
 
 HOOKS = """\
 Each executable in hooks.d beside the configuration runs at each event, with the event as one line of JSON on its
-standard input and with these variables. Names come from the network: quote them, and never give them to eval. A
+standard input and with these variables; one whose name begins with finding- runs when a fault appears and when it is
+gone, and then only. Names come from the network: quote them, and never give them to eval. A
 file that others may write to is refused. An executable of messages.d handles the messages of its name: the payload is
 on its standard input, the variables of the peer are those of the sender."""
 
 HOOK_VARIABLES = (
-    ("DISCOVERYD_EVENT", "joined, updated, suspect, recovered, down, left, restarted or clone; isolated or connected"),
+    ("DISCOVERYD_EVENT", "the kind: joined, suspect, down and so on, isolated, connected, finding or finding-gone"),
     ("DISCOVERYD_PEER", "the name of the peer, its address if it has none"),
     ("DISCOVERYD_ADDRESS", "its best address"),
     ("DISCOVERYD_ID", "its node id"),
     ("DISCOVERYD_SEQ", "the number of the event"),
+    ("DISCOVERYD_FINDING", "of a finding: its code"),
+    ("DISCOVERYD_SUBJECT", "of a finding: the link, address or node that it is about"),
     ("DISCOVERYD_MESSAGE", "in messages.d: the name of the message"),
     ("DISCOVERYD_QUESTION", "in messages.d: 1 if an answer is wanted, which is what is written to standard output"),
 )

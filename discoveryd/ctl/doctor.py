@@ -184,7 +184,8 @@ def _verdict(found: dict[str, Any]) -> str:
 
 def _finding(finding: dict[str, Any], screen: Screen) -> Iterator[str]:
     mark = "!" if finding["severity"] != "low" else "-"
-    title = f"{finding['title']} ({finding['code']}, {finding['certainty']})"
+    since = f", for {age(finding['since_s'])}" if finding.get("since_s") else ""
+    title = f"{finding['title']} ({finding['code']}, {finding['certainty']}{since})"
     yield from folded(f"{mark} ", printable(title), screen.width, 2)
     yield from folded("  ", printable(finding["text"]), screen.width, 2)
     for rule in finding["evidence"].get("rules", ()):

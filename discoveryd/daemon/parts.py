@@ -6,7 +6,7 @@ A new part is a module with a class of this contract, and a line in `discoveryd.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from discoveryd.runtime.notices import CONNECTED, ISOLATED, Notice
 from discoveryd.runtime.query_handlers import Control
 
 if TYPE_CHECKING:
+    from discoveryd.runtime.hook_queue import FindingEvent
     from discoveryd.runtime.hooks import Hooks
     from discoveryd.runtime.message_programs import Programs
     from discoveryd.runtime.messages import Messages
@@ -211,6 +212,11 @@ class HooksPart(Part):
         elif message.text in (ISOLATED, CONNECTED):
             reason = str(message.fields.get("why", "peers are heard again"))
             self._hooks.doubt(is_isolated=message.text == ISOLATED, reason=reason)
+
+    def find(self, kind: FindingEvent, finding: Mapping[str, Any]) -> None:
+        """Run the hooks for a finding that appeared, or is gone."""
+        if self._hooks is not None:
+            self._hooks.find(kind, finding)
 
     def status(self) -> dict[str, int] | None:
         """Return the counts of the hooks."""

@@ -113,12 +113,13 @@ class Daemon:
             notify=put,
         )
         self._log = LogPart(config.log, syslog=is_detached)
+        hooks = HooksPart(os.path.join(config.directory, "hooks.d"), config.parameters.limits, put)
         parts: list[Part] = [
             self._log,
             *([TokenPart(config.paths.runtime_directory, self, put)] if address else []),
-            HooksPart(os.path.join(config.directory, "hooks.d"), config.parameters.limits, put),
+            hooks,
             MessagesPart(config, self._discovery.messages, put),
-            FindingsPart(self._discovery.status, put),
+            FindingsPart(self._discovery.status, put, hooks.find),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
         self._parts = Parts(parts, notify=put, report=self._discovery.report)

@@ -68,11 +68,12 @@ class Finding(NamedTuple):
         return self.kind.severity != "low"
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as replies show it."""
+        """Return it as replies show it; ``since_s`` is for the caller that saw it before."""
         kind = self.kind
         return {
             "code": self.code, "severity": kind.severity, "certainty": kind.certainty, "title": kind.title,
             "text": self.text, "subject": self.subject, "evidence": dict(self.evidence), "remedy": list(self.remedy),
+            "since_s": None,
         }  # fmt: skip
 
 

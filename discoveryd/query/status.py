@@ -118,6 +118,7 @@ class FindingStatus(TypedDict):
     subject: str
     evidence: dict[str, Any]
     remedy: list[str]
+    since_s: float | None
 
 
 class ChallengeCounts(TypedDict):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any
 
 from discoveryd.errors import QueryError
@@ -28,6 +29,7 @@ class Examiner:
         self._driver = driver
         self._servers = servers
         self._filtered_before = 0
+        self._first_seen: dict[tuple[str, str], float] = {}  # by code and subject; replaced, never changed
         self.sections: dict[str, Callable[[], Any]] = {}
 
     def begin(self) -> None:
@@ -47,7 +49,9 @@ class Examiner:
 
         status = make_status(self._driver, uptime, self._filtered_before, *self._servers.sections())
         found = {**status, **{name: give() for name, give in list(self.sections.items())}}
-        return {**found, "findings": [finding.to_json() for finding in findings(found)]}
+        told, now, former = [finding.to_json() for finding in findings(found)], monotonic(), self._first_seen
+        self._first_seen = {_key(one): former.get(_key(one), now) for one in told}
+        return {**found, "findings": [self._dated(one) for one in told]}
 
     def doctor(self, status: dict[str, Any], peer: str) -> dict[str, Any]:
         """Return the report about this node, or about a peer.
@@ -63,7 +67,13 @@ class Examiner:
             if error.code != "not_found":
                 raise
             found = []
-        return report(status, peer, found)
+        told = report(status, peer, found)
+        return {**told, "findings": [self._dated(one) for one in told["findings"]]}
+
+    def _dated(self, finding: dict[str, Any]) -> dict[str, Any]:
+        """Return a finding with the seconds since it was first seen, None where it was never seen in a status."""
+        first_seen = self._first_seen.get(_key(finding))
+        return finding if first_seen is None else {**finding, "since_s": round(monotonic() - first_seen, 1)}
 
     def receive_buffer(self) -> dict[str, int]:
         """Return the bytes of each receive buffer, and the bytes that were wanted."""
@@ -73,3 +83,7 @@ class Examiner:
     def summary(self) -> str:
         """Return one line such as ``12 up, 1 suspect, 2 links``."""
         return summary(self._driver, self._servers.query)
+
+
+def _key(finding: Mapping[str, Any]) -> tuple[str, str]:
+    return finding["code"], finding["subject"]

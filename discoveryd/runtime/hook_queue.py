@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 from discoveryd.protocol.table.peer import Event, Peer, peer_json
 from discoveryd.query.reply import encode
 
+FindingEvent = Literal["finding", "finding-gone"]
+FOR_FINDINGS = "finding-"
+"""What the name of a hook begins with that is told of findings, and of nothing else."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """What a hook is told: an event of a peer, or that this node itself is cut off.
+    """What a hook is told: an event of a peer, that this node itself is cut off, or a finding.
 
     Attributes:
-        kind: that of the event, or ``isolated``, ``connected``.
+        kind: that of the event, or ``isolated``, ``connected``, ``finding``, ``finding-gone``.
         seq: that of the event; None without a peer.
         peer: after the change.
         reason: a clause for people.
-        coalesced: number of earlier events of the same peer that this event replaces.
+        coalesced: number of earlier events of the same peer, or of the same finding, that this event replaces.
+        finding: as ``status`` shows it.
     """
 
     kind: str
@@ -29,6 +35,7 @@ class Occasion:
     peer: Peer | None = None
     reason: str
     coalesced: int = 0
+    finding: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, event: Event) -> Occasion:
@@ -37,7 +44,9 @@ class Occasion:
 
     @property
     def lane(self) -> str:
-        """The peer id: events of one lane are told one after the other."""
+        """The peer id, or the code and subject of a finding: events of one lane are told one after the other."""
+        if self.finding:
+            return f"{self.finding['code']}/{self.finding['subject']}"  # no id has a slash
         return self.peer.id if self.peer else ""
 
     @property
@@ -54,7 +63,7 @@ class Occasion:
         """Return the event as ``watch`` encodes it, with `coalesced` besides."""
         peer = peer_json(self.peer) if self.peer else None
         shown = {"event": self.kind, "seq": self.seq, "peer": peer, "reason": self.reason, "coalesced": self.coalesced}
-        return encode(shown)
+        return encode({**shown, "finding": self.finding} if self.finding else shown)
 
     def environment(self) -> dict[str, str]:
         """Return the same in short, for scripts that read no JSON."""
@@ -65,6 +74,8 @@ class Occasion:
             "DISCOVERYD_ADDRESS": self.peer.address if self.peer else "",
             "DISCOVERYD_ID": self.peer.id if self.peer else "",
         }
+        if self.finding:
+            found |= {"DISCOVERYD_FINDING": self.finding["code"], "DISCOVERYD_SUBJECT": self.finding["subject"]}
         # nothing that ends a line, commands a terminal or cannot be encoded
         return {name: "".join(char if char.isprintable() else "?" for char in text) for name, text in found.items()}
 
@@ -179,13 +190,15 @@ class HookQueue:
         self._running.clear()
 
     def put(self, occasion: Occasion) -> list[tuple[str, Trouble]]:
-        """Let an event wait for each hook.
+        """Let an event wait for each hook that it is for.
 
         Returns:
             which hooks began to lag behind by this, and how; once, until they have caught up.
         """
         begun = []
         for hook, queue in self._waiting.items():
+            if os.path.basename(hook).startswith(FOR_FINDINGS) != (occasion.finding is not None):
+                continue
             trouble = queue.put(occasion, self.limit)
             self.coalesced += trouble == "coalescing"
             self.dropped += trouble == "full"

@@ -1,4 +1,4 @@
-"""Hooks: executables that are run when something happens to a peer. Nothing they do holds the daemon up.
+"""Hooks: executables that are run when something happens to a peer, or looks wrong. They never delay the daemon.
 
 Events wait in a queue until a thread (``hook-runner``) runs the hooks for them, as many processes at a time as
 `Limits.hooks` allows; one that hangs is ended after `Limits.hook_timeout`. `Hooks._lock` guards the queue and the
@@ -10,7 +10,7 @@ import os
 import stat
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from math import inf
 from time import monotonic
@@ -21,7 +21,7 @@ from discoveryd.protocol.bounded import TokenBuckets
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.peer import Event
 from discoveryd.query.formats import printable
-from discoveryd.runtime.hook_queue import HookQueue, Job, Occasion
+from discoveryd.runtime.hook_queue import FindingEvent, HookQueue, Job, Occasion
 from discoveryd.runtime.notices import Notice, Notify, of_death, warning
 from discoveryd.runtime.process import GRACE, KEPT, Process, Processes
 
@@ -135,6 +135,10 @@ class Hooks:
         """Tell the hooks that this node is rather cut off itself (``isolated``), or no longer (``connected``)."""
         self._offer(Occasion(kind="isolated" if is_isolated else "connected", reason=reason))
 
+    def find(self, kind: FindingEvent, finding: Mapping[str, Any]) -> None:
+        """Tell the hooks for findings of one that appeared, or that is gone."""
+        self._offer(Occasion(kind=kind, reason=finding["text"], finding=finding))
+
     def counts(self) -> dict[str, int]:
         """Return what ``status`` shows.
 
@@ -243,6 +247,7 @@ class Hooks:
             self._queue.done(job)
             self._counts.update(["run", *([fault] if fault else [])])
         about: dict[str, Any] = {"on": occasion.kind, "peer": occasion.peer.label if occasion.peer else "-"}
+        about |= {"code": occasion.finding["code"]} if occasion.finding else {}
         about |= {"coalesced": occasion.coalesced} if occasion.coalesced else {}
         for line in lines:
             self._tell("info", "hook says", job.hook, **about, line=line)

@@ -17,7 +17,11 @@ class Watched:
 
     def __init__(self):
         self.now, self.findings, self.looks, self.notices, self.takes = 0.0, [], 0, [], 0.0
-        self.part = FindingsPart(self.status, self.notices.append, lambda: self.now)
+        self.hooked = []
+        self.part = FindingsPart(self.status, self.notices.append, self.find, lambda: self.now)
+
+    def find(self, kind, finding):
+        self.hooked.append((kind, finding["code"], finding["text"]))
 
     def status(self):
         self.looks += 1
@@ -59,6 +63,25 @@ def test_a_fault_that_comes_and_goes_is_told_once_an_hour():
     assert watched.look(PEER, times=2) == [("warning", "fault: a firewall drops", {"code": "peer-deaf", "why": "nothing came back"})]
 
 
+@pytest.mark.parametrize("fault", [SHUT, PEER, SHUT | {"code": "isolated"}])
+def test_hooks_are_told_each_time_of_each_fault_that_lasts(fault):
+    watched = Watched()
+    watched.look(fault, times=3)
+    watched.look(times=3)
+    watched.look(fault | {"text": "more"}, times=2)
+    watched.look()
+    code = fault["code"]
+    assert watched.hooked == [
+        ("finding", code, "nothing came back"), ("finding-gone", code, "nothing came back"), ("finding", code, "more"),
+    ]  # fmt: skip
+
+
+def test_hooks_are_not_told_of_what_is_good_to_know():
+    watched = Watched()
+    watched.look(SHUT | {"severity": "low"}, times=3)
+    assert watched.hooked == []
+
+
 @pytest.mark.parametrize("changed", [{"severity": "low"}, {"code": "isolated"}])
 def test_what_is_no_fault_or_has_a_line_of_its_own_is_not_told(changed):
     assert Watched().look(SHUT | changed, times=3) == []
@@ -78,7 +101,7 @@ def test_a_node_whose_thread_died_is_no_failure():
     def dead():
         raise RuntimeError("a thread of this Discovery has died")
 
-    part = FindingsPart(dead, watched.notices.append, lambda: watched.now)
+    part = FindingsPart(dead, watched.notices.append, watched.find, lambda: watched.now)
     watched.now += PERIOD
     part.look()
     assert watched.notices == []

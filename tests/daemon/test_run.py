@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -134,6 +135,26 @@ def test_hooks_are_told_that_the_node_is_isolated(quiet, signals, monkeypatch):
     monkeypatch.setattr("discoveryd.daemon.parts.HooksPart.hear", lambda self, notice: heard.append(notice.text))
     run_with(monkeypatch, Notice(level="warning", text="isolated"), signal.SIGTERM)
     assert "isolated" in heard
+
+
+def test_hooks_are_told_of_findings(quiet, signals, monkeypatch):
+    inbox, found = SimpleQueue(), []
+
+    def find(_, kind, finding):
+        found.append((kind, finding["code"]))
+        inbox.put(signal.SIGTERM)
+
+    monkeypatch.setattr(run, "SimpleQueue", lambda: inbox)
+    monkeypatch.setattr("discoveryd.daemon.parts.HooksPart.find", find)
+    monkeypatch.setattr("discoveryd.daemon.findings.PERIOD", 0.0)
+    monkeypatch.setattr("discoveryd.daemon.findings.SHARE", 0)
+    end = threading.Timer(30, inbox.put, (signal.SIGTERM,))
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        monkeypatch.setenv("DISCOVERYD_METRICS__LISTEN", f"127.0.0.2:{taken.getsockname()[1]}")
+        end.start()
+        main(["run"])
+    end.cancel()
+    assert ("finding", "metrics-not-served") in found
 
 
 def test_a_node_id_for_this_run_only_is_logged(quiet, signals, monkeypatch, capfd):

@@ -189,7 +189,7 @@ def test_a_finding_as_json_has_what_is_said_of_its_kind():
     told = finding.to_json()
     assert told == {
         "code": "no-link", "severity": "high", "certainty": "proven", "title": "no usable link", "text": finding.text,
-        "subject": "", "evidence": {}, "remedy": [],
+        "subject": "", "evidence": {}, "remedy": [], "since_s": None,
     }  # fmt: skip
 
 

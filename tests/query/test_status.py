@@ -20,7 +20,7 @@ drops[].reason drops[].link drops[].count drop_sources[].reason drop_sources[].a
 impaired[].id impaired[].name impaired[].address impaired[].link impaired[].two_way impaired[].loss
 impaired[].hellos_arrive impaired[].hears_nobody impaired[].hears_itself flooded firewalls[]
 findings[].code findings[].severity findings[].certainty findings[].title findings[].text findings[].subject
-findings[].evidence.* findings[].remedy[]
+findings[].evidence.* findings[].remedy[] findings[].since_s
 drop_sources[].detail drop_sources[].count drop_sources[].last_s
 security.mode security.send_with security.keys[].id security.keys[].peers security.plain_peers
 security.challenges.asked security.challenges.answered security.challenges.expired security.challenges.forgotten

@@ -177,6 +177,38 @@ def test_an_event_without_a_peer_has_the_same_shape():
     }  # fmt: skip
 
 
+SHUT = {"code": "own-firewall-in", "subject": "eth0\n", "text": "nothing came back", "remedy": ["ufw allow 3400/udp"]}
+
+
+def found(kind="finding", **changed):
+    return Occasion(kind=kind, reason="nothing came back", finding=SHUT | changed)
+
+
+def test_findings_are_for_hooks_of_that_name_and_nothing_else_is():
+    queue = make("/hooks.d/10-log", "/hooks.d/finding-mail")
+    queue.put(found())
+    queue.put(occasion("web1"))
+    assert [(job.hook, job.occasion.kind) for job in (queue.take(), queue.take())] == [
+        ("/hooks.d/10-log", "joined"), ("/hooks.d/finding-mail", "finding"),
+    ]  # fmt: skip
+    assert (queue.take(), queue.waiting) == (None, 0)
+
+
+def test_of_a_finding_the_newest_state_waits():
+    queue = make("finding-mail")
+    for happened in (found(), found(subject="eth1"), found("finding-gone")):
+        queue.put(happened)
+    assert [told(queue.take())[2:] for _ in range(2)] == [("finding-gone", 1), ("finding", 0)]
+
+
+def test_a_finding_is_told_whole():
+    shown = {"event": "finding", "seq": None, "peer": None, "reason": "nothing came back", "coalesced": 0}
+    assert json.loads(found().line()) == {**shown, "finding": SHUT}
+    environment = found().environment()
+    assert (environment["DISCOVERYD_EVENT"], environment["DISCOVERYD_PEER"]) == ("finding", "")
+    assert (environment["DISCOVERYD_FINDING"], environment["DISCOVERYD_SUBJECT"]) == ("own-firewall-in", "eth0?")
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [("anna", "anna"), (None, "10.0.0.7"), ("ü €", "ü €"), ("a\nb\x1b[31m\0\ud800\u202e", "a?b?[31m???"), ("$(id)", "$(id)")],

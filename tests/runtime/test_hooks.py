@@ -84,6 +84,20 @@ def test_hooks_are_told_of_isolation(directory, notices, begin):
     says(notices, "connected")
 
 
+def test_hooks_are_told_of_findings(directory, feed, notices, begin):
+    write_hook(directory, "a", "echo never")
+    write_hook(directory, "finding-mail", 'echo "$DISCOVERYD_EVENT $DISCOVERYD_FINDING $DISCOVERYD_SUBJECT"; cat; exit 1')
+    hooks = begin()
+    finding = {"code": "peer-deaf", "subject": "db1", "text": "db1 does not hear us"}
+    hooks.find("finding", finding)
+    assert says(notices, "finding peer-deaf db1")["code"] == "peer-deaf"
+    assert json.loads(notices.until("hook says").fields["line"])["finding"] == finding
+    notices.until("hook ended", exit="1")
+    hooks.find("finding-gone", finding)
+    says(notices, "finding-gone peer-deaf db1")
+    assert [notice for notice in notices.seen if notice.fields.get("hook") == "a"] == []
+
+
 def test_two_hooks_do_not_wait_for_each_other(directory, feed, notices, begin):
     """Each ends only when the other has begun."""
     for mine, others in (("a", "b"), ("b", "a")):
