@@ -79,7 +79,8 @@ def test_thirty_percent_loss_takes_nobody_down(firewall, fleet):
     for host, client in zip(hosts, clients, strict=True):
         assert "peer down" not in host.log(), host.log()
         assert len(listed(client)) == 5
-    losses = [peer["loss"] for peer in clients[0].request("list")["peers"]]
+    # 8 HELLOs of each of 30 pairs; of one host alone, 40, it would be outside by chance one time in thirty
+    losses = [peer["loss"] for client in clients for peer in client.request("list")["peers"]]
     assert 0.15 < statistics.mean(losses) < 0.45
 
 
