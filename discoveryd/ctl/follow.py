@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _MARKS = {
     "joined": "+", "recovered": "+", "updated": "~", "restarted": "~",
-    "suspect": "?", "down": "-", "left": "-", "clone": "!",
+    "suspect": "?", "down": "-", "left": "-", "clone": "!", "entered": "+", "departed": "-",
 }  # fmt: skip
 _INDENT = 11
 """Columns before the name of a peer: further lines of its event begin there."""

@@ -20,7 +20,7 @@ from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.peer import Event
 from discoveryd.query.reply import error_line, event_line
 from discoveryd.query.request import Filter, Request, parse_request
-from discoveryd.query.watch import Watch
+from discoveryd.query.watch import Watch, WatchKind
 
 RETRY = 5.0
 """Seconds between two attempts to listen where another program does, or at an address that is not there yet."""
@@ -264,10 +264,11 @@ class QueryServer(TcpServer):
                 self._dismiss(client, error.code, error.message, now)
             return
         for event in events:
-            line = event_line(event) if watchers else b""
+            lines: dict[WatchKind, bytes] = {}
             for client in watchers:
-                if client.watch and client.watch.wants(event):
-                    client.owe(line)
+                if client.watch and (kind := client.watch.kind(event)):
+                    lines[kind] = lines.get(kind) or event_line(event, kind)
+                    client.owe(lines[kind])
         for client in watchers:
             if why := client.lag(self.limits):
                 self._refuse(client, "lagged", why, now)

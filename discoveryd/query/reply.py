@@ -14,7 +14,7 @@ from discoveryd.protocol.table.peer import AGES_TEXT, LIVE, SCHEMA, Event, peer_
 from discoveryd.protocol.table.row import Row
 from discoveryd.query.engine_status import MOST_NAMED
 from discoveryd.query.request import Filter
-from discoveryd.query.watch import Watch
+from discoveryd.query.watch import Watch, WatchKind
 
 PROTOCOL = 1
 """Version of the requests, shown in the greeting."""
@@ -118,9 +118,9 @@ def open_watch(node: Node, chosen: Filter, now: float) -> tuple[bytes, Watch]:
     return opening, Watch(chosen, node.table.seq, {row.key for row in rows})
 
 
-def event_line(event: Event) -> bytes:
-    """Return an event of a ``watch`` as one line."""
-    return encode(event.to_json())
+def event_line(event: Event, kind: WatchKind | None = None) -> bytes:
+    """Return an event of a ``watch`` as one line; `kind` is what a watcher with a filter is told instead of its own."""
+    return encode({**event.to_json(), "event": kind or event.kind})
 
 
 def find(node: Node, text: str, now: float) -> tuple[Row, ...]:

@@ -2,15 +2,19 @@
 
 A client is sent each event of a peer that its filter accepts, and the one event by which a peer that it was shown
 ceases to match. So a client that applies what it is sent to its snapshot has the peers that a ``list`` would give.
+Where a peer has only changed, and begins or ceases to match by that, the event is told as ``entered`` or ``departed``.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from discoveryd.protocol.table.peer import STATES, Event
+from discoveryd.protocol.table.peer import STATES, Event, EventKind
 from discoveryd.query.request import Filter
 
 Value = TypeVar("Value")
+WatchKind = EventKind | Literal["entered", "departed"]
+_CHANGING: frozenset[EventKind] = frozenset(("updated", "restarted", "clone"))
+"""Events that do not say by their kind that a peer came, went, or fell silent."""
 
 
 class Watch:
@@ -32,23 +36,26 @@ class Watch:
         self._seq = seq
         self.shown = shown
 
-    def wants(self, event: Event) -> bool:
-        """Return whether the client is to be sent this event, and remember that it was."""
+    def kind(self, event: Event) -> WatchKind | None:
+        """Return as what the client is to be sent this event, None for not at all; remember that it was."""
         if event.seq <= self._seq:
-            return False
+            return None
         key, former = (event.peer.id, event.peer.boot), (event.peer.id, event.former)
         was_shown = key in self.shown or (event.former != "" and former in self.shown)
         if event.former:
             self.shown.discard(former)
-        if self._chosen.accepts(event.peer):
+        is_accepted = self._chosen.accepts(event.peer)
+        if is_accepted:
             self.shown.add(key)
         elif was_shown:
             self.shown.discard(key)
         else:
-            return False
+            return None
         if event.peer.state in ("down", "left") and not self._chosen.wants_gone:
             self.shown.discard(key)
-        return True
+        if is_accepted == was_shown or event.kind not in _CHANGING:
+            return event.kind
+        return "entered" if is_accepted else "departed"
 
 
 class Mirror(Generic[Value]):
