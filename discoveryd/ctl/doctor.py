@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from discoveryd.ctl import FINE, NO_DAEMON, NOTHING
 from discoveryd.ctl.output import standard_screen
 from discoveryd.errors import DaemonUnreachable
+from discoveryd.protocol.table.peer import LIVE
 from discoveryd.query.doctor import HEALTHY, address_of, with_more
 from discoveryd.query.findings import Finding
 from discoveryd.query.formats import printable
@@ -78,7 +79,29 @@ def look_closer(found: dict[str, Any], port: int) -> dict[str, Any]:
         answered = probe(address, port)
         if more := _of_answer(address, port, answered):
             found = with_more(found, more)
+    for peer in found["peers"] if found["verdict"] == HEALTHY else ():
+        if more := _of_routes(peer):
+            found = with_more(found, more)
     return found
+
+
+def _of_routes(peer: dict[str, Any]) -> Finding | None:
+    """Return that other programs send to a live peer by an interface where it is not heard, None if they do not."""
+    heard = {path["link"] for path in peer.get("paths", ())}
+    if peer["state"] not in LIVE or not heard or None in heard:  # a routed peer goes by the routes in any case
+        return None
+    from discoveryd.net.reachability import way_to  # noqa: PLC0415 - only for a peer
+
+    way = way_to(peer["address"])
+    if way is None or way.interfaces & {*heard, "lo"}:  # an address of lo says nothing of the way
+        return None
+    on, by = " and ".join(sorted(heard)), " or ".join(sorted(way.interfaces))
+    text = (
+        f"{name_of(peer)} is heard on {on}, and the routes of this machine lead to {peer['address']} by {by} (from "
+        f"{way.source}): the peer is up, and other programs may not reach it"
+    )
+    evidence = {"heard_on": sorted(heard), "routed_by": sorted(way.interfaces), "source": way.source}
+    return Finding("routed-elsewhere", text, evidence, (f"ip route get {peer['address']}",), peer["id"])
 
 
 def _of_answer(address: str, port: int, answered: Reachability) -> Finding | None:

@@ -9,10 +9,11 @@ import errno
 import select
 import socket
 import struct
-from contextlib import suppress
+from contextlib import closing, suppress
 from time import monotonic
 from typing import Literal, NamedTuple
 
+from discoveryd.net.netlink import Netlink
 from discoveryd.net.udp_socket import IP_RECVERR
 
 Answer = Literal["refused", "prohibited", "no-machine", "silent", "unreachable"]
@@ -79,6 +80,33 @@ def probe(address: str, port: int) -> Reachability:
                     with suppress(OSError):  # what came meanwhile is read by the next turn
                         one.send(b"")
         return Reachability(found.get(port, "silent"), found.get(ELSEWHERE, "silent"), _neighbour(address))
+
+
+class Way(NamedTuple):
+    """How other programs of this machine send to an address.
+
+    Attributes:
+        source: our address that they send from.
+        interfaces: those that have it, as a rule one.
+    """
+
+    source: str
+    interfaces: frozenset[str]
+
+
+def way_to(address: str) -> Way | None:
+    """Return how the routes of this machine lead to an address, None where that cannot be read, or none does.
+
+    The daemon names the interface of each datagram, so that its own do not go by the routes.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking, closing(Netlink()) as netlink:
+        try:
+            asking.connect((address, ELSEWHERE))
+            source = str(asking.getsockname()[0])
+            found = frozenset(netlink.name(one.index) for one in netlink.addresses() if one.address == source)
+        except OSError:
+            return None
+    return Way(source, found) if found else None
 
 
 def _reported(asking: socket.socket) -> Answer | None:

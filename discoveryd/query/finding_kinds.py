@@ -225,6 +225,12 @@ FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
         "Look at its power, its cable and the VLAN of its port.",
         ("peer-unknown", "peer-down"),
     ),
+    "routed-elsewhere": FindingKind(
+        "peers", "medium", "proven", "the routes to a peer lead by another interface",
+        "The peer is heard on one interface, and other programs of this machine send to its address by another one, "
+        "often that of a VPN that took the network. discoveryd names the interface of each datagram: its own arrive.",
+        "See ip route get; take that network out of the routes of the VPN, or give the route by the link a low metric.",
+    ),
     "clone": FindingKind(
         "identity", "medium", "proven", "two running nodes have one id",
         "Two nodes that run at the same time have the same id, most likely of one disk image.",

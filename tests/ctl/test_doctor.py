@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from discoveryd.ctl import doctor, main
-from discoveryd.net.reachability import Reachability
+from discoveryd.net.reachability import Reachability, Way
 from discoveryd.net.sockets import free_port
 from discoveryd.query.doctor import report
 from tests.ctl.played import Daemon, ask, refusal
@@ -86,6 +86,32 @@ def test_a_peer_is_told_with_its_state(capsys):
     assert out.splitlines() == [
         "alpha: nothing is wrong", "", "  alpha (10.0.0.2) is up, last heard 0.4s ago; it hears this node",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("way", "verdict"),
+    [
+        (Way("10.99.0.1", frozenset(("wg0",))), "routed-elsewhere"),
+        (Way("10.0.0.1", frozenset(("eth1", "wg0"))), "healthy"),  # one of those where it is heard
+        (Way("10.255.0.1", frozenset(("lo",))), "healthy"),
+        (None, "healthy"),
+    ],
+)
+def test_the_routes_to_a_peer_are_looked_at(capsys, monkeypatch, way, verdict):
+    asked = []
+    monkeypatch.setattr("discoveryd.net.reachability.way_to", lambda address: asked.append(address) or way)
+    heard = peer(paths=[{"link": "eth0"}, {"link": "eth1"}])
+    with played(report(STATUS, "alpha", [heard])) as daemon:
+        code, out, _ = ask(capsys, daemon, "doctor", "alpha", "--json")
+    assert (json.loads(out)["verdict"], code, asked) == (verdict, int(verdict != "healthy"), ["10.0.0.2"])
+
+
+@pytest.mark.parametrize(("state", "link"), [("left", "eth0"), ("up", None)])
+def test_the_routes_to_one_that_left_or_is_routed_say_nothing(capsys, monkeypatch, state, link):
+    monkeypatch.setattr("discoveryd.net.reachability.way_to", lambda _: Way("10.99.0.1", frozenset(("wg0",))))
+    with played(report(STATUS, "alpha", [peer(state=state, paths=[{"link": link}])])) as daemon:
+        _, out, _ = ask(capsys, daemon, "doctor", "alpha", "--json")
+    assert json.loads(out)["verdict"] == "healthy"
 
 
 def test_names_of_strangers_move_no_cursor(capsys):

@@ -160,6 +160,25 @@ def test_groups_prefixes_and_identities_are_told_apart(street, tmp_path):
     until_verdict(excluded, "interface-excluded")
 
 
+def test_routes_that_lead_elsewhere_are_named(street):
+    """A VPN that took the network, and the kernel's filter where the way back to a neighbour is another interface."""
+    vpn, strict, there = hosts = street("vpn", "strict", "there")
+    for host in (vpn, strict):
+        host.add_interface("wg0", f"10.99.0.{host.last}/24", bridge="away")
+    vpn.ip(f"route add {address(there)}/32 dev wg0")
+    strict.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/eth0/rp_filter")
+    strict.ip(f"route add {address(there)}/32 dev wg0")
+    for host in hosts:
+        host.discoveryd(env={"DISCOVERYD_HELLO__INTERFACES": "[eth0]"})
+    found = until_verdict(vpn, "routed-elsewhere", "there")
+    assert found["findings"][0]["evidence"] == {"heard_on": ["eth0"], "routed_by": ["wg0"], "source": "10.99.0.1"}
+    until_verdict(strict, "rp-filter")
+    until_verdict(vpn, "healthy", "strict")
+    until_verdict(there, "healthy", "vpn")
+    vpn.ip(f"route del {address(there)}/32 dev wg0")
+    until_verdict(vpn, "healthy", "there")
+
+
 def test_healthy_machines_have_no_fault(street):
     hosts = street("one", "two", "three")
     alone, *others = hosts
