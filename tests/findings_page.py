@@ -19,7 +19,7 @@ Run by root it names the rule of nftables that drops the HELLOs, and the command
 TESTS = {
     "interfaces-unreadable": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
     "interface-excluded": "tests/netns/test_doctor.py::test_groups_prefixes_and_identities_are_told_apart",
-    "no-link": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
+    "no-link": "tests/netns/test_doctor.py::test_addresses_that_do_not_fit_are_named",
     "own-firewall-out": "tests/netns/test_doctor.py::test_firewalls_are_named_on_both_sides_and_opened",
     "sending-failed": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
     "own-firewall-in": "tests/netns/test_doctor.py::test_firewalls_are_named_on_both_sides_and_opened",
@@ -51,7 +51,7 @@ TESTS = {
     "routed-elsewhere": "tests/netns/test_doctor.py::test_routes_that_lead_elsewhere_are_named",
     "clone": "tests/query/test_findings.py::test_clones_are_told_apart_from_a_clone_of_this_node",
     "cloned-memory": "tests/query/test_findings.py::test_a_cloned_memory_is_told_with_the_address",
-    "shared-address": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
+    "shared-address": "tests/netns/test_doctor.py::test_addresses_that_do_not_fit_are_named",
     "table-full": "tests/query/test_findings.py::test_a_full_table_and_a_flood_are_told",
     "flood": "tests/query/test_findings.py::test_a_full_table_and_a_flood_are_told",
     "small-receive-buffer": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",

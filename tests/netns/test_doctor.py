@@ -162,21 +162,40 @@ def test_groups_prefixes_and_identities_are_told_apart(street, tmp_path):
 
 def test_routes_that_lead_elsewhere_are_named(street):
     """A VPN that took the network, and the kernel's filter where the way back to a neighbour is another interface."""
-    vpn, strict, there = hosts = street("vpn", "strict", "there")
+    vpn, strict, there, twofold = hosts = street("vpn", "strict", "there", "twofold")
+    twofold.add_interface("eth1", "10.77.0.104/24")  # two cables into one network, of which the filter wants one
     for host in (vpn, strict):
         host.add_interface("wg0", f"10.99.0.{host.last}/24", bridge="away")
     vpn.ip(f"route add {address(there)}/32 dev wg0")
-    strict.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/eth0/rp_filter")
+    for host, interface in ((strict, "eth0"), (twofold, "eth1")):
+        host.run("sh", "-c", f"echo 1 > /proc/sys/net/ipv4/conf/{interface}/rp_filter")
     strict.ip(f"route add {address(there)}/32 dev wg0")
     for host in hosts:
-        host.discoveryd(env={"DISCOVERYD_HELLO__INTERFACES": "[eth0]"})
+        host.discoveryd(env={"DISCOVERYD_HELLO__INTERFACES": "[eth*]"})
     found = until_verdict(vpn, "routed-elsewhere", "there")
     assert found["findings"][0]["evidence"] == {"heard_on": ["eth0"], "routed_by": ["wg0"], "source": "10.99.0.1"}
     until_verdict(strict, "rp-filter")
+    until_verdict(twofold, "rp-filter")
     until_verdict(vpn, "healthy", "strict")
     until_verdict(there, "healthy", "vpn")
     vpn.ip(f"route del {address(there)}/32 dev wg0")
     until_verdict(vpn, "healthy", "there")
+
+
+def test_addresses_that_do_not_fit_are_named(street):
+    """Another subnet, an address that cannot broadcast, and one that two machines have (the others see that, not they)."""
+    well, subnet, lone, first, second = hosts = street("well", "subnet", "lone", "first", "second")
+    subnet.set_address(f"{address(subnet)}/24", "10.78.0.2/24")
+    lone.set_address(f"{address(lone)}/24", f"{address(lone)}/32")
+    second.set_address(f"{address(second)}/24", f"{address(first)}/24")
+    for host in hosts:
+        host.discoveryd()
+    found = until_verdict(well, "other-prefix")
+    assert found["findings"][0]["subject"] == "10.78.0.2"
+    until_verdict(subnet, "other-prefix")
+    until_verdict(subnet, "other-prefix", address(well))
+    until_verdict(lone, "no-link")
+    until_found(well, "shared-address")
 
 
 def test_healthy_machines_have_no_fault(street):
