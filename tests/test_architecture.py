@@ -27,7 +27,8 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
     "top": (
         {"__main__", "cli", "config", "ctl", "daemon", "files", "install"},
         {"signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "subprocess",
-         "tempfile", "select", "stat", "pwd", "grp", "sysconfig", "queue", "time"},
+         "tempfile", "select", "stat", "pwd", "grp", "sysconfig", "queue", "time",
+         "tarfile", "io", "platform"},  # of the bundle for a report
     ),
 }  # fmt: skip
 HARMLESS = {

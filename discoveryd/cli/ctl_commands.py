@@ -161,6 +161,7 @@ PROGRAM = Program(
             "what is wrong here, or why a peer is missing, and what helps",
             Value("PEER", column="name"),
             Option("watch", "again each 2 s, until interrupted"),
+            Option("bundle", "write what a bug report needs to this archive (tar.gz), no keys", Value("FILE", _text)),
             text="Tell what is wrong with this node, how sure that is, and what helps. With PEER (a name, an id, or an "
             "address that may never have been heard): why it is missing, or not heard well. Run by root it reads the "
             "rules of the firewall too. Exit code 1 for a fault; without a daemon it tells what can be seen here.",

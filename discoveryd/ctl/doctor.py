@@ -37,7 +37,9 @@ _MARKS = {"ok": "ok", "fault": "FAULT", "note": "note", "unknown": "not known ye
 
 
 def doctor(options: Options) -> int:
-    """Print the report; with ``--watch`` again and again."""
+    """Print the report; with ``--watch`` again and again, with ``--bundle`` into an archive."""
+    if options.bundle:
+        return _bundle(options)
     while True:
         code = _once(options)
         if not options.watch:
@@ -47,14 +49,31 @@ def doctor(options: Options) -> int:
         print()
 
 
+def _bundle(options: Options) -> int:
+    from discoveryd.ctl.bundle import write  # noqa: PLC0415 - only where one is wanted
+
+    try:
+        said = write(options.bundle, options, lambda: _examined(options))
+    except OSError as error:
+        helps = ": choose another name" if isinstance(error, FileExistsError) else ""
+        print(f"discoveryctl: {printable(options.bundle)}: {error.strerror}{helps}", file=sys.stderr)
+        return NOTHING
+    print(printable(said))
+    return FINE
+
+
+def _examined(options: Options) -> dict[str, Any]:
+    with options.client() as client:
+        found = client.request("doctor", **({"peer": options.peer} if options.peer else {}))
+        port = client.request("status")["hello"]["port"]
+    return look_closer(found, port)
+
+
 def _once(options: Options) -> int:
     try:
-        with options.client() as client:
-            found = client.request("doctor", **({"peer": options.peer} if options.peer else {}))
-            port = client.request("status")["hello"]["port"]
+        found = _examined(options)
     except DaemonUnreachable as error:
         return _without_daemon(options, error)
-    found = look_closer(found, port)
     if options.json:
         print(dumps(found))
     else:

@@ -34,7 +34,7 @@ status
 metrics
 watch [FILTERS] [--timeout S] [--messages] [--message MESSAGE]
 ping PEER [--count N] [--timeout S]
-doctor [PEER] [--watch]
+doctor [PEER] [--watch] [--bundle FILE]
 wait --count N [FILTERS] [--timeout S] [--only COLUMN]
 send MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--quorum N] [--timeout S] [--wait-handled]
 ask MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--quorum N] [--timeout S]
