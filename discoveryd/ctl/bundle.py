@@ -63,13 +63,17 @@ def write(path: str, options: Options, doctor: Callable[[], dict[str, Any]]) -> 
     # what it shows of this network is for the user that asked
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     members = 0
-    with open(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
-        for name, text in _members(options, doctor):
-            content = text.encode("utf-8", "backslashreplace")[:MOST]
-            member = tarfile.TarInfo(f"discoveryd-{began}/{name}")
-            member.size, member.mtime, member.mode = len(content), began, 0o600
-            archive.addfile(member, io.BytesIO(content))
-            members += 1
+    try:
+        with open(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+            for name, text in _members(options, doctor):
+                content = text.encode("utf-8", "backslashreplace")[:MOST]
+                member = tarfile.TarInfo(f"discoveryd-{began}/{name}")
+                member.size, member.mtime, member.mode = len(content), began, 0o600
+                archive.addfile(member, io.BytesIO(content))
+                members += 1
+    except BaseException:  # also Ctrl-C: half an archive helps nobody
+        os.unlink(path)
+        raise
     size = os.stat(path).st_size
     return (
         f"{path}: {members} files, {size / 1000:.0f} kB, without keys and tokens, but with the names, addresses and "
@@ -116,7 +120,9 @@ def _read(path: str) -> str:
 def _output(command: tuple[str, ...]) -> str:
     with suppress(subprocess.TimeoutExpired):
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)  # noqa: S603
+            done = subprocess.run(  # noqa: S603 - one of `COMMANDS`
+                command, capture_output=True, text=True, errors="backslashreplace", check=False, timeout=TIMEOUT
+            )
         except OSError as error:
             return f"{command[0]}: {error.strerror}\n"
         return done.stdout + done.stderr

@@ -90,3 +90,18 @@ def test_names_of_nodes_and_paths_are_no_keys():
     for text in ("/etc/discoveryd/discoveryd.yaml", "5e884898da280471", "id " + "a" * 32):
         assert bundle.without_secrets(text) == text
     assert bundle.without_secrets("key: " + "0f" * 32) == f"key: {bundle.REMOVED}"
+
+
+def test_half_an_archive_is_not_left(archive, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bundle, "without_secrets", interrupt)
+    assert main(["doctor", "--bundle", str(archive), "--address", f"127.0.0.1:{free_port('127.0.0.1', 'tcp')}"]) == 130
+    assert not archive.exists()
+
+
+def test_output_that_is_no_text_is_shown_as_it_can_be(archive, monkeypatch):
+    monkeypatch.setattr(bundle, "COMMANDS", {"log.txt": ("printf", "caf\\351")})
+    main(["doctor", "--bundle", str(archive), "--address", f"127.0.0.1:{free_port('127.0.0.1', 'tcp')}"])
+    assert read(archive)["log.txt"] == "caf\\xe9"
