@@ -14,9 +14,10 @@ What follows from a finding is not told beside it. What is not known is no findi
 
 `discoveryctl doctor` ends with exit code 0 without a fault, 1 with one, 3 where no daemon answers. `discoveryctl doctor PEER` is about a peer, or
 an address that was never heard: it begins with what is wrong here, then asks that machine by an empty datagram, and reads what its kernel answers.
+Run by root it names the rule of nftables that drops the HELLOs, and the command that lets them through.
+
 `--bundle FILE` writes the report, the status, the peers, the configuration, the log and what the kernel counts into one archive for a bug
 report, also without a daemon. Keys and tokens are not in it, and what looks like one is taken out; names, addresses and tags are.
-Run by root it names the rule of nftables that drops the HELLOs, and the command that lets them through.
 """
 TESTS = {
     "interfaces-unreadable": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",

@@ -15,10 +15,11 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from discoveryd import __version__
+from discoveryd.config import DEFAULT_PATH, PATH_VARIABLE
 from discoveryd.errors import QueryError
 from discoveryd.query.json_text import dumps
 
@@ -30,8 +31,8 @@ LINES = "200"
 TIMEOUT = 5.0
 """Seconds for each other program."""
 MOST = 4 * 1024 * 1024
-"""Bytes of one member; the list of a large network is longer, and cut."""
-CONFIG = "/etc/discoveryd/discoveryd.yaml"
+CUT = b"\n... cut here\n"
+"""Bytes of one member, and what ends one that would be longer."""
 COMMANDS = {
     "log.txt": ("journalctl", "-u", "discoveryd", "-n", LINES, "--no-pager", "-o", "short-precise"),
     "unit.txt": ("systemctl", "status", "discoveryd", "--no-pager", "-n", "0"),
@@ -63,17 +64,17 @@ def write(path: str, options: Options, doctor: Callable[[], dict[str, Any]]) -> 
     # what it shows of this network is for the user that asked
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     members = 0
-    try:
+    with ExitStack() as undo:
+        undo.callback(os.unlink, path)  # half an archive, as after Ctrl-C, helps nobody
         with open(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
             for name, text in _members(options, doctor):
-                content = text.encode("utf-8", "backslashreplace")[:MOST]
+                content = text.encode("utf-8", "backslashreplace")
+                content = content[:MOST] + CUT if len(content) > MOST else content
                 member = tarfile.TarInfo(f"discoveryd-{began}/{name}")
                 member.size, member.mtime, member.mode = len(content), began, 0o600
                 archive.addfile(member, io.BytesIO(content))
                 members += 1
-    except BaseException:  # also Ctrl-C: half an archive helps nobody
-        os.unlink(path)
-        raise
+        undo.pop_all()
     size = os.stat(path).st_size
     return (
         f"{path}: {members} files, {size / 1000:.0f} kB, without keys and tokens, but with the names, addresses and "
@@ -92,7 +93,7 @@ def _members(options: Options, doctor: Callable[[], dict[str, Any]]) -> Iterator
             yield name, dumps(ask())
         except QueryError as error:
             yield name, dumps({"ok": False, "error": {"code": error.code, "message": error.message}})
-    yield "discoveryd.yaml", without_secrets(_read(os.environ.get("DISCOVERYD_CONFIG") or CONFIG))
+    yield "discoveryd.yaml", without_secrets(_read(os.environ.get(PATH_VARIABLE) or DEFAULT_PATH))
     for name, command in COMMANDS.items():
         yield name, without_secrets(_output(command))
     for name in COUNTERS:
@@ -112,7 +113,7 @@ def without_secrets(text: str) -> str:
 def _read(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="backslashreplace") as file:
-            return file.read(MOST)
+            return file.read(MOST + 1)
     except OSError as error:
         return f"{path}: {error.strerror}\n"
 

@@ -54,7 +54,7 @@ def wait(options: Options) -> int:
     Raises:
         QueryError: ``timeout``.
     """
-    # the filter of the daemon, applied here: an event does not say whether its peer still matches
+    # the filter of the daemon, applied here: a `suspect` or `recovered` does not say whether its peer still matches
     from discoveryd.protocol.table.peer import STATES, peer_from_json  # noqa: PLC0415  50 ms that only `wait` pays
     from discoveryd.query.request import Filter  # noqa: PLC0415
     from discoveryd.query.watch import Mirror  # noqa: PLC0415

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from select import select
 
 from discoveryd.ctl import FINE
@@ -163,14 +163,13 @@ class _Registration:
         """Connect and register; return the reply."""
         wanted = self._options
         client = wanted.client()
-        try:
+        with ExitStack() as undo:
+            undo.callback(client.close)
             client.connect()
             # the token is read now: a daemon that was restarted may have made a new one
             service = {"name": wanted.name, "port": wanted.port, "proto": wanted.proto, "tags": wanted.tags}
             reply = client.request("register", token=wanted.token(), service=service)
-        except BaseException:
-            client.close()
-            raise
+            undo.pop_all()
         self._client = client
         self._retry.succeeded()
         self._was_registered = True

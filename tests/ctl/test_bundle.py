@@ -105,3 +105,12 @@ def test_output_that_is_no_text_is_shown_as_it_can_be(archive, monkeypatch):
     monkeypatch.setattr(bundle, "COMMANDS", {"log.txt": ("printf", "caf\\351")})
     main(["doctor", "--bundle", str(archive), "--address", f"127.0.0.1:{free_port('127.0.0.1', 'tcp')}"])
     assert read(archive)["log.txt"] == "caf\\xe9"
+
+
+def test_what_is_too_long_is_cut_and_says_so(archive, monkeypatch):
+    monkeypatch.setattr(bundle, "COMMANDS", {"log.txt": ("printf", "12345678"), "unit.txt": ("printf", "123456789")})
+    monkeypatch.setattr(bundle, "MOST", 8)
+    main(["doctor", "--bundle", str(archive), "--address", f"127.0.0.1:{free_port('127.0.0.1', 'tcp')}"])
+    found = read(archive)
+    assert (found["log.txt"], found["unit.txt"]) == ("12345678", f"12345678{bundle.CUT.decode()}")
+    assert found["net/snmp.txt"].endswith(bundle.CUT.decode())
