@@ -329,8 +329,8 @@ Modules
 
 - ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``link``
   and ``histogram`` are values.
-- ``wire``: ``wire.messages`` has the kinds of datagrams, ``wire.fields`` their fields, ``wire.talk`` the values of MSG
-  and ACK, ``wire.record`` the record of a node.
+- ``wire``: ``wire.kinds`` has the table of the kinds of datagrams, ``wire.messages`` their values, ``wire.talk`` those
+  of MSG and ACK, ``wire.fields`` their fields, ``wire.record`` the record of a node.
 - ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, ``sealed.channel`` is
   the layer in front of the engine, and takes each counter once.
 - ``table``: ``table.table`` is the table, ``table.rows`` keeps its rows, and knows restarts and clones, ``table.row``

@@ -35,7 +35,8 @@ from discoveryd.protocol.reception import Reception
 from discoveryd.protocol.sealed.keyring import Keyring
 from discoveryd.protocol.table.peer import Event, Peer
 from discoveryd.protocol.table.row import Row
-from discoveryd.protocol.wire.messages import Ping, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Ping
 from discoveryd.protocol.wire.record import Record
 
 

@@ -17,7 +17,8 @@ from discoveryd.protocol.bounded import TokenBuckets, put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import Outcome, Send
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.wire.messages import BareHello, Hello, Ping, Pong, Will, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import BareHello, Hello, Ping, Pong, Will
 from discoveryd.protocol.wire.talk import Ack, MessagePart
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from discoveryd.protocol.outcome import LIMITED, NOTHING, Claim, Drop, Outcome
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.row import Key
 from discoveryd.protocol.table.table import PeerTable
-from discoveryd.protocol.wire.messages import is_of_node
+from discoveryd.protocol.wire.kinds import is_of_node
 
 MAX_COMPLAINTS = 256
 FORGET = 3600.0

@@ -31,7 +31,8 @@ from discoveryd.protocol.table.peer import LIVE, Event
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.standing import NEAR
 from discoveryd.protocol.table.table import PeerTable
-from discoveryd.protocol.wire.messages import QUIET, SEALED, BareHello, Hello, Ping, Pong, Will, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import QUIET, SEALED, BareHello, Hello, Ping, Pong, Will
 from discoveryd.protocol.wire.record import Record
 from discoveryd.protocol.wire.talk import Ack, MessagePart
 

@@ -18,7 +18,8 @@ from discoveryd.protocol.outcome import NOTHING, Claim, Outcome, Send
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import Event
-from discoveryd.protocol.wire.messages import Ping, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Ping
 from discoveryd.protocol.wire.record import Record
 
 DELAY = (0.0001, 0.003)

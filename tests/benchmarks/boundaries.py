@@ -23,7 +23,8 @@ from typing import Any
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.wire.messages import Hello, Pong, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Hello, Pong
 from discoveryd.protocol.wire.record import Record
 
 PACKAGE = "discoveryd."

@@ -19,7 +19,8 @@ from time import monotonic
 from machine import REPOSITORY  # noqa: F401 - makes the package importable
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.wire.messages import Hello, Ping, Pong, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Hello, Ping, Pong
 from discoveryd.protocol.wire.record import Record
 
 PORT = 3400

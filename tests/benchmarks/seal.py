@@ -18,7 +18,8 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.sealed.channel import Windows
 from discoveryd.protocol.sealed.envelope import TO_ONE, Opened, Sealer
 from discoveryd.protocol.sealed.keyring import Key, Keyring
-from discoveryd.protocol.wire.messages import Hello, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Hello
 from discoveryd.protocol.wire.record import Record
 
 COUNT = 2000

@@ -12,7 +12,8 @@ import pytest
 
 from discoveryd.errors import DaemonUnreachable
 from discoveryd.net.query_client import QueryClient
-from discoveryd.protocol.wire.messages import Pong, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Pong
 from discoveryd.protocol.wire.record import Record
 from tests.ear import EVERYBODY
 from tests.integration.process import PROMPT

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from discoveryd.protocol.bounded import GIFT, REFILL
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.wire.messages import Ping, Pong, decode, mark
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Ping, Pong, mark
 from discoveryd.protocol.wire.record import Record
 from tests.properties.strategies import FUZZ
 from tests.protocol.samples import ETH0, boot, hello, make_node

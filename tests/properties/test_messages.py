@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from discoveryd.errors import WireError
 from discoveryd.protocol import DROP_REASONS
-from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_STEADY, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_STEADY
 from discoveryd.protocol.wire.record import MAX_RECORD, decode_record
 from tests.properties.strategies import FUZZ, acks, datagrams, hellos, mutated, parts, pings, pongs, records
 

@@ -10,7 +10,8 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.table.peer import LIVE
-from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_STEADY, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_STEADY
 from discoveryd.protocol.wire.record import Record
 from discoveryd.query.engine_status import engine_status
 from discoveryd.query.reply import list_line

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discoveryd.protocol.wire.messages import Ping, Pong, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Ping, Pong
 from tests.properties.strategies import FUZZ
 from tests.protocol.samples import boot, hello
 from tests.protocol.segment import K1, Segment, ring

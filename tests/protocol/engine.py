@@ -3,7 +3,8 @@
 from random import Random
 
 from discoveryd.protocol.node import Node
-from discoveryd.protocol.wire.messages import Ping, Pong, decode, mark
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Ping, Pong, mark
 from tests.protocol.samples import ETH0, WEB, boot, hello, row_of, source
 
 HERE = source()

@@ -10,7 +10,8 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_STEADY, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_STEADY
 from discoveryd.protocol.wire.record import MAX_RECORD, Record
 from tests.protocol.engine import HERE, crowd, drops, fresh, hellos, ping_from, run
 from tests.protocol.samples import ETH0, ETH1, WEB, hello, make_node, row_of, source

@@ -11,7 +11,8 @@ from discoveryd.protocol import rate_limits as gate
 from discoveryd.protocol.bounded import GIFT, REFILL
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.sealed.envelope import Sealer
-from discoveryd.protocol.wire.messages import Hello, Ping, Pong, decode, mark
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Hello, Ping, Pong, mark
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import boot, hello, make_node, row_of, source
 from tests.protocol.segment import K1, fleet, ring

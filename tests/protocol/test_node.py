@@ -8,7 +8,8 @@ import discoveryd.protocol.node
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.wire.messages import Pong, decode, mark
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Pong, mark
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.engine import HERE, drops, fresh, run
 from tests.protocol.samples import ETH0, WEB, boot, hello, kinds, make_node, row_of, source

@@ -12,7 +12,8 @@ from discoveryd.protocol.own_boot import MAX_DOUBLES, REDRAW
 from discoveryd.protocol.sealed.envelope import Sealer
 from discoveryd.protocol.sealed.keyring import NO_KEYS
 from discoveryd.protocol.table.rows import MAX_PAST
-from discoveryd.protocol.wire.messages import Ping, Pong, decode, mark
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Ping, Pong, mark
 from discoveryd.query.engine_status import engine_status
 from tests.protocol.samples import ETH0, ProvedTable, hello, kinds, make_node, row_of
 from tests.protocol.segment import K1, fleet, ring

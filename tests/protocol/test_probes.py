@@ -11,7 +11,8 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.wire.messages import ANYONE, Pong, decode, mark
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import ANYONE, Pong, mark
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.engine import HERE, drops, ping_from, pinged, pong
 from tests.protocol.samples import ETH0, boot, hello, kinds, make_node, row_of, source

@@ -9,7 +9,8 @@ from discoveryd.protocol.challenges import BEYOND
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.wire.messages import MAX_STEADY, Hello, Ping, Pong, decode, mark
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import MAX_STEADY, Hello, Ping, Pong, mark
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.engine import HERE, crowd, drops, ping_from, pong, run
 from tests.protocol.samples import ETH0, boot, hello, kinds, make_node, row_of, source

@@ -6,7 +6,8 @@ from discoveryd.protocol.link import Source
 from discoveryd.protocol.outbox import AGAIN, AT_ONCE, LIFE, MAX_ALIASES, SeedAddresses
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS
-from discoveryd.protocol.wire.messages import Pong, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Pong
 from tests.protocol.samples import ETH0, boot, hello, make_node
 from tests.protocol.segment import K1, Segment, ring
 

@@ -1,6 +1,7 @@
 """What a node says of itself in its HELLOs, so that others can tell why it does not hear them."""
 
-from discoveryd.protocol.wire.messages import DEAF, NO_ECHO, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import DEAF, NO_ECHO
 from discoveryd.query.engine_status import engine_status
 from tests.protocol.samples import hello, make_node, source
 

@@ -15,9 +15,8 @@ from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.sealed.envelope import MAX_COUNTER, Sealer
 from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.protocol.wire.fields import FIELDS
+from discoveryd.protocol.wire.kinds import KINDS, LETTERS, decode
 from discoveryd.protocol.wire.messages import (
-    KINDS,
-    LETTERS,
     MAX_DATAGRAM,
     MAX_SEALED_ACK,
     MAX_SEALED_PING,
@@ -25,7 +24,6 @@ from discoveryd.protocol.wire.messages import (
     VERSION,
     BareHello,
     Hello,
-    decode,
 )
 from discoveryd.protocol.wire.record import MAX_RECORD, decode_record
 

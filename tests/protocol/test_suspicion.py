@@ -10,7 +10,8 @@ from discoveryd.protocol.isolation import Isolation
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.wire.messages import Ping, Pong, decode, mark
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Ping, Pong, mark
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import ETH0, ETH1, ProvedTable, boot, hello, kinds, make_node, row_of, source, states
 

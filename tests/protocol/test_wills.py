@@ -5,7 +5,8 @@ import pytest
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.wills import DIED
-from discoveryd.protocol.wire.messages import Ping, Will, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Ping, Will
 from tests.protocol.engine import HERE, crowd, fresh, pinged, pong
 from tests.protocol.samples import ETH0, boot, hello, row_of, source, states
 

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.wire.messages import decode
+from discoveryd.protocol.wire.kinds import decode
 from tests.simulation.machine import Lan
 from tests.simulation.medium import Segment
 

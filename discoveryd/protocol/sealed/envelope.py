@@ -57,7 +57,8 @@ from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.sealed.keyring import Keyring
 from discoveryd.protocol.wire.fields import FIELDS
-from discoveryd.protocol.wire.messages import ANYONE, KINDS, LETTERS, MAX_DATAGRAM, QUIET, SEALED, VERSION, WILL
+from discoveryd.protocol.wire.kinds import KINDS, LETTERS
+from discoveryd.protocol.wire.messages import ANYONE, MAX_DATAGRAM, QUIET, SEALED, VERSION, WILL
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305

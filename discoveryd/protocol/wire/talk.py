@@ -1,4 +1,4 @@
-"""The values by which peers talk: a part of a message, and its acknowledgement. Their rows are in `wire.messages`."""
+"""The values by which peers talk: a part of a message, and its acknowledgement. Their rows are in `wire.kinds`."""
 
 from binascii import Error, a2b_base64, b2a_base64
 from dataclasses import dataclass

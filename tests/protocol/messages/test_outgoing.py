@@ -8,7 +8,8 @@ import pytest
 from discoveryd.errors import QueryError
 from discoveryd.protocol.messages.outgoing import MAX_PENDING
 from discoveryd.protocol.messages.values import MAX_PAYLOAD, OutgoingMessage, PeerFilter, Target
-from discoveryd.protocol.wire.messages import decode, mark
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import mark
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.protocol.wire.talk import MAX_PART, Ack
 from tests.protocol.engine import drops

@@ -17,7 +17,8 @@ from discoveryd.protocol.messages.receipts import (
 )  # fmt: skip
 from discoveryd.protocol.messages.values import PeerFilter
 from discoveryd.protocol.parameters import MessageLimits, Parameters
-from discoveryd.protocol.wire.messages import Pong, decode, mark
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Pong, mark
 from discoveryd.protocol.wire.talk import MessagePart
 from tests.protocol.engine import drops
 from tests.protocol.samples import boot, hello, make_node, source

@@ -9,7 +9,8 @@ from discoveryd.protocol.messages.pending import first_room
 from discoveryd.protocol.parameters import MAX_ID, MAX_REALM
 from discoveryd.protocol.sealed.envelope import Sealer
 from discoveryd.protocol.sealed.keyring import Key, Keyring
-from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_SEALED_ACK, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_SEALED_ACK
 from discoveryd.protocol.wire.talk import MAX_FILTER, MAX_NAME, MAX_PART, MAX_PARTS, Ack, MessagePart
 
 RING = Keyring(keys=(Key(bytes(range(32))),))

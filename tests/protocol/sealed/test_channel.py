@@ -7,12 +7,7 @@ import pytest
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
-from discoveryd.protocol.wire.messages import (
-    MAX_DATAGRAM,
-    MAX_SEALED_PING,
-    MAX_SEALED_PONG,
-    MAX_SEALED_STEADY,
-)
+from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_SEALED_PING, MAX_SEALED_PONG, MAX_SEALED_STEADY
 from discoveryd.protocol.wire.record import MAX_RECORD, Record
 from tests.protocol.samples import ETH0, hello, make_node, source
 from tests.protocol.sealed.fleets import ACCEPT, OFF, REQUIRE, TTL

@@ -23,6 +23,7 @@ from discoveryd.protocol.sealed.envelope import (
     pack,
 )
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Key, Keyring
+from discoveryd.protocol.wire.kinds import decode
 from discoveryd.protocol.wire.messages import (
     MAX_DATAGRAM,
     MAX_SEALED_PING,
@@ -31,7 +32,6 @@ from discoveryd.protocol.wire.messages import (
     Hello,
     Ping,
     Pong,
-    decode,
 )
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import boot

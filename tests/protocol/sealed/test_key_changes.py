@@ -8,10 +8,7 @@ import pytest
 
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS
-from discoveryd.protocol.wire.messages import (
-    Ping,
-    Pong,
-)
+from discoveryd.protocol.wire.messages import Ping, Pong
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import hello
 from tests.protocol.sealed.fleets import ACCEPT, OFF, REQUIRE, TTL, drain

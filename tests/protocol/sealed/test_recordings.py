@@ -12,10 +12,7 @@ from discoveryd.protocol.prober import MAX_PINGS
 from discoveryd.protocol.sealed.channel import MAX_SOURCES, PROVED_FOR
 from discoveryd.protocol.sealed.envelope import Sealer
 from discoveryd.protocol.sealed.keyring import Key
-from discoveryd.protocol.wire.messages import (
-    Ping,
-    Pong,
-)
+from discoveryd.protocol.wire.messages import Ping, Pong
 from tests.protocol.samples import hello, source
 from tests.protocol.sealed.fleets import EVIL, REQUIRE, TTL, drain
 from tests.protocol.segment import DELAY, K1, K2, Segment, fleet, ring

@@ -9,7 +9,8 @@ import pytest
 
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS
-from discoveryd.protocol.wire.messages import Ping, Pong, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Ping, Pong
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import hello
 from tests.protocol.segment import DELAY, K1, Segment, ring

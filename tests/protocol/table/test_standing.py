@@ -10,7 +10,8 @@ from discoveryd.protocol.rate_limits import UNASKED_PER_SECOND
 from discoveryd.protocol.table.rows import MAX_ENDED
 from discoveryd.protocol.table.standing import MAX_UNPROVED
 from discoveryd.protocol.table.table import PeerTable
-from discoveryd.protocol.wire.messages import Pong, decode
+from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Pong
 from tests.protocol.samples import boot, hello, kinds, make_node, row_of, source
 from tests.protocol.segment import K1, fleet, ring
 

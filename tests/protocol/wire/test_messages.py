@@ -10,21 +10,8 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.sealed.envelope import Sealer
 from discoveryd.protocol.sealed.keyring import Key, Keyring
-from discoveryd.protocol.wire.messages import (
-    ANYONE,
-    BARE,
-    KINDS,
-    LETTERS,
-    MAX_DATAGRAM,
-    MAX_STEADY,
-    BareHello,
-    Hello,
-    Kind,
-    Ping,
-    Pong,
-    decode,
-    is_of_node,
-)
+from discoveryd.protocol.wire.kinds import KINDS, LETTERS, Kind, decode, is_of_node
+from discoveryd.protocol.wire.messages import ANYONE, BARE, MAX_DATAGRAM, MAX_STEADY, BareHello, Hello, Ping, Pong
 from discoveryd.protocol.wire.record import MAX_RECORD
 
 STEADY = b"HELLO|2|default|web1|00000000000000aa|800|4000||00000000000000bb|41"
