@@ -5,7 +5,8 @@ and a digest of its record. A node that hears it lists the sender until that tim
 describes itself, travels in every tenth HELLO and to each node that asks for it. PING and PONG tell whether one node
 is there, how far away it is, and whether it hears us: each peer is asked in turn, and a peer of which two HELLOs are
 missing several times a second. A goodbye ends the listing at once. How peers send each other messages (MSG and ACK) is
-specified in `discoveryd.protocol.messages`, how a death is told (WILL) in `discoveryd.protocol.wills`.
+specified in `discoveryd.protocol.messages`, how a death is told (WILL) in `discoveryd.protocol.wills`, how a node finds
+out why another is not heard (WHY and SAY) in `discoveryd.protocol.inquiries`.
 
 Every datagram
 ==============
@@ -327,10 +328,9 @@ How a peer is judged
 Modules
 =======
 
-- ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``link``
-  and ``histogram`` are values.
-- ``wire``: ``wire.kinds`` has the table of the kinds of datagrams, ``wire.messages`` their values, ``wire.talk`` those
-  of MSG and ACK, ``wire.fields`` their fields, ``wire.record`` the record of a node.
+- ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``link``, ``histogram`` are values.
+- ``wire``: ``wire.kinds`` has the table of the kinds of datagrams, ``wire.messages``, ``wire.talk`` and ``wire.why``
+  their values, ``wire.fields`` their fields, ``wire.record`` the record of a node.
 - ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, ``sealed.channel`` is
   the layer in front of the engine, and takes each counter once.
 - ``table``: ``table.table`` is the table, ``table.rows`` keeps its rows, and knows restarts and clones, ``table.row``
@@ -340,9 +340,9 @@ Modules
 - Sent: ``beacon`` says when a HELLO is due, and when a solicit is answered, ``prober`` what is pinged, ``wills`` what
   after a will; ``outbox`` writes the datagrams and bounds what unproven addresses get, ``limited_broadcast`` knows
   where 255.255.255.255 is needed.
-- Received: a datagram passes ``reception`` and its ``rate_limits``; a PING or PONG goes to ``probes``; ``challenges``
-  asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge the whole, ``drops`` has the
-  reasons and counts. What others can make us keep and do is ``bounded``, ``blake`` is a hash.
+- Received: a datagram passes ``reception`` and its ``rate_limits``; a PING or PONG goes to ``probes``, WHY and SAY to
+  ``inquiries``; ``challenges`` asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge
+  the whole, ``drops`` has reasons and counts. What others can make us keep and do is ``bounded``, ``blake`` is a hash.
 - ``messages`` between peers: ``messages.exchange``, ``messages.outgoing``, ``messages.pending``, ``messages.receipts``,
   ``messages.pacer``, ``messages.values``, as its docstring says.
 """

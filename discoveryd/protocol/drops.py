@@ -68,7 +68,7 @@ DROP_REASONS: Final[dict[str, str]] = {
     "off-link": "Asked in plain from neither a link of ours nor a seed: add it to hello.seeds if it is a peer.",
     "unexpected": (
         "A PONG to no PING of ours, of another boot or address, or after 10 s; a PING for another node or old boot; "
-        "an acknowledgement of no message of ours."
+        "an acknowledgement of no message of ours, or an answer to no question of ours."
     ),
     "impossible-source": (
         "From an address that no machine can have: 0.0.0.0/8, multicast, broadcast, or loopback outside loopback mode. "

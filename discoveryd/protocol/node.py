@@ -39,6 +39,9 @@ from discoveryd.protocol.wire.kinds import decode
 from discoveryd.protocol.wire.messages import Ping
 from discoveryd.protocol.wire.record import Record
 
+HEARD = ("hello", "bare", "ping", "pong", "msg", "ack", "will", "why", "say")
+"""Kinds of datagrams, as those heard are counted."""
+
 
 class Node(Reception):
     """One node: its HELLOs, its ears, its table. Made as `Reception` says."""
@@ -179,6 +182,17 @@ class Node(Reception):
         nonce, sends = self.prober.ping(row, now)
         return nonce, Outcome(sends=self.outbox.count(tuple(sends))) if sends else NOTHING
 
+    def inquire(self, target: Row | str, about: str, now: float) -> tuple[str, Outcome] | None:
+        """Ask a peer, or whatever node has an address, what it hears of us, and of another node.
+
+        Returns:
+            the nonce that its `Said` will carry, and what to send; None where that much was asked already.
+        """
+        if isinstance(target, Row):
+            return self.inquiries.ask(target.paths.best(now).source, about, now, target.boot)
+        source = Source(target, self.outbox.link_to(target), unicast=True, key=self.keyring.sends)
+        return self.inquiries.ask(source, about, now)
+
     def begin_flood(self, since: float, now: float) -> Outcome:
         """List nobody new until the flood is over: from then on more came in than can be looked at.
 
@@ -249,7 +263,7 @@ class Node(Reception):
     @property
     def received(self) -> dict[str, int]:
         """Datagrams heard and understood, by kind."""
-        kinds = {kind: self.understood[kind] for kind in ("hello", "bare", "ping", "pong", "msg", "ack", "will")}
+        kinds = {kind: self.understood[kind] for kind in HEARD}
         kinds["hello"] += self.hello_rate.steady
         return kinds
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.messages.values import Delivery, IncomingMessage
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import Event, Peer
 from discoveryd.protocol.table.row import Key
+from discoveryd.protocol.wire.why import Say
 
 if TYPE_CHECKING:
     from discoveryd.protocol.sealed.envelope import Opened
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 LIMITED = "255.255.255.255"
 """All on a link, whatever their network."""
 
-MessageKind = Literal["hello", "ping", "pong", "msg", "ack", "will"]
+MessageKind = Literal["hello", "ping", "pong", "msg", "ack", "will", "why", "say"]
 """Kinds of datagrams, as they are counted."""
 
 
@@ -96,6 +98,21 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A SAY to one of our questions.
+
+    Attributes:
+        say: the answer.
+        address: of the node that answered.
+        rtt: seconds.
+    """
+
+    say: Say
+    address: str
+    rtt: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
     """The first datagram that a source had dropped for this reason."""
 
@@ -115,6 +132,7 @@ class Outcome:
             None where nothing has changed.
         deliveries: what became of messages of this node.
         messages: messages of others to be handled now; the end of each has to be told (`Exchange.finish`).
+        said: answers to inquiries.
     """
 
     sends: tuple[Send, ...] = ()
@@ -125,6 +143,9 @@ class Outcome:
     isolated: bool | None = None
     deliveries: tuple[Delivery, ...] = ()
     messages: tuple[IncomingMessage, ...] = ()
+    said: tuple[Said, ...] = ()
 
 
+Handlers = dict[type, Callable[[Any, Incoming, float], Outcome]]
+"""Kind of message -> what hears it, in a room of the engine."""
 NOTHING = Outcome()

@@ -18,8 +18,7 @@ from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import Outcome, Send
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.wire.kinds import decode
-from discoveryd.protocol.wire.messages import BareHello, Hello, Ping, Pong, Will
-from discoveryd.protocol.wire.talk import Ack, MessagePart
+from discoveryd.protocol.wire.messages import BareHello, Hello, NodeMessage, Ping, Pong
 
 if TYPE_CHECKING:
     from discoveryd.protocol.reception import Reception
@@ -68,7 +67,7 @@ class OwnBoot:
         self.count = 0
         self.address = ""
 
-    def hear(self, message: Hello | Ping | Pong | MessagePart | Ack | Will, source: Source, now: float) -> Outcome:
+    def hear(self, message: NodeMessage, source: Source, now: float) -> Outcome:
         """Take a datagram of our boot from a foreign address: our own, come back, or that of a clone, or forged.
 
         The address is asked. When it answers for our boot a new boot is drawn; on a plain network seldom.
@@ -77,7 +76,7 @@ class OwnBoot:
             raise WireError("other-realm", message.realm)
         if not source.key and self._outbox.keyring.sends:
             raise WireError("own-boot", "not sealed, in the name of this node, which seals")
-        if isinstance(message, MessagePart | Ack | Will):
+        if not isinstance(message, Hello | Ping | Pong):
             raise WireError("own-echo", "not sent by this node")
         if isinstance(message, Pong):
             return self._hear_answer(message, source, now)

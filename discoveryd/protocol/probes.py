@@ -10,7 +10,7 @@ from discoveryd.errors import WireError
 from discoveryd.protocol.challenges import Challenge
 from discoveryd.protocol.histogram import RTT_BOUNDS, Histogram
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.outcome import NOTHING, Answer, Claim, Incoming, Outcome
+from discoveryd.protocol.outcome import NOTHING, Answer, Claim, Handlers, Incoming, Outcome
 from discoveryd.protocol.prober import AwaitedPong
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import Event
@@ -39,6 +39,10 @@ class Probes:
         self.rtts = Histogram(RTT_BOUNDS)
         self._rooms = rooms
         self._clock = clock
+
+    def handlers(self) -> Handlers:
+        """Return what hears each kind of message."""
+        return {Ping: self.hear_ping, Pong: self.hear_pong, Will: self.hear_will}
 
     def hear_ping(self, ping: Ping, incoming: Incoming, now: float) -> Outcome:
         """Answer a PING; of a boot that sealed it, and has not proved to live, once and for this boot alone."""

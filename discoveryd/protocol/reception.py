@@ -9,17 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random, SystemRandom
-from typing import Any
 
+from discoveryd import __version__
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.beacon import Answers, Beacon
 from discoveryd.protocol.challenges import Challenges
+from discoveryd.protocol.inquiries import Inquiries
 from discoveryd.protocol.isolation import Isolation
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast, is_elsewhere
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.messages.exchange import Exchange
 from discoveryd.protocol.outbox import Outbox
-from discoveryd.protocol.outcome import NOTHING, Claim, Incoming, Outcome, Send
+from discoveryd.protocol.outcome import NOTHING, Claim, Handlers, Incoming, Outcome, Send
 from discoveryd.protocol.own_boot import OwnBoot
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import Prober
@@ -32,9 +33,8 @@ from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.standing import NEAR
 from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.wire.kinds import decode
-from discoveryd.protocol.wire.messages import QUIET, SEALED, BareHello, Hello, Ping, Pong, Will
+from discoveryd.protocol.wire.messages import QUIET, SEALED, BareHello, Hello
 from discoveryd.protocol.wire.record import Record
-from discoveryd.protocol.wire.talk import Ack, MessagePart
 
 
 class Reception:
@@ -67,6 +67,7 @@ class Reception:
         others: further addresses of ours, by link.
         understood: datagrams heard, by kind, but the HELLOs that took the fast path.
         messages: sends messages, and takes those of others.
+        inquiries: asks why a node is not heard, and answers that.
     """
 
     def __init__(
@@ -100,14 +101,13 @@ class Reception:
         probes = Probes(self, clock)
         self.rtts = probes.rtts
         self.doubles = OwnBoot(self, probes.answer_ping)
-        self.handlers: dict[type, Callable[[Any, Incoming, float], Outcome]] = {
+        self.inquiries = Inquiries(self, __version__)
+        self.handlers: Handlers = {
             Hello: self._hear_hello,
             BareHello: self._hear_bare,
-            Ping: probes.hear_ping,
-            Pong: probes.hear_pong,
-            Will: probes.hear_will,
-            MessagePart: self.messages.hear_part,
-            Ack: self.messages.hear_ack,
+            **probes.handlers(),
+            **self.messages.handlers(),
+            **self.inquiries.handlers(),
         }
         self._process = process
         self.heard_until: float | None = None

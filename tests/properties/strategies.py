@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from discoveryd.protocol.wire.messages import Hello, Ping, Pong
 from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, digest_of
 from discoveryd.protocol.wire.talk import Ack, MessagePart
+from discoveryd.protocol.wire.why import Say, Why
 
 FUZZ = int(os.environ.get("DISCOVERYD_FUZZ_EXAMPLES") or (10_000 if os.environ.get("CI") == "true" else 400))
 """Examples of the tests that feed arbitrary bytes to a node or a query socket."""
@@ -88,6 +89,16 @@ acks = st.builds(
     part=st.integers(0, 127), parts=st.integers(0, 128), payload=payloads,
 )  # fmt: skip
 
+whys = st.builds(Why, realm=realms, id=words, boot=boots, nonce=boots, about=st.text("abXY01.:%_-", max_size=64))
+ages = st.none() | st.integers(0, 9_999_999)
+counts = st.integers(0, 2**32 - 1)
+addresses = st.text("0123456789abcdef.:", max_size=64)
+says = st.builds(
+    Say, realm=realms, boot=boots, nonce=boots, heard_ms=ages, release=st.text("abXY01.+_-", max_size=32),
+    network=st.text("0123456789abcdef.:/", max_size=64), broadcast=addresses, sent=counts, echoed=counts,
+    drops=st.text("abXY01:,_-", max_size=160), state=st.text("abc", max_size=8), address=addresses, last_ms=ages,
+)  # fmt: skip
+
 SEEDS = (
     b"HELLO|",
     b"HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|41",
@@ -99,6 +110,8 @@ SEEDS = (
     b"MSG|2|default|web1|5f0c8b1e2d3a4f60|7|0|1|ha||deploy|eyJuIjoid2ViKiIsInQiOnsicmFjayI6ImIyIn19|djI|",
     b"MSG|2|default|web1|5f0c8b1e2d3a4f60|8|0|1|qa||upper||cmVhZHk/|0000|",
     b"ACK|2|default|a3d1e00942bb7c15|27d7dd7de1118645|8|h|1|0|1|UkVBRFk/|",
+    b"WHY|2|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|db1|" + b"0" * 454 + b"|",
+    b"SAY|2|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|312|0.1.0|10.0.0.2/24|10.0.0.255|45|45|rate:2:17|up|10.0.0.3|650|",
 )
 ODD = (
     b"", b"|", b"||||||||||", b"-", b"-1", b"0", b"1", b"4294967295", b"4294967296", b"9" * 300, b"\0", b"\xff", b"\n", b"1e9",

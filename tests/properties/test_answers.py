@@ -10,6 +10,7 @@ from discoveryd.protocol.link import Source
 from discoveryd.protocol.wire.kinds import decode
 from discoveryd.protocol.wire.messages import Ping, Pong, mark
 from discoveryd.protocol.wire.record import Record
+from discoveryd.protocol.wire.why import Why
 from tests.properties.strategies import FUZZ
 from tests.protocol.samples import ETH0, boot, hello, make_node
 
@@ -23,6 +24,8 @@ STEP = 0.8
 numbers = st.sampled_from((1, 66))
 pings = st.builds(lambda of, to: Ping(realm="default", id=f"n{of}", boot=boot(of), nonce="e" * 16, to=to).encode(), numbers,
                   st.sampled_from(("me", boot(1), "0" * 16)))  # fmt: skip
+whys = st.builds(lambda of, about: Why(realm="default", id=f"n{of}", boot=boot(of), nonce="e" * 16, about=about).encode(),
+                 numbers, st.sampled_from(("", "n1", "10.0.0.7")))  # fmt: skip
 pongs = st.builds(lambda of: Pong(realm="default", boot=boot(of), nonce="e" * 16, heard_ms=1).encode(), numbers)
 hellos = st.builds(
     lambda of, seq, said: hello(of, f"n{of}", seq=seq, **said).encode(),
@@ -31,7 +34,7 @@ hellos = st.builds(
     st.sampled_from(({}, {"full": False}, {"solicit": True}, {"full": False, "solicit": True}, {"goodbye": True}, {"ttl": 3600})),
 )
 forged = st.tuples(
-    pings | pongs | hellos | st.sampled_from((b"HELLO|", b"HELLO|2", b"SEALED|2|x|")), st.sampled_from(FORGED),
+    pings | pongs | hellos | whys | st.sampled_from((b"HELLO|", b"HELLO|2", b"SEALED|2|x|")), st.sampled_from(FORGED),
     st.booleans(), st.integers(1, 12), st.sampled_from((0.0, 0.01, 0.3, 2.5)),
 )  # fmt: skip
 

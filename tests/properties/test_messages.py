@@ -8,7 +8,8 @@ from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.wire.kinds import decode
 from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_STEADY
 from discoveryd.protocol.wire.record import MAX_RECORD, decode_record
-from tests.properties.strategies import FUZZ, acks, datagrams, hellos, mutated, parts, pings, pongs, records
+from discoveryd.protocol.wire.why import MAX_SAY, Why
+from tests.properties.strategies import FUZZ, acks, datagrams, hellos, mutated, parts, pings, pongs, records, says, whys
 
 # fewer than of the whole way in: test_receive feeds the decoders too
 decoding = settings(max_examples=max(100, FUZZ // 10))
@@ -40,6 +41,20 @@ def test_message_and_acknowledgement_round_trip(said):
     assert decode(said.encode()) == said
     assert len(said.encode()) <= MAX_DATAGRAM
     assert said.encode().endswith(b"|")
+
+
+@given(whys | says)
+def test_question_and_its_answer_round_trip(said):
+    assert decode(said.encode()) == said
+    assert (len(said.encode()) == MAX_SAY) if isinstance(said, Why) else (len(said.encode()) <= MAX_SAY)
+    assert said.encode().endswith(b"|")
+
+
+@given(says)
+def test_any_drops_that_are_told_can_be_read(say):
+    for dropped in say.why_dropped():
+        assert dropped.reason
+        assert f"{dropped.reason}:" in say.drops
 
 
 @given(records())

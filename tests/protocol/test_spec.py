@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import discoveryd.protocol
+import discoveryd.protocol.inquiries
 import discoveryd.protocol.messages
 import discoveryd.protocol.wills
 from discoveryd.errors import WireError
@@ -26,18 +27,20 @@ from discoveryd.protocol.wire.messages import (
     Hello,
 )
 from discoveryd.protocol.wire.record import MAX_RECORD, decode_record
+from discoveryd.protocol.wire.why import MAX_SAY, MAX_SEALED_SAY
 
 ROOT = Path(discoveryd.protocol.__file__).parents[2]
 SPEC = discoveryd.protocol.__doc__
-TALK = discoveryd.protocol.messages.__doc__ + discoveryd.protocol.wills.__doc__
+TALK = discoveryd.protocol.messages.__doc__ + discoveryd.protocol.wills.__doc__ + discoveryd.protocol.inquiries.__doc__
 PAGES = (SPEC, TALK, (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8"))
+KIND = "HELLO|PING|PONG|MSG|ACK|WILL|WHY|SAY"
 EXAMPLES = [
-    line.encode("ascii")
+    line.replace("0..0", "0" * (MAX_SAY + 4 - len(line))).encode("ascii")
     for page in PAGES
-    for line in re.findall(r"^    ((?:HELLO|PING|PONG|MSG|ACK|WILL)\|.*)$", page, re.MULTILINE)
+    for line in re.findall(rf"^    ((?:{KIND})\|.*)$", page, re.MULTILINE)
     if "<" not in line
 ]
-LAYOUTS = re.findall(rf"^    ((?:HELLO|PING|PONG|MSG|ACK|WILL)\|{VERSION.decode()}\|<.*)$", SPEC + TALK, re.MULTILINE)
+LAYOUTS = re.findall(rf"^    ((?:{KIND})\|{VERSION.decode()}\|<.*)$", SPEC + TALK, re.MULTILINE)
 INSIDES = re.findall(r"^    ([A-Z]\|(?:<\S*|$))", SPEC + TALK, re.MULTILINE)
 FORMS = dict(re.findall(r"^\*(\w+)\*  +(.*)$", SPEC + TALK, re.MULTILINE))
 UNITS = {name: name.partition("_")[0] for name in FIELDS}
@@ -105,7 +108,9 @@ def test_each_kind_has_its_sealed_length():
     text = " ".join(SPEC.split())
     assert f"a sealed PONG has at most {MAX_SEALED_PONG} bytes, a PING {MAX_SEALED_PONG} to {MAX_SEALED_PING}" in text
     assert f"a HELLO {MAX_SEALED_PING} or more" in text
-    assert [kind.least for kind in KINDS.values()] == [MAX_SEALED_PING, MAX_SEALED_PONG, 0, MAX_SEALED_ACK, 0, MAX_SEALED_PING]
+    assert [kind.least for kind in KINDS.values()] == [MAX_SEALED_PING, MAX_SEALED_PONG, 0, MAX_SEALED_ACK, 0, MAX_SEALED_PING, MAX_SEALED_SAY, 0]
+    assert f"A sealed SAY has at most {MAX_SEALED_SAY} bytes, and a WHY {MAX_SEALED_SAY} or more" in " ".join(TALK.split())
+    assert f"{MAX_SAY} bytes, the length of the longest SAY" in " ".join(TALK.split())
     assert f"a payload has at most {MAX_SEALED_ACK} bytes, a MSG {MAX_SEALED_ACK} or more" in " ".join(TALK.split())
 
 

@@ -8,7 +8,7 @@ from discoveryd.protocol.messages.pacer import Pacer
 from discoveryd.protocol.messages.receipts import Receipts
 from discoveryd.protocol.messages.values import Delivery, OutgoingMessage
 from discoveryd.protocol.outbox import Outbox
-from discoveryd.protocol.outcome import NOTHING, Incoming, Outcome
+from discoveryd.protocol.outcome import NOTHING, Handlers, Incoming, Outcome
 from discoveryd.protocol.parameters import MessageLimits
 from discoveryd.protocol.rate_limits import RateLimits
 from discoveryd.protocol.table.path import Path
@@ -62,6 +62,10 @@ class Exchange:
         """Note how the handler of an `IncomingMessage` ended: ``handled``, ``failed``, or why it is refused."""
         self.receipts.finish(key, status, answer, now)
         return self._outcome(now)
+
+    def handlers(self) -> Handlers:
+        """Return what hears each kind of message."""
+        return {MessagePart: self.hear_part, Ack: self.hear_ack}
 
     def hear_part(self, part: MessagePart, incoming: Incoming, now: float) -> Outcome:
         """Take a MSG."""

@@ -7,9 +7,10 @@ from typing import Any, Final
 from discoveryd.errors import WireError
 from discoveryd.protocol.parameters import MAX_ID, MAX_REALM
 from discoveryd.protocol.wire.talk import MAX_FILTER, MAX_NAME, MAX_PARTS, from_base64, read_bitmap
+from discoveryd.protocol.wire.why import MAX_ABOUT, MAX_ADDRESS, MAX_DROPS, MAX_RELEASE, MOST_SENT
 
 MOST = 9_999_999
-"""Milliseconds since a HELLO, and microseconds that a PING lay, that a PONG can tell: more counts as this."""
+"""Milliseconds since a HELLO, and microseconds that a PING lay, that an answer can tell: more counts as this."""
 
 
 def _text(what: str, pattern: bytes) -> Callable[[bytes], str]:
@@ -60,5 +61,15 @@ FIELDS: Final[dict[str, Callable[[bytes], Any]]] = {
     "payload": from_base64,
     "status": _text("status", rb"[a-z]"),
     "bitmap": lambda field: read_bitmap(_bits(field)),
+    "about": _text("about", rb"[A-Za-z0-9.:%%_-]{0,%d}" % MAX_ABOUT),
+    "release": _text("release", rb"[A-Za-z0-9.+_-]{0,%d}" % MAX_RELEASE),
+    "network": _text("network", rb"[0-9a-f.:/]{0,%d}" % MAX_ADDRESS),
+    "broadcast": _text("broadcast", rb"[0-9a-f.:]{0,%d}" % MAX_ADDRESS),
+    "sent": _number("sent", 0, MOST_SENT),
+    "echoed": _number("echoed", 0, MOST_SENT),
+    "drops": _text("drops", rb"[A-Za-z0-9:,_-]{0,%d}" % MAX_DROPS),
+    "state": _text("state", rb"[a-z]{0,8}"),
+    "address": _text("address", rb"[0-9a-f.:]{0,%d}" % MAX_ADDRESS),
+    "last_ms": lambda field: None if field == b"-" else _heard(field),
 }
 """Reads the field of that name, which ends in its unit where there is one; any bytes give a value or a `WireError`."""

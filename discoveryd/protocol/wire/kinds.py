@@ -1,6 +1,6 @@
 """The message kinds: one row each in `KINDS`, by which a message travels plain and sealed.
 
-A kind is a class of values that write their own datagram (`wire.messages`, `wire.talk`), and a row: the
+A kind is a class of values that write their own datagram (`wire.messages`, `wire.talk`, `wire.why`), and a row: the
 word it begins with on the wire, the letter it begins with inside an envelope, its fields in the order of the wire, and
 how long it is at least when it is sealed. `decode` reads plain datagrams by these rows, and
 `discoveryd.protocol.sealed.envelope` packs and unpacks by them. So a new kind is one row here and one handler in the
@@ -34,6 +34,7 @@ from discoveryd.protocol.wire.messages import (
 )
 from discoveryd.protocol.wire.record import digest_of
 from discoveryd.protocol.wire.talk import Ack, MessagePart, from_base64, to_base64
+from discoveryd.protocol.wire.why import MAX_SEALED_SAY, Say, Why
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,14 @@ class _PayloadKind(Kind):
         return len(set(self.fields) - set(_SENDER))
 
 
+class _PaddedKind(Kind):
+    """Is filled up to the length of its answer, plain by a field of zeros, sealed by what a seal is filled up with."""
+
+    def shorten(self, rest: bytes, bound: bytes) -> bytes:  # noqa: ARG002
+        """Return the fields after the head as they are sealed, without what fills up a plain message."""
+        return b"|".join(rest.split(b"|")[: len(set(self.fields) - set(_SENDER))])
+
+
 class _SenderKind(Kind):
     """Says nothing but who sends it."""
 
@@ -168,6 +177,14 @@ _ROWS = (
         ("realm", "boot", "to", "number", "status", "bitmap", "part", "parts", "payload"), 0,
     ),
     _SenderKind(WILL, b"W", Will, _SENDER, MAX_SEALED_PING),
+    _PaddedKind(b"WHY", b"Q", Why, (*_SENDER, "nonce", "about"), MAX_SEALED_SAY),
+    Kind(
+        b"SAY", b"S", Say,
+        (
+            "realm", "boot", "nonce", "heard_ms", "release", "network", "broadcast", "sent", "echoed", "drops", "state",
+            "address", "last_ms",
+        ), 0,
+    ),
 )
 KINDS: Final[dict[bytes, Kind]] = {kind.word: kind for kind in _ROWS}
 """All kinds but the bare HELLO, which has no fields and no seal."""

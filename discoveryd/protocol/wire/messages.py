@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from discoveryd.protocol.blake import blake2b
 from discoveryd.protocol.wire.fields import MOST
 from discoveryd.protocol.wire.talk import Ack, MessagePart
+from discoveryd.protocol.wire.why import Say, Why
 
 VERSION = b"2"
 MAX_DATAGRAM = 1024
@@ -157,7 +158,9 @@ class Will:
         return f"WILL|2|{self.realm}|{self.id}|{self.boot}|".encode("ascii")
 
 
-Message = Hello | BareHello | Ping | Pong | MessagePart | Ack | Will
+NodeMessage = Hello | Ping | Pong | MessagePart | Ack | Will | Why | Say
+"""What tells the boot of its sender."""
+Message = NodeMessage | BareHello
 
 
 def mark(id: str, boot: str) -> str:
