@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 
 from discoveryd.errors import ConfigError
 from discoveryd.files import directories
+from discoveryd.protocol.addresses import is_ipv4
 from discoveryd.protocol.messages.values import AllowRule
-from discoveryd.protocol.parameters import MAX_ID, Limits, MessageLimits, Parameters, is_ipv4, is_word
+from discoveryd.protocol.parameters import MAX_ID, Limits, MessageLimits, Parameters, is_word
 from discoveryd.protocol.sealed.keyring import MAX_KEYS, MODES
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.query.request import MAX_GLOB

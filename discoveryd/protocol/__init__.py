@@ -328,7 +328,8 @@ How a peer is judged
 Modules
 =======
 
-- ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``link``, ``histogram`` are values.
+- ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``addresses``, ``link`` and
+  ``histogram`` are values.
 - ``wire``: ``wire.kinds`` has the table of the kinds of datagrams, ``wire.messages``, ``wire.talk`` and ``wire.why``
   their values, ``wire.fields`` their fields, ``wire.record`` the record of a node.
 - ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, ``sealed.channel`` is

@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from discoveryd.protocol.addresses import Family, family_of, pack_address, zone_of
+
+GROUP = "ff12::d15c:3400"
+"""The IPv6 multicast group of all nodes on a link: transient, so not for IANA to assign, and link-local (RFC 4291)."""
 BURST = (0.0, 0.1, 0.3)
 """Seconds after a start or a change at which the full HELLO is sent: one of three gets through."""
 UNECHOED, ECHO_WITHIN = 8, 2.0
@@ -13,14 +17,14 @@ PLACES = (0.5, 1.5)
 
 
 class Link(NamedTuple):
-    """One IPv4 network of one interface, where we speak from our primary address.
+    """One IPv4 network of one interface, where we speak from our primary address; or all IPv6 of one interface.
 
     Attributes:
         name: the interface, such as ``eth0``.
         index: its index in the kernel (a replugged interface gets a new one).
-        address: our address on it.
+        address: our address on it; with IPv6 the link-local one.
         prefix: length of its network prefix.
-        broadcast: where to send so that all on the link hear it.
+        broadcast: where to send so that all on the link hear it: a broadcast address, or `GROUP`.
     """
 
     name: str
@@ -30,12 +34,21 @@ class Link(NamedTuple):
     broadcast: str
 
     @property
+    def family(self) -> Family:
+        """The family of the address."""
+        return family_of(self.address)
+
+    @property
     def packed(self) -> bytes:
         """The address, as it goes into a seal."""
         return pack_address(self.address)
 
     def holds(self, address: str) -> bool:
-        """Return whether an address is one of this network."""
+        """Return whether an address is one of this network; with IPv6 link-local ones are, and no others."""
+        if ":" in self.address:
+            return zone_of(address) == self.name
+        if ":" in address:
+            return False
         differs = int.from_bytes(pack_address(address), "big") ^ int.from_bytes(self.packed, "big")
         return differs >> (32 - self.prefix) == 0
 
@@ -106,7 +119,7 @@ class Source:
     """The sender of a datagram: compared by identity, so the net floor keeps one object per sender and link.
 
     Attributes:
-        address: the sender's IPv4 address.
+        address: the sender's address, a link-local one with its zone.
         link: the link it is on, by its network or because it was heard there by 255.255.255.255; None where what came
             by unicast is of no network of ours (a seed's answer).
         unicast: whether it came to us alone.
@@ -126,7 +139,3 @@ class Source:
     def __post_init__(self) -> None:
         object.__setattr__(self, "packed", pack_address(self.address))
 
-
-def pack_address(address: str) -> bytes:
-    """Return the four bytes of an IPv4 address."""
-    return bytes(map(int, address.split(".")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field, fields
 
 from discoveryd.errors import ConfigError
+from discoveryd.protocol.addresses import is_ipv4
 
 PORT = 3400
 """UDP port of HELLOs, source and destination both, and TCP port of the query socket."""
@@ -17,7 +18,6 @@ MAX_INTERVAL = 600.0
 MAX_TTL = 3600.0
 """Longest interval and ttl that can be announced, seconds."""
 
-_BYTES = frozenset(map(str, range(256)))
 _WORD = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
@@ -218,8 +218,3 @@ _KINDS: dict[object, tuple[tuple[type, ...], str]] = {
     MessageLimits: ((MessageLimits,), "a MessageLimits"),
 }
 
-
-def is_ipv4(text: str) -> bool:
-    """Return whether `text` is a dotted IPv4 address in its canonical form."""
-    parts = text.split(".")
-    return len(parts) == 4 and _BYTES.issuperset(parts)

@@ -8,6 +8,7 @@ for too many answers of a kind.
 from typing import NoReturn
 
 from discoveryd.errors import Unproven, WireError
+from discoveryd.protocol.addresses import is_sourceless
 from discoveryd.protocol.beacon import ANSWERS_PER_SECOND
 from discoveryd.protocol.bounded import TokenBuckets, put_last
 from discoveryd.protocol.drops import Drops, DropSources
@@ -38,9 +39,6 @@ NOISY_FOR = 60.0
 MAX_NOISY = 1024
 """Seconds for which an address that brought too much is sampled in a flood like that of a stranger, and such addresses
 remembered; past it the address for which that is longest ago is not."""
-SOURCELESS = frozenset(("0", *map(str, range(224, 240))))
-SOURCELESS_BEYOND = SOURCELESS | {"127"}
-"""First bytes of addresses that no datagram comes from: this network, multicast, off loopback mode this machine."""
 UNNAMED = ("own-echo", "flood", "unproven", "downgrade")
 """Reasons that are nobody's fault, or of sources that are forged."""
 
@@ -68,7 +66,7 @@ class RateLimits:
         self._table = table
         self._forgets_at = 0.0
         self._noisy: dict[str, float] = {}  # addresses that brought too much, and until when that counts
-        self._sourceless = SOURCELESS if outbox.parameters.loopback else SOURCELESS_BEYOND
+        self._is_local = bool(outbox.parameters.loopback)
         self._unasked = TokenBuckets(UNASKED_PER_SECOND, 2 * UNASKED_PER_SECOND, sources=2)
         self.set_limits(outbox.parameters.limits)
 
@@ -91,8 +89,8 @@ class RateLimits:
             WireError: ``impossible-source``, ``foreign-port`` or ``rate``.
         """
         address = source.address
-        is_sourceless = address.partition(".")[0] in self._sourceless
-        if is_sourceless or (source.link and address == source.link.broadcast) or address == LIMITED:
+        is_impossible = is_sourceless(address) or (address.startswith("127.") and not self._is_local)
+        if is_impossible or (source.link and address == source.link.broadcast) or address == LIMITED:
             # nothing that is sent back to it arrives at its sender
             raise WireError("impossible-source", f"{address} can be the address of no machine here")
         if now >= self._forgets_at:

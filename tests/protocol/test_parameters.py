@@ -4,7 +4,7 @@ from math import inf, nan
 import pytest
 
 from discoveryd.errors import ConfigError
-from discoveryd.protocol.parameters import Limits, Parameters, is_ipv4, is_word
+from discoveryd.protocol.parameters import Limits, Parameters, is_word
 
 
 def problems(make):
@@ -71,18 +71,6 @@ def test_limits_have_a_floor(key):
         [problem] = problems(lambda value=value: Limits(**{key: value}))
         assert re.match(rf"limits\.{key}: must be (at least |a whole number, )", problem)
         assert problem.endswith(f"not {value}")
-
-
-@pytest.mark.parametrize(
-    ("text", "good"),
-    [
-        ("10.0.0.1", True), ("0.0.0.0", True), ("255.255.255.255", True), ("256.0.0.1", False), ("10.0.0", False),
-        ("10.0.0.1.", False), ("010.0.0.1", False), ("10.0.0.-1", False), ("10.0.0. 1", False), ("", False),
-        ("\u0661.0.0.1", False), ("9" * 5000 + ".0.0.1", False), ("::1", False),
-    ],
-)  # fmt: skip
-def test_is_ipv4(text, good):
-    assert is_ipv4(text) is good
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 
 
-from discoveryd.protocol.link import pack_address
+from discoveryd.protocol.addresses import pack_address
 from tests.protocol.segment import K1, ring
 
 TTL = 4.0

@@ -9,7 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from discoveryd.errors import SealError, WireError
-from discoveryd.protocol.link import Link, Source, pack_address
+from discoveryd.protocol.addresses import pack_address
+from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.sealed import envelope
 from discoveryd.protocol.sealed.envelope import (
     BEYOND,
