@@ -17,9 +17,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from fnmatch import fnmatchcase, translate
 
-from discoveryd.net.netlink import USABLE, Address, Interface, Netlink, read_by_ioctl
+from discoveryd.net.netlink import USABLE, USABLE_IPV6, Address, Interface, Netlink, read_by_ioctl
 from discoveryd.net.owner import read_lines
-from discoveryd.protocol.link import Link
+from discoveryd.protocol.addresses import FAMILIES, family_of, is_link_local, pack_address
+from discoveryd.protocol.link import GROUP, Link
 
 INTERNAL = (
     "lo",           # this machine alone
@@ -59,6 +60,8 @@ _FORBIDDEN = (
 )  # fmt: skip
 """Errors of a kernel or sandbox without netlink; any other one will pass."""
 
+_NEEDED = {"ipv4": USABLE, "ipv6": USABLE_IPV6}
+
 _GROUPS = 0x1 | 0x10 | 0x100
 """RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR of linux/rtnetlink.h; `socket` does not name them."""
 
@@ -96,23 +99,27 @@ def is_excluded_by_name(name: str, patterns: Sequence[str]) -> bool:
     return not matches(name, [one if one == "*" or one.startswith("!") else "**" for one in patterns])
 
 
-def read(patterns: Sequence[str], netlink: Netlink) -> list[tuple[Interface, list[Address]]]:
-    """Read each interface with an IPv4 address, and its addresses, in the order the kernel has them.
+def read(
+    patterns: Sequence[str], netlink: Netlink, families: Sequence[str] = FAMILIES
+) -> list[tuple[Interface, list[Address]]]:
+    """Read each interface with an address of these families, and its addresses, in the order the kernel has them.
 
-    An interface that its name excludes is left out, and costs 2 us instead of 20.
+    An interface that its name excludes is left out, and costs 2 us instead of 20. Where a sandbox forbids netlink,
+    there are addresses of IPv4 alone.
 
     Raises:
         OSError: they cannot be read now.
     """
+    wanted = socket.AF_UNSPEC if len(families) > 1 else socket.AF_INET6 if "ipv6" in families else socket.AF_INET
     try:
-        found = netlink.addresses()
+        found = netlink.addresses(wanted)
         indices = dict.fromkeys(one.index for one in found)
         asked = [index for index in indices if not is_excluded_by_name(netlink.name(index), patterns)]
         interfaces = [one for index in asked if (one := netlink.interface(index))]
     except OSError as error:
         if error.errno not in _FORBIDDEN:
             raise
-        interfaces, found = read_by_ioctl()
+        interfaces, found = read_by_ioctl() if "ipv4" in families else ([], [])
     addresses: defaultdict[int, list[Address]] = defaultdict(list)
     for address in found:
         addresses[address.index].append(address)
@@ -128,36 +135,46 @@ def is_wanted(index: int, patterns: Sequence[str], netlink: Netlink) -> bool:
     return matches(name, patterns, others)
 
 
-def survey(patterns: Sequence[str], netlink: Netlink) -> dict[Link, tuple[str, ...]]:
-    """Return the links that can be used now: up, running, able to broadcast, with an IPv4 address.
+def survey(
+    patterns: Sequence[str], netlink: Netlink, families: Sequence[str] = FAMILIES
+) -> dict[Link, tuple[str, ...]]:
+    """Return the links that can be used now: up, running, able to reach all there, with an address of ours.
 
-    One link for each network of an interface, by interface index and address, and with each the further addresses
-    that the interface has in that network. Addresses of /31 and /32 networks have no broadcast address and are left
-    out.
+    Of IPv4 one link for each network of an interface, and with each the further addresses that the interface has in
+    that network. Addresses of /31 and /32 networks have no broadcast address and are left out. Of IPv6 one link for
+    each interface with a link-local address that may be used. Sorted by interface index, family and address.
 
     Args:
         patterns: which interfaces are wanted.
         netlink: to ask.
+        families: those to speak.
 
     Raises:
         OSError: the interfaces cannot be read now.
     """
     found: dict[Link, tuple[str, ...]] = {}
-    for interface, addresses in read(patterns, netlink):
-        if interface.flags & USABLE == USABLE and matches(interface.names[0], patterns, interface.names[1:]):
-            found |= grouped(interface.names[0], addresses)
-    return dict(sorted(found.items(), key=lambda one: (one[0].index, socket.inet_aton(one[0].address))))
+    for interface, addresses in read(patterns, netlink, families):
+        if matches(interface.names[0], patterns, interface.names[1:]):
+            can = [family for family in families if interface.flags & _NEEDED[family] == _NEEDED[family]]
+            found |= grouped(interface.names[0], [one for one in addresses if family_of(one.address) in can])
+    return dict(sorted(found.items(), key=lambda one: (one[0].index, one[0].family, pack_address(one[0].address))))
 
 
 def grouped(name: str, addresses: Iterable[Address]) -> dict[Link, tuple[str, ...]]:
     """Make one link of the addresses that an interface has in one network: a host that hears one hears all of them.
 
     The primary address speaks: the one that the kernel had first, and sends from by itself. The others go with it.
+    With IPv6 that is the first link-local one, and every other address of the interface goes with it.
     """
+    ordered = sorted(addresses, key=lambda one: one.is_secondary)
+    return _of_ipv4(name, ordered) | _of_ipv6(name, ordered)
+
+
+def _of_ipv4(name: str, addresses: Iterable[Address]) -> dict[Link, tuple[str, ...]]:
     links: dict[tuple[int, str], Link] = {}  # by prefix and broadcast address, which is a network
     others: dict[Link, tuple[str, ...]] = {}
-    for one in sorted(addresses, key=lambda one: one.is_secondary):
-        if one.prefix > 30:
+    for one in addresses:
+        if ":" in one.address or one.prefix > 30:
             continue  # RFC 3021: a point-to-point network of two addresses has no broadcast address
         everybody = int.from_bytes(socket.inet_aton(one.address), "big") | (0xFFFFFFFF >> one.prefix)
         broadcast = socket.inet_ntoa(everybody.to_bytes(4, "big"))
@@ -165,6 +182,20 @@ def grouped(name: str, addresses: Iterable[Address]) -> dict[Link, tuple[str, ..
         first = links.setdefault((one.prefix, broadcast), link)
         others[first] = (*others.get(first, ()), *(() if first is link else (one.address,)))
     return others
+
+
+def _of_ipv6(name: str, addresses: Iterable[Address]) -> dict[Link, tuple[str, ...]]:
+    ours = {with_zone(one.address, name): one for one in addresses if ":" in one.address}
+    for address, one in ours.items():
+        if one.is_usable and is_link_local(address):
+            others = tuple(other for other in ours if other != address)
+            return {Link(name, one.index, address, one.prefix, GROUP): others}
+    return {}
+
+
+def with_zone(address: str, name: str) -> str:
+    """Return an address as it is called on an interface: a link-local one with its zone."""
+    return f"{address}%{name}" if is_link_local(address) else address
 
 
 def name_of(index: int) -> str:

@@ -1,8 +1,8 @@
-"""Interfaces and their IPv4 addresses as the kernel lists them, by interface index.
+"""Interfaces and their addresses as the kernel lists them, by interface index.
 
-They are read by rtnetlink(7), or by the ioctls of netdevice(7) where a sandbox forbids that. The parsers are pure: any
-bytes give values, and a message that makes no sense gives none. `Netlink` is the socket. It stays open, so that a
-process without a free descriptor still sees its interfaces.
+They are read by rtnetlink(7), or, those of IPv4 alone, by the ioctls of netdevice(7) where a sandbox forbids that. The
+parsers are pure: any bytes give values, and a message that makes no sense gives none. `Netlink` is the socket. It stays
+open, so that a process without a free descriptor still sees its interfaces.
 """
 
 import errno
@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fcntl import ioctl
 
+from discoveryd.protocol.addresses import text_of
+
 RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR = 16, 18, 20, 22
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x10, 0x300
@@ -23,16 +25,20 @@ IFA_ADDRESS, IFA_LOCAL = 1, 2
 RTEXT_FILTER_SKIP_STATS = 8
 """linux/netlink.h, rtnetlink.h, if_link.h and if_addr.h; `socket` has no names for them. Counters are not asked for:
 they are half of the cost."""
-IFA_F_SECONDARY = 0x01
-"""The address shares its prefix with one that was there first."""
-IFF_UP, IFF_BROADCAST, IFF_RUNNING = 0x1, 0x2, 0x40
-USABLE = IFF_UP | IFF_BROADCAST | IFF_RUNNING
+IFA_F_SECONDARY, IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x01, 0x04, 0x08, 0x40
+"""The address shares its prefix with one that was there first (with IPv6: is one for some hours, RFC 8981); may be used
+before it is known whether another machine has it; another machine has it; that is not known yet."""
+IFF_UP, IFF_BROADCAST, IFF_RUNNING, IFF_MULTICAST = 0x1, 0x2, 0x40, 0x1000
 """linux/if.h"""
+USABLE, USABLE_IPV6 = IFF_UP | IFF_BROADCAST | IFF_RUNNING, IFF_UP | IFF_MULTICAST | IFF_RUNNING
+"""The flags of an interface by which all on its link can be reached, with each family."""
 SIOCGIFNAME, SIOCGIFCONF, SIOCGIFFLAGS, SIOCGIFNETMASK, SIOCGIFINDEX = 0x8910, 0x8912, 0x8913, 0x891B, 0x8933
 """linux/sockios.h"""
 
 OF_ALL = (errno.ENOMEM, errno.ENOBUFS, errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL)
 """Answers about one interface that say nothing of it: the kernel has no memory, or a sandbox forbids such questions."""
+_SIZES = {int(socket.AF_INET): 4, int(socket.AF_INET6): 16}
+"""Bytes of an address of each family."""
 TRIES = 3
 """Dumps until one is not interrupted by a change; past it all of them count together, and the change rings anyway."""
 MAX_SIZE = 1024 * 1024
@@ -66,19 +72,21 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An IPv4 address of an interface.
+    """An address of an interface.
 
     Attributes:
         index: of the interface.
-        address: the own one, also where the other end of a line has one too.
+        address: the own one, also where the other end of a line has one too; without a zone.
         prefix: length of the network prefix.
-        is_secondary: whether an address of the same interface and prefix was there before it.
+        is_secondary: whether an address of the same interface and prefix was there before it, or it is a temporary one.
+        is_usable: whether datagrams may come from it: as far as is known no other machine has it.
     """
 
     index: int
     address: str
     prefix: int
     is_secondary: bool
+    is_usable: bool = True
 
 
 def pieces(data: bytes, header: struct.Struct) -> Iterator[tuple[list[int], bytes]]:
@@ -112,15 +120,17 @@ def interface(payload: bytes) -> Interface | None:
 
 
 def address(payload: bytes) -> Address | None:
-    """Parse the payload of RTM_NEWADDR; None if it is of another family."""
+    """Parse the payload of RTM_NEWADDR; None if it is of a family that nodes do not speak."""
     if len(payload) < _ADDRESS.size:
         return None
     family, prefix, flags, _, index = _ADDRESS.unpack_from(payload)
     values = {kind & _TYPE: value for (kind,), value in pieces(payload[_ADDRESS.size :], ATTRIBUTE)}
     own = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS, b"")
-    if family != socket.AF_INET or len(own) != 4 or prefix > 32:
+    if len(own) != _SIZES.get(family) or prefix > 8 * len(own):
         return None
-    return Address(index, socket.inet_ntoa(own), prefix, bool(flags & IFA_F_SECONDARY))
+    waits = flags & IFA_F_TENTATIVE and not flags & IFA_F_OPTIMISTIC
+    is_usable = family == socket.AF_INET or not (waits or flags & IFA_F_DADFAILED)
+    return Address(index, text_of(own), prefix, bool(flags & IFA_F_SECONDARY), is_usable)
 
 
 class Netlink:
@@ -147,8 +157,8 @@ class Netlink:
             self._socket.close()
             self._socket = None
 
-    def addresses(self) -> list[Address]:
-        """Read all addresses.
+    def addresses(self, family: int = socket.AF_INET) -> list[Address]:
+        """Read all addresses of a family, of both with AF_UNSPEC.
 
         A dump during which something changed may lack what did not: then what several of them have counts.
 
@@ -157,7 +167,7 @@ class Netlink:
         """
         found: dict[tuple[int, str], Address] = {}
         for _ in range(TRIES):
-            messages = self._ask(RTM_GETADDR, NLM_F_DUMP, _ADDRESS.pack(socket.AF_INET, 0, 0, 0, 0))
+            messages = self._ask(RTM_GETADDR, NLM_F_DUMP, _ADDRESS.pack(family, 0, 0, 0, 0))
             addresses = [address(payload) for kind, _, payload in messages if kind == RTM_NEWADDR]
             read = {(one.index, one.address): one for one in addresses if one}  # one, however many prefixes it has
             if not any(flags & NLM_F_DUMP_INTR for _, flags, _ in messages):

@@ -111,7 +111,7 @@ class UdpTransport:
         """
         try:
             own = self._parameters.loopback
-            here = {loopback(own): ()} if own else survey(patterns, self._netlink)
+            here = {loopback(own): ()} if own else survey(patterns, self._netlink, ["ipv4"])
         except OSError as error:
             self.scan_error = udp_socket.error_text(error)
             return tuple(self.others)

@@ -21,8 +21,8 @@ from discoveryd.net.interfaces import (
     read,
     survey,
 )
-from discoveryd.net.netlink import IFF_BROADCAST, IFF_RUNNING, IFF_UP, USABLE, Address, Interface, Netlink
-from discoveryd.protocol.link import Link
+from discoveryd.net.netlink import IFF_BROADCAST, IFF_RUNNING, IFF_UP, USABLE, USABLE_IPV6, Address, Interface, Netlink
+from discoveryd.protocol.link import GROUP, Link
 
 
 def scan(patterns):
@@ -121,7 +121,7 @@ def test_an_interface_excluded_by_name_matches_no_patterns(name, others, pattern
 
 def test_an_interface_excluded_by_name_costs_no_question(monkeypatch):
     asked = []
-    monkeypatch.setattr(Netlink, "addresses", lambda _: [address(index, f"10.{index}.0.1", 24) for index in range(1, 401)])
+    monkeypatch.setattr(Netlink, "addresses", lambda *_: [address(index, f"10.{index}.0.1", 24) for index in range(1, 401)])
     monkeypatch.setattr(Netlink, "name", lambda _, index: "eth0" if index == 7 else f"veth{index}")
     monkeypatch.setattr(Netlink, "interface", lambda _, index: asked.append(index) or Interface(7, USABLE, ("eth0",)))
     assert [link.name for link in scan(["*"])] == ["eth0"]
@@ -133,11 +133,11 @@ def read_as(monkeypatch, interfaces, addresses):
     by_index = {one.index: one for one in interfaces}
     monkeypatch.setattr(Netlink, "interface", lambda _, index: by_index.get(index))
     monkeypatch.setattr(Netlink, "name", lambda *_: "")  # it cannot be read, so all are asked
-    monkeypatch.setattr(Netlink, "addresses", lambda _: addresses)
+    monkeypatch.setattr(Netlink, "addresses", lambda *_: addresses)
 
 
-def address(index, text, prefix, *, is_secondary=False):
-    return Address(index, text, prefix, is_secondary)
+def address(index, text, prefix, *, is_secondary=False, is_usable=True):
+    return Address(index, text, prefix, is_secondary, is_usable)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +167,39 @@ def test_networks_without_a_broadcast_address_are_left_out(monkeypatch, prefix):
 def test_an_interface_must_be_up_running_and_able_to_broadcast(monkeypatch, lacks):
     read_as(monkeypatch, [Interface(2, USABLE & ~lacks, ("eth0",))], [address(2, "10.0.0.1", 24)])
     assert scan(["*"]) == ()
+
+
+def test_all_ipv6_of_an_interface_is_one_link(monkeypatch):
+    found = [
+        address(2, "fd00::1", 64), address(2, "fe80::1", 64, is_usable=False), address(2, "fe80::2", 64),
+        address(2, "10.0.0.1", 24), address(3, "fe80::2", 64), address(4, "fd00::1", 64), address(5, "10.0.5.1", 24),
+    ]  # fmt: skip
+    flags = {2: USABLE | USABLE_IPV6, 3: USABLE_IPV6, 4: USABLE_IPV6, 5: USABLE_IPV6}
+    read_as(monkeypatch, [Interface(index, flags[index], (f"eth{index}",)) for index in flags], found)
+    two = Link("eth2", 2, "fe80::2%eth2", 64, GROUP)
+    assert survey(["*"], Netlink()) == {
+        Link("eth2", 2, "10.0.0.1", 24, "10.0.0.255"): (),
+        two: ("fd00::1", "fe80::1%eth2"),
+        Link("eth3", 3, "fe80::2%eth3", 64, GROUP): (),
+    }
+    assert [*survey(["eth2"], Netlink(), ["ipv6"])] == [two]
+    assert [link.family for link in survey(["eth2"], Netlink(), ["ipv4"])] == ["ipv4"]
+
+
+@pytest.mark.parametrize(("families", "number"), [(["ipv4"], 2), (["ipv6"], 10), (["ipv4", "ipv6"], 0), (["ipv6", "ipv4"], 0)])
+def test_only_addresses_of_the_families_are_asked_for(monkeypatch, families, number):
+    asked = []
+    monkeypatch.setattr(Netlink, "addresses", lambda _, family: asked.append(family) or [])
+    assert (survey(["*"], Netlink(), families), asked) == ({}, [number])
+
+
+def test_without_netlink_there_is_no_ipv6(monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EAFNOSUPPORT, "no netlink here")
+
+    monkeypatch.setattr(Netlink, "addresses", refuse)
+    assert survey(["**"], Netlink(), ["ipv6"]) == {}
+    assert {link.family for link in survey(["**"], Netlink())} <= {"ipv4"}
 
 
 @pytest.mark.parametrize("number", [1, 2, 200])
@@ -230,7 +263,7 @@ def test_without_netlink_the_interfaces_are_read_by_ioctl(monkeypatch, number):
         raise OSError(number, "no netlink here")
 
     with closing(Netlink()) as netlink:
-        expected = read(["**"], netlink)
+        expected = read(["**"], netlink, ["ipv4"])
     monkeypatch.setattr(Netlink, "open", refuse)
     found = read(["**"], Netlink())
     assert [(one.index, one.names[0]) for one, _ in found] == [(one.index, one.names[0]) for one, _ in expected]

@@ -51,6 +51,7 @@ def message(kind, payload=b"", *, flags=2, sequence=1):
 
 ONE = bytes((10, 0, 0, 1))
 OTHER = bytes((10, 0, 0, 2))
+LOCAL = b"\xfe\x80" + bytes(13) + b"\1"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,9 @@ def test_interface(payload, expected):
         (placed(2, attribute(1, OTHER), attribute(2, ONE)), Address(2, "10.0.0.1", 24, is_secondary=False)),  # peer: 10.0.0.2
         (placed(2, attribute(2, ONE)), Address(2, "10.0.0.1", 24, is_secondary=False)),
         (placed(2, attribute(1, ONE), flags=0x81), Address(2, "10.0.0.1", 24, is_secondary=True)),
-        (placed(3, attribute(1, b"\xfe\x80" + bytes(13) + b"\1"), family=10, prefix=64), None),
+        (placed(3, attribute(1, LOCAL), family=10, prefix=64), Address(3, "fe80::1", 64, is_secondary=False)),
+        (placed(3, attribute(1, LOCAL), family=10, prefix=129), None),
+        (placed(3, attribute(1, LOCAL)), None),
         (placed(2, attribute(2, ONE), prefix=33), None),
         (placed(2, attribute(2, ONE), family=10), None),
         (placed(2, attribute(2, ONE), family=99), None),
@@ -96,6 +99,15 @@ def test_interface(payload, expected):
 )
 def test_address(payload, expected):
     assert address(payload) == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_usable"),
+    [(0x80, True), (0xC0, False), (0x40, False), (0x48, False), (0x08, False), (0x44, True), (0x4C, False), (0x20, True)],
+)  # permanent 80, tentative 40, deprecated 20, optimistic 04; 08 is that of another machine
+def test_an_address_that_may_be_of_another_machine_is_not_used(flags, is_usable):
+    assert address(placed(2, attribute(1, LOCAL), family=10, prefix=64, flags=flags)).is_usable is is_usable
+    assert address(placed(2, attribute(2, ONE), flags=flags)).is_usable  # IPv4 has no such flags
 
 
 @given(st.binary(max_size=200))
