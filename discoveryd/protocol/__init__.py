@@ -174,12 +174,8 @@ What a node sends, and when
   of several addresses there the primary one sends) and to each seed, the same datagram everywhere, *seq* one more than
   before. It is full when *seq* is a multiple of ten. The first comes half an interval to one interval after the start.
 - **Broadcast address.** Steady HELLOs go to the broadcast address of the network, full ones and goodbyes to
-  255.255.255.255 by the interface of the link, where nodes with another prefix hear them too. While a peer of this
-  link which needs it was heard within the last 10 minutes, every HELLO goes to 255.255.255.255. A peer needs it if
-  nothing of it came to our broadcast address, in 10 minutes or since it solicited by broadcast last: a node with that
-  address sends to it. So that two nodes do not keep each other at it for ever, the first beat on a link and each beat
-  whose *seq* is a multiple of 30 then go to the address of the network too. A new address, of which nothing came to
-  our broadcast address yet, is served so for 10 s and at least one beat, before it is a peer.
+  255.255.255.255 by the interface of the link, where nodes with another prefix hear them too; every HELLO while such a
+  node is there, as `discoveryd.protocol.limited_broadcast` specifies.
 - **On a link** is each address in a network of ours there, and each address heard there by 255.255.255.255 in the last
   10 minutes, which no router forwards. What is for it goes out by that link, never to a gateway. A HELLO from outside
   our network tells nothing of a peer that is heard on that interface from another of its addresses.

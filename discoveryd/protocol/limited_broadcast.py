@@ -1,9 +1,13 @@
 """Which links need the limited broadcast, 255.255.255.255, for every HELLO.
 
 Full HELLOs always go there, so that a neighbour with another prefix, and so with another broadcast address, hears of
-us. The steady ones go to the broadcast address of our network, unless such a neighbour is a peer: it would hear one
-HELLO of ten. That a neighbour needs it is seen by its own broadcasts: a neighbour that has our broadcast address speaks
-to it now and then, and hears it.
+us. The steady ones go to the broadcast address of our network. While a peer of this link which needs it was heard
+within the last 10 minutes, every HELLO goes to 255.255.255.255: it would hear one HELLO of ten. A peer needs it if
+nothing of it came to our broadcast address, in 10 minutes or since it solicited by broadcast last: a node with that
+address sends to it, now and then at least, and hears it. So that two nodes do not keep each other at it for ever, the
+first beat on a link and each beat whose *seq* is a multiple of 30 then go to the address of the network too. A new
+address, of which nothing came to our broadcast address yet, is served so for 10 s and at least one beat, before it is
+a peer.
 """
 
 from collections.abc import Callable, Iterable, Iterator
