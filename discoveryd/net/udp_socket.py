@@ -43,7 +43,7 @@ RETRY = 0.02
 """Seconds for which a taken port is tried again, and between two attempts: the witness of a daemon that has just died
 holds it for 0.1 s at most."""
 
-MAX_ERRORS = 256
+MAX_ERRORS = 2048
 """Targets with a remembered error: broadcast addresses of links, and seeds. Past it the oldest is forgotten."""
 TRIES = 8
 """Times that a datagram is tried: an error may be that of an earlier datagram, come back by ICMP, which anybody can
@@ -157,7 +157,7 @@ class UdpSender:
     """Sends by one socket. For any thread.
 
     Args:
-        port: of all targets.
+        port: of all targets that have no other.
         drops: where datagrams that could not be sent are counted.
         is_local: whether everything stays on loopback, which has no limited broadcast.
 
@@ -223,14 +223,15 @@ class UdpSender:
             is_near = link is not None and send.to != link.broadcast and not link.holds(send.to)
             to = LIMITED if send.limited and not self._is_local else send.to
             info = route[0][2] if route else b""
-            yield Parcel(send.datagram, to, send.to, self._port, socket.MSG_DONTROUTE if is_near else 0, info)
+            port = send.port or self._port
+            yield Parcel(send.datagram, to, send.to, port, socket.MSG_DONTROUTE if is_near else 0, info)
 
     def _try(self, bound: socket.socket, send: Send, route: Route, flags: int, to: str) -> str | None:
         """Try to send a datagram; return the error."""
         text = ""
         for _ in range(TRIES):
             try:
-                bound.sendmsg((send.datagram,), route, flags, (to, self._port))
+                bound.sendmsg((send.datagram,), route, flags, (to, send.port or self._port))
             except OSError as error:
                 text = error_text(error)
             else:

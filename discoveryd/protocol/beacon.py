@@ -213,11 +213,10 @@ class Beacon:
         used.update(new)
         self._begin_bursts(new.values(), now)
         if self.next_beat == NEVER:
-            parameters = self._outbox.parameters
-            if parameters.seeds:
+            if self._outbox.routed.targets:
                 self._begin_bursts([self._outbox.routed], now)
             # the bursts greet; the heartbeat follows within one interval, at a moment of its own
-            self.next_beat = now + parameters.interval * self._outbox.random.uniform(0.5, 1.0)
+            self.next_beat = now + self._outbox.parameters.interval * self._outbox.random.uniform(0.5, 1.0)
 
     def reboot(self, boot: str, now: float) -> None:
         """Go on under another boot, as after a start: from the first seq, and with a greeting."""
@@ -237,14 +236,17 @@ class Beacon:
         """Use other parameters; port, realm and loopback are for a lifetime."""
         outbox, former = self._outbox, self._outbox.parameters
         outbox.parameters = replace(parameters, port=former.port, realm=former.realm, loopback=former.loopback)
-        outbox.routed.targets = parameters.seeds
-        outbox.aliases.keep(parameters.seeds)
-        if set(parameters.seeds) - set(former.seeds):
-            self._begin_bursts([outbox.routed], now)
+        outbox.seeds.set(parameters.seeds)
+        self.greet_seeds(now)
         outbox.pace = self.interval(now)
         is_begun = self.next_beat != NEVER
         if is_begun and (former.interval, former.ttl) != (parameters.interval, parameters.ttl):
             self.next_beat = min(self.next_beat, now)  # peers that count on the old interval hear of it
+
+    def greet_seeds(self, now: float) -> None:
+        """Send HELLOs to the seeds as they are now, and greet them if an address is new."""
+        if self._outbox.greet_seeds() and self.next_beat != NEVER:
+            self._begin_bursts([self._outbox.routed], now)
 
     def greet(self, now: float) -> None:
         """Solicit answers everywhere, after a pause."""

@@ -60,19 +60,25 @@ class Node(Reception):
             now: the time.
             others: further addresses of ours there: nobody hears of them, but they are no foreign ones.
         """
-        self.beacon.set_links(links, now)
+        self.others = {link: tuple(others.get(link, ())) for link in links}
+        self.outbox.own_addresses = frozenset(
+            address for link, rest in self.others.items() for address in (link.address, *rest)
+        )
+        self.beacon.greet_seeds(now)
+        self.beacon.set_links(self.others, now)
         self.table.set_links(self.outbox.links)
         self._isolation.links_changed(now)
         used = self.outbox.links
         self.rate_limits.drops.changed(lambda: {"-", *(link.name for link in used)})
-        self.others = {link: tuple(others.get(link, ())) for link in used}
-        self.outbox.own_addresses = frozenset(
-            address for link, rest in self.others.items() for address in (link.address, *rest)
-        )
 
     def set_record(self, record: Record, now: float) -> None:
         """Announce another record, at once and a few times."""
         self.beacon.set_record(record, now)
+
+    def resolve_seed(self, host: str, addresses: Iterable[str], now: float) -> None:
+        """Note which addresses the name of a seed has from now on; new ones are greeted, former ones no more."""
+        self.outbox.seeds.resolve(host, addresses)
+        self.beacon.greet_seeds(now)
 
     def set_parameters(self, parameters: Parameters, now: float) -> None:
         """Change the interval, ttl, budget, seeds and limits; port, realm and loopback are for a lifetime."""
@@ -170,7 +176,7 @@ class Node(Reception):
     def will_state(self) -> object:
         """Return a value that differs when the will is another: boot, links, seeds, keys, or how often it is sealed."""
         outbox = self.outbox
-        return (outbox.boot, self.links, outbox.parameters.seeds, outbox.keyring, outbox.copies)
+        return (outbox.boot, self.links, outbox.routed.targets, outbox.keyring, outbox.copies)
 
     def ping(self, row: Row, now: float) -> tuple[str, Outcome]:
         """PING one peer.
@@ -212,7 +218,7 @@ class Node(Reception):
         gets through, an address that was just challenged counts for a moment. An address that itself brings a flood
         does not count.
         """
-        known = (*self.parameters.seeds, *self.challenges.hopes(), *self.table.known_addresses(since))
+        known = (*self.outbox.seeds.addresses, *self.challenges.hopes(), *self.table.known_addresses(since))
         return tuple(address for address in known if not self.rate_limits.is_noisy(address, now))
 
     # --- what can be asked ----------------------------------------------------------------------

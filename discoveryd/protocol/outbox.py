@@ -5,81 +5,22 @@ links nothing but to seeds, and to the other addresses that they have proved to 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from random import Random
 from typing import TYPE_CHECKING
 
-from discoveryd.protocol.bounded import Credit, drop_first, put_last
+from discoveryd.protocol.bounded import Credit
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast
 from discoveryd.protocol.link import Link, LinkState, Source
 from discoveryd.protocol.outcome import MessageKind, Send
 from discoveryd.protocol.parameters import MAX_TTL, Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
-from discoveryd.protocol.table.liveness import NEVER
+from discoveryd.protocol.seeds import SeedAddresses, Seeds
 from discoveryd.protocol.wire.messages import ANYONE, DEAF, NO_ECHO, Hello, Ping, Pong, Will, mark
 from discoveryd.protocol.wire.record import Record
 
 if TYPE_CHECKING:
     from discoveryd.protocol.sealed.channel import Sealing
-
-AGAIN = 1.0
-"""Seconds between two rounds of PINGs; they are sent only where an unknown node speaks from beyond our links."""
-AT_ONCE = 8
-"""Seeds asked in one round; where there are more, the next ones in the next."""
-LIFE = 5.0
-"""Seconds that an answer may take."""
-MAX_ALIASES = 1024
-"""Addresses remembered; past it the one that was proved first is forgotten."""
-
-
-class SeedAddresses(dict[str, str]):
-    """Addresses beyond our links that proved by a nonce that they are those of a seed, or of a node that has the key.
-
-    The seed by address; empty where a seal vouches for the address, and no seed was asked.
-
-    A node that repeats a nonce that was sent to a seed, and nowhere else, is that seed, wherever it answers from. With
-    keys a node that repeats a nonce sealed for it alone is one of us.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._asked: dict[str, tuple[str, float]] = {}  # seed and time, by nonce
-        self._next_round = -NEVER
-        self._turn = 0
-
-    def of(self, seed: str) -> set[str]:
-        """Return the addresses of a seed, its own included."""
-        return {seed, *(address for address, named in self.items() if named == seed)}
-
-    def ask(self, seeds: Sequence[str], nonce: Callable[[], str], now: float) -> list[tuple[str, str]]:
-        """Return seeds to PING, each with its nonce; none where that was done just now."""
-        if now < self._next_round or not seeds:
-            return []
-        self._next_round = now + AGAIN
-        drop_first(self._asked, lambda asked: now >= asked[1] + LIFE)
-        chosen = [seeds[(self._turn + place) % len(seeds)] for place in range(min(AT_ONCE, len(seeds)))]
-        self._turn += len(chosen)
-        round_ = [(seed, nonce()) for seed in chosen]
-        self._asked.update({one: (seed, now) for seed, one in round_})
-        return round_
-
-    def answer(self, nonce: str, address: str, now: float) -> float | None:
-        """Take a PONG from an address; return when the seed that it proves to be was asked, None for no seed."""
-        seed, asked = self._asked.pop(nonce, ("", -NEVER))
-        if now >= asked + LIFE:
-            return None
-        self.admit(address, seed)
-        return asked
-
-    def admit(self, address: str, seed: str = "") -> None:
-        """Remember that an address is that of a seed, or of a node that has the key."""
-        put_last(self, address, self.get(address) or seed, MAX_ALIASES)
-
-    def keep(self, seeds: Sequence[str]) -> None:
-        """Forget the addresses of former seeds."""
-        for address in [address for address, seed in self.items() if seed and seed not in seeds]:
-            del self[address]
-
 
 DEAF_AFTER = 3
 """Intervals in which nobody was heard, after which a node says so."""
@@ -100,6 +41,7 @@ class Outbox:
         seq: number of the last heartbeat.
         pace: the interval that HELLOs announce, seconds.
         links: the state of each link in use; this dict stays the same.
+        seeds: those that are configured, with their addresses.
         routed: the state of the paths to the seeds.
         own_addresses: all addresses of this machine on its links.
         aliases: other addresses of seeds.
@@ -123,7 +65,8 @@ class Outbox:
         self.seq = 0
         self.pace = parameters.interval
         self.links: dict[Link, LinkState] = {}
-        self.routed = LinkState(None, parameters.seeds, 0.0)
+        self.seeds = Seeds(parameters.seeds)
+        self.routed = LinkState(None, tuple(self.seeds.addresses), 0.0)
         self.own_addresses: frozenset[str] = frozenset()
         self.aliases = SeedAddresses()
         self.keyring: Keyring = NO_KEYS
@@ -153,7 +96,7 @@ class Outbox:
         """Return whether a source is on a link of ours, or a seed: nothing is sent elsewhere of our own accord."""
         if source.link:
             return source.link in self.links
-        return source.address in self.parameters.seeds or source.address in self.aliases
+        return source.address in self.seeds.addresses or source.address in self.aliases
 
     def is_ours(self, source: Source) -> bool:
         """Return whether a source is reached, or seals: then it belongs to the group."""
@@ -162,6 +105,17 @@ class Outbox:
     def link_to(self, seed: str) -> Link | None:
         """Return the link that a seed is on: a sealed datagram is bound to it, at both ends."""
         return next((link for link in self.links if link.holds(seed) or self.limited.knows(link, seed)), None)
+
+    def port_to(self, link: Link | None, address: str) -> int:
+        """Return the port to which a datagram for an address goes, 0 for the one that all nodes have."""
+        return 0 if link is not None and address == link.broadcast else self.seeds.port_of(address)
+
+    def greet_seeds(self) -> bool:
+        """Send HELLOs to the seeds as they are now, but for this node itself; return whether an address is new."""
+        former = self.routed.targets
+        self.routed.targets = tuple(address for address in self.seeds.addresses if address not in self.own_addresses)
+        self.aliases.keep(self.routed.targets)
+        return not set(self.routed.targets) <= set(former)
 
     # --- HELLOs to all ----------------------------------------------------------------------------
 
@@ -218,12 +172,14 @@ class Outbox:
         for target in state.targets:
             link = state.link or self.link_to(target)
             if self.sealing is None:
-                sends.append(Send(datagram, link, target, limited, kind))
+                sends.append(Send(datagram, link, target, limited, kind, self.port_to(link, target)))
                 continue
             # sealed once for each: the same bytes twice would be a replay
             variants = self.sealing.variants(state.link, set() if state.link else self.aliases.of(target))
             sends += [
-                Send(self.sealing.seal(datagram, variant, link), link, target, limited, kind)
+                Send(
+                    self.sealing.seal(datagram, variant, link), link, target, limited, kind, self.port_to(link, target)
+                )
                 for variant in variants
                 if variant or not only_sealed
             ]
@@ -247,7 +203,8 @@ class Outbox:
         """Send a datagram to one node, where and as it was heard."""
         if self.sealing is not None:
             datagram = self.sealing.seal(datagram, source.key, source.link, boot or source.boot)
-        return Send(datagram, source.link, source.address, kind=kind)
+        port = self.port_to(source.link, source.address)
+        return Send(datagram, source.link, source.address, kind=kind, port=port)
 
     def ping(self, nonce: str, source: Source, id: str = "", boot: str = "") -> Send:
         """Ask one run of a node for a sign of life, or (without id and boot) any node at that address."""
@@ -278,7 +235,7 @@ class Outbox:
         return self.count(tuple(send for send in sends if self._may_leave(send, now)))
 
     def _may_leave(self, send: Send, now: float) -> bool:
-        is_to_seed = send.link is None and send.to in self.parameters.seeds
+        is_to_seed = send.link is None and send.to in self.seeds.addresses
         return send.is_to_all or is_to_seed or self.credit.spend(send.to, len(send.datagram), now)
 
     def count(self, sends: tuple[Send, ...]) -> tuple[Send, ...]:

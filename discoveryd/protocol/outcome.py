@@ -65,7 +65,7 @@ class Send:
     """A datagram to send: to `to`, from the address of `link` (None: whatever the kernel chooses).
 
     With `limited` what is for the broadcast address of the link goes to 255.255.255.255 instead. `kind` says what it
-    is, which a sealed datagram does not show.
+    is, which a sealed datagram does not show. `port` is 0 where it is the one that all nodes have.
     """
 
     datagram: bytes
@@ -73,6 +73,7 @@ class Send:
     to: str
     limited: bool = False
     kind: MessageKind = field(default="hello", compare=False)
+    port: int = 0
 
     @property
     def is_to_all(self) -> bool:

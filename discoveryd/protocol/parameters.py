@@ -6,6 +6,7 @@ from dataclasses import MISSING, dataclass, field, fields
 
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.addresses import is_ipv4
+from discoveryd.protocol.hosts import faulty_seeds
 
 PORT = 3400
 """UDP port of HELLOs, source and destination both, and TCP port of the query socket."""
@@ -152,7 +153,8 @@ class Parameters:
     """Name patterns, the last that matches decides; ``!`` before one excludes. ``*`` means every
     interface except loopback and those of containers."""
     seeds: tuple[str, ...] = ()
-    """Addresses greeted by unicast, for peers where no broadcast reaches."""
+    """Addresses or host names, with ``:port`` where that is another, greeted by unicast: for peers where no broadcast
+    reaches. `Discovery` resolves the names; another driver of a `Node` tells it (`Node.resolve_seed`)."""
     realm: str = "default"
     """Nodes of another realm are not listed: several groups can share one LAN."""
     loopback: str = ""
@@ -180,7 +182,7 @@ class Parameters:
             found.append(f"hello.budget: must be 1 to 100000 HELLOs a second, not {self.budget}")
         if not is_word(self.realm, MAX_REALM):
             found.append(f"hello.realm: must be 1 to {MAX_REALM} of A-Z a-z 0-9 . _ -, not {self.realm!r}")
-        found += [f"hello.seeds: {seed!r} is not an IPv4 address" for seed in self.seeds if not is_ipv4(seed)]
+        found += [f"hello.seeds: {problem}" for problem in faulty_seeds(self.seeds)]
         if self.loopback and not (is_ipv4(self.loopback) and self.loopback.startswith("127.")
                                   and self.loopback != "127.255.255.255"):  # fmt: skip
             found.append(f"hello.loopback: must be an address of 127.0.0.0/8 such as 127.0.0.2, "
@@ -217,4 +219,3 @@ _KINDS: dict[object, tuple[tuple[type, ...], str]] = {
     Limits: ((Limits,), "a Limits"),
     MessageLimits: ((MessageLimits,), "a MessageLimits"),
 }
-

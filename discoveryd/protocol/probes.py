@@ -134,7 +134,7 @@ class Probes:
             if self._rooms.outbox.reaches(path.source):
                 self._rooms.outbox.aliases.admit(source.address, path.address)
             source = path.source  # the path that was asked works, wherever its end answers from
-        if source.address == path.address or path.address in self._rooms.outbox.parameters.seeds:
+        if source.address == path.address or path.address in self._rooms.outbox.seeds.addresses:
             self._rooms.outbox.credit.prove(source.address, now)
         self._begin_anew(row, source)
         events, rtt, hears_us_s = self._take(row, pong, source, awaited.at, now)

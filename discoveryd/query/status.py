@@ -208,6 +208,23 @@ class SendError(TypedDict):
     error: str
 
 
+class SeedAddress(TypedDict):
+    """An address of a seed, and how long ago a peer was heard there."""
+
+    address: str
+    heard_s: float | None
+
+
+class SeedStatus(TypedDict):
+    """A seed: ``answers``, ``silent``, ``here`` (this node), ``resolving`` or ``unresolved``."""
+
+    seed: str
+    state: str
+    addresses: list[SeedAddress]
+    error: str | None
+    next_try_s: float | None
+
+
 class ReceiveBuffer(TypedDict):
     """The receive buffer; and whether quiet HELLOs have one of their own, and so wake nobody."""
 
@@ -252,6 +269,7 @@ class Status(EngineStatus):
     uptime_s: float
     engine_s: float
     outside: list[Outsider]
+    seeds: list[SeedStatus]
     rp_filter: RpFilter
     send_errors: list[SendError]
     receive_buffer: ReceiveBuffer

@@ -23,8 +23,8 @@ from discoveryd.runtime.announcement import Announcement, of_name
 from discoveryd.runtime.arguments import checked_services
 from discoveryd.runtime.driver import JOIN_TIMEOUT, Driver
 from discoveryd.runtime.entropy import BufferedRandom
+from discoveryd.runtime.errands import Errands
 from discoveryd.runtime.examiner import Examiner
-from discoveryd.runtime.last_will import LastWill
 from discoveryd.runtime.message_handlers import Handler
 from discoveryd.runtime.notices import Notice
 from discoveryd.runtime.pings import PingResult, Pings
@@ -107,11 +107,10 @@ class Discovery:
         self._driver = Driver(
             self._node, (UdpTransport(parameters, clock),), clock=clock, notify=self._notify,
             wake_servers=lambda: self._servers.wake(),  # noqa: PLW0108 - they are made below
-            errand=lambda: min(
-                will.renew(), self._announcement.follow_machine(clock(), self._announce, self._notify)
-            ),
+            errand=lambda: self._errands.run(),  # noqa: PLW0108 - as well
         )  # fmt: skip
-        will = LastWill(self._driver)
+        self._errands = Errands(self._driver, self._announcement, self._announce, self._notify, clock)
+        self._errands.resolve(parameters.seeds, is_local=bool(parameters.loopback))
         self.messages = self._driver.messages
         self.messages.builtins.uptime = lambda: clock() - self._started_at
         self._servers = Servers(
@@ -120,7 +119,7 @@ class Discovery:
         )  # fmt: skip
         self._stack = ExitStack()
         self._started_at = 0.0
-        self._examiner = Examiner(self._driver, self._servers)
+        self._examiner = Examiner(self._driver, self._servers, self._errands.seed_states)
         self.pulse = Heartbeat((*self._driver.workers, *self._servers.watched), self._driver.nudge)
 
     # --- life -----------------------------------------------------------------------------------
@@ -339,6 +338,7 @@ class Discovery:
     def set_parameters(self, parameters: Parameters) -> None:
         """Change how to speak. Port, realm and loopback stay as they are until a new start: see `parameters`."""
         self._driver.change(lambda node, now: node.set_parameters(parameters, now))
+        self._errands.resolve(parameters.seeds, is_local=bool(self.parameters.loopback))
         self._servers.set_limits(parameters.limits)
         self._driver.network.request_scan()
 

@@ -82,7 +82,7 @@ class Driver:
         self._clock = clock
         self._wake_servers = wake_servers
         self._errand = errand
-        self._reporter = Reporter(notify, clock, self._touch)
+        self._reporter = Reporter(notify, clock, self.touch)
         self.messages = Messages(node, self, notify, self.fail)
         self._sender = Worker("hello-sender", self._send, self.fail)
         self.workers = (self._sender, *(self._receiving(*each) for each in enumerate(self.network.receivers)))
@@ -149,11 +149,11 @@ class Driver:
 
     def nudge(self) -> None:
         """Make every thread come round its loop."""
-        self._touch()
+        self.touch()
         self.network.wake()
         self._wake_servers()
 
-    def _touch(self) -> None:
+    def touch(self) -> None:
         """Have the sender look at its deadlines again."""
         with self.lock:
             self.lock.notify_all()

@@ -9,6 +9,7 @@ from typing import Any
 from discoveryd.errors import QueryError
 from discoveryd.net.interfaces import rp_filter_drops
 from discoveryd.query.reply import show_answer
+from discoveryd.query.seed_status import SeedState
 from discoveryd.runtime.driver import Driver
 from discoveryd.runtime.servers import Servers
 from discoveryd.runtime.status import make_status, summary
@@ -20,14 +21,18 @@ class Examiner:
     Args:
         driver: with the engine and the transports.
         servers: the query socket and the metrics.
+        seed_states: returns what is known of the names of seeds.
 
     Attributes:
         sections: further ones of the status, each with a function that returns it, in any thread, without the lock.
     """
 
-    def __init__(self, driver: Driver, servers: Servers) -> None:
+    def __init__(
+        self, driver: Driver, servers: Servers, seed_states: Callable[[], Mapping[str, SeedState]]
+    ) -> None:
         self._driver = driver
         self._servers = servers
+        self._seed_states = seed_states
         self._filtered_before = 0
         self._first_seen: dict[tuple[str, str], float] = {}  # by code and subject; replaced, never changed
         self.sections: dict[str, Callable[[], Any]] = {}
@@ -47,7 +52,8 @@ class Examiner:
         """
         from discoveryd.query.findings import findings  # noqa: PLC0415 - nobody asks before the first HELLO
 
-        status = make_status(self._driver, uptime, self._filtered_before, *self._servers.sections())
+        states, servers = self._seed_states(), self._servers.sections()
+        status = make_status(self._driver, uptime, self._filtered_before, states, servers)
         found = {**status, **{name: give() for name, give in list(self.sections.items())}}
         told, now, former = [finding.to_json() for finding in findings(found)], monotonic(), self._first_seen
         self._first_seen = {_key(one): former.get(_key(one), now) for one in told}

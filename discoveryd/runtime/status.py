@@ -12,6 +12,7 @@ from discoveryd.net.transport import Outside
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.query.engine_status import engine_status
+from discoveryd.query.seed_status import SeedState, seed_status
 from discoveryd.query.status import MetricsStatus, Outsider, QueryStatus, RpFilter, SendError, Status
 from discoveryd.runtime.driver import Driver
 from discoveryd.runtime.machine import firewalls
@@ -21,31 +22,33 @@ MOST_NAMED = 64
 
 
 def make_status(
-    driver: Driver, uptime: float, filtered_before: int, query: QueryStatus, metrics: MetricsStatus
-) -> Status:
+    driver: Driver, uptime: float, filtered_before: int, seed_states: Mapping[str, SeedState],
+    servers: tuple[QueryStatus, MetricsStatus],
+) -> Status:  # fmt: skip
     """Return the status at this moment.
 
     Args:
         driver: with the engine and the transports.
         uptime: seconds since the start.
         filtered_before: datagrams that the reverse path filter had dropped at the start.
-        query: section of the query socket.
-        metrics: section of the metrics page.
+        seed_states: what is known of the names of seeds.
+        servers: sections of the query socket and of the metrics page.
 
     Raises:
         RuntimeError: a thread has died.
     """
     network = driver.network
     outside = network.outside()
-    engine, neighbours, messages, seeds = driver.look(
+    engine, neighbours, messages, seeds, targets = driver.look(
         lambda node, now: (
-            engine_status(node, now), outsiders(node, now, outside), driver.messages.status(), node.parameters.seeds
+            engine_status(node, now), outsiders(node, now, outside), driver.messages.status(),
+            seed_status(node, seed_states, now), node.outbox.routed.targets,
         )
     )  # fmt: skip
     send_errors: list[SendError] = [
         {"link": link, "target": target, "error": error}
         for (link, target), error in sorted(network.send_errors().items())
-        if link != "-" or target in seeds  # no longer a seed: nothing is sent there
+        if link != "-" or target in targets  # no longer a seed: nothing is sent there
     ]
     error_of = {error["link"]: error["error"] for error in send_errors}
     for link in engine["links"]:
@@ -58,6 +61,7 @@ def make_status(
         "uptime_s": round(uptime, 3),
         "engine_s": round(driver.engine_s, 6),
         "outside": neighbours,
+        "seeds": seeds,
         "rp_filter": filtered((link["name"] for link in engine["links"]), filtered_before),
         "send_errors": send_errors,
         "receive_buffer": network.receive_buffer(),
@@ -66,8 +70,8 @@ def make_status(
         "firewalls": firewalls(),
         "messages": messages,
         "last_will": network.last_will(),
-        "query": query,
-        "metrics": metrics,
+        "query": servers[0],
+        "metrics": servers[1],
         "findings": [],
     }
 

@@ -3,9 +3,9 @@
 import pytest
 
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.outbox import AGAIN, AT_ONCE, LIFE, MAX_ALIASES, SeedAddresses
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS
+from discoveryd.protocol.seeds import AGAIN, AT_ONCE, LIFE, MAX_ALIASES, SeedAddresses
 from discoveryd.protocol.wire.kinds import decode
 from discoveryd.protocol.wire.messages import Pong
 from tests.protocol.samples import ETH0, boot, hello, make_node

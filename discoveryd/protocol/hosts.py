@@ -1,0 +1,88 @@
+"""How a seed is written: an address, or the name of a host, and a port where that is another than all nodes have."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from discoveryd.protocol.addresses import canonical, is_ipv4, is_link_local, is_sourceless, zone_of
+
+MAX_SEEDS = 1024
+"""Seeds that can be named; each is greeted by a datagram of its own."""
+MAX_NAME = 253
+"""Characters of a host name (RFC 1035, 2.3.4)."""
+
+_is_label = re.compile("[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?").fullmatch
+_is_port = re.compile("[0-9]{1,5}").fullmatch
+_bracketed = re.compile(r"\[([^]]*)](?::(.*))?", re.DOTALL).fullmatch
+
+
+class Seed(NamedTuple):
+    """A seed as it was named.
+
+    Attributes:
+        text: as it was written.
+        host: its address or its name.
+        port: its UDP port; 0 for the one that all nodes have.
+        is_name: whether `host` has to be resolved.
+    """
+
+    text: str
+    host: str
+    port: int
+    is_name: bool
+
+
+def parse_seed(text: str) -> Seed:
+    """Read a seed: ``10.1.0.5``, ``fd00::5``, ``fe80::1%eth0``, ``hub.example.org``, each with a port or without.
+
+    Raises:
+        ValueError: says what is wrong with it.
+    """
+    if bracketed := _bracketed(text):
+        host, port = bracketed[1], bracketed[2]
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    else:
+        host, port = text, None
+    if port is not None and not (_is_port(port) and 1 <= int(port) <= 65535):
+        raise ValueError(f"{text!r:.100}: after the colon must be a port, 1 to 65535")
+    number = int(port or 0)
+    if ":" in host or "%" in host:
+        try:
+            return Seed(text, canonical(host), number, is_name=False)
+        except ValueError as error:
+            raise ValueError(f"{text!r:.100}: {error}; with a port write [fd00::1]:3400") from None
+    if is_ipv4(host):
+        return Seed(text, host, number, is_name=False)
+    if is_name(host):
+        return Seed(text, host.lower().removesuffix("."), number, is_name=True)
+    raise ValueError(f"{text!r:.100} is neither an address nor the name of a host, with or without :port")
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can be the name of a host; what looks like a part of an address cannot."""
+    labels = text.removesuffix(".").split(".")
+    is_number = labels[-1].isdecimal()
+    return len(text) <= MAX_NAME and not is_number and all(map(_is_label, labels))
+
+
+def is_unicast(address: str, *, is_local: bool = False) -> bool:
+    """Return whether an address can be that of another node; with `is_local` one of loopback can."""
+    if is_sourceless(address) or (is_link_local(address) and not zone_of(address)):
+        return False
+    return is_local or not address.startswith("127.")
+
+
+def faulty_seeds(seeds: Sequence[str]) -> list[str]:
+    """Return what is wrong with seeds as they are configured, each fault in words."""
+    problems = [f"{len(seeds)} seeds, at most {MAX_SEEDS}: a few are enough"] if len(seeds) > MAX_SEEDS else []
+    ports: dict[str, int] = {}
+    for text in seeds[:MAX_SEEDS]:
+        try:
+            seed = parse_seed(text)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        if ports.setdefault(seed.host, seed.port) != seed.port:
+            problems.append(f"{seed.host} with two ports: peers are told apart by their address, so name one")
+    return problems
