@@ -25,6 +25,8 @@ TESTS = {
     "no-link": "tests/netns/test_doctor.py::test_addresses_that_do_not_fit_are_named",
     "own-firewall-out": "tests/netns/test_doctor.py::test_firewalls_are_named_on_both_sides_and_opened",
     "sending-failed": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
+    "seed-unresolved": "tests/query/test_seed_findings.py::test_a_name_that_does_not_resolve_is_named",
+    "seeds-silent": "tests/query/test_seed_findings.py::test_seeds_that_do_not_answer_are_named_together",
     "own-firewall-in": "tests/netns/test_doctor.py::test_firewalls_are_named_on_both_sides_and_opened",
     "isolated": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
     "nothing-heard": "tests/netns/test_doctor.py::test_healthy_machines_have_no_fault",

@@ -100,7 +100,7 @@ def keys_of(value):
 def status():
     """Give what a daemon says of itself that has a key, a link, and heard nonsense."""
     key = Key(b"k" * 32)
-    parameters = Parameters(loopback="127.0.0.2", port=free_port("127.0.0.2", "udp"))
+    parameters = Parameters(loopback="127.0.0.2", port=free_port("127.0.0.2", "udp"), seeds=("127.0.0.3",))
     keyring = Keyring(keys=(key,), send_with=key.id, mode="accept")
     here = Link("eth0", 2, "10.0.0.130", 25, "10.0.0.255")
     with Discovery(parameters, keyring=keyring) as discovery, pytest.MonkeyPatch.context() as patch:

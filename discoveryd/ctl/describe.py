@@ -45,6 +45,8 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
         parts += folded(f"  {label:<10}", printable(text), screen.width, 12) if text else []
     if status["links"]:
         parts += ["", _links_table(status["links"], screen)]
+    if seeds := status.get("seeds"):
+        parts += ["", _seeds_table(seeds, screen)]
     if status["drops"]:
         parts += ["", _drops_table(status["drops"], screen)]
     texts = (printable(finding.text) for finding in findings(status))
@@ -145,6 +147,22 @@ def _links_table(links: list[dict[str, Any]], screen: Screen) -> str:
     ]
     spare = ("LAST ERROR", "BROADCAST", "UP", "SENT", "RECEIVED")  # a finding repeats the error
     return table(heads, rows, screen, flexible=("LAST ERROR",), spare=spare)
+
+
+def _seeds_table(seeds: list[dict[str, Any]], screen: Screen) -> str:
+    rows = [
+        (
+            printable(seed["seed"]), seed["state"], ", ".join(one["address"] for one in seed["addresses"]),
+            _latest([one["heard_s"] for one in seed["addresses"] if one["heard_s"] is not None]),
+            printable(seed["error"] or ""),
+        )
+        for seed in seeds
+    ]  # fmt: skip
+    return table(("SEED", "STATE", "ADDRESSES", "HEARD", "ERROR"), rows, screen, flexible=("ERROR", "ADDRESSES"))
+
+
+def _latest(ages: list[float]) -> str:
+    return age(min(ages)) if ages else ""
 
 
 def _drops_table(drops: list[dict[str, Any]], screen: Screen) -> str:

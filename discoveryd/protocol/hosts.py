@@ -68,7 +68,7 @@ def is_name(text: str) -> bool:
 
 def is_unicast(address: str, *, is_local: bool = False) -> bool:
     """Return whether an address can be that of another node; with `is_local` one of loopback can."""
-    if is_sourceless(address) or (is_link_local(address) and not zone_of(address)):
+    if is_sourceless(address) or address == "255.255.255.255" or (is_link_local(address) and not zone_of(address)):
         return False
     return is_local or not address.startswith("127.")
 

@@ -24,7 +24,7 @@ Each call returns an `Outcome`; the driver of the node sends its datagrams and c
 `next_deadline` has come. Nothing is raised for what others sent: it is counted in `drops`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from discoveryd.errors import WireError
@@ -276,6 +276,10 @@ class Node(Reception):
     def peers(self, now: float, *, gone: bool = False) -> tuple[Peer, ...]:
         """Return the peers that are up, and with `gone` those that are no more."""
         return self.table.peers(now, gone=gone)
+
+    def hears(self, addresses: Collection[str], now: float) -> bool:
+        """Return whether a live peer is heard at one of these addresses."""
+        return any(path.address in addresses for row in self.table.rows(now) for path in row.paths.fresh(now))
 
     def interval(self, now: float) -> float:
         """Return the interval in force, seconds: stretched so that a segment stays within its budget."""

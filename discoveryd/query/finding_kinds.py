@@ -73,6 +73,18 @@ FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
         "The kernel refuses to send HELLOs by a link or to a seed, and says why.",
         "See the error: no route, a cable that is out, a table that is full.",
     ),
+    "seed-unresolved": FindingKind(
+        "sending", "medium", "proven", "the name of a seed does not resolve",
+        "The resolver of this machine gives no usable address for a name under hello.seeds. It is asked again and "
+        "again; addresses that the name had before stay in use.",
+        "See the error: a wrong name, no network yet, a DNS server that is away. Correct it, or write the address.",
+    ),
+    "seeds-silent": FindingKind(
+        "sending", "low", "possible", "seeds do not answer",
+        "HELLOs go to addresses under hello.seeds, and no peer is heard there.",
+        "See that discoveryd runs there, and that UDP to hello.port passes in both directions; remove seeds that are "
+        "gone.",
+    ),
     "own-firewall-in": FindingKind(
         "hearing", "high", "proven", "a firewall of this machine drops what comes in",
         "The kernel gives each broadcast also to the machine that sent it, through the rules for what comes in. Of at "

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from discoveryd.query.finding_kinds import AREAS, FINDING_KINDS, FindingKind
+from discoveryd.query.seed_findings import seed_findings
 
 FEW_FILTERED = 3
 FILTERED_GAP = 20.0
@@ -135,6 +136,7 @@ def _sending(status: Mapping[str, Any]) -> Iterator[Finding]:
         if one["link"] == "-":
             text = f"seed {one['target']}: sending failed: {one['error']}"
             yield Finding("sending-failed", text, {"error": one["error"]}, (), one["target"])
+    yield from (Finding(*found) for found in seed_findings(status))
 
 
 def _hearing(status: Mapping[str, Any]) -> Iterator[Finding]:

@@ -7,6 +7,8 @@ from discoveryd.protocol.hosts import Seed
 from discoveryd.protocol.node import Node
 from discoveryd.query.status import SeedAddress, SeedStatus
 
+SEED_STATES = ("answers", "silent", "here", "resolving", "unresolved")
+
 
 class SeedState(NamedTuple):
     """What is known of the name of a seed.

@@ -63,7 +63,7 @@ class Errands:
 
             self._names = SeedNames(
                 self._take, self._notify, wake=self._driver.touch, failed=self._driver.fail,
-                links=lambda: tuple(self._driver.network.links),
+                hears=self._hears, links=lambda: tuple(self._driver.network.links),
                 is_usable=lambda address: is_unicast(address, is_local=is_local),
             )  # fmt: skip
         self._names.set(hosts)
@@ -71,6 +71,9 @@ class Errands:
     def seed_states(self) -> Mapping[str, SeedState]:
         """Return what is known of the names of seeds."""
         return {} if self._names is None else self._names.states
+
+    def _hears(self, addresses: tuple[str, ...]) -> bool:
+        return self._driver.change(lambda node, now: node.hears(addresses, now))
 
     def _take(self, host: str, addresses: tuple[str, ...]) -> None:
         def resolved(node: Node, now: float) -> None:

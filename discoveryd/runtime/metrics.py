@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector, core,
 from prometheus_client.registry import Collector
 
 from discoveryd.query.finding_kinds import FINDING_KINDS
+from discoveryd.query.seed_status import SEED_STATES
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -95,6 +96,8 @@ _SERIES: tuple[tuple[str, tuple[str, ...], str, Callable[[Status], Iterable[_Sam
      lambda status: _by_link(status, "echoed")),
     ("link_limited", ("link", "address"), "Whether every HELLO of a link goes to 255.255.255.255 (1) or not (0).",
      lambda status: _by_link(status, "limited")),
+    ("seeds", ("state",), "Seeds by state.",
+     lambda status: [((state,), sum(one["state"] == state for one in status["seeds"])) for state in SEED_STATES]),
     ("message_deliveries_total", ("status",), "Ends of our messages at their receivers.",
      lambda status: _by(status["messages"]["outgoing"]["ended"], "status")),
     ("message_refusals_total", ("reason",), "Refusals of our messages by others.",

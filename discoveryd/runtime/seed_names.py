@@ -18,6 +18,8 @@ from discoveryd.runtime.worker import Failed, Worker
 
 AGAIN = 30.0
 """Seconds, ±10 %, from an answer until a name is asked for again: as soon is a new address known."""
+SILENT = 5.0
+"""The same where nobody is heard at any of the addresses: the name may mean another machine by now."""
 PER_SECOND = 5.0
 """Lookups a second of all names together: of more than 150 names each is asked for less often."""
 RETRY = 1.0
@@ -107,19 +109,20 @@ class SeedNames:
         notify: told each change once, damped.
         wake: makes the thread that polls come round; called in another thread.
         failed: told the exception that ended a lookup, and was not expected.
-        links: returns a value that differs when the links of this machine have changed: names that failed are asked
-            for at once then.
+        hears: returns whether a peer is heard at one of these addresses.
+        links: returns a value that differs when the links of this machine have changed: all names are asked for then.
         is_usable: whether a node can have an address.
         find: returns the addresses of a name, or raises OSError.
     """
 
     def __init__(
         self, take: Callable[[str, tuple[str, ...]], None], notify: Notify, *,
-        wake: Callable[[], None], failed: Failed, links: Callable[[], object],
+        wake: Callable[[], None], failed: Failed, hears: Callable[[tuple[str, ...]], bool], links: Callable[[], object],
         is_usable: Callable[[str], bool] = lambda _: True, find: Callable[[str], tuple[str, ...]] = resolve,
     ) -> None:  # fmt: skip
         self._take = take
         self._notify = notify
+        self._hears = hears
         self._links = links
         self._is_usable = is_usable
         self._lookups = _Lookups(find, wake, failed)
@@ -158,8 +161,7 @@ class SeedNames:
         if linked != self._linked:
             self._linked = linked
             for name in self._names.values():
-                if name.failures:
-                    name.due, name.failures = now, 1
+                name.due, name.failures = now, min(name.failures, 1)
 
     def _start(self, now: float) -> bool:
         """Start the lookups that are due; return whether more are, and could be started soon."""
@@ -189,7 +191,8 @@ class SeedNames:
             return
         former, failed = name.addresses, bool(name.error)
         name.addresses, name.error, name.failures, name.is_new = usable, "", 0, False
-        name.due = now + self._pause() * (0.9 + 0.2 * random())  # noqa: S311 - chance, not keys
+        again = AGAIN if self._hears(usable) else SILENT
+        name.due = now + self._pause(again) * (0.9 + 0.2 * random())  # noqa: S311 - chance, not keys
         # a resolver gives several addresses in turns
         if set(former) != set(usable):
             self._take(answer.name, usable)
@@ -208,8 +211,8 @@ class SeedNames:
             kept = {"in_use": ", ".join(name.addresses)} if name.addresses else {}
             self._tell(host, warning("seed does not resolve", seed=host, error=error, **kept), now)
 
-    def _pause(self) -> float:
-        return max(AGAIN, len(self._names) / PER_SECOND)
+    def _pause(self, least: float = AGAIN) -> float:
+        return max(least, len(self._names) / PER_SECOND)
 
     def _tell(self, host: str, notice: Notice, now: float) -> None:
         if self._damper.take(host, f"{notice.text} {notice.fields.get('addresses')}", notice, now):

@@ -95,7 +95,7 @@ SAMPLE = Path(__file__).parents[2] / "config" / "discoveryd.yaml"
         ("hello:\n  port: 0\n", "2: hello.port: must be 1 to 65535, not 0"),
         ("hello:\n  ttl: 4\n", "2: hello.ttl: 4 needs a unit: 4ms, 4s, 4m or 4h"),
         ("hello:\n  # no consequence of it is told\n  interval: 2h\n", "3: hello.interval: must be 50ms to 10m, not 2h"),
-        ("hello:\n  seeds:\n    - 10.0.0.1\n    - raven\n", "2: hello.seeds: 'raven' is not an IPv4 address"),
+        ("hello:\n  seeds:\n    - 10.0.0.1\n    - ra ven\n", "2: hello.seeds: 'ra ven' is neither an address nor the name of a host, with or without :port"),
         ("limits:\n  query_line: 10\n", "2: limits.query_line: must be at least 64, not 10"),
         ("node:\n  id: x y\n", "2: node.id: must be 1 to 32 of A-Z a-z 0-9 . _ -, or empty to derive it, not 'x y'"),
         ('node:\n  name: "a\\tb"\n', "2: node.name: must be printable text on one line, not 'a\\tb'"),

@@ -209,6 +209,21 @@ def test_seeds_reach_where_no_broadcast_does(lab):
         assert (peer["address"], peer["link"]) == ("10.99.0.2", "")
 
 
+def test_a_seed_is_found_by_its_name_and_followed_to_another_address(lab):
+    a, b = routed(lab)
+    a.run("sh", "-c", "echo 10.99.0.9 hub.lab > /run/hosts && mount --bind /run/hosts /etc/hosts")
+    a.discoveryd(env={"DISCOVERYD_HELLO__SEEDS": "[hub.lab, nobody.lab]"})
+    b.discoveryd()
+    with asking(a) as on_a, asking(b) as on_b:
+        until(on_a, lambda _: [one["state"] for one in on_a.request("status")["seeds"]] == ["silent", "unresolved"])
+        a.run("sh", "-c", "echo 10.99.0.2 hub.lab > /run/hosts")
+        a.ip("address add 10.66.0.1/24 dev eth0")  # names are asked for when a link changes
+        (peer,), _ = until(on_a, names("b"))
+        assert (peer["address"], peer["link"]) == ("10.99.0.2", "")
+        until(on_b, names("a"))
+    assert a.log().count('does not resolve" seed=nobody.lab') == 1
+
+
 def test_a_seed_may_answer_from_another_of_its_addresses(lab):
     a, b = routed(lab)
     b.ip("address add 10.98.0.2/32 dev lo")

@@ -51,7 +51,7 @@ def test_what_is_allowed(changed):
         ({"bare_ttl": 0.0}, "hello.bare_ttl: must be 100ms to 1h, not 0s"),
         ({"budget": 0}, "hello.budget: must be 1 to 100000 HELLOs a second, not 0"),
         ({"realm": "a b"}, "hello.realm: must be 1 to 16 of A-Z a-z 0-9 . _ -, not 'a b'"),
-        ({"seeds": ("10.0.0.1", "web1")}, "hello.seeds: 'web1' is not an IPv4 address"),
+        ({"seeds": ("10.0.0.1", "web 1")}, "hello.seeds: 'web 1' is neither an address nor the name of a host, with or without :port"),
         ({"loopback": "10.0.0.1"}, "hello.loopback: must be an address of 127.0.0.0/8 such as 127.0.0.2, or empty, not '10.0.0.1'"),
         ({"loopback": "127.255.255.255"}, "hello.loopback: must be an address of 127.0.0.0/8 such as 127.0.0.2, or empty, not '127.255.255.255'"),
         ({"loopback": "127.1"}, "hello.loopback: must be an address of 127.0.0.0/8 such as 127.0.0.2, or empty, not '127.1'"),
@@ -62,7 +62,7 @@ def test_what_is_not(changed, problem):
 
 
 def test_every_fault_is_named_at_once():
-    assert len(problems(lambda: Parameters(port=0, budget=0, realm="", seeds=("a", "b")))) == 5
+    assert len(problems(lambda: Parameters(port=0, budget=0, realm="", seeds=("a b", "10.0.0")))) == 5
 
 
 @pytest.mark.parametrize("key", Limits.__slots__)
