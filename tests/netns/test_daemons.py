@@ -209,7 +209,7 @@ def test_seeds_reach_where_no_broadcast_does(lab):
         assert (peer["address"], peer["link"]) == ("10.99.0.2", "")
 
 
-def test_a_seed_is_found_by_its_name_and_followed_to_another_address(lab):
+def test_a_seed_is_found_by_name_and_followed_elsewhere(lab):
     a, b = routed(lab)
     a.run("sh", "-c", "echo 10.99.0.9 hub.lab > /run/hosts && mount --bind /run/hosts /etc/hosts")
     a.discoveryd(env={"DISCOVERYD_HELLO__SEEDS": "[hub.lab, nobody.lab]"})

@@ -190,7 +190,7 @@ def test_the_resolver_of_the_machine_is_asked():
     assert resolver.failure(OSError(24, "Too many open files")) == "Too many open files"
 
 
-def test_a_discovery_resolves_seeds_and_takes_others_at_a_reload(monkeypatch, port):
+def test_a_discovery_takes_other_seeds_at_a_reload(monkeypatch, port):
     found = {"hub": "127.0.0.3", "other": "127.0.0.4"}
     monkeypatch.setattr(socket, "getaddrinfo", lambda name, *_: [(0, 0, 0, "", (found[name], 0))])
 
