@@ -22,6 +22,7 @@ from discoveryd.config import SCHEMA, load
 from discoveryd.config.dropin import read_file
 from discoveryd.errors import QueryError
 from discoveryd.net.sockets import free_port
+from discoveryd.net.interfaces import Unlinked
 from discoveryd.net.transport import Outside
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.link import Link, Source
@@ -106,6 +107,7 @@ def status():
     with Discovery(parameters, keyring=keyring) as discovery, pytest.MonkeyPatch.context() as patch:
         discovery.look(lambda node, now: node.receive(b"nonsense", Source("127.0.0.3", None), now))
         patch.setattr(Network, "outside", lambda _: {("10.0.0.1", 2): Outside(here, 0.0, is_near=True)})
+        patch.setattr(Network, "unlinked", [Unlinked("wg0", "10.9.0.1", 32, "no-broadcast")])
         patch.setattr(Network, "send_errors", lambda _: {("lo", "127.0.0.77"): "ENETDOWN: Network is down"})
         status = discovery.status()
         # an interface where a filter is in force

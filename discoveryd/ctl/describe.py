@@ -45,6 +45,8 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
         parts += folded(f"  {label:<10}", printable(text), screen.width, 12) if text else []
     if status["links"]:
         parts += ["", _links_table(status["links"], screen)]
+    if unlinked := status.get("unlinked"):
+        parts += ["", _unlinked_table(unlinked, screen)]
     if seeds := status.get("seeds"):
         parts += ["", _seeds_table(seeds, screen)]
     if status["drops"]:
@@ -147,6 +149,18 @@ def _links_table(links: list[dict[str, Any]], screen: Screen) -> str:
     ]
     spare = ("LAST ERROR", "BROADCAST", "UP", "SENT", "RECEIVED")  # a finding repeats the error
     return table(heads, rows, screen, flexible=("LAST ERROR",), spare=spare)
+
+
+def _unlinked_table(unlinked: list[dict[str, Any]], screen: Screen) -> str:
+    texts = {
+        "no-broadcast": "the interface cannot broadcast",
+        "no-broadcast-address": "its network has no broadcast address",
+    }
+    rows = [
+        (one["name"], f"{one['address']}/{one['prefix']}", printable(texts.get(one["reason"], one["reason"])))
+        for one in unlinked
+    ]
+    return table(("SEEDS ONLY", "ADDRESS", "WHY"), rows, screen, flexible=("WHY",))
 
 
 def _seeds_table(seeds: list[dict[str, Any]], screen: Screen) -> str:

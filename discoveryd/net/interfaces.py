@@ -16,8 +16,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from fnmatch import fnmatchcase, translate
+from typing import NamedTuple
 
-from discoveryd.net.netlink import USABLE, USABLE_IPV6, Address, Interface, Netlink, read_by_ioctl
+from discoveryd.net.netlink import (
+    IFF_RUNNING,
+    IFF_UP,
+    USABLE,
+    USABLE_IPV6,
+    Address,
+    Interface,
+    Netlink,
+    read_by_ioctl,
+)
 from discoveryd.net.owner import read_lines
 from discoveryd.protocol.addresses import FAMILIES, family_of, is_link_local, pack_address
 from discoveryd.protocol.link import GROUP, Link
@@ -61,6 +71,7 @@ _FORBIDDEN = (
 """Errors of a kernel or sandbox without netlink; any other one will pass."""
 
 _NEEDED = {"ipv4": USABLE, "ipv6": USABLE_IPV6}
+_UP = IFF_UP | IFF_RUNNING
 
 _GROUPS = 0x1 | 0x10 | 0x100
 """RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR of linux/rtnetlink.h; `socket` does not name them."""
@@ -158,6 +169,45 @@ def survey(
             can = [family for family in families if interface.flags & _NEEDED[family] == _NEEDED[family]]
             found |= grouped(interface.names[0], [one for one in addresses if family_of(one.address) in can])
     return dict(sorted(found.items(), key=lambda one: (one[0].index, one[0].family, pack_address(one[0].address))))
+
+
+class Unlinked(NamedTuple):
+    """An address of ours by which no broadcast goes, on an interface that is up: it is used for unicast alone.
+
+    Attributes:
+        name: the interface.
+        address: ours there.
+        prefix: length of its network prefix.
+        reason: ``no-broadcast`` (WireGuard, tun, a point-to-point line) or ``no-broadcast-address`` (/31 and /32).
+    """
+
+    name: str
+    address: str
+    prefix: int
+    reason: str
+
+
+def without_broadcast(
+    patterns: Sequence[str], netlink: Netlink, families: Sequence[str] = FAMILIES
+) -> tuple[Unlinked, ...]:
+    """Return the addresses of wanted interfaces that are up, by which no broadcast or multicast can go.
+
+    Raises:
+        OSError: the interfaces cannot be read now.
+    """
+    found: list[Unlinked] = []
+    for interface, addresses in read(patterns, netlink, families):
+        name = interface.names[0]
+        if interface.flags & _UP != _UP or not matches(name, patterns, interface.names[1:]):
+            continue
+        for one in addresses:
+            family = family_of(one.address)
+            can = interface.flags & _NEEDED[family] == _NEEDED[family]
+            if can and (family == "ipv6" or one.prefix <= 30):
+                continue
+            reason = "no-broadcast-address" if can else "no-broadcast"
+            found.append(Unlinked(name, with_zone(one.address, name), one.prefix, reason))
+    return tuple(found)
 
 
 def grouped(name: str, addresses: Iterable[Address]) -> dict[Link, tuple[str, ...]]:

@@ -20,6 +20,7 @@ The driver (`discoveryd.runtime.driver`) holds a list of transports and knows no
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from discoveryd.net.interfaces import Unlinked
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import Send
@@ -79,6 +80,7 @@ class Transport(Protocol):
     Attributes:
         heard_until: all that arrived before that moment was returned by `listen`.
         others: the links of the last scan, each with the further addresses of ours there.
+        unlinked: our addresses on interfaces without broadcast, as of the last scan: for unicast alone.
         scan_error: why the last scan failed; None if it did not.
         has_doorbell: whether `listen` tells of changes of the interfaces; without, only time does.
         drops: datagrams that never came to the engine, or never left, by reason and link.
@@ -90,6 +92,7 @@ class Transport(Protocol):
 
     heard_until: float
     others: dict[Link, tuple[str, ...]]
+    unlinked: tuple[Unlinked, ...]
     scan_error: str | None
     has_doorbell: bool
     drops: Drops

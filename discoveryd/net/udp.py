@@ -15,7 +15,7 @@ from itertools import chain
 
 from discoveryd.net import udp_socket
 from discoveryd.net.batch import ALONE, BATCH, Many, open_many, parse_origin, read_one
-from discoveryd.net.interfaces import doorbell, drain, is_wanted, loopback, name_of, survey
+from discoveryd.net.interfaces import Unlinked, doorbell, drain, is_wanted, loopback, name_of, survey, without_broadcast
 from discoveryd.net.netlink import Netlink
 from discoveryd.net.packet_filter import Portion, set_filter
 from discoveryd.net.quiet import PAUSE, Quiet, bind_both
@@ -41,6 +41,7 @@ class UdpTransport:
     def __init__(self, parameters: Parameters, clock: Callable[[], float] = boottime) -> None:
         self.heard_until = clock()
         self.others: dict[Link, tuple[str, ...]] = {}
+        self.unlinked: tuple[Unlinked, ...] = ()
         self.scan_error: str | None = None
         self.has_doorbell = False
         self.drops = Drops()
@@ -112,6 +113,7 @@ class UdpTransport:
         try:
             own = self._parameters.loopback
             here = {loopback(own): ()} if own else survey(patterns, self._netlink, ["ipv4"])
+            self.unlinked = () if own else without_broadcast(patterns, self._netlink, ["ipv4"])
         except OSError as error:
             self.scan_error = udp_socket.error_text(error)
             return tuple(self.others)

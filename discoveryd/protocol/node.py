@@ -49,8 +49,9 @@ class Node(Reception):
     # --- configuration --------------------------------------------------------------------------
 
     def set_links(
-        self, links: Iterable[Link], now: float, others: Mapping[Link, tuple[str, ...]] = MappingProxyType({})
-    ) -> None:
+        self, links: Iterable[Link], now: float, others: Mapping[Link, tuple[str, ...]] = MappingProxyType({}),
+        unlinked: Iterable[str] = (),
+    ) -> None:  # fmt: skip
         """Use these links from now on; those that were there before are not touched.
 
         A new link begins with a burst of full HELLOs that solicit answers.
@@ -59,10 +60,11 @@ class Node(Reception):
             links: where we speak.
             now: the time.
             others: further addresses of ours there: nobody hears of them, but they are no foreign ones.
+            unlinked: addresses of ours on no link.
         """
         self.others = {link: tuple(others.get(link, ())) for link in links}
         self.outbox.own_addresses = frozenset(
-            address for link, rest in self.others.items() for address in (link.address, *rest)
+            (*unlinked, *(address for link, rest in self.others.items() for address in (link.address, *rest)))
         )
         self.beacon.greet_seeds(now)
         self.beacon.set_links(self.others, now)

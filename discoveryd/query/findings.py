@@ -110,11 +110,16 @@ def _interfaces(status: Mapping[str, Any]) -> Iterator[Finding]:
             {"excluded": excluded},
             (f"hello.interfaces: [{names}]",),
         )
-    yield Finding(
-        "no-link",
+    unlinked = [f"{one['name']} ({one['address']}/{one['prefix']})" for one in status.get("unlinked", ())]
+    if unlinked and status["peers"].get("up"):
+        return  # seeds, or introductions, led to others
+    text = (
         "no usable link: no interface that hello.interfaces allows is up, has an IPv4 address and can broadcast; one "
-        "that appears is used at once",
+        "that appears is used at once"
     )
+    if unlinked:
+        text += f". {', '.join(unlinked)} cannot: name another node there under hello.seeds"
+    yield Finding("no-link", text, {"unlinked": unlinked} if unlinked else {})
 
 
 def _sending(status: Mapping[str, Any]) -> Iterator[Finding]:

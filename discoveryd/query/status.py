@@ -208,6 +208,15 @@ class SendError(TypedDict):
     error: str
 
 
+class UnlinkedStatus(TypedDict):
+    """An address on an interface without broadcast, and why there is none."""
+
+    name: str
+    address: str
+    prefix: int
+    reason: str
+
+
 class SeedAddress(TypedDict):
     """An address of a seed, and how long ago a peer was heard there."""
 
@@ -269,6 +278,7 @@ class Status(EngineStatus):
     uptime_s: float
     engine_s: float
     outside: list[Outsider]
+    unlinked: list[UnlinkedStatus]
     seeds: list[SeedStatus]
     rp_filter: RpFilter
     send_errors: list[SendError]

@@ -322,14 +322,14 @@ class Driver:
         """Take over what a scan found; return the links before."""
         with self.lock:
             before, links = self._node.links, self.network.links
-            self._node.set_links(links, self._clock(), links)
+            self._node.set_links(links, self._clock(), links, [found.address for found in self.network.unlinked])
             self.lock.notify_all()
         return before
 
     def _report_links(self, before: Sequence[Link] | None) -> None:
-        patterns, is_silent = self._node.parameters.interfaces, self._node.seq == 0
-        links, error = tuple(self.network.links), self.network.scan_error
-        self._reporter.links(before, links, error, patterns, is_silent=is_silent)
+        node, network, names = self._node, self.network, [found.name for found in self.network.unlinked]
+        links, error, patterns = tuple(network.links), network.scan_error, node.parameters.interfaces
+        self._reporter.links(before, links, error, patterns, is_silent=node.seq == 0, unlinked=names)
 
     # --- floods -------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from discoveryd.net.batch import BATCH
+from discoveryd.net.interfaces import Unlinked
 from discoveryd.net.transport import Arrivals, Outside, SendChange, Transport
 from discoveryd.protocol.flood import Flood
 from discoveryd.protocol.link import Link
@@ -273,6 +274,11 @@ class Network:
     def links(self) -> dict[Link, tuple[str, ...]]:
         """The links there are, each with the further addresses of ours there."""
         return {link: others for transport in self._transports for link, others in transport.others.items()}
+
+    @property
+    def unlinked(self) -> list[Unlinked]:
+        """Our addresses on interfaces without broadcast."""
+        return [found for transport in self._transports for found in transport.unlinked]
 
     @property
     def given_until(self) -> float:

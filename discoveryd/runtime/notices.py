@@ -161,6 +161,7 @@ class Reporter:
         patterns: Iterable[str],
         *,
         is_silent: bool,
+        unlinked: Iterable[str] = (),
     ) -> None:
         """Tell the links that went and came, and whether the interfaces can be read.
 
@@ -171,6 +172,7 @@ class Reporter:
             scan_error: why the scan failed.
             patterns: of the interfaces to use.
             is_silent: whether no HELLO was sent yet.
+            unlinked: interfaces without broadcast, for seeds alone.
         """
         for text, links in zip(("link gone", "link up"), compare(before or (), now), strict=True):
             for link in links:
@@ -187,7 +189,8 @@ class Reporter:
         elif scan_error is None and former is not None:
             self.tell(info("interfaces can be read again"))
         if scan_error is None and not now and (before or is_silent):
-            self.tell(warning("no usable link: waiting for one", interfaces=",".join(patterns)))
+            more = {"without_broadcast": ",".join(dict.fromkeys(unlinked))} if unlinked else {}
+            self.tell(warning("no usable link: waiting for one", interfaces=",".join(patterns), **more))
 
     def _tell_damped(self, subject: tuple[str, str], state: str, notice: Notice) -> None:
         if self.damper.take(subject, state, notice, self._clock()):

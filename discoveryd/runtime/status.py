@@ -18,7 +18,7 @@ from discoveryd.runtime.driver import Driver
 from discoveryd.runtime.machine import firewalls
 
 MOST_NAMED = 64
-"""Neighbours that are named."""
+"""Neighbours that are named, and addresses on interfaces without broadcast."""
 
 
 def make_status(
@@ -61,6 +61,10 @@ def make_status(
         "uptime_s": round(uptime, 3),
         "engine_s": round(driver.engine_s, 6),
         "outside": neighbours,
+        "unlinked": [
+            {"name": one.name, "address": one.address, "prefix": one.prefix, "reason": one.reason}
+            for one in network.unlinked[:MOST_NAMED]
+        ],
         "seeds": seeds,
         "rp_filter": filtered((link["name"] for link in engine["links"]), filtered_before),
         "send_errors": send_errors,

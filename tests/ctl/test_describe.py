@@ -107,6 +107,21 @@ def test_status_prints_each_section(capsys):
     ]
 
 
+def test_status_shows_seeds_and_what_cannot_broadcast(capsys):
+    addresses = [{"address": "10.1.0.5", "heard_s": 3.0}, {"address": "10.1.0.6", "heard_s": 0.4}]
+    seeds = [
+        {"seed": "hub:3401", "state": "answers", "addresses": addresses, "error": None, "next_try_s": 9.0},
+        {"seed": "nobody", "state": "unresolved", "addresses": [], "error": "EAI_NONAME: no\x1b", "next_try_s": 1.0},
+    ]
+    unlinked = [{"name": "wg0", "address": "10.9.0.1", "prefix": 32, "reason": "no-broadcast"}]
+    with Daemon([[STATUS | {"seeds": seeds, "unlinked": unlinked}]]) as daemon:
+        _, out, _ = ask(capsys, daemon, "status")
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert "wg0         10.9.0.1/32  the interface cannot broadcast" in lines
+    assert "hub:3401  answers     10.1.0.5, 10.1.0.6  0.4s   -" in lines
+    assert "nobody    unresolved  -                   -      EAI_NONAME: no\\x1b" in lines
+
+
 @pytest.mark.parametrize(
     ("reason", "line"), [("malformed", "malformed  eth0  3      "), ("brand-new", "brand-new  eth0  3      -")]
 )

@@ -20,6 +20,7 @@ from discoveryd.net.interfaces import (
     matches,
     read,
     survey,
+    without_broadcast,
 )
 from discoveryd.net.netlink import IFF_BROADCAST, IFF_RUNNING, IFF_UP, USABLE, USABLE_IPV6, Address, Interface, Netlink
 from discoveryd.protocol.link import GROUP, Link
@@ -117,6 +118,22 @@ names = st.sampled_from(["eth0", "veth9", "docker0", "office", "wlan0"])
 @given(names, st.lists(names), st.lists(st.sampled_from(["*", "**", "!*", "eth0", "!eth0", "off*", "!off*", "veth*", "!v*"])))
 def test_an_interface_excluded_by_name_matches_no_patterns(name, others, patterns):
     assert not (is_excluded_by_name(name, patterns) and matches(name, patterns, others))
+
+
+def test_what_cannot_broadcast_is_told_with_the_reason(monkeypatch):
+    tunnel = IFF_UP | IFF_RUNNING
+    found = [Interface(2, USABLE, ("eth0",)), Interface(3, tunnel, ("wg0",)), Interface(4, IFF_UP, ("wg1",)),
+             Interface(5, tunnel, ("cali7",))]  # fmt: skip
+    read_as(monkeypatch, found, [
+        address(2, "10.0.0.1", 24), address(2, "10.0.1.1", 32), address(3, "10.9.0.1", 24), address(4, "10.8.0.1", 24),
+        address(5, "10.7.0.1", 32),
+    ])  # fmt: skip
+    with closing(Netlink()) as netlink:
+        assert without_broadcast(["*"], netlink, ["ipv4"]) == (
+            ("eth0", "10.0.1.1", 32, "no-broadcast-address"), ("wg0", "10.9.0.1", 24, "no-broadcast"),
+        )  # fmt: skip
+        assert without_broadcast(["eth0"], netlink, ["ipv4"])[0].name == "eth0"
+        assert [link.name for link in survey(["*"], netlink, ["ipv4"])] == ["eth0"]
 
 
 def test_an_interface_excluded_by_name_costs_no_question(monkeypatch):

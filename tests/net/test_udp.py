@@ -87,6 +87,7 @@ def test_a_scan_that_fails_keeps_the_links_there_are(monkeypatch, number):
         return given
 
     monkeypatch.setattr(module, "survey", answer)
+    monkeypatch.setattr(module, "without_broadcast", lambda *_: ())
     links = UdpTransport(Parameters())
     assert (links.rescan(PATTERNS), links.scan_error) == ((here,), None)
     assert (links.rescan(PATTERNS), links.scan_error) == ((here,), f"{errno.errorcode[number]}: {os.strerror(number)}")

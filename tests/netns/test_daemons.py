@@ -224,6 +224,27 @@ def test_a_seed_is_found_by_name_and_followed_elsewhere(lab):
     assert a.log().count('does not resolve" seed=nobody.lab') == 1
 
 
+def test_seeds_are_reached_where_no_interface_can_broadcast(lab):
+    """As over WireGuard: each host has a /32 and a route to the other."""
+    a, b = lab.host("a", address="10.77.0.1/32"), lab.host("b", address="10.77.0.2/32")
+    a.ip("route add 10.77.0.2/32 dev eth0")
+    b.ip("route add 10.77.0.1/32 dev eth0")
+    a.discoveryd(env={"DISCOVERYD_HELLO__SEEDS": "[10.77.0.1, 10.77.0.2]"})  # the same on both
+    with asking(a) as on_a:
+        until(on_a, lambda _: [one["state"] for one in on_a.request("status")["seeds"]] == ["here", "silent"])
+        status = on_a.request("status")
+        assert status["unlinked"] == [
+            {"name": "eth0", "address": "10.77.0.1", "prefix": 32, "reason": "no-broadcast-address"}
+        ]
+        assert [finding["code"] for finding in status["findings"]] == ["no-link"]
+        b.discoveryd(env={"DISCOVERYD_HELLO__SEEDS": "[10.77.0.1, 10.77.0.2]"})
+        until(on_a, names("b"))
+        assert on_a.request("status")["findings"] == []
+        with asking(b) as on_b:
+            until(on_b, names("a"))
+    assert "without_broadcast=eth0" in a.log()
+
+
 def test_a_seed_may_answer_from_another_of_its_addresses(lab):
     a, b = routed(lab)
     b.ip("address add 10.98.0.2/32 dev lo")

@@ -226,6 +226,14 @@ def test_an_unserved_metrics_page_is_told():
     assert finding.text == "the metrics are not served over HTTP: TCP port 9 is taken; stop that, or set metrics.listen"
 
 
+def test_interfaces_without_broadcast_are_named():
+    unlinked = [{"name": "wg0", "address": "10.9.0.1", "prefix": 32, "reason": "no-broadcast"}]
+    nobody = {"up": 0, "suspect": 0, "down": 0, "left": 0}
+    told = texts(links=[], unlinked=unlinked, peers=nobody)
+    assert told.endswith("wg0 (10.9.0.1/32) cannot: name another node there under hello.seeds")
+    assert texts(links=[], unlinked=unlinked, peers=nobody | {"up": 1}) == ""
+
+
 def test_causes_come_before_what_may_follow_from_them():
     everything = {
         "metrics": {"error": "x"}, "receive_buffer": {"bytes": 1, "wanted": 2}, "scan_error": "x", "isolated": True,

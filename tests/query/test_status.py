@@ -26,6 +26,7 @@ security.mode security.send_with security.keys[].id security.keys[].peers securi
 security.challenges.asked security.challenges.answered security.challenges.expired security.challenges.forgotten
 security.challenges.refused security.challenges.too_short security.withheld
 outside[].link outside[].address outside[].ours outside[].in_our_network outside[].listed outside[].two_way
+unlinked[].name unlinked[].address unlinked[].prefix unlinked[].reason
 seeds[].seed seeds[].state seeds[].addresses[].address seeds[].addresses[].heard_s seeds[].error seeds[].next_try_s
 rp_filter.dropped rp_filter.links[].link rp_filter.links[].mode
 send_errors[].link send_errors[].target send_errors[].error

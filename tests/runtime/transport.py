@@ -19,6 +19,7 @@ class FakeTransport:
     def __init__(self, *links, clock=boottime, failure=None):
         self.there = dict.fromkeys(links or (ETH0,), ())  # what a scan finds; an error is raised by it
         self.others = {}
+        self.unlinked = ()
         self.heard_until = clock()
         self.scan_error = None
         self.has_doorbell = True
