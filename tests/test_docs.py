@@ -21,8 +21,8 @@ from discoveryd.cli import ctl_commands, daemon_commands
 from discoveryd.config import SCHEMA, load
 from discoveryd.config.dropin import read_file
 from discoveryd.errors import QueryError
-from discoveryd.net.sockets import free_port
 from discoveryd.net.interfaces import Unlinked
+from discoveryd.net.sockets import free_port
 from discoveryd.net.transport import Outside
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.link import Link, Source
