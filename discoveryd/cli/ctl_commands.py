@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+from discoveryd.cli.ctl_values import (
+    COLUMN,
+    COLUMNS_IN_WORDS,
+    COUNT,
+    FILE,
+    FILTERS,
+    MESSAGE,
+    PEER,
+    PORT,
+    RECEIVERS,
+    RECORD,
+    TAG,
+    TIME,
+    address,
+    not_empty,
+    whole,
+)
 from discoveryd.cli.parse import Arguments, Command, Option, Program, UsageError, Value
 from discoveryd.cli.parse import parse as parse_words
 
@@ -12,99 +29,8 @@ if TYPE_CHECKING:
 
     from discoveryd.net.query_client import QueryClient
 
-STATES = ("up", "suspect", "down", "left")
-COLUMNS = ("name", "id", "address", "link", "service", "tag")
-PORT = 3400
 ADDRESS_VARIABLE = "DISCOVERYCTL_ADDRESS"
 TOKEN_VARIABLE = "DISCOVERYCTL_TOKEN_FILE"  # noqa: S105 - a name
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_COLUMNS_IN_WORDS = f"{', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}"
-
-
-def address(text: str) -> tuple[str, int]:
-    """Read ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT``, or ``PORT`` on this machine, also as ``:PORT``."""
-    host, colon, port = text.rpartition(":")
-    if not host and _is_number(port):
-        host = "127.0.0.1"
-    elif not colon or text.endswith("]") or (":" in host and not host.startswith("[")):
-        host, port = text, str(PORT)  # no port, or an IPv6 address alone
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not (_is_number(port) and 1 <= int(port[:6]) <= 65535):
-        raise ValueError(f"must be HOST:PORT such as 127.0.0.1:3400, not {text!r}")
-    return host, int(port)
-
-
-def _text(text: str) -> str:
-    if not text:
-        raise ValueError("must not be empty")
-    return text
-
-
-def _tag(text: str) -> tuple[str, str]:
-    key, equals, wanted = text.partition("=")
-    if not (key and equals):
-        raise ValueError(f"must be KEY=VALUE such as role=gpu, not {text!r}")
-    return key, wanted
-
-
-def _whole(text: str, least: int, most: int, wanted: str) -> int:
-    if _is_number(text) and len(text) <= 9 and least <= int(text) <= most:
-        return int(text)
-    raise ValueError(f"must be {wanted}, not {text!r}")
-
-
-def _duration(text: str) -> float:
-    digits = text.rstrip("hms")
-    seconds = _UNITS.get(text[len(digits) :] or "s")
-    plain = digits.replace(".", "", 1)
-    if seconds is None or not _is_number(plain) or len(plain) > 12:
-        raise ValueError(f"must be seconds, or such as 500ms, 4s, 1m, not {text!r}")
-    return float(digits) * seconds
-
-
-def _quorum(text: str) -> tuple[int, str]:
-    """Read a number of peers, or a share of them."""
-    unit = "%" if text.endswith("%") else ""
-    most, wanted = (100, "1% to 100%") if unit else (1_000_000, "a number of peers, or a share such as 90%")
-    return _whole(text.removesuffix("%"), 1, most, wanted), unit
-
-
-def _message(text: str) -> str:
-    if not 1 <= len(text) <= 32 or text.strip("abcdefghijklmnopqrstuvwxyz0123456789-"):
-        raise ValueError(f"must be 1 to 32 of a-z 0-9 -, not {text!r}")
-    return text
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
-
-
-_TAG = Value("KEY=VALUE", _tag, column="tag")
-_TIME = Value("S", _duration)
-_COUNT = Value("N", lambda text: _whole(text, 1, 1_000_000, "a number from 1"))
-_STATE = Value("STATE", choices=STATES)
-_COLUMN = Value("COLUMN", choices=COLUMNS)
-_PEER = Value("PEER", column="name", missing="which peer? Give its name, id, address or boot")
-_MESSAGE = Value("MESSAGE", _message, missing="which message? Give its name, then what to tell, and to whom")
-
-_RECORD = (
-    Option("name", "whose name matches, such as 'web-*'", Value("GLOB", _text, column="name")),
-    Option("tag", "with this tag; may be repeated, all must match", _TAG, is_repeated=True),
-    Option("service", "that offer this service", Value("SERVICE", _text, column="service")),
-    Option("link", "heard on this interface", Value("IF", _text, column="link")),
-)
-_FILTERS = (
-    Option("state", "that are up, suspect, down or left; may be repeated", _STATE, is_repeated=True),
-    *_RECORD,
-    Option("all", "also those that are down or left"),
-)
-_RECEIVERS = (
-    Value("PAYLOAD"),
-    Option("to", "this peer; may be repeated, up to 64", Value("PEER", _text, column="name"), is_repeated=True),
-    Option("everyone", "every peer that is up"),
-    Option("quorum", "how many of them suffice, such as 90% or 3; all unless given", Value("N", _quorum)),
-    Option("timeout", "time for all of it, 5s unless given", _TIME, default=5.0),
-)
 
 PROGRAM = Program(
     "discoveryctl",
@@ -114,14 +40,14 @@ PROGRAM = Program(
             "ctl.ask:list_",
             "the peers that are up",
             Option("wide", "show id and boot too (shown anyway where names alone would be ambiguous)"),
-            Option("only", f"one value per line, each once: {_COLUMNS_IN_WORDS}", _COLUMN),
-            filters=_FILTERS,
+            Option("only", f"one value per line, each once: {COLUMNS_IN_WORDS}", COLUMN),
+            filters=FILTERS,
             text="List the peers that are up or suspect, or those that the filters choose.",
         ),
         Command(
             "ctl.ask:show",
             "all that is known of a peer (name, id or its beginning, address, boot), and why",
-            _PEER,
+            PEER,
             text="Tell all that is known of PEER, and why it is believed to be up, suspect, down or left. PEER is a "
             "name, an id or the beginning of one, an address or a boot.",
         ),
@@ -140,10 +66,10 @@ PROGRAM = Program(
         Command(
             "ctl.follow:watch",
             "the peers, then each change as it happens",
-            Option("timeout", "how long to try for a daemon that is not up yet; not at all unless given", _TIME),
+            Option("timeout", "how long to try for a daemon that is not up yet; not at all unless given", TIME),
             Option("messages", "in place of peers, the messages of other nodes that come to this one"),
-            Option("message", "only messages of this name; may be repeated", _MESSAGE, is_repeated=True),
-            filters=_FILTERS,
+            Option("message", "only messages of this name; may be repeated", MESSAGE, is_repeated=True),
+            filters=FILTERS,
             text="List the peers, then show each change as it happens, until interrupted. Marks: + came, ~ changed, "
             "? overdue, - went, ! clone. When the daemon restarts, connects again and lists anew. With --messages "
             "or --message: show each message as it comes; what nothing else takes is acknowledged for this.",
@@ -151,9 +77,9 @@ PROGRAM = Program(
         Command(
             "ctl.ask:ping",
             "probe a peer: round-trip time, and whether it hears us",
-            _PEER,
-            Option("count", "PINGs to send, 1 unless given", _COUNT),
-            Option("timeout", "time to wait for each answer, 1s unless given", _TIME),
+            PEER,
+            Option("count", "PINGs to send, 1 unless given", COUNT),
+            Option("timeout", "time to wait for each answer, 1s unless given", TIME),
             text="Let the daemon probe a peer by unicast: round-trip time, and whether the peer hears our HELLOs.",
         ),
         Command(
@@ -161,7 +87,7 @@ PROGRAM = Program(
             "what is wrong here, or why a peer is missing, and what helps",
             Value("PEER", column="name"),
             Option("watch", "again each 2 s, until interrupted"),
-            Option("bundle", "write what a bug report needs to this archive (tar.gz), no keys", Value("FILE", _text)),
+            Option("bundle", "write what a bug report needs to this archive (tar.gz), no keys", FILE),
             text="Tell what is wrong with this node, how sure that is, and what helps. With PEER (a name, an id, or an "
             "address that may never have been heard): why it is missing, or not heard well. Run by root it reads the "
             "rules of the firewall too. Exit code 1 for a fault; without a daemon it tells what can be seen here.",
@@ -169,24 +95,24 @@ PROGRAM = Program(
         Command(
             "ctl.follow:wait",
             "wait until N matching peers are up",
-            Option("count", "how many", _COUNT, missing="for how many peers? Give --count N"),
+            Option("count", "how many", COUNT, missing="for how many peers? Give --count N"),
             Option(
                 "timeout",
                 "give up after this time, with exit code 1; for ever unless given. With it, a daemon that is not "
                 "up yet is waited for as well (exit code 3 if none comes)",
-                _TIME,
+                TIME,
             ),
-            Option("only", f"then one value per line, each once: {_COLUMNS_IN_WORDS}", _COLUMN),
-            filters=_FILTERS,
+            Option("only", f"then one value per line, each once: {COLUMNS_IN_WORDS}", COLUMN),
+            filters=FILTERS,
             text="Wait until at least N peers that match the filters are up (or in the states given), then list them.",
         ),
         Command(
             "ctl.send:send",
             "a message to other nodes, each of which acknowledges",
-            _MESSAGE,
-            *_RECEIVERS,
+            MESSAGE,
+            *RECEIVERS,
             Option("wait-handled", "a receiver counts once its handler has ended well"),
-            filters=_RECORD,
+            filters=RECORD,
             text="Send a message to the peers that --to names, that the filters choose, or to --everyone, and tell who "
             "did not acknowledge it. PAYLOAD is a text; - stands for standard input; none is an empty one. This node "
             "is never among the receivers. All are waited for, also where fewer suffice.",
@@ -194,9 +120,9 @@ PROGRAM = Program(
         Command(
             "ctl.send:ask",
             "a question to other nodes, and the answer of each",
-            _MESSAGE,
-            *_RECEIVERS,
-            filters=_RECORD,
+            MESSAGE,
+            *RECEIVERS,
+            filters=RECORD,
             text="Ask the peers that --to names, that the filters choose, or --everyone, and print each answer as it "
             "comes, behind the name and address of its peer. Every node answers echo, upper and info by itself. "
             "PAYLOAD is a text; - stands for standard input; none is an empty one.",
@@ -214,20 +140,20 @@ PROGRAM = Program(
             Option(
                 "port",
                 "where it is offered; 0 where a port means nothing",
-                Value("P", lambda text: _whole(text, 0, 65535, "0 to 65535")),
+                Value("P", lambda text: whole(text, 0, 65535, "0 to 65535")),
                 missing="at which port? Give --port P (0 where a port means nothing)",
             ),
             Option("proto", "tcp (unless given) or udp", Value("PROTO", choices=("tcp", "udp")), default="tcp"),
-            Option("tag", "says more about it; may be repeated", _TAG, is_repeated=True),
+            Option("tag", "says more about it; may be repeated", TAG, is_repeated=True),
             Option(
                 "timeout",
                 "without COMMAND, how long to try for a daemon that is not up yet; not at all unless given",
-                _TIME,
+                TIME,
             ),
             Option(
                 "user",
                 "the user that COMMAND runs as, with its groups and HOME; for root, which may read the token",
-                Value("USER", _text),
+                Value("USER", not_empty),
             ),
             rest="[-- COMMAND ...]",
             text="Let this node offer a service, exactly as long as this runs. With COMMAND: run it, offer the service "
@@ -248,7 +174,7 @@ PROGRAM = Program(
             "the control token of the daemon, which shows that you may: for reload, register and messages, and for all "
             "where it listens outside 127.0.0.0/8; else $DISCOVERYCTL_TOKEN_FILE, else /run/discoveryd/control.token, "
             "or without root $XDG_RUNTIME_DIR/discoveryd/control.token",
-            Value("FILE", _text),
+            FILE,
         ),
     ],
     note="Times are seconds, or such as 500ms, 4s, 1m. Colour is for terminals, and not if NO_COLOR is set.",

@@ -17,7 +17,7 @@ import pytest
 
 from discoveryd.cli import ctl_commands, daemon_commands
 from discoveryd.cli.completion import scripts
-from discoveryd.cli.ctl_commands import COLUMNS, STATES
+from discoveryd.cli.ctl_values import COLUMNS, STATES
 from discoveryd.cli.daemon_commands import SHELLS
 from discoveryd.daemon import main
 from tests.ctl.played import Daemon, peers_reply

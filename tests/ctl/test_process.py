@@ -140,7 +140,7 @@ def test_list_imports_only_what_it_needs():
     assert imported & SLOW == set()
     assert {name for name in imported if name.startswith("discoveryd")} == {
         "discoveryd", "discoveryd.errors", "discoveryd.net", "discoveryd.net.query_client",
-        "discoveryd.cli", "discoveryd.cli.ctl_commands", "discoveryd.cli.parse",
+        "discoveryd.cli", "discoveryd.cli.ctl_commands", "discoveryd.cli.ctl_values", "discoveryd.cli.parse",
         "discoveryd.ctl", "discoveryd.ctl.ask", "discoveryd.ctl.output",
         "discoveryd.query", "discoveryd.query.address", "discoveryd.query.formats", "discoveryd.query.formats.table",
         "discoveryd.query.json_text",

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from discoveryd.cli.ctl_commands import COLUMNS
+from discoveryd.cli.ctl_values import COLUMNS
 from discoveryd.query.formats import column, printable, printable_json, reply
 from discoveryd.query.formats.table import Screen, peers_table
 from tests.query.samples import BARE, peer
