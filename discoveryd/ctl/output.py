@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from discoveryd.query.formats import column, printable, reply
+from discoveryd.query.formats import columns, printable, reply
 from discoveryd.query.formats.table import Screen, peers_table, shortened, width_of
 
 TYPE_CHECKING = False
@@ -78,7 +78,7 @@ def peers_text(peers: Sequence[Mapping[str, Any]], options: Options, *, keyed: b
     if options.json:
         return reply(peers)
     if options.only:
-        return column(peers, options.only)
+        return columns(peers, (options.only,))
     return peers_table(peers, standard_screen(), wide=options.wide, keyed=keyed)
 
 

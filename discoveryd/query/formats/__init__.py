@@ -15,7 +15,7 @@ from discoveryd.query.json_text import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
 
@@ -26,17 +26,42 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
-def column(peers: Sequence[Mapping[str, Any]], name: str) -> str:
-    """Return the values of a column that ``--only`` knows: sorted, each once. A peer without a name goes by its id."""
-    found: set[str] = set()
-    for peer in peers:
-        if name == "service":
-            found.update(service["name"] for service in peer["services"])
-        elif name == "tag":
-            found.update(f"{key}={value}" for key, value in peer["tags"].items())
-        else:
-            found.add(peer[name] or peer["id"])
-    return "\n".join(sorted(map(printable, found)))
+def endpoint(address: str, port: int) -> str:
+    """Return address and port in one, the address of IPv6 in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def columns(peers: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """Return the values of columns that ``--only`` knows: sorted, each once. A peer without a name goes by its id.
+
+    Of several columns there is a line for each peer, and for each of its services or tags where these are among them;
+    a tab is between two values, and a dash in place of one that a peer does not have.
+    """
+    found = {line for peer in peers for line in _lines(peer, names)}
+    return "\n".join(sorted(found))
+
+
+def _lines(peer: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
+    services: list[Any] = [one for one in peer["services"] if one["port"] or "endpoint" not in names]
+    tags = [f"{key}={value}" for key, value in peer["tags"].items()]
+    several = len(names) > 1
+    for service in services if {"service", "endpoint"} & {*names} and (services or not several) else [None]:
+        for tag in tags if "tag" in names and (tags or not several) else [None]:
+            yield "\t".join(printable(_value(peer, name, service, tag, several)) for name in names)
+
+
+def _value(
+    peer: Mapping[str, Any], name: str, service: Mapping[str, Any] | None, tag: str | None, is_one_of_several: bool
+) -> str:
+    if name == "tag":
+        return tag or "-"
+    if name == "service":
+        return str(service["name"]) if service else "-"
+    if name == "endpoint":
+        return endpoint(peer["address"], service["port"]) if service else "-"
+    if name == "link" and is_one_of_several:
+        return str(peer["link"] or "-")
+    return str(peer[name] or peer["id"])
 
 
 def reply(peers: Sequence[Mapping[str, Any]]) -> str:

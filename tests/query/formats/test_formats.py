@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from discoveryd.cli.ctl_values import COLUMNS
-from discoveryd.query.formats import column, printable, printable_json, reply
+from discoveryd.query.formats import columns, printable, printable_json, reply
 from discoveryd.query.formats.table import Screen, peers_table
 from tests.query.samples import BARE, peer
 
@@ -21,7 +21,7 @@ WRITERS = [
     partial(peers_table, screen=Screen()),
     partial(peers_table, screen=Screen(40), wide=True, keyed=True),
     reply,
-    *(partial(column, name=name) for name in COLUMNS),
+    *(partial(columns, names=(name,)) for name in COLUMNS),
 ]
 EVIL = ("\x1b[2J", "\u202eabc", "\x07", "\x9b1m", "\ud800")
 
@@ -43,7 +43,7 @@ def test_a_writer_remembers_nothing_and_ends_no_line(writer):
     writer([peer(name="other")])
     assert writer(peers) == first
     assert not first.endswith("\n")
-    assert "10.0.0.2" in first or getattr(writer, "func", None) is column
+    assert "10.0.0.2" in first or getattr(writer, "func", None) is columns
 
 
 def test_json_is_the_reply_to_list():
