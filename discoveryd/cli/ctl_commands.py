@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from discoveryd.cli.ctl_values import (
-    COLUMN,
-    COLUMNS_IN_WORDS,
     COUNT,
+    DOMAIN,
+    EXPORTS,
     FILE,
     FILTERS,
+    FORMAT,
     MESSAGE,
+    ONLY,
     PEER,
     PORT,
+    PORT_NUMBER,
     RECEIVERS,
     RECORD,
+    SORT,
+    SORTS,
     TAG,
+    TEMPLATE,
     TIME,
     address,
     not_empty,
-    whole,
 )
 from discoveryd.cli.parse import Arguments, Command, Option, Program, UsageError, Value
 from discoveryd.cli.parse import parse as parse_words
@@ -39,10 +44,34 @@ PROGRAM = Program(
         Command(
             "ctl.ask:list_",
             "the peers that are up",
-            Option("wide", "show id and boot too (shown anyway where names alone would be ambiguous)"),
-            Option("only", f"one value per line, each once: {COLUMNS_IN_WORDS}", COLUMN),
+            Option("wide", "show id and boot too; on a terminal also round trip, loss and since when it is up"),
+            ONLY,
+            FORMAT,
+            Option("sort", f"by {', '.join(SORTS[:-1])} or {SORTS[-1]}; by name unless given", SORT),
+            Option("no-header", "leave out the line of heads"),
+            Option("self", "this node too, marked *, and the summary; on a terminal they are there anyway"),
+            Option("watch", "a table that follows each change, on a terminal, until interrupted"),
             filters=FILTERS,
-            text="List the peers that are up or suspect, or those that the filters choose.",
+            text="List the peers that are up or suspect, or those that the filters choose. What is read from a pipe is "
+            "the table of peers alone.",
+        ),
+        Command(
+            "ctl.export:export",
+            "the peers for another program: Prometheus, Ansible, dnsmasq, ssh, ...",
+            Value("FORMAT", choices=EXPORTS, missing=f"which format? One of {', '.join(EXPORTS)}"),
+            Value("PEER"),
+            Option("port", "prometheus: the port of every target, in place of those of services", PORT_NUMBER),
+            Option("domain", "of all names of hosts, dnsmasq, ssh, known-hosts; peers.internal unless given", DOMAIN),
+            Option("template", "template: a line for each, such as '{name} {address}:{port}'", TEMPLATE),
+            Option("warning", "nagios: warn where fewer than N are up", COUNT),
+            Option("critical", "nagios: critical where fewer than N are up, 1 unless given", COUNT),
+            Option("no-self", "without this node"),
+            Option("list", "ansible: all, as the program asks for it; the same as without"),
+            Option("host", "ansible: the variables of one peer", Value("PEER", not_empty, column="name")),
+            filters=FILTERS,
+            text="Print the peers that are up or suspect, and this node, as another program reads them. PEER is for "
+            "known-hosts, the only name to be told of. The daemon keeps such files up to date by itself: export: in "
+            "its configuration (docs/exports.md). Whatever a peer calls itself is harmless in each format.",
         ),
         Command(
             "ctl.ask:show",
@@ -102,7 +131,8 @@ PROGRAM = Program(
                 "up yet is waited for as well (exit code 3 if none comes)",
                 TIME,
             ),
-            Option("only", f"then one value per line, each once: {COLUMNS_IN_WORDS}", COLUMN),
+            ONLY,
+            FORMAT,
             filters=FILTERS,
             text="Wait until at least N peers that match the filters are up (or in the states given), then list them.",
         ),
@@ -140,7 +170,7 @@ PROGRAM = Program(
             Option(
                 "port",
                 "where it is offered; 0 where a port means nothing",
-                Value("P", lambda text: whole(text, 0, 65535, "0 to 65535")),
+                PORT_NUMBER,
                 missing="at which port? Give --port P (0 where a port means nothing)",
             ),
             Option("proto", "tcp (unless given) or udp", Value("PROTO", choices=("tcp", "udp")), default="tcp"),
@@ -210,7 +240,12 @@ class Options(Arguments):
         token_file: None for the file of the machine's daemon.
     """
 
-    wide = False  # of `list` alone
+    wide = watch = no_header = False  # of some commands only, as is what follows
+    self = False
+    sort: str | None = None
+    timeout: Any = None
+    only: Sequence[str] = ()
+    format: str | None = None
     address: tuple[str, int]
     tags: dict[str, str]
     token_file: str | None
@@ -260,11 +295,26 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> Options:
             raise UsageError(f"--tag {key} is given twice, and it has one value: nothing could match")
     if given.get("user") and not options.rest:
         raise UsageError("--user is for a command: give that after --")
-    if given.get("only") and (options.json or options.wide):
-        raise UsageError(f"--only is one value per line: leave out --{'json' if options.json else 'wide'}")
+    _check_shape(given)
     if options.command == "ping" and options.timeout == 0:
         raise UsageError("--timeout must be more than 0: no answer comes at once")
     return options
+
+
+def _check_shape(given: Mapping[str, Any]) -> None:
+    """Refuse options of a list that ask for two shapes of it."""
+    shapes = [name for name in _SHAPES if given.get(name)]
+    others = [name for name in ("wide", "no_header", "sort", "self") if given.get(name)]
+    clash = shapes[1:] or [name for name in others if shapes and name not in _SHAPES[shapes[0]]]
+    if given["command"] in ("list", "wait") and clash:
+        first, second = (f"--{name.replace('_', '-')}" for name in (shapes[0], clash[0]))
+        raise UsageError(f"{first} is a shape of its own: leave out {second}")
+
+
+_SHAPES: Mapping[str, Sequence[str]] = {
+    "only": (), "format": ("sort",), "json": ("self",), "watch": ("wide", "no_header", "sort", "self")
+}  # fmt: skip
+"""Options that decide how a list looks, and those that go with each."""
 
 
 def _address_of(environ: Mapping[str, str]) -> tuple[str, int]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from discoveryd.cli.parse import Option, Value
 
 STATES = ("up", "suspect", "down", "left")
-COLUMNS = ("name", "id", "address", "link", "service", "tag")
+COLUMNS = ("name", "id", "address", "link", "service", "tag", "endpoint")
+SORTS = ("name", "address", "link", "state", "heard", "since", "rtt", "loss")
+EXPORTS = (
+    "prometheus", "ansible", "hosts", "dnsmasq", "ssh", "known-hosts", "json", "csv", "zabbix", "nagios", "template",
+)  # fmt: skip
 PORT = 3400
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-COLUMNS_IN_WORDS = f"{', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}"
+_COLUMNS_IN_WORDS = f"{', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}"
 
 
 def address(text: str) -> tuple[str, int]:
@@ -73,13 +77,19 @@ def _is_number(text: str) -> bool:
 
 TAG = Value("KEY=VALUE", _tag, column="tag")
 TIME = Value("S", _duration)
+PORT_NUMBER = Value("P", lambda text: whole(text, 0, 65535, "0 to 65535"))
+SORT = Value("KEY", choices=SORTS)
+TEMPLATE = Value("TEMPLATE", not_empty)
+DOMAIN = Value("DOMAIN", not_empty)
 FILE = Value("FILE", not_empty)
 COUNT = Value("N", lambda text: whole(text, 1, 1_000_000, "a number from 1"))
 STATE = Value("STATE", choices=STATES)
-COLUMN = Value("COLUMN", choices=COLUMNS)
+_COLUMN = Value("COLUMN", choices=COLUMNS, is_list=True)
 PEER = Value("PEER", column="name", missing="which peer? Give its name, id, address or boot")
 MESSAGE = Value("MESSAGE", _message, missing="which message? Give its name, then what to tell, and to whom")
 
+ONLY = Option("only", f"one value per line, each once: {_COLUMNS_IN_WORDS}; several with commas, tabs between", _COLUMN)
+FORMAT = Option("format", "a line for each, such as '{name} {address}:{port}'", TEMPLATE)
 RECORD = (
     Option("name", "whose name matches, such as 'web-*'", Value("GLOB", not_empty, column="name")),
     Option("tag", "with this tag; may be repeated, all must match", TAG, is_repeated=True),

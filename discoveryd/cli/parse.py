@@ -26,6 +26,7 @@ class Value:
         metavar: the word that stands for it in a synopsis.
         read: makes the value of the text; raises ValueError with what is allowed.
         choices: the texts that are allowed; empty for any.
+        is_list: whether several of the choices may be given, with commas between them; the value is a tuple then.
         column: the column of ``discoveryctl list --only`` that has such values, for completion.
         missing: what a command says without this operand; empty for an operand that may be left out.
     """
@@ -36,12 +37,14 @@ class Value:
         read: Callable[[str], Any] = str,
         *,
         choices: Sequence[str] = (),
+        is_list: bool = False,
         column: str = "",
         missing: str = "",
     ) -> None:
         self.metavar = metavar
         self.read = read
         self.choices = choices
+        self.is_list = is_list
         self.column = column
         self.missing = missing
 
@@ -206,7 +209,7 @@ class Arguments:
         rest: the words after ``--``.
     """
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:  # an option may be called `self`
         self.__dict__.update(values)
 
     def __getattr__(self, name: str) -> Any:
@@ -280,13 +283,16 @@ def _split(program: Program, words: Sequence[str]) -> tuple[dict[str, Any], list
 
 
 def _accepted(value: Value, name: str, text: str) -> Any:
+    if value.is_list and "," in text:
+        return tuple(one for part in text.split(",") for one in _accepted(value, name, part))
     if value.choices and text not in value.choices:
         allowed = " or ".join(value.choices) if len(value.choices) == 2 else f"one of {', '.join(value.choices)}"
         raise UsageError(f"{name} must be {allowed}, not {text!r}")
     try:
-        return value.read(text)
+        read = value.read(text)
     except ValueError as error:
         raise UsageError(f"{name} {error}") from None
+    return (read,) if value.is_list else read
 
 
 def _option(flag: str, known: dict[str, Option]) -> Option:

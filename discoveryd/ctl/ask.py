@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from discoveryd.ctl import FINE, NOTHING
-from discoveryd.ctl.output import peers_text, standard_screen
+from discoveryd.ctl.output import is_watched, peers_text, standard_screen, template_of
 from discoveryd.errors import QueryError
 from discoveryd.query.formats import printable, printable_json
 from discoveryd.query.formats.table import age, name_of
@@ -25,21 +25,40 @@ RELOAD_PATIENCE = 10.0
 
 
 def list_(options: Options) -> int:
-    """Print the peers that match."""
-    reply = _ask(options, "list", **options.filters())
-    peers = reply["peers"]
-    if peers:
-        if not options.json:
-            print(peers_text(peers, options, keyed=bool(reply.get("keys"))))
-            _tell_faults(options)
-        return FINE
-    print(f"{_no_peers(options)}{own_name_hint(options)}", file=sys.stderr)
-    return NOTHING
+    """Print the peers that match; on a terminal this node too, how many there are, and why there are none."""
+    if options.format:
+        template_of(options.format)  # before anybody is asked
+    if options.watch:
+        from discoveryd.ctl.live import live  # noqa: PLC0415 - on a terminal alone
+
+        return live(options)
+    has_reader = options.self or (is_watched() and not (options.only or options.format or options.json))
+    reply = list_reply(options, with_self=has_reader)
+    peers, own = reply["peers"], reply.get("self")
+    if (peers or own) and not options.json:
+        print(peers_text(peers, options, keyed=bool(reply.get("keys")), own=own))
+    if not peers:
+        print(f"{_nolist_reply(options)}{own_name_hint(options)}", file=sys.stderr)
+    if has_reader and not options.json:
+        from discoveryd.ctl.summary import tell_summary  # noqa: PLC0415 - for a person
+
+        tell_summary(options, peers)
+    return FINE if peers else NOTHING
+
+
+def list_reply(options: Options, *, with_self: bool) -> dict[str, Any]:
+    """Return the reply to ``list``; a daemon that was started before an update of this program may not know `self`."""
+    try:
+        return reply_to(options, "list", **options.filters(), with_self=with_self or None)
+    except QueryError as error:
+        if not with_self or error.code != "bad_argument":
+            raise
+    return reply_to(options, "list", **options.filters())
 
 
 def show(options: Options) -> int:
     """Print all that is known of a peer, and why it is believed."""
-    reply = _ask(options, "show", peer=options.peer)
+    reply = reply_to(options, "show", peer=options.peer)
     if not options.json:
         from discoveryd.ctl.describe import peer_text  # noqa: PLC0415
 
@@ -50,7 +69,7 @@ def show(options: Options) -> int:
 
 def status(options: Options) -> int:
     """Print the state of the daemon itself."""
-    reply = _ask(options, "status")
+    reply = reply_to(options, "status")
     if not options.json:
         from discoveryd.ctl.describe import status_text  # noqa: PLC0415
 
@@ -60,7 +79,7 @@ def status(options: Options) -> int:
 
 def metrics(options: Options) -> int:
     """Print the counters in the text format of Prometheus."""
-    reply = _ask(options, "metrics")
+    reply = reply_to(options, "metrics")
     if not options.json:
         print("\n".join(map(printable, reply["text"].split("\n"))), end="")
     return FINE
@@ -70,7 +89,7 @@ def ping(options: Options) -> int:
     """Let the daemon send PINGs to a peer, and print the round-trip times."""
     count = options.count or 1
     timeout = PING_TIMEOUT if options.timeout is None else options.timeout
-    reply = _ask(options, "ping", patience=count * timeout, peer=options.peer, count=count, timeout_s=timeout)
+    reply = reply_to(options, "ping", patience=count * timeout, peer=options.peer, count=count, timeout_s=timeout)
     if not options.json:
         print(_ping_text(reply))
     return FINE if reply["received"] else NOTHING
@@ -78,7 +97,7 @@ def ping(options: Options) -> int:
 
 def reload(options: Options) -> int:
     """Let the daemon read its configuration again."""
-    reply = _ask(options, "reload", patience=RELOAD_PATIENCE, is_proven=True)
+    reply = reply_to(options, "reload", patience=RELOAD_PATIENCE, is_proven=True)
     if not options.json:
         print("configuration reloaded")
         for one in reply["needs_restart"]:
@@ -86,7 +105,7 @@ def reload(options: Options) -> int:
     return FINE
 
 
-def _ask(
+def reply_to(
     options: Options, op: str, *, patience: float = 0.0, is_proven: bool = False, **fields: Any
 ) -> dict[str, Any]:
     """Return the reply, and with ``--json`` print it. A request that `is_proven` has the proof of the control token.
@@ -109,21 +128,7 @@ def _ask(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _tell_faults(options: Options) -> None:
-    """Tell a person at a terminal, who does not ask a doctor unprompted, that something is wrong."""
-    if options.only or not (sys.stdout.isatty() and sys.stderr.isatty()):
-        return
-    try:
-        with options.client() as client:
-            found = client.request("status").get("findings", ())
-    except QueryError:
-        return
-    faults = sum(finding["severity"] != "low" for finding in found)
-    if faults:
-        print(f"{faults} fault{'' if faults == 1 else 's'}: see 'discoveryctl doctor'", file=sys.stderr)
-
-
-def _no_peers(options: Options) -> str:
+def _nolist_reply(options: Options) -> str:
     """Return what an empty list says."""
     asked = options.filters()
     if asked.pop("all", False):

@@ -6,7 +6,7 @@ import time
 from select import select
 
 from discoveryd.ctl import FINE
-from discoveryd.ctl.output import note, peers_text, standard_screen, wait_beside_output
+from discoveryd.ctl.output import note, peers_text, standard_screen, template_of, wait_beside_output
 from discoveryd.errors import DaemonUnreachable, QueryError
 from discoveryd.net.reconnect import Retry, watch_across_restarts
 from discoveryd.query.formats import printable, printable_json
@@ -59,6 +59,8 @@ def wait(options: Options) -> int:
     from discoveryd.query.request import Filter  # noqa: PLC0415
     from discoveryd.query.watch import Mirror  # noqa: PLC0415
 
+    if options.format:
+        template_of(options.format)  # before anybody is waited for
     wanted = options.count or 1
     states = options.state or (STATES if options.all else ("up",))
     given = {key: getattr(options, key) for key in ("name", "tags", "service", "link")}

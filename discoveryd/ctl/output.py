@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from discoveryd.cli.ctl_commands import Options
+    from discoveryd.query.formats.template import Template
 
 
 def standard_screen() -> Screen:
@@ -67,19 +68,56 @@ class ProgressLine:
         sys.stderr.flush()
 
 
-def peers_text(peers: Sequence[Mapping[str, Any]], options: Options, *, keyed: bool = False) -> str:
-    """Return peers in the format that the options ask for: ``--json``, ``--only`` and ``--wide`` count.
+def is_watched() -> bool:
+    """Return whether a person reads both output and notes: what a pipe reads does not change for them."""
+    return sys.stdout is not None and sys.stderr is not None and sys.stdout.isatty() and sys.stderr.isatty()
+
+
+def peers_text(
+    peers: Sequence[Mapping[str, Any]],
+    options: Options,
+    *,
+    keyed: bool = False,
+    own: Mapping[str, Any] | None = None,
+) -> str:
+    """Return peers in the format that the options ask for: ``--json``, ``--only``, ``--format`` and the table's own.
 
     Args:
-        peers: at least one.
+        peers: at least one, or `own`.
         options: of the command.
         keyed: whether the daemon has keys.
+        own: this node, in a table.
     """
     if options.json:
         return reply(peers)
     if options.only:
-        return columns(peers, (options.only,))
-    return peers_table(peers, standard_screen(), wide=options.wide, keyed=keyed)
+        return columns(peers, options.only)
+    if options.format:
+        from discoveryd.query.formats.table import in_order  # noqa: PLC0415 - as below
+
+        template = template_of(options.format)
+        return "\n".join(
+            line for peer in in_order(peers, options.sort or "") for line in template.lines(peer, options.service)
+        )
+    return peers_table(
+        peers, standard_screen(), wide=options.wide, keyed=keyed, own=own, sort=options.sort or "",
+        has_heads=not options.no_header,
+    )  # fmt: skip
+
+
+def template_of(text: str, option: str = "--format") -> Template:
+    """Return the template that an option gives.
+
+    Raises:
+        UsageError: it is wrong.
+    """
+    from discoveryd.cli.parse import UsageError  # noqa: PLC0415 - seldom wanted
+    from discoveryd.query.formats.template import Template  # noqa: PLC0415
+
+    try:
+        return Template(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {error}") from None
 
 
 def wait_beside_output() -> Callable[[int, float | None], None] | None:

@@ -13,6 +13,7 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.table.peer import AGES_TEXT, LIVE, SCHEMA, Event, peer_json
 from discoveryd.protocol.table.row import Row
 from discoveryd.query.engine_status import MOST_NAMED
+from discoveryd.query.own_node import chosen_own
 from discoveryd.query.request import Filter
 from discoveryd.query.watch import Watch, WatchKind
 
@@ -58,15 +59,17 @@ class Listing:
 
     Args:
         chosen: the filter.
+        uptime: seconds since the start of this node, which is then told of under ``self``; None for peers alone.
     """
 
-    def __init__(self, chosen: Filter) -> None:
+    def __init__(self, chosen: Filter, uptime: float | None = None) -> None:
         self._chosen = chosen
+        self._uptime = uptime
         self._is_plain = chosen == Filter(all=chosen.all)
         self._rows: list[Row] = []
         self._place = -1  # of the next row; -1 before the first turn
         self._texts: list[str] = []
-        self._keys = ""
+        self._keys = self._own = ""
 
     def turn(self, node: Node, now: float) -> bool:
         """Write some peers; return whether all are written."""
@@ -75,6 +78,8 @@ class Listing:
             self._rows, self._place = [row for row in by_key.values() if not row.is_replaced], 0
             if node.keyring.keys:
                 self._keys = f',"keys":{encode_text([key.id for key in node.keyring.keys])}'
+            if self._uptime is not None and (own := chosen_own(node, self._chosen, now, self._uptime)):
+                self._own = f',"self":{encode_text(peer_json(own))}'
         rows, place, work = self._rows, self._place, TURN
         while place < len(rows) and work > 0:
             row = rows[place]
@@ -97,7 +102,8 @@ class Listing:
 
     def line(self) -> bytes:
         """Return the whole reply, after the last turn."""
-        return f'{{"ok":true,"schema":{SCHEMA}{self._keys},"peers":[{",".join(self._texts)}]}}\n'.encode("ascii")
+        head = f'"ok":true,"schema":{SCHEMA}{self._keys}{self._own}'
+        return f'{{{head},"peers":[{",".join(self._texts)}]}}\n'.encode("ascii")
 
 
 def list_line(node: Node, chosen: Filter, now: float) -> bytes:

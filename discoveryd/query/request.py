@@ -27,7 +27,7 @@ _FILTERS: Final = ("state", "name", "tags", "service", "link", "all")
 _WHERE: Final = ("peers", "everyone", "name", "tags", "service", "link")
 _MESSAGE: Final = ("proof", "message", "payload", "text", *_WHERE, "timeout_s")
 _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "list": _FILTERS,
+    "list": (*_FILTERS, "with_self"),
     "watch": _FILTERS,
     "show": ("peer",),
     "ping": ("peer", "count", "timeout_s"),
@@ -100,6 +100,7 @@ class Request:
         op: ``list``, ``show``, ``status``, ``watch``, ``ping``, ``doctor``, ``metrics``, ``hello``, ``reload``,
             ``register``, ``send``, ``ask`` or ``messages``.
         filter: of ``list`` and ``watch``.
+        wants_self: whether a ``list`` is to tell of this node too.
         peer: the peer of ``show``, ``ping`` and ``doctor``: name, id, address or boot; ``doctor`` needs none.
         count: of PINGs.
         timeout: seconds to wait for each PONG.
@@ -113,6 +114,7 @@ class Request:
 
     op: str
     filter: Filter = field(default_factory=Filter)
+    wants_self: bool = False
     peer: str = ""
     count: int = 1
     timeout: float = 1.0
@@ -154,7 +156,7 @@ def parse_request(line: bytes) -> Request:
         return _about_peer(op, fields)
     if "proof" in allowed:
         return _proven(op, fields)
-    return Request(op=op, filter=_filter(fields))
+    return Request(op=op, filter=_filter(fields), wants_self=_flag(fields, "with_self"))
 
 
 def _fields(text: bytes) -> dict[str, Any]:

@@ -119,10 +119,7 @@ class QueryHandlers:
         if request.op == "metrics":
             return query.encode({"ok": True, "schema": SCHEMA, **self._metrics.read()})
         if request.op == "list":
-            listing = query.Listing(request.filter)
-            while not self._discovery.look(listing.turn):
-                sleep(YIELD)  # or this thread would have the lock again before another that waits for it
-            return listing.line()
+            return list_line(self._discovery, request.filter, with_self=request.wants_self)
         return query.encode(self._discovery.look(lambda node, now: query.show_answer(node, request.peer, now)))
 
     def page(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -194,6 +191,14 @@ class QueryHandlers:
         from discoveryd.runtime.metrics import Metrics  # noqa: PLC0415 - only where metrics are asked for
 
         return Metrics(self._discovery.status)
+
+
+def list_line(discovery: Discovery, chosen: Filter, *, with_self: bool) -> bytes:
+    """Return the reply to ``list``, written in turns that are short."""
+    listing = query.Listing(chosen, discovery.messages.builtins.uptime() if with_self else None)
+    while not discovery.look(listing.turn):
+        sleep(YIELD)  # or this thread would have the lock again before another that waits for it
+    return listing.line()
 
 
 class Answering:

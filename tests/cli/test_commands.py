@@ -28,14 +28,15 @@ exit codes 0 1 2 3
 CTL = """\
 discoveryctl [--json] [--address HOST:PORT] [--token-file FILE] [-h, --help] [--version]
 FILTERS [--state STATE] [--name GLOB] [--tag KEY=VALUE] [--service SERVICE] [--link IF] [--all]
-list [FILTERS] [--wide] [--only COLUMN]
+list [FILTERS] [--wide] [--only COLUMN] [--format TEMPLATE] [--sort KEY] [--no-header] [--self] [--watch]
+export FORMAT [PEER] [FILTERS] [--port P] [--domain DOMAIN] [--template TEMPLATE] [--warning N] [--critical N] [--no-self] [--list] [--host PEER]
 show PEER
 status
 metrics
 watch [FILTERS] [--timeout S] [--messages] [--message MESSAGE]
 ping PEER [--count N] [--timeout S]
 doctor [PEER] [--watch] [--bundle FILE]
-wait --count N [FILTERS] [--timeout S] [--only COLUMN]
+wait --count N [FILTERS] [--timeout S] [--only COLUMN] [--format TEMPLATE]
 send MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--quorum N] [--timeout S] [--wait-handled]
 ask MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--quorum N] [--timeout S]
 reload

@@ -61,13 +61,10 @@ class Daemon:
         self.requests = []
         self._answers = list(answers)
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._connection = None
         self._thread = threading.Thread(target=self._serve)
         self._ended = False
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self._listener.getsockname()[1]}"
 
     def _serve(self):
         while not self._ended:

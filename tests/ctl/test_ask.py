@@ -166,38 +166,3 @@ def test_text_of_a_peer_is_escaped_in_every_command(capsys, bad):
             assert all(line.isprintable() for line in (out + err).split("\n"))
             assert out + err
             assert bad not in out + err
-
-
-def at_a_terminal(monkeypatch):
-    for stream in ("stdout", "stderr"):
-        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True)
-
-
-@pytest.mark.parametrize(
-    ("severities", "told"),
-    [
-        ([], ""), (["low"], ""), (["high"], "1 fault: see 'discoveryctl doctor'\n"),
-        (["medium", "low", "high"], "2 faults: see 'discoveryctl doctor'\n"),
-    ],
-)  # fmt: skip
-def test_a_person_who_lists_is_told_of_faults(capsys, monkeypatch, severities, told):
-    found = {**STATUS, "findings": [{"severity": severity} for severity in severities]}
-    with Daemon([[peers_reply(peer())], [found]]) as daemon:
-        at_a_terminal(monkeypatch)
-        code, out, err = ask(capsys, daemon, "list")
-    assert (code, err) == (0, told)
-    assert "alpha" in out
-
-
-@pytest.mark.parametrize("words", [["--json"], ["--only", "name"]])
-def test_a_program_that_lists_is_told_nothing_else(capsys, monkeypatch, words):
-    with Daemon([[peers_reply(peer())]]) as daemon:
-        at_a_terminal(monkeypatch)
-        assert ask(capsys, daemon, "list", *words)[2] == ""
-
-
-def test_a_daemon_that_ends_between_two_questions_is_no_failure(capsys, monkeypatch):
-    with Daemon([[peers_reply(peer())], [refusal("stopping", "the daemon is stopping")]]) as daemon:
-        at_a_terminal(monkeypatch)
-        code, _, err = ask(capsys, daemon, "list")
-    assert (code, err) == (0, "")

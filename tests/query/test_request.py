@@ -30,6 +30,7 @@ def error(line):
         (b'{"op":"list","state":"down"}', Request(op="list", filter=Filter(states=frozenset({"down"})))),
         (b'{"op":"list","state":["up","left"]}', Request(op="list", filter=Filter(states=frozenset({"up", "left"})))),
         (b'{"op":"list","state":null,"name":null,"tags":null}', Request(op="list")),
+        (b'{"op":"list","with_self":true}', Request(op="list", wants_self=True)),
         (
             b'{"op":"watch","name":"w*","tags":{"a":"b"},"service":"http","link":"eth0","all":true}',
             Request(op="watch", filter=Filter(name="w*", tags={"a": "b"}, service="http", link="eth0", all=True)),
@@ -80,7 +81,7 @@ STATES = "state must be one or a list of up, suspect, down, left, not "
         (b'{"op":"show","peer":5}', "bad_argument", "peer must be a text, not 5"),
         (b"status now", "bad_argument", "status takes no arguments, not 'peer'"),
         (b'{"op":"show","peer":"a","count":1}', "bad_argument", "show takes peer, not 'count'"),
-        (b'{"op":"list","nam":"a"}', "bad_argument", "list takes state, name, tags, service, link, all, not 'nam'"),
+        (b'{"op":"list","nam":"a"}', "bad_argument", "list takes state, name, tags, service, link, all, with_self, not 'nam'"),
         (b'{"op":"list","state":"gone"}', "bad_argument", STATES + "['gone']"),
         (b'{"op":"list","state":5}', "bad_argument", STATES + "5"),
         (b'{"op":"list","state":[[]]}', "bad_argument", STATES + "[[]]"),

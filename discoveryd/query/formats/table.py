@@ -109,8 +109,9 @@ def table(
     *,
     flexible: Sequence[str] = (),
     spare: Sequence[str] = (),
+    has_heads: bool = True,
 ) -> str:
-    """Return rows aligned under their heads. A column ``STATE`` is coloured.
+    """Return rows aligned under their heads, which may be left out. A column ``STATE`` is coloured.
 
     On a narrow screen the widest of the `flexible` columns is shortened first; then the `spare` columns are left out,
     in their order; then the first column is shortened, and at last all others. A long cell loses its middle; in a
@@ -132,10 +133,10 @@ def table(
                 continue
             text = cell if screen.width is None else shortened(cell, width, middle=head not in flexible)
             padded = text + " " * (width - width_of(text))
-            state = "clone" if cell.endswith(")") else cell
+            state = "suspect" if cell.endswith("(one-way)") else "clone" if cell.endswith(")") else cell
             cells.append(screen.paint(state, padded) if number and head == "STATE" else padded)
         shown.append(_GAP.join(cells).rstrip(" "))
-    return "\n".join(shown)
+    return "\n".join(shown if has_heads else shown[1:])
 
 
 def _fitting(
@@ -163,51 +164,90 @@ def _shrink(widths: list[int], may_shrink: Sequence[bool], room: int, floor: int
     return True
 
 
-def peers_table(peers: Sequence[Mapping[str, Any]], screen: Screen, *, wide: bool = False, keyed: bool = False) -> str:
+def peers_table(
+    peers: Sequence[Mapping[str, Any]],
+    screen: Screen,
+    *,
+    wide: bool = False,
+    keyed: bool = False,
+    own: Mapping[str, Any] | None = None,
+    sort: str = "",
+    has_heads: bool = True,
+) -> str:
     """Return the heads, and a line for each peer, sorted by name.
 
     Id and boot are shown when asked for, and when without them two rows could not be told apart; the key that
-    each is heard with, where there are keys or one of the peers seals.
+    each is heard with, where there are keys or one of the peers seals. On a screen a peer that does not hear this node
+    is marked, and the wide table has round trip, loss and the time since a peer is up.
 
     Args:
-        peers: at least one.
+        peers: at least one, or `own`.
         screen: where the text goes.
         wide: always show id and boot.
         keyed: always show the key.
+        own: this node, which is marked.
+        sort: by what, a word that ``--sort`` knows; empty for the name.
+        has_heads: whether the heads are shown.
     """
     names = [name_of(peer) for peer in peers if peer["kind"] != "bare"]
-    hidden = set()
+    hidden = set() if wide and screen.width is not None else {"RTT", "LOSS", "UP SINCE"}
     if not (wide or len(set(names)) < len(names) or any(peer["clone"] for peer in peers)):
         hidden |= {"ID", "BOOT"}
     if not (keyed or any(peer["key"] for peer in peers)):
         hidden.add("KEY")
-    ordered = sorted(peers, key=lambda peer: (name_of(peer).lower(), peer["address"], peer["boot"]))
-    rows = [_cells(peer) for peer in ordered]
+    everyone = [*peers, *([own] if own else [])]
+    rows = [_cells(peer, screen, is_self=peer is own) for peer in in_order(everyone, sort)]
     heads = [head for head in rows[0] if head not in hidden]
     # what was asked for, or tells rows apart, says more than what a peer offers
-    spare = ("TAGS", "SERVICES", "LINK", "KEY", "HEARD", "BOOT", "ID")
+    spare = ("TAGS", "SERVICES", "LINK", "KEY", "HEARD", "LOSS", "UP SINCE", "RTT", "BOOT", "ID")
     lines = [[row[head] for head in heads] for row in rows]
-    return table(heads, lines, screen, flexible=("SERVICES", "TAGS"), spare=spare)
+    return table(heads, lines, screen, flexible=("SERVICES", "TAGS"), spare=spare, has_heads=has_heads)
 
 
-def _cells(peer: Mapping[str, Any]) -> dict[str, str]:
+def in_order(peers: Sequence[Mapping[str, Any]], sort: str = "") -> list[Mapping[str, Any]]:
+    """Return peers by name, or by what ``--sort`` says, the least first; what is not known comes last."""
+    found = sorted(peers, key=lambda peer: (name_of(peer).lower(), peer["address"], peer["boot"]))
+    if sort in ("", "name"):
+        return found
+    if sort == "address":
+        return sorted(found, key=lambda peer: _by_number(peer["address"]))
+    key = {"heard": "last_heard_s", "since": "first_seen_s", "rtt": "rtt_ms"}.get(sort, sort)
+    return sorted(found, key=lambda peer: (peer[key] is None, peer[key]) if peer[key] is not None else (True,))
+
+
+def _by_number(address: str) -> tuple[bool, list[int], str]:
+    """Return what orders addresses: 10.0.0.9 comes before 10.0.0.10, and IPv4 before IPv6."""
+    parts = address.split(".")
+    is_ipv4 = all(part.isascii() and part.isdecimal() and len(part) <= 3 for part in parts)
+    return not is_ipv4, [int(part) for part in parts] if is_ipv4 else [], address
+
+
+def _cells(peer: Mapping[str, Any], screen: Screen, *, is_self: bool) -> dict[str, str]:
+    loss, is_screen = peer["loss"], screen.width is not None
     return {
-        "NAME": name_of(peer),
-        "STATE": peer["state"] + _marks(peer),
+        "NAME": f"{name_of(peer)} *" if is_self else name_of(peer),
+        "STATE": peer["state"] + _marks(peer, with_one_way=is_screen),
         "ADDRESS": peer["address"],
         "LINK": peer["link"],
         "SERVICES": ",".join(service_of(service) for service in peer["services"]),
         "TAGS": ",".join(f"{key}={value}" for key, value in peer["tags"].items()),
-        "HEARD": age(peer["last_heard_s"]),
+        "RTT": "" if peer["rtt_ms"] is None else f"{peer['rtt_ms']:.2f}ms",
+        "LOSS": "" if loss is None else f"{loss:.0%}",
+        "UP SINCE": age(peer["first_seen_s"]) if peer["state"] in ("up", "suspect") else "",
+        "HEARD": "" if is_self else age(peer["last_heard_s"]),
         "KEY": peer["key"] or "",
         "ID": peer["id"],
         "BOOT": peer["boot"],
     }
 
 
-def _marks(peer: Mapping[str, Any]) -> str:
-    """Return what is wrong with the identity of a peer; an earlier daemon does not report shared addresses."""
-    marks = ("clone", peer["clone"]), ("shared", peer.get("shares_address"))
+def _marks(peer: Mapping[str, Any], *, with_one_way: bool) -> str:
+    """Return what is wrong with a peer, behind its state; an earlier daemon does not report shared addresses."""
+    marks = (
+        ("clone", peer["clone"]),
+        ("shared", peer.get("shares_address")),
+        ("one-way", with_one_way and peer["two_way"] is False),
+    )
     found = ",".join(mark for mark, is_so in marks if is_so)
     return f"({found})" if found else ""
 

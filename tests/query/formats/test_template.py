@@ -1,5 +1,7 @@
 """Templates: a line for each peer, or for each of its services."""
 
+import re
+
 import pytest
 
 from discoveryd.query.formats import columns
@@ -50,9 +52,8 @@ def test_a_value_is_no_field_and_no_line():
     ],
 )  # fmt: skip
 def test_a_wrong_template_says_what_is_allowed(text, told):
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=re.escape(told)):
         Template(text)
-    assert told in str(caught.value)
 
 
 @pytest.mark.parametrize(
