@@ -68,7 +68,7 @@ def test_prometheus_takes_no_address_that_needs_a_zone():
     assert [group["targets"] for group in json.loads(text_of("prometheus", [far, near]))] == [["[fd00::1]:80"]]
 
 
-def test_a_service_cannot_pass_for_another_in_the_list_of_services():
+def test_a_service_cannot_pass_for_another():
     evil = peer(services=[{"name": "a,node", "port": 1, "proto": "tcp", "tags": {}}])
     (group,) = json.loads(text_of("prometheus", [evil]))
     assert group["labels"]["__meta_discoveryd_services"] == ",a_node,"
