@@ -42,7 +42,7 @@ def test_a_format_does_not_change_with_time(name):
     assert text_of(name, [peer(), OTHER]) == text_of(name, [OTHER, later])
 
 
-def test_prometheus_has_a_target_for_each_service_or_a_given_port():
+def test_prometheus_has_a_target_for_each_service_or_one_port():
     groups = json.loads(text_of("prometheus", [peer(), OTHER], OWN))
     assert [group["targets"] for group in groups] == [["10.0.0.3:2222"], ["10.0.0.3:53"], ["10.0.0.2:80"]]
     assert groups[2]["labels"] == {

@@ -22,7 +22,7 @@ def test_this_node_and_peers_that_seal_have_their_name_first():
     assert names(plain, sealed, own=own) == {"o1": "alpha", "8888": "ALPHA-8888", "9999": "alpha-9999"}
 
 
-def test_a_name_that_looks_like_the_second_of_another_is_no_clash():
+def test_a_name_like_the_second_of_another_is_no_clash():
     first, second = peer(boot="11", first_seen_s=9), peer(id="s", boot="2222aaaa", first_seen_s=8)
     squatter = peer(id="q", name="alpha-2222", boot="33", first_seen_s=99)
     assert names(first, second, squatter) == {"11": "alpha", "2222aaaa": "alpha-2222aaaa", "33": "alpha-2222"}
@@ -46,7 +46,7 @@ def test_a_bare_peer_is_named_by_its_address():
     assert listed([BARE])[0].name == "bare-10-0-0-9"
 
 
-def test_addresses_for_all_programs_and_for_those_that_know_zones():
+def test_addresses_for_all_programs_and_those_with_a_zone():
     both = peer(address="fe80::1%eth0", addresses=["fe80::1%eth0", "10.0.0.2", "fd00::1"])
     assert far_addresses(both) == ["10.0.0.2", "fd00::1"]
     (found,) = listed([both])
