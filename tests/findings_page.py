@@ -13,7 +13,9 @@ changed; programs find it in `status`, in the log (`fault: …`, once two looks 
 What follows from a finding is not told beside it. What is not known is no finding.
 
 `discoveryctl doctor` ends with exit code 0 without a fault, 1 with one, 3 where no daemon answers. `discoveryctl doctor PEER` is about a peer, or
-an address that was never heard: it begins with what is wrong here, then asks that machine by an empty datagram, and reads what its kernel answers.
+an address that was never heard: it begins with what is wrong here. Then the daemon asks that node by unicast what it hears, and up to three others
+whether they hear it (an address that is not listed only for root, or whoever may read the control token); and the doctor sends that machine an empty
+datagram, and reads what its kernel answers.
 Run by root it names the rule of nftables that drops the HELLOs, and the command that lets them through.
 
 `--bundle FILE` writes the report, the status, the peers, the configuration, the log and what the kernel counts into one archive for a bug
@@ -45,6 +47,10 @@ TESTS = {
     "hellos-filtered": "tests/query/test_findings.py::test_a_peer_that_is_heard_badly_is_named_with_the_cause",
     "lossy-path": "tests/netns/test_doctor.py::test_loss_is_told_as_loss_and_as_nothing_else",
     "dropped": "tests/netns/test_doctor.py::test_groups_prefixes_and_identities_are_told_apart",
+    "dropped-there": "tests/query/test_answers.py::test_what_the_other_side_drops_is_the_reason",
+    "broadcasts-lost": "tests/netns/test_doctor.py::test_what_lies_between_is_told_by_the_answers_of_others",
+    "heard-by-others": "tests/query/test_answers.py::test_a_witness_that_hears_it_is_told",
+    "client-isolation": "tests/netns/test_doctor.py::test_what_lies_between_is_told_by_the_answers_of_others",
     "peer-down": "tests/query/test_doctor.py::test_the_state_of_a_peer_is_told",
     "peer-left": "tests/query/test_doctor.py::test_the_state_of_a_peer_is_told",
     "peer-unknown": "tests/netns/test_doctor.py::test_a_machine_that_is_missing_is_asked",

@@ -7,11 +7,13 @@ import sys
 from discoveryd.ctl import FINE, NOTHING
 from discoveryd.ctl.output import is_watched, peers_text, standard_screen, template_of
 from discoveryd.errors import QueryError
+from discoveryd.query.address import is_address
 from discoveryd.query.formats import printable, printable_json
 from discoveryd.query.formats.table import age, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from discoveryd.cli.ctl_commands import Options
@@ -20,6 +22,8 @@ PING_TIMEOUT = 1.0
 """Seconds to wait for a PONG: two hundred times what a LAN takes."""
 TRIES = 5
 """Attempts while the daemon is busy."""
+UNLISTED_GAP = 1.0
+"""Seconds between two questions to an address that is not listed."""
 RELOAD_PATIENCE = 10.0
 """Further seconds that a busy daemon may take to read its configuration again."""
 
@@ -89,7 +93,12 @@ def ping(options: Options) -> int:
     """Let the daemon send PINGs to a peer, and print the round-trip times."""
     count = options.count or 1
     timeout = PING_TIMEOUT if options.timeout is None else options.timeout
-    reply = reply_to(options, "ping", patience=count * timeout, peer=options.peer, count=count, timeout_s=timeout)
+    asked = {"peer": options.peer, "count": count, "timeout_s": timeout}
+    patience = count * max(timeout, UNLISTED_GAP)
+    if is_address(options.peer):
+        reply = entitled(options, lambda token: reply_to(options, "ping", patience=patience, token=token, **asked))
+    else:
+        reply = reply_to(options, "ping", patience=patience, **asked)
     if not options.json:
         print(_ping_text(reply))
     return FINE if reply["received"] else NOTHING
@@ -105,9 +114,24 @@ def reload(options: Options) -> int:
     return FINE
 
 
+def entitled(options: Options, request: Callable[[str | None], dict[str, Any]]) -> dict[str, Any]:
+    """Return the reply to a request with the control token: the daemon then asks nodes that are not listed, too.
+
+    Without it where this user may not read it, or it is not that of the daemon; that is an error where its file was
+    named.
+    """
+    try:
+        return request(options.token())
+    except QueryError as error:
+        if error.code != "denied" or options.token_file:
+            raise
+        return request(None)
+
+
 def reply_to(
-    options: Options, op: str, *, patience: float = 0.0, is_proven: bool = False, **fields: Any
-) -> dict[str, Any]:
+    options: Options, op: str, *, patience: float = 0.0, is_proven: bool = False, token: str | None = None,
+    **fields: Any,
+) -> dict[str, Any]:  # fmt: skip
     """Return the reply, and with ``--json`` print it. A request that `is_proven` has the proof of the control token.
 
     A program that opens connections without end may take the place of this one between two lines; the next attempt
@@ -116,8 +140,8 @@ def reply_to(
     for further in reversed(range(TRIES)):
         try:
             with options.client() as client:
-                token = options.token() if is_proven else None
-                reply = client.request(op, timeout=client.timeout + patience, token=token, **fields)
+                shown = options.token() if is_proven else token
+                reply = client.request(op, timeout=client.timeout + patience, token=shown, **fields)
         except QueryError as error:
             if error.code == "busy" and further:
                 continue
@@ -155,12 +179,30 @@ def own_name_hint(options: Options) -> str:
 
 def _ping_text(reply: dict[str, Any]) -> str:
     peer = reply["peer"]
+    if peer is None:
+        return _unlisted_text(reply)
     name, address = printable(name_of(peer)), printable(peer["address"])
     start = f"{name} ({address}): {reply['received']} of {reply['sent']} PINGs answered"
     if not reply["received"]:
         return f"{start}; it is {printable(peer['state'])}, last heard {age(peer['last_heard_s'])} ago"
-    times = [f"{time:.2f}" for time in (min(reply["rtt_ms"]), max(reply["rtt_ms"]))]
-    start += f" in {' to '.join(dict.fromkeys(times))} ms"  # one number where they are equal
+    start += _round_trips(reply)
     if reply["hears_us_s"] is None:
         return f"{start}; it does not hear our HELLOs"
     return f"{start}; it heard our HELLO {age(reply['hears_us_s'])} before"
+
+
+def _unlisted_text(reply: dict[str, Any]) -> str:
+    """Return the answers of a node that is not listed."""
+    address = printable(reply["address"])
+    start = f"{address} (not listed): {reply['received']} of {reply['sent']} questions answered"
+    if not reply["received"]:
+        return f"{start}; see 'discoveryctl doctor {address}'"
+    start += _round_trips(reply)
+    if reply["hears_us_s"] is None:
+        return f"{start}; it never heard our HELLOs"
+    return f"{start}; it heard our HELLO {age(reply['hears_us_s'])} before"
+
+
+def _round_trips(reply: dict[str, Any]) -> str:
+    times = [f"{time:.2f}" for time in (min(reply["rtt_ms"]), max(reply["rtt_ms"]))]
+    return f" in {' to '.join(dict.fromkeys(times))} ms"  # one number where they are equal

@@ -15,9 +15,12 @@ from select import select
 from typing import TYPE_CHECKING, Any
 
 from discoveryd.ctl import FINE, NO_DAEMON, NOTHING
+from discoveryd.ctl.ask import entitled
 from discoveryd.ctl.output import standard_screen
 from discoveryd.errors import DaemonUnreachable
 from discoveryd.protocol.table.peer import LIVE
+from discoveryd.query.address import is_address
+from discoveryd.query.answers import hearers, named
 from discoveryd.query.doctor import HEALTHY, address_of, with_more
 from discoveryd.query.findings import Finding
 from discoveryd.query.formats import printable
@@ -27,12 +30,14 @@ from discoveryd.query.json_text import dumps
 if TYPE_CHECKING:
     from discoveryd.cli.ctl_commands import Options
     from discoveryd.net.reachability import Reachability
+    from discoveryd.query.answers import Answers
 
 AGAIN = 2.0
 """Seconds between two reports of ``--watch``."""
 TIMEOUT = 2.0
 """Seconds for a word of the service manager."""
 _FIREWALLS = {"own-firewall-in": False, "own-firewall-out": True}
+UNASKED = "it is not listed, and only with the control token the daemon asks such an address; run this as root"
 _MARKS = {"ok": "ok", "fault": "FAULT", "note": "note", "unknown": "not known yet"}
 
 
@@ -64,7 +69,10 @@ def _bundle(options: Options) -> int:
 
 def _examined(options: Options) -> dict[str, Any]:
     with options.client() as client:
-        found = client.request("doctor", **({"peer": options.peer} if options.peer else {}))
+        if options.peer:
+            found = entitled(options, lambda token: client.request("doctor", peer=options.peer, token=token))
+        else:
+            found = client.request("doctor")
         port = client.request("status")["hello"]["port"]
     return look_closer(found, port)
 
@@ -96,7 +104,7 @@ def look_closer(found: dict[str, Any], port: int) -> dict[str, Any]:
         if sys.stderr.isatty():
             print(f"asking {address} ...", file=sys.stderr)
         answered = probe(address, port)
-        if more := _of_answer(address, port, answered):
+        if more := _of_answer(address, port, answered, found.get("asked", ())):
             found = with_more(found, more)
     for peer in found["peers"] if found["verdict"] == HEALTHY else ():
         if more := _of_routes(peer):
@@ -123,9 +131,11 @@ def _of_routes(peer: dict[str, Any]) -> Finding | None:
     return Finding("routed-elsewhere", text, evidence, (f"ip route get {peer['address']}",), peer["id"])
 
 
-def _of_answer(address: str, port: int, answered: Reachability) -> Finding | None:
-    """Return what the answers of a machine say, None where they say nothing."""
-    evidence = {"port": answered.answer, "elsewhere": answered.elsewhere, "neighbour": answered.has_neighbour}
+def _of_answer(address: str, port: int, answered: Reachability, asked: Answers) -> Finding | None:
+    """Return what the answers of a machine say, and of nodes that were asked about it; None where they say nothing."""
+    witnesses = [one for one in asked if one["about"] and one["answered"]]
+    evidence: dict[str, Any] = {"port": answered.answer, "elsewhere": answered.elsewhere}
+    evidence |= {"neighbour": answered.has_neighbour}
     if answered.answer == "refused":
         text = f"{address} is there, and nothing listens at its UDP port {port}: discoveryd does not run there"
         return Finding("not-running", text, evidence, (), address)
@@ -133,7 +143,17 @@ def _of_answer(address: str, port: int, answered: Reachability) -> Finding | Non
         text = f"a firewall of {address} rejects UDP port {port}"
         return Finding("firewall-rejects", text, evidence, (), address)
     if "no-machine" in (answered.answer, answered.elsewhere) or answered.has_neighbour is False:
+        evidence |= {"asked": [one["address"] for one in witnesses]}
+        if others := hearers(asked):
+            verb = "hears" if len(others) == 1 else "hear"
+            text = (
+                f"nobody answers for {address} on the link, and {named(others)} {verb} it: a switch or an access point "
+                "keeps the two machines apart"
+            )
+            return Finding("client-isolation", text, evidence, (), address)
         text = f"nobody answers for {address} on the link: off, in another VLAN, or isolated by an access point"
+        if witnesses:
+            text += f"; {named(witnesses)} {'does' if len(witnesses) == 1 else 'do'} not hear it either"
         return Finding("no-such-machine", text, evidence, (), address)
     if answered.answer == "silent" and answered.elsewhere == "refused":
         text = (
@@ -202,6 +222,10 @@ def report_text(found: dict[str, Any], screen: Screen) -> str:
         lines += folded(f"  {check['name']:<12}{mark:<15}", printable(check["text"]), screen.width, 29)
     for peer in found["peers"]:
         lines += folded("  ", printable(_peer(peer)), screen.width, 4)
+    for one in found.get("asked", ()):
+        lines += folded("  ", printable(_asked(one)), screen.width, 4)
+    if _is_unasked(found):
+        lines += folded("  ", f"{found['peer']} was not asked: {UNASKED}", screen.width, 4)
     for finding in found["findings"]:
         lines += ["", *_finding(finding, screen)]
     return "\n".join([_verdict(found), "", *lines])
@@ -211,6 +235,25 @@ def _peer(peer: dict[str, Any]) -> str:
     hears = {None: "perhaps hears", True: "hears", False: "does not hear"}[peer["two_way"]]
     mutual = f"; it {hears} this node" if peer["state"] in ("up", "suspect") else ""
     return f"{name_of(peer)} ({peer['address']}) is {peer['state']}, last heard {age(peer['last_heard_s'])} ago{mutual}"
+
+
+def _asked(one: dict[str, Any]) -> str:
+    """Return what a node was asked and answered."""
+    name = f"{one['name']} ({one['address']})" if one["name"] else one["address"]
+    if not one["answered"]:
+        return f"{name} was asked {one['asked']} times, and did not answer"
+    if one["about"]:
+        if third := one["third"]:
+            return f"{name} was asked about it: {third['state']} there, last heard {age(third['last_heard_s'])} ago"
+        return f"{name} was asked about it, and does not list it"
+    hears = "never heard this node" if one["hears_us_s"] is None else f"heard this node {age(one['hears_us_s'])} ago"
+    return f"{name} was asked, and answered in {one['rtt_ms']:.1f} ms: it {hears}"
+
+
+def _is_unasked(found: dict[str, Any]) -> bool:
+    """Return whether a report is about an address that the daemon did not ask."""
+    is_missing = found["verdict"] not in (HEALTHY, None) and not found["peers"] and is_address(str(found["peer"]))
+    return is_missing and all(one["about"] for one in found.get("asked", ()))
 
 
 def _verdict(found: dict[str, Any]) -> str:

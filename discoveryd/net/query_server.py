@@ -101,7 +101,7 @@ class QueryServer(TcpServer):
         self._backend = backend
         self.clients: dict[socket.socket, Connection] = {}
         self._numbers = count(1)
-        self._late: deque[tuple[Connection, bytes, bool]] = deque()  # lines from other threads
+        self._late: deque[tuple[Connection, bytes | Callable[[], bytes], bool]] = deque()  # from other threads
         self._waiting = FairQueue()
         self._wants_token = False
 
@@ -229,7 +229,7 @@ class QueryServer(TcpServer):
                 else:
                     self._backend.begin(request, partial(self._later, client), client.number)
                     client.hears_messages = True
-            case "ping" | "reload" | "send" | "ask":
+            case "ping" | "reload" | "send" | "ask" | "doctor" if request.op != "doctor" or request.peer:
                 self._backend.begin(request, partial(self._later, client), client.number)
                 client.awaits_reply = True
             case "register":
@@ -249,7 +249,8 @@ class QueryServer(TcpServer):
             self._backend.allow(request, client.nonce)
             client.is_admitted = True
 
-    def _later(self, client: Connection, line: bytes, *, is_last: bool = True) -> None:
+    def _later(self, client: Connection, line: bytes | Callable[[], bytes], *, is_last: bool = True) -> None:
+        """Send a line, or what a function returns that is called in this thread; to be called in any."""
         self._late.append((client, line, is_last))
         self.wake()
 
@@ -281,7 +282,7 @@ class QueryServer(TcpServer):
             if client.sock in self.clients and client.closing_at is None:
                 client.awaits_reply &= not is_last
                 client.heard_at = now  # the silence was ours
-                client.owe(line)
+                client.owe(line if isinstance(line, bytes) else line())
                 self._flush(client, now)
                 if not is_last and (why := client.lag(self.limits)):
                     self._refuse(client, "lagged", why, now)

@@ -75,7 +75,7 @@ MAX_ASKED = 256
 """Seconds in which an answer counts, and questions that wait for one; past it the first is given up."""
 
 
-class Inquiries:
+class Inquirer:
     """Asks, answers, and hears answers.
 
     Args:

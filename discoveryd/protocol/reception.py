@@ -14,7 +14,7 @@ from discoveryd import __version__
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.beacon import Answers, Beacon
 from discoveryd.protocol.challenges import Challenges
-from discoveryd.protocol.inquiries import Inquiries
+from discoveryd.protocol.inquiries import Inquirer
 from discoveryd.protocol.isolation import Isolation
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast, is_elsewhere
 from discoveryd.protocol.link import Link, Source
@@ -101,7 +101,7 @@ class Reception:
         probes = Probes(self, clock)
         self.rtts = probes.rtts
         self.doubles = OwnBoot(self, probes.answer_ping)
-        self.inquiries = Inquiries(self, __version__)
+        self.inquiries = Inquirer(self, __version__)
         self.handlers: Handlers = {
             Hello: self._hear_hello,
             BareHello: self._hear_bare,

@@ -21,3 +21,11 @@ def format_address(address: tuple[str, int]) -> str:
     """Return host and port as text, an IPv6 address in brackets."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is an IPv4 address."""
+    parts = text.split(".")
+    return len(parts) == 4 and all(
+        part.isascii() and part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts
+    )

@@ -13,28 +13,35 @@ from typing import Any
 from discoveryd.protocol.drops import DROP_REASONS
 from discoveryd.protocol.link import UNECHOED
 from discoveryd.protocol.table.peer import LIVE, SCHEMA
-from discoveryd.query.finding_kinds import AREAS, Area
+from discoveryd.query.address import is_address
+from discoveryd.query.answers import Answers, answer_findings, hearers
+from discoveryd.query.finding_kinds import AREAS, MISSING, Area
 from discoveryd.query.findings import Finding, findings, peer_findings
 
 HEALTHY = "healthy"
 """The verdict without a fault."""
-MISSING = ("peer-unknown", "peer-down")
-"""Findings that say no more than that a peer is missing."""
 ROUTED = "a routed path"
 
 
-def report(status: Mapping[str, Any], wanted: str = "", peers: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+def report(
+    status: Mapping[str, Any], wanted: str = "", peers: Sequence[Mapping[str, Any]] = (), answers: Answers = ()
+) -> dict[str, Any]:
     """Return a report as JSON.
 
     Args:
         status: of the node.
         wanted: the peer that it is about, as a person named it; empty for the node itself.
         peers: its rows as ``show`` gives them, none if it was never heard.
+        answers: of that peer, and of others that were asked about it, as `answer_findings` has them.
     """
+    if wanted and not peers and _is_this_node(status, wanted):
+        wanted, answers = "", ()
     ours = found = findings(status)
     if wanted:  # what is wrong here explains whatever is missing
         found = [finding for finding in ours if finding.kind.severity == "high"]
-        theirs = _without_consequences([*_about(status, wanted, peers)])
+        theirs = _without_consequences(
+            [*answer_findings(status, wanted, peers, answers), *_about(status, wanted, peers)]
+        )
         found += [finding for finding in theirs if not (found and finding.code in MISSING)]
     first = next((finding for finding in found if finding.is_fault), None)
     return {
@@ -46,20 +53,24 @@ def report(status: Mapping[str, Any], wanted: str = "", peers: Sequence[Mapping[
         "checks": [_check(area, status, ours) for area in AREAS],
         "peer": wanted or None,
         "peers": list(peers),
+        "asked": list(answers),
     }
+
+
+def _is_this_node(status: Mapping[str, Any], wanted: str) -> bool:
+    node = status["node"]
+    return wanted in (node["id"], node["name"], node["boot"], *(link["address"] for link in status["links"]))
 
 
 def address_of(found: Mapping[str, Any]) -> str:
     """Return the address that a report is about, if a machine there may be probed; else an empty text."""
-    if found["verdict"] not in MISSING:
+    if found["verdict"] not in (*MISSING, "heard-by-others"):
         return ""  # it is known why, or nothing can be found out through what is wrong here
     if found["peers"]:
         return str(found["peers"][0]["address"])
-    parts = str(found["peer"]).split(".")
-    is_address = len(parts) == 4 and all(
-        part.isascii() and part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts
-    )
-    return str(found["peer"]) if is_address else ""
+    if others := hearers(found.get("asked", ())):
+        return str(others[0]["third"]["address"])
+    return str(found["peer"]) if is_address(str(found["peer"])) else ""
 
 
 def with_more(found: Mapping[str, Any], more: Finding) -> dict[str, Any]:

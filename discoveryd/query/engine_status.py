@@ -47,7 +47,7 @@ def engine_status(node: Node, now: float) -> EngineStatus:
             "rows": len(node.table), "limit": node.table.limit,
             "routed": node.table.beyond(), "routed_limit": node.parameters.limits.routed,
         },
-        "sent": {kind: node.sent[kind] for kind in ("hello", "ping", "pong", "msg", "ack")},
+        "sent": {kind: node.sent[kind] for kind in ("hello", "ping", "pong", "msg", "ack", "why", "say")},
         "received": node.received,
         "drops": [
             {"reason": reason, "link": link, "count": count} for (reason, link), count in sorted(node.drops.items())

@@ -41,6 +41,8 @@ class FindingKind(NamedTuple):
 
 
 _DEAF = ("isolated", "nothing-heard")
+MISSING = ("peer-unknown", "peer-down")
+"""Findings that say no more than that a peer is missing."""
 
 FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
     "interfaces-unreadable": FindingKind(
@@ -113,6 +115,7 @@ FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
         "hearing", "medium", "proven", "a neighbour has another network prefix",
         "A node broadcasts on a link, and is not in our network there, or has another broadcast address.",
         "Give both machines the same prefix.",
+        MISSING,
     ),
     "other-realm": FindingKind(
         "groups", "low", "proven", "nodes of another realm are near",
@@ -166,7 +169,7 @@ FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
         "The peer says that its own broadcasts do not come back to it: the rules of its machine for what comes in drop "
         "UDP to hello.port, so it hears nobody.",
         "On that machine let UDP to hello.port in: discoveryctl doctor there names the command.",
-        ("peers-one-way", "peer-deaf"),
+        ("peers-one-way", "peer-deaf", *MISSING),
     ),
     "peer-deaf": FindingKind(
         "peers", "medium", "likely", "a peer hears nobody",
@@ -191,6 +194,34 @@ FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
         "Datagrams came from its address, and were dropped.",
         "See the reason: discoveryctl status tells what each means, and what to do.",
     ),
+    "dropped-there": FindingKind(
+        "peers", "medium", "proven", "a peer drops what this node sends",
+        "The peer was asked, and says that it drops what comes from the address of this node, and why.",
+        "See the reason: it tells what it means, and what to do on which machine.",
+        ("peers-one-way", *MISSING),
+    ),
+    "broadcasts-lost": FindingKind(
+        "peers", "medium", "proven", "a node answers, and broadcasts do not pass",
+        "The node was asked by unicast, and answered; its HELLOs do not arrive here. It says whether those of this "
+        "node arrive there. A switch, an access point or a firewall between drops broadcasts.",
+        "Let UDP broadcasts to hello.port through; or name that node under hello.seeds here, then reload.",
+        MISSING,
+    ),
+    "heard-by-others": FindingKind(
+        "peers", "medium", "proven", "others hear a peer that this node does not hear",
+        "Other peers were asked, and say that they hear it now: that machine is well, and so is its daemon. The way "
+        "between it and this node is broken.",
+        "Look at what lies between these two alone: their ports of the switch, their access point, a firewall of "
+        "either for the other.",
+        MISSING,
+    ),
+    "client-isolation": FindingKind(
+        "peers", "medium", "likely", "something keeps two machines apart",
+        "Other peers hear it, and nobody answers for its address on the link of this node: an access point that keeps "
+        "its clients apart, a switch with isolated ports, or a part of the network with another VLAN.",
+        "Turn off client isolation (also: AP isolation, guest network, private VLAN) for these machines.",
+        ("heard-by-others", "no-such-machine", *MISSING),
+    ),
     "peer-down": FindingKind(
         "peers", "medium", "likely", "a peer fell silent",
         "It was a peer, and nothing of it arrives any more: it is gone, or the way from it to this node is broken.",
@@ -210,32 +241,32 @@ FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
         "peers", "medium", "proven", "no daemon runs there",
         "Its machine refuses UDP to hello.port (ICMP port unreachable): nothing listens there.",
         "Start discoveryd there, or give both the same hello.port.",
-        ("peer-unknown", "peer-down"),
+        MISSING,
     ),
     "firewall-rejects": FindingKind(
         "peers", "medium", "proven", "a firewall there rejects UDP to hello.port",
         "An answer came that a firewall sends (ICMP administratively prohibited).",
         "On that machine let UDP to hello.port in.",
-        ("peer-unknown", "peer-down"),
+        MISSING,
     ),
     "port-silent": FindingKind(
         "peers", "medium", "possible", "that machine is there, and nothing of it arrives",
         "Its machine answers for another port. At hello.port something listens, or a firewall there drops it.",
         "On that machine run discoveryctl doctor.",
-        ("peer-unknown", "peer-down"),
+        MISSING,
     ),
     "no-answer": FindingKind(
         "peers", "medium", "possible", "that machine answers nothing",
         "The kernel remembers its hardware address, so it was there a minute ago; it answers at no port: it is off or "
         "cut off since then, or a firewall there drops everything.",
         "Look whether it runs; on that machine run discoveryctl doctor.",
-        ("peer-unknown", "peer-down"),
+        MISSING,
     ),
     "no-such-machine": FindingKind(
         "peers", "medium", "likely", "no machine answers for that address",
         "Nobody answers for it on the link (ARP): the machine is off, in another VLAN, or isolated by an access point.",
         "Look at its power, its cable and the VLAN of its port.",
-        ("peer-unknown", "peer-down"),
+        MISSING,
     ),
     "routed-elsewhere": FindingKind(
         "peers", "medium", "proven", "the routes to a peer lead by another interface",

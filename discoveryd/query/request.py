@@ -30,8 +30,8 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "list": (*_FILTERS, "with_self"),
     "watch": _FILTERS,
     "show": ("peer",),
-    "ping": ("peer", "count", "timeout_s"),
-    "doctor": ("peer",),
+    "ping": ("peer", "count", "timeout_s", "proof"),
+    "doctor": ("peer", "proof"),
     "status": (),
     "metrics": (),
     "hello": ("proof", "nonce"),
@@ -42,6 +42,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "messages": ("proof", "names"),
 }
 _PROVEN: Final = frozenset(("hello", "reload", "register", "send", "ask", "messages"))
+_MAY_BE_PROVEN: Final = frozenset(("ping", "doctor"))
 _SERVICE: Final = Service.__slots__
 _HTTP = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"TRACE ")
 _HTTP_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0", b" HTTP/2.0")
@@ -127,7 +128,12 @@ class Request:
 
     @property
     def needs_proof(self) -> bool:
-        """Whether it changes something, or is for few to read: it takes a proof of the control token."""
+        """Whether it changes something, or is for few to read: it takes a proof of the control token.
+
+        With a proof a ``ping`` or ``doctor`` may be about a node that is not listed, or beyond our links.
+        """
+        if self.op in _MAY_BE_PROVEN:
+            return bool(self.proof)
         return self.op in _PROVEN and (self.draft is None or self.draft.name not in BUILTIN)
 
 
@@ -190,16 +196,23 @@ def _about_peer(op: str, fields: Mapping[str, Any]) -> Request:
     count = _number(fields, "count", 1, 1, MAX_PINGS)
     if not count.is_integer():
         raise _bad(f"count must be a whole number, not {count:g}")
-    return Request(op=op, peer=peer, count=int(count), timeout=_number(fields, "timeout_s", 1.0, 0.001, MAX_TIMEOUT))
+    timeout = _number(fields, "timeout_s", 1.0, 0.001, MAX_TIMEOUT)
+    proof, signed = _proof(fields), text_of({"op": op, **fields})
+    return Request(op=op, peer=peer, count=int(count), timeout=timeout, proof=proof, signed=signed)
+
+
+def _proof(fields: Mapping[str, Any]) -> str:
+    proof = fields.get("proof")
+    return proof if isinstance(proof, str) else ""  # a proof that is no text is a wrong one, or none
 
 
 def _proven(op: str, fields: Mapping[str, Any]) -> Request:
-    proof, nonce = fields.get("proof"), fields.get("nonce")
+    nonce = fields.get("nonce")
     if nonce is not None and not is_nonce(nonce):
         raise _bad(f"nonce must be {2 * NONCE_BYTES} hexadecimal digits, not {nonce!r:.60}")
     return Request(
         op=op,
-        proof=proof if isinstance(proof, str) else "",  # a proof that is no text is a wrong one
+        proof=_proof(fields),
         signed=text_of({"op": op, **fields}),
         nonce=nonce or "",
         service=_service(fields.get("service")) if op == "register" else None,

@@ -1,6 +1,6 @@
 """The driver: the engine with a clock, a lock, a sender thread, and a receiver thread for each transport.
 
-One lock (`Driver.lock`) guards the node with its table, the subscriptions and the pings under way. It is never held
+One lock (`Driver.lock`) guards the node with its table, the subscriptions and the requests under way. It is never held
 across a system call or foreign code: what is to be sent or told is collected under it, and sent or told after it.
 Events are queued under it, so their order is that of the table.
 
@@ -22,8 +22,8 @@ from discoveryd.protocol.outcome import NOTHING, Outcome
 from discoveryd.runtime.messages import Messages
 from discoveryd.runtime.network import LAG, PERIOD_UNTOLD, FloodTurn, Network, Receiver
 from discoveryd.runtime.notices import Notify, Reporter, info, of_death, warning
-from discoveryd.runtime.pings import Pings
 from discoveryd.runtime.subscription import Publisher, Subscription
+from discoveryd.runtime.under_way import UnderWay
 from discoveryd.runtime.worker import Birthplace, Worker
 
 GOODBYES = 3
@@ -54,7 +54,7 @@ class Driver:
         network: the transports.
         workers: the threads.
         publisher: of events; `lock` guards it.
-        pings: requests under way; `lock` guards them.
+        under_way: what programs asked for; `lock` guards it.
         messages: those under way, and what takes those of others; the same.
         engine_s: seconds spent in the engine.
         is_stopping: whether `begin_stop` was called.
@@ -74,7 +74,7 @@ class Driver:
         self.birthplace = Birthplace("Discovery")
         self.lock = threading.Condition(threading.Lock())  # the sender waits for it, and a thread that needs a drain
         self.publisher = Publisher(self.lock)
-        self.pings = Pings()
+        self.under_way = UnderWay()
         self.engine_s = 0.0
         self.is_stopping = False
         self._node = node
@@ -208,7 +208,7 @@ class Driver:
         if outcome.events:
             self.network.stir()
         self.publisher.publish(outcome.events)
-        self.pings.collect(outcome.answers)
+        self.under_way.collect(outcome)
         self.messages.collect(outcome)
         return outcome
 
@@ -236,6 +236,7 @@ class Driver:
 
     def _send(self) -> None:
         """Be the timer: HELLOs, answers that wait, pings, expiry."""
+        node, damper = self._node, self._reporter.damper
         while True:
             self._sender.beat()
             longest = self._errand()
@@ -243,12 +244,11 @@ class Driver:
                 if self.is_stopping:
                     return
                 now, began = self._clock(), perf_counter()
-                outcome = self._node.poll(now)
-                self._take_in_locked(outcome)
-                pings, done = self.pings.poll(self._node, now)
-                held = self._reporter.damper.due(now)
-                is_idle = outcome is NOTHING and not (pings or done or held)
-                deadline = min(self._node.next_deadline(), self.pings.next_deadline(), self._reporter.damper.next_due())
+                outcome = self._take_in_locked(node.poll(now))
+                asked, done = self.under_way.poll(node, now)
+                held = damper.due(now)
+                is_idle = outcome is NOTHING and not (asked or done or held)
+                deadline = min(node.next_deadline(), self.under_way.next_deadline(), damper.next_due())
                 self.engine_s += perf_counter() - began
                 if is_idle and deadline > now:
                     self.lock.wait(min(deadline - now, longest))
@@ -256,7 +256,7 @@ class Driver:
             if is_idle:  # what is due is to judge by silence
                 self._drain(now, DRAIN_TIMEOUT)
                 continue
-            for each in (outcome, *pings):
+            for each in (outcome, *asked):
                 self.carry_out(each)
             for report in done:
                 report()

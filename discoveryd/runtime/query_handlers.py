@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from time import sleep
@@ -19,6 +19,7 @@ from discoveryd.query.messages import delivery_json, message_json, summary_json
 from discoveryd.query.proof import daemon_proof, proof_of
 from discoveryd.query.request import Filter, Request
 from discoveryd.query.watch import Watch
+from discoveryd.runtime.inquiries import Question
 from discoveryd.runtime.messages import Sending
 from discoveryd.runtime.pings import PingResult
 from discoveryd.runtime.subscription import Subscription
@@ -115,7 +116,7 @@ class QueryHandlers:
         if request.op == "status":
             return query.encode(self._discovery.status())
         if request.op == "doctor":
-            return query.encode(self._discovery.doctor(request.peer))
+            return query.encode(self._discovery.doctor())
         if request.op == "metrics":
             return query.encode({"ok": True, "schema": SCHEMA, **self._metrics.read()})
         if request.op == "list":
@@ -131,15 +132,20 @@ class QueryHandlers:
         return self._discovery.look(lambda node, now: query.open_watch(node, chosen, now))
 
     def begin(self, request: Request, reply: Callable[..., None], connection: int) -> None:
-        """Begin a ``ping``, ``reload``, ``send``, ``ask`` or ``messages``, which ends with its connection."""
-        messages = self._discovery.messages
+        """Begin what takes a while (``ping``, ``doctor``, ``send`` …), and ends with its connection."""
+        messages, examiner = self._discovery.messages, self._discovery.examiner
         if request.op == "reload":
             assert self._control is not None
             self._control.reload(lambda result: reply(_reloaded(result)))
             return
         if request.op == "ping":
-            done = lambda result: reply(_pinged(result))  # noqa: E731 - so the branches are alike
-            end = self._discovery.begin_ping(request.peer, count=request.count, timeout=request.timeout, done=done)
+            end = self._begin_ping(request, reply)
+        elif request.op == "doctor":
+            end = examiner.begin_inquiry(
+                request.peer,
+                is_entitled=bool(request.proof),
+                done=lambda asked: reply(lambda: self._report(request.peer, asked)),
+            )
         elif request.op == "messages":
             self._ends.pop((connection, request.op), lambda: None)()  # other names, in place of the former
             reply(query.encode({"ok": True, "schema": SCHEMA, "names": sorted(request.names)}), is_last=False)
@@ -148,6 +154,25 @@ class QueryHandlers:
             assert request.draft is not None
             end = messages.begin(request.draft, Answering(reply))
         self._ends[connection, request.op] = end
+
+    def _report(self, peer: str, asked: Sequence[Question]) -> bytes:
+        try:
+            return query.encode(self._discovery.examiner.report(peer, asked))
+        except OSError as error:  # no descriptor for what it reads
+            return query.error_line("failed", f"cannot be answered now: {error.strerror or error}")
+
+    def _begin_ping(self, request: Request, reply: Callable[..., None]) -> Callable[[], None]:
+        examiner, count, timeout = self._discovery.examiner, request.count, request.timeout
+        if not examiner.is_unlisted(request.peer):
+            return examiner.begin_ping(
+                request.peer, count=count, timeout=timeout, done=lambda result: reply(_pinged(result))
+            )
+        if not request.proof:
+            why = f"{request.peer} is not listed: to ask an address that is not takes a proof of the control token"
+            raise QueryError("denied", why)
+        return examiner.begin_asking(
+            request.peer, count=count, timeout=timeout, done=lambda asked: reply(_answered(request.peer, asked[0]))
+        )
 
     def register(self, request: Request, connection: int) -> bytes:
         """Announce a service, besides the services that this connection registered before."""
@@ -237,7 +262,17 @@ def _reloaded(result: ReloadResult) -> bytes:
     return query.encode({"ok": True, "schema": SCHEMA, "needs_restart": [dict(one) for one in result.needs_restart]})
 
 
+def _answered(address: str, asked: Question) -> bytes:
+    hears_us_ms = asked.said[-1].say.heard_ms if asked.said else None
+    found = {
+        "peer": None, "address": address, "sent": len(asked.nonces), "received": len(asked.said),
+        "rtt_ms": [round(said.rtt * 1000, 3) for said in asked.said],
+        "hears_us_s": None if hears_us_ms is None else hears_us_ms / 1000,
+    }  # fmt: skip
+    return query.encode({"ok": True, "schema": SCHEMA, **found})
+
+
 def _pinged(result: PingResult) -> bytes:
     peer, rtts = peer_json(result.peer), result.rtt_ms
     found = {"peer": peer, "sent": result.sent, "received": len(rtts), "rtt_ms": rtts, "hears_us_s": result.hears_us_s}
-    return query.encode({"ok": True, "schema": SCHEMA, **found})
+    return query.encode({"ok": True, "schema": SCHEMA, **found, "address": peer["address"]})

@@ -103,6 +103,33 @@ def test_ping_prints_round_trip_and_hearing(capsys, reply, code, told):
     assert told in found[1]
 
 
+@pytest.mark.parametrize(
+    ("reply", "code", "told"),
+    [
+        ({}, 0, "10.0.0.9 (not listed): 1 of 1 questions answered in 0.41 ms; it heard our HELLO 0.3s before"),
+        ({"hears_us_s": None}, 0, "answered in 0.41 ms; it never heard our HELLOs"),
+        ({"received": 0, "rtt_ms": []}, 1, "0 of 1 questions answered; see 'discoveryctl doctor 10.0.0.9'"),
+    ],
+)
+def test_ping_tells_of_an_address_that_is_not_listed(capsys, reply, code, told):
+    full = {"ok": True, "schema": 1, "peer": None, "sent": 1, "received": 1, "rtt_ms": [0.41], "hears_us_s": 0.3}
+    with Daemon([[full | {"address": "10.0.0.9"} | reply]]) as daemon:
+        found = ask(capsys, daemon, "ping", "10.0.0.9")
+    assert found[0] == code
+    assert told in found[1]
+
+
+def test_ping_of_an_address_says_where_it_needs_the_token(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("discoveryd.files.token.default_path", lambda: str(tmp_path / "no.token"))
+    with Daemon([[refusal("denied", "10.0.0.9 is not listed: to ask it takes the token")]]) as daemon:
+        code, _, err = ask(capsys, daemon, "ping", "10.0.0.9")
+        assert (code, "10.0.0.9 is not listed" in err) == (2, True)
+        code, _, err = ask(capsys, daemon, "ping", "10.0.0.9", "--token-file", str(tmp_path / "other.token"))
+        assert (code, "other.token" in err) == (2, True)
+    assert [request.get("proof") for request in daemon.requests] == [None]
+
+
 def test_metrics_prints_the_text_of_the_daemon(capsys):
     with Daemon([[METRICS]]) as daemon:
         assert ask(capsys, daemon, "metrics") == (0, METRICS["text"], "")

@@ -114,6 +114,48 @@ def test_the_routes_to_one_that_left_or_is_routed_say_nothing(capsys, monkeypatc
     assert json.loads(out)["verdict"] == "healthy"
 
 
+ASKED = {
+    "address": "10.0.0.7", "name": None, "about": None, "asked": 1, "answered": True, "rtt_ms": 0.52, "hears_us_s": None,
+    "release": "0.1.0", "network": "10.0.0.7/24", "broadcast": "10.0.0.255", "sent": 40, "echoed": 40, "drops": [], "third": None,
+}  # fmt: skip
+HEARS = ASKED | {
+    "address": "10.0.0.3", "name": "cleo", "about": "10.0.0.7", "third": {"state": "up", "address": "10.0.0.7", "last_heard_s": 0.4}
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (ASKED, "10.0.0.7 was asked, and answered in 0.5 ms: it never heard this node"),
+        (ASKED | {"hears_us_s": 0.3, "name": "bert"}, "bert (10.0.0.7) was asked, and answered in 0.5 ms: it heard this node 0.3s ago"),
+        (ASKED | {"answered": False, "asked": 4}, "10.0.0.7 was asked 4 times, and did not answer"),
+        (HEARS, "cleo (10.0.0.3) was asked about it: up there, last heard 0.4s ago"),
+        (HEARS | {"third": None}, "cleo (10.0.0.3) was asked about it, and does not list it"),
+    ],
+)
+def test_the_answers_of_others_are_told(capsys, monkeypatch, asked, told):
+    monkeypatch.setattr("discoveryd.net.reachability.probe", lambda *_: Reachability("silent", "silent", None))
+    with played(report(STATUS, "10.0.0.7", (), [asked])) as daemon:
+        _, out, _ = ask(capsys, daemon, "doctor", "10.0.0.7")
+    assert f"  {told}" in out.splitlines()
+    assert ("was not asked" in out) is (asked["about"] is not None)
+
+
+def test_a_machine_that_only_others_reach_is_kept_apart(capsys, monkeypatch):
+    monkeypatch.setattr("discoveryd.net.reachability.probe", lambda *_: Reachability("no-machine", "no-machine", False))
+    with played(report(STATUS, "bert", (), [HEARS])) as daemon:
+        _, out, _ = ask(capsys, daemon, "doctor", "bert", "--json")
+    found = json.loads(out)
+    assert [finding["code"] for finding in found["findings"]] == ["client-isolation"]
+    assert "nobody answers for 10.0.0.7 on the link, and cleo (10.0.0.3) hears it" in found["findings"][0]["text"]
+    with played(report(STATUS, "10.0.0.7", (), [HEARS | {"third": None}])) as daemon:
+        _, out, _ = ask(capsys, daemon, "doctor", "10.0.0.7", "--json")
+    [finding] = json.loads(out)["findings"]
+    assert finding["code"] == "no-such-machine"
+    assert finding["text"].endswith("; cleo (10.0.0.3) does not hear it either")
+    assert finding["evidence"]["asked"] == ["10.0.0.3"]
+
+
 def test_names_of_strangers_move_no_cursor(capsys):
     with played(report(STATUS, "x", [peer(name="\x1b[2J", state="down")])) as daemon:
         _, out, _ = ask(capsys, daemon, "doctor", "x")

@@ -29,7 +29,7 @@ class Backend:
         self.shown = set()
         self.asked = []
         self.pings, self.reloads, self.talks, self.listeners = [], [], [], []  # what takes the lines
-        self.begun = {"ping": self.pings, "reload": self.reloads, "send": self.talks, "ask": self.talks,
+        self.begun = {"ping": self.pings, "doctor": self.pings, "reload": self.reloads, "send": self.talks, "ask": self.talks,
                       "messages": self.listeners}  # fmt: skip
         self.requests = []
         self.registered = {}

@@ -1,6 +1,7 @@
 """Requests to the query server: replies, refusals, time and control."""
 
 import json
+import threading
 from contextlib import suppress
 
 import pytest
@@ -198,6 +199,22 @@ def test_what_is_asked_after_a_ping_is_answered_after_it(server):
     assert [client.read(), client.read()] == [{"pong": 1}, server.backend.list_answer]
     server.ping(1)(encode({"pong": 2}))
     assert [client.read(), client.read()] == [{"pong": 2}, server.backend.list_answer]
+
+
+def test_a_late_reply_may_be_made_in_the_thread_of_the_server(server):
+    client, made = server.connect(), []
+    client.send(b"ping anna\n")
+    server.ping(0)(lambda: made.append(threading.get_ident()) or encode({"pong": 1}))
+    assert client.read() == {"pong": 1}
+    assert made != [threading.get_ident()]
+
+
+def test_a_doctor_is_waited_for_where_it_is_about_a_peer(server):
+    client = server.connect()
+    assert client.ask(b"doctor\n") == server.backend.list_answer
+    client.send(b"doctor anna\n")
+    server.ping(0)(encode({"verdict": "healthy"}))
+    assert client.read() == {"verdict": "healthy"}
 
 
 def test_a_half_closed_client_still_gets_a_late_reply(server):

@@ -9,7 +9,7 @@ import pytest
 
 from discoveryd.daemon.keys import write_key
 from discoveryd.protocol.sealed.keyring import Key
-from tests.netns.daemons import asking, lose, until
+from tests.netns.daemons import asking, lose, names, until
 
 PATIENCE = 20.0
 ASKS = int(os.environ.get("DISCOVERYD_DOCTOR_ASKS") or 3)
@@ -66,12 +66,13 @@ def address(host):
 
 @pytest.fixture
 def street(lab):
-    """Give a function that makes hosts of one network, by their names."""
+    """Give a function that makes hosts of one network, by their names; those after ``bridge=`` are on another switch."""
 
-    def make(*names):
+    def make(*names, **others):
         hosts = []
-        for last, name in enumerate(names, 1):
-            host = lab.host(name, address=f"10.77.0.{last}/24")
+        placed = [(name, "br0") for name in names] + [(name, bridge) for bridge, more in others.items() for name in more]
+        for last, (name, bridge) in enumerate(placed, 1):
+            host = lab.host(name, address=f"10.77.0.{last}/24", bridge=bridge)
             host.last = last
             hosts.append(host)
         return hosts
@@ -138,6 +139,49 @@ def test_a_machine_that_is_missing_is_asked(street, lab):
     with asking(well) as client:
         until(client, lambda peers: {peer["name"] for peer in peers} == {"isolated", "hung"})
     until_verdict(well, "healthy", "hung")
+
+
+EATS = """table bridge filter {{
+    chain forward {{
+        type filter hook forward priority 0;
+        oifname {{ {} }} ether daddr ff:ff:ff:ff:ff:ff udp dport 3400 drop
+    }}
+}}"""
+
+
+@pytest.mark.usefixtures("firewall")
+def test_what_lies_between_is_told_by_the_answers_of_others(street, lab, tmp_path):
+    """A switch with isolated ports, another VLAN, a switch that eats broadcasts: the peer is asked, and witnesses."""
+    well, witness, apart, vlan, here, there = hosts = street("well", "witness", "apart", br1=["vlan"], br2=["here", "there"])
+    for host in (well, apart):
+        lab.switch.run("bridge", "link", "set", "dev", lab.ports[host.name, "eth0"], "isolated", "on")
+    lab.switch.run("nft", "-f", "-", input=EATS.format(", ".join(lab.ports[host.name, "eth0"] for host in (here, there))))
+    settings = tmp_path / "here.yaml"
+    settings.write_text("{}")
+    for host in hosts:
+        host.discoveryd(*(["--config", str(settings)] if host is here else []))
+    with asking(well) as client, asking(witness) as other:
+        until(other, names("well", "apart"))
+        until(client, lambda peers: [peer["name"] for peer in peers if peer["two_way"]] == ["witness"])
+    found = until_verdict(well, "client-isolation", "apart")  # it was never heard here: the witness knows its address
+    assert (found["certainty"], found["findings"][0]["subject"]) == ("likely", address(apart))
+    assert "witness (10.77.0.2) hears it" in found["findings"][0]["text"]
+    found = until_verdict(well, "no-such-machine", address(vlan))
+    assert "witness (10.77.0.2) does not hear it either" in found["findings"][0]["text"]
+    found = until_verdict(here, "broadcasts-lost", address(there))
+    assert (found["certainty"], found["findings"][0]["evidence"]["hears_us_s"]) == ("proven", None)
+    assert here.discoveryctl("ping", address(there)).stdout.startswith(f"{address(there)} (not listed): 1 of 1 questions answered")
+    [remedy] = found["findings"][0]["remedy"]
+    key, value = remedy.split(": ")
+    settings.write_text(f"hello: {{{key.removeprefix('hello.')}: {value}}}\n")
+    here.discoveryctl("reload")
+    with asking(there) as client:
+        _, took = until(client, names("here"))
+    assert took < 2.0
+    lab.switch.run("bridge", "link", "set", "dev", lab.ports["well", "eth0"], "isolated", "off")
+    with asking(well) as client:
+        until(client, names("witness", "apart"))
+    until_verdict(well, "healthy", "apart")
 
 
 def test_groups_prefixes_and_identities_are_told_apart(street, tmp_path):

@@ -40,6 +40,10 @@ def error(line):
         (b'{"op":"list","op":"status"}', Request(op="status")),
         (b'{"op":"reload","proof":"t"}', Request(op="reload", proof="t")),
         (b"reload", Request(op="reload")),
+        (b'{"op":"ping","peer":"a","proof":"t"}', Request(op="ping", peer="a", proof="t")),
+        (b'{"op":"doctor","peer":"a","proof":"t"}', Request(op="doctor", peer="a", proof="t")),
+        (b'{"op":"doctor","peer":"a","proof":5}', Request(op="doctor", peer="a")),
+        (b"doctor", Request(op="doctor")),
         (b'{"op":"reload","proof":["t"]}', Request(op="reload")),  # a wrong one, which no error shows
         (
             b'{"op":"register","proof":"t","service":{"name":"http","port":80}}',
@@ -96,6 +100,7 @@ STATES = "state must be one or a list of up, suspect, down, left, not "
         (b'{"op":"ping","peer":"a","count":"1"}', "bad_argument", "count must be 1 to 100, not '1'"),
         (b'{"op":"ping","peer":"a","timeout_s":NaN}', "bad_argument", "timeout_s must be 0.001 to 60, not nan"),
         (b"reload secret", "bad_argument", "reload takes proof, not 'peer'"),
+        (b'{"op":"show","peer":"a","proof":"t"}', "bad_argument", "show takes peer, not 'proof'"),
         (b'{"op":"register"}', "bad_argument", SERVICE + "None"),
         (b'{"op":"register","service":{"name":"a"}}', "bad_argument", SERVICE + "{'name': 'a'}"),
         (b'{"op":"register","service":{"name":"a","port":1,"ports":[]}}', "bad_argument", "a service has name, port, proto, tags, not 'ports'"),
@@ -166,3 +171,11 @@ def test_a_message_names_64_peers_at_most():
     assert len(parse_request(line(64)).draft.to) == 64
     with pytest.raises(QueryError, match="at most 64 peers can be named, not 65: use a filter"):
         parse_request(line(65))
+
+
+def test_a_proof_is_wanted_of_what_has_one_and_may_do_without():
+    for op in (b"ping", b"doctor"):
+        assert not parse_request(b'{"op":"%b","peer":"a"}' % op).needs_proof
+        proven = parse_request(b'{"op":"%b","peer":"a","proof":"t"}' % op)
+        assert proven.needs_proof
+        assert proven.signed == f'{{"op":"{op.decode()}","peer":"a"}}'

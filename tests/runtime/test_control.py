@@ -133,6 +133,24 @@ def test_a_reload_that_is_refused_tells_every_problem(make):
 # --- register -----------------------------------------------------------------------------------------
 
 
+def test_an_unlisted_address_takes_the_token(make):
+    """Else each user of the machine could have datagrams sent anywhere from the port of the daemon."""
+    node = make("anna", 1, control=Control())
+    with QueryClient(node.query_address) as client:
+        denied = refusal(client.request, "ping", peer="127.0.7.9")
+        assert (denied.code, "127.0.7.9 is not listed" in denied.message) == ("denied", True)
+        assert client.request("doctor", peer="127.0.7.9")["asked"] == []
+        wrong = refusal(client.request, "doctor", peer="127.0.7.9", token="guess")
+        assert wrong.code == "denied"
+        found = client.request("ping", peer="127.0.7.9", token=TOKEN, timeout_s=0.05)
+        assert {**found, "rtt_ms": []} == {
+            "ok": True, "schema": 1, "peer": None, "sent": 1, "received": 0, "rtt_ms": [], "hears_us_s": None, "address": "127.0.7.9",
+        }  # fmt: skip
+        [asked] = client.request("doctor", peer="127.0.7.9", token=TOKEN)["asked"]
+        assert (asked["address"], asked["answered"]) == ("127.0.7.9", False)
+    assert node.status()["sent"]["why"] > 2
+
+
 def test_two_connections_register_and_each_ends_for_itself(make):
     node = make("anna", 1, control=Control(), services=[Service(name="ssh", port=22)])
     bert = Peer(make("bert", 2))

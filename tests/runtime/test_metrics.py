@@ -43,6 +43,7 @@ def pair():
             stack.enter_context(one)
         assert told.get(timeout=WAIT).kind == "joined"
         anna.ping("bert", count=2)
+        assert anna.doctor("bert")["asked"][0]["answered"]
         anna.ask("echo", "once", everyone=True)
         yield anna
 
@@ -95,6 +96,10 @@ def test_a_real_parser_reads_what_status_says(pair):
         ("discoveryd_hellos_received_total", "bare"): 0,
         ("discoveryd_probes_sent_total", "ping"): status["sent"]["ping"],
         ("discoveryd_probes_sent_total", "pong"): status["sent"]["pong"],
+        ("discoveryd_inquiries_sent_total", "why"): status["sent"]["why"],
+        ("discoveryd_inquiries_sent_total", "say"): status["sent"]["say"],
+        ("discoveryd_inquiries_received_total", "why"): status["received"]["why"],
+        ("discoveryd_inquiries_received_total", "say"): status["received"]["say"],
         ("discoveryd_probes_received_total", "ping"): status["received"]["ping"],
         ("discoveryd_probes_received_total", "pong"): status["received"]["pong"],
         ("discoveryd_withheld_total",): 0,
@@ -147,6 +152,7 @@ def test_a_real_parser_reads_what_status_says(pair):
     ours = {key: value for key, value in found.items() if key[0].startswith("discoveryd_")}
     assert {key: value for key, value in ours.items() if key not in expected and not key[0].endswith("_created")} == {}
     assert ours == expected
+    assert status["sent"]["why"] == status["received"]["say"] == 1
     assert status["rtt_s"]["count"] == status["received"]["pong"] >= 2
     assert status["drops"]
     assert status["engine_s"] > 0
@@ -208,7 +214,8 @@ STATUS = {
     "peers": {"up": 1}, "clones": ["a", "b"], "shared_addresses": [{}] * 3, "table": {"rows": 1, "limit": 2, "routed": 0, "routed_limit": 1}, "events": {"joined": 1},
     "rtt_s": {"count": 0, "sum": 0.0, "buckets": []}, "loss": {"count": 0, "sum": 0.0, "buckets": []},
     "security": {"withheld": 0},
-    "sent": {"hello": 1, "ping": 2, "pong": 3}, "received": {"hello": 4, "bare": 5, "ping": 6, "pong": 7, "will": 3},
+    "sent": {"hello": 1, "ping": 2, "pong": 3, "why": 4, "say": 5},
+    "received": {"hello": 4, "bare": 5, "ping": 6, "pong": 7, "will": 3, "why": 8, "say": 9},
     "last_will": {"witness": "watching", "datagrams": 3},
     "findings": [{"code": "no-link"}], "drops": [{"reason": "odd", "link": 'a"b\\c\nd', "count": 9}],
     "messages": {
