@@ -334,9 +334,10 @@ Modules
   is one peer, ``table.path`` an address of it, ``table.states`` its life, ``table.liveness`` and ``table.ageing`` what
   silence does, ``table.standing`` what a row has proved and which *seq* counts, ``table.shared_addresses`` those of
   several peers; ``table.event_log`` tells events, damped, of a ``table.peer``, ``table.changes`` what they changed.
-- Sent: ``beacon`` says when a HELLO is due, and when a solicit is answered, ``prober`` what is pinged, ``wills`` what
-  after a will; ``outbox`` writes the datagrams and bounds what unproven addresses get, ``limited_broadcast`` knows
-  where 255.255.255.255 is needed, ``seeds`` which addresses the seeds have, ``hosts`` how these are written.
+- Sent: ``beacon`` says when a HELLO is due, and when a solicit is answered, ``prober`` what is pinged, ``turns`` in
+  which order, ``wills`` what after a will; ``outbox`` writes the datagrams and bounds what unproven addresses get,
+  ``limited_broadcast`` knows where 255.255.255.255 is needed, ``seeds`` which addresses the seeds have, ``hosts`` how
+  these are written.
 - Received: a datagram passes ``reception`` and its ``rate_limits``; a PING or PONG goes to ``probes``, WHY and SAY to
   ``inquiries``; ``challenges`` asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge
   the whole, ``drops`` has reasons and counts. What others can make us keep and do is ``bounded``, ``blake`` is a hash.

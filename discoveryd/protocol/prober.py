@@ -1,6 +1,5 @@
-"""PINGs: to suspects, so that silence is told from loss, and to all peers in turn, slowly, to know the paths."""
+"""PINGs to suspects, so that silence is told from loss; those to all peers, to know the paths, are `turns`."""
 
-from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from discoveryd.protocol.bounded import TokenBuckets, drop_first, put_last
@@ -12,6 +11,7 @@ from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import LIVE, Event
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.table import PeerTable
+from discoveryd.protocol.turns import PATIENCE, RETRY, TURN, InTurn
 from discoveryd.protocol.wills import DIED, Wills
 from discoveryd.protocol.wire.messages import Pong
 
@@ -21,30 +21,9 @@ QUIET_PER_SECOND = 200
 """PINGs to all peers that answer but whose HELLOs do not come: as many as there may be HELLOs."""
 TRIES = 16
 """PINGs to such a peer in the silence after which it would be suspect, did it not answer."""
-TURN = 60.0
-"""Seconds, ±10 %, between two PINGs to one address."""
-FIRST_TURN = (0.3, 1.0)
-"""Seconds after which a new address is PINGed, at the soonest and at the latest."""
-RETRY = 1.0
-DOUBT = 5.0
-"""Seconds to the next PING after one that was not answered, and to a peer that says it does not hear us. To a peer that
-never answered they double each time after the first few: it may be a forgery, or mute for good."""
-PROMPT = 4
-"""PINGs a second apart to a path that never answered: at 30 % loss each way one in 15 peers answers none of them."""
-ASK_BACK = 2.0
-"""Seconds since our last PING after which a peer that PINGs us is PINGed back: it may be about to give us up."""
-PATIENCE = 20
-"""PINGs in a row without an answer, in turn or to a suspect, after which there is no hurry."""
-TURN_GAP = 0.2
-"""At most 5 PINGs a second are sent in turn, however many peers there are: then a turn takes longer."""
-NEWCOMERS = 5
-NEWCOMERS_GAP = 0.1
-"""So many at once, and the seconds between, of peers that never answered: until they do, little is believed of them."""
 PING_LIFE = 10.0
 MAX_PINGS = 1024
 """Seconds that a PING may wait for its PONG, and how many may wait."""
-LEAST_TURNS = 1024
-"""Turns kept before those that are void are cleared out."""
 
 REFUSED = "its machine says that no discoveryd listens there (port unreachable)"
 
@@ -57,37 +36,6 @@ class AwaitedPong(NamedTuple):
     wanted: bool
 
 
-class Turn(NamedTuple):
-    """When a path is to be PINGed; void once the path has another turn (`Path.turn_at`)."""
-
-    due: float
-    tie: int
-    listed: float
-    path: Path
-
-
-class Turns(list[Turn]):
-    """The order in which paths are PINGed in turn: a heap.
-
-    Attributes:
-        gap: seconds between two moments at which some are taken.
-        at_once: how many then.
-        next: the next moment.
-        most: turns kept before those that are void are cleared out.
-    """
-
-    def __init__(self, gap: float, at_once: int) -> None:
-        super().__init__()
-        self.gap = gap
-        self.at_once = at_once
-        self.next = -NEVER
-        self.most = LEAST_TURNS
-
-    def next_due(self) -> float:
-        """Return when the first of them may be taken."""
-        return max(self[0].due, self.next) if self else NEVER
-
-
 class Prober:
     """Decides which peers to PING and when, and what silence proves.
 
@@ -98,8 +46,7 @@ class Prober:
     Attributes:
         asked: PINGs that wait for an answer, by nonce.
         wanted: those that programs want: apart, so that they push out no PING that liveness rests on.
-        turns: of paths that are PINGed in turn.
-        newcomers: turns of peers that never answered.
+        in_turn: all peers, each in its turn.
         wills: peers that are asked because their will came.
     """
 
@@ -111,9 +58,8 @@ class Prober:
         self._budget = TokenBuckets(PROBES_PER_SECOND, PROBES_PER_SECOND, sources=1)
         self._quiet_budget = TokenBuckets(QUIET_PER_SECOND, QUIET_PER_SECOND, sources=1)
         self._next_probe = self._next_quiet = -NEVER
-        self.turns = Turns(TURN_GAP, 1)
-        self.newcomers = Turns(NEWCOMERS_GAP, NEWCOMERS)
-        self._tie, self.wills = 0, Wills(table, outbox, self.ask)
+        self.in_turn = InTurn(table, outbox, self.ask)
+        self.wills = Wills(table, outbox, self.ask)
 
     def ping(self, row: Row, now: float) -> tuple[str, list[Send]]:
         """PING a peer for a program; return the nonce too. Nothing is sent while its links are gone."""
@@ -144,23 +90,6 @@ class Prober:
             return self._take(pong.nonce)
         return None
 
-    def watch(self, row: Row, now: float) -> None:
-        """PING the addresses of a row in turn from now on."""
-        for path in row.paths.values():
-            is_near = path.source.link in self._outbox.links
-            if path.turn_at == NEVER and (is_near or self._reaches(path)):  # it is new, or came back
-                self._give_turn(now, now + self._outbox.random.uniform(*FIRST_TURN), path)
-
-    def is_asked(self, path: Path, now: float) -> None:
-        """PING a peer back that PINGs us, unless we just did: it may not hear us any more."""
-        if path.row.state == "up" and now >= path.pinged + ASK_BACK and now < path.turn_at < NEVER:
-            self._give_turn(now, now, path)
-
-    def ask_now(self, path: Path, now: float) -> None:
-        """PING a peer at once that has something for us and has not answered yet, unless that was just done."""
-        if now >= path.pinged + PROBE_GAP and now < path.turn_at < NEVER:
-            self._give_turn(now, now, path)
-
     def refused(self, nonce: str, now: float) -> tuple[Event, ...]:
         """Take the kernel's word that nobody listens where a PING of ours went.
 
@@ -190,14 +119,12 @@ class Prober:
             self._probe(now, heard, sends, events)
         if self._table.quiet:
             self._ask_on(now, sends)
-        for turns in (self.newcomers, self.turns):
-            if turns and turns[0].due <= heard and turns.next <= now:
-                self._take_turns(turns, now, heard, sends, events)
+        self.in_turn.poll(now, heard, sends, events)
         return sends, events
 
     def next_deadline(self) -> float:
         """Return when `poll` has something to do."""
-        due = min(self.turns.next_due(), self.newcomers.next_due(), self.wills.next_due())
+        due = min(self.in_turn.next_due(), self.wills.next_due())
         if self._table.leavers:
             due = min(due, max(next(iter(self._table.leavers.values())).last_heard, self._next_probe))
         if self._table.quiet:
@@ -287,64 +214,8 @@ class Prober:
             row.ask_at = now + max(LEAST_PROBE_GAP, row.suspect_after / TRIES)
             sends += [self.ask(path, now) for path in paths]
 
-    # --- all peers, in turn -----------------------------------------------------------------------
-
-    def _take_turns(self, turns: Turns, now: float, heard: float, sends: list[Send], events: list[Event]) -> None:
-        """PING the next paths whose turn it is."""
-        turns.next = now + turns.gap
-        asked = 0
-        while turns and turns[0].due <= heard and asked < turns.at_once:
-            turn = heappop(turns)
-            path, row = turn.path, turn.path.row
-            if not self._holds(turn):
-                continue
-            is_answered = path.answered_at >= path.pinged
-            if row.state == "suspect" or (is_answered and path.pinged >= turn.listed):  # it was asked meanwhile
-                self._give_turn(now, max(now + RETRY, path.pinged + self._pause(path)), path)
-                continue
-            if not is_answered:
-                events += self._table.unanswered(row, path, heard)
-            sends.append(self.ask(path, now))
-            self._give_turn(now, now + _retry(path), path)
-            asked += 1
-
-    def _pause(self, path: Path) -> float:
-        """Return the seconds until a path that answered is PINGed again; 5 a second must do for all."""
-        if not path.two_way and path.answered_at >= path.pinged:
-            return DOUBT
-        return max(TURN, len(self.turns) * TURN_GAP * 1.2) * self._outbox.random.uniform(0.9, 1.1)
-
-    def _holds(self, turn: Turn) -> bool:
-        """Return whether a turn is to be taken; a peer that is gone gets another when it comes back."""
-        path, row = turn.path, turn.path.row
-        if turn.due != path.turn_at:
-            return False  # its turn was moved
-        is_kept = self._table.get(*row.key) is row and row.paths.get((path.address, path.link)) is path
-        if is_kept and row.is_shown and self._reaches(path):
-            return True
-        path.turn_at = NEVER
-        return False
-
-    def _give_turn(self, now: float, due: float, path: Path) -> None:
-        """Give a path this turn in place of any other; where there are too many, clear out those that are void."""
-        turns = self.turns if path.row.proved else self.newcomers
-        if len(turns) >= turns.most:
-            turns[:] = [kept for kept in turns if self._holds(kept)]
-            heapify(turns)
-            turns.most = max(LEAST_TURNS, 2 * len(turns))
-        path.turn_at = due
-        self._tie += 1
-        heappush(turns, Turn(due, self._tie, now, path))
-
     def _reaches(self, path: Path) -> bool:
         return self._outbox.reaches(path.source)
 
     def _take(self, nonce: str) -> AwaitedPong | None:
         return self.asked.pop(nonce, None) or self.wanted.pop(nonce, None)
-
-
-def _retry(path: Path) -> float:
-    """Return the seconds until a path that has not answered yet is PINGed again."""
-    if path.two_way and path.unanswered < PATIENCE:
-        return RETRY
-    return min(RETRY * 2.0 ** min(max(0, path.unanswered - PROMPT), PATIENCE), TURN)

@@ -67,7 +67,7 @@ class Probes:
             return replace(dropped, sends=tuple(self._rooms.challenges.ask_beyond(Claim(source, key, size), now)))
         self._rooms.understood["ping"] += 1
         if path is not None:
-            self._rooms.prober.is_asked(path, now)
+            self._rooms.prober.in_turn.is_asked(path, now)
         silence = None if row is None else max(0.0, now - row.last_hello)
         held = 0.0 if self._clock is None else self._clock() - now
         return Outcome(sends=(outbox.pong(ping.nonce, silence, source, held),))
@@ -158,7 +158,7 @@ class Probes:
         row = row if row is not None and row.paths.of(source) else None
         events, *_ = self._take(row, pong, source, challenge.asked, now)
         if row is not None:
-            self._rooms.prober.watch(row, now)
+            self._rooms.prober.in_turn.watch(row, now)
         is_listed = row is not None and not source.key
         sends = rooms.request_record(row, source, now) if row is not None and is_listed else []
         if challenge.solicits:  # it has waited its turn where it was asked before
@@ -181,7 +181,7 @@ class Probes:
         self._take(None, pong, source, asked, now)
         for row in self._rooms.table.of_boot(pong.boot):  # the PING named nobody: several ids may claim that boot
             if row.paths.of(source):
-                self._rooms.prober.watch(row, now)
+                self._rooms.prober.in_turn.watch(row, now)
         return NOTHING
 
     def _take(

@@ -97,7 +97,7 @@ class Reception:
         self.prober, self._isolation = Prober(table, outbox), Isolation(table)
         self._polled: float | None = None
         self.understood: Counter[str] = Counter()
-        self.messages = Exchange(outbox, table, self.rate_limits, self.understood, self.prober.ask_now)
+        self.messages = Exchange(outbox, table, self.rate_limits, self.understood, self.prober.in_turn.ask_now)
         probes = Probes(self, clock)
         self.rtts = probes.rtts
         self.doubles = OwnBoot(self, probes.answer_ping)
@@ -301,7 +301,7 @@ class Reception:
                 if self.rate_limits.questions.allows(rival.paths.best(now).address, now):
                     sends += self.prober.ping(rival, now)[1]
         if row is not None and row.state in LIVE:
-            self.prober.watch(row, now)
+            self.prober.in_turn.watch(row, now)
         return sends
 
     def request_record(self, row: Row, source: Source, now: float) -> list[Send]:

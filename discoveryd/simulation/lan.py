@@ -15,9 +15,9 @@ from discoveryd.protocol.beacon import gap
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Claim, Send
-from discoveryd.protocol.prober import TURN, TURN_GAP
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import LIVE, Event
+from discoveryd.protocol.turns import TURN, TURN_GAP
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.simulation.network import Clock, Host, Segment, SimulatedSender, is_solicit
 from discoveryd.simulation.plan import Plan

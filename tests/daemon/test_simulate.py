@@ -12,7 +12,7 @@ from discoveryd.daemon import main
 from discoveryd.daemon.simulate import Progress, plan_of
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.prober import TURN
+from discoveryd.protocol.turns import TURN
 from discoveryd.simulation.lan import observers_of
 from discoveryd.simulation.plan import Plan
 from discoveryd.simulation.run import Simulation, text_of

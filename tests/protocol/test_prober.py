@@ -6,8 +6,9 @@ from random import Random
 import pytest
 
 from discoveryd.protocol.outcome import Send
-from discoveryd.protocol.prober import LEAST_TURNS, MAX_PINGS, PROBES_PER_SECOND, REFUSED, Prober
+from discoveryd.protocol.prober import MAX_PINGS, PROBES_PER_SECOND, REFUSED, Prober
 from discoveryd.protocol.table.liveness import NEVER, probes_needed
+from discoveryd.protocol.turns import LEAST_TURNS
 from discoveryd.protocol.wire.messages import Pong
 from tests.protocol.samples import ETH1, ProvedTable, boot, hello, kinds, row_of, source
 
@@ -49,7 +50,7 @@ class Bench:
         self.run(now)
         for one in sources or (HERE,):
             self.events += self.table.heard(hello(number, id, seq, **more), one, now)
-        self.prober.watch(row_of(self.table, number), now)
+        self.prober.in_turn.watch(row_of(self.table, number), now)
 
     def run(self, until):
         """Poll whenever something is due; what is asked in turn is answered at once if `answers`."""
@@ -377,12 +378,12 @@ def test_who_asks_is_asked_back_unless_it_was_just_asked():
         bench.hear(seq * 0.8, seq)
     assert bench.now - path.pinged > 2.0
     bench.pings.clear()
-    bench.prober.is_asked(path, bench.now)
+    bench.prober.in_turn.is_asked(path, bench.now)
     assert bench.prober.next_deadline() <= bench.now + 0.2
     bench.run(bench.now + 0.2)
     assert len(bench.pings) == 1
     for _ in range(5):
-        bench.prober.is_asked(path, bench.now)
+        bench.prober.in_turn.is_asked(path, bench.now)
     bench.run(bench.now + 1.0)
     assert len(bench.pings) == 1
 
@@ -403,7 +404,7 @@ def test_turns_of_those_that_are_gone_are_dropped():
         bench.events += bench.table.heard(said, source(f"10.9.0.{number}"), 0.1)
     bench.run(30.0)
     assert len(bench.pings) == 50, "each was asked once whether it was its own goodbye"
-    assert len(bench.prober.turns) + len(bench.prober.newcomers) == 0
+    assert len(bench.prober.in_turn.turns) + len(bench.prober.in_turn.newcomers) == 0
     assert bench.prober.next_deadline() == NEVER
 
 
@@ -433,14 +434,14 @@ def test_floods_of_pings_and_newcomers_keep_the_heap_small():
     row = bench.talk()
     path = row.paths.of(HERE)
     for _ in range(10_000):
-        bench.prober.is_asked(path, bench.now)
-    assert len(bench.prober.turns) + len(bench.prober.newcomers) <= 3
+        bench.prober.in_turn.is_asked(path, bench.now)
+    assert len(bench.prober.in_turn.turns) + len(bench.prober.in_turn.newcomers) <= 3
     for number in range(2, 5000):  # each leaves at once
         where = source(f"10.9.{number >> 8}.{number & 255}")
         bench.table.heard(hello(number, f"n{number}", 1), where, bench.now)
-        bench.prober.watch(row_of(bench.table, number), bench.now)
+        bench.prober.in_turn.watch(row_of(bench.table, number), bench.now)
         bench.table.heard(hello(number, f"n{number}", 2, goodbye=True), where, bench.now)
-    assert len(bench.prober.turns) + len(bench.prober.newcomers) <= LEAST_TURNS + 1
+    assert len(bench.prober.in_turn.turns) + len(bench.prober.in_turn.newcomers) <= LEAST_TURNS + 1
 
 
 def test_waiting_pings_are_bounded_and_end_after_ten_seconds():
