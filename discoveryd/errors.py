@@ -8,6 +8,7 @@
     ├── ConfigError          you: a configuration or a parameter, every fault of it at once
     │   └── RecordTooLong        name, tags and services do not fit into a HELLO together
     ├── SealError            we: what is to be sealed must not be, or a nonce would be used twice
+    ├── HistoryError         we: the file of the history is that of a later version
     └── QueryError           the local query protocol: a request refused, or its peer gone
         ├── DaemonUnreachable    nobody answers at the query address
         └── SubscriptionLagged   a subscriber fell too far behind and lost events
@@ -71,6 +72,10 @@ class RecordTooLong(ConfigError):
 
 class SealError(DiscoveryError):
     """A datagram was not sealed: a fault of this program, or of a program that embeds it."""
+
+
+class HistoryError(DiscoveryError):
+    """The file of the history cannot be used, and must not be replaced: a later version wrote it."""
 
 
 PASSING = frozenset((

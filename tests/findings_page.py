@@ -67,6 +67,7 @@ TESTS = {
     "flood": "tests/query/test_findings.py::test_a_full_table_and_a_flood_are_told",
     "small-receive-buffer": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
     "metrics-not-served": "tests/query/test_findings.py::test_an_unserved_metrics_page_is_told",
+    "history-unwritable": "tests/history/test_keeper.py::test_a_full_disk_is_told_and_what_comes_later_is_kept",
     "no-witness": "tests/query/test_findings.py::test_a_witness_that_is_gone_is_good_to_know",
     "service-not-announced": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
     "hook-not-run": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",

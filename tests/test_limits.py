@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from discoveryd.config.sections import HistorySection
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.parameters import Limits, MessageLimits
 
@@ -16,11 +17,11 @@ ROWS = [
     for line in (ROOT / "docs/limits.md").read_text(encoding="utf-8").splitlines()
     if line.startswith("| ") and not line.startswith("| bound")
 ]
-KEYS = {"limits": Limits, "messages": MessageLimits}
+KEYS = {"limits": Limits, "messages": MessageLimits, "history": HistorySection}
 
 
 def test_each_limit_has_one_row():
-    keys = [f"`{section}.{one.name}`" for section, kind in KEYS.items() for one in fields(kind)]
+    keys = [f"`{section}.{one.name}`" for section, kind in KEYS.items() for one in fields(kind) if one.name != "keep"]
     assert sorted(row[1] for row in ROWS if row[1] != "-") == sorted(keys)
 
 

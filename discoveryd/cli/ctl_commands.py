@@ -122,6 +122,23 @@ PROGRAM = Program(
             "rules of the firewall too. Exit code 1 for a fault; without a daemon it tells what can be seen here.",
         ),
         Command(
+            "ctl.history:history",
+            "what happened to the peers, or to one, and why",
+            Value("PEER", column="name"),
+            Option("since", "how far to go back, 7d unless given", TIME, default=7 * 86_400.0),
+            text="Tell what happened to the peers while nobody looked: who came, went, restarted or changed, when and "
+            "why, and when this node itself could not tell. PEER is a name, an id or the beginning of one, a boot or "
+            "an address, also of a peer that is long gone.",
+        ),
+        Command(
+            "ctl.history:availability",
+            "how much of the time each peer was up",
+            Option("since", "how far to go back, 30d unless given", TIME, default=30 * 86_400.0),
+            filters=FILTERS[:-1],
+            text="Tell how much of the time each peer was up, since it was first seen: outages, the longest of them, "
+            "restarts. Times in which this node did not run, slept or was cut off do not count.",
+        ),
+        Command(
             "ctl.follow:wait",
             "wait until N matching peers are up",
             Option("count", "how many", COUNT, missing="for how many peers? Give --count N"),
@@ -207,7 +224,7 @@ PROGRAM = Program(
             FILE,
         ),
     ],
-    note="Times are seconds, or such as 500ms, 4s, 1m. Colour is for terminals, and not if NO_COLOR is set.",
+    note="Times are seconds, or such as 500ms, 4s, 1m, 2h, 7d. Colour is for terminals, and not if NO_COLOR is set.",
     exit_codes=(
         (0, "fine"),
         (1, "no match, no answer, a timeout, too few peers did what was asked, or a fault was found"),
@@ -223,6 +240,7 @@ PROGRAM = Program(
         'discoveryctl watch --json | while read -r line; do echo "$line"; done',
         "discoveryctl send deploy v2 --tag role=worker --quorum 90%",
         "discoveryctl ask info --everyone",
+        "discoveryctl availability --since 30d --tag role=worker",
         "discoveryctl register render --port 9000 --tag gpu=2 -- ./render-server",
     ),
 )
@@ -274,7 +292,7 @@ class Options(Arguments):
     def filters(self) -> dict[str, Any]:
         """Return the filters that were given, as the fields of a request."""
         names = ("state", "name", "tags", "service", "link", "all")
-        return {name: getattr(self, name) for name in names if getattr(self, name)}
+        return {name: getattr(self, name) for name in names if getattr(self, name, None)}
 
 
 def parse(words: Sequence[str], environ: Mapping[str, str]) -> Options:

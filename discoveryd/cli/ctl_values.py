@@ -11,7 +11,7 @@ EXPORTS = (
     "prometheus", "ansible", "hosts", "dnsmasq", "ssh", "known-hosts", "json", "csv", "zabbix", "nagios", "template",
 )  # fmt: skip
 PORT = 3400
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _COLUMNS_IN_WORDS = f"{', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}"
 
 
@@ -50,11 +50,11 @@ def whole(text: str, least: int, most: int, wanted: str) -> int:
 
 
 def _duration(text: str) -> float:
-    digits = text.rstrip("hms")
+    digits = text.rstrip("dhms")
     seconds = _UNITS.get(text[len(digits) :] or "s")
     plain = digits.replace(".", "", 1)
     if seconds is None or not _is_number(plain) or len(plain) > 12:
-        raise ValueError(f"must be seconds, or such as 500ms, 4s, 1m, not {text!r}")
+        raise ValueError(f"must be seconds, or such as 500ms, 4s, 1m, 2h, 7d, not {text!r}")
     return float(digits) * seconds
 
 

@@ -19,6 +19,7 @@ from discoveryd.config.durations import VARIABLE_PREFIX, format_duration, shown
 from discoveryd.config.sections import (
     SCHEMA,
     SECTIONS,
+    HistorySection,
     LogSection,
     MessagesSection,
     MetricsSection,
@@ -64,6 +65,7 @@ class Config:
     security: SecuritySection = field(default_factory=SecuritySection)
     messages: MessagesSection = field(default_factory=MessagesSection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
+    history: HistorySection = field(default_factory=HistorySection)
     log: LogSection = field(default_factory=LogSection)
     paths: PathsSection = field(default_factory=PathsSection)
     source: str = field(default=NO_FILE, compare=False)

@@ -24,6 +24,11 @@ from discoveryd.runtime.machine import machine_name
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("auto", "console", "logfmt", "json")
 _ENGINE = MessageLimits()
+_KEPT = {
+    "events": (100, 10_000_000), "stays": (100, 10_000_000), "stay_days": (1, 3650), "days": (1, 3650),
+    "nodes": (1, 100_000),
+}  # fmt: skip
+"""Least and most of what the history keeps."""
 MAX_RULES = 64
 """Rules of ``messages.allow``; they are gone through for each message."""
 
@@ -147,6 +152,25 @@ class MessagesSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HistorySection:
+    """How much of the past is kept."""
+
+    keep: bool = True
+    events: int = 100_000
+    stays: int = 100_000
+    stay_days: int = 90
+    days: int = 400
+    nodes: int = 4096
+
+    def __post_init__(self) -> None:
+        _refuse(
+            f"history.{key}: must be {least} to {most}, not {getattr(self, key)}"
+            for key, (least, most) in _KEPT.items()
+            if not least <= getattr(self, key) <= most
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSection:
     """What is logged, and in which form."""
 
@@ -203,6 +227,7 @@ SECTIONS: Mapping[str, Any] = {
     "security": SecuritySection,
     "messages": MessagesSection,
     "metrics": MetricsSection,
+    "history": HistorySection,
     "log": LogSection,
     "paths": PathsSection,
 }

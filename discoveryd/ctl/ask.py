@@ -65,9 +65,10 @@ def show(options: Options) -> int:
     reply = reply_to(options, "show", peer=options.peer)
     if not options.json:
         from discoveryd.ctl.describe import peer_text  # noqa: PLC0415
+        from discoveryd.ctl.history import past_of  # noqa: PLC0415
 
         screen = standard_screen()
-        print("\n\n".join(peer_text(peer, screen) for peer in reply["peers"]))
+        print("\n\n".join(peer_text(peer, screen, past_of(options, peer["id"])) for peer in reply["peers"]))
     return FINE
 
 

@@ -13,13 +13,19 @@ SENTENCE = 30
 """Columns that make a sentence readable."""
 
 
-def peer_text(peer: dict[str, Any], screen: Screen) -> str:
-    """Return the description of a peer: its state and why, in a sentence; then the facts, line by line."""
+def peer_text(peer: dict[str, Any], screen: Screen, past: str = "") -> str:
+    """Return the description of a peer: its state and why, in a sentence; then the facts, line by line.
+
+    Args:
+        peer: as ``show`` gives it.
+        screen: where the text goes.
+        past: what the history says of it, in a clause.
+    """
     state = screen.paint(peer["state"], peer["state"])
     name = peer["address"] if peer["kind"] == "bare" else name_of(peer)
     first, *lines = folded(f"{printable(name)} is {printable(peer['state'])}: ", _why(peer), screen.width, 2)
     lines.insert(0, first.replace(f" is {peer['state']}:", f" is {state}:", 1))
-    for label, values in _facts(peer):
+    for label, values in _facts(peer, past):
         for number, value in enumerate(values):
             lines += folded(f"  {'' if number else label:<12}", printable(value), screen.width, 14)
     return "\n".join(lines)
@@ -71,14 +77,14 @@ def _why(peer: dict[str, Any]) -> str:
     }.get(peer["state"], f"last heard {heard}")
 
 
-def _facts(peer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+def _facts(peer: dict[str, Any], past: str) -> Iterator[tuple[str, list[str]]]:
     bare = peer["kind"] == "bare"
     if not bare:
         yield "id", [peer["id"]]
         restarts = {0: "no restart", 1: "1 restart"}.get(peer["restarts"], f"{peer['restarts']} restarts")
         yield "boot", [f"{peer['boot']}, {restarts} since first seen"]
     yield "kind", ["bare: it sends plain HELLO| only, so its address is all there is" if bare else "node"]
-    yield "first seen", [f"{age(peer['first_seen_s'])} ago"]
+    yield "first seen", [past or f"{age(peer['first_seen_s'])} ago"]
     if peer["interval_s"] is not None:
         yield "announces", [f"a HELLO each {peer['interval_s']:g}s, valid {peer['ttl_s']:g}s"]
     yield "paths", [_path(path) for path in peer.get("paths", ())] or ["none within its ttl"]

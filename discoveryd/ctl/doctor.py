@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from discoveryd.ctl import FINE, NO_DAEMON, NOTHING
 from discoveryd.ctl.ask import entitled
+from discoveryd.ctl.history import tell_past
 from discoveryd.ctl.output import standard_screen
 from discoveryd.errors import DaemonUnreachable
 from discoveryd.protocol.table.peer import LIVE
@@ -86,6 +87,7 @@ def _once(options: Options) -> int:
         print(dumps(found))
     else:
         print(report_text(found, standard_screen()))
+        tell_past(options, found)
     return FINE if found["verdict"] == HEALTHY else NOTHING
 
 

@@ -16,6 +16,7 @@ from discoveryd.cli.parse import Arguments
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, say
 from discoveryd.daemon.findings import FindingsPart
+from discoveryd.daemon.history import HistoryPart
 from discoveryd.daemon.identity import node_id, placeholder
 from discoveryd.daemon.keys import read_keyring
 from discoveryd.daemon.logs import LogPart
@@ -120,6 +121,7 @@ class Daemon:
             hooks,
             MessagesPart(config, self._discovery.messages, put),
             FindingsPart(self._discovery.status, put, hooks.find),
+            HistoryPart(config, self._discovery, put),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
         self._parts = Parts(parts, notify=put, report=self._discovery.report)

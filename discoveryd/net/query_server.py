@@ -229,7 +229,7 @@ class QueryServer(TcpServer):
                 else:
                     self._backend.begin(request, partial(self._later, client), client.number)
                     client.hears_messages = True
-            case "ping" | "reload" | "send" | "ask" | "doctor" if request.op != "doctor" or request.peer:
+            case _ if request.takes_a_while:
                 self._backend.begin(request, partial(self._later, client), client.number)
                 client.awaits_reply = True
             case "register":

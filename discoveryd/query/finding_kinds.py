@@ -309,6 +309,13 @@ FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
         "The address or port of metrics.listen cannot be had; it is tried again each 10 s.",
         "Stop what holds it, or set metrics.listen.",
     ),
+    "history-unwritable": FindingKind(
+        "machine", "medium", "proven", "the history is not written",
+        "The file of the history cannot be opened or written; peers are seen all the same, and what happens meanwhile "
+        "is not remembered. It is tried again each 10 s. A broken file is set aside, and a new one begun.",
+        "See the error: a full disk, a read-only file system, a state directory of another user. Without a history set "
+        "history.keep to off.",
+    ),
     "no-witness": FindingKind(
         "machine", "low", "proven", "the witness is gone",
         "The process that would tell the others of the death of this daemon was killed.",

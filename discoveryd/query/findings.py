@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from discoveryd.query.finding_kinds import AREAS, FINDING_KINDS, FindingKind
+from discoveryd.query.part_findings import part_findings
 from discoveryd.query.seed_findings import seed_findings
 
 FEW_FILTERED = 3
@@ -311,9 +312,6 @@ def _machine(status: Mapping[str, Any]) -> Iterator[Finding]:
     if status.get("flooded"):
         flood = sum(drop["count"] for drop in status["drops"] if drop["reason"] == "flood")
         yield Finding("flood", "a flood of datagrams: only known peers are heard", {"dropped": flood})
-    if error := status.get("metrics", {}).get("error"):
-        text = f"the metrics are not served over HTTP: {error}; stop that, or set metrics.listen"
-        yield Finding("metrics-not-served", text, {"error": error})
     buffer = status.get("receive_buffer", {"bytes": 0})
     if 0 < buffer["bytes"] < (wanted := buffer.get("wanted", 0)):
         yield Finding(
@@ -324,23 +322,7 @@ def _machine(status: Mapping[str, Any]) -> Iterator[Finding]:
             {"bytes": buffer["bytes"], "wanted": wanted},
             (f"sysctl -w net.core.rmem_max={wanted}",),
         )
-    if status.get("last_will", {}).get("witness") == "dead":
-        yield Finding(
-            "no-witness",
-            "the witness was killed: should this daemon die, the others miss its HELLOs first; to have another witness "
-            "restart discoveryd",
-        )
-    for found in status.get("dropins", ()):
-        if found["state"] in ("refused", "failing"):
-            name, state = found["name"], found["state"]
-            what = f"service {name} is not announced ({state})" if name else "service file is refused"
-            text = f"{what}: {found['why']} ({found['file']})"
-            yield Finding("service-not-announced", text, {"state": state}, (), found["file"])
-    if refused := status.get("hooks", {}).get("refused", 0):
-        hooks = f"{refused} hook{'s are' if refused > 1 else ' is'}"
-        yield Finding(
-            "hook-not-run", f"{hooks} not run: the log says why, look for 'hook not run'", {"refused": refused}
-        )
+    yield from (Finding(*found) for found in part_findings(status))
 
 
 def _opening(status: Mapping[str, Any], port: int, *, is_out: bool = False) -> tuple[str, ...]:

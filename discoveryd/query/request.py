@@ -20,6 +20,7 @@ from discoveryd.query.proof import NONCE_BYTES, is_nonce, text_of
 
 MAX_PINGS = 100
 MAX_TIMEOUT = 60.0
+MAX_SINCE = 100 * 365 * 86_400.0
 MAX_GLOB = 128
 """Characters of a glob; a name has at most 64."""
 
@@ -32,6 +33,8 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "show": ("peer",),
     "ping": ("peer", "count", "timeout_s", "proof"),
     "doctor": ("peer", "proof"),
+    "history": ("peer", "since_s"),
+    "availability": ("state", "name", "tags", "service", "link", "peer", "since_s"),
     "status": (),
     "metrics": (),
     "hello": ("proof", "nonce"),
@@ -43,6 +46,9 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _PROVEN: Final = frozenset(("hello", "reload", "register", "send", "ask", "messages"))
 _MAY_BE_PROVEN: Final = frozenset(("ping", "doctor"))
+_PAST: Final = frozenset(("history", "availability"))
+_LATER: Final = frozenset(("ping", "reload", "send", "ask", *_PAST))
+"""Requests that take a while, as a ``doctor`` does that is about a peer."""
 _SERVICE: Final = Service.__slots__
 _HTTP = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"TRACE ")
 _HTTP_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0", b" HTTP/2.0")
@@ -98,11 +104,10 @@ class Request:
     """One checked request.
 
     Attributes:
-        op: ``list``, ``show``, ``status``, ``watch``, ``ping``, ``doctor``, ``metrics``, ``hello``, ``reload``,
-            ``register``, ``send``, ``ask`` or ``messages``.
-        filter: of ``list`` and ``watch``.
+        op: one of those that docs/query.md has.
+        filter: of ``list``, ``watch`` and ``availability``.
         wants_self: whether a ``list`` is to tell of this node too.
-        peer: the peer of ``show``, ``ping`` and ``doctor``: name, id, address or boot; ``doctor`` needs none.
+        peer: that it is about: name, id, address or boot; empty where it may be about all.
         count: of PINGs.
         timeout: seconds to wait for each PONG.
         proof: that the program has the control token; empty without one.
@@ -111,6 +116,7 @@ class Request:
         service: to be announced.
         draft: the message of ``send`` and ``ask``.
         names: of the messages that ``messages`` is about; none for all.
+        since: seconds that ``history`` and ``availability`` go back; None for all there is.
     """
 
     op: str
@@ -125,6 +131,12 @@ class Request:
     service: Service | None = None
     draft: Draft | None = None
     names: frozenset[str] = frozenset()
+    since: float | None = None
+
+    @property
+    def takes_a_while(self) -> bool:
+        """Whether its answer comes later; the connection then has no other answer before."""
+        return self.op in _LATER or (self.op == "doctor" and self.peer != "")
 
     @property
     def needs_proof(self) -> bool:
@@ -189,6 +201,9 @@ def _bad(message: str) -> QueryError:
 
 def _about_peer(op: str, fields: Mapping[str, Any]) -> Request:
     peer = _text(fields, "peer")
+    if op in _PAST:
+        since = _number(fields, "since_s", 0.0, 0.001, MAX_SINCE) if "since_s" in fields else None
+        return Request(op=op, peer=peer or "", since=since, filter=_filter(fields))
     if not peer and op == "doctor":
         return Request(op=op)  # about the node itself
     if not peer:

@@ -151,6 +151,36 @@ class Client:
         with self._lock:
             return self._publisher.subscribe(self._peers_locked(), self._seq, Limits().subscriber_events)
 
+    # --- the past -------------------------------------------------------------------------------
+
+    def history(self, peer: str = "", *, since: float | None = None) -> dict[str, Any]:
+        """Return what happened to the peers, or to one: the reply to ``history`` (docs/query.md).
+
+        Args:
+            peer: its name, id (or the first digits), boot or address; also of one that is long gone.
+            since: seconds to go back, None for as far as it is remembered.
+
+        Raises:
+            QueryError: ``not_found``; ``off``, the daemon keeps no history; ``failed``, it cannot be read now.
+        """
+        return self._past("history", peer=peer or None, since_s=since)
+
+    def availability(
+        self, peer: str = "", *, since: float | None = None, name: str | None = None,
+        tags: Mapping[str, str] | None = None, service: str | None = None, link: str | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Return how much of the time the peers were up, or those that a filter chooses: the reply to ``availability``.
+
+        Arguments and errors are those of `history`, and the filters of ``list``.
+        """
+        where = {"name": name, "tags": tags and dict(tags), "service": service, "link": link}
+        return self._past("availability", peer=peer or None, since_s=since, **where)
+
+    def _past(self, op: str, **fields: Any) -> dict[str, Any]:
+        self._here()
+        with QueryClient(self.address, token=self._token) as query:
+            return query.request(op, **{key: value for key, value in fields.items() if value is not None})
+
     # --- messages -------------------------------------------------------------------------------
 
     def send(

@@ -111,8 +111,9 @@ class Discovery:
         self._errands = Errands(self._driver, self._announcement, self._announce, self._notify, clock)
         self._errands.resolve(parameters.seeds, is_local=bool(parameters.loopback))
         self.messages = self._driver.messages
+        self.handlers = QueryHandlers(self, control)
         self._servers = Servers(
-            query, metrics, QueryHandlers(self, control), parameters.limits, listener, is_patient=is_patient,
+            query, metrics, self.handlers, parameters.limits, listener, is_patient=is_patient,
             clock=clock, notify=self._notify, failed=self._driver.fail,
         )  # fmt: skip
         self._stack = ExitStack()
@@ -172,9 +173,7 @@ class Discovery:
             return
         if not self._driver.begin_stop():
             return
-        stuck = []
-        if self._driver.is_running:
-            stuck = self._driver.stop() + self._servers.stop(JOIN_TIMEOUT)
+        stuck = self._driver.stop() + self._servers.stop(JOIN_TIMEOUT) if self._driver.is_running else []
         self._driver.change(lambda *_: self._driver.publisher.end())
         if not stuck:
             self._stack.close()

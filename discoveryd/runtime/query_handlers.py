@@ -24,6 +24,10 @@ from discoveryd.runtime.messages import Sending
 from discoveryd.runtime.pings import PingResult
 from discoveryd.runtime.subscription import Subscription
 
+OF_PARTS = ("history", "availability")
+"""Requests that parts of the daemon answer."""
+PartAnswer = Callable[[Request, Callable[[bytes], None]], None]
+"""Takes a request and what sends its reply, from any thread; raises QueryError, and never waits."""
 YIELD = 0.0002
 """Seconds between two turns of a long answer."""
 
@@ -63,6 +67,10 @@ class QueryHandlers:
     Args:
         discovery: with the answers.
         control: what may be changed; None for nothing.
+
+    Attributes:
+        registrations: services that programs have registered.
+        parts: what answers the requests of `OF_PARTS`, by op.
     """
 
     def __init__(self, discovery: Discovery, control: Control | None = None) -> None:
@@ -72,6 +80,7 @@ class QueryHandlers:
         self._registered: dict[int, dict[tuple[str, int, str], Service]] = {}  # by connection
         self._events: Subscription | None = None
         self.registrations = 0
+        self.parts: dict[str, PartAnswer] = {}
 
     def subscribe(self) -> None:
         """Begin to collect events for the watches."""
@@ -134,6 +143,11 @@ class QueryHandlers:
     def begin(self, request: Request, reply: Callable[..., None], connection: int) -> None:
         """Begin what takes a while (``ping``, ``doctor``, ``send`` …), and ends with its connection."""
         messages, examiner = self._discovery.messages, self._discovery.examiner
+        if request.op in OF_PARTS:
+            if request.op not in self.parts:
+                raise QueryError("off", f"{request.op} is answered by a daemon, and this is a program that embeds one")
+            self.parts[request.op](request, reply)
+            return
         if request.op == "reload":
             assert self._control is not None
             self._control.reload(lambda result: reply(_reloaded(result)))

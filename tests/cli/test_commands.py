@@ -36,6 +36,8 @@ metrics
 watch [FILTERS] [--timeout S] [--messages] [--message MESSAGE]
 ping PEER [--count N] [--timeout S]
 doctor [PEER] [--watch] [--bundle FILE]
+history [PEER] [--since S]
+availability [FILTERS] [--since S]
 wait --count N [FILTERS] [--timeout S] [--only COLUMN] [--format TEMPLATE]
 send MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--quorum N] [--timeout S] [--wait-handled]
 ask MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--quorum N] [--timeout S]

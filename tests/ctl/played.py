@@ -77,12 +77,20 @@ class Daemon:
     def _talk(self, lines):
         self._send(lines, GREETING)
         while request := lines.readline():
-            self.requests.append(json.loads(request))
+            wanted = json.loads(request)
+            if wanted["op"] in ("availability", "history") and not self._keeps_history():
+                self._send(lines, refusal("off", "there is no history"))
+                continue
+            self.requests.append(wanted)
             answer = self._answers.pop(0)
             for one in answer:
                 self._send(lines, one)
             if answer[-1] is STOPPING:
                 return
+
+    def _keeps_history(self):
+        """Return whether the next answer is about the past: commands ask for that by the way."""
+        return bool(self._answers) and isinstance(self._answers[0][0], dict) and "since_s" in self._answers[0][0]
 
     def _send(self, lines, value):
         lines.write((value if isinstance(value, bytes) else json.dumps(value).encode()) + b"\n")

@@ -245,7 +245,7 @@ def test_causes_come_before_what_may_follow_from_them():
     }  # fmt: skip
     assert codes(**everything) == [
         "interfaces-unreadable", "sending-failed", "sending-failed", "isolated", "nothing-heard", "other-prefix",
-        "rp-filter", "clone", "cloned-memory", "shared-address", "metrics-not-served", "small-receive-buffer",
+        "rp-filter", "clone", "cloned-memory", "shared-address", "small-receive-buffer", "metrics-not-served",
         "service-not-announced", "hook-not-run",
     ]  # fmt: skip
 

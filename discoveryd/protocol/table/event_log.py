@@ -14,6 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from discoveryd.protocol.table.changes import changes_between, told
+from discoveryd.protocol.table.journal import Journal
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import LIVE, UNANNOUNCED, Announced, Event, EventKind
 
@@ -91,15 +92,18 @@ class EventLog:
         seq: number of the last event.
         counts: events there were, by kind.
         suppressed: rows with changes that are not announced yet.
+        journal: of all changes, also those that are suppressed.
     """
 
     def __init__(self) -> None:
+        self.journal = Journal()
         self.seq = 0
         self.counts: Counter[EventKind] = Counter()
         self.suppressed: dict[Key, Suppressed] = {}
 
     def emit(self, kind: EventKind, reason: str, row: Row, now: float) -> list[Event]:
         """Return the event of a change that the row has noted, or nothing while the peer flaps."""
+        self.journal.changed(kind, reason, row, now)
         if row.key in self.suppressed:
             return self._release(self.suppressed[row.key], now)
         current = _current(row, now)
@@ -167,6 +171,7 @@ class EventLog:
         former = row.announced.boot if row.announced.boot != current.boot else ""
         changes = changes_between(row.announced, current) if kind in CHANGING else ()
         row.announced = current
+        self.journal.told(kind, reason, row, now)
         return Event(kind=kind, seq=self.seq, peer=row.peer(now), reason=reason, former=former, changes=changes)
 
 

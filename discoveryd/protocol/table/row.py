@@ -89,6 +89,7 @@ class Row:
     heard_replaced: int = 0  # times that it was heard since
     past: dict[str, int] = field(default_factory=dict)  # former boots, with their restarts
     heir: Row | None = None  # the boot that replaced it
+    took_over: tuple[str, float] = ("", -NEVER)  # the boot that it continues, and when that was heard last
     handed: tuple[int, float] = field(init=False)  # restarts that the heir counts besides, and when it came
     # what was told of it
     announced: Announced = UNANNOUNCED

@@ -203,6 +203,11 @@ class Rows:
                 if not rows[name]:
                     del rows[name]
 
+    def count_as_proved(self, row: Row, now: float) -> None:
+        """Count a row no longer among those that never answered a PING."""
+        if self._unproved.pop(row.key, None) is not None:
+            self.event_log.journal.proved(row, now)
+
     # --- boots that are over ------------------------------------------------------------------------
 
     def end(self, row: Row, now: float, until: float) -> None:
@@ -251,7 +256,7 @@ class Rows:
 
     def follow(self, row: Row, former: Row) -> None:
         """Let a new boot continue the history of its node, and what was announced of it: a crash loop flaps too."""
-        row.first_seen = former.first_seen
+        row.first_seen, row.took_over = former.first_seen, (former.boot, former.last_heard)
         known = former.past.get(row.boot)  # a boot that was there before has its own count
         row.restarts = former.restarts + 1 if known is None else known
         former.handed = (former.restarts + 1 if known is None else 0, row.last_heard)

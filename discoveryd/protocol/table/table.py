@@ -155,7 +155,7 @@ class PeerTable(AgeingRows):
         row.sealed_with = source.key
         if source.key:
             row.proved = True
-            self._unproved.pop(row.key, None)
+            self.count_as_proved(row, now)
         if is_news:
             row.seq = hello.seq  # forged: the seq in the other variant may be
         row.changed()
@@ -231,7 +231,7 @@ class PeerTable(AgeingRows):
         if not is_known or (former == "left" and now - rtt - held <= row.last_heard - SAME):
             return self._with_owed(())
         row.prove(now)
-        self._unproved.pop(row.key, None)
+        self.count_as_proved(row, now)
         path = self._path(row, source, now)
         path.answered(rtt, hears_us_s, two_way=two_way, now=now)
         self._refresh(row, path, now)

@@ -1,0 +1,33 @@
+"""Findings about parts of the daemon that do not work: what nobody misses in the table of peers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+PartFinding = tuple[str, str, Mapping[str, Any], tuple[str, ...], str]
+"""Code, text, evidence, remedy and subject."""
+
+
+def part_findings(status: Mapping[str, Any]) -> Iterator[PartFinding]:
+    """Yield which parts of the daemon do not do their work."""
+    if error := status.get("metrics", {}).get("error"):
+        text = f"the metrics are not served over HTTP: {error}; stop that, or set metrics.listen"
+        yield "metrics-not-served", text, {"error": error}, (), ""
+    if error := status.get("history", {}).get("error"):
+        text = f"the history is not written: {error} ({status['history']['path']}); what happens is not remembered"
+        yield "history-unwritable", text, {"error": error}, (), ""
+    if status.get("last_will", {}).get("witness") == "dead":
+        helps = "to have another witness restart discoveryd"
+        text = f"the witness was killed: should this daemon die, the others miss its HELLOs first; {helps}"
+        yield "no-witness", text, {}, (), ""
+    for found in status.get("dropins", ()):
+        if found["state"] in ("refused", "failing"):
+            name, state = found["name"], found["state"]
+            what = f"service {name} is not announced ({state})" if name else "service file is refused"
+            text = f"{what}: {found['why']} ({found['file']})"
+            yield "service-not-announced", text, {"state": state}, (), found["file"]
+    if refused := status.get("hooks", {}).get("refused", 0):
+        hooks = f"{refused} hook{'s are' if refused > 1 else ' is'}"
+        text = f"{hooks} not run: the log says why, look for 'hook not run'"
+        yield "hook-not-run", text, {"refused": refused}, (), ""
