@@ -9,14 +9,10 @@ import os
 import socket
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from discoveryd.net.families import IPV4, SocketFamily
 from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP, UNSTAMPED
 from discoveryd.protocol.wire.messages import MAX_DATAGRAM
-
-IP_PKTINFO = 8
-"""linux/in.h; `socket` has no name for it."""
-PKTINFO = struct.Struct("@i4s4s")  # interface index, local address, header address
 
 BATCH = 128
 """Datagrams taken at once, within a millisecond: few enough that a flood leaves time for the rest."""
@@ -25,77 +21,52 @@ ALONE = 2
 SIZE = MAX_DATAGRAM + 1
 """Bytes of a datagram that are read: a datagram that is too long is known by the last byte."""
 
-_HEAD = socket.CMSG_LEN(0)
-_STAMP_SPACE, _PKTINFO_SPACE = socket.CMSG_SPACE(STAMP.size), socket.CMSG_SPACE(PKTINFO.size)
-_CONTROL = _STAMP_SPACE + _PKTINFO_SPACE
-_NAME = struct.Struct("=HH4s8x")  # struct sockaddr_in: family, port (network order), address
-_ORIGIN = struct.Struct(f"{PKTINFO.format}{_PKTINFO_SPACE - _HEAD - PKTINFO.size}x{_NAME.format[1:]}")
+_HEAD, _STAMP_SPACE = socket.CMSG_LEN(0), socket.CMSG_SPACE(STAMP.size)
 
 Arrival = tuple[bytes, bytes, float]
 """A datagram, its origin as `parse_origin` takes it, and the moment of its stamp, `UNSTAMPED` if there is none."""
 
 
-class Origin(NamedTuple):
-    """Where a datagram came from.
-
-    Attributes:
-        address: of the sender.
-        port: of the sender.
-        interface: index of the interface it came in by.
-        destination: the address it was sent to.
-    """
-
-    address: str
-    port: int
-    interface: int
-    destination: str
-
-
-def parse_origin(origin: bytes) -> Origin:
-    """Return the parts of an origin; equal bytes are the same origin."""
-    interface, _, destination, _, port, address = _ORIGIN.unpack(origin)
-    return Origin(socket.inet_ntoa(address), socket.ntohs(port), interface, socket.inet_ntoa(destination))
-
-
-def read_one(receiver: socket.socket, offset: float) -> Arrival:
+def read_one(receiver: socket.socket, offset: float, family: SocketFamily = IPV4) -> Arrival:
     """Read one datagram of a socket that does not block.
 
     Args:
-        receiver: with IP_PKTINFO, and if it can be SO_TIMESTAMPNS.
+        receiver: with the options of its family, and if it can be SO_TIMESTAMPNS.
         offset: seconds that the clock of the stamps is ahead of that of the moment given.
+        family: of the socket.
 
     Raises:
         BlockingIOError: the socket is empty.
         OSError: the error of a datagram that was sent by this socket; the next call goes on.
     """
-    datagram, ancillary, _, (address, port) = receiver.recvmsg(SIZE, _CONTROL)
-    moment, info = UNSTAMPED, bytes(PKTINFO.size)
+    datagram, ancillary, _, name = receiver.recvmsg(SIZE, family.control_size)
+    moment, contents = UNSTAMPED, {}
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
             second, nano = STAMP.unpack(data)
             moment = second - offset + nano * 1e-9
-        elif (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
-            info = data
-    name = (socket.AF_INET, socket.htons(port), socket.inet_aton(address))
-    return datagram, _ORIGIN.pack(*PKTINFO.unpack(info), *name), moment
+        elif level == family.level:
+            contents[kind] = data
+    return datagram, family.pack_origin(contents, name), moment
 
 
 _MESSAGE = struct.Struct("@PIPNPNi0P")  # struct msghdr: name, size; parts, their count; control messages, size; flags
 _PART = struct.Struct("@PN")  # struct iovec: base, size
 _LENGTH = struct.Struct(f"@{_MESSAGE.size}xI0P")  # struct mmsghdr: a msghdr, and the length of the datagram
-# what the kernel tells of one datagram: both control messages, then the name of the sender
-_TOLD = struct.Struct(f"@{_HEAD}x{STAMP.format[1:]}{_STAMP_SPACE - _HEAD - STAMP.size}x{_HEAD}x{_ORIGIN.size}s")
 _STARTS = range(0, BATCH * SIZE, SIZE)
 
 
 class Many:
-    """Reads up to `BATCH` datagrams by one call. For one thread, and any number of sockets with stamps.
+    """Reads up to `BATCH` datagrams by one call. For one thread, and any number of sockets with stamps of one family.
 
     Raises:
         AttributeError: the C library has no recvmmsg.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, family: SocketFamily = IPV4) -> None:
+        # what the kernel tells of one datagram: all control messages, then the name of the sender
+        padding = _STAMP_SPACE - _HEAD - STAMP.size
+        self._one = struct.Struct(f"@{_HEAD}x{STAMP.format[1:]}{padding}x{_HEAD}x{family.origin.size}s")
         self._call = ctypes.CDLL(None, use_errno=True).recvmmsg
         self._call.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
         self._data = ctypes.create_string_buffer(BATCH * SIZE)
@@ -103,13 +74,13 @@ class Many:
         self._parts = ctypes.create_string_buffer(b"".join(_PART.pack(data + start, SIZE) for start in _STARTS))
         parts = ctypes.addressof(self._parts)
         # the memory that the kernel reads and writes at each call, besides the datagrams
-        table = ctypes.create_string_buffer(BATCH * (_LENGTH.size + _TOLD.size))
+        table = ctypes.create_string_buffer(BATCH * (_LENGTH.size + self._one.size))
         self._address = ctypes.addressof(table)
         told = self._address + BATCH * _LENGTH.size
-        blank = bytearray(len(table))
+        blank, size = bytearray(len(table)), family.control_size
         for number in range(BATCH):
-            control, part = told + number * _TOLD.size, parts + number * _PART.size
-            fields = control + _CONTROL, _NAME.size, part, 1, control, _CONTROL, 0
+            control, part = told + number * self._one.size, parts + number * _PART.size
+            fields = control + size, family.name_size, part, 1, control, size, 0
             _MESSAGE.pack_into(blank, number * _LENGTH.size, *fields)
         self._blank = bytes(blank)
         self._table = memoryview(table).cast("B")
@@ -123,7 +94,7 @@ class Many:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         data: bytes = self._data  # type: ignore[assignment] # a slice of an array of c_char is bytes
-        told = _TOLD.iter_unpack(self._told[: count * _TOLD.size])
+        told = self._one.iter_unpack(self._told[: count * self._one.size])
         lengths = _LENGTH.iter_unpack(self._lengths[: count * _LENGTH.size])
         return [
             (data[start : start + length], origin, second - offset + nano * 1e-9)
@@ -131,11 +102,11 @@ class Many:
         ]
 
 
-def open_many(receivers: Iterable[socket.socket]) -> Many | None:
+def open_many(receivers: Iterable[socket.socket], family: SocketFamily = IPV4) -> Many | None:
     """Return the reader of many datagrams of these sockets at once, None where the system has none."""
     try:
         # without stamps the control messages are not where they are expected
         is_stamped = all(receiver.getsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS) for receiver in receivers)
-        return Many() if is_stamped else None
+        return Many(family) if is_stamped else None
     except (OSError, AttributeError):
         return None

@@ -15,8 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fcntl import ioctl
 
-from discoveryd.protocol.addresses import text_of
-
 RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR = 16, 18, 20, 22
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x10, 0x300
@@ -130,7 +128,7 @@ def address(payload: bytes) -> Address | None:
         return None
     waits = flags & IFA_F_TENTATIVE and not flags & IFA_F_OPTIMISTIC
     is_usable = family == socket.AF_INET or not (waits or flags & IFA_F_DADFAILED)
-    return Address(index, text_of(own), prefix, bool(flags & IFA_F_SECONDARY), is_usable)
+    return Address(index, socket.inet_ntop(family, own), prefix, bool(flags & IFA_F_SECONDARY), is_usable)
 
 
 class Netlink:

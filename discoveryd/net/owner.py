@@ -69,15 +69,16 @@ def holder(port: int, kind: Literal["udp", "tcp"] = "udp", address: str = "0.0.0
 
 def _inodes(port: int, kind: str, address: str) -> Iterator[str]:
     """Yield the inodes of sockets that are bound to a port, from the lists of all sockets."""
-    here = _in_hex((address, port)).partition(":")[0]
+    is_any = address in ("0.0.0.0", "::")
+    here = "" if is_any else _in_hex((address, port)).partition(":")[0]
     kept = {here, "0" * 8, "0" * 32, f"{'0' * 16}FFFF0000{here}"}  # itself, any of IPv4 and IPv6, itself by IPv6
-    for name in (kind, f"{kind}6"):
+    for name in (f"{kind}6",) if address == "::" else (kind, f"{kind}6"):
         for line in read_lines(f"/proc/net/{name}"):
             fields = line.split(maxsplit=10)
             if len(fields) < 10 or (kind == "tcp" and fields[3] != LISTENING):
                 continue
             bound, _, in_hex = fields[1].partition(":")
-            if in_hex == f"{port:04X}" and (address == "0.0.0.0" or bound in kept):
+            if in_hex == f"{port:04X}" and (is_any or bound in kept):
                 yield fields[9]
 
 

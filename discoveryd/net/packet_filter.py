@@ -11,9 +11,11 @@ its own sockets. A socket has one program, so that of a flood contains the porti
 import socket
 import struct
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Literal
+
+from discoveryd.protocol.addresses import pack_address
 
 SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_ATTACH_REUSEPORT_CBPF = 26, 27, 51
 """asm-generic/socket.h"""
@@ -27,7 +29,7 @@ _INSTRUCTION = struct.Struct("@HBBI")
 _PROGRAM = struct.Struct("@HP")
 _LOAD, _LOAD_LENGTH, _LOAD_BYTE_AT_X, _SUBTRACT, _TO_X = 0x20, 0x80, 0x50, 0x14, 0x07
 _JUMP, _JUMP_IF_EQUAL, _JUMP_IF_GREATER, _JUMP_IF_LEAST, _RETURN = 0x05, 0x15, 0x25, 0x35, 0x06
-_SOURCE = 0xFFF00000 + 12  # SKF_NET_OFF: the source in the IPv4 header, wherever that begins
+_SOURCE, _SOURCE_IPV6 = 0xFFF00000 + 12, 0xFFF00000 + 20  # SKF_NET_OFF: the source in the header, or its last 4 bytes
 _TYPE = 0xFFFFF000 + 4  # SKF_AD_OFF + SKF_AD_PKTTYPE
 _RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM: 32 random bits
 _TO_ALL = (1, 2, 5)  # PACKET_BROADCAST, PACKET_MULTICAST, PACKET_LOOPBACK: what we broadcast comes back as that
@@ -39,15 +41,22 @@ Portion = Literal["quiet", "prompt", "every"]
 _Instruction = tuple[int, int, int, int]
 
 
-def code_of(known: Iterable[str] = (), share: float = 1.0, portion: Portion = "every") -> bytes:
+def code_of(
+    known: Iterable[str] = (), share: float = 1.0, portion: Portion = "every", *, is_ipv6: bool = False
+) -> bytes:
     """Return the code of a program.
 
     Args:
-        known: IPv4 addresses that pass, `MAX_KNOWN` of them.
+        known: addresses that pass, `MAX_KNOWN` of the family; of those of IPv6 the last four bytes are compared.
         share: of the datagrams from all other addresses that pass too, 0 to 1.
         portion: the datagrams that may pass at all.
+        is_ipv6: whether it is for a socket of that family.
     """
-    code = [*_of_portion(portion), *(_of_flood(known, share) if share < 1 else ()), (_RETURN, 0, 0, _EVERY)]
+    flood: Iterable[_Instruction] = ()
+    if share < 1:
+        addresses = [pack_address(address)[-4:] for address in known if (":" in address) is is_ipv6]
+        flood = _of_flood(_SOURCE_IPV6 if is_ipv6 else _SOURCE, addresses, share)
+    code = [*_of_portion(portion), *flood, (_RETURN, 0, 0, _EVERY)]
     return b"".join(_INSTRUCTION.pack(*instruction) for instruction in code)
 
 
@@ -75,10 +84,16 @@ def _of_portion(portion: Portion) -> list[_Instruction]:
     ]
 
 
-def _of_flood(known: Iterable[str], share: float) -> list[_Instruction]:
-    """Return the code that passes known addresses, refuses what is not of the sample, and falls through with that."""
-    addresses = [int.from_bytes(socket.inet_aton(address), "big") for address in known][:MAX_KNOWN]
-    code: list[_Instruction] = [(_LOAD, 0, 0, _SOURCE)]
+def _of_flood(place: int, known: Sequence[bytes], share: float) -> list[_Instruction]:
+    """Return the code that passes known addresses, refuses what is not of the sample, and falls through with that.
+
+    Args:
+        place: where four bytes of the source are.
+        known: those of the addresses that pass.
+        share: of the others.
+    """
+    addresses = [int.from_bytes(four, "big") for four in known[:MAX_KNOWN]]
+    code: list[_Instruction] = [(_LOAD, 0, 0, place)]
     for start in range(0, len(addresses), REACH):
         block = addresses[start : start + REACH]
         code += [(_JUMP_IF_EQUAL, len(block) - place, 0, address) for place, address in enumerate(block)]
@@ -96,7 +111,8 @@ def set_filter(
         OSError: the kernel has no socket filters, or a sandbox forbids them.
     """
     if share < 1 or portion != "every":
-        _attach(receiver, SO_ATTACH_FILTER, code_of(known, share, portion))
+        is_ipv6 = receiver.family == socket.AF_INET6
+        _attach(receiver, SO_ATTACH_FILTER, code_of(known, share, portion, is_ipv6=is_ipv6))
     else:
         with suppress(OSError):  # there was no filter
             receiver.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from discoveryd.net import udp_socket
 from discoveryd.net.batch import BATCH
+from discoveryd.net.families import IPV4, SocketFamily
 from discoveryd.net.packet_filter import Portion, set_filter, steer
 from discoveryd.net.stamps import SO_TIMESTAMPNS
 
@@ -34,23 +35,25 @@ LEAST_ROOM = 512
 """Bytes that it takes at least."""
 
 
-def bind_both(stack: ExitStack, port: int, *, patience: float) -> list[socket.socket]:
+def bind_both(
+    stack: ExitStack, port: int, *, patience: float, family: SocketFamily = IPV4
+) -> list[socket.socket]:
     """Return the quiet and the prompt socket, open until `stack` closes; the prompt one alone where it gets everything.
 
     Raises:
         OSError: with the port, and the process that holds it where that can be found.
     """
-    first = udp_socket.bind(stack, "0.0.0.0", port, patience=patience)
+    first = udp_socket.bind(stack, family.anywhere, port, patience=patience, family=family)
     try:
         with ExitStack() as attempt:
-            second = udp_socket.make(attempt)
+            second = udp_socket.make(attempt, family)
             portions: dict[socket.socket, Portion] = {first: "quiet", second: "prompt"}
             for one, portion in portions.items():
                 if not one.getsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS):
                     raise OSError("without stamps what is read late would count as late")  # noqa: TRY301
                 set_filter(one, portion=portion)
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            second.bind(("0.0.0.0", port))
+            second.bind((family.anywhere, port))
             steer(second, 1)
             stack.push(attempt.pop_all())
             return [first, second]

@@ -13,8 +13,8 @@ from contextlib import closing, suppress
 from time import monotonic
 from typing import Literal, NamedTuple
 
+from discoveryd.net.families import IP_RECVERR
 from discoveryd.net.netlink import Netlink
-from discoveryd.net.udp_socket import IP_RECVERR
 
 Answer = Literal["refused", "prohibited", "no-machine", "silent", "unreachable"]
 """To the port: refused (nothing listens), prohibited (by a firewall), nobody has the address, nothing, or no way."""

@@ -28,6 +28,7 @@ NOT_YET: Collection[int] = frozenset((errno.EADDRINUSE, errno.EADDRNOTAVAIL))
 """Errors after which listening is tried again: the port is taken, or the address is not there yet."""
 
 _AT_ONCE = -1.0
+_OF_ALL = {"0.0.0.0": "", "::": " of IPv6"}
 _OURS = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 """Errors of `accept` that no connection and no shortage brings about, but a mistake here."""
 
@@ -228,7 +229,7 @@ class TcpServer:
 
 def explain_bind(error: OSError, kind: str, address: str, port: int) -> OSError:
     """Return the error with the port in its text, and the holder of the port if it is taken."""
-    where = f"{kind} port {port}" + ("" if address == "0.0.0.0" else f" on {address}")
+    where = f"{kind} port {port}{_OF_ALL.get(address, f' on {address}')}"
     if error.errno != errno.EADDRINUSE:
         forbids = f": {FORBIDDEN}" if error.errno == errno.EPERM else ""  # a port below 1024 is EACCES
         return OSError(error.errno, f"cannot listen on {where}: {os.strerror(error.errno or 0)}{forbids}")

@@ -6,7 +6,8 @@ what is for it goes there directly (`is_near`), and not to a gateway.
 
 from collections.abc import Hashable, Iterable
 
-from discoveryd.net.batch import Origin
+from discoveryd.net.families import Origin
+from discoveryd.net.interfaces import name_of, with_zone
 from discoveryd.net.transport import Outside
 from discoveryd.protocol.limited_broadcast import LIMITED, MEMORY
 from discoveryd.protocol.link import Link, Source
@@ -63,18 +64,26 @@ class Sources:
             now: the time.
             port_fits: whether it was sent from the port that all nodes send from.
         """
-        address, _, index, destination = origin
-        here = [link for link in self._links if link.index == index]
-        link = next((link for link in here if link.holds(address)), None)
-        if link is None and here:
-            link = self._link_of_outsider(address, here[0], destination, now)
-        sender = (address, link, destination in self._own, port_fits)
+        address, _, index, destination = origin[:4]
+        here = [link for link in self._links if link.index == index and (":" in link.address) is (":" in address)]
+        if ":" in address:
+            # by its zone a link-local address belongs to the link; any other is beyond it, as that of a router would be
+            address = with_zone(address, here[0].name if here else name_of(index))
+            link = here[0] if here and here[0].holds(address) else None
+            is_unicast = not destination.startswith("ff")
+        else:
+            link = next((link for link in here if link.holds(address)), None)
+            if link is None and here:
+                link = self._link_of_outsider(address, here[0], destination, now)
+            is_unicast = destination in self._own
+        sender = (address, link, is_unicast, port_fits)
         source = self._sources.get(sender)
         if source is None:
             if len(self._sources) >= MAX_SENDERS:
                 del self._sources[next(iter(self._sources))]
-            source = self._sources[sender] = Source(address, link, unicast=sender[2], port_fits=port_fits)
-        if link is not None and port_fits and address not in self._own and destination in (LIMITED, link.broadcast):
+            source = self._sources[sender] = Source(address, link, unicast=is_unicast, port_fits=port_fits)
+        is_broadcast = link is not None and destination in (LIMITED, link.broadcast) and ":" not in address
+        if is_broadcast and port_fits and address not in self._own:
             self._broadcasts.append((source, destination == LIMITED))
         if len(self.known) >= MAX_PLACES:
             del self.known[next(iter(self.known))]

@@ -86,6 +86,7 @@ class Transport(Protocol):
         drops: datagrams that never came to the engine, or never left, by reason and link.
         send_errors: of each link and target where sending fails.
         outside: neighbours outside our networks, by address and interface.
+        family_errors: why a family of addresses that is wanted has no sockets, by its name.
         has_quiet_socket: whether there are such datagrams, that wake nobody.
         witness: ``off``, ``watching`` where a process will send the will that was left, or ``dead``.
     """
@@ -98,6 +99,7 @@ class Transport(Protocol):
     drops: Drops
     send_errors: dict[tuple[str, str], str]
     outside: dict[tuple[str, int], Outside]
+    family_errors: dict[str, str]
 
     @property
     def witness(self) -> str: ...  # noqa: D102 - stands above
@@ -115,11 +117,12 @@ class Transport(Protocol):
     def close(self) -> None:
         """Close everything. Legal before `open`, and more than once."""
 
-    def rescan(self, patterns: Sequence[str]) -> tuple[Link, ...]:
+    def rescan(self, patterns: Sequence[str], families: Sequence[str] | None = None) -> tuple[Link, ...]:
         """Read the interfaces and return the links there are.
 
         Args:
             patterns: of the interfaces to use, as `Parameters.interfaces`.
+            families: to speak from now on, as `Parameters.families`; None for those as before.
         """
 
     def listen(self, timeout: float, *, is_calm: bool = False) -> Arrivals:

@@ -1,10 +1,12 @@
-"""The UDP transport over IPv4: one socket for the life of the daemon, over whatever links there are at the moment.
+"""The UDP transport: a pair of sockets of each family for the life of the daemon, over whatever links there are.
 
-The socket is bound to the wildcard address. IP_PKTINFO tells by which interface a datagram came in, and chooses the
-interface it leaves by, so a link that comes or goes opens and closes nothing. With `Parameters.loopback` there are two
-sockets instead: one for the broadcasts that several daemons of this machine share, and one for the own address.
+The sockets are bound to the wildcard address. A control message (PKTINFO) tells by which interface a datagram came in,
+and chooses the interface it leaves by, so a link that comes or goes opens and closes nothing; with IPv6 the group is
+joined there. IPv4 waits for IPv6 nowhere: where the kernel has none, or its port is taken, the other family speaks
+alone, and each scan tries again. With `Parameters.loopback` there is IPv4 alone.
 """
 
+import errno
 import os
 import selectors
 import socket
@@ -14,28 +16,38 @@ from contextlib import ExitStack, suppress
 from itertools import chain
 
 from discoveryd.net import udp_socket
-from discoveryd.net.batch import ALONE, BATCH, Many, open_many, parse_origin, read_one
+from discoveryd.net.families import SOCKET_FAMILIES, join, leave, parse_origin
 from discoveryd.net.interfaces import Unlinked, doorbell, drain, is_wanted, loopback, name_of, survey, without_broadcast
 from discoveryd.net.netlink import Netlink
-from discoveryd.net.packet_filter import Portion, set_filter
-from discoveryd.net.quiet import PAUSE, Quiet, bind_both
+from discoveryd.net.pair import Pair
+from discoveryd.net.quiet import PAUSE
 from discoveryd.net.sockets import WakeUp
 from discoveryd.net.sources import Sources
-from discoveryd.net.stamps import Sample, Stamps, boottime
+from discoveryd.net.stamps import boottime
 from discoveryd.net.transport import Arrivals, Datagram, SendChange
 from discoveryd.net.witness import Witness
 from discoveryd.protocol.drops import Drops
-from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.link import GROUP, Link, Source
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import Parameters
+
+MEMBERSHIP = f"membership of {GROUP}"
+"""What is named where the group cannot be joined."""
+RETRY = 30.0
+"""Seconds between two attempts to open the sockets of a family."""
+_MISSING = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL)
+"""Errors of a kernel or a sandbox without IPv6, which is no fault."""
 
 
 class UdpTransport:
     """HELLOs over UDP, as `discoveryd.net.transport` has it.
 
     Args:
-        parameters: port and loopback.
+        parameters: port, loopback and the families at first.
         clock: of the times of arrival, seconds.
+
+    Attributes:
+        family_errors: why a family that is wanted has no sockets, by its name; without that of a kernel that has none.
     """
 
     def __init__(self, parameters: Parameters, clock: Callable[[], float] = boottime) -> None:
@@ -51,10 +63,10 @@ class UdpTransport:
         self._sources = Sources()
         self._sender = udp_socket.UdpSender(parameters.port, self.drops, is_local=bool(parameters.loopback))
         self.send_errors, self.outside = self._sender.errors, self._sources.outside
-        self._receivers: dict[socket.socket, Stamps] = {}
-        self._quiet: Quiet | None = None
-        self._drop_counters: list[udp_socket.DropCounter] = []
-        self._many: Many | None = None
+        self.family_errors: dict[str, str] = {}
+        self._families: tuple[str, ...] = ("ipv4",) if parameters.loopback else parameters.families
+        self._pairs: dict[str, Pair] = {}
+        self._try_again = 0.0
         self._bell: socket.socket | None = None
         self._netlink = Netlink()
         self._wake_up = WakeUp()
@@ -71,15 +83,12 @@ class UdpTransport:
             OSError: with the port, and the process that holds it where that can be found.
         """
         with ExitStack() as stack:
-            port, own = self._parameters.port, self._parameters.loopback
-            patience = udp_socket.PATIENCE if self._parameters.last_will else 0.0
-            if own:
-                bound = [udp_socket.bind(stack, "127.255.255.255", port, share=True)]
-                bound.append(udp_socket.bind(stack, own, port, patience=patience))
-            else:
-                bound = bind_both(stack, port, patience=patience)
-            self._quiet = Quiet(bound[0], bound[1], self._clock()) if len(bound) == 2 and not own else None
             self._selector = stack.enter_context(selectors.DefaultSelector())
+            stack.callback(self._sender.sockets.clear)
+            stack.callback(self._pairs.clear)
+            failures = self._open_pairs(stack, udp_socket.PATIENCE if self._parameters.last_will else 0.0)
+            if failures and ("ipv4" in failures or not self._pairs):
+                raise next(iter(failures.values()))
             self._wake_up.open(stack, self._selector)
             stack.callback(self._netlink.close)
             with suppress(OSError):  # a sandbox without netlink: time alone starts a scan, more often
@@ -87,33 +96,49 @@ class UdpTransport:
                 self._selector.register(self._bell, selectors.EVENT_READ)
                 self.has_doorbell = True
                 self._netlink.open()  # so that a descriptor is there when no other is left
-            for receiver in bound:
-                if self._quiet is None or receiver is not self._quiet.socket:
-                    self._selector.register(receiver, selectors.EVENT_READ)
-            self._many = open_many(bound)
-            self._receivers = {receiver: Stamps(self._clock) for receiver in bound}
-            self._drop_counters = [udp_socket.DropCounter(receiver) for receiver in bound]
-            self._sender.socket = bound[-1]
             if self._parameters.last_will:
                 stack.callback(self._witness.close)  # before the sockets, which it holds as well
-                self._witness.fork(bound)
+                self._witness.fork([bound for pair in self._pairs.values() for bound in pair.bound])
             self._stack = stack.pop_all()
+
+    def _open_pairs(self, stack: ExitStack, patience: float = 0.0) -> dict[str, OSError]:
+        """Open the sockets of each family that has none yet; return the errors."""
+        failures: dict[str, OSError] = {}
+        self._try_again = self._clock() + RETRY
+        for name in [name for name in self._families if name not in self._pairs]:
+            pair = Pair(SOCKET_FAMILIES[name], self._clock, self._sources.known, self._source)
+            try:
+                with ExitStack() as attempt:
+                    pair.open(attempt, self._selector, self._parameters, patience)
+                    stack.push(attempt.pop_all())
+            except OSError as error:
+                failures[name] = error
+            else:
+                self._pairs[name] = pair
+                self._sender.sockets[pair.family.family] = pair.bound[-1]
+        self.family_errors = {
+            name: str(error.strerror) for name, error in failures.items() if error.errno not in _MISSING
+        }
+        return failures
 
     def close(self) -> None:
         """Close everything. Legal before `open`, and more than once."""
         self._stack.close()
-        self._sender.socket = None
-        self._receivers, self._quiet, self._drop_counters = {}, None, []
 
-    def rescan(self, patterns: Sequence[str]) -> tuple[Link, ...]:
+    def rescan(self, patterns: Sequence[str], families: Sequence[str] | None = None) -> tuple[Link, ...]:
         """Read the interfaces and return the links there are; an unchanged link stays the same object.
 
         Where the interfaces cannot be read, `scan_error` says why, and the links are those of the last scan.
         """
+        own = self._parameters.loopback
+        if families is not None and not own and self._families != tuple(families):
+            self._families, self._try_again = tuple(families), 0.0
+        if self._pairs and self._clock() >= self._try_again:
+            self._open_pairs(self._stack)
+        spoken = [name for name in self._families if name in self._pairs or not self._pairs]
         try:
-            own = self._parameters.loopback
-            here = {loopback(own): ()} if own else survey(patterns, self._netlink, ["ipv4"])
-            self.unlinked = () if own else without_broadcast(patterns, self._netlink, ["ipv4"])
+            here = {loopback(own): ()} if own else survey(patterns, self._netlink, spoken)
+            self.unlinked = () if own else without_broadcast(patterns, self._netlink, spoken)
         except OSError as error:
             self.scan_error = udp_socket.error_text(error)
             return tuple(self.others)
@@ -121,13 +146,33 @@ class UdpTransport:
         self.drops.changed(_all_names)
         if (patterns, here) != (self._patterns, self.others):
             known = {link: link for link in self.others}
+            before = self.others
             self._patterns, self.others = patterns, {known.get(link, link): others for link, others in here.items()}
             ours = frozenset(address for link, others in self.others.items() for address in (link.address, *others))
             self._sources.set_links(self.others, ours)
             self._sender.set_links(self.others)
+            self._join(before)
         self._wanted = dict.fromkeys((link.index for link in self.others), True)
         self._sources.relearn(self._clock())
         return tuple(self.others)
+
+    def _join(self, before: Iterable[Link]) -> None:
+        """Hear the group on each new link of IPv6, and no more where such a link is not wanted any more."""
+        bound = self._pairs["ipv6"].bound if "ipv6" in self._pairs else ()
+        for link in self.others:
+            if link.family == "ipv6" and link not in before:
+                try:
+                    for one in bound:
+                        join(one, link.index)
+                except OSError as error:
+                    self.send_errors[link.name, MEMBERSHIP] = udp_socket.error_text(error)
+                else:
+                    self.send_errors.pop((link.name, MEMBERSHIP), None)
+        here = {link.index for link in self.others if link.family == "ipv6"}
+        for link in before:
+            if link.family == "ipv6" and link.index not in here and not self._is_wanted(link.index):
+                for one in bound:
+                    leave(one, link.index)
 
     # --- receiving: one thread ------------------------------------------------------------------
 
@@ -141,38 +186,28 @@ class UdpTransport:
         Returns:
             at most `BATCH` datagrams of each socket, in the order of arrival.
         """
-        longest = timeout
-        if self._quiet is not None and not self._quiet.watch(self._selector, is_calm=is_calm):
-            longest = min(timeout, PAUSE)
-        ready = [key.fileobj for key, _ in self._selector.select(0 if self._held else longest)]
+        pairs, longest = list(self._pairs.values()), timeout
+        for pair in pairs:
+            if not pair.watch(self._selector, is_calm=is_calm):
+                longest = min(timeout, PAUSE)
+        ready = [(key.fileobj, key.data) for key, _ in self._selector.select(0 if self._held else longest)]
         refused: list[bytes] = []
-        if self._quiet is None:
-            batches = self._read_all(ready, refused)
-        else:
-            with self._quiet.reading(self._clock):
-                batches = self._read_all(ready, refused)
+        batches = self._read_all([fileobj for fileobj, _ in ready], refused)
         rang = False
-        for fileobj in ready:
+        for fileobj, data in ready:
             if fileobj is self._bell:
                 rang = drain(self._bell)
-            elif fileobj not in self._receivers:
+            elif data is self._wake_up:
                 self._wake_up.drain()
         return Arrivals(self._in_order(batches), refused, self._sources.broadcasts(), rang)
 
     def _read_all(self, ready: Collection[object], refused: list[bytes]) -> list[list[Datagram]]:
-        """Read a batch of each socket: that it was not ready before a pause of ours says nothing."""
+        """Read a batch of each socket."""
         batches = [self._held] if self._held else []
-        sample: Sample | None = None
-        for receiver, stamps in self._receivers.items():
-            # what was held back waits for a socket that was not read to its end
-            if not self._held or stamps.emptied <= self.heard_until:
-                sample = sample or stamps.sample()
-                batch = self._receive(receiver, stamps, sample, refused)
-                if batch:
-                    batches.append(batch)
-                elif receiver in ready:  # what woke us was no datagram
-                    refused += udp_socket.refused_datagrams(receiver)
-        self.heard_until = min(stamps.emptied for stamps in self._receivers.values())
+        later = self.heard_until if self._held else None
+        for pair in self._pairs.values():
+            batches += pair.read(ready, refused, later)
+        self.heard_until = min(pair.emptied for pair in self._pairs.values())
         return batches
 
     def _in_order(self, batches: list[list[Datagram]]) -> list[Datagram]:
@@ -185,43 +220,6 @@ class UdpTransport:
         self._held = batch[due:]
         return batch[:due]
 
-    def _receive(
-        self, receiver: socket.socket, stamps: Stamps, sample: Sample, refused: list[bytes]
-    ) -> list[Datagram]:
-        """Read a batch, or all there is; append what came back to `refused`."""
-        many, sources = self._many, self._sources.known
-        batch: list[Datagram] = []
-        offset, is_empty, left = stamps.begin(sample), False, BATCH
-        is_quiet = self._quiet is not None and receiver is self._quiet.socket
-        alone = 0 if is_quiet else ALONE
-        while left > 0 and not is_empty:
-            try:
-                if many is None or left > BATCH - alone:
-                    arrivals = [read_one(receiver, offset)]
-                else:
-                    arrivals = many.read(receiver, left, offset)
-            except BlockingIOError:
-                is_empty = True
-                break
-            except OSError:  # the error of something we sent; the next call goes on
-                refused += udp_socket.refused_datagrams(receiver)
-                left -= 1
-                continue
-            # nothing is sent by the quiet socket: only that it is empty makes a call end early
-            is_empty = is_quiet and many is not None and len(arrivals) < left
-            left -= len(arrivals)
-            batch += [
-                (datagram, source, moment)
-                for datagram, origin, moment in arrivals
-                if (source := sources.get(origin) or self._source(origin))
-            ]
-        if batch and not stamps.is_sound(batch[0][2], batch[-1][2]):
-            batch = [(datagram, source, stamps.corrected(moment)) for datagram, source, moment in batch]
-        stamps.end(batch[-1][2] if batch else stamps.emptied, is_empty=is_empty)
-        if self._quiet is not None and is_quiet:
-            self._quiet.count += BATCH - left
-        return batch
-
     def _source(self, packed: bytes) -> Source | None:
         """Return the source of a datagram; None (and counted) where the interface is excluded."""
         origin = parse_origin(packed)
@@ -229,6 +227,9 @@ class UdpTransport:
         place = packed if fits else origin._replace(port=0)  # all other ports of a sender are one place
         if place in self._sources.known:
             return self._sources.known[place]
+        if origin.is_forged:
+            self.drops.count("hop-limit", name_of(origin.interface))
+            return None
         if not self._is_wanted(origin.interface):
             self.drops.count("excluded", name_of(origin.interface))
             return None
@@ -251,20 +252,13 @@ class UdpTransport:
             why it cannot, None if it can.
         """
         ours = (address for link, others in list(self.others.items()) for address in (link.address, *others))
+        known = [*ours, *known]  # what we send to all comes back, also in a flood
         try:
-            known = [*ours, *known]  # what we broadcast ourselves comes back, also in a flood
-            for receiver in self._receivers:
-                set_filter(receiver, known, share, self._portion(receiver))
+            for pair in self._pairs.values():
+                pair.sample(known, share)
         except OSError as error:
             return os.strerror(error.errno or 0)
-        if self._quiet is not None:
-            self._quiet.is_flooded = share < 1
         return None
-
-    def _portion(self, receiver: socket.socket) -> Portion:
-        if self._quiet is None:
-            return "every"
-        return "quiet" if receiver is self._quiet.socket else "prompt"
 
     # --- any thread -----------------------------------------------------------------------------
 
@@ -288,19 +282,16 @@ class UdpTransport:
     @property
     def has_quiet_socket(self) -> bool:
         """Whether quiet HELLOs have a socket of their own."""
-        return self._quiet is not None
+        return bool(self._pairs) and all(pair.quiet is not None for pair in list(self._pairs.values()))
 
     def kernel_drops(self) -> int:
         """Count the datagrams that a full receive buffer lost, and those that `sample` refused."""
-        if self._quiet is not None:
-            return self._quiet.lost
-        return sum(counter.read() for counter in self._drop_counters)
+        return sum(pair.lost() for pair in list(self._pairs.values()))
 
     def receive_buffer(self) -> tuple[int, int]:
         """Return the bytes of each receive buffer, less than wanted if the kernel allows less, and those wanted."""
-        sizes = [one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for one in list(self._receivers)]
-        # the kernel doubles what it is asked for, and tells that
-        return min(sizes, default=0) // 2, udp_socket.RECEIVE_BUFFER
+        sizes = [size for pair in list(self._pairs.values()) for size in pair.buffers()]
+        return min(sizes, default=0), udp_socket.RECEIVE_BUFFER
 
 
 def _all_names() -> set[str]:

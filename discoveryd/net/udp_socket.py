@@ -9,19 +9,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from time import monotonic
 
-from discoveryd.net.batch import BATCH, IP_PKTINFO, PKTINFO
+from discoveryd.net.batch import BATCH
+from discoveryd.net.families import IPV4, SOCKET_FAMILIES, Name, SocketFamily
 from discoveryd.net.sockets import explain_bind
-from discoveryd.net.stamps import SO_TIMESTAMPNS, STAMP
+from discoveryd.net.stamps import SO_TIMESTAMPNS
 from discoveryd.net.transport import SendChange
 from discoveryd.net.witness import Parcel
+from discoveryd.protocol.addresses import Family, family_of
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.limited_broadcast import LIMITED
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.wire.messages import MAX_DATAGRAM
 
-IP_RECVERR = 11
-"""linux/in.h; `socket` has no name for it."""
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 SO_MEMINFO = 55
 HELD, WMEM_ALLOC, SNDBUF, DROPS = 0, 2, 3, 8
@@ -30,8 +30,7 @@ in all, bytes, and how many datagrams did not reach the receive buffer: it was f
 WRAP = 2**32
 """Where those counts begin anew."""
 _EXTENDED_ERROR = struct.Struct("@I4B2I")  # errno, origin, type, code, ... (linux/errqueue.h)
-_PORT_UNREACHABLE = (errno.ECONNREFUSED, 2, 3, 3)  # origin ICMP, destination unreachable, port
-_ERROR_ANCILLARY = sum(map(socket.CMSG_SPACE, (PKTINFO.size, STAMP.size, _EXTENDED_ERROR.size + 16)))
+_OFFENDER = 28  # bytes of an address with its port at the end of it
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes: a full second of 4,000 nodes that all answer at once."""
@@ -49,7 +48,10 @@ TRIES = 8
 """Times that a datagram is tried: an error may be that of an earlier datagram, come back by ICMP, which anybody can
 forge."""
 
-def bind(stack: ExitStack, address: str, port: int, *, share: bool = False, patience: float = 0.0) -> socket.socket:
+def bind(
+    stack: ExitStack, address: str, port: int, *, share: bool = False, patience: float = 0.0,
+    family: SocketFamily = IPV4,
+) -> socket.socket:  # fmt: skip
     """Return a bound socket, open until `stack` closes.
 
     Args:
@@ -58,11 +60,12 @@ def bind(stack: ExitStack, address: str, port: int, *, share: bool = False, pati
         port: to bind.
         share: whether other processes may bind the same address.
         patience: seconds for which a port that is taken is tried again.
+        family: of the address.
 
     Raises:
         OSError: with the port, and the process that holds it where that can be found.
     """
-    bound = make(stack)
+    bound = make(stack, family)
     if share:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     until = monotonic() + patience
@@ -77,13 +80,15 @@ def bind(stack: ExitStack, address: str, port: int, *, share: bool = False, pati
             return bound
 
 
-def make(stack: ExitStack) -> socket.socket:
+def make(stack: ExitStack, family: SocketFamily = IPV4) -> socket.socket:
     """Return a socket with all options, not bound yet, open until `stack` closes."""
-    bound = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    bound = stack.enter_context(socket.socket(family.number, socket.SOCK_DGRAM))
     bound.setblocking(False)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-    bound.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-    bound.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+    for option in family.options:
+        bound.setsockopt(*option)
+    for option in family.wishes:
+        with suppress(OSError):
+            bound.setsockopt(*option)
     with suppress(OSError):  # without stamps the time of reading must do
         bound.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     for forced, modest, size in (
@@ -97,16 +102,17 @@ def make(stack: ExitStack) -> socket.socket:
     return bound
 
 
-def refused_datagrams(bound: socket.socket) -> Iterator[bytes]:
+def refused_datagrams(bound: socket.socket, family: SocketFamily = IPV4) -> Iterator[bytes]:
     """Read the error queue and yield the datagrams that came back because nothing listens where they went (ICMP)."""
+    room = family.control_size + socket.CMSG_SPACE(_EXTENDED_ERROR.size + _OFFENDER)
     for _ in range(BATCH):
         try:
-            datagram, ancillary, _, _ = bound.recvmsg(MAX_DATAGRAM, _ERROR_ANCILLARY, socket.MSG_ERRQUEUE)
+            datagram, ancillary, _, _ = bound.recvmsg(MAX_DATAGRAM, room, socket.MSG_ERRQUEUE)
         except OSError:  # empty
             return
         for level, kind, data in ancillary:
-            is_error = (level, kind) == (socket.IPPROTO_IP, IP_RECVERR) and len(data) >= _EXTENDED_ERROR.size
-            if is_error and _EXTENDED_ERROR.unpack_from(data)[:4] == _PORT_UNREACHABLE:
+            is_error = (level, kind) == (family.level, family.errors) and len(data) >= _EXTENDED_ERROR.size
+            if is_error and _EXTENDED_ERROR.unpack_from(data)[:4] == family.refusal:
                 yield datagram
 
 
@@ -154,7 +160,7 @@ Route = list[tuple[int, int, bytes]]
 
 
 class UdpSender:
-    """Sends by one socket. For any thread.
+    """Sends by one socket of each family. For any thread.
 
     Args:
         port: of all targets that have no other.
@@ -162,12 +168,12 @@ class UdpSender:
         is_local: whether everything stays on loopback, which has no limited broadcast.
 
     Attributes:
-        socket: to send by; None while there is none, and nothing is sent.
+        sockets: to send by, by family; for a family that has none nothing is sent.
         errors: of each link and target where sending fails.
     """
 
     def __init__(self, port: int, drops: Drops, *, is_local: bool) -> None:
-        self.socket: socket.socket | None = None
+        self.sockets: dict[Family, socket.socket] = {}
         self.errors: dict[tuple[str, str], str] = {}
         self._port = port
         self._drops = drops
@@ -176,7 +182,7 @@ class UdpSender:
 
     def set_links(self, links: Iterable[Link]) -> None:
         """Send by these links from now on, and forget the errors of all others."""
-        self._routes = {None: [], **{link: [(socket.IPPROTO_IP, IP_PKTINFO, _info(link))] for link in links}}
+        self._routes = {None: [], **{link: _route(link) for link in links}}
         names = {link.name if link else "-" for link in self._routes}
         for key in list(self.errors):
             if key[0] not in names:
@@ -186,7 +192,7 @@ class UdpSender:
         """Send datagrams, and return the targets where sending began to fail or works again."""
         changes = []
         for send in sends:
-            link, bound, route = send.link, self.socket, self._routes.get(send.link)
+            link, bound, route = send.link, self.sockets.get(family_of(send.to)), self._routes.get(send.link)
             if bound is None or route is None:
                 continue  # the link has just gone; without it the kernel would send elsewhere
             name = link.name if link else "-"
@@ -195,7 +201,7 @@ class UdpSender:
             if used > size // 2:  # the other half is for HELLOs to all
                 self._drops.count("send-failed", name)
                 continue
-            to = LIMITED if send.limited and not self._is_local else send.to
+            to = self._aim(send)
             # a neighbour outside our network: without the flag the kernel sends to the gateway
             flags = socket.MSG_DONTROUTE if is_to_one and link and not link.holds(to) else 0
             error = self._try(bound, send, route, flags, to)
@@ -221,17 +227,22 @@ class UdpSender:
             if (route := self._routes.get(link)) is None:
                 continue
             is_near = link is not None and send.to != link.broadcast and not link.holds(send.to)
-            to = LIMITED if send.limited and not self._is_local else send.to
+            to = self._aim(send)
             info = route[0][2] if route else b""
             port = send.port or self._port
             yield Parcel(send.datagram, to, send.to, port, socket.MSG_DONTROUTE if is_near else 0, info)
+
+    def _aim(self, send: Send) -> str:
+        """Return where a datagram goes first; IPv6 has no limited broadcast, and needs none."""
+        has_limited = send.limited and not self._is_local and ":" not in send.to
+        return LIMITED if has_limited else send.to
 
     def _try(self, bound: socket.socket, send: Send, route: Route, flags: int, to: str) -> str | None:
         """Try to send a datagram; return the error."""
         text = ""
         for _ in range(TRIES):
             try:
-                bound.sendmsg((send.datagram,), route, flags, (to, send.port or self._port))
+                bound.sendmsg((send.datagram,), route, flags, _target(to, send.port or self._port))
             except OSError as error:
                 text = error_text(error)
             else:
@@ -239,5 +250,10 @@ class UdpSender:
         return text
 
 
-def _info(link: Link) -> bytes:
-    return PKTINFO.pack(link.index, socket.inet_aton(link.address), bytes(4))
+def _target(address: str, port: int) -> Name:
+    return SOCKET_FAMILIES["ipv6"].target(address, port) if ":" in address else (address, port)
+
+
+def _route(link: Link) -> Route:
+    family = SOCKET_FAMILIES[link.family]
+    return [(family.level, family.info, family.route(link))]

@@ -21,7 +21,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from discoveryd.net.batch import IP_PKTINFO
+from discoveryd.net.families import SOCKET_FAMILIES
+from discoveryd.protocol.addresses import family_of, pack_address
 
 ROUNDS = 3
 ROUND_GAP = 0.03
@@ -32,11 +33,9 @@ IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGABRT, signal.SIGHUP, signal.
 """What a terminal, a service manager or a watchdog sends to the daemon and all its processes."""
 MOST_FILES = 65536
 """Descriptors that are closed in the witness, whatever more may be allowed."""
-NOWHERE = ("127.0.0.1", 9)
-"""Where the socket is connected: the port of the discard service."""
 
 _LENGTH = struct.Struct("!I")
-_PARCEL = struct.Struct("!4s4sHBBH")
+_PARCEL = struct.Struct("!B16s16sHBBH")
 
 
 class Parcel(NamedTuple):
@@ -48,7 +47,7 @@ class Parcel(NamedTuple):
         otherwise: where to if that fails.
         port: of both.
         flags: of the call.
-        info: IP_PKTINFO of the link by which it goes, empty for any.
+        info: the control message (PKTINFO) of the link by which it goes, empty for any.
     """
 
     datagram: bytes
@@ -60,8 +59,9 @@ class Parcel(NamedTuple):
 
     def pack(self) -> bytes:
         """Return it as bytes."""
-        to, otherwise = socket.inet_aton(self.to), socket.inet_aton(self.otherwise)
-        head = _PARCEL.pack(to, otherwise, self.port, self.flags, len(self.info), len(self.datagram))
+        to, otherwise = pack_address(self.to), pack_address(self.otherwise)
+        sizes = len(self.info), len(self.datagram)
+        head = _PARCEL.pack(len(to), to, otherwise, self.port, self.flags, *sizes)
         return head + self.info + self.datagram
 
 
@@ -79,7 +79,7 @@ class Witness:
         """Start the witness, before there are threads.
 
         Args:
-            bound: all sockets of the port; by the last one the will goes out.
+            bound: all sockets of the port; by the last one of each family its wills go out.
 
         Raises:
             OSError: no process, or no descriptor, is left.
@@ -191,27 +191,32 @@ def _close_all(*kept: int) -> None:
 def _unpack(will: bytes) -> Iterable[Parcel]:
     offset = 0
     while offset < len(will):
-        to, otherwise, port, flags, info, size = _PARCEL.unpack_from(will, offset)
+        length, to, otherwise, port, flags, info, size = _PARCEL.unpack_from(will, offset)
         offset += _PARCEL.size
         start, offset = offset + info, offset + info + size
-        targets = socket.inet_ntoa(to), socket.inet_ntoa(otherwise)
+        number = socket.AF_INET6 if length == 16 else socket.AF_INET
+        targets = socket.inet_ntop(number, to[:length]), socket.inet_ntop(number, otherwise[:length])
         yield Parcel(will[start:offset], *targets, port, flags, will[start - info : start])
 
 
 def _send(bound: Sequence[socket.socket], parcels: Sequence[Parcel]) -> None:
     """Send all parcels, a round after the other."""
+    by_family = {int(one.family): one for one in bound}  # the last of each
     for one in bound:
         with suppress(OSError):  # without loopback the PINGs wait unread, until the witness has ended
-            one.connect(NOWHERE)
+            one.connect(next(family.nowhere for family in SOCKET_FAMILIES.values() if family.number == one.family))
     each = -(-len(parcels) // ROUNDS)
     for number in range(ROUNDS):
         if number:
             select.select([], [], [], ROUND_GAP)
         for parcel in parcels[number * each : (number + 1) * each]:
+            family = SOCKET_FAMILIES[family_of(parcel.to)]
+            info = [(family.level, family.info, parcel.info)] if parcel.info else []
             for to in dict.fromkeys((parcel.to, parcel.otherwise)):
-                info = [(socket.IPPROTO_IP, IP_PKTINFO, parcel.info)] if parcel.info else []
                 try:
-                    bound[-1].sendmsg([parcel.datagram], info, parcel.flags, (to, parcel.port))
-                except OSError:
+                    by_family[family.number].sendmsg(
+                        [parcel.datagram], info, parcel.flags, family.target(to, parcel.port)
+                    )
+                except (OSError, KeyError):  # no socket of this family was there when the witness was forked
                     continue
                 break

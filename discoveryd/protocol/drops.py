@@ -78,6 +78,10 @@ DROP_REASONS: Final[dict[str, str]] = {
         "Sent on a link of ours from another port than hello.port, as no node does: by a program that forges, or "
         "through a NAT that changes ports, which is not supported."
     ),
+    "hop-limit": (
+        "Claims to come from our link by IPv6, and has passed a router: nobody beyond a link can speak for a node on it. "
+        "Forged, or a tunnel that takes one off."
+    ),
     "excluded": "Came in by an interface that hello.interfaces excludes.",
     "kernel": "The receive buffer overflowed before it was read: too many datagrams at once, or too little CPU time.",
     "send-failed": "The kernel would not send: see the link's last error in the status.",

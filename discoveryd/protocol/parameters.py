@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field, fields
 
 from discoveryd.errors import ConfigError
-from discoveryd.protocol.addresses import is_ipv4
+from discoveryd.protocol.addresses import FAMILIES, is_ipv4
 from discoveryd.protocol.hosts import faulty_seeds
 
 PORT = 3400
@@ -149,6 +149,9 @@ class Parameters:
     budget: int = 200
     """HELLOs per second that all nodes of a segment together may send: with more than budget times
     interval nodes the interval stretches, and the ttl with it."""
+    families: tuple[str, ...] = FAMILIES
+    """Families of addresses to speak: ``ipv4``, ``ipv6``. One alone: a little less traffic, and where it is filtered
+    nothing else finds the peers."""
     interfaces: tuple[str, ...] = ("*",)
     """Name patterns, the last that matches decides; ``!`` before one excludes. ``*`` means every
     interface except loopback and those of containers."""
@@ -180,6 +183,8 @@ class Parameters:
             found.append(f"hello.bare_ttl: must be 100ms to 1h, not {self.bare_ttl:g}s")
         if not 1 <= self.budget <= 100_000:
             found.append(f"hello.budget: must be 1 to 100000 HELLOs a second, not {self.budget}")
+        if not self.families or len(set(self.families)) < len(self.families) or set(self.families) - set(FAMILIES):
+            found.append(f"hello.families: must be ipv4, ipv6 or both, each once, not {list(self.families)!r:.80}")
         if not is_word(self.realm, MAX_REALM):
             found.append(f"hello.realm: must be 1 to {MAX_REALM} of A-Z a-z 0-9 . _ -, not {self.realm!r}")
         found += [f"hello.seeds: {problem}" for problem in faulty_seeds(self.seeds)]

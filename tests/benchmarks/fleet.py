@@ -12,7 +12,7 @@ from threading import Thread
 
 import machine  # noqa: F401 - makes the checkout importable
 
-from discoveryd.net.batch import IP_PKTINFO
+from discoveryd.net.families import IP_PKTINFO
 from discoveryd.protocol.wire.kinds import decode
 from discoveryd.protocol.wire.messages import Hello, Pong
 from discoveryd.protocol.wire.record import Record, Service

@@ -7,7 +7,8 @@ from time import monotonic, time
 
 import pytest
 
-from discoveryd.net.batch import BATCH, IP_PKTINFO, SIZE, Many, open_many, parse_origin, read_one
+from discoveryd.net.batch import BATCH, SIZE, Many, open_many, read_one
+from discoveryd.net.families import IP_PKTINFO, parse_origin
 from discoveryd.net.stamps import SO_TIMESTAMPNS, UNSTAMPED
 
 IP_RECVERR = 11
@@ -65,7 +66,7 @@ def test_each_reader_gives_datagram_origin_and_moment(make, reader):
     after = time()
     assert [datagram for datagram, _, _ in arrivals] == [b"x" * number * 300 for number in (0, 0, 1, 1, 2, 2)]
     assert [parse_origin(origin) for _, origin, _ in arrivals] == [
-        (*sender.getsockname(), socket.if_nametoindex("lo"), f"127.0.1.{number}")
+        (*sender.getsockname(), socket.if_nametoindex("lo"), f"127.0.1.{number}", 255)
         for number in range(3)
         for sender in senders
     ]

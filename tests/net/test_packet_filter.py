@@ -66,6 +66,6 @@ def test_another_program_takes_the_place_and_none_lets_all_pass(receiver):
 
 
 def test_what_the_kernel_does_not_take_is_an_error(receiver, monkeypatch):
-    monkeypatch.setattr(module, "code_of", lambda *given: code_of(*given)[:-8])  # falls off its end
+    monkeypatch.setattr(module, "code_of", lambda *given, **more: code_of(*given, **more)[:-8])  # falls off its end
     with pytest.raises(OSError, match="Invalid argument"):
         set_filter(receiver, [], 0.0)

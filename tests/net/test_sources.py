@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 from discoveryd.net import sources as module
-from discoveryd.net.batch import Origin
+from discoveryd.net.families import Origin
 from discoveryd.net.sources import MAX_OUTSIDE, RELEARN, Outside, Sources
 from discoveryd.protocol.limited_broadcast import LIMITED, MEMORY
 from discoveryd.protocol.link import Link

@@ -119,13 +119,13 @@ class Recorder:
 def made(sock, link=ETH0, *, is_local=False):
     """Give a sender with one link."""
     sender = UdpSender(3400, Drops(), is_local=is_local)
-    sender.socket = sock
+    sender.sockets["ipv4"] = sock
     sender.set_links([link])
     return sender
 
 
 def targets(sender):
-    return [target for target, *_ in sender.socket.sent]
+    return [target for target, *_ in sender.sockets["ipv4"].sent]
 
 
 def test_send_errors_are_counted_and_told_once_per_change(make):
@@ -152,7 +152,7 @@ def test_errors_of_a_link_that_is_gone_are_forgotten():
 def test_a_limited_broadcast_goes_to_all_on_its_link():
     sender = made(Recorder())
     assert sender.send([Send(b"a", ETH0, ETH0.broadcast, limited=True), Send(b"b", ETH0, ETH0.broadcast)]) == []
-    assert sender.socket.sent == [("255.255.255.255", 0, [2]), ("10.0.0.255", 0, [2])]
+    assert sender.sockets["ipv4"].sent == [("255.255.255.255", 0, [2]), ("10.0.0.255", 0, [2])]
 
 
 def test_loopback_has_no_limited_broadcast():
@@ -164,7 +164,7 @@ def test_loopback_has_no_limited_broadcast():
 def test_a_neighbour_outside_our_network_needs_no_gateway():
     sender = made(Recorder())
     sender.send([Send(b"", link, to) for link, to in ((ETH0, "10.0.0.1"), (ETH0, "10.0.0.131"), (None, "192.0.2.1"))])
-    assert [(target, flags) for target, flags, _ in sender.socket.sent] == [
+    assert [(target, flags) for target, flags, _ in sender.sockets["ipv4"].sent] == [
         ("10.0.0.1", socket.MSG_DONTROUTE), ("10.0.0.131", 0), ("192.0.2.1", 0),
     ]  # fmt: skip
 
@@ -203,10 +203,10 @@ def test_forged_icmp_errors_are_not_those_of_a_link(forged, is_sent):
     drops = Drops()
     sender = UdpSender(3400, drops, is_local=False)
     sender.set_links([ETH0])
-    sender.socket = Recorder(refusals=forged)
+    sender.sockets["ipv4"] = Recorder(refusals=forged)
     assert sender.send([Send(b"HELLO|", ETH0, ETH0.broadcast)]) == []
     assert sender.errors == {}
-    assert bool(sender.socket.sent) is is_sent
+    assert bool(sender.sockets["ipv4"].sent) is is_sent
     assert drops == ({} if is_sent else {("send-failed", "eth0"): 1})
 
 

@@ -26,6 +26,7 @@ class FakeTransport:
         self.drops = {}
         self.send_errors = {}
         self.outside = {}
+        self.family_errors = {}
         self.witness = "off"
         self.has_quiet_socket = False
         self.will = []  # the rounds of the last one
@@ -50,7 +51,7 @@ class FakeTransport:
     def close(self):
         self.is_open = False
 
-    def rescan(self, patterns):
+    def rescan(self, patterns, families=()):
         with self._changed:
             self.scans += 1
             self._changed.notify_all()

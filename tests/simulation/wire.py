@@ -3,7 +3,7 @@
 from functools import partial
 from random import Random
 
-from discoveryd.net.batch import Origin
+from discoveryd.net.families import Origin
 from discoveryd.net.sources import RELEARN, Sources
 from discoveryd.protocol.limited_broadcast import LIMITED
 from discoveryd.protocol.link import Link
