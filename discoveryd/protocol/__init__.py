@@ -11,7 +11,8 @@ out why another is not heard (WHY and SAY) in `discoveryd.protocol.inquiries`.
 Every datagram
 ==============
 
-- UDP over IPv4, source *and* destination port 3400, also when sent by unicast.
+- UDP, source *and* destination port 3400, also when sent by unicast. What follows is said of IPv4; what is different
+  by IPv6, such as multicast in place of broadcast, is specified in `discoveryd.protocol.ipv6`.
 - Printable ASCII, at most 1024 bytes, fields separated by ``|``. The first is the kind, the second the version, ``2``.
 - **Only a quiet HELLO ends in a digit**, plain or sealed: one that says nothing new. Each other datagram of a node
   ends in ``|``, or sealed in a letter. So a packet filter recognises it by its packet type and its last byte alone.
@@ -28,7 +29,7 @@ field         form
 *boot*        16 of ``0-9 a-f``: one run of the node, random
 *interval*    decimal milliseconds, 1 to 600000: until the next HELLO, more or less
 *ttl*         decimal milliseconds, *interval* to 3600000: how long this HELLO holds
-*lasting*     0 to 16 of ``A-Z a-z``, for more than this HELLO: ``d`` hears nobody, ``e`` not even itself
+*lasting*     0 to 16 of ``A-Z a-z``, for more than this HELLO: ``d`` hears nobody, ``e`` not even itself; ``t`` (IPv6)
 *digest*      16 of ``0-9 a-f``: BLAKE2b of the record's bytes, 8 bytes long
 *seq*         decimal, 0 to 4294967295: one more with each beat
 *once*        flags of this HELLO alone: any of ``s`` (solicit), ``g`` (goodbye), mostly empty
@@ -111,7 +112,7 @@ Where there are keys, a datagram travels in an envelope::
   ===== ============================ =================================================================================
   scope for                          bound to
   ===== ============================ =================================================================================
-  ``b`` all on a link                the sender's address on that link, 4 bytes
+  ``b`` all on a link                the sender's address on that link, 4 or 16 bytes
   ``u`` one node on a link           that address, and the boot of that node
   ``s`` beyond the sender's links    nothing: a router may translate the address
   ``w`` a will, wherever it goes     that address; beyond the sender's links nothing
@@ -335,10 +336,10 @@ Modules
   silence does, ``table.standing`` what a row has proved and which *seq* counts, ``table.shared_addresses`` those of
   several peers; ``table.event_log`` tells events, damped, of a ``table.peer``, ``table.changes`` what they changed,
   ``table.journal`` notes each change of a peer that proved to be there.
-- Sent: ``beacon`` says when a HELLO is due, and when a solicit is answered, ``prober`` what is pinged, ``turns`` in
-  which order, ``wills`` what after a will; ``outbox`` writes the datagrams and bounds what unproven addresses get,
-  ``limited_broadcast`` knows where 255.255.255.255 is needed, ``seeds`` which addresses the seeds have, ``hosts`` how
-  these are written.
+- Sent: ``beacon`` says when a HELLO is due, and when a solicit is answered, ``ipv6`` which beats go by IPv6,
+  ``prober`` what is pinged, ``turns`` in which order, ``wills`` what after a will; ``outbox`` writes the datagrams and
+  bounds what unproven addresses get, ``limited_broadcast`` knows where 255.255.255.255 is needed, ``seeds`` which
+  addresses the seeds have, ``hosts`` how these are written.
 - Received: a datagram passes ``reception`` and its ``rate_limits``; a PING or PONG goes to ``probes``, WHY and SAY to
   ``inquiries``; ``challenges`` asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge
   the whole, ``drops`` has reasons and counts. What others can make us keep and do is ``bounded``, ``blake`` is a hash.

@@ -110,7 +110,8 @@ class Answers:
         return sends
 
     def _answer(self, waiting: Waiting, now: float) -> Iterable[Send]:
-        claim, datagram = waiting.claim, self._outbox.hello(full=True).encode()
+        claim = waiting.claim
+        datagram = self._outbox.hello(full=True, by=self._outbox.link_state(claim.source)).encode()
         if claim.size < len(datagram):
             return () if waiting.several else self._ask_first(claim, now)
         link = claim.source.link
@@ -140,7 +141,7 @@ class Answers:
     def request(self, source: Source, now: float) -> Send:
         """Ask one peer for its record."""
         self._next_request = now + gap(self.crowd(now))
-        return self._outbox.unicast(self._outbox.hello(solicit=True).encode(), source)
+        return self._outbox.hello_to(source, solicit=True)
 
 
 def gap(crowd: int) -> float:
@@ -261,7 +262,7 @@ class Beacon:
         """
         parameters = self._outbox.parameters
         shares = max((self.speaking(now) + 1) * self._outbox.copies, self.hello_rate.rate(now) * parameters.interval)
-        stretched = shares / parameters.budget
+        stretched = shares * self._outbox.ipv6.spread / parameters.budget
         steps = max(STRETCH_STEPS, ceil(stretched / (parameters.interval / STRETCH_STEPS) - 1e-9))
         return min(steps * parameters.interval / STRETCH_STEPS, MAX_INTERVAL)
 
@@ -300,6 +301,7 @@ class Beacon:
         served = [self._answers.serve(link, now) for link in outbox.links]
         for link, state in outbox.links.items():
             state.limited = outbox.limited.is_needed(link, now)
+        outbox.ipv6.set_paces(outbox.links, outbox.pace, now)
         is_asked = any(served)
         hello = outbox.hello(full=is_asked or outbox.seq % FULL_EVERY == 0, quiet=not is_asked)
         sends = outbox.everywhere(hello)
@@ -320,7 +322,7 @@ class Beacon:
         # in a crowd that we hear one solicit is enough: else each answers while any burst goes on
         solicits = state.solicits and (len(state.burst) == len(BURST) or self._answers.crowd(now) <= PROMPT_PEERS)
         state.burst = [due for due in state.burst if due > now]
-        hello = outbox.hello(full=True, solicit=solicits, pace=max(outbox.pace, interval))
+        hello = outbox.hello(full=True, solicit=solicits, pace=max(outbox.pace, interval), by=state)
         state.solicits = state.solicits and bool(state.burst)
         self._answers.serve(state.link, now)
         return outbox.by(state, hello.encode(), limited=True)

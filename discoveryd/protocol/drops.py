@@ -79,8 +79,8 @@ DROP_REASONS: Final[dict[str, str]] = {
         "through a NAT that changes ports, which is not supported."
     ),
     "hop-limit": (
-        "Claims to come from our link by IPv6, and has passed a router: nobody beyond a link can speak for a node on it. "
-        "Forged, or a tunnel that takes one off."
+        "Claims to come from our link by IPv6, and has passed a router: nobody beyond a link speaks for a node on it. "
+        "Forged, or sent through a tunnel that takes one off."
     ),
     "excluded": "Came in by an interface that hello.interfaces excludes.",
     "kernel": "The receive buffer overflowed before it was read: too many datagrams at once, or too little CPU time.",

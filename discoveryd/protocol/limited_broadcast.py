@@ -43,10 +43,13 @@ class LimitedBroadcast:
 
     Args:
         rows: gives the peers there are and were, at a moment.
+
+    Attributes:
+        rows: the same.
     """
 
     def __init__(self, rows: Callable[[float], Iterable[Row]] = lambda _: ()) -> None:
-        self._rows = rows
+        self.rows = rows
         self._judged: dict[Link, float] = {}  # when it was asked last what a link needs
         self._hearing: _Found = {}  # they use our broadcast address
         self._apart: _Found = {}  # they were heard by limited broadcast alone
@@ -109,7 +112,7 @@ class LimitedBroadcast:
                 yield path
 
     def _paths(self, link: Link, now: float) -> Iterator[Path]:
-        for row in self._rows(now):
+        for row in self.rows(now):
             for path in row.paths.values() if row.kind == "node" else ():  # a bare one hears nothing at all
                 key = (link, path.address)
                 if path.source.link == link and now < path.last_heard + MEMORY and _holds(self._apart, key, now):

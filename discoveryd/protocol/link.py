@@ -66,6 +66,8 @@ class LinkState:
         solicits: whether the burst asks for answers.
         limited: whether every HELLO goes to 255.255.255.255, since the last heartbeat.
         has_beaten: whether there was a heartbeat.
+        every: beats from one HELLO here to the next.
+        slowing: HELLOs that are still to say so before they come as seldom.
         echoed: HELLOs of ours that came back: they passed the rules of this machine both ways.
         last_echo: when the last of them came, None for never.
         unechoed: HELLOs that were sent since.
@@ -83,6 +85,8 @@ class LinkState:
     solicits: bool = False
     limited: bool = False
     has_beaten: bool = False
+    every: int = 1
+    slowing: int = 0
     echoed: int = 0
     last_echo: float | None = None
     unechoed: int = 0
@@ -100,6 +104,13 @@ class LinkState:
         """Return whether so many HELLOs in a row did not come back that it is no accident."""
         silent_since = self.since if self.last_echo is None else self.last_echo
         return self.unechoed >= UNECHOED and now > silent_since + ECHO_WITHIN
+
+    def skips(self, seq: int) -> bool:
+        """Return whether the beat with this seq does not go here."""
+        if self.every == 1 or seq % self.every == 0:
+            return False
+        self.slowing -= 1
+        return self.slowing < 0
 
     def begin_burst(self, now: float, *, solicits: bool, place: float = 1.0) -> None:
         """Schedule the full HELLO a few times."""

@@ -10,6 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from discoveryd.protocol.bounded import Credit
+from discoveryd.protocol.ipv6 import Ipv6Pace, at_pace
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast
 from discoveryd.protocol.link import Link, LinkState, Source
 from discoveryd.protocol.outcome import MessageKind, Send
@@ -52,6 +53,7 @@ class Outbox:
         expects_echo: whether what is sent to all comes back, as the kernel has it.
         flags: those that HELLOs carry: `DEAF`, `NO_ECHO`.
         sent: datagrams by kind.
+        ipv6: decides which beats go by IPv6.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Outbox:
         self.flags = ""
         self.sent: Counter[MessageKind] = Counter()
         self.limited = LimitedBroadcast() if limited is None else limited
+        self.ipv6 = Ipv6Pace(self.limited.rows)
 
     def nonce(self) -> str:
         """Return 16 random hexadecimal digits."""
@@ -125,11 +128,20 @@ class Outbox:
 
     def hello(
         self, *, full: bool = False, solicit: bool = False, goodbye: bool = False, quiet: bool = False,
-        pace: float | None = None,
+        pace: float | None = None, by: LinkState | None = None,
     ) -> Hello:  # fmt: skip
-        """Return a HELLO of this moment; `pace` is the interval to announce where it is not the one in force."""
+        """Return a HELLO of this moment.
+
+        Args:
+            full: with the record.
+            solicit: asks for answers.
+            goodbye: this node leaves.
+            quiet: says nothing new.
+            pace: the interval to announce where it is not the one in force.
+            by: the link it goes by; None where that may be any.
+        """
         pace = pace or self.pace
-        return Hello(
+        hello = Hello(
             realm=self.parameters.realm,
             id=self.id,
             boot=self.boot,
@@ -143,21 +155,27 @@ class Outbox:
             record=self.record.encoded if full else None,
             quiet=full and quiet,
         )
+        return hello if by is None else at_pace(hello, by)
 
     def examine(self, now: float) -> None:
         """Find out what HELLOs are to say of this node from now on: whether it hears nobody, and not itself."""
         states = self.links.values()
         is_deaf = bool(states) and all(state.hears_nobody(now, DEAF_AFTER * self.pace) for state in self.outlets())
-        misses_echo = self.expects_echo and any(state.misses_echo(now) for state in states)
+        # where IPv6 alone is filtered, peers hear of us and we of them
+        heard = [state for link, state in self.links.items() if link.family == "ipv4"] or states
+        misses_echo = self.expects_echo and any(state.misses_echo(now) for state in heard)
         self.flags = DEAF * is_deaf + NO_ECHO * misses_echo
 
     def everywhere(self, hello: Hello) -> list[Send]:
-        """Send a HELLO by all links and to the seeds."""
+        """Send a HELLO by all links where its turn is, a goodbye by every one, and to the seeds."""
         datagram, is_steady = hello.encode(), hello.record is None and not hello.goodbye
         sends: list[Send] = []
         self.copies = 1
         for state in self.outlets():
-            out = self.by(state, datagram, limited=state.limited or not is_steady)
+            if not hello.goodbye and state.skips(hello.seq):
+                continue
+            told = datagram if state.every == 1 else at_pace(hello, state).encode()
+            out = self.by(state, told, limited=state.limited or not is_steady)
             self.copies = max(self.copies, -(-len(out) // len(state.targets)))
             sends += out
         return sends
@@ -198,6 +216,10 @@ class Outbox:
         return tuple(sends)
 
     # --- to one node ------------------------------------------------------------------------------
+
+    def hello_to(self, source: Source, *, full: bool = False, solicit: bool = False) -> Send:
+        """Send a HELLO to one node, where it was heard."""
+        return self.unicast(self.hello(full=full, solicit=solicit, by=self.link_state(source)).encode(), source)
 
     def unicast(self, datagram: bytes, source: Source, boot: str = "", *, kind: MessageKind = "hello") -> Send:
         """Send a datagram to one node, where and as it was heard."""

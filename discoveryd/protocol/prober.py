@@ -163,9 +163,9 @@ class Prober:
             if not self._budget.allows("", now):
                 self._next_probe = now + PROBE_GAP
                 return
-            path = min(paths, key=lambda path: path.probes)  # one after the other
+            path = min(paths, key=lambda path: (path.probes, path.every))  # one after the other, the fast one first
             path.probes += 1
-            if path.probes == probes_needed(path.loss_at_most):
+            if path.probes == probes_needed(path.assumed_loss):
                 path.proved_at = now + max(PROBE_GAP, 2 * (path.rtt or 0.0))
             row.probe_at = now + self._gap(row, paths)
             if now < path.proved_at < row.probe_at:
@@ -179,7 +179,8 @@ class Prober:
             return max(RETRY, row.interval or 0.0)  # no proof will come: its ttl, which is long, decides
         if not row.proved:
             return LEAST_PROBE_GAP
-        return probe_gap(worst, row.life - row.suspect_after)
+        families = len(paths) / len({path.link for path in paths})  # both of a link are proved in the time of one
+        return max(LEAST_PROBE_GAP, probe_gap(worst, row.life - row.suspect_after) / families)
 
     def _proof(self, row: Row, now: float) -> str:
         """Return what proves that a suspect is gone, empty if nothing does.

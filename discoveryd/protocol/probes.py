@@ -68,7 +68,8 @@ class Probes:
         self._rooms.understood["ping"] += 1
         if path is not None:
             self._rooms.prober.in_turn.is_asked(path, now)
-        silence = None if row is None else max(0.0, now - row.last_hello)
+        by = row if path is None or path.last_hello == -NEVER else path
+        silence = None if by is None else max(0.0, now - by.last_hello)
         held = 0.0 if self._clock is None else self._clock() - now
         return Outcome(sends=(outbox.pong(ping.nonce, silence, source, held),))
 
@@ -195,6 +196,7 @@ class Probes:
         if row is not None and row.sealed_with and not source.key:
             raise WireError("downgrade", f"{row.id} seals, and this is plain")
         self._rooms.understood["pong"] += 1
+        outbox = self._rooms.outbox
         now = max(now, asked)  # as far as clocks can be compared
         held = pong.held_us / 1e6
         if held >= now - asked:  # it does not fit into the time until the answer came
@@ -204,7 +206,8 @@ class Probes:
         hears_us_s = None if pong.heard_ms is None else pong.heard_ms / 1000
         if row is None:
             return (), rtt, hears_us_s
-        two_way: bool | None = hears_us_s is not None and hears_us_s < self._rooms.outbox.ttl(self._rooms.outbox.pace)
+        ttl = outbox.ttl(outbox.pace) * outbox.link_state(source).every
+        two_way: bool | None = hears_us_s is not None and hears_us_s < ttl
         if not two_way and asked < self._rooms.beacon.greeted_at + WAKE_LATE:
             two_way = None  # nobody could hear us before that
         answered = self._rooms.table.answered(row, source, rtt, hears_us_s, two_way=two_way, now=now, held=held)

@@ -15,6 +15,7 @@ from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.beacon import Answers, Beacon
 from discoveryd.protocol.challenges import Challenges
 from discoveryd.protocol.inquiries import Inquirer
+from discoveryd.protocol.ipv6 import is_served
 from discoveryd.protocol.isolation import Isolation
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast, is_elsewhere
 from discoveryd.protocol.link import Link, Source
@@ -169,11 +170,11 @@ class Reception:
                     reach.heard += 1
                 if ahead:
                     row.seq = number
-                    row.last_hello = row.last_heard = path.last_heard = now
+                    row.last_hello = row.last_heard = path.last_hello = path.last_heard = now
                     row.expires = path.expires = now + row.life
                 else:  # another way brought this beat first
                     self.hello_rate.beats -= 1
-                    path.last_heard = row.last_heard
+                    path.last_hello = path.last_heard = row.last_heard
                     path.expires = row.expires
             else:  # a burst says it again
                 self.hello_rate.beats -= 1
@@ -292,7 +293,7 @@ class Reception:
         if row is not None and row.state in LIVE:
             self.hello_rate.beats += row.last_hello == now and not claim.source.unicast
             sends += self.request_record(row, claim.source, now)
-            if hello.solicit:
+            if hello.solicit and not is_served(row, claim.source, now):
                 sends += self.answer(claim, now)
         if claim.source.link not in self.outbox.links:
             sends += self.challenges.ask_beyond(claim, now)
@@ -328,7 +329,7 @@ class Reception:
         if not self.rate_limits.takes_solicit(source, now):
             return self.challenges.ask_first(claim, now) if self.rate_limits.may_challenge(claim, now) else []
         if is_prompt:
-            return [self.outbox.unicast(self.outbox.hello(full=True).encode(), source)]
+            return [self.outbox.hello_to(source, full=True)]
         return self.answers.answer(claim, now)
 
     # --- time -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import TYPE_CHECKING
 
+from discoveryd.protocol.addresses import is_link_local
 from discoveryd.protocol.link import LinkState, Source
 from discoveryd.protocol.table.liveness import NEVER
 
@@ -35,14 +36,19 @@ class Reach:
 
     `seq`, `heard` and `due` are public for the fast path of the engine, which does what `hear` does in place, and calls
     `mark` when `seq` has reached `due`. `marks` are the seq and the count at the end of each of the last steps.
+
+    Args:
+        seq: of the last HELLO.
+        every: beats from one HELLO to the next.
     """
 
-    __slots__ = ("due", "heard", "marks", "seq")
+    __slots__ = ("due", "every", "heard", "marks", "seq")
 
-    def __init__(self, seq: int) -> None:
+    def __init__(self, seq: int, every: int = 1) -> None:
         self.seq = seq
+        self.every = every
         self.heard = 0
-        self.due = seq + ENOUGH
+        self.due = seq + ENOUGH * every
         self.marks = [(seq, 0)]
 
     def hear(self, seq: int) -> None:
@@ -53,9 +59,9 @@ class Reach:
 
     def mark(self) -> None:
         """Move the window."""
-        self.due = self.seq + ENOUGH
+        self.due = self.seq + ENOUGH * self.every
         self.marks.append((self.seq, self.heard))
-        while len(self.marks) > 2 and self.seq - self.marks[1][0] >= WINDOW:
+        while len(self.marks) > 2 and self.seq - self.marks[1][0] >= WINDOW * self.every:
             del self.marks[0]
 
     def loss(self, missing: int = 0) -> tuple[float, float] | tuple[None, None]:
@@ -66,9 +72,9 @@ class Reach:
         Args:
             missing: HELLOs that should have come since the last.
         """
-        begin = self.seq + missing - WINDOW
+        begin = self.seq + (missing - WINDOW) * self.every
         seq, heard = max([mark for mark in self.marks if mark[0] <= begin], default=self.marks[0])
-        sent = self.seq - seq + missing
+        sent = (self.seq - seq) // self.every + missing
         lost = max(0, sent - (self.heard - heard))
         if missing >= WINDOW:
             sent = lost = missing
@@ -86,9 +92,12 @@ class Path:
     source: Source  # the last sender by this path: its address, its link, by unicast or not
     since: float
     address: str = field(init=False)
+    is_link_local: bool = field(init=False)
     link: str = field(init=False)  # name of our interface, empty for a routed path
     last_heard: float = field(init=False)
+    last_hello: float = -NEVER
     expires: float = field(init=False)
+    every: int = 1  # beats of the peer from one HELLO here to the next
     expected: tuple[bytes, Source] | None = None  # the next steady HELLO but its seq, as long as the row
     stamp: int = -1  # has this stamp
     link_state: LinkState | None = None  # where such HELLOs are counted
@@ -107,14 +116,19 @@ class Path:
 
     def __post_init__(self) -> None:
         self.address = self.source.address
+        self.is_link_local = is_link_local(self.address)
         self.link = self.source.link.name if self.source.link else ""
         self.last_heard = self.expires = self.since
 
-    def heard(self, seq: int) -> bool:
-        """Count a HELLO; return whether its beat is new on this path."""
+    def heard(self, seq: int, now: float, every: int = 1) -> bool:
+        """Count a HELLO, which comes with each so many beats; return whether its beat is new on this path."""
+        if every != self.every:
+            self.every = every
+            self.forget_loss()
+        self.last_hello = max(self.last_hello, now)
         is_first = self.reach is None or seq > self.reach.seq
         if self.reach is None:
-            self.reach = Reach(seq)
+            self.reach = Reach(seq, every)
         self.reach.hear(seq)
         if self.reach.seq >= self.reach.due:
             self.mark(self.reach)
@@ -133,7 +147,7 @@ class Path:
 
     def miss_all(self, seq: int, missing: int) -> None:
         """Start a new measurement in which all is lost: from now on silence on this path proves nothing."""
-        self.reach = Reach(seq)
+        self.reach = Reach(seq, self.every)
         self.loss, self.loss_at_most = self.reach.loss(missing)
 
     def answered(self, rtt: float, hears_us_s: float | None, *, two_way: bool | None, now: float) -> None:
@@ -166,7 +180,25 @@ class Path:
 
     def stale_at(self) -> float:
         """Return the time at which this path becomes stale, if nothing more comes by it."""
-        return self.last_heard + STALE_INTERVALS * (self.row.interval or self.row.ttl)
+        return self.last_heard + STALE_INTERVALS * (self.row.interval or self.row.ttl) * self.slowness
+
+    def hold(self, until: float, seconds: float) -> None:
+        """Keep the path for so many seconds after what came by it, or for longer where little is to come."""
+        self.last_heard = until
+        self.expires = until + seconds * self.slowness
+
+    @property
+    def slowness(self) -> int:
+        """How many of the beats by which the peer is judged lie between two HELLOs here."""
+        return max(1, self.every // self.row.every)
+
+    @property
+    def assumed_loss(self) -> float | None:
+        """The upper bound of the loss; as long as a slow path tells none, the worst of the others of the peer."""
+        if self.loss_at_most is not None or self.every == 1:
+            return self.loss_at_most
+        known = [path.loss_at_most for path in self.row.paths.values() if path.loss_at_most is not None]
+        return max(known, default=None)
 
     def is_out(self, now: float) -> bool:
         """Return whether this path fell silent and another path, which proved as much, did not."""
@@ -182,7 +214,15 @@ class Path:
         )
 
     def beats(self, other: Path) -> bool:
-        """Return whether this path is clearly better than another: two-way first, then loss, then round trip."""
+        """Return whether this path is clearly better than another: two-way first, then loss, then round trip.
+
+        A link-local address, with which most programs can do nothing, is better than another only where it is not
+        known to be deaf, and the other is.
+        """
+        if self.is_link_local is not other.is_link_local:
+            local, usable = (self, other) if self.is_link_local else (other, self)
+            is_wanted = usable.two_way is False and local.two_way is not False
+            return is_wanted is self.is_link_local
         mine, its = _DIRECTIONS[self.two_way], _DIRECTIONS[other.two_way]
         if mine != its:
             return mine < its

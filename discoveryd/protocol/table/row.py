@@ -60,6 +60,7 @@ class Row:
     sealed_until: float = -NEVER  # as long as the last sealed datagram vouches for it
     # its HELLOs
     seq: int = -1
+    every: int = 1  # beats from one HELLO to the next on the path by which the peer is judged
     ahead: Run = NO_RUN  # of seqs too far above the last one that counted
     behind: Run = NO_RUN  # of seqs below it
     leap: tuple[int, int] = (-1, -1)  # the last leap, which may be forged: from which seq, to which
@@ -185,20 +186,32 @@ class Row:
             self.changed()
         if hello.seq >= self.seq:
             if self.unheard and hello.seq > self.seq:
-                self.arrived_again = self.arrived_again + 1 if hello.seq == self.seq + 1 else 1
+                self.arrived_again = self.arrived_again + 1 if hello.seq - self.seq <= self.every else 1
                 if self.arrived_again >= HEARD_AGAIN:
                     self.hear_again()
             self.seq = hello.seq
-            interval, ttl = hello.interval_ms / 1000, hello.ttl_ms / 1000
-            if (self.interval, self.ttl, self.digest) != (interval, ttl, hello.digest):
-                self.interval, self.ttl, self.digest, self.announced_at = interval, ttl, hello.digest, now
-                self.suspect_after = SUSPECT_INTERVALS * interval
+            if not self._is_judged_by_others(path, now):
+                self._be_paced(hello, now)
+            if self.digest != hello.digest:
+                self.digest, self.announced_at = hello.digest, now
                 self.changed()
             if record is not None and record is not self.record:
                 self.record = record
                 self.changed()
             self.flags = hello.lasting
             self.has_record = self.record is not None and self.record.digest == self.digest
+
+    def _is_judged_by_others(self, path: Path, now: float) -> bool:
+        """Return whether HELLOs come more often by another path than by this one."""
+        return path.every > 1 and any(one.every < path.every and now < one.stale_at() for one in self.paths.values())
+
+    def _be_paced(self, hello: Hello, now: float) -> None:
+        interval, ttl = hello.interval_ms / 1000, hello.ttl_ms / 1000
+        if (self.interval, self.ttl) != (interval, ttl):
+            self.interval, self.ttl, self.announced_at = interval, ttl, now
+            self.suspect_after = SUSPECT_INTERVALS * interval
+            self.changed()
+        self.every = hello.every
 
     def refresh(self, path: Path, seconds: float, now: float) -> None:
         """Note a datagram by which the peer shows that it lives: its HELLO or PONG came by this path.
@@ -213,7 +226,7 @@ class Row:
         if self.refused > self.last_heard:
             self.rejects = True  # its machine refuses our PINGs, but the peer is there: a firewall
         if now >= path.last_heard:
-            path.last_heard, path.expires = now, now + seconds
+            path.hold(now, seconds)
         if now >= self.last_heard:
             self.last_heard, self.expires = now, now + seconds
         if self.is_replaced:
@@ -231,7 +244,7 @@ class Row:
             return False
         self.expires = expires
         for path in self.paths.values():
-            path.expires = path.last_heard + self.life
+            path.hold(path.last_heard, self.life)
         return True
 
     def restart_count(self, seq: int) -> None:

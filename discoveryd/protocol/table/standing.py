@@ -98,7 +98,7 @@ def changes_variant(row: Row, hello: Hello, source: Source, ranks: dict[str, int
     is_better = ranks.get(source.key, worst) < ranks.get(row.sealed_with, worst)
     is_news = bool(source.key) or hello.seq > row.seq  # a plain one may be a recording
     if row.state_at(now) in LIVE:
-        return is_better or (is_news and hello.seq >= row.seq + GIVEN_UP)
+        return is_better or (is_news and hello.seq >= row.seq + GIVEN_UP * row.every)
     return is_news
 
 
@@ -129,11 +129,11 @@ def counts(row: Row, seq: int, now: float) -> bool:
     or the peer answered a PING meanwhile: no recording can do that.
     """
     ahead = seq - row.seq
-    if row.seq < 0 or 0 < ahead < NEAR:
+    if row.seq < 0 or 0 < ahead < NEAR * row.every:
         return True
     if ahead == 0:
         return False
-    beats = (1 + JITTER) * (now - row.last_hello) / (row.interval or NEVER)
+    beats = (1 + JITTER) * (now - row.last_hello) / (row.interval or NEVER) * row.every
     if ahead > 0 and (ahead < FAR + beats or row.state not in LIVE):
         row.leap = (row.seq, seq)
         return True

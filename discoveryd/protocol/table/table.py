@@ -109,7 +109,7 @@ class PeerTable(AgeingRows):
         row.agreed = hello.ttl_ms / 1000 if row.proved else 0.0
         events, opening = self._open(row, source, now, known)
         path = row.paths.add(source, now)
-        path.heard(hello.seq)
+        path.heard(hello.seq, now, hello.every)
         row.take(path, hello, record, source, now)
         self.shared.add(path, now)
         self._vouch(row, path, source, now)
@@ -132,7 +132,7 @@ class PeerTable(AgeingRows):
         path = self._path(row, source, now)
         is_first = False
         if row.sealed_with == source.key:  # else it is the same once more, for others
-            is_first = path.heard(hello.seq)
+            is_first = path.heard(hello.seq, now, hello.every)
             row.take(path, hello, record, source, now)
         if is_news:
             self._vouch(row, path, source, now)
@@ -164,7 +164,8 @@ class PeerTable(AgeingRows):
     def _hear_duplicate(self, row: Row, path: Path, now: float, *, is_first: bool) -> list[Event]:
         """Process a duplicate of a counted HELLO: it does not extend the ttl, but another path carries it too."""
         if is_first:
-            path.last_heard, path.expires = row.last_heard, row.expires
+            path.hold(row.last_heard, row.expires - row.last_heard)
+            row.paths.consider(now)
         events: list[Event] = []
         if row.announced_at == now:  # it announces something else
             row.hold_for(life(row, self.interval))
@@ -198,7 +199,7 @@ class PeerTable(AgeingRows):
         """Expect the next steady HELLO on this path if it can change nothing but when the peer was heard."""
         is_current = path.source is source and row.sealed_with == source.key and hello.seq == row.seq
         # beyond our links each HELLO is a reason to challenge its sender, until that sender has answered
-        is_settled = row.has_record and (source.link is not None or row.proved)
+        is_settled = row.has_record and (source.link is not None or row.proved) and path.slowness == 1
         if is_current and is_settled and row.state == "up" and not row.is_replaced and not row.unheard:
             expected = (_head(hello), source)
             if path.expected != expected:

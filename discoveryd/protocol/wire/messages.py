@@ -30,8 +30,10 @@ WILL = b"WILL"
 """The word of a last will, which has a scope and a range of counters of its own when it is sealed."""
 BARE = b"HELLO|"
 """All that the simplest sender has to say."""
-DEAF, NO_ECHO = "d", "e"
-"""Lasting flags: the sender hears nobody; its own broadcasts do not come back to it."""
+DEAF, NO_ECHO, SELDOM = "d", "e", "t"
+"""Lasting flags: the sender hears nobody; its own broadcasts do not come back to it; each tenth beat goes this way."""
+TENTH = 10
+"""Beats from a HELLO with `SELDOM` to the next one that goes the same way."""
 ANYONE = "0" * 16
 """Stands for the node of a PING whose sender knows only the address."""
 
@@ -50,7 +52,7 @@ class Hello:
         ttl_ms: how long this one is valid, `interval_ms` to 3,600,000.
         digest: of the record, 16 hexadecimal digits.
         seq: 0 to 2^32-1, one more with each beat.
-        lasting: letters of what holds for more than this HELLO, `DEAF` and `NO_ECHO`; unknown ones too.
+        lasting: letters of what holds for more than this HELLO, `DEAF`, `NO_ECHO`, `SELDOM`; unknown ones too.
         solicit: asks for a full HELLO by unicast.
         goodbye: the sender leaves.
         record: the encoded record, None in a steady HELLO.
@@ -69,6 +71,11 @@ class Hello:
     goodbye: bool = False
     record: bytes | None = None
     quiet: bool = False
+
+    @property
+    def every(self) -> int:
+        """Beats from this HELLO to the next one that goes the same way."""
+        return TENTH if SELDOM in self.lasting else 1
 
     def encode(self) -> bytes:
         """Write the datagram; only a steady one, and a quiet one, end in a digit."""
