@@ -25,6 +25,7 @@ TESTS = {
     "interfaces-unreadable": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
     "interface-excluded": "tests/netns/test_doctor.py::test_groups_prefixes_and_identities_are_told_apart",
     "no-link": "tests/netns/test_doctor.py::test_addresses_that_do_not_fit_are_named",
+    "family-unspoken": "tests/query/test_family_findings.py::test_a_family_without_a_socket_is_named",
     "own-firewall-out": "tests/netns/test_doctor.py::test_firewalls_are_named_on_both_sides_and_opened",
     "sending-failed": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
     "seed-unresolved": "tests/query/test_seed_findings.py::test_a_name_that_does_not_resolve_is_named",

@@ -110,7 +110,8 @@ def _facts(peer: dict[str, Any], past: str) -> Iterator[tuple[str, list[str]]]:
 
 def _path(path: dict[str, Any]) -> str:
     valid = f"valid {age(path['expires_s'])} more" if path["expires_s"] > 0 else "expired"
-    parts = [f"{path['address']} on {path['link'] or ROUTED}: heard {age(path['last_heard_s'])} ago, {valid}"]
+    by = " by IPv6" if path.get("family") == "ipv6" else ""
+    parts = [f"{path['address']} on {path['link'] or ROUTED}{by}: heard {age(path['last_heard_s'])} ago, {valid}"]
     if path.get("rtt_ms") is not None:
         parts.append(f"{path['rtt_ms']:.2f} ms")
     if path.get("loss"):
@@ -142,7 +143,7 @@ def _links_table(links: list[dict[str, Any]], screen: Screen) -> str:
     heads = ("LINK", "ADDRESS", "BROADCAST", "UP", "SENT", "RECEIVED", "HEARD", "LAST ERROR")
     rows = [
         (
-            link["name"],
+            f"{link['name']} (ipv6)" if link.get("family") == "ipv6" else link["name"],
             f"{link['address']}/{link['prefix']}",
             "255.255.255.255" if link.get("limited") else link["broadcast"],
             age(link["up_s"]),

@@ -64,7 +64,7 @@ class UdpTransport:
         self._sender = udp_socket.UdpSender(parameters.port, self.drops, is_local=bool(parameters.loopback))
         self.send_errors, self.outside = self._sender.errors, self._sources.outside
         self.family_errors: dict[str, str] = {}
-        self._families: tuple[str, ...] = ("ipv4",) if parameters.loopback else parameters.families
+        self._families: tuple[str, ...] = parameters.spoken
         self._pairs: dict[str, Pair] = {}
         self._try_again = 0.0
         self._bell: socket.socket | None = None
@@ -131,7 +131,7 @@ class UdpTransport:
         Where the interfaces cannot be read, `scan_error` says why, and the links are those of the last scan.
         """
         own = self._parameters.loopback
-        if families is not None and not own and self._families != tuple(families):
+        if families is not None and self._families != tuple(families):
             self._families, self._try_again = tuple(families), 0.0
         if self._pairs and self._clock() >= self._try_again:
             self._open_pairs(self._stack)

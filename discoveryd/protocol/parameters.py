@@ -169,6 +169,11 @@ class Parameters:
     limits: Limits = field(default_factory=Limits)
     messages: MessageLimits = field(default_factory=MessageLimits)
 
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        """The families that are spoken: in loopback mode IPv4 alone."""
+        return ("ipv4",) if self.loopback else self.families
+
     def __post_init__(self) -> None:
         check_types(self, "hello")
         found = []

@@ -65,9 +65,11 @@ def _links(node: Node, now: float) -> list[LinkStatus]:
     return [
         {
             "name": link_state.name,
+            "family": link.family,
             "address": link.address,
             "prefix": link.prefix,
             "broadcast": link.broadcast,
+            "every": link_state.every,
             "limited": link_state.limited,
             "other_addresses": len(node.others[link]),
             "up_s": round(now - link_state.since, 3),

@@ -59,10 +59,15 @@ FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
     ),
     "no-link": FindingKind(
         "interfaces", "high", "proven", "no usable link",
-        "No interface that hello.interfaces allows is up, has an IPv4 address and can broadcast.",
+        "No interface that hello.interfaces allows is up, has an address and can broadcast.",
         "Bring one up, give it an address, or allow it under hello.interfaces; it is used at once. Where there is no "
         "broadcast (WireGuard, point-to-point), name the others under hello.seeds.",
         _DEAF,
+    ),
+    "family-unspoken": FindingKind(
+        "sending", "medium", "proven", "a family of addresses is not spoken",
+        "hello.families names it, and this node has no socket for it: as a rule another program has the port.",
+        "End the program that has the port, or leave the family out of hello.families.",
     ),
     "own-firewall-out": FindingKind(
         "sending", "high", "proven", "a firewall of this machine forbids sending",

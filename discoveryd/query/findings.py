@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from discoveryd.query.finding_kinds import AREAS, FINDING_KINDS, FindingKind
+from discoveryd.query.openings import opening
 from discoveryd.query.part_findings import part_findings
 from discoveryd.query.seed_findings import seed_findings
 
@@ -28,19 +29,6 @@ _GROUPS = {
     "bad-seal": "bad-seal", "plain": "plain-refused", "foreign-port": "port-translated",
 }  # fmt: skip
 """Reasons of drops, and the findings they lead to."""
-_OPENINGS = {
-    "ufw": ("ufw allow {port}/udp", "ufw allow out {port}/udp"),
-    "firewalld": ("firewall-cmd --permanent --add-port={port}/udp && firewall-cmd --reload", ""),
-    "nft": (
-        "nft insert rule inet filter input udp dport {port} accept",
-        "nft insert rule inet filter output udp dport {port} accept",
-    ),
-    "iptables": (
-        "iptables -I INPUT -p udp --dport {port} -j ACCEPT", "iptables -I OUTPUT -p udp --dport {port} -j ACCEPT"
-    ),
-}  # fmt: skip
-"""How each tool lets UDP in and out. The names of tables and chains are those that distributions use."""
-
 
 class Finding(NamedTuple):
     """Something that looks wrong.
@@ -115,8 +103,8 @@ def _interfaces(status: Mapping[str, Any]) -> Iterator[Finding]:
     if unlinked and status["peers"].get("up"):
         return  # seeds, or introductions, led to others
     text = (
-        "no usable link: no interface that hello.interfaces allows is up, has an IPv4 address and can broadcast; one "
-        "that appears is used at once"
+        "no usable link: no interface that hello.interfaces allows is up, has an address and can broadcast; one that "
+        "appears is used at once"
     )
     if unlinked:
         text += f". {', '.join(unlinked)} cannot: name another node there under hello.seeds"
@@ -126,6 +114,11 @@ def _interfaces(status: Mapping[str, Any]) -> Iterator[Finding]:
 def _sending(status: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield where nothing can be sent to."""
     port = status["hello"]["port"]
+    for family in status.get("families", ()):
+        if error := family["error"]:
+            name = {"ipv4": "IPv4", "ipv6": "IPv6"}.get(family["family"], family["family"])
+            text = f"{name} is not spoken: {error}; it is tried again each 30 s"
+            yield Finding("family-unspoken", text, {"error": error}, (), family["family"])
     for link in status["links"]:
         name, error = link["name"], link["last_error"]
         if error and error.startswith(FORBIDDEN):
@@ -133,7 +126,7 @@ def _sending(status: Mapping[str, Any]) -> Iterator[Finding]:
                 "own-firewall-out",
                 f"{name}: a firewall of this machine forbids sending to UDP port {port} ({error})",
                 {"error": error, "sent": link["sent"]},
-                _opening(status, port, is_out=True),
+                opening(status, port, is_out=True),
                 name,
             )
         elif error:
@@ -150,13 +143,14 @@ def _hearing(status: Mapping[str, Any]) -> Iterator[Finding]:
     port, received = status["hello"]["port"], status["received"]
     for link in status["links"]:
         if link.get("misses_echo") and not link["last_error"]:
+            by, is_ipv6 = (" by IPv6", True) if link.get("family") == "ipv6" else ("", False)
             yield Finding(
                 "own-firewall-in",
-                f"{link['name']}: the last {link['unechoed']} HELLOs that were sent did not come back, as each "
-                f"broadcast does: a firewall of this machine drops UDP port {port}, so nobody is heard there",
+                f"{link['name']}: the last {link['unechoed']} HELLOs that were sent{by} did not come back, as each to "
+                f"all does: a firewall of this machine drops UDP port {port}{by}, so nobody is heard there{by}",
                 {"sent": link["sent"], "echoed": link["echoed"], "unechoed": link["unechoed"]},
-                _opening(status, port),
-                link["name"],
+                opening(status, port, is_ipv6=is_ipv6),
+                f"{link['name']}{by}",
             )
     if status["isolated"] and status["links"]:
         yield Finding(
@@ -323,10 +317,3 @@ def _machine(status: Mapping[str, Any]) -> Iterator[Finding]:
             (f"sysctl -w net.core.rmem_max={wanted}",),
         )
     yield from (Finding(*found) for found in part_findings(status))
-
-
-def _opening(status: Mapping[str, Any], port: int, *, is_out: bool = False) -> tuple[str, ...]:
-    """Return what lets UDP through, by the tool that manages the firewall here."""
-    tool = next(iter(status.get("firewalls", ())), "")
-    opening = _OPENINGS.get(tool, ("", ""))[is_out].format(port=port)
-    return (opening,) if opening else ()

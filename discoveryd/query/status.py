@@ -49,9 +49,11 @@ class LinkStatus(TypedDict):
     """A link in use."""
 
     name: str
+    family: str
     address: str
     prefix: int
     broadcast: str
+    every: int
     limited: bool
     other_addresses: int
     up_s: float
@@ -208,6 +210,13 @@ class SendError(TypedDict):
     error: str
 
 
+class FamilyStatus(TypedDict):
+    """A family of addresses that is to be spoken, and why it is not, None where it is or the machine has none."""
+
+    family: str
+    error: str | None
+
+
 class UnlinkedStatus(TypedDict):
     """An address on an interface without broadcast, and why there is none."""
 
@@ -278,6 +287,7 @@ class Status(EngineStatus):
     uptime_s: float
     engine_s: float
     outside: list[Outsider]
+    families: list[FamilyStatus]
     unlinked: list[UnlinkedStatus]
     seeds: list[SeedStatus]
     rp_filter: RpFilter

@@ -282,7 +282,7 @@ class Driver:
                 self._turn_flood(flood, parameters.limits.datagrams)
             self.take(receiver, arrivals, now, is_late=is_late)
             if receiver.is_scan_due(now):
-                receiver.scan(parameters.interfaces, parameters.families)
+                receiver.scan(parameters.interfaces, parameters.spoken)
                 self._report_links(self._take_links())
 
     def take(self, receiver: Receiver, arrivals: Arrivals, now: float, *, is_late: bool = False) -> None:

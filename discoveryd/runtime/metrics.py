@@ -107,6 +107,8 @@ _SERIES: tuple[tuple[str, tuple[str, ...], str, Callable[[Status], Iterable[_Sam
      lambda status: _by_link(status, "echoed")),
     ("link_limited", ("link", "address"), "Whether every HELLO of a link goes to 255.255.255.255 (1) or not (0).",
      lambda status: _by_link(status, "limited")),
+    ("family_spoken", ("family",), "Whether a family of hello.families has its sockets (1) or not (0).",
+     lambda status: [((one["family"],), not one["error"]) for one in status["families"]]),
     ("seeds", ("state",), "Seeds by state.",
      lambda status: [((state,), sum(one["state"] == state for one in status["seeds"])) for state in SEED_STATES]),
     ("message_deliveries_total", ("status",), "Ends of our messages at their receivers.",

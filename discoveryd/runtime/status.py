@@ -9,6 +9,7 @@ from discoveryd import __version__
 from discoveryd.net.interfaces import rp_filter_drops, rp_filter_mode
 from discoveryd.net.query_server import QueryServer
 from discoveryd.net.transport import Outside
+from discoveryd.protocol.addresses import family_of
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.query.engine_status import engine_status
@@ -39,10 +40,10 @@ def make_status(
     """
     network = driver.network
     outside = network.outside()
-    engine, neighbours, messages, seeds, targets = driver.look(
+    engine, neighbours, messages, seeds, targets, spoken = driver.look(
         lambda node, now: (
             engine_status(node, now), outsiders(node, now, outside), driver.messages.status(),
-            seed_status(node, seed_states, now), node.outbox.routed.targets,
+            seed_status(node, seed_states, now), node.outbox.routed.targets, node.parameters.spoken,
         )
     )  # fmt: skip
     send_errors: list[SendError] = [
@@ -50,9 +51,9 @@ def make_status(
         for (link, target), error in sorted(network.send_errors().items())
         if link != "-" or target in targets  # no longer a seed: nothing is sent there
     ]
-    error_of = {error["link"]: error["error"] for error in send_errors}
+    error_of = {(error["link"], family_of(error["target"])): error["error"] for error in send_errors}
     for link in engine["links"]:
-        link["last_error"] = error_of.get(link["name"])
+        link["last_error"] = error_of.get((link["name"], family_of(link["address"])))
     for (reason, name), count in network.drops().items():
         engine["drops"].append({"reason": reason, "link": name, "count": count})
     return {
@@ -61,6 +62,7 @@ def make_status(
         "uptime_s": round(uptime, 3),
         "engine_s": round(driver.engine_s, 6),
         "outside": neighbours,
+        "families": [{"family": name, "error": network.family_errors.get(name)} for name in spoken],
         "unlinked": [
             {"name": one.name, "address": one.address, "prefix": one.prefix, "reason": one.reason}
             for one in network.unlinked[:MOST_NAMED]

@@ -38,7 +38,7 @@ def pair():
     return TwoFamilies(2).run(30.0)
 
 
-def test_both_families_are_one_peer_with_the_address_that_programs_can_use(pair):
+def test_both_families_are_one_peer(pair):
     a = pair.machines[0]
     [peer] = a.peers().values()
     assert (peer.address, peer.addresses, peer.state) == (four(2), (four(2), six(2)), "up")
@@ -91,7 +91,7 @@ def test_one_family_alone_has_every_beat(families):
 
 
 @pytest.mark.parametrize("keyring", [None, RING], ids=["plain", "sealed"])
-def test_a_machine_that_vanishes_is_missed_as_soon_as_with_one_family(keyring):
+def test_a_machine_that_vanishes_is_missed_as_soon(keyring):
     more = {} if keyring is None else {"keyring": keyring}
     both, alone = TwoFamilies(2, **more), TwoFamilies(2, families=("ipv4",), **more)
     took = []

@@ -201,7 +201,8 @@ def test_status(node):
     assert status["hello"] == {"port": 3400, "interval_s": 0.8, "ttl_s": 4.0}
     assert status["links"] == [
         {
-            "name": "eth0", "address": "10.0.0.1", "prefix": 24, "broadcast": "10.0.0.255", "limited": False, "other_addresses": 0,
+            "name": "eth0", "family": "ipv4", "address": "10.0.0.1", "prefix": 24, "broadcast": "10.0.0.255", "every": 1,
+            "limited": False, "other_addresses": 0,
             "up_s": 6.0, "sent": 2, "received": 5, "last_heard_s": 1.1, "echoed": 0,
             "last_echo_s": None, "unechoed": 2, "misses_echo": False, "last_error": None,
         }

@@ -12,7 +12,8 @@ node.id node.name node.boot node.realm node.tags.* node.services[].*
 hello.port hello.interval_s hello.ttl_s
 shared_addresses[].address shared_addresses[].link shared_addresses[].ids[]
 new_boots.count new_boots.address
-links[].name links[].address links[].prefix links[].broadcast links[].limited links[].other_addresses links[].up_s
+links[].name links[].family links[].address links[].prefix links[].broadcast links[].every links[].limited
+links[].other_addresses links[].up_s
 links[].sent links[].received links[].last_heard_s links[].echoed links[].last_echo_s
 links[].unechoed links[].misses_echo links[].last_error
 peers.* table.rows table.limit table.routed table.routed_limit sent.* received.* events.* rtt_s.* loss.*
@@ -26,7 +27,7 @@ security.mode security.send_with security.keys[].id security.keys[].peers securi
 security.challenges.asked security.challenges.answered security.challenges.expired security.challenges.forgotten
 security.challenges.refused security.challenges.too_short security.withheld
 outside[].link outside[].address outside[].ours outside[].in_our_network outside[].listed outside[].two_way
-unlinked[].name unlinked[].address unlinked[].prefix unlinked[].reason
+families[].family families[].error unlinked[].name unlinked[].address unlinked[].prefix unlinked[].reason
 seeds[].seed seeds[].state seeds[].addresses[].address seeds[].addresses[].heard_s seeds[].error seeds[].next_try_s
 rp_filter.dropped rp_filter.links[].link rp_filter.links[].mode
 send_errors[].link send_errors[].target send_errors[].error

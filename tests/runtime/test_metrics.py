@@ -139,6 +139,7 @@ def test_a_real_parser_reads_what_status_says(pair):
         ("discoveryd_peer_loss_ratio_bucket", "+Inf"): status["loss"]["count"],
     }
     expected |= {("discoveryd_peers", state): count for state, count in status["peers"].items()}
+    expected |= {("discoveryd_family_spoken", "ipv4"): 1}
     expected |= {("discoveryd_seeds", state): 0 for state in SEED_STATES}
     expected |= {("discoveryd_events_total", kind): count for kind, count in status["events"].items()}
     expected |= {("discoveryd_drops_total", drop["link"], drop["reason"]): drop["count"] for drop in status["drops"]}
@@ -215,7 +216,7 @@ STATUS = {
     "version": "1", "uptime_s": 1.0, "engine_s": 0.5, "isolated": True, "links": [], "receive_buffer": {"bytes": 7, "wanted": 8, "quiet": True}, "hello": {"interval_s": 1.0},
     "peers": {"up": 1}, "clones": ["a", "b"], "shared_addresses": [{}] * 3, "table": {"rows": 1, "limit": 2, "routed": 0, "routed_limit": 1}, "events": {"joined": 1},
     "rtt_s": {"count": 0, "sum": 0.0, "buckets": []}, "loss": {"count": 0, "sum": 0.0, "buckets": []},
-    "security": {"withheld": 0}, "seeds": [],
+    "security": {"withheld": 0}, "seeds": [], "families": [],
     "sent": {"hello": 1, "ping": 2, "pong": 3, "why": 4, "say": 5},
     "received": {"hello": 4, "bare": 5, "ping": 6, "pong": 7, "will": 3, "why": 8, "say": 9},
     "last_will": {"witness": "watching", "datagrams": 3},

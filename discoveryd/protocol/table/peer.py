@@ -8,6 +8,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
+from discoveryd.protocol.addresses import family_of
 from discoveryd.protocol.wire.record import Record, Service
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class PathView:
     rtt_ms: float | None = None
     loss: float | None = None
     two_way: bool | None = None
+    family: str = "ipv4"
     hears_us_s: float | None = None
     """Seconds since it had heard a HELLO of ours, when it last answered a PING; None for never."""
 
@@ -222,6 +224,7 @@ def _path_view(path: Path, now: float) -> PathView:
         rtt_ms=_rounded(path.rtt, 1000),
         loss=_rounded(path.loss),
         two_way=path.two_way,
+        family=family_of(path.address),
         hears_us_s=path.hears_us_s,
     )
 
@@ -246,7 +249,7 @@ def peer_json(peer: Peer, *, paths: bool = False) -> dict[str, Any]:
 
 
 _TEXT = (
-    '{"id":"%s","name":%s,"state":"%s","kind":"%s","address":"%s","addresses":["%s"],"link":%s,"boot":"%s",'
+    '{"id":"%s","name":%s,"state":"%s","kind":"%s","address":%s,"addresses":[%s],"link":%s,"boot":"%s",'
     '"services":[%s],"tags":{%s},"interval_s":%s,"ttl_s":%s,"rtt_ms":%s,"loss":%s,"two_way":%s,"restarts":%d,'
     '"clone":%s,"key":%s,"hellos_arrive":%s,"shares_address":%s'
 )
@@ -260,14 +263,17 @@ def lasting_text(row: Row, fresh: list[Path], state: State) -> str:
     text would take four times as long.
 
     Args:
-        row: the row; its id, boot and addresses hold nothing that JSON escapes.
+        row: the row; its id and boot hold nothing that JSON escapes.
         fresh: its paths within their ttl, the best first.
         state: its state at that moment.
     """
     record, best = row.record, fresh[0]
-    addresses = best.address if len(fresh) == 1 else '","'.join(dict.fromkeys([path.address for path in fresh]))
+    address = quoted(best.address)  # a zone may hold what JSON escapes
+    addresses = address
+    if len(fresh) > 1:
+        addresses = ",".join([quoted(one) for one in dict.fromkeys([path.address for path in fresh])])
     return _TEXT % (
-        row.id, quoted(record.name) if record else "null", state, row.kind, best.address, addresses,
+        row.id, quoted(record.name) if record else "null", state, row.kind, address, addresses,
         quoted(best.link), row.boot, ",".join(map(_service_text, record.services)) if record else "",
         _tags_text(record.tags) if record else "", _number(row.interval), _number(row.ttl),
         _number(_rounded(best.rtt, 1000)), _number(_rounded(best.loss)), _WORDS[best.two_way], row.restarts,
