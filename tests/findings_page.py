@@ -72,6 +72,8 @@ TESTS = {
     "no-witness": "tests/query/test_findings.py::test_a_witness_that_is_gone_is_good_to_know",
     "service-not-announced": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
     "hook-not-run": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
+    "export-not-written": "tests/exports/test_exporter.py::test_a_file_that_cannot_be_written_is_told_once",
+    "export-command-failed": "tests/exports/test_exporter.py::test_a_command_runs_after_each_change",
 }
 """The test that provokes each: between real hosts where that is in tests/netns, else by its evidence in a status."""
 

@@ -25,9 +25,9 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
          "subprocess", "select", "signal", "stat"},
     ),
     "top": (
-        {"__main__", "cli", "config", "ctl", "daemon", "files", "history", "install"},
+        {"__main__", "cli", "config", "ctl", "daemon", "exports", "files", "history", "install"},
         {"signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "subprocess",
-         "tempfile", "select", "stat", "pwd", "grp", "sysconfig", "queue", "time",
+         "shutil", "tempfile", "select", "stat", "pwd", "grp", "sysconfig", "queue", "time",
          "tarfile", "io", "platform",  # of the bundle for a report
          "sqlite3"},  # of the history
     ),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from discoveryd.cli.parse import Option, Value
+from discoveryd.query.formats import EXPORT_FILES
 
 STATES = ("up", "suspect", "down", "left")
 COLUMNS = ("name", "id", "address", "link", "service", "tag", "endpoint")
 SORTS = ("name", "address", "link", "state", "heard", "since", "rtt", "loss")
-EXPORTS = (
-    "prometheus", "ansible", "hosts", "dnsmasq", "ssh", "known-hosts", "json", "csv", "zabbix", "nagios", "template",
-)  # fmt: skip
+EXPORTS = tuple(EXPORT_FILES)
 PORT = 3400
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _COLUMNS_IN_WORDS = f"{', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}"

@@ -17,7 +17,7 @@ from discoveryd.cli import ctl_commands, daemon_commands, manual_texts
 from discoveryd.cli.daemon_commands import PAGES
 from discoveryd.cli.parse import Arguments, Command, Option, Program
 from discoveryd.config import DEFAULT_PATH
-from discoveryd.config.sections import SCHEMA
+from discoveryd.config.sections import LISTS, SCHEMA
 from discoveryd.daemon import FAILED, OK, say
 from discoveryd.files.directories import shipped
 
@@ -29,12 +29,13 @@ _KINDS = {
     "tuple[str, ...]": "list of texts",
     "tuple[Service, ...]": "list of services",
     "tuple[AllowRule, ...]": "list of rules",
+    "tuple[ExportRule, ...]": "list of files",
     "bool": "on or off",
 }
 """The types of keys in plain words."""
 
-_REMARK = re.compile("[A-Z][a-z]+: ")
-"""The beginning of a remark in a comment, ``Lower: ...`` or ``Example: ...``, which has a line of its own."""
+_REMARK = re.compile("[A-Z][a-z]+: |- ")
+"""The beginning of a remark in a comment, ``Lower: ...``, ``Example: ...`` or ``- key: ...``: it has its own line."""
 
 _SAMPLE_KEY = re.compile(r"^((?: *#.*\n)*)(  )?([a-z_]+):(?: +(.*))?$", re.MULTILINE)
 """A section, or an indented key of one, with the comment above it and the default."""
@@ -185,7 +186,8 @@ def _sample_entry(found: SampleEntry) -> list[str]:
     if not key:
         return [f".SS {escaped(section)}", *prose(" ".join(comment))]
     kind = SCHEMA[section][key]
-    term = f"{bold(f'{section}.{key}')} ({_KINDS.get(kind, kind)}, default {bold(default) or 'none'})"
+    name = section if section in LISTS else f"{section}.{key}"
+    term = f"{bold(name)} ({_KINDS.get(kind, kind)}, default {bold(default) or 'none'})"
     remarks: list[list[str]] = [[]]
     for line in comment:
         if _REMARK.match(line) and remarks[-1]:
@@ -266,6 +268,9 @@ def read_sample(text: str, schema: Mapping[str, Mapping[str, str]]) -> tuple[lis
     entries: list[SampleEntry] = []
     for comment, indent, name, default in _SAMPLE_KEY.findall(rest):
         section, key = (entries[-1].section, name) if indent else (name, "")
+        if section in LISTS:
+            entries.append(SampleEntry(section, "", "", []))
+            key = LISTS[section]
         entries.append(SampleEntry(section, key, default, _uncommented(comment)))
     explained = {f"{section}.{key}" for section, key, _, comment in entries if key and comment}
     known = {f"{section}.{key}" for section, keys in schema.items() for key in keys}

@@ -60,6 +60,8 @@ HOOK_VARIABLES = (
     ("DISCOVERYD_FINDING", "of a finding: its code"),
     ("DISCOVERYD_SUBJECT", "of a finding: the link, address or node that it is about"),
     ("DISCOVERYD_MESSAGE", "in messages.d: the name of the message"),
+    ("DISCOVERYD_EXPORT", "for the command of an export: the path of the file that changed"),
+    ("DISCOVERYD_EXPORT_FORMAT", "the same: its format"),
     ("DISCOVERYD_QUESTION", "in messages.d: 1 if an answer is wanted, which is what is written to standard output"),
 )
 

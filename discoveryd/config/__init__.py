@@ -16,7 +16,9 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from discoveryd.config.durations import VARIABLE_PREFIX, format_duration, shown
+from discoveryd.config.exports import ExportSection
 from discoveryd.config.sections import (
+    LISTS,
     SCHEMA,
     SECTIONS,
     HistorySection,
@@ -66,6 +68,7 @@ class Config:
     messages: MessagesSection = field(default_factory=MessagesSection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
     history: HistorySection = field(default_factory=HistorySection)
+    export: ExportSection = field(default_factory=ExportSection)
     log: LogSection = field(default_factory=LogSection)
     paths: PathsSection = field(default_factory=PathsSection)
     source: str = field(default=NO_FILE, compare=False)
@@ -82,6 +85,10 @@ class Config:
         """Return every key with its effective value, as a file that loads to the same configuration."""
         lines = [f"# from {shown(self.source)}"]
         for section, keys in SCHEMA.items():
+            if section in LISTS:
+                kind, value = keys[LISTS[section]], self.value(f"{section}.{LISTS[section]}")
+                lines.append(f"{section}: {_written(kind, value)}".replace(": \n", ":\n"))
+                continue
             lines.append(f"{section}:")
             lines += [f"  {key}: {_written(kind, self.value(f'{section}.{key}'))}" for key, kind in keys.items()]
         for number, key in ((-2, "state"), (-1, "runtime")):
@@ -171,9 +178,9 @@ def parse(source: str, raw: bytes | None, variables: Mapping[str, str], *, is_st
     Raises:
         ConfigError: with every fault.
     """
-    from discoveryd.config.reader import ConfigReader  # noqa: PLC0415 - YAML is imported only where there is a file
+    from discoveryd.config.file_reader import FileReader  # noqa: PLC0415 - YAML is imported only where there is a file
 
-    reader = ConfigReader(SCHEMA, source)
+    reader = FileReader(SCHEMA, source)
     if raw is not None:
         reader.add_file(source, raw)
     for name, value in variables.items():
@@ -211,6 +218,8 @@ def _written(kind: str, value: Any) -> str:
         return "on" if value else "off"
     if kind == "tuple[Service, ...]" and value:
         return "".join(f"\n    - {json.dumps(service.to_json(), ensure_ascii=False)}" for service in value)
+    if kind == "tuple[ExportRule, ...]" and value:
+        return "".join(f"\n  - {json.dumps(rule.to_json(), ensure_ascii=False)}" for rule in value)
     if kind == "tuple[AllowRule, ...]":
         value = [{"name": rule.name, "from": rule.sender} for rule in value]
     return json.dumps(dict(value) if isinstance(value, Mapping) else value, ensure_ascii=False)

@@ -15,7 +15,6 @@ from discoveryd.protocol.wire.record import Service
 if TYPE_CHECKING:
     from discoveryd.runtime.health import Check
 
-SHELL = "/bin/sh"
 MAX_BYTES = 16 * 1024
 """Of a file; the commented sample is a tenth of it."""
 
@@ -99,7 +98,7 @@ class _ServiceReader(ConfigReader):
     def _value(self, path: str, kind: str, node: YamlNode) -> Any:
         if kind == "health":
             return self._check(node)
-        return self._command(node) if kind == "command" else super()._value(path, kind, node)
+        return self._command(path, node) if kind == "command" else super()._value(path, kind, node)
 
     def _check(self, node: YamlNode) -> Check | None:
         from discoveryd.runtime.health import Check  # noqa: PLC0415 - most services have none
@@ -111,15 +110,3 @@ class _ServiceReader(ConfigReader):
                 self._fault(node.place, "health: needs a command; exit code 0 means that the service works")
             return None
         return self._build(Check, found, lambda text: f"health.{text}")
-
-    def _command(self, node: YamlNode) -> tuple[str, ...] | None:
-        """Read a command: a list is run as it stands, a text by the shell."""
-        if isinstance(node.value, list):
-            return self._texts("health.command", node)
-        if not isinstance(node.value, str):
-            self._wanted("health.command", 'a text for the shell, or a list such as ["/usr/bin/pgrep", "sshd"]', node)
-            return None
-        if all(char.isprintable() or char in "\n\t" for char in node.value):  # a shell takes several lines
-            return (SHELL, "-c", node.value) if node.value.strip() else ()
-        self._fault(node.place, f"health.command: has a control character in it: {shown(node.value)}")
-        return None

@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from discoveryd.config.durations import VARIABLE_PREFIX, parse_duration, shown
+from discoveryd.config.sections import LISTS
 from discoveryd.config.tree import Fault, Pairs, Place, TextSource, YamlNode, parse
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.messages.values import AllowRule
@@ -24,6 +25,7 @@ SERVICE = {key.name: str(key.type) for key in fields(Service)}
 _RULE = {"name": "str", "from": "str"}
 _RULE_EXAMPLE = '{name: deploy, from: "ctl-*"}'
 
+SHELL = "/bin/sh"
 MAX_FAULTS = 100
 """Faults that are told at most: a file with more is some other file."""
 
@@ -54,6 +56,9 @@ class ConfigReader:
         for section, where, node in self._entries("", root, "sections such as `hello:`", self._schema):
             self._places[section] = where
             keys = self._schema[section]
+            if section in LISTS:
+                self._settings[f"{section}.{LISTS[section]}"] = node
+                continue
             wanted = f"keys such as `{next(iter(keys))}:` below it"
             for key, place, value in self._entries(section, node, wanted, keys):
                 self._settings[f"{section}.{key}"] = value
@@ -253,6 +258,18 @@ class ConfigReader:
         if missing or None in found.values():
             return None
         return AllowRule(name=found["name"], sender=found["from"])
+
+    def _command(self, path: str, node: YamlNode) -> tuple[str, ...] | None:
+        """Read a command: a list is run as it stands, a text by the shell."""
+        if isinstance(node.value, list):
+            return self._texts(path, node)
+        if not isinstance(node.value, str):
+            self._wanted(path, 'a text for the shell, or a list such as ["/usr/bin/pgrep", "sshd"]', node)
+            return None
+        if all(char.isprintable() or char in "\n\t" for char in node.value):  # a shell takes several lines
+            return (SHELL, "-c", node.value) if node.value.strip() else ()
+        self._fault(node.place, f"{path}: has a control character in it: {shown(node.value)}")
+        return None
 
     def _values(
         self, prefix: str, entries: Iterable[tuple[str, Place, YamlNode]], kinds: Mapping[str, str]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+from discoveryd.config.exports import ExportSection
 from discoveryd.errors import ConfigError
 from discoveryd.files import directories
 from discoveryd.protocol.addresses import is_ipv4
@@ -228,10 +229,14 @@ SECTIONS: Mapping[str, Any] = {
     "messages": MessagesSection,
     "metrics": MetricsSection,
     "history": HistorySection,
+    "export": ExportSection,
     "log": LogSection,
     "paths": PathsSection,
 }
 """The class of each section, in the order in which they are written."""
+
+LISTS = {"export": "files"}
+"""Sections that are a list in place of keys, and the key that the list is known by within the program."""
 
 SCHEMA: Mapping[str, Mapping[str, str]] = {
     section: {key.name: str(key.type) for key in fields(kind) if key.name not in ("limits", "messages")}

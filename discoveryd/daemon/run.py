@@ -15,6 +15,7 @@ from discoveryd import __version__
 from discoveryd.cli.parse import Arguments
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, say
+from discoveryd.daemon.exports import ExportsPart
 from discoveryd.daemon.findings import FindingsPart
 from discoveryd.daemon.history import HistoryPart
 from discoveryd.daemon.identity import node_id, placeholder
@@ -120,6 +121,7 @@ class Daemon:
             *([TokenPart(config.paths.runtime_directory, self, put)] if address else []),
             hooks,
             MessagesPart(config, self._discovery.messages, put),
+            ExportsPart(config, self._discovery, put),
             FindingsPart(self._discovery.status, put, hooks.find),
             HistoryPart(config, self._discovery, put),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),

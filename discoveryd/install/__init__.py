@@ -7,6 +7,7 @@
 """
 
 import os
+import shutil
 from collections.abc import Callable
 
 from discoveryd import __version__
@@ -23,6 +24,7 @@ from discoveryd.install.places import CONFIG_DIRECTORY, PATH, UNIT_DIRECTORY, Pl
 
 CONFIG = f"{CONFIG_DIRECTORY}/discoveryd.yaml"
 STATE = "/var/lib/discoveryd"
+RUNTIME = "/run/discoveryd"
 """StateDirectory= of the unit."""
 
 
@@ -215,6 +217,15 @@ class Installation:
             self._ask("clean", "--what=state", machine.SERVICE)
             remark = f"its node id {chosen} was chosen by reset-id: set node.id to keep it" if chosen else ""
             tell("removed", STATE, remark)
+            self._remove_runtime()
+
+    def _remove_runtime(self) -> None:
+        """Remove the runtime directory, which outlives the service for the sake of those who read exports."""
+        path = self._root + RUNTIME
+        if os.path.isdir(path):
+            if not self._is_dry:
+                shutil.rmtree(path, ignore_errors=True)
+            tell("removed", RUNTIME)
 
     def _ask(self, *request: str) -> None:
         """Have systemd do something, and print what.

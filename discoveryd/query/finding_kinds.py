@@ -336,4 +336,14 @@ FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
         "A file of hooks.d may be written by others, or cannot be executed.",
         "See the log for: hook not run.",
     ),
+    "export-not-written": FindingKind(
+        "machine", "medium", "proven", "a file for another program is not written",
+        "The system refuses to write a file that the configuration names under export; its readers see an old one.",
+        "See the error: leave path out, so that it is in the directory of exports, or let the daemon write there.",
+    ),
+    "export-command-failed": FindingKind(
+        "machine", "medium", "proven", "the command after an export fails",
+        "A file changed, and the command that its entry names ended with an error or took too long.",
+        "Run the command as the user of the daemon; in the sandbox of the service it may do less.",
+    ),
 }  # fmt: skip

@@ -31,3 +31,10 @@ def part_findings(status: Mapping[str, Any]) -> Iterator[PartFinding]:
         hooks = f"{refused} hook{'s are' if refused > 1 else ' is'}"
         text = f"{hooks} not run: the log says why, look for 'hook not run'"
         yield "hook-not-run", text, {"refused": refused}, (), ""
+    for found in status.get("exports", ()):
+        if found["error"]:
+            text = f"{found['path']} ({found['format']}) is not written: {found['error']}"
+            yield "export-not-written", text, {"error": found["error"]}, (), found["path"]
+        elif found["fault"]:
+            text = f"the command after a change of {found['path']} failed: {found['fault']}"
+            yield "export-command-failed", text, {"failures": found["failures"]}, (), found["path"]

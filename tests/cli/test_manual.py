@@ -14,7 +14,7 @@ from discoveryd.cli import ctl_commands, daemon_commands, manual, manual_texts
 from discoveryd.cli.daemon_commands import PAGES
 from discoveryd.cli.manual import escaped, prose, read_sample
 from discoveryd.cli.parse import parse
-from discoveryd.config import SCHEMA, load
+from discoveryd.config import LISTS, SCHEMA, load
 from discoveryd.daemon import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,7 +151,8 @@ def test_each_key_has_a_type_and_a_default(pages):
     for name, section_keys in SCHEMA.items():
         assert f".SS {name}\n" in keys
         for key in section_keys:
-            assert re.search(rf"\.TP\n{name}\.{key} \([a-z ]+, default \S.*\)\n\S", keys), key
+            term = name if name in LISTS else rf"{name}\.{key}"
+            assert re.search(rf"\.TP\n{term} \([a-z ]+, default \S.*\)\n\S", keys), key
     assert "hello.interval (duration, default 800ms)\nTime between two HELLOs" in keys
 
 

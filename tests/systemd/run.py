@@ -92,6 +92,7 @@ class Show:
         self.a_broken_configuration_is_refused()
         self.a_health_command_runs_in_the_sandbox()
         self.a_hook_runs_in_the_sandbox()
+        self.exports_are_for_all_and_outlive_a_restart()
         self.what_changes_anything_needs_the_token()
         self.a_key_is_a_credential_and_stays_one_at_a_reload()
         self.a_message_reaches_a_program_in_the_sandbox()
@@ -210,6 +211,27 @@ class Show:
         hook.unlink()
         self._until_each_lists_the_other()
         self.say("a hook in the sandbox hears of the other", took)
+
+    def exports_are_for_all_and_outlive_a_restart(self) -> None:
+        """Keep a file that nobody in particular reads, restart meanwhile; and one where the sandbox does not let it."""
+        kept, elsewhere = "/run/discoveryd/export/dnsmasq/peers", "/srv/peers.json"
+        self._configure(self.a, f"export: [{{format: dnsmasq}}, {{format: json, path: {elsewhere}}}]")
+        self.a.run("systemctl", "reload", "discoveryd")
+        read = f"setpriv --reuid=nobody --regid=nogroup --clear-groups grep -q ' b.peers.internal' {kept}"
+        until(lambda: not self.a.run("sh", "-c", read, check=False).returncode, "a file that nobody reads", 5.0)
+        loop = f"systemctl restart discoveryd & while kill -0 $! 2>/dev/null; do {read} || echo lost; done; wait $!"
+        assert self.a.run("sh", "-c", loop).stdout == ""
+        until(lambda: "ReadWritePaths=/srv" in self.a.journal(), "the drop-in in the journal", 5.0)
+        drop_in = "mkdir -p /etc/systemd/system/discoveryd.service.d; printf '[Service]\nReadWritePaths=/srv\n' > $0"
+        place = "/etc/systemd/system/discoveryd.service.d/srv.conf"
+        self.a.run("sh", "-c", f"{drop_in}; systemctl daemon-reload; chown --reference=/run/discoveryd /srv", place)
+        self.a.run("systemctl", "restart", "discoveryd")
+        took = until((self.a.root / elsewhere[1:]).exists, f"the file {elsewhere}", 10.0)
+        self._configure(self.a, "")
+        self.a.run("sh", "-c", f"rm -r {os.path.dirname(place)} {elsewhere}; chown root /srv; systemctl daemon-reload")
+        self.a.run("systemctl", "restart", "discoveryd")
+        self._until_each_lists_the_other()
+        self.say("exports are readable for nobody and stay in a restart; the drop-in of the error helps", took)
 
     def what_changes_anything_needs_the_token(self) -> None:
         """Reload and register over the query socket, as root and as nobody."""

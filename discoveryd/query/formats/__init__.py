@@ -13,6 +13,13 @@ from __future__ import annotations
 
 from discoveryd.query.json_text import dumps, loads
 
+EXPORT_FILES = {
+    "prometheus": "prometheus.json", "ansible": "ansible.json", "hosts": "hosts", "dnsmasq": "dnsmasq/peers",
+    "ssh": "ssh_config", "known-hosts": "known_hosts", "json": "peers.json", "csv": "peers.csv",
+    "zabbix": "zabbix.json", "nagios": "nagios.txt", "template": "peers.txt",
+}  # fmt: skip
+"""The formats for other programs, of `discoveryd.query.formats.exports`: each with the name of a file of it."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

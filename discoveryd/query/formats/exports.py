@@ -41,36 +41,16 @@ class ExportOptions(NamedTuple):
     critical: int = 1
 
 
-class ExportFormat(NamedTuple):
-    """A format.
-
-    Attributes:
-        write: returns the text.
-        file: the name of a file of it, in the directory of exports.
-    """
-
-    write: Callable[[Sequence[Listed], ExportOptions], str]
-    file: str
-
-
-EXPORT_FORMATS: Mapping[str, ExportFormat] = {
-    "prometheus": ExportFormat(prometheus, "prometheus.json"),
-    "ansible": ExportFormat(ansible, "ansible.json"),
-    "hosts": ExportFormat(hosts, "hosts"),
-    "dnsmasq": ExportFormat(dnsmasq, "dnsmasq/peers"),
-    "ssh": ExportFormat(ssh, "ssh_config"),
-    "known-hosts": ExportFormat(known_hosts, "known_hosts"),
-    "json": ExportFormat(json_text, "peers.json"),
-    "csv": ExportFormat(csv_text, "peers.csv"),
-    "zabbix": ExportFormat(zabbix, "zabbix.json"),
-    "nagios": ExportFormat(nagios, "nagios.txt"),
-    "template": ExportFormat(template, "peers.txt"),
-}
+EXPORT_FORMATS: Mapping[str, Callable[[Sequence[Listed], ExportOptions], str]] = {
+    "prometheus": prometheus, "ansible": ansible, "hosts": hosts, "dnsmasq": dnsmasq, "ssh": ssh,
+    "known-hosts": known_hosts, "json": json_text, "csv": csv_text, "zabbix": zabbix, "nagios": nagios,
+    "template": template,
+}  # fmt: skip
 
 
 def export_text(
     name: str, peers: Sequence[Mapping[str, Any]], own: Mapping[str, Any] | None, options: ExportOptions
 ) -> str:
     """Return peers, and this node if it is given, in a format, with the last line end where there is a line."""
-    text = EXPORT_FORMATS[name].write(listed(peers, own), options)
+    text = EXPORT_FORMATS[name](listed(peers, own), options)
     return f"{text}\n" if text else ""

@@ -1,0 +1,58 @@
+"""Reads what only the configuration itself has: the sections that are lists of entries with keys of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from discoveryd.config.exports import ExportRule
+from discoveryd.config.reader import ConfigReader
+from discoveryd.config.tree import YamlNode
+from discoveryd.query.request import Filter
+
+_EXPORT = {
+    "format": "str", "path": "str", "template": "str", "domain": "str", "port": "int", "filter": "filter",
+    "self": "bool", "command": "command",
+}  # fmt: skip
+_FILTER = {
+    "state": "states", "name": "str", "tags": "Mapping[str, str]", "service": "str", "link": "str", "all": "bool",
+}  # fmt: skip
+_WITHIN = {"self": "with_self", "filter": "chosen"}
+"""Keys that are called otherwise within the program."""
+
+
+class FileReader(ConfigReader):
+    """Reads the configuration."""
+
+    def _value(self, path: str, kind: str, node: YamlNode) -> Any:
+        match kind:
+            case "tuple[ExportRule, ...]":
+                wanted = "a list of files such as [{format: prometheus}]"
+                return self._items("export", node, wanted, self._export)
+            case "command":
+                return self._command(path, node)
+            case "filter":
+                return self._filter(path, node)
+            case "states" if isinstance(node.value, str):
+                return (node.value,)
+            case "states":
+                return self._texts(path, node)
+        return super()._value(path, kind, node)
+
+    def _export(self, node: YamlNode) -> ExportRule | None:
+        entries = list(self._entries("export", node, "a file such as {format: prometheus}", _EXPORT))
+        self._places |= {f"export.{key}": node.place for key in _EXPORT}  # also where a key is missing
+        found = self._values("export.", entries, _EXPORT)
+        if "format" not in found:
+            if isinstance(node.value, tuple):
+                self._fault(node.place, "export: a file needs a format such as prometheus")
+            return None
+        named = {_WITHIN.get(key, key): value for key, value in found.items()}
+        return self._build(ExportRule, named, lambda problem: f"export.{problem}")
+
+    def _filter(self, path: str, node: YamlNode) -> Filter | None:
+        entries = list(self._entries(path, node, "a filter such as {tags: {role: gpu}}", _FILTER))
+        found = self._values(f"{path}.", entries, _FILTER)
+        if None in found.values() or not isinstance(node.value, tuple):
+            return None
+        states = frozenset(found.pop("state", ()))
+        return Filter(states=states, **found)
