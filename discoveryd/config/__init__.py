@@ -21,6 +21,7 @@ from discoveryd.config.sections import (
     LISTS,
     SCHEMA,
     SECTIONS,
+    GraceSection,
     HistorySection,
     LogSection,
     MessagesSection,
@@ -32,6 +33,7 @@ from discoveryd.config.sections import (
 )
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Limits, Parameters
+from discoveryd.protocol.table.grace import GraceRule
 
 DEFAULT_PATH = "/etc/discoveryd/discoveryd.yaml"
 PATH_VARIABLE = "DISCOVERYD_CONFIG"
@@ -69,6 +71,7 @@ class Config:
     metrics: MetricsSection = field(default_factory=MetricsSection)
     history: HistorySection = field(default_factory=HistorySection)
     export: ExportSection = field(default_factory=ExportSection)
+    grace: GraceSection = field(default_factory=GraceSection)
     log: LogSection = field(default_factory=LogSection)
     paths: PathsSection = field(default_factory=PathsSection)
     source: str = field(default=NO_FILE, compare=False)
@@ -210,6 +213,12 @@ def parse(source: str, raw: bytes | None, variables: Mapping[str, str], *, is_st
     return config
 
 
+def _grace(rule: GraceRule) -> str:
+    given = {"tag": dict(rule.tags), "name": rule.name}
+    pairs = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value]
+    return f"{{{', '.join([*pairs, f'for: {format_duration(rule.seconds)}'])}}}"
+
+
 def _written(kind: str, value: Any) -> str:
     """Return a value as YAML. It is JSON, whose quotes keep ``on`` or ``1.10`` a text."""
     if kind == "float":
@@ -220,6 +229,8 @@ def _written(kind: str, value: Any) -> str:
         return "".join(f"\n    - {json.dumps(service.to_json(), ensure_ascii=False)}" for service in value)
     if kind == "tuple[ExportRule, ...]" and value:
         return "".join(f"\n  - {json.dumps(rule.to_json(), ensure_ascii=False)}" for rule in value)
+    if kind == "tuple[GraceRule, ...]" and value:
+        return "".join(f"\n  - {_grace(rule)}" for rule in value)
     if kind == "tuple[AllowRule, ...]":
         value = [{"name": rule.name, "from": rule.sender} for rule in value]
     return json.dumps(dict(value) if isinstance(value, Mapping) else value, ensure_ascii=False)

@@ -7,6 +7,7 @@ from typing import Any
 from discoveryd.config.exports import ExportRule
 from discoveryd.config.reader import ConfigReader
 from discoveryd.config.tree import YamlNode
+from discoveryd.protocol.table.grace import GraceRule
 from discoveryd.query.request import Filter
 
 _EXPORT = {
@@ -16,6 +17,9 @@ _EXPORT = {
 _FILTER = {
     "state": "states", "name": "str", "tags": "Mapping[str, str]", "service": "str", "link": "str", "all": "bool",
 }  # fmt: skip
+_GRACE = {"tag": "Mapping[str, str]", "name": "str", "for": "float"}
+_GRACE_NAMES = {"tag": "tags", "name": "name", "for": "seconds"}
+_GRACE_EXAMPLE = "{tag: {role: phone}, for: 20m}"
 _WITHIN = {"self": "with_self", "filter": "chosen"}
 """Keys that are called otherwise within the program."""
 
@@ -28,6 +32,8 @@ class FileReader(ConfigReader):
             case "tuple[ExportRule, ...]":
                 wanted = "a list of files such as [{format: prometheus}]"
                 return self._items("export", node, wanted, self._export)
+            case "tuple[GraceRule, ...]":
+                return self._items("grace", node, f"a list of rules such as [{_GRACE_EXAMPLE}]", self._grace)
             case "command":
                 return self._command(path, node)
             case "filter":
@@ -37,6 +43,17 @@ class FileReader(ConfigReader):
             case "states":
                 return self._texts(path, node)
         return super()._value(path, kind, node)
+
+    def _grace(self, node: YamlNode) -> GraceRule | None:
+        entries = list(self._entries("grace", node, f"a rule such as {_GRACE_EXAMPLE}", _GRACE))
+        self._places |= {"grace": node.place, **{f"grace.{key}": node.place for key in _GRACE}}
+        found = self._values("grace.", entries, _GRACE)
+        if "for" not in found:
+            if isinstance(node.value, tuple):
+                self._fault(node.place, f"grace: a rule says for how long: for, as in {_GRACE_EXAMPLE}")
+            return None
+        given = {_GRACE_NAMES[key]: value for key, value in found.items()}
+        return self._build(GraceRule, given, lambda text: f"grace{'.' if text.startswith('for:') else ': '}{text}")
 
     def _export(self, node: YamlNode) -> ExportRule | None:
         entries = list(self._entries("export", node, "a file such as {format: prometheus}", _EXPORT))

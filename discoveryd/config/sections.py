@@ -18,6 +18,7 @@ from discoveryd.protocol.addresses import is_ipv4
 from discoveryd.protocol.messages.values import AllowRule
 from discoveryd.protocol.parameters import MAX_ID, Limits, MessageLimits, Parameters, is_word
 from discoveryd.protocol.sealed.keyring import MAX_KEYS, MODES
+from discoveryd.protocol.table.grace import MOST_RULES, GraceRule
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.query.request import MAX_GLOB
 from discoveryd.runtime.machine import machine_name
@@ -172,6 +173,25 @@ class HistorySection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GraceSection:
+    """Peers whose absence is told later."""
+
+    rules: tuple[GraceRule, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = []
+        if len(self.rules) > MOST_RULES:
+            problems.append(f"grace: {len(self.rules)} rules, at most {MOST_RULES}: use patterns such as phone-*")
+        globs = [rule.name for rule in self.rules if rule.name is not None]
+        problems += [
+            f"grace.name: a pattern must have 1 to {MAX_GLOB} characters, not {len(glob)}"
+            for glob in globs
+            if not 1 <= len(glob) <= MAX_GLOB
+        ]
+        _refuse(problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSection:
     """What is logged, and in which form."""
 
@@ -229,13 +249,14 @@ SECTIONS: Mapping[str, Any] = {
     "messages": MessagesSection,
     "metrics": MetricsSection,
     "history": HistorySection,
+    "grace": GraceSection,
     "export": ExportSection,
     "log": LogSection,
     "paths": PathsSection,
 }
 """The class of each section, in the order in which they are written."""
 
-LISTS = {"export": "files"}
+LISTS = {"grace": "rules", "export": "files"}
 """Sections that are a list in place of keys, and the key that the list is known by within the program."""
 
 SCHEMA: Mapping[str, Mapping[str, str]] = {

@@ -33,6 +33,7 @@ from discoveryd.protocol.outcome import NOTHING, Outcome, Send
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.reception import Reception
 from discoveryd.protocol.sealed.keyring import Keyring
+from discoveryd.protocol.table.grace import GraceRule
 from discoveryd.protocol.table.peer import Event, Peer
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.wire.kinds import decode
@@ -93,6 +94,22 @@ class Node(Reception):
             self.outbox.sealing.windows.limit = limits.peers
         self.beacon.set_parameters(parameters, now)
         self.table.interval = self.outbox.pace
+
+    def set_grace(self, rules: tuple[GraceRule, ...]) -> None:
+        """Give the peers of these rules time before their absence is told."""
+        log = self.table.event_log
+        if log.grace.rules != rules:
+            log.grace.rules = rules
+            log.look_again()
+
+    def maintain(self, id: str, seconds: float, now: float) -> None:
+        """Tell nobody of the absence of a peer for so long; 0 ends that."""
+        self.table.event_log.grace.maintain(id, now + seconds, now)
+        self.table.event_log.look_again()
+
+    def forget(self, id: str, now: float) -> Outcome:
+        """Forget the rows of a node that are gone."""
+        return self._told(self.table.forget(id, now), now)
 
     # --- hearing --------------------------------------------------------------------------------
 
@@ -282,6 +299,10 @@ class Node(Reception):
     def hears(self, addresses: Collection[str], now: float) -> bool:
         """Return whether a live peer is heard at one of these addresses."""
         return any(path.address in addresses for row in self.table.rows(now) for path in row.paths.fresh(now))
+
+    def told_peers(self, now: float) -> tuple[Peer, ...]:
+        """Return the peers that are up as the events so far tell it: with those whose absence waits to be told."""
+        return (*self.peers(now), *self.table.event_log.withheld(now))
 
     def interval(self, now: float) -> float:
         """Return the interval in force, seconds: stretched so that a segment stays within its budget."""

@@ -106,6 +106,8 @@ def _impaired(node: Node, now: float) -> list[ImpairedPeer]:
     for row in node.table.rows(now):
         best = row.paths.best(now)
         is_deaf = DEAF in row.flags or NO_ECHO in row.flags
+        if node.table.event_log.grace.spares(row, now):
+            continue
         if best.two_way is False or row.unheard or is_deaf or (best.loss or 0.0) >= LOSSY:
             found.append({
                 "id": row.id, "name": row.record.name if row.record else None, "address": best.address,

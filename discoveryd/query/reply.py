@@ -115,13 +115,18 @@ def list_line(node: Node, chosen: Filter, now: float) -> bytes:
 
 
 def open_watch(node: Node, chosen: Filter, now: float) -> tuple[bytes, Watch]:
-    """Return the opening lines of a ``watch``, snapshot and ``sync``, and the watch that continues from them."""
-    rows = _chosen(node, chosen, now)
+    """Return the opening lines of a ``watch``, snapshot and ``sync``, and the watch that continues from them.
+
+    The snapshot has what the events so far tell: a peer whose absence waits to be told is in it, as if it were up.
+    """
+    withheld = {(peer.id, peer.boot): peer for peer in node.table.event_log.withheld(now) if chosen.accepts(peer)}
+    rows = [row for row in _chosen(node, chosen, now) if row.key not in withheld]
+    texts = [_with_ages(row, now) for row in rows] + [encode_text(peer_json(peer)) for peer in withheld.values()]
     opening = (
-        f'{{"event":"snapshot","schema":{SCHEMA},"peers":[{",".join([_with_ages(row, now) for row in rows])}]}}\n'
+        f'{{"event":"snapshot","schema":{SCHEMA},"peers":[{",".join(texts)}]}}\n'
         f'{{"event":"sync","seq":{node.table.seq}}}\n'
     ).encode("ascii")
-    return opening, Watch(chosen, node.table.seq, {row.key for row in rows})
+    return opening, Watch(chosen, node.table.seq, {row.key for row in rows} | withheld.keys())
 
 
 def event_line(event: Event, kind: WatchKind | None = None) -> bytes:

@@ -224,7 +224,7 @@ class Driver:
         self.birthplace.check()
         with self.lock:
             self.check()
-            peers, limit = self._node.peers(self._judged_at()), self._node.parameters.limits.subscriber_events
+            peers, limit = self._node.told_peers(self._judged_at()), self._node.parameters.limits.subscriber_events
             return self.publisher.subscribe(peers, self._node.table.seq, limit, queue)
 
     def _judged_at(self) -> float:

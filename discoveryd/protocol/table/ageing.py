@@ -233,6 +233,12 @@ class AgeingRows(Rows):
             self.end(row, now, holds_until(row, now, self.interval))
         return events
 
+    def forget(self, id: str, now: float) -> tuple[Event, ...]:
+        """Forget the rows of a node that are gone, before their time."""
+        self._owed += self._due(now, now)
+        gone = [row for row in self.by_key.values() if row.id == id and row.state not in LIVE]
+        return self._with_owed([event for row in gone for event in self._remove(row, now)])
+
     def _drop_path(self, path: Path) -> None:
         self._expect_nothing(path)
         self.shared.remove(path)

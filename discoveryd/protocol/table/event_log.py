@@ -3,7 +3,8 @@
 A peer has a budget of events: a few at once, then one in `EVENT_GAP` seconds. While it is used up, changes are damped:
 only counted, and the row is *suppressed*. What the changes come to is announced as soon as the budget allows, or never
 if in the end nothing has changed. So a program that follows the events knows the same as one that asks for the list, a
-little later for a peer that flaps.
+little later for a peer that flaps. In the same way the absence of a peer that is given time (`Grace`) is suppressed
+until that is over; if the peer is back by then, it was never away.
 
 Each call returns its events, in their order.
 """
@@ -11,12 +12,14 @@ Each call returns its events, in their order.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from discoveryd.protocol.table.changes import changes_between, told
+from discoveryd.protocol.table.grace import Grace
 from discoveryd.protocol.table.journal import Journal
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.protocol.table.peer import LIVE, UNANNOUNCED, Announced, Event, EventKind
+from discoveryd.protocol.table.peer import LIVE, UNANNOUNCED, Announced, Event, EventKind, Peer
 
 if TYPE_CHECKING:
     from discoveryd.protocol.table.row import Key, Row
@@ -53,15 +56,17 @@ class Suppressed:
         current: the row as it was last counted.
         changes: how many there were since the last event.
         opens: the time from which on an event is allowed.
+        reason: of the last change, where it waits for a grace to end; else empty.
     """
 
-    __slots__ = ("changes", "current", "opens", "row")
+    __slots__ = ("changes", "current", "opens", "reason", "row")
 
-    def __init__(self, row: Row, current: Announced) -> None:
+    def __init__(self, row: Row, current: Announced, until: float = -NEVER, reason: str = "") -> None:
         self.row = row
         self.current = current
         self.changes = 1
-        self.opens = opens(row, _spared(row.announced, current))
+        self.opens = until if reason else opens(row, _spared(row.announced, current))
+        self.reason = reason
 
 
 def net_events(announced: Announced, current: Announced) -> tuple[EventKind, ...]:
@@ -92,6 +97,7 @@ class EventLog:
         seq: number of the last event.
         counts: events there were, by kind.
         suppressed: rows with changes that are not announced yet.
+        grace: whose absence waits.
         journal: of all changes, also those that are suppressed.
     """
 
@@ -100,16 +106,23 @@ class EventLog:
         self.seq = 0
         self.counts: Counter[EventKind] = Counter()
         self.suppressed: dict[Key, Suppressed] = {}
+        self.grace = Grace()
+        self._next_due = NEVER  # never later than the first that opens
 
     def emit(self, kind: EventKind, reason: str, row: Row, now: float) -> list[Event]:
         """Return the event of a change that the row has noted, or nothing while the peer flaps."""
         self.journal.changed(kind, reason, row, now)
         if row.key in self.suppressed:
-            return self._release(self.suppressed[row.key], now)
+            suppressed = self.suppressed[row.key]
+            suppressed.reason = suppressed.reason and reason
+            return self._release(suppressed, now)
         current = _current(row, now)
-        if allows(row, now, _spared(row.announced, current)):
+        if row.state != "up" and (until := self.grace.until(row)) > now:
+            self._suppress(Suppressed(row, current, until, reason))
+        elif allows(row, now, _spared(row.announced, current)):
             return [self._publish(kind, reason, row, current, now)]
-        self.suppressed[row.key] = Suppressed(row, current)
+        else:
+            self._suppress(Suppressed(row, current))
         return []
 
     def emit_if_changed(self, row: Row, now: float) -> list[Event]:
@@ -124,11 +137,27 @@ class EventLog:
     def catch_up(self, now: float) -> list[Event]:
         """Return the events of suppressed rows that are allowed again."""
         due = [suppressed for suppressed in self.suppressed.values() if now >= suppressed.opens]
-        return [event for suppressed in due for event in self._release(suppressed, now)]
+        events = [event for suppressed in due for event in self._release(suppressed, now)]
+        self._next_due = min((suppressed.opens for suppressed in self.suppressed.values()), default=NEVER)
+        return events
+
+    def look_again(self) -> None:
+        """Let `catch_up` look at all that waits: more or less grace is given than before."""
+        for suppressed in self.suppressed.values():
+            suppressed.opens = -NEVER
+        self._next_due = -NEVER
+
+    def withheld(self, now: float) -> list[Peer]:
+        """Return the peers that are gone, which no event has told yet, as the events so far tell them."""
+        return [
+            replace(suppressed.row.peer(now), state=told)
+            for suppressed in self.suppressed.values()
+            if (told := suppressed.row.announced.state) in LIVE and suppressed.row.state_at(now) not in LIVE
+        ]
 
     def next_due(self) -> float:
-        """Return the time at which `catch_up` has something to do."""
-        return min((suppressed.opens for suppressed in self.suppressed.values()), default=NEVER)
+        """Return the time at which `catch_up` has something to do: never too late, sometimes too early."""
+        return self._next_due if self.suppressed else NEVER
 
     def settle(self, row: Row, now: float) -> list[Event]:
         """Return at once what is suppressed of a row that is about to be forgotten."""
@@ -142,7 +171,7 @@ class EventLog:
         suppressed = self.suppressed.pop(former.key, None)
         if suppressed is not None:
             suppressed.row = row
-            self.suppressed[row.key] = suppressed
+            self._suppress(suppressed)
 
     def hand_back(self, row: Row, boots: list[Row]) -> None:
         """Return to a row what was announced of it and handed over to another boot; its budget is its own again."""
@@ -151,8 +180,16 @@ class EventLog:
             if other is not row and other.announced.boot == row.boot:
                 row.announced, other.announced = other.announced, UNANNOUNCED
 
+    def _suppress(self, suppressed: Suppressed) -> None:
+        self.suppressed[suppressed.row.key] = suppressed
+        self._next_due = min(self._next_due, suppressed.opens)
+
     def _release(self, suppressed: Suppressed, now: float, *, at_once: bool = False) -> list[Event]:
         row = suppressed.row
+        if row.state != "up" and not at_once and (until := self.grace.until(row)) > now:
+            suppressed.opens = until
+            self._next_due = min(self._next_due, until)
+            return []
         current = _current(row, now)
         suppressed.changes += current != suppressed.current
         suppressed.current = current
@@ -160,9 +197,12 @@ class EventLog:
         spared = _spared(row.announced, current)
         if kinds and not at_once and not allows(row, now, spared, len(kinds)):
             suppressed.opens = opens(row, spared)
+            self._next_due = min(self._next_due, suppressed.opens)
             return []
         del self.suppressed[row.key]
-        reason = f"after {suppressed.changes} changes in short succession"
+        reason = suppressed.reason or f"after {suppressed.changes} changes in short succession"
+        if suppressed.reason and row.state != "up":
+            reason += "; its grace is over"
         return [self._publish(kind, reason, row, current, now) for kind in kinds]
 
     def _publish(self, kind: EventKind, reason: str, row: Row, current: Announced, now: float) -> Event:
