@@ -22,6 +22,7 @@ from discoveryd.cli.ctl_values import (
     TEMPLATE,
     TIME,
     address,
+    check_shape,
     not_empty,
 )
 from discoveryd.cli.parse import Arguments, Command, Option, Program, UsageError, Value
@@ -181,6 +182,21 @@ PROGRAM = Program(
             "restart. If anything is wrong in it, all of that is told, and the former one stays in force.",
         ),
         Command(
+            "ctl.history:maintenance",
+            "tell nobody of the absence of a peer for a while",
+            PEER,
+            Option("for", "how long, up to 7d; 0 ends it", TIME, missing="for how long? Give --for S, as in --for 1h"),
+            text="Let the daemon tell nobody for a while that a peer is away: no event, hook or finding, as the rules "
+            "of grace do. list, show and history have the truth. If it is still away at the end, that is told then.",
+        ),
+        Command(
+            "ctl.history:forget",
+            "forget the past of a peer, and the peer itself if it is gone",
+            PEER,
+            text="Let the daemon forget what happened to a peer, and list it no longer as gone. One that is up is "
+            "remembered anew from now on.",
+        ),
+        Command(
             "ctl.register:register",
             "announce a service as long as this runs",
             Value("NAME", missing="which service? Give its name, then --port P"),
@@ -313,26 +329,10 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> Options:
             raise UsageError(f"--tag {key} is given twice, and it has one value: nothing could match")
     if given.get("user") and not options.rest:
         raise UsageError("--user is for a command: give that after --")
-    _check_shape(given)
+    check_shape(given)
     if options.command == "ping" and options.timeout == 0:
         raise UsageError("--timeout must be more than 0: no answer comes at once")
     return options
-
-
-def _check_shape(given: Mapping[str, Any]) -> None:
-    """Refuse options of a list that ask for two shapes of it."""
-    shapes = [name for name in _SHAPES if given.get(name)]
-    others = [name for name in ("wide", "no_header", "sort", "self") if given.get(name)]
-    clash = shapes[1:] or [name for name in others if shapes and name not in _SHAPES[shapes[0]]]
-    if given["command"] in ("list", "wait") and clash:
-        first, second = (f"--{name.replace('_', '-')}" for name in (shapes[0], clash[0]))
-        raise UsageError(f"{first} is a shape of its own: leave out {second}")
-
-
-_SHAPES: Mapping[str, Sequence[str]] = {
-    "only": (), "format": ("sort",), "json": ("self",), "watch": ("wide", "no_header", "sort", "self")
-}  # fmt: skip
-"""Options that decide how a list looks, and those that go with each."""
 
 
 def _address_of(environ: Mapping[str, str]) -> tuple[str, int]:

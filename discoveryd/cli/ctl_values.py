@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from discoveryd.cli.parse import Option, Value
+from discoveryd.cli.parse import Option, UsageError, Value
 from discoveryd.query.formats import EXPORT_FILES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 STATES = ("up", "suspect", "down", "left")
 COLUMNS = ("name", "id", "address", "link", "service", "tag", "endpoint")
@@ -107,3 +112,19 @@ RECEIVERS = (
     Option("quorum", "how many of them suffice, such as 90% or 3; all unless given", Value("N", _quorum)),
     Option("timeout", "time for all of it, 5s unless given", TIME, default=5.0),
 )
+
+
+def check_shape(given: Mapping[str, Any]) -> None:
+    """Refuse options of a list that ask for two shapes of it."""
+    shapes = [name for name in _SHAPES if given.get(name)]
+    others = [name for name in ("wide", "no_header", "sort", "self") if given.get(name)]
+    clash = shapes[1:] or [name for name in others if shapes and name not in _SHAPES[shapes[0]]]
+    if given["command"] in ("list", "wait") and clash:
+        first, second = (f"--{name.replace('_', '-')}" for name in (shapes[0], clash[0]))
+        raise UsageError(f"{first} is a shape of its own: leave out {second}")
+
+
+_SHAPES: Mapping[str, Sequence[str]] = {
+    "only": (), "format": ("sort",), "json": ("self",), "watch": ("wide", "no_header", "sort", "self")
+}  # fmt: skip
+"""Options that decide how a list looks, and those that go with each."""

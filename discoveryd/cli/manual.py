@@ -30,6 +30,7 @@ _KINDS = {
     "tuple[Service, ...]": "list of services",
     "tuple[AllowRule, ...]": "list of rules",
     "tuple[ExportRule, ...]": "list of files",
+    "tuple[GraceRule, ...]": "list of rules",
     "bool": "on or off",
 }
 """The types of keys in plain words."""

@@ -1,4 +1,4 @@
-"""The commands about the past: ``history`` and ``availability``; and what other commands say of it."""
+"""``history``, ``availability``, ``maintenance`` and ``forget``; and what other commands say of the past."""
 
 from __future__ import annotations
 
@@ -61,6 +61,26 @@ def availability(options: Options) -> int:
         return NOTHING
     if not options.json:
         print(availability_text(reply, standard_screen()))
+    return FINE
+
+
+def maintenance(options: Options) -> int:
+    """Let nobody be told of the absence of a peer for a while."""
+    seconds = vars(options)["for"]
+    reply = reply_to(options, "maintenance", is_proven=True, peer=options.peer, for_s=seconds)
+    if not options.json:
+        name = printable(reply["name"] or reply["id"])
+        over = f"is under maintenance for {age(reply['for_s'])}: nobody is told that it is away"
+        print(f"{name} {over if reply['for_s'] else 'is no longer under maintenance'}")
+    return FINE
+
+
+def forget(options: Options) -> int:
+    """Forget the past of a peer."""
+    reply = reply_to(options, "forget", is_proven=True, patience=PATIENCE, peer=options.peer)
+    if not options.json:
+        up = "; it is up, and is remembered anew from now on" if reply["up"] else ""
+        print(f"{printable(reply['name'] or reply['id'])} ({reply['id']}) is forgotten{up}")
     return FINE
 
 

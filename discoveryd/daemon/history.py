@@ -7,15 +7,18 @@ from collections.abc import Callable
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+from discoveryd.daemon.grace import one_of
 from discoveryd.daemon.parts import Part
 from discoveryd.errors import QueryError
 from discoveryd.net.stamps import boottime
+from discoveryd.protocol.table.peer import SCHEMA
 from discoveryd.query.reply import encode, error_line
 
 if TYPE_CHECKING:
     from discoveryd.config import Config
     from discoveryd.config.sections import HistorySection
     from discoveryd.history.keeper import Keeper
+    from discoveryd.history.reading import Reader
     from discoveryd.protocol.node import Node
     from discoveryd.query.request import Request
     from discoveryd.runtime.discovery import Discovery
@@ -52,6 +55,7 @@ class HistoryPart(Part):
         self._began: tuple[float, float, float] | None = None
         for op in ("history", "availability"):
             discovery.handlers.parts[op] = self._answer
+        discovery.handlers.parts["forget"] = self._forget
 
     def start(self) -> None:
         """Note changes from the first one on, for the file that is opened later."""
@@ -106,6 +110,34 @@ class HistoryPart(Part):
         from discoveryd.history.reading import answer  # noqa: PLC0415 - loaded by now
 
         keeper.ask(lambda reader, _: answer(reader, request), lambda found: reply(_line(found)))
+
+
+    def _forget(self, request: Request, reply: Callable[[bytes], None]) -> None:
+        """Have a peer forgotten: its past, and its rows that are gone."""
+        keeper, discovery = self._keeper, self._discovery
+
+        def listed() -> tuple[str, str | None]:
+            return discovery.look(lambda node, now: one_of(node, request.peer, now))
+
+        def forgotten(id: str, name: str | None) -> dict[str, Any]:
+            discovery.perform(lambda node, now: node.forget(id, now))
+            is_up = discovery.look(lambda node, _: any(row.id == id for row in node.table.by_key.values()))
+            return {"ok": True, "schema": SCHEMA, "id": id, "name": name, "up": is_up}
+
+        def made(reader: Reader, keeper: Keeper) -> dict[str, Any]:
+            try:
+                n, id, name = reader.one(request.peer)
+            except QueryError as error:
+                if error.code != "not_found":
+                    raise
+                return forgotten(*listed())
+            keeper.forget(id, n)
+            return forgotten(id, name)
+
+        if keeper is None:
+            reply(encode(forgotten(*listed())))
+        else:
+            keeper.ask(made, lambda found: reply(_line(found)))
 
 
 def _begin_to_note(node: Node, _: float) -> None:

@@ -17,6 +17,7 @@ from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, say
 from discoveryd.daemon.exports import ExportsPart
 from discoveryd.daemon.findings import FindingsPart
+from discoveryd.daemon.grace import GracePart
 from discoveryd.daemon.history import HistoryPart
 from discoveryd.daemon.identity import node_id, placeholder
 from discoveryd.daemon.keys import read_keyring
@@ -123,6 +124,7 @@ class Daemon:
             MessagesPart(config, self._discovery.messages, put),
             ExportsPart(config, self._discovery, put),
             FindingsPart(self._discovery.status, put, hooks.find),
+            GracePart(config, self._discovery),
             HistoryPart(config, self._discovery, put),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]

@@ -123,10 +123,20 @@ class Reader:
                 return [row[0] for row in found]
         raise QueryError("not_found", f"no peer with the name, id or address {peer!r:.80} is remembered")
 
-    def name(self, n: int) -> str:
-        """Return the name of a peer, or its id."""
-        [(name, id)] = self._store.rows("SELECT name, id FROM node WHERE n = :n", {"n": n})
-        return str(name or id)
+    def one(self, peer: str) -> tuple[int, str, str | None]:
+        """Return number, id and name of the one peer that a text means.
+
+        Raises:
+            QueryError: ``not_found``; ``ambiguous``, with the id of each.
+        """
+        numbers = ",".join(str(n) for n in self.find(peer))
+        rows = self._store.rows(f"SELECT n, id, name FROM node WHERE n IN ({numbers}) ORDER BY id", {})
+        if len(rows) > 1:
+            several = tuple(id for _, id, _ in rows)
+            message = f"{peer!r:.80} means {len(rows)} peers: {', '.join(several)}; name an id"
+            raise QueryError("ambiguous", message, several)
+        [(n, id, name)] = rows
+        return n, id, name
 
     # --- pieces of a reply ----------------------------------------------------------------------
 

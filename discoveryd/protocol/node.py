@@ -102,10 +102,11 @@ class Node(Reception):
             log.grace.rules = rules
             log.look_again()
 
-    def maintain(self, id: str, seconds: float, now: float) -> None:
+    def maintain(self, id: str, seconds: float, now: float) -> Outcome:
         """Tell nobody of the absence of a peer for so long; 0 ends that."""
         self.table.event_log.grace.maintain(id, now + seconds, now)
         self.table.event_log.look_again()
+        return self._told(self.table.expire(now if self.heard_until is None else min(self.heard_until, now), now), now)
 
     def forget(self, id: str, now: float) -> Outcome:
         """Forget the rows of a node that are gone."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from discoveryd.errors import ConfigError, QueryError
 from discoveryd.protocol.messages.values import MAX_TIMEOUT as MAX_WAIT
+from discoveryd.protocol.table.grace import LONGEST
 from discoveryd.protocol.table.peer import LIVE, STATES, Peer
 from discoveryd.protocol.wire.record import Service
 from discoveryd.query.messages import BUILTIN, Draft, Where
@@ -40,14 +41,18 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "hello": ("proof", "nonce"),
     "reload": ("proof",),
     "register": ("proof", "service"),
+    "maintenance": ("proof", "peer", "for_s"),
+    "forget": ("proof", "peer"),
     "send": (*_MESSAGE, "wait_handled"),
     "ask": _MESSAGE,
     "messages": ("proof", "names"),
 }
-_PROVEN: Final = frozenset(("hello", "reload", "register", "send", "ask", "messages"))
+_PROVEN: Final = frozenset((
+    "hello", "reload", "register", "send", "ask", "messages", "maintenance", "forget",
+))  # fmt: skip
 _MAY_BE_PROVEN: Final = frozenset(("ping", "doctor"))
 _PAST: Final = frozenset(("history", "availability"))
-_LATER: Final = frozenset(("ping", "reload", "send", "ask", *_PAST))
+_LATER: Final = frozenset(("ping", "reload", "send", "ask", "maintenance", "forget", *_PAST))
 """Requests that take a while, as a ``doctor`` does that is about a peer."""
 _SERVICE: Final = Service.__slots__
 _HTTP = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"TRACE ")
@@ -117,6 +122,7 @@ class Request:
         draft: the message of ``send`` and ``ask``.
         names: of the messages that ``messages`` is about; none for all.
         since: seconds that ``history`` and ``availability`` go back; None for all there is.
+        seconds: of ``maintenance``.
     """
 
     op: str
@@ -132,6 +138,7 @@ class Request:
     draft: Draft | None = None
     names: frozenset[str] = frozenset()
     since: float | None = None
+    seconds: float = 0.0
 
     @property
     def takes_a_while(self) -> bool:
@@ -212,8 +219,13 @@ def _about_peer(op: str, fields: Mapping[str, Any]) -> Request:
     if not count.is_integer():
         raise _bad(f"count must be a whole number, not {count:g}")
     timeout = _number(fields, "timeout_s", 1.0, 0.001, MAX_TIMEOUT)
+    if op == "maintenance" and "for_s" not in fields:
+        raise _bad('maintenance needs "for_s": the seconds, 0 to end it')
+    seconds = _number(fields, "for_s", 0.0, 0.0, LONGEST)
     proof, signed = _proof(fields), text_of({"op": op, **fields})
-    return Request(op=op, peer=peer, count=int(count), timeout=timeout, proof=proof, signed=signed)
+    return Request(
+        op=op, peer=peer, count=int(count), timeout=timeout, proof=proof, signed=signed, seconds=seconds
+    )
 
 
 def _proof(fields: Mapping[str, Any]) -> str:

@@ -111,6 +111,7 @@ class Discovery:
         self._errands = Errands(self._driver, self._announcement, self._announce, self._notify, clock)
         self._errands.resolve(parameters.seeds, is_local=bool(parameters.loopback))
         self.messages = self._driver.messages
+        self.perform = self._driver.perform
         self.handlers = QueryHandlers(self, control)
         self._servers = Servers(
             query, metrics, self.handlers, parameters.limits, listener, is_patient=is_patient,

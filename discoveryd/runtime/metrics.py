@@ -71,6 +71,8 @@ _NUMBERS = (
     ("history_notes_lost_total", "history.lost", "Changes of peers that the history could not take or write."),
     ("history_errors_total", "history.errors", "Attempts to write the history that failed."),
     ("history_replaced_total", "history.replaced", "Files of the history that were broken, and set aside."),
+    ("grace_waiting", "grace.waiting", "Peers that are away without that being told yet."),
+    ("grace_maintenance", "grace.maintenance", "Peers under maintenance."),
     ("hooks", "hooks.hooks", "Hooks that are run."),
     ("hooks_refused", "hooks.refused", "Hooks that are not run, because of what they are."),
     ("hooks_running", "hooks.running", "Hooks running now."),

@@ -24,7 +24,7 @@ from discoveryd.runtime.messages import Sending
 from discoveryd.runtime.pings import PingResult
 from discoveryd.runtime.subscription import Subscription
 
-OF_PARTS = ("history", "availability")
+OF_PARTS = ("history", "availability", "maintenance", "forget")
 """Requests that parts of the daemon answer."""
 PartAnswer = Callable[[Request, Callable[[bytes], None]], None]
 """Takes a request and what sends its reply, from any thread; raises QueryError, and never waits."""

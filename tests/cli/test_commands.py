@@ -42,6 +42,8 @@ wait --count N [FILTERS] [--timeout S] [--only COLUMN] [--format TEMPLATE]
 send MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--quorum N] [--timeout S] [--wait-handled]
 ask MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--quorum N] [--timeout S]
 reload
+maintenance PEER --for S
+forget PEER
 register NAME --port P [--proto PROTO] [--tag KEY=VALUE] [--timeout S] [--user USER] [-- COMMAND ...]
 help [COMMAND]
 exit codes 0 1 2 3 130

@@ -77,7 +77,7 @@ def test_durations(text, seconds):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "which command? One of list, export, show, status, metrics, watch, ping, doctor, history, availability, wait, send, ask, reload, register"),
+        ([], "which command? One of list, export, show, status, metrics, watch, ping, doctor, history, availability, wait, send, ask, reload, maintenance, forget, register"),
         (["lst"], "no command 'lst'"),
         (["list", "alpha"], "list does not take 'alpha'"),
         (["list", "--frob"], "--frob"),

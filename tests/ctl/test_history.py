@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from discoveryd.ctl import main
 from discoveryd.ctl.history import availability_text, share
 from discoveryd.query.formats.table import Screen
 from tests.ctl.played import PATHS, Daemon, ask, peers_reply, refusal
@@ -142,3 +143,34 @@ def test_doctor_tells_when_a_missing_peer_was_seen_last(capsys):
     with Daemon([[report], [STATUS], [past(peers=[gone])]]) as daemon:
         _, out, _ = ask(capsys, daemon, "doctor", "bert")
     assert "bert (9f3a0000): last seen 3d ago at 10.0.0.7 on eth0, fell silent; first seen 92d ago" in out
+
+
+# --- maintenance and forget ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "reply", "text"),
+    [
+        (["maintenance", "bert", "--for", "1h"], {"for_s": 3600.0}, "bert is under maintenance for 1h: nobody is told that it is away\n"),
+        (["maintenance", "bert", "--for", "0"], {"for_s": 0.0}, "bert is no longer under maintenance\n"),
+        (["forget", "bert"], {"up": False}, "bert (9f3a0000) is forgotten\n"),
+        (["forget", "bert"], {"up": True}, "bert (9f3a0000) is forgotten; it is up, and is remembered anew from now on\n"),
+    ],
+)
+def test_maintenance_and_forget_say_what_was_done(capsys, monkeypatch, words, reply, text):
+    asked = []
+
+    def reply_to(options, op, *, is_proven, patience=0.0, **fields):
+        assert is_proven
+        asked.append({"op": op, **fields})
+        return {**WHO, **reply}
+
+    monkeypatch.setattr("discoveryd.ctl.history.reply_to", reply_to)
+    assert main(words) == 0
+    assert capsys.readouterr().out == text
+    assert asked == [{"op": words[0], "peer": "bert"} | ({"for_s": reply["for_s"]} if "for_s" in reply else {})]
+
+
+def test_maintenance_wants_a_time(capsys):
+    assert main(["maintenance", "bert"]) == 2
+    assert "for how long? Give --for S" in capsys.readouterr().err

@@ -247,7 +247,7 @@ def test_the_page_for_people_has_every_family_and_no_other():
     log = {"unlogged": 1}
     past = dict.fromkeys(("nodes", "stays", "bytes", "written", "lost", "errors", "replaced"), 1)
     kept = {"path": "/x", "writes": 1, "error": None, "failures": 0}
-    whole = {**STATUS, "exports": [kept], "peer_log": log, "history": past, "hooks": dict.fromkeys(keys, 1), "query": {**STATUS["query"], "denied": 8, "registrations": 0}}
+    whole = {**STATUS, "exports": [kept], "peer_log": log, "history": past, "grace": {"waiting": 1, "maintenance": []}, "hooks": dict.fromkeys(keys, 1), "query": {**STATUS["query"], "denied": 8, "registrations": 0}}
     text = Metrics(lambda: whole).read()["text"]
     told = dict(re.findall(r"^\| `(discoveryd_\w+)` \| ([\w ]+) \|", DOCS.read_text(), re.MULTILINE))
     types = dict(re.findall(r"^# TYPE (discoveryd_\w+) (\w+)$", text, re.MULTILINE))
