@@ -1,6 +1,7 @@
 """IPv4 and IPv6 at a socket: options, control messages, names of senders, errors, and where a datagram came from."""
 
 import errno
+import os
 import socket
 import struct
 from collections.abc import Mapping
@@ -49,7 +50,12 @@ class Origin(NamedTuple):
     @property
     def is_forged(self) -> bool:
         """Whether it claims to come from our link by IPv6, and has passed a router."""
-        return self.hops != HOPS and (is_link_local(self.address) or self.destination.startswith("ff"))
+        return self.hops != HOPS and (is_link_local(self.address) or self.is_to_group)
+
+    @property
+    def is_to_group(self) -> bool:
+        """Whether it was sent to a multicast group of IPv6."""
+        return self.destination.startswith("ff")
 
 
 Name = tuple[str, int] | tuple[str, int, int, int]
@@ -164,9 +170,20 @@ class SocketFamilyIpv6(SocketFamily):
         return PKTINFO_IPV6.pack(link.packed, link.index)
 
     def target(self, address: str, port: int) -> Name:
-        """Return an address with a port, to send to; OSError if its zone is no interface."""
+        """Return an address with a port, to send to.
+
+        Args:
+            address: with its zone, or without where a control message names the interface.
+            port: of it.
+
+        Raises:
+            OSError: ENODEV: the zone is no interface of this machine.
+        """
         plain, _, zone = address.partition("%")
-        return plain, port, 0, socket.if_nametoindex(zone) if zone else 0
+        try:
+            return plain, port, 0, socket.if_nametoindex(zone) if zone else 0
+        except OSError:  # without a number
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
 
 
 IPV4, IPV6 = SocketFamily(), SocketFamilyIpv6()

@@ -46,6 +46,10 @@ class Sources:
         self.outside.clear()
         self._sources.clear()
 
+    def has_ipv6(self, index: int) -> bool:
+        """Return whether an interface has a link of IPv6."""
+        return any(link.index == index and ":" in link.address for link in self._links)
+
     def relearn(self, now: float) -> None:
         """Find every variant anew, if that was not done a moment ago; no source becomes another object."""
         if now >= self._learnt + RELEARN:

@@ -26,6 +26,7 @@ from discoveryd.net.sources import Sources
 from discoveryd.net.stamps import boottime
 from discoveryd.net.transport import Arrivals, Datagram, SendChange
 from discoveryd.net.witness import Witness
+from discoveryd.protocol.addresses import family_of
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import GROUP, Link, Source
 from discoveryd.protocol.outcome import Send
@@ -144,6 +145,7 @@ class UdpTransport:
             return tuple(self.others)
         self.scan_error = None
         self.drops.changed(_all_names)
+        self._wanted = dict.fromkeys((link.index for link in here), True)
         if (patterns, here) != (self._patterns, self.others):
             known = {link: link for link in self.others}
             before = self.others
@@ -152,7 +154,6 @@ class UdpTransport:
             self._sources.set_links(self.others, ours)
             self._sender.set_links(self.others)
             self._join(before)
-        self._wanted = dict.fromkeys((link.index for link in self.others), True)
         self._sources.relearn(self._clock())
         return tuple(self.others)
 
@@ -170,7 +171,10 @@ class UdpTransport:
                     self.send_errors.pop((link.name, MEMBERSHIP), None)
         here = {link.index for link in self.others if link.family == "ipv6"}
         for link in before:
-            if link.family == "ipv6" and link.index not in here and not self._is_wanted(link.index):
+            if link.family == "ipv6" and link not in self.others:
+                self.send_errors.pop((link.name, MEMBERSHIP), None)
+            is_wanted = "ipv6" in self._families and self._is_wanted(link.index)
+            if link.family == "ipv6" and link.index not in here and not is_wanted:
                 for one in bound:
                     leave(one, link.index)
 
@@ -230,8 +234,12 @@ class UdpTransport:
         if origin.is_forged:
             self.drops.count("hop-limit", name_of(origin.interface))
             return None
-        if not self._is_wanted(origin.interface):
+        is_spoken = family_of(origin.address) in self._families
+        if not is_spoken or not self._is_wanted(origin.interface):
             self.drops.count("excluded", name_of(origin.interface))
+            return None
+        if origin.is_to_group and not self._sources.has_ipv6(origin.interface):
+            self.drops.count("off-link", name_of(origin.interface))  # our address there is not usable yet
             return None
         return self._sources.find(place, origin, self._clock(), port_fits=fits)
 

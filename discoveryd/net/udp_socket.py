@@ -242,7 +242,7 @@ class UdpSender:
         text = ""
         for _ in range(TRIES):
             try:
-                bound.sendmsg((send.datagram,), route, flags, _target(to, send.port or self._port))
+                bound.sendmsg((send.datagram,), route, flags, _target(send, to, send.port or self._port))
             except OSError as error:
                 text = error_text(error)
             else:
@@ -250,8 +250,11 @@ class UdpSender:
         return text
 
 
-def _target(address: str, port: int) -> Name:
-    return SOCKET_FAMILIES["ipv6"].target(address, port) if ":" in address else (address, port)
+def _target(send: Send, to: str, port: int) -> Name:
+    if ":" not in to:
+        return to, port
+    # by a link the control message names the interface, whatever it is called by now
+    return SOCKET_FAMILIES["ipv6"].target(to.partition("%")[0] if send.link else to, port)
 
 
 def _route(link: Link) -> Route:

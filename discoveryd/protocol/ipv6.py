@@ -16,6 +16,8 @@ What a node says is the same by either family, and a peer that is heard by both 
 - **How that is judged.** While a peer is heard by each beat on one path, what it announces with ``t`` counts for the
   path alone: the peer is judged by its beats. Where all its paths are slow, they count for the peer. The gaps of *seq*
   that measure the loss of a slow path are counted in tens.
+- **Doubt.** Who hears a peer no more by IPv4, while that one speaks seldom by IPv6, asks it by IPv4: a PING is answered
+  by one, and so the peer learns that it is not heard there.
 - **Solicit.** What came by IPv4 not more than 50 ms before is answered there, and not by IPv6 again.
 - **Suspicion.** Both addresses of a suspect on one link are asked, twice as often: its silence is proved as soon as
   with one. A PONG says how long ago a HELLO came by the path of its PING.

@@ -93,6 +93,8 @@ class InTurn:
             is_near = path.source.link in self._outbox.links
             if path.turn_at == NEVER and (is_near or self._reaches(path)):  # it is new, or came back
                 self._give_turn(now, now + self._outbox.random.uniform(*FIRST_TURN), path)
+            elif row.every > path.every and now >= path.stale_at():
+                self.ask_now(path, now)  # the peer takes this path for a good one: it shall ask here too
 
     def is_asked(self, path: Path, now: float) -> None:
         """PING a peer back that PINGs us, unless we just did: it may not hear us any more."""

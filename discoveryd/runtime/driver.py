@@ -276,12 +276,13 @@ class Driver:
         """Read a transport, and its interfaces."""
         while not self.is_stopping:
             beat()
-            parameters = self._node.parameters
-            arrivals, now, is_late, flood = receiver.read(parameters.limits.datagrams)
+            limit = self._node.parameters.limits.datagrams
+            arrivals, now, is_late, flood = receiver.read(limit)
             if flood is not None:
-                self._turn_flood(flood, parameters.limits.datagrams)
+                self._turn_flood(flood, limit)
             self.take(receiver, arrivals, now, is_late=is_late)
             if receiver.is_scan_due(now):
+                parameters = self._node.parameters  # others perhaps than before it waited
                 receiver.scan(parameters.interfaces, parameters.spoken)
                 self._report_links(self._take_links())
 

@@ -267,10 +267,19 @@ class Lab:
         self.directory = Path(self._directory.name)
         self.switch = self.hosts["switch"] = Host("switch", self)
 
-    def host(self, name: str, *, address: str | None = None, bridge: str = "br0") -> Host:
-        """Add a host with an eth0 that is up and cabled to the switch."""
+    def host(
+        self, name: str, *, address: str | None = None, bridge: str = "br0", ipv6: bool = False, dad: bool = False
+    ) -> Host:
+        """Add a host with an eth0 that is up and cabled to the switch.
+
+        With `ipv6` its interfaces have link-local addresses, with `dad` a second or two after they are up: it is asked
+        first whether another machine has them.
+        """
         assert name not in self.hosts, f"there is a host {name} already"
         host = self.hosts[name] = Host(name, self)
+        if ipv6:
+            keys = [f"net.ipv6.conf.{one}.disable_ipv6=0" for one in ("all", "default")]
+            host.run("sysctl", "-qw", *keys, f"net.ipv6.conf.default.accept_dad={int(dad)}")
         host.ip("link set lo up")
         host.add_interface("eth0", address, bridge=bridge)
         return host

@@ -134,6 +134,16 @@ def test_ipv4_lost_in_one_direction_hides_nobody(pair):
     assert pair.six.rate(240, 260, six(1)) <= 0.15
 
 
+def test_ipv4_lost_while_each_beat_goes_by_both_is_noticed():
+    lan = TwoFamilies(2).run(1.2)
+    a, b = lan.machines
+    lost(lan, "ipv4", sender=1)
+    lan.run(15.0)
+    assert a.paths("n2")[four(2)].two_way is False
+    assert lan.six.rate(10, 15, six(1)) >= 1
+    assert b.peers()["n1"].interval_s == 0.8
+
+
 def test_ipv4_cut_off_hides_nobody_and_ipv6_keeps_every_beat(pair):
     lost(pair, "ipv4")
     pair.run(40.0)

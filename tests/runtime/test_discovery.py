@@ -261,6 +261,16 @@ def counted_scans(monkeypatch):
     return scans
 
 
+def test_a_scan_after_other_parameters_is_by_these(make, monkeypatch):
+    given = SimpleQueue()
+    monkeypatch.setattr(UdpTransport, "rescan", lambda _, *wanted: (given.put(wanted), ())[1])
+    anna = make("anna")
+    anna.start()
+    assert given.get(timeout=WAIT) == (("*",), ("ipv4",))  # loopback has no more
+    anna.set_parameters(replace(anna.parameters, interfaces=("eth1",)))
+    assert given.get(timeout=WAIT) == (("eth1",), ("ipv4",))
+
+
 def test_without_netlink_it_scans_by_time_and_says_so(make, monkeypatch):
     def refuse():
         raise PermissionError(errno.EPERM, "Operation not permitted")

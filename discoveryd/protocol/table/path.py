@@ -188,9 +188,9 @@ class Path:
         self.expires = until + seconds * self.slowness
 
     @property
-    def slowness(self) -> int:
-        """How many of the beats by which the peer is judged lie between two HELLOs here."""
-        return max(1, self.every // self.row.every)
+    def slowness(self) -> float:
+        """How much longer it is from one HELLO here to the next than on the path by which the peer is judged."""
+        return self.every / self.row.every
 
     @property
     def assumed_loss(self) -> float | None:
