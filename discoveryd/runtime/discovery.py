@@ -140,7 +140,7 @@ class Discovery:
         if self._driver.is_running or self._driver.is_stopping:
             raise RuntimeError("a Discovery starts once")
         with ExitStack() as stack:
-            self._driver.network.open(stack, self.parameters.interfaces, self.parameters.spoken)
+            self._driver.network.open(stack, self.parameters)
             self._servers.open(stack)
             if opened is not None:
                 opened()

@@ -282,8 +282,7 @@ class Driver:
                 self._turn_flood(flood, limit)
             self.take(receiver, arrivals, now, is_late=is_late)
             if receiver.is_scan_due(now):
-                parameters = self._node.parameters  # others perhaps than before it waited
-                receiver.scan(parameters.interfaces, parameters.spoken)
+                receiver.scan(self._node.parameters)  # others perhaps than before it waited
                 self._report_links(self._take_links())
 
     def take(self, receiver: Receiver, arrivals: Arrivals, now: float, *, is_late: bool = False) -> None:

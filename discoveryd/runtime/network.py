@@ -12,10 +12,10 @@ from typing import NamedTuple
 from discoveryd.net.batch import BATCH
 from discoveryd.net.interfaces import Unlinked
 from discoveryd.net.transport import Arrivals, Outside, SendChange, Transport
-from discoveryd.protocol.addresses import FAMILIES
 from discoveryd.protocol.flood import Flood
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.outcome import Send
+from discoveryd.protocol.parameters import Parameters
 from discoveryd.query.status import ReceiveBuffer, WillStatus
 from discoveryd.runtime.notices import SCAN_RETRY
 
@@ -207,11 +207,11 @@ class Receiver:
         """Return whether the interfaces are to be read."""
         return self._wants_scan or now >= self._rescans.at
 
-    def scan(self, patterns: Sequence[str], families: Sequence[str]) -> None:
+    def scan(self, parameters: Parameters) -> None:
         """Read the interfaces, and plan the next scan."""
         self._wants_scan = False
         began = perf_counter()
-        self.transport.rescan(patterns, families)
+        self.transport.rescan(parameters.interfaces, parameters.spoken)
         period = PERIOD if self.transport.has_doorbell else PERIOD_UNTOLD
         has_failed = self.transport.scan_error is not None
         self._rescans.done(self._clock(), took=perf_counter() - began, period=period, has_failed=has_failed)
@@ -231,7 +231,7 @@ class Network:
         self.receivers = tuple(Receiver(transport, known, clock) for transport in self._transports)
         self._left = 0  # datagrams of the will
 
-    def open(self, stack: ExitStack, patterns: Sequence[str], families: Sequence[str] = FAMILIES) -> None:
+    def open(self, stack: ExitStack, parameters: Parameters) -> None:
         """Open the transports until `stack` closes, and read the interfaces.
 
         Raises:
@@ -240,7 +240,7 @@ class Network:
         for receiver in self.receivers:
             stack.callback(receiver.transport.close)
             receiver.transport.open()
-            receiver.scan(patterns, families)
+            receiver.scan(parameters)
 
     def stir(self) -> None:
         """Have every datagram read at once for a while: what is all as it was becomes news after an event."""

@@ -36,7 +36,7 @@ def make():
             driver = Driver(
                 node, transports, clock=clock, notify=notify, wake_servers=lambda: None, errand=lambda: 3600.0
             )
-            driver.network.open(stack, node.parameters.interfaces)
+            driver.network.open(stack, node.parameters)
             if is_started:
                 driver.start()
                 driver.report_start()
@@ -152,7 +152,7 @@ def test_a_transport_that_does_not_open_closes_the_others():
     node = Node(Parameters(), Record(name="anna"))
     driver = Driver(node, (lan, broken), clock=boottime, notify=print, wake_servers=list, errand=lambda: 1.0)
     with pytest.raises(OSError, match="no socket"), ExitStack() as stack:
-        driver.network.open(stack, ("*",))
+        driver.network.open(stack, Parameters())
     assert not lan.is_open
 
 
