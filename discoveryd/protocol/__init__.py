@@ -6,7 +6,8 @@ describes itself, travels in every tenth HELLO and to each node that asks for it
 is there, how far away it is, and whether it hears us: each peer is asked in turn, and a peer of which two HELLOs are
 missing several times a second. A goodbye ends the listing at once. How peers send each other messages (MSG and ACK) is
 specified in `discoveryd.protocol.messages`, how a death is told (WILL) in `discoveryd.protocol.wills`, how a node finds
-out why another is not heard (WHY and SAY) in `discoveryd.protocol.inquiries`.
+out why another is not heard (WHY and SAY) in `discoveryd.protocol.inquiries`, and how peers beyond the links find each
+other (MEET and INTRO) in `discoveryd.protocol.introductions`.
 
 Every datagram
 ==============
@@ -18,7 +19,7 @@ Every datagram
   ends in ``|``, or sealed in a letter. So a packet filter recognises it by its packet type and its last byte alone.
 - Forward compatibility: flags of unknown letters, further fields before the last ``|`` and unknown keys of the record
   are ignored. A datagram of another version is dropped, reason ``version`` (0.1.0 spoke version 1).
-- A node speaks for itself only: nothing is relayed.
+- A node speaks for itself only: nothing is relayed. Who is named by others is asked itself, and nothing more.
 - *Any bytes give a message, a record, what an envelope holds, or a* `WireError`, *nothing else, in linear time.*
 
 ============  ==============================================================================
@@ -172,8 +173,9 @@ What a node sends, and when
 ===========================
 
 - **Beat.** Each interval (0.8 s, every gap jittered by ±10 %) one HELLO goes to each link (a network of an interface;
-  of several addresses there the primary one sends) and to each seed, the same datagram everywhere, *seq* one more than
-  before. It is full when *seq* is a multiple of ten. The first comes half an interval to one interval after the start.
+  of several addresses there the primary one sends), to each seed, and to each routed peer that answered a PING
+  (`discoveryd.protocol.routed`), the same datagram everywhere, *seq* one more than before. It is full when *seq* is a
+  multiple of ten. The first comes half an interval to one interval after the start.
 - **Broadcast address.** Steady HELLOs go to the broadcast address of the network, full ones and goodbyes to
   255.255.255.255 by the interface of the link, where nodes with another prefix hear them too; every HELLO while such a
   node is there, as `discoveryd.protocol.limited_broadcast` specifies.
@@ -203,7 +205,8 @@ What a node sends, and when
   - *back* to a node that pings us, if we sent it none for 2 s: it may be about to give us up;
   - when a program asks for it, and to the older of two boots that use one id.
 
-  No address beyond our links gets a PING unless it is a seed, or a program wants it.
+  No address beyond our links gets a PING unless it is a seed, has answered one, was named by a peer, or a program wants
+  it.
 - **Goodbye.** When a node ends: three times within 60 ms, on every link and to the seeds.
 - **Stretching.** A segment carries at most 200 HELLOs a second (``hello.budget``): with *n* nodes the interval is at
   least *n* / 200 s, at most 600 s, and the ttl grows in proportion, to 3600 s at most. The interval grows in steps of
@@ -216,17 +219,13 @@ What a node sends, and when
   loopback mode from 127.0.0.0/8, is dropped, reason ``impossible-source``. On a link each datagram but a bare HELLO
   has to come from port 3400, else it is dropped, reason ``foreign-port``: a node holds that port, so no other program
   of its machine can speak in its name. Beyond our links it may come from another port; answers go to port 3400.
-- **Seeds of several addresses.** Where a plain datagram comes from an address beyond our links that no seed has, the
-  seeds get a PING to any node at the address, 8 in a round and one round a second at most. A PONG that repeats such a
-  nonce, or that of any PING to a seed, makes the address it comes from one of that seed. With keys, so does a PONG
-  that proves a boot, wherever it comes from.
-- **Bounds.** A plain datagram is not answered if its source is neither on a link of ours nor a seed; the source gets a
-  PING no longer than what came, 20 a second to all such sources. One source gets at most 8 answers a second
-  (``limits.answers``: PONGs, answers to solicits, requests for a record), all sources together 1,000; a source that
-  seals counts by its boot, others by their address, which can be forged. A path of a peer that answered a PING there
-  gets 100 PONGs a second that no other source spends. Plain solicits of one address are answered three times at once,
-  then once a second; one too many of a boot that never answered gets a PING. The first PONG of a boot begins that count
-  anew.
+- **Bounds.** A plain datagram is not answered if its source is neither on a link of ours nor a seed, nor of a network
+  under ``hello.introduce``; the source gets a PING no longer than what came, 20 a second to all such sources. One
+  source gets at most 8 answers a second (``limits.answers``: PONGs, answers to solicits, requests for a record), all
+  sources together 1,000; a source that seals counts by its boot, others by their address, which can be forged. A path
+  of a peer that answered a PING there gets 100 PONGs a second that no other source spends. Plain solicits of one
+  address are answered three times at once, then once a second; one too many of a boot that never answered gets a PING.
+  The first PONG of a boot begins that count anew.
 - **Unproven addresses.** To an address that returned no nonce of ours within the last hour go no more bytes than came
   from it, and 1000 at first that grow again by 8 a second. An unsealed broadcast counts for the part of it that falls
   to one of the nodes listed. Where a solicit was shorter than our record, a PING goes first, and the record after its
@@ -327,8 +326,8 @@ Modules
 
 - ``node`` is the engine and gives an ``outcome`` for each call; ``parameters``, ``addresses``, ``link`` and
   ``histogram`` are values.
-- ``wire``: ``wire.kinds`` has the table of the kinds of datagrams, ``wire.messages``, ``wire.talk`` and ``wire.why``
-  their values, ``wire.fields`` their fields, ``wire.record`` the record of a node.
+- ``wire``: ``wire.kinds`` has the table of the kinds of datagrams, ``wire.messages``, ``wire.talk``, ``wire.why`` and
+  ``wire.meet`` their values, ``wire.fields`` their fields, ``wire.record`` the record of a node.
 - ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, ``sealed.channel`` is
   the layer in front of the engine, and takes each counter once.
 - ``table``: ``table.table`` is the table, ``table.rows`` keeps its rows, and knows restarts and clones, ``table.row``
@@ -339,7 +338,8 @@ Modules
 - Sent: ``beacon`` says when a HELLO is due, and when a solicit is answered, ``ipv6`` which beats go by IPv6,
   ``prober`` what is pinged, ``turns`` in which order, ``wills`` what after a will; ``outbox`` writes the datagrams and
   bounds what unproven addresses get, ``limited_broadcast`` knows where 255.255.255.255 is needed, ``seeds`` which
-  addresses the seeds have, ``hosts`` how these are written.
+  addresses the seeds have, ``hosts`` how these are written, ``routed`` which nodes are greeted beyond the links;
+  ``introductions`` finds others there, ``candidates`` asks them.
 - Received: a datagram passes ``reception`` and its ``rate_limits``; a PING or PONG goes to ``probes``, WHY and SAY to
   ``inquiries``; ``challenges`` asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge
   the whole, ``drops`` has reasons and counts. What others can make us keep and do is ``bounded``, ``blake`` is a hash.

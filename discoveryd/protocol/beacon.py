@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from math import ceil
 
+from discoveryd.protocol.hosts import Prefixes
 from discoveryd.protocol.limited_broadcast import DIRECTED_EVERY
 from discoveryd.protocol.link import BURST, PLACES, Link, LinkState, Source
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Claim, Send
 from discoveryd.protocol.parameters import MAX_INTERVAL, Parameters
+from discoveryd.protocol.routed import RoutedPeers
 from discoveryd.protocol.table.liveness import JITTER, NEVER
 from discoveryd.protocol.wire.record import Record
 
@@ -186,6 +188,7 @@ class Beacon:
         outbox: writes them.
         answers: those to solicits, which a HELLO to all serves besides.
         speaking: counts the peers that share the budget at a moment; all that are listed if not given.
+        beyond: knows who is greeted beyond our links; nobody if not given.
 
     Attributes:
         hello_rate: of the HELLOs that are heard.
@@ -193,8 +196,12 @@ class Beacon:
         greeted_at: when all were greeted last after a pause, or under a new boot: nobody had heard us before that.
     """
 
-    def __init__(self, outbox: Outbox, answers: Answers, speaking: Callable[[float], int] | None = None) -> None:
+    def __init__(
+        self, outbox: Outbox, answers: Answers, speaking: Callable[[float], int] | None = None,
+        beyond: RoutedPeers | None = None,
+    ) -> None:  # fmt: skip
         self.next_beat = NEVER
+        self._beyond = beyond
         self.greeted_at = -NEVER
         self.speaking = speaking or answers.crowd
         self.hello_rate = HelloRate()
@@ -238,6 +245,7 @@ class Beacon:
         outbox, former = self._outbox, self._outbox.parameters
         outbox.parameters = replace(parameters, port=former.port, realm=former.realm, loopback=former.loopback)
         outbox.seeds.set(parameters.seeds)
+        outbox.introduced = Prefixes(parameters.introduce)
         self.greet_seeds(now)
         outbox.pace = self.interval(now)
         is_begun = self.next_beat != NEVER
@@ -255,14 +263,20 @@ class Beacon:
         self._begin_bursts(self._outbox.outlets(), now)
 
     def interval(self, now: float) -> float:
-        """Return the interval in force, seconds: stretched so that a segment stays within its budget.
+        """Return the interval in force, seconds: stretched so that a segment stays within its budget, and we in ours.
 
         By the peers that share it; and by what is heard, for many that start at one moment are known to be there
         only a little later.
         """
         parameters = self._outbox.parameters
-        shares = max((self.speaking(now) + 1) * self._outbox.copies, self.hello_rate.rate(now) * parameters.interval)
-        stretched = shares * self._outbox.ipv6.spread / parameters.budget
+        routed, rate, least = 0, 0.0, 0.0
+        if self._beyond is not None and self._beyond.live:  # they have a budget of their own
+            routed, rate, least = len(self._beyond.live), self._beyond.rate, self._beyond.least_interval()
+        shares = max(
+            (max(0, self.speaking(now) - routed) + 1) * self._outbox.copies,
+            (self.hello_rate.rate(now) - rate) * parameters.interval,
+        )
+        stretched = max(shares * self._outbox.ipv6.spread / parameters.budget, least)
         steps = max(STRETCH_STEPS, ceil(stretched / (parameters.interval / STRETCH_STEPS) - 1e-9))
         return min(steps * parameters.interval / STRETCH_STEPS, MAX_INTERVAL)
 
@@ -276,7 +290,7 @@ class Beacon:
         """Return the HELLOs that are due."""
         self.hello_rate.read(now)
         sends = self._beat(now) if now >= self.next_beat else []
-        for state in self._outbox.outlets():
+        for state in (*self._outbox.links.values(), self._outbox.routed):
             if state.burst:
                 sends += self._burst(state, now)
         return sends + self._answers.poll(now) if self._answers.waiting else sends
@@ -284,7 +298,7 @@ class Beacon:
     def next_deadline(self) -> float:
         """Return when `poll` has something to do."""
         due = self.next_beat
-        for state in self._outbox.outlets():
+        for state in (*self._outbox.links.values(), self._outbox.routed):
             if state.burst and state.burst[0] < due:
                 due = state.burst[0]
         return min(due, self._answers.next_due()) if self._answers.waiting else due
@@ -293,6 +307,7 @@ class Beacon:
         outbox = self._outbox
         outbox.seq = (outbox.seq + 1) & 0xFFFFFFFF
         outbox.examine(now)
+        routed = self._beyond.targets(now) if self._beyond else None
         former, outbox.pace = outbox.pace, self.interval(now)
         # a crowd that began together would beat together: a node that finds the interval much longer than
         # was thought takes a place of its own in it
@@ -304,7 +319,7 @@ class Beacon:
         outbox.ipv6.set_paces(outbox.links, outbox.pace, now)
         is_asked = any(served)
         hello = outbox.hello(full=is_asked or outbox.seq % FULL_EVERY == 0, quiet=not is_asked)
-        sends = outbox.everywhere(hello)
+        sends = outbox.everywhere(hello, routed)
         for state in outbox.links.values():
             if state.limited and (outbox.seq % DIRECTED_EVERY == 0 or not state.has_beaten):
                 sends += outbox.by(state, hello.encode(), limited=False)
@@ -325,4 +340,9 @@ class Beacon:
         hello = outbox.hello(full=True, solicit=solicits, pace=max(outbox.pace, interval), by=state)
         state.solicits = state.solicits and bool(state.burst)
         self._answers.serve(state.link, now)
-        return outbox.by(state, hello.encode(), limited=True)
+        routed = None
+        if state.link is None and self._beyond is not None:
+            routed = self._beyond.targets(now)
+            if len(routed) > PROMPT_PEERS:  # three times so many at once would be too much of a burst
+                state.burst = []
+        return outbox.by(state, hello.encode(), limited=True, targets=routed)

@@ -137,7 +137,7 @@ class Challenges:
         outbox = self._outbox
         if outbox.is_ours(claim.source):
             return []
-        asked = [] if claim.source.link else outbox.aliases.ask(outbox.routed.targets, outbox.nonce, now)
+        asked = [] if claim.source.link else outbox.aliases.ask(tuple(outbox.seeds.addresses), outbox.nonce, now)
         sends = [outbox.ping(nonce, Source(seed, outbox.link_to(seed))) for seed, nonce in asked]
         if now >= self._pause(claim)[1] and self._beyond.allows("", now):
             sends += self.ask(claim, now)

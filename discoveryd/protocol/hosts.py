@@ -1,10 +1,18 @@
 """How a seed is written: an address, or the name of a host, and a port where that is another than all nodes have."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from discoveryd.protocol.addresses import canonical, is_ipv4, is_link_local, is_sourceless, zone_of
+from discoveryd.protocol.addresses import (
+    canonical,
+    is_ipv4,
+    is_link_local,
+    is_sourceless,
+    pack_address,
+    text_of,
+    zone_of,
+)
 
 MAX_SEEDS = 1024
 """Seeds that can be named; each is greeted by a datagram of its own."""
@@ -71,6 +79,59 @@ def is_unicast(address: str, *, is_local: bool = False) -> bool:
     if is_sourceless(address) or address == "255.255.255.255" or (is_link_local(address) and not zone_of(address)):
         return False
     return is_local or not address.startswith("127.")
+
+
+class Prefixes:
+    """Networks, such as ``10.0.0.0/8`` and ``fd00::/8``.
+
+    Raises:
+        ValueError: says what is wrong with one.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._networks = [_network(text) for text in texts]
+
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
+    def hold(self, address: str) -> bool:
+        """Return whether an address is of one of these networks."""
+        if not self._networks:
+            return False
+        packed = pack_address(address)
+        number, bits = int.from_bytes(packed, "big"), 8 * len(packed)
+        return any(
+            size == bits and (number ^ network) >> (bits - length) == 0 for network, size, length in self._networks
+        )
+
+
+def _network(text: str) -> tuple[int, int, int]:
+    """Read a network: its number, the bits of its addresses, and how many of them are those of the network."""
+    address, _, length = text.partition("/")
+    try:
+        packed = pack_address(canonical(address))
+    except ValueError:
+        packed = b""
+    bits = 8 * len(packed)
+    if not packed or "%" in address or not length.isdecimal() or int(length) > bits:
+        raise ValueError(f"{text!r:.100} is no network such as 10.0.0.0/8 or fd00::/8")
+    number = int.from_bytes(packed, "big")
+    rest = number & ((1 << (bits - int(length))) - 1)
+    if rest:
+        network = text_of((number - rest).to_bytes(len(packed), "big"))
+        raise ValueError(f"{text!r:.100}: the network is {network}/{length}")
+    return number, bits, int(length)
+
+
+def faulty_networks(texts: Sequence[str]) -> list[str]:
+    """Return what is wrong with networks as they are configured, each fault in words."""
+    problems = []
+    for text in texts:
+        try:
+            Prefixes((text,))
+        except ValueError as error:
+            problems.append(str(error))
+    return problems
 
 
 def faulty_seeds(seeds: Sequence[str]) -> list[str]:

@@ -40,7 +40,7 @@ from discoveryd.protocol.wire.kinds import decode
 from discoveryd.protocol.wire.messages import Ping
 from discoveryd.protocol.wire.record import Record
 
-HEARD = ("hello", "bare", "ping", "pong", "msg", "ack", "will", "why", "say")
+HEARD = ("hello", "bare", "ping", "pong", "msg", "ack", "will", "why", "say", "meet", "intro")
 """Kinds of datagrams, as those heard are counted."""
 
 
@@ -159,6 +159,7 @@ class Node(Reception):
         if heard >= self.table.blind_until:
             probes, given_up = self.prober.poll(now, heard)
             sends += probes
+            sends += self.introductions.poll(now)
             events = (*events, *given_up)
             if now >= self._isolation.next_deadline():
                 isolated = self._isolation.judge(len(self.outbox.links), self.ttl(self.outbox.pace), heard, now)
@@ -296,6 +297,10 @@ class Node(Reception):
     def peers(self, now: float, *, gone: bool = False) -> tuple[Peer, ...]:
         """Return the peers that are up, and with `gone` those that are no more."""
         return self.table.peers(now, gone=gone)
+
+    def remember(self, addresses: Iterable[str], now: float) -> None:
+        """Greet these addresses beyond our links: routed peers were there before a restart."""
+        self.beyond.remember(addresses, now)
 
     def hears(self, addresses: Collection[str], now: float) -> bool:
         """Return whether a live peer is heard at one of these addresses."""

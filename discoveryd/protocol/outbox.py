@@ -1,15 +1,17 @@
 """Our datagrams: what each says, by which links it goes out, under which keys, and what may be sent at all.
 
 To an address that has not proved to be there no more is sent than came from it, and a little (`Credit`); beyond our
-links nothing but to seeds, and to the other addresses that they have proved to have (`SeedAddresses`).
+links nothing but to seeds, to addresses that proved by a nonce to be of a node of the group (`SeedAddresses`), and a
+few PINGs to those that peers named (`discoveryd.protocol.introductions`).
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
 from discoveryd.protocol.bounded import Credit
+from discoveryd.protocol.hosts import Prefixes
 from discoveryd.protocol.ipv6 import Ipv6Pace, at_pace
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast
 from discoveryd.protocol.link import Link, LinkState, Source
@@ -43,7 +45,9 @@ class Outbox:
         pace: the interval that HELLOs announce, seconds.
         links: the state of each link in use; this dict stays the same.
         seeds: those that are configured, with their addresses.
-        routed: the state of the paths to the seeds.
+        routed: the state of the paths to the seeds, and to peers beyond our links.
+        routed_peers: addresses of these peers.
+        introduced: networks whose nodes are greeted and answered as seeds are.
         own_addresses: all addresses of this machine on its links.
         aliases: other addresses of seeds.
         keyring: the keys in use, and the mode.
@@ -69,6 +73,8 @@ class Outbox:
         self.links: dict[Link, LinkState] = {}
         self.seeds = Seeds(parameters.seeds)
         self.routed = LinkState(None, tuple(self.seeds.addresses), 0.0)
+        self.routed_peers: tuple[str, ...] = ()
+        self.introduced = Prefixes(parameters.introduce)
         self.own_addresses: frozenset[str] = frozenset()
         self.aliases = SeedAddresses()
         self.keyring: Keyring = NO_KEYS
@@ -88,7 +94,7 @@ class Outbox:
     # --- where to ---------------------------------------------------------------------------------
 
     def outlets(self) -> Iterable[LinkState]:
-        """Return the states of the links in use, and of the seeds if there are any."""
+        """Return the states of the links in use, and of routed nodes if there are any."""
         return (*self.links.values(), self.routed) if self.routed.targets else self.links.values()
 
     def link_state(self, source: Source) -> LinkState:
@@ -102,8 +108,10 @@ class Outbox:
         return source.address in self.seeds.addresses or source.address in self.aliases
 
     def is_ours(self, source: Source) -> bool:
-        """Return whether a source is reached, or seals: then it belongs to the group."""
-        return bool(source.key) or self.reaches(source)
+        """Return whether a source belongs to the group: it is reached, seals, or is of a network to be introduced."""
+        if source.key or self.reaches(source):
+            return True
+        return source.link is None and self.introduced.hold(source.address)
 
     def link_to(self, seed: str) -> Link | None:
         """Return the link that a seed is on: a sealed datagram is bound to it, at both ends."""
@@ -114,11 +122,15 @@ class Outbox:
         return 0 if link is not None and address == link.broadcast else self.seeds.port_of(address)
 
     def greet_seeds(self) -> bool:
-        """Send HELLOs to the seeds as they are now, but for this node itself; return whether an address is new."""
+        """Send HELLOs to the seeds and routed peers as they are now; return whether an address is new.
+
+        A seed that is this node itself is left out.
+        """
         former = self.routed.targets
-        self.routed.targets = tuple(address for address in self.seeds.addresses if address not in self.own_addresses)
-        self.aliases.keep(self.routed.targets)
-        return not set(self.routed.targets) <= set(former)
+        seeds = [address for address in self.seeds.addresses if address not in self.own_addresses]
+        self.routed.targets = tuple(dict.fromkeys((*seeds, *self.routed_peers)))
+        self.aliases.keep(seeds)
+        return not set(seeds) <= set(former)
 
     # --- HELLOs to all ----------------------------------------------------------------------------
 
@@ -166,34 +178,46 @@ class Outbox:
         misses_echo = self.expects_echo and any(state.misses_echo(now) for state in heard)
         self.flags = DEAF * is_deaf + NO_ECHO * misses_echo
 
-    def everywhere(self, hello: Hello) -> list[Send]:
-        """Send a HELLO by all links where its turn is, a goodbye by every one, and to the seeds."""
+    def everywhere(self, hello: Hello, routed: Sequence[str] | None = None) -> list[Send]:
+        """Send a HELLO by all links where its turn is, a goodbye by every one, and to routed addresses.
+
+        Args:
+            hello: to send.
+            routed: where to beyond the links; the seeds and all routed peers if not given.
+        """
         datagram, is_steady = hello.encode(), hello.record is None and not hello.goodbye
         sends: list[Send] = []
         self.copies = 1
-        for state in self.outlets():
+        for state in (*self.links.values(), self.routed):
             if not hello.goodbye and state.skips(hello.seq):
                 continue
+            targets = state.targets if routed is None or state.link else routed
             told = datagram if state.every == 1 else at_pace(hello, state).encode()
-            out = self.by(state, told, limited=state.limited or not is_steady)
-            self.copies = max(self.copies, -(-len(out) // len(state.targets)))
+            out = self.by(state, told, limited=state.limited or not is_steady, targets=targets)
+            if targets:
+                self.copies = max(self.copies, -(-len(out) // len(targets)))
             sends += out
         return sends
 
     def by(
         self, state: LinkState, datagram: bytes, *, limited: bool, kind: MessageKind = "hello",
-        only_sealed: bool = False,
+        only_sealed: bool = False, targets: Sequence[str] | None = None,
     ) -> list[Send]:  # fmt: skip
-        """Send a datagram to all on one link, or to the seeds."""
+        """Send a datagram to all on one link, or to routed addresses: to the seeds and peers there if not given."""
         limited = limited and state.link is not None
         sends: list[Send] = []
-        for target in state.targets:
+        used = self.sealing.used() if self.sealing and not state.link else {}
+        for target in state.targets if targets is None else targets:
             link = state.link or self.link_to(target)
             if self.sealing is None:
                 sends.append(Send(datagram, link, target, limited, kind, self.port_to(link, target)))
                 continue
             # sealed once for each: the same bytes twice would be a replay
-            variants = self.sealing.variants(state.link, set() if state.link else self.aliases.of(target))
+            if state.link:
+                variants = self.sealing.variants(state.link)
+            else:
+                known = self.aliases.of(target) if target in self.seeds.addresses else (target,)
+                variants = self.sealing.variants_of(set().union(*(used.get(address, ()) for address in known)))
             sends += [
                 Send(
                     self.sealing.seal(datagram, variant, link), link, target, limited, kind, self.port_to(link, target)

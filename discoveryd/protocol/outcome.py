@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LIMITED = "255.255.255.255"
 """All on a link, whatever their network."""
 
-MessageKind = Literal["hello", "ping", "pong", "msg", "ack", "will", "why", "say"]
+MessageKind = Literal["hello", "ping", "pong", "msg", "ack", "will", "why", "say", "meet", "intro"]
 """Kinds of datagrams, as they are counted."""
 
 

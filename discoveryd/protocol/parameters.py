@@ -6,7 +6,7 @@ from dataclasses import MISSING, dataclass, field, fields
 
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.addresses import FAMILIES, is_ipv4
-from discoveryd.protocol.hosts import faulty_seeds
+from discoveryd.protocol.hosts import faulty_networks, faulty_seeds
 
 PORT = 3400
 """UDP port of HELLOs, source and destination both, and TCP port of the query socket."""
@@ -158,6 +158,12 @@ class Parameters:
     seeds: tuple[str, ...] = ()
     """Addresses or host names, with ``:port`` where that is another, greeted by unicast: for peers where no broadcast
     reaches. `Discovery` resolves the names; another driver of a `Node` tells it (`Node.resolve_seed`)."""
+    routed_budget: int = 200
+    """HELLOs per second that this node sends to peers beyond its links, and to seeds: with more than nine tenths of it
+    times interval peers there the interval stretches, and the ttl with it."""
+    introduce: tuple[str, ...] = ()
+    """Networks such as ``10.0.0.0/8`` whose nodes name each other their peers where nothing is sealed. Peers that seal
+    do so in any case."""
     realm: str = "default"
     """Nodes of another realm are not listed: several groups can share one LAN."""
     loopback: str = ""
@@ -186,12 +192,16 @@ class Parameters:
                          f"and at most 1h, not {self.ttl:g}s")  # fmt: skip
         if not 0.1 <= self.bare_ttl <= MAX_TTL:
             found.append(f"hello.bare_ttl: must be 100ms to 1h, not {self.bare_ttl:g}s")
-        if not 1 <= self.budget <= 100_000:
-            found.append(f"hello.budget: must be 1 to 100000 HELLOs a second, not {self.budget}")
+        found += [
+            f"hello.{key}: must be 1 to 100000 HELLOs a second, not {getattr(self, key)}"
+            for key in ("budget", "routed_budget")
+            if not 1 <= getattr(self, key) <= 100_000
+        ]
         if not self.families or len(set(self.families)) < len(self.families) or set(self.families) - set(FAMILIES):
             found.append(f"hello.families: must be ipv4, ipv6 or both, each once, not {list(self.families)!r:.80}")
         if not is_word(self.realm, MAX_REALM):
             found.append(f"hello.realm: must be 1 to {MAX_REALM} of A-Z a-z 0-9 . _ -, not {self.realm!r}")
+        found += [f"hello.introduce: {problem}" for problem in faulty_networks(self.introduce)]
         found += [f"hello.seeds: {problem}" for problem in faulty_seeds(self.seeds)]
         if self.loopback and not (is_ipv4(self.loopback) and self.loopback.startswith("127.")
                                   and self.loopback != "127.255.255.255"):  # fmt: skip

@@ -68,6 +68,8 @@ class Probes:
         self._rooms.understood["ping"] += 1
         if path is not None:
             self._rooms.prober.in_turn.is_asked(path, now)
+        if source.link is None and not outbox.reaches(source):
+            self._rooms.introductions.candidates.knock(key, source, now)
         by = row if path is None or path.last_hello == -NEVER else path
         silence = None if by is None else max(0.0, now - by.last_hello)
         held = 0.0 if self._clock is None else self._clock() - now
@@ -149,8 +151,9 @@ class Probes:
         outbox, rooms = self._rooms.outbox, self._rooms
         outbox.credit.prove(source.address, now)
         self._begin_anew(rooms.table.by_key.get(challenge.key), source)
-        if source.link is None and not source.key:
+        if source.link is None:
             outbox.aliases.admit(source.address)
+        rooms.introductions.candidates.met_at(source.address, now)
         if challenge.hello is not None and challenge.source is not None:
             self._rooms.understood["pong"] += 1
             hello = replace(challenge.hello, solicit=challenge.solicits)

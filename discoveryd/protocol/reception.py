@@ -15,6 +15,7 @@ from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.beacon import Answers, Beacon
 from discoveryd.protocol.challenges import Challenges
 from discoveryd.protocol.inquiries import Inquirer
+from discoveryd.protocol.introductions import Introductions
 from discoveryd.protocol.ipv6 import is_served
 from discoveryd.protocol.isolation import Isolation
 from discoveryd.protocol.limited_broadcast import LimitedBroadcast, is_elsewhere
@@ -27,6 +28,7 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import Prober
 from discoveryd.protocol.probes import WAKE_LATE, Probes
 from discoveryd.protocol.rate_limits import RateLimits
+from discoveryd.protocol.routed import RoutedPeers
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import LIVE, Event
@@ -42,8 +44,7 @@ class Reception:
     """What the engine consists of: each room is built once from those it needs, and hears what is for it.
 
     Args:
-        parameters: how it speaks.
-        record: what it says of itself.
+        parameters, record: how it speaks, and what it says of itself.
         node_id: stable id, 1 to 32 of ``A-Z a-z 0-9 . _ -``; drawn from `random` if empty.
         random: where boot id, jitter and nonces come from; the operating system unless a run is to repeat to the
             bit. With keys nobody may foresee it.
@@ -59,29 +60,22 @@ class Reception:
         rate_limits: refuses what does not count or is too much; `drops` are its.
         challenges: asks unknown boots first.
         answers: sends our record to nodes that solicit it.
-        beacon: sends HELLOs to all.
+        beacon: sends HELLOs to all; `hello_rate`, of those that are heard, is its.
         prober: PINGs peers.
-        hello_rate: measures how many HELLOs are heard.
         doubles: hears what comes under our own boot from elsewhere.
         rtts: round trips in seconds, one for each PONG.
-        handlers: kind of message -> what hears it.
-        others: further addresses of ours, by link.
+        handlers, others: kind of message -> what hears it; link -> further addresses of ours.
         understood: datagrams heard, by kind, but the HELLOs that took the fast path.
         messages: sends messages, and takes those of others.
         inquiries: asks why a node is not heard, and answers that.
+        beyond: knows which nodes beyond our links are greeted; `introductions` finds others there.
     """
 
     def __init__(
-        self,
-        parameters: Parameters | None = None,
-        record: Record | None = None,
-        *,
-        node_id: str = "",
-        random: Random | None = None,
-        keyring: Keyring = NO_KEYS,
-        process: Callable[[], int] = lambda: 0,
+        self, parameters: Parameters | None = None, record: Record | None = None, *, node_id: str = "",
+        random: Random | None = None, keyring: Keyring = NO_KEYS, process: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         parameters, record = parameters or Parameters(), record or Record(name="node")
         self.limited = LimitedBroadcast(lambda now: self.table.rows(now, gone=True))
         self.outbox = outbox = Outbox(parameters, record, random or SystemRandom(), node_id, self.limited)
@@ -93,7 +87,8 @@ class Reception:
         self.drops = self.rate_limits.drops
         self.challenges = Challenges(outbox, rate=limits.answers)
         self.answers = Answers(outbox, table.live_count, self.challenges.ask_first)
-        self.beacon = Beacon(outbox, self.answers, table.speaking)
+        self.beyond = RoutedPeers(outbox, table)
+        self.beacon = Beacon(outbox, self.answers, table.speaking, self.beyond)
         self.hello_rate = self.beacon.hello_rate
         self.prober, self._isolation = Prober(table, outbox), Isolation(table)
         self._polled: float | None = None
@@ -103,13 +98,16 @@ class Reception:
         self.rtts = probes.rtts
         self.doubles = OwnBoot(self, probes.answer_ping)
         self.inquiries = Inquirer(self, __version__)
+        self.introductions = Introductions(self)
         self.handlers: Handlers = {
             Hello: self._hear_hello,
             BareHello: self._hear_bare,
             **probes.handlers(),
             **self.messages.handlers(),
             **self.inquiries.handlers(),
+            **self.introductions.handlers(),
         }
+        self._timed = (self.beacon, self.prober, self._isolation, self.messages, self.introductions)
         self._process = process
         self.heard_until: float | None = None
         self.others: Mapping[Link, tuple[str, ...]] = {}
@@ -297,12 +295,15 @@ class Reception:
                 sends += self.answer(claim, now)
         if claim.source.link not in self.outbox.links:
             sends += self.challenges.ask_beyond(claim, now)
+            if claim.source.key and not self.outbox.reaches(claim.source):  # it has another address by now
+                self.introductions.candidates.knock(claim.key, claim.source, now)
         if any(event.kind == "restarted" for event in events):
             for rival in self.table.replaced(hello.id):  # an answer of the older boot proves a clone
                 if self.rate_limits.questions.allows(rival.paths.best(now).address, now):
                     sends += self.prober.ping(rival, now)[1]
         if row is not None and row.state in LIVE:
             self.prober.in_turn.watch(row, now)
+            self.introductions.peer_changed(row, now)
         return sends
 
     def request_record(self, row: Row, source: Source, now: float) -> list[Send]:
@@ -336,8 +337,7 @@ class Reception:
 
     def next_deadline(self) -> float:
         """Return when `poll` has something to do."""
-        due = min(self.beacon.next_deadline(), self.table.next_expiry(), self.prober.next_deadline())
-        return min(due, self._isolation.next_deadline(), self.messages.next_deadline())
+        return min(self.table.next_expiry(), *[room.next_deadline() for room in self._timed])
 
     def _is_late(self, now: float) -> bool:
         """Return whether we did not see time pass (suspend, SIGSTOP)."""

@@ -3,6 +3,11 @@
 A seed is written as an address or a host name, with a port where that is not `hello.port`: ``10.1.0.5``,
 ``hub.example.org``, ``hub.example.org:3401``. The engine resolves no name: its driver tells it which addresses a name
 has (`Seeds.resolve`), and tells it again when they change.
+
+- **Seeds of several addresses.** Where a plain datagram comes from an address beyond our links that no seed has, the
+  seeds get a PING to any node at the address, 8 in a round and one round a second at most. A PONG that repeats such a
+  nonce, or that of any PING to a seed, makes the address it comes from one of that seed. So does a PONG that proves a
+  boot, wherever it comes from.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +24,7 @@ AT_ONCE = 8
 """Seeds asked in one round; where there are more, the next ones in the next."""
 LIFE = 5.0
 """Seconds that an answer may take."""
-MAX_ALIASES = 1024
+MAX_ALIASES = 4096
 """Addresses remembered; past it the one that was proved first is forgotten."""
 
 

@@ -16,7 +16,7 @@ LOSSY = 0.1
 
 def engine_status(node: Node, now: float) -> EngineStatus:
     """Return the sections that the engine knows."""
-    interval = node.interval(now)
+    interval, candidates = node.interval(now), node.introductions.candidates
     return {
         "ok": True,
         "schema": SCHEMA,
@@ -47,7 +47,13 @@ def engine_status(node: Node, now: float) -> EngineStatus:
             "rows": len(node.table), "limit": node.table.limit,
             "routed": node.table.beyond(), "routed_limit": node.parameters.limits.routed,
         },
-        "sent": {kind: node.sent[kind] for kind in ("hello", "ping", "pong", "msg", "ack", "why", "say")},
+        "routed": {
+            "peers": len(node.beyond.live), "former": len(node.beyond.former), "candidates": len(candidates),
+            "named": candidates.named, "met": candidates.met, "refused": candidates.refused,
+        },
+        "sent": {
+            kind: node.sent[kind] for kind in ("hello", "ping", "pong", "msg", "ack", "why", "say", "meet", "intro")
+        },
         "received": node.received,
         "drops": [
             {"reason": reason, "link": link, "count": count} for (reason, link), count in sorted(node.drops.items())

@@ -76,6 +76,17 @@ class TableStatus(TypedDict):
     routed_limit: int
 
 
+class RoutedStatus(TypedDict):
+    """Peers beyond the links, and nodes there that were named by peers, or knocked."""
+
+    peers: int
+    former: int
+    candidates: int
+    named: int
+    met: int
+    refused: int
+
+
 class DropStatus(TypedDict):
     """Datagrams dropped for one reason on one link."""
 
@@ -167,6 +178,7 @@ class EngineStatus(TypedDict):
     peers: dict[State, int]
     impaired: list[ImpairedPeer]
     table: TableStatus
+    routed: RoutedStatus
     sent: dict[str, int]
     received: dict[str, int]
     drops: list[DropStatus]

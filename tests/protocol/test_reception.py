@@ -19,7 +19,7 @@ def test_a_steady_hello_takes_the_fast_path_and_refreshes():
     assert node.receive(hello(seq=2, full=False).encode(), HERE, 2.0) is NOTHING
     row = row_of(node.table, 1)
     assert (row.last_heard, row.last_hello, row.expires, row.seq) == (2.0, 2.0, 6.0, 2)
-    assert node.received == {"hello": 2, "bare": 0, "ping": 0, "pong": 0, "msg": 0, "ack": 0, "will": 0, "why": 0, "say": 0}
+    assert node.received == {"hello": 2, "bare": 0, "ping": 0, "pong": 0, "msg": 0, "ack": 0, "will": 0, "why": 0, "say": 0, "meet": 0, "intro": 0}
     assert (node.outlets[0].received, node.outlets[0].last_heard) == (2, 2.0)
     assert node.hello_rate.steady == 1
     assert node.poll(3.9).events == ()

@@ -8,6 +8,7 @@ import pytest
 
 import discoveryd.protocol
 import discoveryd.protocol.inquiries
+import discoveryd.protocol.introductions
 import discoveryd.protocol.messages
 import discoveryd.protocol.wills
 from discoveryd.errors import WireError
@@ -17,6 +18,7 @@ from discoveryd.protocol.sealed.envelope import MAX_COUNTER, Sealer
 from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.protocol.wire.fields import FIELDS
 from discoveryd.protocol.wire.kinds import KINDS, LETTERS, decode
+from discoveryd.protocol.wire.meet import MAX_INTRO, MAX_SEALED_INTRO
 from discoveryd.protocol.wire.messages import (
     MAX_DATAGRAM,
     MAX_SEALED_ACK,
@@ -31,11 +33,14 @@ from discoveryd.protocol.wire.why import MAX_SAY, MAX_SEALED_SAY
 
 ROOT = Path(discoveryd.protocol.__file__).parents[2]
 SPEC = discoveryd.protocol.__doc__
-TALK = discoveryd.protocol.messages.__doc__ + discoveryd.protocol.wills.__doc__ + discoveryd.protocol.inquiries.__doc__
+ROOMS = (discoveryd.protocol.messages, discoveryd.protocol.wills, discoveryd.protocol.inquiries, discoveryd.protocol.introductions)
+TALK = "".join(room.__doc__ for room in ROOMS)
 PAGES = (SPEC, TALK, (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8"))
-KIND = "HELLO|PING|PONG|MSG|ACK|WILL|WHY|SAY"
+KIND = "HELLO|PING|PONG|MSG|ACK|WILL|WHY|SAY|MEET|INTRO"
+FILLED = {"W": MAX_SAY, "M": MAX_INTRO}
+"""Bytes of the kinds that are filled up, by their first letter."""
 EXAMPLES = [
-    line.replace("0..0", "0" * (MAX_SAY + 4 - len(line))).encode("ascii")
+    line.replace("0..0", "0" * (FILLED.get(line[0], 0) + 4 - len(line))).encode("ascii")
     for page in PAGES
     for line in re.findall(rf"^    ((?:{KIND})\|.*)$", page, re.MULTILINE)
     if "<" not in line
@@ -108,7 +113,9 @@ def test_each_kind_has_its_sealed_length():
     text = " ".join(SPEC.split())
     assert f"a sealed PONG has at most {MAX_SEALED_PONG} bytes, a PING {MAX_SEALED_PONG} to {MAX_SEALED_PING}" in text
     assert f"a HELLO {MAX_SEALED_PING} or more" in text
-    assert [kind.least for kind in KINDS.values()] == [MAX_SEALED_PING, MAX_SEALED_PONG, 0, MAX_SEALED_ACK, 0, MAX_SEALED_PING, MAX_SEALED_SAY, 0]
+    assert [kind.least for kind in KINDS.values()] == [MAX_SEALED_PING, MAX_SEALED_PONG, 0, MAX_SEALED_ACK, 0, MAX_SEALED_PING, MAX_SEALED_SAY, 0, MAX_SEALED_INTRO, 0]
+    assert f"A sealed INTRO has at most {MAX_SEALED_INTRO} bytes, and a MEET {MAX_SEALED_INTRO} or more" in " ".join(TALK.split())
+    assert f"{MAX_INTRO} bytes, the length of the longest INTRO" in " ".join(TALK.split())
     assert f"A sealed SAY has at most {MAX_SEALED_SAY} bytes, and a WHY {MAX_SEALED_SAY} or more" in " ".join(TALK.split())
     assert f"{MAX_SAY} bytes, the length of the longest SAY" in " ".join(TALK.split())
     assert f"a payload has at most {MAX_SEALED_ACK} bytes, a MSG {MAX_SEALED_ACK} or more" in " ".join(TALK.split())

@@ -209,8 +209,8 @@ def test_status(node):
     ]  # fmt: skip
     assert status["peers"] == {"up": 3, "suspect": 0, "down": 1, "left": 1}
     assert status["table"] == {"rows": 5, "limit": 4096, "routed": 0, "routed_limit": 1024}
-    assert status["sent"] == {"hello": 2, "ping": 2, "pong": 0, "msg": 0, "ack": 0, "why": 0, "say": 0}  # one beyond our links, and whether one had left
-    assert status["received"] == {"hello": 5, "bare": 1, "ping": 0, "pong": 0, "msg": 0, "ack": 0, "will": 0, "why": 0, "say": 0}
+    assert status["sent"] == {"hello": 2, "ping": 2, "pong": 0, "msg": 0, "ack": 0, "why": 0, "say": 0, "meet": 0, "intro": 0}  # one beyond our links, and whether one had left
+    assert status["received"] == {"hello": 5, "bare": 1, "ping": 0, "pong": 0, "msg": 0, "ack": 0, "will": 0, "why": 0, "say": 0, "meet": 0, "intro": 0}
     assert status["drops"] == [{"reason": "malformed", "link": "eth0", "count": 1}]
     assert status["isolated"] is False
     assert sum(status["events"].values()) == node.table.seq

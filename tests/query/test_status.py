@@ -28,6 +28,7 @@ security.challenges.asked security.challenges.answered security.challenges.expir
 security.challenges.refused security.challenges.too_short security.withheld
 outside[].link outside[].address outside[].ours outside[].in_our_network outside[].listed outside[].two_way
 families[].family families[].error unlinked[].name unlinked[].address unlinked[].prefix unlinked[].reason
+routed.peers routed.former routed.candidates routed.named routed.met routed.refused
 seeds[].seed seeds[].state seeds[].addresses[].address seeds[].addresses[].heard_s seeds[].error seeds[].next_try_s
 rp_filter.dropped rp_filter.links[].link rp_filter.links[].mode
 send_errors[].link send_errors[].target send_errors[].error

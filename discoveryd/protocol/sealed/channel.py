@@ -190,23 +190,37 @@ class Sealing:
 
     # --- out --------------------------------------------------------------------------------------
 
-    def variants(self, link: Link | None, targets: set[str]) -> list[str]:
-        """Return the variants in which a HELLO goes out on a link, or (None) to a seed of these addresses.
-
-        A seed from which nothing is heard may know only a key that we no longer send with: it gets each
-        HELLO in the configured variant, and the others in turn.
-        """
-        ring = self.keyring
-        used = {
+    def variants(self, link: Link) -> list[str]:
+        """Return the variants in which a HELLO goes out on a link."""
+        return self._spoken({
             row.sealed_with
             for row in self._table.shown()
-            if any(path.address in targets if link is None else path.link == link.name for path in row.paths.values())
-        }
-        if link is None and not used:
-            others = [variant for variant in self._variants if variant != ring.sends]
+            if any(path.link == link.name for path in row.paths.values())
+        })  # fmt: skip
+
+    def used(self) -> dict[str, set[str]]:
+        """Return the variants in which peers are heard, by address."""
+        found: dict[str, set[str]] = {}
+        for row in self._table.shown():
+            for path in row.paths.values():
+                found.setdefault(path.address, set()).add(row.sealed_with)
+        return found
+
+    def variants_of(self, used: set[str]) -> list[str]:
+        """Return the variants in which a HELLO goes to a routed node that is heard in these.
+
+        A node from which nothing is heard may know only a key that we no longer send with: it gets each HELLO in the
+        configured variant, and the others in turn.
+        """
+        if not used:
+            others = [variant for variant in self._variants if variant != self.keyring.sends]
             self._turn += 1
             used = {others[self._turn % len(others)]} if others else used
-        return [ring.sends, *sorted(variant for variant in used if variant != ring.sends and variant in self._variants)]
+        return self._spoken(used)
+
+    def _spoken(self, used: set[str]) -> list[str]:
+        sends = self.keyring.sends
+        return [sends, *sorted(variant for variant in used if variant != sends and variant in self._variants)]
 
     def seal(self, datagram: bytes, variant: str, link: Link | None, to: str = "") -> bytes:
         """Write a datagram in a variant, or in the configured one if that variant may no longer be used.

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.parameters import MAX_ID, MAX_REALM
+from discoveryd.protocol.wire.meet import MAX_NAMED
 from discoveryd.protocol.wire.talk import MAX_FILTER, MAX_NAME, MAX_PARTS, from_base64, read_bitmap
 from discoveryd.protocol.wire.why import MAX_ABOUT, MAX_ADDRESS, MAX_DROPS, MAX_RELEASE, MOST_SENT
 
@@ -70,6 +71,8 @@ FIELDS: Final[dict[str, Callable[[bytes], Any]]] = {
     "drops": _text("drops", rb"[A-Za-z0-9:,_-]{0,%d}" % MAX_DROPS),
     "state": _text("state", rb"[a-z]{0,8}"),
     "address": _text("address", rb"[0-9a-f.:]{0,%d}" % MAX_ADDRESS),
+    "after": _text("after", _HEX),
+    "named": _text("named", rb"[A-Za-z0-9.:,;_-]{0,%d}" % MAX_NAMED),
     "last_ms": lambda field: None if field == b"-" else _heard(field),
 }
 """Reads the field of that name, which ends in its unit where there is one; any bytes give a value or a `WireError`."""

@@ -1,6 +1,6 @@
 """The message kinds: one row each in `KINDS`, by which a message travels plain and sealed.
 
-A kind is a class of values that write their own datagram (`wire.messages`, `wire.talk`, `wire.why`), and a row: the
+A kind is a class of values that write their own datagram (`wire.messages`, `.talk`, `.why`, `.meet`), and a row: the
 word it begins with on the wire, the letter it begins with inside an envelope, its fields in the order of the wire, and
 how long it is at least when it is sealed. `decode` reads plain datagrams by these rows, and
 `discoveryd.protocol.sealed.envelope` packs and unpacks by them. So a new kind is one row here and one handler in the
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.wire.fields import FIELDS
+from discoveryd.protocol.wire.meet import MAX_SEALED_INTRO, Intro, Meet
 from discoveryd.protocol.wire.messages import (
     BARE,
     MAX_DATAGRAM,
@@ -185,6 +186,8 @@ _ROWS = (
             "address", "last_ms",
         ), 0,
     ),
+    _PaddedKind(b"MEET", b"E", Meet, (*_SENDER, "nonce", "after"), MAX_SEALED_INTRO),
+    Kind(b"INTRO", b"I", Intro, ("realm", "boot", "nonce", "named"), 0),
 )
 KINDS: Final[dict[bytes, Kind]] = {kind.word: kind for kind in _ROWS}
 """All kinds but the bare HELLO, which has no fields and no seal."""

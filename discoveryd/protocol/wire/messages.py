@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from discoveryd.protocol.blake import blake2b
 from discoveryd.protocol.wire.fields import MOST
+from discoveryd.protocol.wire.meet import Intro, Meet
 from discoveryd.protocol.wire.talk import Ack, MessagePart
 from discoveryd.protocol.wire.why import Say, Why
 
@@ -165,7 +166,7 @@ class Will:
         return f"WILL|2|{self.realm}|{self.id}|{self.boot}|".encode("ascii")
 
 
-NodeMessage = Hello | Ping | Pong | MessagePart | Ack | Will | Why | Say
+NodeMessage = Hello | Ping | Pong | MessagePart | Ack | Will | Why | Say | Meet | Intro
 """What tells the boot of its sender."""
 Message = NodeMessage | BareHello
 

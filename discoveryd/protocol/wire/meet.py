@@ -1,0 +1,102 @@
+"""The values of introductions: a question for other peers, and the answer that names some. Rows in `wire.kinds`."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from discoveryd.protocol.addresses import canonical
+from discoveryd.protocol.parameters import MAX_ID
+
+MAX_NAMED = 640
+"""Bytes of the peers that one answer names: 9 with the longest ids and addresses, some 15 as they mostly are."""
+MAX_INTRO = 704
+"""Bytes of the longest answer, and of the shortest question: an answer is never longer than what asked for it."""
+MAX_SEALED_INTRO = 988
+"""Bytes of the longest sealed answer: 87 around it, and 659 and a tag of 16 inside, in base 64."""
+FROM_THE_FIRST = "0" * 16
+"""Stands for the boot after which an answer is to begin, where there is none."""
+
+_is_named = re.compile(rf"([0-9a-f.:]{{2,39}}),([A-Za-z0-9._-]{{1,{MAX_ID}}}),([0-9a-f]{{16}})").fullmatch
+
+
+class NamedPeer(NamedTuple):
+    """A peer that another node named: where it is, and which boot.
+
+    Attributes:
+        address: at which it can be asked, never a link-local one.
+        id: of its node.
+        boot: of its node.
+    """
+
+    address: str
+    id: str
+    boot: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meet:
+    """A question to a peer: name others.
+
+    Attributes:
+        realm: of the sender.
+        id: node id of the sender.
+        boot: of the sender.
+        nonce: 16 hexadecimal digits, which the answer repeats.
+        after: the answer begins with the next boot in their order, that it may go on where the last one ended.
+    """
+
+    realm: str
+    id: str
+    boot: str
+    nonce: str
+    after: str = FROM_THE_FIRST
+
+    def encode(self) -> bytes:
+        """Write the datagram, as long as the longest answer."""
+        text = f"MEET|2|{self.realm}|{self.id}|{self.boot}|{self.nonce}|{self.after}|"
+        return text.encode("ascii").ljust(MAX_INTRO - 1, b"0") + b"|"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intro:
+    """An answer: some of the live peers of the answering node, which it heard itself.
+
+    Attributes:
+        realm: of the answering node.
+        boot: of the answering node.
+        nonce: that of the question.
+        named: the peers, such as ``10.2.0.7,web1,5f0c8b1e2d3a4f60;10.3.0.9,db1,a3d1e00942bb7c15``.
+    """
+
+    realm: str
+    boot: str
+    nonce: str
+    named: str
+
+    def encode(self) -> bytes:
+        """Write the datagram."""
+        return f"INTRO|2|{self.realm}|{self.boot}|{self.nonce}|{self.named}|".encode("ascii")
+
+    def peers(self) -> list[NamedPeer]:
+        """Return the peers that are named, without what this release does not understand."""
+        found = map(_is_named, self.named.split(";"))
+        return [NamedPeer(*match.groups()) for match in found if match and _is_canonical(match[1])]
+
+
+def _is_canonical(address: str) -> bool:
+    try:
+        return canonical(address) == address
+    except ValueError:
+        return False
+
+
+def write_named(peers: Iterable[NamedPeer]) -> str:
+    """Return the first of these peers as an answer has them, as many as fit."""
+    text = ""
+    for peer in peers:
+        longer = f"{text};{','.join(peer)}" if text else ",".join(peer)
+        if len(longer) > MAX_NAMED:
+            break
+        text = longer
+    return text
