@@ -79,7 +79,7 @@ LIFE = 5.0
 AGAIN, LONGEST_PAUSE = 1.0, 60.0
 """Seconds to the next question while there is news, and at most."""
 @dataclass(slots=True)
-class Question:
+class MeetAsked:
     """A question that waits for its answer: which boot was asked, where, for boots after which, and when."""
 
     boot: str
@@ -104,7 +104,7 @@ class Introductions:
         self.candidates = Candidates(rooms)
         self.internal: frozenset[str] = frozenset()
         self._answers = TokenBuckets(PER_SOURCE, PER_SECOND, burst=AT_ONCE)
-        self._questions: dict[str, Question] = {}
+        self._questions: dict[str, MeetAsked] = {}
         self._asked: dict[str, float] = {}  # when a boot was asked last
         self._after = FROM_THE_FIRST  # where the last answer ended
         self._is_quick = self._has_news = True  # until nothing was new in a whole round through the boots
@@ -189,7 +189,7 @@ class Introductions:
         row, path = min(askable, key=lambda one: (self._asked[one[0].boot], one[1].address not in seeds))
         self._asked[row.boot], nonce = now, outbox.nonce()
         drop_first(self._questions, lambda question: now >= question.at + LIFE)
-        self._questions[nonce] = Question(row.boot, path.address, self._after, now)
+        self._questions[nonce] = MeetAsked(row.boot, path.address, self._after, now)
         self._pause = AGAIN if self._is_quick else min(2 * self._pause, LONGEST_PAUSE)
         self._due = now + self._pause * outbox.random.uniform(0.9, 1.1)
         meet = Meet(realm=outbox.parameters.realm, id=outbox.id, boot=outbox.boot, nonce=nonce, after=self._after)

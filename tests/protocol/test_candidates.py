@@ -61,7 +61,7 @@ def test_a_pong_with_the_nonce_is_needed_and_its_own_hello():
     assert [peer.id for peer in node.peers(at + 0.1)] == ["c200"]
 
 
-def test_what_is_known_or_no_address_of_another_is_no_candidate():
+def test_what_is_known_or_no_address_is_no_candidate():
     node = make_node(parameters=Parameters(introduce=ALL), proved=True)
     node.receive(hello(201, id="c201").encode(), source("10.0.0.7"), 0.0)
     names = ["10.7.0.1", "10.0.0.7", ETH0.address, "fe80::1%eth0", "169.254.0.1", "127.0.0.1", "224.0.0.1", "192.0.2.1"]
@@ -76,7 +76,7 @@ def test_global_addresses_are_told(address):
     assert is_global(address)
 
 
-def test_one_that_names_ten_thousand_causes_twenty_pings_a_second():
+def test_ten_thousand_names_cause_twenty_pings_a_second():
     node = make_node(parameters=Parameters(introduce=ALL))
     sent = []
     for second in range(120):
@@ -115,7 +115,7 @@ def test_a_knock_of_an_unknown_boot_is_asked_back_at_once():
     assert "192.0.2.9" not in node.introductions.candidates
 
 
-def test_a_knock_that_is_sealed_renews_the_pings_ever_more_seldom():
+def test_a_sealed_knock_renews_pings_ever_more_seldom():
     node = make_node()
     source_ = Source("10.7.0.9", None, key="k" * 8, boot=boot(7))
     candidates, now, renewed = node.introductions.candidates, 0.0, []
@@ -149,7 +149,7 @@ def test_a_liar_lists_nobody():
     assert len(asked) <= 3 * 199 * len(WAITS)
 
 
-def test_a_victim_gets_five_pings_a_second_from_many_nodes():
+def test_a_victim_gets_five_pings_a_second_of_all():
     segment, stations = plain_fleet(16)
     segment.run(20.0)
     assert all(len(station.peers()) == 15 for station in stations)

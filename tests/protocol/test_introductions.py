@@ -64,7 +64,7 @@ def test_a_node_without_a_seed_is_led_to_by_none():
     assert stations[3].peers() == {}
 
 
-def test_in_plain_nobody_is_introduced_unless_its_network_is_named():
+def test_in_plain_only_named_networks_are_introduced():
     segment, stations = plain_fleet(4, introduce=())
     segment.run(20.0)
     assert [set(one.peers()) for one in stations] == [{"n2", "n3", "n4"}, {"n1"}, {"n1"}, {"n1"}]

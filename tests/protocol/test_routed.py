@@ -46,7 +46,7 @@ def test_each_routed_peer_gets_each_hello():
     assert {send.to for send in node.will()} >= set(routed)
 
 
-def test_the_interval_stretches_so_that_routed_peers_fit_their_budget():
+def test_the_interval_stretches_for_the_routed_budget():
     node = with_routed(90, routed_budget=20)
     run(node, 0.0, 1.0)
     assert node.interval(1.0) == pytest.approx(90 / (LIVE_SHARE * 20), abs=0.1)
@@ -56,7 +56,7 @@ def test_the_interval_stretches_so_that_routed_peers_fit_their_budget():
     assert len(sent) / 49 >= 13
 
 
-def test_routed_peers_take_no_part_of_the_budget_of_a_link():
+def test_routed_peers_take_nothing_of_the_budget_of_a_link():
     node = with_routed(150, budget=200, routed_budget=1000)
     crowd(node, 10)
     run(node, 0.0, 2.0)
@@ -68,7 +68,7 @@ def test_routed_peers_take_no_part_of_the_budget_of_a_link():
     assert node.interval(2.0) > 1.4
 
 
-def test_five_hundred_dead_seeds_delay_no_beat_and_take_turns():
+def test_five_hundred_dead_seeds_delay_no_beat():
     seeds = tuple(f"192.0.{number >> 8}.{number & 255}" for number in range(1, 501))
     node = fresh(ETH0, parameters=Parameters(seeds=seeds))
     sent = run(node, 0.0, 30.0)
@@ -82,7 +82,7 @@ def test_five_hundred_dead_seeds_delay_no_beat_and_take_turns():
     assert max(counts.values()) - min(counts.values()) <= 2
 
 
-def test_live_peers_leave_a_tenth_of_the_budget_to_silent_seeds():
+def test_live_peers_leave_a_tenth_to_silent_seeds():
     node = with_routed(90, routed_budget=20, seeds=tuple(f"192.0.2.{number}" for number in range(1, 21)))
     sent = beyond(run(node, 0.0, 100.0))
     silent = [to for _, to in sent if to.startswith("192.0.2.")]
@@ -90,7 +90,7 @@ def test_live_peers_leave_a_tenth_of_the_budget_to_silent_seeds():
     assert len(silent) / 100 == pytest.approx(2.0, abs=0.7)
 
 
-def test_a_former_peer_is_greeted_ever_more_seldom_for_a_day():
+def test_a_former_peer_is_greeted_for_a_day():
     node = with_routed(1)
     assert list(node.beyond.known(0.0)) == ["10.0.1.1"]
     sent = [at for at, _ in beyond(run(node, 0.0, 5000.0)) if at > 101.0]  # its ttl is 100 s
@@ -120,7 +120,7 @@ def test_former_peers_are_bounded():
     assert next(iter(node.beyond.former)) == "10.0.0.144"
 
 
-def test_what_was_known_before_a_restart_is_greeted_without_a_seed():
+def test_what_was_known_before_a_restart_is_greeted():
     segment, stations = routed_fleet(4)
     segment.run(5.0)
     known = stations[3].node.beyond.known(segment.now)
@@ -136,7 +136,7 @@ def test_what_was_known_before_a_restart_is_greeted_without_a_seed():
 
 
 @pytest.mark.parametrize("make", [routed_fleet, plain_fleet], ids=["sealed", "plain"])
-def test_halves_that_were_cut_come_together_without_the_seed(make):
+def test_halves_come_together_without_the_seed(make):
     segment, stations = make(6)
     segment.run(10.0)
     stations[0].crash()
@@ -150,7 +150,7 @@ def test_halves_that_were_cut_come_together_without_the_seed(make):
     assert all_listed(stations[1:])
 
 
-def test_at_20_percent_loss_all_are_found_and_nobody_is_lost():
+def test_at_20_percent_loss_all_are_found_and_none_lost():
     """Of 100 nodes: tests/long."""
     count = int(os.environ.get("DISCOVERYD_ROUTED_NODES", "8"))
     segment, stations = routed_fleet(count, routed_budget=max(7, count // 5))
@@ -166,7 +166,7 @@ def test_at_20_percent_loss_all_are_found_and_nobody_is_lost():
     print(f"{count} nodes complete after {found:g} s, interval {stations[0].node.interval(segment.now):g} s")
 
 
-def test_a_routed_peer_that_is_met_on_a_link_is_greeted_there_alone():
+def test_a_seed_on_a_link_is_no_routed_peer():
     lan = Segment(2)
     a, b = (lan.add(KEYED, parameters=Parameters(seeds=("10.0.0.2",))) for _ in range(2))
     a.start()
