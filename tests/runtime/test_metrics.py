@@ -140,6 +140,8 @@ def test_a_real_parser_reads_what_status_says(pair):
     }
     expected |= {("discoveryd_peers", state): count for state, count in status["peers"].items()}
     expected |= {("discoveryd_family_spoken", "ipv4"): 1}
+    routed = ("routed_peers", "routed_former_peers", "routed_candidates", "introduced_total", "introduced_met_total", "introduced_refused_total")
+    expected |= {(f"discoveryd_{name}",): 0 for name in routed}
     expected |= {("discoveryd_seeds", state): 0 for state in SEED_STATES}
     expected |= {("discoveryd_events_total", kind): count for kind, count in status["events"].items()}
     expected |= {("discoveryd_drops_total", drop["link"], drop["reason"]): drop["count"] for drop in status["drops"]}
@@ -217,6 +219,7 @@ STATUS = {
     "peers": {"up": 1}, "clones": ["a", "b"], "shared_addresses": [{}] * 3, "table": {"rows": 1, "limit": 2, "routed": 0, "routed_limit": 1}, "events": {"joined": 1},
     "rtt_s": {"count": 0, "sum": 0.0, "buckets": []}, "loss": {"count": 0, "sum": 0.0, "buckets": []},
     "security": {"withheld": 0}, "seeds": [], "families": [],
+    "routed": dict.fromkeys(("peers", "former", "candidates", "named", "met", "refused"), 0),
     "sent": {"hello": 1, "ping": 2, "pong": 3, "why": 4, "say": 5},
     "received": {"hello": 4, "bare": 5, "ping": 6, "pong": 7, "will": 3, "why": 8, "say": 9},
     "last_will": {"witness": "watching", "datagrams": 3},
