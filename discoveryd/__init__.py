@@ -5,7 +5,10 @@ Three depths to embed, and a mirror of the local daemon:
 - `PeerTable`: the data, without I/O.
 - `Node`: the whole protocol, without I/O.
 - `Discovery`: a node with its threads and sockets.
-- `Client`: the table of the daemon on this machine, kept up to date over its query socket.
+- `Client`, and `AsyncClient` for asyncio: the table of the daemon on this machine, kept up to date over its query
+  socket.
+
+Which of them is for what, with examples: docs/embedding.md.
 
 Public names are imported on first use: ``discoveryctl`` must not pay for what it does not need.
 """
@@ -14,10 +17,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from discoveryd.config.embedding import machine_settings, machine_token
     from discoveryd.errors import (
         ConfigError,
         DaemonUnreachable,
         DiscoveryError,
+        PortTaken,
         QueryError,
         RecordTooLong,
         SubscriptionLagged,
@@ -35,19 +40,23 @@ if TYPE_CHECKING:
     from discoveryd.protocol.wire.messages import Hello
     from discoveryd.protocol.wire.record import Record, Service
     from discoveryd.query.messages import MessageResult
+    from discoveryd.runtime.async_client import AsyncClient
     from discoveryd.runtime.client import Client
     from discoveryd.runtime.discovery import Discovery
     from discoveryd.runtime.notices import Notice
     from discoveryd.runtime.pings import PingResult
+    from discoveryd.runtime.registration import Registration
     from discoveryd.runtime.subscription import Subscription
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "discoveryd.config.embedding": ("machine_settings", "machine_token"),
     "discoveryd.errors": (
         "ConfigError",
         "DaemonUnreachable",
         "DiscoveryError",
+        "PortTaken",
         "QueryError",
         "RecordTooLong",
         "SubscriptionLagged",
@@ -65,19 +74,55 @@ _HOMES = {
     "discoveryd.protocol.wire.record": ("Record", "Service"),
     "discoveryd.protocol.table.table": ("PeerTable",),
     "discoveryd.query.messages": ("MessageResult",),
+    "discoveryd.runtime.async_client": ("AsyncClient",),
     "discoveryd.runtime.client": ("Client",),
     "discoveryd.runtime.discovery": ("Discovery",),
     "discoveryd.runtime.notices": ("Notice",),
     "discoveryd.runtime.pings": ("PingResult",),
+    "discoveryd.runtime.registration": ("Registration",),
     "discoveryd.runtime.subscription": ("Subscription",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # literal for type checkers; a test compares it with _HOMES
-    "Client", "ConfigError", "DaemonUnreachable", "Delivery", "Discovery", "DiscoveryError", "Event", "Hello",
-    "IncomingMessage", "Key", "Keyring", "Limits", "Link", "MessageLimits", "MessageResult", "Node", "Notice",
-    "Outcome", "Parameters", "Peer", "PeerTable", "PingResult", "QueryClient", "QueryError", "Record", "RecordTooLong",
-    "Send", "Service", "Source", "Subscription", "SubscriptionLagged", "WireError", "__version__",
+    "AsyncClient",
+    "Client",
+    "ConfigError",
+    "DaemonUnreachable",
+    "Delivery",
+    "Discovery",
+    "DiscoveryError",
+    "Event",
+    "Hello",
+    "IncomingMessage",
+    "Key",
+    "Keyring",
+    "Limits",
+    "Link",
+    "MessageLimits",
+    "MessageResult",
+    "Node",
+    "Notice",
+    "Outcome",
+    "Parameters",
+    "Peer",
+    "PeerTable",
+    "PingResult",
+    "PortTaken",
+    "QueryClient",
+    "QueryError",
+    "Record",
+    "RecordTooLong",
+    "Registration",
+    "Send",
+    "Service",
+    "Source",
+    "Subscription",
+    "SubscriptionLagged",
+    "WireError",
+    "__version__",
+    "machine_settings",
+    "machine_token",
 ]  # fmt: skip
 
 

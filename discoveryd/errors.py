@@ -7,18 +7,21 @@
     │   └── Unproven             its sender has to answer a PING first
     ├── ConfigError          you: a configuration or a parameter, every fault of it at once
     │   └── RecordTooLong        name, tags and services do not fit into a HELLO together
+    ├── PortTaken            another program: it has the port (also an OSError, with EADDRINUSE)
     ├── SealError            we: what is to be sealed must not be, or a nonce would be used twice
     ├── HistoryError         we: the file of the history is that of a later version
     └── QueryError           the local query protocol: a request refused, or its peer gone
         ├── DaemonUnreachable    nobody answers at the query address
         └── SubscriptionLagged   a subscriber fell too far behind and lost events
 
-``OSError`` passes unwrapped, with its errno: what the kernel says is better than what we could make of it. One kind of
-it is ours, so that code for files that cannot be read handles these too:
+``OSError`` passes unwrapped, with its errno: what the kernel says is better than what we could make of it. Two kinds of
+it are ours: a port that is taken, which a program that catches a `DiscoveryError` catches as well; and a file, so that
+code for files that cannot be read handles these too:
 
 ::
 
     OSError
+    ├── PortTaken            see above
     └── UntrustedFile        a file that a less trusted user made, in the place of one of ours
 """
 
@@ -68,6 +71,10 @@ class RecordTooLong(ConfigError):
     def __init__(self, problem: str, excess: int) -> None:
         super().__init__(problem)
         self.excess = excess
+
+
+class PortTaken(DiscoveryError, OSError):
+    """Another program has the port; the text says which, where that can be found."""
 
 
 class SealError(DiscoveryError):

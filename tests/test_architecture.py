@@ -22,7 +22,8 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
         {"runtime"},
         {"threading", "atexit", "queue", "time", "os", "sys", "platform", "prometheus_client", "wsgiref", "hmac",
          # a hook is a file that somebody else could have written, and a process that somebody waits for, and ends
-         "subprocess", "select", "signal", "stat"},
+         "subprocess", "select", "signal", "stat",
+         "asyncio"},  # of AsyncClient
     ),
     "top": (
         {"__main__", "cli", "config", "ctl", "daemon", "exports", "files", "history", "install"},

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
+from discoveryd.errors import PortTaken
 from discoveryd.net.owner import holder
 
 ACCEPT_PAUSE = 1.0
@@ -234,7 +235,7 @@ def explain_bind(error: OSError, kind: str, address: str, port: int) -> OSError:
         forbids = f": {FORBIDDEN}" if error.errno == errno.EPERM else ""  # a port below 1024 is EACCES
         return OSError(error.errno, f"cannot listen on {where}: {os.strerror(error.errno or 0)}{forbids}")
     program = holder(port, "udp" if kind == "UDP" else "tcp", address) or "another process"
-    return OSError(error.errno, f"{where} is taken by {program}")
+    return PortTaken(error.errno, f"{where} is taken by {program}")
 
 
 def free_port(address: str, kind: str) -> int:

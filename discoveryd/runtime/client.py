@@ -1,32 +1,35 @@
 """Client: the peers of the daemon on this machine, mirrored in a program of yours."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self, Unpack
+from typing import Any, Self
 
 from discoveryd.errors import QueryError
 from discoveryd.net.query_client import QueryClient
 from discoveryd.net.reconnect import Retry, watch_across_restarts
 from discoveryd.net.stamps import boottime
-from discoveryd.protocol.messages.values import Delivery, IncomingMessage
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.peer import LIVE, Change, Event, EventKind, Peer, peer_from_json
-from discoveryd.query.address import check_address
-from discoveryd.query.messages import BUILTIN, Draft, MessageResult, Where, delivery_of, message_of
+from discoveryd.protocol.wire.record import Service
 from discoveryd.query.watch import Mirror
+from discoveryd.runtime.arguments import check_functions
+from discoveryd.runtime.daemon_calls import DaemonCalls
+from discoveryd.runtime.registration import Registration
 from discoveryd.runtime.subscription import Publisher, Subscription
 from discoveryd.runtime.worker import Birthplace, Worker
 
 LONGEST_PAUSE = 5.0
 """Seconds between two attempts to connect again, at most."""
+OVERDUE = 2
+"""Intervals after which a peer that is not heard is no longer up, but suspect."""
 RECONNECTED = "seen after connecting to the daemon"
 """The reason of an event that only tells what changed while there was no connection."""
 
 
-class Client:
+class Client(DaemonCalls):
     """A live mirror of the local daemon's peers over its query socket. It reconnects by itself.
 
     Nothing is opened before `start`, which does not wait for the daemon: the daemon may come later.
@@ -37,16 +40,18 @@ class Client:
         (False, ())
 
     While the daemon cannot be reached, a peer stays for its ttl; then `peers` leaves it out.
-    Ages are those of the peer's last event, grown by the time since.
+    Ages go on counting: `peers` returns them as they are at that moment. The daemon does not tell of each HELLO; of a
+    peer that is up it vouches that none is overdue, which bounds `last_heard_s` and `expires_s` while it is connected.
 
     Args:
         address: of the query socket.
         token: returns the control token, which a daemon wants for messages, and where it listens outside 127.0.0.0/8
             for all.
         clock: seconds; CLOCK_BOOTTIME unless a test says otherwise.
+        changed: called after each change of the mirror, in its thread and without a lock; it must be quick.
 
     Raises:
-        ConfigError: this is no address.
+        ConfigError: an argument is not what it must be.
     """
 
     def __init__(
@@ -55,12 +60,12 @@ class Client:
         *,
         token: Callable[[], str] | None = None,
         clock: Callable[[], float] = boottime,
+        changed: Callable[[], None] | None = None,
     ) -> None:
-        check_address("address", address)
-        self.address = address
-        self._token = token
+        super().__init__(address, token)
+        check_functions(clock=clock, changed=changed)
         self._clock = clock
-        self._birthplace: Birthplace | None = None  # where it was started
+        self._changed = changed
         # guards all below; its waiters are `wait_for` and the pause between two attempts
         self._lock = threading.Condition(threading.Lock())
         self._daemon = Mirror(lambda found: (clock(), peer_from_json(found)), LIVE)  # when it was told, and the peer
@@ -69,6 +74,7 @@ class Client:
         self._retry = Retry(LONGEST_PAUSE)
         self._lost_at: float | None = clock()
         self._seq = 0
+        self._registrations: list[Registration] = []
         self._is_stopping = False
         self._failure: BaseException | None = None
         self.last_error = ""
@@ -96,9 +102,12 @@ class Client:
             self._lock.notify_all()
         if query is not None:
             query.close()
+        for registration in self._registrations:
+            registration.close()
         self._worker.join(LONGEST_PAUSE)
         with self._lock:
             self._publisher.end()
+        self._tell()
 
     def __enter__(self) -> Self:
         self.start()
@@ -116,6 +125,14 @@ class Client:
         """
         self._here()
         return self._lost_at is None
+
+    def wait_connected(self, timeout: float | None = None) -> bool:
+        """Wait until the mirror follows the daemon, at most `timeout` seconds; return whether it does."""
+        self._here()
+        with self._lock:
+            self._lock.wait_for(lambda: self._is_stopping or self._lost_at is None or self._failure, timeout)
+            self._peers_locked()  # raises if the thread has died
+            return self._lost_at is None and not self._is_stopping
 
     def peers(self) -> tuple[Peer, ...]:
         """Return the peers that are up.
@@ -140,6 +157,7 @@ class Client:
             the peers for which it holds, None if it did not within `timeout`.
         """
         self._here()
+        check_functions(holds=holds)
         with self._lock:
             found = self._lock.wait_for(lambda: self._is_stopping or holds(self._peers_locked()), timeout)
             peers = self._peers_locked()
@@ -151,100 +169,31 @@ class Client:
         with self._lock:
             return self._publisher.subscribe(self._peers_locked(), self._seq, Limits().subscriber_events)
 
-    # --- the past -------------------------------------------------------------------------------
+    def register(self, service: Service) -> Registration:
+        """Have the daemon announce a service until the registration is closed, or this client stopped.
 
-    def history(self, peer: str = "", *, since: float | None = None) -> dict[str, Any]:
-        """Return what happened to the peers, or to one: the reply to ``history`` (docs/query.md).
-
-        Args:
-            peer: its name, id (or the first digits), boot or address; also of one that is long gone.
-            since: seconds to go back, None for as far as it is remembered.
+        It returns at once, registers as soon as the daemon is there, and again after each restart of it; see
+        `Registration.wait`. It wants the control token.
 
         Raises:
-            QueryError: ``not_found``; ``off``, the daemon keeps no history; ``failed``, it cannot be read now.
-        """
-        return self._past("history", peer=peer or None, since_s=since)
-
-    def availability(
-        self, peer: str = "", *, since: float | None = None, name: str | None = None,
-        tags: Mapping[str, str] | None = None, service: str | None = None, link: str | None = None,
-    ) -> dict[str, Any]:  # fmt: skip
-        """Return how much of the time the peers were up, or those that a filter chooses: the reply to ``availability``.
-
-        Arguments and errors are those of `history`, and the filters of ``list``.
-        """
-        where = {"name": name, "tags": tags and dict(tags), "service": service, "link": link}
-        return self._past("availability", peer=peer or None, since_s=since, **where)
-
-    def _past(self, op: str, **fields: Any) -> dict[str, Any]:
-        self._here()
-        with QueryClient(self.address, token=self._token) as query:
-            return query.request(op, **{key: value for key, value in fields.items() if value is not None})
-
-    # --- messages -------------------------------------------------------------------------------
-
-    def send(
-        self, message: str, payload: bytes | str = b"", *, timeout: float = 5.0, wait_handled: bool = False,
-        told: Callable[[Delivery], None] | None = None, **where: Unpack[Where],
-    ) -> MessageResult:  # fmt: skip
-        """Have the daemon send a message, as `Discovery.send`; but for the built-in names it wants its control token.
-
-        Raises:
-            QueryError: as there, and as `QueryClient.stream`. The message ends with the connection.
-        """
-        draft = Draft(name=message, payload=payload, where=where, wants_handled=wait_handled, timeout=timeout)
-        return self._talk("send", draft, told)
-
-    def ask(
-        self, message: str, payload: bytes | str = b"", *, timeout: float = 5.0,
-        told: Callable[[Delivery], None] | None = None, **where: Unpack[Where],
-    ) -> MessageResult:  # fmt: skip
-        """Have the daemon ask a question, as `Discovery.ask`; the rest as `send`."""
-        return self._talk("ask", Draft(name=message, payload=payload, where=where, timeout=timeout), told)
-
-    def messages(self, *names: str) -> Iterator[IncomingMessage]:
-        """Yield the messages of other nodes that come from now on, of these names, or of all; it wants the token.
-
-        It has a connection of its own, which ends with the generator. What comes while the daemon is gone is lost.
-
-        Raises:
-            QueryError: ``denied``, ``lagged`` (this reader was too slow), ``busy``; the daemon is gone.
+            ConfigError: this is no Service.
         """
         self._here()
-        with QueryClient(self.address, token=self._token) as query:
-            for line in query.stream("messages", timeout=None, names=list(names), token=self._secret()):
-                if "message" in line:
-                    yield message_of(line["message"])
-
-    def _talk(self, op: str, draft: Draft, told: Callable[[Delivery], None] | None) -> MessageResult:
-        self._here()
-        token = "" if draft.name in BUILTIN else self._secret()
-        finals, number = [], 0
-        with QueryClient(self.address, token=self._token) as query:
-            for line in query.stream(op, timeout=draft.timeout + query.timeout, token=token, **draft.request()):
-                number = line.get("sending", {}).get("number", number)
-                if "delivery" in line:
-                    delivery = delivery_of(line["delivery"], number)
-                    finals += [delivery] if delivery.is_final else []
-                    if told is not None:
-                        told(delivery)
-        return MessageResult(deliveries=tuple(finals))
-
-    def _secret(self) -> str:
-        return self._token() if self._token is not None else ""
+        registration = Registration(service, self.connection, self._secret)
+        with self._lock:
+            self._registrations = [*(one for one in self._registrations if not one.is_closed), registration]
+        registration.start()
+        return registration
 
     # --- inside ---------------------------------------------------------------------------------
-
-    def _here(self) -> None:
-        if self._birthplace is not None:
-            self._birthplace.check()
 
     def _peers_locked(self) -> tuple[Peer, ...]:
         if self._failure is not None:
             raise RuntimeError("the thread of this Client has died") from self._failure
         now = self._clock()
+        vouched = now if self._lost_at is None else self._lost_at
         return tuple(
-            _aged(peer, now - told)
+            _aged(peer, max(vouched - told, 0.0), now - max(vouched, told))
             for told, peer in self._daemon.rows.values()
             if self._lost_at is None or now - self._lost_at < peer.ttl_s
         )
@@ -255,7 +204,7 @@ class Client:
                 self._take(line)
 
     def _connect(self) -> QueryClient:
-        query = QueryClient(self.address, token=self._token)
+        query = self.connection()
         with self._lock:
             self._query = query
             if self._is_stopping:  # `stop` closed the former client
@@ -270,6 +219,8 @@ class Client:
             if self._lost_at is None:
                 self._lost_at = self._clock()
             self._lock.notify_all()
+        self._tell()
+        with self._lock:
             return not self._lock.wait_for(lambda: self._is_stopping, self._retry.pause)
 
     def _take(self, line: Mapping[str, Any]) -> None:
@@ -288,6 +239,11 @@ class Client:
                 changes = tuple(Change(*(one.get(key) for key in Change._fields)) for one in told)  # it may have more
                 self._publish_locked(line["event"], come[0][1], line["reason"], former, changes)
             self._lock.notify_all()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._changed is not None:
+            self._changed()
 
     def _publish_locked(
         self, kind: EventKind, peer: Peer, reason: str, former: str = "", changes: tuple[Change, ...] = ()
@@ -299,12 +255,24 @@ class Client:
         with self._lock:
             self._failure = error
             self._lock.notify_all()
+        self._tell()
 
 
-def _aged(peer: Peer, elapsed: float) -> Peer:
+def _aged(peer: Peer, vouched: float, unknown: float) -> Peer:
+    """Return a peer as it is later.
+
+    Args:
+        peer: as the daemon told it last.
+        vouched: seconds since, in which the daemon would have told if it had fallen silent.
+        unknown: seconds since then, in which it could not.
+    """
+    heard = peer.last_heard_s + vouched
+    if peer.state == "up":
+        heard = min(heard, max(peer.last_heard_s, OVERDUE * (peer.interval_s or peer.ttl_s / OVERDUE)))
+    elapsed = heard + unknown - peer.last_heard_s
     return replace(
         peer,
-        first_seen_s=peer.first_seen_s + elapsed,
+        first_seen_s=peer.first_seen_s + vouched + unknown,
         last_heard_s=peer.last_heard_s + elapsed,
         expires_s=peer.expires_s - elapsed,
     )

@@ -19,7 +19,7 @@ from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.query.messages import Draft, MessageResult, Where
 from discoveryd.runtime.announcement import Announcement, of_name
-from discoveryd.runtime.arguments import checked_services
+from discoveryd.runtime.arguments import check_functions, checked_services
 from discoveryd.runtime.driver import JOIN_TIMEOUT, Driver
 from discoveryd.runtime.entropy import BufferedRandom
 from discoveryd.runtime.errands import Errands
@@ -94,6 +94,7 @@ class Discovery:
         services = checked_services(
             services, query, metrics, parameters=parameters, name=name, tags=tags, node_id=node_id, keyring=keyring
         )
+        check_functions(notify=notify, clock=clock)
         parameters = parameters or Parameters()
         self._clock = clock
         self._notify = notify or (lambda _: None)
@@ -261,6 +262,7 @@ class Discovery:
             timeout: seconds to wait for the last answer.
 
         Raises:
+            ConfigError: an argument is not what it must be.
             QueryError: ``not_found``; ``ambiguous`` where several are meant; ``bad_request`` for a bare peer, which
                 cannot answer; ``busy`` with 16 such requests under way.
         """

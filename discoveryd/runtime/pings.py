@@ -11,6 +11,7 @@ from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.table.row import Row
 from discoveryd.query.reply import find_one
+from discoveryd.runtime.arguments import check_ping
 
 GAP = 0.2
 """Seconds between two PINGs of one request."""
@@ -93,8 +94,9 @@ class Pings:
         """Add a request to ping a peer; its first PING is due at once.
 
         Raises:
-            QueryError: as `Discovery.ping`.
+            ConfigError, QueryError: as `Discovery.ping`.
         """
+        check_ping(peer, count, timeout)
         row = find_one(node, peer, now)
         if row.kind == "bare":
             raise QueryError("bad_request", f"{peer} is a bare peer: it sends HELLO| and answers nothing")

@@ -100,9 +100,15 @@ class Daemon:
         self._thread.start()
         return self
 
+    def end(self):
+        """End as a daemon does that dies: the connection, and no other comes about."""
+        self._ended = True
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
     def __exit__(self, *_):
         self._ended = True
-        with socket.create_connection(self._listener.getsockname()):
+        with suppress(ConnectionError), socket.create_connection(self._listener.getsockname()):
             pass  # wakes accept
         if self._connection is not None:
             with suppress(OSError):

@@ -1,10 +1,12 @@
 """The mirror of a daemon, against a real query socket."""
 
+import re
 import threading
 from time import monotonic
 
 import pytest
 
+from discoveryd.errors import ConfigError
 from discoveryd.net.sockets import free_port
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
@@ -14,6 +16,7 @@ from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from tests.conftest import no_descriptors
 from tests.ctl.played import Daemon, event, snapshot
+from tests.query.samples import peer
 from tests.runtime.waiting import wait_for
 
 PATIENCE = 10.0
@@ -125,16 +128,64 @@ def test_without_the_daemon_peers_stay_for_their_ttl_only(make):
         assert client.peers() == ()
 
 
-def test_ages_go_on(make):
+def test_ages_go_on():
+    """The daemon vouches for a peer that is up: while it is connected such a peer is never overdue."""
     now = [100.0]
+    suspect = peer(id="s", boot="s", state="suspect", last_heard_s=1.9, expires_s=2.1)
+    with Daemon([snapshot(peer(), suspect)]) as daemon:
+        client = Client(("127.0.0.1", int(daemon.address.rpartition(":")[2])), clock=lambda: now[0])
+        with client:
+            assert client.wait_connected(PATIENCE)
+            for elapsed, heard, expires in ((0.5, 0.9, 3.1), (30.0, 1.6, 2.4)):
+                now[0] = 100.0 + elapsed
+                up, overdue = client.peers()
+                assert up.first_seen_s == pytest.approx(720.0 + elapsed)
+                assert (up.last_heard_s, up.expires_s) == pytest.approx((heard, expires))
+                assert overdue.last_heard_s == pytest.approx(1.9 + elapsed)
+            daemon.end()
+            assert client.wait_for(lambda _: not client.is_connected, PATIENCE) is not None
+            now[0] += 1.5
+            up = client.peers()[0]
+            assert (up.last_heard_s, up.expires_s) == pytest.approx((3.1, 0.9))
+
+
+def test_waiting_for_the_daemon(make):
+    client = Client(("127.0.9.1", port := free_port("127.0.9.1", "tcp")))
+    with client:
+        assert not client.wait_connected(0.05)
+        make("a", 1, query=port)
+        assert client.wait_connected(PATIENCE)
+        assert client.is_connected
+    assert not client.wait_connected(0)
+
+
+def test_a_change_is_told(make):
+    told = threading.Event()
     a = make("a", 1, query=0)
-    make("b", 2)
-    with Client(a.query_address, clock=lambda: now[0]) as client:
-        (before,) = client.wait_for(named("b"), PATIENCE)
-        now[0] += 2.5
-        (after,) = client.peers()
-        assert after.first_seen_s == pytest.approx(before.first_seen_s + 2.5)
-        assert after.expires_s == pytest.approx(before.expires_s - 2.5)
+    with Client(a.query_address, changed=told.set) as client:
+        assert told.wait(PATIENCE)
+        assert client.wait_connected(PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (lambda: Client(("a", "b")), "address: must be a host and a port"),
+        (lambda: Client(token="secret"), "token: must be a function, not 'secret'"),
+        (lambda: Client(clock=5), "clock: must be a function, not 5"),
+        (lambda: Client(changed=5), "changed: must be a function, not 5"),
+        (lambda: Client().wait_for(5), "holds: must be a function, not 5"),
+        (lambda: Client().register("http"), "service: must be a Service, such as Service"),
+        (lambda: Discovery(notify=5), "notify: must be a function, not 5"),
+        (lambda: Discovery(clock=5), "clock: must be a function, not 5"),
+        (lambda: Discovery().ping("x", count=0), "count: must be 1 to 100, not 0"),
+        (lambda: Discovery().ping("x", timeout=-1), "timeout: must be more than 0 s, and 60 s at most, not -1"),
+        (lambda: Discovery().ping(5), "peer: must be a name, id or address, not 5"),
+    ],
+)
+def test_a_wrong_argument_is_refused_where_it_is_given(call, problem):
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        call()
 
 
 def test_a_wait_that_is_in_vain(make):
