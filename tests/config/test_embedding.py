@@ -40,7 +40,7 @@ def test_the_token_of_the_machine(tmp_path, monkeypatch):
     assert machine_token() == "ab" * 32
 
 
-def test_a_port_that_is_taken_is_an_error_of_ours_and_of_the_system():
+def test_a_port_that_is_taken_is_an_error_of_both_kinds():
     with pytest.raises(DiscoveryError) as caught, Discovery(**taken()), Discovery(**taken()):
         pass
     assert isinstance(caught.value, OSError)
