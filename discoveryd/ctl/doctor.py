@@ -97,7 +97,8 @@ def look_closer(found: dict[str, Any], port: int) -> dict[str, Any]:
         if finding["code"] in _FIREWALLS and os.geteuid() == 0:
             from discoveryd.ctl.firewall import openings  # noqa: PLC0415 - only where a firewall is meant
 
-            words, commands = openings(port, is_out=_FIREWALLS[finding["code"]])
+            is_ipv6 = finding["subject"].endswith("IPv6")
+            words, commands = openings(port, is_out=_FIREWALLS[finding["code"]], is_ipv6=is_ipv6)
             if commands:
                 finding["remedy"], finding["evidence"]["rules"] = commands, words
     if address := address_of(found):

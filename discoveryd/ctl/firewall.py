@@ -12,7 +12,7 @@ PATIENCE = 2.0
 ENDS = ("drop", "reject")
 
 
-def openings(port: int, *, is_out: bool = False) -> tuple[list[str], list[str]]:
+def openings(port: int, *, is_out: bool = False, is_ipv6: bool = False) -> tuple[list[str], list[str]]:
     """Return which rules drop UDP to a port, in words, and the commands that let it through before them.
 
     Both are empty where the rules cannot be read: without root, or without nft.
@@ -20,6 +20,7 @@ def openings(port: int, *, is_out: bool = False) -> tuple[list[str], list[str]]:
     Args:
         port: hello.port.
         is_out: whether what goes out is meant, not what comes in.
+        is_ipv6: whether IPv6 is meant, not IPv4.
     """
     try:
         command = ["nft", "-j", "list", "ruleset"]
@@ -28,7 +29,7 @@ def openings(port: int, *, is_out: bool = False) -> tuple[list[str], list[str]]:
     except (OSError, subprocess.SubprocessError, ValueError, KeyError):
         return [], []
     words, commands = [], []
-    for chain in _chains(rules, "output" if is_out else "input"):
+    for chain in _chains(rules, "output" if is_out else "input", "ip6" if is_ipv6 else "ip"):
         place = f"{chain['family']} {chain['table']} {chain['name']}"
         why = _why(chain, rules, port)
         if why:
@@ -37,10 +38,10 @@ def openings(port: int, *, is_out: bool = False) -> tuple[list[str], list[str]]:
     return words, commands
 
 
-def _chains(rules: list[dict[str, Any]], hook: str) -> Iterator[Mapping[str, Any]]:
+def _chains(rules: list[dict[str, Any]], hook: str, family: str) -> Iterator[Mapping[str, Any]]:
     for one in rules:
         chain = one.get("chain", {})
-        if chain.get("hook") == hook and chain.get("family") in ("ip", "inet"):
+        if chain.get("hook") == hook and chain.get("family") in (family, "inet"):
             yield chain
 
 

@@ -15,11 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fcntl import ioctl
 
-RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR = 16, 18, 20, 22
+RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWNEIGH, RTM_GETNEIGH = 16, 18, 20, 22, 28, 30
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x10, 0x300
 IFLA_IFNAME, IFLA_EXT_MASK, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 3, 29, 52, 53
-IFA_ADDRESS, IFA_LOCAL = 1, 2
+IFA_ADDRESS, IFA_LOCAL, NDA_DST = 1, 2, 1
 RTEXT_FILTER_SKIP_STATS = 8
 """linux/netlink.h, rtnetlink.h, if_link.h and if_addr.h; `socket` has no names for them. Counters are not asked for:
 they are half of the cost."""
@@ -39,6 +39,8 @@ _SIZES = {int(socket.AF_INET): 4, int(socket.AF_INET6): 16}
 """Bytes of an address of each family."""
 TRIES = 3
 """Dumps until one is not interrupted by a change; past it all of them count together, and the change rings anyway."""
+RESOLVED = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
+"""linux/neighbour.h: states of a neighbour whose hardware address is known, or needs not be."""
 MAX_SIZE = 1024 * 1024
 """Bytes of addresses that are taken by ioctl: 26,000 of them."""
 
@@ -46,6 +48,7 @@ HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port id
 ATTRIBUTE = struct.Struct("=HH")  # length, type
 _LINK = struct.Struct("=BxHiII")  # family, type, index, flags, change
 _ADDRESS = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
 _NUMBER = struct.Struct("=i")
 _TYPE = 0x3FFF  # without the bits for "nested" and "in network order"
 _CHUNK = 65536  # more than the kernel puts into one answer
@@ -199,6 +202,22 @@ class Netlink:
             answer = ioctl(sock, SIOCGIFNAME, _WITH_INDEX.pack(b"", index).ljust(_IFREQ, b"\0"))
             return _text(_WITH_INDEX.unpack_from(answer)[0])
         return ""
+
+    def neighbour(self, address: str, index: int) -> bool | None:
+        """Return whether the hardware address of an IPv6 neighbour is known, None where nobody asked for it.
+
+        Raises:
+            OSError: that cannot be read now.
+        """
+        packed = socket.inet_pton(socket.AF_INET6, address)
+        body = _NEIGHBOUR.pack(socket.AF_INET6, 0, 0, 0, 0)
+        for kind, _, payload in self._ask(RTM_GETNEIGH, NLM_F_DUMP, body):
+            if kind == RTM_NEWNEIGH and len(payload) >= _NEIGHBOUR.size:
+                _, where, state, _, _ = _NEIGHBOUR.unpack_from(payload)
+                values = {one & _TYPE: value for (one,), value in pieces(payload[_NEIGHBOUR.size :], ATTRIBUTE)}
+                if values.get(NDA_DST) == packed and index in (0, where):
+                    return bool(state & RESOLVED)
+        return None
 
     def _ask(self, question: int, flags: int, body: bytes) -> list[tuple[int, int, bytes]]:
         """Send a question and return type, flags and payload of each message of its answer."""

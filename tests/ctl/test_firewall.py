@@ -92,3 +92,10 @@ def test_rules_that_cannot_be_read_are_no_failure(monkeypatch, failure):
 def test_an_answer_of_another_shape_is_no_failure(monkeypatch, text):
     monkeypatch.setattr("subprocess.run", lambda command, **_: subprocess.CompletedProcess(command, 0, text, ""))
     assert firewall.openings(3400) == ([], [])
+
+
+def test_rules_of_the_other_family_are_passed_over(rules):
+    rules(*(chain(family=family, policy="drop") for family in ("ip", "ip6")))
+    for is_ipv6, family in ((False, "ip"), (True, "ip6")):
+        _, [command] = firewall.openings(3400, is_ipv6=is_ipv6)
+        assert command == f"nft insert rule {family} filter c udp dport 3400 accept"

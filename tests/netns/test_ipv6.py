@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 
+from discoveryd.net.reachability import probe, way_to
 from tests.netns.daemons import asking, events, heal, names, until
 from tests.netns.members import OLD, Member
 
@@ -202,6 +203,18 @@ def counted(client, reasons, least):
             return
         assert time.monotonic() < deadline, drops
         time.sleep(0.02)
+
+
+def test_what_a_machine_answers_by_ipv6_is_known(lab, firewall):
+    a, b = (lab.host(name, ipv6=True) for name in "ab")
+    address, nobody = six(b), "fe80::99%eth0"
+    with a.namespace():
+        assert probe(address, 3400) == ("refused", "refused", True)
+        assert way_to(address) is None  # its zone says it
+    b.run("nft", "-f", "-", input=FIREWALL.format("input", "").replace("table ip ", "table ip6 "))
+    with a.namespace():
+        assert probe(address, 3400) == ("silent", "refused", True)
+        assert probe(nobody, 3400)[:2] == ("no-machine", "no-machine")
 
 
 def wait_for_path(client, name, holds):
