@@ -49,7 +49,7 @@ def test_a_fault_is_told_with_the_command_that_helps(capsys):
 def test_root_is_told_the_rule_and_what_comes_before_it(capsys, monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 0)
     rule, command = "chain x of table inet f: rule 7 has drop for UDP port 3400", "nft insert rule inet f x udp dport 3400 accept"
-    monkeypatch.setattr("discoveryd.ctl.firewall.openings", lambda port, is_out: ([rule], [command]))
+    monkeypatch.setattr("discoveryd.ctl.firewall.openings", lambda port, **_: ([rule], [command]))
     with played(report(SHUT)) as daemon:
         _, out, _ = ask(capsys, daemon, "doctor")
     assert out.splitlines()[-2:] == [f"  {rule}", f"    {command}"]
