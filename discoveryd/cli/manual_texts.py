@@ -30,9 +30,10 @@ discoveryd tells the other nodes of the network that this one is up, and keeps a
 which address, offering what, and why it believes so. No configuration is needed: it speaks on every usable
 interface, and follows as interfaces and addresses come, go and change.
 
-Each node sends a HELLO to UDP port {_HELLO.port} every {_HELLO.interval:g} s, by broadcast on each link, a tenth of them also
-by IPv6 multicast, and by unicast to seeds. A peer that says goodbye is gone at once. One that falls silent is suspect and asked by
-unicast, and is never listed as up once its last HELLO is older than its ttl, {_HELLO.ttl:g} s.
+Each node sends a HELLO to UDP port {_HELLO.port} every {_HELLO.interval:g} s, by broadcast on each link, a
+tenth of them also by IPv6 multicast, and by unicast to seeds. A peer that says goodbye is gone at once. One
+that falls silent is suspect and asked by unicast, and is never listed as up once its last HELLO is older than
+its ttl, {_HELLO.ttl:g} s.
 
 Programs of this machine ask it over TCP at {_DEFAULTS.query.listen}, one JSON object per line; people use
 discoveryctl(1).""",
