@@ -198,9 +198,10 @@ What a node sends, and when
   - *to a suspect* (below): at once, then each 0.2 s, to its addresses one after the other. Faster, down to each 0.1 s,
     where the loss measured asks for more PINGs than that before the ttl is over; once per interval when as many as
     could prove anything went unanswered. All suspects together get 100 a second, the one that waited longest first;
-  - *in turn*, to each address of each peer: first 0.3 to 1 s after the peer was heard first, then each 60 s ±10 %, at
+  - *in turn*, to each address of each peer: first 50 to 200 ms after the peer was heard first, then each 60 s ±10 %, at
     most 5 a second in all, so that with many peers a turn takes longer. After an unanswered PING again after 1 s, for
-    20 times, then each 60 s; after 1, 2, 4, 8, 16 and 32 s if that address never answered. Each 5 s to a peer that
+    20 times, then each 60 s; after 1, 2, 4, 8, 16 and 32 s if that address never answered, but a newcomer on a link
+    after 75 ms, 15 times. Where more than 32 peers never answered, 0.3 to 1 s, and no hurry. Each 5 s to a peer that
     answers but does not hear us;
   - *back* to a node that pings us, if we sent it none for 2 s: it may be about to give us up;
   - when a program asks for it, and to the older of two boots that use one id.
@@ -227,7 +228,7 @@ What a node sends, and when
   address are answered three times at once, then once a second; one too many of a boot that never answered gets a PING.
   The first PONG of a boot begins that count anew.
 - **Unproven addresses.** To an address that returned no nonce of ours within the last hour go no more bytes than came
-  from it, and 1000 at first that grow again by 8 a second. An unsealed broadcast counts for the part of it that falls
+  from it, and 1250 at first that grow again by 8 a second. An unsealed broadcast counts for the part of it that falls
   to one of the nodes listed. Where a solicit was shorter than our record, a PING goes first, and the record after its
   PONG. Seeds are excepted.
 
@@ -240,8 +241,8 @@ How a peer is judged
   for 10 s, and the peer then answered a PING. Until then the longer of the two counts, but a new one no more than 10 s
   (or 4 of our intervals).
 - **Suspicion.** A peer that was not heard for 2.45 of its intervals (two HELLOs, each at most 10 % late, and a quarter
-  of one for a busy sender) is *suspect*, and pinged as above. A HELLO or PONG makes it *up* again. A bare peer is
-  never suspect: it announces no interval and answers nothing.
+  of one for a busy sender), or up to 1 s before its end, is *suspect*, and pinged as above. A HELLO or PONG makes it
+  *up* again. A bare peer is never suspect: it announces no interval and answers nothing.
 - **Unheard.** A peer that answers PINGs, but of which no HELLO came for 2.45 intervals, stays up by its answers: it
   gets a PING on each path 0.98 intervals after the last answer, then each 0.15 intervals (0.1 s at least) until it
   answers; all such peers together get 200 a second. When 16 HELLOs in a row are missing by the time, they count as not
@@ -258,8 +259,9 @@ How a peer is judged
     remembered until it is suspect. If the peer is heard after a refusal, a firewall sent it, and refusals of that peer
     count for nothing from then on.
 - **Two-way.** A path is two-way if the last PONG says that the peer heard a HELLO of ours within our ttl, one-way if
-  it says that it did not, or if as many PINGs in a row went unanswered as chance would leave unanswered once in 10^4
-  (at least 3) while its HELLOs arrive.
+  it says that it did not, though the peer had time to hear 8 of ours since it came, or if as many PINGs in a row went
+  unanswered as chance would leave unanswered once in 10^4 (at least 3) while its HELLOs arrive: where the loss is not
+  measured yet, 15, unless more than 30 % are lost on that link.
 - **Self-doubt.** We are *isolated* without a link, unless a routed peer is heard, or when of four peers or more at
   least half fell silent (suspect and not answering, or down in the last 10 minutes) less than one ttl before any peer
   at all was heard last. So a doubt ends one ttl after the silence began if others are heard.

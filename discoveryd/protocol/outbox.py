@@ -19,7 +19,7 @@ from discoveryd.protocol.outcome import MessageKind, Send
 from discoveryd.protocol.parameters import MAX_TTL, Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.seeds import SeedAddresses, Seeds
-from discoveryd.protocol.wire.messages import ANYONE, DEAF, NO_ECHO, Hello, Ping, Pong, Will, mark
+from discoveryd.protocol.wire.messages import ANYONE, DEAF, MAX_PLAIN_PING, NO_ECHO, Hello, Ping, Pong, Will, mark
 from discoveryd.protocol.wire.record import Record
 
 if TYPE_CHECKING:
@@ -283,6 +283,11 @@ class Outbox:
     def _may_leave(self, send: Send, now: float) -> bool:
         is_to_seed = send.link is None and send.to in self.seeds.addresses
         return send.is_to_all or is_to_seed or self.credit.spend(send.to, len(send.datagram), now)
+
+    def may_ping(self, source: Source, now: float) -> bool:
+        """Return whether a PING to a source would be sent now."""
+        is_seed = source.link is None and source.address in self.seeds.addresses
+        return is_seed or self.credit.covers(source.address, MAX_PLAIN_PING, now)
 
     def count(self, sends: tuple[Send, ...]) -> tuple[Send, ...]:
         """Count what is sent; return it."""

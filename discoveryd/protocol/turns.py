@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Send
-from discoveryd.protocol.table.liveness import NEVER, PROBE_GAP
+from discoveryd.protocol.table.liveness import MUTE_PINGS, NEVER, PROBE_GAP
 from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import Event
 from discoveryd.protocol.table.row import Row
@@ -14,8 +14,9 @@ from discoveryd.protocol.table.table import PeerTable
 
 TURN = 60.0
 """Seconds, ±10 %, between two PINGs to one address."""
-FIRST_TURN = (0.3, 1.0)
-"""Seconds after which a new address is PINGed, at the soonest and at the latest."""
+FIRST_TURN = (0.05, 0.2)
+FIRST_OF_MANY = (0.3, 1.0)
+"""Seconds after which a new address is PINGed, at the soonest and at the latest: usually, and in a crowd."""
 RETRY = 1.0
 DOUBT = 5.0
 """Seconds to the next PING after one that was not answered, and to a peer that says it does not hear us. To a peer that
@@ -28,9 +29,13 @@ PATIENCE = 20
 """PINGs in a row without an answer, in turn or to a suspect, after which there is no hurry."""
 TURN_GAP = 0.2
 """At most 5 PINGs a second are sent in turn, however many peers there are: then a turn takes longer."""
-NEWCOMERS = 5
-NEWCOMERS_GAP = 0.1
-"""So many at once, and the seconds between, of peers that never answered: until they do, little is believed of them."""
+NEWCOMERS = 8
+NEWCOMERS_GAP = 0.075
+"""So many at once, and the seconds between, are PINGed of peers that never answered: until they do, little is believed
+of them."""
+FEW = 32
+"""Newcomers on a link, up to which a mute one is PINGed again after `NEWCOMERS_GAP`, until it is clear that it does not
+hear us: 1.1 s. In a crowd, or if it is beyond our links, it has more time."""
 LEAST_TURNS = 1024
 """Turns kept before those that are void are cleared out."""
 
@@ -119,26 +124,33 @@ class InTurn:
     def _take_turns(self, turns: Turns, now: float, heard: float, sends: list[Send], events: list[Event]) -> None:
         """PING the next paths whose turn it is."""
         turns.next = now + turns.gap
-        asked = 0
-        while turns and turns[0].due <= heard and asked < turns.at_once:
+        is_crowd, asked = len(self.newcomers) > FEW, 0
+        at_once = max(1, turns.at_once // (2 if is_crowd else 1))
+        while turns and turns[0].due <= heard and asked < at_once:
             turn = heappop(turns)
             path, row = turn.path, turn.path.row
             if not self._holds(turn):
+                continue
+            if is_crowd and path.pinged == -NEVER and now < turn.listed + FIRST_OF_MANY[0]:
+                self._give_turn(now, turn.listed + self._outbox.random.uniform(*FIRST_OF_MANY), path)
                 continue
             is_answered = path.answered_at >= path.pinged
             if row.state == "suspect" or (is_answered and path.pinged >= turn.listed):  # it was asked meanwhile
                 self._give_turn(now, max(now + RETRY, path.pinged + self._pause(path)), path)
                 continue
+            if not self._outbox.may_ping(path.source, now):  # what is not sent cannot be answered
+                self._give_turn(now, now + max(RETRY, self._retry(path)), path)
+                continue
+            asked += is_crowd or row.proved or path.pinged == -NEVER
             if not is_answered:
                 events += self._table.unanswered(row, path, heard)
             sends.append(self._ask(path, now))
-            self._give_turn(now, now + _retry(path), path)
-            asked += 1
+            self._give_turn(now, now + self._retry(path), path)
 
     def _pause(self, path: Path) -> float:
         """Return the seconds until a path that answered is PINGed again; 5 a second must do for all."""
         if not path.two_way and path.answered_at >= path.pinged:
-            return DOUBT
+            return DOUBT if path.two_way is False else RETRY
         return max(TURN, len(self.turns) * TURN_GAP * 1.2) * self._outbox.random.uniform(0.9, 1.1)
 
     def _holds(self, turn: Turn) -> bool:
@@ -166,9 +178,14 @@ class InTurn:
     def _reaches(self, path: Path) -> bool:
         return self._outbox.reaches(path.source)
 
+    def _retry(self, path: Path) -> float:
+        """Return the seconds until a path that has not answered yet is PINGed again."""
+        if path.two_way and path.unanswered < PATIENCE:
+            return RETRY
+        if path.answered_at == -NEVER and path.unanswered < MUTE_PINGS and self._may_hurry(path):
+            return NEWCOMERS_GAP
+        since = MUTE_PINGS if path.unanswered >= MUTE_PINGS else PROMPT
+        return min(RETRY * 2.0 ** min(max(0, path.unanswered - since), PATIENCE), TURN)
 
-def _retry(path: Path) -> float:
-    """Return the seconds until a path that has not answered yet is PINGed again."""
-    if path.two_way and path.unanswered < PATIENCE:
-        return RETRY
-    return min(RETRY * 2.0 ** min(max(0, path.unanswered - PROMPT), PATIENCE), TURN)
+    def _may_hurry(self, path: Path) -> bool:
+        return not path.row.proved and path.source.link is not None and len(self.newcomers) <= FEW

@@ -66,6 +66,11 @@ BARS = {
         ("tests/netns/test_prefixes.py",),
         {"DISCOVERYD_PREFIX_SECONDS": "60"},
     ),
+    "joins": Bar(
+        "10,000 joins at 30 % loss: at most one peer is said not to hear us, though it does",
+        ("tests/simulation/test_joins.py",),
+        {"DISCOVERYD_JOINS": "10000"},
+    ),
     "fuzz": Bar(
         "100,000 examples of each property",
         ("tests/properties", "tests/runtime/test_any_bytes.py"),

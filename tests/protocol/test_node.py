@@ -8,6 +8,7 @@ import discoveryd.protocol.node
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING
 from discoveryd.protocol.parameters import Parameters
+from discoveryd.protocol.turns import FIRST_TURN
 from discoveryd.protocol.wire.kinds import decode
 from discoveryd.protocol.wire.messages import Pong, mark
 from discoveryd.protocol.wire.record import Record
@@ -24,7 +25,7 @@ def test_the_next_deadline_is_the_first_thing_due():
     node = make_node()
     beat = node.next_deadline()
     node.receive(hello(ttl=0.2, interval=0.1).encode(), HERE, 0.05)
-    assert node.next_deadline() == 0.25 < beat
+    assert 0.05 + FIRST_TURN[0] <= node.next_deadline() <= 0.25 < beat  # a PING, or its end
     node.set_record(Record(name="new"), now=0.1)
     assert node.next_deadline() == 0.1
 
@@ -38,7 +39,7 @@ def test_many_addresses_of_one_peer_are_bound():
 
 def answer(node, to, number, now):
     """Answer the PING that the node sends in turn."""
-    [ping] = [decode(send.datagram) for send in run_until_ping(node, now) if send.to == to]
+    ping = [decode(send.datagram) for send in run_until_ping(node, now) if send.to == to][-1]
     pong = Pong(realm="default", boot=boot(number), nonce=ping.nonce, heard_ms=10)
     return node.receive(pong.encode(), source(to), now + 1.1)
 

@@ -5,10 +5,12 @@ from random import Random
 
 import pytest
 
+from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.prober import MAX_PINGS, PROBES_PER_SECOND, REFUSED, Prober
-from discoveryd.protocol.table.liveness import NEVER, probes_needed
-from discoveryd.protocol.turns import LEAST_TURNS
+from discoveryd.protocol.table.liveness import MUTE_PINGS, NEVER, probes_needed
+from discoveryd.protocol.table.table import PeerTable
+from discoveryd.protocol.turns import FEW, FIRST_OF_MANY, FIRST_TURN, LEAST_TURNS, NEWCOMERS_GAP
 from discoveryd.protocol.wire.messages import Pong
 from tests.protocol.samples import ETH1, ProvedTable, boot, hello, kinds, row_of, source
 
@@ -23,8 +25,8 @@ SUSPECT = LAST + 1.96
 class Bench:
     """A prober with its table, driven from deadline to deadline."""
 
-    def __init__(self, reaches=lambda source: True):
-        self.table = ProvedTable()
+    def __init__(self, reaches=lambda source: True, table=ProvedTable):
+        self.table = table()
         self.links = {}
         self.reaches = reaches
         self.random = Random(1)
@@ -32,11 +34,14 @@ class Bench:
         self.pings = []  # (time, address, nonce)
         self.events = []
         self.now = 0.0
-        self.answers = True
+        self.answers = self.has_credit = True
 
     def ping(self, nonce, to, id, boot):
         self.pings.append((self.now, to.address, nonce))
         return Send(b"", to.link, to.address)
+
+    def may_ping(self, source, now):
+        return self.has_credit
 
     def nonce(self):
         return f"{self.random.getrandbits(64):016x}"
@@ -296,7 +301,7 @@ def test_the_first_ping_comes_soon_and_then_one_each_minute():
     for seq in range(1, 1200):
         bench.hear(seq * 0.8, seq)
     times = [at for at, _, _ in bench.pings]
-    assert 0.8 + 0.3 <= times[0] <= 0.8 + 1.0
+    assert 0.8 + FIRST_TURN[0] <= times[0] <= 0.8 + FIRST_TURN[1]
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert all(54.0 - 1e-6 <= gap <= 66.2 for gap in gaps)
     assert max(gaps) - min(gaps) > 1.0
@@ -356,13 +361,74 @@ def test_an_address_that_never_answers_is_asked_ever_more_rarely():
     assert [round(gap) for gap in gaps[:11]] == [1, 1, 1, 1, 1, 2, 4, 8, 16, 32, 60]
 
 
+def mute():
+    """Return a bench where nobody answers."""
+    bench = Bench(table=PeerTable)
+    bench.answers = False
+    return bench
+
+
+def test_a_newcomer_that_does_not_hear_us_is_known_within_1500_ms():
+    bench = mute()
+    for seq in range(4):
+        bench.hear(1.0 + seq * 0.4, seq)
+    bench.run(2.5)
+    assert bench.told() == [("joined", "first HELLO on eth0"), ("updated", "it does not hear us")]
+    times = [at for at, _, _ in bench.pings]
+    assert times[MUTE_PINGS] <= 1.0 + FIRST_TURN[1] + MUTE_PINGS * NEWCOMERS_GAP + 1e-6 < 2.5
+
+
+def test_a_newcomer_that_never_answers_is_then_asked_ever_more_rarely():
+    bench = mute()
+    for seq in range(1, 300):
+        bench.hear(seq * 0.8, seq)
+    gaps = [later[0] - earlier[0] for earlier, later in pairwise(bench.pings)]
+    assert [round(gap, 3) for gap in gaps[: MUTE_PINGS - 1]] == [NEWCOMERS_GAP] * (MUTE_PINGS - 1)
+    assert [round(gap) for gap in gaps[MUTE_PINGS:][:7]] == [1, 2, 4, 8, 16, 32, 60]
+
+
+def test_in_a_crowd_a_newcomer_is_given_more_time():
+    bench = mute()
+    for number in range(1, FEW + 2):
+        bench.hear(1.0, 1, source(f"10.0.0.{number}"), number=number, id=f"n{number}")
+    bench.run(2.9)
+    assert {kind for kind, _ in bench.told()} == {"joined"}
+    assert min(at for at, _, _ in bench.pings) >= 1.0 + FIRST_OF_MANY[0]
+    assert len(bench.pings) <= 3 * (FEW + 1)
+
+
+def test_a_newcomer_beyond_our_links_is_given_more_time():
+    bench = mute()
+    for seq in range(4):
+        bench.hear(1.0 + seq * 0.8, seq, Source("192.0.2.7", None))
+    assert len(bench.pings) <= 4
+
+
+def test_nothing_is_concluded_from_pings_that_were_not_sent():
+    bench = mute()
+    bench.has_credit = False
+    for seq in range(4):
+        bench.hear(1.0 + seq * 0.4, seq)
+    assert (bench.pings, bench.told()) == ([], [("joined", "first HELLO on eth0")])
+
+
+def test_a_newcomer_beside_lossy_peers_is_given_more_time():
+    bench = mute()
+    bench.answers = True
+    bench.talk(lost=range(1, BEATS, 2))
+    for seq in range(8):
+        bench.hear(LAST + seq * 0.3, seq, source("10.0.0.8"), number=2, id="n2")
+    path = row_of(bench.table, 2).paths.best(bench.now)
+    assert (path.two_way, path.unanswered >= MUTE_PINGS) == (None, True)
+
+
 def test_a_peer_that_does_not_hear_us_is_pinged_every_5_s():
     bench = Bench()
     bench.answers = False
-    for seq in range(1, 60):
-        bench.hear(seq * 0.8, seq)
+    for beat in range(1, 1200):
+        bench.hear(beat * 0.04, beat // 20)
         for at, address, nonce in bench.pings[-1:]:
-            if at > bench.now - 0.8:
+            if at > bench.now - 0.04:
                 bench.answer(nonce, address, hears_us_s=None, two_way=False)
     gaps = [later - earlier for (earlier, _, _), (later, _, _) in pairwise(bench.pings)]
     assert all(5.0 <= gap <= 5.5 for gap in gaps)
@@ -425,7 +491,7 @@ def test_one_that_comes_back_has_its_turns_again():
     assert kinds(bench.events)[-1] == "down"
     bench.pings.clear()
     bench.hear(60.0, 100)
-    bench.run(61.2)
+    bench.run(61.0)
     assert len(bench.pings) == 1
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.prober import MAX_PINGS
+from discoveryd.protocol.probes import UNHEARD_HELLOS
 from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.wire.kinds import decode
 from discoveryd.protocol.wire.messages import ANYONE, Pong, mark
@@ -100,8 +101,17 @@ def test_a_pong_says_how_long_its_ping_lay_here():
 @pytest.mark.parametrize(("heard_ms", "two_way"), [(0, True), (3999, True), (4000, False), (None, False)])
 def test_two_way_means_within_our_ttl(heard_ms, two_way):
     node = make_node()
-    node.receive(pong(pinged(node), heard_ms), HERE, 1.002)
+    nonce = pinged(node)
+    row_of(node.table, 1).beats_from = 1.0 - UNHEARD_HELLOS * 0.8
+    node.receive(pong(nonce, heard_ms), HERE, 1.002)
     assert node.peers(1.1)[0].two_way is two_way
+
+
+@pytest.mark.parametrize("heard_ms", [4000, None])
+def test_a_newcomer_that_has_not_heard_us_yet_may_still(heard_ms):
+    node = make_node()
+    node.receive(pong(pinged(node), heard_ms), HERE, 1.002)
+    assert node.peers(1.1)[0].two_way is None
 
 
 def test_a_pong_counts_once():

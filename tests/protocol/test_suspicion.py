@@ -271,7 +271,7 @@ def test_a_peer_that_missed_us_in_our_sleep_is_not_one_way():
     node = lan()
     sends = list(node.poll(18.0).sends)
     seen = []
-    for beat in range(10):  # it is heard all the while, and says each time that it does not hear us
+    for beat in range(13):  # it is heard all the while, and says each time that it does not hear us
         now = 18.001 + beat * 0.8
         for send in sends:
             if send.datagram.startswith(b"PING") and decode(send.datagram).to == mark("web1", boot(1)):
@@ -280,7 +280,7 @@ def test_a_peer_that_missed_us_in_our_sleep_is_not_one_way():
         node.receive(hello(1, "n1", 30 + beat).encode(), source("10.0.0.11"), now)
         seen.append(row_of(node.table, 1).peer(now).two_way)
         sends = poll_all(node, now + 0.8)
-    assert seen[:3] == [None] * 3
+    assert seen[:8] == [None] * 8  # chance may have taken our first HELLOs
     assert seen[-1] is False  # it was asked again soon, not after a turn
 
 

@@ -4,7 +4,15 @@ from collections.abc import Iterable
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.table.liveness import NEVER, P_DEAF, misses, probes_needed
+from discoveryd.protocol.table.liveness import (
+    ASSUMED_LOSS,
+    JITTER,
+    MUTE_PINGS,
+    NEVER,
+    P_DEAF,
+    misses,
+    probes_needed,
+)
 from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.peer import KINDS, LIVE, Event, EventKind
 from discoveryd.protocol.table.row import Row
@@ -136,12 +144,20 @@ class AgeingRows(Rows):
         """Count a PING without an answer; after several a peer whose HELLOs arrive does not hear us."""
         path.unanswered += 1
         enough = probes_needed(path.loss, P_DEAF)
+        if path.loss is None and path.unanswered >= MUTE_PINGS and self._hears_well(path, now):
+            enough = MUTE_PINGS
         if enough and path.unanswered >= max(DEAF_PINGS, enough) and row.state == "up" and path.two_way is not False:
             path.two_way = False
             row.changed()
             row.paths.consider(now)
             return self._with_owed(self.event_log.emit_if_changed(row, now))
         return ()
+
+    def _hears_well(self, path: Path, now: float) -> bool:
+        """Return whether HELLOs come by a path now, and no more of them are lost on its link than is assumed of it."""
+        beside = (other for row in self.rows(now) for other in row.paths.values() if other.link == path.link)
+        is_heard = now < path.last_heard + (path.row.interval or path.row.ttl) * (1 + JITTER)
+        return is_heard and all((other.loss or 0.0) <= ASSUMED_LOSS for other in beside)
 
     def refused(self, row: Row, reason: str, now: float, *, is_certain: bool = False) -> tuple[Event, ...]:
         """Process the word of its machine that no peer is there: the end of a suspect; else it is remembered.

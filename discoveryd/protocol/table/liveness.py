@@ -20,10 +20,18 @@ SUSPECT_MISSES = 2
 SUSPECT_INTERVALS = SUSPECT_MISSES * (1 + JITTER) + GRACE
 """Intervals of silence after which that many have been missed, grace included."""
 
+LAST_CHANCE = 1.0
+"""Seconds before the end of a HELLO in which the peer is asked, though it missed fewer: a ttl that is not believed yet
+may be shorter than two stretched intervals."""
+
 P_FALSE = 1e-6
 """A peer that is there is given up early at most once in a million suspicions."""
 P_DEAF = 1e-4
 """A peer that hears us is called deaf at most once in ten thousand PINGs: it stays listed all the same."""
+ASSUMED_LOSS = 0.3
+MUTE_PINGS = 15
+"""PINGs without an answer after which a newcomer that never answered is called deaf, though its loss is not measured
+yet: where 30 % are lost each way, 15 in a row fail by chance once in 24,000 times."""
 LEAST_LOSS = 0.02
 """The least loss that is assumed of any path."""
 MOST_LOSS = 0.95

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import InitVar, dataclass, field
 
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.table.liveness import NEVER, SUSPECT_INTERVALS, SUSPECT_MISSES, UNHEARD, misses
+from discoveryd.protocol.table.liveness import (
+    LAST_CHANCE,
+    NEVER,
+    SUSPECT_INTERVALS,
+    SUSPECT_MISSES,
+    UNHEARD,
+    misses,
+)
 from discoveryd.protocol.table.path import Path, Paths
 from discoveryd.protocol.table.peer import LIVE, UNANNOUNCED, Announced, Kind, Peer, State, lasting_text, peer_of
 from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, NO_RUN, Run
@@ -233,8 +240,11 @@ class Row:
             self.fade()
 
     def hold_for(self, seconds: float) -> None:
-        """Set for how long the next HELLO holds."""
+        """Set for how long the next HELLO holds; before that time is over the peer is suspect, and asked."""
         self.life = seconds
+        if self.interval is not None:
+            usual = SUSPECT_INTERVALS * self.interval
+            self.suspect_after = min(usual, seconds - LAST_CHANCE) if seconds > 2 * LAST_CHANCE else usual
         self.patience = min(self.suspect_after, seconds)
 
     def has_new_ttl(self) -> bool:

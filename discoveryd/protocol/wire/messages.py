@@ -16,6 +16,8 @@ MAX_DATAGRAM = 1024
 """Bytes of any datagram: simple listeners use a buffer of this size."""
 MAX_STEADY = 128
 """Bytes of a HELLO without its record."""
+MAX_PLAIN_PING = 109
+"""Bytes of a plain PING, with the longest realm and id."""
 MAX_SEALED_PONG = 155
 MAX_SEALED_PING = 158
 """Bytes: 39 around it, an id of 32, a counter of 16, and 68 for what is inside; then up to the next 4 of base 64."""

@@ -55,6 +55,8 @@ def test_each_peer_has_the_ttl_it_announces():
     assert [peer.id for peer in table.peers(1.7)] == ["b"]
     assert table.next_expiry() == 1.7  # too short to become suspect
     assert kinds(table.expire(1.7)) == ["down"]
+    assert table.next_expiry() == 2.5  # it is suspect, and asked, for the last second of its ttl
+    assert kinds(table.expire(2.5)) == ["suspect"]
     assert table.next_expiry() == 3.5
 
 
