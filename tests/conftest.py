@@ -16,6 +16,7 @@ from itertools import chain
 from time import monotonic
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from discoveryd.net import sockets
 
@@ -27,10 +28,24 @@ GRACE = 2.0
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
+LEAST = 200 if IN_CI else 60
+"""Examples of a property that plays many steps in each; a longer run plays a tenth of what it asks for."""
+settings.register_profile(
+    "discoveryd",
+    max_examples=max(LEAST, int(os.environ.get("DISCOVERYD_FUZZ_EXAMPLES") or 0) // 10),
+    stateful_step_count=60,
+    deadline=None,  # this machine may be busy
+    derandomize=IN_CI,
+    database=None,  # a failure prints its blob instead; put what it found into tests/fuzz/corpus
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("discoveryd")
+
 OURS = frozenset(
     f"DISCOVERYD_{one}"
     for one in ("FUZZ_EXAMPLES", "HOUR_MACHINES", "DAY_HOURS", "LOSS_SECONDS", "PREFIX_SECONDS", "FLOOD_SECONDS",
-                "FLOOD_RATE", "SEND_SECONDS", "IDLE", "SYSTEMD")
+                "FLOOD_RATE", "SEND_SECONDS", "JOINS", "IDLE", "SYSTEMD")
 )
 """Variables that make a test longer (tests/long/run.py), and configure nothing."""
 

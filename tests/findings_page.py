@@ -1,6 +1,7 @@
 """docs/findings.md, made of the kinds of findings: ``python -m tests.findings_page > docs/findings.md``."""
 
-from discoveryd.query.finding_kinds import AREAS, FINDING_KINDS
+from discoveryd.query.finding_kind import AREAS
+from discoveryd.query.finding_kinds import FINDING_KINDS
 
 HEAD = """\
 # Findings
@@ -33,6 +34,7 @@ TESTS = {
     "own-firewall-in": "tests/netns/test_doctor.py::test_firewalls_are_named_on_both_sides_and_opened",
     "isolated": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
     "nothing-heard": "tests/netns/test_doctor.py::test_healthy_machines_have_no_fault",
+    "arp-off": "tests/netns/test_doctor.py::test_a_machine_without_arp_is_named_on_both_sides",
     "rp-filter": "tests/netns/test_doctor.py::test_routes_that_lead_elsewhere_are_named",
     "other-prefix": "tests/netns/test_doctor.py::test_groups_prefixes_and_identities_are_told_apart",
     "other-realm": "tests/netns/test_doctor.py::test_groups_prefixes_and_identities_are_told_apart",
@@ -60,6 +62,7 @@ TESTS = {
     "port-silent": "tests/netns/test_doctor.py::test_a_machine_that_is_missing_is_asked",
     "no-answer": "tests/netns/test_doctor.py::test_a_machine_that_is_missing_is_asked",
     "no-such-machine": "tests/netns/test_doctor.py::test_a_machine_that_is_missing_is_asked",
+    "no-arp": "tests/netns/test_doctor.py::test_a_machine_without_arp_is_named_on_both_sides",
     "routed-elsewhere": "tests/netns/test_doctor.py::test_routes_that_lead_elsewhere_are_named",
     "clone": "tests/query/test_findings.py::test_clones_are_told_apart_from_a_clone_of_this_node",
     "cloned-memory": "tests/query/test_findings.py::test_a_cloned_memory_is_told_with_the_address",

@@ -123,7 +123,9 @@ def _path(path: dict[str, Any]) -> str:
 
 def _two_way(peer: dict[str, Any]) -> str:
     if peer["two_way"] is None:
-        return f"not known yet (discoveryctl ping {peer['name'] or peer['id']})"
+        asked = max((path.get("unanswered", 0) for path in peer.get("paths", ())), default=0)
+        hint = f"discoveryctl ping {peer['name'] or peer['id']}"
+        return f"not known yet: asked {asked} times, no answer yet ({hint})" if asked else f"not known yet ({hint})"
     if peer["two_way"]:
         return "yes, it hears us too"
     return (

@@ -109,13 +109,30 @@ def look_closer(found: dict[str, Any], port: int) -> dict[str, Any]:
         answered = probe(address, port)
         if more := _of_answer(address, port, answered, found.get("asked", ())):
             found = with_more(found, more)
-    for peer in found["peers"] if found["verdict"] == HEALTHY else ():
-        if more := _of_routes(peer):
+    closer = {"peers-one-way": _of_arp, HEALTHY: _of_routes}.get(found["verdict"])
+    for peer in found["peers"]:
+        if closer and (more := closer(peer, port)):
             found = with_more(found, more)
     return found
 
 
-def _of_routes(peer: dict[str, Any]) -> Finding | None:
+def _of_arp(peer: dict[str, Any], port: int) -> Finding | None:
+    """Return that nobody answers for the address of a live peer that does not hear this node, None if somebody does."""
+    from discoveryd.net.reachability import probe  # noqa: PLC0415 - only where a machine is to be asked
+
+    if peer["state"] not in LIVE or not peer["link"] or not is_address(peer["address"]):
+        return None
+    answered = probe(peer["address"], port)
+    if "no-machine" not in (answered.answer, answered.elsewhere):
+        return None
+    text = (
+        f"the HELLOs of {name_of(peer)} arrive, and nobody answers for {peer['address']} on the link (ARP): nothing "
+        "that is for that machine alone reaches it"
+    )
+    return Finding("no-arp", text, {"answer": answered.answer, "two_way": peer["two_way"]}, (), peer["id"])
+
+
+def _of_routes(peer: dict[str, Any], _: int) -> Finding | None:
     """Return that other programs send to a live peer by an interface where it is not heard, None if they do not."""
     heard = {path["link"] for path in peer.get("paths", ())}
     if peer["state"] not in LIVE or not heard or None in heard:  # a routed peer goes by the routes in any case

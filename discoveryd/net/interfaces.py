@@ -19,6 +19,7 @@ from fnmatch import fnmatchcase, translate
 from typing import NamedTuple
 
 from discoveryd.net.netlink import (
+    IFF_NOARP,
     IFF_RUNNING,
     IFF_UP,
     USABLE,
@@ -26,6 +27,7 @@ from discoveryd.net.netlink import (
     Address,
     Interface,
     Netlink,
+    flags_by_ioctl,
     read_by_ioctl,
 )
 from discoveryd.net.owner import read_lines
@@ -276,6 +278,13 @@ def rp_filter_mode(name: str) -> int:
     """
     modes = ["".join(read_lines(f"{RP_FILTERS}/{one}/rp_filter")).strip() for one in ("all", name)]
     return max(int(mode) if mode.isdecimal() else 0 for mode in modes)
+
+
+def has_arp(name: str) -> bool | None:
+    """Return whether an interface uses ARP (IFF_NOARP of netdevice(7)), None where that cannot be read."""
+    with suppress(OSError):
+        return not flags_by_ioctl(name) & IFF_NOARP
+    return None
 
 
 def rp_filter_drops() -> int:

@@ -26,7 +26,7 @@ they are half of the cost."""
 IFA_F_SECONDARY, IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x01, 0x04, 0x08, 0x40
 """The address shares its prefix with one that was there first (with IPv6: is one for some hours, RFC 8981); may be used
 before it is known whether another machine has it; another machine has it; that is not known yet."""
-IFF_UP, IFF_BROADCAST, IFF_RUNNING, IFF_MULTICAST = 0x1, 0x2, 0x40, 0x1000
+IFF_UP, IFF_BROADCAST, IFF_RUNNING, IFF_NOARP, IFF_MULTICAST = 0x1, 0x2, 0x40, 0x80, 0x1000
 """linux/if.h"""
 USABLE, USABLE_IPV6 = IFF_UP | IFF_BROADCAST | IFF_RUNNING, IFF_UP | IFF_MULTICAST | IFF_RUNNING
 """The flags of an interface by which all on its link can be reached, with each family."""
@@ -242,6 +242,17 @@ class Netlink:
             if number:
                 raise OSError(-number, os.strerror(-number))
         return taken
+
+
+def flags_by_ioctl(name: str) -> int:
+    """Return the flags of an interface.
+
+    Raises:
+        OSError: there is none of that name.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        _, flags = _WITH_FLAGS.unpack_from(ioctl(asker, SIOCGIFFLAGS, os.fsencode(name).ljust(_IFREQ, b"\0")))
+    return int(flags)
 
 
 def read_by_ioctl() -> tuple[list[Interface], list[Address]]:

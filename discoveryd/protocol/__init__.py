@@ -193,21 +193,8 @@ What a node sends, and when
 - **Unknown digest.** The sender is listed at once under what is known of it, and sent a steady HELLO that solicits, by
   unicast, at most once an interval, and no sooner than 1 ms per peer after the last such request. The answer is the
   record.
-- **PING.** To one address of one node, by unicast. It counts as answered within 10 s. A PING is sent
-
-  - *to a suspect* (below): at once, then each 0.2 s, to its addresses one after the other. Faster, down to each 0.1 s,
-    where the loss measured asks for more PINGs than that before the ttl is over; once per interval when as many as
-    could prove anything went unanswered. All suspects together get 100 a second, the one that waited longest first;
-  - *in turn*, to each address of each peer: first 50 to 200 ms after the peer was heard first, then each 60 s ±10 %, at
-    most 5 a second in all, so that with many peers a turn takes longer. After an unanswered PING again after 1 s, for
-    20 times, then each 60 s; after 1, 2, 4, 8, 16 and 32 s if that address never answered, but a newcomer on a link
-    after 75 ms, 15 times. Where more than 32 peers never answered, 0.3 to 1 s, and no hurry. Each 5 s to a peer that
-    answers but does not hear us;
-  - *back* to a node that pings us, if we sent it none for 2 s: it may be about to give us up;
-  - when a program asks for it, and to the older of two boots that use one id.
-
-  No address beyond our links gets a PING unless it is a seed, has answered one, was named by a peer, or a program wants
-  it.
+- **PING.** To one address of one node, by unicast: `discoveryd.protocol.prober` says when. It counts as answered
+  within 10 s.
 - **Goodbye.** When a node ends: three times within 60 ms, on every link and to the seeds.
 - **Stretching.** A segment carries at most 200 HELLOs a second (``hello.budget``): with *n* nodes the interval is at
   least *n* / 200 s, at most 600 s, and the ttl grows in proportion, to 3600 s at most. The interval grows in steps of

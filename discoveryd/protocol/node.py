@@ -93,7 +93,7 @@ class Node(Reception):
         if self.outbox.sealing is not None:
             self.outbox.sealing.windows.limit = limits.peers
         self.beacon.set_parameters(parameters, now)
-        self.table.interval = self.outbox.pace
+        self.table.set_interval(self.outbox.pace)
 
     def set_grace(self, rules: tuple[GraceRule, ...]) -> None:
         """Give the peers of these rules time before their absence is told."""
@@ -154,7 +154,7 @@ class Node(Reception):
         events = self.table.expire(heard, now)
         self._polled = now
         sends = self.beacon.poll(now)
-        self.table.interval = self.outbox.pace
+        self.table.set_interval(self.outbox.pace)
         isolated = None
         if heard >= self.table.blind_until:
             probes, given_up = self.prober.poll(now, heard)

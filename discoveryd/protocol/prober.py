@@ -1,4 +1,21 @@
-"""PINGs to suspects, so that silence is told from loss; those to all peers, to know the paths, are `turns`."""
+"""PINGs to suspects, so that silence is told from loss, and to all peers, to know the paths.
+
+A PING is sent
+
+- *to a suspect*: at once, then each 0.2 s, to its addresses one after the other. Faster, down to each 0.1 s, where the
+  loss measured asks for more PINGs than that before the ttl is over; once per interval when as many as could prove
+  anything went unanswered. All suspects together get 100 a second, the one that waited longest first;
+- *in turn*, to each address of each peer: first 50 to 200 ms after the peer was heard first, then each 60 s ±10 %, at
+  most 5 a second in all, so that with many peers a turn takes longer. After an unanswered PING again after 1 s, for 20
+  times, then each 60 s; after 1, 2, 4, 8, 16 and 32 s if that address never answered. But a newcomer on a link gets its
+  first 15 PINGs 75 ms apart, while at most 32 peers never answered; where there are more, the first comes after 0.3 to
+  1 s. Each 5 s to a peer that answers but does not hear us;
+- *back* to a node that pings us, if we sent it none for 2 s: it may be about to give us up;
+- when a program asks for it, and to the older of two boots that use one id.
+
+No address beyond our links gets a PING unless it is a seed, has answered one, was named by a peer, or a program wants
+it.
+"""
 
 from typing import NamedTuple
 

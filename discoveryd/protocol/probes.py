@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 WAKE_LATE = 1.0
 """Seconds that the engine may be called late before it takes it that the machine was asleep, not busy."""
 UNHEARD_HELLOS = 8
-"""HELLOs of ours that a peer did not hear which has just come: by chance once in 15,000 times where 30 % are lost. After
-fewer of them its word that it does not hear us says nothing."""
+"""HELLOs of ours that a peer did not hear which has just come: by chance once in 15,000 times where 30 % are lost.
+After fewer of them its word that it does not hear us says nothing."""
 
 
 class Probes:

@@ -111,7 +111,7 @@ class Reception:
         self._process = process
         self.heard_until: float | None = None
         self.others: Mapping[Link, tuple[str, ...]] = {}
-        self.table.interval = outbox.pace
+        self.table.set_interval(outbox.pace)
         self.set_keyring(keyring)
 
     def set_keyring(self, keyring: Keyring) -> None:

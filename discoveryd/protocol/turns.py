@@ -100,6 +100,9 @@ class InTurn:
                 self._give_turn(now, now + self._outbox.random.uniform(*FIRST_TURN), path)
             elif row.every > path.every and now >= path.stale_at():
                 self.ask_now(path, now)  # the peer takes this path for a good one: it shall ask here too
+            elif row.proved and not row.sealed_with and row.believes_at() < path.turn_at < NEVER:
+                # its answer makes the ttl count that it announces now
+                self._give_turn(now, row.believes_at() + self._outbox.random.uniform(*FIRST_OF_MANY), path)
 
     def is_asked(self, path: Path, now: float) -> None:
         """PING a peer back that PINGs us, unless we just did: it may not hear us any more."""

@@ -15,7 +15,7 @@ from discoveryd.protocol.link import UNECHOED
 from discoveryd.protocol.table.peer import LIVE, SCHEMA
 from discoveryd.query.address import is_address
 from discoveryd.query.answers import Answers, answer_findings, hearers
-from discoveryd.query.finding_kinds import AREAS, MISSING, Area
+from discoveryd.query.finding_kind import AREAS, MISSING, Area
 from discoveryd.query.findings import Finding, findings, peer_findings
 
 HEALTHY = "healthy"

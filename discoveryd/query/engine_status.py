@@ -67,7 +67,7 @@ def engine_status(node: Node, now: float) -> EngineStatus:
 
 
 def _links(node: Node, now: float) -> list[LinkStatus]:
-    """Return the links in use; an error of sending is the driver's to add."""
+    """Return the links in use; an error of sending, and ARP, are the driver's to add."""
     return [
         {
             "name": link_state.name,
@@ -86,6 +86,7 @@ def _links(node: Node, now: float) -> list[LinkStatus]:
             "last_echo_s": _age(link_state.last_echo, now),
             "unechoed": link_state.unechoed,
             "misses_echo": node.outbox.expects_echo and link_state.misses_echo(now),
+            "arp": None,
             "last_error": None,
         }
         for link, link_state in zip(node.links, node.outlets, strict=True)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from discoveryd.query.finding_kinds import AREAS, FINDING_KINDS, FindingKind
+from discoveryd.query.finding_kind import AREAS, FindingKind
+from discoveryd.query.finding_kinds import FINDING_KINDS
 from discoveryd.query.openings import opening
 from discoveryd.query.part_findings import part_findings
 from discoveryd.query.seed_findings import seed_findings
@@ -152,6 +153,10 @@ def _hearing(status: Mapping[str, Any]) -> Iterator[Finding]:
                 opening(status, port, is_ipv6=is_ipv6),
                 f"{link['name']}{by}",
             )
+        if link.get("arp") is False and link["received"] and link.get("family", "ipv4") == "ipv4":
+            text = f"{link['name']}: ARP is switched off, and others are heard there: nothing for one machine arrives"
+            remedy = (f"ip link set {link['name']} arp on",)
+            yield Finding("arp-off", text, {"received": link["received"]}, remedy, link["name"])
     if status["isolated"] and status["links"]:
         yield Finding(
             "isolated", "isolated: most peers fell silent together, the fault is probably here (cable, switch, Wi-Fi)"

@@ -64,6 +64,7 @@ class LinkStatus(TypedDict):
     last_echo_s: float | None
     unechoed: int
     misses_echo: bool
+    arp: bool | None
     last_error: str | None
 
 

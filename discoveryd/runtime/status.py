@@ -6,7 +6,7 @@ Also the neighbours with another prefix than ours, and the filter of the kernel 
 from collections.abc import Iterable, Mapping
 
 from discoveryd import __version__
-from discoveryd.net.interfaces import rp_filter_drops, rp_filter_mode
+from discoveryd.net.interfaces import has_arp, rp_filter_drops, rp_filter_mode
 from discoveryd.net.query_server import QueryServer
 from discoveryd.net.transport import Outside
 from discoveryd.protocol.addresses import family_of
@@ -54,6 +54,7 @@ def make_status(
     error_of = {(error["link"], family_of(error["target"])): error["error"] for error in send_errors}
     for link in engine["links"]:
         link["last_error"] = error_of.get((link["name"], family_of(link["address"])))
+        link["arp"] = has_arp(link["name"])
     for (reason, name), count in network.drops().items():
         engine["drops"].append({"reason": reason, "link": name, "count": count})
     return {

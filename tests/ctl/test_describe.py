@@ -37,6 +37,12 @@ def test_a_screen_of_one_column_is_no_endless_loop(width):
     assert follow.event_text(event("joined", name=wide), Screen(width))
 
 
+def test_show_says_how_often_a_silent_peer_was_asked(capsys):
+    with Daemon([[peers_reply(peer(paths=[PATHS[0] | {"unanswered": 6}]))]]) as daemon:
+        out = ask(capsys, daemon, "show", "alpha")[1]
+    assert "  two-way     not known yet: asked 6 times, no answer yet (discoveryctl ping alpha)" in out.splitlines()
+
+
 def test_show_prints_each_fact(capsys):
     with Daemon([[peers_reply(peer(paths=PATHS, restarts=2, rtt_ms=0.41, loss=0.02))]]) as daemon:
         code, out, _ = ask(capsys, daemon, "show", "alpha")

@@ -74,6 +74,7 @@ def street(lab):
         for last, (name, bridge) in enumerate(placed, 1):
             host = lab.host(name, address=f"10.77.0.{last}/24", bridge=bridge)
             host.last = last
+            host.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")  # its faults are those of IPv4
             hosts.append(host)
         return hosts
 
@@ -240,6 +241,26 @@ def test_addresses_that_do_not_fit_are_named(street):
     until_verdict(subnet, "other-prefix", address(well))
     until_verdict(lone, "no-link")
     until_found(well, "shared-address")
+
+
+@pytest.mark.usefixtures("firewall")
+def test_a_machine_without_arp_is_named_on_both_sides(street):
+    """What is for one machine does not arrive: by a flag of the interface, or for what comes in of ARP is dropped."""
+    well, mute, filtered = hosts = street("well", "mute", "filtered")
+    mute.ip("link set eth0 arp off")
+    filtered.run("nft", "-f", "-", input="table arp filter { chain input { type filter hook input priority 0; drop; }; }")
+    for host in hosts:
+        host.discoveryd()
+    with asking(well) as client:
+        until(client, lambda peers: [peer["two_way"] for peer in peers] == [False])
+        assert until_verdict(well, "no-arp", "filtered")["certainty"] == "likely"
+        found = until_verdict(mute, "arp-off")
+        until_verdict(well, "no-such-machine", address(mute))
+        [finding] = [one for one in found["findings"] if one["code"] == "arp-off"]
+        mute.run("sh", "-c", *finding["remedy"])
+        _, took = until(client, lambda peers: any(peer["name"] == "mute" and peer["two_way"] for peer in peers))
+        assert took < 2.0
+    until_verdict(well, "healthy", "mute")
 
 
 def test_healthy_machines_have_no_fault(street):

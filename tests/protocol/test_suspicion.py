@@ -271,7 +271,7 @@ def test_a_peer_that_missed_us_in_our_sleep_is_not_one_way():
     node = lan()
     sends = list(node.poll(18.0).sends)
     seen = []
-    for beat in range(13):  # it is heard all the while, and says each time that it does not hear us
+    for beat in range(14):  # it is heard all the while, and says each time that it does not hear us
         now = 18.001 + beat * 0.8
         for send in sends:
             if send.datagram.startswith(b"PING") and decode(send.datagram).to == mark("web1", boot(1)):

@@ -3,7 +3,7 @@
 import pytest
 
 from discoveryd.query.doctor import HEALTHY, address_of, report, with_more
-from discoveryd.query.finding_kinds import AREAS
+from discoveryd.query.finding_kind import AREAS
 from discoveryd.query.findings import Finding
 from tests.query.samples import LINK, STATUS, peer
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from discoveryd.query.finding_kinds import AREAS, FINDING_KINDS
+from discoveryd.query.finding_kind import AREAS
+from discoveryd.query.finding_kinds import FINDING_KINDS
 from discoveryd.query.findings import findings
 from tests.query.samples import LINK, STATUS
 

@@ -204,12 +204,12 @@ def test_status(node):
             "name": "eth0", "family": "ipv4", "address": "10.0.0.1", "prefix": 24, "broadcast": "10.0.0.255", "every": 1,
             "limited": False, "other_addresses": 0,
             "up_s": 6.0, "sent": 2, "received": 5, "last_heard_s": 1.1, "echoed": 0,
-            "last_echo_s": None, "unechoed": 2, "misses_echo": False, "last_error": None,
+            "last_echo_s": None, "unechoed": 2, "misses_echo": False, "arp": None, "last_error": None,
         }
     ]  # fmt: skip
     assert status["peers"] == {"up": 3, "suspect": 0, "down": 1, "left": 1}
     assert status["table"] == {"rows": 5, "limit": 4096, "routed": 0, "routed_limit": 1024}
-    assert status["sent"] == {"hello": 2, "ping": 2, "pong": 0, "msg": 0, "ack": 0, "why": 0, "say": 0, "meet": 0, "intro": 0}  # one beyond our links, and whether one had left
+    assert status["sent"] == {"hello": 2, "ping": 3, "pong": 0, "msg": 0, "ack": 0, "why": 0, "say": 0, "meet": 0, "intro": 0}  # newcomers, one beyond our links, and whether one had left
     assert status["received"] == {"hello": 5, "bare": 1, "ping": 0, "pong": 0, "msg": 0, "ack": 0, "will": 0, "why": 0, "say": 0, "meet": 0, "intro": 0}
     assert status["drops"] == [{"reason": "malformed", "link": "eth0", "count": 1}]
     assert status["isolated"] is False

@@ -15,7 +15,7 @@ new_boots.count new_boots.address
 links[].name links[].family links[].address links[].prefix links[].broadcast links[].every links[].limited
 links[].other_addresses links[].up_s
 links[].sent links[].received links[].last_heard_s links[].echoed links[].last_echo_s
-links[].unechoed links[].misses_echo links[].last_error
+links[].unechoed links[].misses_echo links[].arp links[].last_error
 peers.* table.rows table.limit table.routed table.routed_limit sent.* received.* events.* rtt_s.* loss.*
 drops[].reason drops[].link drops[].count drop_sources[].reason drop_sources[].address drop_sources[].link
 impaired[].id impaired[].name impaired[].address impaired[].link impaired[].two_way impaired[].loss

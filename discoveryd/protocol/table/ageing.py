@@ -18,7 +18,7 @@ from discoveryd.protocol.table.peer import KINDS, LIVE, Event, EventKind
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.rows import Rows
 from discoveryd.protocol.table.shared_addresses import SharedAddresses
-from discoveryd.protocol.table.standing import holds_until
+from discoveryd.protocol.table.standing import holds_until, life
 from discoveryd.protocol.table.states import Cause
 from discoveryd.protocol.wire.messages import Hello
 
@@ -137,6 +137,15 @@ class AgeingRows(Rows):
             missed = misses(now - row.last_heard, row.interval or row.ttl)
             return self._turn(row, "overdue", f"{missed} HELLOs missed", now)
         return self.event_log.emit_if_changed(row, now)
+
+    def set_interval(self, interval: float) -> None:
+        """Take our interval, by which is judged how long something holds that is not proved: at once where it grew."""
+        former, self.interval = self.interval, interval
+        for row in self.by_key.values() if interval > former else ():
+            if row.interval is not None and row.life < row.ttl:
+                row.hold_for(life(row, interval))
+                row.has_new_ttl()
+                row.changed()
 
     # --- proofs of absence --------------------------------------------------------------------------
 

@@ -43,6 +43,8 @@ class PathView:
     family: str = "ipv4"
     hears_us_s: float | None = None
     """Seconds since it had heard a HELLO of ours, when it last answered a PING; None for never."""
+    unanswered: int = 0
+    """PINGs in a row without an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +228,7 @@ def _path_view(path: Path, now: float) -> PathView:
         two_way=path.two_way,
         family=family_of(path.address),
         hears_us_s=path.hears_us_s,
+        unanswered=path.unanswered,
     )
 
 

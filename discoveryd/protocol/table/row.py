@@ -5,14 +5,7 @@ from __future__ import annotations
 from dataclasses import InitVar, dataclass, field
 
 from discoveryd.protocol.link import Source
-from discoveryd.protocol.table.liveness import (
-    LAST_CHANCE,
-    NEVER,
-    SUSPECT_INTERVALS,
-    SUSPECT_MISSES,
-    UNHEARD,
-    misses,
-)
+from discoveryd.protocol.table.liveness import LAST_CHANCE, NEVER, SUSPECT_INTERVALS, SUSPECT_MISSES, UNHEARD, misses
 from discoveryd.protocol.table.path import Path, Paths
 from discoveryd.protocol.table.peer import LIVE, UNANNOUNCED, Announced, Kind, Peer, State, lasting_text, peer_of
 from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, NO_RUN, Run
@@ -269,14 +262,14 @@ class Row:
             self.unheard = False
             self.restart_count(self.seq)
 
+    def believes_at(self) -> float:
+        """Return from when on an answer makes the announced ttl count: a forged one would be gone. NEVER if it does."""
+        return NEVER if self.agreed == self.ttl else self.announced_at + min(self.agreed, LEAST_LIFE)
+
     def prove(self, now: float) -> None:
         """Note that the peer answered a PING; a goodbye from before that was not its own."""
-        self.proved = True
-        self.rejects = False
-        # a peer with another ttl would have said so by now. Forged: the ttl in force may be, and a peer answers
-        # whatever was said in its name, so the ttl has to stand for a while first; no longer than `LEAST_LIFE`, as the
-        # ttl before it may have been forged too
-        if now >= self.announced_at + min(self.agreed, LEAST_LIFE):
+        self.proved, self.rejects = True, False
+        if now >= self.believes_at():
             self.agreed = self.ttl
         if self.state == "left" or self.leaving:
             self.doubted_until = now + DOUBT

@@ -68,7 +68,7 @@ def test_the_json_with_paths():
     assert peer_json(web1(), paths=True)["paths"] == [
         {
             "address": "10.0.0.7", "link": "eth0", "last_heard_s": 1.0, "expires_s": 3.0,
-            "rtt_ms": None, "loss": None, "two_way": None, "family": "ipv4", "hears_us_s": None,
+            "rtt_ms": None, "loss": None, "two_way": None, "family": "ipv4", "hears_us_s": None, "unanswered": 0,
         }
     ]  # fmt: skip
 
