@@ -11,8 +11,8 @@ from discoveryd.errors import HistoryError
 
 VERSION = 1
 """Of the tables; a file of a later version is left alone."""
-WAL_BYTES = 4 * 1024 * 1024
-"""Bytes that the log beside the file is cut to."""
+WAL_PAGES = 256
+"""Pages of 4 kB that the log beside the file has before it is brought into the file."""
 PATIENCE = 0.5
 """Seconds to wait for another daemon that has the file."""
 _BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")
@@ -23,11 +23,8 @@ CREATE TABLE node (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT, fi
     address TEXT NOT NULL, link TEXT NOT NULL, tags TEXT NOT NULL, services TEXT NOT NULL);
 CREATE TABLE stay (s INTEGER PRIMARY KEY, n INTEGER NOT NULL, boot TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER,
     ended TEXT NOT NULL, reason TEXT NOT NULL, address TEXT NOT NULL, link TEXT NOT NULL);
-CREATE INDEX stay_of ON stay (n, start);
-CREATE INDEX stay_end ON stay (end);
 CREATE TABLE event (e INTEGER PRIMARY KEY, t INTEGER NOT NULL, n INTEGER NOT NULL, kind TEXT NOT NULL,
     reason TEXT NOT NULL, address TEXT NOT NULL, link TEXT NOT NULL);
-CREATE INDEX event_of ON event (n, t);
 CREATE TABLE day (n INTEGER NOT NULL, day INTEGER NOT NULL, seen INTEGER NOT NULL, up INTEGER NOT NULL,
     left INTEGER NOT NULL, downs INTEGER NOT NULL, restarts INTEGER NOT NULL, longest INTEGER NOT NULL,
     PRIMARY KEY (n, day)) WITHOUT ROWID;
@@ -35,6 +32,11 @@ CREATE TABLE watch (w INTEGER PRIMARY KEY, start INTEGER NOT NULL, end INTEGER N
 CREATE TABLE run (start INTEGER PRIMARY KEY, ahead INTEGER NOT NULL);
 CREATE TABLE mark (name TEXT PRIMARY KEY, moment INTEGER NOT NULL) WITHOUT ROWID;
 """
+_INDEXES: Final = (
+    "CREATE INDEX IF NOT EXISTS stay_of ON stay (n, start)",
+    "CREATE INDEX IF NOT EXISTS stay_end ON stay (end) WHERE end IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS stay_open ON stay (n) WHERE end IS NULL",
+)
 
 
 def connect(path: str, pages: int | None = None) -> sqlite3.Connection:
@@ -69,12 +71,15 @@ def _prepare(sql: sqlite3.Connection, path: str, pages: int | None) -> None:
         sql.execute("PRAGMA auto_vacuum = INCREMENTAL")
     sql.execute("PRAGMA journal_mode = WAL")
     sql.execute("PRAGMA synchronous = NORMAL")
-    sql.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+    sql.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+    sql.execute(f"PRAGMA journal_size_limit = {4096 * WAL_PAGES}")
     sql.execute("PRAGMA cache_size = -1024")
     if pages is not None:
         sql.execute(f"PRAGMA max_page_count = {pages:d}")
     if not version:
         sql.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+    for index in _INDEXES:
+        sql.execute(index)
 
 
 def set_aside(path: str) -> str:

@@ -51,7 +51,7 @@ class Reader:
         )
         stays = self._store.rows(
             "SELECT start, end, id, name, boot, ended, reason, stay.address, stay.link FROM stay JOIN node USING (n) "
-            f"WHERE (end IS NULL OR end >= :since) {some} ORDER BY start DESC LIMIT :most",
+            f"WHERE (end IS NULL OR end >= :since) {some} ORDER BY s DESC LIMIT :most",
             values,
         )
         return {
@@ -157,7 +157,8 @@ class Reader:
         some = "" if chosen is None else f" WHERE node.n IN ({','.join(str(n) for n in chosen)})"
         rows = self._store.rows(
             "SELECT node.n, id, name, node.address, node.link, tags, services, first, end, ended FROM node "
-            "JOIN stay ON s = (SELECT s FROM stay WHERE stay.n = node.n ORDER BY end IS NOT NULL, end DESC LIMIT 1)"
+            "JOIN stay ON s = coalesce((SELECT s FROM stay WHERE n = node.n AND end IS NULL LIMIT 1), "
+            "(SELECT s FROM stay WHERE n = node.n ORDER BY start DESC LIMIT 1))"
             f"{some}",
             {},
         )

@@ -38,6 +38,17 @@ MAX_WATCHES = 10_000
 """Watches kept, as old as the days: a laptop that sleeps ten times a day has fewer."""
 
 
+_STAYS = (
+    "SELECT s, n, start, end, ended, boot FROM stay INDEXED BY stay_end WHERE end >= :begin AND start < :end",
+    "SELECT s, n, start, :now, ended, boot FROM stay INDEXED BY stay_open WHERE end IS NULL AND start < :end",
+    (
+        "SELECT s, stay.n, start, coalesce(end, :now), ended, boot FROM node CROSS JOIN stay ON stay.n = node.n "
+        "AND start = (SELECT max(start) FROM stay WHERE n = node.n AND start < :begin) WHERE 1"
+    ),
+)
+"""The stays between two moments, and the last one of each peer that began before; each part goes by an index."""
+
+
 class NodeFacts(NamedTuple):
     """What is known of a peer besides its stays; tags and services are JSON."""
 
@@ -205,13 +216,10 @@ class Store:
         if begin >= end:
             return {}
         stays: dict[int, list[Stay]] = {}
-        rows = self._all(
-            "SELECT n, start, coalesce(end, :now), ended, boot FROM stay WHERE start < :end "
-            "AND (:n IS NULL OR n = :n) AND (end IS NULL OR end >= :begin OR s IN "
-            "(SELECT max(s) FROM stay WHERE end < :begin AND (:n IS NULL OR n = :n) GROUP BY n)) ORDER BY n, start",
-            {"now": now, "begin": begin, "end": end, "n": n},
-        )
-        for number, *stay in rows:
+        one = "" if n is None else f" AND stay.n = {n:d}"
+        values = {"now": now, "begin": begin, "end": end}
+        rows = {row for part in _STAYS for row in self._all(part + one, values)}
+        for _, number, *stay in sorted(rows, key=lambda row: row[1:3]):
             stays.setdefault(number, []).append(Stay(*stay))
         earliest = min((found[0].end for found in stays.values()), default=begin)
         watches: list[Span] = settled((start, stop) for start, stop, _ in self.watches(min(earliest, begin)))

@@ -81,6 +81,11 @@ BARS = {
         ("tests/long/wills.py",),
         {},
     ),
+    "history": Bar(
+        "a history of 1,000 peers and a year, kills, a full disk, three minutes of 1,000 forged peers a second",
+        ("tests/long/history.py",),
+        {},
+    ),
     "doctor": Bar(
         "three healthy hosts, then with 30 % loss, asked 50 times each: the doctor finds no fault",
         (

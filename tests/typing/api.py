@@ -85,6 +85,11 @@ def listen(token: str) -> None:
 
 def mirror() -> None:
     with Client(("127.0.0.1", 3400)) as client:
+        shares: dict[str, float] = {
+            peer["id"]: peer["availability"] for peer in client.availability(since=86_400.0, tags={"role": "db"})["peers"]
+        }
+        happened: list[Mapping[str, object]] = client.history("renderer", since=3600.0)["events"]
+        print(shares, happened)
         found: tuple[Peer, ...] | None = client.wait_for(lambda peers: len(peers) > 2, timeout=1.0)
         print(found, client.is_connected, client.last_error)
 
