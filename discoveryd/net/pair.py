@@ -12,6 +12,7 @@ from contextlib import ExitStack, nullcontext
 from discoveryd.net import udp_socket
 from discoveryd.net.batch import ALONE, BATCH, Many, open_many, read_one
 from discoveryd.net.families import SocketFamily
+from discoveryd.net.icmp import IcmpErrors
 from discoveryd.net.packet_filter import Portion, set_filter
 from discoveryd.net.quiet import Quiet, bind_both
 from discoveryd.net.stamps import Sample, Stamps
@@ -41,6 +42,7 @@ class Pair:
     ) -> None:
         self.family = family
         self.bound: tuple[socket.socket, ...] = ()
+        self.icmp = IcmpErrors()
         self.quiet: Quiet | None = None
         self._clock = clock
         self._places, self._find = places, find
@@ -106,7 +108,7 @@ class Pair:
                     if batch:
                         batches.append(batch)
                     elif receiver in ready:  # what woke us was no datagram
-                        refused += udp_socket.refused_datagrams(receiver, self.family)
+                        refused += udp_socket.refused_datagrams(receiver, self.family, self.icmp)
         return batches
 
     def _receive(
@@ -127,7 +129,7 @@ class Pair:
                 is_empty = True
                 break
             except OSError:  # the error of something we sent; the next call goes on
-                refused += udp_socket.refused_datagrams(receiver, self.family)
+                refused += udp_socket.refused_datagrams(receiver, self.family, self.icmp)
                 left -= 1
                 continue
             # nothing is sent by the quiet socket: only that it is empty makes a call end early

@@ -20,6 +20,7 @@ The driver (`discoveryd.runtime.driver`) holds a list of transports and knows no
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from discoveryd.net.icmp import IcmpError
 from discoveryd.net.interfaces import Unlinked
 from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import Link, Source
@@ -155,6 +156,9 @@ class Transport(Protocol):
 
     def kernel_drops(self) -> int:
         """Count the datagrams that a full receive buffer lost, since `open`."""
+
+    def icmp_errors(self) -> list[tuple[IcmpError, int, float]]:
+        """Return the latest ICMP errors of what was sent, each with how often it came, and how many seconds ago."""
 
     def receive_buffer(self) -> tuple[int, int]:
         """Return the bytes of the receive buffer, 0 if closed, and the bytes that were wanted."""

@@ -17,6 +17,7 @@ from itertools import chain
 
 from discoveryd.net import udp_socket
 from discoveryd.net.families import SOCKET_FAMILIES, join, leave, parse_origin
+from discoveryd.net.icmp import IcmpError, merged
 from discoveryd.net.interfaces import Unlinked, doorbell, drain, is_wanted, loopback, name_of, survey, without_broadcast
 from discoveryd.net.netlink import Netlink
 from discoveryd.net.pair import Pair
@@ -295,6 +296,10 @@ class UdpTransport:
     def kernel_drops(self) -> int:
         """Count the datagrams that a full receive buffer lost, and those that `sample` refused."""
         return sum(pair.lost() for pair in list(self._pairs.values()))
+
+    def icmp_errors(self) -> list[tuple[IcmpError, int, float]]:
+        """Return the latest ICMP errors of what was sent, each with how often it came, and how many seconds ago."""
+        return merged(pair.icmp for pair in list(self._pairs.values()))
 
     def receive_buffer(self) -> tuple[int, int]:
         """Return the bytes of each receive buffer, less than wanted if the kernel allows less, and those wanted."""

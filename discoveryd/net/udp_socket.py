@@ -11,6 +11,7 @@ from time import monotonic
 
 from discoveryd.net.batch import BATCH
 from discoveryd.net.families import IPV4, SOCKET_FAMILIES, Name, SocketFamily
+from discoveryd.net.icmp import IcmpError, IcmpErrors, sender_of
 from discoveryd.net.sockets import explain_bind
 from discoveryd.net.stamps import SO_TIMESTAMPNS
 from discoveryd.net.transport import SendChange
@@ -102,17 +103,26 @@ def make(stack: ExitStack, family: SocketFamily = IPV4) -> socket.socket:
     return bound
 
 
-def refused_datagrams(bound: socket.socket, family: SocketFamily = IPV4) -> Iterator[bytes]:
-    """Read the error queue and yield the datagrams that came back because nothing listens where they went (ICMP)."""
+def refused_datagrams(
+    bound: socket.socket, family: SocketFamily = IPV4, errors: IcmpErrors | None = None
+) -> Iterator[bytes]:
+    """Read the error queue and yield the datagrams that came back because nothing listens where they went (ICMP).
+
+    All that ICMP says is noted in `errors`.
+    """
     room = family.control_size + socket.CMSG_SPACE(_EXTENDED_ERROR.size + _OFFENDER)
     for _ in range(BATCH):
         try:
-            datagram, ancillary, _, _ = bound.recvmsg(MAX_DATAGRAM, room, socket.MSG_ERRQUEUE)
+            datagram, ancillary, _, target = bound.recvmsg(MAX_DATAGRAM, room, socket.MSG_ERRQUEUE)
         except OSError:  # empty
             return
         for level, kind, data in ancillary:
-            is_error = (level, kind) == (family.level, family.errors) and len(data) >= _EXTENDED_ERROR.size
-            if is_error and _EXTENDED_ERROR.unpack_from(data)[:4] == family.refusal:
+            if (level, kind) != (family.level, family.errors) or len(data) < _EXTENDED_ERROR.size:
+                continue
+            error = _EXTENDED_ERROR.unpack_from(data)[:4]
+            if errors is not None and error[1] == family.refusal[1] and target:
+                errors.note(IcmpError(str(target[0]), sender_of(data), error[2], error[3]))
+            if error == family.refusal:
                 yield datagram
 
 

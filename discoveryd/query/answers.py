@@ -12,6 +12,17 @@ from discoveryd.query.findings import LATELY, Finding
 
 FRESH = 10.0
 """Seconds since a peer was heard by another node within which that says something of now."""
+JUST = 10.0
+"""Seconds in which an ICMP message is about what was asked."""
+_PROHIBITED, _REFUSED = "firewall-rejects", "not-running"
+_ICMP = {(False, 3, 3): _REFUSED, (True, 1, 4): _REFUSED} | dict.fromkeys(
+    ((False, 3, 9), (False, 3, 10), (False, 3, 13), (True, 1, 1), (True, 1, 5), (True, 1, 6)), _PROHIBITED
+)
+"""Whether it is ICMPv6, type and code, and the finding that follows (RFC 1812, 5.2.7.1; RFC 4443, 3.1)."""
+_ICMP_SAYS = {
+    _REFUSED: "is there, and nothing listens at its UDP port {port}: discoveryd does not run there",
+    _PROHIBITED: "is behind a firewall that rejects UDP port {port}",
+}
 SETTLED = 3
 """Intervals after the start, and HELLOs of the other node, after which those that arrive have arrived."""
 HARMLESS = ("own-echo", "own-boot", "stale", "replayed", "unexpected", "unproven", "message-crowd", "malformed")
@@ -32,12 +43,28 @@ def answer_findings(
     """
     # the first HELLOs may be one interval away
     is_settled = status["uptime_s"] > SETTLED * status["hello"]["interval_s"]
+    is_live = any(peer["state"] in LIVE for peer in peers)
+    if not is_live and (finding := _of_icmp(status, wanted, peers)):
+        yield finding
     is_missing = is_settled and not any(peer["state"] in LIVE for peer in peers)
     own = [one for one in answers if one["answered"] and not one["about"]]
     for one in own:
         yield from _of_itself(status, one, is_missing=is_missing)
     if is_missing and not own and (found := hearers(answers)):
         yield _heard_by_others(wanted, found)
+
+
+def _of_icmp(status: Mapping[str, Any], wanted: str, peers: Sequence[Mapping[str, Any]]) -> Finding | None:
+    """Return what ICMP says of datagrams that were just sent to a peer, None for nothing."""
+    addresses = {address for peer in peers for address in peer["addresses"]} or {wanted}
+    for one in status.get("icmp", ()):
+        kind = _ICMP.get((":" in one["target"], one["type"], one["code"]))
+        if kind is None or one["target"] not in addresses or one["last_s"] > JUST:
+            continue
+        sender = "" if one["sender"] == one["target"] else f" (says {one['sender']})"
+        text = f"{one['target']} {_ICMP_SAYS[kind]}{sender}"
+        return Finding(kind, text.format(port=status["hello"]["port"]), one, (), one["target"])
+    return None
 
 
 def hearers(answers: Answers) -> list[Mapping[str, Any]]:

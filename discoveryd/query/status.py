@@ -215,6 +215,17 @@ class RpFilter(TypedDict):
     links: list[FilteredLink]
 
 
+class IcmpStatus(TypedDict):
+    """An ICMP message about datagrams of this node that did not arrive, and who sent it."""
+
+    target: str
+    sender: str
+    type: int
+    code: int
+    count: int
+    last_s: float
+
+
 class SendError(TypedDict):
     """A broadcast address or seed to which nothing can be sent now."""
 
@@ -305,6 +316,7 @@ class Status(EngineStatus):
     seeds: list[SeedStatus]
     rp_filter: RpFilter
     send_errors: list[SendError]
+    icmp: list[IcmpStatus]
     receive_buffer: ReceiveBuffer
     scan_error: str | None
     flooded: bool

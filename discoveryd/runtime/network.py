@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from discoveryd.net.batch import BATCH
+from discoveryd.net.icmp import IcmpError
 from discoveryd.net.interfaces import Unlinked
 from discoveryd.net.transport import Arrivals, Outside, SendChange, Transport
 from discoveryd.protocol.flood import Flood
@@ -317,6 +318,10 @@ class Network:
     def send_errors(self) -> dict[tuple[str, str], str]:
         """Return the error of each link and target where sending fails."""
         return {key: error for transport in self._transports for key, error in list(transport.send_errors.items())}
+
+    def icmp_errors(self) -> list[tuple[IcmpError, int, float]]:
+        """Return the latest ICMP errors of what was sent, each with how often it came, and how many seconds ago."""
+        return [one for transport in self._transports for one in transport.icmp_errors()]
 
     def outside(self) -> dict[tuple[str, int], Outside]:
         """Return the neighbours outside our networks, by address and interface."""

@@ -71,6 +71,13 @@ def make_status(
         "seeds": seeds,
         "rp_filter": filtered((link["name"] for link in engine["links"]), filtered_before),
         "send_errors": send_errors,
+        "icmp": [
+            {
+                "target": error.target, "sender": error.sender, "type": error.type, "code": error.code,
+                "count": count, "last_s": round(ago, 1),
+            }
+            for error, count, ago in network.icmp_errors()
+        ],
         "receive_buffer": network.receive_buffer(),
         "scan_error": network.scan_error,
         "flooded": network.is_flooded,

@@ -112,3 +112,37 @@ def test_a_report_about_this_node_by_name_is_one_about_this_node():
     for name in ("one", "n1", "10.0.0.1"):
         told = report(STATUS, name)
         assert (told["peer"], told["verdict"], told["asked"]) == (None, "healthy", [])
+
+
+def icmp(type, code, **changed):
+    return {"target": "10.0.0.7", "sender": "10.0.0.7", "type": type, "code": code, "count": 4, "last_s": 0.3} | changed
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "text"),
+    [
+        (icmp(3, 3), "not-running", "10.0.0.7 is there, and nothing listens at its UDP port 3400: discoveryd does not run there"),
+        (icmp(3, 13), "firewall-rejects", "10.0.0.7 is behind a firewall that rejects UDP port 3400"),
+        (icmp(3, 10, sender="10.0.0.254"), "firewall-rejects", "10.0.0.7 is behind a firewall that rejects UDP port 3400 (says 10.0.0.254)"),
+    ],
+)
+def test_what_icmp_says_is_proven(said, code, text):
+    told = report(STATUS | {"icmp": [said]}, "10.0.0.7")
+    assert [(finding["code"], finding["certainty"], finding["text"]) for finding in told["findings"]] == [(code, "proven", text)]
+    assert address_of(told) == ""
+
+
+@pytest.mark.parametrize(
+    "said", [icmp(3, 1), icmp(3, 3, last_s=11.0), icmp(3, 3, target="10.0.0.8"), icmp(11, 0)], ids=["host", "old", "another", "ttl"]
+)
+def test_what_icmp_said_of_something_else_is_no_reason(said):
+    assert [one["code"] for one in report(STATUS | {"icmp": [said]}, "10.0.0.7")["findings"]] == ["peer-unknown"]
+
+
+def test_icmpv6_has_other_numbers():
+    told = report(STATUS | {"icmp": [icmp(1, 4, target="fd00::7", sender="fd00::7")]}, "fd00::7")
+    assert told["verdict"] == "not-running"
+
+
+def test_what_icmp_says_of_a_live_peer_is_no_fault():
+    assert report(STATUS | {"icmp": [icmp(3, 13, target="10.0.0.2")]}, "alpha", [peer()])["verdict"] == "healthy"

@@ -31,6 +31,7 @@ families[].family families[].error unlinked[].name unlinked[].address unlinked[]
 routed.peers routed.former routed.candidates routed.named routed.met routed.refused
 seeds[].seed seeds[].state seeds[].addresses[].address seeds[].addresses[].heard_s seeds[].error seeds[].next_try_s
 rp_filter.dropped rp_filter.links[].link rp_filter.links[].mode
+icmp[].target icmp[].sender icmp[].type icmp[].code icmp[].count icmp[].last_s
 send_errors[].link send_errors[].target send_errors[].error
 receive_buffer.bytes receive_buffer.wanted receive_buffer.quiet
 messages.outgoing.sent messages.outgoing.pending messages.outgoing.ended[].status messages.outgoing.ended[].count

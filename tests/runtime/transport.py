@@ -119,5 +119,8 @@ class FakeTransport:
     def kernel_drops(self):
         return self.lost
 
+    def icmp_errors(self):
+        return []
+
     def receive_buffer(self):
         return 1000, 2000
