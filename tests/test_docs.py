@@ -21,6 +21,7 @@ from discoveryd.cli import ctl_commands, daemon_commands
 from discoveryd.config import SCHEMA, load
 from discoveryd.config.dropin import read_file
 from discoveryd.errors import QueryError
+from discoveryd.net.icmp import IcmpError
 from discoveryd.net.interfaces import Unlinked
 from discoveryd.net.sockets import free_port
 from discoveryd.net.transport import Outside
@@ -109,6 +110,7 @@ def status():
         patch.setattr(Network, "outside", lambda _: {("10.0.0.1", 2): Outside(here, 0.0, is_near=True)})
         patch.setattr(Network, "unlinked", [Unlinked("wg0", "10.9.0.1", 32, "no-broadcast")])
         patch.setattr(Network, "send_errors", lambda _: {("lo", "127.0.0.77"): "ENETDOWN: Network is down"})
+        patch.setattr(Network, "icmp_errors", lambda _: [(IcmpError("127.0.0.3", "127.0.0.3", 3, 3), 1, 0.5)])
         status = discovery.status()
         # an interface where a filter is in force
         return status | {"rp_filter": {**filtered((), 0), "links": [{"link": "eth0", "mode": 1}]}}
