@@ -13,6 +13,7 @@ from discoveryd.errors import QueryError
 from discoveryd.net.stamps import boottime
 from discoveryd.protocol.table.peer import SCHEMA
 from discoveryd.query.reply import encode, error_line
+from discoveryd.runtime.notices import warning
 
 if TYPE_CHECKING:
     from discoveryd.config import Config
@@ -52,6 +53,7 @@ class HistoryPart(Part):
         self._notify = notify
         self._keeper: Keeper | None = None
         self._looks = 0
+        self._lack = ""
         self._began: tuple[float, float, float] | None = None
         for op in ("history", "availability"):
             discovery.handlers.parts[op] = self._answer
@@ -77,25 +79,34 @@ class HistoryPart(Part):
     def status(self) -> dict[str, Any]:
         """Return where it is kept, how much there is, and why it cannot be written."""
         keeper = self._keeper
-        if not self._section.keep:
+        if not self._section.keep or self._lack:
             return {"on": False}
         return {"on": True, **NOTHING, "path": self.path, **(keeper.status() if keeper else {})}
 
     def stop(self) -> None:
         """Write what is there and end."""
         keeper, self._keeper = self._keeper, None
-        if keeper is not None:
+        if keeper is None:
+            return
+        try:
             keeper.stop()
+        except RuntimeError as error:  # a disk that hangs: the daemon goes on, or ends, without it
+            self._notify(warning("the history hangs", why=str(error)))
 
     def _turn(self) -> None:
         if not self._section.keep:
             self.stop()
         elif self._keeper is not None:
             self._keeper.bounds = _bounds(self._section)
-        else:
-            from discoveryd.history.keeper import Keeper  # noqa: PLC0415 - SQLite only where there is a history
-            from discoveryd.history.recorder import Clocks  # noqa: PLC0415 - as above
-
+        elif not self._lack:
+            try:
+                from discoveryd.history.keeper import Keeper  # noqa: PLC0415 - SQLite only where there is a history
+                from discoveryd.history.recorder import Clocks  # noqa: PLC0415 - as above
+            except ImportError as error:  # a Python that was built without SQLite
+                self._lack = f"this Python has no sqlite3 ({error}): install it, or set history.keep to off"
+                self._notify(warning("there is no history", why=self._lack))
+                self._discovery.look(_note_nothing)
+                return
             began, self._began = self._began and Clocks(*self._began), None
             keeper = Keeper(self.path, _bounds(self._section), self._discovery, self._notify, began=began)
             keeper.start()
@@ -105,7 +116,8 @@ class HistoryPart(Part):
         """Have a request answered; called in the thread of the query server."""
         keeper = self._keeper
         if keeper is None:
-            why = "it begins some seconds after the start" if self._section.keep else "history.keep is off"
+            why = self._lack or "it begins some seconds after the start"
+            why = why if self._section.keep else "history.keep is off"
             raise QueryError("off", f"there is no history: {why}")
         from discoveryd.history.reading import answer  # noqa: PLC0415 - loaded by now
 
@@ -142,6 +154,11 @@ class HistoryPart(Part):
 
 def _begin_to_note(node: Node, _: float) -> None:
     node.table.event_log.journal.wake = lambda: None
+
+
+def _note_nothing(node: Node, _: float) -> None:
+    node.table.event_log.journal.wake = None
+    node.table.event_log.journal.take()
 
 
 def _bounds(section: HistorySection) -> Any:

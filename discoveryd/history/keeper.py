@@ -6,16 +6,16 @@ broken costs the history some of them, and the daemon nothing.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from discoveryd.errors import HistoryError, QueryError
-from discoveryd.history.file import in_words, is_broken, set_aside
+from discoveryd.history.file import in_words, is_broken
+from discoveryd.history.kept import KeptStore
 from discoveryd.history.reading import Reader
 from discoveryd.history.recorder import Clocks, Recorder, clocks
 from discoveryd.history.store import Bounds, Store
@@ -74,17 +74,15 @@ class Keeper:
         self._discovery = discovery
         self._notify = notify
         self._clocks = clocks
-        self._began = began
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._worker = Worker("history", self._run, self._fail)
         self._is_stopping = False
         # of the thread alone; `status` reads what it shows of it
-        self._store: Store | None = None
-        self._recorder: Recorder | None = None
-        self._is_stale = False  # the recorder has to read the store again
+        self._kept = KeptStore(path, began)
         self._compares = True  # the stays with the table: notes may lack
         self._notes: list[Sighting] = []  # that are not written yet
         self._error = ""
+        self._lack: QueryError | None = None  # why there is none
         self._counts = dict.fromkeys(("written", "lost", "errors", "replaced"), 0)
         self._sizes: dict[str, int] = {}
         self._since_tidy = 0
@@ -127,8 +125,9 @@ class Keeper:
 
     def status(self) -> dict[str, Any]:
         """Return what ``status`` shows; for any thread."""
-        recorder = self._recorder
+        recorder = self._kept.recorder
         return {
+            "on": self._lack is None,
             "path": self.path,
             "error": self._error or None,
             "watching": recorder is not None and recorder.is_watching,
@@ -169,20 +168,20 @@ class Keeper:
 
     def _write(self, *, is_last: bool = False) -> None:
         """Write what was noted, and what is due."""
-        if is_last and self._store is None:
+        if is_last and self._kept.store is None:
             return
         now = time.monotonic()
         due = {name for name, moment in self._due.items() if now >= moment}
         self._due |= {"beat": now + BEAT, "write": float("inf")}
         clocks, there, heard = self._look()
         try:
-            store, recorder = self._opened(clocks)
-            with self._batch(store):
-                if self._is_stale:
+            store, recorder = self._kept.open(clocks)
+            with self._kept.batch(store):
+                if self._kept.is_stale:
                     recorder.read_again(clocks)
                 moment = recorder.look(clocks, heard)
                 recorder.take(self._notes)
-                if self._compares or self._is_stale or "beat" in due:
+                if self._compares or self._kept.is_stale or "beat" in due:
                     self._compare(recorder, there)
                 if is_last:
                     recorder.stop(clocks.booted)
@@ -193,6 +192,9 @@ class Keeper:
                 self._due["count"] = now + COUNT
                 store.give_back()
                 self._sizes = store.counts()
+        except QueryError as error:  # no directory, which is no fault
+            self._lack = error
+            self._notes.clear()
         except (sqlite3.Error, HistoryError, OSError) as error:
             self._stumble(error)
 
@@ -236,7 +238,8 @@ class Keeper:
         self._notes.clear()
         self._counts["written"] += notes
         self._since_tidy += notes
-        self._compares = self._is_stale = False
+        self._compares = self._kept.is_stale = False
+        self._lack = None
         if self._error:
             self._error = ""
             self._notify(info("the history is written again", path=self.path))
@@ -252,54 +255,24 @@ class Keeper:
 
     def _made(self, make: Ask) -> dict[str, Any]:
         """Return the answer to a request, which sees one state of the file."""
-        if self._store is None or self._recorder is None or self._error:
+        store, recorder = self._kept.store, self._kept.recorder
+        if store is None or recorder is None or self._error:
             raise self._unreadable()
-        with self._batch(self._store):
-            return make(Reader(self._store, self._recorder.moment(self._clocks())), self)
+        with self._kept.batch(store):
+            return make(Reader(store, recorder.moment(self._clocks())), self)
 
     def _unreadable(self) -> QueryError:
-        return QueryError("failed", f"the history cannot be read now: {self._error or 'it is not open yet'}")
+        why = self._error or "it is not open yet"
+        return self._lack or QueryError("failed", f"the history cannot be read now: {why}")
 
     def forget(self, id: str, n: int) -> None:
         """Forget a peer, for an answer."""
-        assert self._store is not None
-        assert self._recorder is not None
-        self._recorder.forget(id, n)
+        assert self._kept.recorder is not None
+        self._kept.recorder.forget(id, n)
         self._compares = True
         self._due["write"] = 0.0
 
     # --- the file -------------------------------------------------------------------------------
-
-    def _opened(self, clocks: Clocks) -> tuple[Store, Recorder]:
-        """Return the store, opened or read again where that is due."""
-        if self._store is not None and not os.path.exists(self.path):  # somebody removed it: begin anew
-            self._close()
-        if self._store is None or self._recorder is None:
-            os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
-            store = Store(self.path)
-            recorder = Recorder(store, self._began or clocks)
-            self._began = None
-            try:
-                with self._batch(store):
-                    recorder.begin()
-                    store.sum_up(store.timeline.now(clocks.booted))
-            except BaseException:
-                store.close()
-                raise
-            self._store, self._recorder, self._is_stale = store, recorder, True
-        return self._store, self._recorder
-
-    @contextmanager
-    def _batch(self, store: Store) -> Iterator[None]:
-        store.begin()
-        try:
-            yield
-            store.commit()
-        except BaseException:
-            self._is_stale = True
-            with suppress(sqlite3.Error):
-                store.rollback()
-            raise
 
     def _stumble(self, error: Exception) -> None:
         """Count what could not be written, and tell once why; replace a file that is broken."""
@@ -312,22 +285,15 @@ class Keeper:
             self._error = why
             self._notify(warning("the history cannot be written", path=self.path, why=why, every_s=BEAT))
         if is_broken(error):
-            self._close()
             with suppress(OSError):
-                kept = set_aside(self.path)
+                kept = self._kept.set_aside()
                 self._counts["replaced"] += 1
                 self._due["beat"] = 0.0
                 self._notify(warning("the history begins anew", kept=kept))
 
-    def _close(self) -> None:
-        store, self._store, self._recorder = self._store, None, None
-        if store is not None:
-            with suppress(sqlite3.Error):
-                store.close()
-
     def _end(self) -> None:
         """Close the file, and tell those who wait that there is no more."""
-        self._close()
+        self._kept.close()
         for message in _left(self._inbox):
             if isinstance(message, tuple):
                 message[1](QueryError("stopping", "the history has ended"))
@@ -335,6 +301,8 @@ class Keeper:
     def _fail(self, _: str, error: BaseException) -> None:
         """Let the daemon go on without a history: others rely on it."""
         self._is_stopping = True
+        with suppress(RuntimeError):
+            self._listen(None)
         self._error = f"its thread has died: {error!r}"
         fields = {"path": self.path, "error": repr(error)}
         self._notify(Notice(level="error", text="the history has ended", fields=fields))

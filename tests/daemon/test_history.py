@@ -123,6 +123,20 @@ def test_a_reload_turns_it_on_and_off_and_changes_the_bounds(make):
         house.ask(b"history")
 
 
+def test_a_python_without_sqlite_costs_the_history_alone(make, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("discoveryd.history")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sqlite3", None)
+    house = make()
+    house.begin(looks=3)
+    [notice] = [house.notices.get(timeout=WAIT)]
+    assert (notice.level, notice.text) == ("warning", "there is no history")
+    assert house.notices.empty()
+    assert house.status() == {"on": False}
+    with pytest.raises(QueryError, match="this Python has no sqlite3"):
+        house.ask(b"history")
+
+
 def test_a_refusal_is_the_reply(make):
     house = make()
     house.begin()

@@ -164,7 +164,7 @@ class Disk(Store):
 
 def test_a_full_disk_is_told_and_what_comes_later_is_kept(stage, monkeypatch):
     """The finding is history-unwritable; peers that came meanwhile are found in the table."""
-    monkeypatch.setattr("discoveryd.history.keeper.Store", Disk)
+    monkeypatch.setattr("discoveryd.history.kept.Store", Disk)
     monkeypatch.setattr("discoveryd.history.keeper.BEAT", 0.05)
     monkeypatch.setattr(Disk, "is_full", False)
     stage.keeper.start()
@@ -229,16 +229,31 @@ def test_another_daemon_with_the_file_is_told(stage, tmp_path):
     other.close()
 
 
-def test_a_directory_that_cannot_be_made_is_told(tmp_path):
+def test_without_a_state_directory_there_is_no_history(tmp_path):
     (tmp_path / "file").write_text("")
     stage = Stage(tmp_path / "file" / "history.db")
     stage.keeper.start()
-    notice = stage.notices.get(timeout=WAIT)
-    assert (notice.text, notice.fields["why"]) == ("the history cannot be written", f"File exists: {tmp_path / 'file'}")
-    status = {**STATUS, "history": {"on": True, **stage.keeper.status()}}
-    assert [one.code for one in findings(status)] == ["history-unwritable"]
-    assert FINDING_KINDS["history-unwritable"].severity == "medium"
+    refused = stage.ask(lambda reader, _: {})
+    assert (refused.code, refused.message) == (
+        "off", f"there is no history, for want of a state directory: File exists: {tmp_path / 'file'}"
+    )
+    assert stage.keeper.status()["on"] is False
+    assert findings({**STATUS, "history": stage.keeper.status()}) == []
+    os.remove(tmp_path / "file")
+    assert stage.names() == []
+    assert stage.keeper.status()["on"] is True
     stage.keeper.stop()
+
+
+def test_a_file_that_cannot_be_opened_is_a_finding(stage):
+    os.makedirs(stage.path)
+    stage.keeper.start()
+    notice = stage.notices.get(timeout=WAIT)
+    assert notice.text == "the history cannot be written"
+    [found] = findings({**STATUS, "history": stage.keeper.status()})
+    assert found.code == "history-unwritable"
+    assert stage.path in found.text
+    assert FINDING_KINDS["history-unwritable"].severity == "medium"
 
 
 def test_a_fault_of_ours_ends_the_history_and_not_the_daemon(stage):

@@ -106,16 +106,21 @@ class AgeingRows(Rows):
         deadlines = [
             # what `Row.deadline` does, for nearly all of them; the paths of a row with several have to be judged
             row.last_heard + row.patience if row.state == "up" and not row.several and not row.is_replaced
-            else now if row.several else row.deadline(now, self.remember)
+            else now if row.several else self._ends(row, now)
             for row in rows
         ]  # fmt: skip
         due = [row for row, deadline in zip(rows, deadlines, strict=True) if now >= deadline]
         next_expiry = min([deadline for deadline in deadlines if deadline > now], default=NEVER)
         # in the order in which they fell silent
         events = [event for row in sorted(due, key=lambda row: row.expires) for event in self._judge(row, now)]
-        later = [row.deadline(now, self.remember) for row in due if row.key in self.by_key]
+        later = [self._ends(row, now) for row in due if row.key in self.by_key]
         self._next_expiry = min([next_expiry, *later])
         return events
+
+    def _ends(self, row: Row, now: float) -> float:
+        """Return the time at which something is due for a row; one that is given time is not forgotten meanwhile."""
+        due = row.deadline(now, self.remember)
+        return due if row.state in LIVE or not row.proved else max(due, self.event_log.grace.until(row))
 
     def _judge(self, row: Row, now: float) -> list[Event]:
         """Do what is due for one row; after a long pause that is several things."""
@@ -123,7 +128,7 @@ class AgeingRows(Rows):
         if row.is_shown and now >= row.expires:
             events += self._turn(row, "expired", f"not heard for its ttl of {row.ttl:g} s", now)
         if row.state not in LIVE or (row.is_replaced and now >= row.expires):
-            return events + self._remove(row, now) if now >= row.deadline(now, self.remember) else events
+            return events + self._remove(row, now) if now >= self._ends(row, now) else events
         if row.several:
             for path in list(row.paths.values()):
                 if now >= path.expires:

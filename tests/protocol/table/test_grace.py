@@ -15,7 +15,7 @@ MINUTE = 60.0
 
 @pytest.fixture
 def node():
-    made = make_node(proved=True, remember=86_400.0)
+    made = make_node(proved=True)
     made.set_grace((GraceRule(tags={"role": "phone"}, seconds=20 * MINUTE),))
     return made
 
@@ -90,6 +90,19 @@ def test_one_that_comes_back_with_a_new_boot_was_restarted(node):
     told.hear(10 * MINUTE, 2)
     [_, event] = told.events
     assert (event.kind, event.former, event.peer.boot, event.reason) == ("restarted", boot(1), boot(2), "back with a new boot on eth0")
+
+
+def test_a_grace_longer_than_the_memory_of_the_table_holds():
+    node = make_node(proved=True)
+    told = Told(node)
+    told.hear(0.0)
+    node.maintain("phone", 3 * 3600.0, 1.0)
+    told.wait(3 * 3600.0)
+    assert row_of(node.table).state == "down"
+    assert told.kinds() == ["joined"]
+    told.wait(3 * 3600.0 + 2)
+    assert told.kinds() == ["down"]
+    assert row_of(node.table) is None
 
 
 def test_a_peer_that_no_rule_covers_is_told_at_once(node):
