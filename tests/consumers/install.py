@@ -1,0 +1,34 @@
+"""Makes the Python environments that the tests of this folder need: ``python tests/consumers/install.py``.
+
+They are kept in $DISCOVERYD_CONSUMERS, else in a folder of the user's cache. Prometheus, dnsmasq and ssh are packages of
+the system: ``apt-get install prometheus dnsmasq-base openssh-client``.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+HOME = Path(os.environ.get("DISCOVERYD_CONSUMERS") or CACHE / "discoveryd-consumers")
+ENVIRONMENTS = {
+    "ansible-2.14": ("ansible-core==2.14.*",),  # Debian 12
+    "ansible-2.19": ("ansible-core==2.19.*",),  # Debian 13; its templates are other ones
+    "services": ("gunicorn", "aiohttp"),
+}
+
+
+def install() -> None:
+    """Make each environment that is not there yet."""
+    for name, packages in ENVIRONMENTS.items():
+        directory = HOME / name
+        if (directory / "ready").exists():
+            continue
+        print(f"+ {directory}: {' '.join(packages)}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", directory], check=True)
+        subprocess.run([directory / "bin/pip", "install", "-q", *packages], check=True)
+        (directory / "ready").touch()
+
+
+if __name__ == "__main__":
+    install()
