@@ -11,9 +11,11 @@ from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
 HOME = Path(os.environ.get("DISCOVERYD_CONSUMERS") or CACHE / "discoveryd-consumers")
+OLDER = "2.14" if sys.version_info < (3, 12) else "2.18"
+"""That of Debian 12; it knows no newer Python."""
 ENVIRONMENTS = {
-    "ansible-2.14": ("ansible-core==2.14.*",),  # Debian 12
-    "ansible-2.19": ("ansible-core==2.19.*",),  # Debian 13; its templates are other ones
+    "ansible-older": (f"ansible-core=={OLDER}.*",),
+    "ansible-newer": ("ansible-core==2.19.*",),  # that of Debian 13, whose templates are other ones
     "services": ("gunicorn", "aiohttp"),
 }
 

@@ -10,7 +10,7 @@ from tests.ctl.played import Daemon
 from tests.query.formats.contracts import HOSTILE
 from tests.query.samples import peer
 
-VERSIONS = ("ansible-2.14", "ansible-2.19")
+VERSIONS = ("ansible-older", "ansible-newer")
 GOOD = peer(address="127.0.0.1", addresses=["127.0.0.1"])
 PLAY = """\
 - hosts: discoveryd
@@ -20,7 +20,7 @@ PLAY = """\
     - copy:
         dest: "{{ seen }}/{{ inventory_hostname }}"
         content: "{{ discoveryd_name }} {{ discoveryd_tags }} {{ discoveryd_services }} {{ hostvars[inventory_hostname] }}"
-    - debug: {var: hostvars[inventory_hostname]}
+    - debug: {var: "hostvars[inventory_hostname]"}
     - debug: {msg: "{{ hostvars.values() | list }} {{ groups }}"}
 """
 
@@ -37,7 +37,7 @@ class Inventory:
         self._environment = {
             "PATH": f"{programs}:{discoveryctl}:{os.environ['PATH']}", "HOME": str(directory), "LC_ALL": "C.UTF-8",
             "DISCOVERYCTL_ADDRESS": daemon.address, "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_DEVEL_WARNING": "false",
-            "ANSIBLE_PYTHON_INTERPRETER": "auto_silent", "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PYTHON_INTERPRETER": str(programs / "python3"), "ANSIBLE_NOCOLOR": "1",
         }  # fmt: skip
 
     def run(self, program, *arguments):
