@@ -98,6 +98,7 @@ FILES = {
         (TOKEN_PATH, "the control token: a user that may read it may change what the daemon does (paths.runtime)"),
         (f"{directories.RUNTIME}/discoveryd.pid", "the pid of a daemon that start began, locked (paths.runtime)"),
         (f"{directories.STATE}/history.db", "what happened to the peers (paths.state, history.keep)"),
+        (f"{directories.STATE}/routed-peers", "peers beyond routers, greeted after a restart (paths.state)"),
         (f"{directories.STATE}/node-id", "the node id, where it is not derived from the machine (paths.state)"),
         ("/etc/machine-id", "the node id is a keyed hash of it, unless it is a placeholder of an image"),
     ),

@@ -24,6 +24,7 @@ from discoveryd.daemon.keys import read_keyring
 from discoveryd.daemon.logs import LogPart
 from discoveryd.daemon.parts import HooksPart, MessagesPart, Part, Parts, TokenPart
 from discoveryd.daemon.ports import HELPS, is_service, refuse_forbidden
+from discoveryd.daemon.routed_peers import RoutedPeersPart
 from discoveryd.daemon.services_d import OWNER, ServicesPart
 from discoveryd.errors import ConfigError, RecordTooLong
 from discoveryd.files.trusted import remedy
@@ -126,6 +127,7 @@ class Daemon:
             FindingsPart(self._discovery.status, put, hooks.find),
             GracePart(config, self._discovery),
             HistoryPart(config, self._discovery, put),
+            RoutedPeersPart(config.paths.state_directory, config.parameters.loopback, self._discovery, put),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
         self._parts = Parts(parts, notify=put, report=self._discovery.report)

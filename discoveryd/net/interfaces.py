@@ -85,6 +85,11 @@ RP_FILTERS = "/proc/sys/net/ipv4/conf"
 COUNTERS = "/proc/net/netstat"
 
 
+def is_internal(name: str) -> bool:
+    """Return whether the network of an interface of this name exists inside this machine only."""
+    return _is_internal(name) is not None
+
+
 def matches(name: str, patterns: Sequence[str], others: Sequence[str] = ()) -> bool:
     """Return whether the interface is wanted: the last pattern that matches decides, none means no.
 
@@ -99,7 +104,7 @@ def matches(name: str, patterns: Sequence[str], others: Sequence[str] = ()) -> b
     """
     for pattern in reversed(patterns):
         if pattern == "*":
-            if not _is_internal(name):
+            if not is_internal(name):
                 return True
         elif any(fnmatchcase(one, pattern.removeprefix("!")) for one in (name, *others)):
             return not pattern.startswith("!")

@@ -51,7 +51,7 @@ class Node(Reception):
 
     def set_links(
         self, links: Iterable[Link], now: float, others: Mapping[Link, tuple[str, ...]] = MappingProxyType({}),
-        unlinked: Iterable[str] = (),
+        unlinked: Iterable[str] = (), internal: Iterable[str] = (),
     ) -> None:  # fmt: skip
         """Use these links from now on; those that were there before are not touched.
 
@@ -62,7 +62,9 @@ class Node(Reception):
             now: the time.
             others: further addresses of ours there: nobody hears of them, but they are no foreign ones.
             unlinked: addresses of ours on no link.
+            internal: names of links whose network is inside this machine: no address there is named to others.
         """
+        self.introductions.internal = frozenset(internal)
         self.others = {link: tuple(others.get(link, ())) for link in links}
         self.outbox.own_addresses = frozenset(
             (*unlinked, *(address for link, rest in self.others.items() for address in (link.address, *rest)))
@@ -197,7 +199,7 @@ class Node(Reception):
     def will_state(self) -> object:
         """Return a value that differs when the will is another: boot, links, seeds, keys, or how often it is sealed."""
         outbox = self.outbox
-        return (outbox.boot, self.links, outbox.routed.targets, outbox.keyring, outbox.copies)
+        return (outbox.boot, self.links, outbox.bequeathed, outbox.keyring, outbox.copies)
 
     def ping(self, row: Row, now: float) -> tuple[str, Outcome]:
         """PING one peer.

@@ -25,6 +25,8 @@ from discoveryd.protocol.wire.record import Record
 if TYPE_CHECKING:
     from discoveryd.protocol.sealed.channel import Sealing
 
+MAX_BEQUEATHED = 128
+"""Addresses beyond our links that get the will: it is sealed anew for each whenever one comes or goes."""
 DEAF_AFTER = 3
 """Intervals in which nobody was heard, after which a node says so."""
 
@@ -229,13 +231,19 @@ class Outbox:
         state.unechoed += len(sends)
         return sends
 
+    @property
+    def bequeathed(self) -> tuple[str, ...]:
+        """The addresses beyond our links that get the will: routed peers first."""
+        return tuple(dict.fromkeys((*self.routed_peers, *self.routed.targets)))[:MAX_BEQUEATHED]
+
     def will(self) -> tuple[Send, ...]:
-        """Return the will to send on every link and to the seeds, should the process die; nothing is sent now."""
+        """Return the will to send on every link and beyond, should the process die; nothing is sent now."""
         datagram = Will(realm=self.parameters.realm, id=self.id, boot=self.boot).encode()
         sends: list[Send] = []
         for state in self.outlets():
             sent, unechoed = state.sent, state.unechoed
-            sends += self.by(state, datagram, limited=True, kind="will")
+            targets = None if state.link else self.bequeathed
+            sends += self.by(state, datagram, limited=True, kind="will", targets=targets)
             state.sent, state.unechoed = sent, unechoed
         return tuple(sends)
 

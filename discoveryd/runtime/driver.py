@@ -321,8 +321,8 @@ class Driver:
     def _take_links(self) -> Sequence[Link]:
         """Take over what a scan found; return the links before."""
         with self.lock:
-            before, links = self._node.links, self.network.links
-            self._node.set_links(links, self._clock(), links, [found.address for found in self.network.unlinked])
+            before, links, network = self._node.links, self.network.links, self.network
+            self._node.set_links(links, self._clock(), links, network.elsewhere, network.internal)
             self.lock.notify_all()
         return before
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from discoveryd.net.batch import BATCH
 from discoveryd.net.icmp import IcmpError
-from discoveryd.net.interfaces import Unlinked
+from discoveryd.net.interfaces import Unlinked, is_internal
 from discoveryd.net.transport import Arrivals, Outside, SendChange, Transport
 from discoveryd.protocol.flood import Flood
 from discoveryd.protocol.link import Link
@@ -281,6 +281,16 @@ class Network:
     def unlinked(self) -> list[Unlinked]:
         """Our addresses on interfaces without broadcast."""
         return [found for transport in self._transports for found in transport.unlinked]
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """Our addresses on no link."""
+        return [found.address for found in self.unlinked]
+
+    @property
+    def internal(self) -> list[str]:
+        """The names of links whose networks are inside this machine, as those of containers are."""
+        return [link.name for link in self.links if is_internal(link.name)]
 
     @property
     def given_until(self) -> float:

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from discoveryd.protocol.link import Source
+from discoveryd.protocol.outbox import MAX_BEQUEATHED
 from discoveryd.protocol.outcome import LIMITED
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.routed import FORMER_LIFE, LIVE_SHARE, MAX_FORMER
@@ -164,6 +165,16 @@ def test_at_20_percent_loss_all_are_found_and_none_lost():
     assert [station.lost() for station in stations] == [[]] * count
     assert sum(len(station.node.beyond.live) for station in stations) == count * (count - 1)
     print(f"{count} nodes complete after {found:g} s, interval {stations[0].node.interval(segment.now):g} s")
+
+
+def test_the_will_goes_to_so_many_routed_peers():
+    node = with_routed(150, seeds=tuple(f"192.0.2.{number}" for number in range(1, 100)))
+    run(node, 0.0, 1.0)
+    targets = [send.to for send in node.will() if send.link is None]
+    assert len(targets) == MAX_BEQUEATHED
+    assert all(to.startswith("10.") for to in targets)
+    state = node.will_state()
+    assert state == node.will_state()
 
 
 def test_a_seed_on_a_link_is_no_routed_peer():

@@ -1,0 +1,114 @@
+"""The routed peers that outlive a restart: kept in the state directory, so that a node finds them without a seed."""
+
+import os
+from collections.abc import Callable, Iterable
+from time import monotonic
+
+from discoveryd.daemon.parts import Part
+from discoveryd.files import trusted
+from discoveryd.files.trusted import remedy
+from discoveryd.protocol.addresses import canonical
+from discoveryd.protocol.candidates import is_global
+from discoveryd.protocol.routed import MAX_FORMER
+from discoveryd.runtime.discovery import Discovery
+from discoveryd.runtime.notices import Notice
+
+NAME = "routed-peers"
+PAUSE = 10.0
+"""Seconds between two writings at least; the last comes with the end of the daemon."""
+MAX_SIZE = 64 * 1024
+"""Bytes of the file: four times what `MAX_FORMER` addresses take."""
+HEAD = "# Peers beyond the links of this node, which it greets when it starts again. discoveryd writes this file.\n"
+
+
+class RoutedPeersPart(Part):
+    """Keeps the addresses of routed peers, and has them greeted after a restart.
+
+    Args:
+        directory: the state directory.
+        loopback: ``hello.loopback``: there all nodes are on this machine, and nothing is kept.
+        discovery: knows the peers.
+        notify: told, once for each reason, where the file cannot be read or written.
+    """
+
+    name = NAME
+
+    def __init__(
+        self, directory: str, loopback: str, discovery: Discovery, notify: Callable[[Notice], None]
+    ) -> None:
+        self._path = os.path.join(directory, NAME)
+        self._is_used = not loopback
+        self._discovery = discovery
+        self._notify = notify
+        self._kept: frozenset[str] = frozenset()
+        self._due = 0.0
+        self._is_started = False
+        self._fault = ""
+
+    def start(self) -> None:
+        """Have the peers greeted that are in the file."""
+        if not self._is_used:
+            return
+        found = self._read()
+        self._kept = frozenset(found)
+        self._is_started, self._due = True, monotonic() + PAUSE
+        if found:
+            self._discovery.look(lambda node, now: node.remember(found, now))
+
+    def look(self) -> None:
+        """Write the file, if it is time to and other peers are known."""
+        if self._is_started and monotonic() >= self._due:
+            self._due = monotonic() + PAUSE
+            self._write()
+
+    def stop(self) -> None:
+        """Write the file."""
+        if self._is_started:
+            self._is_started = False
+            self._write()
+
+    def _read(self) -> list[str]:
+        try:
+            text = trusted.read(self._path, MAX_SIZE, owners=trusted.beside(self._path)).decode("ascii", "replace")
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            self._tell("read", error, "let the user of discoveryd read it, or remove it")
+            return []
+        return addresses(text.splitlines())
+
+    def _write(self) -> None:
+        try:
+            known = self._discovery.look(lambda node, now: node.beyond.known(now))
+        except RuntimeError:  # a thread has died, or this is another process
+            return
+        if frozenset(known) == self._kept or (not known and not os.path.exists(self._path)):
+            return
+        try:
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            trusted.write(self._path, "".join([HEAD, *(f"{address}\n" for address in known)]).encode("ascii"))
+        except OSError as error:
+            self._tell("written", error, "let the user of discoveryd write there, or set paths.state")
+            return
+        self._kept, self._fault = frozenset(known), ""
+
+    def _tell(self, what: str, error: OSError, otherwise: str) -> None:
+        why = error.strerror or str(error)
+        if why != self._fault:
+            self._fault = why
+            fields = {"file": self._path, "error": why, "remedy": remedy(error, otherwise)}
+            text = f"the routed peers cannot be {what}: after a restart only seeds lead to them"
+            self._notify(Notice(level="warning", text=text, fields=fields))
+
+
+def addresses(lines: Iterable[str]) -> list[str]:
+    """Return the addresses that lines consist of, without what is none that another node can have; `MAX_FORMER`."""
+    found = []
+    for line in lines:
+        try:
+            address = canonical(line.strip())
+        except ValueError:
+            continue
+        if is_global(address):
+            found.append(address)
+    return found[:MAX_FORMER]
