@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from time import monotonic
 
 from discoveryd.net.batch import BATCH
-from discoveryd.net.families import IPV4, SOCKET_FAMILIES, Name, SocketFamily
+from discoveryd.net.families import IPV4, PKTINFO, SOCKET_FAMILIES, Name, SocketFamily
 from discoveryd.net.icmp import IcmpError, IcmpErrors, sender_of
 from discoveryd.net.sockets import explain_bind
 from discoveryd.net.stamps import SO_TIMESTAMPNS
@@ -45,6 +45,8 @@ holds it for 0.1 s at most."""
 
 MAX_ERRORS = 2048
 """Targets with a remembered error: broadcast addresses of links, and seeds. Past it the oldest is forgotten."""
+_ANYWHERE = PKTINFO.pack(0, bytes(4), bytes(4))
+"""The control message by which the kernel chooses the link and our address."""
 TRIES = 8
 """Times that a datagram is tried: an error may be that of an earlier datagram, come back by ICMP, which anybody can
 forge."""
@@ -238,7 +240,8 @@ class UdpSender:
                 continue
             is_near = link is not None and send.to != link.broadcast and not link.holds(send.to)
             to = self._aim(send)
-            info = route[0][2] if route else b""
+            # the socket of that process is connected to loopback, and would send from there
+            info = route[0][2] if route else b"" if ":" in to else _ANYWHERE
             port = send.port or self._port
             yield Parcel(send.datagram, to, send.to, port, socket.MSG_DONTROUTE if is_near else 0, info)
 

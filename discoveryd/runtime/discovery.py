@@ -110,7 +110,7 @@ class Discovery:
             errand=lambda: self._errands.run(),  # noqa: PLW0108 - as well
         )  # fmt: skip
         self._errands = Errands(self._driver, self._announcement, self._announce, self._notify, clock)
-        self._errands.resolve(parameters.seeds, is_local=bool(parameters.loopback))
+        self._errands.resolve(parameters, is_local=bool(parameters.loopback))
         self.messages = self._driver.messages
         self.perform = self._driver.perform
         self.handlers = QueryHandlers(self, control)
@@ -338,7 +338,7 @@ class Discovery:
     def set_parameters(self, parameters: Parameters) -> None:
         """Change how to speak. Port, realm and loopback stay as they are until a new start: see `parameters`."""
         self._driver.change(lambda node, now: node.set_parameters(parameters, now))
-        self._errands.resolve(parameters.seeds, is_local=bool(self.parameters.loopback))
+        self._errands.resolve(parameters, is_local=bool(self.parameters.loopback))
         self._servers.set_limits(parameters.limits)
         self._driver.network.request_scan()
 

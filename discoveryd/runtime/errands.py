@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from discoveryd.protocol.hosts import is_unicast, parse_seed
 from discoveryd.protocol.node import Node
+from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.wire.record import Record
 from discoveryd.query.seed_status import SeedState
 from discoveryd.runtime.announcement import Announcement
@@ -40,6 +41,7 @@ class Errands:
         self._notify = notify
         self._clock = clock
         self._names: SeedNames | None = None
+        self._families: tuple[str, ...] = ()
 
     def run(self) -> float:
         """Do what is due; return the seconds until this is to be called again at the latest."""
@@ -48,22 +50,26 @@ class Errands:
         )
         return longest if self._names is None else min(longest, self._names.poll(self._clock()))
 
-    def resolve(self, seeds: Iterable[str], *, is_local: bool) -> None:
-        """Resolve the names among these seeds from now on; `is_local` on loopback, where all nodes are on this machine.
+    def resolve(self, parameters: Parameters, *, is_local: bool) -> None:
+        """Resolve the names among the seeds from now on.
 
         Args:
-            seeds: as configured.
-            is_local: whether addresses of loopback are those of other nodes.
+            parameters: with the seeds, and the families of addresses that are spoken.
+            is_local: whether addresses of loopback are those of other nodes, as all are on this machine.
         """
-        hosts = [seed.host for seed in map(parse_seed, seeds) if seed.is_name]
+        self._families = ("ipv4",) if is_local else parameters.families
+        hosts = [seed.host for seed in map(parse_seed, parameters.seeds) if seed.is_name]
         if self._names is None:
             if not hosts:
                 return
-            from discoveryd.runtime.seed_names import SeedNames  # noqa: PLC0415 - only where a seed has a name
+            # only where a seed has a name
+            from discoveryd.net.resolve import resolve  # noqa: PLC0415
+            from discoveryd.runtime.seed_names import SeedNames  # noqa: PLC0415
 
             self._names = SeedNames(
                 self._take, self._notify, wake=self._driver.touch, failed=self._driver.fail,
                 hears=self._hears, links=lambda: tuple(self._driver.network.links),
+                find=lambda name: resolve(name, self._families),
                 is_usable=lambda address: is_unicast(address, is_local=is_local),
             )  # fmt: skip
         self._names.set(hosts)

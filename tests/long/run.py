@@ -56,6 +56,19 @@ BARS = {
         ("tests/netns/test_messages.py::test_ten_hosts_at_20_percent_loss_handle_a_message_once",),
         {"DISCOVERYD_SEND_SECONDS": "1.5"},
     ),
+    "routed": Bar(
+        "100 routed nodes, 20 % loss, 20 HELLOs a second of each: complete, and nobody is taken down; a liar names one victim",
+        (
+            "tests/protocol/test_routed.py::test_at_20_percent_loss_all_are_found_and_none_lost",
+            "tests/protocol/test_candidates.py::test_a_victim_gets_five_pings_a_second_of_all",
+        ),
+        {"DISCOVERYD_ROUTED_NODES": "100"},
+    ),
+    "subnets": Bar(
+        "three routed subnets of 5 hosts, one seed by name: all list all; the seed is killed, and nobody else is lost",
+        ("tests/netns/test_routed.py::test_one_seed_by_name_leads_sealed_subnets_to_each_other",),
+        {"DISCOVERYD_ROUTED_HOSTS": "5"},
+    ),
     "one-socket": Bar(
         "liveness, last wills and a flood where there is no quiet socket",
         ("tests/netns/test_liveness.py", "tests/netns/test_wills.py", "tests/netns/test_flood.py"),

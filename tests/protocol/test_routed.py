@@ -167,6 +167,16 @@ def test_at_20_percent_loss_all_are_found_and_none_lost():
     print(f"{count} nodes complete after {found:g} s, interval {stations[0].node.interval(segment.now):g} s")
 
 
+def test_budget_and_networks_can_be_changed_while_it_runs():
+    node = with_routed(90, routed_budget=200)
+    run(node, 0.0, 2.0)
+    assert node.interval(2.0) == 0.8
+    node.set_parameters(Parameters(routed_budget=20, introduce=("192.0.2.0/24",)), 2.0)
+    run(node, 2.0, 4.0)
+    assert node.interval(4.0) == pytest.approx(5.0, abs=0.1)
+    assert (node.outbox.introduced.hold("192.0.2.9"), node.outbox.introduced.hold("10.0.1.1")) == (True, False)
+
+
 def test_the_will_goes_to_so_many_routed_peers():
     node = with_routed(150, seeds=tuple(f"192.0.2.{number}" for number in range(1, 100)))
     run(node, 0.0, 1.0)
