@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from discoveryd.config.exports import ExportRule
+from discoveryd.config.export_rule import ExportRule
 from discoveryd.config.reader import ConfigReader
 from discoveryd.config.tree import YamlNode
 from discoveryd.protocol.table.grace import GraceRule

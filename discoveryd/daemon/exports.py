@@ -17,7 +17,7 @@ from discoveryd.runtime.notices import CONNECTED, ISOLATED, Notice, of_death, wa
 from discoveryd.runtime.query_handlers import list_line
 
 if TYPE_CHECKING:
-    from discoveryd.config.exports import ExportRule
+    from discoveryd.config.export_rule import ExportRule
     from discoveryd.exports.exporter import Exporter
 
 DIRECTORY = "export"

@@ -8,7 +8,7 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from discoveryd.config.exports import ExportRule
+from discoveryd.config.export_rule import ExportRule
 from discoveryd.exports.file import ExportFile, forget, in_words
 from discoveryd.exports.hold import Hold
 from discoveryd.protocol.node import Node

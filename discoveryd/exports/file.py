@@ -9,7 +9,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from discoveryd.config.exports import ExportRule
+from discoveryd.config.export_rule import ExportRule
 from discoveryd.files import trusted
 from discoveryd.query.formats import EXPORT_FILES
 from discoveryd.query.formats.exports import ExportOptions, export_text

@@ -3,7 +3,8 @@
 import pytest
 
 from discoveryd.config import Config, load, parse
-from discoveryd.config.exports import MAX_EXPORTS, ExportRule, ExportSection
+from discoveryd.config.export_rule import ExportRule
+from discoveryd.config.exports import MAX_EXPORTS, ExportSection
 from discoveryd.errors import ConfigError
 from discoveryd.query.request import Filter
 from tests.config.faults import problems

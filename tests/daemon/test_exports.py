@@ -10,7 +10,8 @@ from time import monotonic, sleep
 import pytest
 
 from discoveryd.config import Config
-from discoveryd.config.exports import ExportRule, ExportSection
+from discoveryd.config.export_rule import ExportRule
+from discoveryd.config.exports import ExportSection
 from discoveryd.config.sections import PathsSection
 from discoveryd.daemon.exports import ExportsPart
 from discoveryd.protocol.parameters import Parameters
@@ -110,6 +111,6 @@ def test_a_command_that_others_may_have_written_is_not_run(tmp_path):
 
 
 def test_a_daemon_without_exports_imports_nothing_of_them():
-    code = "import sys, discoveryd.daemon.run; print(sorted(name for name in sys.modules if 'exports.' in name or 'formats.' in name))"
+    code = "import sys, discoveryd.daemon.run; print(sorted(name for name in sys.modules if '.exports.' in name or 'formats.' in name or 'export_' in name))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ, timeout=30)
     assert done.stdout == "[]\n"

@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from discoveryd.config.exports import ExportRule
+from discoveryd.config.export_rule import ExportRule
 from discoveryd.exports import exporter as exporting
 from discoveryd.exports.exporter import Exporter
 from discoveryd.query.findings import findings

@@ -91,6 +91,7 @@ class Rows:
     def find(self, text: str, now: float) -> tuple[Row, ...]:
         """Return the rows a person may mean: by id, name, boot or address, else by the start of an id.
 
+        ``NAME-BOOT``, with the first four digits of the boot or more, is the second of one name, as exports call it.
         Live rows hide gone rows with the same kind of match.
         """
         rows = list(self.rows(now, gone=True))
@@ -98,6 +99,9 @@ class Rows:
         found = exact or [row for row in rows if any(path.address == text for path in row.paths.fresh(now))]
         if not found and len(text) >= 4:
             found = [row for row in rows if row.id.startswith(text)]
+        name, _, boot = text.rpartition("-")
+        if not found and name and len(boot) >= 4:
+            found = [row for row in rows if row.name == name and row.boot.startswith(boot)]
         live = [row for row in found if row.state_at(now) in LIVE]
         return tuple(live or found)
 

@@ -127,6 +127,15 @@ def test_find_by_id_name_boot_address_and_start_of_id():
     assert find("three") == []
 
 
+def test_the_second_of_a_name_is_found_as_exports_call_it():
+    table = ProvedTable()
+    for number, id in ((0xAB12 << 48, "a"), (0xCD34 << 48, "b")):
+        table.heard(hello(number, id), source(f"10.0.0.{number >> 60}"), 0.0)
+    assert [row.id for row in table.find("web1-cd34", 1.0)] == ["b"]
+    assert table.find("web1-cd3", 1.0) == ()
+    assert table.find("web2-cd34", 1.0) == ()
+
+
 def test_find_prefers_live_rows():
     table = ProvedTable()
     table.heard(hello(1, "a"), source("10.0.0.1"), now=0.0)

@@ -38,7 +38,7 @@ def test_no_peer_is_a_whole_file(name):
 
 @pytest.mark.parametrize("name", sorted(EXPORT_FORMATS.keys() - {"template"}))
 def test_a_format_does_not_change_with_time(name):
-    later = peer() | {"first_seen_s": 730.0, "last_heard_s": 0.1, "expires_s": 3.9, "rtt_ms": 0.3, "loss": 0.0}
+    later = peer() | {"first_seen_s": 730.0, "last_heard_s": 0.1, "expires_s": 3.9, "rtt_ms": 0.3, "loss": 0.0, "interval_s": 1.0}
     assert text_of(name, [peer(), OTHER]) == text_of(name, [OTHER, later])
 
 
@@ -163,5 +163,5 @@ def test_csv_and_json():
         "me,own,up,node,10.0.0.1,10.0.0.1,eth0,me,,,,0,false,,true",
     ]
     found = json.loads(text_of("json", [peer()], OWN))
-    gone = {"first_seen_s", "last_heard_s", "expires_s", "rtt_ms", "loss"}
+    gone = {"first_seen_s", "last_heard_s", "expires_s", "rtt_ms", "loss", "interval_s", "ttl_s"}
     assert found == {"schema": 1, "self": {key: OWN[key] for key in OWN.keys() - gone}, "peers": [{key: peer()[key] for key in peer().keys() - gone}]}
