@@ -39,6 +39,8 @@ TIMEOUT = 2.0
 """Seconds for a word of the service manager."""
 _FIREWALLS = {"own-firewall-in": False, "own-firewall-out": True}
 UNASKED = "it is not listed, and only with the control token the daemon asks such an address; run this as root"
+_MANAGERS = ("ufw ", "firewall-cmd ")
+"""How the commands of tools begin that keep the rules: what is put between those by hand is lost."""
 _MARKS = {"ok": "ok", "fault": "FAULT", "note": "note", "unknown": "not known yet"}
 
 
@@ -100,7 +102,9 @@ def look_closer(found: dict[str, Any], port: int) -> dict[str, Any]:
             is_ipv6 = finding["subject"].endswith("IPv6")
             words, commands = openings(port, is_out=_FIREWALLS[finding["code"]], is_ipv6=is_ipv6)
             if commands:
-                finding["remedy"], finding["evidence"]["rules"] = commands, words
+                finding["evidence"]["rules"] = words
+                if not any(command.startswith(_MANAGERS) for command in finding["remedy"]):  # they rewrite rules
+                    finding["remedy"] = commands
     if address := address_of(found):
         from discoveryd.net.reachability import probe  # noqa: PLC0415 - only where a machine is to be asked
 

@@ -46,13 +46,15 @@ def test_a_fault_is_told_with_the_command_that_helps(capsys):
     assert lines[-1] == "    ufw allow 3400/udp"
 
 
-def test_root_is_told_the_rule_and_what_comes_before_it(capsys, monkeypatch):
+@pytest.mark.parametrize(("tool", "told"), [("nft", ""), ("ufw", "ufw allow 3400/udp")])
+def test_root_is_told_the_rule_and_what_helps(capsys, monkeypatch, tool, told):
+    """What keeps the rules is told to change them: it would lose a rule that is put between its own."""
     monkeypatch.setattr("os.geteuid", lambda: 0)
     rule, command = "chain x of table inet f: rule 7 has drop for UDP port 3400", "nft insert rule inet f x udp dport 3400 accept"
     monkeypatch.setattr("discoveryd.ctl.firewall.openings", lambda port, **_: ([rule], [command]))
-    with played(report(SHUT)) as daemon:
+    with played(report(SHUT | {"firewalls": [tool]})) as daemon:
         _, out, _ = ask(capsys, daemon, "doctor")
-    assert out.splitlines()[-2:] == [f"  {rule}", f"    {command}"]
+    assert out.splitlines()[-2:] == [f"  {rule}", f"    {told or command}"]
 
 
 @pytest.mark.parametrize(
