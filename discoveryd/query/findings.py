@@ -101,8 +101,8 @@ def _interfaces(status: Mapping[str, Any]) -> Iterator[Finding]:
             (f"hello.interfaces: [{names}]",),
         )
     unlinked = [f"{one['name']} ({one['address']}/{one['prefix']})" for one in status.get("unlinked", ())]
-    if unlinked and status["peers"].get("up"):
-        return  # seeds, or introductions, led to others
+    if unlinked and status["peers"].get("up") and status["received"].get("pong"):
+        return  # seeds, or introductions, led to others, and they answer
     text = (
         "no usable link: no interface that hello.interfaces allows is up, has an address and can broadcast; one that "
         "appears is used at once"
