@@ -148,14 +148,16 @@ class QueryClient:
                 until = deadline
             yield event
 
-    def hear(self) -> dict[str, Any]:
+    def hear(self, *, waits: bool = False) -> dict[str, Any]:
         """Read a line that is no reply, once the file descriptor is readable: nearly always why the connection ends.
+
+        With `waits` it may take for ever, or until another thread calls `close`.
 
         Raises:
             QueryError: the daemon's last word (``stopping``, ...), ``closed`` without one, or ``timeout``: half a line
                 came, and the connection is closed.
         """
-        return self._read(monotonic() + self.timeout, "sent half a line")
+        return self._read(None if waits else monotonic() + self.timeout, "sent half a line")
 
     def close(self) -> None:
         """Close; from any thread, and safe to call again."""

@@ -1,6 +1,5 @@
 """A service that the daemon of this machine announces for a program, as long as that wants it."""
 
-import select
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -112,8 +111,7 @@ class Registration:
                     query.request("register", service=self.service.to_json(), token=self._token())
                     retry.succeeded()
                     self._tell(None)
-                    select.select([query], [], [])
-                    query.hear()
+                    query.hear(waits=True)
             except QueryError as error:
                 failure = error
             else:
