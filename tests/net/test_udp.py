@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import threading
+from contextlib import closing
 from time import monotonic
 
 import pytest
@@ -88,10 +89,10 @@ def test_a_scan_that_fails_keeps_the_links_there_are(monkeypatch, number):
 
     monkeypatch.setattr(module, "survey", answer)
     monkeypatch.setattr(module, "without_broadcast", lambda *_: ())
-    links = UdpTransport(Parameters())
-    assert (links.rescan(PATTERNS), links.scan_error) == ((here,), None)
-    assert (links.rescan(PATTERNS), links.scan_error) == ((here,), f"{errno.errorcode[number]}: {os.strerror(number)}")
-    assert (links.rescan(PATTERNS), links.scan_error) == ((), None)
+    with closing(UdpTransport(Parameters())) as links:
+        assert (links.rescan(PATTERNS), links.scan_error) == ((here,), None)
+        assert (links.rescan(PATTERNS), links.scan_error) == ((here,), f"{errno.errorcode[number]}: {os.strerror(number)}")
+        assert (links.rescan(PATTERNS), links.scan_error) == ((), None)
 
 
 def test_rescan_keeps_the_object_of_an_unchanged_link(make):
