@@ -126,6 +126,7 @@ class UdpTransport:
     def close(self) -> None:
         """Close everything. Legal before `open`, and more than once."""
         self._stack.close()
+        self._netlink.close()  # a scan opens it, too
 
     def rescan(self, patterns: Sequence[str], families: Sequence[str] | None = None) -> tuple[Link, ...]:
         """Read the interfaces and return the links there are; an unchanged link stays the same object.
