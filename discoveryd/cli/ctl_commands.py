@@ -234,9 +234,9 @@ PROGRAM = Program(
         ),
         Option(
             "token-file",
-            "the control token of the daemon, which shows that you may: for reload, register and messages, and for all "
-            "where it listens outside 127.0.0.0/8; else $DISCOVERYCTL_TOKEN_FILE, else /run/discoveryd/control.token, "
-            "or without root $XDG_RUNTIME_DIR/discoveryd/control.token",
+            "the control token of the daemon, which shows that you may: for what changes something and messages, and "
+            "for all where it listens outside 127.0.0.0/8; else $DISCOVERYCTL_TOKEN_FILE, else "
+            "/run/discoveryd/control.token, or without root $XDG_RUNTIME_DIR/discoveryd/control.token",
             FILE,
         ),
     ],
