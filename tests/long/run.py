@@ -95,9 +95,10 @@ BARS = {
         {},
     ),
     "history": Bar(
-        "a history of 1,000 peers and a year, kills, a full disk, three minutes of 1,000 forged peers a second",
-        ("tests/long/history.py",),
-        {},
+        "a history of 1,000 peers and a year, kills, a full disk, three minutes of 1,000 forged peers a second, our own "
+        "cable pulled",
+        ("tests/long/history.py", "tests/netns/test_history.py"),
+        {"DISCOVERYD_CUT_SECONDS": "15"},
     ),
     "doctor": Bar(
         "three healthy hosts, then with 30 % loss, asked 50 times each: the doctor finds no fault",
