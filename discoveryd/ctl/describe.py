@@ -41,6 +41,7 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
         ("tags", _pairs(node["tags"])),
         ("hello", f"UDP port {hello['port']}, {beat}"),
         ("peers", f"{_counts(status['peers'])} ({rows['rows']} of at most {rows['limit']} rows)"),
+        ("routed", _routed(status.get("routed", {}))),
         ("sent", _counts(status["sent"])),
         ("received", _counts(status["received"])),
         ("security", _security(status.get("security"))),
@@ -217,6 +218,13 @@ def _security(security: dict[str, Any] | None) -> str:
     sends = f"sends with {security['send_with']}" if security["mode"] != "off" else "sends plain"
     keys = ", ".join(f"{key['peers']} peers with {key['id']}" for key in security["keys"])
     return f"{security['mode']}, {sends}; {keys}, {security['plain_peers']} plain"
+
+
+def _routed(routed: dict[str, int]) -> str:
+    """Return what there is beyond the links; empty where there is nothing."""
+    told = (("peers", "peers"), ("former", "former ones"), ("candidates", "candidates that did not answer"))
+    counts = [f"{routed[key]} {text}" for key, text in told if routed.get(key)]
+    return ", ".join(counts) and f"{', '.join(counts)} ({routed['named']} named by peers, {routed['met']} met)"
 
 
 def _query(query: dict[str, int]) -> str:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from time import monotonic
 
 from discoveryd.net.batch import BATCH
-from discoveryd.net.families import IPV4, PKTINFO, SOCKET_FAMILIES, Name, SocketFamily
+from discoveryd.net.families import IPV4, PKTINFO, PKTINFO_IPV6, SOCKET_FAMILIES, Name, SocketFamily
 from discoveryd.net.icmp import IcmpError, IcmpErrors, sender_of
 from discoveryd.net.sockets import explain_bind
 from discoveryd.net.stamps import SO_TIMESTAMPNS
@@ -240,9 +240,9 @@ class UdpSender:
                 continue
             is_near = link is not None and send.to != link.broadcast and not link.holds(send.to)
             to = self._aim(send)
-            # the socket of that process is connected to loopback, and would send from there
-            info = route[0][2] if route else b"" if ":" in to else _ANYWHERE
             port = send.port or self._port
+            # the socket of that process is connected to loopback, and would send from there
+            info = route[0][2] if route else _source_to(to, port) if ":" in to else _ANYWHERE
             yield Parcel(send.datagram, to, send.to, port, socket.MSG_DONTROUTE if is_near else 0, info)
 
     def _aim(self, send: Send) -> str:
@@ -261,6 +261,14 @@ class UdpSender:
             else:
                 return None
         return text
+
+
+def _source_to(address: str, port: int) -> bytes:
+    """Return the control message that names our address from which the kernel sends to an address of IPv6."""
+    with suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        probe.connect((address, port))  # nothing is sent
+        return PKTINFO_IPV6.pack(socket.inet_pton(socket.AF_INET6, probe.getsockname()[0].partition("%")[0]), 0)
+    return b""
 
 
 def _target(send: Send, to: str, port: int) -> Name:

@@ -194,10 +194,11 @@ class Outbox:
             if not hello.goodbye and state.skips(hello.seq):
                 continue
             targets = state.targets if routed is None or state.link else routed
+            if not targets:
+                continue  # most nodes have nobody beyond their links
             told = datagram if state.every == 1 else at_pace(hello, state).encode()
             out = self.by(state, told, limited=state.limited or not is_steady, targets=targets)
-            if targets:
-                self.copies = max(self.copies, -(-len(out) // len(targets)))
+            self.copies = max(self.copies, -(-len(out) // len(targets)))
             sends += out
         return sends
 

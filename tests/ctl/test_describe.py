@@ -113,6 +113,13 @@ def test_status_prints_each_section(capsys):
     ]
 
 
+def test_status_counts_what_is_beyond_the_links(capsys):
+    routed = {"peers": 14, "former": 0, "candidates": 2, "named": 16, "met": 13, "refused": 0}
+    with Daemon([[STATUS | {"routed": routed}]]) as daemon:
+        _, out, _ = ask(capsys, daemon, "status")
+    assert "  routed    14 peers, 2 candidates that did not answer (16 named by peers, 13 met)\n" in out
+
+
 def test_status_shows_seeds_and_what_cannot_broadcast(capsys):
     addresses = [{"address": "10.1.0.5", "heard_s": 3.0}, {"address": "10.1.0.6", "heard_s": 0.4}]
     seeds = [

@@ -119,9 +119,16 @@ def test_a_seed_of_ipv6_is_found_by_its_name(lab):
     for number, host in enumerate(hosts, 1):
         host.ip(f"address add fd00:{number}::1/64 dev eth0 nodad", f"route add default via fd00:{number}::fe")
         host.run("sh", "-c", "echo fd00:2::1 hub.lab > /run/hosts && mount --bind /run/hosts /etc/hosts")
-        host.discoveryd(env={"DISCOVERYD_HELLO__SEEDS": '["hub.lab"]'})
+        process = host.discoveryd(env={"DISCOVERYD_HELLO__SEEDS": '["hub.lab"]'})
     with asking(hosts[0]) as first, asking(hosts[1]) as second:
         (peer,), _ = until(first, names("v2"))
         assert (peer["address"], peer["link"]) == ("fd00:2::1", "")
         until(second, names("v1"))
         assert second.request("status")["seeds"][0]["state"] == "here"
+        until(first, lambda peers: [peer["two_way"] for peer in peers] == [True])
+        until(second, lambda _: second.request("status")["routed"]["peers"] == 1)
+        with asking(hosts[0]) as watching:
+            stream = events(watching)
+            process.kill()
+            down = next(event for event in stream if event["event"] == "down")
+            assert down["reason"] == "its process died"  # its will came

@@ -5,6 +5,7 @@ import os
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from discoveryd.protocol.wire.meet import MAX_NAMED, Intro, Meet
 from discoveryd.protocol.wire.messages import Hello, Ping, Pong
 from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, digest_of
 from discoveryd.protocol.wire.talk import Ack, MessagePart
@@ -89,6 +90,8 @@ acks = st.builds(
     part=st.integers(0, 127), parts=st.integers(0, 128), payload=payloads,
 )  # fmt: skip
 
+meets = st.builds(Meet, realm=realms, id=words, boot=boots, nonce=boots, after=boots)
+intros = st.builds(Intro, realm=realms, boot=boots, nonce=boots, named=st.text("0aZ.:,;_-", max_size=MAX_NAMED))
 whys = st.builds(Why, realm=realms, id=words, boot=boots, nonce=boots, about=st.text("abXY01.:%_-", max_size=64))
 ages = st.none() | st.integers(0, 9_999_999)
 counts = st.integers(0, 2**32 - 1)
@@ -111,6 +114,8 @@ SEEDS = (
     b"MSG|2|default|web1|5f0c8b1e2d3a4f60|8|0|1|qa||upper||cmVhZHk/|0000|",
     b"ACK|2|default|a3d1e00942bb7c15|27d7dd7de1118645|8|h|1|0|1|UkVBRFk/|",
     b"WHY|2|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|db1|" + b"0" * 454 + b"|",
+    b"MEET|2|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|0000000000000000|" + b"0" * 631 + b"|",
+    b"INTRO|2|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|10.2.0.7,db1,77b1c0d2e3f40516|",
     b"SAY|2|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|312|0.1.0|10.0.0.2/24|10.0.0.255|45|45|rate:2:17|up|10.0.0.3|650|",
 )
 ODD = (

@@ -6,10 +6,25 @@ from hypothesis import strategies as st
 from discoveryd.errors import WireError
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.meet import MAX_INTRO, Meet
 from discoveryd.protocol.wire.messages import MAX_DATAGRAM, MAX_STEADY
 from discoveryd.protocol.wire.record import MAX_RECORD, decode_record
 from discoveryd.protocol.wire.why import MAX_SAY, Why
-from tests.properties.strategies import FUZZ, acks, datagrams, hellos, mutated, parts, pings, pongs, records, says, whys
+from tests.properties.strategies import (
+    FUZZ,
+    acks,
+    datagrams,
+    hellos,
+    intros,
+    meets,
+    mutated,
+    parts,
+    pings,
+    pongs,
+    records,
+    says,
+    whys,
+)
 
 # fewer than of the whole way in: test_receive feeds the decoders too
 decoding = settings(max_examples=max(100, FUZZ // 10))
@@ -48,6 +63,19 @@ def test_question_and_its_answer_round_trip(said):
     assert decode(said.encode()) == said
     assert (len(said.encode()) == MAX_SAY) if isinstance(said, Why) else (len(said.encode()) <= MAX_SAY)
     assert said.encode().endswith(b"|")
+
+
+@given(meets | intros)
+def test_question_for_peers_and_its_answer_round_trip(said):
+    assert decode(said.encode()) == said
+    assert (len(said.encode()) == MAX_INTRO) if isinstance(said, Meet) else (len(said.encode()) <= MAX_INTRO)
+    assert said.encode().endswith(b"|")
+
+
+@given(intros)
+def test_any_peers_that_are_named_can_be_read(intro):
+    for peer in intro.peers():
+        assert ",".join(peer) in intro.named
 
 
 @given(says)
