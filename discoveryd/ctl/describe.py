@@ -165,6 +165,7 @@ def _unlinked_table(unlinked: list[dict[str, Any]], screen: Screen) -> str:
     texts = {
         "no-broadcast": "the interface cannot broadcast",
         "no-broadcast-address": "its network has no broadcast address",
+        "duplicate": "another machine has this address",
     }
     rows = [
         (one["name"], f"{one['address']}/{one['prefix']}", printable(texts.get(one["reason"], one["reason"])))

@@ -185,7 +185,8 @@ class Unlinked(NamedTuple):
         name: the interface.
         address: ours there.
         prefix: length of its network prefix.
-        reason: ``no-broadcast`` (WireGuard, tun, a point-to-point line) or ``no-broadcast-address`` (/31 and /32).
+        reason: ``no-broadcast`` (WireGuard, tun, a point-to-point line), ``no-broadcast-address`` (/31 and /32), or
+            ``duplicate`` (IPv6: another machine has it, so nothing goes by it).
     """
 
     name: str
@@ -210,9 +211,9 @@ def without_broadcast(
         for one in addresses:
             family = family_of(one.address)
             can = interface.flags & _NEEDED[family] == _NEEDED[family]
-            if can and (family == "ipv6" or one.prefix <= 30):
+            if can and not one.is_duplicate and (family == "ipv6" or one.prefix <= 30):
                 continue
-            reason = "no-broadcast-address" if can else "no-broadcast"
+            reason = "duplicate" if one.is_duplicate else "no-broadcast-address" if can else "no-broadcast"
             found.append(Unlinked(name, with_zone(one.address, name), one.prefix, reason))
     return tuple(found)
 

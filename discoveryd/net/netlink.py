@@ -81,6 +81,7 @@ class Address:
         prefix: length of the network prefix.
         is_secondary: whether an address of the same interface and prefix was there before it, or it is a temporary one.
         is_usable: whether datagrams may come from it: as far as is known no other machine has it.
+        is_duplicate: whether another machine has it.
     """
 
     index: int
@@ -88,6 +89,7 @@ class Address:
     prefix: int
     is_secondary: bool
     is_usable: bool = True
+    is_duplicate: bool = False
 
 
 def pieces(data: bytes, header: struct.Struct) -> Iterator[tuple[list[int], bytes]]:
@@ -130,8 +132,10 @@ def address(payload: bytes) -> Address | None:
     if len(own) != _SIZES.get(family) or prefix > 8 * len(own):
         return None
     waits = flags & IFA_F_TENTATIVE and not flags & IFA_F_OPTIMISTIC
-    is_usable = family == socket.AF_INET or not (waits or flags & IFA_F_DADFAILED)
-    return Address(index, socket.inet_ntop(family, own), prefix, bool(flags & IFA_F_SECONDARY), is_usable)
+    is_duplicate = family == socket.AF_INET6 and bool(flags & IFA_F_DADFAILED)
+    is_usable = family == socket.AF_INET or not (waits or is_duplicate)
+    text = socket.inet_ntop(family, own)
+    return Address(index, text, prefix, bool(flags & IFA_F_SECONDARY), is_usable, is_duplicate)
 
 
 class Netlink:

@@ -96,7 +96,3 @@ def is_sourceless(address: str) -> bool:
         return address.startswith(("ff", "::"))
     return address.partition(".")[0] in _SOURCELESS
 
-
-def with_port(address: str, port: int) -> str:
-    """Return ``10.0.0.1:80`` or ``[fd00::1]:80``."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -153,7 +153,7 @@ FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
     ),
     "shared-address": FindingKind(
         "identity", "medium", "proven", "several live nodes have one address",
-        "Several nodes that are up were heard from the same address on the same link.",
+        "Several nodes that are up were heard from one address on one link, or another machine has an IPv6 one.",
         "Give each its own address, or find the relay or NAT that rewrites the source of their HELLOs.",
     ),
     "table-full": FindingKind(

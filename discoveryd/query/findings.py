@@ -100,7 +100,8 @@ def _interfaces(status: Mapping[str, Any]) -> Iterator[Finding]:
             {"excluded": excluded},
             (f"hello.interfaces: [{names}]",),
         )
-    unlinked = [f"{one['name']} ({one['address']}/{one['prefix']})" for one in status.get("unlinked", ())]
+    unlinked = [f"{one['name']} ({one['address']}/{one['prefix']})" for one in status.get("unlinked", ())
+                if one["reason"] != "duplicate"]  # fmt: skip
     if unlinked and status["peers"].get("up") and status["received"].get("pong"):
         return  # seeds, or introductions, led to others, and they answer
     text = (
@@ -300,6 +301,12 @@ def _identities(status: Mapping[str, Any]) -> Iterator[Finding]:
             "what rewrites the source of their HELLOs (a relay, NAT)"
         )
         yield Finding("shared-address", text, {"ids": shared["ids"]}, (), shared["address"])
+    for one in status.get("unlinked", ()):
+        if one["reason"] == "duplicate":
+            address = one["address"]
+            text = f"another machine on {one['name']} has our address {address}, so it is not used: give each its own"
+            remedy = (f"ip -6 addr show dev {one['name']}",)
+            yield Finding("shared-address", text, {"prefix": one["prefix"]}, remedy, address)
 
 
 def _machine(status: Mapping[str, Any]) -> Iterator[Finding]:

@@ -136,6 +136,16 @@ def test_what_cannot_broadcast_is_told_with_the_reason(monkeypatch):
         assert [link.name for link in survey(["*"], netlink, ["ipv4"])] == ["eth0"]
 
 
+def test_an_address_of_another_machine_is_told(monkeypatch):
+    six = [
+        address(2, "fe80::5", 64, is_usable=False, is_duplicate=True), address(2, "fe80::6", 64, is_usable=False),
+        address(2, "fd00::6", 64), address(2, "10.0.0.1", 24),
+    ]  # fmt: skip
+    read_as(monkeypatch, [Interface(2, USABLE | USABLE_IPV6, ("eth0",))], six)
+    assert without_broadcast(["*"], Netlink()) == (("eth0", "fe80::5%eth0", 64, "duplicate"),)
+    assert [link.family for link in survey(["*"], Netlink())] == ["ipv4"]
+
+
 def test_an_interface_excluded_by_name_costs_no_question(monkeypatch):
     asked = []
     monkeypatch.setattr(Netlink, "addresses", lambda *_: [address(index, f"10.{index}.0.1", 24) for index in range(1, 401)])
@@ -153,8 +163,8 @@ def read_as(monkeypatch, interfaces, addresses):
     monkeypatch.setattr(Netlink, "addresses", lambda *_: addresses)
 
 
-def address(index, text, prefix, *, is_secondary=False, is_usable=True):
-    return Address(index, text, prefix, is_secondary, is_usable)
+def address(index, text, prefix, *, is_secondary=False, is_usable=True, is_duplicate=False):
+    return Address(index, text, prefix, is_secondary, is_usable, is_duplicate)
 
 
 @pytest.mark.parametrize(

@@ -106,8 +106,10 @@ def test_address(payload, expected):
     [(0x80, True), (0xC0, False), (0x40, False), (0x48, False), (0x08, False), (0x44, True), (0x4C, False), (0x20, True)],
 )  # permanent 80, tentative 40, deprecated 20, optimistic 04; 08 is that of another machine
 def test_an_address_that_may_be_of_another_machine_is_not_used(flags, is_usable):
-    assert address(placed(2, attribute(1, LOCAL), family=10, prefix=64, flags=flags)).is_usable is is_usable
-    assert address(placed(2, attribute(2, ONE), flags=flags)).is_usable  # IPv4 has no such flags
+    found = address(placed(2, attribute(1, LOCAL), family=10, prefix=64, flags=flags))
+    assert (found.is_usable, found.is_duplicate) == (is_usable, bool(flags & 0x08))
+    found = address(placed(2, attribute(2, ONE), flags=flags))
+    assert (found.is_usable, found.is_duplicate) == (True, False)  # IPv4 has no such flags
 
 
 @given(st.binary(max_size=200))

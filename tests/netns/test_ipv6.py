@@ -146,6 +146,27 @@ def test_an_address_that_is_not_settled_yet_is_waited_for(lab):
         assert not [line for line in host.log().splitlines() if "level=warning" in line and "no usable link" not in line]
 
 
+def test_an_address_of_another_machine_is_not_used(lab):
+    a, b = (lab.host(name, address=f"10.77.0.{last}/24", ipv6=True, dad=True) for last, name in enumerate("ab", 1))
+    for host in (a, b):
+        host.ip("link set eth0 addrgenmode none", "addr flush dev eth0 scope link")
+    a.ip("addr add fe80::5/64 dev eth0 nodad")
+    b.ip("addr add fe80::5/64 dev eth0")
+    for host in (a, b):
+        host.discoveryd()
+    speaks(a, ("eth0", "ipv4"), ("eth0", "ipv6"))
+    with asking(b) as client:
+        [peer], _ = until(client, names("a"))
+        assert peer["address"] == "10.77.0.1"
+        deadline = time.monotonic() + PATIENCE
+        while not (told := client.request("status"))["unlinked"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert [link["family"] for link in told["links"]] == ["ipv4"]
+    assert told["unlinked"] == [{"name": "eth0", "address": "fe80::5%eth0", "prefix": 64, "reason": "duplicate"}]
+    assert "shared-address" in {finding["code"] for finding in told["findings"]}
+
+
 RECORDER = """
 import socket, struct, sys
 ear = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)

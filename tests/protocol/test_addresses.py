@@ -10,7 +10,6 @@ from discoveryd.protocol.addresses import (
     is_sourceless,
     pack_address,
     text_of,
-    with_port,
     zone_of,
 )
 from discoveryd.protocol.link import GROUP, Link
@@ -95,10 +94,6 @@ def test_family_zone_and_scope(address, family, zone, is_local):
 )  # fmt: skip
 def test_addresses_that_no_datagram_comes_from(address, is_impossible):
     assert is_sourceless(address) is is_impossible
-
-
-def test_an_address_with_its_port():
-    assert [with_port(one, 80) for one in ("10.0.0.1", "fe80::1%eth0")] == ["10.0.0.1:80", "[fe80::1%eth0]:80"]
 
 
 def test_a_link_holds_the_addresses_of_its_family():

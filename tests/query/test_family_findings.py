@@ -24,3 +24,10 @@ def test_a_firewall_of_one_family_is_opened_for_that_one():
         "drops UDP port 3400 by IPv6, so nobody is heard there by IPv6"
     )
     assert remedy == ("ip6tables -I INPUT -p udp --dport 3400 -j ACCEPT",)
+
+
+def test_an_address_that_another_machine_has_is_named():
+    unlinked = [{"name": "eth0", "address": "fe80::5%eth0", "prefix": 64, "reason": "duplicate"}]
+    text, _ = found(unlinked=unlinked)["shared-address"]
+    assert text.startswith("another machine on eth0 has our address fe80::5%eth0, so it is not used")
+    assert "fe80" not in found(unlinked=unlinked, links=[])["no-link"][0]
