@@ -1,5 +1,7 @@
 """Nodes that speak IPv4 and IPv6 on one cable: which beats go where, one row of two paths, and what hides neither."""
 
+import json
+
 import pytest
 
 from discoveryd.protocol.ipv6 import Ipv6Pace, at_pace
@@ -155,6 +157,19 @@ def test_ipv4_cut_off_hides_nobody_and_ipv6_keeps_every_beat(pair):
     pair.machines[1].end()
     pair.run(45.0)
     assert pair.machines[0].kinds(since=40.0) == ["suspect", "down"]
+
+
+def test_the_text_that_is_kept_is_true_at_each_moment(pair):
+    [row] = pair.machines[0].node.table.rows(30.0)
+    seen = set()
+    for step in range(400):
+        pair.run(now := 30.0 + step * 0.1)
+        told, peer = json.loads(row.text(now) + "}"), row.peer(now)
+        assert (told["address"], told["addresses"], told["state"]) == (peer.address, [*peer.addresses], peer.state)
+        seen.add(peer.address)
+        if step in (50, 250):
+            lost(pair, "ipv4", sender=2 if step == 50 else 99)
+    assert seen == {four(2), six(2)}
 
 
 def test_a_switch_that_eats_broadcasts_hides_nobody():

@@ -272,7 +272,9 @@ class Paths(dict[tuple[str, str], Path]):
             for path in self.values():
                 if not path.is_out(now) and path.beats(best):
                     best = path
-            self.used = best
+            if best is not self.used:
+                self.used = best
+                self._row.measured()
 
     def best(self, now: float) -> Path:
         """Return the path to use: the one in use, unless it fell silent and another did not."""
@@ -291,6 +293,11 @@ class Paths(dict[tuple[str, str], Path]):
     def last(self) -> list[Path]:
         """Return the paths by which the peer was heard in the two intervals before it fell silent."""
         return [path for path in self.values() if path.stale_at() > self._row.last_heard]
+
+    def steady_until(self, now: float) -> float:
+        """Return until when the paths stay as they are if nothing is measured; in the past if one fell silent."""
+        first = min([min(path.stale_at(), path.expires) for path in self.values()])
+        return first if now < first else -NEVER
 
     def next_change(self, now: float) -> float:
         """Return the time at which a path becomes stale (another becomes the best) or, after that, expires."""

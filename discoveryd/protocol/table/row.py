@@ -335,8 +335,10 @@ class Row:
         if not self.several or (state, fresh) != self._told:
             self._told = (state, fresh) if self.several else None
             self._text = lasting_text(self, fresh, state)
-        if len(self.paths) == 1:  # nothing but an event or more silence can change it
-            self._text_until = min(self.expires, self.suspect_at()) if self.state == "up" else self.expires
+        # nothing but an event or more silence can change it: of the peer, or of one of its paths
+        until = min(self.expires, self.suspect_at()) if self.state == "up" else self.expires
+        steady = self.paths.steady_until(now) if self.several else until
+        self._text_until = min(until, steady)
         return self._text
 
     def kept_text(self, now: float) -> str:
