@@ -5,8 +5,11 @@ import sys
 import time
 
 from discoveryd.net.reachability import probe, way_to
+from discoveryd.protocol.link import GROUP
+from discoveryd.protocol.outcome import Send
 from tests.netns.daemons import asking, events, heal, names, until
 from tests.netns.members import OLD, Member
+from tests.netns.test_quiet import PROMPT, STEADY, hear, opened, slept
 
 PATIENCE = 15.0
 FIREWALL = """
@@ -236,6 +239,35 @@ def test_what_a_machine_answers_by_ipv6_is_known(lab, firewall):
     with a.namespace():
         assert probe(address, 3400) == ("silent", "refused", True)
         assert probe(nobody, 3400)[:2] == ("no-machine", "no-machine")
+
+
+def test_by_multicast_a_steady_hello_wakes_nobody(lab):
+    a, b = (lab.host(name, ipv6=True) for name in "ab")
+    with opened(a, families=("ipv6",)) as here, opened(b, families=("ipv6",)) as there:
+        assert here.has_quiet_socket
+        ([link], [mine]) = there.others, here.others
+
+        def say(datagram, to=GROUP):
+            assert there.send([Send(datagram, link, to)]) == []
+
+        deadline = time.monotonic() + PATIENCE
+        while not here.listen(0.1).datagrams:  # until the switch forwards
+            assert time.monotonic() < deadline
+            say(PROMPT)
+        while here.listen(0.1).datagrams:
+            pass
+        say(STEADY % 1)
+        assert slept(here) == [STEADY % 1]
+        for datagram, to in ((PROMPT, GROUP), (PROMPT, mine.address), (STEADY % 2, mine.address)):
+            say(datagram, to)
+            [(heard, source, _)] = hear(here, 1)
+            assert (heard, source.address, source.unicast) == (datagram, link.address.partition("%")[0] + "%eth0", to != GROUP)
+        # in a flood the filters of both keep their portions
+        assert here.sample([source.address], 0.5) is None
+        say(STEADY % 3)
+        assert slept(here) == [STEADY % 3]
+        assert here.sample([], 1.0) is None
+        assert here.drops == {}
 
 
 def wait_for_path(client, name, holds):
