@@ -337,8 +337,7 @@ class Row:
             self._text = lasting_text(self, fresh, state)
         # nothing but an event or more silence can change it: of the peer, or of one of its paths
         until = min(self.expires, self.suspect_at()) if self.state == "up" else self.expires
-        steady = self.paths.steady_until(now) if self.several else until
-        self._text_until = min(until, steady)
+        self._text_until = min(until, self.paths.steady_until(now)) if self.several else until
         return self._text
 
     def kept_text(self, now: float) -> str:
