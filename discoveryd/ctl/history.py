@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from time import localtime, strftime, time
 
+from discoveryd.cli.parse import UsageError
 from discoveryd.ctl import FINE, NOTHING
 from discoveryd.ctl.ask import reply_to
 from discoveryd.ctl.output import standard_screen
@@ -67,6 +68,8 @@ def availability(options: Options) -> int:
 def maintenance(options: Options) -> int:
     """Let nobody be told of the absence of a peer for a while."""
     seconds = vars(options)["for"]
+    if seconds > WEEK:
+        raise UsageError("--for must be at most 7d")
     reply = reply_to(options, "maintenance", is_proven=True, peer=options.peer, for_s=seconds)
     if not options.json:
         name = printable(reply["name"] or reply["id"])
@@ -133,7 +136,7 @@ def tell_past(options: Options, report: Mapping[str, Any]) -> None:
     except QueryError:
         return
     for peer in found:
-        print("\n" + "\n".join(folded("  ", printable(_about(peer)), standard_screen().width, 4)))
+        print("\n" + "\n".join(folded("  The history knows it: ", printable(_about(peer)), standard_screen().width, 4)))
 
 
 # --- text -------------------------------------------------------------------------------------------

@@ -120,16 +120,28 @@ class Recorder:
     def take(self, seen: Iterable[Sighting]) -> None:
         """Keep what was seen, in its order."""
         for one in seen:
-            key, moment = (one.id, one.boot), self._line.now(one.at)
-            n = self._keep(one)
+            key, n, is_event = (one.id, one.boot), self._keep(one), one.kind in _KEPT
             if one.former and one.kind == "restarted":
                 self._end((one.id, one.former), one.former_heard, "restarted", one.reason)
             if one.kind in ("down", "left"):
                 self._end(key, one.heard, "left" if one.kind == "left" else "down", one.reason)
             elif key not in self._open:
-                self._open[key] = self._store.begin_stay(n, one.boot, self._line.now(one.since), one.address, one.link)
-            if one.kind in _KEPT:
-                self._store.add_event(moment, n, one.kind, one.reason, one.address, one.link)
+                is_event = self._begin(one, n) and is_event
+            if is_event:
+                self._store.add_event(self._line.now(one.at), n, one.kind, one.reason, one.address, one.link)
+
+    def _begin(self, one: Sighting, n: int) -> bool:
+        """Begin a stay; return whether that is an event: not if this node alone was away."""
+        boot, ended = self._store.last_stay(n)
+        since = self._line.now(one.since)
+        self._open[one.id, one.boot] = self._store.begin_stay(n, one.boot, since, one.address, one.link)
+        if (boot, ended) == (one.boot, "unknown"):
+            return False
+        if one.kind == "proved":  # what it said before might have been forged, and was not noted
+            came = "first HELLO" if not boot else "heard again" if boot == one.boot else "back with a new boot"
+            where = one.link or "a routed path"
+            self._store.add_event(since, n, "joined", f"{came} on {where}", one.address, one.link)
+        return True
 
     def differing(self, there: set[Key]) -> tuple[set[Key], set[Key]]:
         """Return the rows that are up without a stay, and those with a stay that are not up."""

@@ -155,6 +155,12 @@ class Store:
         values = (n, boot, max(start, last or start), address, link)
         return self._insert(f"INSERT INTO stay ({columns}) VALUES (?, ?, ?, '', '', ?, ?)", values)
 
+    def last_stay(self, n: int) -> tuple[str, str]:
+        """Return the boot of the last stay of a peer, and how it ended; empty texts without one."""
+        last = "SELECT boot, ended FROM stay WHERE n = ? ORDER BY start DESC LIMIT 1"
+        boot, ended = self._sql.execute(last, (n,)).fetchone() or ("", "")
+        return boot, ended
+
     def end_stay(self, number: int, end: int, ended: Ended, reason: str) -> None:
         """Note the end of a stay."""
         change = "UPDATE stay SET end = max(start, ?), ended = ?, reason = ? WHERE s = ?"

@@ -142,7 +142,7 @@ def test_doctor_tells_when_a_missing_peer_was_seen_last(capsys):
     gone = KNOWN | {"state": "down", "last_seen_s": 3 * DAY}
     with Daemon([[report], [STATUS], [past(peers=[gone])]]) as daemon:
         _, out, _ = ask(capsys, daemon, "doctor", "bert")
-    assert "bert (9f3a0000): last seen 3d ago at 10.0.0.7 on eth0, fell silent; first seen 92d ago" in out
+    assert "The history knows it: bert (9f3a0000): last seen 3d ago at 10.0.0.7 on eth0, fell silent; first seen 92d ago" in out
 
 
 # --- maintenance and forget ---------------------------------------------------------------------------
@@ -174,3 +174,5 @@ def test_maintenance_and_forget_say_what_was_done(capsys, monkeypatch, words, re
 def test_maintenance_wants_a_time(capsys):
     assert main(["maintenance", "bert"]) == 2
     assert "for how long? Give --for S" in capsys.readouterr().err
+    assert main(["maintenance", "bert", "--for", "8d"]) == 2
+    assert "--for must be at most 7d" in capsys.readouterr().err

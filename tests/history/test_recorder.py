@@ -35,7 +35,11 @@ def test_a_restart_is_the_gap_between_two_boots(past):
 def test_a_peer_is_remembered_once_it_answered_a_ping(past):
     past.see(saw("proved", 31.0, since=30.0))
     assert stays(past.store) == [("n1", "b1", 30.0, None, "")]
-    assert kinds(past) == []
+    past.see(saw("down", 40.0), saw("proved", 51.0, boot="b2", since=50.0, former="b1"), saw("proved", 60.0, boot="b2", since=50.0))
+    found = Reader(past.store, past.look(70.0)).history("n1", None)["events"]
+    assert [(one["event"], one["age_s"], one["reason"]) for one in found] == [
+        ("joined", 40.0, "first HELLO on eth0"), ("down", 30.0, "it down"), ("joined", 20.0, "back with a new boot on eth0")
+    ]
 
 
 def test_a_boot_shown_again_goes_on_where_it_was_heard_last(past):
@@ -65,6 +69,17 @@ def test_a_stop_ends_what_goes_on_without_blaming_the_peer(begin, past):
     again = begin(at=3700.0)
     assert stays(again.store) == [("n1", "b1", 20.0, 100.0, "unknown")]
     assert watches(again) == [(0.0, 100.0, "stopped"), (3700.0, 3700.0, "")]
+
+
+def test_a_peer_that_was_there_all_the_while_did_not_join(begin, past):
+    """After our own start it is seen anew; only with another boot that is an event."""
+    past.see(saw("joined", 20.0), saw("joined", 21.0, "n2"), saw("joined", 22.0, "n3"))
+    past.stop(100.0)
+    again = begin(at=200.0)
+    again.see(saw("joined", 201.0), saw("proved", 202.0, "n2", since=201.0), saw("proved", 203.0, "n3", "b2", since=201.0))
+    assert kinds(again) == ["joined"] * 4
+    assert [one[4] for one in stays(again.store)] == ["unknown"] * 3 + [""] * 3
+    assert Reader(again.store, again.look(210.0)).history("n3", None)["events"][-1]["reason"] == "back with a new boot on eth0"
 
 
 def test_our_own_stop_of_an_hour_changes_no_availability(begin, past):
