@@ -71,7 +71,8 @@ def test_what_is_known_or_no_address_is_no_candidate():
     node_with(names=names, node=node)
     assert node.taken == [True, False, False, False, False, False, False, False]
     assert not node.introductions.candidates.take(NamedPeer("10.8.0.1", node.id, node.boot), LIAR, "", 0.0)
-    assert node.introductions.candidates.take(NamedPeer("192.0.2.1", "x", boot(5)), LIAR, "k" * 8, 0.0)  # it seals
+    for address, is_taken in (("192.0.2.1", True), ("169.254.0.1", False), ("127.0.0.9", False)):  # from one that seals
+        assert node.introductions.candidates.take(NamedPeer(address, "x", boot(5)), LIAR, "k" * 8, 0.0) is is_taken
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1", "2001:db8::1"])
@@ -165,6 +166,7 @@ def test_a_victim_gets_five_pings_a_second_of_all():
     segment.run(20.0 + count)
     asked = [at for at, _, to, _ in segment.tape[before:] if to == victim.address]
     assert len(asked) == count * len(WAITS)
-    most = busiest(asked, 10.0) / 10.0
-    assert most <= 1.3 * AT_ONE  # they come at random
-    print(f"{count} nodes told at once: {most:g} PINGs a second in the busiest 10 s, {busiest(asked)} in one")
+    within = count / 8
+    most = busiest(asked, within) / within
+    assert most <= 1.4 * AT_ONE  # they come at random
+    print(f"{count} nodes told at once: {most:g} PINGs a second in the busiest {within:g} s, {busiest(asked)} in one")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from discoveryd.protocol.introductions import AT_ONCE
+from discoveryd.protocol.introductions import AT_ONCE, LIFE
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import MAX_ID, MAX_REALM, Parameters
@@ -112,7 +112,9 @@ def test_the_new_address_of_a_routed_peer_keeps_its_row():
     segment.stations["10.0.0.33"] = segment.stations.pop("10.0.0.3")
     mover.links = {segment: Link("eth0", 2, "10.0.0.33", 32, "10.0.0.255")}
     mover.set_links(mover.links)
-    segment.run(20.0)
+    segment.run(1.5)  # its next HELLO has come, and its PING has not
+    assert all("10.0.0.33" in one.node.outbox.aliases for one in stations[:2])
+    segment.run(18.5)
     for station in stations[:2]:
         [peer] = [peer for peer in station.node.peers(segment.now) if peer.name == "n3"]
         assert (peer.address, peer.two_way, peer.restarts) == ("10.0.0.33", True, 0)
@@ -183,6 +185,25 @@ def test_what_is_no_fit_question_or_answer_is_dropped(prepared, datagram, reason
         greeter(node)
     assert [send for send in node.receive(datagram, source, 1.0).sends if send.kind in ("intro", "meet")] == []
     assert node.drops[reason, "-"] == 1
+
+
+def test_an_answer_counts_from_the_peer_that_was_asked_in_time():
+    node = make_node(parameters=Parameters(introduce=ALL, seeds=("10.5.0.9",)))
+    source = Source("10.5.0.9", None)
+    listen(node, source, 1, "web1")
+    node.receive(hello(1, id="web1", seq=9, interval=10, ttl=100).encode(), source, 0.0)
+    [asked] = [decode(send.datagram) for send in node.poll(0.5).sends if send.kind == "meet"]
+    named = f"10.7.0.1,x,{boot(7)}"
+
+    def answered(at=1.0, source=source, **changed):
+        said = {"realm": "default", "boot": boot(1), "nonce": asked.nonce, "named": named, **changed}
+        node.receive(Intro(**said).encode(), source, at)
+        return list(node.introductions.candidates)
+
+    assert answered(nonce="d" * 16) == answered(boot=boot(2)) == answered(source=Source("10.5.0.8", None)) == []
+    assert answered(at=0.5 + LIFE) == []
+    assert node.drops["unexpected", "-"] == 4
+    assert answered() == ["10.7.0.1"]
 
 
 def test_a_question_from_elsewhere_is_not_answered():
