@@ -1,6 +1,5 @@
 """How a seed is written: an address, or the name of a host, and a port where that is another than all nodes have."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -19,9 +18,8 @@ MAX_SEEDS = 1024
 MAX_NAME = 253
 """Characters of a host name (RFC 1035, 2.3.4)."""
 
-_is_label = re.compile("[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?").fullmatch
-_is_port = re.compile("[0-9]{1,5}").fullmatch
-_bracketed = re.compile(r"\[([^]]*)](?::(.*))?", re.DOTALL).fullmatch
+MAX_LABEL = 63
+_LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 class Seed(NamedTuple):
@@ -46,13 +44,15 @@ def parse_seed(text: str) -> Seed:
     Raises:
         ValueError: says what is wrong with it.
     """
-    if bracketed := _bracketed(text):
-        host, port = bracketed[1], bracketed[2]
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") if rest else None
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     else:
         host, port = text, None
-    if port is not None and not (_is_port(port) and 1 <= int(port) <= 65535):
+    is_number = port is not None and port.isascii() and port.isdecimal() and len(port) <= 5
+    if port is not None and not (is_number and 1 <= int(port) <= 65535):
         raise ValueError(f"{text!r:.100}: after the colon must be a port, 1 to 65535")
     number = int(port or 0)
     if ":" in host or "%" in host:
@@ -72,6 +72,11 @@ def is_name(text: str) -> bool:
     labels = text.removesuffix(".").split(".")
     is_number = labels[-1].isdecimal()
     return len(text) <= MAX_NAME and not is_number and all(map(_is_label, labels))
+
+
+def _is_label(text: str) -> bool:
+    """Return whether a text can stand between two dots of a name."""
+    return 0 < len(text) <= MAX_LABEL and _LABEL.issuperset(text) and "-" not in (text[0], text[-1])
 
 
 def is_unicast(address: str, *, is_local: bool = False) -> bool:

@@ -1,12 +1,11 @@
 """The values of introductions: a question for other peers, and the answer that names some. Rows in `wire.kinds`."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from discoveryd.protocol.addresses import canonical
-from discoveryd.protocol.parameters import MAX_ID
+from discoveryd.protocol.parameters import MAX_ID, is_word
 
 MAX_NAMED = 640
 """Bytes of the peers that one answer names: 9 with the longest ids and addresses, some 15 as they mostly are."""
@@ -16,8 +15,7 @@ MAX_SEALED_INTRO = 988
 """Bytes of the longest sealed answer: 87 around it, and 659 and a tag of 16 inside, in base 64."""
 FROM_THE_FIRST = "0" * 16
 """Stands for the boot after which an answer is to begin, where there is none."""
-
-_is_named = re.compile(rf"([0-9a-f.:]{{2,39}}),([A-Za-z0-9._-]{{1,{MAX_ID}}}),([0-9a-f]{{16}})").fullmatch
+_HEX = frozenset("0123456789abcdef")
 
 
 class NamedPeer(NamedTuple):
@@ -80,11 +78,13 @@ class Intro:
 
     def peers(self) -> list[NamedPeer]:
         """Return the peers that are named, without what this release does not understand."""
-        found = map(_is_named, self.named.split(";"))
-        return [NamedPeer(*match.groups()) for match in found if match and _is_canonical(match[1])]
+        named = (one.split(",") for one in self.named.split(";"))
+        return [NamedPeer(*parts) for parts in named if len(parts) == 3 and _is_right(*parts)]
 
 
-def _is_canonical(address: str) -> bool:
+def _is_right(address: str, id: str, boot: str) -> bool:
+    if not is_word(id, MAX_ID) or len(boot) != 16 or not _HEX.issuperset(boot):
+        return False
     try:
         return canonical(address) == address
     except ValueError:
