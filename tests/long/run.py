@@ -51,6 +51,11 @@ BARS = {
         ("tests/netns/test_liveness.py::test_thirty_percent_loss_takes_nobody_down",),
         {"DISCOVERYD_LOSS_SECONDS": "120"},
     ),
+    "ipv6": Bar(
+        "IPv6 alone: a peer is listed 150 ms after its start, and after the kernel gives it a new link-local address",
+        ("tests/netns/test_ipv6.py",),
+        {"DISCOVERYD_IPV6_MEASURED": "1"},
+    ),
     "send": Bar(
         "10 hosts, 20 % loss each way: a message is acknowledged by all within 1.5 s, and handled once",
         ("tests/netns/test_messages.py::test_ten_hosts_at_20_percent_loss_handle_a_message_once",),
