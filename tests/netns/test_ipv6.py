@@ -217,7 +217,7 @@ def test_keys_hold_by_both_families_and_a_reload_changes_these(lab):
                 one.write("require", OLD, tags=f"{{round: '{hops}'}}")
                 one.reload()
             assert recorder.stdout.readline() == "8\n"
-            counted(client, reasons, 3)
+            counted(client, reasons, 1)
         [peer], _ = until(client, names("n2"))
         assert (peer["clone"], peer["restarts"]) == (False, 0)
         # one family, the other, both
