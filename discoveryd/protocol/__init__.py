@@ -215,7 +215,7 @@ What a node sends, and when
   address are answered three times at once, then once a second; one too many of a boot that never answered gets a PING.
   The first PONG of a boot begins that count anew.
 - **Unproven addresses.** To an address that returned no nonce of ours within the last hour go no more bytes than came
-  from it, and 1250 at first that grow again by 8 a second. An unsealed broadcast counts for the part of it that falls
+  from it, and 1500 at first that grow again by 8 a second. An unsealed broadcast counts for the part of it that falls
   to one of the nodes listed. Where a solicit was shorter than our record, a PING goes first, and the record after its
   PONG. Seeds are excepted.
 

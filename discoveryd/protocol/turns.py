@@ -141,12 +141,12 @@ class InTurn:
             if row.state == "suspect" or (is_answered and path.pinged >= turn.listed):  # it was asked meanwhile
                 self._give_turn(now, max(now + RETRY, path.pinged + self._pause(path)), path)
                 continue
+            if not is_answered and path.pinged >= turn.listed:
+                events += self._table.unanswered(row, path, heard)
             if not self._outbox.may_ping(path.source, now):  # what is not sent cannot be answered
                 self._give_turn(now, now + max(RETRY, self._retry(path)), path)
                 continue
             asked += is_crowd or row.proved or path.pinged == -NEVER
-            if not is_answered:
-                events += self._table.unanswered(row, path, heard)
             sends.append(self._ask(path, now))
             self._give_turn(now, now + self._retry(path), path)
 

@@ -245,10 +245,11 @@ def test_addresses_that_do_not_fit_are_named(street):
 
 @pytest.mark.usefixtures("firewall")
 def test_a_machine_without_arp_is_named_on_both_sides(street):
-    """What is for one machine does not arrive: by a flag of the interface, or for what comes in of ARP is dropped."""
+    """What is for one machine does not arrive: by a flag of the interface, or as ARP is dropped there."""
     well, mute, filtered = hosts = street("well", "mute", "filtered")
     mute.ip("link set eth0 arp off")
-    filtered.run("nft", "-f", "-", input="table arp filter { chain input { type filter hook input priority 0; drop; }; }")
+    for hook in ("input", "output"):
+        filtered.run("nft", "-f", "-", input=f"table arp filter {{ chain {hook} {{ type filter hook {hook} priority 0; drop; }}; }}")
     for host in hosts:
         host.discoveryd()
     with asking(well) as client:

@@ -122,6 +122,17 @@ def test_a_newcomer_beyond_our_links_is_given_more_time():
     assert len(bench.pings) <= 4
 
 
+def test_a_ping_without_an_answer_counts_once():
+    bench = mute()
+    bench.hear(1.0, 1)
+    bench.run(1.3)
+    asked, bench.has_credit = len(bench.pings), False
+    for seq in range(2, 6):
+        bench.hear(seq * 0.8, seq)
+    [path] = row_of(bench.table, 1).paths.values()
+    assert (path.unanswered, len(bench.pings)) == (asked, asked)
+
+
 def test_nothing_is_concluded_from_pings_that_were_not_sent():
     bench = mute()
     bench.has_credit = False
