@@ -64,7 +64,8 @@ def test_registering_and_messages(make):
 
     async def main():
         async with AsyncClient(a.query_address, token=lambda: TOKEN) as client, AsyncClient(b.query_address, token=lambda: TOKEN) as other:
-            await asyncio.gather(client.wait_for(lambda peers: peers and peers[0].two_way, PATIENCE), other.wait_for(lambda peers: peers, PATIENCE))
+            for one in (client, other):
+                assert await one.wait_for(lambda peers: [peer for peer in peers if peer.name], PATIENCE)
             with client.register(Service(name="render", port=9000)) as registration:
                 assert await asyncio.to_thread(registration.wait, PATIENCE)
                 assert await other.wait_for(lambda peers: [one for one in peers if one.services], PATIENCE)
