@@ -22,8 +22,8 @@ GATHER = 0.2
 """Seconds from a change to the files: what changes together is written once."""
 LONGEST = 0.7
 SHARE = 10
-"""Seconds between two turns of writing at most where changes go on, and times as long as a turn took: a tenth of a
-core."""
+"""Where changes go on, the pause between two turns of writing: as long as ten of them took, and so many seconds at
+most."""
 REFRESH = 60.0
 """Seconds to the next turn where nothing changes: a file that somebody removed is written again, and what is forgotten
 leaves a file that lists what is gone."""

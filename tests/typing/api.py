@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from random import Random
 
 from discoveryd import (
+    AsyncClient,
     Client,
     ConfigError,
     Delivery,
@@ -23,13 +24,17 @@ from discoveryd import (
     Peer,
     PeerTable,
     PingResult,
+    PortTaken,
     QueryClient,
     QueryError,
     Record,
+    Registration,
     Service,
     Source,
     Subscription,
     SubscriptionLagged,
+    machine_settings,
+    machine_token,
 )
 
 
@@ -113,3 +118,24 @@ def engine(datagram: bytes) -> Outcome:
     table = PeerTable(limit=10, remember=60.0)
     table.heard_bare(Source("10.0.0.9", eth0), ttl=4.0, now=1.0)
     return node.receive(datagram, Source("10.0.0.2", eth0), now=node.next_deadline())
+
+
+async def serve() -> None:
+    async with AsyncClient(token=machine_token) as client:
+        connected: bool = await client.wait_connected(timeout=1.0)
+        registration: Registration = client.register(Service(name="render", port=9000))
+        found: tuple[Peer, ...] | None = await client.wait_for(lambda peers: len(peers) > 2, timeout=1.0)
+        print(connected, registration.is_registered, registration.last_error, found, client.peers())
+        print((await client.ask("info", everyone=True)).answers)
+        async for event in client.events():
+            print(event.kind, event.peer.label)
+        async for message in client.messages("deploy"):
+            print(message.name)
+
+
+def join() -> None:
+    try:
+        with Discovery(name="renderer", **machine_settings()) as node, Client() as client:
+            print(node.peers(), client.wait_connected(1.0), client.register(Service(name="a", port=1)).wait(timeout=1.0))
+    except PortTaken as error:
+        print(error.errno, error.strerror)
