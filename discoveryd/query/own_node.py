@@ -16,7 +16,8 @@ def own_peer(node: Node, now: float, uptime: float, link: str | None = None) -> 
         uptime: seconds since its start.
         link: whose address comes first; None for any. Without a link there is no address.
     """
-    ours = sorted(node.links, key=lambda one: one.name != link) if link else list(node.links)
+    # an address of IPv6 is a link-local one, which most programs cannot use
+    ours = sorted(node.links, key=lambda one: (link is not None and one.name != link, ":" in one.address))
     addresses = tuple(dict.fromkeys(one.address for one in ours))
     interval = node.interval(now)
     ttl, keyring = node.ttl(interval), node.keyring

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from discoveryd.protocol.link import GROUP, Link
 from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.protocol.table.peer import peer_from_json, peer_json
 from discoveryd.query.own_node import chosen_own, own_peer
@@ -19,6 +20,11 @@ def test_this_node_is_a_peer_as_any_other():
     assert (own.addresses, own.boot, own.first_seen_s, own.last_heard_s) == (("10.0.0.1", "10.1.0.1"), node.boot, 3.0, 0.0)
     assert (own.interval_s, own.ttl_s, own.clone, own.key) == (0.8, 4.0, False, None)
     assert peer_from_json(peer_json(own)) == own
+
+
+def test_an_address_that_all_can_use_comes_first():
+    node = make_node("me", Link("eth0", 2, "fe80::1%eth0", 64, GROUP), ETH0)
+    assert own_peer(node, 1.0, uptime=1.0).addresses == ("10.0.0.1", "fe80::1%eth0")
 
 
 def test_a_clone_a_key_and_no_link_show():
