@@ -15,7 +15,8 @@ class Hold:
 
     def __init__(self, started: float) -> None:
         self._started = started
-        self._isolated = -inf  # when that was seen last
+        self._was_isolated = False
+        self._ended = -inf  # when it was seen that the last isolation is over
 
     def until(self, now: float, *, interval: float, ttl: float, is_isolated: bool) -> tuple[float, float]:
         """Return when files may follow again: infinity while isolated, a moment of the past if they may.
@@ -29,7 +30,8 @@ class Hold:
         Returns:
             that of files that this daemon wrote, and that of files that were there before it.
         """
-        if is_isolated:
-            self._isolated = now
-        ours = inf if is_isolated else self._isolated + SETTLING * interval
+        if self._was_isolated and not is_isolated:
+            self._ended = now
+        self._was_isolated = is_isolated
+        ours = inf if is_isolated else self._ended + SETTLING * interval
         return ours, max(ours, self._started + ttl)

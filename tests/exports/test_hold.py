@@ -19,4 +19,5 @@ def test_all_files_are_kept_while_isolated_and_a_bit_longer():
     hold = Hold(0.0)
     assert until(hold, 50.0, is_isolated=True) == (inf, inf)
     assert until(hold, 60.0, is_isolated=True) == (inf, inf)
-    assert until(hold, 60.5) == (61.6, 61.6)
+    assert until(hold, 90.0) == (91.6, 91.6)  # nobody asked in between
+    assert until(hold, 91.6) == (91.6, 91.6)
