@@ -238,7 +238,7 @@ def test_seeds_are_reached_where_no_interface_can_broadcast(lab):
         ]
         assert [finding["code"] for finding in status["findings"]] == ["no-link"]
         b.discoveryd(env={"DISCOVERYD_HELLO__SEEDS": "[10.77.0.1, 10.77.0.2]"})
-        until(on_a, names("b"))
+        until(on_a, lambda peers: [(peer["name"], peer["two_way"]) for peer in peers] == [("b", True)])
         assert on_a.request("status")["findings"] == []
         with asking(b) as on_b:
             until(on_b, names("a"))
