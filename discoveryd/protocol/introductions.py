@@ -42,15 +42,16 @@ A sealed INTRO has at most 988 bytes, and a MEET 988 or more.
   boots; after that 2, 4 … 60 s ±10 % later. Seeds come first, then each peer in turn, and each question goes on where
   the last answer ended. A node is answered once a second, three times at once, and all together 20 times.
 - **Candidates.** What is named is a candidate: never shown, nor named to others. It gets a PING for its boot, after a
-  random delay of up to 1 s, or 1 s for each 5 peers that are listed: so all nodes together send it 5 a second,
-  whoever names it. Without a PONG there are two more, 1 and 4 s later (or as long as that delay may be), and after 16 s
-  none for an hour, whoever names it. All candidates together get 20 PINGs a second. Of those that one peer names 256
-  at most wait, or are remembered as silent; of all 1024.
+  random delay of up to 1 s, or 2 s for each 7 peers that are listed: so all nodes together send it 3.5 a second, by
+  chance 5, whoever names it. Without a PONG there are two more, 1 and 4 s later (or as long as that delay may be), and
+  after 16 s none for an hour, whoever names it. All candidates together get 20 PINGs a second. Of those that one peer
+  names 256 at most wait, or are remembered as silent; of all 1024.
 - **Its own answer lists it.** A PONG proves that the boot is there. It gets HELLOs that solicit, after 0.5, 1, 2 and
   4 s, until it is listed by its own, as any peer.
 - **Knocks.** A node that is sent a PING by an unknown boot beyond its links, and answers it, takes that for a candidate
-  too, at once; if it seals, also where it got its PINGs within that hour, after 15, 60 … 3600 s. So both try. In the
-  same way the new address of a routed peer that seals is asked before anything else goes there.
+  too, at once; if it seals, with up to 8 PINGs, also where it got its PINGs within that hour, after 15, 60 … 3600 s. So
+  both try, and mostly one datagram of many is enough. In the same way the new address of a routed peer that seals is
+  asked before anything else goes there.
 - **Beyond our links.** Which nodes are greeted there, and how often: `discoveryd.protocol.routed`.
 """
 

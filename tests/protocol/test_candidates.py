@@ -168,5 +168,5 @@ def test_a_victim_gets_five_pings_a_second_of_all():
     assert len(asked) == count * len(WAITS)
     within = count / 8
     most = busiest(asked, within) / within
-    assert most <= 1.4 * AT_ONE  # they come at random
+    assert most <= 1.5 * AT_ONE  # they come at random
     print(f"{count} nodes told at once: {most:g} PINGs a second in the busiest {within:g} s, {busiest(asked)} in one")
