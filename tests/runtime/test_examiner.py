@@ -55,8 +55,8 @@ def test_a_finding_says_since_when_it_is_seen(pair, monkeypatch):
 
 
 def test_what_is_known_of_a_peer_alone_has_no_age(pair):
-    [finding] = pair[0].doctor("127.0.0.9")["findings"]
-    assert (finding["code"], finding["since_s"]) == ("peer-unknown", None)
+    [finding] = pair[0].doctor("127.0.0.9")["findings"]  # it was asked, and the kernel says that nothing listens there
+    assert (finding["code"], finding["since_s"]) == ("not-running", None)
 
 
 def test_a_peer_is_meant_by_name_address_or_not_known(pair):
@@ -65,7 +65,8 @@ def test_a_peer_is_meant_by_name_address_or_not_known(pair):
         found = one.doctor(wanted)
         assert (found["verdict"], found["peers"][0]["name"]) == ("healthy", "two")
     found = one.doctor("127.0.0.9")
-    assert (found["verdict"], found["peers"]) == ("peer-unknown", [])
+    assert (found["verdict"], found["peers"]) == ("not-running", [])
+    assert one.doctor("nobody")["verdict"] == "peer-unknown"
 
 
 def test_other_refusals_are_raised(pair, monkeypatch):
