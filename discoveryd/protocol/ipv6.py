@@ -32,6 +32,8 @@ from dataclasses import replace
 
 from discoveryd.protocol.link import Link, LinkState, Source
 from discoveryd.protocol.parameters import MAX_INTERVAL, MAX_TTL
+from discoveryd.protocol.table.liveness import NEVER
+from discoveryd.protocol.table.path import Path
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.wire.messages import SELDOM, TENTH, Hello
 
@@ -96,6 +98,24 @@ def is_served(row: Row, source: Source, now: float) -> bool:
     return ":" in source.address and any(
         path.link and ":" not in path.address and now < path.last_hello + MOMENT for path in row.paths.values()
     )
+
+
+def heard_by(row: Row, path: Path | None, source: Source) -> float:
+    """Return when a HELLO of a peer came last by the way of a source: its path, else the family on that link.
+
+    What comes by IPv6 says nothing of IPv4, whose broadcasts may be lost where a PING is not.
+    """
+    if path is not None and path.last_hello > -NEVER:
+        return path.last_hello
+    if source.link is None:
+        return row.last_hello
+    same = [one for one in row.paths.values() if one.link == source.link.name and one.is_of_family(source.address)]
+    return max([one.last_hello for one in same], default=-NEVER if _has_both(row, source.link) else row.last_hello)
+
+
+def _has_both(row: Row, link: Link) -> bool:
+    """Return whether a peer is heard on a link by one family, of which this link is not."""
+    return any(one.link == link.name and not one.is_of_family(link.address) for one in row.paths.values())
 
 
 def at_pace(hello: Hello, state: LinkState) -> Hello:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from discoveryd.errors import WireError
 from discoveryd.protocol.challenges import Challenge
 from discoveryd.protocol.histogram import RTT_BOUNDS, Histogram
+from discoveryd.protocol.ipv6 import heard_by
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.outcome import NOTHING, Answer, Claim, Handlers, Incoming, Outcome
 from discoveryd.protocol.prober import AwaitedPong
@@ -73,8 +74,8 @@ class Probes:
             self._rooms.prober.in_turn.is_asked(path, now)
         if source.link is None and not outbox.reaches(source):
             self._rooms.introductions.candidates.knock(key, source, now)
-        by = row if path is None or path.last_hello == -NEVER else path
-        silence = None if by is None else max(0.0, now - by.last_hello)
+        heard = -NEVER if row is None else heard_by(row, path, source)
+        silence = None if heard == -NEVER else max(0.0, now - heard)
         held = 0.0 if self._clock is None else self._clock() - now
         return Outcome(sends=(outbox.pong(ping.nonce, silence, source, held),))
 

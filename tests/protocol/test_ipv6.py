@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from discoveryd.protocol.ipv6 import Ipv6Pace, at_pace
+from discoveryd.protocol.ipv6 import Ipv6Pace, at_pace, is_served
 from discoveryd.protocol.link import LinkState
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import Key, Keyring
+from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.wire.kinds import decode
-from tests.protocol.samples import hello
+from tests.protocol.samples import ETH1, boot, hello, source
 from tests.protocol.two_families import Ipv6Segment, TwoFamilies, four, six
 
 RING = Keyring(keys=(Key(bytes(32)),), mode="require", send_with=Key(bytes(32)).id)
@@ -71,6 +72,15 @@ def test_a_solicit_by_both_families_is_answered_once():
     assert len(answers) <= 4 * 3 * 1.5  # each of four asks three; where IPv6 is faster by chance it is answered as well
 
 
+@pytest.mark.parametrize(
+    ("address", "ago", "is_it"), [(six(7), 0.01, True), (six(7), 0.06, False), (four(7), 0.01, False)]
+)
+def test_a_solicit_is_answered_by_the_family_it_came_by_first(address, ago, is_it):
+    table = PeerTable()
+    table.heard(hello(), source(four(7)), 10.0)
+    assert is_served(table.by_key["web1", boot(1)], source(address), 10.0 + ago) is is_it
+
+
 def test_a_beat_by_ipv6_says_its_pace(pair):
     at, _, datagram = pair.six.said[-1]
     told = decode(datagram)
@@ -103,6 +113,7 @@ def test_a_machine_that_vanishes_is_missed_as_soon(keyring):
         lan.run(70.0)
         [(down, _, _)] = [one for one in lan.machines[0].told if one[1] == "down"]
         took.append(down - 60.0)
+        assert "probes unanswered" in lan.machines[0].reasons[-1]  # before the ttl is over
     assert took[0] <= took[1] + 0.8  # the last beat was at another moment
     assert took[0] < 4.0
 
@@ -172,6 +183,16 @@ def test_the_text_that_is_kept_is_true_at_each_moment(pair):
     assert seen == {four(2), six(2)}
 
 
+def test_the_text_tells_a_path_that_fell_silent_without_a_timer():
+    table = PeerTable()
+    for beat in range(1, 6):
+        for where in (source("10.0.0.7"), source("10.1.0.7", ETH1))[beat > 3 :]:
+            table.heard(hello(seq=beat), where, beat * 0.8, proved=True)
+    row = table.by_key["web1", boot(1)]
+    told = [json.loads(row.text(now) + "}")["address"] for now in (4.1, 4.2)]
+    assert told == ["10.0.0.7", "10.1.0.7"]  # stale after 2.2 intervals, and the other is not
+
+
 def test_a_switch_that_eats_broadcasts_hides_nobody():
     lan = TwoFamilies(3)
     lost(lan, "ipv4", to_all_alone=True)
@@ -180,6 +201,15 @@ def test_a_switch_that_eats_broadcasts_hides_nobody():
         assert {peer.address for peer in machine.peers().values()} == {six(n) for n in (1, 2, 3) if n != machine.number}
         assert set(machine.kinds()) == {"joined"}
         assert lan.six.rate(10, 30, six(machine.number)) >= 1.1
+
+
+def test_broadcasts_lost_in_one_direction_are_noticed(pair):
+    a, b = pair.machines
+    lost(pair, "ipv4", sender=1, to_all_alone=True)  # what is for one passes
+    pair.run(120.0)
+    assert (a.paths("n2")[four(2)].two_way, b.peers()["n1"].address) == (False, six(1))
+    assert pair.six.rate(100, 120, six(1)) >= 1.1
+    assert b.peers()["n1"].interval_s == 0.8
 
 
 def test_ipv6_lost_changes_nothing_but_an_address(pair):

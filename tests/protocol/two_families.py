@@ -52,7 +52,7 @@ class Machine(Host):
 
     def __init__(self, lan, number, segments, **options):
         super().__init__(lan.clock)
-        self.number, self.name, self.told = number, f"n{number}", []
+        self.number, self.name, self.told, self.reasons = number, f"n{number}", [], []
         options.setdefault("parameters", Parameters())
         self.node = Node(record=Record(name=self.name), node_id=self.name, random=Random(f"{lan.seed}/{number}"), **options)
         self.at = {segment: segment.link(number) for segment in segments}
@@ -60,6 +60,7 @@ class Machine(Host):
 
     def follow(self, event):
         self.told.append((round(self.clock.now, 3), event.kind, event.peer.id))
+        self.reasons.append(event.reason)
 
     def peers(self):
         return {peer.id: peer for peer in self.node.peers(self.clock.now)}

@@ -182,6 +182,10 @@ class Path:
         """Return the time at which this path becomes stale, if nothing more comes by it."""
         return self.last_heard + STALE_INTERVALS * (self.row.interval or self.row.ttl) * self.slowness
 
+    def is_of_family(self, address: str) -> bool:
+        """Return whether an address is of the family of this path."""
+        return (":" in address) is (":" in self.address)
+
     def hold(self, until: float, seconds: float) -> None:
         """Keep the path for so many seconds after what came by it, or for longer where little is to come."""
         self.last_heard = until
