@@ -10,6 +10,7 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import ETH1, boot, hello, source
 from tests.protocol.two_families import Ipv6Segment, TwoFamilies, four, six
 
@@ -232,8 +233,22 @@ def test_loss_on_both_families_gives_no_false_alarm(seed):
             assert all(path.loss is None or 0.0 <= path.loss < 0.6 for path in peer.paths)
 
 
+def test_what_is_said_beside_the_beats_has_the_pace_of_its_way(pair):
+    a = pair.machines[0].node
+    a.set_record(Record(name="other"), 30.0)
+    pair.machines[0].poll()
+    for segment, told in ((pair.four, (800, "")), (pair.six, (8000, "t"))):
+        burst = decode(segment.said[-1][2])
+        assert (burst.interval_ms, burst.lasting) == told
+        source = next(path.source for path in a.table.by_key[pair.machines[1].node.id, pair.machines[1].node.boot].paths.values()
+                      if path.link and path.is_of_family(segment.link(1).address))  # fmt: skip
+        assert (decode(a.outbox.hello_to(source, full=True).datagram).interval_ms) == told[0]
+
+
 def test_the_loss_of_a_slow_path_is_counted_in_tens(pair):
-    pair.run(300.0)
+    for until in range(40, 310, 10):
+        pair.run(until)
+        assert all(path.two_way for machine in pair.machines for peer in machine.peers().values() for path in peer.paths)
     losses = {address: path.loss for address, path in pair.machines[0].paths("n2").items()}
     assert losses == {four(2): 0.0, six(2): 0.0}
 
