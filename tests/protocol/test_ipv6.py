@@ -249,6 +249,8 @@ def test_the_loss_of_a_slow_path_is_counted_in_tens(pair):
     for until in range(40, 310, 10):
         pair.run(until)
         assert all(path.two_way for machine in pair.machines for peer in machine.peers().values() for path in peer.paths)
+    for machine in pair.machines:
+        assert machine.node.sent["ping"] <= 2 * 7  # each path in its turn, none in doubt: that comes each 5 s
     losses = {address: path.loss for address, path in pair.machines[0].paths("n2").items()}
     assert losses == {four(2): 0.0, six(2): 0.0}
 
