@@ -45,7 +45,7 @@ settings.load_profile("discoveryd")
 OURS = frozenset(
     f"DISCOVERYD_{one}"
     for one in ("FUZZ_EXAMPLES", "HOUR_MACHINES", "DAY_HOURS", "LOSS_SECONDS", "PREFIX_SECONDS", "FLOOD_SECONDS",
-                "FLOOD_RATE", "ROUTED_NODES", "ROUTED_HOSTS", "SEND_SECONDS", "JOINS", "IDLE", "SYSTEMD")
+                "FLOOD_RATE", "ROUTED_NODES", "ROUTED_HOSTS", "SEND_SECONDS", "JOINS", "CUT_SECONDS", "IDLE", "SYSTEMD")
 )
 """Variables that make a test longer (tests/long/run.py), and configure nothing."""
 

@@ -7,6 +7,8 @@ from queue import SimpleQueue
 
 import pytest
 
+import discoveryd
+import discoveryd.history.keeper
 from discoveryd.config import Config
 from discoveryd.config.sections import HistorySection, PathsSection
 from discoveryd.daemon.history import HistoryPart
@@ -124,6 +126,7 @@ def test_a_reload_turns_it_on_and_off_and_changes_the_bounds(make):
 
 
 def test_a_python_without_sqlite_costs_the_history_alone(make, monkeypatch):
+    monkeypatch.setattr(discoveryd, "history", discoveryd.history)  # a package remembers what was imported of it
     for name in [name for name in sys.modules if name.startswith("discoveryd.history")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sqlite3", None)

@@ -11,7 +11,9 @@ import pytest
 
 from tests.netns.daemons import until
 
-pytestmark = pytest.mark.skipif("DISCOVERYD_CUT_SECONDS" not in os.environ, reason="takes a minute: tests/long/run.py history")
+pytestmark = pytest.mark.skipif(
+    "DISCOVERYD_CUT_SECONDS" not in os.environ, reason="takes a minute: set DISCOVERYD_CUT_SECONDS=15, or run tests/long/run.py history"
+)
 CUT = float(os.environ.get("DISCOVERYD_CUT_SECONDS", "15"))
 
 

@@ -6,7 +6,7 @@ from tests.simulation.machine import Lan
 from tests.simulation.medium import Medium, Segment
 
 HERE = 16
-JOINS = int(os.environ.get("DISCOVERYD_JOINS") or 160)
+JOINS = int(os.environ.get("DISCOVERYD_JOINS") or 64)
 """Joins, each seen by one other node; tests/long/run.py has 10,000."""
 
 
