@@ -110,7 +110,8 @@ PROGRAM = Program(
             PEER,
             Option("count", "PINGs to send, 1 unless given", COUNT),
             Option("timeout", "time to wait for each answer, 1s unless given", TIME),
-            text="Let the daemon probe a peer by unicast: round-trip time, and whether the peer hears our HELLOs.",
+            text="Let the daemon probe a peer by unicast: round-trip time, and whether the peer hears our HELLOs. PEER "
+            "may be an address that is not listed; then it takes the control token, and one question a second.",
         ),
         Command(
             "ctl.doctor:doctor",
@@ -119,8 +120,9 @@ PROGRAM = Program(
             Option("watch", "again each 2 s, until interrupted"),
             Option("bundle", "write what a bug report needs to this archive (tar.gz), no keys", FILE),
             text="Tell what is wrong with this node, how sure that is, and what helps. With PEER (a name, an id, or an "
-            "address that may never have been heard): why it is missing, or not heard well. Run by root it reads the "
-            "rules of the firewall too. Exit code 1 for a fault; without a daemon it tells what can be seen here.",
+            "address that may never have been heard): why it is missing, or not heard well; the daemon asks it, and "
+            "others about it. With the control token an address that is not listed is asked too; run by root it reads "
+            "the rules of the firewall. Exit code 1 for a fault; without a daemon it tells what can be seen here.",
         ),
         Command(
             "ctl.history:history",
@@ -234,7 +236,8 @@ PROGRAM = Program(
         ),
         Option(
             "token-file",
-            "the control token of the daemon, which shows that you may: for what changes something and messages, and "
+            "the control token of the daemon, which shows that you may: for what changes something, messages and "
+            "questions to an address that is not listed, and "
             "for all where it listens outside 127.0.0.0/8; else $DISCOVERYCTL_TOKEN_FILE, else "
             "/run/discoveryd/control.token, or without root $XDG_RUNTIME_DIR/discoveryd/control.token",
             FILE,
