@@ -182,7 +182,7 @@ class QueryHandlers:
                 request.peer, count=count, timeout=timeout, done=lambda result: reply(_pinged(result))
             )
         if not request.proof:
-            why = f"{request.peer} is not listed: to ask an address that is not takes a proof of the control token"
+            why = f"{request.peer} is not listed: to ask it takes the control token (root, or --token-file)"
             raise QueryError("denied", why)
         return examiner.begin_asking(
             request.peer, count=count, timeout=timeout, done=lambda asked: reply(_answered(request.peer, asked[0]))
