@@ -15,7 +15,7 @@ What follows from a finding is not told beside it. What is not known is no findi
 
 `discoveryctl doctor` ends with exit code 0 without a fault, 1 with one, 3 where no daemon answers. `discoveryctl doctor PEER` is about a peer, or
 an address that was never heard: it begins with what is wrong here. Then the daemon asks that node by unicast what it hears, and up to three others
-whether they hear it (an address that is not listed only for root, or whoever may read the control token); and the doctor sends that machine an empty
+whether they hear it (an address that is not listed only for root, or a user that may read the control token); and the doctor sends that machine an empty
 datagram, and reads what its kernel answers.
 Run by root it names the rule of nftables that drops the HELLOs, and the command that lets them through.
 

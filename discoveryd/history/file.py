@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Final
 
 from discoveryd.errors import HistoryError
@@ -54,11 +54,10 @@ def connect(path: str, pages: int | None = None) -> sqlite3.Connection:
     # names and addresses are not for all to read
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     sql = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE, cached_statements=64)
-    try:
+    with ExitStack() as undo:
+        undo.callback(sql.close)
         _prepare(sql, path, pages)
-    except BaseException:
-        sql.close()
-        raise
+        undo.pop_all()
     return sql
 
 

@@ -292,7 +292,7 @@ class Keeper:
                 self._notify(warning("the history begins anew", kept=kept))
 
     def _end(self) -> None:
-        """Close the file, and tell those who wait that there is no more."""
+        """Close the file, and tell what waits that there is no more."""
         self._kept.close()
         for message in _left(self._inbox):
             if isinstance(message, tuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from discoveryd.errors import QueryError
 from discoveryd.files import trusted
@@ -48,13 +48,12 @@ class KeptStore:
             self._make_directory()
             store = Store(self.path)
             recorder = Recorder(store, self._began or clocks)
-            try:
+            with ExitStack() as undo:
+                undo.callback(store.close)
                 with self.batch(store):
                     recorder.begin()
                     store.sum_up(store.timeline.now(clocks.booted))
-            except BaseException:
-                store.close()
-                raise
+                undo.pop_all()
             self._began = None
             self.store, self.recorder, self.is_stale = store, recorder, True
         return self.store, self.recorder
@@ -63,14 +62,16 @@ class KeptStore:
     def batch(self, store: Store) -> Iterator[None]:
         """Keep all that is written meanwhile, or nothing."""
         store.begin()
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._undo, store)
             yield
             store.commit()
-        except BaseException:
-            self.is_stale = True
-            with suppress(sqlite3.Error):
-                store.rollback()
-            raise
+            undo.pop_all()
+
+    def _undo(self, store: Store) -> None:
+        self.is_stale = True
+        with suppress(sqlite3.Error):
+            store.rollback()
 
     def close(self) -> None:
         """Close the file, if it is open."""

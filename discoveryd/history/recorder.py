@@ -148,7 +148,7 @@ class Recorder:
         return there - self._open.keys(), self._open.keys() - there
 
     def end_lost(self, gone: Iterable[tuple[Key, float | None]]) -> None:
-        """End stays whose end was not seen: each when its peer was heard last, None where that is not known."""
+        """End stays without an end: each when its peer was heard last, None where that is not known."""
         for key, heard in gone:
             self._end(key, heard, "down" if heard is not None else "unknown", "its end was not seen")
 

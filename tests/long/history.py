@@ -19,7 +19,7 @@ from tests.protocol.samples import boot, hello, make_node, source
 
 ROOT = Path(__file__).parents[2]
 KILLED = """
-import sys, time
+import select, sys, time
 from tests.history.test_keeper import Stage
 stage = Stage(sys.argv[1])
 stage.keeper.start()
@@ -27,11 +27,11 @@ for number in range(1, 1001):
     stage.engine.now += 0.005
     stage.engine.hear(number, f"n{number}")
     print(time.monotonic(), flush=True)
-    time.sleep(0.005)
-time.sleep(60)
+    select.select([], [], [], 0.005)  # the pace of the events
+select.select([], [], [], 60)  # it is killed
 """
 FULL = """
-import os, sys, time
+import os, select, sys
 from tests.history.test_keeper import Stage
 stage = Stage(sys.argv[1] + "/history.db")
 stage.keeper.start()
@@ -41,12 +41,12 @@ while not stage.keeper.status()["error"]:
     stage.engine.now += 0.001
     stage.engine.hear(1 + number % 200, f"n{number % 200}", seq=number)
     stage.engine.hear(1 + number % 200, f"n{number % 200}", seq=number, goodbye=True)
-    time.sleep(0.0002)
+    select.select([], [], [], 0.0002)
 print(stage.keeper.status()["error"], flush=True)
 os.remove(sys.argv[1] + "/filler")
 while stage.keeper.status()["error"]:
     stage.engine.now += 0.1
-    time.sleep(0.1)
+    select.select([], [], [], 0.1)
 stage.engine.hear(999, "last")
 events = stage.events()
 print(events[0][1], events[-1][0], stage.keeper.status()["replaced"], flush=True)
