@@ -129,7 +129,7 @@ PROGRAM = Program(
             "what happened to the peers, or to one, and why",
             Value("PEER", column="name"),
             Option("since", "how far to go back, 7d unless given", TIME, default=7 * 86_400.0),
-            text="Tell what happened to the peers while nobody looked: who came, went, restarted or changed, when and "
+            text="Tell what happened to the peers while nobody looked: what came, went, restarted or changed, when and "
             "why, and when this node itself could not tell. PEER is a name, an id or the beginning of one, a boot or "
             "an address, also of a peer that is long gone.",
         ),

@@ -174,7 +174,7 @@ class HistorySection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraceSection:
-    """Peers whose absence is told later."""
+    """Peers with an absence that is told later."""
 
     rules: tuple[GraceRule, ...] = ()
 

@@ -42,7 +42,7 @@ class GracePart(Part):
         self._discovery.look(lambda node, _: node.set_grace(config.grace.rules))
 
     def status(self) -> dict[str, Any]:
-        """Return how many rules there are, whose absence is not told yet, and who is under maintenance."""
+        """Return how many rules there are, the absences not told yet, and the peers under maintenance."""
         return self._discovery.look(_status)
 
     def _maintain(self, request: Request, reply: Callable[[bytes], None]) -> None:

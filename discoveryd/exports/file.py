@@ -16,7 +16,7 @@ from discoveryd.query.formats.exports import ExportOptions, export_text
 from discoveryd.query.formats.names import DOMAIN
 
 FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
-"""Whoever the readers are, they may read: what is in the files everybody on this machine may ask the daemon."""
+"""Everybody may read the files: what is in them everybody on this machine may ask the daemon."""
 
 
 class ExportFile:

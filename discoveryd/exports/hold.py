@@ -7,7 +7,7 @@ SETTLING = 2.0
 
 
 class Hold:
-    """Keeps files from being emptied by a daemon that does not know yet, or no longer, who is there.
+    """Keeps files from being emptied by a daemon that does not know yet, or no longer, which peers are there.
 
     Args:
         started: when the daemon began to hear; seconds of a clock.
@@ -24,7 +24,7 @@ class Hold:
         Args:
             now: the time.
             interval: in force, seconds.
-            ttl: in force: whoever lives is heard within that time.
+            ttl: in force: a peer that lives is heard within that time.
             is_isolated: whether this node is cut off.
 
         Returns:

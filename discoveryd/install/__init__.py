@@ -220,7 +220,7 @@ class Installation:
             self._remove_runtime()
 
     def _remove_runtime(self) -> None:
-        """Remove the runtime directory, which outlives the service for the sake of those who read exports."""
+        """Remove the runtime directory, which outlives the service for the readers of exports."""
         path = self._root + RUNTIME
         if os.path.isdir(path):
             if not self._is_dry:

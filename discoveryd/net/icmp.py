@@ -1,4 +1,4 @@
-"""ICMP messages about datagrams of ours that did not arrive: what they say, about which target, and who sent them."""
+"""ICMP messages about datagrams of ours that did not arrive: what they say, about which target, and their sender."""
 
 import socket
 from collections.abc import Iterable

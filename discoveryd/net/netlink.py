@@ -40,7 +40,7 @@ _SIZES = {int(socket.AF_INET): 4, int(socket.AF_INET6): 16}
 TRIES = 3
 """Dumps until one is not interrupted by a change; past it all of them count together, and the change rings anyway."""
 RESOLVED = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
-"""linux/neighbour.h: states of a neighbour whose hardware address is known, or needs not be."""
+"""linux/neighbour.h: states of a neighbour with a hardware address, or without need of one."""
 MAX_SIZE = 1024 * 1024
 """Bytes of addresses that are taken by ioctl: 26,000 of them."""
 

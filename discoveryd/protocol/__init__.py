@@ -19,7 +19,7 @@ Every datagram
   ends in ``|``, or sealed in a letter. So a packet filter recognises it by its packet type and its last byte alone.
 - Forward compatibility: flags of unknown letters, further fields before the last ``|`` and unknown keys of the record
   are ignored. A datagram of another version is dropped, reason ``version`` (0.1.0 spoke version 1).
-- A node speaks for itself only: nothing is relayed. Who is named by others is asked itself, and nothing more.
+- A node speaks for itself only: nothing is relayed. A node named by others is asked itself, and nothing more.
 - *Any bytes give a message, a record, what an envelope holds, or a* `WireError`, *nothing else, in linear time.*
 
 ============  ==============================================================================
@@ -323,7 +323,7 @@ Modules
   is one peer, ``table.path`` an address of it, ``table.states`` its life, ``table.liveness`` and ``table.ageing`` what
   silence does, ``table.standing`` what a row has proved and which *seq* counts, ``table.shared_addresses`` those of
   several peers; ``table.event_log`` tells events, damped, of a ``table.peer``, ``table.changes`` what they changed,
-  ``table.journal`` notes each change of a peer that proved to be there, ``table.grace`` says whose absence waits.
+  ``table.journal`` notes each change of a peer that proved to be there, ``table.grace`` says which absence waits.
 - Sent: ``beacon`` says when a HELLO is due, and when a solicit is answered, ``ipv6`` which beats go by IPv6,
   ``prober`` what is pinged, ``turns`` in which order, ``wills`` what after a will; ``outbox`` writes the datagrams and
   bounds what unproven addresses get, ``limited_broadcast`` knows where 255.255.255.255 is needed, ``seeds`` which

@@ -188,7 +188,7 @@ class Beacon:
         outbox: writes them.
         answers: those to solicits, which a HELLO to all serves besides.
         speaking: counts the peers that share the budget at a moment; all that are listed if not given.
-        beyond: knows who is greeted beyond our links; nobody if not given.
+        beyond: knows the nodes greeted beyond our links; none if not given.
 
     Attributes:
         hello_rate: of the HELLOs that are heard.

@@ -33,19 +33,19 @@ Sealed
 
 A sealed INTRO has at most 988 bytes, and a MEET 988 or more.
 
-- **Who asks, and who is asked.** A node that seals asks seeds and routed peers that seal. Where nothing is sealed both
+- **Asking and answering nodes.** A node that seals asks seeds and routed peers that seal. Where nothing is sealed both
   ends must be of a network under ``hello.introduce``: the asking node asks no other, and the asked node answers no
   other; a plain PING from such a network is then answered as that of a seed is.
-- **Who is named.** First-hand only: a peer that is up and answered a PING at the address that is named; to a node that
+- **Named nodes.** First-hand only: a peer that is up and answered a PING at the address that is named; to a node that
   seals only peers that seal. Never a link-local address, nor one of a network inside the machine (containers).
 - **When.** At once when there is somebody to ask, then each second until nothing was new in a whole round through the
   boots; after that 2, 4 … 60 s ±10 % later. Seeds come first, then each peer in turn, and each question goes on where
   the last answer ended. A node is answered once a second, three times at once, and all together 20 times.
 - **Candidates.** What is named is a candidate: never shown, nor named to others. It gets a PING for its boot, after a
   random delay of up to 1 s, or 2 s for each 7 peers that are listed: so all nodes together send it 3.5 a second, by
-  chance 5, whoever names it. Without a PONG there are two more, 1 and 4 s later (or as long as that delay may be), and
-  after 16 s none for an hour, whoever names it. All candidates together get 20 PINGs a second. Of those that one peer
-  names 256 at most wait, or are remembered as silent; of all 1024.
+  chance 5, however many name it. Without a PONG there are two more, 1 and 4 s later (or as long as that delay may be),
+  and after 16 s none for an hour, however many name it. All candidates together get 20 PINGs a second. Of those that
+  one peer names 256 at most wait, or are remembered as silent; of all 1024.
 - **Its own answer lists it.** A PONG proves that the boot is there. It gets HELLOs that solicit, after 0.5, 1, 2 and
   4 s, until it is listed by its own, as any peer.
 - **Knocks.** A node that is sent a PING by an unknown boot beyond its links, and answers it, takes that for a candidate
@@ -97,7 +97,7 @@ class Introductions:
 
     Attributes:
         candidates: those that were named, and are asked.
-        internal: names of links whose networks are inside this machine: no address there is named.
+        internal: names of links inside this machine (containers): no address there is named.
     """
 
     def __init__(self, rooms: Reception) -> None:

@@ -7,17 +7,17 @@ What a node says is the same by either family, and a peer that is heard by both 
   links, as those of seeds: they are spoken to where they are named.
 - **Hop limit.** Everything is sent with 255. What comes from a link-local address, or to the group, with another one
   has passed a router, and is dropped, reason ``hop-limit``: nobody beyond a link speaks for a node on it (RFC 5082).
-- **Pace.** Each beat goes by IPv4. By IPv6 go those whose *seq* is a multiple of ten. Such a HELLO has the lasting flag
-  ``t``, and announces ten times the interval and the ttl: the next one by this way, and how long it is waited for
-  there. Each beat goes by IPv6 as well while the interface has no address of IPv4, for 3 s after it came, where the
-  interval is longer than 60 s, and as long as a peer that was heard there by IPv6 is not known to be two-way by IPv4:
-  its IPv4 is silent for 2.2 intervals, or it did not answer there that it hears us. After such a time three more beats
-  go there, with the flag.
+- **Pace.** Each beat goes by IPv4. By IPv6 go those with a *seq* that is a multiple of ten. Such a HELLO has the
+  lasting flag ``t``, and announces ten times the interval and the ttl: the next one by this way, and how long it is
+  waited for there. Each beat goes by IPv6 as well while the interface has no address of IPv4, for 3 s after it came,
+  where the interval is longer than 60 s, and as long as a peer that was heard there by IPv6 is not known to be two-way
+  by IPv4: its IPv4 is silent for 2.2 intervals, or it did not answer there that it hears us. After such a time three
+  more beats go there, with the flag.
 - **How that is judged.** While a peer is heard by each beat on one path, what it announces with ``t`` counts for the
   path alone: the peer is judged by its beats. Where all its paths are slow, they count for the peer. The gaps of *seq*
   that measure the loss of a slow path are counted in tens.
-- **Doubt.** Who hears a peer no more by IPv4, while that one speaks seldom by IPv6, asks it by IPv4: a PING is answered
-  by one, and so the peer learns that it is not heard there.
+- **Doubt.** A node that hears a peer no more by IPv4, while that one speaks seldom by IPv6, asks it by IPv4: a PING is
+  answered by one, and so the peer learns that it is not heard there.
 - **Solicit.** What came by IPv4 not more than 50 ms before is answered there, and not by IPv6 again.
 - **Suspicion.** Both addresses of a suspect on one link are asked, twice as often: its silence is proved as soon as
   with one. A PONG says how long ago a HELLO came by the path of its PING.
@@ -103,7 +103,7 @@ def is_served(row: Row, source: Source, now: float) -> bool:
 def heard_by(row: Row, path: Path | None, source: Source) -> float:
     """Return when a HELLO of a peer came last by the way of a source: its path, else the family on that link.
 
-    What comes by IPv6 says nothing of IPv4, whose broadcasts may be lost where a PING is not.
+    What comes by IPv6 says nothing of IPv4: its broadcasts may be lost where a PING is not.
     """
     if path is not None and path.last_hello > -NEVER:
         return path.last_hello

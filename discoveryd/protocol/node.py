@@ -62,7 +62,7 @@ class Node(Reception):
             now: the time.
             others: further addresses of ours there: nobody hears of them, but they are no foreign ones.
             unlinked: addresses of ours on no link.
-            internal: names of links whose network is inside this machine: no address there is named to others.
+            internal: names of links inside this machine (containers): no address there is named to others.
         """
         self.introductions.internal = frozenset(internal)
         self.others = {link: tuple(others.get(link, ())) for link in links}
@@ -309,7 +309,7 @@ class Node(Reception):
         return any(path.address in addresses for row in self.table.rows(now) for path in row.paths.fresh(now))
 
     def told_peers(self, now: float) -> tuple[Peer, ...]:
-        """Return the peers that are up as the events so far tell it: with those whose absence waits to be told."""
+        """Return the peers that are up as the events so far tell it: with those that have an absence to be told."""
         return (*self.peers(now), *self.table.event_log.withheld(now))
 
     def interval(self, now: float) -> float:

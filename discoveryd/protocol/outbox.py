@@ -49,7 +49,7 @@ class Outbox:
         seeds: those that are configured, with their addresses.
         routed: the state of the paths to the seeds, and to peers beyond our links.
         routed_peers: addresses of these peers.
-        introduced: networks whose nodes are greeted and answered as seeds are.
+        introduced: networks of nodes that are greeted and answered as seeds are.
         own_addresses: all addresses of this machine on its links.
         aliases: other addresses of seeds.
         keyring: the keys in use, and the mode.

@@ -72,7 +72,7 @@ class Turns(list[Turn]):
 
 
 class InTurn:
-    """Decides whose turn it is.
+    """Decides the order of turns.
 
     Args:
         table: its addresses are PINGed.
@@ -115,7 +115,7 @@ class InTurn:
             self._give_turn(now, now, path)
 
     def poll(self, now: float, heard: float, sends: list[Send], events: list[Event]) -> None:
-        """PING the paths whose turn it is, knowing all that arrived until `heard`."""
+        """PING the paths that have their turn, knowing all that arrived until `heard`."""
         for turns in (self.newcomers, self.turns):
             if turns and turns[0].due <= heard and turns.next <= now:
                 self._take_turns(turns, now, heard, sends, events)
@@ -125,7 +125,7 @@ class InTurn:
         return min(self.turns.next_due(), self.newcomers.next_due())
 
     def _take_turns(self, turns: Turns, now: float, heard: float, sends: list[Send], events: list[Event]) -> None:
-        """PING the next paths whose turn it is."""
+        """PING the next paths in turn."""
         turns.next = now + turns.gap
         is_crowd, asked = len(self.newcomers) > FEW, 0
         at_once = max(1, turns.at_once // (2 if is_crowd else 1))

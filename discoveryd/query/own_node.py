@@ -14,7 +14,7 @@ def own_peer(node: Node, now: float, uptime: float, link: str | None = None) -> 
         node: the engine.
         now: the time.
         uptime: seconds since its start.
-        link: whose address comes first; None for any. Without a link there is no address.
+        link: its address comes first; None for any. Without a link there is no address.
     """
     # an address of IPv6 is a link-local one, which most programs cannot use
     ours = sorted(node.links, key=lambda one: (link is not None and one.name != link, ":" in one.address))

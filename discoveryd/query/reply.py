@@ -117,7 +117,7 @@ def list_line(node: Node, chosen: Filter, now: float) -> bytes:
 def open_watch(node: Node, chosen: Filter, now: float) -> tuple[bytes, Watch]:
     """Return the opening lines of a ``watch``, snapshot and ``sync``, and the watch that continues from them.
 
-    The snapshot has what the events so far tell: a peer whose absence waits to be told is in it, as if it were up.
+    The snapshot has what the events so far tell: a peer with an absence that waits is in it, as if it were up.
     """
     withheld = {(peer.id, peer.boot): peer for peer in node.table.event_log.withheld(now) if chosen.accepts(peer)}
     rows = [row for row in _chosen(node, chosen, now) if row.key not in withheld]

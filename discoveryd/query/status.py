@@ -216,7 +216,7 @@ class RpFilter(TypedDict):
 
 
 class IcmpStatus(TypedDict):
-    """An ICMP message about datagrams of this node that did not arrive, and who sent it."""
+    """An ICMP message about datagrams of this node that did not arrive, and its sender."""
 
     target: str
     sender: str

@@ -289,7 +289,7 @@ class Network:
 
     @property
     def internal(self) -> list[str]:
-        """The names of links whose networks are inside this machine, as those of containers are."""
+        """The names of links inside this machine, as those of containers are."""
         return [link.name for link in self.links if is_internal(link.name)]
 
     @property

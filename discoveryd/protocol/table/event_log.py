@@ -97,7 +97,7 @@ class EventLog:
         seq: number of the last event.
         counts: events there were, by kind.
         suppressed: rows with changes that are not announced yet.
-        grace: whose absence waits.
+        grace: the absences that wait.
         journal: of all changes, also those that are suppressed.
     """
 

@@ -1,6 +1,6 @@
 """Grace: for how long the absence of a peer is not told, since it is expected: a phone sleeps, a machine is mended.
 
-The table has the truth at once, and so has whoever asks for it. Only events wait: if the peer comes back in time, none
+The table has the truth at once, and so has each request for it. Only events wait: if the peer comes back in time, none
 is told. Rules are the same for all peers like it, maintenance is for one peer and ends at a time.
 """
 

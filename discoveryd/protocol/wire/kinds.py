@@ -157,7 +157,7 @@ class _PaddedKind(Kind):
 
 
 class _SenderKind(Kind):
-    """Says nothing but who sends it."""
+    """Names its sender, and nothing else."""
 
     def lengthen(self, rest: bytes, bound: bytes) -> bytes:
         """Return the fields that `shorten` was given: those of a later release, or none."""
