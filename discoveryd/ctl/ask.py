@@ -179,31 +179,16 @@ def own_name_hint(options: Options) -> str:
 
 
 def _ping_text(reply: dict[str, Any]) -> str:
-    peer = reply["peer"]
-    if peer is None:
-        return _unlisted_text(reply)
-    name, address = printable(name_of(peer)), printable(peer["address"])
-    start = f"{name} ({address}): {reply['received']} of {reply['sent']} PINGs answered"
+    """Return the answers of a peer, or of a node that is not listed, which is asked by questions."""
+    peer, address = reply["peer"], printable(reply.get("address") or reply["peer"]["address"])
+    name = f"{printable(name_of(peer))} ({address})" if peer else f"{address} (not listed)"
+    start = f"{name}: {reply['received']} of {reply['sent']} {'PINGs' if peer else 'questions'} answered"
     if not reply["received"]:
-        return f"{start}; it is {printable(peer['state'])}, last heard {age(peer['last_heard_s'])} ago"
-    start += _round_trips(reply)
+        if peer:
+            return f"{start}; it is {printable(peer['state'])}, last heard {age(peer['last_heard_s'])} ago"
+        return f"{start}; see 'discoveryctl doctor {address}'"
+    times = [f"{time:.2f}" for time in (min(reply["rtt_ms"]), max(reply["rtt_ms"]))]
+    start += f" in {' to '.join(dict.fromkeys(times))} ms"  # one number where they are equal
     if reply["hears_us_s"] is None:
         return f"{start}; it does not hear our HELLOs"
     return f"{start}; it heard our HELLO {age(reply['hears_us_s'])} before"
-
-
-def _unlisted_text(reply: dict[str, Any]) -> str:
-    """Return the answers of a node that is not listed."""
-    address = printable(reply["address"])
-    start = f"{address} (not listed): {reply['received']} of {reply['sent']} questions answered"
-    if not reply["received"]:
-        return f"{start}; see 'discoveryctl doctor {address}'"
-    start += _round_trips(reply)
-    if reply["hears_us_s"] is None:
-        return f"{start}; it never heard our HELLOs"
-    return f"{start}; it heard our HELLO {age(reply['hears_us_s'])} before"
-
-
-def _round_trips(reply: dict[str, Any]) -> str:
-    times = [f"{time:.2f}" for time in (min(reply["rtt_ms"]), max(reply["rtt_ms"]))]
-    return f" in {' to '.join(dict.fromkeys(times))} ms"  # one number where they are equal

@@ -107,7 +107,7 @@ def test_ping_prints_round_trip_and_hearing(capsys, reply, code, told):
     ("reply", "code", "told"),
     [
         ({}, 0, "10.0.0.9 (not listed): 1 of 1 questions answered in 0.41 ms; it heard our HELLO 0.3s before"),
-        ({"hears_us_s": None}, 0, "answered in 0.41 ms; it never heard our HELLOs"),
+        ({"hears_us_s": None}, 0, "answered in 0.41 ms; it does not hear our HELLOs"),
         ({"received": 0, "rtt_ms": []}, 1, "0 of 1 questions answered; see 'discoveryctl doctor 10.0.0.9'"),
     ],
 )
