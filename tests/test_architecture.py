@@ -23,7 +23,7 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
         {"threading", "atexit", "queue", "time", "os", "sys", "platform", "prometheus_client", "wsgiref", "hmac",
          # a hook is a file that somebody else could have written, and a process that somebody waits for, and ends
          "subprocess", "select", "signal", "stat",
-         "asyncio"},  # of AsyncClient
+         "asyncio", "concurrent"},  # of AsyncClient, and of the loop
     ),
     "top": (
         {"__main__", "cli", "config", "ctl", "daemon", "exports", "files", "history", "install"},
@@ -134,6 +134,11 @@ def test_no_module_needs_itself():
 def test_cryptography_has_one_home():
     users = {name for name, path in MODULES.items() if any(one.startswith("cryptography") for one in imports(path))}
     assert users == {"protocol.sealed.envelope"}  # where it waits for a key; test_seal sees that it does
+
+
+def test_asyncio_has_one_home_beside_its_client():
+    users = {name for name, path in MODULES.items() if any(one.partition(".")[0] == "asyncio" for one in imports(path))}
+    assert {name for name in users if name.partition(".")[0] not in {"web", "dns", "sites"}} == {"runtime.loop", "runtime.async_client"}
 
 
 def test_no_class_name_stands_twice():

@@ -22,6 +22,7 @@ from discoveryd.daemon.history import HistoryPart
 from discoveryd.daemon.identity import node_id, placeholder
 from discoveryd.daemon.keys import read_keyring
 from discoveryd.daemon.logs import LogPart
+from discoveryd.daemon.loop import LoopPart
 from discoveryd.daemon.parts import HooksPart, MessagesPart, Part, Parts, TokenPart
 from discoveryd.daemon.ports import HELPS, is_service, refuse_forbidden
 from discoveryd.daemon.routed_peers import RoutedPeersPart
@@ -128,6 +129,7 @@ class Daemon:
             GracePart(config, self._discovery),
             HistoryPart(config, self._discovery, put),
             RoutedPeersPart(config.paths.state_directory, config.parameters.loopback, self._discovery, put),
+            LoopPart(put),  # the parts that run on its loop stand below it
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
         self._parts = Parts(parts, notify=put, report=self._discovery.report)

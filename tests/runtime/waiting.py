@@ -1,6 +1,6 @@
-"""Waiting for an event of a subscription."""
+"""Waiting for an event of a subscription, and for what another thread does."""
 
-from time import monotonic
+from time import monotonic, sleep
 
 WAIT = 15.0
 """Seconds that a slow machine may need."""
@@ -18,3 +18,11 @@ def wait_for(subscription, kind, name=None, timeout=WAIT):
         if event is not None and event.kind in kinds and name in (None, event.peer.name):
             return event
     raise AssertionError(f"no {kind} of {name} within {timeout:g} s")
+
+
+def until(holds, timeout=WAIT):
+    """Wait until `holds` returns true."""
+    deadline = monotonic() + timeout
+    while not holds():
+        assert monotonic() < deadline, f"not within {timeout:g} s"
+        sleep(0.005)

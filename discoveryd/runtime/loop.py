@@ -1,0 +1,196 @@
+"""The event loop of the parts of the daemon that speak through asyncio libraries: web, dns, sites.
+
+They share one thread, which is there only while one of them is on. What is called in it must not block: another part
+would wait with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from time import monotonic
+from typing import Any, TypeVar
+
+from discoveryd.runtime.notices import Notify, warning
+from discoveryd.runtime.worker import Failed, Worker
+
+Result = TypeVar("Result")
+
+START = 5.0
+"""Seconds within which the loop must be at work."""
+PATIENCE = 1.0
+"""Seconds that what still runs at `Loop.stop` has to end, after it was cancelled."""
+TELL_EVERY = 60.0
+"""Seconds between two lines of callbacks that fail; `Loop.status` counts all."""
+BEAT = 0.5
+"""Seconds between two beats of the loop: they measure how long callbacks keep others waiting."""
+
+
+class Loop:
+    """One thread with an event loop, started by the first part that needs it.
+
+    Args:
+        notify: told of what fails in the background.
+        failed: told name and exception, should an exception end the thread.
+    """
+
+    def __init__(self, notify: Notify, failed: Failed) -> None:
+        self._notify = notify
+        self._worker = Worker("event-loop", self._main, failed)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._begun = threading.Event()
+        self._end: asyncio.Event | None = None
+        self._is_stopped = False
+        self._beat_at = 0.0
+        self._lag = 0.0
+        self._failures = 0
+        self._telling_at = 0.0  # when the next failure of a callback may be told
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is there, and takes what is given to it."""
+        return self._loop is not None and not self._is_stopped
+
+    def start(self) -> None:
+        """Start the thread, unless it runs. Call it in one thread only, the one that stops it.
+
+        Raises:
+            OSError: EAGAIN; the system allows no further thread now.
+            RuntimeError: after `stop`.
+        """
+        if self._is_stopped:
+            raise RuntimeError("the event loop was stopped")
+        if self._loop is None:
+            self._begun.clear()
+            self._worker.start()
+            if not self._begun.wait(START):
+                raise OSError(f"the event loop did not start within {START:g} s")
+
+    def run(self, work: Coroutine[Any, Any, Result], *, timeout: float = START) -> Result:
+        """Run a coroutine on the loop and return its result; start the loop if need be. Not for the loop's own thread.
+
+        Args:
+            work: what to run; cancelled if it takes longer than `timeout`.
+            timeout: seconds.
+
+        Raises:
+            TimeoutError: it took longer.
+            Exception: what the coroutine raised.
+        """
+        try:
+            self.start()
+        except (OSError, RuntimeError):
+            work.close()
+            raise
+        future = self._submit(work)
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            future.cancel()
+            raise
+
+    def spawn(self, work: Coroutine[Any, Any, Any], *, name: str) -> Future[Any]:
+        """Let a coroutine run in the background until it ends, is cancelled, or the loop stops. For any thread.
+
+        Args:
+            work: what to run; an exception out of it is told once.
+            name: what it is, for that line.
+
+        Returns:
+            cancelled by its ``cancel()``.
+
+        Raises:
+            RuntimeError: the loop does not run.
+        """
+        if not self.is_running:
+            work.close()
+            raise RuntimeError("the event loop does not run")
+        return self._submit(self._guard(work, name))
+
+    def call(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call a function on the loop, soon; nothing happens where no loop runs. For any thread.
+
+        Args:
+            function: an exception out of it is told.
+            args: its arguments.
+        """
+        with suppress(RuntimeError):  # closed meanwhile
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(function, *args)
+
+    @property
+    def behind(self) -> float:
+        """Seconds that the loop is late for its beat now, or was late for the latest; 0 while it does not run."""
+        return max(self._lag, monotonic() - self._beat_at - BEAT) if self.is_running else 0.0
+
+    def status(self) -> dict[str, Any]:
+        """Return whether the loop runs, how far it is behind in milliseconds, and how many calls failed on it."""
+        return {"running": self.is_running, "behind_ms": round(1000 * self.behind, 1), "failures": self._failures}
+
+    def stop(self) -> None:
+        """Cancel what runs, give it a second to end, and end the thread. Safe to call again, and before `start`."""
+        self._is_stopped = True
+        if self._loop is not None and self._end is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._end.set)
+            self._worker.join(2 * PATIENCE)
+
+    def _submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
+        if self._loop is None:
+            work.close()
+            raise RuntimeError("the event loop does not run")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    # --- in the thread --------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        finally:
+            self._loop = None
+
+    async def _serve(self) -> None:
+        """Beat until `stop`; then cancel the rest and wait for it, but not for ever."""
+        loop = self._loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._tell)
+        end = self._end = asyncio.Event()
+        self._beat_at = monotonic()
+        self._begun.set()
+        while not end.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(end.wait(), BEAT)
+            now = monotonic()
+            self._lag, self._beat_at = max(0.0, now - self._beat_at - BEAT), now
+            self._worker.beat()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=PATIENCE)
+
+    async def _guard(self, work: Coroutine[Any, Any, Any], name: str) -> Any:
+        try:
+            return await work
+        except (asyncio.CancelledError, CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is: the loop, and the other parts on it, go on
+            self._failures += 1
+            self._notify(warning("a task of the event loop failed", task=name, error=_in_words(error)))
+            return None
+
+    def _tell(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Tell of a callback that failed: such as one for each datagram may fail a thousand times a second."""
+        self._failures += 1
+        if (now := monotonic()) >= self._telling_at:
+            self._telling_at = now + TELL_EVERY
+            error = context.get("exception")
+            why = _in_words(error) if isinstance(error, BaseException) else str(context.get("message", ""))
+            self._notify(warning("a callback of the event loop failed", error=why, failures=self._failures))
+
+
+def _in_words(error: BaseException) -> str:
+    """Return class and text of an error in a line."""
+    return f"{type(error).__name__}: {error}"

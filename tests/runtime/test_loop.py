@@ -1,0 +1,134 @@
+"""The event loop of the asyncio parts: what runs on it, what fails on it, and how it ends."""
+
+import asyncio
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from discoveryd.daemon.loop import HANGS, LoopPart
+from discoveryd.runtime.loop import Loop
+from tests.runtime.waiting import until
+
+
+@contextmanager
+def running():
+    notices, deaths = [], []
+    loop = Loop(notices.append, lambda *death: deaths.append(death))
+    try:
+        yield loop, notices
+    finally:
+        loop.stop()
+        assert deaths == []
+
+
+async def thread_name():
+    return threading.current_thread().name
+
+
+def test_the_first_coroutine_starts_the_thread():
+    with running() as (loop, _):
+        assert not loop.is_running
+        assert loop.run(thread_name()) == loop.run(thread_name()) == "event-loop"
+        assert [thread.name for thread in threading.enumerate()].count("event-loop") == 1
+    assert not loop.is_running
+    assert "event-loop" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_run_raises_what_the_coroutine_raised():
+    async def fail():
+        raise OSError(98, "taken")
+
+    with running() as (loop, notices), pytest.raises(OSError, match="taken"):
+        loop.run(fail())
+    assert notices == []
+
+
+def test_run_cancels_what_takes_too_long():
+    ended = []
+
+    async def hang():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("cancelled")
+
+    with running() as (loop, _):
+        with pytest.raises(TimeoutError):
+            loop.run(hang(), timeout=0.01)
+        until(lambda: ended == ["cancelled"])
+
+
+def test_a_failed_task_is_told_and_harms_no_other():
+    async def fail():
+        raise ValueError("broken")
+
+    with running() as (loop, notices):
+        loop.start()
+        loop.spawn(fail(), name="sites").result(5)
+        assert [(notice.level, notice.fields) for notice in notices] == [
+            ("warning", {"task": "sites", "error": "ValueError: broken"})
+        ]
+        assert loop.run(thread_name()) == "event-loop"
+        assert loop.status()["failures"] == 1
+
+
+def test_callbacks_that_fail_are_counted_and_told_once_a_minute():
+    with running() as (loop, notices):
+        loop.start()
+        for _ in range(100):
+            loop.call(int, "no number")
+        until(lambda: loop.status()["failures"] == 100)
+    assert [notice.text for notice in notices] == ["a callback of the event loop failed"]
+    assert "no number" in notices[0].fields["error"]
+
+
+def test_stop_cancels_tasks_and_waits_for_their_end():
+    steps = []
+
+    async def serve():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.01)
+            steps.append("closed")
+
+    with running() as (loop, _):
+        loop.start()
+        loop.spawn(serve(), name="web")
+        loop.run(asyncio.sleep(0))
+    assert steps == ["closed"]
+
+
+def test_a_stopped_loop_takes_nothing():
+    with running() as (loop, notices):
+        loop.start()
+    with pytest.raises(RuntimeError, match="stopped"):
+        loop.run(thread_name())
+    with pytest.raises(RuntimeError, match="does not run"):
+        loop.spawn(thread_name(), name="late")
+    loop.call(notices.append, "late")
+    loop.stop()
+    assert notices == []
+
+
+def test_a_loop_that_hangs_is_told_once_and_counted(monkeypatch):
+    notices = []
+    part = LoopPart(notices.append)
+    part.look()
+    assert part.status() is None
+    release = threading.Event()
+    try:
+        loop = part.loop()
+        loop.call(release.wait, 30)
+        now = time.monotonic()
+        monkeypatch.setattr("discoveryd.runtime.loop.monotonic", lambda: now + HANGS + 1)
+        part.look()
+        part.look()
+        assert [notice.text for notice in notices] == ["the event loop hangs: web, dns and sites answer nothing"]
+        assert part.status()["behind_ms"] >= 1000 * HANGS
+    finally:
+        release.set()
+        monkeypatch.undo()
+        part.stop()
