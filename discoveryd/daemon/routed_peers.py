@@ -1,12 +1,10 @@
 """The routed peers that outlive a restart: kept in the state directory, so that a node finds them without a seed."""
 
-import os
 from collections.abc import Callable, Iterable
 from time import monotonic
 
 from discoveryd.daemon.parts import Part
-from discoveryd.files import trusted
-from discoveryd.files.trusted import remedy
+from discoveryd.daemon.state_file import StateFile
 from discoveryd.protocol.addresses import canonical
 from discoveryd.protocol.candidates import is_global
 from discoveryd.protocol.routed import MAX_FORMER
@@ -36,20 +34,19 @@ class RoutedPeersPart(Part):
     def __init__(
         self, directory: str, loopback: str, discovery: Discovery, notify: Callable[[Notice], None]
     ) -> None:
-        self._path = os.path.join(directory, NAME)
+        holds = "the routed peers cannot be {fault}: after a restart only seeds lead to them"
+        self._file = StateFile(directory, NAME, limit=MAX_SIZE, holds=holds, notify=notify)
         self._is_used = not loopback
         self._discovery = discovery
-        self._notify = notify
         self._kept: frozenset[str] = frozenset()
         self._due = 0.0
         self._is_started = False
-        self._fault = ""
 
     def start(self) -> None:
         """Have the peers greeted that are in the file."""
         if not self._is_used:
             return
-        found = self._read()
+        found = addresses(self._file.read().decode("ascii", "replace").splitlines())
         self._kept = frozenset(found)
         self._is_started, self._due = True, monotonic() + PAUSE
         if found:
@@ -67,38 +64,16 @@ class RoutedPeersPart(Part):
             self._is_started = False
             self._write()
 
-    def _read(self) -> list[str]:
-        try:
-            text = trusted.read(self._path, MAX_SIZE, owners=trusted.beside(self._path)).decode("ascii", "replace")
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as error:
-            self._tell("read", error, "let the user of discoveryd read it, or remove it")
-            return []
-        return addresses(text.splitlines())
-
     def _write(self) -> None:
         try:
             known = self._discovery.look(lambda node, now: node.beyond.known(now))
         except RuntimeError:  # a thread has died, or this is another process
             return
-        if frozenset(known) == self._kept or (not known and not os.path.exists(self._path)):
+        if frozenset(known) == self._kept:
             return
-        try:
-            os.makedirs(os.path.dirname(self._path), exist_ok=True)
-            trusted.write(self._path, "".join([HEAD, *(f"{address}\n" for address in known)]).encode("ascii"))
-        except OSError as error:
-            self._tell("written", error, "let the user of discoveryd write there, or set paths.state")
-            return
-        self._kept, self._fault = frozenset(known), ""
-
-    def _tell(self, what: str, error: OSError, otherwise: str) -> None:
-        why = error.strerror or str(error)
-        if why != self._fault:
-            self._fault = why
-            fields = {"file": self._path, "error": why, "remedy": remedy(error, otherwise)}
-            text = f"the routed peers cannot be {what}: after a restart only seeds lead to them"
-            self._notify(Notice(level="warning", text=text, fields=fields))
+        text = "".join(f"{address}\n" for address in known)
+        if self._file.write((HEAD + text).encode("ascii")):
+            self._kept = frozenset(known)
 
 
 def addresses(lines: Iterable[str]) -> list[str]:

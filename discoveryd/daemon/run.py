@@ -126,7 +126,7 @@ class Daemon:
             MessagesPart(config, self._discovery.messages, put),
             ExportsPart(config, self._discovery, put),
             FindingsPart(self._discovery.status, put, hooks.find),
-            GracePart(config, self._discovery),
+            GracePart(config, self._discovery, put),
             HistoryPart(config, self._discovery, put),
             RoutedPeersPart(config.paths.state_directory, config.parameters.loopback, self._discovery, put),
             LoopPart(put),  # the parts that run on its loop stand below it

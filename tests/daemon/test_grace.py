@@ -6,12 +6,12 @@ import pytest
 
 from discoveryd.config import Config
 from discoveryd.config.sections import GraceSection, PathsSection
-from discoveryd.daemon.grace import GracePart
+from discoveryd.daemon.grace import HEAD, GracePart, maintained
 from discoveryd.daemon.history import HistoryPart
 from discoveryd.daemon.parts import Parts
 from discoveryd.errors import QueryError
 from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.table.grace import GraceRule
+from discoveryd.protocol.table.grace import LONGEST, MOST_MAINTAINED, GraceRule
 from discoveryd.query.json_text import loads
 from discoveryd.query.request import parse_request
 from discoveryd.runtime.discovery import Discovery
@@ -30,7 +30,7 @@ class House:
         self.sections = {}
         config = self.config(*rules)
         self.parts = Parts(
-            [GracePart(config, self.discovery), HistoryPart(config, self.discovery, lambda _: None)],
+            [GracePart(config, self.discovery, lambda _: None), HistoryPart(config, self.discovery, lambda _: None)],
             notify=lambda _: None, report=self.sections.__setitem__,
         )  # fmt: skip
         self.parts.open()
@@ -92,6 +92,32 @@ def test_maintenance_is_told_in_status_and_ends(make):
     house.ask(b'{"op":"maintenance","peer":"n1","for_s":0}')
     assert events.get(timeout=WAIT).kind == "down"
     assert house.grace() == {"rules": 0, "waiting": 0, "maintenance": []}
+
+
+def test_maintenance_outlives_a_restart(make, tmp_path, monkeypatch):
+    wall = 1_800_000_000.0
+    monkeypatch.setattr("discoveryd.daemon.grace.time", lambda: wall)
+    file = tmp_path / "state" / "maintenance-127.0.0.9"
+    house = make()
+    house.hear()
+    assert not file.exists()
+    house.ask(b'{"op":"maintenance","peer":"n1","for_s":3600}')
+    house.parts.look()
+    assert file.read_text() == f"{HEAD}n1 1800003600\n"
+    wall += 600.0
+    again = make()
+    assert again.grace()["maintenance"] == [{"id": "n1", "name": None, "left_s": 3000.0}]
+    again.now += 3000.0
+    again.parts.look()
+    assert file.read_text() == HEAD
+    assert make().grace()["maintenance"] == []
+
+
+def test_what_is_no_maintenance_is_passed_over():
+    text = "n1 1060\nn2 1000\nn3\nn4 soon\nn5 -5\n 1060\nn 6 1060\nn7 99999999999999999999\n# n8 1060\n"
+    assert maintained(text, 1000.0) == {"n1": 60.0, "n7": LONGEST}
+    many = "".join(f"n{number} 1060\n" for number in range(2 * MOST_MAINTAINED))
+    assert list(maintained(many, 1000.0)) == [f"n{number}" for number in range(MOST_MAINTAINED, 2 * MOST_MAINTAINED)]
 
 
 def test_who_begins_to_watch_sees_a_peer_as_the_events_tell_it(make):
