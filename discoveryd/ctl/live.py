@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 
 from discoveryd.cli.parse import UsageError
 from discoveryd.ctl.follow import follow
 from discoveryd.ctl.output import is_watched, standard_screen
+from discoveryd.errors import QueryError
 from discoveryd.query.formats import printable
 from discoveryd.query.formats.table import peers_table, shortened
 from discoveryd.query.watch import Mirror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from discoveryd.cli.ctl_commands import Options
@@ -25,6 +27,10 @@ TICK = 1.0
 """Seconds between two pictures where nothing happens: ages are shown to the second."""
 SHORTEST = 0.1
 """Seconds between two pictures where much happens: nobody reads faster."""
+REFRESH = 5.0
+"""Seconds between two lists of the peers: no event tells that a round trip or loss has changed."""
+PATIENCE = 1.0
+"""Seconds that such a list may take: nothing is drawn meanwhile."""
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 """Take another page of the terminal, without its cursor, and give it back as it was."""
 _HOME, _REST_OF_LINE, _REST = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -38,13 +44,20 @@ def live(options: Options) -> int:
     """
     if not is_watched() or os.environ.get("TERM") == "dumb":
         raise UsageError("list --watch is a table on a terminal; for a pipe there is: discoveryctl watch")
-    table = LiveTable(options)
     filters = options.filters()
+
+    def ask() -> Mapping[str, Any]:
+        client = options.client()
+        client.timeout = PATIENCE
+        with client:
+            return client.request("list", **filters, with_self=True)
 
     def listen(client: QueryClient) -> Iterator[dict[str, Any]]:
         client.connect()
-        table.begin(client.request("list", **filters, with_self=True).get("self"))
+        table.refresh(client.request("list", **filters, with_self=True))
         return client.watch(**filters)
+
+    table = LiveTable(options, ask)
 
     _write(_ENTER)
     try:
@@ -60,19 +73,25 @@ class LiveTable:
 
     Args:
         options: how the table looks.
+        ask: returns the reply to ``list`` with this node; it may raise a `QueryError`.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, ask: Callable[[], Mapping[str, Any]]) -> None:
         self._options = options
+        self._ask = ask
         states = frozenset(options.state) or frozenset(("up", "suspect", *(("down", "left") if options.all else ())))
         self._mirror: Mirror[tuple[float, Mapping[str, Any]]] = Mirror(lambda peer: (time.monotonic(), peer), states)
         self._last = ""
         self._drawn_at = 0.0
+        self._refreshed_at = time.monotonic()
         self._own: tuple[float, Mapping[str, Any]] | None = None
 
-    def begin(self, own: Mapping[str, Any] | None) -> None:
-        """Take over this node, as it is at the beginning of a watch."""
-        self._own = None if own is None else (time.monotonic(), own)
+    def refresh(self, reply: Mapping[str, Any]) -> None:
+        """Take over this node, and what a list says of the peers there are; events alone say which there are."""
+        now = self._refreshed_at = time.monotonic()
+        own = reply.get("self")
+        self._own = None if own is None else (now, own)
+        self._mirror.refresh(reply["peers"])
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Take over a line of the watch."""
@@ -92,6 +111,10 @@ class LiveTable:
             now = time.monotonic()
             pause = SHORTEST - (now - self._drawn_at)
             if pause <= 0:
+                if descriptor >= 0 and now - self._refreshed_at >= REFRESH:
+                    self._refreshed_at = now  # next time, should it fail: the watch notices that the daemon is gone
+                    with suppress(QueryError):
+                        self.refresh(self._ask())
                 self._draw(now, is_connected=descriptor >= 0)
                 pause = TICK
             if end is not None:

@@ -5,7 +5,7 @@ ceases to match. So a client that applies what it is sent to its snapshot has th
 Where a peer has only changed, and begins or ceases to match by that, the event is told as ``entered`` or ``departed``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, Literal, TypeVar
 
 from discoveryd.protocol.table.peer import STATES, Event, EventKind
@@ -95,6 +95,12 @@ class Mirror(Generic[Value]):
         elif "peer" in line:  # a daemon of a later version may send lines that are about no peer
             return [], [self._apply(line["peer"], line.get("former", ""))]
         return [], []
+
+    def refresh(self, peers: Iterable[Mapping[str, Any]]) -> None:
+        """Take over what a list says of the peers that are there; which are there is told by events alone."""
+        for peer in peers:
+            if _key(peer) in self.rows:
+                self.rows[_key(peer)] = self._read(peer)
 
     def _apply(self, peer: Mapping[str, Any], former: str) -> Value:
         value = self._read(peer)

@@ -12,8 +12,11 @@ from time import monotonic
 
 import pytest
 
+from discoveryd.cli.ctl_commands import parse
 from discoveryd.cli.ctl_values import EXPORTS
 from discoveryd.ctl import main
+from discoveryd.ctl.live import REFRESH, LiveTable
+from discoveryd.errors import QueryError
 from discoveryd.query.formats.exports import EXPORT_FORMATS
 from discoveryd.query.formats.table import Screen, peers_table
 from tests.ctl.played import Daemon, ask, command, environment, event, peers_reply, refusal, snapshot
@@ -169,6 +172,30 @@ def test_a_live_table_follows_and_gives_the_terminal_back():
             assert read_until(ours, "\x1b[?1049l")
             assert process.wait(10) == 130
         os.close(ours)
+
+
+def test_a_live_table_shows_round_trips_that_no_event_tells(monkeypatch):
+    replies = [with_self(peer(rtt_ms=0.5, loss=0.5)), QueryError("busy", "too many connections"), with_self(peer(rtt_ms=7.0))]
+
+    def asked():
+        if isinstance(reply := replies.pop(0), QueryError):
+            raise reply
+        return reply
+
+    at_a_terminal(monkeypatch)
+    now, shown = 0.0, []
+    monkeypatch.setattr("discoveryd.ctl.live.time.monotonic", lambda: now)
+    table = LiveTable(parse(["list", "--watch", "--wide"], {}), asked)
+    for line in snapshot(peer(rtt_ms=None)):
+        table.take(line)
+    monkeypatch.setattr(table, "_draw", lambda now, **_: shown.append("".join(table.picture(now, is_connected=True))))
+    reading, writing = os.pipe()
+    for now in (REFRESH, 2 * REFRESH - 1, 2 * REFRESH, 3 * REFRESH):  # noqa: B007 - the clock of the table
+        table.wait(reading, 0.0)
+    os.close(reading)
+    os.close(writing)
+    assert [re.findall(r"[0-9.]+ms", text) for text in shown] == [["0.50ms"], ["0.50ms"], ["0.50ms"], ["7.00ms"]]
+    assert replies == []
 
 
 # --- export -----------------------------------------------------------------------------------------

@@ -56,6 +56,14 @@ def test_a_line_of_a_later_version_changes_nothing():
     assert Mirror(dict).take({"event": "weather", "seq": 3}) == ([], [])
 
 
+def test_a_list_refreshes_what_is_there_and_brings_nothing():
+    mirror = Mirror(lambda found: found["rtt_ms"])
+    for line in snapshot(peer(boot="a", rtt_ms=None), peer(boot="b", rtt_ms=2.0)):
+        mirror.take(line)
+    mirror.refresh([peer(boot="a", rtt_ms=0.3), peer(boot="late", rtt_ms=0.1)])
+    assert list(mirror.rows.values()) == [0.3, 2.0]
+
+
 def told(watch, *events):
     """Give as what each event of the table is told."""
     return [watch.kind(happened) for happened in events]
