@@ -25,12 +25,20 @@ def machine_name() -> tuple[str, str]:
     return name, ""
 
 
+_FIREWALLD = (
+    "sys/fs/cgroup/system.slice/firewalld.service",
+    "sys/fs/cgroup/systemd/system.slice/firewalld.service",  # the first version of control groups
+    "run/firewalld.pid",  # without systemd, whose unit says --nopid
+)
+"""Signs that firewalld runs."""
+
+
 def firewalls(root: str = "/") -> list[str]:
     """Return the tools by which the firewall of this machine is changed, the one that manages it first."""
     found = []
     if _holds(os.path.join(root, "etc/ufw/ufw.conf"), "ENABLED=yes"):
         found.append("ufw")
-    if os.path.exists(os.path.join(root, "run/firewalld.pid")):
+    if any(os.path.exists(os.path.join(root, sign)) for sign in _FIREWALLD):
         found.append("firewalld")
     places = [os.path.join(root, place) for place in ("usr/sbin", "sbin")]
     for tool in ("nft", "iptables"):

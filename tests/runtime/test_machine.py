@@ -39,6 +39,8 @@ def test_it_is_mended_and_said(found, name, fault, monkeypatch):
         ({"etc/ufw/ufw.conf": "ENABLED=yes\n", "usr/sbin/iptables": ""}, ["ufw", "iptables"]),
         ({"etc/ufw/ufw.conf": "ENABLED=no\n", "usr/sbin/nft": ""}, ["nft"]),
         ({"run/firewalld.pid": "1", "usr/sbin/nft": ""}, ["firewalld", "nft"]),
+        ({"sys/fs/cgroup/system.slice/firewalld.service/cgroup.procs": "1"}, ["firewalld"]),
+        ({"sys/fs/cgroup/systemd/system.slice/firewalld.service/cgroup.procs": "1"}, ["firewalld"]),
     ],
 )
 def test_the_tool_that_manages_the_firewall_comes_first(tmp_path, files, found):
