@@ -26,7 +26,7 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
          "asyncio", "concurrent"},  # of AsyncClient, and of the loop
     ),
     "top": (
-        {"__main__", "cli", "config", "ctl", "daemon", "exports", "files", "history", "install"},
+        {"__main__", "cli", "config", "ctl", "daemon", "exports", "files", "history", "install", "sites"},
         {"signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "subprocess",
          "shutil", "tempfile", "select", "stat", "pwd", "grp", "sysconfig", "queue", "time",
          "tarfile", "io", "platform",  # of the bundle for a report

@@ -1,0 +1,130 @@
+"""What goes into the engine of the sites, and what comes out, as immutable values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+LocalState = Literal["up", "down", "left"]
+SiteEventKind = Literal["site-back", "site-unreachable", "joined", "updated", "restarted", "down", "left", "gateway"]
+
+
+class LocalRow(NamedTuple):
+    """A first-hand peer of this node, or this node itself, as `discoveryd.sites.survey` reads it.
+
+    Attributes:
+        key: id and boot, with a blank between them.
+        state: ``up`` also for a peer that is suspect; ``down`` and ``left`` while the table remembers it.
+        text: what other sites are told of it (`discoveryd.sites.row`).
+    """
+
+    key: str
+    state: LocalState
+    text: str
+
+
+class Speaker(NamedTuple):
+    """A live node of our site that can be a gateway.
+
+    Attributes:
+        id: of the node.
+        boot: of the node.
+        seq: of the last HELLO that was heard from it.
+        heard: when that was.
+    """
+
+    id: str
+    boot: str
+    seq: int
+    heard: float
+
+
+class Survey(NamedTuple):
+    """What a node knows first-hand, at one moment.
+
+    Attributes:
+        rows: all of its rows, this node included; None where nothing has changed since the last survey.
+        speakers: the other nodes that can be gateways.
+        seq: of the last HELLO of this node.
+        is_isolated: whether this node is cut off from its own site: it then speaks for nobody.
+    """
+
+    rows: tuple[LocalRow, ...] | None
+    speakers: tuple[Speaker, ...] = ()
+    seq: int = 0
+    is_isolated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Publish a payload. Where that cannot be done at once it must not be done later: what is late is false."""
+
+    subject: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Subscribe to a subject; nothing to do where that is so already."""
+
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """End a subscription; nothing to do where there is none."""
+
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteEvent:
+    """Something happened in another site, or (``gateway``) this node begins or ceases to speak for its own.
+
+    Attributes:
+        kind: ``site-back`` and ``site-unreachable`` are told once for the site; the others are about one peer.
+        site: name of the site.
+        peer: the peer as JSON, after the change; None where the event is about the site.
+        reason: a clause for people.
+    """
+
+    kind: SiteEventKind
+    site: str
+    peer: Mapping[str, Any] | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteQuestion:
+    """A question of another site to this one: answer it by `SiteEngine.answer`, or leave it.
+
+    Attributes:
+        number: names the question to `SiteEngine.answer`.
+        site: that asks.
+        asker: id of the node that asks.
+        body: opaque here.
+    """
+
+    number: str
+    site: str
+    asker: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SiteAnswer:
+    """The answer to a question of this node.
+
+    Attributes:
+        number: that `SiteEngine.ask` returned.
+        site: that answers.
+        body: opaque here.
+    """
+
+    number: str
+    site: str
+    body: bytes
+
+
+SiteOutput = Publish | Subscribe | Unsubscribe | SiteEvent | SiteQuestion | SiteAnswer
