@@ -259,7 +259,11 @@ class Rows:
             raise Unproven("unproven", "the boot it replaces did answer a PING, and lives")
 
     def follow(self, row: Row, former: Row) -> None:
-        """Let a new boot continue the history of its node, and what was announced of it: a crash loop flaps too."""
+        """Let a new boot continue the history of its node, and what was announced of it: a crash loop flaps too.
+
+        The record too, until that of the new boot is here: mostly it is the same, as the digest of the HELLO shows.
+        """
+        row.record = former.record
         row.first_seen, row.took_over = former.first_seen, (former.boot, former.last_heard)
         known = former.past.get(row.boot)  # a boot that was there before has its own count
         row.restarts = former.restarts + 1 if known is None else known

@@ -48,6 +48,19 @@ def test_a_peer_is_listed_before_its_record_comes():
     assert row_of(table, 1).has_record
 
 
+def test_a_new_boot_has_the_record_of_the_former_until_its_own_comes():
+    table = ProvedTable()
+    table.heard(hello(), HERE, now=0.0)
+    [event] = table.heard(hello(2, full=False), HERE, now=1.0)
+    assert (event.kind, event.peer.name) == ("restarted", "web1")
+    assert row_of(table, 2).has_record
+    [event] = table.heard(hello(3, full=False, record=OTHER), HERE, now=2.0)
+    assert (event.kind, event.peer.name, event.changes) == ("restarted", "web1", ())
+    assert not row_of(table, 3).has_record  # so it is asked for its own
+    [event] = table.heard(hello(3, seq=2, record=OTHER), HERE, now=2.1)
+    assert (event.kind, event.reason) == ("updated", "tag rack b2 -> c3, service http:80/tcp removed")
+
+
 def test_a_changed_record_is_one_event():
     table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
