@@ -115,13 +115,16 @@ RECEIVERS = (
 
 
 def check_shape(given: Mapping[str, Any]) -> None:
-    """Refuse options of a list that ask for two shapes of it."""
+    """Refuse options of a list, or of a report of the doctor, that ask for two shapes of it."""
     shapes = [name for name in _SHAPES if given.get(name)]
     others = [name for name in ("wide", "no_header", "sort", "self") if given.get(name)]
     clash = shapes[1:] or [name for name in others if shapes and name not in _SHAPES[shapes[0]]]
     if given["command"] in ("list", "wait") and clash:
         first, second = (f"--{name.replace('_', '-')}" for name in (shapes[0], clash[0]))
         raise UsageError(f"{first} is a shape of its own: leave out {second}")
+    clash = [name for name in ("json", "watch") if given.get("bundle") and given.get(name)]
+    if clash:
+        raise UsageError(f"--bundle writes one archive, with the report as JSON in it: leave out --{clash[0]}")
 
 
 _SHAPES: Mapping[str, Sequence[str]] = {

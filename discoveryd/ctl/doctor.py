@@ -18,7 +18,7 @@ from discoveryd.ctl import FINE, NO_DAEMON, NOTHING
 from discoveryd.ctl.ask import entitled
 from discoveryd.ctl.history import tell_past
 from discoveryd.ctl.output import standard_screen
-from discoveryd.errors import DaemonUnreachable
+from discoveryd.errors import ConfigError, DaemonUnreachable
 from discoveryd.protocol.table.peer import LIVE
 from discoveryd.query.address import is_address
 from discoveryd.query.answers import hearers, named
@@ -38,7 +38,10 @@ AGAIN = 2.0
 TIMEOUT = 2.0
 """Seconds for a word of the service manager."""
 _FIREWALLS = {"own-firewall-in": False, "own-firewall-out": True}
-UNASKED = "it is not listed, and only with the control token the daemon asks such an address; run this as root"
+UNASKED = (
+    "it is not listed, and only with the control token the daemon asks such an address; run this as root, or as a user "
+    "that may read the token, whose file --token-file names"
+)
 _MANAGERS = ("ufw ", "firewall-cmd ")
 """How the commands of tools begin that keep the rules: what is put between those by hand is lost."""
 _MARKS = {"ok": "ok", "fault": "FAULT", "note": "note", "unknown": "not known yet"}
@@ -210,10 +213,17 @@ def _without_daemon(options: Options, error: DaemonUnreachable) -> int:
 
 def _seen_here() -> Iterator[str]:
     """Yield what is known of this machine and its service."""
-    from discoveryd.net.owner import holder  # noqa: PLC0415 - only where no daemon answers
+    from discoveryd.config import load  # noqa: PLC0415 - only where no daemon answers
+    from discoveryd.net.owner import holder  # noqa: PLC0415
+    from discoveryd.protocol.parameters import PORT  # noqa: PLC0415
 
-    held, others = holder(3400, "udp"), "" if os.geteuid() == 0 else ", or held by a process of another user"
-    yield f"UDP port 3400 is held by {held}" if held else f"UDP port 3400 is free{others}"
+    port = PORT
+    try:
+        port = load().parameters.port
+    except ConfigError as error:
+        yield f"the configuration is wrong, so that no daemon starts with it: {'; '.join(error.problems)}"
+    held, others = holder(port, "udp"), "" if os.geteuid() == 0 else ", or held by a process of another user"
+    yield f"UDP port {port} is held by {held}" if held else f"UDP port {port} is free{others}"
     helps = {
         "failed": ": journalctl -u discoveryd -n 20", "inactive": ": systemctl start discoveryd",
     }  # fmt: skip

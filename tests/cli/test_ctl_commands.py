@@ -102,6 +102,8 @@ def test_durations(text, seconds):
         (["list", "--format", "{name}", "--no-header"], "--format is a shape of its own: leave out --no-header"),
         (["list", "--watch", "--json"], "--json is a shape of its own: leave out --watch"),
         (["list", "--json", "--sort", "rtt"], "--json is a shape of its own: leave out --sort"),
+        (["doctor", "--bundle", "x.tgz", "--json"], "the report as JSON in it: leave out --json"),
+        (["doctor", "--bundle", "x.tgz", "--watch"], "--bundle writes one archive, with the report as JSON in it: leave out --watch"),
         (["list", "--format", "{nam}"], "--format has no field 'nam': there are name, id"),
         (["wait", "--count", "1", "--format", "name"], "--format has no field: put one in braces"),
         (["list", "--watch"], "a table on a terminal; for a pipe there is: discoveryctl watch"),

@@ -140,7 +140,8 @@ def test_the_answers_of_others_are_told(capsys, monkeypatch, asked, told):
     with played(report(STATUS, "10.0.0.7", (), [asked])) as daemon:
         _, out, _ = ask(capsys, daemon, "doctor", "10.0.0.7")
     assert f"  {told}" in out.splitlines()
-    assert ("was not asked" in out) is (asked["about"] is not None)
+    is_unasked = asked["about"] is not None
+    assert ("was not asked" in out, "--token-file" in out) == (is_unasked, is_unasked)
 
 
 def test_a_machine_that_only_others_reach_is_kept_apart(capsys, monkeypatch):
@@ -207,3 +208,21 @@ def test_without_a_daemon_it_tells_what_can_be_seen(capsys, monkeypatch, shown, 
     assert "  - UDP port 3400 is held by nc (pid 7)" in out
     assert main(["doctor", "--json", "--address", nowhere]) == 3
     assert json.loads(capsys.readouterr().out)["verdict"] == "no-daemon"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("hello: {port: 3444}", ["UDP port 3444 is held by nc (pid 7)"]),
+        ("hello: {prot: 3444}", ["the configuration is wrong, so that no daemon starts with it: ", "UDP port 3400 is held by nc (pid 7)"]),
+    ],
+)
+def test_without_a_daemon_it_looks_at_the_port_of_the_configuration(capsys, monkeypatch, tmp_path, text, told):
+    file = tmp_path / "discoveryd.yaml"
+    file.write_text(text)
+    monkeypatch.setenv("DISCOVERYD_CONFIG", str(file))
+    monkeypatch.setattr("discoveryd.net.owner.holder", lambda port, kind: "nc (pid 7)")
+    assert main(["doctor", "--json", "--address", f"127.0.0.1:{free_port('127.0.0.1', 'tcp')}"]) == 3
+    seen = json.loads(capsys.readouterr().out)["seen"]
+    assert all(one in here for one, here in zip(told, seen, strict=False))
+    assert len(seen) == len(told) + 1
