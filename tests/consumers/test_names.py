@@ -88,9 +88,9 @@ def test_ssh_takes_the_host_keys(tool, tmp_path):
 
 
 def test_a_script_of_three_lines_waits_for_two_workers(lab, tmp_path, discoveryctl):
-    """The one in README."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (tmp_path / "workers.sh").write_text(readme.partition("<!-- the script -->\n```sh\n")[2].partition("```")[0])
+    """The one in docs/exports.md."""
+    page = (ROOT / "docs/exports.md").read_text(encoding="utf-8")
+    (tmp_path / "workers.sh").write_text(page.partition("<!-- the script -->\n```sh\n")[2].partition("```")[0])
     hosts = [lab.host(f"n{number}", address=f"10.77.0.{number}/24") for number in (1, 2, 3)]
     hosts[0].discoveryd()
     for host in hosts[1:]:
