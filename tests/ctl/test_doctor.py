@@ -217,7 +217,7 @@ def test_without_a_daemon_it_tells_what_can_be_seen(capsys, monkeypatch, shown, 
         ("hello: {prot: 3444}", ["the configuration is wrong, so that no daemon starts with it: ", "UDP port 3400 is held by nc (pid 7)"]),
     ],
 )
-def test_without_a_daemon_it_looks_at_the_port_of_the_configuration(capsys, monkeypatch, tmp_path, text, told):
+def test_without_a_daemon_it_looks_at_the_configured_port(capsys, monkeypatch, tmp_path, text, told):
     file = tmp_path / "discoveryd.yaml"
     file.write_text(text)
     monkeypatch.setenv("DISCOVERYD_CONFIG", str(file))

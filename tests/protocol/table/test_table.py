@@ -48,7 +48,7 @@ def test_a_peer_is_listed_before_its_record_comes():
     assert row_of(table, 1).has_record
 
 
-def test_a_new_boot_has_the_record_of_the_former_until_its_own_comes():
+def test_a_new_boot_keeps_the_record_until_its_own_comes():
     table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)
     [event] = table.heard(hello(2, full=False), HERE, now=1.0)
