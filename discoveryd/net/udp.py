@@ -118,6 +118,7 @@ class UdpTransport:
             else:
                 self._pairs[name] = pair
                 self._sender.sockets[pair.family.family] = pair.bound[-1]
+                self._witness.hand(pair.bound)
         self.family_errors = {
             name: str(error.strerror) for name, error in failures.items() if error.errno not in _MISSING
         }

@@ -1,10 +1,11 @@
 """The witness: a process forked from the daemon, which sends its last will when the daemon has died.
 
-The kernel closes the pipe from the daemon the moment its process is gone, whatever ended it, and the witness reads the
-end of file. It holds the sockets of the port too, for all nodes send from one port. So that PINGs to the port are
-refused from the first will on, and do not wait in a socket unread, each of them is connected to an address that sends
-nothing: also one by which nothing is sent, for the kernel may close the daemon's own some milliseconds after its pipe,
-and as long as one takes datagrams of anybody it passes them on to the other.
+The kernel closes the pipe from the daemon (a pair of sockets) the moment its process is gone, whatever ended it, and
+the witness reads the end of file. It holds the sockets of the port too, for all nodes send from one port; those that
+are opened later go through the pipe, with the next will. So that PINGs to the port are refused from the first will on,
+and do not wait in a socket unread, each of them is connected to an address that sends nothing: also one by which
+nothing is sent, for the kernel may close the daemon's own some milliseconds after its pipe, and as long as one takes
+datagrams of anybody it passes them on to the other.
 
 A witness that is killed with the daemon (the whole control group, or the machine, or a container by its PID 1) says
 nothing. Then silence tells, as without a witness.
@@ -17,6 +18,7 @@ import select
 import signal
 import socket
 import struct
+from array import array
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -31,6 +33,10 @@ END = 0.1
 """Seconds in which a witness ends that was told so."""
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGABRT, signal.SIGHUP, signal.SIGQUIT)
 """What a terminal, a service manager or a watchdog sends to the daemon and all its processes."""
+PIECE = 65536
+"""Bytes of a will that the witness reads at once."""
+MOST_HANDED = 16
+"""Sockets that may come with one piece of a will: there are two of each family."""
 MOST_FILES = 65536
 """Descriptors that are closed in the witness, whatever more may be allowed."""
 
@@ -66,12 +72,13 @@ class Parcel(NamedTuple):
 
 
 class Witness:
-    """The end of the pipe in the daemon. Not thread-safe."""
+    """The end of the pipe in the daemon. Not thread-safe, but for `hand`."""
 
     def __init__(self) -> None:
         self._pid = 0
         self._owner = 0
-        self._pipe = -1
+        self._pipe: socket.socket | None = None
+        self._further: list[int] = []  # descriptors that go with the next will
         self._next = b""  # the newest will, until the pipe takes it
         self._unsent = b""  # the rest of a will of which the pipe took a part
 
@@ -84,33 +91,43 @@ class Witness:
         Raises:
             OSError: no process, or no descriptor, is left.
         """
-        read, write = os.pipe()
-        os.set_blocking(write, False)
+        read, write = socket.socketpair()
+        write.setblocking(False)
         former = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # until the witness ignores them
         try:
             self._pid = os.fork()
             if not self._pid:
                 _watch(read, bound)
         except OSError:
-            os.close(write)
+            write.close()
             raise
         finally:
-            os.close(read)
+            read.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, former)
         self._owner, self._pipe = os.getpid(), write
+
+    def hand(self, bound: Iterable[socket.socket]) -> None:
+        """Have the witness hold sockets that were opened after its start, from the next will on.
+
+        Args:
+            bound: of the port, and for the life of the daemon.
+        """
+        if self._pipe is not None:
+            self._further += [one.fileno() for one in bound]
 
     @property
     def state(self) -> str:
         """``off``, ``watching``, or ``dead`` if it ended before the daemon; it is not forked again."""
-        if (pipe := self._pipe) < 0:
+        number = -1 if (pipe := self._pipe) is None else pipe.fileno()
+        if number < 0:
             return "off"
         ready = select.poll()
-        ready.register(pipe, 0)  # no event but that nobody reads it any more
+        ready.register(number, 0)  # no event but that nobody reads it any more
         return "dead" if ready.poll(0) else "watching"
 
     def leave(self, parcels: Iterable[Parcel]) -> None:
         """Replace the will by another; without parcels there is none, as after a goodbye."""
-        if self._pipe < 0:
+        if (pipe := self._pipe) is None:
             return
         packed = b"".join(parcel.pack() for parcel in parcels)
         self._next = _LENGTH.pack(len(packed)) + packed
@@ -118,22 +135,25 @@ class Witness:
             while self._unsent or self._next:
                 if not self._unsent:
                     self._unsent, self._next = self._next, b""
-                if not select.select([], [self._pipe], [], END)[1]:
+                if not select.select([], [pipe], [], END)[1]:
                     return  # a witness that was stopped reads no more; the next call tries again
-                self._unsent = self._unsent[os.write(self._pipe, self._unsent) :]
+                further = self._further[:MOST_HANDED]
+                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", further))] if further else []
+                self._unsent = self._unsent[pipe.sendmsg([self._unsent], rights) :]
+                del self._further[: len(further)]
 
     def close(self) -> None:
         """End the witness without a will, and wait for its end. Legal before `fork`, and more than once.
 
         In a forked child the witness remains the parent's.
         """
-        if self._pipe < 0:
+        if self._pipe is None:
             return
         is_ours = self._owner == os.getpid()
         if is_ours:
             self.leave(())
-        os.close(self._pipe)
-        self._pipe = -1
+        self._pipe.close()
+        self._pipe = None
         if is_ours:
             with suppress(OSError):  # it was waited for already
                 _end(self._pid)
@@ -154,17 +174,22 @@ def _end(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _watch(pipe: int, bound: Sequence[socket.socket]) -> None:
+def _watch(pipe: socket.socket, bound: Sequence[socket.socket]) -> None:
     """Be the witness: keep the newest will, and send it at the end of file. Does not return."""
+    held = list(bound)
     try:
         for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
-        _close_all(pipe, *(one.fileno() for one in bound))
+        _close_all(pipe.fileno(), *(one.fileno() for one in bound))
         with suppress(OSError), open("/proc/self/comm", "w") as name:
             name.write("discoveryd-will")
         will = b""
         buffer = b""
-        while piece := os.read(pipe, 65536):
+        while True:
+            piece, further, _, _ = socket.recv_fds(pipe, PIECE, MOST_HANDED)
+            held += [socket.socket(fileno=number) for number in further]
+            if not piece:
+                break
             buffer += piece
             while len(buffer) >= _LENGTH.size:
                 size = _LENGTH.size + int(_LENGTH.unpack_from(buffer)[0])
@@ -172,7 +197,7 @@ def _watch(pipe: int, bound: Sequence[socket.socket]) -> None:
                     break
                 will, buffer = buffer[_LENGTH.size : size], buffer[size:]
         if will:
-            _send(bound, list(_unpack(will)))
+            _send(held, list(_unpack(will)))
     finally:
         os._exit(0)
 
@@ -217,6 +242,6 @@ def _send(bound: Sequence[socket.socket], parcels: Sequence[Parcel]) -> None:
                     by_family[family.number].sendmsg(
                         [parcel.datagram], info, parcel.flags, family.target(to, parcel.port)
                     )
-                except (OSError, KeyError):  # no socket of this family was there when the witness was forked
+                except (OSError, KeyError):  # there is no socket of this family
                     continue
                 break

@@ -118,6 +118,25 @@ def test_pings_are_refused_though_the_sockets_are_closed_late(ear):
     assert ended(witness)
 
 
+def test_sockets_that_came_later_speak_too(ear):
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as late, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as other:
+        for one in (late, other):
+            one.bind(("::1", 0))
+        other.settimeout(PATIENCE)
+        will = Parcel(b"LATE", "::1", "::1", other.getsockname()[1], 0, b"")
+
+        def act(witness):
+            witness.leave([parcel(ear)])
+            witness.hand([late])
+            witness.leave([parcel(ear), will, will])
+
+        pid, _, witness = daemon(act)
+        end(pid)
+        assert ear.recv(100) == b"WILL"
+        assert [other.recvfrom(100)[:2] for _ in range(2)] == [(b"LATE", late.getsockname())] * 2
+        assert ended(witness)
+
+
 def test_signals_to_all_do_not_end_the_witness(ear):
     pid, _, witness = daemon(lambda witness: witness.leave([parcel(ear)] * 3))
     for number in IGNORED:
@@ -148,7 +167,7 @@ def test_a_witness_that_was_stopped_is_killed_at_the_end(ear):
         [child] = map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
         os.kill(child, signal.SIGSTOP)
         for _ in range(3):
-            witness.leave([parcel(ear, b"x" * 1000)] * 40)  # the pipe is full, and nobody waits for it
+            witness.leave([parcel(ear, b"x" * 1000)] * 400)  # the pipe is full, and nobody waits for it
         witness.close()
         assert ended(child)
 
@@ -176,6 +195,28 @@ def test_a_transport_has_a_witness_where_it_is_wanted():
     finally:
         transport.close()
     assert (transport.witness, transport.leave_will([])) == ("off", 0)
+
+
+def test_a_family_that_is_added_has_wills_at_once():
+    parameters = Parameters(port=free_port("0.0.0.0", "udp"), families=("ipv4",), last_will=True)
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as ear:
+        ear.bind(("::1", 0))
+        ear.settimeout(PATIENCE)
+        will = [Send(b"WILL", None, "::1", port=ear.getsockname()[1])]
+        read, write = os.pipe()
+        pid = os.fork()
+        if not pid:
+            transport = UdpTransport(parameters)
+            transport.open()
+            transport.rescan(("none*",), ("ipv4", "ipv6"))
+            os.write(write, b"%d" % transport.leave_will([will, will]))
+            select.select([], [], [], PATIENCE)
+            os._exit(1)
+        os.close(write)
+        assert os.read(read, 9) == b"2"
+        os.close(read)
+        end(pid)
+        assert [ear.recvfrom(100)[1][:2] for _ in range(2)] == [("::1", parameters.port)] * 2
 
 
 def test_a_taken_port_is_tried_again_for_a_while():
