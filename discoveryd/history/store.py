@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from discoveryd.history.file import connect
-from discoveryd.history.tally import Ended, Span, Stay, Uptime, settled, tally
+from discoveryd.history.tally import Ended, Span, Stay, Uptime, heard_soon, joined, settled, tally
 from discoveryd.history.timeline import DAY, Timeline
 
 LATE = 600_000
@@ -228,8 +228,12 @@ class Store:
         for _, number, *stay in sorted(rows, key=lambda row: row[1:3]):
             stays.setdefault(number, []).append(Stay(*stay))
         earliest = min((found[0].end for found in stays.values()), default=begin)
-        watches: list[Span] = settled((start, stop) for start, stop, _ in self.watches(min(earliest, begin)))
-        return {number: tally(found, watches, begin, end) for number, found in stays.items()}
+        watches: list[Span] = [(start, stop) for start, stop, _ in self.watches(min(earliest, begin))]
+        common, told = settled(watches), dict[int, Uptime]()
+        for number, found in stays.items():
+            soon = heard_soon(watches, found)
+            told[number] = tally(found, joined([*common, *soon]) if soon else common, begin, end)
+        return told
 
     def day_sums(self, first: int, n: int | None = None) -> dict[int, Uptime]:
         """Return what each peer, or one, was on the days summed up from a day on."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 Ended = Literal["", "left", "down", "restarted", "unknown"]
@@ -12,8 +13,8 @@ Span = tuple[int, int]
 """From a moment to before another."""
 
 SETTLE = 10_000
-"""Milliseconds after an absence of our own in which peers are heard again: they are no part of a watch, and what is
-missed for no longer around an absence is no outage."""
+"""Milliseconds after an absence of our own in which peers are heard again: they are no part of the watch of a peer
+before it is heard, and what is missed for no longer around an absence is no outage."""
 
 
 class Stay(NamedTuple):
@@ -57,7 +58,8 @@ def tally(stays: Sequence[Stay], watches: Sequence[Span], begin: int, end: int) 
 
     Args:
         stays: of the peer, by their start; the one before `begin` too, if there is one. Those of clones overlap.
-        watches: of this node, in their order, without overlaps, as `settled` gives them; from before the first outage.
+        watches: of this node, in their order, without overlaps, as `settled` and `heard_soon` give them; from before
+            the first outage.
         begin: where the time begins; where the first stay begins later, that is where it does.
         end: where it ends.
     """
@@ -109,6 +111,28 @@ def _restarts(stays: Sequence[Stay], begin: int, end: int) -> int:
 def settled(watches: Iterable[Span]) -> list[Span]:
     """Return watches without the time in which peers had to be heard first."""
     return [(start + SETTLE, end) for start, end in watches if start + SETTLE < end]
+
+
+def heard_soon(watches: Sequence[Span], stays: Iterable[Stay]) -> list[Span]:
+    """Return what `settled` leaves out, and a peer was watched all the same: from its stay on that began there."""
+    found = []
+    for stay in stays:
+        place = bisect_right(watches, stay.start, key=itemgetter(0)) - 1
+        until = min(watches[place][0] + SETTLE, watches[place][1]) if place >= 0 else 0
+        if stay.start < until:
+            found.append((stay.start, until))
+    return found
+
+
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """Return the same times in order, without overlaps, and those that touch as one."""
+    found: list[Span] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((start, end))
+    return found
 
 
 def both(some: Sequence[Span], others: Sequence[Span]) -> list[Span]:

@@ -80,9 +80,12 @@ def test_availability_takes_filters(past):
     assert [one["name"] for one in found.availability(None, Filter(), "n2")["peers"]] == ["n2"]
 
 
-def test_a_peer_that_was_not_seen_has_no_availability(past):
+def test_a_peer_that_was_not_seen_has_no_availability(begin, past):
     past.see(saw("joined", 2.0), saw("down", 7.0, heard=5.0))
-    [found] = reader(past, 9.0).availability(None, Filter())["peers"]
+    [found] = reader(past, 12.0).availability(None, Filter())["peers"]
+    assert (found["availability"], found["seen_s"], found["down_s"], found["state"]) == (0.3, 10.0, 7.0, "down")
+    past.stop(20.0)
+    [found] = reader(begin(at=500.0), 509.0).availability(100.0, Filter())["peers"]
     assert (found["availability"], found["seen_s"], found["state"]) == (None, 0.0, "down")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from discoveryd.history.tally import SETTLE, Stay, Uptime, both, settled, tally
+from discoveryd.history.tally import SETTLE, Stay, Uptime, both, heard_soon, joined, settled, tally
 
 
 def stays(*found):
@@ -98,6 +98,32 @@ def test_nothing_is_seen_where_nobody_watched():
 
 def test_watches_begin_once_peers_had_time_to_be_heard():
     assert settled([(0, SETTLE), (50_000, 70_000)]) == [(60_000, 70_000)]
+
+
+def test_a_peer_is_watched_from_its_first_hello_after_our_start():
+    """Heard after 2 s, silent from 20 s on: a person reckons 18 of 23 s."""
+    script, watches = stays((2, 20, "down", "b1")), spans((0, 25))
+    seen = joined([*settled(watches), *heard_soon(watches, script)])
+    assert seconds(tally(script, seen, 0, 25_000)) == Uptime(23, 18, 0, 1, 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("begun", "found"),
+    [
+        ((0, 3, 100), [(0, 10), (3, 10)]),
+        ((10, 99, 110, 205), []),
+        ((103,), [(103, 110)]),
+        ((201,), [(201, 204)]),  # we were gone again
+    ],
+)
+def test_only_stays_that_begin_soon_lengthen_a_watch(begun, found):
+    script = stays(*((start, start + 1, "down", "b1") for start in begun))
+    watches = spans((0, 90), (100, 150), (200, 204))
+    assert heard_soon(watches, script) == spans(*found, *([(100, 110)] if 100 in begun else []))
+
+
+def test_times_that_touch_are_joined():
+    assert joined([(10, 20), (2, 10), (3, 10), (30, 40)]) == [(2, 20), (30, 40)]
 
 
 def test_times_that_lie_in_both():
