@@ -33,7 +33,8 @@ GREETINGS = (0.5, 1.0, 2.0, 4.0, 8.0)
 PINGS_PER_SECOND = 20
 """PINGs to all candidates together."""
 AT_ONE = 3.5
-"""PINGs a second that all nodes together send to one address which somebody names to all of them; by chance 5."""
+"""PINGs a second that all nodes together send to one address which somebody names to all of them: at most 5 in any
+second, where all list the same peers and were told at once."""
 MAX_CANDIDATES, MAX_OF_ONE = 1024, 256
 """Candidates of all peers, and of one: those that wait, and those that did not answer within the last hour."""
 
@@ -99,8 +100,8 @@ class Candidates(dict[str, Candidate]):
         if of_one >= MAX_OF_ONE or len(self) >= MAX_CANDIDATES:
             self.refused += 1
             return False
-        due = now + outbox.random.uniform(0.0, self._spread(now))
-        self._add(Candidate((peer.id, peer.boot), by, self._source(peer.address, variant, peer.boot), due), now)
+        due, source = now + self._turn(peer.address, now), self._source(peer.address, variant, peer.boot)
+        self._add(Candidate((peer.id, peer.boot), by, source, due), now)
         return True
 
     def _source(self, address: str, variant: str, boot: str) -> Source:
@@ -112,8 +113,18 @@ class Candidates(dict[str, Candidate]):
         self.next_due = min(self.next_due, candidate.due)
         put_last(self, candidate.source.address, candidate, MAX_CANDIDATES)
 
+    def _turn(self, address: str, now: float) -> float:
+        """Return the seconds until our PING: nodes that list each other take one place each, by the order of boots."""
+        outbox = self._rooms.outbox
+        boots = [row.boot for row in self._rooms.table.rows(now) if row.boot]
+        place, count = sum([boot < outbox.boot for boot in boots]), len(boots) + 1
+        first = int.from_bytes(address.encode(), "big")  # no node is the last for all addresses
+        return ((place + first) % count + outbox.random.random()) / count * self._spread(now)
+
     def _spread(self, now: float) -> float:
-        return max(WAITS[0], self._rooms.table.live_count(now) / AT_ONE)
+        """Return the seconds in which all nodes, those that were known before a restart too, send one PING each."""
+        rooms = self._rooms
+        return max(WAITS[0], (1 + rooms.table.live_count(now) + len(rooms.beyond.former)) / AT_ONE)
 
     def knock(self, key: Key, source: Source, now: float) -> None:
         """Take a node that speaks from an address beyond our links for a candidate: it was not asked there yet."""

@@ -41,11 +41,13 @@ A sealed INTRO has at most 988 bytes, and a MEET 988 or more.
 - **When.** At once when there is somebody to ask, then each second until nothing was new in a whole round through the
   boots; after that 2, 4 … 60 s ±10 % later. Seeds come first, then each peer in turn, and each question goes on where
   the last answer ended. A node is answered once a second, three times at once, and all together 20 times.
-- **Candidates.** What is named is a candidate: never shown, nor named to others. It gets a PING for its boot, after a
-  random delay of up to 1 s, or 2 s for each 7 peers that are listed: so all nodes together send it 3.5 a second, by
-  chance 5, however many name it. Without a PONG there are two more, 1 and 4 s later (or as long as that delay may be),
-  and after 16 s none for an hour, however many name it. All candidates together get 20 PINGs a second. Of those that
-  one peer names 256 at most wait, or are remembered as silent; of all 1024.
+- **Candidates.** What is named is a candidate: never shown, nor named to others. It gets a PING for its boot within
+  1 s, or 2 s for each 7 nodes (itself, those listed, and former peers), in which each node has a place of its own: by
+  the order of boots, beginning with another one for each address. So all nodes that were told at once send it 3.5 PINGs
+  a second together, at most 5 in any second, however many name it; by chance more where not all list the same. Without
+  a PONG there are two more, 1 and 4 s later (or as long as that time is), and after 16 s none for an hour, however many
+  name it. All candidates together get 20 PINGs a second. Of those that one peer names 256 at most wait, or are
+  remembered as silent; of all 1024.
 - **Its own answer lists it.** A PONG proves that the boot is there. It gets HELLOs that solicit, after 0.5, 1, 2 and
   4 s, until it is listed by its own, as any peer.
 - **Knocks.** A node that is sent a PING by an unknown boot beyond its links, and answers it, takes that for a candidate

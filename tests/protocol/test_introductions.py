@@ -123,6 +123,20 @@ def test_the_new_address_of_a_routed_peer_keeps_its_row():
     assert mover.lost() == []
 
 
+def test_the_hello_of_a_new_address_has_it_asked():
+    """Its own PINGs are lost, and so nothing else says that it is there."""
+    segment, stations = routed_fleet(3)
+    segment.run(10.0)
+    mover = stations[2]
+    segment.stations["10.0.0.33"] = segment.stations.pop("10.0.0.3")
+    mover.links = {segment: Link("eth0", 2, "10.0.0.33", 32, "10.0.0.255")}
+    send = mover.send
+    mover.send = lambda what: None if what.kind == "ping" else send(what)
+    mover.set_links(mover.links)
+    segment.run(3.0)
+    assert all("10.0.0.33" in one.node.outbox.aliases for one in stations[:2])
+
+
 # --- naming -----------------------------------------------------------------------------------------
 
 

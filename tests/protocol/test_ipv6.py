@@ -10,6 +10,7 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.protocol.table.table import PeerTable
 from discoveryd.protocol.wire.kinds import decode
+from discoveryd.protocol.wire.messages import Pong
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import ETH1, boot, hello, source
 from tests.protocol.two_families import Ipv6Segment, TwoFamilies, four, six
@@ -253,6 +254,40 @@ def test_the_loss_of_a_slow_path_is_counted_in_tens(pair):
         assert machine.node.sent["ping"] <= 2 * 7  # each path in its turn, none in doubt: that comes each 5 s
     losses = {address: path.loss for address, path in pair.machines[0].paths("n2").items()}
     assert losses == {four(2): 0.0, six(2): 0.0}
+
+
+def test_a_slow_path_is_two_way_for_its_own_ttl(pair):
+    """A PONG by IPv6 says when a HELLO came by IPv6: each tenth, and some are lost."""
+    pair.run(60.0)
+    a, b = pair.machines
+    for heard_s, is_it in ((39.0, True), (41.0, False)):
+        [path] = [path for path in row_of(a, b).paths.values() if path.address == six(2)]
+        asked = decode(a.node.prober.ask(path, pair.clock.now).datagram)
+        said = Pong(realm="default", boot=b.node.boot, nonce=asked.nonce, heard_ms=round(heard_s * 1000))
+        a.node.receive(said.encode(), path.source, pair.clock.now)
+        assert path.two_way is is_it
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_of_a_suspect_the_fast_path_is_asked_first(is_late):
+    lan = TwoFamilies(2)
+    lan.segments["ipv4"].loses_of = lambda *_: is_late  # then the path of IPv6 is the older one
+    lan.run(5.0)
+    healed(lan)
+    lan.run(60.0)
+    a, b = lan.machines
+    assert next(path.address for path in row_of(a, b).paths.values()) == (six(2) if is_late else four(2))
+    asked = []
+    for segment in (lan.four, lan.six):
+        segment.loses_of = lambda sender, to, _: sender in (four(2), six(2)) or asked.append((lan.clock.now, to))
+    while a.peers()["n2"].state == "up":
+        asked.clear()
+        lan.run(lan.clock.now + 0.05)
+    assert asked[0][1] == four(2)
+
+
+def row_of(machine, other):
+    return machine.node.table.by_key[other.node.id, other.node.boot]
 
 
 def test_two_links_with_one_address_are_two_paths():

@@ -151,10 +151,11 @@ def test_halves_come_together_without_the_seed(make):
     assert all_listed(stations[1:])
 
 
-def test_at_20_percent_loss_all_are_found_and_none_lost():
-    """Of 100 nodes: tests/long."""
+@pytest.mark.parametrize("seed", range(1, 1 + int(os.environ.get("DISCOVERYD_ROUTED_SEEDS", "1"))))
+def test_at_20_percent_loss_all_are_found_and_none_lost(seed):
+    """Of 100 nodes, with several seeds: tests/long."""
     count = int(os.environ.get("DISCOVERYD_ROUTED_NODES", "8"))
-    segment, stations = routed_fleet(count, routed_budget=max(7, count // 5))
+    segment, stations = routed_fleet(count, seed=seed, routed_budget=max(7, count // 5))
     segment.loss = 0.2
     while not all_listed(stations):
         assert segment.now < 600.0

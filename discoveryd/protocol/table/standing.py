@@ -149,7 +149,7 @@ def counts(row: Row, seq: int, now: float) -> bool:
         # at a time when none of its HELLOs counted
         answered = max(run.since, row.last_hello + row.suspect_after)
         if not (
-            (begun < seq < landed and row.seq < landed + BELIEVED)
+            (begun < seq < landed and row.seq < landed + BELIEVED * row.every)
             or any(path.answered_at > answered for path in row.paths.values())
         ):
             return False

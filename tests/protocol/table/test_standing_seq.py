@@ -154,6 +154,22 @@ def test_a_loop_of_hellos_ends_after_a_leap_of_the_seq():
     assert row_of(table, 1).last_heard < 30.0
 
 
+def test_a_slow_peer_comes_back_after_a_forged_leap():
+    """Each tenth beat comes: what is two of them ahead is no leap, and makes no other one forgotten."""
+    table = ProvedTable()
+
+    def beat(number, now):
+        heard(table, hello(seq=number, full=False, interval=8, ttl=40, lasting="t"), now)
+
+    for number in range(10):
+        beat(10 * number, number * 8.0)
+    beat(150, 73.0)  # forged, and so is the next one
+    beat(170, 74.0)
+    for number in range(10, 15):
+        beat(10 * number, number * 8.0)
+    assert row_of(table, 1).seq == 140
+
+
 def test_a_repeated_beat_does_not_keep_a_path_fresh():
     table = ProvedTable()
     there = source("10.1.0.7")
