@@ -46,8 +46,9 @@ A sealed INTRO has at most 988 bytes, and a MEET 988 or more.
   the order of boots, beginning with another one for each address. So all nodes that were told at once send it 3.5 PINGs
   a second together, at most 5 in any second, however many name it; by chance more where not all list the same. Without
   a PONG there are two more, 1 and 4 s later (or as long as that time is), and after 16 s none for an hour, however many
-  name it. All candidates together get 20 PINGs a second. Of those that one peer names 256 at most wait, or are
-  remembered as silent; of all 1024.
+  name it. But one that seals, as all those do that name it, gets one more for each other peer that names it after that,
+  up to 8 within that hour, and each other question is for it. All candidates together get 20 PINGs a second. Of those
+  that one peer names 256 at most wait, or are remembered as silent; of all 1024.
 - **Its own answer lists it.** A PONG proves that the boot is there. It gets HELLOs that solicit, after 0.5, 1, 2 and
   4 s, until it is listed by its own, as any peer.
 - **Knocks.** A node that is sent a PING by an unknown boot beyond its links, and answers it, takes that for a candidate
@@ -110,6 +111,7 @@ class Introductions:
         self._questions: dict[str, MeetAsked] = {}
         self._asked: dict[str, float] = {}  # when a boot was asked last
         self._after = FROM_THE_FIRST  # where the last answer ended
+        self._is_seeking = False  # a candidate that was silent
         self._is_quick = self._has_news = True  # until nothing was new in a whole round through the boots
         self._due = NEVER
         self._pause = AGAIN
@@ -191,11 +193,14 @@ class Introductions:
         seeds = outbox.seeds.addresses
         row, path = min(askable, key=lambda one: (self._asked[one[0].boot], one[1].address not in seeds))
         self._asked[row.boot], nonce = now, outbox.nonce()
+        self._is_seeking = not (self._is_seeking or self._is_quick)  # each other question
+        sought = self.candidates.sought() if self._is_seeking else None
+        after = self._after if sought is None else f"{max(0, int(sought, 16) - 1):016x}"
         drop_first(self._questions, lambda question: now >= question.at + LIFE)
-        self._questions[nonce] = MeetAsked(row.boot, path.address, self._after, now)
+        self._questions[nonce] = MeetAsked(row.boot, path.address, after, now)
         self._pause = AGAIN if self._is_quick else min(2 * self._pause, LONGEST_PAUSE)
         self._due = now + self._pause * outbox.random.uniform(0.9, 1.1)
-        meet = Meet(realm=outbox.parameters.realm, id=outbox.id, boot=outbox.boot, nonce=nonce, after=self._after)
+        meet = Meet(realm=outbox.parameters.realm, id=outbox.id, boot=outbox.boot, nonce=nonce, after=after)
         return [outbox.unicast(meet.encode(), path.source, row.boot, kind="meet")]
 
     def hear_intro(self, intro: Intro, incoming: Incoming, now: float) -> Outcome:

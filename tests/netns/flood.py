@@ -1,8 +1,10 @@
 """Sends forged HELLOs from changing addresses, so many a second for so many seconds; run inside a lab's host.
 
     python -m tests.netns.flood eth0 10.77.0.0/16 50000 20 [quiet]
+    python -m tests.netns.flood eth0 fe80::/64 50000 20
 
-With `quiet` all are steady; else half of them solicit. Prints what it really sent, as JSON.
+With `quiet` all are steady; else half of them solicit. Of a network of IPv6 they go to the group, with hop limit 255.
+Prints what it really sent, as JSON.
 """
 
 import json
@@ -13,6 +15,8 @@ import sys
 import time
 from ipaddress import ip_network
 from random import Random
+
+from discoveryd.protocol.link import GROUP
 
 KINDS = 4096
 """Different datagrams, each from an address of its own, sent over and over: all distinct boots and ids."""
@@ -33,6 +37,13 @@ def datagram(source, to, payload, port=3400):
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + udp
 
 
+def datagram_ipv6(source, to, payload, port=3400):
+    udp = struct.pack("!4H", port, port, 8 + len(payload), 0) + payload
+    pseudo = source + to + struct.pack("!II", len(udp), 17) + udp + bytes(len(udp) % 2)
+    udp = udp[:6] + struct.pack("!H", checksum(pseudo) or 0xFFFF) + payload
+    return struct.pack("!IHBB", 0x60000000, len(udp), 17, 255) + source + to + udp
+
+
 def hello(random, *, is_quiet):
     boot, id, digest = (f"{random.getrandbits(64):016x}" for _ in range(3))
     return f"HELLO|2|default|{id}|{boot}|800|4000||{digest}|{random.randrange(1000)}{'' if is_quiet else random.choice(['', '|s|'])}".encode()
@@ -41,12 +52,15 @@ def hello(random, *, is_quiet):
 def main(interface, subnet, rate, seconds, *, is_quiet=False):
     random = Random(1)
     network = ip_network(subnet)
-    to = network.broadcast_address.packed
-    ether = b"\xff" * 6 + b"\x02flood" + struct.pack("!H", 0x0800)
+    pack, kind, to, everybody = datagram, 0x0800, network.broadcast_address.packed, b"\xff" * 6
+    if network.version == 6:
+        pack, kind, to = datagram_ipv6, 0x86DD, socket.inet_pton(socket.AF_INET6, GROUP)
+        everybody = b"\x33\x33" + to[-4:]
+    ether = everybody + b"\x02flood" + struct.pack("!H", kind)
     packets = []
     for _ in range(KINDS):
         source = network[random.randrange(4096, network.num_addresses - 1)].packed
-        packets.append(ether + datagram(source, to, hello(random, is_quiet=is_quiet)))
+        packets.append(ether + pack(source, to, hello(random, is_quiet=is_quiet)))
     sent = failed = 0
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
         raw.bind((interface, 0))

@@ -19,10 +19,10 @@ from discoveryd.protocol.link import Source
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.wire.kinds import decode
 from discoveryd.protocol.wire.meet import NamedPeer
-from tests.protocol.beyond import ALL, busiest, plain_fleet, routed_fleet
+from tests.protocol.beyond import ALL, KEYED, busiest, plain_fleet, routed_fleet
 from tests.protocol.engine import ping_from, run
 from tests.protocol.samples import ETH0, boot, hello, make_node, source
-from tests.protocol.segment import all_listed
+from tests.protocol.segment import K1, all_listed
 
 LIAR = boot(99)
 NODES = int(os.environ.get("DISCOVERYD_ROUTED_NODES", "16"))
@@ -56,6 +56,33 @@ def test_a_candidate_gets_three_pings_an_hour_whoever_names_it():
     node_with(names=["10.7.0.1"], now=SILENCE + 1.0, node=node)
     assert len(pings(run(node, SILENCE + 1.0, SILENCE + 60.0))) == 3
     assert node.peers(SILENCE + 60.0, gone=True) == ()
+
+
+def test_one_that_seals_gets_a_ping_more_for_each_other_name():
+    node = make_node()
+    node.set_keyring(KEYED)
+    candidates = node.introductions.candidates
+
+    def named(by, now, number=7):
+        candidates.take(NamedPeer("10.7.0.1", "n7", boot(number)), boot(by), K1.id, now)
+        return len(pings(run(node, now, now + 40.0)))
+
+    assert named(50, 0.0) == 3
+    assert candidates.sought() == boot(7)
+    assert [named(by, 100.0 + by, number) for by, number in ((50, 7), (51, 8), (51, 7), (51, 7))] == [0, 0, 1, 0]
+    assert [named(by, 100.0 * by) for by in range(3, 9)] == [1, 1, 1, 1, 0, 0]
+    assert candidates.sought() is None
+    assert sum(named(by, 1000.0 + 10.0 * by) for by in range(60, 80)) == 0
+
+
+def test_others_are_asked_for_each_silent_candidate_in_turn():
+    node = make_node()
+    node.set_keyring(KEYED)
+    for number in (7, 8):
+        node.introductions.candidates.take(NamedPeer(f"10.7.0.{number}", "n", boot(number)), LIAR, K1.id, 0.0)
+    assert node.introductions.candidates.sought() is None
+    run(node, 0.0, 40.0)
+    assert [node.introductions.candidates.sought() for _ in range(4)] == [boot(7), boot(8), boot(7), boot(8)]
 
 
 def test_a_pong_with_the_nonce_is_needed_and_its_own_hello():

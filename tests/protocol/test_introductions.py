@@ -1,5 +1,7 @@
 """One seed leads to all: who asks whom, who is named, and that only its own answer lists a node."""
 
+from itertools import pairwise
+
 import pytest
 
 from discoveryd.protocol.introductions import AT_ONCE, LIFE
@@ -52,6 +54,23 @@ def test_one_seed_leads_to_all(make):
     segment.run(60.0)
     assert [station.lost() for station in stations] == [[]] * 8
     assert all(peer.two_way for peer in stations[-1].node.peers(segment.now))
+
+
+def test_each_other_question_is_for_a_candidate_that_was_silent():
+    segment, stations = routed_fleet(4)
+    segment.run(60.0)
+    asked = []
+    for station in stations[:3]:
+        names = station.node.introductions.names
+        station.node.introductions.names = lambda meet, *more, names=names: (
+            asked.append(meet.after) if meet.id == "n4" else None
+        ) or names(meet, *more)
+    silent = NamedPeer("10.66.0.1", "x", "f" * 16)
+    stations[3].node.introductions.candidates.take(silent, "e" * 16, K1.id, segment.now)
+    segment.run(600.0)
+    sought = [after == "f" * 15 + "e" for after in asked]
+    assert len(sought) >= 9
+    assert {later is not sooner for sooner, later in pairwise(sought[2:])} == {True}
 
 
 def test_a_node_without_a_seed_is_led_to_by_none():
