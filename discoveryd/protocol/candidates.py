@@ -196,7 +196,7 @@ class Candidates(dict[str, Candidate]):
             if candidate.is_met:
                 sends += self._greet(candidate, now)
                 continue
-            waits = KNOCKED if candidate.source.key and not candidate.by else WAITS
+            waits: tuple[float, ...] = KNOCKED if candidate.source.key and not candidate.by else WAITS
             waits += waits[-1:] * len(candidate.others)
             if candidate.tries >= len(waits) or self._is_met(candidate):
                 candidate.due = NEVER

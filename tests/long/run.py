@@ -52,7 +52,8 @@ BARS = {
         {"DISCOVERYD_LOSS_SECONDS": "120"},
     ),
     "ipv6": Bar(
-        "IPv6 alone: a peer is listed 150 ms after its start, and after the kernel gives it a new link-local address",
+        "IPv6 alone: a peer is listed 150 ms after its start, and after the kernel gives it a new link-local address; "
+        "1.6 s after carrier where it has kept its address, or may use a new one at once",
         ("tests/netns/test_ipv6.py",),
         {"DISCOVERYD_IPV6_MEASURED": "1"},
     ),

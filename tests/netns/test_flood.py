@@ -60,7 +60,6 @@ def test_a_flood_costs_nobody_a_peer(lab, network):
             states = {peer["name"]: peer["state"] for peer in client.request("list")["peers"] if peer["name"]}
             rounds.append(time.monotonic() - began)
             assert set(states) == {"n2", "n3"}, states
-        assert client.request("status")["events"]["suspect"] == 0 or os.cpu_count() < 4
         sent = json.loads(flooder.log())
         grown = (memory_of(pid) - before) / 1e6
         print(f"{sent['rate']} forged HELLOs/s for {sent['seconds']} s; list: {sorted(rounds)[len(rounds) * 95 // 100] * 1000:.0f} ms "

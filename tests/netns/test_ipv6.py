@@ -6,6 +6,8 @@ import signal
 import sys
 import time
 
+import pytest
+
 from discoveryd.net.reachability import probe, way_to
 from discoveryd.protocol.link import GROUP
 from discoveryd.protocol.outcome import Send
@@ -160,6 +162,31 @@ def test_an_address_that_is_not_settled_yet_is_waited_for(lab):
             assert not status["send_errors"]
     for host in (a, b):
         assert not [line for line in host.log().splitlines() if "level=warning" in line and "no usable link" not in line]
+
+
+@pytest.mark.skipif(not MEASURED, reason="takes a minute: DISCOVERYD_IPV6_MEASURED=1, or tests/long/run.py")
+@pytest.mark.parametrize("kind", ["kept", "optimistic"])
+def test_after_carrier_a_peer_is_listed_in_time(lab, kind):
+    """Where the address outlives the cable, and where the kernel lets a new one speak at once (RFC 4429)."""
+    a, b = (lab.host(name, ipv6=True, dad=True) for name in "ab")
+    b.run("sysctl", "-qw", f"net.ipv6.conf.eth0.optimistic_dad={int(kind == 'optimistic')}")
+    for host in (a, b):
+        host.discoveryd()
+    speaks(a, ("eth0", "ipv6"))
+    speaks(b, ("eth0", "ipv6"))
+    times = []
+    with asking(a) as client, asking(b) as other:
+        for up in [True, *[False, True] * 20]:
+            if kind == "kept":
+                b.cable(up=up)
+            else:
+                b.ip(f"link set eth0 {'up' if up else 'down'}")
+            began = time.monotonic()
+            until(client, names(*"b"[:up]))
+            until(other, names(*"a"[:up]))
+            times += [time.monotonic() - began] * up
+    print(f"{kind}: {sorted(times[1:])}")
+    assert max(times[1:]) < 1.6
 
 
 def test_an_address_of_another_machine_is_not_used(lab):
