@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
 from typing import Literal, NamedTuple
 
 Ended = Literal["", "left", "down", "restarted", "unknown"]
@@ -117,7 +116,7 @@ def heard_soon(watches: Sequence[Span], stays: Iterable[Stay]) -> list[Span]:
     """Return what `settled` leaves out, and a peer was watched all the same: from its stay on that began there."""
     found = []
     for stay in stays:
-        place = bisect_right(watches, stay.start, key=itemgetter(0)) - 1
+        place = bisect_right(watches, stay.start, key=lambda watch: watch[0]) - 1
         until = min(watches[place][0] + SETTLE, watches[place][1]) if place >= 0 else 0
         if stay.start < until:
             found.append((stay.start, until))
