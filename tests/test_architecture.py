@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "discoveryd"
 
 FLOORS = {  # floor -> its folders, and what it may import of the world besides the harmless
     "ground": ({"errors", "protocol", "query", "simulation"}, {"cryptography", "hmac"}),
-    "first": ({"net"}, {"socket", "_socket", "select", "selectors", "fcntl", "time", "os", "glob", "io", "wsgiref", "ctypes",
+    "first": ({"net"}, {"socket", "_socket", "select", "selectors", "fcntl", "time", "os", "glob", "io", "ctypes",
               "signal"}),  # of the witness, which is a process
     "second": (
         {"runtime"},
@@ -26,11 +26,12 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
          "asyncio", "concurrent"},  # of AsyncClient, and of the loop
     ),
     "top": (
-        {"__main__", "cli", "config", "ctl", "daemon", "exports", "files", "history", "install", "sites"},
+        {"__main__", "cli", "config", "ctl", "daemon", "exports", "files", "history", "install", "sites", "web"},
         {"signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "subprocess",
          "shutil", "tempfile", "select", "stat", "pwd", "grp", "sysconfig", "queue", "time",
          "tarfile", "io", "platform",  # of the bundle for a report
-         "sqlite3"},  # of the history
+         "sqlite3",  # of the history
+         "asyncio", "concurrent", "starlette", "uvicorn", "ssl", "hmac", "email"},  # of the web
     ),
 }  # fmt: skip
 HARMLESS = {
@@ -38,7 +39,9 @@ HARMLESS = {
     "difflib", "errno", "fnmatch", "functools", "gettext", "hashlib", "heapq", "importlib", "ipaddress", "itertools", "json",
     "math", "random", "re", "statistics", "struct", "textwrap", "types", "typing", "unicodedata"
 }  # fmt: skip
-OTHERS = {"yaml", "structlog", "daemon", "prometheus_client", "cryptography"}
+OTHERS = {"yaml", "structlog", "daemon", "prometheus_client", "cryptography", "starlette", "uvicorn"}
+ROOMS = {"sqlite3": "history", "starlette": "web", "uvicorn": "web", "ssl": "web"}
+"""Libraries that one room alone knows."""
 ORDER = list(FLOORS)
 
 CORE = ("protocol", "net.batch", "net.interfaces", "net.netlink", "net.sources", "net.sockets", "net.stamps",
@@ -139,6 +142,12 @@ def test_cryptography_has_one_home():
 def test_asyncio_has_one_home_beside_its_client():
     users = {name for name, path in MODULES.items() if any(one.partition(".")[0] == "asyncio" for one in imports(path))}
     assert {name for name in users if name.partition(".")[0] not in {"web", "dns", "sites"}} == {"runtime.loop", "runtime.async_client"}
+
+
+@pytest.mark.parametrize(("library", "room"), ROOMS.items())
+def test_a_library_is_known_in_one_room(library, room):
+    users = {name for name, path in MODULES.items() if any(one.partition(".")[0] == library for one in imports(path))}
+    assert {name.partition(".")[0] for name in users} == {room}
 
 
 def test_no_class_name_stands_twice():

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from discoveryd.config.durations import VARIABLE_PREFIX, format_duration, shown
 from discoveryd.config.exports import ExportSection
+from discoveryd.config.listen import overlap
 from discoveryd.config.sections import (
     LISTS,
     SCHEMA,
@@ -31,6 +32,7 @@ from discoveryd.config.sections import (
     QuerySection,
     SecuritySection,
 )
+from discoveryd.config.web import WebSection
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.table.grace import GraceRule
@@ -69,6 +71,7 @@ class Config:
     security: SecuritySection = field(default_factory=SecuritySection)
     messages: MessagesSection = field(default_factory=MessagesSection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
+    web: WebSection = field(default_factory=WebSection)
     history: HistorySection = field(default_factory=HistorySection)
     export: ExportSection = field(default_factory=ExportSection)
     grace: GraceSection = field(default_factory=GraceSection)
@@ -207,8 +210,13 @@ def parse(source: str, raw: bytes | None, variables: Mapping[str, str], *, is_st
         sections["directory"] = os.path.dirname(os.path.abspath(source))
     parameters = made(Parameters, **hello, limits=limits, messages=sections["messages"].limits())
     config = Config(parameters=parameters, source=source, is_stream=is_stream, **sections)
-    if config.metrics.address and config.metrics.address == config.query.address:
+    if overlap(config.metrics.address, config.query.address):
         reader.refuse([f"metrics.listen: must be another port than query.listen ({config.query.listen})"])
+    if overlap(config.web.address, config.query.address):
+        reader.refuse([f"web.listen: must be another port than query.listen ({config.query.listen})"])
+    if overlap(config.web.address, config.metrics.address):
+        helps = "web.listen serves the metrics too, so turn metrics.listen off"
+        reader.refuse([f"web.listen: must be another port than metrics.listen ({config.metrics.listen}); {helps}"])
     reader.finish()
     return config
 

@@ -6,15 +6,15 @@ The sections ``hello`` and ``limits`` are those of the engine, `Parameters` and 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any
 
 from discoveryd.config.exports import ExportSection
+from discoveryd.config.listen import ListenSection
+from discoveryd.config.web import WebSection
 from discoveryd.errors import ConfigError
 from discoveryd.files import directories
-from discoveryd.protocol.addresses import is_ipv4
 from discoveryd.protocol.messages.values import AllowRule
 from discoveryd.protocol.parameters import MAX_ID, Limits, MessageLimits, Parameters, is_word
 from discoveryd.protocol.sealed.keyring import MAX_KEYS, MODES
@@ -64,30 +64,7 @@ class NodeSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ListenSection:
-    """Where a TCP socket listens."""
-
-    listen: str = "off"
-
-    KEY: ClassVar[str]
-    EXAMPLE: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        host, _, port = self.listen.rpartition(":")
-        is_address = is_ipv4(host) and re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= 65535
-        if self.listen != "off" and not is_address:
-            allowed = f"an IPv4 address and a port such as {self.EXAMPLE}, or off"
-            raise ConfigError(f"{self.KEY}: must be {allowed}, not {self.listen!r:.80}")
-
-    @property
-    def address(self) -> tuple[str, int] | None:
-        """Where to listen, None for no socket."""
-        host, _, port = self.listen.rpartition(":")
-        return (host, int(port)) if host else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuerySection(_ListenSection):
+class QuerySection(ListenSection):
     """Where the query socket listens, for local programs."""
 
     KEY, EXAMPLE = "query.listen", "127.0.0.1:3400"
@@ -95,7 +72,7 @@ class QuerySection(_ListenSection):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsSection(_ListenSection):
+class MetricsSection(ListenSection):
     """Where the metrics are served over HTTP, for Prometheus."""
 
     KEY, EXAMPLE = "metrics.listen", "127.0.0.1:9341"
@@ -248,6 +225,7 @@ SECTIONS: Mapping[str, Any] = {
     "security": SecuritySection,
     "messages": MessagesSection,
     "metrics": MetricsSection,
+    "web": WebSection,
     "history": HistorySection,
     "grace": GraceSection,
     "export": ExportSection,

@@ -36,11 +36,9 @@ class Port(NamedTuple):
 
 def ports(config: Config) -> list[Port]:
     """Return the ports that a configuration listens on."""
-    found = [Port("hello.port", "udp", config.parameters.port)]
-    for key, address in (("query.listen", config.query.address), ("metrics.listen", config.metrics.address)):
-        if address is not None:
-            found.append(Port(key, "tcp", address[1]))
-    return found
+    addresses = {key: getattr(config, key).address for key in ("query", "metrics", "web")}
+    streams = [Port(f"{key}.listen", "tcp", address[1]) for key, address in addresses.items() if address is not None]
+    return [Port("hello.port", "udp", config.parameters.port), *streams]
 
 
 def drop_in(config: Config) -> bytes:

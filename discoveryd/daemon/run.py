@@ -27,6 +27,7 @@ from discoveryd.daemon.parts import HooksPart, MessagesPart, Part, Parts, TokenP
 from discoveryd.daemon.ports import HELPS, is_service, refuse_forbidden
 from discoveryd.daemon.routed_peers import RoutedPeersPart
 from discoveryd.daemon.services_d import OWNER, ServicesPart
+from discoveryd.daemon.web import WebPart
 from discoveryd.errors import ConfigError, RecordTooLong
 from discoveryd.files.trusted import remedy
 from discoveryd.net.sockets import FORBIDDEN
@@ -45,8 +46,7 @@ TICK = 2.0
 FEEDS = 3
 """Notifications in a period of the watchdog: two may be late or lost."""
 FIXED = (
-    "node.id", "hello.port", "hello.realm", "hello.loopback", "query.listen", "metrics.listen", "paths.state",
-    "paths.runtime",
+    "node.id", "hello.port", "hello.realm", "hello.loopback", "query.listen", "paths.state", "paths.runtime",
 )  # fmt: skip
 """Keys that hold for the life of a process: it is known by them, or has a socket open for them."""
 
@@ -112,13 +112,13 @@ class Daemon:
             query=address,
             listener=inherited() if address else None,
             is_patient=True,
-            metrics=config.metrics.address,
             control=self if address else None,
             keyring=keyring,
             notify=put,
         )
         self._log = LogPart(config.log, syslog=is_detached)
         hooks = HooksPart(os.path.join(config.directory, "hooks.d"), config.parameters.limits, put)
+        loop = LoopPart(put)
         parts: list[Part] = [
             self._log,
             *([TokenPart(config.paths.runtime_directory, self, put)] if address else []),
@@ -129,7 +129,8 @@ class Daemon:
             GracePart(config, self._discovery, put),
             HistoryPart(config, self._discovery, put),
             RoutedPeersPart(config.paths.state_directory, config.parameters.loopback, self._discovery, put),
-            LoopPart(put),  # the parts that run on its loop stand below it
+            loop,  # the parts that run on it stand below it
+            WebPart(config, self._discovery, loop.loop, put),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
         self._parts = Parts(parts, notify=put, report=self._discovery.report)

@@ -74,7 +74,6 @@ class TcpServer:
         forgives: numbers of errors that `open` does not raise; `resume` tries again.
         told: called by `resume` with what is wrong when that changes, with an empty text once it listens.
         backlog: connections that may wait to be accepted.
-        is_early: whether to listen at an address that the machine does not have yet.
 
     Attributes:
         address: once open, the real address.
@@ -91,7 +90,6 @@ class TcpServer:
     forgives: Collection[int] = ()
     told: Callable[[str], None] | None = None
     backlog: int = BACKLOG
-    is_early: bool = False
 
     clients: dict[socket.socket, Any] = field(default_factory=dict, init=False)
     error: str = field(default="", init=False)
@@ -121,15 +119,8 @@ class TcpServer:
 
     def _listen(self, until: ExitStack) -> None:
         with ExitStack() as stack:
-            try:
-                sock = stack.enter_context(self.inherited or socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-                if self.inherited is None:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, self.is_early)
-                    sock.bind(self.address)
-                    sock.listen(self.backlog)
-            except OSError as error:
-                raise explain_bind(error, "TCP", *self.address) from None
+            sock = self.inherited or listening_socket(self.address, backlog=self.backlog)
+            stack.enter_context(sock)
             sock.setblocking(False)
             self._selector.register(sock, selectors.EVENT_READ, self)
             until.enter_context(stack.pop_all())
@@ -226,6 +217,34 @@ class TcpServer:
         """Return why it does not listen, and the seconds to the next attempt; None while it does."""
         error = self.error or None
         return {"error": error, "next_try_s": round(max(self.resumes_at - now, 0.0), 3) if error else None}
+
+
+def listening_socket(address: tuple[str, int], *, backlog: int = BACKLOG, is_early: bool = False) -> socket.socket:
+    """Return a TCP socket that listens.
+
+    Args:
+        address: where; ``::`` is every address, those of IPv4 too.
+        backlog: connections that may wait to be accepted.
+        is_early: whether to listen at an address that the machine does not have yet.
+
+    Raises:
+        OSError: with the port, and its holder where that can be found; or no descriptor is left.
+    """
+    is_ipv6 = ":" in address[0]
+    family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
+    with ExitStack() as stack:
+        try:
+            sock = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, is_early)
+            if is_ipv6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
+            sock.bind(address)
+            sock.listen(backlog)
+        except OSError as error:
+            raise explain_bind(error, "TCP", *address) from None
+        stack.pop_all()
+        return sock
 
 
 def explain_bind(error: OSError, kind: str, address: str, port: int) -> OSError:

@@ -70,7 +70,7 @@ class Examiner:
         self._first_seen = {_key(one): former.get(_key(one), now) for one in told}
         return {**found, "findings": [self._dated(one) for one in told]}
 
-    def doctor(self, peer: str = "") -> dict[str, Any]:
+    def doctor(self, peer: str = "", *, is_entitled: bool = True) -> dict[str, Any]:
         """Return the report about this node, or about a peer, which is asked, and others about it; as `begin_doctor`.
 
         Raises:
@@ -79,7 +79,7 @@ class Examiner:
         asked: SimpleQueue[Sequence[Question]] = SimpleQueue()
         if not peer:
             return self.report("", ())
-        self.begin_inquiry(peer, is_entitled=True, done=asked.put)
+        self.begin_inquiry(peer, is_entitled=is_entitled, done=asked.put)
         try:
             return self.report(peer, asked.get(timeout=PATIENCE + JOIN_TIMEOUT))
         except Empty:

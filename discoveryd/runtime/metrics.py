@@ -18,7 +18,7 @@ from discoveryd.query.finding_kinds import FINDING_KINDS
 from discoveryd.query.seed_status import SEED_STATES
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import WSGIApplication
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of the text of `Metrics.read`; over HTTP the library offers OpenMetrics too."""
@@ -187,13 +187,21 @@ class Metrics(Collector):
             ],
         }
 
-    def answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer an HTTP request as a WSGI application; HEAD as GET: the server leaves the body out."""
-        if environ["PATH_INFO"] == "/metrics":
-            method = environ["REQUEST_METHOD"].replace("HEAD", "GET")
-            return self._page({**environ, "REQUEST_METHOD": method}, start_response)
-        start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
-        return [b"discoveryd: its metrics are at /metrics\n"]
+    def page(self, accept: str, encoding: str, query: str) -> tuple[list[tuple[str, str]], bytes]:
+        """Return headers and text for HTTP, in the format that the client prefers.
+
+        Args:
+            accept: the header of that name; OpenMetrics is given to a client that asks for it.
+            encoding: the header Accept-Encoding.
+            query: of the URL; ``name[]=`` chooses families.
+        """
+        headers: list[tuple[str, str]] = []
+        environ = {
+            "REQUEST_METHOD": "GET", "PATH_INFO": "/metrics", "HTTP_ACCEPT": accept, "HTTP_ACCEPT_ENCODING": encoding,
+            "QUERY_STRING": query,
+        }  # fmt: skip
+        body = self._page(environ, lambda _, given: headers.extend(given))  # type: ignore[arg-type]
+        return headers, b"".join(body)
 
 
 def _at(status: Status, keys: str) -> Any:

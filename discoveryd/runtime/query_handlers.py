@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from time import sleep
@@ -32,8 +32,6 @@ YIELD = 0.0002
 """Seconds between two turns of a long answer."""
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
-
     from discoveryd.runtime.discovery import Discovery
     from discoveryd.runtime.metrics import Metrics
 
@@ -71,6 +69,7 @@ class QueryHandlers:
     Attributes:
         registrations: services that programs have registered.
         parts: what answers the requests of `OF_PARTS`, by op.
+        wakes: called after events were published, in any thread; quick.
     """
 
     def __init__(self, discovery: Discovery, control: Control | None = None) -> None:
@@ -81,6 +80,7 @@ class QueryHandlers:
         self._events: Subscription | None = None
         self.registrations = 0
         self.parts: dict[str, PartAnswer] = {}
+        self.wakes: list[Callable[[], None]] = []
 
     def subscribe(self) -> None:
         """Begin to collect events for the watches."""
@@ -132,9 +132,9 @@ class QueryHandlers:
             return list_line(self._discovery, request.filter, with_self=request.wants_self)
         return query.encode(self._discovery.look(lambda node, now: query.show_answer(node, request.peer, now)))
 
-    def page(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one HTTP request for the metrics; called in the thread of their server."""
-        return self._metrics.answer(environ, start_response)
+    def metrics_page(self, accept: str, encoding: str, query: str) -> tuple[list[tuple[str, str]], bytes]:
+        """Return headers and text of the metrics for HTTP, as `Metrics.page`; in any thread."""
+        return self._metrics.page(accept, encoding, query)
 
     def watch(self, chosen: Filter) -> tuple[bytes, Watch]:
         """Return the opening lines of a watch, and its state."""

@@ -1,10 +1,11 @@
-"""The servers of a Discovery with their threads: the query socket and the metrics page."""
+"""The servers of a Discovery: the query socket with its thread, and the metrics over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, cast
+from importlib import import_module
+from typing import Any, Protocol, cast
 
 from discoveryd.net.query_server import RETRY, QueryServer
 from discoveryd.net.systemd import Listener
@@ -14,12 +15,32 @@ from discoveryd.runtime.notices import Notify, info, warning
 from discoveryd.runtime.query_handlers import QueryHandlers
 from discoveryd.runtime.worker import Failed, Worker
 
-if TYPE_CHECKING:
-    from discoveryd.net.metrics_server import MetricsServer
+PAGE = "discoveryd.web.embedded"
+"""The room above this floor that knows HTTP. It is named here and not imported: only a program that asks for `metrics`
+loads it. A daemon has it as a part of its own."""
+
+
+class Page(Protocol):
+    """Serves the metrics over HTTP; where it cannot listen it says so, and tries again."""
+
+    address: tuple[str, int]
+    """Where it listens, or will."""
+
+    def start(self) -> None:
+        """Listen, now or as soon as that is possible; OSError where no thread can be had."""
+
+    def stop(self) -> None:
+        """End. Safe to call again, and before `start`."""
+
+    def abandon(self) -> None:
+        """Close what a forked child has of it."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what ``status`` shows of it, and more."""
 
 
 class Servers:
-    """The query socket and the metrics page, each only where an address is given. Nothing is open before `open`.
+    """The query socket and the metrics, each only where an address is given. Nothing is open before `open`.
 
     Args:
         query: where to open the query socket.
@@ -47,26 +68,22 @@ class Servers:
         failed: Failed,
     ) -> None:
         self.query: QueryServer | None = None
-        self.metrics: MetricsServer | None = None
+        self.metrics: Page | None = None
         self.watched: list[Worker] = []  # by the watchdog
         self._handlers = handlers
         self._clock = clock
-        self._running: list[tuple[QueryServer | MetricsServer, Worker, Callable[[str], None]]] = []
         if query is not None:
             remedy = f"query.listen: it is tried again each {RETRY:g} s"
-            tell = _teller(notify, query, "the query socket listens", "the query socket does not listen", remedy)
-            self.query = server = QueryServer(query, handlers, limits, listener, tell if is_patient else None)
-            worker = Worker("query-server", lambda: server.run(clock, worker.beat), failed)
-            self._running.append((server, worker, tell))
+            self._tell = _teller(notify, query, "the query socket listens", "the query socket does not listen", remedy)
+            tell = self._tell if is_patient else None
+            self.query = server = QueryServer(query, handlers, limits, listener, tell)
+            self._worker = worker = Worker("query-server", lambda: server.run(clock, worker.beat), failed)
             self.watched.append(worker)
         if metrics is not None:
-            from discoveryd.net import metrics_server  # noqa: PLC0415 - most daemons have none
-
-            remedy = f"metrics.listen: it is tried again each {metrics_server.RETRY:g} s"
             works, fails = "the metrics are served over HTTP", "the metrics are not served over HTTP"
-            tell = _teller(notify, metrics, works, fails, remedy)
-            self.metrics = page = metrics_server.MetricsServer(metrics, handlers.page, tell)
-            self._running.append((page, Worker("metrics-server", lambda: page.run(clock), failed), tell))
+            told = _teller(notify, metrics, works, fails, "another address: it is tried again each 10 s")
+            made = import_module(PAGE).MetricsPage(metrics, handlers, told=told, notify=notify, failed=failed)
+            self.metrics = cast("Page", made)
 
     def open(self, stack: ExitStack) -> None:
         """Listen until `stack` closes.
@@ -74,10 +91,11 @@ class Servers:
         Raises:
             OSError: a port is taken or may not be opened.
         """
-        for server, _, _ in self._running:
-            stack.callback(server.close)
-            server.open()
+        if self.metrics is not None:
+            stack.callback(self.metrics.abandon)
         if self.query is not None:
+            stack.callback(self.query.close)
+            self.query.open()
             self._handlers.subscribe()
 
     def start(self) -> None:
@@ -86,22 +104,24 @@ class Servers:
         Raises:
             OSError: EAGAIN; the system allows no further thread.
         """
-        for _, worker, _ in self._running:
-            worker.start()
+        if self.query is not None:
+            self._worker.start()
+        if self.metrics is not None:
+            self.metrics.start()
 
     def tell_errors(self) -> None:
-        """Tell why a server does not listen."""
-        for server, _, tell in self._running:
-            if server.error:
-                tell(server.error)
+        """Tell why the query socket does not listen."""
+        if self.query is not None and self.query.error:
+            self._tell(self.query.error)
 
     def stop(self, timeout: float) -> list[str]:
         """End the threads; return the names of those that did not end within `timeout` seconds each."""
-        stuck = []
-        for server, worker, _ in self._running:
-            server.stop()
-            stuck += [] if worker.join(timeout) else [worker.name]
-        return stuck
+        if self.metrics is not None:
+            self.metrics.stop()
+        if self.query is None:
+            return []
+        self.query.stop()
+        return [] if self._worker.join(timeout) else [self._worker.name]
 
     def set_limits(self, limits: Limits) -> None:
         """Change the limits of the query socket."""
@@ -109,9 +129,11 @@ class Servers:
             self.query.limits = limits
 
     def wake(self) -> None:
-        """Make the query server read events and late replies."""
+        """Have events, and late replies, read."""
         if self.query is not None:
             self.query.wake()
+        for wake in [*self._handlers.wakes]:
+            wake()
 
     def sections(self) -> tuple[QueryStatus, MetricsStatus]:
         """Return the sections of ``status``."""
@@ -120,11 +142,11 @@ class Servers:
             "registrations": self._handlers.registrations,
         }  # fmt: skip
         metrics: MetricsStatus = {"requests": 0, "refused": 0, "error": None, "next_try_s": None}
-        now = self._clock()
         if self.query is not None:
-            query = cast("QueryStatus", {**query, **self.query.counts(), **self.query.trouble(now)})
+            query = cast("QueryStatus", {**query, **self.query.counts(), **self.query.trouble(self._clock())})
         if self.metrics is not None:
-            metrics = cast("MetricsStatus", {**self.metrics.counts(), **self.metrics.trouble(now)})
+            found = self.metrics.status()
+            metrics = cast("MetricsStatus", {key: found[key] for key in metrics})
         return query, metrics
 
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from discoveryd.net import metrics_server
+from discoveryd.net import http_host
 
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch, tmp_path):
     (tmp_path / "resolv.conf").write_text("# a comment\n\nnameserver 192.0.2.1\nsearch example.net. corp.example\n")
-    monkeypatch.setattr(metrics_server, "RESOLV_CONF", tmp_path / "resolv.conf")
-    monkeypatch.setattr(metrics_server.socket, "gethostname", lambda: "DB1")
+    monkeypatch.setattr(http_host, "RESOLV_CONF", tmp_path / "resolv.conf")
+    monkeypatch.setattr(http_host.socket, "gethostname", lambda: "DB1")
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def machine(monkeypatch, tmp_path):
     ],
 )  # fmt: skip
 def test_ours(host):
-    assert metrics_server.is_ours(host)
+    assert http_host.is_ours(host)
 
 
 @pytest.mark.parametrize(
@@ -31,11 +31,16 @@ def test_ours(host):
     ],
 )  # fmt: skip
 def test_of_others(host):
-    assert not metrics_server.is_ours(host)
+    assert not http_host.is_ours(host)
 
 
 def test_a_full_host_name_is_ours_where_nothing_is_searched(monkeypatch, tmp_path):
-    monkeypatch.setattr(metrics_server, "RESOLV_CONF", tmp_path / "none")
-    monkeypatch.setattr(metrics_server.socket, "gethostname", lambda: "db1.example.org")
-    assert metrics_server.is_ours("db1.example.org")
-    assert not metrics_server.is_ours("db1.example.net")
+    monkeypatch.setattr(http_host, "RESOLV_CONF", tmp_path / "none")
+    monkeypatch.setattr(http_host.socket, "gethostname", lambda: "db1.example.org")
+    assert http_host.is_ours("db1.example.org")
+    assert not http_host.is_ours("db1.example.net")
+
+
+def test_a_configured_name_is_ours():
+    assert http_host.is_ours("NAS.example.com:80", {"nas.example.com"})
+    assert not http_host.is_ours("nas.example.com.evil.example", {"nas.example.com"})
