@@ -79,6 +79,11 @@ class WebAnswers:
         self._doctor_due = 0.0
         self._doctor_is_busy = False
 
+    @property
+    def kept(self) -> int:
+        """How many answers are kept for those that ask the same."""
+        return len(self._shared)
+
     async def look(self, at: Callable[[Node, float], Made]) -> Made:
         """Return what a function makes of the engine; it is called with the lock held, in a thread."""
         async with self._threads:

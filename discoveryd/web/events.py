@@ -207,9 +207,6 @@ class Hub:
                 self._take(event)
         except SubscriptionLagged:
             self._begin_again()
-        if self._subscription.is_over:  # the node has stopped
-            for stream in self.streams:
-                stream.end("stopping", "discoveryd is stopping")
 
     def _take(self, event: Event) -> None:
         chunk = _chunk(self.run, event.seq, event_line(event))

@@ -1,0 +1,254 @@
+"""The stream of events: a snapshot, what comes after it, going on after an interruption, and its bounds."""
+
+import json
+import socket
+
+import pytest
+
+from discoveryd.errors import QueryError
+from discoveryd.protocol.parameters import Limits, Parameters
+from discoveryd.query.request import Filter
+from discoveryd.runtime.discovery import Discovery
+from discoveryd.web import events
+from discoveryd.web.answers import WebAnswers
+from discoveryd.web.app import Site
+from discoveryd.web.events import Hub
+from tests.protocol.samples import ETH0
+from tests.runtime.waiting import WAIT, until
+from tests.web.conftest import ask, ask_json, say
+
+
+class Stage:
+    """A site of a node that is played, with its hub."""
+
+    def __init__(self, loop, discovery, serve):
+        self.loop, self.discovery = loop, discovery
+        self.is_closed = False
+        self.hub = loop.run(self._make())
+        self.door = serve(Site(self.answers, self.hub).application())
+
+    async def _make(self):
+        self.answers = WebAnswers(self.discovery)
+        return Hub(self.discovery, self.answers.look)
+
+    def close(self):
+        async def close():
+            self.hub.close()
+
+        if not self.is_closed:
+            self.is_closed = True
+            self.loop.run(close())
+
+    def open(self, path="/events", **headers):
+        return Reader(self.door, path, headers)
+
+
+class Reader:
+    """A client that reads a stream, event by event."""
+
+    def __init__(self, door, path, headers):
+        self.sock = socket.create_connection(door.address[:2], timeout=WAIT)
+        lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+        self.sock.sendall("\r\n".join([*lines, "", ""]).encode())
+        self.file = self.sock.makefile("rb")
+        self.status = int(self.file.readline().split()[1])
+        self.headers = {}
+        while (line := self.file.readline().decode().strip()) != "":
+            name, _, value = line.partition(": ")
+            self.headers[name.lower()] = value
+        self.text = b""
+
+    def event(self):
+        """Give the fields of the next event; None at the end."""
+        while b"\n\n" not in self.text:
+            size = int(self.file.readline() or b"0", 16)
+            self.text += self.file.read(size)
+            self.file.readline()
+            if not size:
+                return None
+        block, _, self.text = self.text.partition(b"\n\n")
+        return dict(line.split(": ", 1) if ": " in line else (line, "") for line in block.decode().splitlines())
+
+    def told(self):
+        """Give id and JSON of the next event with data."""
+        while (found := self.event()) is not None:
+            if "data" in found:
+                return found.get("id"), json.loads(found["data"])
+        return None
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+LIMIT = 8
+"""Events that may wait for the hub."""
+
+
+@pytest.fixture
+def discovery():
+    made = Discovery(Parameters(loopback="127.0.0.2", limits=Limits(subscriber_events=LIMIT)), name="anna")
+    made.look(lambda node, now: node.set_links((ETH0,), now))
+    return made
+
+
+@pytest.fixture
+def stage(loop, discovery, serve):
+    made = Stage(loop, discovery, serve)
+    yield made
+    made.close()
+
+
+def test_a_snapshot_then_each_event_with_an_id(stage):
+    say(stage.discovery, 1)
+    with stage.open() as reader:
+        assert (reader.status, reader.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        assert reader.event() == {"retry": "2000"}
+        name, snapshot = reader.told()
+        assert (name, snapshot["event"], [peer["id"] for peer in snapshot["peers"]]) == (None, "snapshot", ["p1"])
+        name, sync = reader.told()
+        assert (name, sync) == (f"{stage.hub.run}-1", {"event": "sync", "seq": 1})
+        say(stage.discovery, 2)
+        name, joined = reader.told()
+        assert (name, joined["event"], joined["peer"]["id"]) == (f"{stage.hub.run}-2", "joined", "p2")
+
+
+def test_an_interrupted_stream_goes_on_where_it_was(stage):
+    with stage.open() as reader:
+        last = reader.told()[0] or reader.told()[0]
+    for number in (1, 2):
+        say(stage.discovery, number)
+    for headers, path in (({"Last_Event_ID": last}, "/events"), ({}, f"/events?last_event_id={last}")):
+        with stage.open(path, **headers) as reader:
+            assert [reader.told()[1]["peer"]["id"] for _ in range(2)] == ["p1", "p2"]
+    with stage.open(Last_Event_ID=f"{stage.hub.run}-2") as reader:  # nothing was missed
+        say(stage.discovery, 3)
+        assert reader.told()[1]["peer"]["id"] == "p3"
+
+
+@pytest.mark.parametrize("last", ["", "nonsense", "0000-1", "{run}-", "{run}-9", "{run}-x", "{run}--1", "{run}-" + "9" * 30])
+def test_what_is_not_remembered_begins_anew(stage, last):
+    say(stage.discovery, 1)
+    with stage.open(Last_Event_ID=last.format(run=stage.hub.run)) as reader:
+        assert reader.told()[1]["event"] == "snapshot"
+
+
+def test_only_so_many_events_are_remembered(stage, monkeypatch):
+    monkeypatch.setattr(events, "REMEMBERED", 2)
+    for number in (1, 2, 3, 4):
+        say(stage.discovery, number)
+    with stage.open(Last_Event_ID=f"{stage.hub.run}-2") as reader:
+        assert [reader.told()[1]["seq"] for _ in range(2)] == [3, 4]
+    with stage.open(Last_Event_ID=f"{stage.hub.run}-1") as reader:
+        assert reader.told()[1]["event"] == "snapshot"
+
+
+def test_so_many_bytes_of_events_are_remembered(stage, monkeypatch):
+    monkeypatch.setattr(events, "REMEMBERED_BYTES", 1000)
+    for number in (1, 2, 3, 4):
+        say(stage.discovery, number)
+    with stage.open(Last_Event_ID=f"{stage.hub.run}-3") as reader:
+        assert reader.told()[1]["seq"] == 4
+    with stage.open(Last_Event_ID=f"{stage.hub.run}-1") as reader:
+        assert reader.told()[1]["event"] == "snapshot"
+
+
+def test_a_filter_chooses_the_peers(stage):
+    say(stage.discovery, 1)
+    with stage.open("/events?name=web1&tag=rack=b2&state=up") as reader:
+        assert [peer["id"] for peer in reader.told()[1]["peers"]] == ["p1"]
+        assert reader.told()[1]["event"] == "sync"
+        say(stage.discovery, 2)
+        assert reader.told()[1]["peer"]["id"] == "p2"
+    with stage.open("/events?name=other", Last_Event_ID=f"{stage.hub.run}-1") as reader:
+        assert reader.told()[1]["peers"] == []
+    assert ask_json(stage.door, "/events?tag=rack")[0] == 400
+
+
+def test_one_more_stream_is_refused_and_a_closed_one_makes_room(stage, monkeypatch):
+    monkeypatch.setattr(events, "STREAMS", 2)
+    with stage.open() as first, stage.open() as second:
+        assert first.told()
+        assert second.told()
+        status, found = ask_json(stage.door, "/events")
+        assert (status, found["error"]["code"]) == (503, "busy")
+    until(lambda: not stage.hub.streams)
+    with stage.open() as third:
+        assert third.told()[1]["event"] == "snapshot"
+
+
+def test_a_slow_reader_is_told_to_begin_anew(stage, monkeypatch):
+    async def open_unread():
+        return await stage.hub.open(Filter(), "")
+
+    stream = stage.loop.run(open_unread())
+    monkeypatch.setattr(events, "BACKLOG", 1000)
+    for number in range(1, 9):
+        say(stage.discovery, number)
+    until(lambda: stream.is_over)
+    assert stream.owed <= 1000
+
+    async def read_all():
+        found = []
+        while (chunk := await stream.next()) is not None:
+            found.append(chunk)
+        return found
+
+    *_, last = stage.loop.run(read_all())
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "lagged"
+
+
+def test_a_silent_stream_is_kept_alive(stage, monkeypatch):
+    monkeypatch.setattr(events, "HEARTBEAT", 0.05)
+    with stage.open() as reader:
+        assert [reader.told()[1]["event"] for _ in range(2)] == ["snapshot", "sync"]
+        assert reader.event() == {":": ""}
+        assert reader.event() == {":": ""}
+
+
+def test_lost_events_end_the_streams(stage):
+    with stage.open() as reader:
+        assert [reader.told()[1]["event"] for _ in range(2)] == ["snapshot", "sync"]
+        last = f"{stage.hub.run}-0"
+        wakes, stage.discovery.handlers.wakes = stage.discovery.handlers.wakes, []
+        for number in range(1, LIMIT + 2):
+            say(stage.discovery, number)
+        stage.discovery.handlers.wakes = wakes
+        stage.hub.wake()
+        assert [reader.told()[1]["seq"] for _ in range(LIMIT)] == [*range(1, LIMIT + 1)]  # what came before the gap
+        assert reader.told()[1]["error"]["code"] == "lagged"
+        assert reader.event() is None
+    with stage.open(Last_Event_ID=last) as reader:
+        assert len(reader.told()[1]["peers"]) == LIMIT + 1
+        assert reader.told()[0] == f"{stage.hub.run}-{LIMIT + 1}"
+        say(stage.discovery, LIMIT + 2)
+        assert reader.told()[0] == f"{stage.hub.run}-{LIMIT + 2}"
+
+
+def test_the_end_comes_with_a_word(stage):
+    with stage.open() as reader:
+        assert [reader.told()[1]["event"] for _ in range(2)] == ["snapshot", "sync"]
+        stage.close()
+        assert reader.told()[1]["error"]["code"] == "stopping"
+        assert reader.event() is None
+
+
+def test_head_opens_no_stream(stage):
+    assert ask(stage.door, "/events", "HEAD")[0] == 200
+    assert not stage.hub.streams
+
+
+def test_a_hub_is_full_by_an_error_that_says_so(stage, monkeypatch):
+    monkeypatch.setattr(events, "STREAMS", 0)
+
+    async def open_one():
+        return await stage.hub.open(Filter(), "")
+
+    with pytest.raises(QueryError, match="streams of events are open already"):
+        stage.loop.run(open_one())
