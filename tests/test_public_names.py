@@ -148,6 +148,7 @@ def answers():
         run_command("discoveryd", "keygen", str(directory / "shared.key"))
         own = {
             "DISCOVERYD_METRICS__LISTEN": f"127.0.0.2:{free_port('127.0.0.2', 'tcp')}",
+            "DISCOVERYD_WEB__LISTEN": f"127.0.0.2:{free_port('127.0.0.2', 'tcp')}",
             "DISCOVERYD_SECURITY__MODE": "accept",
             "DISCOVERYD_SECURITY__KEYS": f"[{directory}/shared.key]",
         }

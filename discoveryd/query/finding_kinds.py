@@ -176,6 +176,12 @@ FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
         "The address or port of metrics.listen cannot be had; it is tried again each 10 s.",
         "Stop what holds it, or set metrics.listen.",
     ),
+    "web-not-served": FindingKind(
+        "machine", "medium", "proven", "the web is not served over HTTP",
+        "The address or port of web.listen cannot be had, its token or certificate cannot be read, or a library is "
+        "missing; it is tried again each 10 s.",
+        "See the error: stop what holds the port, set web.listen, or mend the file that it names.",
+    ),
     "history-unwritable": FindingKind(
         "machine", "medium", "proven", "the history is not written",
         "The file of the history cannot be opened or written; peers are seen all the same, and what happens meanwhile "

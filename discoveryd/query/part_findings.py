@@ -11,9 +11,7 @@ PartFinding = tuple[str, str, Mapping[str, Any], tuple[str, ...], str]
 
 def part_findings(status: Mapping[str, Any]) -> Iterator[PartFinding]:
     """Yield which parts of the daemon do not do their work."""
-    if error := status.get("metrics", {}).get("error"):
-        text = f"the metrics are not served over HTTP: {error}; stop that, or set metrics.listen"
-        yield "metrics-not-served", text, {"error": error}, (), ""
+    yield from _http(status)
     if error := status.get("history", {}).get("error"):
         text = f"the history is not written: {error} ({status['history']['path']}); what happens is not remembered"
         yield "history-unwritable", text, {"error": error}, (), ""
@@ -38,3 +36,11 @@ def part_findings(status: Mapping[str, Any]) -> Iterator[PartFinding]:
         elif found["fault"]:
             text = f"the command after a change of {found['path']} failed: {found['fault']}"
             yield "export-command-failed", text, {"failures": found["failures"]}, (), found["path"]
+
+
+def _http(status: Mapping[str, Any]) -> Iterator[PartFinding]:
+    if error := status.get("metrics", {}).get("error"):
+        text = f"the metrics are not served over HTTP: {error}; stop that, or set metrics.listen"
+        yield "metrics-not-served", text, {"error": error}, (), ""
+    if error := status.get("web", {}).get("error"):
+        yield "web-not-served", f"the web is not served over HTTP: {error}", {"error": error}, (), ""

@@ -165,7 +165,7 @@ async def _on_http_error(request: Request, error: Any) -> Response:
     """Answer for a path or a method that there is not."""
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "GET")
-        body = error_line("bad_method", f"{request.method} is not for {request.url.path[:80]}, which takes {allowed}")
+        body = error_line("bad_request", f"{request.method} is not for {request.url.path[:80]}, which takes {allowed}")
         return Response(body, 405, {"allow": allowed}, JSON)
     paths = sorted(route.path for route in request.app.routes)
     body = error_line("not_found", f"nothing is at {request.url.path[:80]}; there are {', '.join(paths)}")

@@ -20,7 +20,7 @@ CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """Set by systemd (systemd.exec(5), LoadCredential=): files there belong to this service alone, whatever their mode."""
 LEAST, MOST = 16, 512
 """Characters of a token: 16 hexadecimal digits are too many to be tried over a network."""
-MAX_FILE = 4096
+MAX_FILE = 64 * 1024
 _KEYS = ("token_file", "tls_cert", "tls_key")
 
 
@@ -127,16 +127,19 @@ def _read_certificate(config: Config, environ: Mapping[str, str]) -> ssl.SSLCont
     certificate, _ = _place(web.tls_cert, config.directory, environ)
     key_name, name = ("tls_key", web.tls_key) if web.tls_key else ("tls_cert", web.tls_cert)
     key, is_credential = _place(name, config.directory, environ)
-    _read(key_name, key, is_credential=is_credential, hides=0o007, otherwise="name the file of the private key")
+    text = _read(key_name, key, is_credential=is_credential, hides=0o007, otherwise="name the file of the private key")
+    if b"ENCRYPTED" in text:
+        helps = "take it off (openssl pkey -in KEY -out NEW)"
+        raise ConfigError(f"web.{key_name}: {shown(key)}: the key has a password, which nobody can type here: {helps}")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(certificate, key, password="")
+        context.load_cert_chain(certificate, key)
     except ssl.SSLError as error:
         words = {
-            "KEY_VALUES_MISMATCH": "the key is not that of the certificate", "NO_START_LINE": "is no PEM file",
-            "BAD_PASSWORD_READ": "the key has a password: take it off (openssl pkey -in KEY -out NEW)",
-            "BAD_DECRYPT": "the key has a password: take it off (openssl pkey -in KEY -out NEW)",
+            "KEY_VALUES_MISMATCH": "the key is not that of the certificate",
+            "NO_CERTIFICATE_ASSIGNED": "the key is not that of the certificate",  # it is of another kind
+            "NO_START_LINE": "is no PEM file",
         }  # fmt: skip
         why = words.get(error.reason or "", error.reason or str(error))
         raise ConfigError(f"web.tls_cert: {shown(certificate)} with {shown(key)}: {why}") from None

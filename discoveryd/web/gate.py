@@ -73,7 +73,7 @@ class Rules:
             how = "ask by an address, by localhost or by the name of this machine; others stand under web.hosts"
             return Refusal(421, "misdirected", f"this host is not known here: {how}")
         if method not in METHODS:
-            return Refusal(405, "bad_method", f"{method[:16]} is not answered, but GET, HEAD and POST")
+            return Refusal(405, "bad_request", f"{method[:16]} is not answered, but GET, HEAD and POST")
         if foreign := _foreign(scheme, method, headers):
             return Refusal(403, "cross_site", foreign)
         if self.token and path not in self.free and not _has_token(headers, self.token):

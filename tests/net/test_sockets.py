@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from discoveryd.net import sockets
-from discoveryd.net.sockets import ACCEPT_PAUSE, ANY_ERROR, NOT_YET, TcpServer, WakeUp
+from discoveryd.net.sockets import ACCEPT_PAUSE, NOT_YET, TcpServer, WakeUp, listening_socket
 from tests.conftest import descriptors
 
 RETRY = 5.0
@@ -130,11 +130,12 @@ def test_an_error_that_is_not_forgiven_leaves_nothing_open():
     assert descriptors() == before
 
 
-def test_an_early_server_needs_no_address_of_this_machine():
-    server = TcpServer(("192.0.2.1", 0), retry=RETRY, forgives=ANY_ERROR, is_early=True)
-    server.open()
-    assert server.error == ""
-    server.close()
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+def test_an_early_socket_needs_no_address_of_this_machine(address):
+    with listening_socket((address, 0), is_early=True) as sock:
+        assert sock.getsockname()[0] == address
+    with pytest.raises(OSError, match="cannot listen on TCP port 0"):
+        listening_socket((address, 0))
 
 
 def test_a_mistake_of_ours_is_loud(scene):

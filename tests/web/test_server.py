@@ -96,7 +96,7 @@ def test_silent_clients_keep_no_other_waiting(serve):
         assert door.status()["connections"] >= 16  # they are waited for still
 
 
-def test_of_too_many_clients_the_first_without_a_request_makes_room(serve, monkeypatch):
+def test_of_too_many_clients_the_first_silent_one_makes_room(serve, monkeypatch):
     monkeypatch.setattr(server, "CONNECTIONS", 3)
     door = serve(app)
     with ExitStack() as stack:
