@@ -159,7 +159,7 @@ def answers():
             one.run()
         stranger = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         deadline = monotonic() + 20
-        while not ((status := status_of(asked)) and status["clones"] and status["drops"]):
+        while not ((status := status_of(asked)) and status["clones"] and status["drops"] and status["web"]["on"]):
             assert monotonic() < deadline, status
             stranger.sendto(b"nonsense", (asked.address, port))
             select.select([], [], [], 0.1)
