@@ -48,7 +48,7 @@ class TryLaterError(Exception):
 
 
 THREADS = 2
-"""WebAnswers that are made at the same time."""
+"""Answers that are made at the same time."""
 FRESH = 0.25
 """Seconds for which an answer is given again to the same question."""
 KEPT = 32
@@ -65,7 +65,7 @@ _NAMES = {"self": "with_self"}
 
 
 class WebAnswers:
-    """WebAnswers requests. Made, and used, on the event loop.
+    """Answers requests. Made, and used, on the event loop.
 
     Args:
         discovery: the node.
@@ -194,6 +194,7 @@ class WebAnswers:
 
         if op not in self._discovery.handlers.parts:
             raise QueryError("off", f"{op} is answered by a daemon, and this is a program that embeds one")
+
         def reply(line: bytes) -> None:
             loop.call_soon_threadsafe(settle, line)
 
