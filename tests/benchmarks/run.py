@@ -1,4 +1,4 @@
-"""Run every benchmark, one after the other, and print one table in Markdown for the README.
+"""Run every benchmark, one after the other, and print one table in Markdown for docs/figures.md.
 
 Needs root (network namespaces) and a machine that does nothing else; takes about thirteen minutes.
 """
