@@ -72,6 +72,8 @@ TESTS = {
     "small-receive-buffer": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
     "metrics-not-served": "tests/query/test_findings.py::test_an_unserved_metrics_page_is_told",
     "web-not-served": "tests/web/test_room.py::test_a_taken_port_is_a_finding_and_ends_nothing",
+    "dns-not-served": "tests/daemon/test_dns.py::test_a_taken_port_is_told_once_and_tried_again",
+    "names-not-found": "tests/daemon/test_dns.py::test_a_resolver_that_finds_nothing_is_a_finding",
     "history-unwritable": "tests/history/test_keeper.py::test_a_full_disk_is_told_and_what_comes_later_is_kept",
     "no-witness": "tests/query/test_findings.py::test_a_witness_that_is_gone_is_good_to_know",
     "service-not-announced": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",

@@ -26,12 +26,13 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
          "asyncio", "concurrent"},  # of AsyncClient, and of the loop
     ),
     "top": (
-        {"__main__", "cli", "config", "ctl", "daemon", "exports", "files", "history", "install", "sites", "web"},
+        {"__main__", "cli", "config", "ctl", "daemon", "dns", "exports", "files", "history", "install", "sites", "web"},
         {"signal", "yaml", "structlog", "os", "sys", "fcntl", "daemon", "subprocess",
          "shutil", "tempfile", "select", "stat", "pwd", "grp", "sysconfig", "queue", "time",
          "tarfile", "io", "platform",  # of the bundle for a report
          "sqlite3",  # of the history
-         "asyncio", "concurrent", "starlette", "uvicorn", "ssl", "hmac", "email"},  # of the web
+         "asyncio", "concurrent", "starlette", "uvicorn", "ssl", "hmac", "email",  # of the web
+         "dnslib"},  # of the names for resolvers
     ),
 }  # fmt: skip
 HARMLESS = {
@@ -39,8 +40,8 @@ HARMLESS = {
     "difflib", "errno", "fnmatch", "functools", "gettext", "hashlib", "heapq", "importlib", "ipaddress", "itertools", "json",
     "math", "random", "re", "statistics", "struct", "textwrap", "types", "typing", "unicodedata"
 }  # fmt: skip
-OTHERS = {"yaml", "structlog", "daemon", "prometheus_client", "cryptography", "starlette", "uvicorn"}
-ROOMS = {"sqlite3": "history", "starlette": "web", "uvicorn": "web", "ssl": "web"}
+OTHERS = {"yaml", "structlog", "daemon", "prometheus_client", "cryptography", "starlette", "uvicorn", "dnslib"}
+ROOMS = {"dnslib": "dns", "sqlite3": "history", "starlette": "web", "uvicorn": "web", "ssl": "web"}
 """Libraries that one room alone knows."""
 ORDER = list(FLOORS)
 
@@ -137,6 +138,11 @@ def test_no_module_needs_itself():
 def test_cryptography_has_one_home():
     users = {name for name, path in MODULES.items() if any(one.startswith("cryptography") for one in imports(path))}
     assert users == {"protocol.sealed.envelope"}  # where it waits for a key; test_seal sees that it does
+
+
+def test_dnslib_has_one_home():
+    users = {name for name, path in MODULES.items() if any(one.partition(".")[0] == "dnslib" for one in imports(path))}
+    assert users == {"dns.message"}
 
 
 def test_asyncio_has_one_home_beside_its_client():

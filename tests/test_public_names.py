@@ -149,6 +149,7 @@ def answers():
         own = {
             "DISCOVERYD_METRICS__LISTEN": f"127.0.0.2:{free_port('127.0.0.2', 'tcp')}",
             "DISCOVERYD_WEB__LISTEN": f"127.0.0.2:{free_port('127.0.0.2', 'tcp')}",
+            "DISCOVERYD_DNS__LISTEN": f"127.0.0.2:{free_port('127.0.0.2', 'tcp')}",
             "DISCOVERYD_SECURITY__MODE": "accept",
             "DISCOVERYD_SECURITY__KEYS": f"[{directory}/shared.key]",
         }
@@ -159,7 +160,7 @@ def answers():
             one.run()
         stranger = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         deadline = monotonic() + 20
-        while not ((status := status_of(asked)) and status["clones"] and status["drops"] and status["web"]["on"]):
+        while not ((status := status_of(asked)) and status["clones"] and status["drops"] and status["web"]["on"] and "names" in status["dns"]):
             assert monotonic() < deadline, status
             stranger.sendto(b"nonsense", (asked.address, port))
             select.select([], [], [], 0.1)

@@ -92,6 +92,7 @@ PROGRAM = Program(
                 "let systemd hold the query port (discoveryd.socket): open early in the boot, and while the "
                 "daemon restarts",
             ),
+            Option("dns", "serve names of peers, and let the resolver of this machine ask for them (docs/dns.md)"),
             *_PLACE,
             text="Put unit, socket unit, configuration, manual pages, completions and firewall profiles in place, and "
             "links to the commands into /usr/local/bin. What is there already and yours stays. Says each thing it "
@@ -100,6 +101,7 @@ PROGRAM = Program(
         Command(
             "install:uninstall",
             "stop the service and remove what install put in place",
+            Option("dns", "only let the resolver of this machine ask no more for names of peers"),
             *_PLACE,
             text="Stop and disable the service, and remove what install put in place and its state. The configuration "
             "stays, and so does whatever was changed since. Needs root.",

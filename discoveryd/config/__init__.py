@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
+from discoveryd.config.dns import DnsSection
 from discoveryd.config.durations import VARIABLE_PREFIX, format_duration, shown
 from discoveryd.config.exports import ExportSection
 from discoveryd.config.listen import overlap
@@ -72,6 +73,7 @@ class Config:
     messages: MessagesSection = field(default_factory=MessagesSection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
     web: WebSection = field(default_factory=WebSection)
+    dns: DnsSection = field(default_factory=DnsSection)
     history: HistorySection = field(default_factory=HistorySection)
     export: ExportSection = field(default_factory=ExportSection)
     grace: GraceSection = field(default_factory=GraceSection)
@@ -217,6 +219,11 @@ def parse(source: str, raw: bytes | None, variables: Mapping[str, str], *, is_st
     if overlap(config.web.address, config.metrics.address):
         helps = "web.listen serves the metrics too, so turn metrics.listen off"
         reader.refuse([f"web.listen: must be another port than metrics.listen ({config.metrics.listen}); {helps}"])
+    for key in ("query", "metrics", "web"):
+        if overlap(config.dns.address, getattr(config, key).address):
+            reader.refuse([f"dns.listen: must be another port than {key}.listen ({getattr(config, key).listen})"])
+    if config.dns.address and config.dns.address[1] == parameters.port:
+        reader.refuse([f"dns.listen: must be another port than hello.port ({parameters.port})"])
     reader.finish()
     return config
 

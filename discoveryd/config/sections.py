@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from discoveryd.config.dns import DnsSection
 from discoveryd.config.exports import ExportSection
 from discoveryd.config.listen import ListenSection
 from discoveryd.config.web import WebSection
@@ -226,6 +227,7 @@ SECTIONS: Mapping[str, Any] = {
     "messages": MessagesSection,
     "metrics": MetricsSection,
     "web": WebSection,
+    "dns": DnsSection,
     "history": HistorySection,
     "grace": GraceSection,
     "export": ExportSection,

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from discoveryd.cli.parse import Arguments
 from discoveryd.config import PATH_VARIABLE, Config, load
 from discoveryd.daemon import FAILED, NOT_RUNNING, OK, say
+from discoveryd.daemon.dns import need_library
 from discoveryd.daemon.identity import node_id, reset
 from discoveryd.daemon.keys import are_hidden, read_keyring
 from discoveryd.daemon.ports import is_service, refuse_forbidden
@@ -193,6 +194,7 @@ def check(arguments: Arguments) -> int:
     if config.security.keys and not are_hidden(in_service=is_service()):
         read_keyring(config)  # else the daemon reads them, before it takes anything over
     refuse_forbidden(config)
+    need_library(config)
     if not arguments.quiet:
         sys.stdout.write(config.to_yaml())
     return OK

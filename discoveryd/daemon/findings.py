@@ -20,7 +20,7 @@ QUIET = 3600.0
 """Seconds for which the same fault is told once."""
 TOLD_OTHERWISE = frozenset((
     "interfaces-unreadable", "no-link", "sending-failed", "isolated", "clone", "cloned-memory", "shared-address",
-    "flood", "metrics-not-served", "service-not-announced", "hook-not-run", "export-not-written",
+    "flood", "dns-not-served", "metrics-not-served", "service-not-announced", "hook-not-run", "export-not-written",
     "export-command-failed",
 ))  # fmt: skip
 """Codes of faults that have log lines of their own."""

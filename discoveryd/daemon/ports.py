@@ -38,7 +38,10 @@ def ports(config: Config) -> list[Port]:
     """Return the ports that a configuration listens on."""
     addresses = {key: getattr(config, key).address for key in ("query", "metrics", "web")}
     streams = [Port(f"{key}.listen", "tcp", address[1]) for key, address in addresses.items() if address is not None]
-    return [Port("hello.port", "udp", config.parameters.port), *streams]
+    names = [] if config.dns.address is None else [
+        Port("dns.listen", proto, config.dns.address[1]) for proto in ("udp", "tcp")
+    ]  # fmt: skip
+    return [Port("hello.port", "udp", config.parameters.port), *streams, *names]
 
 
 def drop_in(config: Config) -> bytes:

@@ -15,6 +15,7 @@ from discoveryd import __version__
 from discoveryd.cli.parse import Arguments
 from discoveryd.config import Config, load
 from discoveryd.daemon import FAILED, OK, say
+from discoveryd.daemon.dns import DnsPart
 from discoveryd.daemon.exports import ExportsPart
 from discoveryd.daemon.findings import FindingsPart
 from discoveryd.daemon.grace import GracePart
@@ -131,6 +132,7 @@ class Daemon:
             RoutedPeersPart(config.paths.state_directory, config.parameters.loopback, self._discovery, put),
             loop,  # the parts that run on it stand below it
             WebPart(config, self._discovery, loop.loop, put),
+            DnsPart(config, self._discovery, loop.loop, put),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
         self._parts = Parts(parts, notify=put, report=self._discovery.report)

@@ -3,6 +3,7 @@
 ::
 
     places        what is installed, and where; installs and removes it, and keeps the manifest
+    names         the file that lets the resolver of the machine ask the daemon
     machine       whether a service could be started from here, requests to systemd, and limits of the kernel
 """
 
@@ -13,14 +14,25 @@ from collections.abc import Callable
 from discoveryd import __version__
 from discoveryd.cli.parse import Arguments
 from discoveryd.config import Config, load
+from discoveryd.config.dns import DnsSection
 from discoveryd.daemon import FAILED, OK, USAGE, say
 from discoveryd.daemon.commands import client_of, sight
 from discoveryd.daemon.identity import kept
 from discoveryd.daemon.ports import DROP_IN, drop_in
+from discoveryd.dns.delegation import Delegation
 from discoveryd.errors import ConfigError, QueryError, UntrustedFile
 from discoveryd.files import trusted
-from discoveryd.install import machine, places
-from discoveryd.install.places import CONFIG_DIRECTORY, PATH, UNIT_DIRECTORY, Places, load_manifest, save_manifest, tell
+from discoveryd.install import machine, names, places
+from discoveryd.install.places import (
+    CONFIG_DIRECTORY,
+    PATH,
+    UNIT_DIRECTORY,
+    Entry,
+    Places,
+    load_manifest,
+    save_manifest,
+    tell,
+)
 
 CONFIG = f"{CONFIG_DIRECTORY}/discoveryd.yaml"
 STATE = "/var/lib/discoveryd"
@@ -79,10 +91,13 @@ class Installation:
         """
         if not self._arguments.prefix:
             _need_service()
+        wanted = self._plan_names()
         changed = self._put()
         if self._arguments.prefix:
             for text in machine.obstacles():
                 tell("note", text)
+            if wanted is not None:
+                names.put(wanted, self._root, is_dry=self._is_dry)
             return self._done()
         if any(path.startswith(UNIT_DIRECTORY) for path in changed):
             self._ask("daemon-reload")
@@ -90,13 +105,17 @@ class Installation:
         for name, _, _, command in places.firewalls(self._root):
             tell("note", f"{name} is here; to let the HELLOs through: {command}")
         if self._arguments.now:
-            return self._start(changed) or self._done()
-        wanted = f"{machine.SOCKET} discoveryd" if self._arguments.socket else "discoveryd"
-        tell("note", f"to start it: systemctl enable --now {wanted}")
+            return self._start(changed) or self._put_names(wanted) or self._done()
+        self._put_names(wanted)
+        units = f"{machine.SOCKET} discoveryd" if self._arguments.socket else "discoveryd"
+        tell("note", f"to start it: systemctl enable --now {units}")
         return self._done()
 
     def uninstall(self) -> int:
-        """Stop everything, and remove it."""
+        """Stop everything, and remove it; with --dns the resolver asks the daemon no more, and the rest stays."""
+        names.remove(self._root, is_dry=self._is_dry)
+        if self._arguments.dns:
+            return self._done()
         former = load_manifest(self._root)
         if not former:
             tell("note", f"nothing is installed here: there is no {self._root}{PATH}")
@@ -114,12 +133,42 @@ class Installation:
             tell("note", "this was a dry run: nothing has been changed")
         return OK
 
+    def _plan_names(self) -> Delegation | None:
+        """Return the file for the resolver if it is wanted, and have names served; None if it is not.
+
+        Raises:
+            OSError, ValueError, ConfigError: no resolver could ask; the configuration cannot be changed.
+        """
+        if not self._arguments.dns:
+            return None
+        wanted = names.plan(self._config().dns, self._root)
+        if os.path.exists(self._root + CONFIG):
+            names.enable(self._root + CONFIG, is_dry=self._is_dry)
+        return wanted
+
+    def _put_names(self, wanted: Delegation | None) -> int:
+        """Put the file for the resolver in place, if it is wanted; where the service runs see whether a name is found.
+
+        Raises:
+            OSError: it cannot be written; the resolver cannot be restarted.
+        """
+        if wanted is None:
+            return OK
+        names.put(wanted, self._root, is_dry=self._is_dry)
+        if self._is_dry or not machine.has("active"):
+            return OK
+        if why := names.find(self._config().dns.zone):
+            say(why if self._arguments.now else f"{why}; if it ran before: systemctl restart discoveryd")
+            return FAILED
+        tell("found", f"discoveryd.{self._config().dns.zone}", f"through {wanted.resolver}")
+        return OK
+
     def _put(self) -> set[str]:
         """Install the files, and return the paths that are not as they were."""
         former = load_manifest(self._root)
         put = Places(self._root, former, is_dry=self._is_dry)
         try:
-            put.put_all(places.items(machine.commands(), self._root, ports=self._ports()))
+            put.put_all(places.items(machine.commands(), self._root, ports=self._ports(), config=self._content(former)))
         except OSError:
             if not self._is_dry and PATH in put.entries:  # what was made up to here is to be removable too
                 save_manifest(self._root, {**former, **put.entries}.values())
@@ -130,7 +179,19 @@ class Installation:
 
     def _config(self) -> Config:
         """Return the configuration that is there, or that will be."""
-        return load(self._root + CONFIG, {}) if os.path.exists(self._root + CONFIG) else Config()
+        if os.path.exists(self._root + CONFIG):
+            return load(self._root + CONFIG, {})
+        return Config(dns=DnsSection(listen=names.LISTEN)) if self._arguments.dns else Config()
+
+    def _content(self, former: dict[str, Entry]) -> bytes:
+        """Return the configuration to install: the shipped one, with names if they are wanted or served by it."""
+        content, path = places.content_of("config/discoveryd.yaml"), self._root + CONFIG
+        found = trusted.read(path, owners=None) if os.path.exists(path) else None
+        if not (self._arguments.dns if found is None else names.is_on(found)):
+            return content
+        with_names = names.enabled(content)
+        is_ours = found is not None and CONFIG in former and former[CONFIG].mark == places.mark_of(found)
+        return with_names if found in (None, with_names) or is_ours else content
 
     def _ports(self) -> bytes | None:
         """Return the drop-in with the ports of the configuration; where that is wrong, the present one."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 
 import discoveryd
 
@@ -122,10 +123,30 @@ def systemctl(*request: str) -> None:
     Raises:
         OSError: the command failed; with the reason.
     """
-    done = _run("systemctl", "--no-ask-password", *request)
+    _check(_run("systemctl", "--no-ask-password", *request), f"systemctl {' '.join(request)}")
+
+
+def do(*command: str) -> None:
+    """Run a command, and wait for its end.
+
+    Raises:
+        OSError: the command failed; with the reason.
+    """
+    _check(_run(*command), " ".join(command))
+
+
+def said(*command: str) -> str:
+    """Return what a command prints, nothing where it fails or is not there."""
+    with suppress(OSError):
+        done = _run(*command)
+        return done.stdout if done.returncode == 0 else ""
+    return ""
+
+
+def _check(done: subprocess.CompletedProcess[str], what: str) -> None:
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().partition("\n")[0]
-        raise OSError(f"systemctl {' '.join(request)}: {said or f'exit code {done.returncode}'}")
+        words = (done.stderr or done.stdout).strip().partition("\n")[0]
+        raise OSError(f"{what}: {words or f'exit code {done.returncode}'}")
 
 
 def journal() -> str:

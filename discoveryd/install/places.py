@@ -115,12 +115,15 @@ def tell(what: str, path: str, remark: str = "") -> None:
     print(f"{what:<10}{path}" + (f"  ({remark})" if remark else ""))  # noqa: T201
 
 
-def items(commands: str, root: str = "", *, ports: bytes | None = None) -> list[Item]:
+def items(
+    commands: str, root: str = "", *, ports: bytes | None = None, config: bytes | None = None
+) -> list[Item]:
     """Return all there is to install.
 
     Args:
         commands: directory of the environment's ``discoveryd`` and ``discoveryctl``.
         ports: the drop-in that lets the service bind its ports; None leaves the present one.
+        config: the configuration, where it is not the one that is shipped.
         root: where the machine's files are; the firewalls are looked for there. Paths are given without it.
     """
     from discoveryd.cli.completion import scripts  # noqa: PLC0415 - made only here
@@ -133,7 +136,7 @@ def items(commands: str, root: str = "", *, ports: bytes | None = None) -> list[
         *([Item(f"{UNIT_DIRECTORY}/{DROP_IN}", ports)] if ports is not None else []),
         Item(f"{UNIT_DIRECTORY}/discoveryd.socket", content_of("systemd/discoveryd.socket")),
         Item(f"/usr/local/lib/{SYSCTL}", content_of(f"config/{SYSCTL}")),
-        Item(f"{CONFIG_DIRECTORY}/discoveryd.yaml", content_of("config/discoveryd.yaml"), is_kept=True),
+        Item(f"{CONFIG_DIRECTORY}/discoveryd.yaml", config or content_of("config/discoveryd.yaml"), is_kept=True),
         Item(f"{CONFIG_DIRECTORY}/hooks.d"),
         Item(f"{CONFIG_DIRECTORY}/messages.d"),
         Item(f"{CONFIG_DIRECTORY}/{EXAMPLE}", content_of(f"config/{EXAMPLE}")),
@@ -161,6 +164,11 @@ def firewalls(root: str) -> list[tuple[str, str, str, str]]:
 def content_of(name: str) -> bytes:
     """Return the content of a shipped file."""
     return trusted.read(shipped(name), owners=None, follows=True)
+
+
+def mark_of(content: bytes) -> str:
+    """Return the mark of a content."""
+    return sha256(content).hexdigest()
 
 
 class Places:
@@ -242,7 +250,7 @@ class Places:
 
     def _put_file(self, path: str, content: bytes, *, is_kept: bool = False, mode: int = 0o644) -> None:
         self._need_directory(os.path.dirname(path))
-        mark, former, found = sha256(content).hexdigest(), self._former.get(path), self._mark(path, "file")
+        mark, former, found = mark_of(content), self._former.get(path), self._mark(path, "file")
         if found == mark:
             self._tell("unchanged", path)
         elif found is None or path.endswith(NEW) or (former is not None and found == former.mark):
@@ -301,6 +309,6 @@ class Places:
         if kind == "link":
             return os.readlink(place) if os.path.islink(place) else None
         try:
-            return sha256(trusted.read(place, owners=None, follows=True)).hexdigest()
+            return mark_of(trusted.read(place, owners=None, follows=True))
         except FileNotFoundError:
             return None

@@ -182,6 +182,18 @@ FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
         "missing; it is tried again each 10 s.",
         "See the error: stop what holds the port, set web.listen, or mend the file that it names.",
     ),
+    "dns-not-served": FindingKind(
+        "machine", "medium", "proven", "names are not served by DNS",
+        "The address or port of dns.listen cannot be had, or the library is missing; it is tried again each 10 s.",
+        "See the error: stop what holds it, set dns.listen, or install the library.",
+    ),
+    "names-not-found": FindingKind(
+        "machine", "medium", "proven", "the resolver does not find the names of peers",
+        "discoveryd install --dns wrote a file by which the resolver of this machine asks discoveryd, and the name of "
+        "the server is not found through it: the resolver was not restarted, asks elsewhere, or is not asked itself.",
+        "Restart the resolver. Of systemd-resolved see that /etc/resolv.conf leads to it or /etc/nsswitch.conf names "
+        "resolve, of dnsmasq that /etc/resolv.conf has 127.0.0.1; then run discoveryd install --dns again.",
+    ),
     "history-unwritable": FindingKind(
         "machine", "medium", "proven", "the history is not written",
         "The file of the history cannot be opened or written; peers are seen all the same, and what happens meanwhile "

@@ -12,6 +12,7 @@ PartFinding = tuple[str, str, Mapping[str, Any], tuple[str, ...], str]
 def part_findings(status: Mapping[str, Any]) -> Iterator[PartFinding]:
     """Yield which parts of the daemon do not do their work."""
     yield from _http(status)
+    yield from _of_names(status.get("dns", {}))
     if error := status.get("history", {}).get("error"):
         text = f"the history is not written: {error} ({status['history']['path']}); what happens is not remembered"
         yield "history-unwritable", text, {"error": error}, (), ""
@@ -44,3 +45,16 @@ def _http(status: Mapping[str, Any]) -> Iterator[PartFinding]:
         yield "metrics-not-served", text, {"error": error}, (), ""
     if error := status.get("web", {}).get("error"):
         yield "web-not-served", f"the web is not served over HTTP: {error}", {"error": error}, (), ""
+
+
+def _of_names(dns: Mapping[str, Any]) -> Iterator[PartFinding]:
+    """Yield why names are not served by DNS, or not found by the programs of this machine."""
+    if error := dns.get("error"):
+        yield "dns-not-served", f"names are not served by DNS at {dns['listen']}: {error}", {"error": error}, (), ""
+        return
+    resolver = dns.get("resolver", {})
+    if resolver.get("delegation") and resolver.get("works") is False:
+        name, path = f"discoveryd.{dns['zone']}", resolver["delegation"]
+        text = f"the resolver of this machine does not find {name} ({resolver['error']}), though {path} is there"
+        evidence = {"delegation": path, "error": resolver["error"]}
+        yield "names-not-found", text, evidence, (f"getent hosts {name}",), path

@@ -19,8 +19,8 @@ demo
 simulate [--nodes N] [--loss P] [--minutes M] [--seed S] [--config FILE] [--json]
 manual [PAGE]
 completion SHELL
-install [--now] [--socket] [--prefix DIR] [--dry-run]
-uninstall [--prefix DIR] [--dry-run]
+install [--now] [--socket] [--dns] [--prefix DIR] [--dry-run]
+uninstall [--dns] [--prefix DIR] [--dry-run]
 version
 help [COMMAND]
 exit codes 0 1 2 3

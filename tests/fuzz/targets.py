@@ -126,6 +126,35 @@ def sealed(data):
     return reason
 
 
+def questions(data):
+    """Ask DNS with any bytes, by UDP and by TCP; a reply fits, can be read, and gets no reply itself.
+
+    Returns:
+        the code by UDP, ``ignored`` for none.
+    """
+    from dnslib import DNSRecord
+
+    from discoveryd.dns.message import MOST, WIDE, reply_to
+
+    zone, look = zone_of_names()
+    code = "ignored"
+    for by_tcp in (True, False):
+        reply = reply_to(data, lambda question: zone.answer(question, look), by_tcp=by_tcp)
+        code = reply.code if reply else "ignored"
+        if reply:
+            assert len(reply.data) <= (MOST if by_tcp else WIDE)
+            DNSRecord.parse(reply.data)
+            assert reply_to(reply.data, None, by_tcp=by_tcp) is None
+    return code
+
+
+@cache
+def zone_of_names():
+    from tests.fuzz.dns_zone import standing
+
+    return standing()
+
+
 def texts(value):
     """Give every text of a JSON value, keys too."""
     if isinstance(value, str):
@@ -139,7 +168,7 @@ def texts(value):
             yield from texts(inner)
 
 
-TARGETS = {"datagrams": datagrams, "lines": lines, "configs": configs, "sealed": sealed}
+TARGETS = {"datagrams": datagrams, "lines": lines, "configs": configs, "sealed": sealed, "questions": questions}
 DICTIONARIES = {
     "datagrams": (b"HELLO|2|default|", b"PING|2|default|", b"PONG|2|default|", b"0123456789abcdef", WEB.digest.encode(),
                   b'{"name":"web1"}', b'"tags":{', b'"services":[', b'"port":', b'"proto":"', b"\\u202e", b"\\ud800", b"1e999", b"|sg|"),
@@ -147,5 +176,7 @@ DICTIONARIES = {
               b'"tags":{', b'"state":["up"', b'"count":', b'"timeout_s":', b"GET / HTTP/1.1", b"[!", b"\\ud800", b"\\u0000"),
     "configs": (b"node:\n", b"hello:\n", b"limits:\n", b"query:\n  listen: ", b"  interval: ", b"  services: [{name: http, port: 80}]\n",
                 b"  tags: {a: b}\n", b"&a ", b"*a", b"!!python/object", b"<<: ", b"---\n", b"? ", b"%YAML 1.1\n", b"\xe2\x80\xae", b"\xef\xbb\xbf"),
+    "questions": (b"\4bert", b"\5peers\x08internal\0", b"\5_http\4_tcp", b"\x09_services\7_dns-sd\4_udp", b"\0\1\0\1", b"\0\x10\0\1", b"\0\x21\0\1",
+                  b"\0\x0c\0\1", b"\0\0\x29\4\xd0\0\0\0\0\0\0", b"\7in-addr\4arpa\0", b"\xc0\x0c", b"\1\0\0\1\0\0\0\0\0\1"),
     "sealed": (b"SEALED|2|66b37b47|web1|", b"|b0", b"|u", b"|:", b"iH|800|4000|", b"iP|", b"iA|", b"0123456789abcdef"),
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 ``corpus/datagrams/REASON/NAME`` is dropped for REASON (``ok``: received), ``corpus/lines/CODE/NAME`` is
 refused with CODE (``ok``: answered), ``corpus/configs/refused/NAME`` is refused (``ok``: read), and
-``corpus/sealed/REASON/NAME`` is dropped for REASON (``ok``: opened).
+``corpus/sealed/REASON/NAME`` is dropped for REASON (``ok``: opened), ``corpus/questions/CODE/NAME`` is answered with CODE.
 """
 
 from pathlib import Path
@@ -45,3 +45,8 @@ def test_config_of_the_corpus(outcome, text):
 @pytest.mark.parametrize(("reason", "envelope"), files("sealed", 5))
 def test_envelope_of_the_corpus(reason, envelope):
     assert TARGETS["sealed"](envelope) == reason
+
+
+@pytest.mark.parametrize(("code", "question"), files("questions", 10))
+def test_question_of_the_corpus(code, question):
+    assert TARGETS["questions"](question) == code

@@ -78,7 +78,7 @@ def _precedence(peer: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _listed(peer: Mapping[str, Any], taken: set[str], *, is_self: bool = False) -> Listed:
-    name = next(one for one in _candidates(peer) if one.lower() not in taken)
+    name = next(one for one in candidates(peer) if one.lower() not in taken)
     taken.add(name.lower())
     far = next(iter(far_addresses(peer)), "")
     near = next((one for one in _addresses(peer) if "%" in one), "")
@@ -107,8 +107,8 @@ def usable(address: str) -> str:
     return address if _IPV6.fullmatch(host) or (_IPV4.fullmatch(host) and not percent) else ""
 
 
-def _candidates(peer: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names that a peer may have, the best first, without end."""
+def candidates(peer: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names that a peer may have, the best first, then such as no other has, without end."""
     if peer["kind"] == "bare":
         name = f"bare-{_in_name(peer['address'])}"
     else:

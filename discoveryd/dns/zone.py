@@ -1,0 +1,236 @@
+"""The zone: a question in, its answer out. Pure: the rows that it is about are looked at through a function.
+
+The answer is authoritative below the domain. A name of nobody who is up is NXDOMAIN; a name that is there without what
+is asked for, or with others below it, is NOERROR without an answer (RFC 8020). All else is REFUSED, so that a resolver
+asks another server: also the reverse name of an address where no peer is, which may well be another machine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from random import Random
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from discoveryd.dns.index import Index, Seen, addresses_of
+from discoveryd.dns.names import BETWEEN, BROWSING, ENUMERATION, SELF_LABEL, Labels, folded, labels_of
+from discoveryd.query.formats.names import far_addresses
+
+if TYPE_CHECKING:
+    from discoveryd.protocol.table.row import Key
+
+MOST_ROWS = 128
+"""Rows that one question looks at: of more a random choice, another one for each question."""
+FEW = 4
+"""Rows that are looked at to see whether a type of service is offered."""
+SUSPECT, DEAF = 20, 10
+"""What is added to the priority of a service of a peer that is overdue, and of one that does not hear this node."""
+REVERSE: Labels = (b"in-addr", b"arpa")
+
+Code = Literal["NOERROR", "NXDOMAIN", "REFUSED"]
+Look = Callable[[Iterable["Key"]], Mapping["Key", Seen]]
+"""Returns those of some rows that are up."""
+
+
+class DnsQuestion(NamedTuple):
+    """A question: a name as it was asked for, and the type of the records wanted, such as ``A``."""
+
+    name: Labels
+    kind: str
+
+
+class ZoneRecord(NamedTuple):
+    """A record of an answer.
+
+    Attributes:
+        owner: its whole name.
+        kind: its type: A, AAAA, NS, PTR, SOA, SRV or TXT.
+        ttl: seconds for which it may be kept.
+        data: an address; texts; a name; priority, port and name; two names and a serial.
+    """
+
+    owner: Labels
+    kind: str
+    ttl: int
+    data: Any
+
+
+class DnsAnswer(NamedTuple):
+    """An answer: its code, the records asked for, and what a resolver is told besides."""
+
+    code: Code
+    records: tuple[ZoneRecord, ...] = ()
+    authority: tuple[ZoneRecord, ...] = ()
+    additional: tuple[ZoneRecord, ...] = ()
+
+
+REFUSED = DnsAnswer("REFUSED")
+
+
+class Zone:
+    """A domain with the names of the peers that are up.
+
+    Args:
+        domain: such as ``peers.internal``.
+        ttl: seconds for which an answer may be kept; less where a peer has less left.
+        with_self: whether this node has names too.
+        address: where the server is asked, None for any address of this node.
+        random: for the choice among many.
+    """
+
+    def __init__(self, domain: str, ttl: float, *, with_self: bool, address: str | None, random: Random) -> None:
+        self.labels = folded(labels_of(domain))
+        self.index = Index(self.labels, with_self=with_self)
+        self._ttl = int(ttl)
+        self._address = address
+        self._random = random
+
+    def answer(self, question: DnsQuestion, look: Look) -> DnsAnswer:
+        """Return the answer to a question of class IN."""
+        name = folded(question.name)
+        if question.kind in ("ANY", "AXFR", "IXFR"):
+            return REFUSED
+        if name[-2:] == REVERSE:
+            return self._reverse(question, name, look)
+        below = len(name) - len(self.labels)
+        if below < 0 or name[below:] != self.labels:
+            return REFUSED
+        return self._below(question, name[:below], look)
+
+    def _below(self, question: DnsQuestion, name: Labels, look: Look) -> DnsAnswer:
+        """Return the answer to a question about a name of the domain."""
+        if name in ((), SELF_LABEL):
+            return self._reply(self._of_zone(question, name))
+        if name == ENUMERATION or name in BROWSING:
+            return self._reply(self._of_browsing(question, name, look))
+        if name in self.index.instances:
+            rows = _foremost(self._seen(self.index.instances[name], look))
+            records = list(self._of_instance(question, name, rows))
+        elif name in self.index.types:
+            rows = self._seen(self.index.types[name], look)
+            records = list(self._of_type(question, name, rows))
+        else:
+            rows = _foremost(self._seen(self.index.names.get(name, ()), look))
+            records = [one for row in rows for one in self._of_host(row, question.kind, question.name)]
+        if not rows and name not in self.index.between and name not in BETWEEN:
+            return DnsAnswer("NXDOMAIN", (), (self._start(),))
+        targets = rows if question.kind == "SRV" and records else []
+        extra = [one for row in targets for kind in ("A", "AAAA") for one in self._of_host(row, kind, self._host(row))]
+        return self._reply(records, extra)
+
+    def _reply(self, records: Iterable[ZoneRecord], extra: Iterable[ZoneRecord] = ()) -> DnsAnswer:
+        found = tuple(records)
+        return DnsAnswer("NOERROR", found, () if found else (self._start(),), tuple(extra))
+
+    # --- what is there --------------------------------------------------------------------------
+
+    def _of_zone(self, question: DnsQuestion, name: Labels) -> Iterator[ZoneRecord]:
+        """Yield what is asked of the domain itself, or of its server."""
+        if not name and question.kind == "SOA":
+            yield self._start()._replace(owner=question.name)
+        elif not name and question.kind == "NS":
+            yield ZoneRecord(question.name, "NS", self._ttl, SELF_LABEL + self.labels)
+        elif name and question.kind in ("A", "AAAA"):
+            found = (self._address,) if self._address else [link.address for link in self.index.links]
+            wanted = [one for one in found if (":" in one) == (question.kind == "AAAA")]
+            usable = far_addresses({"address": "", "addresses": wanted})  # an address of IPv6 of a link needs a zone
+            yield from (ZoneRecord(question.name, question.kind, self._ttl, one) for one in usable)
+
+    def _of_browsing(self, question: DnsQuestion, name: Labels, look: Look) -> Iterator[ZoneRecord]:
+        """Yield the types of services, or the domain to browse."""
+        if question.kind != "PTR":
+            return
+        if name in BROWSING:
+            yield ZoneRecord(question.name, "PTR", self._ttl, self.labels)
+            return
+        types = self._some(self.index.types)
+        offered = {kind: list(islice(self.index.types[kind], FEW)) for kind in types}
+        rows = look({key: None for keys in offered.values() for key in keys})
+        for kind, keys in offered.items():
+            if left := [row for key in keys if (row := rows.get(key))]:
+                yield ZoneRecord(question.name, "PTR", self._for(*left), kind + self.labels)
+
+    def _of_type(self, question: DnsQuestion, name: Labels, rows: list[Seen]) -> Iterator[ZoneRecord]:
+        """Yield where a service is offered, or its instances."""
+        for row in rows:
+            for instance in self.index.hosts[_key(row)].instances:
+                if instance.type != name:
+                    continue
+                if question.kind == "SRV":
+                    yield self._service(question.name, row, instance.port)
+                elif question.kind == "PTR":
+                    label = instance.label if self._is_alone(row) else instance.alias
+                    yield ZoneRecord(question.name, "PTR", self._for(row), (label, *name, *self.labels))
+
+    def _of_instance(self, question: DnsQuestion, name: Labels, rows: list[Seen]) -> Iterator[ZoneRecord]:
+        """Yield where an instance of a service is, or its tags."""
+        for row in rows:
+            instance = self.index.instances[name][_key(row)]
+            if question.kind == "SRV":
+                yield self._service(question.name, row, instance.port)
+            elif question.kind == "TXT":  # RFC 6763, section 6.1: at least one text, be it empty
+                yield ZoneRecord(question.name, "TXT", self._for(row), instance.txt or (b"",))
+
+    def _of_host(self, row: Seen, kind: str, owner: Labels) -> Iterator[ZoneRecord]:
+        """Yield the addresses of a peer, or its tags."""
+        ttl = self._for(row)
+        if kind in ("A", "AAAA"):
+            wanted = [one for one in addresses_of(row.peer) if (":" in one) == (kind == "AAAA")]
+            yield from (ZoneRecord(owner, kind, ttl, one) for one in wanted)
+        elif kind == "TXT" and (txt := self.index.hosts[_key(row)].txt):
+            yield ZoneRecord(owner, "TXT", ttl, txt)
+
+    def _service(self, owner: Labels, row: Seen, port: int) -> ZoneRecord:
+        priority = SUSPECT * (row.peer.state != "up") + DEAF * (row.peer.two_way is False)
+        return ZoneRecord(owner, "SRV", self._for(row), (priority, port, self._host(row)))
+
+    def _reverse(self, question: DnsQuestion, name: Labels, look: Look) -> DnsAnswer:
+        """Return whose address it is, if it is of one of our links and of a peer that is up."""
+        address = b".".join(reversed(name[:-2])).decode("ascii", "replace")
+        keys = self.index.addresses.get(address, ())
+        if not keys or not self.index.is_near(address):
+            return REFUSED
+        rows = [row for row in self._seen(keys, look) if address in row.peer.addresses]
+        if not rows:
+            return REFUSED
+        wanted = _foremost(rows) if question.kind == "PTR" else []
+        return self._reply(ZoneRecord(question.name, "PTR", self._for(row), self._host(row)) for row in wanted)
+
+    # --- parts of it ----------------------------------------------------------------------------
+
+    def _some(self, keys: Iterable[Any]) -> list[Any]:
+        found = list(keys)
+        return found if len(found) <= MOST_ROWS else self._random.sample(found, MOST_ROWS)
+
+    def _seen(self, keys: Iterable[Key], look: Look) -> list[Seen]:
+        """Return the rows that are up, those that are overdue last."""
+        found = [row for row in look(self._some(keys)).values() if _key(row) in self.index.hosts]
+        return sorted(found, key=lambda row: (row.peer.state != "up", row.peer.two_way is False))
+
+    def _host(self, row: Seen) -> Labels:
+        """Return the whole name of a peer that means it alone."""
+        names = self.index.hosts[_key(row)]
+        return (names.name if self._is_alone(row) else names.alias) + self.labels
+
+    def _is_alone(self, row: Seen) -> bool:
+        """Return whether no other peer has its name."""
+        return len(self.index.names[folded(self.index.hosts[_key(row)].name)]) == 1
+
+    def _for(self, *rows: Seen) -> int:
+        """Return the seconds for which something of these rows may be kept."""
+        return max(0, min(self._ttl, *(int(row.left) for row in rows)))
+
+    def _start(self) -> ZoneRecord:
+        """Return the SOA, by which a resolver keeps what is not there as long as what is there."""
+        server = SELF_LABEL + self.labels
+        return ZoneRecord(self.labels, "SOA", self._ttl, (server, (b"nobody", *self.labels), self.index.version))
+
+
+def _key(row: Seen) -> Key:
+    return row.peer.id, row.peer.boot
+
+
+def _foremost(rows: list[Seen]) -> list[Seen]:
+    """Return those of the highest rank: a name of this node, or of a peer that seals, is not for others to take."""
+    best = max((row.rank for row in rows), default=0)
+    return [row for row in rows if row.rank == best]
