@@ -10,7 +10,7 @@ import json
 import os
 import select
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
@@ -212,20 +212,26 @@ def parse(source: str, raw: bytes | None, variables: Mapping[str, str], *, is_st
         sections["directory"] = os.path.dirname(os.path.abspath(source))
     parameters = made(Parameters, **hello, limits=limits, messages=sections["messages"].limits())
     config = Config(parameters=parameters, source=source, is_stream=is_stream, **sections)
-    if overlap(config.metrics.address, config.query.address):
-        reader.refuse([f"metrics.listen: must be another port than query.listen ({config.query.listen})"])
-    if overlap(config.web.address, config.query.address):
-        reader.refuse([f"web.listen: must be another port than query.listen ({config.query.listen})"])
-    if overlap(config.web.address, config.metrics.address):
-        helps = "web.listen serves the metrics too, so turn metrics.listen off"
-        reader.refuse([f"web.listen: must be another port than metrics.listen ({config.metrics.listen}); {helps}"])
-    for key in ("query", "metrics", "web"):
-        if overlap(config.dns.address, getattr(config, key).address):
-            reader.refuse([f"dns.listen: must be another port than {key}.listen ({getattr(config, key).listen})"])
-    if config.dns.address and config.dns.address[1] == parameters.port:
-        reader.refuse([f"dns.listen: must be another port than hello.port ({parameters.port})"])
+    reader.refuse(_clashes(config))
     reader.finish()
     return config
+
+
+def _clashes(config: Config) -> Iterator[str]:
+    """Yield which sockets could not listen beside another."""
+    query, metrics, web, dns = config.query, config.metrics, config.web, config.dns
+    if overlap(metrics.address, query.address):
+        yield f"metrics.listen: must be another port than query.listen ({query.listen})"
+    if overlap(web.address, query.address):
+        yield f"web.listen: must be another port than query.listen ({query.listen})"
+    if overlap(web.address, metrics.address):
+        helps = "web.listen serves the metrics too, so turn metrics.listen off"
+        yield f"web.listen: must be another port than metrics.listen ({metrics.listen}); {helps}"
+    for key, other in (("query", query), ("metrics", metrics), ("web", web)):
+        if overlap(dns.address, other.address):
+            yield f"dns.listen: must be another port than {key}.listen ({other.listen})"
+    if dns.address and dns.address[1] == config.parameters.port:
+        yield f"dns.listen: must be another port than hello.port ({config.parameters.port})"
 
 
 def _grace(rule: GraceRule) -> str:

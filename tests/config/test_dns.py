@@ -3,8 +3,9 @@
 import pytest
 
 from discoveryd.config import Config, parse
-from discoveryd.config.dns import DnsSection
+from discoveryd.config.dns import ZONE, DnsSection
 from discoveryd.errors import ConfigError
+from discoveryd.query.formats.names import DOMAIN
 
 
 def section(text):
@@ -14,6 +15,10 @@ def section(text):
 def test_it_is_off_unless_there_is_an_address():
     assert Config().dns == DnsSection()
     assert (DnsSection().address, DnsSection().zone, DnsSection().ttl, DnsSection().self) == (None, "peers.internal", 0.0, True)
+
+
+def test_the_zone_is_the_domain_of_exports():
+    assert ZONE == DOMAIN
 
 
 def test_all_keys_are_taken():
