@@ -63,10 +63,21 @@ _NEXT = """\
 key {id} is in {path}, readable for you alone
 
 What to do with it (docs/keys.md has all of it):
-  1. copy it to every node (scp -p), readable for the user of the daemon alone, beside discoveryd.yaml
+  1. copy it to every node (scp -p), readable for the user of the daemon alone, beside discoveryd.yaml; for the service
+     to /etc/credstore/discoveryd.key, which is its name then, and systemctl restart discoveryd
   2. on every node: security: {{mode: off, keys: [{name}]}}; discoveryd check; systemctl reload discoveryd
   3. when all have it: mode: accept, reload; when discoveryctl list shows it for all: mode: require, reload
 Adding it to a fleet that has another: list both, the old one first, then set send_with: {id}"""
+
+
+def _way_to_read(error: OSError) -> str:
+    """Return what helps where a key cannot be opened: no user owns the files of a service with `DynamicUser=`."""
+    from discoveryd.daemon.ports import is_service  # noqa: PLC0415 - only after an error
+
+    if isinstance(error, PermissionError) and is_service():
+        place = "/etc/credstore/discoveryd.key"
+        return f"as root move it to {place}, name discoveryd.key under security.keys, and restart the service"
+    return remedy(error, "let the user of the daemon read it")
 
 
 def write_key(path: str, key: Key) -> None:
@@ -133,7 +144,7 @@ def _find(name: str, directory: str, credentials: str) -> Key:
         except FileNotFoundError:
             continue
         except OSError as error:
-            problem = f": {error.strerror}; {remedy(error, 'let the user of the daemon read it')}"
+            problem = f": {error.strerror}; {_way_to_read(error)}"
         except ConfigError as error:
             problem = str(error)
         raise ConfigError(f"security.keys: {shown(path)}{problem}")

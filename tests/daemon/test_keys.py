@@ -246,6 +246,18 @@ def test_an_error_of_the_kernel_is_told_with_its_remedy(directory):
     ]
 
 
+def test_a_key_that_the_service_may_not_read_has_its_place(directory, monkeypatch):
+    def forbid(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    put("a.key")
+    monkeypatch.setattr(keys.trusted, "open_file", forbid)
+    monkeypatch.setattr("discoveryd.daemon.ports.is_service", lambda: True)
+    [problem] = problems("a.key")
+    assert problem.startswith(f"c.yaml: security.keys: {directory}/a.key: Permission denied; as root move it to /etc/credstore/")
+    assert problem.endswith("name discoveryd.key under security.keys, and restart the service")
+
+
 def test_a_key_that_is_listed_twice_is_refused():
     put("a.key"), put("b.key"), put("c.key", NEW)
     assert problems("a.key", "c.key", "b.key") == ["c.yaml: security.keys: b.key is the same key as a.key: remove one"]
