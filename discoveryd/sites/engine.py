@@ -1,4 +1,3 @@
-# ruff: noqa: ARG002 - the shape, before what fills it
 """The engine of the sites: beats, deltas and snapshots, without a socket, a thread, a library or a clock.
 
 It is given what came in and the time, and returns what to publish and what happened. The driver connects to NATS,
@@ -11,19 +10,37 @@ subscribes as it is told, and calls
 
 What a call returns is done in its order. A publication that cannot be sent at once is dropped by the driver: late, it
 would be false. Nothing is raised for what others sent: it is counted by a drop word (`discoveryd.sites.drops`).
+
+**Who reads.** Each node of a site subscribes and follows the other sites by itself. Its own gateways prove to it how
+fresh their nonces are (`discoveryd.sites.nonces`), so it publishes nothing, but for a request for a snapshot. A standby
+that takes the place of a gateway has all rows already.
+
+**What is true.** `discoveryd.sites.remote_site` says when a row is ``up``, ``down``, ``left`` or ``unknown``. A broker
+that delays, reorders, repeats, withholds or invents can make rows unknown, and nothing else, where payloads are sealed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from discoveryd.errors import WireError
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
+from discoveryd.sites.channel import Heard, SiteChannel
+from discoveryd.sites.drops import SiteDrops
+from discoveryd.sites.following import Following, is_heard
+from discoveryd.sites.nonces import Echoes, Nonces
+from discoveryd.sites.questions import Questions
+from discoveryd.sites.remote_site import RemoteSite
 from discoveryd.sites.settings import SiteSettings
+from discoveryd.sites.speaking import Speaking
 from discoveryd.sites.subjects import TO_SITE, subject
 from discoveryd.sites.values import SiteOutput, Subscribe, Survey
+from discoveryd.sites.view import View
+from discoveryd.sites.wire import Beat, Delta, Part, Talk, Want
 
-NEVER = float("inf")
+NONCES_KEPT = 60.0
+"""Seconds for which the nonces of the other gateways of our site are known again."""
 
 
 class SiteEngine:
@@ -44,49 +61,84 @@ class SiteEngine:
         keyring: Keyring = NO_KEYS, process: Callable[[], int] = lambda: 0,
     ) -> None:  # fmt: skip
         self.settings = settings
-        self._node, self._name, self._boot = node, name, boot
-        self._random_bytes, self._keyring, self._process = random_bytes, keyring, process
-        self._is_connected = False
+        self._drops = SiteDrops()
+        self._nonces, self._echoes = Nonces(random_bytes), Echoes()
+        self._channel = SiteChannel(
+            keyring, self._nonces, site=settings.site, realm=settings.realm, id=node, run=random_bytes(8).hex(),
+            process=process,
+        )  # fmt: skip
+
+        def random() -> float:
+            return int.from_bytes(random_bytes(4), "big") / 2**32
+
+        self._following = Following(settings, self._channel, self._nonces, self._echoes, random)
+        self._speaking = Speaking(
+            settings, self._channel, self._nonces, self._echoes, id=node, name=name, boot=boot, random=random
+        )
+        self._questions = Questions(self._channel, self._echoes, self._nonces.draw)
+        self.set_keyring = self._channel.set_keyring
 
     # --- configuration --------------------------------------------------------------------------
 
     def set_settings(self, settings: SiteSettings, now: float) -> list[SiteOutput]:
-        """Use other settings from now on; site and realm are for a lifetime."""
-        self.settings = settings
-        return []
+        """Use other settings from now on; site and realm are for a lifetime.
 
-    def set_keyring(self, keyring: Keyring) -> None:
-        """Use other keys from now on."""
-        self._keyring = keyring
+        Rows stay. Where other peers are to be followed, the sets are asked for anew.
+        """
+        self.settings = self._speaking.settings = settings
+        self._following.set_settings(settings)
+        return self.poll(now)
+
+    def set_boot(self, boot: str, name: str) -> None:
+        """Note that this node has another boot, or another name."""
+        self._speaking.boot, self._speaking.name = boot, name
 
     # --- what the driver calls ------------------------------------------------------------------
 
     def connected(self, is_connected: bool, now: float) -> list[SiteOutput]:
         """Note that the connection is there, or lost; return the subscriptions to have."""
-        self._is_connected = is_connected
-        realm, site = self.settings.realm, self.settings.site
+        self._speaking.is_connected = is_connected
         if not is_connected:
-            return []
+            return self.poll(now)
+        self._speaking.roles.restart(now)
+        realm, site = self.settings.realm, self.settings.site
         return [
             *(Subscribe(subject(realm, "*", kind)) for kind in ("beat", "delta")),
             *(Subscribe(subject(realm, "*", kind, site)) for kind in TO_SITE),
+            *self._following.subscriptions(),
+            *self.poll(now),
         ]
 
     def learn(self, survey: Survey, now: float) -> list[SiteOutput]:
-        """Take a survey of the local table; return the deltas to publish, if this node is a gateway."""
-        return []
+        """Take a survey of the local table; return what is to be said of it, if this node is a gateway."""
+        return self._speaking.learn(survey, now)
 
     def receive(self, subject: str, payload: bytes, now: float) -> list[SiteOutput]:
         """Take a message, whatever it is."""
-        return []
+        site = ""
+        try:
+            opened = self._channel.open(subject, payload, now)
+            if opened is None:
+                return []
+            place, heard = opened
+            site = place.site
+            return self._hear(place.kind, heard, now)
+        except WireError as error:
+            self._drops.count(error.reason, site, error.detail, now)
+            return []
 
     def poll(self, now: float) -> list[SiteOutput]:
         """Do what is due: beats, requests for snapshots, verdicts about sites that are silent."""
-        return []
+        following, speaking = self._following, self._speaking
+        gateways = following.gateways(now) + len(speaking.roles.heard(speaking.interval, now)) + 1
+        speaking.interval = following.interval = max(self.settings.interval, gateways / self.settings.beats)
+        outputs = speaking.poll(now)
+        following.is_gateway = speaking.role == "gateway"
+        return [*outputs, *following.poll(now)]
 
     def next_deadline(self, now: float) -> float:
-        """Return when `poll` is to be called next."""
-        return NEVER
+        """Return when `poll` is to be called next: now, where that is past."""
+        return max(now, min(self._speaking.next_deadline(), self._following.next_deadline()))
 
     # --- questions to other sites ---------------------------------------------------------------
 
@@ -96,11 +148,15 @@ class SiteEngine:
         Raises:
             QueryError: ``not_found``: no such site; ``unreachable``: none of its gateways is heard; ``too_long``.
         """
-        return "", []
+        return self._questions.ask(self._following.sites.get(site), site, body, now)
 
     def answer(self, number: str, body: bytes, now: float) -> list[SiteOutput]:
-        """Answer a question; without effect where it came too long ago."""
-        return []
+        """Answer a question; without effect where it came too long ago.
+
+        Raises:
+            QueryError: ``too_long``.
+        """
+        return self._questions.answer(number, body, now)
 
     # --- what can be asked ----------------------------------------------------------------------
 
@@ -109,21 +165,103 @@ class SiteEngine:
 
         Each has the keys of a peer (schema 1) and besides ``site``, ``via`` (id of the gateway that vouches for it) and
         ``vouched_s`` (how old the proof of its word is, at most). The state is ``up``, ``down``, ``left`` or
-        ``unknown``. Of all sites those are left out that this node hears itself.
+        ``unknown``. Peers that this node hears itself are left out: what it knows first-hand counts.
         """
-        return []
+        return [peer for peers in self.portions(site, now) for peer in peers]
+
+    def portions(self, site: str | None, now: float, size: int = 1000) -> Iterator[list[dict[str, Any]]]:
+        """Iterate over the same peers in portions, each of a few milliseconds. In between nothing may be received."""
+        first_hand = self._speaking.local.ids | self._speaking.elsewhere
+        portion: list[dict[str, Any]] = []
+        for one in self._sites():
+            if site in (None, one.name):
+                for peer in one.peers(now):
+                    if peer["id"] not in first_hand:
+                        portion.append(peer)
+                        if len(portion) >= size:
+                            yield portion
+                            portion = []
+        if portion:
+            yield portion
 
     def status(self, now: float) -> dict[str, Any]:
         """Return the section ``sites`` of the status.
 
         Keys: ``site``, ``role`` (``gateway``, ``standby``, ``isolated``, ``settling``, ``disconnected``), ``gateways``
         (ids of those of this site that are heard), ``rows``, ``limit``, ``interval_s``, ``sites`` (of each: ``name``,
-        ``state`` that is ``reachable``, ``unreachable`` or ``pending``, ``gateways``, ``peers``, ``unknown``,
-        ``omitted``, ``vouched_s``), ``dropped`` (of each reason: ``reason``, ``count``, ``detail``, ``last_s``),
-        ``sent`` and ``received`` (messages by kind), ``snapshots``.
+        ``state`` that is ``reachable``, ``unreachable`` or ``pending``, ``gateways``, ``peers`` that it lists,
+        ``omitted`` of them that are not kept, ``unknown``, ``vouched_s``), ``dropped`` (of each reason: ``reason``,
+        ``count``, ``site``, ``detail``, ``last_s``), ``sent`` and ``received`` (messages by kind), ``bytes_sent``,
+        ``bytes_received``, ``snapshots``.
         """
+        speaking, channel = self._speaking, self._channel
+        heard = speaking.roles.heard(speaking.interval, now)
         return {
-            "site": self.settings.site, "role": "standby" if self._is_connected else "disconnected", "gateways": [],
-            "rows": 0, "limit": self.settings.rows, "interval_s": self.settings.interval, "sites": [], "dropped": [],
-            "sent": {}, "received": {}, "snapshots": 0,
+            "site": self.settings.site, "role": speaking.role,
+            "gateways": [*heard, *([speaking.id] if speaking.role == "gateway" else [])],
+            "rows": sum(len(site.seen) for site in self._sites()), "limit": self.settings.rows,
+            "interval_s": round(speaking.interval, 3), "sites": [_site_json(site, now) for site in self._sites()],
+            "dropped": self._drops.to_json(now), "sent": dict(channel.sent), "received": dict(channel.received),
+            "bytes_sent": channel.bytes_sent, "bytes_received": channel.bytes_received,
+            "snapshots": self._following.snapshots,
         }  # fmt: skip
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _sites(self) -> list[RemoteSite]:
+        return [site for _, site in sorted(self._following.sites.items())]
+
+    def _hear(self, kind: str, heard: Heard, now: float) -> list[SiteOutput]:
+        message = heard.message
+        if heard.site == self.settings.site:
+            if isinstance(message, Beat):
+                self._hear_colleague(heard, message, now)
+            return []
+        if self._speaking.roles.is_candidate(heard.id):
+            raise WireError("wrong-site", f"{heard.id} is of this site, and speaks for {heard.site}")
+        match message:
+            case Beat():
+                return self._hear_beat(heard, message, now)
+            case Delta():
+                return self._following.hear_delta(heard, message, now)
+            case Part():
+                return self._following.hear_part(heard, message, now)
+            case Want():
+                return self._speaking.want(heard.site, message, now)
+            case Talk():
+                take = self._questions.take if kind == "ask" else self._questions.take_answer
+                return take(heard, message, now)
+
+    def _hear_beat(self, heard: Heard, beat: Beat, now: float) -> list[SiteOutput]:
+        outputs, is_doubtful = self._following.hear_beat(heard, beat, now)
+        if is_doubtful or beat.asks:
+            self._speaking.beat_soon(self._following.gateways(now), now, asks=is_doubtful)
+        return outputs
+
+    def _hear_colleague(self, heard: Heard, beat: Beat, now: float) -> None:
+        """Take a beat that speaks for our own site: it must be of a node that is known here as one that can."""
+        if not self._speaking.roles.is_candidate(heard.id):
+            if self._speaking.role in ("gateway", "standby"):
+                raise WireError("wrong-site", f"{heard.id}, which is not heard here, speaks for {heard.site}")
+            return
+        made = self._nonces.made_after(heard.id, beat.boot, beat.hello)
+        if made is None or now - made > self._following.longest_age():
+            raise WireError("unproven", f"{heard.id} of this site names a HELLO that is too old")
+        self._speaking.roles.hear(heard.id, now)
+        self._nonces.learn(beat.nonce, made, now, NONCES_KEPT)
+
+
+def _site_json(site: RemoteSite, now: float) -> dict[str, Any]:
+    view: View | None = next(iter(site.word), None)
+    proved = site.proved()
+    listed = len(view.rows) if view else 0
+    kept = len(site.seen) - len(site.gone)
+    unknown = sum(gone.state == "unknown" for gone in site.gone.values()) + (0 if site.is_reachable else kept)
+    return {
+        "name": site.name,
+        "state": "reachable" if site.is_reachable else "unreachable" if site.was_reachable else "pending",
+        "since_s": round(now - site.since, 3),
+        "gateways": [view.id for view in site.views.values() if is_heard(view, now)],
+        "peers": listed, "omitted": max(0, listed - kept), "unknown": unknown,
+        "vouched_s": None if proved is None else round(now - proved, 3),
+    }  # fmt: skip

@@ -36,16 +36,21 @@ class Surveyor:
 
     def survey(self, node: Node, now: float) -> Survey:
         """Return what the node knows at this moment."""
-        speakers, rows, state = [], list(node.table.rows(now)), []
-        for row in rows:
+        speakers, rows, state, elsewhere = [], [], [], []
+        for row in node.table.rows(now):
+            site = row.record.tags.get(GATEWAY_TAG) if row.record is not None else None
+            if site is not None and site != self._site:
+                elsewhere.append(row.id)
+                continue
+            rows.append(row)
             state.append((row.key, row.stamp))
-            if row.record is not None and row.record.tags.get(GATEWAY_TAG) == self._site:
+            if site is not None:
                 speakers.append(Speaker(row.id, row.boot, row.seq, row.last_heard))
         gone = node.table.event_log.counts["down"] + node.table.event_log.counts["left"]
         told = (state, gone, node.boot, node.record, node.links)
         found = None if told == self._told else self._rows(node, rows, now)
         self._told = told
-        return Survey(found, tuple(speakers), node.seq, node.is_isolated(now))
+        return Survey(found, tuple(speakers), node.seq, node.is_isolated(now), frozenset(elsewhere))
 
     def _rows(self, node: Node, rows: list[Row], now: float) -> tuple[LocalRow, ...]:
         kept = {row.key: self._kept(row, now) for row in rows}

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 LocalState = Literal["up", "down", "left"]
-SiteEventKind = Literal["site-back", "site-unreachable", "joined", "updated", "restarted", "down", "left", "gateway"]
+SiteEventKind = Literal[
+    "site-back", "site-unreachable", "joined", "updated", "restarted", "down", "left", "unknown", "gateway"
+]
 
 
 class LocalRow(NamedTuple):
@@ -44,16 +46,18 @@ class Survey(NamedTuple):
     """What a node knows first-hand, at one moment.
 
     Attributes:
-        rows: all of its rows, this node included; None where nothing has changed since the last survey.
+        rows: those of its own site, this node included; None where nothing has changed since the last survey.
         speakers: the other nodes that can be gateways.
         seq: of the last HELLO of this node.
         is_isolated: whether this node is cut off from its own site: it then speaks for nobody.
+        elsewhere: ids of nodes of other sites that this node hears itself.
     """
 
     rows: tuple[LocalRow, ...] | None
     speakers: tuple[Speaker, ...] = ()
     seq: int = 0
     is_isolated: bool = False
+    elsewhere: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,270 @@
+"""What this node hears of other sites: beats, deltas, snapshots, and whose word counts when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from discoveryd.errors import WireError
+from discoveryd.sites.channel import Heard, SiteChannel
+from discoveryd.sites.nonces import Echoes, Nonces
+from discoveryd.sites.remote_site import RemoteSite
+from discoveryd.sites.settings import SiteSettings
+from discoveryd.sites.subjects import subject
+from discoveryd.sites.values import SiteEvent, SiteOutput, Subscribe, Unsubscribe
+from discoveryd.sites.view import NEVER, View
+from discoveryd.sites.wire import Beat, Delta, Part, Want
+
+BEATS_PROVE = 2.5
+"""Times the intervals of both sides that a proof holds at least: one beat may fail."""
+HELLO_LAG = 3.0
+"""Seconds by which a standby may tell the age of a nonce too old, before its patience grows: the HELLOs of a gateway
+are that far apart on a large network."""
+SOON, LATER = (0.0, 0.2), (0.5, 2.0)
+"""Seconds within which a gateway asks for a snapshot, and a standby: that of a gateway serves it too."""
+REORDERED = 0.3
+"""Seconds that a delta may come late, before a snapshot is asked for."""
+JUDGE_EVERY, TIDY_EVERY = 1.0, 10.0
+EVENTS_AT_ONCE, EVENTS_EVERY = 200, 0.02
+"""Events of peers that are told in one call, and seconds to the next: each takes 20 µs of a thread that others need."""
+
+
+class Following:
+    """The other sites.
+
+    Args:
+        settings: of this node.
+        channel: opens and seals.
+        nonces: of our site.
+        echoes: notes the nonces of other sites.
+        random: returns a number from 0 to 1.
+
+    Attributes:
+        sites: by name.
+        snapshots: that were taken.
+        interval: seconds between the beats of our own gateways.
+        is_gateway: whether this node speaks for our site.
+    """
+
+    def __init__(
+        self, settings: SiteSettings, channel: SiteChannel, nonces: Nonces, echoes: Echoes, random: Callable[[], float]
+    ) -> None:
+        self._channel, self._nonces, self._echoes, self._random = channel, nonces, echoes, random
+        self.sites: dict[str, RemoteSite] = {}
+        self.snapshots = 0
+        self.interval = settings.interval
+        self.is_gateway = False
+        self._judge_at = self._tidy_at = self._tell_at = 0.0
+        self.settings = settings
+
+    def set_settings(self, settings: SiteSettings) -> None:
+        """Use other settings from now on: where other peers are to be kept, snapshots are asked for anew."""
+        former, self.settings = self.settings, settings
+        if (former.follow, former.rows) == (settings.follow, settings.rows):
+            return
+        for site in self.sites.values():
+            self._choose(site)
+            for view in site.views.values():
+                view.renew()
+
+    # --- what comes -----------------------------------------------------------------------------
+
+    def hear_beat(self, heard: Heard, beat: Beat, now: float) -> tuple[list[SiteOutput], bool]:
+        """Take a beat of a gateway of another site; return too whether its word needs a fresh proof.
+
+        Raises:
+            WireError: ``table-full``, ``downgrade``.
+        """
+        site = self._site(heard, now)
+        self._echoes.hear(heard.site, beat.nonce, now, is_proved=heard.is_proved)
+        if not heard.is_proved:
+            return [], True
+        view = site.view(heard.run, heard.id, is_sealed=heard.is_sealed)
+        view.hear(beat, heard.age, now)
+        outputs = self._compare(site, view, now) if site.is_followed else []
+        is_doubtful = heard.age is None or heard.age > self.ttl(view) / 2
+        return [*outputs, *self._judged(site, now)], is_doubtful
+
+    def hear_delta(self, heard: Heard, delta: Delta, now: float) -> list[SiteOutput]:
+        """Take changes of another site."""
+        site = self.sites.get(heard.site)
+        view = site.views.get(heard.run) if site else None
+        if site is None or view is None or not site.is_followed:
+            return []
+        for due in view.follow(delta):
+            self._apply(site, view, due, now)
+        outputs = self._compare(site, view, now)
+        if view.has_gap:
+            outputs += self._want(site, view, now + REORDERED, now)
+        return [*outputs, *site.tell(EVENTS_AT_ONCE, now)]
+
+    def hear_part(self, heard: Heard, part: Part, now: float) -> list[SiteOutput]:
+        """Take a part of a snapshot.
+
+        Raises:
+            WireError: ``unexpected``, ``malformed``.
+        """
+        site = self.sites.get(heard.site)
+        view = site.views.get(heard.run) if site else None
+        if site is None or view is None or not site.is_followed:
+            raise WireError("unexpected", f"a snapshot of {heard.site}")
+        if view.wants_at == NEVER or part.set < view.number:
+            return []
+        changes = view.assemble(part)
+        if changes is None:
+            return []
+        site.load(view, part, changes, self._room(), now)
+        self.snapshots += 1
+        if heard.age is not None:
+            view.proved = max(view.proved, now - heard.age)
+        for due in view.due():
+            self._apply(site, view, due, now)
+        view.is_satisfied()
+        outputs = self._compare(site, view, now)
+        for other in site.views.values():
+            if other is not view and not other.is_whole:
+                outputs += self._compare(site, other, now)
+        return [*outputs, *self._judged(site, now)]
+
+    # --- time -----------------------------------------------------------------------------------
+
+    def poll(self, now: float) -> list[SiteOutput]:
+        """Ask for the snapshots that are due, and judge whose word counts."""
+        outputs: list[SiteOutput] = []
+        for site in self.sites.values():
+            for view in site.views.values():
+                if now >= view.wants_at:
+                    outputs += self._ask(site, view, now)
+        if now >= self._judge_at:
+            self._judge_at = now + JUDGE_EVERY
+            for site in self.sites.values():
+                site.revive(now)
+                outputs += self._judged(site, now)
+        if now >= self._tell_at:
+            self._tell_at = now + EVENTS_EVERY
+            for site in self.sites.values():
+                outputs += site.tell(EVENTS_AT_ONCE, now)
+        if now >= self._tidy_at:
+            self._tidy_at = now + TIDY_EVERY
+            outputs += self._tidy(now)
+        return outputs
+
+    def next_deadline(self) -> float:
+        """Return when `poll` is to be called next."""
+        wants = [view.wants_at for site in self.sites.values() for view in site.views.values()]
+        untold = self._tell_at if any(site.has_untold for site in self.sites.values()) else NEVER
+        return min([self._judge_at, self._tidy_at, untold, *wants])
+
+    def ttl(self, view: View) -> float:
+        """Return for how many seconds the word of a gateway holds after the moment of which it is proved."""
+        beat = view.beat.interval if view.beat else self.settings.interval
+        lag = 0.0 if self.is_gateway else max(0.0, self._nonces.hello_gap() - HELLO_LAG)
+        return max(self.settings.ttl, BEATS_PROVE * (self.interval + beat)) + 2 * lag
+
+    def longest_age(self) -> float:
+        """Return how old the word of another gateway of our own site may be."""
+        return self.settings.ttl + 2 * self._nonces.hello_gap() + self.interval
+
+    def gateways(self, now: float) -> int:
+        """Return how many gateways of other sites are heard."""
+        return sum(1 for site in self.sites.values() for view in site.views.values() if is_heard(view, now))
+
+    def subscriptions(self) -> Iterator[SiteOutput]:
+        """Iterate over the subscriptions for the snapshots that are needed now."""
+        for site in self.sites.values():
+            if site.is_listening:
+                yield Subscribe(subject(self.settings.realm, site.name, "full"))
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _site(self, heard: Heard, now: float) -> RemoteSite:
+        site = self.sites.get(heard.site)
+        if site is None:
+            if not heard.is_proved:
+                # what is perhaps a recording takes no place; the echo shows whether it lives
+                return RemoteSite(heard.site, now)
+            if len(self.sites) >= self.settings.sites:
+                raise WireError("table-full", f"{len(self.sites)} sites")
+            site = self.sites[heard.site] = RemoteSite(heard.site, now)
+            self._choose(site)
+        if not heard.is_sealed and any(view.is_sealed and is_heard(view, now) for view in site.views.values()):
+            raise WireError("downgrade", f"{heard.id} of {heard.site}")
+        return site
+
+    def _choose(self, site: RemoteSite) -> None:
+        """Note what is to be kept of a site."""
+        about = [rule for rule in self.settings.follow if rule.is_about(site.name)]
+        site.is_followed = bool(about)
+
+        def is_wanted(peer: dict[str, Any]) -> bool:
+            return any(rule.accepts(peer) for rule in about)
+
+        site.is_wanted = None if any(rule.is_whole for rule in about) else is_wanted
+
+    def _room(self) -> int:
+        return self.settings.rows - sum(len(site.seen) for site in self.sites.values())
+
+    def _apply(self, site: RemoteSite, view: View, delta: Delta, now: float) -> None:
+        site.change(view, delta.changes, self._room(), now)
+        view.number = delta.set
+
+    def _compare(self, site: RemoteSite, view: View, now: float) -> list[SiteOutput]:
+        """Find out whether a view is what its gateway says; if not, and no other view is, want a snapshot."""
+        if view.is_equal():
+            view.is_satisfied()
+            return self._listen(site)
+        if view.beat is None:
+            return []
+        if view.is_whole and view.number > view.beat.set:
+            # deltas have come since the beat; the next one tells whether all did
+            if not view.has_gap:
+                view.is_satisfied()
+            return self._listen(site)
+        if not view.is_whole and view.adopt(other for other in site.views.values() if other is not view):
+            view.is_equal()
+            view.is_satisfied()
+            return self._listen(site)
+        least, most = SOON if self.is_gateway else LATER
+        pause = least + (most - least) * self._random()
+        others = any(other.wants_at < NEVER for other in site.views.values() if other is not view)
+        # what one gateway says will mostly do for the other
+        return self._want(site, view, now + (REORDERED if view.is_whole else 0) + pause + (1.0 if others else 0), now)
+
+    def _want(self, site: RemoteSite, view: View, at: float, now: float) -> list[SiteOutput]:
+        view.want(max(at, now))
+        return self._listen(site)
+
+    def _listen(self, site: RemoteSite) -> list[SiteOutput]:
+        """Subscribe to the snapshots of a site while one is needed."""
+        needs = any(view.wants_at < NEVER for view in site.views.values())
+        if needs == site.is_listening:
+            return []
+        site.is_listening = needs
+        topic = subject(self.settings.realm, site.name, "full")
+        return [Subscribe(topic) if needs else Unsubscribe(topic)]
+
+    def _ask(self, site: RemoteSite, view: View, now: float) -> list[SiteOutput]:
+        if not is_heard(view, now):
+            view.is_satisfied()
+            return self._listen(site)
+        view.has_asked(now, self._random())
+        want = Want(run=view.run, nonce=self._nonces.own(now, self.ttl(view)), echo=self._echoes.of(site.name))
+        return [*self._listen(site), self._channel.publish("want", want, site.name)]
+
+    def _judged(self, site: RemoteSite, now: float) -> list[SiteOutput]:
+        events: list[SiteEvent] = site.judge(self.ttl, now)
+        return [*events, *site.tell(EVENTS_AT_ONCE, now)]
+
+    def _tidy(self, now: float) -> list[SiteOutput]:
+        outputs: list[SiteOutput] = []
+        for site in list(self.sites.values()):
+            site.tidy(self.settings.remember, now)
+            if not site.views:
+                del self.sites[site.name]
+            outputs += self._listen(site)
+        return outputs
+
+
+def is_heard(view: View, now: float) -> bool:
+    """Return whether beats of a gateway come."""
+    return view.beat is not None and now < view.heard + BEATS_PROVE * view.beat.interval

@@ -1,0 +1,334 @@
+"""Another site: what its gateways say, brought together, and what of it is true now.
+
+Each gateway is followed by itself (`View`). While the site is reachable a row of it is
+
+- ``up`` where a gateway whose word is proved lists it;
+- ``left`` or ``down`` where a gateway said so, and none lists it; for `DOMINANT` seconds ``left`` and a replaced boot
+  count more than a list, for they are evidence, and the other gateway may not have heard of it yet;
+- ``unknown`` where nobody says so any more: the gateway that listed it fell silent, or lists it no more without a word.
+
+So a gateway that is cut off from its own LAN takes nobody down whom another one hears, one that has just started and
+knows few peers neither, and nothing but the word of a gateway of the site brings a row back. While no word is proved
+the site is unreachable, and all its peers are ``unknown``: that is told once, not for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, NamedTuple
+
+from discoveryd.errors import WireError
+from discoveryd.protocol.bounded import put_last
+from discoveryd.sites.listing import render
+from discoveryd.sites.row import mark, read_row
+from discoveryd.sites.values import SiteEvent, SiteEventKind
+from discoveryd.sites.view import NEVER, Kept, View, end_of
+from discoveryd.sites.wire import Change, Part
+
+MAX_VIEWS = 16
+"""Runs of gateways of one site that are followed; past it the run that is silent longest is forgotten."""
+MAX_GONE = 1024
+"""Peers of one site remembered that no gateway lists."""
+DOMINANT = 10.0
+"""Seconds within which the other gateways of a site hear of a goodbye too, or of a new boot."""
+_EVIDENT = frozenset(("left", "replaced"))
+_RANKS = {"": 0, "unknown": 1, "down": 2, "left": 3, "replaced": 3}
+
+Shown = tuple[str, str]
+"""State of a peer, and its text."""
+NOWHERE: Shown = ("", "")
+
+
+class GonePeer(NamedTuple):
+    """A peer that no gateway lists, or that left a moment ago."""
+
+    state: str
+    text: str
+    at: float
+
+
+class RemoteSite:
+    """The peers of another site.
+
+    Args:
+        name: of the site.
+        now: the time.
+
+    Attributes:
+        views: the gateways, by their run.
+        is_wanted: whether a peer is to be kept, by its JSON; None to keep all.
+        is_followed: whether peers are kept at all.
+        is_listening: whether snapshots are subscribed to.
+        is_reachable: whether the word of a gateway is proved, as it was told last.
+        since: when that began or ended; the time of the first beat while it never was.
+        was_reachable: whether it ever was.
+        word: the views that count, the last ones that did while the site is unreachable.
+        gone: peers that no gateway lists.
+        seen: when each peer that is kept was first listed.
+        ttl: seconds for which the word of a gateway holds.
+    """
+
+    def __init__(self, name: str, now: float) -> None:
+        self.name = name
+        self.views: dict[str, View] = {}
+        self.is_wanted: Callable[[dict[str, Any]], bool] | None = None
+        self.is_followed = True
+        self.is_listening = self.is_reachable = self.was_reachable = False
+        self.since = now
+        self.word: list[View] = []
+        self.gone: dict[str, GonePeer] = {}
+        self.seen: dict[str, float] = {}
+        self.ttl = 0.0
+        self._untold: dict[str, Shown] = {}
+        self._replaced: set[str] = set()
+
+    def view(self, run: str, id: str, *, is_sealed: bool) -> View:
+        """Return the view of a run, a new one if the run is not known."""
+        view = self.views.get(run)
+        if view is None:
+            if len(self.views) >= MAX_VIEWS:
+                self._drop(min(self.views.values(), key=lambda one: one.heard))
+            view = self.views[run] = View(run, id, is_sealed=is_sealed)
+        return view
+
+    # --- what is true -----------------------------------------------------------------------------
+
+    def shown(self, key: str) -> Shown:
+        """Return state and text of a peer, as the gateways together tell it; what is not kept is nowhere."""
+        gone = self.gone.get(key)
+        if gone is not None and gone.state in _EVIDENT:
+            return gone.state, gone.text
+        for view in self.word:
+            kept = view.rows.get(key)
+            if isinstance(kept, str):
+                return "up", kept
+        return (gone.state, gone.text) if gone is not None else NOWHERE
+
+    def peers(self, now: float) -> Iterable[dict[str, Any]]:
+        """Iterate over the peers as JSON."""
+        told: set[str] = set()
+        for place, view in enumerate(self.word):
+            for key, kept in view.rows.items():
+                if isinstance(kept, str) and key not in self.gone and (not place or key not in told):
+                    yield self.peer(key, ("up", kept), now, view)
+            told.update(view.rows)
+        for key in self.gone:
+            shown = self.shown(key)
+            if shown[0] != "replaced":
+                yield self.peer(key, shown, now)
+
+    def peer(self, key: str, shown: Shown, now: float, view: View | None = None) -> dict[str, Any]:
+        """Return a peer as JSON. While the site is unreachable the state of what was up is not known."""
+        state, text = shown
+        view = view or next(iter(self.word), None)
+        return render(
+            key, text, "unknown" if state == "up" and not self.is_reachable else state, site=self.name,
+            via=view.id if view else None, vouched=now - view.proved if view else None,
+            seen=now - self.seen.get(key, now), ttl=self.ttl,
+        )  # fmt: skip
+
+    def proved(self) -> float | None:
+        """Return the latest moment of which the word of a gateway is proved."""
+        return max((view.proved for view in self.views.values() if view.proved > -NEVER), default=None)
+
+    # --- what a gateway says ----------------------------------------------------------------------
+
+    def change(self, view: View, changes: Iterable[Change], room: int, now: float) -> None:
+        """Apply the changes of a delta; there is room for so many more peers. `tell` returns the events."""
+        for key, text in changes:
+            self._note(key)
+            end = end_of(text)
+            if end:
+                former = view.rows.get(key)
+                view.apply(key, None, 0)
+                self._end(key, end, former if isinstance(former, str) else self.shown(key)[1], now)
+                if end == "replaced":
+                    self._replaced.add(key.partition(" ")[0])
+                continue
+            self.gone.pop(key, None)
+            kept, digest = self._keep(key, text, room)
+            view.apply(key, kept, digest)
+            room -= self._see(key, kept, now)
+
+    def load(self, view: View, part: Part, changes: Iterable[Change], room: int, now: float) -> None:
+        """Replace the rows of a view by a snapshot. `tell` returns the events.
+
+        Args:
+            view: of the gateway.
+            part: a part of the snapshot.
+            changes: the whole.
+            room: for so many more peers there is room.
+            now: the time.
+
+        Raises:
+            WireError: ``malformed``: it is not what it says.
+        """
+        rows, ends = self._read(view, part, changes, room, now)
+        former = view.rows
+        for key in (*former, *rows):
+            self._note(key)
+        view.load(rows, part.digest, part.set)
+        for key, text in ends:
+            before = former.get(key)
+            if isinstance(before, str) or key in self.gone:
+                self._note(key)
+                self._end(key, end_of(text), before if isinstance(before, str) else self.gone[key].text, now)
+        self._bury(former, now)
+        for key in rows:
+            if key in self.gone and self.gone[key].state not in _EVIDENT:
+                del self.gone[key]
+
+    def _read(
+        self, view: View, part: Part, changes: Iterable[Change], room: int, now: float
+    ) -> tuple[dict[str, Kept], list[Change]]:
+        """Return what is kept of a snapshot, and the ends in it."""
+        rows: dict[str, Kept] = {}
+        ends: list[Change] = []
+        total = 0
+        others = [other.rows for other in self.views.values() if other is not view]
+        # gateways of one site say the same of a peer: it is kept once
+        known = {key: key for other in others for key in other}
+        for key, text in changes:
+            if end_of(text):
+                ends.append((key, text))
+                continue
+            kept, digest = self._keep(key, text, room)
+            for other in others:
+                if other.get(key) == kept:
+                    kept = other[key]
+            rows[known.get(key, key)] = kept
+            total += digest
+            room -= self._see(key, kept, now)
+        if len(rows) != part.count or total % 2**64 != part.digest:
+            raise WireError("malformed", f"a snapshot of {len(rows)} peers is not the set that it says")
+        return rows, ends
+
+    def _keep(self, key: str, text: str, room: int) -> tuple[Kept, int]:
+        """Return what is kept of a peer, and its part of the digest."""
+        digest = mark(key, text)
+        has_room = room > 0 or key in self.seen
+        is_kept = self.is_followed and has_room and (self.is_wanted is None or self.is_wanted(read_row(key, text)))
+        return (text if is_kept else digest), digest
+
+    def _see(self, key: str, kept: Kept, now: float) -> bool:
+        """Note a peer that is kept; return whether it is new."""
+        is_new = isinstance(kept, str) and key not in self.seen
+        if is_new:
+            self.seen[key] = now
+        return is_new
+
+    def _end(self, key: str, state: str, text: str, now: float) -> None:
+        """Remember a peer that is gone; what says less than is known already changes nothing."""
+        known = self.gone.get(key)
+        if text and (known is None or _RANKS[state] >= _RANKS[known.state]):
+            put_last(self.gone, key, GonePeer(state, text, now), MAX_GONE)
+
+    def _bury(self, rows: dict[str, Kept], now: float) -> None:
+        """Let those of these rows be unknown that no gateway lists, and of which none has said more."""
+        views = [view.rows for view in self.views.values()]
+        for key, text in rows.items():
+            if isinstance(text, str) and key not in self.gone and not any(key in listed for listed in views):
+                self._end(key, "unknown", text, now)
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def judge(self, ttl: Callable[[View], float], now: float) -> list[SiteEvent]:
+        """Find out whose word counts; return what follows for the site. `tell` returns what follows for peers."""
+        fresh = [view for view in self.views.values() if view.is_whole and now < view.proved + ttl(view)]
+        self.ttl = max((ttl(view) for view in fresh), default=self.ttl)
+        if not fresh:
+            if not self.is_reachable:
+                return []
+            self.is_reachable, self.since = False, now
+            return [SiteEvent("site-unreachable", self.name, None, "no gateway of it has proved its word in time")]
+        is_back = not self.is_reachable
+        if fresh != self.word or is_back:
+            for view in (*self.word, *fresh):
+                for key in view.rows:
+                    self._note(key)
+            lost = [view for view in self.views.values() if view.is_whole and view not in fresh]
+            self.word = fresh
+            for view in lost:
+                rows = view.rows
+                view.forget()
+                self._bury(rows, now)
+        if not is_back:
+            return []
+        self.is_reachable, self.was_reachable, self.since = True, True, now
+        return [SiteEvent("site-back", self.name, None, "its gateways are heard, and their word is proved")]
+
+    def revive(self, now: float) -> None:
+        """Let a list count again where a goodbye, or a new boot, was told long ago: the peer is back since then."""
+        if not self.is_reachable:
+            return
+        for key, gone in [one for one in self.gone.items() if one[1].state in _EVIDENT and now >= one[1].at + DOMINANT]:
+            if gone.state == "replaced" or any(isinstance(view.rows.get(key), str) for view in self.word):
+                self._note(key)
+                del self.gone[key]
+
+    def tidy(self, remember: float, now: float) -> None:
+        """Forget what was gone long ago, and gateways that were silent for so long."""
+        for key in [key for key, gone in self.gone.items() if now >= gone.at + remember]:
+            del self.gone[key]
+        for view in [view for view in self.views.values() if now >= view.heard + remember]:
+            self._drop(view)
+        if len(self.seen) > max((len(view.rows) for view in self.views.values()), default=0) + len(self.gone):
+            listed = {key for view in self.views.values() for key in view.rows}
+            self.seen = {key: at for key, at in self.seen.items() if key in listed or key in self.gone}
+
+    def _drop(self, view: View) -> None:
+        del self.views[view.run]
+        if view in self.word:
+            self.word = [one for one in self.word if one is not view]
+
+    # --- events -----------------------------------------------------------------------------------
+
+    def _note(self, key: str) -> None:
+        """Note what was told last of a peer, before that changes."""
+        if key not in self._untold:
+            self._untold[key] = self.shown(key)
+
+    @property
+    def has_untold(self) -> bool:
+        """Whether `tell` would return more events."""
+        return self.is_reachable and bool(self._untold)
+
+    def tell(self, most: int, now: float) -> list[SiteEvent]:
+        """Return the events of peers that changed since they were told last; none while the site is unreachable."""
+        events: list[SiteEvent] = []
+        if not self.is_reachable:
+            return events
+        while self._untold and len(events) < most:
+            for key in list(islice(self._untold, most)):
+                event = self._event(key, self._untold.pop(key), now)
+                if event is not None:
+                    events.append(event)
+        if not self._untold:
+            self._replaced.clear()
+        return events
+
+    def _event(self, key: str, before: Shown, now: float) -> SiteEvent | None:
+        after = self.shown(key)
+        kind: SiteEventKind
+        if after == before:
+            return None
+        if after[0] == "up":
+            is_restart = key.partition(" ")[0] in self._replaced
+            kind = "updated" if before[0] == "up" else "restarted" if is_restart else "joined"
+        elif after[0] == "left":
+            kind = "left"
+        elif after[0] == "down":
+            kind = "down"
+        elif after[0] == "unknown":
+            kind = "unknown"
+        else:
+            return None
+        return SiteEvent(kind, self.name, self.peer(key, after, now), _REASONS[kind])
+
+
+_REASONS: dict[SiteEventKind, str] = {
+    "joined": "its site lists it", "updated": "its site tells something else of it",
+    "restarted": "its site lists a new boot", "down": "its site found it down", "left": "it said goodbye to its site",
+    "unknown": "no gateway of its site lists it any more",
+}  # fmt: skip

@@ -1,0 +1,77 @@
+"""Which nodes speak for a site. There is no election: each node computes it from what it hears itself.
+
+The nodes of a site that can be gateways are ranked by a hash of site and id (rendezvous hashing: one that comes or goes
+changes the place of no other). The first `gateways` of them speak. A node that is down on the LAN is no candidate any
+more, so its place is taken within one down-time. A candidate that lives but is not heard over the broker (its
+connection is lost, or its daemon hangs) is passed over after `PATIENCE` intervals, and has its place again as soon as
+it is heard.
+
+Two nodes that disagree for a moment both speak: what they say is the same, and a reader follows each by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from discoveryd.protocol.blake import blake2b
+
+PATIENCE = 2.5
+"""Intervals between beats that a candidate has to be heard."""
+
+
+def rank(site: str, id: str) -> bytes:
+    """Return the value by which candidates are ranked, the lowest first."""
+    return blake2b(f"{site}|{id}".encode("ascii"), digest_size=8, person=b"discoveryd-rank").digest()
+
+
+class Roles:
+    """Tells whether this node speaks.
+
+    Args:
+        site: of this node.
+        id: of this node.
+    """
+
+    def __init__(self, site: str, id: str) -> None:
+        self._site, self._id = site, id
+        self._ranked: list[str] = []
+        self._entitled: dict[str, float] = {}  # since when a candidate should speak
+        self._heard: dict[str, float] = {}  # when a beat of it last came over the broker
+
+    def candidates(self, others: Iterable[str], *, with_self: bool) -> None:
+        """Note which nodes of the site can speak, as of now."""
+        ids = {*others, *([self._id] if with_self else [])}
+        if ids != set(self._ranked):
+            self._ranked = sorted(ids, key=lambda id: rank(self._site, id))
+            self._entitled = {id: since for id, since in self._entitled.items() if id in ids}
+            self._heard = {id: at for id, at in self._heard.items() if id in ids}
+
+    def is_candidate(self, id: str) -> bool:
+        """Return whether a node is known to be able to speak for the site."""
+        return id in self._ranked
+
+    def hear(self, id: str, now: float) -> None:
+        """Note that a beat of a candidate came over the broker."""
+        if id in self._ranked:
+            self._heard[id] = now
+
+    def restart(self, now: float) -> None:
+        """Give each candidate time to be heard: we could hear nobody until now."""
+        self._entitled = dict.fromkeys(self._entitled, now)
+
+    def speakers(self, gateways: int, interval: float, now: float) -> list[str]:
+        """Return the ids of the nodes that speak now, or should."""
+        places, found = gateways, []
+        for id in self._ranked:
+            if places == 0:
+                self._entitled.pop(id, None)
+                continue
+            since = self._entitled.setdefault(id, now)
+            if id == self._id or now < max(since, self._heard.get(id, since)) + PATIENCE * interval:
+                places -= 1
+                found.append(id)
+        return found
+
+    def heard(self, interval: float, now: float) -> list[str]:
+        """Return the ids of the other candidates that are heard over the broker."""
+        return [id for id, at in self._heard.items() if now < at + PATIENCE * interval]
