@@ -255,6 +255,11 @@ class Node(Reception):
         return self._isolation.holds(links, self.ttl(self.outbox.pace), now)
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether this node is isolated, as it was told last, or has no link; it takes no look at the table."""
+        return self._isolation.is_told or not self.outbox.links
+
+    @property
     def boot(self) -> str:
         """Id of this run; a new one when a clone has it too."""
         return self.outbox.boot

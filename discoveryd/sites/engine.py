@@ -28,7 +28,7 @@ from discoveryd.errors import WireError
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.sites.channel import Heard, SiteChannel
 from discoveryd.sites.drops import SiteDrops
-from discoveryd.sites.following import Following, is_heard
+from discoveryd.sites.following import Following
 from discoveryd.sites.nonces import Echoes, Nonces
 from discoveryd.sites.questions import Questions
 from discoveryd.sites.remote_site import RemoteSite
@@ -37,7 +37,7 @@ from discoveryd.sites.speaking import Speaking
 from discoveryd.sites.subjects import TO_SITE, subject
 from discoveryd.sites.values import SiteOutput, Subscribe, Survey
 from discoveryd.sites.view import View
-from discoveryd.sites.wire import Beat, Delta, Part, Talk, Want
+from discoveryd.sites.wire import Beat, Delta, SetPart, Talk, Want
 
 NONCES_KEPT = 60.0
 """Seconds for which the nonces of the other gateways of our site are known again."""
@@ -88,10 +88,6 @@ class SiteEngine:
         self.settings = self._speaking.settings = settings
         self._following.set_settings(settings)
         return self.poll(now)
-
-    def set_boot(self, boot: str, name: str) -> None:
-        """Note that this node has another boot, or another name."""
-        self._speaking.boot, self._speaking.name = boot, name
 
     # --- what the driver calls ------------------------------------------------------------------
 
@@ -224,7 +220,7 @@ class SiteEngine:
                 return self._hear_beat(heard, message, now)
             case Delta():
                 return self._following.hear_delta(heard, message, now)
-            case Part():
+            case SetPart():
                 return self._following.hear_part(heard, message, now)
             case Want():
                 return self._speaking.want(heard.site, message, now)
@@ -261,7 +257,7 @@ def _site_json(site: RemoteSite, now: float) -> dict[str, Any]:
         "name": site.name,
         "state": "reachable" if site.is_reachable else "unreachable" if site.was_reachable else "pending",
         "since_s": round(now - site.since, 3),
-        "gateways": [view.id for view in site.views.values() if is_heard(view, now)],
+        "gateways": [view.id for view in site.views.values() if view.is_heard(now)],
         "peers": listed, "omitted": max(0, listed - kept), "unknown": unknown,
         "vouched_s": None if proved is None else round(now - proved, 3),
     }  # fmt: skip

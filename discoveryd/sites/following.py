@@ -11,9 +11,9 @@ from discoveryd.sites.nonces import Echoes, Nonces
 from discoveryd.sites.remote_site import RemoteSite
 from discoveryd.sites.settings import SiteSettings
 from discoveryd.sites.subjects import subject
-from discoveryd.sites.values import SiteEvent, SiteOutput, Subscribe, Unsubscribe
+from discoveryd.sites.values import SiteOutput, Subscribe, Unsubscribe
 from discoveryd.sites.view import NEVER, View
-from discoveryd.sites.wire import Beat, Delta, Part, Want
+from discoveryd.sites.wire import Beat, Delta, SetPart, Want
 
 BEATS_PROVE = 2.5
 """Times the intervals of both sides that a proof holds at least: one beat may fail."""
@@ -73,7 +73,7 @@ class Following:
         """Take a beat of a gateway of another site; return too whether its word needs a fresh proof.
 
         Raises:
-            WireError: ``table-full``, ``downgrade``.
+            WireError: ``table-full``, ``downgrade``, ``wrong-site``.
         """
         site = self._site(heard, now)
         self._echoes.hear(heard.site, beat.nonce, now, is_proved=heard.is_proved)
@@ -96,9 +96,9 @@ class Following:
         outputs = self._compare(site, view, now)
         if view.has_gap:
             outputs += self._want(site, view, now + REORDERED, now)
-        return [*outputs, *site.tell(EVENTS_AT_ONCE, now)]
+        return [*outputs, *self._tell(site, now)]
 
-    def hear_part(self, heard: Heard, part: Part, now: float) -> list[SiteOutput]:
+    def hear_part(self, heard: Heard, part: SetPart, now: float) -> list[SiteOutput]:
         """Take a part of a snapshot.
 
         Raises:
@@ -139,11 +139,10 @@ class Following:
             self._judge_at = now + JUDGE_EVERY
             for site in self.sites.values():
                 site.revive(now)
-                outputs += self._judged(site, now)
+                outputs += site.judge(self.ttl, now)
         if now >= self._tell_at:
-            self._tell_at = now + EVENTS_EVERY
             for site in self.sites.values():
-                outputs += site.tell(EVENTS_AT_ONCE, now)
+                outputs += self._tell(site, now)
         if now >= self._tidy_at:
             self._tidy_at = now + TIDY_EVERY
             outputs += self._tidy(now)
@@ -167,7 +166,7 @@ class Following:
 
     def gateways(self, now: float) -> int:
         """Return how many gateways of other sites are heard."""
-        return sum(1 for site in self.sites.values() for view in site.views.values() if is_heard(view, now))
+        return sum(1 for site in self.sites.values() for view in site.views.values() if view.is_heard(now))
 
     def subscriptions(self) -> Iterator[SiteOutput]:
         """Iterate over the subscriptions for the snapshots that are needed now."""
@@ -178,6 +177,8 @@ class Following:
     # --- inside ---------------------------------------------------------------------------------
 
     def _site(self, heard: Heard, now: float) -> RemoteSite:
+        if any(heard.site != one.name and one.is_spoken_for_by(heard.id, now) for one in self.sites.values()):
+            raise WireError("wrong-site", f"{heard.id} is a gateway of another site, and speaks for {heard.site}")
         site = self.sites.get(heard.site)
         if site is None:
             if not heard.is_proved:
@@ -187,7 +188,7 @@ class Following:
                 raise WireError("table-full", f"{len(self.sites)} sites")
             site = self.sites[heard.site] = RemoteSite(heard.site, now)
             self._choose(site)
-        if not heard.is_sealed and any(view.is_sealed and is_heard(view, now) for view in site.views.values()):
+        if not heard.is_sealed and any(view.is_sealed and view.is_heard(now) for view in site.views.values()):
             raise WireError("downgrade", f"{heard.id} of {heard.site}")
         return site
 
@@ -220,7 +221,7 @@ class Following:
             if not view.has_gap:
                 view.is_satisfied()
             return self._listen(site)
-        if not view.is_whole and view.adopt(other for other in site.views.values() if other is not view):
+        if site.adopt(view, now):
             view.is_equal()
             view.is_satisfied()
             return self._listen(site)
@@ -244,7 +245,7 @@ class Following:
         return [Subscribe(topic) if needs else Unsubscribe(topic)]
 
     def _ask(self, site: RemoteSite, view: View, now: float) -> list[SiteOutput]:
-        if not is_heard(view, now):
+        if not view.is_heard(now):
             view.is_satisfied()
             return self._listen(site)
         view.has_asked(now, self._random())
@@ -252,8 +253,11 @@ class Following:
         return [*self._listen(site), self._channel.publish("want", want, site.name)]
 
     def _judged(self, site: RemoteSite, now: float) -> list[SiteOutput]:
-        events: list[SiteEvent] = site.judge(self.ttl, now)
-        return [*events, *site.tell(EVENTS_AT_ONCE, now)]
+        return [*site.judge(self.ttl, now), *self._tell(site, now)]
+
+    def _tell(self, site: RemoteSite, now: float) -> list[SiteOutput]:
+        self._tell_at = now + EVENTS_EVERY
+        return [*site.tell(EVENTS_AT_ONCE, now)]
 
     def _tidy(self, now: float) -> list[SiteOutput]:
         outputs: list[SiteOutput] = []
@@ -264,7 +268,3 @@ class Following:
             outputs += self._listen(site)
         return outputs
 
-
-def is_heard(view: View, now: float) -> bool:
-    """Return whether beats of a gateway come."""
-    return view.beat is not None and now < view.heard + BEATS_PROVE * view.beat.interval

@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 
 from discoveryd.errors import WireError
 from discoveryd.protocol.bounded import put_last
+from discoveryd.sites.changes import NOWHERE, REASONS, Shown, kind_of
 from discoveryd.sites.listing import render
 from discoveryd.sites.row import mark, read_row
-from discoveryd.sites.values import SiteEvent, SiteEventKind
+from discoveryd.sites.values import SiteEvent
 from discoveryd.sites.view import NEVER, Kept, View, end_of
-from discoveryd.sites.wire import Change, Part
+from discoveryd.sites.wire import Change, SetPart
 
 MAX_VIEWS = 16
 """Runs of gateways of one site that are followed; past it the run that is silent longest is forgotten."""
@@ -34,11 +35,6 @@ DOMINANT = 10.0
 """Seconds within which the other gateways of a site hear of a goodbye too, or of a new boot."""
 _EVIDENT = frozenset(("left", "replaced"))
 _RANKS = {"": 0, "unknown": 1, "down": 2, "left": 3, "replaced": 3}
-
-Shown = tuple[str, str]
-"""State of a peer, and its text."""
-NOWHERE: Shown = ("", "")
-
 
 class GonePeer(NamedTuple):
     """A peer that no gateway lists, or that left a moment ago."""
@@ -91,6 +87,10 @@ class RemoteSite:
                 self._drop(min(self.views.values(), key=lambda one: one.heard))
             view = self.views[run] = View(run, id, is_sealed=is_sealed)
         return view
+
+    def is_spoken_for_by(self, id: str, now: float) -> bool:
+        """Return whether a node is heard as a gateway of this site."""
+        return any(view.id == id and view.is_heard(now) for view in self.views.values())
 
     # --- what is true -----------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class RemoteSite:
             view.apply(key, kept, digest)
             room -= self._see(key, kept, now)
 
-    def load(self, view: View, part: Part, changes: Iterable[Change], room: int, now: float) -> None:
+    def load(self, view: View, part: SetPart, changes: Iterable[Change], room: int, now: float) -> None:
         """Replace the rows of a view by a snapshot. `tell` returns the events.
 
         Args:
@@ -179,8 +179,21 @@ class RemoteSite:
             if key in self.gone and self.gone[key].state not in _EVIDENT:
                 del self.gone[key]
 
+    def adopt(self, view: View, now: float) -> bool:
+        """Give a view the rows of another gateway, where they are the set that its last beat tells of."""
+        beat = view.beat
+        other = next((one for one in self.views.values() if beat and one is not view and one.is_told_by(beat)), None)
+        if beat is None or other is None:
+            return False
+        former = view.rows
+        for key in former:
+            self._note(key)
+        view.load(dict(other.rows), beat.digest, beat.set)
+        self._bury(former, now)
+        return True
+
     def _read(
-        self, view: View, part: Part, changes: Iterable[Change], room: int, now: float
+        self, view: View, part: SetPart, changes: Iterable[Change], room: int, now: float
     ) -> tuple[dict[str, Kept], list[Change]]:
         """Return what is kept of a snapshot, and the ends in it."""
         rows: dict[str, Kept] = {}
@@ -300,7 +313,7 @@ class RemoteSite:
         if not self.is_reachable:
             return events
         while self._untold and len(events) < most:
-            for key in list(islice(self._untold, most)):
+            for key in list(islice(self._untold, most - len(events))):
                 event = self._event(key, self._untold.pop(key), now)
                 if event is not None:
                     events.append(event)
@@ -310,25 +323,5 @@ class RemoteSite:
 
     def _event(self, key: str, before: Shown, now: float) -> SiteEvent | None:
         after = self.shown(key)
-        kind: SiteEventKind
-        if after == before:
-            return None
-        if after[0] == "up":
-            is_restart = key.partition(" ")[0] in self._replaced
-            kind = "updated" if before[0] == "up" else "restarted" if is_restart else "joined"
-        elif after[0] == "left":
-            kind = "left"
-        elif after[0] == "down":
-            kind = "down"
-        elif after[0] == "unknown":
-            kind = "unknown"
-        else:
-            return None
-        return SiteEvent(kind, self.name, self.peer(key, after, now), _REASONS[kind])
-
-
-_REASONS: dict[SiteEventKind, str] = {
-    "joined": "its site lists it", "updated": "its site tells something else of it",
-    "restarted": "its site lists a new boot", "down": "its site found it down", "left": "it said goodbye to its site",
-    "unknown": "no gateway of its site lists it any more",
-}  # fmt: skip
+        kind = kind_of(before, after, is_restart=key.partition(" ")[0] in self._replaced)
+        return kind and SiteEvent(kind, self.name, self.peer(key, after, now), REASONS[kind])

@@ -34,6 +34,7 @@ class Roles:
 
     def __init__(self, site: str, id: str) -> None:
         self._site, self._id = site, id
+        self._ids: set[str] = set()
         self._ranked: list[str] = []
         self._entitled: dict[str, float] = {}  # since when a candidate should speak
         self._heard: dict[str, float] = {}  # when a beat of it last came over the broker
@@ -41,18 +42,19 @@ class Roles:
     def candidates(self, others: Iterable[str], *, with_self: bool) -> None:
         """Note which nodes of the site can speak, as of now."""
         ids = {*others, *([self._id] if with_self else [])}
-        if ids != set(self._ranked):
+        if ids != self._ids:
+            self._ids = ids
             self._ranked = sorted(ids, key=lambda id: rank(self._site, id))
             self._entitled = {id: since for id, since in self._entitled.items() if id in ids}
             self._heard = {id: at for id, at in self._heard.items() if id in ids}
 
     def is_candidate(self, id: str) -> bool:
         """Return whether a node is known to be able to speak for the site."""
-        return id in self._ranked
+        return id in self._ids
 
     def hear(self, id: str, now: float) -> None:
         """Note that a beat of a candidate came over the broker."""
-        if id in self._ranked:
+        if id in self._ids:
             self._heard[id] = now
 
     def restart(self, now: float) -> None:
@@ -61,16 +63,20 @@ class Roles:
 
     def speakers(self, gateways: int, interval: float, now: float) -> list[str]:
         """Return the ids of the nodes that speak now, or should."""
-        places, found = gateways, []
+        found: list[str] = []
+        entitled: dict[str, float] = {}
         for id in self._ranked:
-            if places == 0:
-                self._entitled.pop(id, None)
-                continue
-            since = self._entitled.setdefault(id, now)
+            since = entitled[id] = self._entitled.get(id, now)
             if id == self._id or now < max(since, self._heard.get(id, since)) + PATIENCE * interval:
-                places -= 1
                 found.append(id)
+                if len(found) == gateways:
+                    break
+        self._entitled = entitled
         return found
+
+    def matters(self, id: str) -> bool:
+        """Return whether a node speaks, should, or did of late."""
+        return id in self._entitled or id in self._heard
 
     def heard(self, interval: float, now: float) -> list[str]:
         """Return the ids of the other candidates that are heard over the broker."""

@@ -51,6 +51,7 @@ def read_row(key: str, text: str) -> dict[str, Any]:
     try:
         fields: list[Any] = loads(text.encode("ascii"))
         name, addresses, tags, services, sealed, clone = [*fields, *_EMPTY[len(fields) :]]
+        _check_lists(fields, addresses, services)
         found = {
             "id": _text(id), "name": None if name is None else _text(name), "kind": "node" if boot else "bare",
             "address": addresses[0] if addresses else "", "addresses": [_text(one) for one in addresses], "boot": boot,
@@ -80,6 +81,11 @@ def _read_service(
     if type(port) is not int:
         raise TypeError(port)
     return {"name": _text(name), "port": port, "proto": _text(proto), "tags": _tags(tags or {})}
+
+
+def _check_lists(*fields: object) -> None:
+    if any(type(one) is not list for one in fields):
+        raise TypeError(fields)
 
 
 def _tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from discoveryd.sites.roles import Roles
 from discoveryd.sites.settings import SiteSettings
 from discoveryd.sites.values import SiteEvent, SiteOutput, Survey
 from discoveryd.sites.view import NEVER
-from discoveryd.sites.wire import Beat, Delta, Part, Want, split_lines
+from discoveryd.sites.wire import Beat, Delta, SetPart, Want, split_lines
 
 Role = Literal["gateway", "standby", "isolated", "settling", "disconnected"]
 
@@ -88,7 +88,7 @@ class Speaking:
     def learn(self, survey: Survey, now: float) -> list[SiteOutput]:
         """Take a survey; return what is to be said of it at once."""
         self._hello, self.elsewhere = survey.seq, survey.elsewhere
-        self._nonces.survey(survey.speakers)
+        self.boot, self.name = survey.boot or self.boot, survey.name or self.name
         if survey.rows is not None:
             before = len(self.local.rows) if self.local.number else 0
             self.local.learn(survey.rows)
@@ -98,6 +98,7 @@ class Speaking:
             self._settled_at, self._settle_until = now + SETTLE, now + LONGEST_SETTLE
         self._is_isolated = survey.is_isolated
         self.roles.candidates((speaker.id for speaker in survey.speakers), with_self=self.settings.can_speak)
+        self._nonces.survey(speaker for speaker in survey.speakers if self.roles.matters(speaker.id))
         return self.poll(now)
 
     # --- what others ask --------------------------------------------------------------------------
@@ -152,8 +153,15 @@ class Speaking:
         is_gateway = self.role == "gateway"
         if is_gateway:
             self._beat_at, self._asking = now, ASKING
+            self._catch_up()
         text = f"this node speaks for its site{'' if is_gateway else f' no longer: it is {self.role}'}"
         return [SiteEvent("gateway", self.settings.site, None, text)]
+
+    def _catch_up(self) -> None:
+        """Bring the set up to date without a delta: nobody follows it, or who does can tell by its number."""
+        if self.local.is_changed:
+            self.local.changes()
+            self.local.number += 1
 
     def _role(self, now: float) -> Role:
         if not self.is_connected:
@@ -195,7 +203,7 @@ class Speaking:
         portions, local = split_lines(self.local.snapshot()), self.local
         wants, self._wants = self._wants, {}
         for place, changes in enumerate(portions):
-            part = Part(
+            part = SetPart(
                 set=local.number, part=place, of=len(portions), count=len(local.rows), digest=local.digest,
                 changes=changes, echo=wants,
             )  # fmt: skip

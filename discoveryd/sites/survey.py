@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from discoveryd.protocol.addresses import is_link_local
-from discoveryd.protocol.table.peer import LIVE
+from discoveryd.protocol.table.peer import LIVE, EventKind
 from discoveryd.sites.row import encode_row, key_of
 from discoveryd.sites.settings import GATEWAY_TAG
 from discoveryd.sites.values import LocalRow, LocalState, Speaker, Survey
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 SURVEY_GAP = 1.0
 """Seconds between two surveys while nothing happens; after an event one follows at once. How fresh the word of a
 gateway is, another node of its site can tell to within this time and one interval of HELLOs."""
+WHOLE_GAP = 10.0
+"""Seconds after which all rows are read again, for what changed without an event (a peer that flaps)."""
 MAX_GONE = 256
 """Peers that are gone of which other sites are told, the latest."""
+_MOVING: tuple[EventKind, ...] = ("joined", "updated", "down", "left", "restarted", "clone")
 
 
 class Surveyor:
@@ -33,32 +36,44 @@ class Surveyor:
         self._site = site
         self._texts: dict[tuple[str, str], tuple[object, LocalRow]] = {}
         self._told: object = None
+        self._whole_at = 0.0
+        self._speakers: list[Row] = []
+        self._elsewhere: frozenset[str] = frozenset()
 
     def survey(self, node: Node, now: float) -> Survey:
         """Return what the node knows at this moment."""
-        speakers, rows, state, elsewhere = [], [], [], []
+        counts = node.table.event_log.counts
+        told = (
+            [counts[kind] for kind in _MOVING], node.table.live_count(now), node.boot, node.record, node.links,
+            node.keyring.sends,
+        )  # fmt: skip
+        rows = None
+        if told != self._told or now >= self._whole_at:
+            self._told, self._whole_at = told, now + WHOLE_GAP
+            rows = self._rows(node, now)
+        speakers = tuple(
+            [Speaker(row.id, row.boot, row.seq, row.last_heard) for row in self._speakers if row.state in LIVE]
+        )
+        return Survey(
+            rows, speakers, node.seq, node.is_cut_off, self._elsewhere, boot=node.boot, name=node.record.name
+        )
+
+    def _rows(self, node: Node, now: float) -> tuple[LocalRow, ...]:
+        rows, elsewhere, self._speakers = [], [], []
         for row in node.table.rows(now):
             site = row.record.tags.get(GATEWAY_TAG) if row.record is not None else None
             if site is not None and site != self._site:
                 elsewhere.append(row.id)
                 continue
             rows.append(row)
-            state.append((row.key, row.stamp))
             if site is not None:
-                speakers.append(Speaker(row.id, row.boot, row.seq, row.last_heard))
-        gone = node.table.event_log.counts["down"] + node.table.event_log.counts["left"]
-        told = (state, gone, node.boot, node.record, node.links)
-        found = None if told == self._told else self._rows(node, rows, now)
-        self._told = told
-        return Survey(found, tuple(speakers), node.seq, node.is_isolated(now), frozenset(elsewhere))
-
-    def _rows(self, node: Node, rows: list[Row], now: float) -> tuple[LocalRow, ...]:
-        kept = {row.key: self._kept(row, now) for row in rows}
-        self._texts = kept
+                self._speakers.append(row)
+        self._elsewhere = frozenset(elsewhere)
+        self._texts = kept = {row.key: self._kept(row, now) for row in rows}
         gone = [row for row in node.table.rows(now, gone=True) if row.state not in LIVE]
         lately = sorted(gone, key=lambda row: row.last_heard)[-MAX_GONE:]
         ends = [LocalRow(key_of(*row.key), _state(row), "") for row in lately]
-        return (self._own(node, now), *(row for _, row in kept.values()), *ends)
+        return (self._own(node, now), *[row for _, row in kept.values()], *ends)
 
     def _kept(self, row: Row, now: float) -> tuple[object, LocalRow]:
         known = self._texts.get(row.key)

@@ -51,6 +51,8 @@ class Survey(NamedTuple):
         seq: of the last HELLO of this node.
         is_isolated: whether this node is cut off from its own site: it then speaks for nobody.
         elsewhere: ids of nodes of other sites that this node hears itself.
+        boot: of this node, empty for as before.
+        name: of this node, empty for as before.
     """
 
     rows: tuple[LocalRow, ...] | None
@@ -58,6 +60,8 @@ class Survey(NamedTuple):
     seq: int = 0
     is_isolated: bool = False
     elsewhere: frozenset[str] = frozenset()
+    boot: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

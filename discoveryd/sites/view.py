@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from discoveryd.protocol.bounded import put_last
 from discoveryd.sites.row import mark
-from discoveryd.sites.wire import ENDS, MAX_SET, Beat, Change, Delta, Part
+from discoveryd.sites.wire import ENDS, MAX_SET, Beat, Change, Delta, SetPart
 
 NEVER = float("inf")
 MAX_WAITING = 256
 """Deltas kept that came before what they follow: on their way, or in a snapshot that is under way."""
+MISSED = 2.5
+"""Intervals of a gateway after which it is not heard any more."""
 RETRIES = (1.0, 2.0, 4.0, 8.0, 10.0)
 """Seconds to the next request for a snapshot."""
 
@@ -51,7 +51,7 @@ class View:
         self._digest = 0
         self._waiting: dict[int, Delta] = {}
         self._assembly = (-1, 0)
-        self._parts: dict[int, Part] = {}
+        self._parts: dict[int, SetPart] = {}
 
     # --- what the gateway says ------------------------------------------------------------------
 
@@ -60,6 +60,10 @@ class View:
         self.heard = now
         if self.beat is None or beat.set >= self.beat.set:
             self.beat, self.age, self.beat_at = beat, age, now
+
+    def is_heard(self, now: float) -> bool:
+        """Return whether beats of the gateway come."""
+        return self.beat is not None and now < self.heard + MISSED * self.beat.interval
 
     def is_equal(self) -> bool:
         """Return whether the rows are those that the last beat tells of, and note of which moment that is proved."""
@@ -89,7 +93,7 @@ class View:
         """Whether deltas wait for one that did not come."""
         return self.is_whole and bool(self._waiting)
 
-    def assemble(self, part: Part) -> tuple[Change, ...] | None:
+    def assemble(self, part: SetPart) -> tuple[Change, ...] | None:
         """Take a part of a snapshot; return the whole as soon as it is there."""
         if (part.set, part.of) != self._assembly:
             if part.set < self._assembly[0]:
@@ -119,15 +123,9 @@ class View:
         self.rows, self._digest, self.number, self.is_whole = rows, digest, number, True
         self._waiting = {at: delta for at, delta in self._waiting.items() if at > number}
 
-    def adopt(self, others: Iterable[View]) -> bool:
-        """Take the rows of another gateway of the site where they are those that the last beat tells of."""
-        beat = self.beat
-        for other in others:
-            is_same = beat is not None and other.is_whole and other.digest == beat.digest
-            if beat is not None and is_same and len(other.rows) == beat.count:
-                self.load(dict(other.rows), beat.digest, beat.set)
-                return True
-        return False
+    def is_told_by(self, beat: Beat) -> bool:
+        """Return whether the rows are the set that a beat tells of, be it of another gateway."""
+        return self.is_whole and self.number >= 0 and (self._digest, len(self.rows)) == (beat.digest, beat.count)
 
     @property
     def digest(self) -> int:

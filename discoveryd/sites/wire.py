@@ -86,7 +86,7 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class SetPart:
     """A part of a snapshot of a set.
 
     Attributes:
@@ -140,7 +140,7 @@ class Talk:
     echo: Echo = field(default_factory=dict)
 
 
-SiteMessage = Beat | Delta | Part | Want | Talk
+SiteMessage = Beat | Delta | SetPart | Want | Talk
 
 
 def encode_message(message: SiteMessage) -> bytes:
@@ -155,7 +155,7 @@ def encode_message(message: SiteMessage) -> bytes:
             return _pack(head, message.echo)
         case Delta():
             return _pack_lines({"set": message.set}, message.changes, {})
-        case Part():
+        case SetPart():
             head = {"set": message.set, "part": message.part, "of": message.of, "count": message.count}
             return _pack_lines({**head, "digest": f"{message.digest:016x}"}, message.changes, message.echo)
         case Want():
@@ -267,9 +267,9 @@ def _read_delta(head: Mapping[str, Any], rest: bytes) -> Delta:
     return Delta(set=_number(head["set"]), changes=_lines(head, rest))
 
 
-def _read_part(head: Mapping[str, Any], rest: bytes) -> Part:
+def _read_part(head: Mapping[str, Any], rest: bytes) -> SetPart:
     of = _number(head["of"], MAX_PARTS)
-    return Part(
+    return SetPart(
         set=_number(head["set"]), part=_number(head["part"], of - 1), of=of, count=_number(head["count"], MAX_SET),
         digest=int(_hex(head["digest"]), 16), changes=_lines(head, rest), echo=_echo(head),
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tests.sites.broker import Faults
-from tests.sites.world import World, text_of
+from tests.sites.world import KEYRING, World, text_of
 
 LATE = 0.7
 """Seconds by which a gateway may hear later than the machine died, and a verdict of the engine come."""
@@ -19,15 +19,20 @@ class History:
         sites: names of the sites.
         nodes: that run the engine, in each.
         faults: of the broker until it is healed.
+        keyring: of all nodes.
 
     Attributes:
         problems: what was not true.
     """
 
-    def __init__(self, seed, sites=("berlin", "paris", "rome"), nodes=3, faults=None):
+    def __init__(self, seed, sites=("berlin", "paris", "rome"), nodes=3, faults=None, keyring=KEYRING):
         self.world = World(seed, faults or Faults(loss=0.05, double=0.05, reorder=0.1))
         self.random = self.world.random
-        self.places = [self.world.place(name, nodes) for name in sites]
+        self.places = [self.world.place(name, nodes, start=False) for name in sites]
+        for place in self.places:
+            for node in place.nodes:
+                node.keyring = keyring
+                node.start()
         self.problems = []
         self.numbers = 0
         self.died = {}

@@ -10,9 +10,8 @@ from discoveryd.simulation.network import Clock
 from discoveryd.sites.engine import SiteEngine
 from discoveryd.sites.row import encode_row
 from discoveryd.sites.settings import SiteSettings
-from discoveryd.sites.values import (
-    LocalRow, Publish, SiteAnswer, SiteEvent, SiteQuestion, Speaker, Subscribe, Survey, Unsubscribe,
-)  # fmt: skip
+from discoveryd.sites.values import LocalRow, Publish, SiteAnswer, SiteEvent, SiteQuestion, Speaker, Subscribe, Survey
+from discoveryd.sites.values import Unsubscribe as Leave
 from tests.sites.broker import Broker
 
 KEYRING = Keyring(keys=(Key(bytes(range(32))),), mode="require")
@@ -28,7 +27,6 @@ class Place:
 
     Attributes:
         truth: key -> text of what is up.
-        log: (time, key, text or state) of each change.
     """
 
     def __init__(self, world, name, lag=0.3):
@@ -50,14 +48,13 @@ class Place:
         """Let a machine come up with a new boot."""
         self.truth.pop(key, None)
         self.truth[new] = text
-        self._spread(key, "replaced", "")
-        self._spread(new, "up", text)
+        self._spread(new, "up", text, former=key)
 
-    def _spread(self, key, state, text):
-        self.world.changed(self.name, key, state, text)
+    def _spread(self, key, state, text, former=""):
         for node in self.nodes:
             if node.is_up:
-                self.world.clock.after(self.world.random.random() * self.lag, partial(node.hear_of, key, state, text))
+                hear = partial(node.hear_of, key, state, text, former=former)
+                self.world.clock.after(self.world.random.random() * self.lag, hear)
 
 
 class SimulatedNode:
@@ -128,15 +125,14 @@ class SimulatedNode:
         if self.is_up:
             self.do(self.engine.connected(False, self.clock.now))
 
-    def hear_of(self, key, state, text, generation=None):
-        """Learn first-hand of a change in this site; what is gone by now is not learned."""
+    def hear_of(self, key, state, text, generation=None, former=""):
+        """Learn first-hand of a change in this site, in the place of a former boot; what is gone by now is not learned."""
         if not self.is_up or self.is_isolated or (generation or self._generation) != self._generation:
             return
         if state == "up" and self.place.truth.get(key) != text:
             return
-        if state == "replaced":
-            self.table.pop(key, None)
-        elif key not in self.place.truth or state == "up":
+        self.table.pop(former, None)
+        if key not in self.place.truth or state == "up":
             self.table[key] = (state, text)
         self.survey()
 
@@ -158,7 +154,7 @@ class SimulatedNode:
                     self.world.broker.publish(self.connection, output.subject, output.payload)
                 case Subscribe() if self.connection is not None:
                     self.connection.subjects.add(output.subject)
-                case Unsubscribe() if self.connection is not None:
+                case Leave() if self.connection is not None:
                     self.connection.subjects.discard(output.subject)
                 case SiteEvent():
                     self.events.append((self.clock.now, output))
@@ -212,7 +208,7 @@ class World:
     """Sites, their nodes, and one broker.
 
     Attributes:
-        history: per site and key, (time, state) of each change there was.
+        watchers: called with node and event.
     """
 
     def __init__(self, seed=1, faults=None):
@@ -221,7 +217,6 @@ class World:
         self.random = Random(seed)
         self.broker = Broker(self.clock, self.random, faults)
         self.places = {}
-        self.history = {}
         self.watchers = []
 
     def place(self, name, nodes=2, *, lag=0.3, start=True, **settings):
@@ -233,9 +228,6 @@ class World:
             for node in place.nodes:
                 node.start()
         return place
-
-    def changed(self, site, key, state, text):
-        self.history.setdefault((site, key), []).append((self.clock.now, state, text))
 
     def told(self, node, event):
         for watcher in self.watchers:

@@ -1,0 +1,85 @@
+"""What a real node knows first-hand, as the gateways of its site tell it."""
+
+from random import Random
+
+from discoveryd.protocol.link import Link, Source
+from discoveryd.protocol.node import Node
+from discoveryd.protocol.wire.record import Record, Service
+from discoveryd.sites.row import key_of, read_row
+from discoveryd.sites.settings import GATEWAY_TAG
+from discoveryd.sites.survey import WHOLE_GAP, Surveyor
+
+LINK = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
+
+
+def node(name, address, **tags):
+    made = Node(record=Record(name=name, tags=tags, services=(Service(name="http", port=80),)), node_id=name, random=Random(name))
+    made.set_links([LINK._replace(address=address)], now=0.0)
+    return made
+
+
+def talk(nodes, now):
+    """Let each hear the HELLOs of each, and what follows."""
+    for sender in nodes:
+        for send in sender.poll(now).sends:
+            deliver(nodes, sender, send, now)
+
+
+def deliver(nodes, sender, send, now):
+    for receiver in nodes:
+        if receiver is not sender and send.to in (LINK.broadcast, "255.255.255.255", receiver.links[0].address):
+            source = Source(sender.links[0].address, receiver.links[0], unicast=not send.is_to_all)
+            for answer in receiver.receive(send.datagram, source, now).sends:
+                deliver(nodes, receiver, answer, now)
+
+
+def three():
+    nodes = [
+        node("a", "10.0.0.1", **{GATEWAY_TAG: "berlin"}), node("b", "10.0.0.2", **{GATEWAY_TAG: "berlin"}),
+        node("c", "10.0.0.3", role="web"), node("far", "10.0.0.4", **{GATEWAY_TAG: "paris"}),
+    ]  # fmt: skip
+    for step in range(20):
+        talk(nodes, step * 0.4)
+    return nodes
+
+
+def test_gateways_tell_the_same_of_each_peer():
+    a, b, c, _ = three()
+    sets = [{row.key: row.text for row in Surveyor("berlin").survey(one, 8.0).rows} for one in (a, b)]
+    assert sets[0] == sets[1]
+    assert set(sets[0]) == {key_of(one.id, one.boot) for one in (a, b, c)}
+    found = read_row(key_of("c", c.boot), sets[0][key_of("c", c.boot)])
+    assert (found["name"], found["addresses"], found["tags"]) == ("c", ["10.0.0.3"], {"role": "web"})
+
+
+def test_speakers_and_nodes_of_other_sites_are_known_by_their_tag():
+    a, b, _, _ = three()
+    survey = Surveyor("berlin").survey(a, 8.0)
+    [speaker] = survey.speakers
+    assert (speaker.id, speaker.boot) == ("b", b.boot)
+    assert 0 <= b.seq - speaker.seq <= 1
+    assert 8.0 - speaker.heard < 2.0
+    assert survey.elsewhere == {"far"}
+    assert (survey.seq, survey.boot, survey.name, survey.is_isolated) == (a.seq, a.boot, "a", False)
+
+
+def test_rows_are_read_only_when_something_changed():
+    a, b, c, _ = three()
+    surveyor = Surveyor("berlin")
+    assert surveyor.survey(a, 8.0).rows is not None
+    assert surveyor.survey(a, 8.1).rows is None
+    for send in c.goodbye().sends:
+        deliver([a, b], c, send, 8.2)
+    gone = {row.key: row.state for row in surveyor.survey(a, 8.3).rows}
+    assert gone[key_of("c", c.boot)] in ("left", "up")  # a plain goodbye is asked about first
+    b.set_record(Record(name="b", tags={GATEWAY_TAG: "berlin", "new": "1"}), 8.4)
+    talk([a, b], 8.5)
+    assert any("new" in row.text for row in surveyor.survey(a, 8.6).rows)
+    assert surveyor.survey(a, 8.7).rows is None
+    assert surveyor.survey(a, 8.7 + WHOLE_GAP).rows is not None
+
+
+def test_a_node_without_a_link_is_isolated():
+    a, *_ = three()
+    a.set_links([], 9.0)
+    assert Surveyor("berlin").survey(a, 9.0).is_isolated

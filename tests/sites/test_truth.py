@@ -1,0 +1,234 @@
+"""What is listed of another site is what its gateways say, and as long as that is proved."""
+
+import pytest
+
+from discoveryd.sites.settings import Follow, SiteSettings
+from tests.sites.world import BEAT, World, text_of
+
+KEY, NEW = "web1 " + "a" * 16, "web1 " + "b" * 16
+
+
+def world(berlin=2, paris=2, **settings):
+    made = World(7)
+    return made, made.place("berlin", berlin), made.place("paris", paris, **settings)
+
+
+def kinds(node, since=0.0):
+    return [(event.kind, event.peer and event.peer["name"]) for at, event in node.events if at >= since and event.kind != "gateway"]
+
+
+def states(place, key):
+    return [node.rows().get(key, {}).get("state") for node in place.nodes if node.is_up]
+
+
+def roles(place):
+    return sorted(node.status()["role"] for node in place.nodes if node.is_up)
+
+
+def test_each_node_of_each_site_lists_all():
+    made, berlin, paris = world(5, 5)
+    rome = made.place("rome", 5)
+    made.run(9)
+    for place in (berlin, paris, rome):
+        assert roles(place) == ["gateway", "gateway", "standby", "standby", "standby"]
+        others = {key for other in (berlin, paris, rome) if other is not place for key in other.truth}
+        for node in place.nodes:
+            assert set(node.rows(None, "up")) == others
+            assert {row["site"] for row in node.rows().values()} == {berlin.name, paris.name, rome.name} - {place.name}
+
+
+def test_a_join_a_goodbye_and_a_crash_are_told_at_once():
+    made, berlin, paris = world(3, 3)
+    made.run(10)
+    for act, state in ((lambda: paris.up(KEY, text_of("web1")), "up"), (lambda: paris.gone(KEY, "left"), "left")):
+        act()
+        made.run(paris.lag + 0.1)
+        assert states(berlin, KEY) == [state] * 3
+    paris.up(NEW, text_of("web1"))
+    made.run(1)
+    paris.gone(NEW)
+    made.run(paris.lag + 0.1)
+    assert states(berlin, NEW) == ["down"] * 3
+    assert kinds(berlin.nodes[0])[-4:] == [("joined", "web1"), ("left", "web1"), ("joined", "web1"), ("down", "web1")]
+
+
+def test_a_restart_is_one_event():
+    made, berlin, paris = world()
+    paris.up(KEY, text_of("web1"))
+    made.run(10)
+    paris.restart(KEY, NEW, text_of("web1"))
+    made.run(1)
+    assert [kind for kind in kinds(berlin.nodes[0]) if kind[1] == "web1"] == [("joined", "web1"), ("restarted", "web1")]
+    assert states(berlin, NEW) == ["up"] * 2
+    assert states(berlin, KEY) == [None] * 2
+
+
+def test_a_row_says_where_it_is_from_and_how_old_its_proof_is():
+    made, berlin, paris = world()
+    made.run(12)
+    row = berlin.nodes[0].rows()[paris.nodes[0].key]
+    assert row["site"] == "paris"
+    assert row["via"] in [node.id for node in paris.nodes]
+    assert 0 <= row["vouched_s"] <= 5
+    assert row["expires_s"] == pytest.approx(row["ttl_s"] - row["vouched_s"], abs=0.002)
+    assert (row["rtt_ms"], row["two_way"], row["link"]) == (None, None, "")
+
+
+def test_a_silent_site_is_one_event_and_its_peers_are_unknown():
+    made, berlin, paris = world(3, 3)
+    for number in range(50):
+        paris.up(f"m{number} {number:016x}", text_of(f"m{number}"))
+    made.run(10)
+    began = made.clock.now
+    made.broker.cut.add(("berlin", "paris"))
+    made.run(12)
+    for node in berlin.nodes:
+        assert kinds(node, began) == [("site-unreachable", None)]
+        assert len(node.rows(None, "unknown")) == 53 == len(node.rows())
+        assert node.site("paris")["state"] == "unreachable"
+        assert node.site("paris")["unknown"] == 53
+    paris.gone(f"m1 {1:016x}")
+    made.run(3)
+    made.broker.cut.clear()
+    healed = made.clock.now
+    made.run(5)
+    for node in berlin.nodes:
+        assert kinds(node, healed) == [("site-back", None), ("down", "m1")]
+        assert set(node.rows(None, "up")) == set(paris.truth)
+    assert {node.site("berlin")["state"] for node in paris.nodes} == {"reachable"}
+
+
+def test_a_gateway_that_lost_its_lan_takes_nobody_down():
+    """It does not notice: its table says that all the others are down, and that is what it tells."""
+    made, berlin, paris = world(2, 3)
+    paris.up(KEY, text_of("web1"))
+    made.run(10)
+    deaf = next(node for node in paris.nodes if node.status()["role"] == "gateway")
+    for key in list(deaf.table):
+        if key != deaf.key:
+            deaf.table[key] = ("down", "")
+    deaf.survey()
+    made.run(30)
+    assert set(berlin.nodes[0].rows(None, "up")) == set(paris.truth)
+    assert all(kind not in ("down", "left", "unknown") for kind, _ in kinds(berlin.nodes[0]))
+
+
+def test_an_isolated_node_speaks_for_nobody():
+    made, berlin, paris = world(2, 1)
+    paris.up(KEY, text_of("web1"))
+    made.run(10)
+    [gateway] = paris.nodes
+    gateway.is_isolated = True
+    gateway.survey()
+    gateway.table[KEY] = ("down", "")
+    gateway.survey()
+    assert gateway.status()["role"] == "isolated"
+    made.run(13)
+    assert states(berlin, KEY) == ["unknown"] * 2
+    gateway.is_isolated = False
+    gateway.table[KEY] = ("up", text_of("web1"))
+    gateway.survey()
+    made.run(7)
+    assert states(berlin, KEY) == ["up"] * 2
+    assert ("down", "web1") not in kinds(berlin.nodes[0])
+
+
+def test_a_gateway_that_starts_anew_takes_down_nobody_it_has_not_met():
+    made, berlin, paris = world(2, 1)
+    for number in range(20):
+        paris.up(f"m{number} {number:016x}", text_of(f"m{number}"))
+    made.run(10)
+    [gateway] = paris.nodes
+    gateway.stop()
+    gateway.start()
+    gateway.table = dict(list(gateway.table.items())[:10])
+    made.run(25)
+    assert not {kind for kind, name in kinds(berlin.nodes[0]) if name and name.startswith("m")} & {"down", "left"}
+    assert set(berlin.nodes[0].rows(None, "up")) >= set(paris.truth)
+
+
+def test_a_dead_gateway_is_replaced_within_a_second_and_nothing_is_unknown():
+    made, berlin, paris = world(2, 5)
+    made.run(10)
+    for _ in range(2):
+        gateway = next(node for node in paris.nodes if node.is_up and node.status()["role"] == "gateway")
+        gateway.stop()
+        made.run(1.5)
+        assert roles(paris).count("gateway") == 2
+    made.run(20)
+    assert set(berlin.nodes[0].rows(None, "up")) == set(paris.truth)
+    assert [kind for kind, _ in kinds(berlin.nodes[0])].count("site-unreachable") == 0
+    assert not berlin.nodes[0].rows(None, "unknown")
+
+
+def test_a_gateway_whose_connection_is_lost_is_passed_over():
+    made, berlin, paris = world(2, 5)
+    made.run(10)
+    cut = [node for node in paris.nodes if node.status()["role"] == "gateway"]
+    for node in cut:
+        node.disconnect()
+    made.run(8)
+    assert roles(paris) == ["disconnected", "disconnected", "gateway", "gateway", "standby"]
+    assert [kind for kind, _ in kinds(berlin.nodes[0])].count("site-unreachable") == 0
+    cut[0].connect()
+    made.run(8)
+    assert cut[0].status()["role"] == "gateway"
+    assert roles(paris).count("gateway") == 2
+
+
+def test_a_hung_server_proves_nothing_when_it_wakes():
+    """What it held back comes all at once, and echoes nonces that are old by then."""
+    made, berlin, paris = world(2, 1)
+    paris.up(KEY, text_of("web1"))
+    made.run(10)
+    [gateway] = paris.nodes
+    made.broker.stall(gateway.connection, is_stalled=True)
+    made.run(60)
+    assert states(berlin, KEY) == ["unknown"] * 2
+    paris.gone(KEY)
+    gateway.is_up = False
+    made.broker.stall(gateway.connection, is_stalled=False)
+    made.run(1)
+    assert states(berlin, KEY) == ["unknown"] * 2
+
+
+def test_first_hand_rows_win():
+    made, berlin, paris = world()
+    made.run(10)
+    reader, shared = berlin.nodes[0], paris.nodes[0]
+    assert shared.key in reader.rows()
+    reader.table[shared.key] = ("up", shared.text)
+    reader.survey()
+    assert shared.key not in reader.rows()
+
+
+def test_only_the_peers_that_are_followed_are_kept():
+    made = World(7)
+    paris, rome = made.place("paris", 2), made.place("rome", 2)
+    rules = (Follow(site="par*", tags={"role": "web"}), Follow(site="par*", name="db-*"))
+    berlin = made.place("berlin", 2, follow=rules)
+    paris.up("a " + "a" * 16, text_of("a", role="web"))
+    paris.up("db-1 " + "b" * 16, text_of("db-1"))
+    paris.up("c " + "c" * 16, text_of("c"))
+    made.run(10)
+    [reader, _] = berlin.nodes
+    assert {row["name"] for row in reader.rows().values()} == {"a", "db-1"}
+    assert reader.site("paris")["omitted"] == 3
+    assert reader.site("rome")["state"] == "pending"
+    paris.up("c " + "c" * 16, text_of("c", role="web"))
+    made.run(1)
+    assert {row["name"] for row in reader.rows().values()} == {"a", "db-1", "c"}
+    settings = SiteSettings(site="berlin", follow=(Follow(),))
+    reader.do(reader.engine.set_settings(settings, made.clock.now))
+    assert {row["name"] for row in reader.rows(None, "up").values()} == {"a", "db-1", "c"}  # no row is lost meanwhile
+    made.run(5)
+    assert set(reader.rows(None, "up")) == {*paris.truth, *rome.truth}
+
+
+def test_a_standby_dates_nonces_by_the_hellos_of_a_large_network():
+    made, berlin, paris = world(3, 3)
+    made.run(10)
+    [standby] = [node for node in berlin.nodes if node.status()["role"] == "standby"]
+    gateways = [node for node in berlin.nodes if node is not standby]
+    ages = [node.rows(None, "up")[paris.nodes[0].key]["vouched_s"] for node in (standby, *gateways)]
+    assert ages[0] <= max(ages[1:]) + 2 * BEAT
