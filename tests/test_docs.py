@@ -39,6 +39,7 @@ from discoveryd.runtime.hook_queue import FindingEvent
 from discoveryd.runtime.hooks import Hooks
 from discoveryd.runtime.network import Network
 from discoveryd.runtime.status import filtered
+from discoveryd.sites.drops import SITE_DROP_REASONS
 from tests.ctl.played import Daemon, ask, event, peers_reply, refusal, snapshot
 from tests.query.samples import STATUS, peer
 
@@ -88,7 +89,7 @@ def test_each_reason_counted_is_a_known_one():
     """A word that is counted, but that nobody can look up, helps nobody."""
     counted = {text for call in calls("WireError", "drop", "_drop") for text in texts(call)[:1]}
     assert {"malformed", "rate"} <= counted
-    assert {text for text in counted if re.fullmatch(r"[a-z]+(-[a-z]+)*", text)} <= set(DROP_REASONS)
+    assert {text for text in counted if re.fullmatch(r"[a-z]+(-[a-z]+)*", text)} <= {*DROP_REASONS, *SITE_DROP_REASONS}
 
 
 def keys_of(value):

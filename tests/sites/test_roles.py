@@ -27,7 +27,7 @@ def test_one_that_comes_or_goes_changes_the_place_of_no_other():
     assert sorted(IDS, key=lambda id: rank("paris", id)) != RANKED
 
 
-def test_a_candidate_that_is_not_heard_is_passed_over_and_comes_back():
+def test_a_candidate_that_is_not_heard_is_passed_over():
     later = PATIENCE * 2.0 + 0.1
     third = roles(RANKED[2], heard=RANKED[:2])
     third.hear(RANKED[1], later)

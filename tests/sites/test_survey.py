@@ -52,7 +52,7 @@ def test_gateways_tell_the_same_of_each_peer():
     assert (found["name"], found["addresses"], found["tags"]) == ("c", ["10.0.0.3"], {"role": "web"})
 
 
-def test_speakers_and_nodes_of_other_sites_are_known_by_their_tag():
+def test_speakers_and_other_sites_are_known_by_a_tag():
     a, b, _, _ = three()
     survey = Surveyor("berlin").survey(a, 8.0)
     [speaker] = survey.speakers
