@@ -318,7 +318,7 @@ Modules
 - ``wire``: ``wire.kinds`` has the table of the kinds of datagrams, ``wire.messages``, ``wire.talk``, ``wire.why`` and
   ``wire.meet`` their values, ``wire.fields`` their fields, ``wire.record`` the record of a node.
 - ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, ``sealed.channel`` is
-  the layer in front of the engine, and takes each counter once.
+  the layer in front of the engine, and takes each counter once, ``sealed.payload`` seals what a broker carries.
 - ``table``: ``table.table`` is the table, ``table.rows`` keeps its rows, and knows restarts and clones, ``table.row``
   is one peer, ``table.path`` an address of it, ``table.states`` its life, ``table.liveness`` and ``table.ageing`` what
   silence does, ``table.standing`` what a row has proved and which *seq* counts, ``table.shared_addresses`` those of
