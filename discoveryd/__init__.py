@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from discoveryd.runtime.registration import Registration
     from discoveryd.runtime.subscription import Subscription
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "discoveryd.config.embedding": ("machine_settings", "machine_token"),

@@ -1,12 +1,14 @@
 """The commands of ``discoveryd``."""
 
 from discoveryd.cli.parse import Command, Option, Program, Value
+from discoveryd.cli.topics import topics
 from discoveryd.config import DEFAULT_PATH
 
 PAGES = {"discoveryd": 8, "discoveryctl": 1, "discoveryd.yaml": 5}
 """The manual pages and their sections."""
 SHELLS = ("bash", "zsh", "fish")
 
+_TOPICS = topics()
 _FILE = Value("FILE")
 _CONFIG = Option("config", "configuration file; - is standard input", _FILE)
 
@@ -70,10 +72,11 @@ PROGRAM = Program(
         ),
         Command(
             "cli.manual:manual",
-            "show a manual page",
-            Value("PAGE", choices=tuple(PAGES)),
+            "show a manual page, or the page of a topic",
+            Value("PAGE", choices=(*PAGES, *_TOPICS)),
             text=f"Show the manual page PAGE: {', '.join(PAGES)}. Without PAGE the first. On a terminal man(1) shows "
-            "it; elsewhere its source is printed.",
+            "it; elsewhere its source is printed. PAGE may also be a topic of the documentation: "
+            f"{', '.join(_TOPICS) or 'none is installed'}.",
         ),
         Command(
             "cli.completion:completion",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from textwrap import wrap
 
-from discoveryd import __version__
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +19,9 @@ _TERM = 19
 def answer(program: Program, arguments: Arguments) -> str:
     """Return what ``--version`` or ``--help`` prints, whichever was given; both give the version."""
     if arguments.version:
-        return f"{program.name} {__version__}\n"
+        from discoveryd.files.commit import version  # noqa: PLC0415 - may ask git
+
+        return f"{program.name} {version()}\n"
     parts = _command_help(program, arguments.command) if arguments.command else _program_help(program)
     return "\n\n".join(filter(None, parts)) + "\n"
 

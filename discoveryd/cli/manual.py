@@ -13,7 +13,7 @@ from textwrap import wrap
 from typing import NamedTuple
 
 from discoveryd import __version__
-from discoveryd.cli import ctl_commands, daemon_commands, manual_texts
+from discoveryd.cli import ctl_commands, daemon_commands, manual_texts, topics
 from discoveryd.cli.daemon_commands import PAGES
 from discoveryd.cli.parse import Arguments, Command, Option, Program
 from discoveryd.config import DEFAULT_PATH
@@ -62,9 +62,14 @@ _EMPHASIZED = re.compile(r"((?<![\w-])--[a-z][a-z-]*|\$[A-Z][A-Z_]+|[a-z_.]+(?=\
 
 
 def manual(arguments: Arguments) -> int:
-    """Print a page: as roff, on a terminal through man(1)."""
+    """Print a page: as roff, on a terminal through man(1); that of a topic as Markdown, on a terminal with a pager."""
     name = arguments.page or "discoveryd"
     try:
+        if name not in PAGES:
+            import pydoc  # noqa: PLC0415 - its pager is that of Python's own help
+
+            pydoc.pager(topics.page(name))
+            return OK
         page = pages()[f"man{PAGES[name]}/{name}.{PAGES[name]}"]
     except FileNotFoundError as error:
         say(str(error))

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-from discoveryd import __version__
 from discoveryd.config import DEFAULT_PATH, PATH_VARIABLE
 from discoveryd.errors import QueryError
+from discoveryd.files.commit import version
 from discoveryd.query.json_text import dumps
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def write(path: str, options: Options, doctor: Callable[[], dict[str, Any]]) -> 
 
 
 def _members(options: Options, doctor: Callable[[], dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    yield "version.txt", f"discoveryd {__version__}\nPython {sys.version}\n{platform.platform()}\n"
+    yield "version.txt", f"discoveryd {version()}\nPython {sys.version}\n{platform.platform()}\n"
     for name, ask in (
         ("doctor.json", doctor),
         ("status.json", lambda: _asked(options, "status")),

@@ -3,7 +3,6 @@
 import os
 import sys
 
-from discoveryd import __version__
 from discoveryd.cli.daemon_commands import PROGRAM
 from discoveryd.cli.parse import Arguments, UsageError, parse, run_command
 from discoveryd.errors import ConfigError
@@ -28,8 +27,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def version(_: Arguments) -> int:
-    """Print the version; stands here so that it waits for nothing else."""
-    print(f"discoveryd {__version__}")  # noqa: T201 - this is what was asked for
+    """Print the version, with the commit where it is known; stands here so that it waits for nothing else."""
+    from discoveryd.files import commit  # noqa: PLC0415 - may ask git
+
+    print(f"discoveryd {commit.version()}")  # noqa: T201 - this is what was asked for
     return OK
 
 

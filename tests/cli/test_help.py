@@ -50,4 +50,4 @@ def test_help_is_a_command_too(capsys, main, words):
 @pytest.mark.parametrize(("main", "program"), PROGRAMS)
 def test_version(capsys, main, program):
     assert main(["--version"]) == 0
-    assert re.fullmatch(rf"{program.name} \d+\.\d+\.\S+\n", capsys.readouterr().out)
+    assert re.fullmatch(rf"{program.name} \d+\.\d+\.\S+( \([0-9a-f]+(-dirty)?\))?\n", capsys.readouterr().out)

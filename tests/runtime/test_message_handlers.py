@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from discoveryd import __version__
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.messages.values import IncomingMessage
 from discoveryd.query.messages import Draft
@@ -71,7 +72,7 @@ def test_info_says_version_uptime_and_name():
     builtins.uptime = lambda: 61.234
     builtins.handle(message("info"), ends)
     [(_, answer)] = ends.all
-    assert json.loads(answer) == {"version": "0.1.0", "uptime_s": 61.2, "name": "me"}
+    assert json.loads(answer) == {"version": __version__, "uptime_s": 61.2, "name": "me"}
 
 
 @pytest.mark.parametrize("room", range(0, 60, 3))

@@ -8,6 +8,7 @@ from time import monotonic
 
 import pytest
 
+from discoveryd import __version__
 from discoveryd.errors import QueryError
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.parameters import Parameters
@@ -223,7 +224,7 @@ def test_the_builtin_names_are_answered_by_each_node(three):
     assert {answer for _, answer in anna.ask("upper", "hallo", everyone=True).answers} == {b"HALLO"}
     infos = {peer.name: json.loads(answer) for peer, answer in anna.ask("info", everyone=True).answers}
     assert {name: info["name"] for name, info in infos.items()} == {"bert": "bert", "carl": "carl"}
-    assert all(info["version"] == "0.1.0" and info["uptime_s"] >= 0 for info in infos.values())
+    assert all(info["version"] == __version__ and info["uptime_s"] >= 0 for info in infos.values())
 
 
 def test_a_node_without_builtins_refuses_them(two):
