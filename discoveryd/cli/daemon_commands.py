@@ -96,10 +96,13 @@ PROGRAM = Program(
                 "daemon restarts",
             ),
             Option("dns", "serve names of peers, and let the resolver of this machine ask for them (docs/dns.md)"),
+            Option("copy", "copy this environment to /opt/discoveryd first, where the service can reach it"),
             *_PLACE,
             text="Put unit, socket unit, configuration, manual pages, completions and firewall profiles in place, and "
             "links to the commands into /usr/local/bin. What is there already and yours stays. Says each thing it "
-            "does; a second run changes nothing. Needs root.",
+            "does; a second run changes nothing. An environment below /root or /home, such as uv tool and pipx make, "
+            "is hidden from the service: --copy. Where a package of the distribution installed discoveryd, only what "
+            "depends on the configuration is put in place: the ports that the unit allows. Needs root.",
         ),
         Command(
             "install:uninstall",

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import discoveryd
+from discoveryd.install import packaged
 
 SERVICE = "discoveryd.service"
 SOCKET = "discoveryd.socket"
@@ -36,8 +37,8 @@ _ROOTS = ("root", "staff")
 
 
 def commands() -> str:
-    """Return the directory of this environment's ``discoveryd`` command."""
-    return sysconfig.get_path("scripts")
+    """Return the directory of this environment's ``discoveryd`` command, or of that of a package."""
+    return packaged.COMMANDS if packaged.is_packaged() else sysconfig.get_path("scripts")
 
 
 def obstacles() -> list[str]:

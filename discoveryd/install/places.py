@@ -84,7 +84,7 @@ class Entry:
     is_kept: bool = False
 
 
-def load_manifest(root: str) -> dict[str, Entry]:
+def load_manifest(root: str, manifest: str = PATH) -> dict[str, Entry]:
     """Return what is installed, by path.
 
     Raises:
@@ -92,22 +92,22 @@ def load_manifest(root: str) -> dict[str, Entry]:
         ValueError: it is not what `save_manifest` wrote.
     """
     try:
-        found = json.loads(trusted.read(root + PATH, owners=None))
+        found = json.loads(trusted.read(root + manifest, owners=None))
         return {entry["path"]: Entry(**entry) for entry in found["entries"]}
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{root}{PATH} is damaged ({error}); remove it, and install again") from None
+        raise ValueError(f"{root}{manifest} is damaged ({error}); remove it, and install again") from None
 
 
-def save_manifest(root: str, entries: Iterable[Entry]) -> None:
+def save_manifest(root: str, entries: Iterable[Entry], manifest: str = PATH) -> None:
     """Write the manifest, all or nothing; its directory is there."""
     written = {
         "about": "what `discoveryd install` put here; `discoveryd uninstall` removes it",
         "version": __version__,
         "entries": [asdict(entry) for entry in entries],
     }
-    trusted.write(root + PATH, (json.dumps(written, indent=1) + "\n").encode())
+    trusted.write(root + manifest, (json.dumps(written, indent=1) + "\n").encode())
 
 
 def tell(what: str, path: str, remark: str = "") -> None:
@@ -136,10 +136,7 @@ def items(
         *([Item(f"{UNIT_DIRECTORY}/{DROP_IN}", ports)] if ports is not None else []),
         Item(f"{UNIT_DIRECTORY}/discoveryd.socket", content_of("systemd/discoveryd.socket")),
         Item(f"/usr/local/lib/{SYSCTL}", content_of(f"config/{SYSCTL}")),
-        Item(f"{CONFIG_DIRECTORY}/discoveryd.yaml", config or content_of("config/discoveryd.yaml"), is_kept=True),
-        Item(f"{CONFIG_DIRECTORY}/hooks.d"),
-        Item(f"{CONFIG_DIRECTORY}/messages.d"),
-        Item(f"{CONFIG_DIRECTORY}/{EXAMPLE}", content_of(f"config/{EXAMPLE}")),
+        *configuration(config),
     ]
     if os.path.realpath(commands) != os.path.realpath(COMMAND_DIRECTORY):
         found += [
@@ -154,6 +151,16 @@ def items(
     for _, profile, directory, _ in firewalls(root):
         found.append(Item(f"{directory}/{os.path.basename(profile)}", content_of(f"config/{profile}")))
     return found
+
+
+def configuration(config: bytes | None = None) -> list[Item]:
+    """Return what is installed below /etc/discoveryd; with this configuration in place of the shipped one."""
+    return [
+        Item(f"{CONFIG_DIRECTORY}/discoveryd.yaml", config or content_of("config/discoveryd.yaml"), is_kept=True),
+        Item(f"{CONFIG_DIRECTORY}/hooks.d"),
+        Item(f"{CONFIG_DIRECTORY}/messages.d"),
+        Item(f"{CONFIG_DIRECTORY}/{EXAMPLE}", content_of(f"config/{EXAMPLE}")),
+    ]
 
 
 def firewalls(root: str) -> list[tuple[str, str, str, str]]:
@@ -178,18 +185,20 @@ class Places:
         root: directory under which they are; empty for this machine.
         former: what was installed earlier, by path.
         is_dry: whether nothing is done but printing.
+        manifest: where the list of what is ours is kept.
 
     Attributes:
         entries: what is ours, in the order in which it was made.
         changed: paths that are not as they were.
     """
 
-    def __init__(self, root: str, former: dict[str, Entry], *, is_dry: bool) -> None:
+    def __init__(self, root: str, former: dict[str, Entry], *, is_dry: bool, manifest: str = PATH) -> None:
         self.entries: dict[str, Entry] = {}
         self.changed: set[str] = set()
         self._root = root
         self._former = former
         self._is_dry = is_dry
+        self._manifest = manifest
 
     def put_all(self, items: list[Item]) -> None:
         """Install everything, and remove what an earlier version installed and this version does not.
@@ -197,8 +206,8 @@ class Places:
         Raises:
             OSError: with the path.
         """
-        self._need_directory(os.path.dirname(PATH))
-        self._claim(PATH, "manifest")  # before all that it lists, so removed after them
+        self._need_directory(os.path.dirname(self._manifest))
+        self._claim(self._manifest, "manifest")  # before all that it lists, so removed after them
         for path, content, is_kept, mode in items:
             if isinstance(content, bytes):
                 self._put_file(path, content, is_kept=is_kept, mode=mode)
@@ -208,12 +217,15 @@ class Places:
                 if os.path.isdir(self._root + path):
                     self._tell("unchanged", path)
                 self._need_directory(path)
-        for path, entry in self._former.items():
-            if path not in self.entries:
-                if path.endswith(NEW) or entry.kind == "directory":
-                    self.entries[path] = entry
-                else:
-                    self._remove(entry)
+        left = []
+        for path, entry in reversed(self._former.items()):
+            if path in self.entries:
+                continue
+            if path.endswith(NEW) or (entry.kind == "directory" and self._is_used(path)):
+                left.append((path, entry))
+            else:
+                self._remove(entry)
+        self.entries |= reversed(left)
 
     def remove_all(self) -> None:
         """Remove all that is ours, what was made last first.
@@ -287,16 +299,23 @@ class Places:
         place = self._root + entry.path
         if not os.path.lexists(place):
             return
-        if reason := self._reason_to_keep(entry, place):
+        if reason := self._reason_to_keep(entry):
             self._tell("kept", entry.path, reason)
             return
         if not self._is_dry:
             (os.rmdir if entry.kind == "directory" else os.unlink)(place)
         self._tell("removed", entry.path)
 
-    def _reason_to_keep(self, entry: Entry, place: str) -> str:
-        if entry.kind == "directory":  # what a dry run has left there is in `changed`
-            left = [name for name in os.listdir(place) if f"{entry.path}/{name}" not in self.changed]
+    def _left_in(self, path: str) -> list[str]:
+        """Return what is in a directory; what a dry run has left there is in `changed`."""
+        return [name for name in os.listdir(self._root + path) if f"{path}/{name}" not in self.changed]
+
+    def _is_used(self, path: str) -> bool:
+        return os.path.isdir(self._root + path) and bool(self._left_in(path))
+
+    def _reason_to_keep(self, entry: Entry) -> str:
+        if entry.kind == "directory":
+            left = self._left_in(entry.path)
             return f"it holds {min(left)}" if left else ""
         if entry.is_kept:
             return "the configuration is yours"

@@ -19,7 +19,7 @@ demo
 simulate [--nodes N] [--loss P] [--minutes M] [--seed S] [--config FILE] [--json]
 manual [PAGE]
 completion SHELL
-install [--now] [--socket] [--dns] [--prefix DIR] [--dry-run]
+install [--now] [--socket] [--dns] [--copy] [--prefix DIR] [--dry-run]
 uninstall [--dns] [--prefix DIR] [--dry-run]
 version
 help [COMMAND]

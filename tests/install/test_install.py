@@ -71,7 +71,8 @@ def test_the_discoveryctl_of_the_machine_starts_without_site(root, run):
     command = root / "usr/local/bin/discoveryctl"
     assert command.read_text().splitlines()[0].endswith("/python3 -IS")
     told = subprocess.run([command, "--version"], capture_output=True, text=True, check=False, cwd="/")
-    assert (told.returncode, told.stdout, told.stderr) == (0, f"discoveryctl {__version__}\n", "")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.split()[:2] == ["discoveryctl", __version__]
     nowhere = subprocess.run([command, "--address", "127.0.0.1:1", "list"], capture_output=True, text=True, check=False)
     assert (nowhere.returncode, nowhere.stdout) == (3, "")
     assert "no daemon answers at 127.0.0.1:1" in nowhere.stderr

@@ -7,7 +7,7 @@ import pytest
 
 from discoveryd import __version__, install
 from discoveryd.daemon import main
-from discoveryd.install import machine
+from discoveryd.install import machine, service
 from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.runtime.discovery import Discovery
@@ -95,7 +95,7 @@ def test_a_changed_unit_restarts_the_service(systemd, shipped):
 def test_the_service_is_restarted_if_another_version_runs(systemd, root, monkeypatch, capsys, version):
     port, query = free_port("127.0.0.1", "udp"), ("127.0.0.1", free_port("127.0.0.1", "tcp"))
     (root / CONFIG).write_text(f"query: {{listen: '127.0.0.1:{query[1]}'}}\n")
-    monkeypatch.setattr(install, "__version__", version)
+    monkeypatch.setattr(service, "__version__", version)
     with Discovery(Parameters(port=port, loopback="127.0.0.1"), name="anna", query=query):
         Path(f"{systemd.state}.discoveryd.service").touch()
         main(["install"])
