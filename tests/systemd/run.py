@@ -2,6 +2,7 @@
 
     sudo python tests/systemd/run.py                    Debian 12 and 13, two machines each
     sudo python tests/systemd/run.py --suite trixie     one of them
+    sudo python tests/systemd/run.py --show packages    the Debian package, and environments of uv tool and pipx, alone
 
 For a person with root: it needs systemd-container and debootstrap, a Debian mirror and a package index the first
 time, and about three minutes for each suite (the watchdog's 30 s among them). The machines have no uplink, and are
@@ -28,6 +29,8 @@ from tests.netns.daemons import asking, names  # noqa: E402
 from tests.netns.daemons import until as until_listed  # noqa: E402
 from tests.netns.lab import Lab  # noqa: E402
 from tests.systemd.machine import MIRROR, Machine, debian, until, why_not  # noqa: E402
+from tests.systemd.mirror import wheels  # noqa: E402
+from tests.systemd.packages import Packages  # noqa: E402
 
 SUITES = ("bookworm", "trixie")
 ENVIRONMENT = "/opt/discoveryd"
@@ -45,6 +48,7 @@ def main() -> int:
     parser.add_argument("--mirror", default=MIRROR, help="where debootstrap gets Debian (%(default)s)")
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     parser.add_argument("--cache", type=Path, default=Path(home, "discoveryd-lab"), help="what is kept (%(default)s)")
+    parser.add_argument("--show", action="append", choices=("service", "packages"), help="what to show (both)")
     options = parser.parse_args()
     reason = why_not()
     if reason:
@@ -54,8 +58,13 @@ def main() -> int:
         command = ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv]
         os.execvpe("unshare", command, {**os.environ, INSIDE: "1"})
     for suite in options.suite or SUITES:
-        with TemporaryDirectory(prefix="discoveryd-lab-") as directory, ExitStack() as stack:
-            Show(suite, debian(suite, options.cache, options.mirror), Path(directory), stack).all()
+        image = debian(suite, options.cache, options.mirror)
+        for show in options.show or ("service", "packages"):
+            with TemporaryDirectory(prefix="discoveryd-lab-") as directory, ExitStack() as stack:
+                if show == "service":
+                    Show(suite, image, Path(directory), stack).all()
+                else:
+                    Packages(suite, image, Path(directory), options.cache, stack).all()
     return 0
 
 
@@ -72,13 +81,13 @@ class Show:
     def __init__(self, suite: str, image: Path, directory: Path, stack: ExitStack) -> None:
         self._suite = suite
         lab = stack.enter_context(Lab())
-        wheels = _wheels(image, directory / "wheels")
+        made = wheels(image, directory / "wheels")
         self.machines = []
         for number, name in enumerate(("a", "b"), 1):
             machine = Machine(lab.host(name, address=f"10.77.0.{number}/24"), image, directory / "machines")
             stack.callback(machine.close)
             machine.prepare()
-            subprocess.run(["cp", "-r", wheels, machine.root / "srv/wheels"], check=True)
+            subprocess.run(["cp", "-r", made, machine.root / "srv/wheels"], check=True)
             self.machines.append(machine)
         self.a, self.b = self.machines
 
@@ -466,18 +475,6 @@ def _files(machine: Machine) -> set[str]:
                          "-not", "-path", "*/__pycache__/*").stdout  # fmt: skip
     passing = ("/var/log/", "/var/tmp/", "/var/lib/systemd/", "/var/cache/")
     return {path for path in listed.splitlines() if not path.startswith(passing)}
-
-
-def _wheels(image: Path, directory: Path) -> Path:
-    """Give a directory with the wheel of this checkout and of all it needs, for the Python of an image."""
-    version = Path(os.path.realpath(image / "usr/bin/python3")).name.removeprefix("python")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    subprocess.run([*pip, "wheel", "--no-deps", f"--wheel-dir={directory}", ROOT], check=True)
-    platforms = [f"--platform={name}_{os.uname().machine}" for name in ("manylinux2014", "manylinux_2_17", "manylinux_2_28")]
-    where = ["--only-binary=:all:", "--implementation=cp", f"--python-version={version}", *platforms]
-    (wheel,) = directory.glob("discoveryd-*.whl")
-    subprocess.run([*pip, "download", f"--dest={directory}", *where, wheel], check=True)
-    return directory
 
 
 if __name__ == "__main__":
