@@ -59,12 +59,14 @@ class Item(NamedTuple):
         content: of a file; as a text, the target of a symbolic link; None for a directory.
         is_kept: whether it stays when all else is removed.
         mode: of a file.
+        instead: target of a link that may be replaced: what uv tool or pipx put there, into the same environment.
     """
 
     path: str
     content: bytes | str | None = None
     is_kept: bool = False
     mode: int = 0o644
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +143,10 @@ def items(
     if os.path.realpath(commands) != os.path.realpath(COMMAND_DIRECTORY):
         found += [
             Item(launcher.PATH, launcher.launcher(commands), mode=0o755),
-            Item(f"{COMMAND_DIRECTORY}/discoveryctl", os.path.relpath(launcher.PATH, COMMAND_DIRECTORY)),
+            Item(
+                f"{COMMAND_DIRECTORY}/discoveryctl", os.path.relpath(launcher.PATH, COMMAND_DIRECTORY),
+                instead=f"{commands}/discoveryctl",
+            ),
             Item(f"{COMMAND_DIRECTORY}/discoveryd", f"{commands}/discoveryd"),
         ]
     found += [Item(f"/usr/local/share/man/{name}", text.encode()) for name, text in pages().items()]
@@ -208,11 +213,11 @@ class Places:
         """
         self._need_directory(os.path.dirname(self._manifest))
         self._claim(self._manifest, "manifest")  # before all that it lists, so removed after them
-        for path, content, is_kept, mode in items:
+        for path, content, is_kept, mode, instead in items:
             if isinstance(content, bytes):
                 self._put_file(path, content, is_kept=is_kept, mode=mode)
             elif content is not None:
-                self._put_link(path, content)
+                self._put_link(path, content, instead)
             else:
                 if os.path.isdir(self._root + path):
                     self._tell("unchanged", path)
@@ -276,7 +281,7 @@ class Places:
             self._put_file(path + NEW, content, mode=mode)
         self._claim(path, "file", mark, is_kept=is_kept)
 
-    def _put_link(self, path: str, target: str) -> None:
+    def _put_link(self, path: str, target: str, instead: str) -> None:
         self._need_directory(os.path.dirname(path))
         place, former, found = self._root + path, self._former.get(path), self._mark(path, "link")
         if found is None and os.path.lexists(place):
@@ -284,7 +289,7 @@ class Places:
             return
         if found == target:
             self._tell("unchanged", path)
-        elif found is None or not os.path.exists(place) or (former is not None and former.mark == found):
+        elif found in (None, instead) or not os.path.exists(place) or (former is not None and former.mark == found):
             if not self._is_dry:
                 with suppress(FileNotFoundError):
                     os.unlink(place)

@@ -156,6 +156,14 @@ def test_a_dangling_link_to_a_command_is_replaced(root, run):
     assert did(run("install")[1])["/usr/local/bin/discoveryd"] == "replaced"
 
 
+def test_the_link_of_uv_or_pipx_to_the_same_command_is_replaced(root, run, commands):
+    path = root / "usr/local/bin/discoveryctl"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(commands / "discoveryctl")
+    assert did(run("install")[1])["/usr/local/bin/discoveryctl"] == "replaced"
+    assert os.readlink(path) == "../share/discoveryd/discoveryctl"
+
+
 def test_another_environment_replaces_the_links(root, run, commands, monkeypatch):
     run("install")
     monkeypatch.setattr(machine, "commands", lambda: "/opt/second/bin")

@@ -94,9 +94,10 @@ def wheels(image: Path, directory: Path) -> Path:
     return directory
 
 
-def with_uv(directory: Path) -> Path:
-    """Give the same directory, with the program uv in it."""
-    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", f"--dest={directory}", "uv"], check=True)
+def with_tools(directory: Path) -> Path:
+    """Give the same directory, with the program uv in it, and what pipx fetches for itself."""
+    download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", f"--dest={directory}"]
+    subprocess.run([*download, "uv", "pip", "setuptools", "wheel", "packaging"], check=True)
     (packed,) = directory.glob("uv-*.whl")
     with ZipFile(packed) as archive:
         (inside,) = (name for name in archive.namelist() if name.endswith("/scripts/uv"))

@@ -15,7 +15,7 @@ from tests.netns.daemons import asking, names
 from tests.netns.daemons import until as until_listed
 from tests.netns.lab import Lab
 from tests.systemd.machine import Machine, until
-from tests.systemd.mirror import SOURCES, mirror, next_release, package, wheels, with_uv
+from tests.systemd.mirror import SOURCES, mirror, next_release, package, wheels, with_tools
 
 CONFIG = "etc/discoveryd/discoveryd.yaml"
 ENVIRONMENT = "/opt/discoveryd"
@@ -42,7 +42,7 @@ class Packages:
         debs = mirror(suite, image, cache)
         built = package(directory / "built")
         later = next_release(built)
-        environments = with_uv(wheels(image, directory / "wheels"))
+        environments = with_tools(wheels(image, directory / "wheels"))
         self.machines = []
         for number, name in enumerate(("a", "b"), 1):
             machine = Machine(lab.host(name, address=f"10.77.0.{number}/24"), image, directory / "machines")
@@ -68,6 +68,7 @@ class Packages:
         self.purged()
         self.installed_from_a_tool("uv")
         self.installed_from_a_tool("pipx")
+        self.installed_from_a_tool_for_all()
 
     def say(self, text: str, seconds: float | None = None) -> None:
         """Print what was shown."""
@@ -231,10 +232,32 @@ class Packages:
         took = self._until_each_lists_the_other(within=LISTED)
         again = self.a.run(f"{found}/discoveryd", "install", "--copy", "--now").stdout
         assert f"copied    {ENVIRONMENT}" in again, again
-        self.a.run("discoveryd", "uninstall")
-        self.a.run("rm", "-r", ENVIRONMENT, "/etc/discoveryd")
-        self.b.run(*APT, "purge", "discoveryd")
+        self._taken_away(ENVIRONMENT)
         self.say(f"an environment of {tool} is refused with the remedy, and --copy installs it", took)
+
+    def installed_from_a_tool_for_all(self) -> None:
+        """Install with uv tool or pipx below /opt, where the service can reach it."""
+        source = ("--no-index", "--find-links=/srv/wheels")
+        uv = "/srv/wheels/uv tool install -q --offline --python=/usr/bin/python3"
+        command = f"UV_TOOL_DIR=/opt/uv UV_TOOL_BIN_DIR=/usr/local/bin {uv} {' '.join(source)} discoveryd"
+        tried = {"uv": (command, "/opt/uv")}
+        if "--global" in self.a.run("pipx", "install", "--help").stdout:  # not in Debian 12
+            tried["pipx"] = (f"pipx install --global --pip-args='{' '.join(source)}' discoveryd", "/opt/pipx")
+        for tool, (line, place) in tried.items():
+            self.a.run("sh", "-c", line)
+            printed = self.a.run("discoveryd", "install", "--now").stdout
+            assert "is active as a" in printed, printed
+            assert self.a.run("head", "-1", "/usr/local/bin/discoveryctl").stdout.startswith(f"#!{place}/")
+            self.b.run(*APT, "install", self._package)
+            took = self._until_each_lists_the_other(within=LISTED)
+            self._taken_away(place)
+            self.say(f"an environment that {tool} makes for all is installed as it is", took)
+
+    def _taken_away(self, place: str) -> None:
+        """Uninstall, and remove the environment and the other's package."""
+        self.a.run("discoveryd", "uninstall")
+        self.a.run("rm", "-r", place, "/etc/discoveryd")
+        self.b.run(*APT, "purge", "discoveryd")
 
     def _until_each_lists_the_other(self, within: float = 15.0) -> float:
         began = monotonic()
