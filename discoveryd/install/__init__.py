@@ -24,7 +24,7 @@ from discoveryd.errors import ConfigError, UntrustedFile
 from discoveryd.files import trusted
 from discoveryd.install import environment, machine, names, packaged, places, service
 from discoveryd.install.places import CONFIG_DIRECTORY, PATH, Entry, Places, load_manifest, save_manifest, tell
-from discoveryd.install.service import Service
+from discoveryd.install.service import SystemdService
 
 CONFIG = f"{CONFIG_DIRECTORY}/discoveryd.yaml"
 
@@ -74,7 +74,7 @@ class Installation:
         self._arguments = arguments
         self._is_dry = arguments.dry_run
         self._root = root_of(arguments)
-        self._service = Service(self._root, is_dry=self._is_dry)
+        self._service = SystemdService(self._root, is_dry=self._is_dry)
         self._is_packaged = packaged.is_packaged()
         self._manifest = packaged.MANIFEST if self._is_packaged else PATH
 

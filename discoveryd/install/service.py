@@ -35,7 +35,7 @@ def need() -> None:
         raise OSError(f"{'; '.join(obstacles)}. {venv}; or {copied}, and installs that")
 
 
-class Service:
+class SystemdService:
     """The service of a machine.
 
     Args:
