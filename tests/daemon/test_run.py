@@ -58,9 +58,10 @@ def run_with(monkeypatch, *messages, words=("run",)):
 
 def test_version(capsys):
     assert main(["version"]) == 0
-    assert capsys.readouterr().out == f"discoveryd {__version__}\n"
+    said = capsys.readouterr().out
+    assert said.split()[:2] == ["discoveryd", __version__]
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"discoveryd {__version__}\n"
+    assert capsys.readouterr().out == said
 
 
 def test_the_version_waits_for_no_other_module():
@@ -69,7 +70,8 @@ def test_the_version_waits_for_no_other_module():
         "print([name for name in sys.modules if name.startswith(('discoveryd.net', 'discoveryd.daemon.'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
-    assert done.stdout == f"discoveryd {__version__}\n[]\n"
+    assert done.stdout.startswith(f"discoveryd {__version__}")
+    assert done.stdout.endswith("\n[]\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--fast"]])
