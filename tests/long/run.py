@@ -46,6 +46,11 @@ BARS = {
     "day": Bar(
         "24 hours of churn: memory is flat", ("tests/simulation/test_day.py",), {"DISCOVERYD_DAY_HOURS": "24"}
     ),
+    "storm": Bar(
+        "60 nodes start at once, without loss and at 30 %: within the budget, and nobody is taken down",
+        ("tests/simulation/test_mass_start.py",),
+        {"DISCOVERYD_STORM_NODES": "60"},
+    ),
     "loss": Bar(
         "10 hosts, 30 % loss, two minutes: nobody is taken down",
         ("tests/netns/test_liveness.py::test_thirty_percent_loss_takes_nobody_down",),

@@ -16,7 +16,7 @@ from discoveryd.protocol.parameters import Parameters
 from tests.simulation.machine import Lan, Machine
 from tests.simulation.medium import Medium, Segment
 
-MACHINES = int(os.environ.get("DISCOVERYD_HOUR_MACHINES") or 12)
+MACHINES = int(os.environ.get("DISCOVERYD_HOUR_MACHINES") or 9)
 """DISCOVERYD_HOUR_MACHINES=50 is the long run."""
 LOSS = 0.2
 LIFE = 240.0

@@ -16,12 +16,13 @@ from discoveryd.protocol.wire.record import Record
 from tests.simulation.machine import Lan
 from tests.simulation.medium import Medium, Segment
 
-HOUR = 3600.0
-HOURS = int(os.environ.get("DISCOVERYD_DAY_HOURS") or 4)
+SPELL = 1800.0
+"""Seconds between two looks at what a node keeps."""
+SPELLS = 2 * int(os.environ.get("DISCOVERYD_DAY_HOURS") or 2)
 """At least 4. DISCOVERYD_DAY_HOURS=24 is the long run."""
 SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
 """What does not belong to a node although it refers to it."""
-PARAMETERS = Parameters(interval=20.0, ttl=100.0, bare_ttl=800.0, limits=Limits(peers=30, remember=1800.0))
+PARAMETERS = Parameters(interval=20.0, ttl=100.0, bare_ttl=800.0, limits=Limits(peers=30, remember=900.0))
 
 
 class Day:
@@ -82,9 +83,9 @@ class Day:
         for number in range(MAX_PINGS + 10):
             node.ping(rows[number % len(rows)], self.medium.now)
 
-    def hour(self):
-        """Let an hour pass and measure at its end."""
-        self.medium.run(self.medium.now + HOUR)
+    def spell(self):
+        """Let half an hour pass and measure at its end."""
+        self.medium.run(self.medium.now + SPELL)
         self.lan.forget()
         self.ping_all()
         return dict(container_sizes(self.residents[0].node)), weigh(self.residents[0].node)
@@ -116,18 +117,18 @@ def weigh(node):
 
 def test_memory_is_flat(capsys):
     day = Day("a day")
-    hours = [day.hour() for _ in range(HOURS)]
+    spells = [day.spell() for _ in range(SPELLS)]
     node = day.residents[0].node
-    sizes = [size for size, _ in hours]
-    weights = [weight for _, weight in hours]
+    sizes = [size for size, _ in spells]
+    weights = [weight for _, weight in spells]
     with capsys.disabled():
-        print(f"\na node after 2 and {HOURS} hours of churn: {weights[1]} and {weights[-1]} (objects, bytes)")
+        print(f"\na node after 1 and {SPELLS // 2} hours of churn: {weights[1]} and {weights[-1]} (objects, bytes)")
     # the bounds were reached, and held
     assert PARAMETERS.limits.peers - 5 < len(node.table) <= PARAMETERS.limits.peers
     assert 0 < len(node.rate_limits.complaints) <= MAX_COMPLAINTS  # forgotten each hour
     assert MAX_PINGS <= len(node.prober.asked) + len(node.prober.wanted) <= 2 * MAX_PINGS  # those that programs want are kept apart
     for name in sizes[-1]:
-        early, late = (max(one[name] for one in part) for part in (sizes[1 : HOURS // 2], sizes[HOURS // 2 + 1 :]))
+        early, late = (max(one[name] for one in part) for part in (sizes[1 : SPELLS // 2], sizes[SPELLS // 2 + 1 :]))
         assert late <= max(early * 1.1, early + 16), f"{name} grows: {[one[name] for one in sizes]}"
-    for early, late in zip(*(map(max, zip(*part, strict=True)) for part in (weights[1 : HOURS // 2], weights[HOURS // 2 + 1 :])), strict=True):
+    for early, late in zip(*(map(max, zip(*part, strict=True)) for part in (weights[1 : SPELLS // 2], weights[SPELLS // 2 + 1 :])), strict=True):
         assert late < early * 1.05, f"memory grows: {weights}"

@@ -1,4 +1,4 @@
-"""The hour: 12 machines, 20 % loss, joins, leaves, crashes and restarts, checked at every step by `machine.check`."""
+"""The hour: 9 machines, 20 % loss, joins, leaves, crashes and restarts, checked at every step by `machine.check`."""
 
 import json
 import os
