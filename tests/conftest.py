@@ -8,10 +8,14 @@ Here `free_port` gives each worker ports of its own, that no other worker and no
 import gc
 import os
 import resource
+import shutil
 import socket
+import sys
+import tempfile
 import threading
 from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import chain
 from time import monotonic
 
@@ -45,7 +49,8 @@ settings.load_profile("discoveryd")
 OURS = frozenset(
     f"DISCOVERYD_{one}"
     for one in ("FUZZ_EXAMPLES", "HOUR_MACHINES", "DAY_HOURS", "LOSS_SECONDS", "PREFIX_SECONDS", "FLOOD_SECONDS",
-                "FLOOD_RATE", "ROUTED_NODES", "ROUTED_HOSTS", "SEND_SECONDS", "JOINS", "CUT_SECONDS", "IDLE", "SYSTEMD")
+                "FLOOD_RATE", "ROUTED_NODES", "ROUTED_SEEDS", "ROUTED_HOSTS", "SEND_SECONDS", "STORM_NODES", "IPV6_MEASURED", "JOINS",
+                "CUT_SECONDS", "IDLE", "SYSTEMD")
 )
 """Variables that make a test longer (tests/long/run.py), and configure nothing."""
 
@@ -67,6 +72,19 @@ def own_port(address, kind):
 
 
 sockets.free_port = own_port  # before any test module takes it from there
+
+
+def pytest_configure(config):
+    """Keep what Python compiles as long as the tests run, also where that is forbidden beside the sources.
+
+    Else each worker compiles all tests, and each of some hundred daemons all of discoveryd: a minute of two cores.
+    """
+    if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
+        directory = tempfile.mkdtemp(prefix="discoveryd-pycache-")
+        config.add_cleanup(partial(shutil.rmtree, directory, ignore_errors=True))
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # it may be an option (-B)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = directory
+        sys.dont_write_bytecode = False
 
 
 def pytest_sessionfinish(session):

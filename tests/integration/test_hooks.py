@@ -23,9 +23,9 @@ BATCH = 100
 LIMITS = Limits(
     peers=EVENTS, newcomers=100_000, source_datagrams=100_000, datagrams=100_000, hooks=3, hook_timeout=60.0, hook_queue=200
 )  # fmt: skip
-ROUNDS = 8
+ROUNDS = 6
 SLACK = 4 * 1024 * 1024
-"""Bytes by which the memory may grow over the last 6,000 events, which would take 9 MB if they were kept."""
+"""Bytes by which the memory may grow over the last 4,000 events, which would take 6 MB if they were kept."""
 
 
 class Crowd:

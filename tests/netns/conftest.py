@@ -17,6 +17,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.netns)
+    # a flood waits for all others here, and they for it: first of all, when none of them has begun
+    items.sort(key=lambda item: item.get_closest_marker("flood") is None)
 
 
 @pytest.fixture

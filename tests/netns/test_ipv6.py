@@ -164,7 +164,7 @@ def test_an_address_that_is_not_settled_yet_is_waited_for(lab):
         assert not [line for line in host.log().splitlines() if "level=warning" in line and "no usable link" not in line]
 
 
-@pytest.mark.skipif(not MEASURED, reason="takes a minute: DISCOVERYD_IPV6_MEASURED=1, or tests/long/run.py")
+@pytest.mark.skipif(not MEASURED, reason="takes two minutes: set DISCOVERYD_IPV6_MEASURED=1, or run tests/long/run.py")
 @pytest.mark.parametrize("kind", ["kept", "optimistic"])
 def test_after_carrier_a_peer_is_listed_in_time(lab, kind):
     """Where the address outlives the cable, and where the kernel lets a new one speak at once (RFC 4429)."""
