@@ -28,7 +28,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PARSERS = {"discoveryd": partial(parse_words, daemon_commands.PROGRAM), "discoveryctl": lambda words: parse(words, {})}
 
 
-COMMAND = re.compile(r"^(?:[#$] )?(?:sudo )?(?:exec )?(?:[\w./]*/)?(discoveryd|discoveryctl) ([^|&;<>\n]*)", re.MULTILINE)
+COMMAND = re.compile(r"(?:^|&& )(?:[#$] )?(?:sudo )?(?:exec )?(?:[\w./]*/)?(discoveryd|discoveryctl) ([^|&;<>\n]*)", re.MULTILINE)
 
 
 def test_command_lines_of_all_pages_are_valid():
