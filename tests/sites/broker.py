@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 LEAST, MOST = 0.002, 0.02
 """Seconds from one connection to another."""
@@ -48,6 +48,7 @@ class Connection:
         return any(matches(pattern, subject) for pattern in self.subjects)
 
 
+@cache
 def matches(pattern, subject):
     """Return whether a subject is one of a subscription; ``*`` stands for one token."""
     ours, theirs = pattern.split("."), subject.split(".")
@@ -60,6 +61,7 @@ class Broker:
     Attributes:
         cut: pairs of sites between which nothing passes; a pair (site, site) cuts a site from its own server.
         tape: all that was published.
+        published: messages by kind.
         delivered: deliveries by kind of message, and bytes under ``bytes``.
         lie: called with subject and payload of each delivery; returns what is delivered instead.
     """
@@ -71,7 +73,7 @@ class Broker:
         self.cut = set()
         self.tape = []
         self.keeps_tape = True
-        self.delivered = Counter()
+        self.delivered, self.published = Counter(), Counter()
         self.lie = None
 
     def connect(self, hear, site):
@@ -89,6 +91,7 @@ class Broker:
     def publish(self, sender, subject, payload):
         if self.keeps_tape:
             self.tape.append((subject, payload, sender.site))
+        self.published[subject.split(".")[3]] += 1
         if sender.is_stalled:
             sender.held.append((subject, payload))
             return

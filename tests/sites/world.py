@@ -89,8 +89,8 @@ class SimulatedNode:
     def clock(self):
         return self.world.clock
 
-    def start(self):
-        """Start the daemon: it learns the table of its site within a second."""
+    def start(self, knows=None):
+        """Start the daemon: it learns the table of its site within a second, unless it knows it already."""
         self.boots += 1
         self.boot = f"{self.world.random.getrandbits(64):016x}"
         self.began = self.clock.now
@@ -100,8 +100,9 @@ class SimulatedNode:
             self.settings, node=self.id, name=self.id, boot=self.boot, random_bytes=self.world.random.randbytes,
             keyring=self.keyring,
         )  # fmt: skip
-        self.table = {}
-        for key, text in self.place.truth.items():
+        self.table = {} if knows is None else dict(knows)
+        self._surveyed = None
+        for key, text in self.place.truth.items() if knows is None else ():
             self.clock.after(self.world.random.random(), partial(self.hear_of, key, "up", text, self._generation))
         self.place.up(self.key, self.text)
         self.table[self.key] = ("up", self.text)
@@ -138,7 +139,10 @@ class SimulatedNode:
 
     def survey(self):
         now = self.clock.now
-        rows = tuple(LocalRow(key, state, text) for key, (state, text) in self.table.items())
+        rows = None
+        if self.table != self._surveyed:
+            self._surveyed = dict(self.table)
+            rows = tuple([LocalRow(key, state, text) for key, (state, text) in self.table.items()])
         speakers = []
         for node in self.place.nodes:
             if node is not self and node.is_up and node.settings.can_speak and self.table.get(node.key, ("",))[0] == "up":
