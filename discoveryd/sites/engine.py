@@ -86,8 +86,8 @@ class SiteEngine:
         Rows stay. Where other peers are to be followed, the sets are asked for anew.
         """
         self.settings = self._speaking.settings = settings
-        self._following.set_settings(settings)
-        return self.poll(now)
+        outputs = self._following.set_settings(settings)
+        return [*(outputs if self._speaking.is_connected else ()), *self.poll(now)]
 
     # --- what the driver calls ------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ class SiteEngine:
         self._speaking.roles.restart(now)
         realm, site = self.settings.realm, self.settings.site
         return [
-            *(Subscribe(subject(realm, "*", kind)) for kind in ("beat", "delta")),
+            Subscribe(subject(realm, "*", "beat")),
             *(Subscribe(subject(realm, "*", kind, site)) for kind in TO_SITE),
             *self._following.subscriptions(),
             *self.poll(now),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from discoveryd.errors import WireError
+from discoveryd.protocol.bounded import put_last
 from discoveryd.sites.channel import Heard, SiteChannel
 from discoveryd.sites.nonces import Echoes, Nonces
 from discoveryd.sites.remote_site import RemoteSite
@@ -24,6 +25,8 @@ SOON, LATER = (0.0, 0.2), (0.5, 2.0)
 """Seconds within which a gateway asks for a snapshot, and a standby: that of a gateway serves it too."""
 REORDERED = 0.3
 """Seconds that a delta may come late, before a snapshot is asked for."""
+MAX_HOMES = 4096
+"""Gateways of which it is known for which site they speak."""
 JUDGE_EVERY, TIDY_EVERY = 1.0, 10.0
 EVENTS_AT_ONCE, EVENTS_EVERY = 200, 0.02
 """Events of peers that are told in one call, and seconds to the next: each takes 20 µs of a thread that others need."""
@@ -51,21 +54,23 @@ class Following:
     ) -> None:
         self._channel, self._nonces, self._echoes, self._random = channel, nonces, echoes, random
         self.sites: dict[str, RemoteSite] = {}
+        self._homes: dict[str, tuple[str, View]] = {}  # of each gateway its site
         self.snapshots = 0
         self.interval = settings.interval
         self.is_gateway = False
         self._judge_at = self._tidy_at = self._tell_at = 0.0
         self.settings = settings
 
-    def set_settings(self, settings: SiteSettings) -> None:
+    def set_settings(self, settings: SiteSettings) -> list[SiteOutput]:
         """Use other settings from now on: where other peers are to be kept, snapshots are asked for anew."""
         former, self.settings = self.settings, settings
         if (former.follow, former.rows) == (settings.follow, settings.rows):
-            return
+            return []
         for site in self.sites.values():
             self._choose(site)
             for view in site.views.values():
                 view.renew()
+        return list(self.subscriptions())
 
     # --- what comes -----------------------------------------------------------------------------
 
@@ -75,13 +80,16 @@ class Following:
         Raises:
             WireError: ``table-full``, ``downgrade``, ``wrong-site``.
         """
+        is_new = heard.site not in self.sites
         site = self._site(heard, now)
         self._echoes.hear(heard.site, beat.nonce, now, is_proved=heard.is_proved)
         if not heard.is_proved:
             return [], True
         view = site.view(heard.run, heard.id, is_sealed=heard.is_sealed)
         view.hear(beat, heard.age, now)
-        outputs = self._compare(site, view, now) if site.is_followed else []
+        put_last(self._homes, heard.id, (heard.site, view), MAX_HOMES)
+        outputs = list(self._deltas([site])) if is_new else []
+        outputs += self._compare(site, view, now) if site.is_followed else []
         is_doubtful = heard.age is None or heard.age > self.ttl(view) / 2
         return [*outputs, *self._judged(site, now)], is_doubtful
 
@@ -169,15 +177,29 @@ class Following:
         return sum(1 for site in self.sites.values() for view in site.views.values() if view.is_heard(now))
 
     def subscriptions(self) -> Iterator[SiteOutput]:
-        """Iterate over the subscriptions for the snapshots that are needed now."""
+        """Iterate over the subscriptions: to deltas of what is followed, and to the snapshots that are needed now."""
+        if self._follows_all:
+            yield Subscribe(subject(self.settings.realm, "*", "delta"))
+        yield from self._deltas(self.sites.values())
         for site in self.sites.values():
             if site.is_listening:
                 yield Subscribe(subject(self.settings.realm, site.name, "full"))
 
+    @property
+    def _follows_all(self) -> bool:
+        return any(rule.site == "*" for rule in self.settings.follow)
+
+    def _deltas(self, sites: Iterable[RemoteSite]) -> Iterator[SiteOutput]:
+        """Iterate over the subscriptions to deltas, where not those of all sites are subscribed to."""
+        for site in sites:
+            if site.is_followed and not self._follows_all:
+                yield Subscribe(subject(self.settings.realm, site.name, "delta"))
+
     # --- inside ---------------------------------------------------------------------------------
 
     def _site(self, heard: Heard, now: float) -> RemoteSite:
-        if any(heard.site != one.name and one.is_spoken_for_by(heard.id, now) for one in self.sites.values()):
+        home = self._homes.get(heard.id)
+        if home is not None and home[0] != heard.site and home[1].is_heard(now):
             raise WireError("wrong-site", f"{heard.id} is a gateway of another site, and speaks for {heard.site}")
         site = self.sites.get(heard.site)
         if site is None:
@@ -196,6 +218,8 @@ class Following:
         """Note what is to be kept of a site."""
         about = [rule for rule in self.settings.follow if rule.is_about(site.name)]
         site.is_followed = bool(about)
+        if not about:
+            site.unfollow()
 
         def is_wanted(peer: dict[str, Any]) -> bool:
             return any(rule.accepts(peer) for rule in about)

@@ -22,12 +22,15 @@ class LocalSet:
         number: of the last change.
         digest: of the rows.
         is_changed: whether the last survey differs from the rows.
+        ids: of the nodes in the last survey; the id of a bare peer is an address, which other sites have too.
+        count: peers in the last survey.
     """
 
     def __init__(self) -> None:
         self.rows: dict[str, str] = {}
         self.number = 0
         self.digest = 0
+        self.count = 0
         self.is_changed = False
         self._latest: dict[str, str] = {}
         self._ends: dict[str, str] = {}
@@ -42,8 +45,8 @@ class LocalSet:
                 self._ends.pop(row.key, None)
             else:
                 put_last(self._ends, row.key, _LETTERS[row.state], MAX_ENDS)
-        self._latest = latest
-        self.ids = frozenset(key.partition(" ")[0] for key in latest)
+        self._latest, self.count = latest, len(latest)
+        self.ids = frozenset(id for id, _, boot in (key.partition(" ") for key in latest) if boot)
         self.is_changed = latest != self.rows
 
     def changes(self) -> tuple[Change, ...]:

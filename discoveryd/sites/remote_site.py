@@ -88,10 +88,6 @@ class RemoteSite:
             view = self.views[run] = View(run, id, is_sealed=is_sealed)
         return view
 
-    def is_spoken_for_by(self, id: str, now: float) -> bool:
-        """Return whether a node is heard as a gateway of this site."""
-        return any(view.id == id and view.is_heard(now) for view in self.views.values())
-
     # --- what is true -----------------------------------------------------------------------------
 
     def shown(self, key: str) -> Shown:
@@ -294,6 +290,16 @@ class RemoteSite:
         del self.views[view.run]
         if view in self.word:
             self.word = [one for one in self.word if one is not view]
+
+    def unfollow(self) -> None:
+        """Forget all peers: the site is no longer followed, and nobody is told more of it."""
+        self.is_reachable = self.was_reachable = False
+        self.word = []
+        for kept in (self.gone, self.seen, self._untold):
+            kept.clear()
+        for view in self.views.values():
+            view.forget()
+            view.is_satisfied()
 
     # --- events -----------------------------------------------------------------------------------
 

@@ -90,9 +90,9 @@ class Speaking:
         self._hello, self.elsewhere = survey.seq, survey.elsewhere
         self.boot, self.name = survey.boot or self.boot, survey.name or self.name
         if survey.rows is not None:
-            before = len(self.local.rows) if self.local.number else 0
+            before = self.local.count
             self.local.learn(survey.rows)
-            if self.role in ("settling", "disconnected") and len(self.local.ids) > before:
+            if self.role in ("settling", "disconnected") and self.local.count > before:
                 self._settled_at = min(max(self._settled_at, now + QUIET), self._settle_until)
         if self._settle_until == NEVER or survey.is_isolated:
             self._settled_at, self._settle_until = now + SETTLE, now + LONGEST_SETTLE

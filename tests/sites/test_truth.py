@@ -223,6 +223,35 @@ def test_only_the_peers_that_are_followed_are_kept():
     assert {row["name"] for row in reader.rows(None, "up").values()} == {"a", "db-1", "c"}  # no row is lost meanwhile
     made.run(5)
     assert set(reader.rows(None, "up")) == {*paris.truth, *rome.truth}
+    reader.do(reader.engine.set_settings(SiteSettings(site="berlin", follow=(Follow(site="rome"),)), made.clock.now))
+    assert set(reader.rows()) == set(rome.truth)
+    made.run(20)
+    assert set(reader.rows()) == set(rome.truth)
+    assert [kind for kind, _ in kinds(reader)].count("site-unreachable") == 0
+
+
+def test_deltas_are_subscribed_to_where_a_site_is_followed():
+    made = World(7)
+    paris, _ = made.place("paris", 1), made.place("rome", 1)
+    [reader] = made.place("berlin", 1, follow=(Follow(site="paris"),)).nodes
+    made.run(10)
+    assert {subject for subject in reader.connection.subjects if "delta" in subject} == {"discoveryd.default.paris.delta"}
+    reader.disconnect()
+    reader.connect()
+    assert "discoveryd.default.paris.delta" in reader.connection.subjects
+    paris.up(KEY, text_of("web1"))
+    made.run(5)
+    assert reader.rows()[KEY]["state"] == "up"
+
+
+def test_two_sites_may_have_a_bare_peer_of_one_address():
+    made, berlin, paris = world()
+    bare = "10.0.0.5 "
+    for place in (berlin, paris):
+        place.up(bare, text_of("bare"))
+    made.run(10)
+    assert berlin.nodes[0].rows()[bare]["site"] == "paris"
+    assert berlin.nodes[0].rows()[bare]["kind"] == "bare"
 
 
 def test_a_standby_dates_nonces_by_the_hellos_of_a_large_network():
