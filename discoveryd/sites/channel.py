@@ -101,7 +101,7 @@ class SiteChannel:
         is_known = opened.run in self._windows
         if not is_known and place.kind in ("delta", "full"):
             raise WireError("unproven", f"{place.kind} of {opened.id}")
-        message = decode_message(place.kind, opened.body)
+        message = decode_message(place.kind, opened.body, self._site)
         age = None if isinstance(message, Delta) else self._nonces.age(message.echo.get(self._site, ()), now)
         if is_known:
             self._take(place.site, opened.id, opened.run, opened.counter)

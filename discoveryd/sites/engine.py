@@ -126,7 +126,7 @@ class SiteEngine:
     def poll(self, now: float) -> list[SiteOutput]:
         """Do what is due: beats, requests for snapshots, verdicts about sites that are silent."""
         following, speaking = self._following, self._speaking
-        gateways = following.gateways(now) + len(speaking.roles.heard(speaking.interval, now)) + 1
+        gateways = following.gateways + len(speaking.roles.heard(speaking.interval, now)) + 1
         speaking.interval = following.interval = max(self.settings.interval, gateways / self.settings.beats)
         outputs = speaking.poll(now)
         following.is_gateway = speaking.role == "gateway"
@@ -231,7 +231,7 @@ class SiteEngine:
     def _hear_beat(self, heard: Heard, beat: Beat, now: float) -> list[SiteOutput]:
         outputs, is_doubtful = self._following.hear_beat(heard, beat, now)
         if is_doubtful or beat.asks:
-            self._speaking.beat_soon(self._following.gateways(now), now, asks=is_doubtful)
+            self._speaking.beat_soon(self._following.gateways, now, asks=is_doubtful)
         return outputs
 
     def _hear_colleague(self, heard: Heard, beat: Beat, now: float) -> None:

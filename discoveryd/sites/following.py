@@ -45,6 +45,7 @@ class Following:
     Attributes:
         sites: by name.
         snapshots: that were taken.
+        gateways: of other sites that are heard.
         interval: seconds between the beats of our own gateways.
         is_gateway: whether this node speaks for our site.
     """
@@ -58,7 +59,9 @@ class Following:
         self.snapshots = 0
         self.interval = settings.interval
         self.is_gateway = False
-        self._judge_at = self._tidy_at = self._tell_at = 0.0
+        self._judge_at = self._tidy_at = 0.0
+        self._tell_at = self._want_at = NEVER  # the first that is due, or earlier
+        self.gateways = 0
         self.settings = settings
 
     def set_settings(self, settings: SiteSettings) -> list[SiteOutput]:
@@ -139,18 +142,15 @@ class Following:
     def poll(self, now: float) -> list[SiteOutput]:
         """Ask for the snapshots that are due, and judge whose word counts."""
         outputs: list[SiteOutput] = []
-        for site in self.sites.values():
-            for view in site.views.values():
-                if now >= view.wants_at:
-                    outputs += self._ask(site, view, now)
-        if now >= self._judge_at:
-            self._judge_at = now + JUDGE_EVERY
-            for site in self.sites.values():
-                site.revive(now)
-                outputs += site.judge(self.ttl, now)
+        if now >= self._want_at:
+            outputs += self._ask_all(now)
         if now >= self._tell_at:
+            self._tell_at = NEVER
             for site in self.sites.values():
                 outputs += self._tell(site, now)
+        if now >= self._judge_at:
+            self._judge_at = now + JUDGE_EVERY
+            outputs += self._judge_all(now)
         if now >= self._tidy_at:
             self._tidy_at = now + TIDY_EVERY
             outputs += self._tidy(now)
@@ -158,9 +158,7 @@ class Following:
 
     def next_deadline(self) -> float:
         """Return when `poll` is to be called next."""
-        wants = [view.wants_at for site in self.sites.values() for view in site.views.values()]
-        untold = self._tell_at if any(site.has_untold for site in self.sites.values()) else NEVER
-        return min([self._judge_at, self._tidy_at, untold, *wants])
+        return min(self._judge_at, self._tidy_at, self._tell_at, self._want_at)
 
     def ttl(self, view: View) -> float:
         """Return for how many seconds the word of a gateway holds after the moment of which it is proved."""
@@ -171,10 +169,6 @@ class Following:
     def longest_age(self) -> float:
         """Return how old the word of another gateway of our own site may be."""
         return self.settings.ttl + 2 * self._nonces.hello_gap() + self.interval
-
-    def gateways(self, now: float) -> int:
-        """Return how many gateways of other sites are heard."""
-        return sum(1 for site in self.sites.values() for view in site.views.values() if view.is_heard(now))
 
     def subscriptions(self) -> Iterator[SiteOutput]:
         """Iterate over the subscriptions: to deltas of what is followed, and to the snapshots that are needed now."""
@@ -257,6 +251,7 @@ class Following:
 
     def _want(self, site: RemoteSite, view: View, at: float, now: float) -> list[SiteOutput]:
         view.want(max(at, now))
+        self._want_at = min(self._want_at, view.wants_at)
         return self._listen(site)
 
     def _listen(self, site: RemoteSite) -> list[SiteOutput]:
@@ -280,8 +275,30 @@ class Following:
         return [*site.judge(self.ttl, now), *self._tell(site, now)]
 
     def _tell(self, site: RemoteSite, now: float) -> list[SiteOutput]:
-        self._tell_at = now + EVENTS_EVERY
-        return [*site.tell(EVENTS_AT_ONCE, now)]
+        events = site.tell(EVENTS_AT_ONCE, now)
+        if site.has_untold:
+            self._tell_at = min(self._tell_at, now + EVENTS_EVERY)
+        return [*events]
+
+    def _ask_all(self, now: float) -> list[SiteOutput]:
+        outputs: list[SiteOutput] = []
+        views = [(site, view) for site in self.sites.values() for view in site.views.values()]
+        for site, view in views:
+            if now >= view.wants_at:
+                outputs += self._ask(site, view, now)
+        self._want_at = min((view.wants_at for _, view in views), default=NEVER)
+        return outputs
+
+    def _judge_all(self, now: float) -> list[SiteOutput]:
+        outputs: list[SiteOutput] = []
+        self.gateways = 0
+        for site in self.sites.values():
+            site.revive(now)
+            outputs += site.judge(self.ttl, now)
+            if site.has_untold:
+                self._tell_at = min(self._tell_at, now + EVENTS_EVERY)
+            self.gateways += sum(view.is_heard(now) for view in site.views.values())
+        return outputs
 
     def _tidy(self, now: float) -> list[SiteOutput]:
         outputs: list[SiteOutput] = []

@@ -32,6 +32,8 @@ SNAPSHOTS, SNAPSHOT_GAP = 4, 2.0
 """Snapshots at once, and seconds per snapshot after that: whoever follows the site takes each of them."""
 MAX_ASKED = 8
 """Nonces of one site that a snapshot echoes."""
+ECHOED = 3.0
+"""Intervals for which a nonce is echoed: an older one is of a gateway that fell silent, or of a recording."""
 JITTER = 0.1
 
 
@@ -180,7 +182,7 @@ class Speaking:
         beat = Beat(
             name=self.name, boot=self.boot, hello=self._hello, set=self.local.number, count=len(self.local.rows),
             digest=self.local.digest, nonce=self._nonces.own(now, self._keep()), interval=self.interval,
-            asks=self._asking > 0, echo=self._echoes.next(now - self._keep()),
+            asks=self._asking > 0, echo=self._echoes.next(now - ECHOED * self.interval),
         )  # fmt: skip
         self._asking -= self._asking > 0
         self._beaten_at = now

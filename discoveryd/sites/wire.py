@@ -164,8 +164,13 @@ def encode_message(message: SiteMessage) -> bytes:
             return _pack({"run": message.run, "number": message.number}, message.echo, message.body)
 
 
-def decode_message(kind: str, body: bytes) -> SiteMessage:
+def decode_message(kind: str, body: bytes, site: str = "") -> SiteMessage:
     """Read the body of a message of a kind (`discoveryd.sites.subjects`).
+
+    Args:
+        kind: of the message.
+        body: of the message.
+        site: the only one whose echo is read; empty for all.
 
     Raises:
         WireError: ``malformed``, ``too-long``.
@@ -175,6 +180,8 @@ def decode_message(kind: str, body: bytes) -> SiteMessage:
         raise WireError("too-long", f"{len(body)} bytes")
     try:
         head = loads(first)
+        if site and "echo" in head:
+            head["echo"] = {site: head["echo"][site]} if site in head["echo"] else {}
         return _READERS[kind](head, rest)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error) as error:
         raise WireError("malformed", f"{kind}: {error!r:.60}") from None

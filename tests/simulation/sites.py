@@ -63,9 +63,11 @@ class Budget:
     Args:
         sites: how many.
         peers: of each.
+        seed: of everything.
+        more: settings of all nodes.
     """
 
-    def __init__(self, sites, peers, seed=1):
+    def __init__(self, sites, peers, seed=1, **more):
         self.world = World(seed, Faults(loss=0.001, reorder=0.001, delay=0.3))
         self.world.broker.keeps_tape = False
         self.sites, self.peers = sites, peers
@@ -75,7 +77,7 @@ class Budget:
             place.truth = dict(peer(name, number) for number in range(peers - 2))
             for number in range(3 if site == 0 else 2):
                 follow = (Follow(),) if site == 0 and number else NOBODY
-                settings = SiteSettings(site=name, follow=follow, rows=200_000, sites=256)
+                settings = SiteSettings(site=name, follow=follow, rows=200_000, sites=256, **more)
                 node = MeasuredNode(place, f"{name}-g{number}", settings=settings)
                 node.is_measured = site == 0
                 place.nodes.append(node)
@@ -93,8 +95,8 @@ class Budget:
             place.up(key, text.replace('"rack":"r', f'"rack":"r{world.random.randrange(1000)}', 1))
         world.clock.after(world.random.expovariate(self.sites * self.peers * PER_HOUR / 3600), self.change)
 
-    def run(self):
-        """Play, and return the row of the table."""
+    def run(self, seconds=SECONDS):
+        """Play for so many seconds, and return the row of the table."""
         world, broker = self.world, self.world.broker
         others = (self.sites - 1) * self.peers
         began, listed = world.clock.now, None
@@ -112,7 +114,7 @@ class Budget:
             node.spent = 0.0
         counts = [dict(node.status()["received"]) for node in self.sample]
         received = [node.status()["bytes_received"] for node in self.sample]
-        world.run(SECONDS)
+        world.run(seconds)
         roles = [node.status()["role"] for node in self.sample]
         gateway = next(place for place, role in enumerate(roles) if role == "gateway" and place)
         standby = roles.index("standby")
@@ -122,14 +124,14 @@ class Budget:
             "sites x peers": f"{self.sites} x {self.peers}",
             "interval, s": status["interval_s"],
             "ttl, s": next(iter(node.rows().values()))["ttl_s"],
-            "beats published, 1/s": round(broker.published["beat"] / SECONDS, 1),
-            "deltas published, 1/s": round(broker.published["delta"] / SECONDS, 1),
-            "deliveries to all gateways, 1/s": round((broker.delivered.total() - broker.delivered["bytes"]) / SECONDS),
-            "of them, kB/s": round(broker.delivered["bytes"] / SECONDS / 1000),
-            "heard by one node, 1/s": round((sum(status["received"].values()) - sum(counts[gateway].values())) / SECONDS, 1),
-            "heard by one node, kB/s": round((status["bytes_received"] - received[gateway]) / SECONDS / 1000, 1),
-            "gateway, % of a core": round(100 * self.sample[gateway].spent / SECONDS, 2),
-            "standby, % of a core": round(100 * self.sample[standby].spent / SECONDS, 2),
+            "beats published, 1/s": round(broker.published["beat"] / seconds, 1),
+            "deltas published, 1/s": round(broker.published["delta"] / seconds, 1),
+            "deliveries to all gateways, 1/s": round((broker.delivered.total() - broker.delivered["bytes"]) / seconds),
+            "of them, kB/s": round(broker.delivered["bytes"] / seconds / 1000),
+            "heard by one node, 1/s": round((sum(status["received"].values()) - sum(counts[gateway].values())) / seconds, 1),
+            "heard by one node, kB/s": round((status["bytes_received"] - received[gateway]) / seconds / 1000, 1),
+            "gateway, % of a core": round(100 * self.sample[gateway].spent / seconds, 2),
+            "standby, % of a core": round(100 * self.sample[standby].spent / seconds, 2),
             "cold start, s": listed,
             "cold start, CPU s": round(cold[gateway], 2),
             "cold start, kB": round(bytes_cold / 1000),

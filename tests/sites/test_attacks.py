@@ -1,11 +1,14 @@
 """A broker that lies, recordings, forged sites: refused, counted, and without an effect but that rows are unknown."""
 
 from functools import partial
+from random import Random
 
 import pytest
 
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Key, Keyring
 from discoveryd.protocol.sealed.payload import PayloadSealer
+from discoveryd.sites.channel import MAX_SENDERS, SiteChannel
+from discoveryd.sites.nonces import Nonces
 from discoveryd.sites.settings import SiteSettings
 from discoveryd.sites.wire import Beat, decode_message, encode_message
 from tests.sites.broker import Faults
@@ -179,3 +182,17 @@ def test_a_broker_that_lies_can_only_make_rows_unknown(seed):
     history.world.run(30)
     assert history.problems == []
     assert history.differences() == []
+
+
+def test_senders_are_bounded():
+    nonces = Nonces(Random(1).randbytes)
+    reader = SiteChannel(NO_KEYS, nonces, site="berlin", realm="default", id="me", run="0" * 16, process=lambda: 0)
+    subject, echo = "discoveryd.default.paris.beat", {"berlin": (nonces.own(0.0, 1e9),)}
+    first = PayloadSealer(NO_KEYS, realm="default", id="g", run=f"{1:016x}")
+    reader.open(subject, first.seal(beat(echo=echo), subject), 1.0)
+    for run in range(2, MAX_SENDERS + 2):
+        reader.open(subject, PayloadSealer(NO_KEYS, realm="default", id="g", run=f"{run:016x}").seal(beat(echo=echo), subject), 1.0)
+    _, heard = reader.open(subject, first.seal(beat(), subject), 1.0)
+    assert not heard.is_proved
+    _, heard = reader.open(subject, first.seal(beat(echo=echo), subject), 1.0)
+    assert heard.is_proved

@@ -3,6 +3,9 @@
 import tracemalloc
 from random import Random
 
+import pytest
+
+from discoveryd.errors import WireError
 from discoveryd.sites.channel import SiteChannel
 from discoveryd.sites.following import EVENTS_AT_ONCE
 from discoveryd.sites.local_set import MAX_ENDS
@@ -13,7 +16,7 @@ from discoveryd.sites.settings import SiteSettings
 from discoveryd.sites.speaking import SNAPSHOT_GAP, SNAPSHOTS, Speaking
 from discoveryd.sites.values import LocalRow, Survey
 from discoveryd.sites.view import MAX_WAITING, View
-from discoveryd.sites.wire import Delta, SetPart, Want
+from discoveryd.sites.wire import MAX_SET, Delta, SetPart, Want, decode_message, encode_message
 from tests.sites.world import KEYRING, World, text_of
 
 
@@ -149,3 +152,13 @@ def test_a_row_takes_600_bytes_at_most_by_two_gateways():
     tracemalloc.stop()
     assert len(site.views["b" * 16].rows) == count
     assert taken / count <= 600
+
+
+def test_a_set_that_is_too_large_is_refused():
+    part = SetPart(set=1, part=0, of=1, count=MAX_SET + 1, digest=0, changes=())
+    with pytest.raises(WireError, match="malformed"):
+        decode_message("full", encode_message(part))
+    view = View("0" * 16, "gate", is_sealed=True)
+    view.load(dict.fromkeys(map(key, range(MAX_SET)), 0), 0, 1)
+    view.apply(key(MAX_SET), "text", 1)
+    assert len(view.rows) == MAX_SET
