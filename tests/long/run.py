@@ -121,6 +121,12 @@ BARS = {
         ),
         {"DISCOVERYD_DOCTOR_ASKS": "50"},
     ),
+    "site-histories": Bar(
+        "300 random histories of three sites, sealed and plain, and a broker that lies: each follower has the truth after "
+        "them, nobody is falsely down, no ghost outlives its ttl",
+        ("tests/sites/test_history.py", "tests/sites/test_attacks.py"),
+        {"DISCOVERYD_SITES_SEEDS": "100"},
+    ),
     "booted": Bar("the service on booted machines", ("tests/systemd",), {"DISCOVERYD_SYSTEMD": "1"}),
 }
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
 from tests.sites.broker import Faults
 from tests.sites.world import KEYRING, World, text_of
 
+SEEDS = int(os.environ.get("DISCOVERYD_SITES_SEEDS") or 1)
+"""DISCOVERYD_SITES_SEEDS=300 is the long run."""
 LATE = 0.7
 """Seconds by which a gateway may hear later than the machine died, and a verdict of the engine come."""
 

@@ -12,7 +12,7 @@ from discoveryd.sites.nonces import Nonces
 from discoveryd.sites.settings import SiteSettings
 from discoveryd.sites.wire import Beat, decode_message, encode_message
 from tests.sites.broker import Faults
-from tests.sites.history import History
+from tests.sites.history import SEEDS, History
 from tests.sites.world import KEYRING, SimulatedNode, World, text_of
 
 KEY = "web1 " + "a" * 16
@@ -145,7 +145,7 @@ def test_plain_is_not_taken_for_a_site_that_seals():
     assert reader.site("paris")["gateways"] == ["paris-0"]
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_broker_that_lies_can_only_make_rows_unknown(seed):
     history = History(seed, faults=Faults(loss=0.02))
     broker, random = history.world.broker, history.random
@@ -174,7 +174,7 @@ def test_a_broker_that_lies_can_only_make_rows_unknown(seed):
                 broker.arrive(connection, subject, payload)
 
     broker.lie = lie
-    history.play(60)
+    history.play(40)
     assert history.problems == []
     dropped = {reason for place in history.places for node in place.nodes if node.is_up for reason in node.dropped()}
     assert {"replayed", "bad-seal"} <= dropped
