@@ -79,8 +79,15 @@ def _examined(options: Options) -> dict[str, Any]:
             found = entitled(options, lambda token: client.request("doctor", peer=options.peer, token=token))
         else:
             found = client.request("doctor")
-        port = client.request("status")["hello"]["port"]
-    return look_closer(found, port)
+        status = client.request("status")
+    closer = look_closer(found, status["hello"]["port"])
+    if not options.peer and status.get("dns", {}).get("on"):
+        from discoveryd.ctl.names import of_names  # noqa: PLC0415 - only where names are served
+
+        known = {finding["code"] for finding in closer["findings"]}
+        if (more := of_names(status)) and more.code not in known:
+            return with_more(closer, more)
+    return closer
 
 
 def _once(options: Options) -> int:

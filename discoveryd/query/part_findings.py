@@ -54,7 +54,11 @@ def _of_names(dns: Mapping[str, Any]) -> Iterator[PartFinding]:
         return
     resolver = dns.get("resolver", {})
     if resolver.get("delegation") and resolver.get("works") is False:
-        name, path = f"discoveryd.{dns['zone']}", resolver["delegation"]
-        text = f"the resolver of this machine does not find {name} ({resolver['error']}), though {path} is there"
-        evidence = {"delegation": path, "error": resolver["error"]}
-        yield "names-not-found", text, evidence, (f"getent hosts {name}",), path
+        yield names_not_found(dns["zone"], resolver["delegation"], resolver["error"])
+
+
+def names_not_found(zone: str, path: str, error: str) -> PartFinding:
+    """Return that the resolver of this machine does not find the server of a zone, though a file lets it ask there."""
+    name = f"discoveryd.{zone}"
+    text = f"the resolver of this machine does not find {name} ({error}), though {path} is there"
+    return "names-not-found", text, {"delegation": path, "error": error}, (f"getent hosts {name}",), path

@@ -1,7 +1,7 @@
 """Makes the Python environments that the tests of this folder need: ``python tests/consumers/install.py``.
 
 They are kept in $DISCOVERYD_CONSUMERS, else in a folder of the user's cache. Prometheus, dnsmasq and ssh are packages of
-the system: ``apt-get install prometheus dnsmasq-base openssh-client``.
+the system: ``apt-get install prometheus dnsmasq-base bind9-dnsutils openssh-client``.
 """
 
 import os

@@ -177,9 +177,11 @@ def test_the_longest_silent_connection_makes_room(serve):
         assert server.status()["connections"] == CONNECTIONS
 
 
-def test_a_flood_is_read_in_portions_and_others_are_answered(serve, loop):
+def test_a_flood_is_read_in_portions_and_others_are_answered(serve, loop, monkeypatch):
     """The loop has time for others, and for a question by TCP."""
-    _, address = serve()
+    monkeypatch.setattr(server_module, "READ", 100)
+    monkeypatch.setattr(server_module, "PAUSE", 1000.0)
+    server, address = serve()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood, connected(address) as stream:
         flood.setblocking(False)
         for _ in range(20_000):
@@ -189,6 +191,9 @@ def test_a_flood_is_read_in_portions_and_others_are_answered(serve, loop):
                 break
         assert ask(stream).rr
         assert loop.run(_nothing()) is None
+        until(lambda: server.status()["questions"]["udp"] >= 100)
+        assert ask(stream).rr
+    assert server.status()["questions"]["udp"] < 250
 
 
 async def _nothing():

@@ -93,6 +93,7 @@ def test_a_ttl_is_never_longer_than_what_a_peer_has_left():
 
 
 def test_a_peer_that_restarts_has_its_new_address(stage):
+    stage.joins(6, "web.a", "10.0.0.8")
     stage.joins(5, "bert", "10.0.0.9", id="id1")
     assert found(stage.answer("bert.peers.internal")) == ["10.0.0.9"]
     stage.node.table.expire(100.0)
