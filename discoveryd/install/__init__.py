@@ -120,7 +120,10 @@ class Installation:
             tell("note", f"{name} is here; to let the HELLOs through: {command}")
         if self._arguments.now:
             return self._start(changed) or self._put_names(wanted) or self._done()
-        self._put_names(wanted)
+        if wanted is not None and machine.has("active") and any(path.endswith(DROP_IN) for path in changed):
+            self._service.ask("restart", machine.SERVICE)  # it may bind the port from now on
+        if self._put_names(wanted):
+            return FAILED
         if not self._is_packaged:  # the package starts it
             units = f"{machine.SOCKET} discoveryd" if self._arguments.socket else "discoveryd"
             tell("note", f"to start it: systemctl enable --now {units}")
@@ -214,7 +217,7 @@ class Installation:
         if self._is_dry or not machine.has("active"):
             return OK
         if why := names.find(self._config().dns.zone):
-            say(why if self._arguments.now else f"{why}; if it ran before: systemctl restart discoveryd")
+            say(why)
             return FAILED
         tell("found", f"discoveryd.{self._config().dns.zone}", f"through {wanted.resolver}")
         return OK

@@ -61,7 +61,7 @@ def test_the_server_is_asked_for_and_the_error_told(make, resolver):
     assert set(resolver.asked) == {"discoveryd.x.example"}
 
 
-def test_a_resolver_that_hangs_is_asked_once_and_counts_as_failing(make, resolver, monkeypatch):
+def test_a_resolver_that_hangs_is_asked_once_and_fails(make, resolver, monkeypatch):
     made = make()
     resolver.may_answer.clear()
     made.look()

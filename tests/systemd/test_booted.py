@@ -9,15 +9,16 @@ import pytest
 
 from tests.systemd.machine import why_not
 
-RUN = Path(__file__).parent / "run.py"
+SCRIPTS = ("run.py", "names.py")
 TIMEOUT = 1800.0
 """Seconds; the first time it makes two Debians."""
 
 
-def test_the_service_on_booted_machines():
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_service_on_booted_machines(script):
     if os.environ.get("DISCOVERYD_SYSTEMD") != "1":
-        pytest.skip("boots machines for some minutes: set DISCOVERYD_SYSTEMD=1, or run tests/systemd/run.py")
+        pytest.skip("boots machines for some minutes: set DISCOVERYD_SYSTEMD=1, or run tests/systemd/run.py and names.py")
     reason = why_not()
     if reason:
         pytest.skip(reason)
-    subprocess.run([sys.executable, RUN], check=True, timeout=TIMEOUT)
+    subprocess.run([sys.executable, Path(__file__).parent / script], check=True, timeout=TIMEOUT)
