@@ -3,7 +3,7 @@
 from random import Random
 
 from dnslib import EDNS0, QTYPE, DNSHeader, DNSQuestion, DNSRecord
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discoveryd.dns.index import Seen
@@ -12,6 +12,7 @@ from discoveryd.dns.zone import Zone
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.wire.record import Service
 from tests.fuzz.dns_zone import standing
+from tests.properties.strategies import FUZZ
 from tests.query.formats.contracts import HOSTILE
 
 evil = st.sampled_from(HOSTILE) | st.text(max_size=64)
@@ -45,7 +46,7 @@ def peers(draw):
 def zones(draw):
     """Give a zone with peers, and a function that looks at them."""
     zone = Zone(draw(st.sampled_from(("peers.internal", "x"))), draw(st.floats(0, 60)), with_self=False, address="127.0.0.1", random=Random(1))
-    found = {(one.id, one.boot): one for one in draw(st.lists(peers(), max_size=4))}
+    found = {(one.id, one.boot): one for one in draw(st.lists(peers(), max_size=3))}
     zone.index.take(list(found.items()))
     ranks = {key: draw(st.integers(0, 3)) for key in found}
     return zone, lambda keys: {key: Seen(found[key], 2.5, ranks[key]) for key in keys}
@@ -82,6 +83,7 @@ def test_any_bytes_get_a_reply_that_fits_or_none(data, by_tcp):
             DNSRecord.parse(reply.data)
 
 
+@settings(max_examples=max(60, FUZZ // 100))  # each asks for every name of a zone
 @given(place=zones(), kind=st.sampled_from(KINDS))
 def test_whatever_peers_say_gives_valid_names(place, kind):
     """Each name of the index can be asked for, is answered within its bounds, and leads to names that can be."""
