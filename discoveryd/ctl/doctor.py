@@ -81,8 +81,8 @@ def _examined(options: Options) -> dict[str, Any]:
             found = client.request("doctor")
         status = client.request("status")
     closer = look_closer(found, status["hello"]["port"])
-    if not options.peer and status.get("dns", {}).get("on"):
-        from discoveryd.ctl.names import of_names  # noqa: PLC0415 - only where names are served
+    if not options.peer:
+        from discoveryd.ctl.names import of_names  # noqa: PLC0415 - only for the doctor of this machine
 
         known = {finding["code"] for finding in closer["findings"]}
         if (more := of_names(status)) and more.code not in known:
