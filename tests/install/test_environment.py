@@ -45,7 +45,8 @@ def source(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def place(source, tmp_path):
+def place(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "pycache_prefix", None)  # byte code lies beside its source, as it does without this run
     return tmp_path / "opt/discoveryd"
 
 
