@@ -80,6 +80,10 @@ TESTS = {
     "hook-not-run": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
     "export-not-written": "tests/exports/test_exporter.py::test_a_file_that_cannot_be_written_is_told_once",
     "export-command-failed": "tests/exports/test_exporter.py::test_a_command_runs_after_each_change",
+    "nats-unreachable": "tests/consumers/test_nats.py::test_a_server_that_hangs_is_left_and_nothing_stale_comes",
+    "nats-auth": "tests/consumers/test_nats.py::test_a_stolen_gateway_cannot_speak_for_another_site",
+    "nats-tls": "tests/consumers/test_nats.py::test_tls_is_never_left_out",
+    "site-unreachable": "tests/consumers/test_sites.py::test_three_sites_know_each_other",
 }
 """The test that provokes each: between real hosts where that is in tests/netns, else by its evidence in a status."""
 

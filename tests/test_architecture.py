@@ -35,7 +35,7 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
          "sqlite3",  # of the history
          "asyncio", "concurrent", "starlette", "uvicorn", "ssl", "hmac", "email",  # of the web
          "dnslib",  # of the names for resolvers
-         "zlib"},  # of the sites
+         "zlib", "nats"},  # of the sites
     ),
 }  # fmt: skip
 HARMLESS = {
@@ -43,8 +43,8 @@ HARMLESS = {
     "difflib", "errno", "fnmatch", "functools", "gettext", "hashlib", "heapq", "importlib", "ipaddress", "itertools", "json",
     "math", "random", "re", "statistics", "struct", "textwrap", "types", "typing", "unicodedata"
 }  # fmt: skip
-OTHERS = {"yaml", "structlog", "daemon", "prometheus_client", "cryptography", "starlette", "uvicorn", "dnslib"}
-ROOMS = {"dnslib": "dns", "sqlite3": "history", "starlette": "web", "uvicorn": "web", "ssl": "web"}
+OTHERS = {"yaml", "structlog", "daemon", "prometheus_client", "cryptography", "starlette", "uvicorn", "dnslib", "nats"}
+ROOMS = {"dnslib": "dns", "sqlite3": "history", "starlette": "web", "uvicorn": "web", "nats": "sites"}
 """Libraries that one room alone knows."""
 ORDER = list(FLOORS)
 
@@ -157,6 +157,11 @@ def test_asyncio_has_one_home_beside_its_client():
 def test_a_library_is_known_in_one_room(library, room):
     users = {name for name, path in MODULES.items() if any(one.partition(".")[0] == library for one in imports(path))}
     assert {name.partition(".")[0] for name in users} == {room}
+
+
+def test_nats_has_one_home():
+    users = {name for name, path in MODULES.items() if any(one.partition(".")[0] == "nats" for one in imports(path))}
+    assert users == {"sites.nats"}
 
 
 def test_no_class_name_stands_twice():

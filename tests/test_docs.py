@@ -35,7 +35,7 @@ from discoveryd.protocol.wire.record import MAX_RECORD
 from discoveryd.query.request import parse_request
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
-from discoveryd.runtime.hook_queue import FindingEvent
+from discoveryd.runtime.hook_queue import FindingEvent, SiteHookEvent
 from discoveryd.runtime.hooks import Hooks
 from discoveryd.runtime.network import Network
 from discoveryd.runtime.status import filtered
@@ -145,7 +145,7 @@ def test_hook_variables():
 def test_event_kinds():
     assert re.search(r"^Events: (.*?)\.", section("query.md", "A watch"), re.MULTILINE)[1] == listed(KINDS)
     assert f"by `kind`: {listed(KINDS)} |" in PAGES["metrics.md"]
-    assert f"| {listed(KINDS)}; `isolated`, `connected`; {listed(get_args(FindingEvent))} |" in PAGES["hooks.md"]
+    assert f"| {listed(KINDS)}; `isolated`, `connected`; {listed(get_args(FindingEvent))}; {listed(get_args(SiteHookEvent))} |" in PAGES["hooks.md"]
 
 
 def listed(words):

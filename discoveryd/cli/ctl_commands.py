@@ -12,16 +12,17 @@ from discoveryd.cli.ctl_values import (
     MESSAGE,
     ONLY,
     PEER,
-    PORT,
     PORT_NUMBER,
     RECEIVERS,
     RECORD,
+    SITE,
     SORT,
     SORTS,
     TAG,
     TEMPLATE,
     TIME,
     address,
+    address_of,
     check_shape,
     not_empty,
 )
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from discoveryd.net.query_client import QueryClient
 
-ADDRESS_VARIABLE = "DISCOVERYCTL_ADDRESS"
 TOKEN_VARIABLE = "DISCOVERYCTL_TOKEN_FILE"  # noqa: S105 - a name
 
 PROGRAM = Program(
@@ -78,6 +78,7 @@ PROGRAM = Program(
             "ctl.ask:show",
             "all that is known of a peer (name, id or its beginning, address, boot), and why",
             PEER,
+            Option("site", "of this site, or all, not of this network alone", SITE),
             text="Tell all that is known of PEER, and why it is believed to be up, suspect, down or left. PEER is a "
             "name, an id or the beginning of one, an address or a boot.",
         ),
@@ -86,6 +87,12 @@ PROGRAM = Program(
             "the daemon itself: links, counters, what it dropped, what looks wrong",
             text="Tell how the daemon itself is: node, links with their last error, peers by state, counters, what was "
             "dropped and why, and what looks wrong.",
+        ),
+        Command(
+            "ctl.sites:sites",
+            "the sites of the fleet, and what is known of each",
+            text="Tell which sites there are, whether each is reachable, how many peers it has and by which gateways "
+            "it speaks (docs/sites.md). list, show, watch, wait and export take --site to tell of the peers there.",
         ),
         Command(
             "ctl.ask:metrics",
@@ -137,7 +144,7 @@ PROGRAM = Program(
             "ctl.history:availability",
             "how much of the time each peer was up",
             Option("since", "how far to go back, 30d unless given", TIME, default=30 * 86_400.0),
-            filters=FILTERS[:-1],
+            filters=FILTERS[:-2],
             text="Tell how much of the time each peer was up, since it was first seen: outages, the longest of them, "
             "restarts. Times in which this node did not run, slept or was cut off do not count.",
         ),
@@ -310,7 +317,7 @@ class Options(Arguments):
 
     def filters(self) -> dict[str, Any]:
         """Return the filters that were given, as the fields of a request."""
-        names = ("state", "name", "tags", "service", "link", "all")
+        names = ("state", "name", "tags", "service", "link", "all", "site")
         return {name: getattr(self, name) for name in names if getattr(self, name, None)}
 
 
@@ -324,7 +331,7 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> Options:
     if options.help or options.version:
         return options
     given = vars(options)
-    options.address = given["address"] or _address_of(environ)
+    options.address = given["address"] or address_of(environ)
     options.token_file = given["token_file"] or environ.get(TOKEN_VARIABLE) or None
     options.tags = dict(given.get("tag", ()))
     for key, value in given.get("tag", ()):
@@ -336,11 +343,3 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> Options:
     if options.command == "ping" and options.timeout == 0:
         raise UsageError("--timeout must be more than 0: no answer comes at once")
     return options
-
-
-def _address_of(environ: Mapping[str, str]) -> tuple[str, int]:
-    text = environ.get(ADDRESS_VARIABLE)
-    try:
-        return address(text) if text else ("127.0.0.1", PORT)
-    except ValueError as error:
-        raise UsageError(f"{ADDRESS_VARIABLE} {error}") from None

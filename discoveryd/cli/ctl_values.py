@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-STATES = ("up", "suspect", "down", "left")
+STATES = ("up", "suspect", "down", "left", "unknown")
 COLUMNS = ("name", "id", "address", "link", "service", "tag", "endpoint")
 SORTS = ("name", "address", "link", "state", "heard", "since", "rtt", "loss")
 EXPORTS = tuple(EXPORT_FILES)
 PORT = 3400
+ADDRESS_VARIABLE = "DISCOVERYCTL_ADDRESS"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _COLUMNS_IN_WORDS = f"{', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}"
 
@@ -30,6 +31,19 @@ def address(text: str) -> tuple[str, int]:
     if not host or not (_is_number(port) and 1 <= int(port[:6]) <= 65535):
         raise ValueError(f"must be HOST:PORT such as 127.0.0.1:3400, not {text!r}")
     return host, int(port)
+
+
+def address_of(environ: Mapping[str, str]) -> tuple[str, int]:
+    """Return where the daemon listens unless the command line says so.
+
+    Raises:
+        UsageError: the variable for it is wrong.
+    """
+    text = environ.get(ADDRESS_VARIABLE)
+    try:
+        return address(text) if text else ("127.0.0.1", PORT)
+    except ValueError as error:
+        raise UsageError(f"{ADDRESS_VARIABLE} {error}") from None
 
 
 def not_empty(text: str) -> str:
@@ -90,6 +104,7 @@ COUNT = Value("N", lambda text: whole(text, 1, 1_000_000, "a number from 1"))
 STATE = Value("STATE", choices=STATES)
 _COLUMN = Value("COLUMN", choices=COLUMNS, is_list=True)
 PEER = Value("PEER", column="name", missing="which peer? Give its name, id, address or boot")
+SITE = Value("SITE", not_empty)
 MESSAGE = Value("MESSAGE", _message, missing="which message? Give its name, then what to tell, and to whom")
 
 ONLY = Option("only", f"one value per line, each once: {_COLUMNS_IN_WORDS}; several with commas, tabs between", _COLUMN)
@@ -101,9 +116,11 @@ RECORD = (
     Option("link", "heard on this interface", Value("IF", not_empty, column="link")),
 )
 FILTERS = (
-    Option("state", "that are up, suspect, down or left; may be repeated", STATE, is_repeated=True),
+    Option("state", "that are up, suspect, down, left, or unknown (with --site); may be repeated", STATE,
+           is_repeated=True),
     *RECORD,
     Option("all", "also those that are down or left"),
+    Option("site", "of this site, or all, not of this network alone (docs/sites.md)", SITE),
 )
 RECEIVERS = (
     Value("PAYLOAD"),

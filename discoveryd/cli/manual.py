@@ -31,6 +31,7 @@ _KINDS = {
     "tuple[AllowRule, ...]": "list of rules",
     "tuple[ExportRule, ...]": "list of files",
     "tuple[GraceRule, ...]": "list of rules",
+    "tuple[FollowRule, ...]": "list of rules",
     "bool": "on or off",
 }
 """The types of keys in plain words."""

@@ -6,7 +6,8 @@ tests/cli/test_manual.py holds the signals, variables and examples against the p
 import os
 from collections.abc import Sequence
 
-from discoveryd.cli.ctl_commands import ADDRESS_VARIABLE, PROGRAM, TOKEN_VARIABLE
+from discoveryd.cli.ctl_commands import PROGRAM, TOKEN_VARIABLE
+from discoveryd.cli.ctl_values import ADDRESS_VARIABLE
 from discoveryd.config import DEFAULT_PATH, PATH_VARIABLE, Config
 from discoveryd.config.durations import VARIABLE_PREFIX
 from discoveryd.files import directories
@@ -48,18 +49,22 @@ too. A value is never guessed: what is wrong is told by line, and then nothing o
 HOOKS = """\
 Each executable in hooks.d beside the configuration runs at each event, with the event as one line of JSON on its
 standard input and with these variables; one whose name begins with finding- runs when a fault appears and when it is
-gone, and then only. Names come from the network: quote them, and never give them to eval. A
-file that others may write to is refused. An executable of messages.d handles the messages of its name: the payload is
-on its standard input, the variables of the peer are those of the sender."""
+gone, and then only, one with site- when another site falls silent and when it is back. Names come from the network:
+quote them, and never give them to eval. A file that others may write to is refused. An executable of messages.d handles
+the messages of its name: the payload is on its standard input, the variables of the peer are those of the sender."""
 
 HOOK_VARIABLES = (
-    ("DISCOVERYD_EVENT", "the kind: joined, suspect, down and so on, isolated, connected, finding or finding-gone"),
+    (
+        "DISCOVERYD_EVENT",
+        "the kind: joined, suspect, down and so on, isolated, connected, finding(-gone), site-unreachable, site-back",
+    ),
     ("DISCOVERYD_PEER", "the name of the peer, its address if it has none"),
     ("DISCOVERYD_ADDRESS", "its best address"),
     ("DISCOVERYD_ID", "its node id"),
     ("DISCOVERYD_SEQ", "the number of the event"),
     ("DISCOVERYD_FINDING", "of a finding: its code"),
     ("DISCOVERYD_SUBJECT", "of a finding: the link, address or node that it is about"),
+    ("DISCOVERYD_SITE", "of an event of another site: its name"),
     ("DISCOVERYD_MESSAGE", "in messages.d: the name of the message"),
     ("DISCOVERYD_EXPORT", "for the command of an export: the path of the file that changed"),
     ("DISCOVERYD_EXPORT_FORMAT", "the same: its format"),

@@ -11,7 +11,7 @@ import os
 import select
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -33,10 +33,12 @@ from discoveryd.config.sections import (
     QuerySection,
     SecuritySection,
 )
+from discoveryd.config.sites import SPEAKS_TAG, SitesSection
 from discoveryd.config.web import WebSection
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.table.grace import GraceRule
+from discoveryd.protocol.wire.record import Record
 
 DEFAULT_PATH = "/etc/discoveryd/discoveryd.yaml"
 PATH_VARIABLE = "DISCOVERYD_CONFIG"
@@ -77,11 +79,19 @@ class Config:
     history: HistorySection = field(default_factory=HistorySection)
     export: ExportSection = field(default_factory=ExportSection)
     grace: GraceSection = field(default_factory=GraceSection)
+    sites: SitesSection = field(default_factory=SitesSection)
     log: LogSection = field(default_factory=LogSection)
     paths: PathsSection = field(default_factory=PathsSection)
     source: str = field(default=NO_FILE, compare=False)
     is_stream: bool = field(default=False, compare=False)
     directory: str = field(default=os.path.dirname(DEFAULT_PATH), compare=False)
+
+    def record(self) -> Record:
+        """Return what this node announces besides services that are added later: a node of a site says so by a tag."""
+        node, sites = self.node, self.sites
+        if not (sites.is_on and sites.speaks):
+            return node.record()
+        return replace(node, tags={**node.tags, SPEAKS_TAG: sites.name}).record()
 
     def value(self, path: str) -> Any:
         """Return the value of a key such as ``hello.port``."""
@@ -250,6 +260,8 @@ def _written(kind: str, value: Any) -> str:
         return "".join(f"\n    - {json.dumps(service.to_json(), ensure_ascii=False)}" for service in value)
     if kind == "tuple[ExportRule, ...]" and value:
         return "".join(f"\n  - {json.dumps(rule.to_json(), ensure_ascii=False)}" for rule in value)
+    if kind == "tuple[FollowRule, ...]":
+        value = [rule.to_json() for rule in value]
     if kind == "tuple[GraceRule, ...]" and value:
         return "".join(f"\n  - {_grace(rule)}" for rule in value)
     if kind == "tuple[AllowRule, ...]":

@@ -9,8 +9,9 @@ from typing import Any
 
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.table.peer import STATES
+from discoveryd.query.fields import MAX_GLOB
 from discoveryd.query.formats import EXPORT_FILES
-from discoveryd.query.request import MAX_GLOB, Filter
+from discoveryd.query.request import Filter
 
 TEMPLATE = "template"
 

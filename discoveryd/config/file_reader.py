@@ -6,6 +6,7 @@ from typing import Any
 
 from discoveryd.config.export_rule import ExportRule
 from discoveryd.config.reader import ConfigReader
+from discoveryd.config.sites import FollowRule
 from discoveryd.config.tree import YamlNode
 from discoveryd.protocol.table.grace import GraceRule
 from discoveryd.query.request import Filter
@@ -20,6 +21,8 @@ _FILTER = {
 _GRACE = {"tag": "Mapping[str, str]", "name": "str", "for": "float"}
 _GRACE_NAMES = {"tag": "tags", "name": "name", "for": "seconds"}
 _GRACE_EXAMPLE = "{tag: {role: phone}, for: 20m}"
+_FOLLOW = {"site": "str", "name": "str", "tags": "Mapping[str, str]", "service": "str"}
+_FOLLOW_EXAMPLE = "[paris, {site: tokyo, tags: {role: gpu}}]"
 _WITHIN = {"self": "with_self", "filter": "chosen"}
 """Keys that are called otherwise within the program."""
 
@@ -34,6 +37,8 @@ class FileReader(ConfigReader):
                 return self._items("export", node, wanted, self._export)
             case "tuple[GraceRule, ...]":
                 return self._items("grace", node, f"a list of rules such as [{_GRACE_EXAMPLE}]", self._grace)
+            case "tuple[FollowRule, ...]":
+                return self._items(path, node, f"a list of sites such as {_FOLLOW_EXAMPLE}", self._follow)
             case "command":
                 return self._command(path, node)
             case "filter":
@@ -54,6 +59,20 @@ class FileReader(ConfigReader):
             return None
         given = {_GRACE_NAMES[key]: value for key, value in found.items()}
         return self._build(GraceRule, given, lambda text: f"grace{'.' if text.startswith('for:') else ': '}{text}")
+
+    def _follow(self, node: YamlNode) -> FollowRule | None:
+        """Read an entry of ``sites.follow``: the name of a site, or a mapping with ``site`` in it."""
+        where = "sites.follow"
+        self._places |= {f"{where}.{key}": node.place for key in _FOLLOW}
+        if isinstance(node.value, str):
+            return self._build(FollowRule, {"site": node.value}, lambda text: f"{where}.{text}")
+        entries = list(self._entries(where, node, "a site such as paris, or {site: paris, name: web-*}", _FOLLOW))
+        found = self._values(f"{where}.", entries, _FOLLOW)
+        if "site" not in found:
+            if isinstance(node.value, tuple):
+                self._fault(node.place, f"{where}: an entry names its site, as in {_FOLLOW_EXAMPLE}")
+            return None
+        return self._build(FollowRule, found, lambda text: f"{where}.{text}")
 
     def _export(self, node: YamlNode) -> ExportRule | None:
         entries = list(self._entries("export", node, "a file such as {format: prometheus}", _EXPORT))

@@ -13,6 +13,7 @@ from typing import Any
 from discoveryd.config.dns import DnsSection
 from discoveryd.config.exports import ExportSection
 from discoveryd.config.listen import ListenSection
+from discoveryd.config.sites import SitesSection
 from discoveryd.config.web import WebSection
 from discoveryd.errors import ConfigError
 from discoveryd.files import directories
@@ -21,7 +22,7 @@ from discoveryd.protocol.parameters import MAX_ID, Limits, MessageLimits, Parame
 from discoveryd.protocol.sealed.keyring import MAX_KEYS, MODES
 from discoveryd.protocol.table.grace import MOST_RULES, GraceRule
 from discoveryd.protocol.wire.record import Record, Service
-from discoveryd.query.request import MAX_GLOB
+from discoveryd.query.fields import MAX_GLOB
 from discoveryd.runtime.machine import machine_name
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -231,6 +232,7 @@ SECTIONS: Mapping[str, Any] = {
     "history": HistorySection,
     "grace": GraceSection,
     "export": ExportSection,
+    "sites": SitesSection,
     "log": LogSection,
     "paths": PathsSection,
 }

@@ -46,6 +46,7 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
         ("received", _counts(status["received"])),
         ("security", _security(status.get("security"))),
         ("query", _query(query)),
+        ("sites", _sites(status.get("sites"))),
     ]
     parts = [f"discoveryd {printable(status['version'])}, up {age(status['uptime_s'])}"]
     for label, text in facts:
@@ -226,6 +227,16 @@ def _routed(routed: dict[str, int]) -> str:
     told = (("peers", "peers"), ("former", "former ones"), ("candidates", "candidates that did not answer"))
     counts = [f"{routed[key]} {text}" for key, text in told if routed.get(key)]
     return ", ".join(counts) and f"{', '.join(counts)} ({routed['named']} named by peers, {routed['met']} met)"
+
+
+def _sites(sites: dict[str, Any] | None) -> str:
+    """Return the part of this node among the sites; empty without a site."""
+    if not sites:
+        return ""
+    server = sites["connection"]["server"] or "no NATS server"
+    reached = sum(one["state"] == "reachable" for one in sites["sites"])
+    counts = f"{reached} of {len(sites['sites'])} other sites reachable, {sites['rows']} of at most {sites['limit']}"
+    return f"{sites['site']}, {sites['role']}, by {server}; {counts} rows"
 
 
 def _query(query: dict[str, int]) -> str:

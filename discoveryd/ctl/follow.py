@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MARKS = {
     "joined": "+", "recovered": "+", "updated": "~", "restarted": "~",
     "suspect": "?", "down": "-", "left": "-", "clone": "!", "entered": "+", "departed": "-",
+    "site-unreachable": "?", "site-back": "+",
 }  # fmt: skip
 _INDENT = 11
 """Columns before the name of a peer: further lines of its event begin there."""
@@ -45,6 +46,8 @@ def watch(options: Options) -> int:
             print(peers_table(event["peers"], screen) if event["peers"] else "no peers up yet", flush=True)
         elif "peer" in event:
             print(event_text(event, screen), flush=True)
+        elif "site" in event:
+            print(site_text(event, screen), flush=True)
     raise AssertionError("watching has no end")
 
 
@@ -57,6 +60,7 @@ def wait(options: Options) -> int:
     # the filter of the daemon, applied here: a `suspect` or `recovered` does not say whether its peer still matches
     from discoveryd.protocol.table.peer import STATES, peer_from_json  # noqa: PLC0415  50 ms that only `wait` pays
     from discoveryd.query.request import Filter  # noqa: PLC0415
+    from discoveryd.query.sites import SiteStates  # noqa: PLC0415
     from discoveryd.query.watch import Mirror  # noqa: PLC0415
 
     if options.format:
@@ -66,12 +70,15 @@ def wait(options: Options) -> int:
     given = {key: getattr(options, key) for key in ("name", "tags", "service", "link")}
     chosen = Filter(states=frozenset(states), **given)
     deadline = None if options.timeout is None else time.monotonic() + options.timeout
-    mirror = Mirror(lambda found: (found, peer_from_json(found)))
+    mirror, sites = Mirror(lambda found: (found, peer_from_json(found))), SiteStates()
+    site = {"site": options.site} if options.site else {}
     found: list[Mapping[str, Any]] = []
     try:
-        for _, event in follow(options, _watching(all=True, deadline=deadline), deadline):
+        for _, event in follow(options, _watching(all=True, deadline=deadline, **site), deadline):
             mirror.take(event)
-            found = [shown for shown, peer in mirror.rows.values() if chosen.accepts(peer)]
+            sites.take(event)
+            shown = [(row, peer, sites.of(row)) for row, peer in mirror.rows.values()]
+            found = [now for row, peer, now in shown if chosen.accepts(peer if now is row else peer_from_json(now))]
             if mirror.is_synced and len(found) >= wanted:
                 print(peers_text(found, options))
                 return FINE
@@ -137,7 +144,7 @@ def follow(
 def event_text(event: dict[str, Any], screen: Screen) -> str:
     """Return the text of an event: time, mark, kind, peer, address, reason; on one line where that fits."""
     peer, kind = event["peer"], printable(event["event"])
-    where = printable(" ".join(filter(None, (peer["address"], peer["link"]))))
+    where = printable(" ".join(filter(None, (peer.get("site"), peer["address"], peer["link"]))))
     state = "clone" if kind == "clone" else peer["state"]
     what = f"{_MARKS.get(kind, ' ')} {kind:<9}"
     name, why = printable(name_of(peer)), printable(event["reason"])
@@ -147,3 +154,10 @@ def event_text(event: dict[str, Any], screen: Screen) -> str:
     first, *more = folded(f"{clock}{what}  ", f"{name}  {where}  {why}", screen.width, _INDENT)
     first = clock + screen.paint(state, what) + first[len(clock + what) :]
     return "\n".join((first, *more))
+
+
+def site_text(event: dict[str, Any], screen: Screen) -> str:
+    """Return the text of an event of a site as a whole."""
+    kind = printable(event["event"])
+    head = f"{time.strftime('%H:%M:%S ')}{_MARKS.get(kind, ' ')} {kind}  "
+    return "\n".join(folded(head, f"{printable(event['site'])}  {printable(event['reason'])}", screen.width, _INDENT))

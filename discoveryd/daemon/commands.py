@@ -190,9 +190,13 @@ def reset_id(arguments: Arguments) -> int:
 def check(arguments: Arguments) -> int:
     """Check the configuration and print what is in force."""
     config = load(arguments.config)
-    config.node.record()
+    config.record()
     if config.security.keys and not are_hidden(in_service=is_service()):
         read_keyring(config)  # else the daemon reads them, before it takes anything over
+    if not (config.sites.credentials and are_hidden(in_service=is_service())):
+        from discoveryd.daemon.sites import access_of  # noqa: PLC0415 - for this command alone
+
+        access_of(config)
     refuse_forbidden(config)
     need_library(config)
     if not arguments.quiet:

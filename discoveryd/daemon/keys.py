@@ -16,13 +16,12 @@ from discoveryd.cli.parse import Arguments
 from discoveryd.config import DEFAULT_PATH, Config
 from discoveryd.config.durations import shown
 from discoveryd.daemon import FAILED, OK, say
-from discoveryd.errors import ConfigError, UntrustedFile
+from discoveryd.errors import ConfigError
 from discoveryd.files import trusted
+from discoveryd.files.secrets import CREDENTIALS, find_secret
 from discoveryd.files.trusted import remedy
 from discoveryd.protocol.sealed.keyring import KEY_BYTES, NO_KEYS, Key, Keyring
 
-CREDENTIALS = "CREDENTIALS_DIRECTORY"
-"""Set by systemd (systemd.exec(5), LoadCredential=): files there belong to this service alone, whatever their mode."""
 MAX_FILE = 4096
 """Bytes of a key file: a line of 62 and some comments. More is some other file."""
 
@@ -70,16 +69,6 @@ What to do with it (docs/keys.md has all of it):
 Adding it to a fleet that has another: list both, the old one first, then set send_with: {id}"""
 
 
-def _way_to_read(error: OSError) -> str:
-    """Return what helps where a key cannot be opened: no user owns the files of a service with `DynamicUser=`."""
-    from discoveryd.daemon.ports import is_service  # noqa: PLC0415 - only after an error
-
-    if isinstance(error, PermissionError) and is_service():
-        place = "/etc/credstore/discoveryd.key"
-        return f"as root move it to {place}, name discoveryd.key under security.keys, and restart the service"
-    return remedy(error, "let the user of the daemon read it")
-
-
 def write_key(path: str, key: Key) -> None:
     """Write a key file, readable for its owner alone.
 
@@ -108,7 +97,7 @@ def read_keyring(config: Config, environ: Mapping[str, str] = os.environ) -> Key
     keys: dict[str, Key] = {}
     for name in security.keys:
         try:
-            key = _find(name, config.directory, environ.get(CREDENTIALS, ""))
+            key = _find(name, config.directory, environ)
         except ConfigError as error:
             problems += error.problems
             continue
@@ -135,41 +124,20 @@ def are_hidden(environ: Mapping[str, str] = os.environ, *, in_service: bool) -> 
     return not os.access(directory, os.R_OK | os.X_OK) if directory else in_service
 
 
-def _find(name: str, directory: str, credentials: str) -> Key:
+def _find(name: str, directory: str, environ: Mapping[str, str]) -> Key:
     """Read the key of that name: a credential, or else a file in the directory."""
-    places = [os.path.join(place, name) for place in (credentials, directory) if place]
-    for path in places:
-        try:
-            return _read(path, is_credential=bool(credentials) and os.path.dirname(path) == credentials)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            problem = f": {error.strerror}; {_way_to_read(error)}"
-        except ConfigError as error:
-            problem = str(error)
-        raise ConfigError(f"security.keys: {shown(path)}{problem}")
-    shown_places = " and ".join(map(shown, places))
-    helps = "copy the key there, or make one with discoveryd keygen"
-    raise ConfigError(f"security.keys: {shown_places}: no such file; {helps}")
-
-
-def _read(path: str, *, is_credential: bool) -> Key:
-    """Read a key file; the errors show nothing of it."""
+    path, raw = find_secret(
+        "security.keys", name, directory, most=MAX_FILE, what=f"key file; it is {_FORM}", credential="discoveryd.key",
+        helps="copy the key there, or make one with discoveryd keygen", environ=environ,
+    )  # fmt: skip
     try:
-        descriptor = trusted.open_file(path, owners=None if is_credential else trusted.ours(), follows=True)
-    except UntrustedFile as error:
-        helps = "name a key file"
-        if "uid" in (error.strerror or ""):
-            helps = f"run this as that user, or, if it is yours: chown root {shown(path)}"
-        raise ConfigError(f": {error.strerror}; {helps}") from None
-    with open(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if mode & 0o077 and not is_credential:
-            helps = "chmod 600 it, and change the key if others could read it"
-            raise ConfigError(f": its mode {mode & 0o7777:04o} lets others at it; {helps}")
-        raw = file.read(MAX_FILE + 1)
-    if len(raw) > MAX_FILE:
-        raise ConfigError(f": over {MAX_FILE} bytes is no key file; it is {_FORM}")
+        return _key(raw)
+    except ConfigError as error:
+        raise ConfigError(f"security.keys: {shown(path)}{error}") from None
+
+
+def _key(raw: bytes) -> Key:
+    """Return the key in the content of a file; the errors show nothing of it."""
     lines = enumerate(map(bytes.strip, raw.split(b"\n")), 1)
     said = [(number, line) for number, line in lines if line[:1] not in (b"", b"#")]
     if len(said) != 1:

@@ -19,7 +19,7 @@ from discoveryd.runtime.notices import CONNECTED, ISOLATED, Notice
 from discoveryd.runtime.query_handlers import Control
 
 if TYPE_CHECKING:
-    from discoveryd.runtime.hook_queue import FindingEvent
+    from discoveryd.runtime.hook_queue import FindingEvent, SiteHookEvent
     from discoveryd.runtime.hooks import Hooks
     from discoveryd.runtime.message_programs import Programs
     from discoveryd.runtime.messages import Messages
@@ -217,6 +217,11 @@ class HooksPart(Part):
         """Run the hooks for a finding that appeared, or is gone."""
         if self._hooks is not None:
             self._hooks.find(kind, finding)
+
+    def tell_site(self, kind: SiteHookEvent, site: str, reason: str) -> None:
+        """Run the hooks for a site that fell silent, or is back."""
+        if self._hooks is not None:
+            self._hooks.tell_site(kind, site, reason)
 
     def status(self) -> dict[str, int] | None:
         """Return the counts of the hooks."""

@@ -28,6 +28,7 @@ from discoveryd.daemon.parts import HooksPart, MessagesPart, Part, Parts, TokenP
 from discoveryd.daemon.ports import HELPS, is_service, refuse_forbidden
 from discoveryd.daemon.routed_peers import RoutedPeersPart
 from discoveryd.daemon.services_d import OWNER, ServicesPart
+from discoveryd.daemon.sites import SitesPart, access_of
 from discoveryd.daemon.web import WebPart
 from discoveryd.errors import ConfigError, RecordTooLong
 from discoveryd.files.trusted import remedy
@@ -100,7 +101,7 @@ class Daemon:
         self.token = ""
         self._status = ""
         self._silent: list[str] = []
-        address, put, record = config.query.address, self._inbox.put, config.node.record()
+        address, put, record = config.query.address, self._inbox.put, config.record()
         node, self._id_fault = config.node.id, ""
         if not node:
             node, self._id_fault = node_id(config.paths.state_directory, config.parameters.loopback)
@@ -133,6 +134,7 @@ class Daemon:
             loop,  # the parts that run on it stand below it
             WebPart(config, self._discovery, loop.loop, put),
             DnsPart(config, self._discovery, loop.loop, put),
+            SitesPart(config, self._discovery, loop, put, lambda *told: put(partial(hooks.tell_site, *told))),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
         self._parts = Parts(parts, notify=put, report=self._discovery.report)
@@ -271,8 +273,10 @@ class Daemon:
         config = load(self._path)
         if is_service():
             refuse_forbidden(config)
-        node, keyring = config.node, read_keyring(config)
-        set_record = partial(discovery.set_record, name=node.name or None, tags=node.tags, services=node.services)
+        record, keyring = config.record(), read_keyring(config)
+        access_of(config)
+        name = config.node.name or None
+        set_record = partial(discovery.set_record, name=name, tags=record.tags, services=record.services)
         try:
             set_record()
         except RecordTooLong:  # what the configuration says comes before what files add to it

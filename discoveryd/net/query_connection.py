@@ -29,7 +29,7 @@ class Connection:
 
     Attributes:
         awaits_reply: a reply comes from another thread; later requests wait, so that replies come in order.
-        hears_messages: messages of other nodes are passed on to it.
+        hears_messages: messages of other nodes, or changes of other sites, are passed on to it.
         has_asked: it was answered something.
         is_admitted: it has proved to have the control token.
         nonce: of its greeting; a proof is for this connection only.
@@ -111,10 +111,12 @@ class Connection:
 
     # --- what goes out --------------------------------------------------------------------------
 
-    def owe(self, line: bytes) -> None:
-        """Queue a line to be sent."""
+    def owe(self, line: bytes, *, opens: bool = False) -> None:
+        """Queue a line to be sent; what `opens` a watch may be of any length."""
         self._owed.append(line)
         self.owed_bytes += len(line)
+        if opens:
+            self._granted = self.owed_bytes
 
     def send(self) -> None:
         """Send what the socket takes.
@@ -157,8 +159,7 @@ class Connection:
     def begin_watch(self, opening: bytes, watch: Watch) -> None:
         """Begin a watch with these lines."""
         self.watch = watch
-        self.owe(opening)
-        self._granted = self.owed_bytes
+        self.owe(opening, opens=True)
 
     def lag(self, limits: Limits) -> str:
         """Return why this watch has to begin anew, if it has: a slow reader, or more peers than there can be."""

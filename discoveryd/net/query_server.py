@@ -9,18 +9,17 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from typing import Protocol
 
 from discoveryd.errors import QueryError
 from discoveryd.net.query_admission import FairQueue, giving_way, may_watch, pushed_out
+from discoveryd.net.query_backend import Backend
 from discoveryd.net.query_connection import Connection, is_over
 from discoveryd.net.sockets import NOT_YET, TcpServer
 from discoveryd.net.systemd import Listener
 from discoveryd.protocol.parameters import Limits
-from discoveryd.protocol.table.peer import Event
 from discoveryd.query.reply import error_line, event_line
-from discoveryd.query.request import Filter, Request, parse_request
-from discoveryd.query.watch import Watch, WatchKind
+from discoveryd.query.request import Request, parse_request
+from discoveryd.query.watch import WatchKind
 
 RETRY = 5.0
 """Seconds between two attempts to listen where another program does, or at an address that is not there yet."""
@@ -30,41 +29,6 @@ TURN = 0.05
 """Seconds spent on answers before the loop reads what has come in meanwhile."""
 LINGER = 1.0
 """Seconds in which a client that is being sent away may still read why."""
-
-
-class Backend(Protocol):
-    """Gives the answers, in the thread of the server; never blocks. A `QueryError` that it raises becomes the reply."""
-
-    def greeting(self, nonce: str, *, is_stranger: bool) -> bytes:
-        """Return the line sent on connect; a stranger learns only that a token is wanted."""
-
-    def allow(self, request: Request, nonce: str) -> None:
-        """Check the proof of a request on the connection that was greeted with this nonce; raise ``denied``."""
-
-    def hello(self, request: Request, nonce: str) -> bytes:
-        """Return the reply line to a ``hello`` that was allowed."""
-
-    def answer(self, request: Request) -> bytes:
-        """Return the reply line to ``list``, ``show``, ``status`` or ``metrics``."""
-
-    def watch(self, chosen: Filter) -> tuple[bytes, Watch]:
-        """Return the opening lines of a watch, and the watch that continues from them."""
-
-    def begin(self, request: Request, reply: Callable[..., None], connection: int) -> None:
-        """Begin what ends with this connection; `reply` takes lines from any thread, `is_last=False` if more come."""
-
-    def register(self, request: Request, connection: int) -> bytes:
-        """Announce a service until this connection is released, and return the reply line."""
-
-    def release(self, connection: int) -> None:
-        """End what a connection asked for and registered, if anything."""
-
-    def events(self) -> list[Event]:
-        """Return the events since the last call.
-
-        Raises:
-            SubscriptionLagged: some are missing.
-        """
 
 
 class QueryServer(TcpServer):
@@ -101,7 +65,7 @@ class QueryServer(TcpServer):
         self._backend = backend
         self.clients: dict[socket.socket, Connection] = {}
         self._numbers = count(1)
-        self._late: deque[tuple[Connection, bytes | Callable[[], bytes], bool]] = deque()  # from other threads
+        self._late: deque[tuple[Connection, bytes | Callable[[], bytes], bool, bool]] = deque()  # from other threads
         self._waiting = FairQueue()
         self._wants_token = False
 
@@ -224,7 +188,7 @@ class QueryServer(TcpServer):
                     self.refused += 1
                     why = "too many connections watch already (limits.watchers); list is still answered"
                     raise QueryError("busy", why)
-                if request.op == "watch":
+                if request.op == "watch" and not request.site:
                     client.begin_watch(*self._backend.watch(request.filter))
                 else:
                     self._backend.begin(request, partial(self._later, client), client.number)
@@ -249,9 +213,11 @@ class QueryServer(TcpServer):
             self._backend.allow(request, client.nonce)
             client.is_admitted = True
 
-    def _later(self, client: Connection, line: bytes | Callable[[], bytes], *, is_last: bool = True) -> None:
+    def _later(
+        self, client: Connection, line: bytes | Callable[[], bytes], *, is_last: bool = True, opens: bool = False
+    ) -> None:
         """Send a line, or what a function returns that is called in this thread; to be called in any."""
-        self._late.append((client, line, is_last))
+        self._late.append((client, line, is_last, opens))
         self.wake()
 
     def _deliver(self, now: float) -> None:
@@ -278,11 +244,11 @@ class QueryServer(TcpServer):
 
     def _deliver_late(self, now: float) -> None:
         while self._late:
-            client, line, is_last = self._late.popleft()
+            client, line, is_last, opens = self._late.popleft()
             if client.sock in self.clients and client.closing_at is None:
                 client.awaits_reply &= not is_last
                 client.heard_at = now  # the silence was ours
-                client.owe(line if isinstance(line, bytes) else line())
+                client.owe(line if isinstance(line, bytes) else line(), opens=opens)
                 self._flush(client, now)
                 if not is_last and (why := client.lag(self.limits)):
                     self._refuse(client, "lagged", why, now)

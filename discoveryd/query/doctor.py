@@ -50,7 +50,7 @@ def report(
         "verdict": first.code if first else HEALTHY,
         "certainty": first.kind.certainty if first else None,
         "findings": [finding.to_json() for finding in found],
-        "checks": [_check(area, status, ours) for area in AREAS],
+        "checks": [_check(area, status, ours) for area in AREAS if area != "sites" or status.get("sites")],
         "peer": wanted or None,
         "peers": list(peers),
         "asked": list(answers),
@@ -176,7 +176,14 @@ def _resources(status: Mapping[str, Any]) -> str:
     return f"{table['rows']} of {table['limit']} rows, receive buffer {buffer['bytes'] / 2**20:.1f} MiB"
 
 
+def _sites(status: Mapping[str, Any]) -> str:
+    sites, server = status["sites"], status["sites"]["connection"]["server"]
+    reached = sum(one["state"] == "reachable" for one in sites["sites"])
+    connected = f"connected to {server}" if server else "no server connected"
+    return f"{sites['site']} ({sites['role']}), {connected}, {reached} of {len(sites['sites'])} others reachable"
+
+
 _SEEN = {
     "interfaces": _links, "sending": _sent, "hearing": _heard, "groups": _group, "peers": _counts,
-    "identity": _identity, "machine": _resources,
+    "identity": _identity, "machine": _resources, "sites": _sites,
 }  # fmt: skip

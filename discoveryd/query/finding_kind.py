@@ -8,8 +8,8 @@ Severity = Literal["high", "medium", "low"]
 """``high``: this node does not work; ``medium``: something is missing, or will be; ``low``: good to know."""
 Certainty = Literal["proven", "likely", "possible"]
 """``proven``: nothing else explains the numbers; ``likely``: something else seldom does; ``possible``: look there."""
-Area = Literal["interfaces", "sending", "hearing", "groups", "peers", "identity", "machine"]
-AREAS: tuple[Area, ...] = ("interfaces", "sending", "hearing", "groups", "peers", "identity", "machine")
+Area = Literal["interfaces", "sending", "hearing", "groups", "peers", "identity", "machine", "sites"]
+AREAS: tuple[Area, ...] = ("interfaces", "sending", "hearing", "groups", "peers", "identity", "machine", "sites")
 """What is examined, the causes before what follows from them."""
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from discoveryd.query.finding_kind import MISSING, FindingKind
 from discoveryd.query.peer_finding_kinds import PEER_FINDING_KINDS
+from discoveryd.query.site_findings import SITE_FINDING_KINDS
 
 _DEAF = ("isolated", "nothing-heard")
 
@@ -227,4 +228,5 @@ FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
         "Run the command as the user of the daemon; in the sandbox of the service it may do less.",
     ),
     **PEER_FINDING_KINDS,
+    **SITE_FINDING_KINDS,
 }  # fmt: skip

@@ -16,6 +16,7 @@ from discoveryd.query.finding_kinds import FINDING_KINDS
 from discoveryd.query.openings import opening
 from discoveryd.query.part_findings import part_findings
 from discoveryd.query.seed_findings import seed_findings
+from discoveryd.query.site_findings import site_findings
 
 FEW_FILTERED = 3
 FILTERED_GAP = 20.0
@@ -72,7 +73,7 @@ def findings(status: Mapping[str, Any]) -> list[Finding]:
     """Return what looks wrong, the causes first."""
     found = [
         *_interfaces(status), *_sending(status), *_hearing(status), *_groups(status), *peer_findings(status),
-        *_identities(status), *_machine(status),
+        *_identities(status), *_machine(status), *(Finding(*one) for one in site_findings(status)),
     ]  # fmt: skip
     hidden = {code for finding in found for code in finding.kind.hides}
     return sorted(

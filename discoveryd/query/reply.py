@@ -60,11 +60,13 @@ class Listing:
     Args:
         chosen: the filter.
         uptime: seconds since the start of this node, which is then told of under ``self``; None for peers alone.
+        site: name of this site, which each peer is then told with; empty for none.
     """
 
-    def __init__(self, chosen: Filter, uptime: float | None = None) -> None:
+    def __init__(self, chosen: Filter, uptime: float | None = None, site: str = "") -> None:
         self._chosen = chosen
         self._uptime = uptime
+        self._end = f',"site":{encode_text(site)},"via":null,"vouched_s":null}}' if site else ""
         self._is_plain = chosen == Filter(all=chosen.all)
         self._rows: list[Row] = []
         self._place = -1  # of the next row; -1 before the first turn
@@ -79,7 +81,7 @@ class Listing:
             if node.keyring.keys:
                 self._keys = f',"keys":{encode_text([key.id for key in node.keyring.keys])}'
             if self._uptime is not None and (own := chosen_own(node, self._chosen, now, self._uptime)):
-                self._own = f',"self":{encode_text(peer_json(own))}'
+                self._own = f',"self":{self._ended(encode_text(peer_json(own)))}'
         rows, place, work = self._rows, self._place, TURN
         while place < len(rows) and work > 0:
             row = rows[place]
@@ -91,19 +93,22 @@ class Listing:
                 work -= 1 if text else ANEW
                 if self._is_plain or self._chosen.accepts(row.lasting(now)):
                     ages = now - row.first_seen, now - row.last_heard, row.expires - now
-                    texts.append(AGES_TEXT % (text or row.text(now), *ages))
+                    texts.append(self._ended(AGES_TEXT % (text or row.text(now), *ages)))
         self._place = place
         return place >= len(rows)
+
+    def _ended(self, text: str) -> str:
+        return text[:-1] + self._end if self._end else text
 
     def _follow(self, row: Row) -> None:
         """Tell in place of a row the boot that continues it since the last turn, unless that is told besides."""
         if row.heir is not None and not any(one is row.heir for one in self._rows):
             self._rows.append(row.heir)
 
-    def line(self) -> bytes:
-        """Return the whole reply, after the last turn."""
+    def line(self, others: Iterable[str] = ()) -> bytes:
+        """Return the whole reply, after the last turn; `others` are further peers, as JSON."""
         head = f'"ok":true,"schema":{SCHEMA}{self._keys}{self._own}'
-        return f'{{{head},"peers":[{",".join(self._texts)}]}}\n'.encode("ascii")
+        return f'{{{head},"peers":[{",".join([*self._texts, *others])}]}}\n'.encode("ascii")
 
 
 def list_line(node: Node, chosen: Filter, now: float) -> bytes:

@@ -16,22 +16,32 @@ from discoveryd.protocol.messages.values import MAX_TIMEOUT as MAX_WAIT
 from discoveryd.protocol.table.grace import LONGEST
 from discoveryd.protocol.table.peer import LIVE, STATES, Peer
 from discoveryd.protocol.wire.record import Service
+from discoveryd.query.fields import (
+    bad_argument,
+    read_flag,
+    read_glob,
+    read_number,
+    read_site,
+    read_tags,
+    read_text,
+    read_texts,
+)
 from discoveryd.query.messages import BUILTIN, Draft, Where
 from discoveryd.query.proof import NONCE_BYTES, is_nonce, text_of
 
 MAX_PINGS = 100
 MAX_TIMEOUT = 60.0
 MAX_SINCE = 100 * 365 * 86_400.0
-MAX_GLOB = 128
-"""Characters of a glob; a name has at most 64."""
+UNKNOWN: Final = "unknown"
+"""The state of a peer of a site that has fallen silent; only requests with a site may name it, or are told of it."""
 
 _FILTERS: Final = ("state", "name", "tags", "service", "link", "all")
 _WHERE: Final = ("peers", "everyone", "name", "tags", "service", "link")
 _MESSAGE: Final = ("proof", "message", "payload", "text", *_WHERE, "timeout_s")
 _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "list": (*_FILTERS, "with_self"),
-    "watch": _FILTERS,
-    "show": ("peer",),
+    "list": (*_FILTERS, "site", "with_self"),
+    "watch": (*_FILTERS, "site"),
+    "show": ("peer", "site"),
     "ping": ("peer", "count", "timeout_s", "proof"),
     "doctor": ("peer", "proof"),
     "history": ("peer", "since_s"),
@@ -46,6 +56,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "send": (*_MESSAGE, "wait_handled"),
     "ask": _MESSAGE,
     "messages": ("proof", "names"),
+    "sites": (),
 }
 _PROVEN: Final = frozenset((
     "hello", "reload", "register", "send", "ask", "messages", "maintenance", "forget",
@@ -65,7 +76,8 @@ class Filter:
     """The peers that a request is about. Each condition that is given must hold.
 
     Attributes:
-        states: any of these; empty for the live peers, or for all peers with `all`.
+        states: any of these; empty for the live peers (of other sites those that are `UNKNOWN` too), or for all peers
+            with `all`.
         name: glob pattern for the name, at most `MAX_GLOB` characters.
         tags: each of these, to the letter.
         service: name of a service that the peer offers.
@@ -112,6 +124,7 @@ class Request:
         op: one of those that docs/query.md has.
         filter: of ``list``, ``watch`` and ``availability``.
         wants_self: whether a ``list`` is to tell of this node too.
+        site: that ``list``, ``watch`` and ``show`` are about, or `EVERY_SITE`; empty for first-hand knowledge alone.
         peer: that it is about: name, id, address or boot; empty where it may be about all.
         count: of PINGs.
         timeout: seconds to wait for each PONG.
@@ -128,6 +141,7 @@ class Request:
     op: str
     filter: Filter = field(default_factory=Filter)
     wants_self: bool = False
+    site: str = ""
     peer: str = ""
     count: int = 1
     timeout: float = 1.0
@@ -143,7 +157,12 @@ class Request:
     @property
     def takes_a_while(self) -> bool:
         """Whether its answer comes later; the connection then has no other answer before."""
-        return self.op in _LATER or (self.op == "doctor" and self.peer != "")
+        return self.op in _LATER or self.is_about_sites or (self.op == "doctor" and self.peer != "")
+
+    @property
+    def is_about_sites(self) -> bool:
+        """Whether it is about more than this network."""
+        return self.op == "sites" or self.site != ""
 
     @property
     def needs_proof(self) -> bool:
@@ -176,12 +195,12 @@ def parse_request(line: bytes) -> Request:
         raise QueryError("denied", f"{why} (docs/query.md, Control)")
     unknown = sorted(set(fields) - set(allowed))
     if unknown:
-        raise _bad(f"{op} takes {', '.join(allowed) or 'no arguments'}, not {unknown[0]!r:.60}")
+        raise bad_argument(f"{op} takes {', '.join(allowed) or 'no arguments'}, not {unknown[0]!r:.60}")
     if "peer" in allowed:
         return _about_peer(op, fields)
     if "proof" in allowed:
         return _proven(op, fields)
-    return Request(op=op, filter=_filter(fields), wants_self=_flag(fields, "with_self"))
+    return Request(op=op, filter=_filter(fields), wants_self=read_flag(fields, "with_self"), site=read_site(fields))
 
 
 def _fields(text: bytes) -> dict[str, Any]:
@@ -202,30 +221,27 @@ def _fields(text: bytes) -> dict[str, Any]:
     return found
 
 
-def _bad(message: str) -> QueryError:
-    return QueryError("bad_argument", message)
-
-
 def _about_peer(op: str, fields: Mapping[str, Any]) -> Request:
-    peer = _text(fields, "peer")
+    peer = read_text(fields, "peer")
     if op in _PAST:
-        since = _number(fields, "since_s", 0.0, 0.001, MAX_SINCE) if "since_s" in fields else None
+        since = read_number(fields, "since_s", 0.0, 0.001, MAX_SINCE) if "since_s" in fields else None
         return Request(op=op, peer=peer or "", since=since, filter=_filter(fields))
     if not peer and op == "doctor":
         return Request(op=op)  # about the node itself
     if not peer:
-        raise _bad(f'{op} needs "peer": a name, an id (or at least its first 4 characters) or an address')
-    count = _number(fields, "count", 1, 1, MAX_PINGS)
+        raise bad_argument(f'{op} needs "peer": a name, an id (or at least its first 4 characters) or an address')
+    count = read_number(fields, "count", 1, 1, MAX_PINGS)
     if not count.is_integer():
-        raise _bad(f"count must be a whole number, not {count:g}")
-    timeout = _number(fields, "timeout_s", 1.0, 0.001, MAX_TIMEOUT)
+        raise bad_argument(f"count must be a whole number, not {count:g}")
+    timeout = read_number(fields, "timeout_s", 1.0, 0.001, MAX_TIMEOUT)
     if op == "maintenance" and "for_s" not in fields:
-        raise _bad('maintenance needs "for_s": the seconds, 0 to end it')
-    seconds = _number(fields, "for_s", 0.0, 0.0, LONGEST)
+        raise bad_argument('maintenance needs "for_s": the seconds, 0 to end it')
+    seconds = read_number(fields, "for_s", 0.0, 0.0, LONGEST)
     proof, signed = _proof(fields), text_of({"op": op, **fields})
     return Request(
-        op=op, peer=peer, count=int(count), timeout=timeout, proof=proof, signed=signed, seconds=seconds
-    )
+        op=op, peer=peer, count=int(count), timeout=timeout, proof=proof, signed=signed, seconds=seconds,
+        site=read_site(fields),
+    )  # fmt: skip
 
 
 def _proof(fields: Mapping[str, Any]) -> str:
@@ -236,7 +252,7 @@ def _proof(fields: Mapping[str, Any]) -> str:
 def _proven(op: str, fields: Mapping[str, Any]) -> Request:
     nonce = fields.get("nonce")
     if nonce is not None and not is_nonce(nonce):
-        raise _bad(f"nonce must be {2 * NONCE_BYTES} hexadecimal digits, not {nonce!r:.60}")
+        raise bad_argument(f"nonce must be {2 * NONCE_BYTES} hexadecimal digits, not {nonce!r:.60}")
     return Request(
         op=op,
         proof=_proof(fields),
@@ -244,89 +260,48 @@ def _proven(op: str, fields: Mapping[str, Any]) -> Request:
         nonce=nonce or "",
         service=_service(fields.get("service")) if op == "register" else None,
         draft=_draft(op, fields) if op in ("send", "ask") else None,
-        names=frozenset(_texts(fields, "names")),
+        names=frozenset(read_texts(fields, "names")),
     )
 
 
 def _draft(op: str, fields: Mapping[str, Any]) -> Draft:
-    payload, text = _text(fields, "payload"), _text(fields, "text")
+    payload, text = read_text(fields, "payload"), read_text(fields, "text")
     if payload is not None and text is not None:
-        raise _bad("give payload (in base 64) or text, not both")
+        raise bad_argument("give payload (in base 64) or text, not both")
     try:
         content = b64decode(payload or "", validate=True) if text is None else text.encode()
     except ValueError:  # not base 64, which a text beyond ASCII is not either; or surrogates
-        raise _bad("payload must be base 64, and text be text without surrogates") from None
+        raise bad_argument("payload must be base 64, and text be text without surrogates") from None
     where: Where = {
-        "to": _texts(fields, "peers"), "everyone": _flag(fields, "everyone"), "name": _glob(fields),
-        "tags": _tags(fields), "service": _text(fields, "service"), "link": _text(fields, "link"),
+        "to": read_texts(fields, "peers"), "everyone": read_flag(fields, "everyone"), "name": read_glob(fields),
+        "tags": read_tags(fields), "service": read_text(fields, "service"), "link": read_text(fields, "link"),
     }  # fmt: skip
     return Draft(
-        name=_text(fields, "message") or "", payload=content, where=where, is_question=op == "ask",
-        wants_handled=_flag(fields, "wait_handled"), timeout=_number(fields, "timeout_s", 5.0, 0.001, MAX_WAIT),
+        name=read_text(fields, "message") or "", payload=content, where=where, is_question=op == "ask",
+        wants_handled=read_flag(fields, "wait_handled"), timeout=read_number(fields, "timeout_s", 5.0, 0.001, MAX_WAIT),
     )  # fmt: skip
 
 
 def _service(given: Any) -> Service:
     if not isinstance(given, dict) or not {"name", "port"} <= set(given):
         wanted = 'such as {"name":"http","port":80}, with "proto" and "tags" if wanted'
-        raise _bad(f"service must be {wanted}, not {given!r:.60}")
+        raise bad_argument(f"service must be {wanted}, not {given!r:.60}")
     unknown = sorted(set(given) - set(_SERVICE))
     if unknown:
-        raise _bad(f"a service has {', '.join(_SERVICE)}, not {unknown[0]!r:.60}")
+        raise bad_argument(f"a service has {', '.join(_SERVICE)}, not {unknown[0]!r:.60}")
     try:
         return Service(**given)
     except ConfigError as error:
-        raise _bad("; ".join(error.problems)) from None
+        raise bad_argument("; ".join(error.problems)) from None
 
 
 def _filter(fields: Mapping[str, Any]) -> Filter:
     states = fields.get("state")
     listed = [states] if isinstance(states, str) else [] if states is None else states
-    if not isinstance(listed, list) or not all(isinstance(one, str) and one in STATES for one in listed):
-        raise _bad(f"state must be one or a list of {', '.join(STATES)}, not {listed!r:.60}")
+    known = (*STATES, UNKNOWN) if fields.get("site") else STATES
+    if not isinstance(listed, list) or not all(isinstance(one, str) and one in known for one in listed):
+        raise bad_argument(f"state must be one or a list of {', '.join(known)}, not {listed!r:.60}")
     return Filter(
-        states=frozenset(listed), name=_glob(fields), tags=_tags(fields), service=_text(fields, "service"),
-        link=_text(fields, "link"), all=_flag(fields, "all"),
+        states=frozenset(listed), name=read_glob(fields), tags=read_tags(fields), service=read_text(fields, "service"),
+        link=read_text(fields, "link"), all=read_flag(fields, "all"),
     )  # fmt: skip
-
-
-def _tags(fields: Mapping[str, Any]) -> Mapping[str, str]:
-    tags = fields.get("tags")
-    if tags is not None and not (isinstance(tags, dict) and all(isinstance(value, str) for value in tags.values())):
-        raise _bad(f"tags must be an object of texts, not {tags!r:.60}")
-    return tags or {}
-
-
-def _glob(fields: Mapping[str, Any]) -> str | None:
-    name = _text(fields, "name")
-    if name is not None and len(name) > MAX_GLOB:
-        raise _bad(f"name is a glob of at most {MAX_GLOB} characters, not {len(name)}")
-    return name
-
-
-def _flag(fields: Mapping[str, Any], key: str) -> bool:
-    value = fields.get(key, False)
-    if not isinstance(value, bool):
-        raise _bad(f"{key} must be true or false, not {value!r:.60}")
-    return value
-
-
-def _texts(fields: Mapping[str, Any], key: str) -> list[str]:
-    value = fields.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise _bad(f"{key} must be a list of texts, not {value!r:.60}")
-    return value
-
-
-def _text(fields: Mapping[str, Any], key: str) -> str | None:
-    value = fields.get(key)
-    if value is not None and not isinstance(value, str):
-        raise _bad(f"{key} must be a text, not {value!r:.60}")
-    return value
-
-
-def _number(fields: Mapping[str, Any], key: str, default: float, least: float, most: float) -> float:
-    value = fields.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise _bad(f"{key} must be {least:g} to {most:g}, not {value!r:.60}")
-    return float(value)

@@ -13,21 +13,25 @@ from discoveryd.protocol.table.peer import Event, Peer, peer_json
 from discoveryd.query.reply import encode
 
 FindingEvent = Literal["finding", "finding-gone"]
+SiteHookEvent = Literal["site-unreachable", "site-back"]
 FOR_FINDINGS = "finding-"
-"""What the name of a hook begins with that is told of findings, and of nothing else."""
+FOR_SITES = "site-"
+"""What the name of a hook begins with that is told of findings, or of sites, and of nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """What a hook is told: an event of a peer, that this node itself is cut off, or a finding.
+    """What a hook is told: an event of a peer or of a site, that this node itself is cut off, or a finding.
 
     Attributes:
-        kind: that of the event, or ``isolated``, ``connected``, ``finding``, ``finding-gone``.
+        kind: that of the event, or ``isolated``, ``connected``, ``finding``, ``finding-gone``, ``site-unreachable``,
+            ``site-back``.
         seq: that of the event; None without a peer.
         peer: after the change.
         reason: a clause for people.
         coalesced: number of earlier events of the same peer, or of the same finding, that this event replaces.
         finding: as ``status`` shows it.
+        site: that the event is about; empty for none.
     """
 
     kind: str
@@ -36,6 +40,7 @@ class Occasion:
     reason: str
     coalesced: int = 0
     finding: Mapping[str, Any] | None = None
+    site: str = ""
 
     @classmethod
     def of(cls, event: Event) -> Occasion:
@@ -43,10 +48,17 @@ class Occasion:
         return cls(kind=event.kind, seq=event.seq, peer=event.peer, reason=event.reason)
 
     @property
+    def topic(self) -> str:
+        """The beginning of the names of hooks that are told of it; empty for all that have none of their own."""
+        return FOR_FINDINGS if self.finding is not None else FOR_SITES if self.site else ""
+
+    @property
     def lane(self) -> str:
-        """The peer id, or the code and subject of a finding: events of one lane are told one after the other."""
+        """The peer id, the site, or the code and subject of a finding: events of a lane are told one by one."""
         if self.finding:
             return f"{self.finding['code']}/{self.finding['subject']}"  # no id has a slash
+        if self.site:
+            return f"{FOR_SITES}/{self.site}"
         return self.peer.id if self.peer else ""
 
     @property
@@ -63,7 +75,8 @@ class Occasion:
         """Return the event as ``watch`` encodes it, with `coalesced` besides."""
         peer = peer_json(self.peer) if self.peer else None
         shown = {"event": self.kind, "seq": self.seq, "peer": peer, "reason": self.reason, "coalesced": self.coalesced}
-        return encode({**shown, "finding": self.finding} if self.finding else shown)
+        more = {"finding": self.finding} if self.finding else {"site": self.site} if self.site else {}
+        return encode({**shown, **more})
 
     def environment(self) -> dict[str, str]:
         """Return the same in short, for scripts that read no JSON."""
@@ -76,6 +89,8 @@ class Occasion:
         }
         if self.finding:
             found |= {"DISCOVERYD_FINDING": self.finding["code"], "DISCOVERYD_SUBJECT": self.finding["subject"]}
+        if self.site:
+            found["DISCOVERYD_SITE"] = self.site
         # nothing that ends a line, commands a terminal or cannot be encoded
         return {name: "".join(char if char.isprintable() else "?" for char in text) for name, text in found.items()}
 
@@ -197,7 +212,7 @@ class HookQueue:
         """
         begun = []
         for hook, queue in self._waiting.items():
-            if os.path.basename(hook).startswith(FOR_FINDINGS) != (occasion.finding is not None):
+            if topic_of(hook) != occasion.topic:
                 continue
             trouble = queue.put(occasion, self.limit)
             self.coalesced += trouble == "coalescing"
@@ -227,3 +242,9 @@ class HookQueue:
     def done(self, job: Job) -> None:
         """Note that a run has ended."""
         self._running[job.hook].discard(job.occasion.lane)
+
+
+def topic_of(hook: str) -> str:
+    """Return the beginning of the name of a hook that says what alone it is told of; empty for the rest."""
+    name = os.path.basename(hook)
+    return next((topic for topic in (FOR_FINDINGS, FOR_SITES) if name.startswith(topic)), "")

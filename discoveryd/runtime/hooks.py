@@ -21,7 +21,7 @@ from discoveryd.protocol.bounded import TokenBuckets
 from discoveryd.protocol.parameters import Limits
 from discoveryd.protocol.table.peer import Event
 from discoveryd.query.formats import printable
-from discoveryd.runtime.hook_queue import FindingEvent, HookQueue, Job, Occasion
+from discoveryd.runtime.hook_queue import FindingEvent, HookQueue, Job, Occasion, SiteHookEvent
 from discoveryd.runtime.notices import Notice, Notify, of_death, warning
 from discoveryd.runtime.process import GRACE, KEPT, Process, Processes
 
@@ -138,6 +138,10 @@ class Hooks:
     def find(self, kind: FindingEvent, finding: Mapping[str, Any]) -> None:
         """Tell the hooks for findings of one that appeared, or that is gone."""
         self._offer(Occasion(kind=kind, reason=finding["text"], finding=finding))
+
+    def tell_site(self, kind: SiteHookEvent, site: str, reason: str) -> None:
+        """Tell the hooks for sites of one that fell silent, or is back."""
+        self._offer(Occasion(kind=kind, reason=reason, site=site))
 
     def counts(self) -> dict[str, int]:
         """Return what ``status`` shows.

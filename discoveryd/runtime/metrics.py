@@ -94,6 +94,15 @@ _NUMBERS = (
     ("dns_refused_total", "dns.refused", "Such connections that had to make room, or were closed as too long."),
     ("grace_waiting", "grace.waiting", "Peers that are away without that being told yet."),
     ("grace_maintenance", "grace.maintenance", "Peers under maintenance."),
+    ("site_rows", "sites.rows", "Peers of other sites that are kept."),
+    ("site_rows_limit", "sites.limit", "Most of them."),
+    ("nats_connected", "sites.connection.connected", "Whether a NATS server is connected (1) or not (0)."),
+    ("nats_sessions_total", "sites.connection.sessions", "Sessions with a NATS server that began."),
+    ("nats_failures_total", "sites.connection.failures", "Sessions that did not begin, or were lost."),
+    ("nats_messages_sent_total", "sites.connection.sent", "Messages given to a NATS server."),
+    ("nats_messages_received_total", "sites.connection.received", "Messages that came from a NATS server."),
+    ("nats_messages_unsent_total", "sites.connection.unsent", "Messages dropped for want of a connection."),
+    ("site_snapshots_total", "sites.snapshots", "Sets of peers of other sites that were taken over whole."),
     ("hooks", "hooks.hooks", "Hooks that are run."),
     ("hooks_refused", "hooks.refused", "Hooks that are not run, because of what they are."),
     ("hooks_running", "hooks.running", "Hooks running now."),
@@ -154,6 +163,12 @@ _SERIES: tuple[tuple[str, tuple[str, ...], str, Callable[[Status], Iterable[_Sam
      lambda status: [((one["path"],), int(one["error"] is not None)) for one in status.get("exports", ())]),
     ("export_command_failures_total", ("path",), "Runs of the command of a file of peers that failed.",
      lambda status: _by(status.get("exports", ()), "path", "failures")),
+    ("site_reachable", ("site",), "Whether another site is reachable (1) or not (0).",
+     lambda status: [((one["name"],), int(one["state"] == "reachable")) for one in _sites(status, "sites")]),
+    ("site_peers", ("site",), "Peers of another site.",
+     lambda status: _by(_sites(status, "sites"), "name", "peers")),
+    ("site_messages_dropped_total", ("reason",), "Messages of other sites that were refused.",
+     lambda status: _by(_sites(status, "dropped"), "reason")),
     ("finding", ("code",), "Whether something of that kind looks wrong (1) or not (0).",
      lambda status: [((code,), int(code in _codes(status))) for code in FINDING_KINDS]),
     ("drops_total", ("reason", "link"), "Datagrams dropped, or not sent, by reason and link.",
@@ -246,6 +261,11 @@ def _by_key(counts: Mapping[str, float], *keys: str) -> list[_Sample]:
 
 def _by(counts: Iterable[Mapping[str, Any]], label: str, key: str = "count") -> list[_Sample]:
     return [((one[label],), one[key]) for one in counts]
+
+
+def _sites(status: Status, key: str) -> Sequence[Mapping[str, Any]]:
+    found: Sequence[Mapping[str, Any]] = status.get("sites", {}).get(key, ())
+    return found
 
 
 def _codes(status: Status) -> set[str]:

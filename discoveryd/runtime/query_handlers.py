@@ -28,6 +28,8 @@ OF_PARTS = ("history", "availability", "maintenance", "forget")
 """Requests that parts of the daemon answer."""
 PartAnswer = Callable[[Request, Callable[[bytes], None]], None]
 """Takes a request and what sends its reply, from any thread; raises QueryError, and never waits."""
+SiteAnswer = Callable[[Request, Callable[..., None]], Callable[[], object]]
+"""The same for requests about sites. A ``watch`` replies without end, until what this returns is called."""
 YIELD = 0.0002
 """Seconds between two turns of a long answer."""
 
@@ -70,17 +72,19 @@ class QueryHandlers:
         registrations: services that programs have registered.
         parts: what answers the requests of `OF_PARTS`, by op.
         wakes: called after events were published, in any thread; quick.
+        sites: what answers requests about sites, where this node belongs to one.
     """
 
     def __init__(self, discovery: Discovery, control: Control | None = None) -> None:
         self._discovery = discovery
         self._control = control
-        self._ends: dict[tuple[int, str], Callable[[], None]] = {}  # what ends the last such request of a connection
+        self._ends: dict[tuple[int, str], Callable[[], object]] = {}  # what ends the last such request of a connection
         self._registered: dict[int, dict[tuple[str, int, str], Service]] = {}  # by connection
         self._events: Subscription | None = None
         self.registrations = 0
         self.parts: dict[str, PartAnswer] = {}
         self.wakes: list[Callable[[], None]] = []
+        self.sites: SiteAnswer | None = None
 
     def subscribe(self) -> None:
         """Begin to collect events for the watches."""
@@ -143,6 +147,13 @@ class QueryHandlers:
     def begin(self, request: Request, reply: Callable[..., None], connection: int) -> None:
         """Begin what takes a while (``ping``, ``doctor``, ``send`` …), and ends with its connection."""
         messages, examiner = self._discovery.messages, self._discovery.examiner
+        if request.is_about_sites:
+            if self.sites is None:
+                why = "this node belongs to no site: set sites.name and sites.servers (docs/sites.md)"
+                raise QueryError("off", why)
+            self._ends.pop((connection, request.op), lambda: None)()
+            self._ends[connection, request.op] = self.sites(request, reply)
+            return
         if request.op in OF_PARTS:
             if request.op not in self.parts:
                 raise QueryError("off", f"{request.op} is answered by a daemon, and this is a program that embeds one")
@@ -232,12 +243,22 @@ class QueryHandlers:
         return Metrics(self._discovery.status)
 
 
-def list_line(discovery: Discovery, chosen: Filter, *, with_self: bool) -> bytes:
-    """Return the reply to ``list``, written in turns that are short."""
-    listing = query.Listing(chosen, discovery.messages.builtins.uptime() if with_self else None)
+def list_line(
+    discovery: Discovery, chosen: Filter, *, with_self: bool, site: str = "", others: Iterable[str] = ()
+) -> bytes:
+    """Return the reply to ``list``, written in turns that are short.
+
+    Args:
+        discovery: with the peers.
+        chosen: the filter.
+        with_self: whether this node is told of too.
+        site: name of this site, for a list of more than one.
+        others: the peers of other sites, as JSON.
+    """
+    listing = query.Listing(chosen, discovery.messages.builtins.uptime() if with_self else None, site)
     while not discovery.look(listing.turn):
         sleep(YIELD)  # or this thread would have the lock again before another that waits for it
-    return listing.line()
+    return listing.line(others)
 
 
 class Answering:

@@ -27,11 +27,12 @@ exit codes 0 1 2 3
 """
 CTL = """\
 discoveryctl [--json] [--address HOST:PORT] [--token-file FILE] [-h, --help] [--version]
-FILTERS [--state STATE] [--name GLOB] [--tag KEY=VALUE] [--service SERVICE] [--link IF] [--all]
+FILTERS [--state STATE] [--name GLOB] [--tag KEY=VALUE] [--service SERVICE] [--link IF] [--all] [--site SITE]
 list [FILTERS] [--wide] [--only COLUMN] [--format TEMPLATE] [--sort KEY] [--no-header] [--self] [--watch]
 export FORMAT [PEER] [FILTERS] [--port P] [--domain DOMAIN] [--template TEMPLATE] [--warning N] [--critical N] [--no-self] [--list] [--host PEER]
-show PEER
+show PEER [--site SITE]
 status
+sites
 metrics
 watch [FILTERS] [--timeout S] [--messages] [--message MESSAGE]
 ping PEER [--count N] [--timeout S]

@@ -77,7 +77,7 @@ def test_durations(text, seconds):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "which command? One of list, export, show, status, metrics, watch, ping, doctor, history, availability, wait, send, ask, reload, maintenance, forget, register"),
+        ([], "which command? One of list, export, show, status, sites, metrics, watch, ping, doctor, history, availability, wait, send, ask, reload, maintenance, forget, register"),
         (["lst"], "no command 'lst'"),
         (["list", "alpha"], "list does not take 'alpha'"),
         (["list", "--frob"], "--frob"),
@@ -94,7 +94,7 @@ def test_durations(text, seconds):
         (["wait", "--count", "1", "--timeout", "5sm"], "--timeout must be"),
         (["wait", "--count", "1", "--timeout", ""], "--timeout must be"),
         (["ping", "x", "--timeout", "0"], "must be more than 0"),
-        (["list", "--state", "gone"], "--state must be one of up, suspect, down, left, not 'gone'"),
+        (["list", "--state", "gone"], "--state must be one of up, suspect, down, left, unknown, not 'gone'"),
         (["list", "--only", "colour"], "--only must be one of name, id, address, link, service, tag, endpoint, not 'colour'"),
         (["list", "--only", "name,colour"], "not 'colour'"),
         (["list", "--only", "name", "--json"], "--only is a shape of its own: leave out --json"),

@@ -286,7 +286,7 @@ def test_a_variable_overrides_the_file(read):
         ("HELLO__INTERVL", "3s", "unknown key hello.intervl; did you mean hello.interval?"),
         ("HELO__INTERVAL", "3s", "unknown key helo.interval; did you mean hello.interval?"),
         ("NODE__TAGS__ROLE", "db", "unknown key node.tags__role; known here are name, id, tags, services"),
-        ("X__Y", "", "unknown key x.y; known here are node, hello, limits, query, security, messages, metrics, web, dns, history, grace, export, log, paths"),
+        ("X__Y", "", "unknown key x.y; known here are node, hello, limits, query, security, messages, metrics, web, dns, history, grace, export, sites, log, paths"),
         ("HELLO__TTL", "3", "hello.ttl: 3 needs a unit: 3ms, 3s, 3m or 3h"),
         ("HELLO__TTL", "1s", "hello.ttl: must be at least twice the interval (1.6s) and at most 1h, not 1s"),
         ("HELLO__PORT", "[3400]", "hello.port: must be a whole number, not a list"),

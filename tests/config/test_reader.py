@@ -84,7 +84,7 @@ SAMPLE = Path(__file__).parents[2] / "config" / "discoveryd.yaml"
         ("interval: 3s\n", "1: unknown key interval; did you mean hello.interval?"),
         ("helo:\n  port: 1\n", "1: unknown key helo; did you mean hello?"),
         ("log:\n  xyz: 1\n", "2: unknown key log.xyz; known here are level, format"),
-        ('"a\\nb\\e": 1\n', "1: unknown key 'a\\nb\\x1b'; known here are node, hello, limits, query, security, messages, metrics, web, dns, history, grace, export, log, paths"),
+        ('"a\\nb\\e": 1\n', "1: unknown key 'a\\nb\\x1b'; known here are node, hello, limits, query, security, messages, metrics, web, dns, history, grace, export, sites, log, paths"),
         ("node:\n  services:\n    - {name: a, port: 1, prot: udp}\n",
          "3: unknown key node.services.prot; did you mean node.services.proto?"),
         ("hello:\n  port: 1\n\n  port: 2\n", "4: hello.port: set twice, first on line 2; keep one"),

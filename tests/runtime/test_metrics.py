@@ -22,6 +22,7 @@ from discoveryd.query.finding_kinds import FINDING_KINDS
 from discoveryd.query.seed_status import SEED_STATES
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.metrics import CONTENT_TYPE, Metrics
+from tests.query.sites_status import SITES
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 WAIT = 5.0
@@ -253,7 +254,7 @@ def test_the_page_for_people_has_every_family_and_no_other():
     web = dict.fromkeys(("connections", "limit", "streams", "streams_limit", "requests", "refused", "denied"), 1)
     counted = ("names", "left_out", "truncated", "limited", "ignored", "connections", "refused")
     dns = {**dict.fromkeys(counted, 1), "questions": {"udp": 1}, "answers": {"NOERROR": 1}}
-    whole = {**STATUS, "web": web, "dns": dns, "exports": [kept], "peer_log": log, "history": past, "grace": {"waiting": 1, "maintenance": []}, "hooks": dict.fromkeys(keys, 1), "query": {**STATUS["query"], "denied": 8, "registrations": 0}}
+    whole = {**STATUS, "web": web, "dns": dns, "sites": SITES, "exports": [kept], "peer_log": log, "history": past, "grace": {"waiting": 1, "maintenance": []}, "hooks": dict.fromkeys(keys, 1), "query": {**STATUS["query"], "denied": 8, "registrations": 0}}
     text = Metrics(lambda: whole).read()["text"]
     told = dict(re.findall(r"^\| `(discoveryd_\w+)` \| ([\w ]+) \|", DOCS.read_text(), re.MULTILINE))
     types = dict(re.findall(r"^# TYPE (discoveryd_\w+) (\w+)$", text, re.MULTILINE))

@@ -17,7 +17,7 @@ PIPED = 40
 BARE = "(bare)"
 
 _GAP = "  "
-_COLOURS = {"up": "32", "suspect": "33", "down": "31", "left": "2", "clone": "35"}
+_COLOURS = {"up": "32", "suspect": "33", "unknown": "33", "down": "31", "left": "2", "clone": "35"}
 
 
 class Screen:
@@ -196,10 +196,14 @@ def peers_table(
     if not (keyed or any(peer["key"] for peer in peers)):
         hidden.add("KEY")
     everyone = [*peers, *([own] if own else [])]
+    if not any(peer.get("site") for peer in everyone):
+        hidden |= {"SITE", "VOUCHED", "VIA"}
+    elif not wide:
+        hidden.add("VIA")
     rows = [_cells(peer, screen, is_self=peer is own) for peer in in_order(everyone, sort)]
     heads = [head for head in rows[0] if head not in hidden]
     # what was asked for, or tells rows apart, says more than what a peer offers
-    spare = ("TAGS", "SERVICES", "LINK", "KEY", "HEARD", "LOSS", "UP SINCE", "RTT", "BOOT", "ID")
+    spare = ("TAGS", "SERVICES", "LINK", "KEY", "VIA", "HEARD", "VOUCHED", "LOSS", "UP SINCE", "RTT", "BOOT", "ID")
     lines = [[row[head] for head in heads] for row in rows]
     return table(heads, lines, screen, flexible=("SERVICES", "TAGS"), spare=spare, has_heads=has_heads)
 
@@ -226,6 +230,7 @@ def _cells(peer: Mapping[str, Any], screen: Screen, *, is_self: bool) -> dict[st
     loss, is_screen = peer["loss"], screen.width is not None
     return {
         "NAME": f"{name_of(peer)} *" if is_self else name_of(peer),
+        "SITE": peer.get("site") or "",
         "STATE": peer["state"] + _marks(peer, with_one_way=is_screen),
         "ADDRESS": peer["address"],
         "LINK": peer["link"],
@@ -235,6 +240,8 @@ def _cells(peer: Mapping[str, Any], screen: Screen, *, is_self: bool) -> dict[st
         "LOSS": "" if loss is None else f"{loss:.0%}",
         "UP SINCE": age(peer["first_seen_s"]) if peer["state"] in ("up", "suspect") else "",
         "HEARD": "" if is_self else age(peer["last_heard_s"]),
+        "VOUCHED": age(peer["vouched_s"]) if peer.get("vouched_s") is not None else "",
+        "VIA": peer.get("via") or "",
         "KEY": peer["key"] or "",
         "ID": peer["id"],
         "BOOT": peer["boot"],

@@ -1,0 +1,108 @@
+"""Which servers to connect to, and as whom: read from the configuration and the files that it names."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+from discoveryd.config import Config
+from discoveryd.config.durations import shown
+from discoveryd.errors import ConfigError
+from discoveryd.files.secrets import find_secret
+from discoveryd.files.trusted import read, remedy
+
+MAX_FILE = 16 * 1024
+"""Bytes of a file with a seed or credentials: a JWT with a hundred permissions has four thousand."""
+MAX_AUTHORITIES = 1024 * 1024
+INSTALL = "pip install 'discoveryd[sites]'"
+_SEED = re.compile("SU[A-Z2-7]{56}")
+_JWT, _NKEY = "-----BEGIN NATS USER JWT-----", "-----BEGIN USER NKEY SEED-----"
+_FORM = "an nkey seed (one line SU..., as nk -gen user prints it), or a .creds file as nsc writes it"
+_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Where to connect to, and as whom.
+
+    Attributes:
+        servers: ``nats://HOST:PORT`` or ``tls://HOST:PORT``, the preferred first.
+        seed: an nkey seed, empty for none.
+        credentials: the content of a ``.creds`` file, empty for none.
+        authorities: certificates in PEM that sign those of the servers; empty for those of the system.
+    """
+
+    servers: tuple[str, ...]
+    seed: str = field(default="", repr=False)
+    credentials: str = field(default="", repr=False)
+    authorities: str = field(default="", repr=False)
+
+
+def read_access(config: Config, environ: Mapping[str, str] = os.environ) -> Access:
+    """Read the files that the section ``sites`` names.
+
+    Args:
+        config: with a site; names that are not absolute are in its directory, unless among the credentials of systemd.
+        environ: names the directory of these.
+
+    Raises:
+        ConfigError: with every fault, and with nothing that a file with a secret holds; also where nats-py is missing.
+    """
+    section, problems = config.sites, list(lacking())
+    seed = credentials = authorities = ""
+    try:
+        seed, credentials = _identity(config, environ) if section.credentials else ("", "")
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        authorities = _authorities(os.path.join(config.directory, section.ca)) if section.ca else ""
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(*(f"{shown(config.source)}: {problem}" for problem in problems))
+    return Access(servers=section.servers, seed=seed, credentials=credentials, authorities=authorities)
+
+
+def lacking() -> tuple[str, ...]:
+    """Return what is missing on this machine, in a sentence each."""
+    missing = [package for module, package in (("nats", "nats-py"), ("nkeys", "nkeys")) if find_spec(module) is None]
+    if not missing:
+        return ()
+    names = f"{' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
+    return (f"sites: needs {names} where discoveryd is: {INSTALL} (Debian has no package of it)",)
+
+
+def _identity(config: Config, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the seed, or else the credentials, in a file."""
+    key = "sites.credentials"
+    path, raw = find_secret(
+        key, config.sites.credentials, config.directory, most=MAX_FILE, what=f"file of credentials; it is {_FORM}",
+        credential="discoveryd.nats", helps=f"copy it there; it is {_FORM}", environ=environ,
+    )  # fmt: skip
+    text = raw.decode("utf-8", "replace")
+    if _JWT in text or _NKEY in text:
+        if _JWT in text and _NKEY in text:
+            return "", text
+        raise ConfigError(f"{key}: {shown(path)}: half a .creds file: copy it again, with JWT and seed")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if len(lines) == 1 and _SEED.fullmatch(lines[0]):
+        return lines[0], ""
+    if len(lines) == 1 and re.fullmatch("[UAON][A-Z2-7]{55}", lines[0]):
+        raise ConfigError(f"{key}: {shown(path)}: is a public key; what is wanted is the seed, which begins with SU")
+    raise ConfigError(f"{key}: {shown(path)}: is neither {_FORM.replace(', or', ', nor')}")
+
+
+def _authorities(path: str) -> str:
+    key = "sites.ca"
+    try:
+        raw = read(path, MAX_AUTHORITIES + 1, owners=None, follows=True)
+    except OSError as error:
+        helps = remedy(error, "copy the certificates there, readable for the user of the daemon")
+        raise ConfigError(f"{key}: {shown(path)}: {error.strerror}; {helps}") from None
+    text = raw.decode("ascii", "replace")
+    if len(raw) > MAX_AUTHORITIES or _CERTIFICATE not in text:
+        raise ConfigError(f"{key}: {shown(path)}: holds no certificates in PEM ({_CERTIFICATE} ...)")
+    return text

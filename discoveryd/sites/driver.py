@@ -1,0 +1,150 @@
+"""What drives the engine of the sites: its clock, its survey of this network, and the connection to NATS.
+
+All of it is for the thread of the event loop, but for `SiteDriver.wake` and `SiteDriver.status`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from discoveryd.protocol.sealed.keyring import Keyring
+from discoveryd.runtime.notices import Notify, warning
+from discoveryd.sites.access import Access
+from discoveryd.sites.engine import SiteEngine
+from discoveryd.sites.link import NatsLink
+from discoveryd.sites.settings import SiteSettings
+from discoveryd.sites.survey import SURVEY_GAP
+from discoveryd.sites.values import Publish, SiteEvent, SiteOutput, Subscribe, Survey, Unsubscribe
+
+RETRY = 1.0
+"""Seconds after an unexpected fault of the engine: the rest of the daemon goes on, and so does this."""
+GATHER = 0.02
+"""Seconds between two surveys at least: what changes together is told together."""
+
+
+class SiteDriver:
+    """Lets the engine of this node take part.
+
+    Args:
+        engine: of this node.
+        link: to the servers, made by a function that is given `hear` and `changed`.
+        survey: returns what this node knows first-hand.
+        clock: seconds, those of the node.
+        told: called with each event of another site.
+        notify: told of faults.
+    """
+
+    def __init__(
+        self, engine: SiteEngine, link: Callable[[Callable[[str, bytes], None], Callable[[bool], None]], NatsLink], *,
+        survey: Callable[[], Survey], clock: Callable[[], float], told: Callable[[SiteEvent], None], notify: Notify,
+    ) -> None:  # fmt: skip
+        self.engine = engine
+        self.link = link(self._hear, self._changed)
+        self._survey = survey
+        self._clock = clock
+        self._told = told
+        self._notify = notify
+        self._news = asyncio.Event()
+        self._is_stale = True  # this network has changed since the survey
+        self._survey_at = 0.0
+        self._status: dict[str, Any] = engine.status(clock())
+        self._fault = ""
+        self.faults = 0
+
+    async def run(self) -> None:
+        """Take part until this is cancelled."""
+        linking = asyncio.ensure_future(self.link.run())
+        try:
+            while not linking.done():
+                self._news.clear()
+                try:
+                    pause = self._turn()
+                except Exception as error:  # noqa: BLE001 - it is told, and the other parts on this loop go on
+                    self._fail(error)
+                    pause = RETRY
+                await self._wait(linking, pause)
+            linking.result()
+        finally:
+            linking.cancel()
+            with suppress(asyncio.CancelledError):
+                await linking
+
+    def wake(self) -> None:
+        """Look at this network soon: it has changed."""
+        self._is_stale = True
+        self._news.set()
+
+    def renew(self, settings: SiteSettings, access: Access, keyring: Keyring) -> None:
+        """Go on with another configuration."""
+        self.link.renew(access)
+        self.engine.set_keyring(keyring)
+        self.carry_out(self.engine.set_settings(settings, self._clock()))
+        self.wake()
+
+    def refresh(self) -> None:
+        """Bring the status up to date."""
+        self._status = self.engine.status(self._clock())
+
+    def rows(self, site: str | None) -> list[dict[str, Any]]:
+        """Return the peers of another site, None for all others."""
+        return self.engine.rows(site, self._clock())
+
+    def status(self) -> dict[str, Any]:
+        """Return the section ``sites`` of the status, at most as old as a survey. For any thread."""
+        return {**self._status, "faults": self.faults, "connection": self.link.status()}
+
+    def carry_out(self, outputs: Sequence[SiteOutput]) -> None:
+        """Do what the engine says."""
+        for output in outputs:
+            match output:
+                case Publish():
+                    self.link.publish(output.subject, output.payload)
+                case Subscribe():
+                    self.link.subscribe(output.subject)
+                case Unsubscribe():
+                    self.link.unsubscribe(output.subject)
+                case SiteEvent():
+                    self._told(output)
+
+    def _turn(self) -> float:
+        """Do what is due; return the seconds until something is again."""
+        now = self._clock()
+        if (self._is_stale and now >= self._survey_at - SURVEY_GAP + GATHER) or now >= self._survey_at:
+            self._is_stale, self._survey_at = False, now + SURVEY_GAP
+            self.carry_out(self.engine.learn(self._survey(), now))
+            self.refresh()
+        if self.engine.next_deadline(now) <= now:
+            self.carry_out(self.engine.poll(now))
+        due = min(self.engine.next_deadline(now), self._survey_at)
+        if self._is_stale:
+            due = min(due, self._survey_at - SURVEY_GAP + GATHER)
+        return max(0.0, due - self._clock())
+
+    async def _wait(self, linking: asyncio.Future[None], pause: float) -> None:
+        news = asyncio.ensure_future(self._news.wait())
+        try:
+            await asyncio.wait((news, linking), timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+
+    def _hear(self, subject: str, payload: bytes) -> None:
+        """Take a message; an exception of the engine is counted by the link."""
+        now = self._clock()
+        self.carry_out(self.engine.receive(subject, payload, now))
+        self._news.set()
+
+    def _changed(self, is_connected: bool) -> None:
+        now = self._clock()
+        self.carry_out(self.engine.connected(is_connected, now))
+        self.refresh()
+        self._news.set()
+
+    def _fail(self, error: Exception) -> None:
+        self.faults += 1
+        text = f"{type(error).__name__}: {error}"
+        if text != self._fault:
+            self._fault = text
+            self._notify(warning("the exchange between sites failed", error=text))
