@@ -35,7 +35,7 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
          "sqlite3",  # of the history
          "asyncio", "concurrent", "starlette", "uvicorn", "ssl", "hmac", "email",  # of the web
          "dnslib",  # of the names for resolvers
-         "zlib", "nats"},  # of the sites
+         "zlib", "nats", "nkeys"},  # of the sites
     ),
 }  # fmt: skip
 HARMLESS = {
@@ -43,8 +43,8 @@ HARMLESS = {
     "difflib", "errno", "fnmatch", "functools", "gettext", "hashlib", "heapq", "importlib", "ipaddress", "itertools", "json",
     "math", "random", "re", "statistics", "struct", "textwrap", "types", "typing", "unicodedata"
 }  # fmt: skip
-OTHERS = {"yaml", "structlog", "daemon", "prometheus_client", "cryptography", "starlette", "uvicorn", "dnslib", "nats"}
-ROOMS = {"dnslib": "dns", "sqlite3": "history", "starlette": "web", "uvicorn": "web", "nats": "sites"}
+OTHERS = {"yaml", "structlog", "daemon", "prometheus_client", "cryptography", "starlette", "uvicorn", "dnslib", "nats", "nkeys"}
+ROOMS = {"dnslib": "dns", "sqlite3": "history", "starlette": "web", "uvicorn": "web", "nats": "sites", "nkeys": "sites"}
 """Libraries that one room alone knows."""
 ORDER = list(FLOORS)
 

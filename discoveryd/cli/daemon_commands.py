@@ -48,8 +48,10 @@ PROGRAM = Program(
             "daemon.keys:keygen",
             "make a key that a group of nodes shares, in a new file",
             _FILE,
+            Option("nats", "in place of it the seed by which the nodes of one site log in to NATS servers"),
             text="Make a key that a group of nodes shares, and say what to do with it. FILE is "
-            "/etc/discoveryd/KEY-ID.key unless given. A file that is there already is never overwritten.",
+            "/etc/discoveryd/KEY-ID.key unless given, with --nats /etc/discoveryd/discoveryd.nats. A file that is "
+            "there already is never overwritten.",
         ),
         Command(
             "daemon.demo:demo",

@@ -31,18 +31,25 @@ _FORM = "one line `discoveryd-key-1 KEY` as discoveryd keygen writes it"
 
 def keygen(arguments: Arguments) -> int:
     """Make a key, in a file that was not there before."""
-    key = Key(os.urandom(KEY_BYTES))
     home = os.path.dirname(DEFAULT_PATH)
-    path = os.path.abspath(arguments.file or os.path.join(home, f"{key.id}.key"))
+    if arguments.nats:
+        from discoveryd.sites.access import NATS_NEXT, new_seed  # noqa: PLC0415 - only where there are sites
+
+        content, public = new_seed()
+        name, told = "discoveryd.nats", NATS_NEXT.format(public=public, path="{path}", name="{name}")
+    else:
+        key = Key(os.urandom(KEY_BYTES))
+        content, name, told = _content(key), f"{key.id}.key", _NEXT.replace("{id}", key.id)
+    path = os.path.abspath(arguments.file or os.path.join(home, name))
     try:
         if not arguments.file and not os.path.isdir(home):  # discoveryd was never installed here
             os.mkdir(home, 0o755)
             os.chmod(home, 0o755)  # noqa: S103 - whatever the umask: the service reads it as a user of its own
-        write_key(path, key)
+        trusted.create(path, content, 0o600)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         say(f"{shown(path)}: {_failure(error, path)}")
         return FAILED
-    print(_NEXT.format(id=key.id, path=shown(path), name=shown(os.path.basename(path))))  # noqa: T201
+    print(told.format(path=shown(path), name=shown(os.path.basename(path))))  # noqa: T201
     return OK
 
 
@@ -76,8 +83,12 @@ def write_key(path: str, key: Key) -> None:
         FileExistsError: something is there already.
         OSError: it cannot be written; nothing is left behind.
     """
+    trusted.create(path, _content(key), 0o600)
+
+
+def _content(key: Key) -> bytes:
     text = f"# discoveryd, key id {key.id}. Who can read this can speak in the name of any node.\n".encode()
-    trusted.create(path, text + b"%b %b\n" % (_WORD, b64encode(key.secret)), 0o600)
+    return text + b"%b %b\n" % (_WORD, b64encode(key.secret))
 
 
 def read_keyring(config: Config, environ: Mapping[str, str] = os.environ) -> Keyring:

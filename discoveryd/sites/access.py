@@ -18,6 +18,16 @@ MAX_FILE = 16 * 1024
 """Bytes of a file with a seed or credentials: a JWT with a hundred permissions has four thousand."""
 MAX_AUTHORITIES = 1024 * 1024
 INSTALL = "pip install 'discoveryd[sites]'"
+NATS_NEXT = """\
+the seed is in {path}, readable for you alone; its public key is
+{public}
+
+What to do with it (docs/sites.md has all of it):
+  1. put the public key into the configuration of the NATS server, under users, with the permissions of this site
+  2. copy the seed to every node of the site (scp -p), beside discoveryd.yaml, for the user of the daemon alone; for the
+     service to /etc/credstore/discoveryd.nats, which is its name then, and systemctl restart discoveryd
+  3. on every node: sites: {{{{name: SITE, servers: [nats://HOST:4222], credentials: {name}}}}};
+     discoveryd check; systemctl reload discoveryd"""
 _SEED = re.compile("SU[A-Z2-7]{56}")
 _JWT, _NKEY = "-----BEGIN NATS USER JWT-----", "-----BEGIN USER NKEY SEED-----"
 _FORM = "an nkey seed (one line SU..., as nk -gen user prints it), or a .creds file as nsc writes it"
@@ -64,6 +74,22 @@ def read_access(config: Config, environ: Mapping[str, str] = os.environ) -> Acce
     if problems:
         raise ConfigError(*(f"{shown(config.source)}: {problem}" for problem in problems))
     return Access(servers=section.servers, seed=seed, credentials=credentials, authorities=authorities)
+
+
+def new_seed() -> tuple[bytes, str]:
+    """Return the content of a file with a new seed, and its public key.
+
+    Raises:
+        ConfigError: nkeys is missing.
+    """
+    if problems := lacking():
+        raise ConfigError(*problems)
+    import nkeys  # noqa: PLC0415 - only here, and in nats-py
+
+    seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
+    public = nkeys.from_seed(bytearray(seed)).public_key.decode()
+    text = f"# discoveryd, public key {public}. Who can read this can speak for the site.\n".encode()
+    return text + bytes(seed) + b"\n", public
 
 
 def lacking() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ stop [--config FILE]
 status [--config FILE]
 reset-id [--config FILE]
 check [--config FILE] [--quiet]
-keygen [FILE]
+keygen [FILE] [--nats]
 demo
 simulate [--nodes N] [--loss P] [--minutes M] [--seed S] [--config FILE] [--json]
 manual [PAGE]

@@ -328,7 +328,7 @@ def test_keygen_calls_a_full_disk_a_full_disk(tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(keys, "write_key", full)
+    monkeypatch.setattr(keys.trusted, "create", full)
     assert main(["keygen", str(tmp_path / "a.key")]) == 1
     assert "No space left on device; the disk is full: free some space on it" in capsys.readouterr().err
 
