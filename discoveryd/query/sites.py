@@ -104,22 +104,25 @@ class SiteStates:
 
     def __init__(self) -> None:
         self._silent: set[str] = set()
+        self._began_silent: set[str] = set()  # those that the snapshot shows so
 
     def take(self, line: Mapping[str, Any]) -> None:
         """Apply a line of a watch."""
         if line["event"] == "snapshot":
-            self._silent = {peer["site"] for peer in line["peers"] if peer["state"] == UNKNOWN}
+            unknown = {peer["site"] for peer in line["peers"] if peer["state"] == UNKNOWN}
+            heard = {peer["site"] for peer in line["peers"] if peer["state"] in LIVE}
+            self._silent = self._began_silent = unknown - heard
         elif line["event"] == "site-unreachable":
-            self._silent.add(line["site"])
+            self._silent = self._silent | {line["site"]}
         elif line["event"] == "site-back":
-            self._silent.discard(line["site"])
+            self._silent = self._silent - {line["site"]}
 
     def of(self, row: Row) -> Row:
         """Return a peer in the state that it has now."""
         state = row["state"]
         if row.get("site") in self._silent:
             state = UNKNOWN if state in LIVE else state
-        elif state == UNKNOWN:
+        elif state == UNKNOWN and row["site"] in self._began_silent:
             state = "up"
         return row if state == row["state"] else {**row, "state": state}
 
