@@ -109,8 +109,8 @@ class SiteStates:
     def take(self, line: Mapping[str, Any]) -> None:
         """Apply a line of a watch."""
         if line["event"] == "snapshot":
-            unknown = {peer["site"] for peer in line["peers"] if peer["state"] == UNKNOWN}
-            heard = {peer["site"] for peer in line["peers"] if peer["state"] in LIVE}
+            unknown = {peer.get("site", "") for peer in line["peers"] if peer["state"] == UNKNOWN}
+            heard = {peer.get("site", "") for peer in line["peers"] if peer["state"] in LIVE}
             self._silent = self._began_silent = unknown - heard
         elif line["event"] == "site-unreachable":
             self._silent = self._silent | {line["site"]}
@@ -122,7 +122,7 @@ class SiteStates:
         state = row["state"]
         if row.get("site") in self._silent:
             state = UNKNOWN if state in LIVE else state
-        elif state == UNKNOWN and row["site"] in self._began_silent:
+        elif state == UNKNOWN and row.get("site") in self._began_silent:
             state = "up"
         return row if state == row["state"] else {**row, "state": state}
 
