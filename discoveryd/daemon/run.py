@@ -134,7 +134,7 @@ class Daemon:
             loop,  # the parts that run on it stand below it
             WebPart(config, self._discovery, loop.loop, put),
             DnsPart(config, self._discovery, loop.loop, put),
-            SitesPart(config, self._discovery, loop, put, lambda *told: put(partial(hooks.tell_site, *told))),
+            SitesPart(config, self._discovery, loop.loop, put, lambda *told: put(partial(hooks.tell_site, *told))),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
         self._parts = Parts(parts, notify=put, report=self._discovery.report)

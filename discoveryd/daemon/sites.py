@@ -13,9 +13,9 @@ from discoveryd.runtime.notices import CONNECTED, ISOLATED, Notice, warning
 
 if TYPE_CHECKING:
     from discoveryd.config import Config
-    from discoveryd.daemon.loop import LoopPart
     from discoveryd.protocol.node import Node
     from discoveryd.runtime.discovery import Discovery
+    from discoveryd.runtime.loop import Loop
     from discoveryd.sites.access import Access
     from discoveryd.sites.desk import SiteDesk
 
@@ -29,7 +29,7 @@ class SitesPart(Part):
     Args:
         config: what to begin with.
         discovery: the node.
-        loop: of the asyncio parts.
+        loop: returns that of the asyncio parts, running.
         notify: told what goes wrong; in any thread.
         hook: told of each site that falls silent or is back; in the thread of the loop.
 
@@ -41,8 +41,9 @@ class SitesPart(Part):
     section = "sites"
 
     def __init__(
-        self, config: Config, discovery: Discovery, loop: LoopPart, notify: Callable[[Notice], None], hook: SiteHook
-    ) -> None:
+        self, config: Config, discovery: Discovery, loop: Callable[[], Loop], notify: Callable[[Notice], None],
+        hook: SiteHook,
+    ) -> None:  # fmt: skip
         self._config = config
         self._discovery = discovery
         self._loop = loop
@@ -118,7 +119,7 @@ class SitesPart(Part):
             self._desk.renew(self._config.sites, self._access, keyring)
             return
         self._made_of = ()  # until it is there: the loop may lack a thread now
-        loop = self._loop.loop()
+        loop = self._loop()
         from discoveryd.sites.desk import SiteDesk  # noqa: PLC0415 - only where there is a site
 
         desk = SiteDesk(

@@ -209,11 +209,11 @@ class SiteDesk:
 
     def _on_site_event(self, told: SiteEvent) -> None:
         if told.kind == "gateway":
-            self._notify(info("sites", site=self.site, why=told.reason))
+            self._notify(info(told.reason, site=self.site))
         elif told.kind in OF_SITES:
             is_lost = told.kind == "site-unreachable"
             notice = warning("site unreachable", site=told.site, why=told.reason)
-            self._notify(notice if is_lost else info("site back", site=told.site, why=told.reason))
+            self._notify(notice if is_lost else info("site reachable", site=told.site, why=told.reason))
             self._hook(told.kind, told.site, told.reason)
             self._seq += 1
             lines = (one.watch.of_site(told.kind, told.site, told.reason, self._seq) for one in self._watchers)
