@@ -79,7 +79,7 @@ def test_configuration_and_engine_mean_the_same():
     assert EngineRule(site="de-*").is_about("de-berlin")
 
 
-def test_a_node_of_a_site_says_so_by_a_tag_unless_it_never_speaks(tmp_path):
+def test_a_node_of_a_site_says_so_by_a_tag(tmp_path):
     assert loaded(tmp_path, SITE).record().tags == {"site-gateway": "berlin"}
     assert loaded(tmp_path, f"{SITE}, speaks: off").record().tags == {}
 

@@ -10,6 +10,7 @@ from time import monotonic
 
 import pytest
 
+from discoveryd.query.site_findings import site_findings
 from discoveryd.sites.access import Access
 from discoveryd.sites.link import NatsLink
 from tests.consumers.nats_fleet import Fleet
@@ -35,6 +36,10 @@ class End:
     def trouble(self):
         trouble = self.link.status()["trouble"]
         return trouble and trouble["kind"]
+
+    def finding(self):
+        """Give the code of the finding that follows from the connection."""
+        return next((code for code, *_ in site_findings({"sites": {"connection": self.link.status(), "sites": []}})), None)
 
     def is_connected(self):
         return self.link.status()["connected"]
@@ -96,7 +101,7 @@ def test_a_server_that_hangs_is_left_and_nothing_stale_comes(server):
             number += 1
             await asyncio.sleep(0.05)
             assert monotonic() < began + WAIT
-        assert mouth.trouble == "unreachable"
+        assert mouth.finding() == "nats-unreachable"
         await until(lambda: not ear.is_connected())
         mouth.link.publish("x.1", b"stale, said while nobody listens")
         server.send(signal.SIGCONT)
@@ -165,6 +170,7 @@ def test_a_stolen_gateway_cannot_speak_for_another_site(fleet):
         await until(lambda: len(paris.heard) == 2)
         assert paris.heard == [("discoveryd.default.berlin.beat", b"true"), ("discoveryd.default.berlin.want.paris", b"true")]
         await until(lambda: len(berlin.link.status()["denied"]) == 3)
+        assert stranger.finding() == thief.finding() == berlin.finding() == "nats-auth"
         assert berlin.is_connected()
         assert "discoveryd.default.paris.beat" in str(berlin.link.status()["denied"])
 
@@ -231,7 +237,7 @@ def test_tls_is_never_left_out(tool, tmp_path, server, fleet, certificates):
         misnamed = end("misnamed", secured.url.replace("nats://127.0.0.1", "tls://localhost"), seed=seed, authorities=certificate)
         plain = end("plain", server.url.replace("nats:", "tls:"), seed=seed, authorities=certificate)
         await until(good.is_connected)
-        await until(lambda: unknown.trouble == misnamed.trouble == plain.trouble == "tls")
+        await until(lambda: unknown.finding() == misnamed.finding() == plain.finding() == "nats-tls")
         assert "self-signed" in unknown.link.status()["trouble"]["error"].replace(" ", "-")
         assert plain.link.status()["trouble"]["error"] == "the server does not offer TLS, and is named with tls://"
 

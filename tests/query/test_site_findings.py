@@ -21,7 +21,7 @@ def test_a_good_connection_is_no_finding_and_is_examined():
 
 
 @pytest.mark.parametrize("kind", ["unreachable", "auth", "tls"])
-def test_a_server_that_is_not_connected_is_named_and_hides_silent_sites(kind):
+def test_a_server_that_is_lost_is_named_and_hides_silent_sites(kind):
     trouble = {"server": "tls://a:4222", "kind": kind, "error": "no way"}
     status = with_sites(STATUS, connected=False, server=None, trouble=trouble, site={"state": "unreachable", "unknown": 5})
     assert codes(status) == [(f"nats-{kind}", "tls://a:4222")]

@@ -41,7 +41,7 @@ def test_a_filter_chooses_peers_of_other_sites(chosen, expected):
     assert names(chosen_rows(ROWS, chosen)) == expected
 
 
-def test_a_peer_of_another_site_is_meant_as_one_of_this_network_is():
+def test_a_peer_of_another_site_is_meant_by_the_same_words():
     assert names(found_rows(ROWS, "bert", 4)) == ["bert"]
     assert names(found_rows(ROWS, "carl", 4)) == ["carl"]
     assert names(found_rows(ROWS, "dorai", 4)) == ["dora"]
@@ -101,7 +101,7 @@ def test_a_watch_of_one_site_hears_of_no_other():
     assert here.of_peer(event("joined", tokyo, 5), tokyo, 5) is None
 
 
-def test_a_watch_with_a_filter_tells_what_begins_and_ceases_to_match():
+def test_a_watch_with_a_filter_tells_what_begins_to_match():
     one = watch("paris", Filter(tags={"role": "gpu"}))
     changed = row("bert", role="cpu")
     assert line(one.of_peer(event("updated", changed, 4), changed, 4))["event"] == "departed"

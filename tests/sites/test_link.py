@@ -125,7 +125,7 @@ def test_nothing_said_without_a_session_is_told_later():
     run(stage, body)
 
 
-def test_what_waits_for_a_slow_server_is_bounded_and_dropped_with_it():
+def test_what_waits_for_a_slow_server_is_bounded():
     stage = Stage(A)
 
     async def body():
@@ -142,7 +142,7 @@ def test_what_waits_for_a_slow_server_is_bounded_and_dropped_with_it():
     run(stage, body)
 
 
-def test_servers_are_tried_in_turn_and_the_first_again_after_a_loss():
+def test_servers_are_tried_in_turn():
     stage = Stage(A, B)
     stage.broken[A] = NatsTrouble("tls", "bad certificate")
 
