@@ -40,7 +40,7 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
 }  # fmt: skip
 HARMLESS = {
     "__future__", "_blake2", "_json", "array", "ast", "base64", "binascii", "bisect", "collections", "contextlib", "csv", "dataclasses",
-    "difflib", "errno", "fnmatch", "functools", "gettext", "hashlib", "heapq", "importlib", "ipaddress", "itertools", "json",
+    "difflib", "errno", "fnmatch", "functools", "gettext", "hashlib", "heapq", "html", "importlib", "ipaddress", "itertools", "json",
     "math", "random", "re", "statistics", "struct", "textwrap", "types", "typing", "unicodedata"
 }  # fmt: skip
 OTHERS = {"yaml", "structlog", "daemon", "prometheus_client", "cryptography", "starlette", "uvicorn", "dnslib", "nats", "nkeys"}

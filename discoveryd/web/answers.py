@@ -25,6 +25,7 @@ from discoveryd.runtime.query_handlers import list_line
 if TYPE_CHECKING:
     from discoveryd.protocol.node import Node
     from discoveryd.runtime.discovery import Discovery
+    from discoveryd.web.page import WebPage
 
 Made = TypeVar("Made")
 
@@ -156,6 +157,15 @@ class WebAnswers:
             return encode({"ok": True, "schema": SCHEMA, "findings": self._discovery.status()["findings"]})
 
         return await self._made("findings", make)
+
+    async def page(self, page: WebPage) -> bytes:
+        """Return the page with what is known now."""
+
+        def make() -> bytes:
+            peers = json.loads(self._listing(Filter(all=True), with_self=False))["peers"]
+            return page.render(self._discovery.status(), peers)
+
+        return await self._made("page", make)
 
     async def metrics(self, accept: str, encoding: str, query: str) -> tuple[list[tuple[str, str]], bytes]:
         """Return headers and text of the metrics."""

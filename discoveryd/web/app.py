@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,8 @@ from discoveryd.query.reply import error_line
 from discoveryd.query.request import parse_request
 from discoveryd.web.answers import TryLaterError, WebAnswers, arguments_of, request_of
 from discoveryd.web.events import Hub
-from discoveryd.web.page import page
+from discoveryd.web.gate import IS_ENTITLED
+from discoveryd.web.page import HTML, WebPage
 from discoveryd.web.responses import JSON, EventStream, Text
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ _STATUSES = {
     "ambiguous": 409, "too_long": 413,
 }  # fmt: skip
 """By code of a QueryError; of others it is 503, which says to try again."""
+PATIENCE = 1.0
+"""Seconds that the page waits for the data that is in it for browsers without JavaScript."""
 AGAIN = "5"
 """Seconds after which to try again what is `busy`."""
 
@@ -52,6 +57,7 @@ class Site:
     def __init__(self, answers: WebAnswers, hub: Hub) -> None:
         self._answers = answers
         self._hub = hub
+        self._page = WebPage()
 
     def application(self) -> Starlette:
         """Return the application."""
@@ -71,9 +77,12 @@ class Site:
             exception_handlers=_HANDLERS,
         )
 
-    async def _home(self, _: Request) -> Response:
-        text, headers = page()
-        return Text(text, headers=dict(headers))
+    async def _home(self, request: Request) -> Response:
+        document = self._page.render()
+        if request.scope[IS_ENTITLED]:
+            with suppress(TimeoutError):  # without data it is the same page to a browser with JavaScript
+                document = await asyncio.wait_for(self._answers.page(self._page), PATIENCE)
+        return Text(document, headers={"content-security-policy": self._page.policy}, media_type=HTML)
 
     async def _targets(self, request: Request) -> Response:
         return _json(await self._answers.targets(request.query_params.multi_items()))

@@ -19,6 +19,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HARMLESS_METHODS = ("GET", "HEAD")
 METHODS = (*HARMLESS_METHODS, "POST")
+IS_ENTITLED = "discoveryd.is_entitled"
+"""Key of a scope: whether the request may see what is not free."""
 CHALLENGE = 'Bearer realm="discoveryd"'
 HEADERS: Mapping[str, str] = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -76,10 +78,14 @@ class Rules:
             return Refusal(405, "bad_request", f"{method[:16]} is not answered, but GET, HEAD and POST")
         if foreign := _foreign(scheme, method, headers):
             return Refusal(403, "cross_site", foreign)
-        if self.token and path not in self.free and not _has_token(headers, self.token):
+        if path not in self.free and not self.entitles(headers):
             how = "send the header Authorization: Bearer TOKEN, with the token that is in web.token_file"
             return Refusal(401, "denied", f"this needs the token: {how}")
         return None
+
+    def entitles(self, headers: Mapping[str, str]) -> bool:
+        """Return whether a request may see what is not free: it has the token, or none is wanted."""
+        return not self.token or _has_token(headers, self.token)
 
 
 def _foreign(scheme: str, method: str, headers: Mapping[str, str]) -> str:
@@ -150,7 +156,7 @@ class Gate:
             return
         self.requests += 1
         try:
-            await self._app(scope, receive, answer)
+            await self._app({**scope, IS_ENTITLED: self.rules.entitles(found)}, receive, answer)
         except Exception as error:
             self._failed(error)
             if has_begun:

@@ -13,6 +13,8 @@ from discoveryd.web import app, responses
 from discoveryd.web.answers import WebAnswers
 from discoveryd.web.app import Site, make_metrics_site
 from discoveryd.web.events import Hub
+from discoveryd.web.gate import Rules
+from discoveryd.web.room import FREE
 from tests.protocol.samples import ETH0
 from tests.runtime.waiting import WAIT, until
 from tests.web.conftest import ask, ask_json, connected, say
@@ -86,10 +88,20 @@ def test_paths_and_methods_that_there_are_not(stage):
 
 
 def test_the_page_may_do_nothing_but_ask_this_node(stage):
+    say(stage.discovery, 1)
     status, headers, text = ask(stage.door, "/")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert b"<title>discoveryd" in text
+    assert b"<td>10.0.0.2</td>" in text
     assert "connect-src 'self'" in headers["content-security-policy"]
+
+
+def test_the_page_has_no_peers_without_the_token(stage, serve):
+    say(stage.discovery, 1)
+    door = serve(Site(stage.answers, stage.hub).application(), Rules(token="0123456789abcdef", free=FREE))
+    status, _, text = ask(door, "/")
+    assert (status, b"anna" in text, b"10.0.0.2" in text) == (200, False, False)
+    status, _, text = ask(door, "/", authorization="Bearer 0123456789abcdef")
+    assert (status, b"anna" in text, b"10.0.0.2" in text) == (200, True, True)
 
 
 # --- the past ---------------------------------------------------------------------------------------
@@ -222,7 +234,7 @@ def test_long_answers_that_nobody_reads_are_bounded(stage, monkeypatch):
         until(lambda: responses.Text.owed > 30 << 20)
         status, headers, _ = ask(stage.door, "/api/v1/status")
         assert (status, headers["retry-after"]) == (503, "1")
-        assert ask(stage.door, "/")[0] == 200  # a short one is no burden
+        assert ask(stage.door, "/api/v1/peers")[0] == 200  # a short one is no burden
     until(lambda: responses.Text.owed == 0)
 
 
