@@ -20,7 +20,7 @@ def need(reason):
     pytest.skip(reason)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tool():
     """Give the path of a program of the system."""
 
@@ -31,7 +31,7 @@ def tool():
     return find
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def environment():
     """Give the directory of programs of a Python environment."""
 

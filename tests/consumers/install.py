@@ -1,7 +1,7 @@
 """Makes the Python environments that the tests of this folder need: ``python tests/consumers/install.py``.
 
-They are kept in $DISCOVERYD_CONSUMERS, else in a folder of the user's cache. Prometheus, dnsmasq and ssh are packages of
-the system: ``apt-get install prometheus dnsmasq-base bind9-dnsutils openssh-client``.
+They are kept in $DISCOVERYD_CONSUMERS, else in a folder of the user's cache. Prometheus, dnsmasq, dig, ssh and Chromium
+are packages of the system: ``apt-get install prometheus dnsmasq-base bind9-dnsutils openssh-client chromium``.
 """
 
 import os
@@ -17,6 +17,7 @@ ENVIRONMENTS = {
     "ansible-older": (f"ansible-core=={OLDER}.*",),
     "ansible-newer": ("ansible-core==2.19.*",),  # that of Debian 13, whose templates are other ones
     "services": ("gunicorn", "aiohttp"),
+    "browser": ("playwright", "axe-playwright-python"),
 }
 
 
