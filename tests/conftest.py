@@ -50,7 +50,7 @@ OURS = frozenset(
     f"DISCOVERYD_{one}"
     for one in ("FUZZ_EXAMPLES", "HOUR_MACHINES", "DAY_HOURS", "LOSS_SECONDS", "PREFIX_SECONDS", "FLOOD_SECONDS",
                 "FLOOD_RATE", "ROUTED_NODES", "ROUTED_SEEDS", "ROUTED_HOSTS", "SEND_SECONDS", "STORM_NODES", "IPV6_MEASURED", "JOINS",
-                "CUT_SECONDS", "SITES_SEEDS", "IDLE", "SYSTEMD")
+                "CUT_SECONDS", "SITES_SEEDS", "WEB_SECONDS", "IDLE", "SYSTEMD")
 )
 """Variables that make a test longer (tests/long/run.py), and configure nothing."""
 

@@ -47,6 +47,7 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
         ("security", _security(status.get("security"))),
         ("query", _query(query)),
         ("sites", _sites(status.get("sites"))),
+        ("web", _web(status.get("web", {}))),
     ]
     parts = [f"discoveryd {printable(status['version'])}, up {age(status['uptime_s'])}"]
     for label, text in facts:
@@ -237,6 +238,15 @@ def _sites(sites: dict[str, Any] | None) -> str:
     reached = sum(one["state"] == "reachable" for one in sites["sites"])
     counts = f"{reached} of {len(sites['sites'])} other sites reachable, {sites['rows']} of at most {sites['limit']}"
     return f"{sites['site']}, {sites['role']}, by {server}; {counts} rows"
+
+
+def _web(web: dict[str, Any]) -> str:
+    """Return where HTTP is served, and to how many; empty where it is not."""
+    if not web.get("listen"):
+        return ""
+    scheme, guard = "https" if web["tls"] else "http", ", with a token" if web["token"] else ""
+    counts = f"{web['connections']} connections, {web['streams']} streams, {web['refused']} refused"
+    return f"{scheme}://{web['listen']}/{guard}, {counts}{', does not listen' if web['error'] else ''}"
 
 
 def _query(query: dict[str, int]) -> str:

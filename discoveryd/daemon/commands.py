@@ -20,6 +20,7 @@ from discoveryd.daemon.dns import need_library
 from discoveryd.daemon.identity import node_id, reset
 from discoveryd.daemon.keys import are_hidden, read_keyring
 from discoveryd.daemon.ports import is_service, refuse_forbidden
+from discoveryd.daemon.web import check_web
 from discoveryd.errors import DaemonUnreachable, QueryError, UntrustedFile
 from discoveryd.files import token, trusted
 from discoveryd.files.trusted import remedy
@@ -199,6 +200,8 @@ def check(arguments: Arguments) -> int:
         access_of(config)
     refuse_forbidden(config)
     need_library(config)
+    if not are_hidden(in_service=is_service()):
+        check_web(config)
     if not arguments.quiet:
         sys.stdout.write(config.to_yaml())
     return OK

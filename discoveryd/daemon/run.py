@@ -29,7 +29,7 @@ from discoveryd.daemon.ports import HELPS, is_service, refuse_forbidden
 from discoveryd.daemon.routed_peers import RoutedPeersPart
 from discoveryd.daemon.services_d import OWNER, ServicesPart
 from discoveryd.daemon.sites import SitesPart, access_of
-from discoveryd.daemon.web import WebPart
+from discoveryd.daemon.web import WebPart, check_web
 from discoveryd.errors import ConfigError, RecordTooLong
 from discoveryd.files.trusted import remedy
 from discoveryd.net.sockets import FORBIDDEN
@@ -275,6 +275,7 @@ class Daemon:
             refuse_forbidden(config)
         record, keyring = config.record(), read_keyring(config)
         access_of(config)
+        check_web(config)
         name = config.node.name or None
         set_record = partial(discovery.set_record, name=name, tags=record.tags, services=record.services)
         try:

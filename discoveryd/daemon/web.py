@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from discoveryd.config.durations import shown
 from discoveryd.daemon.parts import Part
+from discoveryd.errors import ConfigError
 from discoveryd.runtime.notices import warning
 
 if TYPE_CHECKING:
@@ -15,7 +18,23 @@ if TYPE_CHECKING:
     from discoveryd.runtime.notices import Notice
     from discoveryd.web.room import WebRoom
 
+LIBRARIES = ("starlette", "uvicorn")
 LACKS = "the library {name} is missing: apt install python3-starlette python3-uvicorn, or pip install starlette uvicorn"
+
+
+def check_web(config: Config) -> None:
+    """Refuse a configuration whose web could not be served, but for a port that is taken.
+
+    Raises:
+        ConfigError: a library is missing; the token or the certificate cannot be read, with every fault.
+    """
+    keys = [key for key in ("web", "metrics") if getattr(config, key).address is not None]
+    if keys and (missing := [name for name in LIBRARIES if find_spec(name) is None]):
+        raise ConfigError(f"{shown(config.source)}: {keys[0]}.listen: {LACKS.format(name=missing[0])}")
+    if config.web.address is not None and (config.web.token_file or config.web.tls_cert):
+        from discoveryd.web.credentials import read_credentials  # noqa: PLC0415 - only where there are files to be read
+
+        read_credentials(config)
 
 
 class WebPart(Part):
@@ -40,6 +59,7 @@ class WebPart(Part):
         self._notify = notify
         self._room: WebRoom | None = None
         self._lack = ""
+        discovery.report("metrics", self.metrics_status)
 
     def look(self) -> None:
         """Begin with the first look, after the first HELLO; then try again what could not be had."""
@@ -55,9 +75,16 @@ class WebPart(Part):
 
     def status(self) -> dict[str, Any]:
         """Return where it is served, to how many, and why not."""
-        if self._lack:
+        if self._lack and self._config.web.address is not None:
             return {"on": True, "error": self._lack, "next_try_s": None}
         return {"on": False} if self._room is None else self._room.status()
+
+    def metrics_status(self) -> dict[str, Any]:
+        """Return the section ``metrics``, which is there without the web too."""
+        if self._room is not None:
+            return self._room.metrics_status()
+        lack = self._lack if self._config.metrics.address is not None else ""
+        return {"requests": 0, "refused": 0, "error": lack or None, "next_try_s": None}
 
     def stop(self) -> None:
         """End the streams, and the rest, within a second."""
@@ -78,6 +105,5 @@ class WebPart(Part):
                 self._notify(warning("the web is not served over HTTP", why=self._lack))
                 return
             self._room = WebRoom(self._discovery, self._loop(), self._notify)
-            self._discovery.report("metrics", self._room.metrics_status)
         if self._room is not None:
             self._room.adopt(self._config)

@@ -85,7 +85,7 @@ class Door:
         self.error = error
         if server is not None:
             self._refused += server.refused
-            with suppress(TimeoutError):  # the loop hangs, which is told elsewhere
+            with suppress(TimeoutError, RuntimeError):  # the loop hangs, or has ended, which is told elsewhere
                 self._loop.run(server.close(PATIENCE), timeout=2 * PATIENCE + 0.3)
 
     def abandon(self) -> None:

@@ -138,6 +138,11 @@ class Hub:
         self._seq = self._subscription.seq
         discovery.handlers.wakes.append(self.wake)
 
+    @property
+    def remembered(self) -> int:
+        """How many events a client that comes back may have missed."""
+        return len(self._past)
+
     def wake(self) -> None:
         """Read the events soon; for any thread."""
         if not self._is_called:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from discoveryd.runtime.notices import Notice, info, warning
 from discoveryd.web.answers import WebAnswers
 from discoveryd.web.app import Site, make_metrics_site
 from discoveryd.web.credentials import Credentials, read_credentials, stamp
-from discoveryd.web.door import RETRY, Door
+from discoveryd.web.door import PATIENCE, RETRY, Door
 from discoveryd.web.events import STREAMS, Hub
 from discoveryd.web.gate import Rules
 
@@ -137,7 +138,8 @@ class WebRoom:
     def _close_site(self) -> None:
         hub, self._hub = self._hub, None
         if hub is not None:
-            self._loop.run(_close(hub))
+            with suppress(TimeoutError, RuntimeError):  # as for a door
+                self._loop.run(_close(hub), timeout=PATIENCE)
         if self._site is not None:
             self._site.close()
             self._site = None

@@ -85,3 +85,52 @@ def test_prometheus_keeps_its_targets_through_a_restart(lab, tool, tmp_path):
         after = path.stat()
         assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)  # nobody noticed
         assert targets() == [("b", "up")]
+
+
+WEB = (ROOT / "docs/web.md").read_text(encoding="utf-8")
+
+
+def http_configuration(token):
+    """Give the configuration that the page shows, for services of one name, with a token."""
+    text = WEB.partition("## Prometheus\n")[2].partition("```yaml\n")[2].partition("```")[0]
+    found = yaml.safe_load(text)
+    found["global"] = {"scrape_interval": "1s"}
+    [job] = found["scrape_configs"]
+    [discovery] = job["http_sd_configs"]
+    discovery |= {"url": "http://10.77.0.1:3480/sd/prometheus?port=3480", "refresh_interval": "500ms"}
+    job["authorization"] = discovery["authorization"] = {"type": "Bearer", "credentials_file": str(token)}  # without a type this one sends none
+    return yaml.safe_dump(found)
+
+
+def test_prometheus_discovers_and_scrapes_by_one_listener(lab, tool, tmp_path):
+    """Through a restart of the daemon that it asks, with a token, its targets stay."""
+    prometheus = tool("prometheus", "prometheus")
+    token = tmp_path / "web.token"
+    token.write_text("0123456789abcdef0123\n")
+    token.chmod(0o600)
+    a, b = lab.host("a", address="10.77.0.1/24"), lab.host("b", address="10.77.0.2/24")
+    environment = {"DISCOVERYD_WEB__TOKEN_FILE": str(token), "DISCOVERYD_HELLO__TTL": "1600ms"}  # for which it answers 503 after a start
+    b.discoveryd(env={**environment, "DISCOVERYD_WEB__LISTEN": "10.77.0.2:3480"})
+    on_a = {**environment, "DISCOVERYD_WEB__LISTEN": "10.77.0.1:3480"}
+    daemon = a.discoveryd(env=on_a)
+    (tmp_path / "c.yaml").write_text(http_configuration(token))
+    a.popen(prometheus, f"--config.file={tmp_path}/c.yaml", f"--storage.tsdb.path={tmp_path}/data", "--web.listen-address=127.0.0.1:9090")
+    everywhere = [("10.77.0.1:3480", "up"), ("10.77.0.2:3480", "up")]
+    seen = []
+
+    def targets():
+        """Return address and health of each target; None until Prometheus answers."""
+        done = a.python(ASK, check=False)
+        if done.returncode == 0:
+            seen.append(sorted((one["labels"]["instance"], one["health"]) for one in json.loads(done.stdout)["data"]["activeTargets"]))
+        return seen[-1] if seen else None
+
+    with asking(b) as on_b:
+        until(on_b, lambda _: targets() == everywhere)
+        daemon.terminate()
+        daemon.wait(20)
+        del seen[:]
+        a.discoveryd(env=on_a)
+        until(on_b, lambda _: [one for one, _ in targets()] == [one for one, _ in everywhere] and on_b.request("show", peer="a")["peers"][0]["boot"])
+        until(on_b, lambda _: targets() == everywhere)
+    assert {tuple(one for one, _ in found) for found in seen} == {("10.77.0.1:3480", "10.77.0.2:3480")}  # never fewer

@@ -159,3 +159,11 @@ def test_status_shows_services_and_tags_of_the_node():
     node = STATUS["node"] | {"tags": {"a": "b"}, "services": [{"name": "dns", "port": 53, "proto": "udp", "tags": {}}]}
     text = describe.status_text(STATUS | {"node": node}, Screen())
     assert "services  dns:53/udp\n  tags      a=b\n" in text
+
+
+def test_status_says_where_http_is_served():
+    web = {"listen": "0.0.0.0:3480", "tls": True, "token": True, "connections": 3, "streams": 2, "refused": 1, "error": None}
+    assert "  web       https://0.0.0.0:3480/, with a token, 3 connections, 2 streams, 1 refused" in describe.status_text({**STATUS, "web": web}, Screen())
+    plain = {**web, "tls": False, "token": False, "error": "taken"}
+    assert "http://0.0.0.0:3480/, 3 connections, 2 streams, 1 refused, does not listen" in describe.status_text({**STATUS, "web": plain}, Screen())
+    assert "  web " not in describe.status_text({**STATUS, "web": {"on": False}}, Screen())

@@ -10,8 +10,10 @@ import pytest
 from discoveryd.config import Config
 from discoveryd.config.sections import MetricsSection
 from discoveryd.config.web import WebSection
+from discoveryd.daemon import web as module
 from discoveryd.daemon.loop import LoopPart
-from discoveryd.daemon.web import WebPart
+from discoveryd.daemon.web import WebPart, check_web
+from discoveryd.errors import ConfigError
 from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.runtime.discovery import Discovery
@@ -75,6 +77,21 @@ def test_a_missing_library_is_told_with_the_packages(part, told, monkeypatch):
     [notice] = told
     assert "apt install python3-starlette python3-uvicorn" in notice.fields["why"]
     assert part.status()["error"] == notice.fields["why"]
+    assert part.discovery.status()["metrics"]["error"] is None
+    part.reload(on(metrics=free_port("127.0.0.1", "tcp")))
+    assert part.discovery.status()["metrics"]["error"] == notice.fields["why"]
+
+
+def test_a_check_names_what_could_not_be_served(monkeypatch, tmp_path):
+    check_web(Config())
+    check_web(on(web=3480))
+    token = replace(Config(), source="c.yaml", directory=str(tmp_path), web=WebSection(listen="127.0.0.1:3480", token_file="web.token"))
+    with pytest.raises(ConfigError, match=r"c.yaml: web.token_file: .*web.token: no such file"):
+        check_web(token)
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "uvicorn" else name)
+    with pytest.raises(ConfigError, match=r"defaults: metrics.listen: the library uvicorn is missing: apt install"):
+        check_web(on(metrics=9341))
+    check_web(Config())
 
 
 OFF = """
@@ -82,8 +99,9 @@ import sys
 from discoveryd.config import Config
 from discoveryd.daemon.loop import LoopPart
 from discoveryd.daemon.web import WebPart
+from types import SimpleNamespace
 import discoveryd.daemon.run
-part = WebPart(Config(), None, LoopPart(print).loop, print)
+part = WebPart(Config(), SimpleNamespace(report=lambda *_: None), LoopPart(print).loop, print)
 part.open(), part.start(), part.look(), part.look(), part.reload(Config()), part.status(), part.stop()
 print([name for name in sys.modules if name.split(".")[0] in ("asyncio", "starlette", "uvicorn", "ssl", "http", "email")])
 """

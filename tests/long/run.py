@@ -116,6 +116,12 @@ BARS = {
         ("tests/long/history.py", "tests/netns/test_history.py"),
         {"DISCOVERYD_CUT_SECONDS": "15"},
     ),
+    "web": Bar(
+        "100 clients of events (32 streams, the others told so), 2,000 questions of DNS a second: list within 10 ms on an "
+        "open connection, HELLOs on time, memory bounded",
+        ("tests/long/web.py",),
+        {"DISCOVERYD_WEB_SECONDS": "60"},
+    ),
     "doctor": Bar(
         "three healthy hosts, then with 30 % loss, asked 50 times each: the doctor finds no fault",
         (

@@ -251,6 +251,7 @@ def test_a_lock_that_is_held_keeps_the_loop_from_nothing(stage):
     try:
         with connected(stage.door) as waits:
             waits.sendall(b"GET /api/v1/peers HTTP/1.1\r\nHost: x\r\n\r\n")
+            until(lambda: stage.door.status()["requests"] == 1)
             began = monotonic()
             assert ask(stage.door, "/")[0] == 200
             assert monotonic() - began < WAIT / 2

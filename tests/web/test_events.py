@@ -1,5 +1,6 @@
 """The stream of events: a snapshot, what comes after it, going on after an interruption, and its bounds."""
 
+import asyncio
 import json
 import socket
 
@@ -181,6 +182,29 @@ def test_one_more_stream_is_refused_and_a_closed_one_makes_room(stage, monkeypat
     until(lambda: not stage.hub.streams)
     with stage.open() as third:
         assert third.told()[1]["event"] == "snapshot"
+
+
+def test_what_is_in_the_snapshot_is_not_told_again(stage):
+    async def open_late():
+        """Let a peer come after the stream began to hear, and before its snapshot."""
+
+        async def look(at):
+            await asyncio.to_thread(say, stage.discovery, 1)
+            await asyncio.to_thread(until, lambda: late.remembered)
+            return await stage.answers.look(at)
+
+        late = Hub(stage.discovery, look)
+        try:
+            stream = await late.open(Filter(), "")
+            await asyncio.to_thread(say, stage.discovery, 2)
+            return [await stream.next() for _ in range(4)]
+        finally:
+            late.close()
+
+    _, snapshot, sync, event = stage.loop.run(open_late())
+    assert b'"p1"' in snapshot
+    assert b'"seq":1' in sync
+    assert b'"seq":2' in event
 
 
 def test_a_slow_reader_is_told_to_begin_anew(stage, monkeypatch):
