@@ -163,22 +163,18 @@ class SiteEngine:
         ``vouched_s`` (how old the proof of its word is, at most). The state is ``up``, ``down``, ``left`` or
         ``unknown``. Peers that this node hears itself are left out: what it knows first-hand counts.
         """
-        return [peer for peers in self.portions(site, now) for peer in peers]
+        first_hand = self._first_hand()
+        sites = [one for one in self._sites() if site in (None, one.name)]
+        return [peer for one in sites for peer in one.peers(now) if peer["id"] not in first_hand]
 
-    def portions(self, site: str | None, now: float, size: int = 1000) -> Iterator[list[dict[str, Any]]]:
-        """Iterate over the same peers in portions, each of a few milliseconds. In between nothing may be received."""
-        first_hand = self._speaking.local.ids | self._speaking.elsewhere
-        portion: list[dict[str, Any]] = []
+    def texts(self, site: str | None, now: float) -> Iterator[tuple[str, str]]:
+        """Iterate over the same peers: the state of each, and the text of its JSON; between two, nothing may come."""
+        first_hand = self._first_hand()
         for one in self._sites():
             if site in (None, one.name):
-                for peer in one.peers(now):
-                    if peer["id"] not in first_hand:
-                        portion.append(peer)
-                        if len(portion) >= size:
-                            yield portion
-                            portion = []
-        if portion:
-            yield portion
+                for key, state, text in one.texts(now):
+                    if key.partition(" ")[0] not in first_hand:
+                        yield state, text
 
     def status(self, now: float) -> dict[str, Any]:
         """Return the section ``sites`` of the status.
@@ -203,6 +199,9 @@ class SiteEngine:
         }  # fmt: skip
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _first_hand(self) -> frozenset[str]:
+        return self._speaking.local.ids | self._speaking.elsewhere
 
     def _sites(self) -> list[RemoteSite]:
         return [site for _, site in sorted(self._following.sites.items())]

@@ -1,11 +1,17 @@
-"""Peers of other sites as JSON: the keys of a peer (schema 1), and ``site``, ``via``, ``vouched_s``."""
+"""Peers of other sites as JSON: the keys of a peer (schema 1), and ``site``, ``via``, ``vouched_s``.
+
+The text is what the C half of `json` would make of the object; written directly it takes a fourth of the time, which
+counts where tens of thousands are listed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Any, NamedTuple
 
-from discoveryd.sites.row import read_row
+from discoveryd.query.json_text import dumps
+from discoveryd.sites.row import open_row, read_row, read_service
 
 UNMEASURED: Mapping[str, Any] = {
     "link": "", "interval_s": None, "rtt_ms": None, "loss": None, "two_way": None, "restarts": 0,
@@ -14,28 +20,71 @@ UNMEASURED: Mapping[str, Any] = {
 """What nobody measures between sites."""
 
 
-def render(
-    key: str, text: str, state: str, *, site: str, via: str | None, vouched: float | None, seen: float, ttl: float
-) -> dict[str, Any]:
-    """Return a peer of another site as JSON.
+class Voucher(NamedTuple):
+    """How the peers of a site are known.
+
+    Attributes:
+        site: name of the site.
+        via: id of the gateway that vouches for them, None for none.
+        vouched: seconds since the moment of which its word is proved, None if it never was.
+        ttl: seconds for which its word holds.
+    """
+
+    site: str
+    via: str | None
+    vouched: float | None
+    ttl: float
+
+    def fields(self, seen: float) -> dict[str, Any]:
+        """Return what is the same of all its peers, but for when they were first listed, seconds ago."""
+        age = None if self.vouched is None else round(self.vouched, 3)
+        heard = seen if age is None else age
+        return {
+            **UNMEASURED, "last_heard_s": round(heard, 3), "expires_s": round(self.ttl - heard, 3),
+            "ttl_s": round(self.ttl, 3), "site": self.site, "via": self.via, "vouched_s": age,
+        }  # fmt: skip
+
+
+def render(key: str, text: str, state: str, voucher: Voucher, seen: float) -> dict[str, Any]:
+    """Return a peer as JSON.
 
     Args:
         key: of the peer.
         text: of the peer.
         state: that is true now.
-        site: of the peer.
-        via: id of the gateway that vouches for it, None for none.
-        vouched: seconds since the moment of which its word is proved, None if it never was.
-        seen: seconds since the peer was first listed.
-        ttl: seconds for which the word of the gateway holds.
+        voucher: how it is known.
+        seen: seconds since it was first listed.
     """
-    age = round(vouched, 3) if vouched is not None else None
-    found = read_row(key, text)
-    found["state"] = state
-    found.update(UNMEASURED)
-    found["first_seen_s"] = round(seen, 3)
-    found["last_heard_s"] = age if age is not None else found["first_seen_s"]
-    found["expires_s"] = round(ttl - found["last_heard_s"], 3)
-    found["ttl_s"] = round(ttl, 3)
-    found["site"], found["via"], found["vouched_s"] = site, via, age
-    return found
+    return {**read_row(key, text), "state": state, "first_seen_s": round(seen, 3), **voucher.fields(seen)}
+
+
+_TEXT = (
+    '{"id":%s,"name":%s,"kind":"%s","address":%s,"addresses":[%s],"boot":%s,"services":[%s],"tags":{%s},'
+    '"clone":%s,"key":%s,"state":"%s","first_seen_s":%s,%s'
+)
+
+
+class TextWriter:
+    """Writes the peers of one voucher as the text of their JSON.
+
+    Args:
+        voucher: how they are known.
+    """
+
+    def __init__(self, voucher: Voucher) -> None:
+        self._voucher = voucher
+        self._tail = "" if voucher.vouched is None else dumps(voucher.fields(0.0))[1:]
+
+    def write(self, key: str, text: str, state: str, seen: float) -> str:
+        """Return the text of the JSON that `render` would return."""
+        id, _, boot = key.partition(" ")
+        name, addresses, tags, services, sealed, clone = open_row(text)
+        quotes = [quoted(one) for one in addresses]
+        tail = self._tail or dumps(self._voucher.fields(seen))[1:]
+        return _TEXT % (
+            quoted(id), "null" if name is None else quoted(name), "node" if boot else "bare",
+            quotes[0] if quotes else '""', ",".join(quotes), quoted(boot),
+            ",".join([dumps(read_service(*one)) for one in services]) if services else "",
+            ",".join([f"{quoted(tag)}:{quoted(value)}" for tag, value in tags.items()]), "true" if clone else "false",
+            quoted(sealed) if sealed else "null", state, round(seen, 3), tail,
+        )  # fmt: skip

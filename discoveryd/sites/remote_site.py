@@ -14,14 +14,14 @@ the site is unreachable, and all its peers are ``unknown``: that is told once, n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from discoveryd.errors import WireError
-from discoveryd.protocol.bounded import put_last
 from discoveryd.sites.changes import NOWHERE, REASONS, Shown, kind_of
-from discoveryd.sites.listing import render
+from discoveryd.sites.gone import DOMINANT, EVIDENT, GonePeers
+from discoveryd.sites.listing import TextWriter, Voucher, render
 from discoveryd.sites.row import mark, read_row
 from discoveryd.sites.values import SiteEvent
 from discoveryd.sites.view import NEVER, Kept, View, end_of
@@ -29,19 +29,6 @@ from discoveryd.sites.wire import Change, SetPart
 
 MAX_VIEWS = 16
 """Runs of gateways of one site that are followed; past it the run that is silent longest is forgotten."""
-MAX_GONE = 1024
-"""Peers of one site remembered that no gateway lists."""
-DOMINANT = 10.0
-"""Seconds within which the other gateways of a site hear of a goodbye too, or of a new boot."""
-_EVIDENT = frozenset(("left", "replaced"))
-_RANKS = {"": 0, "unknown": 1, "down": 2, "left": 3, "replaced": 3}
-
-class GonePeer(NamedTuple):
-    """A peer that no gateway lists, or that left a moment ago."""
-
-    state: str
-    text: str
-    at: float
 
 
 class RemoteSite:
@@ -73,7 +60,7 @@ class RemoteSite:
         self.is_listening = self.is_reachable = self.was_reachable = False
         self.since = now
         self.word: list[View] = []
-        self.gone: dict[str, GonePeer] = {}
+        self.gone = GonePeers()
         self.seen: dict[str, float] = {}
         self.ttl = 0.0
         self._untold: dict[str, Shown] = {}
@@ -93,7 +80,7 @@ class RemoteSite:
     def shown(self, key: str) -> Shown:
         """Return state and text of a peer, as the gateways together tell it; what is not kept is nowhere."""
         gone = self.gone.get(key)
-        if gone is not None and gone.state in _EVIDENT:
+        if gone is not None and gone.state in EVIDENT:
             return gone.state, gone.text
         for view in self.word:
             kept = view.rows.get(key)
@@ -101,28 +88,47 @@ class RemoteSite:
                 return "up", kept
         return (gone.state, gone.text) if gone is not None else NOWHERE
 
-    def peers(self, now: float) -> Iterable[dict[str, Any]]:
-        """Iterate over the peers as JSON."""
+    def listing(self) -> Iterator[tuple[str, Shown, View | None]]:
+        """Iterate over the peers: key, state and text, and the gateway that vouches for the peer."""
         told: set[str] = set()
         for place, view in enumerate(self.word):
             for key, kept in view.rows.items():
                 if isinstance(kept, str) and key not in self.gone and (not place or key not in told):
-                    yield self.peer(key, ("up", kept), now, view)
-            told.update(view.rows)
+                    yield key, ("up", kept), view
+            if place + 1 < len(self.word):
+                told.update(view.rows)
         for key in self.gone:
             shown = self.shown(key)
             if shown[0] != "replaced":
-                yield self.peer(key, shown, now)
+                yield key, shown, None
+
+    def peers(self, now: float) -> Iterator[dict[str, Any]]:
+        """Iterate over the peers as JSON."""
+        for key, shown, view in self.listing():
+            yield self.peer(key, shown, now, view)
+
+    def texts(self, now: float) -> Iterator[tuple[str, str, str]]:
+        """Iterate over the peers: key, state, and the text of their JSON."""
+        writers: dict[View | None, TextWriter] = {}
+        for key, (state, text), view in self.listing():
+            writer = writers.get(view)
+            if writer is None:
+                writer = writers[view] = TextWriter(self._voucher(view, now))
+            true = self._true(state)
+            yield key, true, writer.write(key, text, true, now - self.seen.get(key, now))
 
     def peer(self, key: str, shown: Shown, now: float, view: View | None = None) -> dict[str, Any]:
-        """Return a peer as JSON. While the site is unreachable the state of what was up is not known."""
+        """Return a peer as JSON."""
         state, text = shown
+        return render(key, text, self._true(state), self._voucher(view, now), now - self.seen.get(key, now))
+
+    def _true(self, state: str) -> str:
+        """Return what is true of a state: while the site is unreachable that of a peer that was up is not known."""
+        return "unknown" if state == "up" and not self.is_reachable else state
+
+    def _voucher(self, view: View | None, now: float) -> Voucher:
         view = view or next(iter(self.word), None)
-        return render(
-            key, text, "unknown" if state == "up" and not self.is_reachable else state, site=self.name,
-            via=view.id if view else None, vouched=now - view.proved if view else None,
-            seen=now - self.seen.get(key, now), ttl=self.ttl,
-        )  # fmt: skip
+        return Voucher(self.name, view.id if view else None, now - view.proved if view else None, self.ttl)
 
     def proved(self) -> float | None:
         """Return the latest moment of which the word of a gateway is proved."""
@@ -138,7 +144,7 @@ class RemoteSite:
             if end:
                 former = view.rows.get(key)
                 view.apply(key, None, 0)
-                self._end(key, end, former if isinstance(former, str) else self.shown(key)[1], now)
+                self.gone.end(key, end, former if isinstance(former, str) else self.shown(key)[1], now)
                 if end == "replaced":
                     self._replaced.add(key.partition(" ")[0])
                 continue
@@ -169,10 +175,10 @@ class RemoteSite:
             before = former.get(key)
             if isinstance(before, str) or key in self.gone:
                 self._note(key)
-                self._end(key, end_of(text), before if isinstance(before, str) else self.gone[key].text, now)
+                self.gone.end(key, end_of(text), before if isinstance(before, str) else self.gone[key].text, now)
         self._bury(former, now)
         for key in rows:
-            if key in self.gone and self.gone[key].state not in _EVIDENT:
+            if key in self.gone and self.gone[key].state not in EVIDENT:
                 del self.gone[key]
 
     def adopt(self, view: View, now: float) -> bool:
@@ -227,18 +233,12 @@ class RemoteSite:
             self.seen[key] = now
         return is_new
 
-    def _end(self, key: str, state: str, text: str, now: float) -> None:
-        """Remember a peer that is gone; what says less than is known already changes nothing."""
-        known = self.gone.get(key)
-        if text and (known is None or _RANKS[state] >= _RANKS[known.state]):
-            put_last(self.gone, key, GonePeer(state, text, now), MAX_GONE)
-
     def _bury(self, rows: dict[str, Kept], now: float) -> None:
         """Let those of these rows be unknown that no gateway lists, and of which none has said more."""
         views = [view.rows for view in self.views.values()]
         for key, text in rows.items():
             if isinstance(text, str) and key not in self.gone and not any(key in listed for listed in views):
-                self._end(key, "unknown", text, now)
+                self.gone.end(key, "unknown", text, now)
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -271,15 +271,14 @@ class RemoteSite:
         """Let a list count again where a goodbye, or a new boot, was told long ago: the peer is back since then."""
         if not self.is_reachable:
             return
-        for key, gone in [one for one in self.gone.items() if one[1].state in _EVIDENT and now >= one[1].at + DOMINANT]:
+        for key, gone in [one for one in self.gone.items() if one[1].state in EVIDENT and now >= one[1].at + DOMINANT]:
             if gone.state == "replaced" or any(isinstance(view.rows.get(key), str) for view in self.word):
                 self._note(key)
                 del self.gone[key]
 
     def tidy(self, remember: float, now: float) -> None:
         """Forget what was gone long ago, and gateways that were silent for so long."""
-        for key in [key for key, gone in self.gone.items() if now >= gone.at + remember]:
-            del self.gone[key]
+        self.gone.forget(now - remember)
         for view in [view for view in self.views.values() if now >= view.heard + remember]:
             self._drop(view)
         if len(self.seen) > max((len(view.rows) for view in self.views.values()), default=0) + len(self.gone):

@@ -17,7 +17,8 @@ from discoveryd.query.json_text import dumps, loads
 MAX_ROW = 2048
 """Characters of the text of a peer: a record of 700 bytes, and 16 addresses."""
 MAX_KEY = 128
-MAX_TEXT = 255
+MAX_TEXT, MAX_PORT = 255, 65_535
+_NO_TAGS: Mapping[str, str] = {}
 
 
 def key_of(id: str, boot: str) -> str:
@@ -41,26 +42,62 @@ def mark(key: str, text: str) -> int:
     return int.from_bytes(blake2b(f"{key} {text}".encode("ascii"), digest_size=8).digest(), "big")
 
 
+def open_row(text: str) -> list[Any]:
+    """Return name, addresses, tags, services, id of the key, and whether it is a clone, of a text that was checked."""
+    fields: list[Any] = loads(text.encode("ascii"))
+    return [*fields, *_EMPTY[len(fields) :]]
+
+
 def read_row(key: str, text: str) -> dict[str, Any]:
-    """Return what the text says of a peer, under the names that `discoveryd.protocol.table.peer.Peer` has.
+    """Return what a text that was checked says of a peer, under the names that a `Peer` has."""
+    id, _, boot = key.partition(" ")
+    name, addresses, tags, services, sealed, clone = open_row(text)
+    return {
+        "id": id, "name": name, "kind": "node" if boot else "bare", "address": addresses[0] if addresses else "",
+        "addresses": addresses, "boot": boot, "services": [read_service(*one) for one in services], "tags": tags,
+        "clone": clone, "key": sealed or None,
+    }  # fmt: skip
+
+
+def read_service(
+    name: str, port: int, proto: str = DEFAULT_PROTO, tags: Mapping[str, str] = _NO_TAGS
+) -> dict[str, Any]:
+    """Return a service as JSON, of its fields in the text of a peer."""
+    return {"name": name, "port": port, "proto": proto, "tags": dict(tags)}
+
+
+def check_row(key: str, text: str) -> None:
+    """Check what a gateway says of a peer, once, before it is kept.
 
     Raises:
-        WireError: ``malformed``: the text is not one that `encode_row` returns.
+        WireError: ``malformed``: it is not what `encode_row` returns.
     """
-    id, _, boot = key.partition(" ")
     try:
-        fields: list[Any] = loads(text.encode("ascii"))
-        name, addresses, tags, services, sealed, clone = [*fields, *_EMPTY[len(fields) :]]
-        _check_lists(fields, addresses, services)
-        found = {
-            "id": _text(id), "name": None if name is None else _text(name), "kind": "node" if boot else "bare",
-            "address": addresses[0] if addresses else "", "addresses": [_text(one) for one in addresses], "boot": boot,
-            "services": [_read_service(*one) for one in services], "tags": _tags(tags), "clone": clone is True,
-            "key": _text(sealed) if sealed else None,
-        }  # fmt: skip
+        name, addresses, tags, services, sealed, clone = open_row(text)
+        id, _, boot = key.partition(" ")
+        texts = [id, *([boot] if boot else ()), *(() if name is None else [name]), *([sealed] if sealed else ())]
+        _check(type(clone) is bool, type(addresses) is list, type(services) is list, text.startswith("["))
+        for service in services:
+            found = read_service(*service)
+            _check(type(found["port"]) is int and 0 <= found["port"] <= MAX_PORT)
+            texts += [found["name"], found["proto"]]
+            _check_tags(found["tags"])
+        _check_tags(tags)
+        for one in (*texts, *addresses):
+            _check(0 < len(one) <= MAX_TEXT and one.isprintable())
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise WireError("malformed", f"row {key:.40}") from None
-    return found
+
+
+def _check_tags(tags: Mapping[str, str]) -> None:
+    for key, value in tags.items():
+        _check(0 < len(key) <= MAX_TEXT and key.isprintable(), len(value) <= MAX_TEXT and value.isprintable())
+
+
+def _check(*claims: bool) -> None:
+    # isprintable also refuses escapes: the text ends on a terminal
+    if not all(claims):
+        raise ValueError
 
 
 _EMPTY: list[Any] = [None, [], {}, [], "", False]
@@ -73,27 +110,3 @@ def _service(service: Service) -> list[Any]:
         if fields[2] == DEFAULT_PROTO:
             fields.pop()
     return fields
-
-
-def _read_service(
-    name: str, port: int, proto: str = DEFAULT_PROTO, tags: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    if type(port) is not int:
-        raise TypeError(port)
-    return {"name": _text(name), "port": port, "proto": _text(proto), "tags": _tags(tags or {})}
-
-
-def _check_lists(*fields: object) -> None:
-    if any(type(one) is not list for one in fields):
-        raise TypeError(fields)
-
-
-def _tags(tags: Mapping[str, str]) -> dict[str, str]:
-    return {_text(key): _text(value) if value else "" for key, value in tags.items()}
-
-
-def _text(text: str) -> str:
-    # isprintable also refuses escapes: the text ends on a terminal
-    if not 0 < len(text) <= MAX_TEXT or not text.isprintable():
-        raise ValueError(text)
-    return text

@@ -21,7 +21,7 @@ from typing import Any
 
 from discoveryd.errors import WireError
 from discoveryd.query.json_text import dumps, loads
-from discoveryd.sites.row import MAX_KEY, MAX_ROW, read_row
+from discoveryd.sites.row import MAX_KEY, MAX_ROW, check_row
 from discoveryd.sites.settings import is_site
 
 Change = tuple[str, str]
@@ -226,7 +226,7 @@ def _lines(head: Mapping[str, Any], rest: bytes) -> tuple[Change, ...]:
         if not 0 < len(key) <= MAX_KEY or len(text) > MAX_ROW or key.count(" ") != 1:
             raise WireError("malformed", f"row {line:.40}")
         if text not in ENDS:
-            read_row(key, text)
+            check_row(key, text)
         found.append((key, text))
     return tuple(found)
 

@@ -8,9 +8,10 @@ import pytest
 from discoveryd.errors import WireError
 from discoveryd.sites.channel import SiteChannel
 from discoveryd.sites.following import EVENTS_AT_ONCE
+from discoveryd.sites.gone import MAX_GONE
 from discoveryd.sites.local_set import MAX_ENDS
 from discoveryd.sites.nonces import Echoes, Nonces
-from discoveryd.sites.remote_site import MAX_GONE, MAX_VIEWS, RemoteSite
+from discoveryd.sites.remote_site import MAX_VIEWS, RemoteSite
 from discoveryd.sites.row import encode_row, mark
 from discoveryd.sites.settings import SiteSettings
 from discoveryd.sites.speaking import SNAPSHOT_GAP, SNAPSHOTS, Speaking

@@ -1,7 +1,11 @@
 """What is listed of another site is what its gateways say, and as long as that is proved."""
 
+import json
+
 import pytest
 
+from discoveryd.protocol.wire.record import Service
+from discoveryd.sites.row import encode_row
 from discoveryd.sites.settings import Follow, SiteSettings
 from tests.sites.world import BEAT, World, text_of
 
@@ -72,6 +76,25 @@ def test_a_row_says_where_it_is_from_and_how_old_its_proof_is():
     assert 0 <= row["vouched_s"] <= 5
     assert row["expires_s"] == pytest.approx(row["ttl_s"] - row["vouched_s"], abs=0.002)
     assert (row["rtt_ms"], row["two_way"], row["link"]) == (None, None, "")
+
+
+def test_the_text_of_a_peer_is_that_of_its_json():
+    made, berlin, paris = world()
+    service = Service(name="dns", port=53, proto="udp", tags={"zone": 'a"b'})
+    paris.up(KEY, encode_row('B\xfcro "1"', ["10.0.0.1", "fd00::1"], {"k": "", "\u20ac": "v"}, [service], "0a0b0c0d", clone=True))
+    paris.up("10.0.0.9 ", encode_row(None, [], {}, [], "", clone=False))
+    made.run(10)
+    paris.gone("10.0.0.9 ")
+    made.run(1)
+    engine, now = berlin.nodes[0].engine, made.clock.now
+    for _ in range(2):
+        rows = engine.rows(None, now)
+        assert [json.loads(text) for _, text in engine.texts(None, now)] == rows
+        assert [state for state, _ in engine.texts(None, now)] == [row["state"] for row in rows]
+        assert {row["state"] for row in rows} in ({"up", "down"}, {"unknown", "down"})
+        made.broker.cut.add(("paris", "paris"))
+        made.run(20)
+        now = made.clock.now
 
 
 def test_a_silent_site_is_one_event_and_its_peers_are_unknown():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from discoveryd.errors import WireError
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.sites.drops import SITE_DROP_REASONS
-from discoveryd.sites.row import encode_row, key_of, mark, read_row
+from discoveryd.sites.row import check_row, encode_row, key_of, mark, read_row
 from discoveryd.sites.wire import (
     MAX_BODY,
     MAX_LINES,
@@ -84,6 +84,7 @@ def test_a_question_has_a_bound():
 def test_a_row_says_what_the_peer_says():
     service = Service(name="dns", port=53, proto="udp", tags={"zone": "lab"})
     text = encode_row("web1", ["10.0.0.1", "fd00::1"], {"empty": ""}, [service], "0a0b0c0d", clone=True)
+    check_row(key_of("web1", BOOT), text)
     assert read_row(key_of("web1", BOOT), text) == {
         "id": "web1", "boot": BOOT, "name": "web1", "kind": "node", "address": "10.0.0.1", "addresses": ["10.0.0.1", "fd00::1"],
         "services": [service.to_json()], "tags": {"empty": ""}, "key": "0a0b0c0d", "clone": True,
@@ -92,10 +93,10 @@ def test_a_row_says_what_the_peer_says():
     assert (bare["kind"], bare["name"], bare["id"]) == ("bare", None, "10.0.0.9")
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[", "[1]", '["a\\u001b[2J"]', '["a",["b"],{"c":1}]', '["a",[],{},[["http","x"]]]', '["a",[1]]'])
+@pytest.mark.parametrize("text", ["", "{}", "[", "[1]", '["a\\u001b[2J"]', '["a",["b"],{"c":1}]', '["a",[],{},[["http","x"]]]', '["a",[1]]', '["a",[],{},[["x",65536]]]'])
 def test_what_is_no_row_is_malformed(text):
     with pytest.raises(WireError, match="malformed"):
-        read_row("web1 ", text)
+        check_row("web1 ", text)
 
 
 def test_the_part_of_a_row_in_the_digest_is_its_own():
