@@ -5,12 +5,13 @@ from random import Random
 
 import pytest
 
+from discoveryd.errors import WireError
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Key, Keyring
 from discoveryd.protocol.sealed.payload import PayloadSealer
 from discoveryd.sites.channel import MAX_SENDERS, SiteChannel
 from discoveryd.sites.nonces import Nonces
 from discoveryd.sites.settings import SiteSettings
-from discoveryd.sites.wire import Beat, decode_message, encode_message
+from discoveryd.sites.wire import Beat, Talk, decode_message, encode_message
 from tests.sites.broker import Faults
 from tests.sites.history import SEEDS, History
 from tests.sites.world import KEYRING, SimulatedNode, World, text_of
@@ -196,3 +197,21 @@ def test_senders_are_bounded():
     assert not heard.is_proved
     _, heard = reader.open(subject, first.seal(beat(echo=echo), subject), 1.0)
     assert heard.is_proved
+
+
+def test_what_others_ask_is_heard_of_a_live_sender_of_that_site():
+    nonces = Nonces(Random(1).randbytes)
+    reader = SiteChannel(KEYRING, nonces, site="berlin", realm="default", id="me", run="0" * 16, process=lambda: 0)
+    sealer = PayloadSealer(KEYRING, realm="default", id="g", run="1" * 16)
+
+    def ask(site, **more):
+        subject = f"discoveryd.default.{site}.ask.berlin"
+        body = encode_message(Talk(run="0" * 16, number="abcdefgh", body=b"what?", **more))
+        return reader.open(subject, sealer.seal(body, subject), 1.0)
+
+    with pytest.raises(WireError, match="unproven"):
+        ask("paris")
+    assert ask("paris", echo={"berlin": (nonces.own(0.0, 60.0),)})
+    assert ask("paris")
+    with pytest.raises(WireError, match="wrong-site"):
+        ask("rome")

@@ -8,7 +8,7 @@ import pytest
 from discoveryd.errors import WireError
 from discoveryd.sites.channel import SiteChannel
 from discoveryd.sites.following import EVENTS_AT_ONCE
-from discoveryd.sites.gone import MAX_GONE
+from discoveryd.sites.gone import MAX_GONE, GonePeers
 from discoveryd.sites.local_set import MAX_ENDS
 from discoveryd.sites.nonces import Echoes, Nonces
 from discoveryd.sites.remote_site import MAX_VIEWS, RemoteSite
@@ -80,10 +80,21 @@ def test_peers_that_are_gone_are_bounded_and_forgotten():
     assert site.seen == {}
 
 
+def test_what_says_less_of_a_peer_that_is_gone_changes_nothing():
+    gone = GonePeers()
+    for state, shown in (("unknown", "unknown"), ("down", "down"), ("unknown", "down"), ("left", "left"), ("down", "left")):
+        gone.end(key(1), state, "text", 1.0)
+        assert gone[key(1)].state == shown
+    gone.end(key(2), "down", "", 1.0)  # of which nothing was kept
+    assert set(gone) == {key(1)}
+
+
 def test_deltas_that_wait_are_bounded():
     view = View("0" * 16, "gate", is_sealed=True)
     for number in range(MAX_WAITING + 10):
         assert view.follow(Delta(set=number, changes=())) == []
+    view.load({}, 0, 8)
+    assert view.due() == []  # 9 made room
     view.load({}, 0, 9)
     assert [delta.set for delta in view.due()] == list(range(10, MAX_WAITING + 10))
 

@@ -156,6 +156,22 @@ def test_an_isolated_node_speaks_for_nobody():
     assert ("down", "web1") not in kinds(berlin.nodes[0])
 
 
+def test_a_node_speaks_once_it_has_met_its_site():
+    made, berlin, paris = world(2, 1)
+    paris.up(KEY, text_of("web1"))
+    [gateway] = paris.nodes
+    made.run(2)
+    assert gateway.status()["role"] == "settling"
+    assert not any("paris" in subject for subject, *_ in made.broker.tape)
+    for number in range(4):  # it goes on to learn of peers
+        paris.up(f"m{number} {number:016x}", text_of(f"m{number}"))
+        made.run(0.5)
+    assert gateway.status()["role"] == "settling"
+    made.run(2)
+    assert gateway.status()["role"] == "gateway"
+    assert len(berlin.nodes[0].rows()) == 6
+
+
 def test_a_gateway_that_starts_anew_takes_nobody_down():
     made, berlin, paris = world(2, 1)
     for number in range(20):
