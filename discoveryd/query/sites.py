@@ -28,9 +28,19 @@ def of_here(site: str) -> dict[str, Any]:
 
 def chosen_rows(rows: Iterable[Row], chosen: Filter) -> list[Row]:
     """Return the peers of other sites that a filter accepts: unless it says more, all that are not known to be gone."""
-    if chosen == Filter(all=chosen.all):
-        return [row for row in rows if chosen.all or row["state"] in _NOT_GONE]
+    if is_every(chosen):
+        return [row for row in rows if is_listed(row["state"], chosen)]
     return [row for row in rows if is_chosen(peer_from_json(row), chosen)]
+
+
+def is_every(chosen: Filter) -> bool:
+    """Return whether a filter tells peers apart by nothing but whether they are gone."""
+    return chosen == Filter(all=chosen.all)
+
+
+def is_listed(state: str, chosen: Filter) -> bool:
+    """Return whether such a filter accepts a peer of this state."""
+    return chosen.all or state in _NOT_GONE
 
 
 def is_chosen(peer: Peer, chosen: Filter) -> bool:

@@ -12,8 +12,8 @@ from discoveryd.net.stamps import boottime
 from discoveryd.protocol.table.peer import KINDS, SCHEMA, Event, EventKind, peer_from_json
 from discoveryd.query import reply as query
 from discoveryd.query.fields import EVERY_SITE
-from discoveryd.query.json_text import dumps, loads
-from discoveryd.query.sites import SiteWatch, chosen_rows, found_rows, of_here, opening
+from discoveryd.query.json_text import loads
+from discoveryd.query.sites import SiteWatch, chosen_rows, found_rows, is_chosen, is_every, is_listed, of_here, opening
 from discoveryd.runtime.entropy import BufferedRandom
 from discoveryd.runtime.notices import Notify, info, warning
 from discoveryd.runtime.query_handlers import list_line
@@ -160,10 +160,14 @@ class SiteDesk:
         return site in (self.site, EVERY_SITE)
 
     async def _list(self, request: Request) -> bytes:
-        rows, chosen = self._others(request.site), request.filter
+        chosen, site = request.filter, None if request.site == EVERY_SITE else request.site
+        texts = iter(()) if site == self.site else self._driver.texts(site)
 
         def written() -> bytes:
-            others = [dumps(row) for row in chosen_rows(rows, chosen)]
+            if is_every(chosen):
+                others = [text for state, text in texts if is_listed(state, chosen)]
+            else:
+                others = [text for _, text in texts if is_chosen(peer_from_json(loads(text.encode("ascii"))), chosen)]
             if self._has_local(request.site):
                 return list_line(
                     self._discovery, chosen, with_self=request.wants_self, site=self.site, others=others

@@ -6,7 +6,7 @@ All of it is for the thread of the event loop, but for `SiteDriver.wake` and `Si
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -91,6 +91,10 @@ class SiteDriver:
     def rows(self, site: str | None) -> list[dict[str, Any]]:
         """Return the peers of another site, None for all others."""
         return self.engine.rows(site, self._clock())
+
+    def texts(self, site: str | None) -> Iterator[tuple[str, str]]:
+        """Return the same peers as texts, each with its state; any thread may go through them."""
+        return self.engine.texts(site, self._clock())
 
     def status(self) -> dict[str, Any]:
         """Return the section ``sites`` of the status, at most as old as a survey. For any thread."""

@@ -168,13 +168,16 @@ class SiteEngine:
         return [peer for one in sites for peer in one.peers(now) if peer["id"] not in first_hand]
 
     def texts(self, site: str | None, now: float) -> Iterator[tuple[str, str]]:
-        """Iterate over the same peers: the state of each, and the text of its JSON; between two, nothing may come."""
+        """Return the same peers, as of this moment: the state of each, and the text of its JSON.
+
+        The texts are made one by one, of what does not change any more: any thread may do that.
+        """
         first_hand = self._first_hand()
-        for one in self._sites():
-            if site in (None, one.name):
-                for key, state, text in one.texts(now):
-                    if key.partition(" ")[0] not in first_hand:
-                        yield state, text
+        found = [
+            entry for one in self._sites() if site in (None, one.name)
+            for entry in one.entries(now) if entry[1].partition(" ")[0] not in first_hand
+        ]  # fmt: skip
+        return ((state, writer.write(key, text, state, seen)) for writer, key, text, state, seen in found)
 
     def status(self, now: float) -> dict[str, Any]:
         """Return the section ``sites`` of the status.

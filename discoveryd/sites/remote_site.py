@@ -107,15 +107,14 @@ class RemoteSite:
         for key, shown, view in self.listing():
             yield self.peer(key, shown, now, view)
 
-    def texts(self, now: float) -> Iterator[tuple[str, str, str]]:
-        """Iterate over the peers: key, state, and the text of their JSON."""
+    def entries(self, now: float) -> Iterator[tuple[TextWriter, str, str, str, float]]:
+        """Iterate over what a `TextWriter` makes the text of each peer of, with that writer."""
         writers: dict[View | None, TextWriter] = {}
         for key, (state, text), view in self.listing():
             writer = writers.get(view)
             if writer is None:
                 writer = writers[view] = TextWriter(self._voucher(view, now))
-            true = self._true(state)
-            yield key, true, writer.write(key, text, true, now - self.seen.get(key, now))
+            yield writer, key, text, self._true(state), now - self.seen.get(key, now)
 
     def peer(self, key: str, shown: Shown, now: float, view: View | None = None) -> dict[str, Any]:
         """Return a peer as JSON."""

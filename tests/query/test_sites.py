@@ -9,13 +9,13 @@ from discoveryd.query.reply import Listing
 from discoveryd.query.request import Filter
 from discoveryd.query.sites import SiteStates, SiteWatch, chosen_rows, found_rows, opening
 from discoveryd.query.watch import Watch
-from discoveryd.sites.listing import render
+from discoveryd.sites.listing import Voucher, render
 from discoveryd.sites.row import encode_row
 
 
 def row(name, state="up", site="paris", boot="b1", **tags):
     text = encode_row(name, ["10.0.0.1"], tags, (), "", clone=False)
-    return render(f"{name}id {boot}", text, state, site=site, via="g1", vouched=1.0, seen=5.0, ttl=10.0)
+    return render(f"{name}id {boot}", text, state, Voucher(site, "g1", 1.0, 10.0), 5.0)
 
 
 ROWS = [row("bert", role="gpu"), row("carl", "unknown"), row("dora", "down"), row("emil", "left", "tokyo")]
