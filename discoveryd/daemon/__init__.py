@@ -14,7 +14,14 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     _occupy_standard_streams()
     try:
-        return run_command(PROGRAM, parse(PROGRAM, sys.argv[1:] if argv is None else argv))
+        code = run_command(PROGRAM, parse(PROGRAM, sys.argv[1:] if argv is None else argv))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # for what is still buffered: Python would complain of it at exit
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return OK
     except UsageError as error:
         say(f"{error}\nTry 'discoveryd --help'.")
         return USAGE
@@ -24,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         return USAGE
     except KeyboardInterrupt:
         return 130
+    return code
 
 
 def version(_: Arguments) -> int:

@@ -1,5 +1,7 @@
 """``discoveryd manual TOPIC``: the pages of docs/, README and CHANGELOG."""
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -53,3 +55,12 @@ def test_the_pages_are_in_the_wheel():
     assert {path.relative_to(ROOT) for path in PAGES.values()} <= files
     configs = {path.relative_to(ROOT) for path in (ROOT / "config").rglob("*") if path.is_file()}
     assert configs <= files
+
+
+def test_a_reader_that_has_seen_enough_ends_it_in_silence():
+    """As `discoveryd manual protocol | head -1` does; the page is longer than a pipe holds."""
+    command = [sys.executable, "-m", "discoveryd", "manual", "changelog"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(20) == 0
