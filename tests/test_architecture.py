@@ -31,7 +31,6 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
          "shutil", "tempfile", "select", "stat", "pwd", "grp", "sysconfig", "queue", "time",
          "tarfile", "io", "platform",  # of the bundle for a report
          "pydoc",  # its pager, for the pages of topics
-         "compileall",  # of the copy of an environment
          "sqlite3",  # of the history
          "asyncio", "concurrent", "starlette", "uvicorn", "ssl", "hmac", "email",  # of the web
          "dnslib",  # of the names for resolvers

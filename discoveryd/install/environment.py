@@ -4,9 +4,9 @@
 The copy needs no package index: it has the very files of this environment, and the same Python below it.
 """
 
-import compileall
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 
@@ -82,7 +82,9 @@ def _make(source: str) -> None:
                 file.write(f"#!{PLACE}/bin/python3\n{body}")
             os.chmod(f"{PLACE}/bin/{name}", 0o755)  # noqa: S103 - a command
         _open_to_readers(PLACE)
-        compileall.compile_dir(f"{PLACE}/{packages}", quiet=2)  # the service may not write there
+        # the service may not write there; without -I a variable of root's could have it put elsewhere
+        compiling = [f"{PLACE}/bin/python3", "-IS", "-m", "compileall", "-qq", f"{PLACE}/{packages}"]
+        subprocess.run(compiling, check=False)  # noqa: S603
     finally:
         os.umask(umask)
 
