@@ -10,7 +10,7 @@ import pytest
 from discoveryd import __version__
 from discoveryd.daemon import main
 from discoveryd.files.directories import PACKAGE
-from discoveryd.install import machine, packaged, places
+from discoveryd.install import machine, names, packaged, places
 from tests.install.conftest import CONFIG, UNIT
 from tests.install.test_install import did, tree
 from tests.install.test_service import systemd  # noqa: F401 - a fixture
@@ -69,6 +69,16 @@ def test_a_running_service_becomes_that_of_the_package(systemd, root, package, m
     assert f"{commands.parent} is not used any more: rm -r {commands.parent}" in capsys.readouterr().out
     assert main(["install"]) == 0
     assert systemd.asked() == []
+
+
+def test_a_package_has_names_served_and_takes_the_file_back(root, run, package):
+    (root / "etc/dnsmasq.d").mkdir(parents=True)
+    run("install")
+    assert did(run("install", "--dns")[1])["/etc/dnsmasq.d/discoveryd.conf"] == "made"
+    assert "SocketBindAllow=udp:3453\n" in (root / PORTS).read_text()
+    assert f'  listen: "{names.LISTEN}"\n' in (root / CONFIG).read_text()
+    assert did(run("install")[1])[f"/{CONFIG}"] == "unchanged"
+    assert did(run("uninstall", "--dns")[1]) == {"/etc/dnsmasq.d/discoveryd.conf": "removed"}
 
 
 def test_the_package_manager_removes_what_a_package_installed(root, run, package, capsys):
