@@ -136,7 +136,7 @@ BARS = {
         ("tests/sites/test_history.py", "tests/sites/test_attacks.py"),
         {"DISCOVERYD_SITES_SEEDS": "100"},
     ),
-    "booted": Bar("the service on booted machines", ("tests/systemd",), {"DISCOVERYD_SYSTEMD": "1"}),
+    "booted": Bar("the service on booted machines; the Debian package, uv tool and pipx", ("tests/systemd",), {"DISCOVERYD_SYSTEMD": "1"}),
 }
 
 
