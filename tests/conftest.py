@@ -11,12 +11,11 @@ import resource
 import shutil
 import socket
 import sys
-import tempfile
 import threading
 from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from itertools import chain
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -24,6 +23,7 @@ from hypothesis import HealthCheck, settings
 
 from discoveryd.net import sockets
 
+ROOT = Path(__file__).parents[1]
 BUSY = 1.0 if os.environ.get("DISCOVERYD_IDLE") else 5.0
 """What takes some time on idle cores may take so many times as long on busy ones; DISCOVERYD_IDLE=1 allows no more."""
 GRACE = 2.0
@@ -75,16 +75,20 @@ sockets.free_port = own_port  # before any test module takes it from there
 
 
 def pytest_configure(config):
-    """Keep what Python compiles as long as the tests run, also where that is forbidden beside the sources.
+    """Keep what Python compiles as long as the tests run, where PYTHONDONTWRITEBYTECODE says that nothing is kept.
 
     Else each worker compiles all tests, and each of some hundred daemons all of discoveryd: a minute of two cores.
     """
     if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
-        directory = tempfile.mkdtemp(prefix="discoveryd-pycache-")
-        config.add_cleanup(partial(shutil.rmtree, directory, ignore_errors=True))
+        before = compiled()
+        config.add_cleanup(lambda: [shutil.rmtree(one, ignore_errors=True) for one in compiled() - before])
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # it may be an option (-B)
-        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = directory
         sys.dont_write_bytecode = False
+
+
+def compiled():
+    """Give the directories of what Python compiled of this repository."""
+    return {path for top in ("discoveryd", "tests") for path in (ROOT / top).rglob("__pycache__")}
 
 
 def pytest_sessionfinish(session):
