@@ -48,6 +48,7 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
         ("query", _query(query)),
         ("sites", _sites(status.get("sites"))),
         ("web", _web(status.get("web", {}))),
+        ("names", _names(status.get("dns", {}))),
     ]
     parts = [f"discoveryd {printable(status['version'])}, up {age(status['uptime_s'])}"]
     for label, text in facts:
@@ -212,6 +213,16 @@ def _drops_table(drops: list[dict[str, Any]], screen: Screen) -> str:
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items())
+
+
+def _names(dns: dict[str, Any]) -> str:
+    """Return where names are served by DNS, empty where they are not."""
+    if not dns.get("on") or dns["error"]:
+        return ""  # why not is a finding
+    asked = sum(dns.get("questions", {}).values())
+    works = {True: "; the resolver of this machine finds them", False: "; the resolver of this machine does not find them"}
+    told = works.get(dns["resolver"]["works"], "")
+    return f"{dns.get('names', 0)} below {dns['zone']} at {dns['listen']}, {asked} questions{told}"
 
 
 def _security(security: dict[str, Any] | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -53,7 +52,10 @@ class DnsPart(Part):
         self._due = 0.0
 
     def look(self) -> None:
-        """Begin with the first look, after the first HELLO; then try again what could not be had."""
+        """Begin with the first look, two seconds after the start; then try again what could not be had.
+
+        By then the peers that there are were heard, and their names are not denied; before that nobody answers.
+        """
         if self._config.address is None:
             return
         if self._server is None and monotonic() >= self._due:
@@ -71,12 +73,9 @@ class DnsPart(Part):
             self.look()
 
     def hear(self, message: Event | Notice) -> None:
-        """Take over what an event changed; the first one does not wait for a look."""
+        """Take over what an event changed."""
         if self._server is not None and isinstance(message, Event):
             self._server.wake()
-        elif self._config.address is not None and not self._due:
-            with suppress(OSError):
-                self.look()
 
     def status(self) -> dict[str, Any]:
         """Return where names are served, what was asked, and why not."""

@@ -167,3 +167,12 @@ def test_status_says_where_http_is_served():
     plain = {**web, "tls": False, "token": False, "error": "taken"}
     assert "http://0.0.0.0:3480/, 3 connections, 2 streams, 1 refused, does not listen" in describe.status_text({**STATUS, "web": plain}, Screen())
     assert "  web " not in describe.status_text({**STATUS, "web": {"on": False}}, Screen())
+
+
+@pytest.mark.parametrize(("works", "told"), [(True, "; the resolver of this machine finds them"), (False, "; the resolver of this machine does not find them"), (None, "")])
+def test_status_says_where_names_are_served(works, told):
+    dns = {"on": True, "error": None, "listen": "127.0.0.1:3453", "zone": "peers.internal", "names": 4, "questions": {"udp": 6, "tcp": 1},
+           "resolver": {"delegation": None, "works": works, "error": None}}  # fmt: skip
+    assert f"  names     4 below peers.internal at 127.0.0.1:3453, 7 questions{told}\n" in describe.status_text(STATUS | {"dns": dns}, Screen())
+    for other in ({"on": False}, {**dns, "error": "taken"}):
+        assert "  names " not in describe.status_text(STATUS | {"dns": other}, Screen())

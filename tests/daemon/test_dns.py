@@ -74,11 +74,13 @@ def make():
         house.parts.stop()
 
 
-def test_it_is_served_from_the_first_event_on(make):
+def test_it_is_served_from_the_first_look_on(make):
+    """By then the peers that there are were heard; before that no name is denied."""
     house = make()
     house.parts.start()
-    assert house.part.status()["error"] is None
     house.hears("bert", "10.0.0.2")
+    assert "names" not in house.part.status()
+    house.parts.look()
     assert (house.asked("bert"), house.asked("anna")) == (["10.0.0.2"], ["10.0.0.1"])
     house.hears("ernie", "10.0.0.3", number=2)
     until(lambda: house.asked("ernie") == ["10.0.0.3"])
