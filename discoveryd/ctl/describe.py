@@ -220,8 +220,8 @@ def _names(dns: dict[str, Any]) -> str:
     if not dns.get("on") or dns["error"]:
         return ""  # why not is a finding
     asked = sum(dns.get("questions", {}).values())
-    works = {True: "; the resolver of this machine finds them", False: "; the resolver of this machine does not find them"}
-    told = works.get(dns["resolver"]["works"], "")
+    works = dns["resolver"]["works"]
+    told = "" if works is None else f"; the resolver of this machine {'finds them' if works else 'does not find them'}"
     return f"{dns.get('names', 0)} below {dns['zone']} at {dns['listen']}, {asked} questions{told}"
 
 

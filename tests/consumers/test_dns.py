@@ -25,6 +25,7 @@ def pair(lab):
     a.discoveryd(env={"DISCOVERYD_DNS__LISTEN": "127.0.0.1:3453"})
     with asking(a) as client:
         until(client, names())
+        since(monotonic(), lambda: "names" in client.request("status")["dns"])
         yield a, b, client
 
 
