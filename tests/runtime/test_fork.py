@@ -6,6 +6,7 @@ import subprocess
 import sys
 import traceback
 from contextlib import ExitStack, suppress
+from urllib.request import urlopen
 
 import pytest
 
@@ -134,6 +135,20 @@ def test_a_child_closes_its_copies_and_the_parent_keeps_its_own(pair):
         assert two.request("status")["query"]["connections"] == 2
         with QueryClient(anna.query_address) as new:
             assert new.request("list")["ok"]
+
+
+def test_a_child_leaves_the_metrics_to_the_parent(port):
+    """A listening socket that stayed open in the child would keep the port."""
+    with Discovery(Parameters(port=port, loopback="127.0.7.3"), metrics=("127.0.7.3", 0)) as discovery:
+
+        def leave():
+            before = sockets_of(discovery.metrics_address)
+            discovery.stop()
+            return before, sockets_of(discovery.metrics_address)
+
+        assert in_child(leave) == "(1, 0)"
+        with urlopen(f"http://127.0.7.3:{discovery.metrics_address[1]}/metrics", timeout=10) as answer:
+            assert answer.status == 200
 
 
 def test_a_client_not_yet_started_may_be_started_in_the_child(pair):
