@@ -82,7 +82,8 @@ class Site:
         if request.scope[IS_ENTITLED]:
             with suppress(TimeoutError):  # without data it is the same page to a browser with JavaScript
                 document = await asyncio.wait_for(self._answers.page(self._page), PATIENCE)
-        return Text(document, headers={"content-security-policy": self._page.policy}, media_type=HTML)
+        headers = {"content-type": HTML, "content-security-policy": self._page.policy}
+        return Text(document, headers=headers)  # as a media type, older versions would add a second charset
 
     async def _targets(self, request: Request) -> Response:
         return _json(await self._answers.targets(request.query_params.multi_items()))
