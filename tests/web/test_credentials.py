@@ -1,6 +1,7 @@
 """The token and the certificate: read from files that others cannot read, and refused with a reason."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -16,6 +17,8 @@ TOKEN = "0123456789abcdef"
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
     """Give the paths of a certificate of localhost and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl (Debian package openssl)")
     directory = tmp_path_factory.mktemp("tls")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
