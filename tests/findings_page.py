@@ -1,26 +1,31 @@
 """docs/findings.md, made of the kinds of findings: ``python -m tests.findings_page > docs/findings.md``."""
 
+from textwrap import fill
+
 from discoveryd.query.finding_kind import AREAS
 from discoveryd.query.finding_kinds import FINDING_KINDS
 
 HEAD = """\
 # Findings
 
-What `discoveryctl doctor` and `discoveryctl status` find, and what each finding means. A finding has a *code*, which is public API and is never
-changed; programs find it in `status`, in the log (`fault: …`, once two looks 10 s apart have seen it), in [hooks](hooks.md#findings) named `finding-…`, in the metrics as `discoveryd_finding{code="…"}`, and in the report of the doctor ([query.md](query.md)).
+What `discoveryctl doctor` and `discoveryctl status` find, and what each finding means. A finding has a *code*, which is
+public API and is never changed; programs find it in `status`, in the log (`fault: …`, once two looks 10 s apart have
+seen it), in [hooks](hooks.md#findings) named `finding-…`, in the metrics as `discoveryd_finding{code="…"}`, and in the
+report of the doctor ([query.md](query.md)).
 
 *Severity*: **high**, this node does not work; **medium**, something is missing; **low**, good to know, and no fault.
-*Certainty*: **proven**, nothing else explains the numbers; **likely**, something else seldom does; **possible**, look there.
-What follows from a finding is not told beside it. What is not known is no finding.
+*Certainty*: **proven**, nothing else explains the numbers; **likely**, something else seldom does; **possible**, look
+there. What follows from a finding is not told beside it. What is not known is no finding.
 
-`discoveryctl doctor` ends with exit code 0 without a fault, 1 with one, 3 where no daemon answers. `discoveryctl doctor PEER` is about a peer, or
-an address that was never heard: it begins with what is wrong here. Then the daemon asks that node by unicast what it hears, and up to three others
-whether they hear it (an address that is not listed only for root, or a user that may read the control token); and the doctor sends that machine an empty
-datagram, and reads what its kernel answers.
-Run by root it names the rule of nftables that drops the HELLOs, and the command that lets them through.
+`discoveryctl doctor` ends with exit code 0 without a fault, 1 with one, 3 where no daemon answers. `discoveryctl doctor
+PEER` is about a peer, or an address that was never heard: it begins with what is wrong here. Then the daemon asks that
+node by unicast what it hears, and up to three others whether they hear it (an address that is not listed only for root,
+or a user that may read the control token); and the doctor sends that machine an empty datagram, and reads what its
+kernel answers. Run by root it names the rule of nftables that drops the HELLOs, and the command that lets them through.
 
-`--bundle FILE` writes the report, the status, the peers, the configuration, the log and what the kernel counts into one archive for a bug
-report, also without a daemon. Keys and tokens are not in it, and what looks like one is taken out; names, addresses and tags are.
+`--bundle FILE` writes the report, the status, the peers, the configuration, the log and what the kernel counts into one
+archive for a bug report, also without a daemon. Keys and tokens are not in it, and what looks like one is taken out;
+names, addresses and tags are.
 """
 TESTS = {
     "interfaces-unreadable": "tests/query/test_findings.py::test_each_fault_is_found_and_explained",
@@ -95,10 +100,9 @@ def page() -> str:
         parts.append(f"## {area.capitalize()}\n")
         for code, kind in FINDING_KINDS.items():
             if kind.area == area:
-                parts.append(
-                    f"### `{code}`\n\n**{kind.title[0].upper()}{kind.title[1:]}** ({kind.severity}, {kind.certainty}). "
-                    f"{kind.meaning}\n\n{kind.remedy}\n\nProvoked in `{TESTS[code]}`.\n"
-                )
+                title = f"**{kind.title[0].upper()}{kind.title[1:]}** ({kind.severity}, {kind.certainty})."
+                texts = (f"{title} {kind.meaning}", kind.remedy, f"Provoked in `{TESTS[code]}`.")
+                parts += [f"### `{code}`\n", *(f"{fill(text, 120, break_on_hyphens=False)}\n" for text in texts)]
     return "\n".join(parts)
 
 

@@ -46,6 +46,13 @@ def test_readme_is_short_and_leads_to_every_page():
     assert {page for page in PAGES if page != "README.md"} - named == set()
 
 
+@pytest.mark.parametrize("page", sorted(PAGES.keys() - {"CHANGELOG.md"}))
+def test_lines_fit(page):
+    """But for tables and what is shown."""
+    lines = CODE.sub("", PAGES[page]).splitlines()
+    assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
+
+
 @pytest.mark.parametrize(("page", "target"), LINKS)
 def test_a_link_leads_somewhere(page, target):
     name, _, anchor = target.partition("#")
