@@ -156,8 +156,12 @@ class Hub:
         """End every stream, and hear no more."""
         self._discovery.handlers.wakes.remove(self.wake)
         self._subscription.close()
+        self.end("stopping", "discoveryd is stopping, or serves no longer here")
+
+    def end(self, code: str, message: str) -> None:
+        """Say why the streams end, and end them."""
         for stream in self.streams:
-            stream.end("stopping", "discoveryd is stopping, or serves no longer here")
+            stream.end(code, message)
 
     async def open(self, chosen: Filter, last_id: str) -> Stream:
         """Return a new stream; `last_id` is the id of the last event that the client had, if it had one.
@@ -229,8 +233,7 @@ class Hub:
         self._seq = self._subscription.seq
         self._past.clear()
         self._past_bytes = 0
-        for stream in self.streams:
-            stream.end("lagged", "events were lost here; come back for a new snapshot")
+        self.end("lagged", "events were lost here; come back for a new snapshot")
 
 
 def _data(line: bytes) -> bytes:

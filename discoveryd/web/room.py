@@ -114,6 +114,7 @@ class WebRoom:
         assert self._site is not None
         web = self._config.web
         if self._credentials.stamp != stamp(self._config) or self._fault:
+            former = self._credentials.token
             try:
                 self._credentials = read_credentials(self._config)
             except ConfigError as error:  # what was in force stays, if there was something
@@ -125,6 +126,8 @@ class WebRoom:
                     self._site.close(why)
                     return False
             else:
+                if self._hub is not None and self._credentials.token and self._credentials.token != former:
+                    self._loop.call(self._hub.end, "denied", "the token has changed")  # it counts at the start alone
                 if self._fault:
                     self._notify(info("the web has a valid token and certificate again"))
                 self._fault = ""

@@ -113,6 +113,19 @@ def test_a_token_that_changes_in_its_file_is_read_again(stage):
     assert stage.told[-1].text == "the web has a valid token and certificate again"
 
 
+def test_a_new_token_ends_the_streams_of_the_former(stage):
+    path = write(stage.directory / "web.token", TOKEN)
+    stage.adopt(token_file="web.token")
+    request = urllib.request.Request(f"http://127.0.0.1:{stage.ports[0]}/events", headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(request, timeout=WAIT) as stream:
+        until(lambda: stage.room.status()["streams"] == 1)
+        stage.room.look()
+        write(path, TOKEN * 2)
+        stage.room.look()
+        *_, last = [line for line in stream.read().split(b"\n\n") if line]
+    assert json.loads(last.removeprefix(b"data: "))["error"] == {"code": "denied", "message": "the token has changed"}
+
+
 def test_without_a_readable_token_the_door_stays_closed(stage):
     stage.adopt(token_file="web.token")
     assert stage.get("/") is None
