@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from discoveryd.protocol.node import Node
     from discoveryd.protocol.table.row import Key, Row
 
-TURN = 200
-"""Rows that changed of one look at the table: about 2 ms with its lock held."""
+TURN, LOOKED_AT = 50, 2000
+"""Rows that changed, and rows in all, of one turn of a look at the table: about 1 ms with its lock held."""
 OWN_RANK = 3
 """Of this node. A peer that seals has 2, one that answered a PING 1, any other 0."""
 
@@ -68,31 +68,41 @@ class Index:
         self._zone = zone
         self._with_self = with_self
         self._rows: dict[Key, tuple[Row, int]] = {}  # as they were looked at, with their stamps
+        self._left: list[tuple[Key, Row]] = []  # to look at, the last one first
+        self._is_looking = False
         self._heard_from: dict[Key, tuple[str, ...]] = {}
         self._own_key: Key | None = None
 
     # --- what changed ---------------------------------------------------------------------------
 
-    def turn(self, node: Node, now: float) -> list[tuple[Key, Peer | None]]:
-        """Return rows that changed, None for one that is not up any more, at most `TURN`; to be called with the lock.
+    def turn(self, node: Node, now: float) -> tuple[list[tuple[Key, Peer | None]], bool]:
+        """Look at some rows of the table; to be called with the lock, again and again until it is over.
 
-        The caller gives them to `take`, and calls again until there are none.
+        Returns:
+            those that changed, for `take`, None for one that is not up any more; whether it is over.
         """
         found: list[tuple[Key, Peer | None]] = []
         rows, by_key = self._rows, node.table.by_key
-        for key, row in by_key.items():
+        if not self._is_looking:
+            self._left, self._is_looking = list(by_key.items()), True
+        least = max(0, len(self._left) - LOOKED_AT)
+        while len(self._left) > least:
+            key, row = self._left.pop()
             known = rows.get(key)
-            if known is None or known[1] != row.stamp or known[0] is not row:
+            if (known is None or known[1] != row.stamp or known[0] is not row) and by_key.get(key) is row:
                 rows[key] = row, row.stamp
                 found.append((key, row.lasting(now) if row.is_shown and now < row.expires else None))
                 if len(found) >= TURN:
-                    return found
+                    return found, False
+        if self._left:
+            return found, False
         for key in [key for key in rows if key not in by_key]:
             del rows[key]
             found.append((key, None))
         self.links = node.links
         self.own = own_peer(node, now, 0.0) if self._with_self else None
-        return found
+        self._is_looking = False
+        return found, True
 
     def take(self, changes: Iterable[tuple[Key, Peer | None]]) -> None:
         """Take over what changed."""

@@ -15,6 +15,13 @@ FOREIGN = 50
 SOURCES = 1024
 """Sources that are counted one by one; all of them together have what this machine has."""
 
+WORK = 0.5
+AT_ONCE = 0.25
+"""Seconds of work a second for all questions together, and at once: the rest is for those who share the loop."""
+
+PAUSE = 0.01
+"""Seconds that a wait takes at least."""
+
 _THIS_MACHINE = ""
 
 Verdict = Literal["answered", "truncated", "dropped"]
@@ -51,3 +58,24 @@ class Rates:
     def _of(self, source: str) -> tuple[str, list[TokenBuckets]]:
         """Return under which name a source is counted, and where; this machine has sixteen million addresses."""
         return (_THIS_MACHINE, self._local) if self.is_local(source) else (source, self._foreign)
+
+
+class Workload:
+    """The time that answers may take of the thread; a question about many peers takes as long as fifty about one.
+
+    Args:
+        now: the time.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._left = AT_ONCE
+        self._at = now
+
+    def spend(self, seconds: float) -> None:
+        """Note that an answer took so long."""
+        self._left -= seconds
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until the next question may be answered; 0 for at once."""
+        self._left, self._at = min(AT_ONCE, self._left + max(0.0, now - self._at) * WORK), now
+        return 0.0 if self._left > 0 else -self._left / WORK + PAUSE

@@ -6,11 +6,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any
 
 from discoveryd.dns.message import MAX_QUESTION, Reply, reply_to
-from discoveryd.dns.rates import Rates
+from discoveryd.dns.rates import Rates, Workload
 from discoveryd.net.asked import address_in
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Server:
         self._listener = listener
         self._answer = answer
         self._rates = rates or Rates()
+        self._workload = Workload(monotonic())
         self._left = float(READ)
         self._filled_at = monotonic()
         self._tcp: asyncio.Server | None = None
@@ -89,8 +90,8 @@ class Server:
         self._left = min(READ, self._left + (now - self._filled_at) * READ)
         self._filled_at = now
         for _ in range(BATCH):
-            if self._left < 1:
-                self._rest()
+            if self._left < 1 or (wait := self._workload.wait(monotonic())):
+                self._rest(PAUSE if self._left < 1 else wait)
                 return
             got = self._datagrams.receive(MAX_QUESTION + 1)
             if got is None:
@@ -98,11 +99,11 @@ class Server:
             self._left -= 1
             self._reply(*got, now)
 
-    def _rest(self) -> None:
+    def _rest(self, seconds: float) -> None:
         """Read on later."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._datagrams.fileno())
-        self._timer = loop.call_later(PAUSE, lambda: loop.add_reader(self._datagrams.fileno(), self._read))
+        self._timer = loop.call_later(seconds, lambda: loop.add_reader(self._datagrams.fileno(), self._read))
 
     def _reply(self, data: bytes, sender: Sender, now: float) -> None:
         self.counts["udp"] += 1
@@ -110,16 +111,21 @@ class Server:
         self.counts["limited"] += verdict != "answered"
         if verdict == "dropped":
             return
-        reply = reply_to(data, self._answer if verdict == "answered" else None, by_tcp=False)
+        reply = self._made(data, self._answer if verdict == "answered" else None, by_tcp=False)
+        if reply is not None:
+            self._datagrams.send(reply.data, sender)
+
+    def _made(self, data: bytes, answer: Callable[[DnsQuestion], DnsAnswer] | None, *, by_tcp: bool) -> Reply | None:
+        """Return the reply to a message, counted, None for none."""
+        began = thread_time()
+        reply = reply_to(data, answer, by_tcp=by_tcp)
+        self._workload.spend(thread_time() - began)
         if reply is None:
             self.counts["ignored"] += 1
-            return
-        self._count(reply)
-        self._datagrams.send(reply.data, sender)
-
-    def _count(self, reply: Reply) -> None:
+            return None
         self.counts[f"code {reply.code}"] += 1
         self.counts["truncated"] += reply.is_truncated
+        return reply
 
     # --- TCP ------------------------------------------------------------------------------------
 
@@ -131,8 +137,8 @@ class Server:
         try:
             while await self._converse(reader, writer, source):
                 self._connections[writer] = self._connections.pop(writer)
-        except (OSError, EOFError, TimeoutError):
-            pass
+        except (OSError, EOFError, TimeoutError, asyncio.CancelledError):
+            pass  # it ends here in any case
         finally:
             self._connections.pop(writer, None)
             with suppress(RuntimeError, OSError):
@@ -150,11 +156,11 @@ class Server:
         if not self._rates.of_stream(source, monotonic()):
             self.counts["limited"] += 1
             return False
-        reply = reply_to(data, self._answer, by_tcp=True)
+        while wait := self._workload.wait(monotonic()):  # noqa: ASYNC110 - time alone ends it
+            await asyncio.sleep(wait)
+        reply = self._made(data, self._answer, by_tcp=True)
         if reply is None:
-            self.counts["ignored"] += 1
             return False
-        self._count(reply)
         writer.write(len(reply.data).to_bytes(2, "big") + reply.data)
         await asyncio.wait_for(writer.drain(), ASKING)
         return True

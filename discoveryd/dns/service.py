@@ -8,9 +8,10 @@ from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from functools import partial
 from random import Random
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from discoveryd.dns.index import TURN, Seen
+from discoveryd.dns.index import Seen
 from discoveryd.dns.server import Server
 from discoveryd.dns.zone import DnsAnswer, DnsQuestion, Zone
 from discoveryd.net.asked import open_asked
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from discoveryd.runtime.loop import Loop
 
 EVERYWHERE = ("0.0.0.0", "::")
-GATHER = 0.02
-"""Every address; and the seconds between two looks at the table: peers that join together are taken over together."""
+GATHER, SHARE, LONGEST = 0.02, 5, 0.1
+"""Every address; and the seconds between two looks at the table, five times as long as one took, and the most of them:
+peers that join together are taken over together."""
 
 LookAt = Callable[[Callable[["Node", float], Any]], Any]
 
@@ -100,20 +102,20 @@ class NameServer:
         while True:
             await self._asked.wait()
             self._asked.clear()
+            began = monotonic()
             await self._refresh()
-            await asyncio.sleep(GATHER)
+            await asyncio.sleep(min(max(GATHER, SHARE * (monotonic() - began)), LONGEST))
 
     async def _refresh(self) -> None:
         """Take over what changed in the table, in turns."""
-        index, is_more = self.zone.index, True
-        while is_more:
-            with suppress(RuntimeError):  # the node has ended, and the daemon with it
-                changes = self._look(index.turn)
-                index.take(changes)
-                is_more = len(changes) >= TURN
-                await asyncio.sleep(0)
-                continue
-            return
+        index, is_over = self.zone.index, False
+        while not is_over:
+            try:
+                changes, is_over = self._look(index.turn)
+            except RuntimeError:  # the node has ended, and the daemon with it
+                return
+            index.take(changes)
+            await asyncio.sleep(0)
 
     def _answer(self, question: DnsQuestion) -> DnsAnswer:
         return self.zone.answer(question, self._rows)

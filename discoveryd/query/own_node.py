@@ -26,7 +26,7 @@ def own_peer(node: Node, now: float, uptime: float, link: str | None = None) -> 
         addresses=addresses, link=ours[0].name if ours else "", boot=node.boot, services=node.record.services,
         tags=node.record.tags, first_seen_s=uptime, last_heard_s=0.0, expires_s=ttl, interval_s=round(interval, 3),
         ttl_s=round(ttl, 3), rtt_ms=None, loss=None, two_way=None, restarts=0,
-        clone=any(row.id == node.id for row in node.table.rows(now)),
+        clone=any(row.is_shown and now < row.expires for row in node.table.of_id(node.id)),
         key=keyring.send_with or None if keyring.mode != "off" else None,
     )  # fmt: skip
 

@@ -4,7 +4,6 @@ from random import Random
 
 from dnslib import EDNS0, QTYPE, DNSRecord
 
-from discoveryd.dns.index import TURN
 from discoveryd.dns.message import reply_to
 from discoveryd.dns.zone import DnsQuestion, Zone
 from discoveryd.protocol.wire.record import Record, Service
@@ -35,12 +34,12 @@ class Stage:
     def refresh(self):
         """Take over all changes; give how many turns that took."""
         turns, index = 0, self.zone.index
-        while True:
+        is_over = False
+        while not is_over:
             turns += 1
-            changes = index.turn(self.node, self.now)
+            changes, is_over = index.turn(self.node, self.now)
             index.take(changes)
-            if len(changes) < TURN:
-                return turns
+        return turns
 
     def look(self, keys):
         return self.zone.index.look(self.node, self.now, keys)

@@ -1,6 +1,6 @@
 """How many questions of a source are answered."""
 
-from discoveryd.dns.rates import FOREIGN, LOCAL, SOURCES, Rates
+from discoveryd.dns.rates import AT_ONCE, FOREIGN, LOCAL, PAUSE, SOURCES, WORK, Rates, Workload
 
 
 def verdicts(rates, source, count, now=0.0):
@@ -29,3 +29,15 @@ def test_forged_sources_together_have_what_one_machine_has():
     found = [rates.of_datagram(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 0.0) for number in range(3 * LOCAL)]
     assert [found.count(one) for one in ("answered", "truncated", "dropped")] == [LOCAL, LOCAL, LOCAL]
     assert LOCAL > SOURCES  # they push each other out, and what all may have holds
+
+
+def test_work_is_paid_for_at_half_its_speed():
+    work = Workload(10.0)
+    assert work.wait(10.0) == 0.0
+    work.spend(AT_ONCE + 1.0)
+    assert work.wait(10.0) == 1.0 / WORK + PAUSE
+    assert work.wait(11.0) == 0.5 / WORK + PAUSE
+    assert work.wait(12.5) == 0.0
+    work.wait(99.0)
+    work.spend(AT_ONCE)
+    assert work.wait(99.0) > 0  # rest is not saved up

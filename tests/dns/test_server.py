@@ -8,6 +8,7 @@ from queue import SimpleQueue
 import pytest
 from dnslib import DNSRecord
 
+from discoveryd.dns import rates
 from discoveryd.dns import server as server_module
 from discoveryd.dns.message import MAX_QUESTION
 from discoveryd.dns.rates import Rates
@@ -48,9 +49,9 @@ def serve(loop):
     """Give a function that serves at an address, and returns the server and where."""
     with ExitStack() as stack:
 
-        def serve(address="127.0.0.1", rates=None):
+        def serve(address="127.0.0.1", allowed=None):
             port = free_port("127.0.0.1", "tcp")
-            server = Server(*open_asked(stack, (address, port)), lambda _: ONE, rates)
+            server = Server(*open_asked(stack, (address, port)), lambda _: ONE, allowed)
             loop.run(server.start())
             stack.callback(lambda: loop.run(server.stop()))
             return server, ("127.0.0.1" if address in ("0.0.0.0", "::") else address, port)
@@ -125,7 +126,7 @@ def test_a_taken_port_names_its_holder(serve):
 
 def test_past_the_bound_questions_are_sent_to_tcp(serve):
     """Then they are not answered any more, and a connection that goes on is closed."""
-    server, address = serve(rates=StandingRates(local=1))
+    server, address = serve(allowed=StandingRates(local=1))
     assert by_udp(address).rr
     assert by_udp(address).header.tc
     with connected(address) as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
@@ -196,12 +197,26 @@ def test_a_flood_is_read_in_portions_and_others_are_answered(serve, loop, monkey
     assert server.status()["questions"]["udp"] < 250
 
 
+def test_questions_have_half_of_the_time_of_the_thread(serve, loop, monkeypatch):
+    """By UDP and by TCP: what was answered has to be paid for first."""
+    monkeypatch.setattr(rates, "WORK", 1e-7)
+    monkeypatch.setattr(rates, "AT_ONCE", 1e-9)
+    server, address = serve()
+    assert by_udp(address).rr
+    with connected(address) as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.sendto(QUESTION, address)
+        stream.sendall(struct.pack("!H", len(QUESTION)) + QUESTION)
+        until(lambda: server.status()["questions"]["tcp"] == 1)  # it was read, and waits
+        assert server.status()["questions"]["udp"] == 1
+        assert server.status()["answers"] == {"NOERROR": 1}
+
+
 async def _nothing():
     return None
 
 
 def test_a_source_beyond_this_machine_has_fewer_connections(serve):
-    server, address = serve(rates=Rates(is_local=lambda _: False))
+    server, address = serve(allowed=Rates(is_local=lambda _: False))
     with ExitStack() as stack:
         streams = [stack.enter_context(connected(address)) for _ in range(OF_ONE + 1)]
         assert is_closed(streams[0])

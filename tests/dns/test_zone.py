@@ -2,9 +2,10 @@
 
 import pytest
 
+from discoveryd.dns import index as index_module
 from discoveryd.dns.names import BROWSING
 from discoveryd.dns.zone import MOST_ROWS, DnsQuestion
-from discoveryd.protocol.wire.record import Service
+from discoveryd.protocol.wire.record import Record, Service
 from tests.dns.stage import HTTP, Stage, found
 from tests.protocol.samples import boot, hello, source
 
@@ -266,9 +267,27 @@ def test_of_many_rows_a_question_looks_at_some():
     question = DnsQuestion((b"_http", b"_tcp", b"peers", b"internal"), "SRV")
     for number in range(1, 301):
         stage.node.table.enter(hello(number, f"id{number}"), source(f"10.0.{number // 200}.{number % 200}"), 0.0)
-    assert stage.refresh() == 2  # turns of the look at the table
+    assert stage.refresh() == 7  # turns of the look at the table
     stage.zone.answer(question, lambda keys: seen.append(list(keys)) or stage.look(seen[-1]))
     stage.zone.answer(question, lambda keys: seen.append(list(keys)) or stage.look(seen[-1]))
     assert [len(set(keys)) for keys in seen] == [MOST_ROWS, MOST_ROWS]
     assert set(seen[0]) != set(seen[1])
 
+
+
+def test_a_look_at_a_big_table_is_taken_in_turns(monkeypatch):
+    """A turn with nothing new is short too, and what happens between two turns is not lost."""
+    monkeypatch.setattr(index_module, "LOOKED_AT", 40)
+    stage = Stage(newcomers=10_000)
+    for number in range(1, 101):
+        stage.node.table.enter(hello(number, f"id{number}"), source(f"10.0.0.{number}"), 0.0)
+    stage.refresh()
+    assert stage.refresh() == 3
+    index = stage.zone.index
+    index.take(index.turn(stage.node, 0.0)[0])
+    stage.node.table.enter(hello(999, "new", 1, Record(name="late")), source("10.0.0.200"), 0.0)
+    stage.leaves(1)
+    stage.refresh()
+    stage.refresh()
+    assert found(stage.answer("late.peers.internal")) == ["10.0.0.200"]
+    assert ("id1", boot(1)) not in index.hosts
