@@ -52,6 +52,8 @@ class _OnDemand(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if sys.modules.get(self.__name__) is self:
+            if name == "current_task":  # asked for by logging (Python 3.12 and later) while structlog is imported
+                raise AttributeError(name)
             del sys.modules[self.__name__]
         return getattr(import_module(self.__name__), name)
 

@@ -109,7 +109,7 @@ def test_a_directory_is_no_configuration(tmp_path, monkeypatch):
 
 
 def test_a_path_with_a_nul_is_refused():
-    assert "null byte" in problems(load, "a\0b", {})[0]
+    assert "embedded null" in problems(load, "a\0b", {})[0]
 
 
 def test_a_device_is_no_configuration():

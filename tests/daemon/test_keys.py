@@ -105,7 +105,7 @@ def test_keygen_overwrites_nothing(directory, capsys, kind):
 
 def test_keygen_refuses_a_name_that_is_no_file_name(capsys):
     assert main(["keygen", "a\0b"]) == FAILED
-    assert "null byte; name a file in a directory" in capsys.readouterr().err
+    assert re.search("embedded null .*; name a file in a directory", capsys.readouterr().err)
 
 
 def test_a_key_file_has_mode_600_under_any_umask():

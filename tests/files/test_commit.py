@@ -1,6 +1,7 @@
 """The commit that a version is followed by."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from discoveryd.files import commit
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A checkout with one commit, whose package is the one that runs."""
+    if not shutil.which("git"):
+        pytest.skip("needs git (Debian package git)")
     (tmp_path / "discoveryd").mkdir()
     (tmp_path / "pyproject.toml").write_text("[project]\n")
     monkeypatch.setattr(commit, "PACKAGE", str(tmp_path / "discoveryd"))

@@ -104,7 +104,7 @@ def refusal(path):
 def test_an_unreadable_token_says_what_to_do(tmp_path, monkeypatch):
     assert "--token-file" in refusal(tmp_path / "none")
     assert "it is no regular file; remove it" in refusal(tmp_path)
-    assert "null byte" in refusal("a\0b")
+    assert "embedded null" in refusal("a\0b")
     for text in ("\n", "0" * 63, "G" * 64, "0" * 4096):
         (tmp_path / "other").write_text(text)
         assert "holds no control token" in refusal(tmp_path / "other")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
-from itertools import count
 
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.table.liveness import NEVER
@@ -28,7 +27,7 @@ class Pacer:
 
     def __init__(self, budget: float) -> None:
         self._waiting: list[tuple[float, int, Write]] = []
-        self._tie = count()
+        self._tie = 0
         self._at = 0.0
         self._next = -NEVER
         self.set_budget(budget)
@@ -47,7 +46,8 @@ class Pacer:
         """Let a datagram wait until it is due; return False where too many wait."""
         if len(self._waiting) >= MAX_WAITING:
             return False
-        heappush(self._waiting, (due, next(self._tie), write))
+        self._tie += 1
+        heappush(self._waiting, (due, self._tie, write))
         return True
 
     def poll(self, now: float) -> list[Send]:
