@@ -21,7 +21,7 @@ from discoveryd.web.answers import TryLaterError, WebAnswers, arguments_of, requ
 from discoveryd.web.events import Hub
 from discoveryd.web.gate import IS_ENTITLED
 from discoveryd.web.page import HTML, WebPage
-from discoveryd.web.responses import JSON, EventStream, Text
+from discoveryd.web.responses import JSON, EventStream, Owed, Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,8 +61,8 @@ class Site:
 
     def application(self) -> Starlette:
         """Return the application."""
-        return Starlette(
-            routes=[
+        return _application(
+            [
                 Route("/", self._home),
                 Route("/metrics", _metrics(self._answers.metrics)),
                 Route("/sd/prometheus", self._targets),
@@ -73,8 +73,7 @@ class Site:
                 Route("/api/v1/availability", self._availability),
                 Route("/api/v1/doctor", self._doctor, methods=["POST"]),
                 Route("/events", self._events),
-            ],
-            exception_handlers=_HANDLERS,
+            ]
         )
 
     async def _home(self, request: Request) -> Response:
@@ -119,7 +118,13 @@ class Site:
 
 def make_metrics_site(metrics: MetricsAnswer) -> Starlette:
     """Return the application of ``metrics.listen``: the metrics alone."""
-    return Starlette(routes=[Route("/metrics", _metrics(metrics))], exception_handlers=_HANDLERS)
+    return _application([Route("/metrics", _metrics(metrics))])
+
+
+def _application(routes: list[Route]) -> Starlette:
+    made = Starlette(routes=routes, exception_handlers=_HANDLERS)
+    made.state.owed = Owed()
+    return made
 
 
 def _metrics(metrics: MetricsAnswer) -> Callable[[Request], Awaitable[Response]]:

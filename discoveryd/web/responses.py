@@ -20,11 +20,19 @@ OWED = 16 << 20
 """Bytes of long answers that wait for their readers, all together; a list of 4,096 peers has 2 million."""
 
 
+class Owed:
+    """What an application owes its clients: all its long answers share a bound.
+
+    Attributes:
+        size: bytes of those that are not sent yet.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
 class Text(Response):
     """An answer that is sent in pieces, each when the one before is on its way, so that a slow reader holds it once."""
-
-    owed = 0
-    """Bytes of all long answers that are not sent yet."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
@@ -32,18 +40,19 @@ class Text(Response):
         if len(body) <= PIECE:
             await super().__call__(scope, receive, send)
             return
-        if Text.owed and Text.owed + len(body) > OWED:
+        owed: Owed = scope["app"].state.owed
+        if owed.size and owed.size + len(body) > OWED:
             busy = error_line("busy", "long answers wait for slow readers")
             await Response(busy, 503, {"retry-after": "1"}, JSON)(scope, receive, send)
             return
-        Text.owed += len(body)
+        owed.size += len(body)
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             for piece in slices(body, PIECE):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
-            Text.owed -= len(body)
+            owed.size -= len(body)
 
 
 class EventStream(Response):

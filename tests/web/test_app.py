@@ -26,7 +26,8 @@ class Stage:
     def __init__(self, loop, discovery, serve):
         self.loop, self.discovery = loop, discovery
         self.hub = loop.run(self._make())
-        self.door = serve(Site(self.answers, self.hub).application())
+        self.app = Site(self.answers, self.hub).application()
+        self.door = serve(self.app)
 
     async def _make(self):
         self.answers = WebAnswers(self.discovery)
@@ -231,11 +232,11 @@ def test_long_answers_that_nobody_reads_are_bounded(stage, monkeypatch):
     monkeypatch.setattr(type(stage.discovery), "status", lambda _: {"ok": True, "findings": "x" * (30 << 20)})
     with connected(stage.door) as slow:
         slow.sendall(b"GET /api/v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
-        until(lambda: responses.Text.owed > 30 << 20)
+        until(lambda: stage.app.state.owed.size > 30 << 20)
         status, headers, _ = ask(stage.door, "/api/v1/status")
         assert (status, headers["retry-after"]) == (503, "1")
         assert ask(stage.door, "/api/v1/peers")[0] == 200  # a short one is no burden
-    until(lambda: responses.Text.owed == 0)
+    until(lambda: stage.app.state.owed.size == 0)
 
 
 def test_a_lock_that_is_held_keeps_the_loop_from_nothing(stage):
