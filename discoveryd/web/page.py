@@ -1,7 +1,7 @@
 """The page: one self-contained document, made of the files in ``document/`` when the part starts.
 
-What the files hold is joined as it stands, but for comments and indents of the script and the style. The document names
-nothing of another origin, so its policy lets a browser load nothing: script and style run by their hashes alone.
+What the files hold is joined as it stands, but for indents, and comments of the script. The document names nothing of
+another origin, so its policy lets a browser load nothing: script and style run by their hashes alone.
 
 Without JavaScript the page is what `WebPage.render` writes: this node, its findings and its peers, for a client that
 may see them, and a line that says what to do for any other.
@@ -41,7 +41,7 @@ class WebPage:
         style = _BLANKS.sub(r"\1", _joined("page.css"))
         script = "".join(map(_joined, SCRIPTS))
         self.policy = policy_of(script, style)
-        self._template = _filled(_source("page.html"), style=style, script=script)
+        self._template = _filled(_joined("page.html"), style=style, script=script)
 
     def render(self, status: Mapping[str, Any] | None = None, peers: Sequence[Mapping[str, Any]] = ()) -> bytes:
         """Return the document in UTF-8.
@@ -137,14 +137,10 @@ def _filled(template: str, **places: str) -> str:
     return template
 
 
-def _source(name: str) -> str:
-    return files(__package__).joinpath("document", name).read_text(encoding="utf-8")
-
-
 def _joined(name: str) -> str:
     """Return a file without comments and indents: readers of the source have them, browsers have no use for them."""
-    lines = map(str.strip, _source(name).splitlines())
-    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
+    text = files(__package__).joinpath("document", name).read_text(encoding="utf-8")
+    return "".join(f"{line}\n" for line in map(str.strip, text.splitlines()) if line and not line.startswith("//"))
 
 
 def _hash(text: str) -> str:

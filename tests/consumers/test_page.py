@@ -207,6 +207,26 @@ def test_without_javascript_there_is_a_table(network):
     assert not network.browser.texts(".script")
 
 
+def test_a_tab_that_nobody_looks_at_holds_no_stream(network, page):
+    hide = """value => { Object.defineProperty(document, 'hidden', {value, configurable: true});
+        document.dispatchEvent(new Event('visibilitychange')); }"""
+    joins = "[...document.querySelectorAll('#feed li')].filter(one => /^[0-9:]+coraj/.test(one.textContent)).length"
+    before = page.call("evaluate", joins)
+    with asking(network.lab.hosts["anna"]) as client:
+        page.call("evaluate", hide, True)
+        deadline = time.monotonic() + 15
+        while client.request("status")["web"]["streams"]:
+            assert time.monotonic() < deadline
+            page.call("wait_for_timeout", 20)
+        daemon = network.start("cora")
+        until(client, lambda peers: "cora" in {peer["name"] for peer in peers})
+    page.call("evaluate", hide, False)
+    page.until(f"[...document.querySelectorAll('{ROWS}:not(.gone) th button')].some(one => one.textContent === 'cora')")
+    page.until(f"{joins} === {before + 1}")
+    daemon.terminate()
+    daemon.wait()
+
+
 def test_the_page_says_that_the_daemon_is_gone_and_comes_back(network, page):
     network.daemons["anna"].terminate()
     network.daemons["anna"].wait()

@@ -2,6 +2,8 @@
 
 // when the stream ended, in seconds; 0 while it is there
 let lost = 0;
+// when the one before ended, of which the history tells what came after
+let ended = 0;
 // why it ended, and when there was an answer to anything
 let why = '';
 let seen = now();
@@ -64,8 +66,9 @@ async function follow() {
     try {
       await stream.read(opened);
     } catch (error) {
-      if (!lost) say('the connection to the daemon is lost');
-      lost ||= now();
+      if (!failures) ended = now();
+      if (!lost && !document.hidden) say('the connection to the daemon is lost');
+      if (!document.hidden) lost ||= now();
       why = error.status ? capital(error.message) : 'No answer from the daemon';
       retryAt = now() + Math.max(error.retry || 0, Math.min(0.5 * 2 ** failures++, 5) * (0.8 + 0.4 * Math.random()));
       if (error.status === 401) wantToken();
@@ -123,7 +126,7 @@ async function askPast(asked) {
     ['history', 'availability'].map((op) => get(`api/v1/${op}?since_s=${DAY}`)),
   );
   takePast(history, availability);
-  if (!hasFeed) fillFeed(history.events, asked);
+  if (!hasFeed) fillFeed(history.events, asked, now() - ended);
   hasFeed = true;
 }
 
@@ -169,9 +172,11 @@ on('more', 'click', () => {
   draw();
 });
 on('doctor', 'click', () => examine(byId('doctor'), byId('report'), {}));
+// A tab that nobody looks at holds no stream: a browser has few connections to a host, for all its tabs.
 document.addEventListener('visibilitychange', () => {
+  if (document.hidden) stream.end();
+  else if (retryAt < Infinity) retryAt = 0;
   askAll();
-  if (retryAt < Infinity) wake();
 });
 document.addEventListener('keydown', (event) => {
   if (event.key !== '/' || event.target.tagName === 'INPUT' || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -190,6 +195,6 @@ follow();
 setInterval(() => {
   for (const row of rows.values()) if (row.view) put(row.view.cells.heard, age(heard(row)));
   if (lost) tellLink();
-  if (now() >= retryAt) wake();
+  if (now() >= retryAt && !document.hidden) wake();
   askDue();
 }, 250);

@@ -90,8 +90,10 @@ function timeText(when) {
 let live = [];
 
 // Fill the feed with what the history told, which was asked for at a moment of the wall clock, and with what is newer.
-function fillFeed(events, asked) {
-  const isKnown = (one) => events.some((past) => past.id === one.peer.id && past.event === one.event && past.age_s < 9);
+// What came in a gap of the stream, so many seconds ago, was told by both.
+function fillFeed(events, asked, gap) {
+  const isKnown = (one) =>
+    events.some((past) => past.id === one.peer.id && past.event === one.event && past.age_s < gap + 9);
   live = live.filter((one) => one.when > asked - 1500 && !isKnown(one));
   byId('feed').replaceChildren();
   for (const one of events.slice(-MOST_EVENTS)) tell(one.name || one.id || 'this node', one, new Date(one.at));

@@ -38,12 +38,13 @@ const post = async (path, body) =>
 class Stream {
   constructor(path, take) {
     // what is given each event; the id of the last one
-    Object.assign(this, { path, take, last: '' });
+    Object.assign(this, { path, take, last: '', end() {} });
   }
 
   // Read events until the stream ends, which is an error in any case.
   async read(opened) {
     const ending = new AbortController();
+    this.end = () => ending.abort(new Error('nobody looks'));
     const dead = () => ending.abort(new Error('nothing arrives any more'));
     let timer = setTimeout(dead, PATIENCE);
     let text = '';
