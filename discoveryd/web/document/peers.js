@@ -104,12 +104,13 @@ function sorted(found) {
 
 // --- drawing
 
+// A table of thousands is drawn a few times a second, however much happens.
 let drawing = 0;
 function draw() {
-  drawing ||= requestAnimationFrame(() => {
+  drawing ||= setTimeout(() => {
     drawing = 0;
     drawNow();
-  });
+  }, rows.size / 10);
 }
 
 function drawNow() {
