@@ -50,13 +50,15 @@ class DnsPart(Part):
         self._trial: Trial | None = None
         self._error = ""
         self._due = 0.0
+        self._has_looked = False
 
     def look(self) -> None:
-        """Begin with the first look, two seconds after the start; then try again what could not be had.
+        """Begin with the second look, two seconds after the start; then try again what could not be had.
 
         By then the peers that there are were heard, and their names are not denied; before that nobody answers.
         """
-        if self._config.address is None:
+        if self._config.address is None or not self._has_looked:
+            self._has_looked = True
             return
         if self._server is None and monotonic() >= self._due:
             self._open()

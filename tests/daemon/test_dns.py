@@ -67,6 +67,7 @@ def make():
 
     def make(**keys):
         made.append(House(keys))
+        made[-1].parts.look()
         return made[-1]
 
     yield make
@@ -74,7 +75,7 @@ def make():
         house.parts.stop()
 
 
-def test_it_is_served_from_the_first_look_on(make):
+def test_it_is_served_from_the_second_look_on(make):
     """By then the peers that there are were heard; before that no name is denied."""
     house = make()
     house.parts.start()
