@@ -223,6 +223,8 @@ def parse(source: str, raw: bytes | None, variables: Mapping[str, str], *, is_st
     parameters = made(Parameters, **hello, limits=limits, messages=sections["messages"].limits())
     config = Config(parameters=parameters, source=source, is_stream=is_stream, **sections)
     reader.refuse(_clashes(config))
+    if not config.sites.is_on and any(rule.site for rule in config.export.files):
+        reader.refuse(["export.site: is for a node that belongs to a site: set sites.name and sites.servers"])
     reader.finish()
     return config
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from discoveryd.config.sites import is_site
 from discoveryd.errors import ConfigError
 from discoveryd.protocol.table.peer import STATES
-from discoveryd.query.fields import MAX_GLOB
+from discoveryd.query.fields import EVERY_SITE, MAX_GLOB
 from discoveryd.query.formats import EXPORT_FILES
 from discoveryd.query.request import Filter
 
@@ -27,6 +28,7 @@ class ExportRule:
         domain: below which names stand; empty for ``peers.internal``.
         port: of every target for Prometheus; 0 for those of services.
         chosen: the peers that are in it.
+        site: whose peers are in it, or `EVERY_SITE`; empty for those of this network.
         with_self: whether this node is, too.
         command: run after each change; empty for none.
     """
@@ -37,6 +39,7 @@ class ExportRule:
     domain: str = ""
     port: int = 0
     chosen: Filter = field(default_factory=Filter)
+    site: str = ""
     with_self: bool = True
     command: tuple[str, ...] = ()
 
@@ -46,6 +49,8 @@ class ExportRule:
             problems.append(f"format: must be one of {', '.join(EXPORT_FILES)}, not {self.format!r:.80}")
         if "\0" in self.path or self.path.endswith("/") or ".." in self.path.split("/"):
             problems.append(f"path: must be that of a file, without '..', not {self.path!r:.200}")
+        if self.site and self.site != EVERY_SITE and not is_site(self.site):
+            problems.append(f"site: must be the name of a site, or {EVERY_SITE}, not {self.site!r:.80}")
         if not 0 <= self.port <= 65535:
             problems.append(f"port: must be 0 to 65535, not {self.port}")
         problems += self._text_problems() + self._filter_problems()
@@ -89,6 +94,7 @@ class ExportRule:
         keys: Mapping[str, Any] = {
             "format": self.format, "path": self.path, "template": self.template, "domain": self.domain,
             "port": self.port, "filter": {key: value for key, value in kept.items() if value},
+            "site": self.site,
             "command": list(self.command),
         }  # fmt: skip
         return {key: value for key, value in keys.items() if value} | ({} if self.with_self else {"self": False})

@@ -13,7 +13,7 @@ from discoveryd.query.request import Filter
 
 _EXPORT = {
     "format": "str", "path": "str", "template": "str", "domain": "str", "port": "int", "filter": "filter",
-    "self": "bool", "command": "command",
+    "site": "str", "self": "bool", "command": "command",
 }  # fmt: skip
 _FILTER = {
     "state": "states", "name": "str", "tags": "Mapping[str, str]", "service": "str", "link": "str", "all": "bool",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from errno import EAGAIN
 from typing import TYPE_CHECKING, Any
 
 from discoveryd.config import Config
@@ -19,6 +19,7 @@ from discoveryd.runtime.query_handlers import list_line
 if TYPE_CHECKING:
     from discoveryd.config.export_rule import ExportRule
     from discoveryd.exports.exporter import Exporter
+    from discoveryd.query.request import Filter
 
 DIRECTORY = "export"
 """Below the runtime directory."""
@@ -88,7 +89,7 @@ class ExportsPart(Part):
 
             exporter = Exporter(
                 directory,
-                listing=partial(list_line, self._discovery, with_self=True),
+                listing=self._list,
                 look=self._discovery.look,
                 notify=self._notify,
                 failed=lambda name, error: self._notify(of_death(name, error)),
@@ -97,6 +98,24 @@ class ExportsPart(Part):
             self._exporter = exporter
         if self._exporter is not None:
             self._exporter.replace(self._trusted(rules), self._config.parameters.limits.hook_timeout)
+
+    def _list(self, chosen: Filter, site: str = "") -> bytes:
+        """Return the peers of a file; called in the thread of the exports.
+
+        Raises:
+            OSError: the site was not heard yet, or there is none: what the file says stays.
+        """
+        if not site:
+            return list_line(self._discovery, chosen, with_self=True)
+        listing = self._discovery.handlers.list_sites
+        if listing is None:
+            raise OSError(EAGAIN, "this node belongs to no site: set sites.name and sites.servers")
+        return listing(chosen, site)
+
+    def wake(self) -> None:
+        """Write what has changed in other sites. For any thread."""
+        if self._exporter is not None:
+            self._exporter.wake()
 
     def _trusted(self, rules: tuple[ExportRule, ...]) -> tuple[ExportRule, ...]:
         """Return the rules, without their commands where another user could have written them."""

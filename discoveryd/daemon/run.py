@@ -120,13 +120,13 @@ class Daemon:
         )
         self._log = LogPart(config.log, syslog=is_detached)
         hooks = HooksPart(os.path.join(config.directory, "hooks.d"), config.parameters.limits, put)
-        loop = LoopPart(put)
+        loop, exports = LoopPart(put), ExportsPart(config, self._discovery, put)
         parts: list[Part] = [
             self._log,
             *([TokenPart(config.paths.runtime_directory, self, put)] if address else []),
             hooks,
             MessagesPart(config, self._discovery.messages, put),
-            ExportsPart(config, self._discovery, put),
+            exports,
             FindingsPart(self._discovery.status, put, hooks.find),
             GracePart(config, self._discovery, put),
             HistoryPart(config, self._discovery, put),
@@ -134,7 +134,10 @@ class Daemon:
             loop,  # the parts that run on it stand below it
             WebPart(config, self._discovery, loop.loop, put),
             DnsPart(config, self._discovery, loop.loop, put),
-            SitesPart(config, self._discovery, loop.loop, put, lambda *told: put(partial(hooks.tell_site, *told))),
+            SitesPart(
+                config, self._discovery, loop.loop, put, changed=exports.wake,
+                hook=lambda *told: put(partial(hooks.tell_site, *told)),
+            ),
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
         self._parts = Parts(parts, notify=put, report=self._discovery.report)

@@ -32,6 +32,7 @@ class SitesPart(Part):
         loop: returns that of the asyncio parts, running.
         notify: told what goes wrong; in any thread.
         hook: told of each site that falls silent or is back; in the thread of the loop.
+        changed: called where a peer of another site changed; the same.
 
     Raises:
         ConfigError: a file that the section names cannot be used, or nats-py is missing.
@@ -42,13 +43,14 @@ class SitesPart(Part):
 
     def __init__(
         self, config: Config, discovery: Discovery, loop: Callable[[], Loop], notify: Callable[[Notice], None],
-        hook: SiteHook,
+        *, hook: SiteHook, changed: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._config = config
         self._discovery = discovery
         self._loop = loop
         self._notify = notify
         self._hook = hook
+        self._changed = changed
         self._access = access_of(config)
         self._desk: SiteDesk | None = None
         self._made_of: tuple[str, ...] = ()  # what a desk has for its lifetime
@@ -96,7 +98,7 @@ class SitesPart(Part):
     def stop(self) -> None:
         """End; other sites are told nothing, for the other gateways of this site go on."""
         desk, self._desk = self._desk, None
-        self._discovery.handlers.sites = None
+        self._discovery.handlers.sites = self._discovery.handlers.list_sites = None
         if desk is not None:
             desk.stop()
 
@@ -124,10 +126,10 @@ class SitesPart(Part):
 
         desk = SiteDesk(
             self._config.sites, self._access, self._discovery, keyring, loop, notify=self._notify, hook=self._hook,
-            process=os.getpid,
+            changed=self._changed, process=os.getpid,
         )  # fmt: skip
         desk.start()
-        self._discovery.handlers.sites = desk.answer
+        self._discovery.handlers.sites, self._discovery.handlers.list_sites = desk.answer, desk.listing
         self._desk, self._made_of = desk, wanted
 
 

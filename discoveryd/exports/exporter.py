@@ -36,7 +36,7 @@ class Exporter:
 
     Args:
         directory: of exports.
-        listing: returns the reply to ``list`` with this node, given a filter.
+        listing: returns the reply to ``list`` with this node, given a filter, and a site where a file is about that.
         look: calls a function with the engine and the time.
         notify: told when a file cannot be written or a command fails, and when that is over.
         failed: called with name and exception, should an exception end the thread.
@@ -46,7 +46,7 @@ class Exporter:
         self,
         directory: str,
         *,
-        listing: Callable[[Filter], bytes],
+        listing: Callable[..., bytes],
         look: Callable[[Callable[[Node, float], Any]], Any],
         notify: Notify,
         failed: Failed,
@@ -200,14 +200,14 @@ class Exporter:
 class _Replies:
     """The peers of each filter, asked for once in a turn."""
 
-    def __init__(self, listing: Callable[[Filter], bytes]) -> None:
+    def __init__(self, listing: Callable[..., bytes]) -> None:
         self._listing = listing
-        self._found: list[tuple[Filter, dict[str, Any]]] = []
+        self._found: list[tuple[Filter, str, dict[str, Any]]] = []
 
     def of(self, rule: ExportRule) -> dict[str, Any]:
         """Return the reply to ``list`` that a rule is about."""
-        reply = next((found for chosen, found in self._found if chosen == rule.chosen), None)
+        reply = next((one[2] for one in self._found if one[:2] == (rule.chosen, rule.site)), None)
         if reply is None:
-            reply = json.loads(self._listing(rule.chosen))
-            self._found.append((rule.chosen, reply))
+            reply = json.loads(self._listing(rule.chosen, *([rule.site] if rule.site else [])))
+            self._found.append((rule.chosen, rule.site, reply))
         return reply if rule.with_self else {**reply, "self": None}

@@ -73,6 +73,7 @@ class QueryHandlers:
         parts: what answers the requests of `OF_PARTS`, by op.
         wakes: called after events were published, in any thread; quick.
         sites: what answers requests about sites, where this node belongs to one.
+        list_sites: returns the reply to a ``list`` of a site with this node; for threads that may wait.
     """
 
     def __init__(self, discovery: Discovery, control: Control | None = None) -> None:
@@ -85,6 +86,7 @@ class QueryHandlers:
         self.parts: dict[str, PartAnswer] = {}
         self.wakes: list[Callable[[], None]] = []
         self.sites: SiteAnswer | None = None
+        self.list_sites: Callable[[Filter, str], bytes] | None = None
 
     def subscribe(self) -> None:
         """Begin to collect events for the watches."""

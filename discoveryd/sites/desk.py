@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from errno import EAGAIN
 from typing import TYPE_CHECKING, Any, cast
 
 from discoveryd.errors import DiscoveryError, QueryError
@@ -13,6 +14,7 @@ from discoveryd.protocol.table.peer import KINDS, SCHEMA, Event, EventKind, peer
 from discoveryd.query import reply as query
 from discoveryd.query.fields import EVERY_SITE
 from discoveryd.query.json_text import loads
+from discoveryd.query.request import Filter, Request
 from discoveryd.query.sites import SiteWatch, chosen_rows, found_rows, is_chosen, is_every, is_listed, of_here, opening
 from discoveryd.runtime.entropy import BufferedRandom
 from discoveryd.runtime.notices import Notify, info, warning
@@ -27,7 +29,6 @@ from discoveryd.sites.values import SiteEvent
 if TYPE_CHECKING:
     from discoveryd.config.sites import SitesSection
     from discoveryd.protocol.sealed.keyring import Keyring
-    from discoveryd.query.request import Request
     from discoveryd.runtime.discovery import Discovery
     from discoveryd.runtime.loop import Loop
     from discoveryd.sites.access import Access
@@ -49,18 +50,21 @@ class SiteDesk:
         loop: that all of it runs on.
         notify: told of faults, and of sites that fall silent or are back; in the thread of the loop.
         hook: told kind, site and reason of the latter.
+        changed: called where a peer of another site changed; quick.
         process: tells one process from another.
     """
 
     def __init__(
         self, section: SitesSection, access: Access, discovery: Discovery, keyring: Keyring, loop: Loop, *,
-        notify: Notify, hook: Callable[[str, str, str], None], process: Callable[[], int],
+        notify: Notify, hook: Callable[[str, str, str], None], changed: Callable[[], None],
+        process: Callable[[], int],
     ) -> None:  # fmt: skip
         self.site = section.name
         self._discovery = discovery
         self._loop = loop
         self._notify = notify
         self._hook = hook
+        self._changed = changed
         self._seq = 0
         self._watchers: set[_Watcher] = set()
         self._stop: Callable[[], object] = lambda: None
@@ -110,6 +114,20 @@ class SiteDesk:
         """Return the peers of another site as JSON, None for all others, also those that are gone."""
         return self._driver.rows(site)
 
+    # --- for threads that may wait --------------------------------------------------------------
+
+    def listing(self, chosen: Filter, site: str) -> bytes:
+        """Return the reply to a ``list`` of a site, or of all, with this node. Not for the thread of the loop.
+
+        Raises:
+            OSError: the site was never heard, or the loop is too busy.
+        """
+        try:
+            self._check(site)
+            return self._loop.run(self._list(Request(op="list", filter=chosen, site=site, wants_self=True)))
+        except (QueryError, TimeoutError, RuntimeError) as error:
+            raise OSError(EAGAIN, str(error) or "the event loop is too busy") from None
+
     # --- for local programs, in the thread of the query server ----------------------------------
 
     def answer(self, request: Request, reply: Callable[..., None]) -> Callable[[], object]:
@@ -125,11 +143,13 @@ class SiteDesk:
         Raises:
             QueryError: ``not_found``: no such site was ever heard.
         """
-        site = request.site
+        self._check(request.site)
+        return self._loop.spawn(self._answering(request, reply), name=f"{request.op} of sites").cancel
+
+    def _check(self, site: str) -> None:
         known = [self.site, *(one["name"] for one in self._driver.status().get("sites", ()))]
         if site and site not in (EVERY_SITE, *known):
             raise QueryError("not_found", f"no site {site!r:.60} is known; known: {', '.join(known)}")
-        return self._loop.spawn(self._answering(request, reply), name=f"{request.op} of sites").cancel
 
     async def _answering(self, request: Request, reply: Callable[..., None]) -> None:
         try:
@@ -212,6 +232,7 @@ class SiteDesk:
             self._tell(watcher.watch.of_peer(event, None, self._seq) for watcher in self._watchers)
 
     def _on_site_event(self, told: SiteEvent) -> None:
+        self._changed()
         if told.kind == "gateway":
             self._notify(info(told.reason, site=self.site))
         elif told.kind in OF_SITES:

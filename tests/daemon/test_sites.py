@@ -17,6 +17,7 @@ from discoveryd.errors import ConfigError, QueryError
 from discoveryd.net.query_client import QueryClient
 from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Parameters
+from discoveryd.query.request import Filter
 from discoveryd.runtime.discovery import Discovery
 
 OFF = """
@@ -25,7 +26,7 @@ from discoveryd.config import Config
 from discoveryd.daemon.loop import LoopPart
 from discoveryd.daemon.sites import SitesPart
 import discoveryd.daemon.run
-part = SitesPart(Config(), None, LoopPart(print).loop, print, print)
+part = SitesPart(Config(), None, LoopPart(print).loop, print, hook=print)
 part.open(), part.start(), part.look(), part.look(), part.reload(Config()), part.hear(None), part.status()
 print([name for name in sys.modules if name.split(".")[0] in ("asyncio", "nats", "nkeys", "ssl") or name.startswith("discoveryd.sites")])
 """
@@ -54,7 +55,7 @@ def made(node):
     told, hooks, loop, parts = SimpleQueue(), [], LoopPart(lambda _: None), []
 
     def make(config):
-        part = SitesPart(config, node, loop.loop, told.put, lambda *event: hooks.append(event))
+        part = SitesPart(config, node, loop.loop, told.put, hook=lambda *event: hooks.append(event))
         parts.append(part)
         part.start()
         return part, told
@@ -95,6 +96,17 @@ def test_without_a_server_the_daemon_says_so_and_answers(node, made, tmp_path):
     with QueryClient(node.query_address) as client:
         stream = client.watch(site="all")
         assert [next(stream)["event"], next(stream)["event"]] == ["snapshot", "sync"]
+
+
+def test_a_file_of_another_site_waits_until_that_is_heard(node, made, tmp_path):
+    with pytest.raises(ConfigError, match="is for a node that belongs to a site"):
+        configured(tmp_path, "}\nexport: [{format: json, site: paris}]\ngrace: []\nlog: {")
+    part, _ = made(configured(tmp_path, f'name: berlin, servers: ["{nobody()}"]'))
+    until(lambda: part.status()["connection"]["trouble"])
+    with pytest.raises(OSError, match="no site 'paris' is known; known: berlin"):
+        node.handlers.list_sites(Filter(), "paris")
+    reply = json.loads(node.handlers.list_sites(Filter(), "all"))
+    assert (reply["self"]["name"], reply["self"]["site"], reply["peers"]) == ("anna", "berlin", [])
 
 
 def test_without_a_site_a_request_says_what_to_set(node):

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """The version of the shape of a peer, as in every JSON of this project."""
-PASSING = frozenset(("first_seen_s", "last_heard_s", "expires_s", "rtt_ms", "loss", "interval_s", "ttl_s"))
+PASSING = frozenset(("first_seen_s", "last_heard_s", "expires_s", "rtt_ms", "loss", "interval_s", "ttl_s", "via",
+                     "vouched_s"))
 """Keys of a peer that are true for a moment only; in a big network the interval stretches with each newcomer."""
 HEADS = (
     "name", "id", "state", "kind", "address", "addresses", "link", "boot", "services", "tags", "two_way", "restarts",
