@@ -62,7 +62,8 @@ def list_reply(options: Options, *, with_self: bool) -> dict[str, Any]:
 
 def show(options: Options) -> int:
     """Print all that is known of a peer, and why it is believed."""
-    reply = reply_to(options, "show", peer=options.peer)
+    site = {"site": options.site} if options.site else {}
+    reply = reply_to(options, "show", peer=options.peer, **site)
     if not options.json:
         from discoveryd.ctl.describe import peer_text  # noqa: PLC0415
         from discoveryd.ctl.history import past_of  # noqa: PLC0415

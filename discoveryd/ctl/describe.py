@@ -69,7 +69,24 @@ def status_text(status: dict[str, Any], screen: Screen) -> str:
 # --- a peer -----------------------------------------------------------------------------------------
 
 
+def _is_remote(peer: dict[str, Any]) -> bool:
+    """Return whether a peer is known by the word of a gateway of its site alone."""
+    return bool(peer.get("site")) and (bool(peer.get("via")) or peer.get("vouched_s") is not None)
+
+
+def _why_remote(peer: dict[str, Any]) -> str:
+    site, vouched = printable(peer["site"]), peer["vouched_s"]
+    when = "" if vouched is None else f", whose word is proved as of {age(vouched)} ago"
+    says = f"a gateway of site {site} says so{when}"
+    if peer["state"] == "unknown":
+        last = "" if vouched is None else f" since {age(vouched)} ago"
+        return f"no gateway of site {site} has vouched for it{last}: it may well be up"
+    return says
+
+
 def _why(peer: dict[str, Any]) -> str:
+    if _is_remote(peer):
+        return _why_remote(peer)
     on, left = f"on {printable(peer['link'] or ROUTED)} from {printable(peer['address'])}", age(peer["expires_s"])
     heard = f"{age(peer['last_heard_s'])} ago {on}"
     return {
@@ -87,6 +104,14 @@ def _facts(peer: dict[str, Any], past: str) -> Iterator[tuple[str, list[str]]]:
         yield "id", [peer["id"]]
         restarts = {0: "no restart", 1: "1 restart"}.get(peer["restarts"], f"{peer['restarts']} restarts")
         yield "boot", [f"{peer['boot']}, {restarts} since first seen"]
+    if peer.get("site"):
+        yield "site", [peer["site"] + (f", by gateway {peer['via']}" if peer.get("via") else "")]
+    if _is_remote(peer):
+        yield "address", [", ".join(peer["addresses"]) or "none"]
+        yield "services", [*map(_service, peer["services"])] or ["none"]
+        yield "tags", [_pairs(peer["tags"]) or "none"]
+        yield "key", [peer["key"] or "none, its HELLOs are not sealed"]
+        return
     yield "kind", ["bare: it sends plain HELLO| only, so its address is all there is" if bare else "node"]
     yield "first seen", [past or f"{age(peer['first_seen_s'])} ago"]
     if peer["interval_s"] is not None:

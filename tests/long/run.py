@@ -82,6 +82,12 @@ BARS = {
         ("tests/netns/test_routed.py::test_one_seed_by_name_leads_sealed_subnets_to_each_other",),
         {"DISCOVERYD_ROUTED_HOSTS": "5"},
     ),
+    "sites": Bar(
+        "three sites of 5 hosts, 25 % loss, real nats-servers: each of these and each gateway is stopped for a minute, "
+        "killed, cut off; nobody is taken down, a silent site is unknown within 12 s and back within 5 s",
+        ("tests/long/sites.py",),
+        {"DISCOVERYD_SITES_STOP": "60"},
+    ),
     "one-socket": Bar(
         "liveness, last wills and a flood where there is no quiet socket",
         ("tests/netns/test_liveness.py", "tests/netns/test_wills.py", "tests/netns/test_flood.py"),

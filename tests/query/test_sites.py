@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from discoveryd.ctl.describe import peer_text
 from discoveryd.protocol.table.peer import Event, peer_from_json
+from discoveryd.query.formats.table import Screen
 from discoveryd.query.reply import Listing
 from discoveryd.query.request import Filter
 from discoveryd.query.sites import SiteStates, SiteWatch, chosen_rows, found_rows, opening
@@ -133,3 +135,18 @@ def test_peers_of_this_network_alone_have_no_site():
     states = SiteStates()
     states.take({"event": "snapshot", "peers": [{"state": "up"}]})
     assert states.of({"state": "up"}) == {"state": "up"}
+
+
+def test_show_tells_whose_word_a_peer_of_another_site_is():
+    assert peer_text(row("bert", role="gpu"), Screen()).splitlines() == [
+        "bert is up: a gateway of site paris says so, whose word is proved as of 1.0s ago",
+        "  id          bertid",
+        "  boot        b1, no restart since first seen",
+        "  site        paris, by gateway g1",
+        "  address     10.0.0.1",
+        "  services    none",
+        "  tags        role=gpu",
+        "  key         none, its HELLOs are not sealed",
+    ]
+    text = peer_text(row("carl", "unknown"), Screen())
+    assert text.startswith("carl is unknown: no gateway of site paris has vouched for it since 1.0s ago: it may well be up")
