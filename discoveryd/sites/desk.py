@@ -167,7 +167,6 @@ class SiteDesk:
             reply(query.error_line("failed", f"cannot be answered now: {error}"))
 
     def _sites(self) -> dict[str, Any]:
-        self._driver.refresh()
         status = self._driver.status()
         here = self._discovery.look(lambda node, now: sum(1 for _ in node.table.rows(now))) + 1
         return {**{key: status[key] for key in ("site", "role", "gateways", "sites")}, "peers": here,

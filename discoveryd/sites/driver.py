@@ -23,6 +23,8 @@ RETRY = 1.0
 """Seconds after an unexpected fault of the engine: the rest of the daemon goes on, and so does this."""
 GATHER = 0.02
 """Seconds between two surveys at least: what changes together is told together."""
+EARLY, LATE = 0.001, 1.0
+"""Seconds by which a turn may come later, or sooner, than it has to: a turn too much costs less than other timers."""
 
 
 class SiteDriver:
@@ -47,7 +49,8 @@ class SiteDriver:
         self._clock = clock
         self._told = told
         self._notify = notify
-        self._news = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._is_stale = True  # this network has changed since the survey
         self._survey_at = 0.0
         self._status: dict[str, Any] = engine.status(clock())
@@ -56,26 +59,19 @@ class SiteDriver:
 
     async def run(self) -> None:
         """Take part until this is cancelled."""
-        linking = asyncio.ensure_future(self.link.run())
+        self._loop = asyncio.get_running_loop()
         try:
-            while not linking.done():
-                self._news.clear()
-                try:
-                    pause = self._turn()
-                except Exception as error:  # noqa: BLE001 - it is told, and the other parts on this loop go on
-                    self._fail(error)
-                    pause = RETRY
-                await self._wait(linking, pause)
-            linking.result()
+            self._turn()
+            await self.link.run()
         finally:
-            linking.cancel()
-            with suppress(asyncio.CancelledError):
-                await linking
+            self._loop = None
+            if self._timer is not None:
+                self._timer.cancel()
 
     def wake(self) -> None:
         """Look at this network soon: it has changed."""
         self._is_stale = True
-        self._news.set()
+        self._schedule()
 
     def renew(self, settings: SiteSettings, access: Access, keyring: Keyring) -> None:
         """Go on with another configuration."""
@@ -83,10 +79,6 @@ class SiteDriver:
         self.engine.set_keyring(keyring)
         self.carry_out(self.engine.set_settings(settings, self._clock()))
         self.wake()
-
-    def refresh(self) -> None:
-        """Bring the status up to date."""
-        self._status = self.engine.status(self._clock())
 
     def rows(self, site: str | None) -> list[dict[str, Any]]:
         """Return the peers of another site, None for all others."""
@@ -97,7 +89,9 @@ class SiteDriver:
         return self.engine.texts(site, self._clock())
 
     def status(self) -> dict[str, Any]:
-        """Return the section ``sites`` of the status, at most as old as a survey. For any thread."""
+        """Return the section ``sites`` of the status. For any thread: it is read without a lock, and only read."""
+        with suppress(RuntimeError):  # a set changed meanwhile: the last one will do
+            self._status = self.engine.status(self._clock())
         return {**self._status, "faults": self.faults, "connection": self.link.status()}
 
     def carry_out(self, outputs: Sequence[SiteOutput]) -> None:
@@ -113,38 +107,46 @@ class SiteDriver:
                 case SiteEvent():
                     self._told(output)
 
-    def _turn(self) -> float:
-        """Do what is due; return the seconds until something is again."""
-        now = self._clock()
-        if (self._is_stale and now >= self._survey_at - SURVEY_GAP + GATHER) or now >= self._survey_at:
-            self._is_stale, self._survey_at = False, now + SURVEY_GAP
-            self.carry_out(self.engine.learn(self._survey(), now))
-            self.refresh()
-        if self.engine.next_deadline(now) <= now:
-            self.carry_out(self.engine.poll(now))
-        due = min(self.engine.next_deadline(now), self._survey_at)
-        if self._is_stale:
-            due = min(due, self._survey_at - SURVEY_GAP + GATHER)
-        return max(0.0, due - self._clock())
-
-    async def _wait(self, linking: asyncio.Future[None], pause: float) -> None:
-        news = asyncio.ensure_future(self._news.wait())
+    def _turn(self) -> None:
+        """Do what is due."""
+        self._timer = None
         try:
-            await asyncio.wait((news, linking), timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            news.cancel()
+            now = self._clock()
+            if self._survey_due() <= now:
+                self._is_stale, self._survey_at = False, now + SURVEY_GAP
+                self.carry_out(self.engine.learn(self._survey(), now))
+            if self.engine.next_deadline(now) <= now:
+                self.carry_out(self.engine.poll(now))
+            self._schedule()
+        except Exception as error:  # noqa: BLE001 - it is told, and the other parts on this loop go on
+            self._fail(error)
+            if self._loop is not None:
+                self._timer = self._loop.call_later(RETRY, self._turn)
+
+    def _survey_due(self) -> float:
+        return self._survey_at - SURVEY_GAP + GATHER if self._is_stale else self._survey_at
+
+    def _schedule(self) -> None:
+        """Have the next turn when something is due; the timer is set anew only where that is sooner or much later."""
+        if self._loop is None:
+            return
+        now = self._clock()
+        pause = max(0.0, min(self.engine.next_deadline(now), self._survey_due()) - now)
+        at = self._loop.time() + pause
+        if self._timer is not None:
+            if -EARLY <= at - self._timer.when() <= LATE:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._turn)
 
     def _hear(self, subject: str, payload: bytes) -> None:
         """Take a message; an exception of the engine is counted by the link."""
-        now = self._clock()
-        self.carry_out(self.engine.receive(subject, payload, now))
-        self._news.set()
+        self.carry_out(self.engine.receive(subject, payload, self._clock()))
+        self._schedule()
 
     def _changed(self, is_connected: bool) -> None:
-        now = self._clock()
-        self.carry_out(self.engine.connected(is_connected, now))
-        self.refresh()
-        self._news.set()
+        self.carry_out(self.engine.connected(is_connected, self._clock()))
+        self._schedule()
 
     def _fail(self, error: Exception) -> None:
         self.faults += 1

@@ -47,7 +47,7 @@ def fleet():
 
 
 def complete(fleet, witnesses, names):
-    return all(fleet.lists(witness, *names) for witness in witnesses)
+    return all(fleet.lists(witness, *names, state=("up", "suspect")) for witness in witnesses)
 
 
 def sites_of(fleet, name):
