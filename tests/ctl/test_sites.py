@@ -31,7 +31,7 @@ def test_the_sites_are_a_table(capsys):
     ]
 
 
-def test_a_silent_site_and_a_lost_server_are_told_by_the_exit_code(capsys):
+def test_the_exit_code_tells_of_a_silent_site_or_a_lost_server(capsys):
     silent = {**PARIS, "state": "unreachable", "unknown": 5, "vouched_s": 31.0}
     lost = {**CONNECTION, "connected": False, "server": None, "trouble": {"server": "nats://a", "kind": "auth", "error": "no\x1b"}}
     with Daemon([[{**SITES, "sites": [silent]}], [{**SITES, "connection": lost}], [{**SITES, "connection": lost}]]) as daemon:
@@ -43,7 +43,7 @@ def test_a_silent_site_and_a_lost_server_are_told_by_the_exit_code(capsys):
         assert (code, json.loads(out)["site"], err) == (1, "berlin", "")
 
 
-def test_a_list_of_sites_shows_the_site_and_whose_word_it_is(capsys):
+def test_a_list_of_sites_shows_the_site_of_each_peer(capsys):
     with Daemon([[peers_reply(here(), remote("unknown"))], [peers_reply(here(), remote())]]) as daemon:
         _, out, _ = ask(capsys, daemon, "list", "--site", "all")
         heads, first, second = (line.split() for line in out.splitlines())
@@ -60,7 +60,7 @@ def test_a_list_of_this_network_has_no_column_more(capsys):
     assert not {"SITE", "VOUCHED", "VIA"} & {*out.splitlines()[0].split()}
 
 
-def test_waiting_counts_a_site_that_is_back_and_none_that_is_silent(capsys):
+def test_waiting_counts_no_peer_of_a_silent_site(capsys):
     lines = [
         *snapshot(here(id="a", boot="a", name="anna"), remote(id="b", boot="b")),
         {"event": "site-unreachable", "seq": 8, "site": "paris", "reason": "silent"},

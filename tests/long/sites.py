@@ -54,7 +54,7 @@ def sites_of(fleet, name):
     return {one["name"]: one["state"] for one in fleet.client(name).request("sites")["sites"]}
 
 
-def test_three_sites_survive_the_trouble_of_each_server_and_gateway(fleet):
+def test_three_sites_survive_the_trouble_of_each_server(fleet):
     names = list(fleet.nodes)
     fleet.start()
     print("all list all", until(lambda: complete(fleet, names, names), 90.0, "all list all"))
