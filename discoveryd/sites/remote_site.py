@@ -141,9 +141,8 @@ class RemoteSite:
             self._note(key)
             end = end_of(text)
             if end:
-                former = view.rows.get(key)
+                self.gone.end(key, end, self._text(key, view.rows), now)
                 view.apply(key, None, 0)
-                self.gone.end(key, end, former if isinstance(former, str) else self.shown(key)[1], now)
                 if end == "replaced":
                     self._replaced.add(key.partition(" ")[0])
                 continue
@@ -170,11 +169,11 @@ class RemoteSite:
         for key in (*former, *rows):
             self._note(key)
         view.load(rows, part.digest, part.set)
-        for key, text in ends:
-            before = former.get(key)
-            if isinstance(before, str) or key in self.gone:
+        for key, end in ends:
+            text = self._text(key, former)
+            if text:
                 self._note(key)
-                self.gone.end(key, end_of(text), before if isinstance(before, str) else self.gone[key].text, now)
+                self.gone.end(key, end_of(end), text, now)
         self._bury(former, now)
         for key in rows:
             if key in self.gone and self.gone[key].state not in EVIDENT:
@@ -231,6 +230,12 @@ class RemoteSite:
         if is_new:
             self.seen[key] = now
         return is_new
+
+    def _text(self, key: str, rows: dict[str, Kept]) -> str:
+        """Return the text of a peer that these rows have, any gateway lists, or that is gone; empty for none."""
+        listed = (one.get(key) for one in (rows, *(view.rows for view in self.views.values())))
+        gone = self.gone.get(key)
+        return next((text for text in listed if isinstance(text, str)), gone.text if gone else "")
 
     def _bury(self, rows: dict[str, Kept], now: float) -> None:
         """Let those of these rows be unknown that no gateway lists, and of which none has said more."""

@@ -168,11 +168,11 @@ class Speaking:
     def _role(self, now: float) -> Role:
         if not self.is_connected:
             return "disconnected"
+        speakers = self.roles.speakers(self.settings.gateways, self.interval, now)
         if self._is_isolated:
             return "isolated"
         if now < self._settled_at:
             return "settling"
-        speakers = self.roles.speakers(self.settings.gateways, self.interval, now)
         return "gateway" if self.id in speakers else "standby"
 
     # --- what is said -----------------------------------------------------------------------------

@@ -52,7 +52,7 @@ class Surveyor:
             self._told, self._whole_at = told, now + WHOLE_GAP
             rows = self._rows(node, now)
         speakers = tuple(
-            [Speaker(row.id, row.boot, row.seq, row.last_heard) for row in self._speakers if row.state in LIVE]
+            [Speaker(row.id, row.boot, row.seq, row.last_hello) for row in self._speakers if row.state in LIVE]
         )
         return Survey(
             rows, speakers, node.seq, node.is_cut_off, self._elsewhere, boot=node.boot, name=node.record.name

@@ -33,7 +33,7 @@ class Speaker(NamedTuple):
         id: of the node.
         boot: of the node.
         seq: of the last HELLO that was heard from it.
-        heard: when that was.
+        heard: when that was; a later PONG does not count.
     """
 
     id: str

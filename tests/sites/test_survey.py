@@ -59,6 +59,9 @@ def test_speakers_and_other_sites_are_known_by_a_tag():
     assert (speaker.id, speaker.boot) == ("b", b.boot)
     assert 0 <= b.seq - speaker.seq <= 1
     assert 8.0 - speaker.heard < 2.0
+    row = a.table.get("b", b.boot)
+    row.last_heard = 8.0  # by a PONG
+    assert Surveyor("berlin").survey(a, 8.0).speakers == (speaker,)
     assert survey.elsewhere == {"far"}
     assert (survey.seq, survey.boot, survey.name, survey.is_isolated) == (a.seq, a.boot, "a", False)
 

@@ -293,6 +293,17 @@ def test_two_sites_may_have_a_bare_peer_of_one_address():
     assert berlin.nodes[0].rows()[bare]["kind"] == "bare"
 
 
+def test_a_node_that_has_just_started_reads_before_it_may_speak():
+    made, berlin, paris = world(3, 2)
+    made.run(10)
+    node = berlin.nodes[0]
+    node.stop()
+    made.run(20)
+    node.start()
+    made.run(5)
+    assert set(node.rows(None, "up")) == set(paris.truth)
+
+
 def test_a_standby_dates_nonces_by_the_hellos_of_a_large_network():
     made, berlin, paris = world(3, 3)
     made.run(10)
