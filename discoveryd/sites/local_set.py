@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from discoveryd.protocol.bounded import put_last
 from discoveryd.sites.row import mark
 from discoveryd.sites.values import LocalRow
-from discoveryd.sites.wire import Change
+from discoveryd.sites.wire import MAX_ENDS, Change
 
-MAX_ENDS = 256
-"""Peers that are gone of which a snapshot tells."""
 _LETTERS = {"down": "d", "left": "l"}
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from discoveryd.errors import WireError
 from discoveryd.protocol.bounded import put_last
 from discoveryd.sites.row import mark
-from discoveryd.sites.wire import ENDS, MAX_SET, Beat, Change, Delta, SetPart
+from discoveryd.sites.wire import ENDS, MAX_ENDS, MAX_SET, Beat, Change, Delta, SetPart
 
 NEVER = float("inf")
 MAX_WAITING = 256
@@ -94,12 +95,19 @@ class View:
         return self.is_whole and bool(self._waiting)
 
     def assemble(self, part: SetPart) -> tuple[Change, ...] | None:
-        """Take a part of a snapshot; return the whole as soon as it is there."""
+        """Take a part of a snapshot; return the whole as soon as it is there.
+
+        Raises:
+            WireError: ``too-long``: the parts have more than the whole can have.
+        """
         if (part.set, part.of) != self._assembly:
             if part.set < self._assembly[0]:
                 return None
             self._assembly, self._parts = (part.set, part.of), {}
         self._parts[part.part] = part
+        if sum(len(one.changes) for one in self._parts.values()) > part.count + MAX_ENDS:
+            self._parts.clear()
+            raise WireError("too-long", f"a snapshot of more than {part.count} peers")
         if len(self._parts) < part.of:
             return None
         changes = tuple(change for place in range(part.of) for change in self._parts[place].changes)

@@ -36,6 +36,8 @@ MAX_TEXT = 2 * MAX_LINES
 MAX_PARTS = 1024
 MAX_SET = 100_000
 """Peers of one site: in `MAX_PARTS` parts there is room for so many with the longest records."""
+MAX_ENDS = 256
+"""Peers that are gone of which a snapshot tells."""
 MAX_ECHOES = 64
 """Sites whose nonces one beat echoes; with more sites they take turns."""
 COMPRESS = 512

@@ -9,7 +9,6 @@ from discoveryd.errors import WireError
 from discoveryd.sites.channel import SiteChannel
 from discoveryd.sites.following import EVENTS_AT_ONCE
 from discoveryd.sites.gone import MAX_GONE, GonePeers
-from discoveryd.sites.local_set import MAX_ENDS
 from discoveryd.sites.nonces import Echoes, Nonces
 from discoveryd.sites.remote_site import MAX_VIEWS, RemoteSite
 from discoveryd.sites.row import encode_row, mark
@@ -17,7 +16,7 @@ from discoveryd.sites.settings import SiteSettings
 from discoveryd.sites.speaking import SNAPSHOT_GAP, SNAPSHOTS, Speaking
 from discoveryd.sites.values import LocalRow, Survey
 from discoveryd.sites.view import MAX_WAITING, View
-from discoveryd.sites.wire import MAX_SET, Delta, SetPart, Want, decode_message, encode_message
+from discoveryd.sites.wire import MAX_ENDS, MAX_SET, Delta, SetPart, Want, decode_message, encode_message
 from tests.sites.world import KEYRING, World, text_of
 
 
@@ -174,3 +173,11 @@ def test_a_set_that_is_too_large_is_refused():
     view.load(dict.fromkeys(map(key, range(MAX_SET)), 0), 0, 1)
     view.apply(key(MAX_SET), "text", 1)
     assert len(view.rows) == MAX_SET
+
+
+def test_parts_have_no_more_than_the_set_that_they_announce():
+    view = View("0" * 16, "gate", is_sealed=True)
+    changes = tuple((key(number), "d") for number in range(MAX_ENDS + 2))
+    with pytest.raises(WireError, match="too-long"):
+        view.assemble(SetPart(set=1, part=0, of=2, count=1, digest=0, changes=changes))
+    assert view.assemble(SetPart(set=1, part=1, of=2, count=1, digest=0, changes=())) is None

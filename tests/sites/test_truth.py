@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.protocol.wire.record import Service
 from discoveryd.sites.row import encode_row
 from discoveryd.sites.settings import Follow, SiteSettings
-from tests.sites.world import BEAT, World, text_of
+from tests.sites.world import BEAT, KEYRING, World, text_of
 
 KEY, NEW = "web1 " + "a" * 16, "web1 " + "b" * 16
 
@@ -302,6 +303,25 @@ def test_a_node_that_has_just_started_reads_before_it_may_speak():
     node.start()
     made.run(5)
     assert set(node.rows(None, "up")) == set(paris.truth)
+
+
+def test_a_fleet_changes_its_key_and_no_site_falls_silent():
+    made, berlin, paris = world(3, 2)
+    made.run(10)
+    old, new = KEYRING.keys[0], Key(bytes(range(1, 33)))
+    rings = [
+        Keyring(keys=(old, new), mode="require"), Keyring(keys=(old, new), send_with=new.id, mode="require"),
+        Keyring(keys=(new,), mode="require"),
+    ]  # fmt: skip
+    for ring in rings:
+        for node in (*berlin.nodes, *paris.nodes):
+            node.engine.set_keyring(ring)
+            made.run(1)
+        made.run(10)
+    for node in (*berlin.nodes, *paris.nodes):
+        assert [kind for kind, _ in kinds(node)].count("site-unreachable") == 0
+        assert len(node.rows(None, "up")) == 5 - len(node.place.nodes)
+        assert "unknown-key" not in node.dropped()
 
 
 def test_a_standby_dates_nonces_by_the_hellos_of_a_large_network():
