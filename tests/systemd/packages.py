@@ -64,6 +64,7 @@ class Packages:
         self.dnsmasq_and_prometheus_read_the_exports()
         self.another_port_needs_install_alone()
         self.upgraded()
+        self.another_python_gets_byte_code()
         self.back_after_a_reboot()
         self.purged()
         self.installed_from_a_tool("uv")
@@ -190,6 +191,16 @@ class Packages:
         assert (self.a.root / CONFIG).read_text() == config
         assert (self.a.root / f"{CONFIG}.new").read_text().startswith("# of a later release\n")
         self.say("upgraded without a question: id, configuration, key and history are kept", took)
+
+    def another_python_gets_byte_code(self) -> None:
+        """Let dpkg tell the package of another Python: byte code is made, and a daemon of this Python stays."""
+        pid, cache = self.b.show("MainPID"), "/usr/lib/python3/dist-packages/discoveryd/protocol/__pycache__"
+        self.b.run("rm", "-r", cache)
+        self.b.run("dpkg-trigger", "--by-package=python3-minimal", "--no-await", "/usr/bin/python3")
+        self.b.run("dpkg", "--configure", "--pending")
+        assert "node.cpython" in self.b.run("ls", cache).stdout
+        assert self.b.show("MainPID") == pid
+        self.say("another Python gets byte code; a daemon that runs on the same one goes on")
 
     def back_after_a_reboot(self) -> None:
         """Reboot."""
