@@ -1,4 +1,4 @@
-"""README, docs/ and the other pages: each link leads somewhere, and each block of commands marked so is run.
+"""README, docs/ and the other pages: each block of commands that is marked so is run, and each recipe is checked.
 
 ``<!-- run -->`` above a block of shell or Python: beside daemons of four hosts, in namespaces without an uplink, as a
 service has the programs on its PATH. ``<!-- run: no daemon -->``: on a host where none runs.
@@ -8,7 +8,6 @@ import os
 import re
 import select
 import sys
-from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -18,48 +17,11 @@ from discoveryd.daemon.keys import write_key
 from discoveryd.protocol.sealed.keyring import Key
 from tests.netns.daemons import PATIENCE, asking, names, until
 from tests.netns.lab import Lab, why_not
+from tests.test_pages import PAGES
 
-ROOT = Path(__file__).parents[1]
-PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
-CODE = re.compile(r"^( *)```.*?^\1```", re.DOTALL | re.MULTILINE)
-LINKS = [
-    pytest.param(page, target, id=f"{page}-{target}")
-    for page, text in sorted(PAGES.items())
-    for target in sorted(set(re.findall(r"\]\(([^)\s]+)\)", CODE.sub("", text))))
-    if not target.startswith(("http:", "https:"))
-]
 RUN = re.compile(r"^<!-- run(: no daemon)? -->\n```(sh|python)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 BLOCKS = [(page, *found) for page, text in sorted(PAGES.items()) for found in RUN.findall(text)]
 PROGRAMS = {"discoveryd": "discoveryd", "discoveryctl": "discoveryd.ctl"}
-
-
-def anchors(text):
-    """Give the anchors of a page, as GitHub makes them of its titles."""
-    titles = re.findall(r"^#+ +(.*)$", CODE.sub("", text), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
-
-
-def test_readme_is_short_and_leads_to_every_page():
-    readme = PAGES["README.md"]
-    assert readme.count("\n") <= 150
-    named = set(re.findall(r"\]\(([^)#\s]+)", readme))
-    assert {page for page in PAGES if page != "README.md"} - named == set()
-
-
-@pytest.mark.parametrize("page", sorted(PAGES.keys() - {"CHANGELOG.md"}))
-def test_lines_fit(page):
-    """But for tables and what is shown."""
-    lines = CODE.sub("", PAGES[page]).splitlines()
-    assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
-
-
-@pytest.mark.parametrize(("page", "target"), LINKS)
-def test_a_link_leads_somewhere(page, target):
-    name, _, anchor = target.partition("#")
-    path = (ROOT / page).parent / name if name else ROOT / page
-    assert path.exists()
-    if anchor:
-        assert anchor in anchors(path.read_text(encoding="utf-8"))
 
 
 def test_each_mark_stands_above_a_block():
