@@ -219,3 +219,30 @@ def test_the_environment_of_a_hook_has_no_control_characters(name, shown):
         "DISCOVERYD_EVENT": "down", "DISCOVERYD_SEQ": "7", "DISCOVERYD_PEER": shown, "DISCOVERYD_ADDRESS": "10.0.0.7",
         "DISCOVERYD_ID": "web1",
     }  # fmt: skip
+
+
+def site(kind, name="paris"):
+    return Occasion(kind=kind, reason="no gateway of it is heard", site=name)
+
+
+def test_sites_are_for_hooks_of_that_name_and_nothing_else_is():
+    queue = make("/hooks.d/10-log", "/hooks.d/site-mail", "/hooks.d/finding-mail")
+    for happened in (occasion("web1"), site("site-unreachable"), found()):
+        queue.put(happened)
+    jobs = [queue.take() for _ in range(3)]
+    assert sorted((job.hook, job.occasion.kind) for job in jobs) == [
+        ("/hooks.d/10-log", "joined"), ("/hooks.d/finding-mail", "finding"), ("/hooks.d/site-mail", "site-unreachable"),
+    ]  # fmt: skip
+    assert queue.take() is None
+
+
+def test_of_a_site_the_newest_state_waits_and_is_told_whole():
+    queue = make("site-mail")
+    for happened in (site("site-unreachable"), site("site-unreachable", "tokyo"), site("site-back")):
+        queue.put(happened)
+    first, second = (queue.take().occasion for _ in range(2))
+    assert (first.kind, first.site, first.coalesced, second.site) == ("site-back", "paris", 1, "tokyo")
+    assert json.loads(first.line()) == {
+        "event": "site-back", "seq": None, "peer": None, "reason": "no gateway of it is heard", "coalesced": 1, "site": "paris",
+    }  # fmt: skip
+    assert (first.environment()["DISCOVERYD_EVENT"], first.environment()["DISCOVERYD_SITE"]) == ("site-back", "paris")
