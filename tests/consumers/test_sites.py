@@ -36,14 +36,14 @@ def test_three_sites_know_each_other(fleet):
     far = ["berlin1", "tokyo1", "tokyo2"]
 
     fleet.start("paris2")
-    print("joined", lag(fleet, "paris1", far, "paris2", "up"))
+    print("joined", lag(fleet, ["paris1"], far, "paris2", "up"))
     assert fleet.lists("berlin2", *ALL)
     fleet.nodes["paris2"].send(signal.SIGTERM)
-    print("left", lag(fleet, "paris1", far, "paris2", "left"))
+    print("left", lag(fleet, ["paris1"], far, "paris2", "left"))
     fleet.start("paris2")
     until(lambda: all(fleet.lists(name, "paris2") for name in far), 30.0, "paris2 is back")
     fleet.nodes["paris2"].kill()
-    print("killed", lag(fleet, "paris1", far, "paris2", ("down", "left")))
+    print("killed", lag(fleet, ["paris1"], far, "paris2", ("down", "left")))
 
     watch = fleet.client("berlin2").watch(site="all")
     for line in watch:

@@ -111,6 +111,12 @@ class Fleet:
         found = {peer["name"]: peer["state"] for peer in sorted(reply["peers"], key=lambda one: one["state"] in ("up", "unknown"))}
         return found | ({reply["self"]["name"]: "up"} if "self" in reply else {})
 
+    def gateways(self, site, witness):
+        """Give the names of the nodes that speak for a site."""
+        ids = self.client(witness).request("sites")["gateways"]
+        names = [name for name, node in self.nodes.items() if node.site == site and node.process and node.process.poll() is None]
+        return [name for name in names if self.client(name).request("status")["node"]["id"] in ids]
+
     def lists(self, name, *wanted, state="up"):
         states = self.states(name)
         return all(states.get(one) in ((state,) if isinstance(state, str) else state) for one in wanted)
@@ -134,13 +140,16 @@ def until(holds, within, what=""):
 
 
 def lag(fleet, near, far, name, state, within=30.0):
-    """Give the seconds from when a node of the same site knows of a state until each of other sites does."""
+    """Give the seconds from when a site knows of a state (one of its nodes `near`) until each of other sites does.
+
+    What counts are the gateways of the site: where HELLOs are lost another node may hear of it before them.
+    """
     began, known, seen = time.monotonic(), None, {}
     accepted = (state,) if isinstance(state, str) else state
     while len(seen) < len(far) or known is None:
         now = time.monotonic()
         assert now - began < within, f"{name} is not {state}: here {known}, elsewhere {seen}"
-        if known is None and fleet.states(near, "all").get(name) in accepted:
+        if known is None and any(fleet.states(one).get(name) in accepted for one in near):
             known = time.monotonic()
         for one in far:
             if one not in seen and fleet.states(one).get(name) in accepted:
