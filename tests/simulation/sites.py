@@ -102,7 +102,7 @@ class Budget:
         began, listed = world.clock.now, None
         while world.clock.now < began + 30.0:
             world.run(0.25)
-            if listed is None and all(node.is_up and len(node.rows(None, "up")) == others for node in self.sample[1:]):
+            if listed is None and all(node.is_up and node.status()["rows"] == others for node in self.sample[1:]):
                 listed = world.clock.now - began
         world.run(10.0)
         cold = [node.spent for node in self.sample]
@@ -120,16 +120,18 @@ class Budget:
         standby = roles.index("standby")
         node, status = self.sample[gateway], self.sample[gateway].status()
         missing = others - len(node.rows(None, "up"))
+        heard = (sum(status["received"].values()) - sum(counts[gateway].values())) / seconds
+        heard_bytes = (status["bytes_received"] - received[gateway]) / seconds / 1000
         return {
             "sites x peers": f"{self.sites} x {self.peers}",
             "interval, s": status["interval_s"],
-            "ttl, s": next(iter(node.rows().values()))["ttl_s"],
+            "ttl, s": next(iter(node.rows("site001").values()))["ttl_s"],
             "beats published, 1/s": round(broker.published["beat"] / seconds, 1),
             "deltas published, 1/s": round(broker.published["delta"] / seconds, 1),
-            "deliveries to all gateways, 1/s": round((broker.delivered.total() - broker.delivered["bytes"]) / seconds),
-            "of them, kB/s": round(broker.delivered["bytes"] / seconds / 1000),
-            "heard by one node, 1/s": round((sum(status["received"].values()) - sum(counts[gateway].values())) / seconds, 1),
-            "heard by one node, kB/s": round((status["bytes_received"] - received[gateway]) / seconds / 1000, 1),
+            "heard by one node, 1/s": round(heard, 1),
+            "heard by one node, kB/s": round(heard_bytes, 1),
+            "deliveries to all gateways that follow all, 1/s": round(2 * self.sites * heard),
+            "of them, kB/s": round(2 * self.sites * heard_bytes),
             "gateway, % of a core": round(100 * self.sample[gateway].spent / seconds, 2),
             "standby, % of a core": round(100 * self.sample[standby].spent / seconds, 2),
             "cold start, s": listed,
