@@ -313,11 +313,12 @@ def test_ten_daemons_know_each_other(lab):
     hosts = [lab.host(f"n{last}", address=f"10.77.0.{last}/24") for last in range(1, 11)]
     listener = hosts[0].popen(
         "python3", "-c",
-        "import socket\n"
+        "import socket, sys\n"
         "s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))\n"
         "while True:\n"
         "    p = s.recv(2048)\n"
-        "    if p[9] == 17: print(len(p) - 28, p[28:68].decode('ascii', 'replace'), p[16:20].hex(), flush=True)\n",
+        # in one write, where print makes several: the log is that of the daemon, too, and is read meanwhile
+        "    if p[9] == 17: sys.stdout.write(f\"{len(p) - 28} {p[28:68].decode('ascii', 'replace')} {p[16:20].hex()}\\n\")\n",
     )  # fmt: skip
     for host in hosts:
         host.discoveryd()
