@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from contextlib import ExitStack
 
 from discoveryd.files.directories import PACKAGE
 from discoveryd.install import machine
@@ -53,14 +54,18 @@ def copy() -> None:
     shutil.rmtree(former, ignore_errors=True)
     if os.path.exists(PLACE):
         os.rename(PLACE, former)
-    try:
+    with ExitStack() as undo:
+        undo.callback(_put_back, former)
         _make(source)
-    except BaseException:
-        shutil.rmtree(PLACE, ignore_errors=True)
-        if os.path.exists(former):
-            os.rename(former, PLACE)
-        raise
+        undo.pop_all()
     shutil.rmtree(former, ignore_errors=True)
+
+
+def _put_back(former: str) -> None:
+    """Replace what is at the place by the copy that was there before, if there was one."""
+    shutil.rmtree(PLACE, ignore_errors=True)
+    if os.path.exists(former):
+        os.rename(former, PLACE)
 
 
 def _make(source: str) -> None:

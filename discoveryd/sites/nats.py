@@ -77,12 +77,10 @@ class Session:
         """
         begin = asyncio.ensure_future(self._connect(server, access, name))
         over = asyncio.ensure_future(self.is_over.wait())  # nats-py would try on and on to reach the server
+        is_open = False
         try:
             await asyncio.wait((begin, over), timeout=CONNECT, return_when=asyncio.FIRST_COMPLETED)
             is_open = begin.done() and begin.exception() is None
-        except BaseException:
-            is_open = False
-            raise
         finally:
             over.cancel()
             begin.cancel()

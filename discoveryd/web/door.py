@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -67,11 +67,10 @@ class Door:
         before, self._due = self.error, now + RETRY
         try:
             sock = listening_socket(self.address, backlog=BACKLOG, is_early=True)
-            try:
+            with ExitStack() as undo:
+                undo.callback(sock.close)
                 self._server = self._loop.run(self._open(sock))
-            except BaseException:
-                sock.close()
-                raise
+                undo.pop_all()
         except OSError as error:  # a TimeoutError of the loop too
             self.error = str(error.strerror or error)
         else:

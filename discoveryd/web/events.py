@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from discoveryd.errors import QueryError, SubscriptionLagged
@@ -173,15 +174,14 @@ class Hub:
             raise QueryError("busy", f"{STREAMS} streams of events are open already")
         stream = Stream(chosen)
         self.streams[stream] = None
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.drop, stream)
             missed = self._missed(last_id) if chosen == _EVERYTHING else None
             if missed is not None:
                 stream.begin(missed, self._seq)
             else:
                 await self._open_anew(stream)
-        except BaseException:
-            self.drop(stream)
-            raise
+            undo.pop_all()
         return stream
 
     def drop(self, stream: Stream) -> None:

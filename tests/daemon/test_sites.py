@@ -4,7 +4,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from queue import SimpleQueue
 
 import pytest
@@ -19,6 +18,7 @@ from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.query.request import Filter
 from discoveryd.runtime.discovery import Discovery
+from tests.runtime.waiting import until
 
 OFF = """
 import sys
@@ -64,13 +64,6 @@ def made(node):
     for part in parts:
         part.stop()
     loop.stop()
-
-
-def until(holds):
-    deadline = time.monotonic() + 10.0
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def nobody():
