@@ -134,7 +134,7 @@ class SitesPart(Part):
 
 
 def access_of(config: Config) -> Access | None:
-    """Return the servers, and who this node is to them; None where there is no site.
+    """Return the servers, and the identity of this node there; None where there is no site.
 
     Raises:
         ConfigError: with every fault of the files that the section names.

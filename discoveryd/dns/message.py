@@ -1,6 +1,6 @@
 """Messages of DNS: bytes to a question, an answer to bytes. All that dnslib is used for.
 
-Any bytes give a message or None, and no answer is longer than the one who asks can take. Names are answered in the
+Any bytes give a message or None, and no answer is longer than its reader can take. Names are answered in the
 letters in which they were asked for: a resolver tells by them whether an answer is to its own question (0x20).
 """
 
@@ -35,7 +35,7 @@ from discoveryd.dns.zone import DnsAnswer, DnsQuestion, ZoneRecord
 
 HEADER = struct.Struct("!6H")
 PLAIN, WIDE = 512, 1232
-"""Bytes of an answer by UDP to one who does not say more, and to one who does: what passes every network in one piece
+"""Bytes of an answer by UDP where a question names no size, and where it does: what passes every network in one piece
 (the DNS flag day of 2020)."""
 MOST = 16383
 """Bytes of an answer by TCP: no name behind them can be referred to."""

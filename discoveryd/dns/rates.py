@@ -17,7 +17,7 @@ SOURCES = 1024
 
 WORK = 0.5
 AT_ONCE = 0.25
-"""Seconds of work a second for all questions together, and at once: the rest is for those who share the loop."""
+"""Seconds of work a second for all questions together, and at once: the rest is for the other parts on the loop."""
 
 PAUSE = 0.01
 """Seconds that a wait takes at least."""

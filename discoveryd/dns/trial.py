@@ -53,7 +53,7 @@ class Trial:
                 self._works, self._error = False, f"no answer of the resolver in {PATIENCE:g} s"
         elif now >= self._due:
             self._delegation, self._due = self._find_delegation(), now + AGAIN
-            if not self._delegation:  # whoever else is asked need not know of that name
+            if not self._delegation:  # another server need not know of that name
                 self._works, self._error = None, ""
                 return
             self._begun = now

@@ -50,7 +50,7 @@ class AskedSocket:
     def send(self, data: bytes, sender: Sender) -> None:
         """Answer a sender, if the system can."""
         source, controls = sender
-        with suppress(OSError):  # no route back, no room, port 0: whoever asked asks again
+        with suppress(OSError):  # no route back, no room, port 0: a resolver asks again
             self._bound.sendmsg([data], controls, 0, source)
 
 

@@ -88,7 +88,7 @@ def new_seed() -> tuple[bytes, str]:
 
     seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
     public = nkeys.from_seed(bytearray(seed)).public_key.decode()
-    text = f"# discoveryd, public key {public}. Who can read this can speak for the site.\n".encode()
+    text = f"# discoveryd, public key {public}. A reader of this file can speak for the site.\n".encode()
     return text + bytes(seed) + b"\n", public
 
 

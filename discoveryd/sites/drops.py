@@ -22,7 +22,7 @@ SITE_DROP_REASONS: Final[dict[str, str]] = {
         "A gateway that speaks for a site that is not its own: two sites have the same sites.name, or the "
         "credentials of a gateway were stolen. Compare sites.name; give each site its own permissions in nats.conf."
     ),
-    "table-full": "More sites than limits allow: raise sites.limits.sites, or find out who invents sites.",
+    "table-full": "More sites than limits allow: raise sites.limits.sites, or find out which machine invents sites.",
     "rate": "One site asks for its snapshot more often than it is answered. A few are normal when many nodes start.",
     "too-long": "Longer than a message, or a set, can be: forged, or a site that is too large to be followed.",
     "unexpected": "An answer to no question of ours, or a part of a snapshot that nobody asked for any more.",

@@ -11,7 +11,7 @@ subscribes as it is told, and calls
 What a call returns is done in its order. A publication that cannot be sent at once is dropped by the driver: late, it
 would be false. Nothing is raised for what others sent: it is counted by a drop word (`discoveryd.sites.drops`).
 
-**Who reads.** Each node of a site subscribes and follows the other sites by itself. Its own gateways prove to it how
+**Readers.** Each node of a site subscribes and follows the other sites by itself. Its own gateways prove to it how
 fresh their nonces are (`discoveryd.sites.nonces`), so it publishes nothing, but for a request for a snapshot. A standby
 that takes the place of a gateway has all rows already.
 

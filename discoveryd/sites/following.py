@@ -140,7 +140,7 @@ class Following:
     # --- time -----------------------------------------------------------------------------------
 
     def poll(self, now: float) -> list[SiteOutput]:
-        """Ask for the snapshots that are due, and judge whose word counts."""
+        """Ask for the snapshots that are due, and judge which word counts."""
         outputs: list[SiteOutput] = []
         if now >= self._want_at:
             outputs += self._ask_all(now)

@@ -41,7 +41,7 @@ class NatsTrouble(Exception):
     """A session could not begin, or ended.
 
     Attributes:
-        kind: whose fault it seems to be.
+        kind: where the fault seems to lie.
     """
 
     def __init__(self, kind: Trouble, text: str) -> None:

@@ -247,7 +247,7 @@ class RemoteSite:
     # --- time -------------------------------------------------------------------------------------
 
     def judge(self, ttl: Callable[[View], float], now: float) -> list[SiteEvent]:
-        """Find out whose word counts; return what follows for the site. `tell` returns what follows for peers."""
+        """Find out which word counts; return what follows for the site. `tell` returns what follows for peers."""
         fresh = [view for view in self.views.values() if view.is_whole and now < view.proved + ttl(view)]
         self.ttl = max((ttl(view) for view in fresh), default=self.ttl)
         if not fresh:

@@ -21,7 +21,7 @@ SETTLE, QUIET, LONGEST_SETTLE = 3.0, 1.0, 15.0
 """Seconds after a start, or an isolation, before a node speaks for its site; so long it waits for the first calm of
 that many; and the longest that it waits."""
 CHECK_EVERY = 1.0
-"""Seconds between two looks at who speaks for our site."""
+"""Seconds between two looks at the gateways of our site."""
 BEAT_GAP = 0.5
 """Seconds between two beats at least, however many others ask for one."""
 ASKING = 3
@@ -29,7 +29,7 @@ ASKING = 3
 DELTA_GAP = 0.05
 """Seconds between two deltas at least: what changes together goes together."""
 SNAPSHOTS, SNAPSHOT_GAP = 4, 2.0
-"""Snapshots at once, and seconds per snapshot after that: whoever follows the site takes each of them."""
+"""Snapshots at once, and seconds per snapshot after that: each follower of the site takes each of them."""
 MAX_ASKED = 8
 """Nonces of one site that a snapshot echoes."""
 ECHOED = 3.0
@@ -56,7 +56,7 @@ class Speaking:
         boot: of this node.
         is_connected: whether there is a connection.
         local: the set of our site.
-        roles: who speaks for it.
+        roles: of the nodes of the site.
         role: what this node does now.
         interval: seconds between two beats.
         elsewhere: ids of nodes of other sites that this node hears itself.
@@ -160,7 +160,7 @@ class Speaking:
         return [SiteEvent("gateway", self.settings.site, None, text)]
 
     def _catch_up(self) -> None:
-        """Bring the set up to date without a delta: nobody follows it, or who does can tell by its number."""
+        """Bring the set up to date without a delta: no site follows it, or a follower can tell by its number."""
         if self.local.is_changed:
             self.local.changes()
             self.local.number += 1

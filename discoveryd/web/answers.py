@@ -102,7 +102,7 @@ class WebAnswers:
         """Return targets for Prometheus.
 
         Raises:
-            TryLaterError: who is there is not known yet, or no longer; Prometheus then keeps what it has.
+            TryLaterError: the peers are not known yet, or no longer; Prometheus then keeps what it has.
         """
         port, service, others, asked = 0, None, [], tuple(query)
         for key, value in asked:

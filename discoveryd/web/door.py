@@ -31,7 +31,7 @@ class Door:
         loop: that it runs on.
         address: where. It may be an address that this machine does not have yet.
         app: the application.
-        rules: who is answered.
+        rules: which requests are answered.
         told: called with what is wrong when that changes, and with an empty text once it listens.
         failed: told an exception out of the application; called on the loop.
 

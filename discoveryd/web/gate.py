@@ -50,7 +50,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Who is answered.
+    """Which requests are answered.
 
     Attributes:
         token: that a request must have; empty for none.
