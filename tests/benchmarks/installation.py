@@ -13,7 +13,8 @@ from pathlib import Path
 
 from machine import REPOSITORY
 
-_SOURCES = ("pyproject.toml", "README.md", "LICENSE", "bin", "discoveryd", "config", "systemd")
+_NOT_SOURCES = (".git", ".venv", ".*_cache", "build", "dist", "__pycache__", "*.egg-info")
+"""What lies beside the sources in a checkout and would only take time to copy."""
 
 PLAIN = dict.fromkeys(("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"), "")
 """For a lab's `env`: lets go of the checkout on the import path. To Python empty is unset."""
@@ -28,13 +29,7 @@ def installed(python: str | None) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
         # built from a copy: setuptools leaves its build directory beside the sources
         source = Path(directory, "source")
-        source.mkdir()
-        for name in _SOURCES:
-            origin = REPOSITORY / name
-            if origin.is_dir():
-                shutil.copytree(origin, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-            elif origin.exists():
-                shutil.copy(origin, source)
+        shutil.copytree(REPOSITORY, source, ignore=shutil.ignore_patterns(*_NOT_SOURCES), symlinks=True)
         _run(sys.executable, "-m", "venv", f"{directory}/venv")
         _run(f"{directory}/venv/bin/python", "-m", "pip", "install", "--quiet", str(source))
         yield _scripts(Path(directory, "venv/bin"))
