@@ -8,6 +8,7 @@ import errno
 import os
 import selectors
 import socket
+import struct
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from dataclasses import KW_ONLY, dataclass, field
@@ -263,3 +264,8 @@ def free_port(address: str, kind: str) -> int:
         probe.bind((address, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def forget_at_close(connection: socket.socket) -> None:
+    """Let the end of a TCP connection be a reset: what the kernel still holds for the other end is forgotten."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", True, 0))

@@ -189,7 +189,7 @@ class NatsLink:
             while not self._is_renewed.is_set():
                 await self._wait(session, pinging)
                 await self._adapt(session, heard)
-                await self._send(session)
+                await self._send(session, pinging)
         finally:
             pinging.cancel()
             await session.close()
@@ -223,9 +223,9 @@ class NatsLink:
         heard.clear()
         heard |= self._subjects
 
-    async def _send(self, session: AnySession) -> None:
-        """Send what is owed, as fast as the socket takes it."""
-        while self._owed and not session.is_over.is_set() and not self._is_renewed.is_set():
+    async def _send(self, session: AnySession, pinging: asyncio.Future[None]) -> None:
+        """Send what is owed, as fast as the socket takes it, until the session is over or the server hangs."""
+        while self._owed and not (session.is_over.is_set() or self._is_renewed.is_set() or pinging.done()):
             if session.buffered > MOST_BUFFERED:
                 await asyncio.sleep(BUFFERED_PAUSE)
                 continue

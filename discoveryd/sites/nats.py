@@ -18,6 +18,7 @@ from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from discoveryd.net.sockets import forget_at_close
 from discoveryd.sites.access import Access
 
 Trouble = Literal["unreachable", "auth", "tls"]
@@ -145,6 +146,7 @@ class Session:
         try:
             await self._guarded(asyncio.wait_for(self._client.flush(), timeout))
         except TimeoutError:
+            self._client.reset_at_end()
             raise NatsTrouble("unreachable", f"does not answer a PING within {timeout:g} s: it hangs") from None
         return loop.time() - began
 
@@ -194,10 +196,18 @@ class _Client(Client):
         return super()._connect_command()
 
     def abort(self) -> None:
-        """Cut the connection; the bytes that wait for a server that hangs are not delivered when it wakes up."""
+        """Cut the connection, with what waits for it in this process."""
+        if (transport := self._below()) is not None:
+            transport.abort()
+
+    def reset_at_end(self) -> None:
+        """Let the end of the connection be a reset: what the kernel holds for a server that hangs is forgotten too."""
+        if (transport := self._below()) is not None and (taken := transport.get_extra_info("socket")) is not None:
+            forget_at_close(taken)
+
+    def _below(self) -> asyncio.WriteTransport | None:
         writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
+        return None if writer is None else writer.transport
 
 
 def context_of(access: Access) -> ssl.SSLContext:

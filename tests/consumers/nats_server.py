@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from select import select
 
+from tests.stopping import stop
+
 
 def free_port():
     with closing(socket.socket()) as one:
@@ -54,6 +56,9 @@ class NatsServer:
 
     def send(self, number):
         self.process.send_signal(number)
+
+    def hang(self):
+        stop(self.process.pid)
 
     def kill(self):
         self.send(signal.SIGKILL)

@@ -20,6 +20,7 @@ from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.query_handlers import ReloadResult
 from tests.control import Control, Peer
 from tests.integration.process import ROOT
+from tests.stopping import stop
 
 TRAPPING = "trap 'echo got term; exit 7' TERM; echo ready; while :; do read line || exit 3; done"
 
@@ -174,7 +175,7 @@ def test_ctrl_c_comes_to_the_command_once(stage):
             counting, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=lambda: take_terminal(theirs),
         )  # fmt: skip
         read_until(ours, b"ready")
-        process.send_signal(signal.SIGSTOP)  # so that the second would not melt into the first
+        stop(process.pid)  # so that the second would not melt into the first
         os.write(ours, b"\x03")
         said = read_until(ours, b"int")
         process.terminate()

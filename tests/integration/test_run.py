@@ -19,6 +19,7 @@ from tests.ear import EVERYBODY
 from tests.integration.process import PROMPT
 from tests.protocol.samples import boot, hello
 from tests.runtime.hooking import write_hook
+from tests.stopping import stop
 
 
 def test_two_daemons_list_each_other(make):
@@ -60,7 +61,7 @@ def test_a_peer_that_died_while_we_were_stopped_is_never_up(make, port):
         deadline = monotonic() + 10.0
         while len([peer for peer in client.request("list")["peers"] if peer["rtt_ms"] is not None]) < 2:
             assert monotonic() < deadline
-        daemon.kill(signal.SIGSTOP)
+        stop(daemon.process.pid)
         beat(2, "living", "dead")
         for seq in range(3, 12):
             pause(0.4)

@@ -18,6 +18,7 @@ from discoveryd.net.udp_socket import bind
 from discoveryd.net.witness import IGNORED, Parcel, Witness
 from discoveryd.protocol.outcome import Send
 from discoveryd.protocol.parameters import Parameters
+from tests.stopping import stop
 
 PATIENCE = 5.0
 
@@ -165,7 +166,7 @@ def test_a_witness_that_was_stopped_is_killed_at_the_end(ear):
         witness = Witness()
         witness.fork([bound])
         [child] = map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
-        os.kill(child, signal.SIGSTOP)
+        stop(child)
         for _ in range(3):
             witness.leave([parcel(ear, b"x" * 1000)] * 400)  # the pipe is full, and nobody waits for it
         witness.close()

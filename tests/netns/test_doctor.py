@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import signal
 import time
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from discoveryd.daemon.keys import write_key
 from discoveryd.protocol.sealed.keyring import Key
 from tests.netns.daemons import asking, lose, names, until
+from tests.stopping import stop
 
 PATIENCE = 20.0
 ASKS = int(os.environ.get("DISCOVERYD_DOCTOR_ASKS") or 3)
@@ -124,7 +126,7 @@ def test_a_machine_that_is_missing_is_asked(street, lab):
         until(client, lambda peers: {peer["name"] for peer in peers if peer["two_way"]} == {"isolated", "hung"})
     other.discoveryd(env={"DISCOVERYD_HELLO__PORT": "3499", "DISCOVERYD_QUERY__LISTEN": "127.0.0.1:3400"})
     isolated.cable(up=False)
-    daemons[hung].send_signal(19)
+    stop(daemons[hung].pid)
     try:
         assert until_verdict(well, "not-running", address(stopped))["certainty"] == "proven"
         until_verdict(well, "not-running", address(other))
@@ -135,7 +137,7 @@ def test_a_machine_that_is_missing_is_asked(street, lab):
         assert [finding["code"] for finding in found["findings"]] == ["no-such-machine"]
         assert until_verdict(well, "peer-unknown", "nobody")["peers"] == []
     finally:
-        daemons[hung].send_signal(18)
+        daemons[hung].send_signal(signal.SIGCONT)
     isolated.cable(up=True)
     with asking(well) as client:
         until(client, lambda peers: {peer["name"] for peer in peers} == {"isolated", "hung"})

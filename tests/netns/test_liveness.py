@@ -11,6 +11,7 @@ import pytest
 from discoveryd.errors import QueryError
 from tests.conftest import BUSY
 from tests.netns.daemons import TTL, asking, events, heal, listed, lose, names, until
+from tests.stopping import stop
 
 SECONDS = float(os.environ.get("DISCOVERYD_LOSS_SECONDS") or 10)
 """Of loss; DISCOVERYD_LOSS_SECONDS=120 is the long run."""
@@ -104,7 +105,7 @@ def test_a_daemon_that_was_stopped_knows_who_died_meanwhile(fleet):
     hosts, processes, clients = fleet(5, env=NO_WILL)
     with asking(hosts[0]) as watching, asking(hosts[4]) as asleep:
         stream, own = events(watching), events(asleep)
-        processes[4].send_signal(signal.SIGSTOP)
+        stop(processes[4].pid)
         kinds = []
         for event in stream:
             kinds.append(event["event"])

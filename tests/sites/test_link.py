@@ -172,6 +172,20 @@ def test_a_server_that_hangs_is_left():
     run(stage, body)
 
 
+def test_a_server_that_hangs_while_much_is_to_be_sent_is_left():
+    stage = Stage(A)
+
+    async def body():
+        await until(lambda: stage.status["connected"])
+        stage.sessions[0].buffered = 10**9  # the socket takes nothing
+        stage.hangs = True
+        stage.link.publish("x", b"stale")
+        await until(lambda: stage.changes == [True, False])
+        assert (stage.status["trouble"]["error"], stage.status["unsent"]) == ("hangs", 1)
+
+    run(stage, body)
+
+
 def test_whatever_a_library_raises_is_a_session_that_failed():
     stage = Stage(A, B)
     stage.broken[A] = KeyError("a fault of the library")
