@@ -228,6 +228,12 @@ def test_a_tab_that_nobody_looks_at_holds_no_stream(network, page):
 
 
 def test_the_page_says_that_the_daemon_is_gone_and_comes_back(network, page):
+    for _ in range(2):
+        daemon = network.start("cora")
+        with asking(network.lab.hosts["anna"]) as client:
+            until(client, lambda peers: any(peer["name"] == "cora" and peer["two_way"] for peer in peers))
+        daemon.terminate()
+        daemon.wait()
     network.daemons["anna"].terminate()
     network.daemons["anna"].wait()
     page.until("/next try in/.test(document.querySelector('#link').textContent)")
@@ -237,5 +243,5 @@ def test_the_page_says_that_the_daemon_is_gone_and_comes_back(network, page):
         pass
     page.until("document.querySelector('#link').textContent === 'live' && /peers up/.test(document.querySelector('#headline').textContent)")
     page.until(f"document.querySelectorAll('{ROWS}:not(.gone)').length >= 2")
-    page.until("/back with a new boot/.test(document.querySelector('#feed').textContent)")  # the history knew them
+    page.until("/back with a new boot/.test(document.querySelector('#feed').textContent)")  # as the history tells it; before there was only cora's HELLO
     page.call("forgive")
