@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from selectors import EVENT_READ, DefaultSelector
 from threading import Thread
+from time import sleep
 
 import machine  # noqa: F401 - makes the checkout importable
 
@@ -21,6 +22,8 @@ BROADCAST = "127.255.255.255"
 NODE = "127.77.0.1"
 """Address of the daemon under test."""
 FLEET = "127.77.0.2"
+PIECE, PAUSE = 100, 0.01
+"""Records said at once, and the seconds until the next: a receive buffer of 208 KiB holds about 360 of them."""
 
 Datagram = tuple[bytes, list[tuple[int, int, bytes]]]
 
@@ -53,6 +56,8 @@ class Fleet:
             hello = self._hellos[number] = _hello(number, generation)
             record = _record(number, generation)
             self._send((replace(hello, seq=self._seq, record=record.encoded).encode(), self._routes[number]))
+            if number % PIECE == PIECE - 1:
+                sleep(PAUSE)
 
     def steady(self, count: int) -> list[Datagram]:
         """Make the next so many steady HELLOs, of one peer after the other."""
