@@ -1,5 +1,6 @@
 """Events and hooks of a test."""
 
+import os
 from itertools import count
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -20,6 +21,25 @@ def peer(id="web1", *, name=None, address="10.0.0.7", boot="0" * 16, clone=False
 
 def event(kind="joined", about=None, *, seq=None):
     return Event(kind=kind, seq=seq or next(_SEQ), peer=about or peer(), reason="said so")
+
+
+class Gate:
+    """A FIFO at which programs wait, each for a word; this end stays open, so that none of them reads its end instead."""
+
+    def __init__(self, path):
+        self.path = path
+        os.mkfifo(path)
+        self._descriptor = os.open(path, os.O_RDWR)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self._descriptor)
+
+    def open(self):
+        """Let one program go on."""
+        os.write(self._descriptor, b"go\n")
 
 
 def write_hook(directory, name, script, *, mode=0o755):

@@ -14,7 +14,8 @@ from discoveryd.runtime import hooks as module
 from discoveryd.runtime import process
 from discoveryd.runtime.hooks import Hooks
 from tests.conftest import no_descriptors
-from tests.runtime.hooking import WAIT, Feed, Notices, peer, write_hook
+from tests.runtime.hooking import WAIT, Feed, Gate, Notices, peer, write_hook
+from tests.runtime.waiting import until
 
 
 @pytest.fixture
@@ -191,24 +192,22 @@ def test_a_hanging_hook_delays_nothing_and_is_ended(directory, feed, notices, be
 
 def test_events_that_outrun_a_hook_are_merged_by_peer(directory, feed, notices, begin):
     os.makedirs(directory, mode=0o755)
-    gate = directory / ".gate"
-    os.mkfifo(gate)
-    write_hook(directory, "slow", f'read x < {gate}; echo "$DISCOVERYD_PEER $DISCOVERYD_EVENT $(grep -o "coalesced.*")"')
-    hooks = begin(hooks=1, hook_queue=3)
-    feed.tell("joined", peer("first", name="first"))
-    with gate.open("w") as opened:  # now it runs, and waits for us
+    with Gate(directory / ".gate") as gate:
+        write_hook(directory, "slow", f'read x < {gate.path}; echo "$DISCOVERYD_PEER $DISCOVERYD_EVENT $(grep -o "coalesced.*")"')
+        hooks = begin(hooks=1, hook_queue=3)
+        feed.tell("joined", peer("first", name="first"))
+        until(lambda: hooks.counts()["running"])
         for kind in ("joined", "suspect", "recovered"):
             for number in range(5):
                 feed.tell(kind, peer(f"web{number}", name=f"peer{number}"))
         feed.tell("left", peer("end"))
         for what in ("full", "coalescing"):
             assert notices.until("hook falls behind", what=module.TROUBLES[what]).fields["hook"] == "slow"
-        opened.write("go\n")
-    says(notices, 'first joined coalesced":0}')  # with the gate closed: the next would find our end, and no word
-    for number in range(3):
-        with gate.open("w") as opened:
-            opened.write("go\n")
-        assert says(notices, f'peer{number} recovered coalesced":2}}')["coalesced"] == 2
+        gate.open()
+        says(notices, 'first joined coalesced":0}')
+        for number in range(3):
+            gate.open()
+            assert says(notices, f'peer{number} recovered coalesced":2}}')["coalesced"] == 2
     notices.until("hook ended")
     assert settled(hooks) == {"run": 4, "coalesced": 6, "dropped": 7}
     assert not [notice for notice in notices.rest() if notice.text == "hook falls behind"]  # told once

@@ -8,7 +8,7 @@ import pytest
 
 from discoveryd.protocol.messages.values import MAX_PAYLOAD, AllowRule
 from discoveryd.runtime.message_programs import MOST_WAITING, Programs
-from tests.runtime.hooking import WAIT, Notices, write_hook
+from tests.runtime.hooking import WAIT, Gate, Notices, write_hook
 from tests.runtime.test_message_handlers import Ends, message
 
 ANY = AllowRule(name="*", sender="*")
@@ -111,18 +111,17 @@ def test_an_answer_may_be_as_long_as_the_room(stage):
 
 
 def test_one_run_at_a_time_of_a_name_and_no_other_waits(stage, tmp_path):
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    stage.write("deploy", f"read -r line < {gate}; echo $line $(cat)")
-    stage.write("other", "echo fine")
-    stage.look()
-    results = [stage.give(number=number, payload=b"%d" % number) for number in range(1, MOST_WAITING + 3)]
-    assert results == [None] * MOST_WAITING + ["busy"] * 2
-    assert stage.end("other") == ("handled", b"fine\n")
-    assert stage.status()["taken"] == MOST_WAITING
-    for number in range(1, MOST_WAITING + 1):
-        gate.write_text("go\n")
-        assert stage.ends.wait(number + 1)[number] == ("handled", b"go %d\n" % number)
+    with Gate(tmp_path / "gate") as gate:
+        stage.write("deploy", f"read -r line < {gate.path}; echo $line $(cat)")
+        stage.write("other", "echo fine")
+        stage.look()
+        results = [stage.give(number=number, payload=b"%d" % number) for number in range(1, MOST_WAITING + 3)]
+        assert results == [None] * MOST_WAITING + ["busy"] * 2
+        assert stage.end("other") == ("handled", b"fine\n")
+        assert stage.status()["taken"] == MOST_WAITING
+        for number in range(1, MOST_WAITING + 1):
+            gate.open()
+            assert stage.ends.wait(number + 1)[number] == ("handled", b"go %d\n" % number)
 
 
 # --- what may start one --------------------------------------------------------------------------------
