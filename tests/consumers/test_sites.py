@@ -9,7 +9,7 @@ import pytest
 
 from discoveryd.sites.access import Access
 from discoveryd.sites.link import NatsLink
-from tests.netns.sites import SITES, Fleet, lag, until
+from tests.netns.sites import GONE, SITES, Fleet, lag, until
 
 ALL = [f"{site}{number}" for site in SITES for number in (1, 2)]
 
@@ -39,11 +39,11 @@ def test_three_sites_know_each_other(fleet):
     print("joined", lag(fleet, ["paris1"], far, "paris2", "up"))
     assert fleet.lists("berlin2", *ALL)
     fleet.nodes["paris2"].send(signal.SIGTERM)
-    print("left", lag(fleet, ["paris1"], far, "paris2", "left"))
+    print("left", lag(fleet, ["paris1"], far, "paris2", GONE))
     fleet.start("paris2")
     until(lambda: all(fleet.lists(name, "paris2") for name in far), 30.0, "paris2 is back")
     fleet.nodes["paris2"].kill()
-    print("killed", lag(fleet, ["paris1"], far, "paris2", ("down", "left")))
+    print("killed", lag(fleet, ["paris1"], far, "paris2", GONE))
 
     watch = fleet.client("berlin2").watch(site="all")
     for line in watch:

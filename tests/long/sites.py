@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tests.netns.lab import Lab, why_not
-from tests.netns.sites import SITES, Fleet, lag, until
+from tests.netns.sites import GONE, SITES, Fleet, lag, until
 
 HOSTS = int(os.environ.get("DISCOVERYD_SITES_HOSTS", "5"))
 STOP = float(os.environ.get("DISCOVERYD_SITES_STOP", "60"))
@@ -65,11 +65,11 @@ def test_three_sites_survive_the_trouble_of_each_server(fleet):
     far = [f"berlin{HOSTS}", f"tokyo{HOSTS}"]
     near = [one for one in fleet.gateways("paris", f"paris{HOSTS}") if one != gone]
     fleet.nodes[gone].send(signal.SIGTERM)
-    left = lag(fleet, near, far, gone, "left")
+    left = lag(fleet, near, far, gone, GONE)
     fleet.start(gone)
     joined = lag(fleet, near, far, gone, "up")
     fleet.nodes[gone].kill()
-    killed = lag(fleet, near, far, gone, ("down", "left"))
+    killed = lag(fleet, near, far, gone, GONE)
     print("joined", joined, "left", left, "killed", killed)
     assert max(joined.values()) <= 0.5
     assert max(left.values()) <= 0.3

@@ -11,6 +11,8 @@ from tests.netns.daemons import asking, lose
 
 KEY = Key(b"\7" * 32)
 WAN, HUB = "10.100.0", "10.100.0.1"
+GONE = ("left", "down")
+"""States after a goodbye, of which all three copies are lost once in 64 at 25 % loss, or after a kill."""
 LOSS = "numgen random mod 100 < {}"
 NODE = """\
 node: {{name: {name}}}
