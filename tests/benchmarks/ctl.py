@@ -38,12 +38,12 @@ def daemon(scripts: Path, size: int) -> Iterator[str]:
     try:
         with closing(Mirror(("127.0.0.1", tcp))) as mirror, closing(Fleet(size, udp)) as fleet:
             connect(mirror)
-            begun = perf_counter()
-            while len(mirror.names) < size:
-                if perf_counter() > begun + PATIENCE:
-                    raise SystemExit(f"only {len(mirror.names)} of {size} peers are listed")
-                fleet.say_records()
-                follow([mirror], 0.2)
+
+            def heard(seconds: float) -> int:
+                follow([mirror], seconds)
+                return len(mirror.names - {None})
+
+            fleet.introduce(heard)
         yield f"127.0.0.1:{tcp}"
     finally:
         process.terminate()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import resource
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from selectors import EVENT_READ, DefaultSelector
 from threading import Thread
-from time import sleep
+from time import monotonic, sleep
 
 import machine  # noqa: F401 - makes the checkout importable
 
@@ -24,6 +25,10 @@ NODE = "127.77.0.1"
 FLEET = "127.77.0.2"
 PIECE, PAUSE = 100, 0.01
 """Records said at once, and the seconds until the next: a receive buffer of 208 KiB holds about 360 of them."""
+AGAIN = 0.5
+"""Seconds after which the records are said again: a daemon takes in so many newcomers a second and no more."""
+PATIENCE = 60.0
+"""Seconds until each peer must have been heard."""
 
 Datagram = tuple[bytes, list[tuple[int, int, bytes]]]
 
@@ -58,6 +63,23 @@ class Fleet:
             self._send((replace(hello, seq=self._seq, record=record.encoded).encode(), self._routes[number]))
             if number % PIECE == PIECE - 1:
                 sleep(PAUSE)
+
+    def introduce(self, heard: Callable[[float], int], generation: int = 0) -> None:
+        """Say the records until each is heard.
+
+        Args:
+            heard: waits for news, so many seconds at most, and gives how many of these records were heard by then.
+            generation: of the records.
+        """
+        deadline = monotonic() + PATIENCE
+        while True:
+            self.say_records(generation)
+            again = monotonic() + AGAIN
+            while (left := again - monotonic()) > 0:
+                if heard(left) == len(self):
+                    return
+            if monotonic() > deadline:
+                raise SystemExit(f"only {heard(0)} of {len(self)} peers were heard")
 
     def steady(self, count: int) -> list[Datagram]:
         """Make the next so many steady HELLOs, of one peer after the other."""

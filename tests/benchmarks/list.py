@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from statistics import median
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any
 
 from fleet import NODE, Fleet, free_port
@@ -79,11 +79,15 @@ def echo(reply: bytes) -> Iterator[tuple[str, int]]:
 
 def hear_all(fleet: Fleet, events: Subscription, generation: int) -> None:
     """Let every peer tell its record of this generation; wait for the event of each: joined or updated."""
-    fleet.say_records(generation)
-    deadline = monotonic() + PATIENCE
-    for told in range(len(fleet)):
-        if events.get(timeout=deadline - monotonic()) is None:
-            raise SystemExit(f"only {told} of {len(fleet)} peers were heard")
+    told: set[str] = set()
+
+    def heard(seconds: float) -> int:
+        event = events.get(timeout=seconds)
+        if event and event.peer.tags.get("generation") == str(generation):
+            told.add(event.peer.id)
+        return len(told)
+
+    fleet.introduce(heard, generation)
 
 
 def milliseconds(action: Callable[[], Any]) -> float:

@@ -88,12 +88,13 @@ class Path:
 
     def warm(self, fleet: Fleet) -> None:
         """Hear the record of each peer."""
-        fleet.say_records()
-        until = boottime() + PATIENCE
-        while self._node.table.live_count(boottime()) < len(fleet) and boottime() < until:
+
+        def heard(_: float) -> int:
             for outcome in (*self._take(), self._node.poll(boottime())):
                 self._transport.send(outcome.sends)
-        _check(self._node.table.live_count(boottime()), len(fleet))
+            return self._node.table.live_count(boottime())
+
+        fleet.introduce(heard)
 
     def drain(self, fleet: Fleet, datagrams: list[Datagram]) -> float:
         """Take in what the fleet sends; seconds."""
@@ -132,9 +133,14 @@ class Daemon:
 
     def warm(self, fleet: Fleet) -> None:
         """Hear the record of each peer."""
-        fleet.say_records()
-        for _ in range(len(fleet)):
-            self._await_event()
+        told: set[str] = set()
+
+        def heard(seconds: float) -> int:
+            if event := self._events.get(timeout=seconds):
+                told.add(event.peer.id)
+            return len(told)
+
+        fleet.introduce(heard)
 
     def drain(self, fleet: Fleet, datagrams: list[Datagram]) -> float:
         """Take in what the fleet sends; seconds."""

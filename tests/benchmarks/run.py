@@ -43,6 +43,8 @@ def main() -> int:
             machines.append(found["machine"])
     if not figures:
         return 1
+    if failed:  # a table without their rows would look whole
+        print(f"not measured, since they failed: {', '.join(failed)}", file=sys.stderr)
     print(
         json.dumps({"machine": machines[-1], "figures": figures})
         if options.json
