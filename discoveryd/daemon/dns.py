@@ -14,6 +14,7 @@ from discoveryd.runtime.notices import Notice, info, of_death, warning
 
 if TYPE_CHECKING:
     from discoveryd.config import Config
+    from discoveryd.dns.far import FarPeers
     from discoveryd.dns.service import NameServer
     from discoveryd.dns.trial import Trial
     from discoveryd.runtime.discovery import Discovery
@@ -34,18 +35,21 @@ class DnsPart(Part):
         discovery: with the peers.
         loop: returns the event loop, which runs.
         notify: told what goes wrong; in any thread.
+        sites: returns what knows the peers of other sites, None where there are none; asked on the loop.
     """
 
     name = "dns"
     section = "dns"
 
     def __init__(
-        self, config: Config, discovery: Discovery, loop: Callable[[], Loop], notify: Callable[[Notice], None]
-    ) -> None:
+        self, config: Config, discovery: Discovery, loop: Callable[[], Loop], notify: Callable[[Notice], None], *,
+        sites: Callable[[], FarPeers | None] = lambda: None,
+    ) -> None:  # fmt: skip
         self._config = config.dns
         self._discovery = discovery
         self._loop = loop
         self._notify = notify
+        self._sites = sites
         self._server: NameServer | None = None
         self._trial: Trial | None = None
         self._error = ""
@@ -73,11 +77,18 @@ class DnsPart(Part):
             self.stop()
             self._config, self._due, self._error = config.dns, 0.0, ""
             self.look()
+        self.wake()
 
     def hear(self, message: Event | Notice) -> None:
         """Take over what an event changed."""
-        if self._server is not None and isinstance(message, Event):
-            self._server.wake()
+        if isinstance(message, Event):
+            self.wake()
+
+    def wake(self) -> None:
+        """Take over what changed, here or in another site; in any thread."""
+        server = self._server
+        if server is not None:
+            server.wake()
 
     def status(self) -> dict[str, Any]:
         """Return where names are served, what was asked, and why not."""
@@ -106,7 +117,7 @@ class DnsPart(Part):
         except ModuleNotFoundError as error:
             self._fail(LACKS.format(name=error.name))
             return
-        server = NameServer(self._config, self._discovery.look)
+        server = NameServer(self._config, self._discovery.look, self._sites)
         try:
             server.start(self._loop())
         except (OSError, TimeoutError) as error:

@@ -121,6 +121,11 @@ class Daemon:
         self._log = LogPart(config.log, syslog=is_detached)
         hooks = HooksPart(os.path.join(config.directory, "hooks.d"), config.parameters.limits, put)
         loop, exports = LoopPart(put), ExportsPart(config, self._discovery, put)
+        names = DnsPart(config, self._discovery, loop.loop, put, sites=lambda: sites.desk)
+        sites = SitesPart(
+            config, self._discovery, loop.loop, put, changed=(exports.wake, names.wake),
+            hook=lambda *told: put(partial(hooks.tell_site, *told)),
+        )  # fmt: skip
         parts: list[Part] = [
             self._log,
             *([TokenPart(config.paths.runtime_directory, self, put)] if address else []),
@@ -133,11 +138,8 @@ class Daemon:
             RoutedPeersPart(config.paths.state_directory, config.parameters.loopback, self._discovery, put),
             loop,  # the parts that run on it stand below it
             WebPart(config, self._discovery, loop.loop, put),
-            DnsPart(config, self._discovery, loop.loop, put),
-            SitesPart(
-                config, self._discovery, loop.loop, put, changed=exports.wake,
-                hook=lambda *told: put(partial(hooks.tell_site, *told)),
-            ),
+            names,
+            sites,
             ServicesPart(os.path.join(config.directory, "services.d"), offer=self._discovery.offer, put=put),
         ]
         self._parts = Parts(parts, notify=put, report=self._discovery.report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from discoveryd.daemon.parts import Part
@@ -32,7 +32,7 @@ class SitesPart(Part):
         loop: returns that of the asyncio parts, running.
         notify: told what goes wrong; in any thread.
         hook: told of each site that falls silent or is back; in the thread of the loop.
-        changed: called where a peer of another site changed; the same.
+        changed: each is called where a peer of another site changed; the same.
 
     Raises:
         ConfigError: a file that the section names cannot be used, or nats-py is missing.
@@ -43,7 +43,7 @@ class SitesPart(Part):
 
     def __init__(
         self, config: Config, discovery: Discovery, loop: Callable[[], Loop], notify: Callable[[Notice], None],
-        *, hook: SiteHook, changed: Callable[[], None] = lambda: None,
+        *, hook: SiteHook, changed: Sequence[Callable[[], None]] = (),
     ) -> None:  # fmt: skip
         self._config = config
         self._discovery = discovery
@@ -70,6 +70,8 @@ class SitesPart(Part):
         """Begin anew where this node has another boot, or where the system lacked something."""
         if self._is_started and self._made_of != self._lasting():
             self._adopt()
+            for changed in self._changed:
+                changed()
 
     def reload(self, config: Config) -> None:
         """Take over servers, credentials, keys and what is followed; no row is lost, unless the site is another one."""
@@ -81,6 +83,8 @@ class SitesPart(Part):
         self._config = config
         if self._is_started:
             self._adopt()
+            for changed in self._changed:  # what is followed may be less
+                changed()
 
     def hear(self, message: Event | Notice) -> None:
         """Tell other sites of what has changed here, and what watches more than this site."""

@@ -6,6 +6,7 @@ A room of its own, imported only where ``dns.listen`` is set.
 
     names       which names a peer has in the zone, and which of what it offers can be a name
     index       names -> rows of the table; reads of the table what changed in it
+    far         the zones of other sites, out of what the gateways there tell
     zone        a question -> its answer, out of the index and of what the table says this very moment; pure
     message     bytes -> a question, an answer -> bytes: all that dnslib is used for
     rates       how many questions of a source are answered

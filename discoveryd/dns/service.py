@@ -11,6 +11,7 @@ from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from discoveryd.dns.far import FarNames
 from discoveryd.dns.index import Seen
 from discoveryd.dns.server import Server
 from discoveryd.dns.zone import DnsAnswer, DnsQuestion, Zone
@@ -18,6 +19,7 @@ from discoveryd.net.asked import open_asked
 
 if TYPE_CHECKING:
     from discoveryd.config.dns import DnsSection
+    from discoveryd.dns.far import FarPeers
     from discoveryd.protocol.node import Node
     from discoveryd.protocol.table.row import Key
     from discoveryd.runtime.loop import Loop
@@ -36,9 +38,12 @@ class NameServer:
     Args:
         config: an address, and what to answer.
         look: calls a function with the engine and the time.
+        sites: returns what knows the peers of other sites, None where there are none.
     """
 
-    def __init__(self, config: DnsSection, look: LookAt) -> None:
+    def __init__(
+        self, config: DnsSection, look: LookAt, sites: Callable[[], FarPeers | None] = lambda: None
+    ) -> None:
         host = config.address[0] if config.address else ""
         self._config = config
         self._look = look
@@ -47,6 +52,8 @@ class NameServer:
             config.zone, config.ttl, with_self=config.self, address=None if host in EVERYWHERE else host,
             random=self._random,
         )  # fmt: skip
+        self._far = FarNames(self.zone, sites)
+        self.zone.site = self._far.find
         self._loop: Loop | None = None
         self._server: Server | None = None
         self._follows: Future[Any] | None = None
@@ -88,7 +95,8 @@ class NameServer:
         index = self.zone.index
         hosts = list(index.hosts.values())
         seen = {"names": len(index.names), "services": len(index.types), "left_out": sum(one.left_out for one in hosts)}
-        return {**seen, **(self._server.status() if self._server else {})}
+        far = sum(len(zone.index.names) for zone in list(self._far.zones.values()))
+        return {**seen, "site_names": far, **(self._server.status() if self._server else {})}
 
     # --- on the loop ----------------------------------------------------------------------------
 
@@ -115,6 +123,8 @@ class NameServer:
             except RuntimeError:  # the node has ended, and the daemon with it
                 return
             index.take(changes)
+            await asyncio.sleep(0)
+        for _ in self._far.refresh():
             await asyncio.sleep(0)
 
     def _answer(self, question: DnsQuestion) -> DnsAnswer:

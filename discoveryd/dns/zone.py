@@ -3,6 +3,10 @@
 The answer is authoritative below the domain. A name of nobody who is up is NXDOMAIN; a name that is there without what
 is asked for, or with others below it, is NOERROR without an answer (RFC 8020). All else is REFUSED, so that a resolver
 asks another server: also the reverse name of an address where no peer is, which may well be another machine's.
+
+Where this node belongs to a site, the last label before the domain may be the name of a site: of this one, for the same
+names once more, or of another, for a zone of its own (`discoveryd.dns.far`). A peer of this network with the whole name
+comes first.
 """
 
 from __future__ import annotations
@@ -76,14 +80,28 @@ class Zone:
         with_self: whether this node has names too.
         address: where the server is asked, None for any address of this node.
         random: for the choice among many.
+
+    Attributes:
+        labels: the domain.
+        index: its names.
+        site: finds the zone of a site by its name, and how its rows are looked at, as `discoveryd.dns.far.FarNames`.
     """
 
     def __init__(self, domain: str, ttl: float, *, with_self: bool, address: str | None, random: Random) -> None:
         self.labels = folded(labels_of(domain))
+        self._top = self  # whose SOA is told
+        self.site: Callable[[bytes, Look], tuple[Zone, Look] | None] | None = None
         self.index = Index(self.labels, with_self=with_self)
         self._ttl = int(ttl)
         self._address = address
         self._random = random
+
+    def below(self, site: str) -> Zone:
+        """Return an empty zone below this one, for the peers of another site."""
+        domain = b".".join((site.encode("ascii"), *self.labels)).decode("ascii")
+        made = Zone(domain, self._ttl, with_self=False, address=None, random=self._random)
+        made._top = self._top
+        return made
 
     def answer(self, question: DnsQuestion, look: Look) -> DnsAnswer:
         """Return the answer to a question of class IN."""
@@ -95,10 +113,27 @@ class Zone:
         below = len(name) - len(self.labels)
         if below < 0 or name[below:] != self.labels:
             return REFUSED
-        return self._below(question, name[:below], look)
+        name = name[:below]
+        found = self._below(question, name, look) or self._in_site(question, name, look) or self._between(name)
+        return found or DnsAnswer("NXDOMAIN", (), (self._start(),))
 
-    def _below(self, question: DnsQuestion, name: Labels, look: Look) -> DnsAnswer:
-        """Return the answer to a question about a name of the domain."""
+    def within(self, question: DnsQuestion, name: Labels, look: Look) -> DnsAnswer | None:
+        """Return the answer to a question about a name of a site, None where nothing that is up has that name."""
+        if name == SELF_LABEL:
+            return None
+        return (self._below(question, name, look) if name else self._reply(())) or self._between(name)
+
+    def _in_site(self, question: DnsQuestion, name: Labels, look: Look) -> DnsAnswer | None:
+        """Return the answer to a question about a name whose last label is that of a site, None for no such name."""
+        found = self.site(name[-1], look) if self.site else None
+        return found[0].within(question, name[:-1], found[1]) if found else None
+
+    def _between(self, name: Labels) -> DnsAnswer | None:
+        """Return the answer for a name with others below it, None where there are none."""
+        return self._reply(()) if name in self.index.between or name in BETWEEN else None
+
+    def _below(self, question: DnsQuestion, name: Labels, look: Look) -> DnsAnswer | None:
+        """Return the answer to a question about a name of the domain, None where nothing that is up has that name."""
         if name in ((), SELF_LABEL):
             return self._reply(self._of_zone(question, name))
         if name == ENUMERATION or name in BROWSING:
@@ -112,8 +147,8 @@ class Zone:
         else:
             rows = _foremost(self._seen(self.index.names.get(name, ()), look))
             records = [one for row in rows for one in self._of_host(row, question.kind, question.name)]
-        if not rows and name not in self.index.between and name not in BETWEEN:
-            return DnsAnswer("NXDOMAIN", (), (self._start(),))
+        if not rows:
+            return None
         targets = rows if question.kind == "SRV" and records else []
         extra = [one for row in targets for kind in ("A", "AAAA") for one in self._of_host(row, kind, self._host(row))]
         return self._reply(records, extra)
@@ -222,8 +257,9 @@ class Zone:
 
     def _start(self) -> ZoneRecord:
         """Return the SOA, by which a resolver keeps what is not there as long as what is there."""
-        server = SELF_LABEL + self.labels
-        return ZoneRecord(self.labels, "SOA", self._ttl, (server, (b"nobody", *self.labels), self.index.version))
+        top = self._top
+        server = SELF_LABEL + top.labels
+        return ZoneRecord(top.labels, "SOA", self._ttl, (server, (b"nobody", *top.labels), top.index.version))
 
 
 def _key(row: Seen) -> Key:

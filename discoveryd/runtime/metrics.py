@@ -86,6 +86,7 @@ _NUMBERS = (
     ("history_errors_total", "history.errors", "Attempts to write the history that failed."),
     ("history_replaced_total", "history.replaced", "Files of the history that were broken, and set aside."),
     ("dns_names", "dns.names", "Names of peers that DNS answers."),
+    ("dns_site_names", "dns.site_names", "Names of peers of other sites that DNS answers."),
     ("dns_names_left_out", "dns.left_out", "Services and tags of peers that can have no name, or no text, in DNS."),
     ("dns_truncated_total", "dns.truncated", "Questions by UDP that were told to come by TCP."),
     ("dns_limited_total", "dns.limited", "Questions past the bound of their source."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from errno import EAGAIN
 from typing import TYPE_CHECKING, Any, cast
@@ -22,6 +22,7 @@ from discoveryd.runtime.query_handlers import list_line
 from discoveryd.sites.driver import SiteDriver
 from discoveryd.sites.engine import SiteEngine
 from discoveryd.sites.link import NatsLink
+from discoveryd.sites.listing import Voucher, render
 from discoveryd.sites.settings import Follow, SiteSettings
 from discoveryd.sites.survey import Surveyor
 from discoveryd.sites.values import SiteEvent
@@ -50,13 +51,13 @@ class SiteDesk:
         loop: that all of it runs on.
         notify: told of faults, and of sites that fall silent or are back; in the thread of the loop.
         hook: told kind, site and reason of the latter.
-        changed: called where a peer of another site changed; quick.
+        changed: each is called where a peer of another site changed; quick.
         process: tells one process from another.
     """
 
     def __init__(
         self, section: SitesSection, access: Access, discovery: Discovery, keyring: Keyring, loop: Loop, *,
-        notify: Notify, hook: Callable[[str, str, str], None], changed: Callable[[], None],
+        notify: Notify, hook: Callable[[str, str, str], None], changed: Sequence[Callable[[], None]],
         process: Callable[[], int],
     ) -> None:  # fmt: skip
         self.site = section.name
@@ -113,6 +114,22 @@ class SiteDesk:
     def rows(self, site: str | None) -> list[dict[str, Any]]:
         """Return the peers of another site as JSON, None for all others, also those that are gone."""
         return self._driver.rows(site)
+
+    def followed(self) -> list[str]:
+        """Return the names of the other sites whose peers are kept."""
+        return self._driver.engine.followed()
+
+    def live(self, site: str) -> Mapping[str, str]:
+        """Return key and text of the peers of a site that are up, while it is unreachable of those that were."""
+        return self._driver.engine.live(site)
+
+    def look(self, site: str, keys: Iterable[str]) -> list[dict[str, Any]]:
+        """Return some peers of a site as JSON, also those that this node hears itself."""
+        return self._driver.engine.look(site, keys, boottime())
+
+    def read(self, key: str, text: str) -> Mapping[str, Any]:
+        """Return a peer of `live` as JSON, without what is known of it at this moment."""
+        return render(key, text, "up", Voucher(self.site, None, None, 0.0), 0.0)
 
     # --- for threads that may wait --------------------------------------------------------------
 
@@ -231,7 +248,8 @@ class SiteDesk:
             self._tell(watcher.watch.of_peer(event, None, self._seq) for watcher in self._watchers)
 
     def _on_site_event(self, told: SiteEvent) -> None:
-        self._changed()
+        for changed in self._changed:
+            changed()
         if told.kind == "gateway":
             self._notify(info(told.reason, site=self.site))
         elif told.kind in OF_SITES:

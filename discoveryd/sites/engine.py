@@ -21,7 +21,7 @@ that delays, reorders, repeats, withholds or invents can make rows unknown, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from discoveryd.errors import WireError
@@ -178,6 +178,21 @@ class SiteEngine:
             for entry in one.entries(now) if entry[1].partition(" ")[0] not in first_hand
         ]  # fmt: skip
         return ((state, writer.write(key, text, state, seen)) for writer, key, text, state, seen in found)
+
+    def followed(self) -> list[str]:
+        """Return the names of the other sites whose peers are kept."""
+        return [site.name for site in self._sites() if site.is_followed]
+
+    def live(self, site: str) -> dict[str, str]:
+        """Return key and text of the peers of a site that are up, while it is unreachable of those that were."""
+        found = self._following.sites.get(site)
+        return {} if found is None else found.live()
+
+    def look(self, site: str, keys: Iterable[str], now: float) -> list[dict[str, Any]]:
+        """Return some peers of a site as JSON, also those that this node hears itself; it costs nothing for others."""
+        found = self._following.sites.get(site)
+        rows = () if found is None else (found.look(key, now) for key in keys)
+        return [row for row in rows if row is not None]
 
     def status(self, now: float) -> dict[str, Any]:
         """Return the section ``sites`` of the status.

@@ -116,6 +116,17 @@ class RemoteSite:
                 writer = writers[view] = TextWriter(self._voucher(view, now))
             yield writer, key, text, self._true(state), now - self.seen.get(key, now)
 
+    def live(self) -> dict[str, str]:
+        """Return key and text of the peers that are up, while the site is unreachable of those that were."""
+        return {key: shown[1] for key, shown, _ in self.listing() if shown[0] == "up"}
+
+    def look(self, key: str, now: float) -> dict[str, Any] | None:
+        """Return a peer as JSON, None where it is not kept; its word is that of the gateway proved last."""
+        shown = self.shown(key)
+        views = [view for view in self.word if isinstance(view.rows.get(key), str)]
+        view = max(views, key=lambda one: one.proved, default=None)
+        return None if shown[0] in ("", "replaced") else self.peer(key, shown, now, view)
+
     def peer(self, key: str, shown: Shown, now: float, view: View | None = None) -> dict[str, Any]:
         """Return a peer as JSON."""
         state, text = shown

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.consumers.far import FarSites
 from tests.consumers.install import HOME
 from tests.netns.lab import Lab, why_not
 
@@ -61,3 +62,13 @@ def discoveryctl(tmp_path):
     script.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m discoveryd.ctl "$@"\n')
     script.chmod(0o755)
     return script.parent
+
+
+@pytest.fixture
+def far_sites(tool, tmp_path):
+    """Give daemons of two sites, and a NATS server between them."""
+    made = FarSites(tool("nats-server", "nats-server"), tmp_path)
+    yield made
+    made.close()
+    for name in made.daemons:
+        print(f"--- {name}\n{made.log(name)}")

@@ -252,7 +252,7 @@ def test_the_page_for_people_has_every_family_and_no_other():
     past = dict.fromkeys(("nodes", "stays", "bytes", "written", "lost", "errors", "replaced"), 1)
     kept = {"path": "/x", "writes": 1, "error": None, "failures": 0}
     web = dict.fromkeys(("connections", "limit", "streams", "streams_limit", "requests", "refused", "denied"), 1)
-    counted = ("names", "left_out", "truncated", "limited", "ignored", "connections", "refused")
+    counted = ("names", "site_names", "left_out", "truncated", "limited", "ignored", "connections", "refused")
     dns = {**dict.fromkeys(counted, 1), "questions": {"udp": 1}, "answers": {"NOERROR": 1}}
     whole = {**STATUS, "web": web, "dns": dns, "sites": SITES, "exports": [kept], "peer_log": log, "history": past, "grace": {"waiting": 1, "maintenance": []}, "hooks": dict.fromkeys(keys, 1), "query": {**STATUS["query"], "denied": 8, "registrations": 0}}
     text = Metrics(lambda: whole).read()["text"]
