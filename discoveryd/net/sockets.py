@@ -9,6 +9,7 @@ import os
 import selectors
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from dataclasses import KW_ONLY, dataclass, field
@@ -62,7 +63,7 @@ class WakeUp:
 
 
 @dataclass(eq=False, repr=False)
-class TcpServer:
+class TcpServer(ABC):
     """A server's listening socket, and the selector by which it waits for that and for its connections.
 
     While the process can have no more descriptors, it pauses. Nothing is opened by the constructor. One thread
@@ -144,9 +145,9 @@ class TcpServer:
         """Make `wait` return."""
         self._wake_up.wake()
 
+    @abstractmethod
     def due(self, client: Any) -> float | None:
         """Return when the time of a client is over; None for a client that may be silent."""
-        raise NotImplementedError
 
     def patience(self, now: float) -> float | None:
         """Return the seconds until a client is due, or a pause ends; None if there is neither."""

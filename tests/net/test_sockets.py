@@ -48,13 +48,20 @@ def selector(monkeypatch):
         yield selector
 
 
+class Server(TcpServer):
+    """A server whose clients may be silent for ever."""
+
+    def due(self, client):
+        return None
+
+
 @pytest.fixture
 def scene(selector):
     with ExitStack() as stack:
         listener = Listener()
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        server = TcpServer(("127.0.0.1", 0), listener, retry=RETRY)
+        server = Server(("127.0.0.1", 0), listener, retry=RETRY)
         server.open()
         stack.callback(server.close)
         client = stack.enter_context(socket.create_connection(server.address))
@@ -103,7 +110,7 @@ def test_a_port_that_cannot_be_bound_is_tried_again(monkeypatch, selector, numbe
 
     monkeypatch.setattr(Listener, "bind", bind, raising=False)
     monkeypatch.setattr(socket, "socket", Listener)
-    server = TcpServer(("127.0.0.1", 0), retry=RETRY, forgives=NOT_YET, told=told.append)
+    server = Server(("127.0.0.1", 0), retry=RETRY, forgives=NOT_YET, told=told.append)
     server.open()
     server.resume(100.0)  # once more at once: the holder may have ended since
     assert "127.0.0.1" in server.error
@@ -123,7 +130,7 @@ def test_a_port_that_cannot_be_bound_is_tried_again(monkeypatch, selector, numbe
 
 def test_an_error_that_is_not_forgiven_leaves_nothing_open():
     before = descriptors()
-    server = TcpServer(("192.0.2.1", 7), retry=RETRY)
+    server = Server(("192.0.2.1", 7), retry=RETRY)
     with pytest.raises(OSError, match="cannot listen on TCP port 7 on"):
         server.open()
     server.close()

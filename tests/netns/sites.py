@@ -8,6 +8,7 @@ from discoveryd.daemon.keys import write_key
 from discoveryd.protocol.sealed.keyring import Key
 from tests.consumers.nats_fleet import CONFIG, SITES, new_seed
 from tests.netns.daemons import asking, lose
+from tests.stopping import stop
 
 KEY = Key(b"\7" * 32)
 WAN, HUB = "10.100.0", "10.100.0.1"
@@ -19,12 +20,28 @@ node: {{name: {name}}}
 hello: {{families: [ipv4]}}
 security: {{mode: require, keys: [fleet.key]}}
 history: {{keep: off}}
+limits: {{query_idle: 24h}}
 log: {{level: info}}
 sites: {{name: {site}, servers: ["nats://10.{lan}.0.100:4222"], credentials: site.nats}}
 """
 
 
-class Server:
+class Program:
+    """A program on a host, as `process`."""
+
+    def send(self, number):
+        self.process.send_signal(number)
+
+    def hang(self):
+        """Stop it without its end: what it has open stays open."""
+        stop(self.process.pid)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Server(Program):
     """A nats-server on a host of its own."""
 
     def __init__(self, host, program, text):
@@ -36,15 +53,8 @@ class Server:
     def start(self):
         self.process = self.host.popen(self.program, "-c", str(self.file))
 
-    def send(self, number):
-        self.process.send_signal(number)
 
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-
-class Node:
+class Node(Program):
     """A daemon on a host of a site."""
 
     def __init__(self, lab, site, lan, number, seed):
@@ -60,13 +70,6 @@ class Node:
 
     def start(self):
         self.process = self.host.discoveryd("--config", str(self.directory / "discoveryd.yaml"))
-
-    def send(self, number):
-        self.process.send_signal(number)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
 
 
 class Fleet:
@@ -113,11 +116,11 @@ class Fleet:
         found = {peer["name"]: peer["state"] for peer in sorted(reply["peers"], key=lambda one: one["state"] in ("up", "unknown"))}
         return found | ({reply["self"]["name"]: "up"} if "self" in reply else {})
 
-    def gateways(self, site, witness):
-        """Give the names of the nodes that speak for a site."""
-        ids = self.client(witness).request("sites")["gateways"]
-        names = [name for name, node in self.nodes.items() if node.site == site and node.process and node.process.poll() is None]
-        return [name for name in names if self.client(name).request("status")["node"]["id"] in ids]
+    def gateways(self, witness):
+        """Give the names of the nodes that speak for the site of this witness, as it knows them."""
+        reply = self.client(witness).request("list", with_self=True)
+        names = {peer["id"]: peer["name"] for peer in [*reply["peers"], reply["self"]]}
+        return [names[one] for one in self.client(witness).request("sites")["gateways"] if one in names]
 
     def lists(self, name, *wanted, state="up"):
         states = self.states(name)
@@ -139,6 +142,15 @@ def until(holds, within, what=""):
         assert time.monotonic() - began < within, f"not within {within:g} s: {what}"
         time.sleep(0.01)
     return time.monotonic() - began
+
+
+def throughout(seconds, holds):
+    """Call again and again, until so many seconds are over, what raises an AssertionError where something is wrong."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        holds()
+        time.sleep(0.1)
+    holds()
 
 
 def lag(fleet, near, far, name, state, within=30.0):
