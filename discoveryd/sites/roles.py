@@ -6,7 +6,8 @@ more, so its place is taken within one down-time. A candidate that lives but is 
 connection is lost, or its daemon hangs) is passed over after `PATIENCE` intervals, and has its place again as soon as
 it is heard.
 
-Two nodes that disagree for a moment both speak: what they say is the same, and a reader follows each by itself.
+A gateway whose place is taken by another goes on until the other is heard, so that no change waits for that. Two nodes
+that disagree for a moment both speak: what they say is the same, and a reader follows each by itself.
 """
 
 from __future__ import annotations

@@ -173,7 +173,11 @@ class Speaking:
             return "isolated"
         if now < self._settled_at:
             return "settling"
-        return "gateway" if self.id in speakers else "standby"
+        if self.id in speakers:
+            return "gateway"
+        # one that has its place taken speaks until its successor is heard
+        is_awaited = self.role == "gateway" and not set(speakers) <= set(self.roles.heard(self.interval, now))
+        return "gateway" if is_awaited else "standby"
 
     # --- what is said -----------------------------------------------------------------------------
 

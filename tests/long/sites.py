@@ -62,14 +62,14 @@ def test_three_sites_survive_the_trouble_of_each_server(fleet):
 
     gone = f"paris{HOSTS - 1}"
     far = [f"berlin{HOSTS}", f"tokyo{HOSTS}"]
-    near = speaking(fleet, gone)
+    near = fleet.gateways("paris", but=gone)
     fleet.nodes[gone].send(signal.SIGTERM)
     left = lag(fleet, near, far, gone, GONE)
     fleet.forget(gone)
-    near = speaking(fleet, gone)  # others, where the node that has ended was one of them
+    near = fleet.gateways("paris", but=gone)  # others, where the node that has ended was one of them
     fleet.start(gone)
     joined = lag(fleet, near, far, gone, "up")
-    near = speaking(fleet, gone)
+    near = fleet.gateways("paris", but=gone)
     fleet.nodes[gone].kill()
     killed = lag(fleet, near, far, gone, GONE)
     print("joined", joined, "left", left, "killed", killed)
@@ -99,7 +99,7 @@ def test_three_sites_survive_the_trouble_of_each_server(fleet):
         assert silent <= UNKNOWN
         assert cured <= HEALED
     for site in SITES:  # gateways: what a standby takes over
-        for speaker in fleet.gateways(f"{site}{HOSTS}"):
+        for speaker in fleet.gateways(site):
             if speaker in witnesses:
                 continue
             rest = [one for one in names if one != speaker]
@@ -112,11 +112,6 @@ def test_three_sites_survive_the_trouble_of_each_server(fleet):
         print(name, "was told of", watched.gone(), "peers of its own network that were gone")
     for name in ("berlin", "tokyo"):  # of these only gateways were stopped
         assert calm[f"{name}{HOSTS}"].gone() <= 2
-
-
-def speaking(fleet, gone):
-    """Give the gateways of Paris but for the node that ends."""
-    return [one for one in fleet.gateways(f"paris{HOSTS}") if one != gone]
 
 
 def assert_truth(fleet, witnesses, names):

@@ -116,11 +116,10 @@ class Fleet:
         found = {peer["name"]: peer["state"] for peer in sorted(reply["peers"], key=lambda one: one["state"] in ("up", "unknown"))}
         return found | ({reply["self"]["name"]: "up"} if "self" in reply else {})
 
-    def gateways(self, witness):
-        """Give the names of the nodes that speak for the site of this witness, as it knows them."""
-        reply = self.client(witness).request("list", with_self=True)
-        names = {peer["id"]: peer["name"] for peer in [*reply["peers"], reply["self"]]}
-        return [names[one] for one in self.client(witness).request("sites")["gateways"] if one in names]
+    def gateways(self, site, but=""):
+        """Give the names of the nodes that speak for a site, but for one, as each says itself."""
+        names = [name for name, node in self.nodes.items() if node.site == site and name != but]
+        return [name for name in names if self.client(name).request("sites")["role"] == "gateway"]
 
     def lists(self, name, *wanted, state="up"):
         states = self.states(name)

@@ -331,3 +331,20 @@ def test_a_standby_dates_nonces_by_the_hellos_of_a_large_network():
     gateways = [node for node in berlin.nodes if node is not standby]
     ages = [node.rows(None, "up")[paris.nodes[0].key]["vouched_s"] for node in (standby, *gateways)]
     assert ages[0] <= max(ages[1:]) + 2 * BEAT
+
+
+def test_a_gateway_speaks_until_its_successor_is_heard():
+    made, berlin, paris = world(1, 3)
+    made.run(10)
+    first, second = [node for node in paris.nodes if node.status()["role"] == "gateway"]
+    [other] = [node for node in paris.nodes if node not in (first, second)]
+    first.stop()
+    made.run(10)
+    first.start()
+    made.run(1)  # its place is its own again, and it does not speak yet
+    paris.truth[KEY] = text_of("web1")
+    other.hear_of(KEY, "up", paris.truth[KEY])
+    made.run(0.2)
+    assert states(berlin, KEY) == ["up"]
+    made.run(8)
+    assert [node.status()["role"] for node in (first, second, other)] == ["gateway", "gateway", "standby"]
