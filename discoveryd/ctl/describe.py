@@ -6,7 +6,7 @@ from typing import Any
 from discoveryd.protocol import DROP_REASONS
 from discoveryd.query.findings import findings
 from discoveryd.query.formats import printable
-from discoveryd.query.formats.table import Screen, age, folded, name_of, service_of, table, width_of
+from discoveryd.query.formats.table import Screen, age, farewell, folded, name_of, service_of, table, width_of
 
 ROUTED = "a routed path"
 SENTENCE = 30
@@ -94,7 +94,7 @@ def _why(peer: dict[str, Any]) -> str:
         "suspect": f"overdue, last heard {heard}; counts as down in {left}",
         "down": f"last heard {heard}; since then nothing of it arrives here: it is gone, or the way from it to us is "
         "broken (whether it hears us cannot be told)",
-        "left": f"said goodbye {heard}",
+        "left": f"{farewell(peer)} {heard}",
     }.get(peer["state"], f"last heard {heard}")
 
 

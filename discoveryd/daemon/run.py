@@ -18,6 +18,7 @@ from discoveryd.daemon import FAILED, OK, say
 from discoveryd.daemon.dns import DnsPart
 from discoveryd.daemon.exports import ExportsPart
 from discoveryd.daemon.findings import FindingsPart
+from discoveryd.daemon.goodbye import goodbye_reason
 from discoveryd.daemon.grace import GracePart
 from discoveryd.daemon.history import HistoryPart
 from discoveryd.daemon.identity import node_id, placeholder
@@ -157,7 +158,7 @@ class Daemon:
         self._parts.open()
         self._discovery.subscribe(self._inbox)
         self._discovery.start(self._parts.start)
-        stack.callback(self._discovery.stop)  # the goodbye comes first
+        stack.callback(lambda: self._discovery.stop(goodbye_reason()))  # the goodbye comes first
         stack.callback(self._manager.close)
         stack.callback(self._manager.stopping)
         self._manager.ready(self._discovery.summary())

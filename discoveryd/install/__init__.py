@@ -13,6 +13,7 @@
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 
 from discoveryd.cli.parse import Arguments
 from discoveryd.config import Config, load
@@ -102,6 +103,8 @@ class Installation:
             return self._done()
         if any(path.endswith((machine.SERVICE, machine.SOCKET, DROP_IN)) for path in changed):
             self._service.ask("daemon-reload")
+        with suppress(ConfigError, OSError):  # without that note the daemon calls it a restart
+            self._service.note_upgrade(self._config())
         self._take_over(former, enabled)
         return self._begin(changed, wanted)
 

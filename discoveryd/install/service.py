@@ -2,14 +2,17 @@
 
 import os
 import shutil
+from contextlib import suppress
 
 from discoveryd import __version__
 from discoveryd.config import Config
 from discoveryd.daemon import FAILED, OK, say
 from discoveryd.daemon.commands import client_of, sight
+from discoveryd.daemon.goodbye import JOBS, UPGRADE
 from discoveryd.daemon.identity import kept
 from discoveryd.daemon.ports import DROP_IN
 from discoveryd.errors import QueryError
+from discoveryd.files import trusted
 from discoveryd.install import environment, machine, places
 from discoveryd.install.places import tell
 
@@ -124,7 +127,11 @@ class SystemdService:
             self._remove_runtime()
 
     def _remove_runtime(self) -> None:
-        """Remove the runtime directory, which outlives the service for the readers of exports."""
+        """Remove the runtime directory, which outlives the service for the readers of exports, and what is beside."""
+        for path in (JOBS, UPGRADE):
+            with suppress(FileNotFoundError):
+                if not self._is_dry:
+                    os.unlink(self._root + path)
         path = self._root + RUNTIME
         if os.path.isdir(path):
             if not self._is_dry:
@@ -145,6 +152,16 @@ class SystemdService:
         if machine.has("active"):
             self.ask("restart", machine.SERVICE)
 
+    def note_upgrade(self, config: Config) -> None:
+        """Let a daemon of another version say, when it is restarted, that this is an upgrade.
+
+        Raises:
+            OSError: the note cannot be written.
+        """
+        if not self._is_dry and machine.has("active") and _running_version(config) not in (None, __version__):
+            invocation = machine.said("systemctl", "show", "--property=InvocationID", "--value", machine.SERVICE)
+            trusted.write(self._root + UPGRADE, invocation.encode("ascii", "replace"))
+
     def ask(self, *request: str) -> None:
         """Have systemd do something, and print what.
 
@@ -158,10 +175,13 @@ class SystemdService:
 
 def _is_other_version(config: Config) -> bool:
     """Return whether the daemon that runs is of another version; also if it does not answer."""
+    return config.query.address is not None and _running_version(config) != __version__
+
+
+def _running_version(config: Config) -> str | None:
+    """Return the version of the daemon that runs, None where it does not say."""
     if config.query.address is None:
-        return False
-    try:
-        with client_of(config) as client:
-            return bool(client.greeting["discoveryd"] != __version__)
-    except QueryError:
-        return True
+        return None
+    with suppress(QueryError), client_of(config) as client:
+        return str(client.greeting["discoveryd"])
+    return None

@@ -33,7 +33,7 @@ field         form
 *lasting*     0 to 16 of ``A-Z a-z``, for more than this HELLO: ``d`` hears nobody, ``e`` not even itself; ``t`` (IPv6)
 *digest*      16 of ``0-9 a-f``: BLAKE2b of the record's bytes, 8 bytes long
 *seq*         decimal, 0 to 4294967295: one more with each beat
-*once*        flags of this HELLO alone: any of ``s`` (solicit), ``g`` (goodbye), mostly empty
+*once*        flags of this HELLO alone: any of ``s`` (solicit), ``g`` (goodbye) and its reason, mostly empty
 *record*      JSON, at most 700 bytes, without ``|``
 *nonce*       16 of ``0-9 a-f``, random, repeated by the answer
 *to*          16 of ``0-9 a-f``: the node that is meant, or sixteen zeros for any node at the address
@@ -195,7 +195,9 @@ What a node sends, and when
   record.
 - **PING.** To one address of one node, by unicast: `discoveryd.protocol.prober` says when. It counts as answered
   within 10 s.
-- **Goodbye.** When a node ends: three times within 60 ms, on every link and to the seeds.
+- **Goodbye.** When a node ends: three times within 60 ms, on every link and to the seeds. Beside the ``g`` stands why,
+  where the node knows it for certain: ``r`` it restarts, ``u`` another version takes its place, ``b`` the machine
+  reboots, ``p`` it is switched off. Without one of these, or with one of a later release, the node just stops.
 - **Stretching.** A segment carries at most 200 HELLOs a second (``hello.budget``): with *n* nodes the interval is at
   least *n* / 200 s, at most 600 s, and the ttl grows in proportion, to 3600 s at most. The interval grows in steps of
   an eighth of the configured one, so that one node more or less rarely changes what all announce. *n* counts the nodes

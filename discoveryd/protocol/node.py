@@ -37,7 +37,7 @@ from discoveryd.protocol.table.grace import GraceRule
 from discoveryd.protocol.table.peer import Event, Peer
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.wire.kinds import decode
-from discoveryd.protocol.wire.messages import Ping
+from discoveryd.protocol.wire.messages import GoodbyeReason, Ping
 from discoveryd.protocol.wire.record import Record
 
 HEARD = ("hello", "bare", "ping", "pong", "msg", "ack", "will", "why", "say", "meet", "intro")
@@ -187,9 +187,9 @@ class Node(Reception):
 
     # --- what the driver asks for ---------------------------------------------------------------
 
-    def goodbye(self) -> Outcome:
+    def goodbye(self, reason: GoodbyeReason = "stop") -> Outcome:
         """Return the goodbyes to send on every link and to the seeds; a few times, each called for anew."""
-        sends = self.outbox.everywhere(self.outbox.hello(goodbye=True))
+        sends = self.outbox.everywhere(self.outbox.hello(goodbye=True, reason=reason))
         return Outcome(sends=self.outbox.count(tuple(sends)))
 
     def will(self) -> tuple[Send, ...]:

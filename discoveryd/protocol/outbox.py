@@ -19,7 +19,18 @@ from discoveryd.protocol.outcome import MessageKind, Send
 from discoveryd.protocol.parameters import MAX_TTL, Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.seeds import SeedAddresses, Seeds
-from discoveryd.protocol.wire.messages import ANYONE, DEAF, MAX_PLAIN_PING, NO_ECHO, Hello, Ping, Pong, Will, mark
+from discoveryd.protocol.wire.messages import (
+    ANYONE,
+    DEAF,
+    MAX_PLAIN_PING,
+    NO_ECHO,
+    GoodbyeReason,
+    Hello,
+    Ping,
+    Pong,
+    Will,
+    mark,
+)
 from discoveryd.protocol.wire.record import Record
 
 if TYPE_CHECKING:
@@ -142,7 +153,7 @@ class Outbox:
 
     def hello(
         self, *, full: bool = False, solicit: bool = False, goodbye: bool = False, quiet: bool = False,
-        pace: float | None = None, by: LinkState | None = None,
+        pace: float | None = None, by: LinkState | None = None, reason: GoodbyeReason = "stop",
     ) -> Hello:  # fmt: skip
         """Return a HELLO of this moment.
 
@@ -153,6 +164,7 @@ class Outbox:
             quiet: says nothing new.
             pace: the interval to announce where it is not the one in force.
             by: the link it goes by; None where that may be any.
+            reason: of a goodbye.
         """
         pace = pace or self.pace
         hello = Hello(
@@ -166,6 +178,7 @@ class Outbox:
             lasting=self.flags,
             solicit=solicit,
             goodbye=goodbye,
+            goodbye_reason=reason,
             record=self.record.encoded if full else None,
             quiet=full and quiet,
         )

@@ -17,6 +17,7 @@ from discoveryd.query.address import is_address
 from discoveryd.query.answers import Answers, answer_findings, hearers
 from discoveryd.query.finding_kind import AREAS, MISSING, Area
 from discoveryd.query.findings import Finding, findings, peer_findings
+from discoveryd.query.formats.table import farewell
 
 HEALTHY = "healthy"
 """The verdict without a fault."""
@@ -122,7 +123,8 @@ def _of_peer(peer: Mapping[str, Any]) -> Iterator[Finding]:
         text = f"{name} fell silent: last heard {last} on {on}; it is gone, or the way from it to here is broken"
         yield Finding("peer-down", text, seen, (), peer["id"])
     elif peer["state"] == "left":
-        yield Finding("peer-left", f"{name} said goodbye {last}", seen, (), peer["id"])
+        left = {**seen, "goodbye_reason": peer.get("goodbye_reason")}
+        yield Finding("peer-left", f"{name} {farewell(peer)} {last}", left, (), peer["id"])
     if peer["clone"]:
         text = f"another running node has the id {peer['id']}: on one of them run discoveryd reset-id, then restart it"
         yield Finding("clone", text, {}, ("discoveryd reset-id",), peer["id"])

@@ -78,8 +78,8 @@ PEER_FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
     ),
     "peer-left": FindingKind(
         "peers", "low", "proven", "a peer said goodbye",
-        "Its daemon was stopped in an orderly way.",
-        "Start it again.",
+        "Its daemon was stopped in an orderly way; a reason that it gave is told: restart, upgrade, reboot, poweroff.",
+        "Start it again, unless it or its machine is about to come back.",
     ),
     "peer-unknown": FindingKind(
         "peers", "medium", "possible", "a node was never heard",

@@ -16,6 +16,7 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.sealed.keyring import NO_KEYS, Keyring
 from discoveryd.protocol.table.peer import Peer
+from discoveryd.protocol.wire.messages import GoodbyeReason
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.query.messages import Draft, MessageResult, Where
 from discoveryd.runtime.announcement import Announcement, of_name
@@ -96,7 +97,6 @@ class Discovery:
         )
         check_functions(notify=notify, clock=clock)
         parameters = parameters or Parameters()
-        self._clock = clock
         self._notify = notify or (lambda _: None)
         self._announcement = Announcement(name, tags, services)
         self._node = Node(
@@ -119,10 +119,8 @@ class Discovery:
             clock=clock, notify=self._notify, failed=self._driver.fail,
         )  # fmt: skip
         self._stack = ExitStack()
-        self._started_at = 0.0
-        uptime = lambda: clock() - self._started_at  # noqa: E731 - for two
-        self.examiner = Examiner(self._driver, self._servers, self._errands.seed_states, uptime)
-        self.messages.builtins.uptime = uptime
+        self.examiner = Examiner(self._driver, self._servers, self._errands.seed_states, clock)
+        self.messages.builtins.uptime = self.examiner.uptime
         self.pulse = Heartbeat((*self._driver.workers, *self._servers.watched), self._driver.nudge)
 
     # --- life -----------------------------------------------------------------------------------
@@ -147,7 +145,6 @@ class Discovery:
                 opened()
             self._stack = stack.pop_all()
         self.examiner.begin()
-        self._started_at = self._clock()
         atexit.register(self.stop)  # a program that just ends has left, too
         try:
             self._driver.start()
@@ -160,11 +157,14 @@ class Discovery:
         if self._announcement.fault:
             self._notify(of_name("", self._node.record.name, self._announcement.fault))
 
-    def stop(self) -> None:
+    def stop(self, reason: GoodbyeReason = "stop") -> None:
         """Say goodbye, end the threads, close the sockets. Safe to call again, and before `start`.
 
         The end of the interpreter does it too, but no signal does: see `Discovery`. In a forked child nothing is
         said, since the node lives on in the parent; only what was inherited is closed.
+
+        Args:
+            reason: of the goodbye: ``stop``, ``restart``, ``upgrade``, ``reboot`` or ``poweroff``.
 
         Raises:
             RuntimeError: a thread did not end; names it.
@@ -175,7 +175,7 @@ class Discovery:
             return
         if not self._driver.begin_stop():
             return
-        stuck = self._driver.stop() + self._servers.stop(JOIN_TIMEOUT) if self._driver.is_running else []
+        stuck = self._driver.stop(reason) + self._servers.stop(JOIN_TIMEOUT) if self._driver.is_running else []
         self._driver.change(lambda *_: self._driver.publisher.end())
         if not stuck:
             self._stack.close()

@@ -19,6 +19,8 @@ from discoveryd.net.transport import Arrivals, Transport
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome
+from discoveryd.protocol.wire.messages import GoodbyeReason
+from discoveryd.runtime.goodbyes import say_goodbyes
 from discoveryd.runtime.messages import Messages
 from discoveryd.runtime.network import LAG, PERIOD_UNTOLD, FloodTurn, Network, Receiver
 from discoveryd.runtime.notices import Notify, Reporter, info, of_death, warning
@@ -26,9 +28,6 @@ from discoveryd.runtime.subscription import Publisher, Subscription
 from discoveryd.runtime.under_way import UnderWay
 from discoveryd.runtime.worker import Birthplace, Worker
 
-GOODBYES = 3
-GOODBYE_GAP = 0.03
-"""The goodbye is sent three times within 60 ms, in case one is lost."""
 DRAIN_TIMEOUT = 0.1
 """Seconds that HELLOs may wait while the receivers read what there is, before a peer is judged by silence."""
 JOIN_TIMEOUT = 5.0
@@ -125,27 +124,15 @@ class Driver:
             self.lock.notify_all()
         return not former
 
-    def stop(self) -> list[str]:
+    def stop(self, reason: GoodbyeReason = "stop") -> list[str]:
         """Wait for the threads to end, and say goodbye; return the names of the threads that would not end."""
         if not self.is_running:
             return []
         self.network.wake()
         stuck = [worker.name for worker in self.workers if not worker.join(JOIN_TIMEOUT)]
-        pause = threading.Event()
-        for number in range(GOODBYES):  # no HELLO of ours can follow: the sender has ended
-            pause.wait(GOODBYE_GAP if number else 0)
-            self.say_goodbye()
+        say_goodbyes(self._node, self.network, self.lock, reason)
         self.is_running = False
         return stuck
-
-    def say_goodbye(self) -> None:
-        """Send one goodbye, unless a thread that hangs holds the lock."""
-        if self.lock.acquire(True, GOODBYE_GAP):  # that thread may be sealing
-            try:
-                outcome = self._node.goodbye()
-            finally:
-                self.lock.release()
-            self.network.send(outcome.sends)
 
     def nudge(self) -> None:
         """Make every thread come round its loop."""

@@ -33,7 +33,7 @@ class Examiner:
         driver: with the engine and the transports.
         servers: the query socket and the metrics.
         seed_states: returns what is known of the names of seeds.
-        uptime: returns the seconds since the start.
+        clock: seconds.
 
     Attributes:
         sections: further ones of the status, each with a function that returns it, in any thread, without the lock.
@@ -41,9 +41,9 @@ class Examiner:
 
     def __init__(
         self, driver: Driver, servers: Servers, seed_states: Callable[[], Mapping[str, SeedState]],
-        uptime: Callable[[], float],
+        clock: Callable[[], float],
     ) -> None:  # fmt: skip
-        self._uptime = uptime
+        self._clock, self._started_at = clock, 0.0
         self._driver = driver
         self._servers = servers
         self._seed_states = seed_states
@@ -52,8 +52,13 @@ class Examiner:
         self.sections: dict[str, Callable[[], Any]] = {}
 
     def begin(self) -> None:
-        """Count from now on what the kernel counts for all programs."""
+        """Count from now on: the time, and what the kernel counts for all programs."""
+        self._started_at = self._clock()
         self._filtered_before = rp_filter_drops()
+
+    def uptime(self) -> float:
+        """Return the seconds since `begin`."""
+        return self._clock() - self._started_at
 
     def status(self) -> dict[str, Any]:
         """Return the status with all sections and the findings.
@@ -64,7 +69,7 @@ class Examiner:
         from discoveryd.query.findings import findings  # noqa: PLC0415 - nobody asks before the first HELLO
 
         states, servers = self._seed_states(), self._servers.sections()
-        status = make_status(self._driver, self._uptime(), self._filtered_before, states, servers)
+        status = make_status(self._driver, self.uptime(), self._filtered_before, states, servers)
         found = {**status, **{name: give() for name, give in list(self.sections.items())}}
         told, now, former = [finding.to_json() for finding in findings(found)], monotonic(), self._first_seen
         self._first_seen = {_key(one): former.get(_key(one), now) for one in told}

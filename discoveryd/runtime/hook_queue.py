@@ -91,6 +91,8 @@ class Occasion:
             found |= {"DISCOVERYD_FINDING": self.finding["code"], "DISCOVERYD_SUBJECT": self.finding["subject"]}
         if self.site:
             found["DISCOVERYD_SITE"] = self.site
+        if self.peer and self.peer.goodbye_reason:
+            found["DISCOVERYD_GOODBYE"] = self.peer.goodbye_reason
         # nothing that ends a line, commands a terminal or cannot be encoded
         return {name: "".join(char if char.isprintable() else "?" for char in text) for name, text in found.items()}
 

@@ -15,7 +15,7 @@ from discoveryd.sites.row import open_row, read_row, read_service
 
 UNMEASURED: Mapping[str, Any] = {
     "link": "", "interval_s": None, "rtt_ms": None, "loss": None, "two_way": None, "restarts": 0,
-    "hellos_arrive": True, "shares_address": False,
+    "hellos_arrive": True, "shares_address": False, "goodbye_reason": None,
 }  # fmt: skip
 """What nobody measures between sites."""
 

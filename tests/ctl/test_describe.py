@@ -71,6 +71,8 @@ def test_show_prints_each_fact(capsys):
         ({"state": "suspect"}, "is suspect: overdue, last heard 0.4s ago on eth0 from 10.0.0.2; counts as down in 3.6s"),
         ({"state": "down", "last_heard_s": 9.0}, "is down: last heard 9.0s ago"),
         ({"state": "left"}, "is left: said goodbye 0.4s ago"),
+        ({"state": "left", "goodbye_reason": "stop"}, "is left: said goodbye 0.4s ago"),
+        ({"state": "left", "goodbye_reason": "reboot"}, "is left: said goodbye (reboot) 0.4s ago"),
         ({"state": "odd"}, "is odd: last heard"),
         ({"link": ""}, "on a routed path from"),
         ({"clone": True}, "clone       another running node has the id 9f3a"),

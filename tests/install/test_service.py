@@ -23,6 +23,7 @@ PORTS = f"{UNIT}.d/ports.conf"
 
 SYSTEMCTL = r"""#!/bin/sh
 for unit; do :; done
+case "$*" in *InvocationID*) echo 2f6c1d0a ;; esac
 case "$*" in *is-active*|*is-enabled*) test -e {state}.$unit; exit ;; esac
 shift
 echo "$*" >> {log}
@@ -100,8 +101,12 @@ def test_the_service_is_restarted_if_another_version_runs(systemd, root, monkeyp
         Path(f"{systemd.state}.discoveryd.service").touch()
         main(["install"])
         systemd.asked()
+        (root / "run").mkdir()
         assert main(["install", "--now"]) == 0
-    assert systemd.asked() == ([] if version == __version__ else ["restart discoveryd.service"])
+    asked, note = systemd.asked(), root / "run/discoveryd.upgrade"
+    assert [line for line in asked if "InvocationID" not in line] == ([] if version == __version__ else ["restart discoveryd.service"])
+    assert note.exists() == (version != __version__)
+    assert version == __version__ or note.read_text() == "2f6c1d0a\n"
     assert capsys.readouterr().out.splitlines()[-1].startswith(f"discoveryd {version} is active as anna: no peers yet")
 
 

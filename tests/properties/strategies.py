@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from discoveryd.protocol.wire.meet import MAX_NAMED, Intro, Meet
-from discoveryd.protocol.wire.messages import Hello, Ping, Pong
+from discoveryd.protocol.wire.messages import REASON_LETTERS, Hello, Ping, Pong
 from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, digest_of
 from discoveryd.protocol.wire.talk import Ack, MessagePart
 from discoveryd.protocol.wire.why import Say, Why
@@ -63,6 +63,7 @@ def hellos(draw):
         lasting=draw(st.text("qwE", max_size=3)),
         solicit=solicit,
         goodbye=goodbye,
+        goodbye_reason=draw(st.sampled_from(list(REASON_LETTERS))) if goodbye else "stop",
         record=encoded,
         quiet=bool(encoded) and not (solicit or goodbye) and draw(st.booleans()),
     )
@@ -108,6 +109,7 @@ SEEDS = (
     b'HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|50||{"name":"web1","tags":{"rack":"b2"}}|',
     b'HELLO|2|default|web2|a3d1e00942bb7c15|800|4000||ba158d96e1f06bbb|0|s|{"name":"web2"}|',
     b"HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|52|g|",
+    b"HELLO|2|default|web1|5f0c8b1e2d3a4f60|800|4000||40438a3c69897b62|53|gb|",
     b"PING|2|default|web1|5f0c8b1e2d3a4f60|0b6e3f9a77c1d204|a3d1e00942bb7c15|",
     b"PONG|2|default|a3d1e00942bb7c15|0b6e3f9a77c1d204|312|85|",
     b"MSG|2|default|web1|5f0c8b1e2d3a4f60|7|0|1|ha||deploy|eyJuIjoid2ViKiIsInQiOnsicmFjayI6ImIyIn19|djI|",
@@ -120,7 +122,7 @@ SEEDS = (
 )
 ODD = (
     b"", b"|", b"||||||||||", b"-", b"-1", b"0", b"1", b"4294967295", b"4294967296", b"9" * 300, b"\0", b"\xff", b"\n", b"1e9",
-    b"default", b"0" * 16, b"F" * 16, b"sg", b"Zz", b"{}", b"[" * 500, b'{"name":1}', b'{"name":"\\ud800"}', b"NaN", b" ",
+    b"default", b"0" * 16, b"F" * 16, b"sg", b"gub", b"Zz", b"{}", b"[" * 500, b'{"name":1}', b'{"name":"\\ud800"}', b"NaN", b" ",
     b'{"name":"x","services":[{"name":"s","port":1e5}]}', b"x" * 1024,
 )  # fmt: skip
 

@@ -60,6 +60,12 @@ def test_the_state_of_a_peer_is_told(changed, verdict, code):
     assert (found["verdict"], codes(found)) == (verdict, [code])
 
 
+def test_a_peer_that_left_is_told_with_its_reason():
+    (finding,) = report(STATUS, "alpha", [peer(state="left", goodbye_reason="reboot", last_heard_s=8.0)])["findings"]
+    assert finding["text"] == "alpha (10.0.0.2) said goodbye (reboot) 8.0 s ago"
+    assert finding["evidence"]["goodbye_reason"] == "reboot"
+
+
 def test_what_a_peer_says_of_itself_is_told_of_it_alone():
     deaf = {
         "id": "9f3a", "name": "alpha", "address": "10.0.0.2", "link": "eth0", "two_way": False, "loss": None,

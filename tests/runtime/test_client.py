@@ -248,7 +248,7 @@ def test_a_restart_replaces_the_row(make, monkeypatch):
     with Client(a.query_address) as client:
         (before,) = client.wait_for(named("b"), PATIENCE)
         with monkeypatch.context() as crash:
-            crash.setattr(Node, "goodbye", lambda _: NOTHING)
+            crash.setattr(Node, "goodbye", lambda *_: NOTHING)
             b.stop()
         make("b", 2)
         (after,) = client.wait_for(lambda peers: len(peers) == 1 and peers[0].boot != before.boot, PATIENCE)

@@ -51,9 +51,10 @@ def test_a_goodbye_is_seen_at_once_and_stays_on_record(make):
     bert.start()
     wait_for(told, "joined", "bert")
     began = monotonic()
-    stopper = threading.Thread(target=bert.stop)
+    stopper = threading.Thread(target=bert.stop, args=("reboot",))
     stopper.start()
-    assert wait_for(told, "left").reason == "said goodbye"
+    event = wait_for(told, "left")
+    assert (event.reason, event.peer.goodbye_reason) == ("said goodbye: reboot", "reboot")
     assert monotonic() - began < 1.0 * BUSY
     assert anna.peers() == ()
     assert [peer.state for peer in anna.peers(gone=True)] == ["left"]

@@ -16,6 +16,7 @@ from discoveryd.protocol.outcome import Outcome, Send
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.wire.record import Record
 from discoveryd.runtime.driver import Driver
+from discoveryd.runtime.goodbyes import say_goodbye
 from tests.ear import is_goodbye
 from tests.protocol.samples import hello
 from tests.runtime.transport import ETH0, FakeTransport
@@ -314,13 +315,14 @@ def test_a_goodbye_is_made_under_the_lock_or_not_at_all(make, monkeypatch):
     made, goodbye = [], Node.goodbye
     lan = FakeTransport()
     driver = make(lan, is_started=False)
-    monkeypatch.setattr(Node, "goodbye", lambda node: made.append(driver.lock.acquire(False)) or goodbye(node))
+    monkeypatch.setattr(Node, "goodbye", lambda node, why: made.append(driver.lock.acquire(False)) or goodbye(node, why))
+    parts = (driver.change(lambda node, _: node), driver.network, driver.lock, "reboot")
     with driver.lock:
-        threading_done = threading.Thread(target=driver.say_goodbye)
+        threading_done = threading.Thread(target=say_goodbye, args=parts)
         threading_done.start()
         threading_done.join(WAIT)
     assert (made, lan.sent) == ([], [])  # a thread that hangs is not waited for
-    driver.say_goodbye()
+    say_goodbye(*parts)
     assert made == [False]
 
 

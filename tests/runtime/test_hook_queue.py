@@ -221,6 +221,12 @@ def test_the_environment_of_a_hook_has_no_control_characters(name, shown):
     }  # fmt: skip
 
 
+def test_a_hook_is_told_why_a_peer_left():
+    left = Occasion.of(event("left", replace(peer(), state="left", goodbye_reason="reboot")))
+    assert left.environment()["DISCOVERYD_GOODBYE"] == "reboot"
+    assert json.loads(left.line())["peer"]["goodbye_reason"] == "reboot"
+
+
 def site(kind, name="paris"):
     return Occasion(kind=kind, reason="no gateway of it is heard", site=name)
 

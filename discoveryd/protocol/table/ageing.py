@@ -18,7 +18,7 @@ from discoveryd.protocol.table.peer import KINDS, LIVE, Event, EventKind
 from discoveryd.protocol.table.row import Row
 from discoveryd.protocol.table.rows import Rows
 from discoveryd.protocol.table.shared_addresses import SharedAddresses
-from discoveryd.protocol.table.standing import holds_until, life
+from discoveryd.protocol.table.standing import Farewell, holds_until, life
 from discoveryd.protocol.table.states import Cause
 from discoveryd.protocol.wire.messages import Hello
 
@@ -188,7 +188,7 @@ class AgeingRows(Rows):
         if not (row.state == "suspect" or (is_certain and row.state == "up")) or row.is_replaced:
             return self._with_owed(())
         if row.leaving:
-            return self._with_owed(self._turn(row, "goodbye", f"said goodbye; {reason}", now))
+            return self._with_owed(self._turn(row, "goodbye", f"{row.farewell.text}; {reason}", now))
         return self._with_owed(self._turn(row, "disproved", reason, now))
 
     def turn_away(self, since: float, now: float) -> tuple[Event, ...]:
@@ -207,11 +207,11 @@ class AgeingRows(Rows):
         """Let a peer leave. The goodbye of a boot that is not live changes nothing."""
         if row is None or row.state not in LIVE:
             return []
-        row.farewell = max(row.seq, hello.seq)
+        row.farewell = Farewell(max(row.seq, hello.seq), hello.goodbye_reason)
         if row.is_replaced:
             return self._remove(row, now)
         if row.sealed_with or now >= row.doubted_until:
-            return self._turn(row, "goodbye", "said goodbye", now)
+            return self._turn(row, "goodbye", row.farewell.text, now)
         if row.leaving:
             return []
         # forged: the last one was, so this one is a reason to ask, no more

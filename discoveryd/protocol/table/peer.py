@@ -75,6 +75,8 @@ class Peer:
         key: id of the key it seals with, None for plain.
         hellos_arrive: whether its HELLOs do; if not, its answers to PINGs keep it up.
         shares_address: another live node has one of its addresses on the same link.
+        goodbye_reason: why it left: ``stop``, ``restart``, ``upgrade``, ``reboot`` or ``poweroff``; None in another
+            state.
     """
 
     id: str
@@ -100,6 +102,7 @@ class Peer:
     key: str | None
     hellos_arrive: bool = True
     shares_address: bool = False
+    goodbye_reason: str | None = None
     paths: tuple[PathView, ...] = ()
 
     @property
@@ -213,6 +216,7 @@ def peer_of(row: Row, fresh: list[Path], state: State, now: float | None = None)
         key=row.sealed_with or None,
         hellos_arrive=not row.unheard,
         shares_address=row.shared,
+        goodbye_reason=row.farewell.reason if state == "left" else None,
         paths=() if now is None else tuple([_path_view(path, now) for path in fresh]),
     )
 
@@ -254,7 +258,7 @@ def peer_json(peer: Peer, *, paths: bool = False) -> dict[str, Any]:
 _TEXT = (
     '{"id":"%s","name":%s,"state":"%s","kind":"%s","address":%s,"addresses":[%s],"link":%s,"boot":"%s",'
     '"services":[%s],"tags":{%s},"interval_s":%s,"ttl_s":%s,"rtt_ms":%s,"loss":%s,"two_way":%s,"restarts":%d,'
-    '"clone":%s,"key":%s,"hellos_arrive":%s,"shares_address":%s'
+    '"clone":%s,"key":%s,"hellos_arrive":%s,"shares_address":%s,"goodbye_reason":%s'
 )
 _WORDS = {None: "null", True: "true", False: "false"}
 
@@ -281,7 +285,7 @@ def lasting_text(row: Row, fresh: list[Path], state: State) -> str:
         _tags_text(record.tags) if record else "", _number(row.interval), _number(row.ttl),
         _number(_rounded(best.rtt, 1000)), _number(_rounded(best.loss)), _WORDS[best.two_way], row.restarts,
         _WORDS[row.clone], f'"{row.sealed_with}"' if row.sealed_with else "null", _WORDS[not row.unheard],
-        _WORDS[row.shared],
+        _WORDS[row.shared], f'"{row.farewell.reason}"' if state == "left" else "null",
     )  # fmt: skip
 
 

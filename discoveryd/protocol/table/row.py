@@ -8,7 +8,7 @@ from discoveryd.protocol.link import Source
 from discoveryd.protocol.table.liveness import LAST_CHANCE, NEVER, SUSPECT_INTERVALS, SUSPECT_MISSES, UNHEARD, misses
 from discoveryd.protocol.table.path import Path, Paths
 from discoveryd.protocol.table.peer import LIVE, UNANNOUNCED, Announced, Kind, Peer, State, lasting_text, peer_of
-from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, NO_RUN, Run
+from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, NO_FAREWELL, NO_RUN, Farewell, Run
 from discoveryd.protocol.table.states import TRANSITIONS, Cause
 from discoveryd.protocol.wire.messages import Hello
 from discoveryd.protocol.wire.record import Record
@@ -69,7 +69,7 @@ class Row:
     unheard: bool = False  # its HELLOs do not arrive, though it answers PINGs
     arrived_again: int = 0  # HELLOs in a row, while `unheard`
     # its goodbye
-    farewell: int = -1  # seq of the goodbye
+    farewell: Farewell = NO_FAREWELL
     leaving: bool = False  # a goodbye came, and the peer is asked whether it was its own
     doubted_until: float = -NEVER  # until then a goodbye is asked about first
     # paths

@@ -15,7 +15,7 @@ from discoveryd.protocol.table.peer import LIVE
 if TYPE_CHECKING:
     from discoveryd.protocol.link import Source
     from discoveryd.protocol.table.row import Row
-    from discoveryd.protocol.wire.messages import Hello
+    from discoveryd.protocol.wire.messages import GoodbyeReason, Hello
 
 LEAST_LIFE = 10.0
 LIFE_INTERVALS = 4
@@ -118,6 +118,21 @@ class Run(NamedTuple):
 
 
 NO_RUN = Run()
+
+
+class Farewell(NamedTuple):
+    """The last goodbye of a peer: its seq, up to which the HELLOs of that boot are over, and the reason it gave."""
+
+    seq: int = -1
+    reason: GoodbyeReason = "stop"
+
+    @property
+    def text(self) -> str:
+        """What the peer did, in words."""
+        return "said goodbye" if self.reason == "stop" else f"said goodbye: {self.reason}"
+
+
+NO_FAREWELL = Farewell()
 
 
 def counts(row: Row, seq: int, now: float) -> bool:

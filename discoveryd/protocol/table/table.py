@@ -95,7 +95,7 @@ class PeerTable(AgeingRows):
         row = None if is_void and source.key else known
         if hello.goodbye:
             return self._goodbye(row, hello, now) if row or not known else self._remove(known, now)
-        is_older = row is not None and row.state == "left" and hello.seq <= row.farewell
+        is_older = row is not None and row.state == "left" and hello.seq <= row.farewell.seq
         if row is not None and is_older and now < holds_until(row, row.last_heard, self.interval):
             raise self._stale(row)
         if row is None and not (proved or source.key) and now < self._ended.get(key, now):  # forged: an end may be

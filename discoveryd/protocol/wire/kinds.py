@@ -23,10 +23,12 @@ from discoveryd.protocol.wire.messages import (
     MAX_SEALED_PING,
     MAX_SEALED_PONG,
     QUIET,
+    REASON_LETTERS,
     SEALED,
     VERSION,
     WILL,
     BareHello,
+    GoodbyeReason,
     Hello,
     Message,
     Ping,
@@ -97,7 +99,9 @@ class _HelloKind(Kind):
             quiet = fields[-1] == QUIET and len(fields) > 12 and not once and bool(record)
             if len(fields) == 11 or (fields[-1] and not quiet):  # a packet filter would take it for one that may wait
                 raise WireError("malformed", f"{len(fields)} fields that do not end in |")
-            values |= {"solicit": b"s" in once, "goodbye": b"g" in once, "record": record or None, "quiet": quiet}
+            values |= {"solicit": b"s" in once, "record": record or None, "quiet": quiet}
+            if b"g" in once:
+                values |= {"goodbye": True, "goodbye_reason": _reason(once)}
         hello = Hello(**values)
         if hello.ttl_ms < hello.interval_ms:
             raise WireError("malformed", f"ttl {hello.ttl_ms} shorter than interval {hello.interval_ms}")
@@ -122,6 +126,11 @@ class _HelloKind(Kind):
         if len(fields) == 7 and not fields[3]:
             fields[3] = digest_of(fields[6]).encode("ascii")
         return super().lengthen(b"|".join(fields), bound) + quiet
+
+
+def _reason(once: bytes) -> GoodbyeReason:
+    """Return why a node leaves: ``stop`` where it does not say, or in a letter of a later release."""
+    return next((reason for letter, reason in _REASONS if letter in once), "stop")
 
 
 def _without_quiet(rest: bytes) -> tuple[bytes, bytes]:
@@ -164,6 +173,7 @@ class _SenderKind(Kind):
         return rest and super().lengthen(rest, bound)
 
 
+_REASONS: Final = [(letter.encode("ascii"), reason) for reason, letter in REASON_LETTERS.items() if letter]
 _SENDER = ("realm", "id", "boot")
 _ROWS = (
     _HelloKind(b"HELLO", b"H", Hello, (*_SENDER, "interval_ms", "ttl_ms", "lasting", "digest", "seq"), MAX_SEALED_PING),

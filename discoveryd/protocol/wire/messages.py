@@ -3,7 +3,10 @@
 How they are read, plain and sealed, is in `wire.kinds`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
 
 from discoveryd.protocol.blake import blake2b
 from discoveryd.protocol.wire.fields import MOST
@@ -40,6 +43,14 @@ TENTH = 10
 ANYONE = "0" * 16
 """Stands for the node of a PING whose sender knows only the address."""
 
+GoodbyeReason = Literal["stop", "restart", "upgrade", "reboot", "poweroff"]
+"""Why a node leaves. ``stop`` claims nothing more; ``restart``: it is back soon; ``upgrade``: in another version, too;
+``reboot`` and ``poweroff``: its machine goes down, and in the first case comes back."""
+REASON_LETTERS: Final[Mapping[GoodbyeReason, str]] = MappingProxyType(
+    {"stop": "", "restart": "r", "upgrade": "u", "reboot": "b", "poweroff": "p"}
+)
+"""The letter that stands beside the ``g`` of a goodbye."""
+
 # --- the values -----------------------------------------------------------------------------------
 
 
@@ -58,6 +69,7 @@ class Hello:
         lasting: letters of what holds for more than this HELLO, `DEAF`, `NO_ECHO`, `SELDOM`; unknown ones too.
         solicit: asks for a full HELLO by unicast.
         goodbye: the sender leaves.
+        goodbye_reason: why, with a goodbye; else without a meaning.
         record: the encoded record, None in a steady HELLO.
         quiet: with the record, in its turn: as a steady one it need wake nobody.
     """
@@ -72,6 +84,7 @@ class Hello:
     lasting: str = ""
     solicit: bool = False
     goodbye: bool = False
+    goodbye_reason: GoodbyeReason = "stop"
     record: bytes | None = None
     quiet: bool = False
 
@@ -86,10 +99,13 @@ class Hello:
             f"HELLO|2|{self.realm}|{self.id}|{self.boot}|{self.interval_ms}|{self.ttl_ms}"
             f"|{self.lasting}|{self.digest}|{self.seq}"
         ).encode("ascii")
-        once = (b"s" if self.solicit else b"") + (b"g" if self.goodbye else b"")
+        once = (b"s" if self.solicit else b"") + (self._goodbye() if self.goodbye else b"")
         if self.record is not None:
             return b"%b|%b|%b|%b" % (steady, once, self.record, QUIET if self.quiet else b"")
         return b"%b|%b|" % (steady, once) if once else steady
+
+    def _goodbye(self) -> bytes:
+        return f"g{REASON_LETTERS[self.goodbye_reason]}".encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

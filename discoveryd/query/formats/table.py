@@ -259,6 +259,12 @@ def _marks(peer: Mapping[str, Any], *, with_one_way: bool) -> str:
     return f"({found})" if found else ""
 
 
+def farewell(peer: Mapping[str, Any]) -> str:
+    """Return what a peer that left did: it said goodbye, perhaps with a reason."""
+    reason = peer.get("goodbye_reason") or "stop"
+    return "said goodbye" if reason == "stop" else f"said goodbye ({printable(reason)})"
+
+
 def name_of(peer: Mapping[str, Any]) -> str:
     """Return what a person calls a peer: its name, or its id until the name is known; a bare peer has neither."""
     if peer["kind"] == "bare":

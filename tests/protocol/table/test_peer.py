@@ -13,7 +13,7 @@ from tests.protocol.samples import ETH0, ETH1, WEB, ProvedTable, hello, row_of, 
 KEYS = [
     "id", "name", "state", "kind", "address", "addresses", "link", "boot", "services", "tags",
     "interval_s", "ttl_s", "rtt_ms", "loss", "two_way", "restarts", "clone", "key", "hellos_arrive", "shares_address",
-    "first_seen_s", "last_heard_s", "expires_s",
+    "goodbye_reason", "first_seen_s", "last_heard_s", "expires_s",
 ]  # fmt: skip
 
 
@@ -49,6 +49,7 @@ def test_the_json_of_a_node():
         "key": None,
         "hellos_arrive": True,
         "shares_address": False,
+        "goodbye_reason": None,
     }
     assert list(peer_json(web1())) == KEYS
 

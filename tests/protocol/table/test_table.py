@@ -1,6 +1,7 @@
 """What datagrams do to the table: HELLOs, goodbyes, bare HELLOs and answers."""
 
 import doctest
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 import discoveryd.protocol.table.table
 from discoveryd.errors import WireError
 from discoveryd.protocol.table.liveness import NEVER
+from discoveryd.protocol.table.peer import peer_json
 from discoveryd.protocol.table.table import PeerTable
+from discoveryd.protocol.wire.messages import REASON_LETTERS
 from discoveryd.protocol.wire.record import Record
 from tests.protocol.samples import WEB, ProvedTable, boot, hello, kinds, row_of, source, states
 from tests.protocol.table.clones import two_clones
@@ -106,6 +109,19 @@ def test_a_goodbye_is_one_event_and_ends_the_row():
     assert (event.peer.last_heard_s, event.peer.expires_s) == (0.0, 0.0)
     assert table.peers(1.0) == ()
     assert table.heard(hello(seq=5, goodbye=True), HERE, now=1.03) == ()
+
+
+@pytest.mark.parametrize("reason", REASON_LETTERS)
+def test_a_goodbye_says_why(reason):
+    table = ProvedTable()
+    table.heard(hello(seq=5), HERE, now=0.0)
+    [event] = table.heard(hello(seq=5, full=False, goodbye=True, goodbye_reason=reason), HERE, now=1.0)
+    assert event.reason == ("said goodbye" if reason == "stop" else f"said goodbye: {reason}")
+    assert event.peer.goodbye_reason == reason
+    row = row_of(table, 1)
+    assert json.loads(row.text(1.0) + "}")["goodbye_reason"] == peer_json(row.peer(1.0))["goodbye_reason"] == reason
+    [event] = table.heard(hello(seq=6), HERE, now=2.0)
+    assert (event.kind, event.peer.goodbye_reason) == ("recovered", None)
 
 
 @pytest.mark.parametrize("seq", [4, 5])

@@ -77,6 +77,27 @@ def test_a_hello_with_flags_and_record():
     assert decode(hello.encode()) == hello
 
 
+@pytest.mark.parametrize(("reason", "once"), [
+    ("stop", b"g"), ("restart", b"gr"), ("upgrade", b"gu"), ("reboot", b"gb"), ("poweroff", b"gp"),
+])  # fmt: skip
+def test_a_goodbye_says_why_in_a_letter(reason, once):
+    hello = Hello(**VALUES, goodbye=True, goodbye_reason=reason)
+    assert hello.encode() == STEADY + b"|" + once + b"|"
+    assert decode(hello.encode()) == hello
+    assert b"g" in once, "what a release looks for that knows no reasons: it passes over the other letters"
+
+
+@pytest.mark.parametrize(("once", "reason"), [(b"gZ", "stop"), (b"Zbg", "reboot"), (b"rubpg", "restart")])
+def test_letters_of_a_later_release_are_no_reason(once, reason):
+    hello = decode(STEADY + b"|" + once + b"|")
+    assert (hello.goodbye, hello.goodbye_reason) == (True, reason)
+
+
+def test_a_reason_without_a_goodbye_means_nothing():
+    assert decode(STEADY + b"|b|") == Hello(**VALUES)
+    assert Hello(**VALUES, goodbye_reason="reboot").encode() == STEADY
+
+
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\0", b"\0\0\0\n"])
 def test_a_bare_hello_with_what_echo_and_c_strings_add(end):
     assert decode(BARE + end) == BareHello()
@@ -84,8 +105,8 @@ def test_a_bare_hello_with_what_echo_and_c_strings_add(end):
 
 def test_the_longest_hellos_stay_within_their_limits():
     assert len(Hello(**LONGEST).encode()) == 118 <= MAX_STEADY
-    flagged = Hello(**LONGEST, solicit=True, goodbye=True)
-    assert len(flagged.encode()) == 122 <= MAX_STEADY
+    flagged = Hello(**LONGEST, solicit=True, goodbye=True, goodbye_reason="reboot")
+    assert len(flagged.encode()) == 123 <= MAX_STEADY
     full = Hello(**LONGEST, solicit=True, goodbye=True, record=b"x" * MAX_RECORD).encode()
     assert len(full) == 823 <= MAX_DATAGRAM
     assert decode(full).record == b"x" * MAX_RECORD
