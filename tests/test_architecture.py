@@ -38,7 +38,7 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
     ),
 }  # fmt: skip
 HARMLESS = {
-    "__future__", "_blake2", "_json", "array", "ast", "base64", "binascii", "bisect", "collections", "contextlib", "csv", "dataclasses",
+    "__future__", "_blake2", "_json", "abc", "array", "ast", "base64", "binascii", "bisect", "collections", "contextlib", "csv", "dataclasses",
     "difflib", "errno", "fnmatch", "functools", "gettext", "hashlib", "heapq", "html", "importlib", "ipaddress", "itertools", "json",
     "math", "random", "re", "statistics", "struct", "textwrap", "types", "typing", "unicodedata"
 }  # fmt: skip
