@@ -150,11 +150,8 @@ class QueryHandlers:
         """Begin what takes a while (``ping``, ``doctor``, ``send`` …), and ends with its connection."""
         messages, examiner = self._discovery.messages, self._discovery.examiner
         if request.is_about_sites:
-            if self.sites is None:
-                why = "this node belongs to no site: set sites.name and sites.servers (docs/sites.md)"
-                raise QueryError("off", why)
             self._ends.pop((connection, request.op), lambda: None)()
-            self._ends[connection, request.op] = self.sites(request, reply)
+            self._ends[connection, request.op] = self.begin_of_sites(request, reply)
             return
         if request.op in OF_PARTS:
             if request.op not in self.parts:
@@ -181,6 +178,13 @@ class QueryHandlers:
             assert request.draft is not None
             end = messages.begin(request.draft, Answering(reply))
         self._ends[connection, request.op] = end
+
+    def begin_of_sites(self, request: Request, reply: Callable[..., None]) -> Callable[[], object]:
+        """Begin a request about sites, in any thread; return what ends it."""
+        if self.sites is None:
+            why = "this node belongs to no site: set sites.name and sites.servers (docs/sites.md)"
+            raise QueryError("off", why)
+        return self.sites(request, reply)
 
     def _report(self, peer: str, asked: Sequence[Question]) -> bytes:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from math import inf
 from time import monotonic
@@ -55,7 +55,7 @@ FRESH = 0.25
 KEPT = 32
 """Such answers."""
 PATIENCE = 10.0
-"""Seconds that the history, or a doctor, may take."""
+"""Seconds that the history, the sites, or a doctor, may take."""
 CUT_OFF = 10.0
 """Seconds after which to ask again where this node is cut off."""
 DOCTOR_PAUSE = 5.0
@@ -96,7 +96,14 @@ class WebAnswers:
         """Return the reply to ``list``."""
         asked = tuple(query)
         request = request_of("list", asked)
-        return await self._made(("list", asked), partial(self._listing, request.filter, with_self=request.wants_self))
+        if request.site:
+            return await self._made(("list", asked), partial(self._of_sites, request))
+        make = partial(self._listing, request.filter, with_self=request.wants_self)
+        return await self._made(("list", asked), partial(self._in_thread, make))
+
+    async def sites(self) -> bytes:
+        """Return the reply to ``sites``."""
+        return await self._made("sites", partial(self._of_sites, Request(op="sites")))
 
     async def targets(self, query: Iterable[tuple[str, str]]) -> bytes:
         """Return targets for Prometheus.
@@ -113,7 +120,7 @@ class WebAnswers:
                 others.append((key, value))
         if not any(key == "self" for key, _ in others):
             others.append(("self", "1"))
-        request = request_of("list", others)
+        request = of_here(request_of("list", others))
         await self._check_warm()
 
         def make() -> bytes:
@@ -121,7 +128,7 @@ class WebAnswers:
             options = ExportOptions(port=port, service=service)
             return export_text("prometheus", found["peers"], found.get("self"), options).encode()
 
-        return await self._made(("targets", asked), make)
+        return await self._made(("targets", asked), partial(self._in_thread, make))
 
     async def watch_hold(self) -> None:
         """Take note of whether this node is cut off, between requests."""
@@ -148,7 +155,7 @@ class WebAnswers:
 
     async def status(self) -> bytes:
         """Return the reply to ``status``."""
-        return await self._made("status", lambda: encode(self._discovery.status()))
+        return await self._made("status", partial(self._in_thread, lambda: encode(self._discovery.status())))
 
     async def findings(self) -> bytes:
         """Return what looks wrong."""
@@ -156,7 +163,7 @@ class WebAnswers:
         def make() -> bytes:
             return encode({"ok": True, "schema": SCHEMA, "findings": self._discovery.status()["findings"]})
 
-        return await self._made("findings", make)
+        return await self._made("findings", partial(self._in_thread, make))
 
     async def page(self, page: WebPage) -> bytes:
         """Return the page with what is known now."""
@@ -165,7 +172,7 @@ class WebAnswers:
             peers = json.loads(self._listing(Filter(all=True), with_self=False))["peers"]
             return page.render(self._discovery.status(), peers)
 
-        return await self._made("page", make)
+        return await self._made("page", partial(self._in_thread, make))
 
     async def metrics(self, accept: str, encoding: str, query: str) -> tuple[list[tuple[str, str]], bytes]:
         """Return headers and text of the metrics."""
@@ -195,38 +202,56 @@ class WebAnswers:
 
     async def past(self, op: str, query: Iterable[tuple[str, str]]) -> bytes:
         """Return the reply to ``history`` or ``availability``."""
-        request, loop = request_of(op, query), asyncio.get_running_loop()
+        request = request_of(op, query)
+        if op not in self._discovery.handlers.parts:
+            raise QueryError("off", f"{op} is answered by a daemon, and this is a program that embeds one")
+        return await self._told(partial(self._discovery.handlers.parts[op], request), "the history does not answer now")
+
+    async def _of_sites(self, request: Request) -> bytes:
+        """Return the reply to a request about sites; as many at the same time as there are threads."""
+        ends: list[Callable[[], object]] = []
+
+        def begin(reply: Callable[..., None]) -> None:
+            ends.append(self._discovery.handlers.begin_of_sites(request, reply))
+
+        async with self._threads:
+            try:
+                return await self._told(begin, "the sites do not answer now")
+            finally:
+                for end in ends:
+                    end()
+
+    async def _told(self, begin: Callable[[Callable[[bytes], None]], None], why: str) -> bytes:
+        """Return what `begin` has told, in any thread; `why` not, if that takes too long."""
+        loop = asyncio.get_running_loop()
         found: asyncio.Future[bytes] = loop.create_future()
 
         def settle(line: bytes) -> None:
             if not found.done():
                 found.set_result(line)
 
-        if op not in self._discovery.handlers.parts:
-            raise QueryError("off", f"{op} is answered by a daemon, and this is a program that embeds one")
-
-        def reply(line: bytes) -> None:
+        def tell(line: bytes) -> None:
             loop.call_soon_threadsafe(settle, line)
 
-        self._discovery.handlers.parts[op](request, reply)
+        begin(tell)
         try:
             return await asyncio.wait_for(found, PATIENCE)
         except TimeoutError:
-            raise QueryError("failed", "the history does not answer now") from None
+            raise QueryError("failed", why) from None
 
-    async def _made(self, key: object, make: Callable[[], bytes]) -> bytes:
+    async def _made(self, key: object, make: Callable[[], Coroutine[Any, Any, bytes]]) -> bytes:
         """Return what a function makes, or just made, of the same question."""
         now = monotonic()
         due, task = self._shared.get(key, (0.0, None))
         if task is None or now >= due:
-            task = asyncio.get_running_loop().create_task(self._make(make))
+            task = asyncio.get_running_loop().create_task(make())
             self._shared.pop(key, None)
             self._shared[key] = now + FRESH, task
             while len(self._shared) > KEPT:
                 del self._shared[next(iter(self._shared))]
         return await asyncio.shield(task)
 
-    async def _make(self, make: Callable[[], bytes]) -> bytes:
+    async def _in_thread(self, make: Callable[[], bytes]) -> bytes:
         async with self._threads:
             return await asyncio.to_thread(make)
 
@@ -258,6 +283,17 @@ def request_of(op: str, query: Iterable[tuple[str, str]]) -> Request:
             case _:
                 fields[key] = value
     return parse_request(json.dumps(fields).encode())
+
+
+def of_here(request: Request) -> Request:
+    """Return a request that is about this network alone.
+
+    Raises:
+        QueryError: ``bad_argument``: it names a site.
+    """
+    if request.site:
+        raise QueryError("bad_argument", "this is about this network alone: /api/v1/peers takes a site")
+    return request
 
 
 def _number(text: str) -> float:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from discoveryd.errors import QueryError
 from discoveryd.query.reply import error_line
 from discoveryd.query.request import parse_request
-from discoveryd.web.answers import TryLaterError, WebAnswers, arguments_of, request_of
+from discoveryd.web.answers import TryLaterError, WebAnswers, arguments_of, of_here, request_of
 from discoveryd.web.events import Hub
 from discoveryd.web.gate import IS_ENTITLED
 from discoveryd.web.page import HTML, WebPage
@@ -67,6 +67,7 @@ class Site:
                 Route("/metrics", _metrics(self._answers.metrics)),
                 Route("/sd/prometheus", self._targets),
                 Route("/api/v1/peers", self._peers),
+                Route("/api/v1/sites", self._sites),
                 Route("/api/v1/status", self._status),
                 Route("/api/v1/findings", self._findings),
                 Route("/api/v1/history", self._history),
@@ -90,6 +91,9 @@ class Site:
     async def _peers(self, request: Request) -> Response:
         return _json(await self._answers.peers(request.query_params.multi_items()))
 
+    async def _sites(self, _: Request) -> Response:
+        return _json(await self._answers.sites())
+
     async def _status(self, _: Request) -> Response:
         return _json(await self._answers.status())
 
@@ -110,7 +114,7 @@ class Site:
     async def _events(self, request: Request) -> Response:
         query = [pair for pair in request.query_params.multi_items() if pair[0] != "last_event_id"]
         last_id = request.headers.get("last-event-id") or request.query_params.get("last_event_id", "")
-        chosen = request_of("watch", query).filter
+        chosen = of_here(request_of("watch", query)).filter
         if request.method == "HEAD":
             return Response(headers={"content-type": "text/event-stream; charset=utf-8"})
         return EventStream(self._hub, await self._hub.open(chosen, last_id))

@@ -1,7 +1,7 @@
 """The page: one self-contained document, made of the files in ``document/`` when the part starts.
 
-What the files hold is joined as it stands, but for indents, and comments of the script. The document names nothing of
-another origin, so its policy lets a browser load nothing: script and style run by their hashes alone.
+What the files hold is joined as it stands, but for indents, idle blanks, and comments of the script. The document names
+nothing of another origin, so its policy lets a browser load nothing: script and style run by their hashes alone.
 
 Without JavaScript the page is what `WebPage.render` writes: this node, its findings and its peers, for a client that
 may see them, and a line that says what to do for any other.
@@ -26,8 +26,10 @@ SCRIPTS = ("words.js", "server.js", "past.js", "peers.js", "node.js", "main.js")
 HEADS = ("Name", "State", "Address", "Link", "RTT", "Loss", "Hears us", "Services", "Tags", "Last heard")
 MOST_ROWS = 1000
 """Peers of the static table; the page with JavaScript has all of them."""
-_BLANKS = re.compile(r"\s*([{};])\s*")
+_BLANKS = re.compile(r"(?:\s*(?=[{};])|(?<=[{};:,])\s+)")
 """Blanks that mean nothing in a style."""
+_IDLE_ENDS, _IDLE_BLANKS = re.compile(r"([{(\[,;])\n"), re.compile(r" (=>|[=!]==|&&|\|\|) ")
+"""Ends of lines, and blanks at operators that stand in no text, which mean nothing in a script."""
 
 
 class WebPage:
@@ -38,7 +40,7 @@ class WebPage:
     """
 
     def __init__(self) -> None:
-        style = _BLANKS.sub(r"\1", _joined("page.css"))
+        style = _BLANKS.sub("", _joined("page.css"))
         script = "".join(map(_joined, SCRIPTS))
         self.policy = policy_of(script, style)
         self._template = _filled(_joined("page.html"), style=style, script=script)
@@ -138,9 +140,10 @@ def _filled(template: str, **places: str) -> str:
 
 
 def _joined(name: str) -> str:
-    """Return a file without comments and indents: readers of the source have them, browsers have no use for them."""
+    """Return a file without comments, indents and idle blanks: only readers of the source have a use for them."""
     text = files(__package__).joinpath("document", name).read_text(encoding="utf-8")
-    return "".join(f"{line}\n" for line in map(str.strip, text.splitlines()) if line and not line.startswith("//"))
+    whole = "".join(f"{line}\n" for line in map(str.strip, text.splitlines()) if line and not line.startswith("//"))
+    return _IDLE_BLANKS.sub(r"\1", _IDLE_ENDS.sub(r"\1", whole)) if name.endswith(".js") else whole
 
 
 def _hash(text: str) -> str:

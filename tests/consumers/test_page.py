@@ -105,6 +105,11 @@ def test_words_choose_peers_and_heads_sort_them(page):
     assert page.call("get_attribute", "#head-state", "aria-sort") is None
 
 
+def test_without_sites_there_is_no_choice_of_them(page):
+    page.until("document.querySelector('#facts').textContent.includes('realm')")
+    assert page.call("is_hidden", "#site")
+
+
 def test_all_of_it_can_be_done_by_keyboard(page):
     page.call("keyboard.press", "Tab")
     page.call("keyboard.press", "Enter")  # skips to the filter

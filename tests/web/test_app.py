@@ -7,7 +7,9 @@ from time import monotonic
 
 import pytest
 
+from discoveryd.errors import QueryError
 from discoveryd.protocol.table.peer import SCHEMA
+from discoveryd.query.request import Filter
 from discoveryd.web import answers as module
 from discoveryd.web import app, responses
 from discoveryd.web.answers import WebAnswers
@@ -103,6 +105,54 @@ def test_the_page_has_no_peers_without_the_token(stage, serve):
     assert (status, b"anna" in text, b"10.0.0.2" in text) == (200, False, False)
     status, _, text = ask(door, "/", authorization="Bearer 0123456789abcdef")
     assert (status, b"anna" in text, b"10.0.0.2" in text) == (200, True, True)
+
+
+# --- other sites ------------------------------------------------------------------------------------
+
+
+def test_without_a_site_sites_are_off(stage):
+    for path in ("sites", "peers?site=all"):
+        status, found = stage.get(f"/api/v1/{path}")
+        assert (status, found["error"]["code"]) == (404, "off")
+        assert "set sites.name" in found["error"]["message"]
+
+
+def test_sites_are_asked_as_on_the_query_socket(stage):
+    asked, ended = [], []
+
+    def answer(request, reply):
+        if request.site == "rome":
+            raise QueryError("not_found", "no site 'rome' is known; known: paris")
+        asked.append((request.op, request.site, request.filter, request.wants_self))
+        threading.Timer(0.01, reply, [b'{"ok":true,"schema":1,"site":"paris"}\n']).start()
+        return lambda: ended.append(request.op)
+
+    stage.discovery.handlers.sites = answer
+    assert stage.get("/api/v1/sites") == (200, {"ok": True, "schema": 1, "site": "paris"})
+    assert stage.get("/api/v1/peers?site=berlin&state=unknown&self=1")[0] == 200
+    assert asked == [("sites", "", Filter(), False), ("list", "berlin", Filter(states=frozenset(["unknown"])), True)]
+    assert ended == ["sites", "list"]
+    say(stage.discovery, 1)
+    status, found = stage.get("/api/v1/peers")
+    assert [sorted(peer.keys() & {"id", "site", "via", "vouched_s"}) for peer in found["peers"]] == [["id"]]
+    status, found = stage.get("/api/v1/peers?site=rome")
+    assert (status, found["error"]["message"]) == (404, "no site 'rome' is known; known: paris")
+    assert stage.get("/api/v1/peers?state=unknown")[0] == 400
+
+
+def test_sites_that_do_not_answer_are_given_up(stage, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    ended = []
+    stage.discovery.handlers.sites = lambda request, reply: lambda: ended.append(request.op)
+    status, found = stage.get("/api/v1/sites")
+    assert (status, found["error"]["code"], ended) == (503, "failed", ["sites"])
+
+
+@pytest.mark.parametrize("path", ["/events", "/sd/prometheus"])
+def test_what_is_about_this_network_takes_no_site(stage, path):
+    status, found = stage.get(f"{path}?site=all")
+    assert (status, found["error"]["code"]) == (400, "bad_argument")
+    assert "/api/v1/peers takes a site" in found["error"]["message"]
 
 
 # --- the past ---------------------------------------------------------------------------------------

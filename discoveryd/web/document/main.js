@@ -88,7 +88,7 @@ let hasPast = false;
 // whether the feed has what the history told
 let hasFeed = false;
 const askAll = () => {
-  due = { peers: 0, status: 0, past: 0 };
+  due = { peers: 0, status: 0, past: 0, far: 0 };
 };
 
 async function askDue() {
@@ -113,6 +113,12 @@ async function askDue() {
     if (hasPast && began >= due.past) {
       due.past = began + 60;
       await askPast(Date.now());
+    }
+    if (table.site && began >= due.far) {
+      due.far = began + 5;
+      const { peers } = await get(`api/v1/peers?all=1&site=${table.site}`);
+      takeAll(peers.filter((peer) => peer.via), began, null, true);
+      due.far = now() + Math.max(2, 10 * (now() - began), peers.length / 200);
     }
   } catch {
     // it is asked again; the stream tells that the daemon is gone
@@ -167,6 +173,7 @@ on('entry', 'submit', (event) => {
 });
 on('filter', 'input', () => setFilter(byId('filter').value));
 on('peers', 'keydown', moveFocus);
+on('site', 'change', () => chooseSite(byId('site').value));
 on('more', 'click', () => {
   table.most += 300;
   draw();

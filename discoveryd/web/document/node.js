@@ -26,6 +26,25 @@ function drawNode(status) {
   renew(byId('facts'), JSON.stringify(facts), () => factNodes(facts));
   drawFindings(status.findings);
   drawLinks(status);
+  drawSites(status.sites);
+}
+
+// Offer the sites that there are; without any there is no choice.
+function drawSites(sites) {
+  const choice = byId('site');
+  choice.hidden = !sites;
+  if (!sites) return chooseSite('');
+  const others = sites.sites.map(({ name, state }) => [name, `${name}: ${state}`]);
+  const offered = [['', `${sites.site}, this site`], ...others, ['all', 'All sites']];
+  renew(choice, JSON.stringify(offered), () => offered.map(([value, text]) => make('option', { value }, text)));
+  choice.value = table.site;
+  if (!choice.value) chooseSite('');
+}
+
+function chooseSite(site) {
+  table.site = site;
+  due.far = 0;
+  draw();
 }
 
 // Show the findings; as long as they say the same, a remedy that is selected stays so.

@@ -1,8 +1,9 @@
 // The table: what is known of each peer, filtered, sorted, and drawn with as few changes as possible.
 
-// "id boot" -> { key, peer, at, touched, reason, open, view }
+// "id boot" -> { key, peer, at, touched, reason, open, view }; the peer of another site has `via`
 const rows = new Map();
-const table = { words: [], state: '', sort: 'state', down: false, most: 300 };
+// the site that is shown: empty for this one
+const table = { words: [], state: '', sort: 'state', down: false, most: 300, site: '' };
 const keyOf = (peer, boot = peer.boot) => `${peer.id} ${boot}`;
 const now = () => performance.now() / 1000;
 const heard = (row) => row.peer.last_heard_s + now() - row.at;
@@ -42,11 +43,14 @@ function drop(key) {
   return row?.open;
 }
 
-// Take the list of all peers in some states. What an event told after the list was asked for is newer.
-function takeAll(peers, asked, states) {
+const isFar = ({ peer }) => 'via' in peer;
+
+// Take the list of all peers in some states, of this site or of others. What an event told after it was asked is newer.
+function takeAll(peers, asked, states, far = false) {
   const listed = new Set(peers.map((peer) => keyOf(peer)));
   for (const [key, row] of [...rows])
-    if (!listed.has(key) && row.touched <= asked && (!states || states.includes(row.peer.state))) drop(key);
+    if (isFar(row) === far && !listed.has(key) && row.touched <= asked && (!states || states.includes(row.peer.state)))
+      drop(key);
   for (const peer of peers) if (!(rows.get(keyOf(peer))?.touched > asked)) take(peer).touched = 0;
 }
 
@@ -82,6 +86,7 @@ const textOf = (peer) =>
     peer.id,
     peer.state,
     peer.link,
+    peer.site,
     peer.address,
     ...peer.addresses,
     ...peer.services.map(serviceText),
@@ -114,7 +119,9 @@ function draw() {
 }
 
 function drawNow() {
-  const found = [...rows.values()].filter((row) => table.words.every((test) => test(row)));
+  const { site } = table;
+  const all = [...rows.values()].filter((row) => site === 'all' || (isFar(row) ? row.peer.site === site : !site));
+  const found = all.filter((row) => table.words.every((test) => test(row)));
   for (const button of byId('states').children) {
     const { state } = button.dataset;
     const count = found.filter(({ peer }) => !state || peer.state === state).length;
@@ -126,9 +133,9 @@ function drawNow() {
   const shown = fitting.slice(0, table.most);
   const more = fitting.length - shown.length;
   const names = new Map();
-  for (const row of rows.values()) names.set(nameOf(row), (names.get(nameOf(row)) || 0) + 1);
+  for (const row of all) names.set(nameOf(row), (names.get(nameOf(row)) || 0) + 1);
   place(shown.flatMap((row) => drawRow(row, names.get(nameOf(row)) > 1)));
-  put(byId('count'), rows.size ? `${shown.length} of ${rows.size} shown` : 'No other node is seen yet.');
+  put(byId('count'), all.length ? `${shown.length} of ${all.length} shown` : 'No other node is seen yet.');
   byId('more').hidden = !more;
 }
 
@@ -156,7 +163,7 @@ function drawRow(row, isAmbiguous) {
   renew(cells.name, hint, () => [button, hint && make('small', {}, hint)]);
   renew(cells.state, `${peer.state}\n${why}`, () => [stateMark(peer.state), peer.state, why && make('small', {}, why)]);
   put(cells.address, peer.address + (peer.addresses.length > 1 ? ` +${peer.addresses.length - 1}` : ''));
-  put(cells.link, peer.link || 'routed');
+  put(cells.link, peer.site || peer.link || 'routed');
   put(cells.rtt, peer.rtt_ms === null ? '' : `${peer.rtt_ms.toFixed(peer.rtt_ms < 10 ? 2 : 0)} ms`);
   put(cells.loss, peer.loss === null ? '' : `${Math.round(peer.loss * 100)}%`);
   put(cells.hears, { true: 'yes', false: 'no' }[peer.two_way] || '');
@@ -205,7 +212,8 @@ function drawMore(row, why) {
     ['before', past && `${past.event} ${timeText(new Date(past.at))}: ${past.reason}`],
     ['addresses', peer.addresses.join(', ')],
     ['first seen', `${age(peer.first_seen_s)} ago`],
-    ['announces', `${peer.interval_s ? `a HELLO each ${peer.interval_s}s` : 'plain HELLOs'}, valid ${peer.ttl_s}s`],
+    ['site', isFar(row) && `${peer.site}, by the word of ${peer.via}`],
+    ['announces', !isFar(row) && `${peer.interval_s ? `a HELLO each ${peer.interval_s}s` : 'plain HELLOs'}, valid ${peer.ttl_s}s`],
     ['services', peer.services.map((one) => [serviceText(one), ...pairs(one.tags)].join(' ')).join(', ')],
     ['sealed', peer.key ? `with the key ${peer.key}` : 'no'],
   ];
@@ -217,6 +225,8 @@ function newMore({ peer, view }) {
   const report = make('div', { class: 'report', hidden: true });
   const button = make('button', {}, 'Ask the doctor about it');
   Object.assign(view, { advice: make('p'), facts: make('dl', { class: 'facts' }) });
+  // that is for a node of its own site
+  button.hidden = 'via' in peer;
   button.addEventListener('click', () => examine(button, report, { peer: peer.boot || peer.id }));
   return make(
     'tr',

@@ -78,6 +78,7 @@ function troubleOf(peer, reason, silent) {
     ];
   if (peer.state === 'left')
     return [reason || 'said goodbye', 'Its daemon was stopped in an orderly way: start it again if it is missed.'];
+  if (peer.state === 'unknown') return ['its site is silent', 'On a node there run discoveryctl sites.'];
   if (peer.state !== 'up') return ['', ''];
   if (peer.clone) return ['another node has its id', 'On one of the two run discoveryd reset-id, then restart it.'];
   if (peer.two_way === false)
@@ -96,6 +97,6 @@ function troubleOf(peer, reason, silent) {
   return ['', ''];
 }
 
-const GLYPHS = { up: '●', suspect: '◐', down: '✕', left: '○' };
+const GLYPHS = { up: '●', suspect: '◐', unknown: '?', down: '✕', left: '○' };
 const stateMark = (state) =>
   make('span', { class: `mark ${GLYPHS[state] ? state : 'unknown'}`, 'aria-hidden': 'true' }, GLYPHS[state] || '?');
