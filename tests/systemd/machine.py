@@ -148,11 +148,15 @@ class Machine:
 
     def reboot(self) -> float:
         """Have it reboot itself, and wait until all is up; give the seconds from its end to that."""
-        assert self._process is not None
-        self.run("systemctl", "reboot", check=False)  # which may be cut off while it answers
-        code = self._process.wait(BOOT_TIMEOUT)
+        code = self.go_down("reboot")
         assert code == REBOOTED, f"{self.name} did not reboot: {code}\n{self.console()}"
         return self.boot()
+
+    def go_down(self, verb: str) -> int:
+        """Have it do what a verb of systemctl says, and wait for its end; give its exit code."""
+        assert self._process is not None
+        self.run("systemctl", verb, check=False)  # which may be cut off while it answers
+        return self._process.wait(BOOT_TIMEOUT)
 
     def run(
         self, *argv: str, check: bool = True, timeout: float = COMMAND_TIMEOUT

@@ -74,6 +74,8 @@ def next_release(made: Path) -> Path:
     control, sample = directory / "DEBIAN/control", directory / "usr/share/discoveryd/config/discoveryd.yaml"
     control.write_text(re.sub("(?m)^(Version: .*)$", r"\1+later", control.read_text()))
     sample.write_text(f"# of a later release\n{sample.read_text()}")
+    public = directory / "usr/lib/python3/dist-packages/discoveryd/__init__.py"
+    public.write_text(re.sub('(?m)^__version__ = "(.*)"$', r'__version__ = "\1.1"', public.read_text()))
     later = made.parent / "discoveryd_later_all.deb"
     subprocess.run(
         ["dpkg-deb", "--root-owner-group", "--build", directory, later], check=True, stdout=subprocess.DEVNULL,

@@ -6,6 +6,7 @@ The machines have nothing but what the distribution's mirror has, as a directory
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from time import monotonic
 from tests.netns.daemons import asking, names
 from tests.netns.daemons import until as until_listed
 from tests.netns.lab import Lab
+from tests.systemd.goodbyes import reasons
 from tests.systemd.machine import Machine, until
 from tests.systemd.mirror import SOURCES, mirror, next_release, package, wheels, with_tools
 
@@ -65,6 +67,7 @@ class Packages:
         self.another_port_needs_install_alone()
         self.upgraded()
         self.another_python_gets_byte_code()
+        self.another_python_gets_another_daemon()
         self.back_after_a_reboot()
         self.purged()
         self.installed_from_a_tool("uv")
@@ -187,10 +190,11 @@ class Packages:
             machine.run(*APT, "install", self._later)
             assert machine.show("MainPID") not in {pid, "0"}
         took = self._until_each_lists_the_other(within=LISTED)
+        until(lambda: reasons(self.a, "b")[-1:] == ["said goodbye: upgrade"], "the goodbye of an upgrade", 10.0)
         assert [self._identity(machine) for machine in self.machines] == before
         assert (self.a.root / CONFIG).read_text() == config
         assert (self.a.root / f"{CONFIG}.new").read_text().startswith("# of a later release\n")
-        self.say("upgraded without a question: id, configuration, key and history are kept", took)
+        self.say("upgraded without a question: id, configuration, key and history are kept, and the others are told", took)
 
     def another_python_gets_byte_code(self) -> None:
         """Let dpkg tell the package of another Python: byte code is made, and a daemon of this Python stays."""
@@ -201,6 +205,24 @@ class Packages:
         assert "node.cpython" in self.b.run("ls", cache).stdout
         assert self.b.show("MainPID") == pid
         self.say("another Python gets byte code; a daemon that runs on the same one goes on")
+
+    def another_python_gets_another_daemon(self) -> None:
+        """Let another interpreter take the place of /usr/bin/python3, as an upgrade to another minor release does."""
+        pid, present = self.b.show("MainPID"), self.b.run("readlink", "/usr/bin/python3").stdout.strip()
+        other = f"/usr/bin/{present}-other"
+        self.b.run("cp", f"/usr/bin/{present}", other)
+        for target in (other, present):
+            self.b.run("ln", "-sf", target, "/usr/bin/python3")
+            self.b.run("dpkg-trigger", "--by-package=python3-minimal", "--no-await", "/usr/bin/python3")
+            self.b.run("dpkg", "--configure", "--pending")
+            former, pid = pid, self.b.show("MainPID")
+            assert pid not in {former, "0"}
+            found = self.b.run("readlink", f"/proc/{pid}/exe").stdout.strip()
+            assert os.path.basename(found) == os.path.basename(target), found
+        self.b.run("rm", other)
+        took = self._until_each_lists_the_other()
+        until(lambda: reasons(self.a, "b")[-2:] == ["said goodbye: restart"] * 2, "two goodbyes of a restart", 10.0)
+        self.say("with another Python in place dpkg restarts the daemon on it", took)
 
     def back_after_a_reboot(self) -> None:
         """Reboot."""

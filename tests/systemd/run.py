@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 from tests.netns.daemons import asking, names  # noqa: E402
 from tests.netns.daemons import until as until_listed  # noqa: E402
 from tests.netns.lab import Lab  # noqa: E402
+from tests.systemd.goodbyes import each_way  # noqa: E402
 from tests.systemd.machine import MIRROR, Machine, debian, until, why_not  # noqa: E402
 from tests.systemd.mirror import wheels  # noqa: E402
 from tests.systemd.packages import Packages  # noqa: E402
@@ -109,6 +110,7 @@ class Show:
         self.no_port_but_those_of_the_configuration()
         self.killed_it_is_restarted()
         self.stopped_it_is_restarted_by_the_watchdog()
+        self.a_goodbye_says_why()
         self.back_after_a_reboot()
         self.back_after_a_boot_without_network()
         self.back_after_the_cable_was_pulled()
@@ -396,6 +398,11 @@ class Show:
         assert "Watchdog timeout" in journal, journal
         assert "most recent call first" in journal, journal
         self.say("SIGSTOP: the watchdog restarts it, what its threads were at is in the journal", took)
+
+    def a_goodbye_says_why(self) -> None:
+        """Restart and stop it, reboot the machine and switch it off."""
+        took = each_way(self.a, self.b, self._until_each_lists_the_other)
+        self.say("restart, stop, reboot and poweroff: the other reads which it was; a stop takes", took)
 
     def back_after_a_reboot(self) -> None:
         """Reboot."""
