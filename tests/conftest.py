@@ -9,6 +9,7 @@ import gc
 import os
 import resource
 import shutil
+import signal
 import socket
 import sys
 import threading
@@ -79,6 +80,8 @@ def pytest_configure(config):
 
     Else each worker compiles all tests, and each of some hundred daemons all of discoveryd: a minute of two cores.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun by `&` of a script: children would ignore it, too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
         before = compiled()
         config.add_cleanup(lambda: [shutil.rmtree(one, ignore_errors=True) for one in compiled() - before])

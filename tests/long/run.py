@@ -142,6 +142,12 @@ BARS = {
         ("tests/sites/test_history.py", "tests/sites/test_attacks.py"),
         {"DISCOVERYD_SITES_SEEDS": "100"},
     ),
+    "sdist": Bar(
+        "the source distribution alone, in a fresh environment: README's test line passes", ("tests/long/sdist.py",), {}
+    ),
+    "pythons": Bar(
+        "a large part of the suite with each of Python 3.11 to 3.14 that is here", ("tests/long/pythons.py",), {}
+    ),
     "booted": Bar("the service on booted machines; the Debian package, uv tool and pipx", ("tests/systemd",), {"DISCOVERYD_SYSTEMD": "1"}),
 }
 
