@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "discoveryd"
 
 FLOORS = {  # floor -> its folders, and what it may import of the world besides the harmless
-    "ground": ({"errors", "protocol", "query", "simulation"}, {"cryptography", "hmac"}),
+    "ground": ({"errors", "frozen", "protocol", "query", "simulation"}, {"cryptography", "hmac"}),
     "first": ({"net"}, {"socket", "_socket", "select", "selectors", "fcntl", "time", "os", "glob", "io", "ctypes",
               "signal"}),  # of the witness, which is a process
     "second": (
@@ -40,7 +40,7 @@ FLOORS = {  # floor -> its folders, and what it may import of the world besides 
 HARMLESS = {
     "__future__", "_blake2", "_json", "abc", "array", "ast", "base64", "binascii", "bisect", "collections", "contextlib", "csv", "dataclasses",
     "difflib", "errno", "fnmatch", "functools", "gettext", "hashlib", "heapq", "html", "importlib", "ipaddress", "itertools", "json",
-    "math", "random", "re", "statistics", "struct", "textwrap", "types", "typing", "unicodedata"
+    "math", "operator", "random", "re", "statistics", "struct", "textwrap", "types", "typing", "unicodedata"
 }  # fmt: skip
 OTHERS = {"yaml", "structlog", "daemon", "prometheus_client", "cryptography", "starlette", "uvicorn", "dnslib", "nats", "nkeys"}
 ROOMS = {"dnslib": "dns", "sqlite3": "history", "starlette": "web", "uvicorn": "web", "nats": "sites", "nkeys": "sites"}

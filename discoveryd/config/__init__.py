@@ -11,7 +11,7 @@ import os
 import select
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -36,6 +36,7 @@ from discoveryd.config.sections import (
 from discoveryd.config.sites import SPEAKS_TAG, SitesSection
 from discoveryd.config.web import WebSection
 from discoveryd.errors import ConfigError
+from discoveryd.frozen import frozen
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.protocol.table.grace import GraceRule
 from discoveryd.protocol.wire.record import Record
@@ -57,7 +58,7 @@ TTL_INTERVALS = 5
 _Section = TypeVar("_Section")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Config:
     """Everything that can be set; what `load` returns has been checked as a whole.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from discoveryd.config.listen import ListenSection
 from discoveryd.errors import ConfigError
+from discoveryd.frozen import frozen
 
 ZONE = "peers.internal"
 """That of exports: `.internal` is reserved for private networks."""
@@ -16,7 +16,7 @@ _NOT_OURS = ("local", "localhost", "arpa")
 """Top domains with a meaning of their own: Multicast DNS, this machine, reverse names."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DnsSection(ListenSection):
     """Names of the peers for resolvers."""
 

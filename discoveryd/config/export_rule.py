@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from discoveryd.config.sites import is_site
 from discoveryd.errors import ConfigError
+from discoveryd.frozen import frozen
 from discoveryd.protocol.table.peer import STATES
 from discoveryd.query.fields import EVERY_SITE, MAX_GLOB
 from discoveryd.query.formats import EXPORT_FILES
@@ -17,7 +18,7 @@ from discoveryd.query.request import Filter
 TEMPLATE = "template"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ExportRule:
     """A file of peers.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from discoveryd.errors import ConfigError
+from discoveryd.frozen import frozen
 
 if TYPE_CHECKING:
     from discoveryd.config.export_rule import ExportRule  # most daemons have none, and start without it
@@ -14,7 +14,7 @@ MAX_EXPORTS = 32
 """Files that are kept: each costs a look at the whole table after a change."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ExportSection:
     """The files of peers that the daemon keeps."""
 

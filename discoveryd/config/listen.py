@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import ClassVar
 
 from discoveryd.errors import ConfigError
+from discoveryd.frozen import frozen
 from discoveryd.protocol.addresses import canonical, is_ipv4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ListenSection:
     """A section with a TCP socket that listens."""
 

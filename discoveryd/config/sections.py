@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any
 
 from discoveryd.config.dns import DnsSection
@@ -17,6 +17,7 @@ from discoveryd.config.sites import SitesSection
 from discoveryd.config.web import WebSection
 from discoveryd.errors import ConfigError
 from discoveryd.files import directories
+from discoveryd.frozen import frozen
 from discoveryd.protocol.messages.values import AllowRule
 from discoveryd.protocol.parameters import MAX_ID, Limits, MessageLimits, Parameters, is_word
 from discoveryd.protocol.sealed.keyring import MAX_KEYS, MODES
@@ -37,7 +38,7 @@ MAX_RULES = 64
 """Rules of ``messages.allow``; they are gone through for each message."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NodeSection:
     """What this node announces."""
 
@@ -65,7 +66,7 @@ class NodeSection:
         return Record(name=self.name or machine_name()[0], tags=self.tags, services=self.services)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class QuerySection(ListenSection):
     """Where the query socket listens, for local programs."""
 
@@ -73,14 +74,14 @@ class QuerySection(ListenSection):
     listen: str = EXAMPLE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MetricsSection(ListenSection):
     """Where the metrics are served over HTTP, for Prometheus."""
 
     KEY, EXAMPLE = "metrics.listen", "127.0.0.1:9341"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SecuritySection:
     """The keys of a group of nodes. `discoveryd.daemon.keys` reads their files, when there are any."""
 
@@ -98,7 +99,7 @@ class SecuritySection:
         _refuse(problems)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MessagesSection:
     """Messages of this node and of others, and which of those may reach a program of ``messages.d``."""
 
@@ -132,7 +133,7 @@ class MessagesSection:
         return MessageLimits(budget=self.budget, rate=self.rate)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HistorySection:
     """How much of the past is kept."""
 
@@ -151,7 +152,7 @@ class HistorySection:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class GraceSection:
     """Peers with an absence that is told later."""
 
@@ -170,7 +171,7 @@ class GraceSection:
         _refuse(problems)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LogSection:
     """What is logged, and in which form."""
 
@@ -181,7 +182,7 @@ class LogSection:
         _refuse(_other("log.level", LEVELS, self.level) + _other("log.format", FORMATS, self.format))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PathsSection:
     """Directories of the daemon."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from discoveryd.errors import ConfigError
+from discoveryd.frozen import frozen
 from discoveryd.query.fields import MAX_GLOB
 
 MAX_SITE = 32
@@ -24,7 +25,7 @@ _SITE = re.compile("[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _SERVER = re.compile(r"(nats|tls)://((?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?)/?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FollowRule:
     """Peers of other sites that this node wants to know; a peer is kept if any rule accepts it.
 
@@ -56,7 +57,7 @@ class FollowRule:
         return {key: value for key, value in kept.items() if value}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SitesSection:
     """The site of this node, and how its peers are told to other sites."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from discoveryd.config.listen import ListenSection, is_loopback
 from discoveryd.errors import ConfigError
+from discoveryd.frozen import frozen
 
 MAX_HOSTS = 64
 """Further names of this machine."""
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WebSection(ListenSection):
     """Where HTTP is served. `discoveryd.web.credentials` reads the files, when it is on."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from discoveryd.config import Config
 from discoveryd.daemon.parts import Part
 from discoveryd.errors import PASSING, ConfigError, RecordTooLong
+from discoveryd.frozen import frozen
 from discoveryd.protocol.wire.record import MAX_RECORD, Service, service_length
 from discoveryd.runtime.notices import Notice, of_death
 
@@ -38,7 +39,7 @@ UNREAD: Stamp = (-1,)
 """Of a file that could not be read for lack of something that there may be again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ServiceState:
     """The state of a file, whose changes are logged."""
 

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from discoveryd import __version__
 from discoveryd.daemon.ports import DROP_IN
 from discoveryd.files import trusted
 from discoveryd.files.directories import shipped
+from discoveryd.frozen import frozen
 from discoveryd.install import launcher
 
 PATH = "/usr/local/share/discoveryd/installed.json"
@@ -69,7 +70,7 @@ class Item(NamedTuple):
     instead: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Entry:
     """A path that was installed.
 

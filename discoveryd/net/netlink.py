@@ -12,8 +12,9 @@ import struct
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from fcntl import ioctl
+
+from discoveryd.frozen import frozen
 
 RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWNEIGH, RTM_GETNEIGH = 16, 18, 20, 22, 28, 30
 NLMSG_ERROR, NLMSG_DONE = 2, 3
@@ -56,7 +57,7 @@ _IFREQ = struct.calcsize("@16sLLHBBB0L")  # struct ifreq: a name, and a struct i
 _WITH_ADDRESS, _WITH_INDEX, _WITH_FLAGS = struct.Struct("@16s4x4s"), struct.Struct("@16si"), struct.Struct("@16sH")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Interface:
     """An interface.
 
@@ -71,7 +72,7 @@ class Interface:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Address:
     """An address of an interface.
 

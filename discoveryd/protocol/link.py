@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from discoveryd.frozen import frozen
 from discoveryd.protocol.addresses import Family, family_of, pack_address, zone_of
 
 GROUP = "ff12::d15c:3400"
@@ -125,7 +126,7 @@ class LinkState:
         self.burst = [self.begun + offset * (1 + (times - 1) * self.place) for offset in left]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(kw_only=False, eq=False)
 class Source:
     """The sender of a datagram: compared by identity, so the net floor keeps one object per sender and link.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from discoveryd.frozen import frozen
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.messages.values import Delivery, IncomingMessage
 from discoveryd.protocol.table.liveness import NEVER
@@ -60,7 +61,7 @@ class Claim(NamedTuple):
     solicits: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Send:
     """A datagram to send: to `to`, from the address of `link` (None: whatever the kernel chooses).
 
@@ -81,7 +82,7 @@ class Send:
         return self.link is not None and self.to in (self.link.broadcast, LIMITED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Answer:
     """A PONG to one of our PINGs.
 
@@ -98,7 +99,7 @@ class Answer:
     peer: Peer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Said:
     """A SAY to one of our questions.
 
@@ -113,7 +114,7 @@ class Said:
     rtt: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Drop:
     """The first datagram that a source had dropped for this reason."""
 
@@ -123,7 +124,7 @@ class Drop:
     link: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Outcome:
     """What a call led to: datagrams to send, events in their order, answers to PINGs, bad sources.
 

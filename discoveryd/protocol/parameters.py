@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, field, fields
 
 from discoveryd.errors import ConfigError
+from discoveryd.frozen import frozen
 from discoveryd.protocol.addresses import FAMILIES, is_ipv4
 from discoveryd.protocol.hosts import faulty_networks, faulty_seeds
 
@@ -27,7 +28,7 @@ def is_word(text: str, longest: int) -> bool:
     return 0 < len(text) <= longest and _WORD.issuperset(text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Limits:
     """What bounds a node. Past each bound something is refused and counted, never a live peer dropped."""
 
@@ -108,7 +109,7 @@ LEAST = {
 """The lowest value of each limit that may be lower than 1, or has to be higher."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MessageLimits:
     """What bounds the messages of a node; other bounds are in `discoveryd.protocol.messages`."""
 
@@ -129,7 +130,7 @@ class MessageLimits:
             raise ConfigError(*problems)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Parameters:
     """How a node speaks. Times are in seconds.
 

@@ -3,10 +3,10 @@
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypedDict, get_args
 
 from discoveryd.errors import QueryError
+from discoveryd.frozen import frozen
 from discoveryd.protocol.messages.values import (
     MAX_TIMEOUT,
     Delivery,
@@ -40,7 +40,7 @@ class Where(TypedDict, total=False):
     link: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Draft:
     """A message as a program wants it sent.
 
@@ -110,7 +110,7 @@ class Draft:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MessageResult:
     """What became of a message.
 

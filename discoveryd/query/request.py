@@ -7,11 +7,12 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field, fields
 from fnmatch import translate
 from typing import Any, Final
 
 from discoveryd.errors import ConfigError, QueryError
+from discoveryd.frozen import frozen
 from discoveryd.protocol.messages.values import MAX_TIMEOUT as MAX_WAIT
 from discoveryd.protocol.table.grace import LONGEST
 from discoveryd.protocol.table.peer import LIVE, STATES, Peer
@@ -65,13 +66,13 @@ _MAY_BE_PROVEN: Final = frozenset(("ping", "doctor"))
 _PAST: Final = frozenset(("history", "availability"))
 _LATER: Final = frozenset(("ping", "reload", "send", "ask", "maintenance", "forget", *_PAST))
 """Requests that take a while, as a ``doctor`` does that is about a peer."""
-_SERVICE: Final = Service.__slots__
+_SERVICE: Final = tuple(one.name for one in fields(Service))
 _HTTP = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"TRACE ")
 _HTTP_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0", b" HTTP/2.0")
 _HOW = 'send one JSON object per line, such as {"op":"list"}, or a bare word: list'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Filter:
     """The peers that a request is about. Each condition that is given must hold.
 
@@ -116,7 +117,7 @@ class Filter:
         return all(peer.tags.get(key) == value for key, value in self.tags.items())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Request:
     """One checked request.
 

@@ -5,11 +5,11 @@ follows all runs.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import inf
 from time import monotonic
 
 from discoveryd.errors import PASSING, ConfigError
+from discoveryd.frozen import frozen
 from discoveryd.query.formats import printable
 from discoveryd.runtime.process import Process, Processes
 from discoveryd.runtime.worker import Failed
@@ -24,7 +24,7 @@ RETRY = 1.0
 """Seconds until a command is started again for which there was no descriptor, process or memory."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Check:
     """How to find out whether a service works. Times are in seconds.
 
@@ -48,7 +48,7 @@ class Check:
             raise ConfigError(*problems)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CheckResult:
     """The result of a run.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Literal
 
+from discoveryd.frozen import frozen
 from discoveryd.protocol.table.peer import Event, Peer, peer_json
 from discoveryd.query.reply import encode
 
@@ -19,7 +20,7 @@ FOR_SITES = "site-"
 """What the name of a hook begins with that is told of findings, or of sites, and of nothing else."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Occasion:
     """What a hook is told: an event of a peer or of a site, that this node itself is cut off, or a finding.
 
@@ -97,7 +98,7 @@ class Occasion:
         return {name: "".join(char if char.isprintable() else "?" for char in text) for name, text in found.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Job:
     """A run of a hook."""
 

@@ -7,12 +7,13 @@ one thread at a time: so a program hears of its deliveries, and a handler gets i
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from discoveryd.errors import QueryError
+from discoveryd.frozen import frozen
 from discoveryd.protocol.messages.values import REFUSALS, Delivery, IncomingMessage, OutgoingMessage, Target
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Outcome
@@ -27,7 +28,7 @@ SLACK = 5.0
 """Seconds after the timeout of a message in which its last delivery is told, unless the node stops."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Sending:
     """A message is under way.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from discoveryd.frozen import frozen
 from discoveryd.net.interfaces import compare
 from discoveryd.net.transport import SendChange
 from discoveryd.protocol.link import Link
@@ -25,7 +26,7 @@ NEVER = float("inf")
 _CREDIT = (AT_ONCE - 1) * GAP
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Notice:
     """Something worth a log line that is no event of a peer.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from discoveryd.errors import QueryError
+from discoveryd.frozen import frozen
 from discoveryd.protocol.bounded import TokenBuckets
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Answer, Outcome
@@ -21,7 +22,7 @@ PINGS_PER_SECOND = 50
 """PINGs of all requests together: what a program asks must neither flood the network nor hold up liveness."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PingResult:
     """The result of a few PINGs.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from time import sleep
 from typing import TYPE_CHECKING, Any, Protocol
 
 from discoveryd import __version__
 from discoveryd.errors import ConfigError, QueryError, SubscriptionLagged
+from discoveryd.frozen import frozen
 from discoveryd.protocol.messages.values import Delivery
 from discoveryd.protocol.table.peer import SCHEMA, Event, peer_json
 from discoveryd.protocol.wire.record import Service
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from discoveryd.runtime.metrics import Metrics
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ReloadResult:
     """The result of reading the configuration again.
 

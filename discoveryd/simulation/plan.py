@@ -1,9 +1,10 @@
 """A plan: what to simulate, checked, and the times that follow from it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import ceil
 
 from discoveryd.errors import ConfigError
+from discoveryd.frozen import frozen
 from discoveryd.protocol.parameters import Parameters
 
 MOST_NODES = 20_000
@@ -16,7 +17,7 @@ GONE = 1.25
 """Of a ttl: after so much silence every crash is seen."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Plan:
     """What to simulate.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.util import find_spec
 
 from discoveryd.config import Config
@@ -13,6 +13,7 @@ from discoveryd.config.durations import shown
 from discoveryd.errors import ConfigError
 from discoveryd.files.secrets import find_secret
 from discoveryd.files.trusted import read, remedy
+from discoveryd.frozen import frozen
 
 MAX_FILE = 16 * 1024
 """Bytes of a file with a seed or credentials: a JWT with a hundred permissions has four thousand."""
@@ -34,7 +35,7 @@ _FORM = "an nkey seed (one line SU..., as nk -gen user prints it), or a .creds f
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Access:
     """Where to connect to, and as whom.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import translate
 from typing import Any
 
 from discoveryd.errors import ConfigError
+from discoveryd.frozen import frozen
 
 MAX_SITE = 32
 """Characters of the name of a site: a part of NATS subjects, of DNS names, and of names of hooks."""
@@ -24,7 +25,7 @@ def is_site(name: object) -> bool:
     return isinstance(name, str) and _is_site(name) is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Follow:
     """Peers of other sites to keep. Each condition that is given must hold.
 
@@ -65,7 +66,7 @@ class Follow:
         return all(peer["tags"].get(key) == value for key, value in self.tags.items())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SiteSettings:
     """The part of one node in the exchange between sites.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
+
+from discoveryd.frozen import frozen
 
 LocalState = Literal["up", "down", "left"]
 SiteEventKind = Literal[
@@ -64,7 +65,7 @@ class Survey(NamedTuple):
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Publish:
     """Publish a payload. Where that cannot be done at once it must not be done later: what is late is false."""
 
@@ -72,21 +73,21 @@ class Publish:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Subscribe:
     """Subscribe to a subject; nothing to do where that is so already."""
 
     subject: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Unsubscribe:
     """End a subscription; nothing to do where there is none."""
 
     subject: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class SiteEvent:
     """Something happened in another site, or (``gateway``) this node begins or ceases to speak for its own.
 
@@ -103,7 +104,7 @@ class SiteEvent:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class SiteQuestion:
     """A question of another site to this one: answer it by `SiteEngine.answer`, or leave it.
 
@@ -120,7 +121,7 @@ class SiteQuestion:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class SiteAnswer:
     """The answer to a question of this node.
 

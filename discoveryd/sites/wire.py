@@ -16,10 +16,11 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from discoveryd.errors import WireError
+from discoveryd.frozen import frozen
 from discoveryd.query.json_text import dumps, loads
 from discoveryd.sites.row import MAX_KEY, MAX_ROW, check_row
 from discoveryd.sites.settings import is_site
@@ -50,7 +51,7 @@ Echo = Mapping[str, tuple[str, ...]]
 """Site -> the last nonces that were heard from it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Beat:
     """A gateway says that it lives, and what its set is.
 
@@ -79,7 +80,7 @@ class Beat:
     echo: Echo = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Delta:
     """Changes of a set, which lead from the number before to this one."""
 
@@ -87,7 +88,7 @@ class Delta:
     changes: tuple[Change, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SetPart:
     """A part of a snapshot of a set.
 
@@ -110,7 +111,7 @@ class SetPart:
     echo: Echo = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Want:
     """A node asks a gateway for its whole set.
 
@@ -125,7 +126,7 @@ class Want:
     echo: Echo = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Talk:
     """A question to a gateway, or its answer.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from discoveryd.config.durations import shown
 from discoveryd.errors import ConfigError
 from discoveryd.files import trusted
 from discoveryd.files.trusted import remedy
+from discoveryd.frozen import frozen
 
 if TYPE_CHECKING:
     from discoveryd.config import Config
@@ -24,7 +25,7 @@ MAX_FILE = 64 * 1024
 _KEYS = ("token_file", "tls_cert", "tls_key")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Credentials:
     """What is in the files.
 

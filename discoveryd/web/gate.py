@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.utils import formatdate
 from hmac import compare_digest
 from typing import Any
 
+from discoveryd.frozen import frozen
 from discoveryd.net.http_host import is_ours
 from discoveryd.query.reply import error_line
 
@@ -33,7 +34,7 @@ HEADERS: Mapping[str, str] = {
 """Of every answer, unless it has its own."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Refusal:
     """Why a request is not answered.
 
@@ -48,7 +49,7 @@ class Refusal:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rules:
     """Which requests are answered.
 

@@ -6,11 +6,12 @@ import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase, translate
 from typing import Final, Literal, get_args
 
 from discoveryd.errors import QueryError, WireError
+from discoveryd.frozen import frozen
 from discoveryd.protocol.table.peer import Peer
 from discoveryd.protocol.wire.record import Service
 from discoveryd.protocol.wire.talk import MAX_FILTER, MAX_NAME
@@ -44,7 +45,7 @@ NAME = re.compile(rf"[a-z0-9-]{{1,{MAX_NAME}}}")
 """Names of messages."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PeerFilter:
     """Which nodes a message is for; each condition that is given must hold.
 
@@ -99,7 +100,7 @@ def read_filter(text: str) -> PeerFilter:
     return PeerFilter(name=name, tags=tags, service=service)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AllowRule:
     """Which messages may reach a program of the machine: all other messages for it are refused.
 
@@ -121,7 +122,7 @@ class AllowRule:
         return self.allows_name(message.name) and any(fnmatchcase(one, self.sender) for one in senders)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Target:
     """The receivers of a message: the peers named, or those that a filter accepts; all peers where both are None.
 
@@ -134,7 +135,7 @@ class Target:
     filter: PeerFilter | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class OutgoingMessage:
     """A message to send.
 
@@ -169,7 +170,7 @@ class OutgoingMessage:
             raise QueryError("too_long", f"the payload has {len(self.payload)} bytes, at most {MAX_PAYLOAD}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Delivery:
     """A change of one message at one receiver.
 
@@ -195,7 +196,7 @@ class Delivery:
     is_last: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class IncomingMessage:
     """A message that came in whole, and for the first time.
 

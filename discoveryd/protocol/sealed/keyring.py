@@ -1,8 +1,9 @@
 """The keys that a group of nodes shares, as values. A node with a key can seal, and open what is sealed with it."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from discoveryd.errors import ConfigError
+from discoveryd.frozen import frozen
 from discoveryd.protocol.blake import blake2b
 
 KEY_BYTES = 32
@@ -11,7 +12,7 @@ MAX_KEYS = 8
 MODES = ("off", "accept", "require")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Key:
     """One shared key. Logs show its id alone.
 
@@ -33,7 +34,7 @@ class Key:
         object.__setattr__(self, "id", digest)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Keyring:
     """The keys of a node, and what it does with them.
 

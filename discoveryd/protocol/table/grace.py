@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import translate
 from typing import TYPE_CHECKING
 
 from discoveryd.errors import ConfigError
+from discoveryd.frozen import frozen
 from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.table.liveness import NEVER
 
@@ -27,7 +28,7 @@ LONGEST = 7 * 86_400.0
 """Seconds of the longest grace: a peer that is away for longer is gone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class GraceRule:
     """Peers that are given time, and how much. Each condition that is given must hold, and one is.
 

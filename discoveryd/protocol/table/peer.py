@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import fields
 from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
+from discoveryd.frozen import frozen
 from discoveryd.protocol.addresses import family_of
 from discoveryd.protocol.wire.record import Record, Service
 
@@ -29,7 +30,7 @@ LIVE: frozenset[str] = frozenset(("up", "suspect"))
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PathView:
     """One address of a peer on one link, ageing alone."""
 
@@ -47,7 +48,7 @@ class PathView:
     """PINGs in a row without an answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Peer:
     """One row of the table. All ``_s`` are ages in seconds at the moment the row was read.
 
@@ -127,7 +128,7 @@ class Change(NamedTuple):
     now: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Event:
     """One change of the table.
 
@@ -177,8 +178,10 @@ class Announced(NamedTuple):
 UNANNOUNCED = Announced()
 
 
+_KEYS = tuple(one.name for one in fields(Peer))
+_PATH_KEYS = tuple(one.name for one in fields(PathView))
 _AGES = ("first_seen_s", "last_heard_s", "expires_s")
-_LASTING = tuple(key for key in Peer.__slots__ if key not in (*_AGES, "paths"))
+_LASTING = tuple(key for key in _KEYS if key not in (*_AGES, "paths"))
 """Keys of the JSON whose values stay the same as time passes."""
 
 
@@ -246,7 +249,7 @@ def peer_json(peer: Peer, *, paths: bool = False) -> dict[str, Any]:
     if paths:
         found["paths"] = [
             {
-                **{key: getattr(path, key) for key in PathView.__slots__},
+                **{key: getattr(path, key) for key in _PATH_KEYS},
                 "last_heard_s": round(path.last_heard_s, 3),
                 "expires_s": round(path.expires_s, 3),
             }
@@ -330,8 +333,8 @@ def peer_from_json(found: Mapping[str, Any]) -> Peer:
         ),
         "tags": dict(found["tags"]),
         "paths": tuple(
-            PathView(**{key: path[key] for key in PathView.__slots__ if key in path}) for path in found.get("paths", ())
+            PathView(**{key: path[key] for key in _PATH_KEYS if key in path}) for path in found.get("paths", ())
         ),
     }
     # an earlier version had fewer keys
-    return Peer(**{key: made[key] for key in Peer.__slots__ if key in made})
+    return Peer(**{key: made[key] for key in _KEYS if key in made})

@@ -1,9 +1,9 @@
 """The values of introductions: a question for other peers, and the answer that names some. Rows in `wire.kinds`."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from discoveryd.frozen import frozen
 from discoveryd.protocol.addresses import canonical
 from discoveryd.protocol.parameters import MAX_ID, is_word
 
@@ -32,7 +32,7 @@ class NamedPeer(NamedTuple):
     boot: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Meet:
     """A question to a peer: name others.
 
@@ -56,7 +56,7 @@ class Meet:
         return text.encode("ascii").ljust(MAX_INTRO - 1, b"0") + b"|"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Intro:
     """An answer: some of the live peers of the answering node, which it heard itself.
 

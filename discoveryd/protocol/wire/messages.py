@@ -4,10 +4,10 @@ How they are read, plain and sealed, is in `wire.kinds`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
+from discoveryd.frozen import frozen
 from discoveryd.protocol.blake import blake2b
 from discoveryd.protocol.wire.fields import MOST
 from discoveryd.protocol.wire.meet import Intro, Meet
@@ -54,7 +54,7 @@ REASON_LETTERS: Final[Mapping[GoodbyeReason, str]] = MappingProxyType(
 # --- the values -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Hello:
     """One HELLO. Its fields were checked when it was read.
 
@@ -108,7 +108,7 @@ class Hello:
         return f"g{REASON_LETTERS[self.goodbye_reason]}".encode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class BareHello:
     """The HELLO of the simplest sender, which says nothing of itself."""
 
@@ -117,7 +117,7 @@ class BareHello:
         return BARE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Ping:
     """A question to one node: are you there?
 
@@ -140,7 +140,7 @@ class Ping:
         return f"PING|2|{self.realm}|{self.id}|{self.boot}|{self.nonce}|{self.to}|".encode("ascii")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Pong:
     """The answer, always shorter than its PING.
 
@@ -165,7 +165,7 @@ class Pong:
         return f"PONG|2|{self.realm}|{self.boot}|{self.nonce}|{heard}|{held}|".encode("ascii")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Will:
     """A last will: it is sent for a node whose process has died.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any, Final
 
 from discoveryd.errors import ConfigError, RecordTooLong, WireError
+from discoveryd.frozen import frozen
 from discoveryd.protocol.blake import blake2b
 
 MAX_RECORD = 700
@@ -22,7 +23,7 @@ _OPTIONAL: Final[dict[str, Any]] = {"proto": DEFAULT_PROTO, "tags": {}}
 """What a service has that does not name it: it is not sent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Service:
     """A service that a node offers.
 
@@ -53,7 +54,7 @@ class Service:
         return {"name": self.name, "port": self.port, "proto": self.proto, "tags": dict(self.tags)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Record:
     """Name, tags and services of a node, checked and encoded once.
 

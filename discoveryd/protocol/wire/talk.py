@@ -1,9 +1,9 @@
 """The values by which peers talk: a part of a message, and its acknowledgement. Their rows are in `wire.kinds`."""
 
 from binascii import Error, a2b_base64, b2a_base64
-from dataclasses import dataclass
 
 from discoveryd.errors import WireError
+from discoveryd.frozen import frozen
 
 MAX_PART = 600
 """Bytes of a payload, whatever they are, that fit into one datagram, plain or sealed, whatever the ids."""
@@ -20,7 +20,7 @@ ANSWER, ENDED, NOW = "q", "h", "a"
 """Flags of a message: an answer is wanted; an acknowledgement when its handler has ended; one of this datagram."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MessagePart:
     """A message, or a part of it.
 
@@ -66,7 +66,7 @@ class MessagePart:
         return b"%b|%b|%b" % (f"{text}|{self.name}|{self.filter}".encode("ascii"), to_base64(self.payload), padding)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Ack:
     """The acknowledgement of a message by one node, and a part of its answer.
 

@@ -1,7 +1,8 @@
 """The values by which a node finds out why another is not heard: a question, and its answer. Rows in `wire.kinds`."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from discoveryd.frozen import frozen
 
 MAX_SAY = 512
 """Bytes of the longest answer, and of the shortest question: an answer is never longer than what asked for it."""
@@ -29,7 +30,7 @@ class DropSaid(NamedTuple):
     last_s: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Why:
     """A question to whatever node has an address: what do you hear of me, and of a third node?
 
@@ -53,7 +54,7 @@ class Why:
         return text.encode("ascii").ljust(MAX_SAY - 1, b"0") + b"|"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Say:
     """The answer of a node, about the link that the question came by.
 
