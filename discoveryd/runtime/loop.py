@@ -14,6 +14,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, TypeVar
 
+from discoveryd.net.turns import TimedSelector
 from discoveryd.runtime.notices import Notify, warning
 from discoveryd.runtime.worker import Failed, Worker
 
@@ -25,8 +26,6 @@ PATIENCE = 1.0
 """Seconds that what still runs at `Loop.stop` has to end, after it was cancelled."""
 TELL_EVERY = 60.0
 """Seconds between two lines of callbacks that fail; `Loop.status` counts all."""
-BEAT = 0.5
-"""Seconds between two beats of the loop: they measure how long callbacks keep others waiting."""
 
 
 class Loop:
@@ -44,8 +43,7 @@ class Loop:
         self._begun = threading.Event()
         self._end: asyncio.Event | None = None
         self._is_stopped = False
-        self._beat_at = 0.0
-        self._lag = 0.0
+        self._selector: TimedSelector | None = None
         self._failures = 0
         self._telling_at = 0.0  # when the next failure of a callback may be told
 
@@ -123,12 +121,13 @@ class Loop:
 
     @property
     def behind(self) -> float:
-        """Seconds that the loop is late for its beat now, or was late for the latest; 0 while it does not run."""
-        return max(self._lag, monotonic() - self._beat_at - BEAT) if self.is_running else 0.0
+        """Seconds for which a callback has kept all others waiting; 0 while the loop waits, or does not run."""
+        return self._selector.turn() if self._selector is not None and self.is_running else 0.0
 
     def status(self) -> dict[str, Any]:
-        """Return whether the loop runs, how far it is behind in milliseconds, and how many calls failed on it."""
-        return {"running": self.is_running, "behind_ms": round(1000 * self.behind, 1), "failures": self._failures}
+        """Return whether the loop runs, how far it was behind of late in milliseconds, and how many calls failed."""
+        longest = self._selector.longest() if self._selector is not None and self.is_running else 0.0
+        return {"running": self.is_running, "behind_ms": round(1000 * longest, 1), "failures": self._failures}
 
     def stop(self) -> None:
         """Cancel what runs, give it a second to end, and end the thread. Safe to call again, and before `start`."""
@@ -148,23 +147,22 @@ class Loop:
 
     def _main(self) -> None:
         try:
-            asyncio.run(self._serve())
+            with asyncio.Runner(loop_factory=self._made) as runner:
+                runner.run(self._serve())
         finally:
             self._loop = None
 
+    def _made(self) -> asyncio.AbstractEventLoop:
+        self._selector = TimedSelector(monotonic)
+        return asyncio.SelectorEventLoop(self._selector)
+
     async def _serve(self) -> None:
-        """Beat until `stop`; then cancel the rest and wait for it, but not for ever."""
+        """Wait for `stop`; then cancel the rest and wait for it, but not for ever."""
         loop = self._loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._tell)
         end = self._end = asyncio.Event()
-        self._beat_at = monotonic()
         self._begun.set()
-        while not end.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(end.wait(), BEAT)
-            now = monotonic()
-            self._lag, self._beat_at = max(0.0, now - self._beat_at - BEAT), now
-            self._worker.beat()
+        await end.wait()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()

@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
 
 from discoveryd.daemon.loop import HANGS, LoopPart
+from discoveryd.net.turns import TimedSelector
 from discoveryd.runtime.loop import Loop
 from tests.runtime.waiting import until
 
@@ -114,21 +114,40 @@ def test_a_stopped_loop_takes_nothing():
 
 
 def test_a_loop_that_hangs_is_told_once_and_counted(monkeypatch):
-    notices = []
+    notices, clock = [], [100.0]
+    monkeypatch.setattr("discoveryd.runtime.loop.monotonic", lambda: clock[0])
     part = LoopPart(notices.append)
     part.look()
     assert part.status() is None
-    release = threading.Event()
+    release, hangs = threading.Event(), threading.Event()
+
+    def hang():
+        hangs.set()
+        release.wait(30)
+
     try:
         loop = part.loop()
-        loop.call(release.wait, 30)
-        now = time.monotonic()
-        monkeypatch.setattr("discoveryd.runtime.loop.monotonic", lambda: now + HANGS + 1)
+        loop.call(hang)
+        assert hangs.wait(5)
+        part.look()
+        clock[0] += HANGS + 1
         part.look()
         part.look()
         assert [notice.text for notice in notices] == ["the event loop hangs: web, dns and sites answer nothing"]
         assert part.status()["behind_ms"] >= 1000 * HANGS
+        release.set()
+        until(lambda: loop.behind == 0.0)
+        assert part.status()["behind_ms"] >= 1000 * HANGS, "told for a while"
     finally:
         release.set()
-        monkeypatch.undo()
         part.stop()
+
+
+def test_an_idle_loop_is_woken_by_nothing(monkeypatch):
+    waits = []
+    select = TimedSelector.select
+    monkeypatch.setattr(TimedSelector, "select", lambda self, timeout=None: waits.append(timeout) or select(self, timeout))
+    with running() as (loop, _):
+        loop.run(thread_name())
+        until(lambda: waits[-1] is None)
+        assert loop.behind == 0.0
