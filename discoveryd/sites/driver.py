@@ -52,7 +52,7 @@ class SiteDriver:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_stale = True  # this network has changed since the survey
-        self._survey_at = 0.0
+        self._surveyed_at = 0.0
         self._status: dict[str, Any] = engine.status(clock())
         self._fault = ""
         self.faults = 0
@@ -112,9 +112,7 @@ class SiteDriver:
         self._timer = None
         try:
             now = self._clock()
-            if self._survey_due() <= now:
-                self._is_stale, self._survey_at = False, now + SURVEY_GAP
-                self.carry_out(self.engine.learn(self._survey(), now))
+            self._learn(now)
             if self.engine.next_deadline(now) <= now:
                 self.carry_out(self.engine.poll(now))
             self._schedule()
@@ -123,8 +121,14 @@ class SiteDriver:
             if self._loop is not None:
                 self._timer = self._loop.call_later(RETRY, self._turn)
 
+    def _learn(self, now: float) -> None:
+        """Look at this network, unless that was just done."""
+        if now >= self._surveyed_at + GATHER:
+            self._is_stale, self._surveyed_at = False, now
+            self.carry_out(self.engine.learn(self._survey(), now))
+
     def _survey_due(self) -> float:
-        return self._survey_at - SURVEY_GAP + GATHER if self._is_stale else self._survey_at
+        return self._surveyed_at + (GATHER if self._is_stale else SURVEY_GAP)
 
     def _schedule(self) -> None:
         """Have the next turn when something is due; the timer is set anew only where that is sooner or much later."""
@@ -141,7 +145,10 @@ class SiteDriver:
 
     def _hear(self, subject: str, payload: bytes) -> None:
         """Take a message; an exception of the engine is counted by the link."""
-        self.carry_out(self.engine.receive(subject, payload, self._clock()))
+        now = self._clock()
+        if subject == self.engine.own_beats:
+            self._learn(now)
+        self.carry_out(self.engine.receive(subject, payload, now))
         self._schedule()
 
     def _changed(self, is_connected: bool) -> None:

@@ -3,9 +3,10 @@
 It is given what came in and the time, and returns what to publish and what happened. The driver connects to NATS,
 subscribes as it is told, and calls
 
-- `learn` with a survey of the local table: at once after an event, else each `discoveryd.sites.survey.SURVEY_GAP`;
+- `learn` with a survey of the local table: at once after an event, before `poll`, before a message of `own_beats`, and
+  else each `discoveryd.sites.survey.SURVEY_GAP`;
 - `receive` with each message;
-- `poll` when `next_deadline` has come;
+- `poll` when `next_deadline` has come: it is computed from what is known, so that nobody is woken without need;
 - `connected` when the connection is there, and when it is lost.
 
 What a call returns is done in its order. A publication that cannot be sent at once is dropped by the driver: late, it
@@ -54,6 +55,10 @@ class SiteEngine:
         random_bytes: draws bytes that nobody can guess (``os.urandom``).
         keyring: the keys of the fleet; payloads are sealed where the mode of the ring is not ``off``.
         process: tells one process from another (``os.getpid``), so that a fork does not seal.
+
+    Attributes:
+        settings: in force.
+        own_beats: subject of the beats of our own gateways: a survey just before tells how fresh they are.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class SiteEngine:
         keyring: Keyring = NO_KEYS, process: Callable[[], int] = lambda: 0,
     ) -> None:  # fmt: skip
         self.settings = settings
+        self.own_beats = subject(settings.realm, settings.site, "beat")
         self._drops = SiteDrops()
         self._nonces, self._echoes = Nonces(random_bytes), Echoes()
         self._channel = SiteChannel(
@@ -129,7 +135,7 @@ class SiteEngine:
         gateways = following.gateways + len(speaking.roles.heard(speaking.interval, now)) + 1
         speaking.interval = following.interval = max(self.settings.interval, gateways / self.settings.beats)
         outputs = speaking.poll(now)
-        following.is_gateway = speaking.role == "gateway"
+        following.set_role(now, is_gateway=speaking.role == "gateway")
         return [*outputs, *following.poll(now)]
 
     def next_deadline(self, now: float) -> float:
@@ -228,7 +234,7 @@ class SiteEngine:
         message = heard.message
         if heard.site == self.settings.site:
             if isinstance(message, Beat):
-                self._hear_colleague(heard, message, now)
+                return self._hear_colleague(heard, message, now)
             return []
         if self._speaking.roles.is_candidate(heard.id):
             raise WireError("wrong-site", f"{heard.id} is of this site, and speaks for {heard.site}")
@@ -251,17 +257,17 @@ class SiteEngine:
             self._speaking.beat_soon(self._following.gateways, now, asks=is_doubtful)
         return outputs
 
-    def _hear_colleague(self, heard: Heard, beat: Beat, now: float) -> None:
+    def _hear_colleague(self, heard: Heard, beat: Beat, now: float) -> list[SiteOutput]:
         """Take a beat that speaks for our own site: it must be of a node that is known here as one that can."""
         if not self._speaking.roles.is_candidate(heard.id):
             if self._speaking.role in ("gateway", "standby"):
                 raise WireError("wrong-site", f"{heard.id}, which is not heard here, speaks for {heard.site}")
-            return
+            return []
         made = self._nonces.made_after(heard.id, beat.boot, beat.hello)
         if made is None or now - made > self._following.longest_age():
             raise WireError("unproven", f"{heard.id} of this site names a HELLO that is too old")
-        self._speaking.roles.hear(heard.id, now)
         self._nonces.learn(beat.nonce, made, now, NONCES_KEPT)
+        return self.poll(now) if self._speaking.roles.hear(heard.id, now) else []
 
 
 def _site_json(site: RemoteSite, now: float) -> dict[str, Any]:

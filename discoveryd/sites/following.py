@@ -27,7 +27,7 @@ REORDERED = 0.3
 """Seconds that a delta may come late, before a snapshot is asked for."""
 MAX_HOMES = 4096
 """Gateways of which it is known for which site they speak."""
-JUDGE_EVERY, TIDY_EVERY = 1.0, 10.0
+TIDY_EVERY = 60.0
 EVENTS_AT_ONCE, EVENTS_EVERY = 200, 0.02
 """Events of peers that are told in one call, and seconds to the next: each takes 20 µs of a thread that others need."""
 
@@ -73,7 +73,13 @@ class Following:
             self._choose(site)
             for view in site.views.values():
                 view.renew()
+        self._judge_at = 0.0
         return list(self.subscriptions())
+
+    def set_role(self, now: float, *, is_gateway: bool) -> None:
+        """Note whether this node speaks for our site: it then knows the age of nonces better."""
+        if is_gateway != self.is_gateway:
+            self.is_gateway, self._judge_at = is_gateway, now
 
     # --- what comes -----------------------------------------------------------------------------
 
@@ -89,6 +95,8 @@ class Following:
         if not heard.is_proved:
             return [], True
         view = site.view(heard.run, heard.id, is_sealed=heard.is_sealed)
+        if not view.is_heard(now):
+            self._judge_at = now  # there is one gateway more
         view.hear(beat, heard.age, now)
         put_last(self._homes, heard.id, (heard.site, view), MAX_HOMES)
         outputs = list(self._deltas([site])) if is_new else []
@@ -107,7 +115,7 @@ class Following:
         outputs = self._compare(site, view, now)
         if view.has_gap:
             outputs += self._want(site, view, now + REORDERED, now)
-        return [*outputs, *self._tell(site, now)]
+        return [*outputs, *self._judged(site, now)]
 
     def hear_part(self, heard: Heard, part: SetPart, now: float) -> list[SiteOutput]:
         """Take a part of a snapshot.
@@ -149,7 +157,6 @@ class Following:
             for site in self.sites.values():
                 outputs += self._tell(site, now)
         if now >= self._judge_at:
-            self._judge_at = now + JUDGE_EVERY
             outputs += self._judge_all(now)
         if now >= self._tidy_at:
             self._tidy_at = now + TIDY_EVERY
@@ -272,7 +279,9 @@ class Following:
         return [*self._listen(site), self._channel.publish("want", want, site.name)]
 
     def _judged(self, site: RemoteSite, now: float) -> list[SiteOutput]:
-        return [*site.judge(self.ttl, now), *self._tell(site, now)]
+        events = site.judge(self.ttl, now)
+        self._judge_at = min(self._judge_at, site.next_deadline(self.ttl))
+        return [*events, *self._tell(site, now)]
 
     def _tell(self, site: RemoteSite, now: float) -> list[SiteOutput]:
         events = site.tell(EVENTS_AT_ONCE, now)
@@ -298,6 +307,7 @@ class Following:
             if site.has_untold:
                 self._tell_at = min(self._tell_at, now + EVENTS_EVERY)
             self.gateways += sum(view.is_heard(now) for view in site.views.values())
+        self._judge_at = min((site.next_deadline(self.ttl) for site in self.sites.values()), default=NEVER)
         return outputs
 
     def _tidy(self, now: float) -> list[SiteOutput]:

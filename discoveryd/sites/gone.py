@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from discoveryd.protocol.bounded import put_last
+from discoveryd.protocol.table.liveness import NEVER
 
 MAX_GONE = 1024
 """Peers of one site that are remembered; past it the first is forgotten."""
@@ -24,13 +25,37 @@ class GonePeer(NamedTuple):
 
 
 class GonePeers(dict[str, GonePeer]):
-    """Peers that are gone, by key."""
+    """Peers that are gone, by key.
+
+    Attributes:
+        due: when the next evident end ceases to count more than a list.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.due = NEVER
 
     def end(self, key: str, state: str, text: str, now: float) -> None:
         """Remember a peer that is gone; what says less than is known already changes nothing."""
         known = self.get(key)
         if text and (known is None or _RANKS[state] >= _RANKS[known.state]):
             put_last(self, key, GonePeer(state, text, now), MAX_GONE)
+            if state in EVIDENT:
+                self.due = min(self.due, now + DOMINANT)
+
+    def listed(self, key: str) -> None:
+        """Note that a gateway lists a peer: against evidence that counts, but not for ever."""
+        gone = self.get(key)
+        if gone is not None and gone.state in EVIDENT:
+            self.due = min(self.due, gone.at + DOMINANT)
+        else:
+            self.pop(key, None)
+
+    def doubtful(self, now: float) -> list[str]:
+        """Return the evident ends that count no more than a list by now; the next one is `due`."""
+        ends = [(key, gone.at + DOMINANT) for key, gone in self.items() if gone.state in EVIDENT]
+        self.due = min([end for _, end in ends if end > now], default=NEVER)
+        return [key for key, end in ends if end <= now]
 
     def forget(self, since: float) -> None:
         """Forget the peers of which the end was told before a moment."""

@@ -18,10 +18,8 @@ from typing import Any, Protocol
 from discoveryd.runtime.notices import NoticeDamper, Notify, info, warning
 from discoveryd.sites.access import Access
 from discoveryd.sites.nats import NatsTrouble, Session, trouble_of
+from discoveryd.sites.pinger import Pinger
 
-PING_EVERY = 2.0
-PONG_WITHIN = 2.0
-"""Seconds between two PINGs, and until the answer: a server that hangs is left after four at most."""
 PAUSES = (0.25, 0.5, 1.0, 2.0)
 """Seconds to the next attempt, after the first failure and so on, each times 0.5 to 1.5: a site is back within five."""
 MOST_OWED = 8 * 1024 * 1024
@@ -178,44 +176,35 @@ class NatsLink:
 
     async def _session(self, server: str) -> None:
         """Speak with a server until it is lost (NatsTrouble) or there are other servers."""
-        session = self._make(self._heard, self._on_denied, self._on_fault)
+        session = self._make(lambda *message: self._heard(pinger, *message), self._on_denied, self._on_fault)
+        pinger = Pinger(session.ping, self._answered, self._news.set)
         await session.open(server, self._access, self._name)
-        pinging = asyncio.ensure_future(self._ping(session))
+        over = asyncio.ensure_future(session.is_over.wait())
+        over.add_done_callback(lambda _: self._news.set())
         try:
             heard: set[str] = set()
-            await self._adapt(session, heard)
-            self._rtt = await session.ping(PONG_WITHIN)
+            await self._adapt(session, pinger, heard)
+            await pinger.start()
             self._win(server)
             while not self._is_renewed.is_set():
-                await self._wait(session, pinging)
-                await self._adapt(session, heard)
-                await self._send(session, pinging)
+                await self._news.wait()
+                self._news.clear()
+                if session.is_over.is_set():
+                    raise session.trouble()
+                if pinger.fault is not None:
+                    raise pinger.fault
+                await self._adapt(session, pinger, heard)
+                await self._send(session, pinger)
         finally:
-            pinging.cancel()
+            pinger.stop()
+            over.cancel()
             await session.close()
 
-    async def _wait(self, session: AnySession, pinging: asyncio.Future[None]) -> None:
-        """Wait for something to do; NatsTrouble: the session is over."""
-        news = asyncio.ensure_future(self._news.wait())
-        over = asyncio.ensure_future(session.is_over.wait())
-        try:
-            await asyncio.wait((news, over, pinging), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            news.cancel()
-            over.cancel()
-        if session.is_over.is_set():
-            raise session.trouble()
-        if pinging.done():
-            pinging.result()
-        self._news.clear()
-
-    async def _ping(self, session: AnySession) -> None:
-        while True:
-            await asyncio.sleep(PING_EVERY)
-            self._rtt = await session.ping(PONG_WITHIN)
-
-    async def _adapt(self, session: AnySession, heard: set[str]) -> None:
+    async def _adapt(self, session: AnySession, pinger: Pinger, heard: set[str]) -> None:
         """Ask the server for the subjects that are wanted."""
+        if heard == self._subjects:
+            return
+        pinger.sent()
         for subject in self._subjects - heard:
             await session.subscribe(subject)
         for subject in heard - self._subjects:
@@ -223,15 +212,16 @@ class NatsLink:
         heard.clear()
         heard |= self._subjects
 
-    async def _send(self, session: AnySession, pinging: asyncio.Future[None]) -> None:
+    async def _send(self, session: AnySession, pinger: Pinger) -> None:
         """Send what is owed, as fast as the socket takes it, until the session is over or the server hangs."""
-        while self._owed and not (session.is_over.is_set() or self._is_renewed.is_set() or pinging.done()):
+        while self._owed and not (session.is_over.is_set() or self._is_renewed.is_set() or pinger.fault):
             if session.buffered > MOST_BUFFERED:
                 await asyncio.sleep(BUFFERED_PAUSE)
                 continue
             subject, payload = self._owed.popleft()
             self._owed_bytes -= len(payload)
             await session.publish(subject, payload)
+            pinger.sent()
             self._counts["sent"] += 1
 
     # --- what becomes of them -------------------------------------------------------------------
@@ -264,7 +254,11 @@ class NatsLink:
         if self._damper.take(_SUBJECT, state, notice, monotonic()):
             self._notify(notice)
 
-    def _heard(self, subject: str, payload: bytes) -> None:
+    def _answered(self, rtt: float) -> None:
+        self._rtt = rtt
+
+    def _heard(self, pinger: Pinger, subject: str, payload: bytes) -> None:
+        pinger.heard()
         self._counts["received"] += 1
         self._hear(subject, payload)
 

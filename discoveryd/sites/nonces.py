@@ -23,7 +23,7 @@ from discoveryd.sites.wire import MAX_ECHOES
 MAX_NONCES = 1024
 """Nonces of a site that are remembered: of 8 gateways 4 minutes at the shortest interval."""
 HEARD_HELLOS = 64
-"""HELLOs of a speaker by which the age of its nonces is told, one of each survey."""
+"""HELLOs of a speaker by which the age of its nonces is told, one of each survey: there is one before each beat."""
 MAX_SPEAKERS = 64
 LONGEST_LAG = 15.0
 MAX_ECHOED = 256
@@ -41,6 +41,7 @@ class Nonces:
         self._random_bytes = random_bytes
         self._made: dict[str, tuple[float, float]] = {}  # when it was made at the earliest, and until when it is kept
         self._hellos: dict[tuple[str, str], deque[tuple[int, float]]] = {}
+        self._gap = 0.0
 
     def draw(self) -> str:
         """Return a nonce that proves nothing."""
@@ -54,7 +55,9 @@ class Nonces:
 
     def survey(self, speakers: Iterable[Speaker]) -> None:
         """Note which HELLOs of the speakers of our site were heard, and when."""
+        self._gap = 0.0
         for speaker in speakers:
+            self._gap = max(self._gap, speaker.gap)
             sender = speaker.id, speaker.boot
             heard = self._hellos.get(sender)
             if heard is None:
@@ -70,8 +73,7 @@ class Nonces:
 
     def hello_gap(self) -> float:
         """Return the seconds between two HELLOs of a speaker: by so much a nonce may be younger than is known."""
-        gaps = [heard[-1][1] - heard[-2][1] for heard in self._hellos.values() if len(heard) > 1]
-        return min(LONGEST_LAG, max(gaps, default=0.0))
+        return min(LONGEST_LAG, self._gap)
 
     def learn(self, nonce: str, made: float, now: float, ttl: float) -> None:
         """Note a nonce of another gateway of our site."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from discoveryd.errors import WireError
 from discoveryd.sites.changes import NOWHERE, REASONS, Shown, kind_of
-from discoveryd.sites.gone import DOMINANT, EVIDENT, GonePeers
+from discoveryd.sites.gone import EVIDENT, GonePeers
 from discoveryd.sites.listing import TextWriter, Voucher, render
 from discoveryd.sites.row import mark, read_row
 from discoveryd.sites.values import SiteEvent
@@ -187,8 +187,7 @@ class RemoteSite:
                 self.gone.end(key, end_of(end), text, now)
         self._bury(former, now)
         for key in rows:
-            if key in self.gone and self.gone[key].state not in EVIDENT:
-                del self.gone[key]
+            self.gone.listed(key)
 
     def adopt(self, view: View, now: float) -> bool:
         """Give a view the rows of another gateway, where they are the set that its last beat tells of."""
@@ -237,8 +236,7 @@ class RemoteSite:
 
     def _see(self, key: str, kept: Kept, now: float) -> bool:
         """Note a peer that is kept; return whether it is new."""
-        is_new = isinstance(kept, str) and key not in self.seen
-        if is_new:
+        if is_new := isinstance(kept, str) and key not in self.seen:
             self.seen[key] = now
         return is_new
 
@@ -272,7 +270,7 @@ class RemoteSite:
                 for key in view.rows:
                     self._note(key)
             lost = [view for view in self.views.values() if view.is_whole and view not in fresh]
-            self.word = fresh
+            self.word, self.gone.due = fresh, now
             for view in lost:
                 rows = view.rows
                 view.forget()
@@ -286,10 +284,15 @@ class RemoteSite:
         """Let a list count again where a goodbye, or a new boot, was told long ago: the peer is back since then."""
         if not self.is_reachable:
             return
-        for key, gone in [one for one in self.gone.items() if one[1].state in EVIDENT and now >= one[1].at + DOMINANT]:
-            if gone.state == "replaced" or any(isinstance(view.rows.get(key), str) for view in self.word):
+        for key in self.gone.doubtful(now):
+            if self.gone[key].state == "replaced" or any(isinstance(view.rows.get(key), str) for view in self.word):
                 self._note(key)
                 del self.gone[key]
+
+    def next_deadline(self, ttl: Callable[[View], float]) -> float:
+        """Return when `judge` or `revive` would find something, if nothing more is heard of the site."""
+        ends = [self.gone.due, *(view.proved + ttl(view) for view in self.word)]
+        return min(ends) if self.is_reachable else NEVER
 
     def tidy(self, remember: float, now: float) -> None:
         """Forget what was gone long ago, and gateways that were silent for so long."""

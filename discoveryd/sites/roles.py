@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from discoveryd.protocol.blake import blake2b
+from discoveryd.protocol.table.liveness import NEVER
 
 PATIENCE = 2.5
 """Intervals between beats that a candidate has to be heard."""
@@ -39,6 +40,7 @@ class Roles:
         self._ranked: list[str] = []
         self._entitled: dict[str, float] = {}  # since when a candidate should speak
         self._heard: dict[str, float] = {}  # when a beat of it last came over the broker
+        self._speaking: list[str] = []  # as `speakers` said last
 
     def candidates(self, others: Iterable[str], *, with_self: bool) -> None:
         """Note which nodes of the site can speak, as of now."""
@@ -53,10 +55,12 @@ class Roles:
         """Return whether a node is known to be able to speak for the site."""
         return id in self._ids
 
-    def hear(self, id: str, now: float) -> None:
-        """Note that a beat of a candidate came over the broker."""
-        if id in self._ids:
-            self._heard[id] = now
+    def hear(self, id: str, now: float) -> bool:
+        """Note that a beat of a candidate came over the broker; return whether that may change which nodes speak."""
+        if id not in self._ids:
+            return False
+        self._heard[id] = now
+        return id not in self._speaking
 
     def restart(self, now: float) -> None:
         """Give each candidate time to be heard: we could hear nobody until now."""
@@ -68,12 +72,20 @@ class Roles:
         entitled: dict[str, float] = {}
         for id in self._ranked:
             since = entitled[id] = self._entitled.get(id, now)
-            if id == self._id or now < max(since, self._heard.get(id, since)) + PATIENCE * interval:
+            if id == self._id or now < self._patient_until(id, since, interval):
                 found.append(id)
                 if len(found) == gateways:
                     break
-        self._entitled = entitled
+        self._entitled, self._speaking = entitled, found
         return found
+
+    def next_change(self, interval: float) -> float:
+        """Return when the first of the nodes that speak is passed over, if it is not heard until then."""
+        others = [id for id in self._speaking if id != self._id]
+        return min((self._patient_until(id, self._entitled[id], interval) for id in others), default=NEVER)
+
+    def _patient_until(self, id: str, since: float, interval: float) -> float:
+        return max(since, self._heard.get(id, since)) + PATIENCE * interval
 
     def matters(self, id: str) -> bool:
         """Return whether a node speaks, should, or did of late."""

@@ -20,8 +20,6 @@ Role = Literal["gateway", "standby", "isolated", "settling", "disconnected"]
 SETTLE, QUIET, LONGEST_SETTLE = 3.0, 1.0, 15.0
 """Seconds after a start, or an isolation, before a node speaks for its site; so long it waits for the first calm of
 that many; and the longest that it waits."""
-CHECK_EVERY = 1.0
-"""Seconds between two looks at the gateways of our site."""
 BEAT_GAP = 0.5
 """Seconds between two beats at least, however many others ask for one."""
 ASKING = 3
@@ -30,6 +28,8 @@ DELTA_GAP = 0.05
 """Seconds between two deltas at least: what changes together goes together."""
 SNAPSHOTS, SNAPSHOT_GAP = 4, 2.0
 """Snapshots at once, and seconds per snapshot after that: each follower of the site takes each of them."""
+SERVE_AGAIN = 0.5
+"""Seconds to the next try, after a snapshot too much."""
 MAX_ASKED = 8
 """Nonces of one site that a snapshot echoes."""
 ECHOED = 3.0
@@ -79,10 +79,10 @@ class Speaking:
         self._is_isolated = False
         self._hello = 0
         self._beat_at = NEVER
-        self._check_at = 0.0
         self._beaten_at = self._told_at = -NEVER
         self._asking = 0
         self._wants: dict[str, tuple[str, ...]] = {}
+        self._serve_at = 0.0
         self._snapshots = TokenBuckets(1 / SNAPSHOT_GAP, FROM_ALL, burst=SNAPSHOTS)
 
     # --- what is known first-hand -----------------------------------------------------------------
@@ -127,13 +127,12 @@ class Speaking:
 
     def poll(self, now: float) -> list[SiteOutput]:
         """Do what is due, first of all find out what this node does."""
-        self._check_at = now + CHECK_EVERY
         outputs = self._judge(now)
         if self.role != "gateway":
             return outputs
         if self.local.is_changed and now >= self._told_at + DELTA_GAP:
             outputs += self._tell(now)
-        if self._wants:
+        if self._wants and now >= self._serve_at:
             outputs += self._serve(now)
         if now >= self._beat_at:
             outputs += self._beat(now)
@@ -143,10 +142,11 @@ class Speaking:
         """Return when `poll` is to be called next."""
         if self.role == "disconnected":
             return NEVER
+        change = self.roles.next_change(self.interval)
         if self.role != "gateway":
-            return self._check_at
+            return min(change, self._settled_at) if self.role == "settling" else change
         tell = self._told_at + DELTA_GAP if self.local.is_changed else NEVER
-        return min(self._beat_at, tell, self._check_at)
+        return min(self._beat_at, tell, change, self._serve_at if self._wants else NEVER)
 
     def _judge(self, now: float) -> list[SiteOutput]:
         former, self.role = self.role, self._role(now)
@@ -204,6 +204,7 @@ class Speaking:
 
     def _serve(self, now: float) -> list[SiteOutput]:
         if not self._snapshots.allows("", now):
+            self._serve_at = now + SERVE_AGAIN
             return []
         outputs = self._tell(now) if self.local.is_changed else []
         portions, local = split_lines(self.local.snapshot()), self.local

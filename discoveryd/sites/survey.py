@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from discoveryd.protocol.node import Node
     from discoveryd.protocol.table.row import Row
 
-SURVEY_GAP = 1.0
-"""Seconds between two surveys while nothing happens; after an event one follows at once. How fresh the word of a
-gateway is, another node of its site can tell to within this time and one interval of HELLOs."""
-WHOLE_GAP = 10.0
+SURVEY_GAP = 10.0
 """Seconds after which all rows are read again, for what changed without an event (a peer that flaps)."""
 MAX_GONE = 256
 """Peers that are gone of which other sites are told, the latest."""
@@ -49,11 +46,9 @@ class Surveyor:
         )  # fmt: skip
         rows = None
         if told != self._told or now >= self._whole_at:
-            self._told, self._whole_at = told, now + WHOLE_GAP
+            self._told, self._whole_at = told, now + SURVEY_GAP
             rows = self._rows(node, now)
-        speakers = tuple(
-            [Speaker(row.id, row.boot, row.seq, row.last_hello) for row in self._speakers if row.state in LIVE]
-        )
+        speakers = tuple([_speaker(row, now) for row in self._speakers if row.state in LIVE])
         return Survey(
             rows, speakers, node.seq, node.is_cut_off, self._elsewhere, boot=node.boot, name=node.record.name
         )
@@ -100,6 +95,11 @@ class Surveyor:
 
 
 _NONE: Mapping[str, str] = {}
+
+
+def _speaker(row: Row, now: float) -> Speaker:
+    gap = max((row.interval or 0.0) * row.every, now - row.last_hello)
+    return Speaker(row.id, row.boot, row.seq, row.last_hello, gap)
 
 
 def _state(row: Row) -> LocalState:

@@ -35,12 +35,14 @@ class Speaker(NamedTuple):
         boot: of the node.
         seq: of the last HELLO that was heard from it.
         heard: when that was; a later PONG does not count.
+        gap: seconds from one HELLO to the next, more where the next is late.
     """
 
     id: str
     boot: str
     seq: int
     heard: float
+    gap: float
 
 
 class Survey(NamedTuple):

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from discoveryd.sites import link as module
+from discoveryd.sites import pinger
 from discoveryd.sites.access import Access
 from discoveryd.sites.link import MOST_DENIED, MOST_OWED, NatsLink
 from discoveryd.sites.nats import NatsTrouble
@@ -70,7 +71,7 @@ class Stage:
 def quick(monkeypatch):
     monkeypatch.setattr(module, "PAUSES", (0.001,) * 4)
     monkeypatch.setattr(module, "BUFFERED_PAUSE", 0.001)
-    monkeypatch.setattr(module, "PING_EVERY", 0.01)
+    monkeypatch.setattr(pinger, "PING_EVERY", 0.01)
 
 
 def run(stage, body):

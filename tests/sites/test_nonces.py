@@ -24,7 +24,7 @@ def test_an_echo_is_as_old_as_its_nonce_at_most():
 def test_a_nonce_of_a_gateway_is_dated_by_its_hellos():
     ours = nonces()
     for seq in range(5):
-        ours.survey([Speaker("gate", "b", seq, 100.0 + seq)])
+        ours.survey([Speaker("gate", "b", seq, 100.0 + seq, 1.0)])
     assert ours.made_after("gate", "b", 3) == 103.0
     assert ours.made_after("gate", "b", 9) == 104.0  # HELLOs that we missed: older than it is, never younger
     assert ours.made_after("gate", "b", -1) is None

@@ -7,7 +7,7 @@ from discoveryd.protocol.node import Node
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.sites.row import key_of, read_row
 from discoveryd.sites.settings import GATEWAY_TAG
-from discoveryd.sites.survey import WHOLE_GAP, Surveyor
+from discoveryd.sites.survey import SURVEY_GAP, Surveyor
 
 LINK = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
 
@@ -79,7 +79,7 @@ def test_rows_are_read_only_when_something_changed():
     talk([a, b], 8.5)
     assert any("new" in row.text for row in surveyor.survey(a, 8.6).rows)
     assert surveyor.survey(a, 8.7).rows is None
-    assert surveyor.survey(a, 8.7 + WHOLE_GAP).rows is not None
+    assert surveyor.survey(a, 8.7 + SURVEY_GAP).rows is not None
 
 
 def test_a_node_without_a_link_is_isolated():

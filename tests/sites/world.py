@@ -10,6 +10,7 @@ from discoveryd.simulation.network import Clock
 from discoveryd.sites.engine import SiteEngine
 from discoveryd.sites.row import encode_row
 from discoveryd.sites.settings import SiteSettings
+from discoveryd.sites.survey import SURVEY_GAP
 from discoveryd.sites.values import LocalRow, Publish, SiteAnswer, SiteEvent, SiteQuestion, Speaker, Subscribe, Survey
 from discoveryd.sites.values import Unsubscribe as Leave
 from tests.sites.broker import Broker
@@ -63,6 +64,7 @@ class SimulatedNode:
     Attributes:
         table: key -> (state, text) as it knows its own site first-hand.
         events: what its engine told.
+        polls: times that something was due.
     """
 
     def __init__(self, place, id, *, settings=None, keyring=KEYRING, text=""):
@@ -79,6 +81,7 @@ class SimulatedNode:
         self.connection = None
         self.engine = None
         self.table = {}
+        self.polls, self._due = 0, None
         self._generation = 0
 
     @property
@@ -147,7 +150,8 @@ class SimulatedNode:
         for node in self.place.nodes:
             if node is not self and node.is_up and node.settings.can_speak and self.table.get(node.key, ("",))[0] == "up":
                 seq = int((now - node.began) / BEAT)
-                speakers.append(Speaker(node.id, node.boot, seq, node.began + seq * BEAT))
+                heard = node.began + seq * BEAT
+                speakers.append(Speaker(node.id, node.boot, seq, heard, BEAT))
         seq = int((now - self.began) / BEAT)
         self.do(self.engine.learn(Survey(rows, tuple(speakers), seq, self.is_isolated), now))
 
@@ -186,6 +190,8 @@ class SimulatedNode:
 
     def _hear(self, subject, payload):
         if self.is_up:
+            if subject == self.engine.own_beats:
+                self.survey()
             self.do(self.engine.receive(subject, payload, self.clock.now))
             self._schedule()
 
@@ -193,17 +199,19 @@ class SimulatedNode:
         if self.is_up and generation == self._generation:
             self.survey()
             self._schedule()
-            self.clock.after(1.0, partial(self._turn, generation))
+            self.clock.after(SURVEY_GAP, partial(self._turn, generation))
 
     def _schedule(self):
         due = self.engine.next_deadline(self.clock.now)
-        if due < getattr(self, "_due", 1e18) or self._due <= self.clock.now:
+        if due != self._due:
             self._due = due
             self.clock.at(due, partial(self._poll, due, self._generation))
 
     def _poll(self, due, generation):
         if self.is_up and generation == self._generation and due == self._due:
-            self._due = 1e18
+            self._due = None
+            self.polls += 1
+            self.survey()
             self.do(self.engine.poll(self.clock.now))
             self._schedule()
 
