@@ -126,6 +126,7 @@ RECEIVERS = (
     Value("PAYLOAD"),
     Option("to", "this peer; may be repeated, up to 64", Value("PEER", not_empty, column="name"), is_repeated=True),
     Option("everyone", "every peer that is up"),
+    Option("site", "to one peer of this site, which --to names (docs/messages.md)", SITE),
     Option("quorum", "how many of them suffice, such as 90% or 3; all unless given", Value("N", _quorum)),
     Option("timeout", "time for all of it, 5s unless given", TIME, default=5.0),
 )

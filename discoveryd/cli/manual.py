@@ -32,6 +32,7 @@ _KINDS = {
     "tuple[ExportRule, ...]": "list of files",
     "tuple[GraceRule, ...]": "list of rules",
     "tuple[FollowRule, ...]": "list of rules",
+    "tuple[SiteAllowRule, ...]": "list of rules",
     "bool": "on or off",
 }
 """The types of keys in plain words."""

@@ -226,6 +226,8 @@ def parse(source: str, raw: bytes | None, variables: Mapping[str, str], *, is_st
     reader.refuse(_clashes(config))
     if not config.sites.is_on and any(rule.site for rule in config.export.files):
         reader.refuse(["export.site: is for a node that belongs to a site: set sites.name and sites.servers"])
+    if config.sites.allow and config.security.mode == "off":
+        reader.refuse(["sites.allow: messages of other sites are taken sealed alone: set security.keys, and the mode"])
     reader.finish()
     return config
 
@@ -263,7 +265,7 @@ def _written(kind: str, value: Any) -> str:
         return "".join(f"\n    - {json.dumps(service.to_json(), ensure_ascii=False)}" for service in value)
     if kind == "tuple[ExportRule, ...]" and value:
         return "".join(f"\n  - {json.dumps(rule.to_json(), ensure_ascii=False)}" for rule in value)
-    if kind == "tuple[FollowRule, ...]":
+    if kind in ("tuple[FollowRule, ...]", "tuple[SiteAllowRule, ...]"):
         value = [rule.to_json() for rule in value]
     if kind == "tuple[GraceRule, ...]" and value:
         return "".join(f"\n  - {_grace(rule)}" for rule in value)

@@ -6,7 +6,7 @@ from typing import Any
 
 from discoveryd.config.export_rule import ExportRule
 from discoveryd.config.reader import ConfigReader
-from discoveryd.config.sites import FollowRule
+from discoveryd.config.sites import FollowRule, SiteAllowRule
 from discoveryd.config.tree import YamlNode
 from discoveryd.protocol.table.grace import GraceRule
 from discoveryd.query.request import Filter
@@ -23,6 +23,8 @@ _GRACE_NAMES = {"tag": "tags", "name": "name", "for": "seconds"}
 _GRACE_EXAMPLE = "{tag: {role: phone}, for: 20m}"
 _FOLLOW = {"site": "str", "name": "str", "tags": "Mapping[str, str]", "service": "str"}
 _FOLLOW_EXAMPLE = "[paris, {site: tokyo, tags: {role: gpu}}]"
+_SITE_ALLOW = {"site": "str", "send": "tuple[str, ...]", "ask": "tuple[str, ...]"}
+_SITE_ALLOW_EXAMPLE = "{site: paris, send: [deploy], ask: [info]}"
 _WITHIN = {"self": "with_self", "filter": "chosen"}
 """Keys that are called otherwise within the program."""
 
@@ -39,6 +41,8 @@ class FileReader(ConfigReader):
                 return self._items("grace", node, f"a list of rules such as [{_GRACE_EXAMPLE}]", self._grace)
             case "tuple[FollowRule, ...]":
                 return self._items(path, node, f"a list of sites such as {_FOLLOW_EXAMPLE}", self._follow)
+            case "tuple[SiteAllowRule, ...]":
+                return self._items(path, node, f"a list of rules such as [{_SITE_ALLOW_EXAMPLE}]", self._site_allow)
             case "command":
                 return self._command(path, node)
             case "filter":
@@ -73,6 +77,17 @@ class FileReader(ConfigReader):
                 self._fault(node.place, f"{where}: an entry names its site, as in {_FOLLOW_EXAMPLE}")
             return None
         return self._build(FollowRule, found, lambda text: f"{where}.{text}")
+
+    def _site_allow(self, node: YamlNode) -> SiteAllowRule | None:
+        where = "sites.allow"
+        self._places |= {f"{where}.{key}": node.place for key in _SITE_ALLOW}
+        entries = list(self._entries(where, node, f"a rule such as {_SITE_ALLOW_EXAMPLE}", _SITE_ALLOW))
+        found = self._values(f"{where}.", entries, _SITE_ALLOW)
+        if "site" not in found:
+            if isinstance(node.value, tuple):
+                self._fault(node.place, f"{where}: a rule names its site, as in {_SITE_ALLOW_EXAMPLE}")
+            return None
+        return self._build(SiteAllowRule, found, lambda text: f"{where}.{text}")
 
     def _export(self, node: YamlNode) -> ExportRule | None:
         entries = list(self._entries("export", node, "a file such as {format: prometheus}", _EXPORT))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import field
+from fnmatch import fnmatchcase
 
 from discoveryd.errors import ConfigError
 from discoveryd.frozen import frozen
@@ -58,6 +59,46 @@ class FollowRule:
 
 
 @frozen
+class SiteAllowRule:
+    """Messages that nodes of other sites may send to nodes of this one; all others are refused.
+
+    Attributes:
+        site: glob pattern for the name of the site.
+        send: glob patterns for the names of messages.
+        ask: glob patterns for the names of questions.
+    """
+
+    site: str
+    send: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not _PATTERN.fullmatch(self.site):
+            allowed = "the name of a site, or a pattern such as de-*, of a-z 0-9 - * ?"
+            problems.append(f"site: must be {allowed}, not {self.site!r:.80}")
+        if not self.send and not self.ask:
+            problems.append("site: say what it may: send, ask, or both, as in {site: paris, ask: [info]}")
+        for key, names in (("send", self.send), ("ask", self.ask)):
+            if len(names) > MAX_FOLLOWED:
+                problems.append(f"{key}: {len(names)} names, at most {MAX_FOLLOWED}: use patterns such as web-*")
+            wanted = "the name of a message, or a pattern, of a-z 0-9 - * ?"
+            problems += [f"{key}: must be {wanted}, not {name!r:.80}" for name in names if not _PATTERN.fullmatch(name)]
+        if problems:
+            raise ConfigError(*problems)
+
+    def allows(self, site: str, name: str, *, is_question: bool) -> bool:
+        """Return whether a message of a site is one of these."""
+        names = self.ask if is_question else self.send
+        return fnmatchcase(site, self.site) and any(fnmatchcase(name, one) for one in names)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the keys that are given, as the configuration has them."""
+        kept = {"site": self.site, "send": list(self.send), "ask": list(self.ask)}
+        return {key: value for key, value in kept.items() if value}
+
+
+@frozen
 class SitesSection:
     """The site of this node, and how its peers are told to other sites."""
 
@@ -70,6 +111,8 @@ class SitesSection:
     speaks: bool = True
     follow: tuple[FollowRule, ...] = ()
     """Empty: all sites, all peers."""
+    allow: tuple[SiteAllowRule, ...] = ()
+    """Empty: no message of another site is taken."""
     rows: int = 20_000
 
     def __post_init__(self) -> None:
@@ -103,6 +146,8 @@ class SitesSection:
             problems.append(f"sites.follow: {len(self.follow)} entries, at most {MAX_FOLLOWED}")
         if self.name in [rule.site for rule in self.follow]:
             problems.append(f"sites.follow: {self.name} is the site of this node, which knows its peers first-hand")
+        if len(self.allow) > MAX_FOLLOWED:
+            problems.append(f"sites.allow: {len(self.allow)} rules, at most {MAX_FOLLOWED}: use patterns such as de-*")
         return problems
 
     @property

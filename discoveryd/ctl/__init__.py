@@ -13,7 +13,7 @@ from discoveryd.errors import DaemonUnreachable, QueryError
 FINE, NOTHING, USAGE, NO_DAEMON, INTERRUPTED = 0, 1, 2, 3, 130
 """The exit codes, as in ``discoveryctl --help``."""
 
-_CODES = dict.fromkeys(("not_found", "timeout"), NOTHING) | dict.fromkeys(
+_CODES = dict.fromkeys(("not_found", "site_unreachable", "timeout"), NOTHING) | dict.fromkeys(
     ("bad_request", "bad_argument", "unknown_op", "denied", "refused", "ambiguous", "too_long", "off"), USAGE
 )
 

@@ -102,6 +102,9 @@ def _draft(options: Options, *, is_question: bool = False, wants_handled: bool =
     if kinds != 1:
         wrong = "takes its receivers in one way only, which is one of" if kinds else "to whom? Give"
         raise UsageError(f"{options.command} {wrong} {RECEIVERS}")
+    where["site"] = options.site
+    if options.site and len(options.to) != 1:
+        raise UsageError(f"--site is for one peer of {options.site}: name it by --to, once, and no others")
     if len(options.to) > MAX_NAMED_PEERS:
         raise UsageError(f"--to names at most {MAX_NAMED_PEERS} peers, not {len(options.to)}: use a filter")
     return Draft(
@@ -160,7 +163,8 @@ def _lines(options: Options, draft: Draft) -> Generator[tuple[bytes, dict[str, A
     waiting = wait_beside_output() if draft.is_question else None  # what is only sent goes on without a reader
     with options.client(waiting) as client:
         # where the token is not needed it need not be readable
-        token = None if draft.name in BUILTIN and len(draft.content) <= SHORT else options.token()
+        is_free = draft.name in BUILTIN and not draft.site
+        token = None if is_free and len(draft.content) <= SHORT else options.token()
         patience = draft.timeout + client.timeout
         for line in client.stream(options.command, timeout=patience, token=token, **draft.request()):
             yield client.line, line

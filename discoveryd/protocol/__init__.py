@@ -334,8 +334,8 @@ Modules
 - Received: a datagram passes ``reception`` and its ``rate_limits``; a PING or PONG goes to ``probes``, WHY and SAY to
   ``inquiries``; ``challenges`` asks unknown boots, ``own_boot`` finds ours elsewhere; ``flood`` and ``isolation`` judge
   the whole, ``drops`` has reasons and counts. What others can make us keep and do is ``bounded``, ``blake`` is a hash.
-- ``messages`` between peers: ``messages.exchange``, ``messages.outgoing``, ``messages.pending``, ``messages.receipts``,
-  ``messages.pacer``, ``messages.values``, as its docstring says.
+- ``messages`` between peers: ``messages.exchange``, ``messages.handed``, ``messages.outgoing``, ``messages.pending``,
+  ``messages.receipts``, ``messages.pacer``, ``messages.values``, as its docstring says.
 """
 
 from discoveryd.protocol.drops import DROP_REASONS as DROP_REASONS

@@ -7,6 +7,7 @@ from typing import Any, Final, TypedDict, get_args
 
 from discoveryd.errors import QueryError
 from discoveryd.frozen import frozen
+from discoveryd.protocol.messages.handed import HANDED, MAX_HANDED
 from discoveryd.protocol.messages.values import (
     MAX_TIMEOUT,
     Delivery,
@@ -15,6 +16,7 @@ from discoveryd.protocol.messages.values import (
     PeerFilter,
 )
 from discoveryd.protocol.table.peer import SCHEMA, Peer, peer_from_json, peer_json
+from discoveryd.query.fields import EVERY_SITE
 
 BUILTIN: Final = frozenset(("echo", "upper", "info"))
 """Names that every node answers by itself; so they may be sent without the control token."""
@@ -22,14 +24,17 @@ DONE: Final = frozenset(("acked", "handled", "answered"))
 """Final statuses of a receiver that did what was asked."""
 STATUSES: Final = tuple(status for status in get_args(DeliveryStatus) if status != "sent")
 """What can become of a message at a receiver, in the end."""
+MAX_FAR_TIMEOUT = 60.0
+"""Seconds for a message to another site."""
 MAX_NAMED_PEERS = 64
 """Peers that one message can name; each is looked for in the table."""
 
 
 class Where(TypedDict, total=False):
-    """The receivers of a message: `to`, `everyone`, or a filter of the other four, all of which must hold.
+    """The receivers of a message: `to`, `everyone`, or a filter of the next four, all of which must hold.
 
     `to` has names, ids (or the first digits) and addresses; `name` is a glob pattern. This node is never a receiver.
+    With `site`, `to` is one peer of that site.
     """
 
     to: str | Iterable[str]
@@ -38,6 +43,7 @@ class Where(TypedDict, total=False):
     tags: Mapping[str, str] | None
     service: str | None
     link: str | None
+    site: str | None
 
 
 @frozen
@@ -53,7 +59,7 @@ class Draft:
         timeout: seconds, for all of it.
 
     Raises:
-        QueryError: ``bad_argument``: a value of another type or range, or not exactly one kind of target.
+        QueryError: ``bad_argument``: a value of another type or range, or not exactly one kind of target; ``too_long``.
     """
 
     name: str
@@ -77,6 +83,27 @@ class Draft:
             raise _bad(f"at most {MAX_NAMED_PEERS} peers can be named, not {len(self.to)}: use a filter")
         if sum((bool(self.to), bool(self.where.get("everyone")), self.filter is not None)) != 1:
             raise _bad("name the receivers: peers, a filter (name, tags, service, link), or everyone; one of the three")
+        if self.name == HANDED:
+            raise _bad(f"{HANDED} is kept for what gateways hand over for other sites: take another name")
+        if self.site:
+            self._check_far()
+
+    def _check_far(self) -> None:
+        """Check what a message to another site may be."""
+        if len(self.to) != 1:
+            raise _bad(f"a message to a site is for one peer, which is named: not for {len(self.to) or 'a filter'}")
+        if self.site == EVERY_SITE:
+            raise _bad(f"a message is for a peer of one site: name it, not {EVERY_SITE!r}")
+        if self.timeout > MAX_FAR_TIMEOUT:
+            raise _bad(f"timeout of a message to a site must be at most {MAX_FAR_TIMEOUT:g} s, not {self.timeout:g}")
+        if len(self.content) > MAX_HANDED:
+            why = f"the payload has {len(self.content)} bytes; from site to site at most {MAX_HANDED}"
+            raise QueryError("too_long", why)
+
+    @property
+    def site(self) -> str:
+        """The site that the receiver belongs to, empty for this network."""
+        return self.where.get("site") or ""
 
     @property
     def to(self) -> tuple[str, ...]:
@@ -255,6 +282,7 @@ def message_json(message: IncomingMessage) -> dict[str, Any]:
             "text": readable(message.payload),
             "sealed": message.is_sealed,
             "question": message.is_question,
+            "site": message.site or None,
         }
     }
 
@@ -288,6 +316,7 @@ def message_of(found: Mapping[str, Any]) -> IncomingMessage:
         wants_handled=False,
         is_sealed=found["sealed"],
         room=0,
+        site=found.get("site") or "",
     )
 
 

@@ -38,7 +38,7 @@ UNKNOWN: Final = "unknown"
 
 _FILTERS: Final = ("state", "name", "tags", "service", "link", "all")
 _WHERE: Final = ("peers", "everyone", "name", "tags", "service", "link")
-_MESSAGE: Final = ("proof", "message", "payload", "text", *_WHERE, "timeout_s")
+_MESSAGE: Final = ("proof", "message", "payload", "text", *_WHERE, "site", "timeout_s")
 _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "list": (*_FILTERS, "site", "with_self"),
     "watch": (*_FILTERS, "site"),
@@ -125,7 +125,8 @@ class Request:
         op: one of those that docs/query.md has.
         filter: of ``list``, ``watch`` and ``availability``.
         wants_self: whether a ``list`` is to tell of this node too.
-        site: that ``list``, ``watch`` and ``show`` are about, or `EVERY_SITE`; empty for first-hand knowledge alone.
+        site: that ``list``, ``watch``, ``show``, ``send`` and ``ask`` are about, or `EVERY_SITE`; empty for first-hand
+            knowledge alone.
         peer: that it is about: name, id, address or boot; empty where it may be about all.
         count: of PINGs.
         timeout: seconds to wait for each PONG.
@@ -173,7 +174,7 @@ class Request:
         """
         if self.op in _MAY_BE_PROVEN:
             return bool(self.proof)
-        return self.op in _PROVEN and (self.draft is None or self.draft.name not in BUILTIN)
+        return self.op in _PROVEN and (self.draft is None or self.draft.name not in BUILTIN or self.site != "")
 
 
 def parse_request(line: bytes) -> Request:
@@ -262,6 +263,7 @@ def _proven(op: str, fields: Mapping[str, Any]) -> Request:
         service=_service(fields.get("service")) if op == "register" else None,
         draft=_draft(op, fields) if op in ("send", "ask") else None,
         names=frozenset(read_texts(fields, "names")),
+        site=read_site(fields),
     )
 
 
@@ -276,6 +278,7 @@ def _draft(op: str, fields: Mapping[str, Any]) -> Draft:
     where: Where = {
         "to": read_texts(fields, "peers"), "everyone": read_flag(fields, "everyone"), "name": read_glob(fields),
         "tags": read_tags(fields), "service": read_text(fields, "service"), "link": read_text(fields, "link"),
+        "site": read_site(fields),
     }  # fmt: skip
     return Draft(
         name=read_text(fields, "message") or "", payload=content, where=where, is_question=op == "ask",

@@ -98,7 +98,7 @@ class DaemonCalls:
 
     def _talk(self, op: str, draft: Draft, told: Callable[[Delivery], None] | None) -> MessageResult:
         self._here()
-        token = "" if draft.name in BUILTIN else self._secret()
+        token = "" if draft.name in BUILTIN and not draft.site else self._secret()
         finals, number = [], 0
         with self.connection() as query:
             for line in query.stream(op, timeout=draft.timeout + query.timeout, token=token, **draft.request()):

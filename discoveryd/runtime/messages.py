@@ -12,8 +12,9 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from discoveryd.errors import QueryError
+from discoveryd.errors import QueryError, WireError
 from discoveryd.frozen import frozen
+from discoveryd.protocol.messages.handed import HANDED, FarSender, hand_over, handed
 from discoveryd.protocol.messages.values import REFUSALS, Delivery, IncomingMessage, OutgoingMessage, Target
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Outcome
@@ -43,6 +44,8 @@ class Sending:
 
 Told = Callable[[Sending | Delivery | QueryError | None], None]
 """Told `Sending`, then each change, and None at the end; a QueryError where the node stops before that. Never waits."""
+Put = Callable[[IncomingMessage], None]
+"""Takes a message that is watched for, and never waits."""
 Wants = Callable[[IncomingMessage], str | None]
 """Returns why a message is refused, empty to take it, None where it is for others; called with the lock held."""
 Handle = Callable[[IncomingMessage, Done], None]
@@ -108,8 +111,8 @@ class Messages:
 
     # --- what programs send -------------------------------------------------------------------------
 
-    def begin(self, draft: Draft, told: Told) -> Callable[[], None]:
-        """Send a message.
+    def begin(self, draft: Draft, told: Told, sender: FarSender | None = None) -> Callable[[], None]:
+        """Send a message, or hand it over for a sender in another site.
 
         Returns:
             a function that ends it early, after which nothing more is told; call it at any time, in any thread.
@@ -119,21 +122,26 @@ class Messages:
                 ``busy``; nothing was sent then.
         """
         number = 0
+        if draft.site:
+            raise QueryError("off", "this program embeds a node, which belongs to no site: ask its daemon")
 
         def send(node: Node, now: float) -> Outcome:
             nonlocal number
-            number, outcome = self._send(draft, told, node, now)
+            number, outcome = self._send(draft, told, node, now, sender)
             return outcome
 
         self._driver.perform(send, goes_on=True)
         return lambda: self._cancel(number)
 
-    def _send(self, draft: Draft, told: Told, node: Node, now: float) -> tuple[int, Outcome]:
+    def _send(self, draft: Draft, told: Told, node: Node, now: float, sender: FarSender | None) -> tuple[int, Outcome]:
+        name, payload = draft.name, self.builtins.padded(draft)
+        if sender is not None:
+            name, payload = HANDED, hand_over(sender, draft.name, draft.content)
         rows = {row.key: row for row in (_receiver(node, one, now) for one in dict.fromkeys(draft.to))}
         number, target = node.messages.next_number(), Target(peers=tuple(rows) if rows else None, filter=draft.filter)
         outcome = node.messages.send(
             OutgoingMessage(
-                number=number, name=draft.name, payload=self.builtins.padded(draft), target=target,
+                number=number, name=name, payload=payload, target=target,
                 is_question=draft.is_question, wants_handled=draft.wants_handled, timeout=draft.timeout,
             ),
             now,
@@ -207,8 +215,29 @@ class Messages:
     def _watching(self, message: IncomingMessage) -> list[Callable[[IncomingMessage], None]]:
         return [put for names, put in self._watchers if not names or message.name in names]
 
+    def take(self, message: IncomingMessage, done: Done) -> str:
+        """Have a message handled that no datagram brought; return why nobody takes it, empty where `done` is told."""
+
+        def take(*_: object) -> str:
+            if not (refusal := self._refusal_of(message)):
+                self._give(message, done)
+            return refusal
+
+        refusal = str(self._driver.change(take))
+        self.dispatch()
+        return refusal
+
+    def _give(self, message: IncomingMessage, done: Done) -> None:
+        """Have a message handed out to what takes it, with the lock held."""
+        taker = self._taken.pop(message.key, None)
+        self._due.put(partial(self._hand_out, message, taker, self._watching(message), done))
+
     def _refusal_of(self, message: IncomingMessage) -> str:
         """Return why nobody takes a message, empty where somebody does: the engine asks, with the lock held."""
+        try:
+            message = handed(message)
+        except WireError:
+            return "denied"
         for wants, handle in self._owners.values():
             refusal = wants(message)
             if refusal is not None:
@@ -230,9 +259,8 @@ class Messages:
                 self._tell(told, delivery)
                 if delivery.is_last:
                     self._tell(self._told.pop(delivery.number), None)
-        for message in outcome.messages:
-            taker = self._taken.pop(message.key, None)
-            self._due.put(partial(self._hand_out, message, taker, self._watching(message)))
+        for message in map(handed, outcome.messages):
+            self._give(message, partial(self._finish, message))
 
     def _tell(self, told: Told, change: Sending | Delivery | QueryError | None) -> None:
         self._due.put(partial(told, change))
@@ -246,13 +274,10 @@ class Messages:
             finally:
                 self._telling.release()
 
-    def _hand_out(
-        self, message: IncomingMessage, taker: Handle | None, watching: Iterable[Callable[[IncomingMessage], None]]
-    ) -> None:
+    def _hand_out(self, message: IncomingMessage, taker: Handle | None, watching: Iterable[Put], done: Done) -> None:
         self._log("message", message)
         for put in watching:
             put(message)
-        done = partial(self._finish, message)
         if taker is None:
             done("handled")
         else:

@@ -40,6 +40,7 @@ Modules
 and its ``roles``; ``following`` is what is heard, into ``remote_site``, a ``view`` for each gateway, ``gone`` and
 ``changes``; ``listing`` makes JSON of it. ``channel`` seals and opens (`discoveryd.protocol.sealed.payload`),
 ``nonces`` tells fresh from stale, ``wire``, ``row`` and ``subjects`` are the bytes, ``drops`` the words for what is
-refused, ``questions`` those to another site; ``settings`` and ``values`` go in and out. ``driver``, ``link``, ``nats``,
-``access`` and ``desk`` connect the engine with servers, network and daemon.
+refused, ``questions`` those to another site, ``courier`` messages in them (``far_messages``); ``settings`` and
+``values`` go in and out. ``driver``, ``link``, ``nats``, ``access`` and ``desk`` connect the engine with servers,
+network and daemon.
 """

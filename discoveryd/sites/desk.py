@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from errno import EAGAIN
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,14 +19,15 @@ from discoveryd.query.request import Filter, Request
 from discoveryd.query.sites import SiteWatch, chosen_rows, found_rows, is_chosen, is_every, is_listed, of_here, opening
 from discoveryd.runtime.entropy import BufferedRandom
 from discoveryd.runtime.notices import Notify, info, warning
-from discoveryd.runtime.query_handlers import list_line
+from discoveryd.runtime.query_handlers import Answering, list_line
+from discoveryd.sites.courier import Courier
 from discoveryd.sites.driver import SiteDriver
 from discoveryd.sites.engine import SiteEngine
 from discoveryd.sites.link import NatsLink
 from discoveryd.sites.listing import Voucher, render
 from discoveryd.sites.settings import Follow, SiteSettings
 from discoveryd.sites.survey import Surveyor
-from discoveryd.sites.values import SiteEvent
+from discoveryd.sites.values import SiteAnswer, SiteEvent, SiteQuestion
 
 if TYPE_CHECKING:
     from discoveryd.config.sites import SitesSection
@@ -80,8 +82,10 @@ class SiteDesk:
                 access, name=f"discoveryd {section.name} {name}", hear=hear, changed=changed, notify=notify,
                 random=random,
             ),
-            survey=lambda: discovery.look(surveyor.survey), clock=boottime, told=self._on_site_event, notify=notify,
+            survey=lambda: discovery.look(surveyor.survey), clock=boottime, told=self._on_site_event,
+            talk=self._on_talk, notify=notify,
         )  # fmt: skip
+        self._courier = Courier(section.allow, discovery, self._driver)
 
     # --- for the daemon, in its main thread -----------------------------------------------------
 
@@ -95,6 +99,7 @@ class SiteDesk:
 
     def renew(self, section: SitesSection, access: Access, keyring: Keyring) -> None:
         """Go on with another configuration; what is known of other sites stays."""
+        self._courier.allow = section.allow
         self._loop.call(self._driver.renew, settings_of(section, self._realm), access, keyring)
 
     def hear(self, event: Event) -> None:
@@ -107,7 +112,7 @@ class SiteDesk:
 
     def status(self) -> dict[str, Any]:
         """Return the section ``sites`` of the status. For any thread."""
-        return {**self._driver.status(), "watchers": len(self._watchers)}
+        return {**self._driver.status(), "watchers": len(self._watchers), "messages": self._courier.status()}
 
     # --- for other parts, in the thread of the loop ---------------------------------------------
 
@@ -151,7 +156,7 @@ class SiteDesk:
         """Have a request about sites answered, soon.
 
         Args:
-            request: ``sites``, or a ``list``, ``show`` or ``watch`` with a site.
+            request: ``sites``, or a ``list``, ``show``, ``watch``, ``send`` or ``ask`` with a site.
             reply: takes the lines, in any thread.
 
         Returns:
@@ -161,6 +166,9 @@ class SiteDesk:
             QueryError: ``not_found``: no such site was ever heard.
         """
         self._check(request.site)
+        if request.draft is not None and request.site == self.site:
+            here = replace(request.draft, where={**request.draft.where, "site": None})
+            return self._discovery.messages.begin(here, Answering(reply))
         return self._loop.spawn(self._answering(request, reply), name=f"{request.op} of sites").cancel
 
     def _check(self, site: str) -> None:
@@ -176,6 +184,9 @@ class SiteDesk:
                 reply(await self._list(request))
             elif request.op == "show":
                 reply(query.encode(self._show(request)))
+            elif request.draft is not None:
+                rows = found_rows(self._others(request.site), request.draft.to[0], SHORTEST)
+                await self._courier.send(request.draft, rows, reply)
             else:
                 reply(query.encode({"ok": True, "schema": SCHEMA, **self._sites()}))
         except QueryError as error:
@@ -265,6 +276,9 @@ class SiteDesk:
             kind, peer = cast("EventKind", told.kind), peer_from_json(told.peer)
             event = Event(kind=kind, seq=self._seq, peer=peer, reason=told.reason)
             self._tell(watcher.watch.of_peer(event, told.peer, self._seq) for watcher in self._watchers)
+
+    def _on_talk(self, heard: SiteQuestion | SiteAnswer) -> None:
+        self._courier.hear(heard)
 
     def _tell(self, lines: Iterable[bytes | None]) -> None:
         for watcher, line in zip(list(self._watchers), list(lines), strict=True):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
+from discoveryd.errors import QueryError
 from discoveryd.protocol.sealed.keyring import Keyring
 from discoveryd.runtime.notices import Notify, warning
 from discoveryd.sites.access import Access
@@ -17,7 +18,16 @@ from discoveryd.sites.engine import SiteEngine
 from discoveryd.sites.link import NatsLink
 from discoveryd.sites.settings import SiteSettings
 from discoveryd.sites.survey import SURVEY_GAP
-from discoveryd.sites.values import Publish, SiteEvent, SiteOutput, Subscribe, Survey, Unsubscribe
+from discoveryd.sites.values import (
+    Publish,
+    SiteAnswer,
+    SiteEvent,
+    SiteOutput,
+    SiteQuestion,
+    Subscribe,
+    Survey,
+    Unsubscribe,
+)
 
 RETRY = 1.0
 """Seconds after an unexpected fault of the engine: the rest of the daemon goes on, and so does this."""
@@ -36,18 +46,21 @@ class SiteDriver:
         survey: returns what this node knows first-hand.
         clock: seconds, those of the node.
         told: called with each event of another site.
+        talk: called with each question of another site, and each answer.
         notify: told of faults.
     """
 
     def __init__(
         self, engine: SiteEngine, link: Callable[[Callable[[str, bytes], None], Callable[[bool], None]], NatsLink], *,
-        survey: Callable[[], Survey], clock: Callable[[], float], told: Callable[[SiteEvent], None], notify: Notify,
+        survey: Callable[[], Survey], clock: Callable[[], float], told: Callable[[SiteEvent], None],
+        talk: Callable[[SiteQuestion | SiteAnswer], None], notify: Notify,
     ) -> None:  # fmt: skip
         self.engine = engine
         self.link = link(self._hear, self._changed)
         self._survey = survey
         self._clock = clock
         self._told = told
+        self._talk = talk
         self._notify = notify
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -94,6 +107,22 @@ class SiteDriver:
             self._status = self.engine.status(self._clock())
         return {**self._status, "faults": self.faults, "connection": self.link.status()}
 
+    def ask(self, site: str, body: bytes) -> str:
+        """Put a question to a gateway of another site; return its number, as `SiteEngine.ask`.
+
+        Raises:
+            QueryError: as there, and ``site_unreachable`` where no server is connected.
+        """
+        if not self.link.status()["connected"]:
+            raise QueryError("site_unreachable", "no NATS server is connected: discoveryctl sites says why")
+        number, outputs = self.engine.ask(site, body, self._clock())
+        self.carry_out(outputs)
+        return number
+
+    def answer(self, number: str, body: bytes) -> None:
+        """Answer a question; without effect where it came too long ago."""
+        self.carry_out(self.engine.answer(number, body, self._clock()))
+
     def carry_out(self, outputs: Sequence[SiteOutput]) -> None:
         """Do what the engine says."""
         for output in outputs:
@@ -106,6 +135,8 @@ class SiteDriver:
                     self.link.unsubscribe(output.subject)
                 case SiteEvent():
                     self._told(output)
+                case SiteQuestion() | SiteAnswer():
+                    self._talk(output)
 
     def _turn(self) -> None:
         """Do what is due."""

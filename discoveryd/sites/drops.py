@@ -8,7 +8,10 @@ SITE_DROP_REASONS: Final[dict[str, str]] = {
     "malformed": "Nothing that a gateway says: another program publishes on these subjects, or it was damaged.",
     "version": "Sent by another version of the exchange: bring both sites to the same release.",
     "other-realm": "Sent in another realm: compare hello.realm of both sites.",
-    "plain": "Not sealed, but security.mode is require: give the site the key, or find out what publishes there.",
+    "plain": (
+        "Not sealed, but security.mode is require, or it is a message to a node: give the site the key, or find out "
+        "what publishes there."
+    ),
     "downgrade": "Not sealed, though the site seals. Normal for a moment while its keys are taken away; else forged.",
     "sealed": "Sealed by a site that has keys, while this node has none: copy its key file, list it in security.keys.",
     "unknown-key": "Sealed with a key that is not here: copy the key file, and list it in security.keys.",

@@ -148,7 +148,7 @@ class SiteEngine:
         """Put a question to a gateway of another site; its number is that of the `SiteAnswer` that may come.
 
         Raises:
-            QueryError: ``not_found``: no such site; ``unreachable``: none of its gateways is heard; ``too_long``.
+            QueryError: ``not_found``: no such site; ``site_unreachable``: none of its gateways is heard; ``too_long``.
         """
         return self._questions.ask(self._following.sites.get(site), site, body, now)
 

@@ -15,8 +15,8 @@ from discoveryd.sites.wire import MAX_BODY, Talk
 
 MAX_QUESTIONS = 256
 """Questions of ours that wait for an answer, and of others that wait for ours; past it the first is given up."""
-ANSWERED_WITHIN = 60.0
-"""Seconds."""
+ANSWERED_WITHIN = 65.0
+"""Seconds: those of a message to another site, and for the way."""
 QUESTIONS_OF_A_SITE, QUESTIONS = 20.0, 100.0
 """Questions a second of one site, and of all, that are taken."""
 
@@ -48,12 +48,12 @@ class Questions:
         """Put a question to the gateway of a site whose word was proved last; return its number, and what to publish.
 
         Raises:
-            QueryError: ``not_found``, ``unreachable``, ``too_long``.
+            QueryError: ``not_found``, ``site_unreachable``, ``too_long``.
         """
         if site is None:
             raise QueryError("not_found", f"no site {name!r:.60} is known: discoveryctl sites lists those that are")
         if not site.is_reachable or not site.word:
-            raise QueryError("unreachable", f"the site {name} is unreachable: no gateway of it is heard")
+            raise QueryError("site_unreachable", f"the site {name} is unreachable: no gateway of it is heard")
         if len(body) > MAX_BODY:
             raise QueryError("too_long", f"a question of {len(body)} bytes: at most {MAX_BODY}")
         number = self._draw()
@@ -66,10 +66,12 @@ class Questions:
         """Take a question to this node.
 
         Raises:
-            WireError: ``rate``.
+            WireError: ``plain``, ``rate``.
         """
         if talk.run != self._channel.run:
             return []
+        if not heard.is_sealed:
+            raise WireError("plain", f"a question of {heard.site}")
         if not self._rates.allows(heard.site, now):
             raise WireError("rate", f"questions of {heard.site}")
         number = f"{heard.run}{talk.number}"

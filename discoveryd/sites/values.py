@@ -108,7 +108,7 @@ class SiteEvent:
 
 @frozen(kw_only=False)
 class SiteQuestion:
-    """A question of another site to this one: answer it by `SiteEngine.answer`, or leave it.
+    """A question of another site to this one, which came sealed: answer it by `SiteEngine.answer`, or leave it.
 
     Attributes:
         number: names the question to `SiteEngine.answer`.

@@ -40,8 +40,8 @@ doctor [PEER] [--watch] [--bundle FILE]
 history [PEER] [--since S]
 availability [FILTERS] [--since S]
 wait --count N [FILTERS] [--timeout S] [--only COLUMN] [--format TEMPLATE]
-send MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--quorum N] [--timeout S] [--wait-handled]
-ask MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--quorum N] [--timeout S]
+send MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--site SITE] [--quorum N] [--timeout S] [--wait-handled]
+ask MESSAGE [PAYLOAD] [FILTERS] [--to PEER] [--everyone] [--site SITE] [--quorum N] [--timeout S]
 reload
 maintenance PEER --for S
 forget PEER

@@ -73,6 +73,46 @@ def test_servers_and_rules_are_bounded(tmp_path):
     ]  # fmt: skip
 
 
+KEYS = "\nsecurity: {mode: require, keys: [a.key]}\nhistory: {"
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ("paris", "sites.allow: must be a list of rules such as [{site: paris, send: [deploy], ask: [info]}], not 'paris'"),
+        ("[{ask: [info]}]", "sites.allow: a rule names its site, as in {site: paris, send: [deploy], ask: [info]}"),
+        ("[{site: paris}]", "sites.allow.site: say what it may: send, ask, or both, as in {site: paris, ask: [info]}"),
+        ("[{site: Paris, ask: [info]}]", "sites.allow.site: must be the name of a site, or a pattern such as de-*, of a-z 0-9 - * ?, not 'Paris'"),
+        ("[{site: paris, send: [Info]}]", "sites.allow.send: must be the name of a message, or a pattern, of a-z 0-9 - * ?, not 'Info'"),
+    ],
+)
+def test_a_wrong_rule_of_what_is_taken_says_what_is_allowed(tmp_path, rule, problem):
+    assert problems(tmp_path, f"{SITE}, allow: {rule}}}{KEYS}") == [f"c.yaml:1: {problem}"]
+
+
+def test_messages_of_other_sites_need_keys(tmp_path):
+    found = problems(tmp_path, f"{SITE}, allow: [{{site: paris, ask: [info]}}]")
+    assert found == ["c.yaml:1: sites.allow: messages of other sites are taken sealed alone: set security.keys, and the mode"]
+
+
+def test_rules_of_what_is_taken_are_bounded(tmp_path):
+    rules = ", ".join("{site: a, ask: [x]}" for _ in range(65))
+    assert problems(tmp_path, f"{SITE}, allow: [{rules}]}}{KEYS}") == ["c.yaml:1: sites.allow: 65 rules, at most 64: use patterns such as de-*"]
+    names = ", ".join(f"a{number}" for number in range(65))
+    assert problems(tmp_path, f"{SITE}, allow: [{{site: a, ask: [{names}]}}]}}{KEYS}") == [
+        "c.yaml:1: sites.allow.ask: 65 names, at most 64: use patterns such as web-*"]  # fmt: skip
+
+
+def test_rules_of_what_is_taken_are_read_written_and_obeyed(tmp_path):
+    (tmp_path / "c.yaml").write_text(f"sites: {{{SITE}, allow: [{{site: 'de-*', send: [deploy], ask: ['i*', disk]}}]}}\nsecurity: {{mode: require, keys: [a.key]}}\n")
+    config = load(str(tmp_path / "c.yaml"), {})
+    [rule] = config.sites.allow
+    for site, name, is_question, wanted in (("de-1", "deploy", False, True), ("de-1", "deploy", True, False), ("de-1", "info", True, True), ("fr", "info", True, False)):
+        assert rule.allows(site, name, is_question=is_question) == wanted
+    (tmp_path / "d.yaml").write_text(config.to_yaml())
+    assert load(str(tmp_path / "d.yaml"), {}).sites == config.sites
+
+
 def test_configuration_and_engine_mean_the_same():
     assert SPEAKS_TAG == GATEWAY_TAG
     assert all(is_site(name) for name in ("a", "de-berlin-2", "x" * 32))

@@ -9,6 +9,7 @@ SITES = {
     "site": "berlin", "role": "gateway", "gateways": ["a", "b"], "rows": 5, "limit": 20000, "interval_s": 2.0, "sites": [PARIS],
     "dropped": [{"reason": "replay", "count": 2, "detail": "", "last_s": 1.0}], "sent": {"beat": 3}, "received": {"beat": 4},
     "snapshots": 1, "faults": 0, "watchers": 0, "connection": CONNECTION,
+    "messages": {"sent": 3, "done": 2, "failed": 1, "waiting": 0, "received": 2, "denied": 1, "handed_over": 1, "running": 0},
 }
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from discoveryd.errors import QueryError
+from discoveryd.protocol.sealed.keyring import Keyring
 from discoveryd.sites.questions import ANSWERED_WITHIN, MAX_QUESTIONS, QUESTIONS_OF_A_SITE
 from discoveryd.sites.wire import MAX_BODY
 from tests.sites.world import World
@@ -33,6 +34,20 @@ def test_a_question_is_answered_once(role):
     assert (answer.number, answer.site, answer.body) == (number, "paris", b"what? that!")
     [question] = [question for node in paris.nodes for question in node.questions]
     assert (question.site, question.asker, question.body) == ("berlin", asker.id, b"what?")
+
+
+def test_a_question_in_plain_is_not_taken():
+    made = World(7)
+    plain = Keyring()
+    berlin, paris = (made.place(name, 2, start=False) for name in ("berlin", "paris"))
+    for node in (*berlin.nodes, *paris.nodes):
+        node.keyring = plain
+        node.start()
+    made.run(10)
+    ask(berlin.nodes[0])
+    made.run(1)
+    assert [question for node in paris.nodes for question in node.questions] == []
+    assert sum(node.dropped().get("plain", 0) for node in paris.nodes) == 1
 
 
 def test_a_question_that_is_played_again_is_not_heard_again():

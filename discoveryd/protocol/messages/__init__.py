@@ -92,7 +92,7 @@ What is sent, and when
 Modules
 =======
 
-``values`` are what goes in and out; ``exchange`` is the room of the engine. ``outgoing`` has the messages of this node
-under way, each of them is ``pending`` at its receivers; ``receipts`` has those of others. ``pacer`` holds datagrams
-back until it is their time.
+``values`` are what goes in and out, ``handed`` what came from another site; ``exchange`` is the room of the engine.
+``outgoing`` has the messages of this node under way, each of them is ``pending`` at its receivers; ``receipts`` has
+those of others. ``pacer`` holds datagrams back until it is their time.
 """

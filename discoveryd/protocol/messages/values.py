@@ -107,6 +107,7 @@ class AllowRule:
     Attributes:
         name: glob pattern of the name of the message.
         sender: glob pattern of the name or the id of the node that sent it. Each node of the group chooses both itself.
+            With an ``@`` in it, as in ``*@paris``, it is about nodes of other sites, and without about none of them.
     """
 
     name: str
@@ -118,6 +119,8 @@ class AllowRule:
 
     def allows(self, message: IncomingMessage) -> bool:
         """Return whether a message is one of these."""
+        if ("@" in self.sender) != bool(message.site):  # whatever nodes call themselves: the seal says where they are
+            return False
         senders = (message.sender.name or "", message.sender.id)
         return self.allows_name(message.name) and any(fnmatchcase(one, self.sender) for one in senders)
 
@@ -209,6 +212,8 @@ class IncomingMessage:
         wants_handled: whether its sender waits for the end of its handler.
         is_sealed: whether it was sealed, so that `sender` is proved by a key.
         room: bytes that the answer may have.
+        site: name of the site that it comes from, which stands behind name and id of `sender` too (``anna@paris``), of
+            whom all else is that of the gateway that handed it over; empty for this network.
     """
 
     key: tuple[str, int]
@@ -219,3 +224,4 @@ class IncomingMessage:
     wants_handled: bool
     is_sealed: bool
     room: int
+    site: str = ""
