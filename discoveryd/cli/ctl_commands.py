@@ -126,6 +126,7 @@ PROGRAM = Program(
             Value("PEER", column="name"),
             Option("watch", "again each 2 s, until interrupted"),
             Option("bundle", "write what a bug report needs to this archive (tar.gz), no keys", FILE),
+            Option("site", "what is known here of PEER in this site, and where to ask its doctor", SITE),
             text="Tell what is wrong with this node, how sure that is, and what helps. With PEER (a name, an id, or an "
             "address that may never have been heard): why it is missing, or not heard well; the daemon asks it, and "
             "others about it. With the control token an address that is not listed is asked too; run by root it reads "

@@ -49,6 +49,10 @@ _MARKS = {"ok": "ok", "fault": "FAULT", "note": "note", "unknown": "not known ye
 
 def doctor(options: Options) -> int:
     """Print the report; with ``--watch`` again and again, with ``--bundle`` into an archive."""
+    if options.site:
+        from discoveryd.ctl.sites import refer  # noqa: PLC0415 - only for a peer of another site
+
+        return refer(options)
     if options.bundle:
         return _bundle(options)
     while True:

@@ -36,7 +36,7 @@ sites
 metrics
 watch [FILTERS] [--timeout S] [--messages] [--message MESSAGE]
 ping PEER [--count N] [--timeout S]
-doctor [PEER] [--watch] [--bundle FILE]
+doctor [PEER] [--watch] [--bundle FILE] [--site SITE]
 history [PEER] [--since S]
 availability [FILTERS] [--since S]
 wait --count N [FILTERS] [--timeout S] [--only COLUMN] [--format TEMPLATE]

@@ -126,6 +126,11 @@ def test_messages_reach_a_peer_of_another_site(far_sites):
     assert (told["denied"], told["received"] - told["handed_over"]) == (2, 2)
     assert anna.ask("status")["sites"]["messages"]["waiting"] == 0
 
+    code, out, err = talk(anna, "doctor", "bert", "--site", "berlin")
+    assert (code, out.startswith("bert of berlin is up, by the word of its gateway id-bert, proved ")) == (0, True), err
+    assert out.endswith("Run on a node of berlin\n    discoveryctl doctor bert\n")
+    assert talk(anna, "doctor", "ernie", "--site", "berlin")[0] == 1
+
     bert.config.write_text(far_sites.text("berlin", "allow: [{site: rome, ask: [info]}]"))
     bert.kill(signal.SIGHUP)
     until(lambda: "nobody of paris may ask info" in talk(anna, "ask", "info", "--site", "berlin", "--to", "bert")[2], WAIT, "a reload counts")

@@ -71,3 +71,22 @@ def test_waiting_counts_no_peer_of_a_silent_site(capsys):
         code, out, _ = ask(capsys, daemon, "wait", "--count", "3", "--site", "all", "--only", "name", "--timeout", "10")
     assert daemon.requests[0]["site"] == "all"
     assert (code, out.split()) == (0, ["anna", "bert", "carl"])
+
+
+def test_the_doctor_of_a_peer_of_another_site_is_there(capsys):
+    def shown(*peers):
+        return [{"ok": True, "schema": 1, "peers": list(peers)}]
+
+    far = "What is wrong with it a node of its own network can tell. Run on a node of paris\n    discoveryctl doctor"
+    with Daemon([shown(remote()), shown(remote("unknown", name="b; rm", id="id7")), shown(here(name="anna")), shown(remote("left"))]) as daemon:
+        code, out, err = ask(capsys, daemon, "doctor", "bert", "--site", "paris")
+        assert (code, out, err) == (0, f"bert of paris is up, by the word of its gateway g1, proved 1.2s ago.\n{far} bert\n", "")
+        assert {key: daemon.requests[0][key] for key in ("op", "peer", "site")} == {"op": "show", "peer": "bert", "site": "paris"}
+        code, out, _ = ask(capsys, daemon, "doctor", "b; rm", "--site", "paris")
+        assert (code, "No gateway of paris is heard" in out, out.splitlines()[-1]) == (1, True, "    discoveryctl doctor id7")
+        assert ask(capsys, daemon, "doctor", "anna", "--site", "berlin")[1] == "anna is of this network. Run\n    discoveryctl doctor anna\n"
+        code, out, _ = ask(capsys, daemon, "doctor", "bert", "--site", "paris", "--json")
+        assert (code, json.loads(out)["peers"][0]["state"]) == (1, "left")
+        for words, says in ((("--site", "paris"), "--site is for a peer"), (("bert", "--site", "paris", "--watch"), "--site gives no report")):
+            code, out, err = ask(capsys, daemon, "doctor", *words)
+            assert (code, out, says in err) == (2, "", True)
