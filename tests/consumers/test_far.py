@@ -5,12 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from urllib.request import urlopen
 
 from dnslib import RCODE, DNSRecord
 
 from discoveryd.net.sockets import free_port
 from discoveryd.protocol.messages.handed import MAX_HANDED
+from discoveryd.runtime.client import Client
 from tests.netns.sites import until
 from tests.runtime.hooking import write_hook
 
@@ -64,9 +66,13 @@ def test_names_and_http_follow_the_peers_of_another_site(far_sites):
     until(lambda: anna.ask("status")["dns"]["site_names"] == 0, WAIT, "nor kept")
 
 
+def token_of(daemon):
+    return Path(daemon.environment["DISCOVERYD_PATHS__RUNTIME"]) / "control.token"
+
+
 def talk(daemon, *arguments):
     """Run discoveryctl against a daemon; give its exit code, and both outputs."""
-    token = f"{daemon.environment['DISCOVERYD_PATHS__RUNTIME']}/control.token"
+    token = str(token_of(daemon))
     done = subprocess.run(
         [sys.executable, "-m", "discoveryd.ctl", *arguments, "--address", f"{daemon.query[0]}:{daemon.query[1]}", "--token-file", token],
         env=daemon.environment, cwd="/", capture_output=True, text=True, timeout=90, check=False,
@@ -102,6 +108,10 @@ def test_messages_reach_a_peer_of_another_site(far_sites):
     assert code == 0, err
     delivery = json.loads(out.splitlines()[0])["delivery"]
     assert (delivery["status"], delivery["text"], delivery["peer"]["site"]) == ("answered", "X" * MAX_HANDED, "berlin")
+    with Client(anna.query, token=lambda: token_of(anna).read_text().strip()) as client:
+        [(peer, answer)] = client.ask("upper", "abc", to="bert", site="berlin").answers
+        assert (peer.label, answer) == ("bert", b"ABC")
+    assert talk(anna, "ask", "upper", "abc", "--site", "paris", "--to", "amy")[1] == f"amy ({amy.address})  ABC\n"
     # a rule of this network is about nobody elsewhere, not even by *
     for peer in ("bert", "carl"):
         code, out, err = talk(anna, "send", "deploy", "v2", "--site", "berlin", "--to", peer)

@@ -27,7 +27,10 @@ from discoveryd.sites.listing import Voucher, render
 from discoveryd.sites.values import SiteAnswer, SiteQuestion
 from tests.sites.world import KEYRING, text_of
 
-ALLOW = (SiteAllowRule(site="paris", send=("note", "slow"), ask=("upper", "slow", "long")),)
+ALLOW = (
+    SiteAllowRule(site="paris", send=("note", "slow"), ask=("upper", "slow", "long")),
+    SiteAllowRule(site="tokyo", send=("*",), ask=("*",)),
+)  # fmt: skip
 WAIT = 10.0
 
 
@@ -186,7 +189,7 @@ def test_messages_that_wait_are_bounded(monkeypatch):
 def test_only_what_a_rule_names_is_taken():
     async def test(post):
         assert await post.outcome("upper") == FarOutcome(status="answered", answer=b"ABC")
-        for more in ({"name": "echo"}, {"name": "upper", "site": "rome"}, {"name": "upper", "is_question": False}, {"name": "from-site"}):
+        for more in ({"name": "echo"}, {"name": "upper", "site": "rome"}, {"name": "upper", "is_question": False}, {"name": "from-site", "site": "tokyo"}):
             found = await post.outcome(**more)
             assert (found.error, "(sites.allow)" in found.text) == ("denied", True)
         post.courier.allow = ()
