@@ -14,9 +14,6 @@ from discoveryd.protocol.wire.messages import GoodbyeReason
 
 JOBS = "/run/discoveryd.jobs"
 UPGRADE = "/run/discoveryd.upgrade"
-INVOCATION = "INVOCATION_ID"
-"""The variable in which systemd gives a unit the id of this run of it, see systemd.exec(5)."""
-
 REBOOTS = ("reboot.target", "kexec.target", "soft-reboot.target")
 POWEROFFS = ("poweroff.target", "halt.target", "exit.target")
 """What systemd starts when the machine goes down, see systemd.special(7)."""
@@ -25,7 +22,7 @@ RESTARTS = ("restart", "try-restart")
 
 def goodbye_reason() -> GoodbyeReason:
     """Return why this daemon is being stopped; ``stop`` where that is not certain."""
-    invocation = os.environ.get(INVOCATION, "")
+    invocation = os.environ.get("INVOCATION_ID", "")  # of this run of the unit, see systemd.exec(5)
     return reason_of(_content(JOBS), invocation, _content(UPGRADE)) if invocation else "stop"
 
 
