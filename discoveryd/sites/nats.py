@@ -13,13 +13,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal
 
-from nats import errors
-from nats.aio.client import Client, RawCredentials
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-
 from discoveryd.net.sockets import forget_at_close
 from discoveryd.sites.access import Access
+from discoveryd.sites.lean import lean
+
+with lean():
+    from nats import errors
+    from nats.aio.client import Client, RawCredentials
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
 
 Trouble = Literal["unreachable", "auth", "tls"]
 """Why there is no session; the codes of findings are ``nats-`` and this."""
