@@ -37,7 +37,7 @@ def test_three_sites_know_each_other(fleet):
 
     fleet.start("paris2")
     print("joined", lag(fleet, ["paris1"], far, "paris2", "up"))
-    assert fleet.lists("berlin2", *ALL)
+    until(lambda: fleet.lists("berlin2", *ALL), 5.0, "the other gateway knows it too")
     fleet.nodes["paris2"].send(signal.SIGTERM)
     print("left", lag(fleet, ["paris1"], far, "paris2", GONE))
     fleet.start("paris2")
