@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 JETSTREAM, METADATA = "nats.js", "importlib.metadata"
 
 
-class _OnDemand(ModuleType):
+class _StandIn(ModuleType):
     """Stands for a module until something of it is used."""
 
     def __getattr__(self, name: str) -> Any:
@@ -30,7 +30,7 @@ class _OnDemand(ModuleType):
 @contextmanager
 def lean() -> Iterator[None]:
     """Let nats-py be imported in the block without what is not needed; nothing changes where that is there already."""
-    made = {name: _OnDemand(name) for name in (JETSTREAM, METADATA) if name not in sys.modules}
+    made = {name: _StandIn(name) for name in (JETSTREAM, METADATA) if name not in sys.modules}
     if METADATA in made:
         made[METADATA].version = _unknown  # type: ignore[attr-defined]
     sys.modules.update(made)
