@@ -191,7 +191,8 @@ def test_over_http(pair):
     for path in ("/", "/metrics/../etc"):
         with pytest.raises(HTTPError, match="404") as caught:
             page(pair, path)
-        assert b"there are /metrics" in caught.value.read()
+        with caught.value as answer:
+            assert b"there are /metrics" in answer.read()
     assert pair.status()["metrics"] == {"requests": 4, "refused": 0, "error": None, "next_try_s": None}
 
 
