@@ -46,7 +46,7 @@ class Standby:
                 Access(servers=(A,)), name="n", hear=hear, changed=changed, notify=print, random=Random(1),
                 session=lambda *told: Played(self, *told),
             ),
-            survey=self.survey, clock=self.loop.time, told=print, notify=print,
+            survey=self.survey, clock=self.loop.time, told=print, talk=print, notify=print,
         )  # fmt: skip
         self.running = self.loop.create_task(self.driver.run())
 
