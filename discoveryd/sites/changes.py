@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import islice
 
 from discoveryd.sites.values import SiteEventKind
 
@@ -28,3 +29,28 @@ def kind_of(before: Shown, after: Shown, *, is_restart: bool) -> SiteEventKind |
             return after[0]
         case _:
             return None
+
+
+class Untold(dict[str, Shown]):
+    """Peers that changed since they were told of: key -> what was shown then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._replaced: set[str] = set()
+
+    def replace(self, id: str) -> None:
+        """Note that another boot took the place of a boot of this node."""
+        self._replaced.add(id)
+
+    def take(self, most: int, shown: Callable[[str], Shown]) -> list[tuple[SiteEventKind, str, Shown]]:
+        """Return what is to be told, at most so many: kind of the event, key, and what is shown now."""
+        found: list[tuple[SiteEventKind, str, Shown]] = []
+        while self and len(found) < most:
+            for key in list(islice(self, most - len(found))):
+                before, after = self.pop(key), shown(key)
+                kind = kind_of(before, after, is_restart=key.partition(" ")[0] in self._replaced)
+                if kind is not None:
+                    found.append((kind, key, after))
+        if not self:
+            self._replaced.clear()
+        return found

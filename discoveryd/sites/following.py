@@ -97,7 +97,7 @@ class Following:
         view = site.view(heard.run, heard.id, is_sealed=heard.is_sealed)
         if not view.is_heard(now):
             self._judge_at = now  # there is one gateway more
-        view.hear(beat, heard.age, now)
+        site.hear(view, beat, heard.age, now)
         put_last(self._homes, heard.id, (heard.site, view), MAX_HOMES)
         outputs = list(self._deltas([site])) if is_new else []
         outputs += self._compare(site, view, now) if site.is_followed else []

@@ -10,10 +10,11 @@ from discoveryd.protocol.table.liveness import NEVER
 MAX_GONE = 1024
 """Peers of one site that are remembered; past it the first is forgotten."""
 DOMINANT = 10.0
-"""Seconds within which the other gateways of a site hear of a goodbye too, or of a new boot."""
-EVIDENT: Final = frozenset(("left", "replaced"))
+"""Seconds within which the other gateways of a site hear of a goodbye too, a new boot, or a process that died; or are
+silent themselves, if it was one of them."""
+EVIDENT: Final = frozenset(("left", "died", "replaced"))
 """States for which there is evidence, and not only silence."""
-_RANKS: Final = {"unknown": 1, "down": 2, "left": 3, "replaced": 3}
+_RANKS: Final = {"unknown": 1, "down": 2, "died": 3, "left": 4, "replaced": 4}
 
 
 class GonePeer(NamedTuple):
@@ -22,6 +23,11 @@ class GonePeer(NamedTuple):
     state: str
     text: str
     at: float
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        """Its state as it is shown, and its text."""
+        return "down" if self.state == "died" else self.state, self.text
 
 
 class GonePeers(dict[str, GonePeer]):
@@ -34,12 +40,14 @@ class GonePeers(dict[str, GonePeer]):
     def __init__(self) -> None:
         super().__init__()
         self.due = NEVER
+        self._latest = -NEVER
 
     def end(self, key: str, state: str, text: str, now: float) -> None:
         """Remember a peer that is gone; what says less than is known already changes nothing."""
         known = self.get(key)
         if text and (known is None or _RANKS[state] >= _RANKS[known.state]):
             put_last(self, key, GonePeer(state, text, now), MAX_GONE)
+            self._latest = now
             if state in EVIDENT:
                 self.due = min(self.due, now + DOMINANT)
 
@@ -50,6 +58,13 @@ class GonePeers(dict[str, GonePeer]):
             self.due = min(self.due, gone.at + DOMINANT)
         else:
             self.pop(key, None)
+
+    def since(self, moment: float, now: float) -> list[str]:
+        """Return the peers of which the end was told since a moment: one of these may be listed by now."""
+        if moment > self._latest:
+            return []
+        self.due = min(self.due, now)
+        return [key for key, gone in self.items() if gone.at >= moment]
 
     def doubtful(self, now: float) -> list[str]:
         """Return the evident ends that count no more than a list by now; the next one is `due`."""

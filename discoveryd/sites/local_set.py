@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from discoveryd.protocol.bounded import put_last
 from discoveryd.sites.row import mark
 from discoveryd.sites.values import LocalRow
-from discoveryd.sites.wire import MAX_ENDS, Change
+from discoveryd.sites.wire import ENDS, MAX_ENDS, Change
 
-_LETTERS = {"down": "d", "left": "l"}
+_LETTERS = {state: letter for letter, state in ENDS.items()}
 
 
 class LocalSet:

@@ -3,8 +3,10 @@
 Each gateway is followed by itself (`View`). While the site is reachable a row of it is
 
 - ``up`` where a gateway whose word is proved lists it;
-- ``left`` or ``down`` where a gateway said so, and none lists it; for `DOMINANT` seconds ``left`` and a replaced boot
-  count more than a list, for they are evidence, and the other gateway may not have heard of it yet;
+- ``left`` or ``down`` where a gateway said so, and none lists it. A list does not count where its gateway had been
+  silent for longer than a beat takes by then: it may be down itself. And for `DOMINANT` seconds a goodbye, a replaced
+  boot and a process that died count more than any list, for they are evidence, and the other gateway may not have heard
+  of it yet;
 - ``unknown`` where nobody says so any more: the gateway that listed it fell silent, or lists it no more without a word.
 
 So a gateway that is cut off from its own LAN takes nobody down whom another one hears, one that has just started and
@@ -15,17 +17,16 @@ the site is unreachable, and all its peers are ``unknown``: that is told once, n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 from discoveryd.errors import WireError
-from discoveryd.sites.changes import NOWHERE, REASONS, Shown, kind_of
+from discoveryd.sites.changes import NOWHERE, REASONS, Shown, Untold
 from discoveryd.sites.gone import EVIDENT, GonePeers
 from discoveryd.sites.listing import TextWriter, Voucher, render
 from discoveryd.sites.row import mark, read_row
 from discoveryd.sites.values import SiteEvent
 from discoveryd.sites.view import NEVER, Kept, View, end_of
-from discoveryd.sites.wire import Change, SetPart
+from discoveryd.sites.wire import Beat, Change, SetPart
 
 MAX_VIEWS = 16
 """Runs of gateways of one site that are followed; past it the run that is silent longest is forgotten."""
@@ -63,8 +64,7 @@ class RemoteSite:
         self.gone = GonePeers()
         self.seen: dict[str, float] = {}
         self.ttl = 0.0
-        self._untold: dict[str, Shown] = {}
-        self._replaced: set[str] = set()
+        self._untold = Untold()
 
     def view(self, run: str, id: str, *, is_sealed: bool) -> View:
         """Return the view of a run, a new one if the run is not known."""
@@ -81,12 +81,12 @@ class RemoteSite:
         """Return state and text of a peer, as the gateways together tell it; what is not kept is nowhere."""
         gone = self.gone.get(key)
         if gone is not None and gone.state in EVIDENT:
-            return gone.state, gone.text
+            return gone.shown
         for view in self.word:
             kept = view.rows.get(key)
-            if isinstance(kept, str):
+            if isinstance(kept, str) and (gone is None or gone.state != "down" or view.is_heard_at(gone.at)):
                 return "up", kept
-        return (gone.state, gone.text) if gone is not None else NOWHERE
+        return gone.shown if gone is not None else NOWHERE
 
     def listing(self) -> Iterator[tuple[str, Shown, View | None]]:
         """Iterate over the peers: key, state and text, and the gateway that vouches for the peer."""
@@ -155,12 +155,19 @@ class RemoteSite:
                 self.gone.end(key, end, self._text(key, view.rows), now)
                 view.apply(key, None, 0)
                 if end == "replaced":
-                    self._replaced.add(key.partition(" ")[0])
+                    self._untold.replace(key.partition(" ")[0])
                 continue
             self.gone.pop(key, None)
             kept, digest = self._keep(key, text, room)
             view.apply(key, kept, digest)
             room -= self._see(key, kept, now)
+
+    def hear(self, view: View, beat: Beat, age: float | None, now: float) -> None:
+        """Take a beat: from now on its list may count where a peer was said to be gone. `tell` returns the events."""
+        for key in self.gone.since(view.heard, now):
+            if key in view.rows:
+                self._note(key)
+        view.hear(beat, age, now)
 
     def load(self, view: View, part: SetPart, changes: Iterable[Change], room: int, now: float) -> None:
         """Replace the rows of a view by a snapshot. `tell` returns the events.
@@ -285,7 +292,9 @@ class RemoteSite:
         if not self.is_reachable:
             return
         for key in self.gone.doubtful(now):
-            if self.gone[key].state == "replaced" or any(isinstance(view.rows.get(key), str) for view in self.word):
+            gone = self.gone[key]
+            lists = (view.rows.get(key) for view in self.word if view.heard > gone.at)
+            if gone.state == "replaced" or any(isinstance(kept, str) for kept in lists):
                 self._note(key)
                 del self.gone[key]
 
@@ -332,19 +341,5 @@ class RemoteSite:
 
     def tell(self, most: int, now: float) -> list[SiteEvent]:
         """Return the events of peers that changed since they were told last; none while the site is unreachable."""
-        events: list[SiteEvent] = []
-        if not self.is_reachable:
-            return events
-        while self._untold and len(events) < most:
-            for key in list(islice(self._untold, most - len(events))):
-                event = self._event(key, self._untold.pop(key), now)
-                if event is not None:
-                    events.append(event)
-        if not self._untold:
-            self._replaced.clear()
-        return events
-
-    def _event(self, key: str, before: Shown, now: float) -> SiteEvent | None:
-        after = self.shown(key)
-        kind = kind_of(before, after, is_restart=key.partition(" ")[0] in self._replaced)
-        return kind and SiteEvent(kind, self.name, self.peer(key, after, now), REASONS[kind])
+        told = self._untold.take(most, self.shown) if self.is_reachable else ()
+        return [SiteEvent(kind, self.name, self.peer(key, shown, now), REASONS[kind]) for kind, key, shown in told]

@@ -55,7 +55,7 @@ class Surveyor:
 
     def _rows(self, node: Node, now: float) -> tuple[LocalRow, ...]:
         rows, elsewhere, self._speakers = [], [], []
-        for row in node.table.rows(now):
+        for row in node.table.shown():  # as of the last event: what is due by now is told with its own
             site = row.record.tags.get(GATEWAY_TAG) if row.record is not None else None
             if site is not None and site != self._site:
                 elsewhere.append(row.id)
@@ -103,7 +103,9 @@ def _speaker(row: Row, now: float) -> Speaker:
 
 
 def _state(row: Row) -> LocalState:
-    return "left" if row.state == "left" else "down"
+    if row.state == "left":
+        return "left"
+    return "died" if row.refused > row.last_heard else "down"
 
 
 def _beyond(addresses: object) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from discoveryd.frozen import frozen
 
-LocalState = Literal["up", "down", "left"]
+LocalState = Literal["up", "down", "died", "left"]
 SiteEventKind = Literal[
     "site-back", "site-unreachable", "joined", "updated", "restarted", "down", "left", "unknown", "gateway"
 ]
@@ -18,7 +18,8 @@ class LocalRow(NamedTuple):
 
     Attributes:
         key: id and boot, with a blank between them.
-        state: ``up`` also for a peer that is suspect; ``down`` and ``left`` while the table remembers it.
+        state: ``up`` also for a peer that is suspect; while the table remembers it ``left``, ``died`` where its machine
+            said that no discoveryd listens there any more, ``down`` where it only fell silent.
         text: what other sites are told of it (`discoveryd.sites.row`).
     """
 

@@ -12,6 +12,8 @@ MAX_WAITING = 256
 """Deltas kept that came before what they follow: on their way, or in a snapshot that is under way."""
 MISSED = 2.5
 """Intervals of a gateway after which it is not heard any more."""
+LATE = 1.5
+"""Intervals of a gateway after which what another one says of a silent peer is newer than its list."""
 RETRIES = (1.0, 2.0, 4.0, 8.0, 10.0)
 """Seconds to the next request for a snapshot."""
 
@@ -65,6 +67,10 @@ class View:
     def is_heard(self, now: float) -> bool:
         """Return whether beats of the gateway come."""
         return self.beat is not None and now < self.heard + MISSED * self.beat.interval
+
+    def is_heard_at(self, moment: float) -> bool:
+        """Return whether the beats of the gateway came in time until a moment: then its list was true at that time."""
+        return self.beat is not None and moment < self.heard + LATE * self.beat.interval
 
     def is_equal(self) -> bool:
         """Return whether the rows are those that the last beat tells of, and note of which moment that is proved."""

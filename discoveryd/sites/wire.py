@@ -3,7 +3,8 @@
 A body is a JSON object on one line, and after it what belongs to it: rows, a question, an answer. Rows are lines of a
 key, a tab, and the text of the peer (`discoveryd.sites.row`), or the letter of an end:
 
-- ``d``: the peer is down; ``l``: it left; ``r``: a new boot, which is told too, replaced it;
+- ``d``: the peer is down, for it is silent; ``x``: it is down, for its process died; ``l``: it left;
+- ``r``: a new boot, which is told too, replaced it;
 - ``o``: omitted, because the gateway no longer lists it, for whatever reason.
 
 Where they are many they are compressed (zlib). A reader stops at `MAX_TEXT` bytes, whatever they would unpack to.
@@ -28,7 +29,7 @@ from discoveryd.sites.settings import is_site
 Change = tuple[str, str]
 """Key of a peer, and its text or the letter of its end."""
 
-ENDS: Mapping[str, str] = {"d": "down", "l": "left", "r": "replaced", "o": "unknown"}
+ENDS: Mapping[str, str] = {"d": "down", "x": "died", "l": "left", "r": "replaced", "o": "unknown"}
 MAX_BODY = 65_536
 """Bytes of a question or an answer."""
 MAX_LINES = 98_304

@@ -8,7 +8,7 @@ import pytest
 from discoveryd.errors import WireError
 from discoveryd.sites.channel import SiteChannel
 from discoveryd.sites.following import EVENTS_AT_ONCE
-from discoveryd.sites.gone import MAX_GONE, GonePeers
+from discoveryd.sites.gone import DOMINANT, MAX_GONE, GonePeers
 from discoveryd.sites.nonces import Echoes, Nonces
 from discoveryd.sites.remote_site import MAX_VIEWS, RemoteSite
 from discoveryd.sites.row import encode_row, mark
@@ -77,6 +77,17 @@ def test_peers_that_are_gone_are_bounded_and_forgotten():
     site.tidy(3600.0, 3602.0)
     assert site.gone == {}
     assert site.seen == {}
+
+
+def test_an_end_is_doubted_again_by_what_is_heard_after_it():
+    gone = GonePeers()
+    gone.end("web1 ", "died", "[]", 10.0)
+    assert gone.due == 10.0 + DOMINANT
+    assert gone.doubtful(gone.due) == ["web1 "]
+    assert gone.since(11.0, 30.0) == []
+    assert gone.due == float("inf")
+    assert gone.since(9.0, 30.0) == ["web1 "]
+    assert gone.due == 30.0
 
 
 def test_what_says_less_of_a_peer_that_is_gone_changes_nothing():

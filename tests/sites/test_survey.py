@@ -43,6 +43,11 @@ def three():
     return nodes
 
 
+def wait(node, now, until):
+    while (now := now + 0.05) < until:
+        node.poll(now)
+
+
 def test_gateways_tell_the_same_of_each_peer():
     a, b, c, _ = three()
     sets = [{row.key: row.text for row in Surveyor("berlin").survey(one, 8.0).rows} for one in (a, b)]
@@ -86,3 +91,25 @@ def test_a_node_without_a_link_is_isolated():
     a, *_ = three()
     a.set_links([], 9.0)
     assert Surveyor("berlin").survey(a, 9.0).is_isolated
+
+
+def test_a_peer_that_is_due_is_listed_until_its_end_is_known():
+    """Else other sites were told that nobody knows of it any more, and not what follows a moment later."""
+    a, _, c, _ = three()
+    key, due = key_of("c", c.boot), a.table.get("c", c.boot).expires
+    wait(a, 8.0, due)
+    surveyor = Surveyor("berlin")
+    assert {row.key: row.state for row in surveyor.survey(a, due + 0.01).rows}[key] == "up"
+    wait(a, due, due + 0.1)
+    assert {row.key: row.state for row in surveyor.survey(a, due + 0.1).rows}[key] == "down"
+
+
+def test_a_process_that_died_is_told_from_one_that_fell_silent():
+    a, b, c, _ = three()
+    for peer in (b, c):
+        a.table.get(peer.id, peer.boot).last_heard = 8.0
+    a.table.refused(a.table.get("b", b.boot), "its process died", 8.1, is_certain=True)
+    assert {row.key: row.state for row in Surveyor("berlin").survey(a, 8.2).rows}[key_of("b", b.boot)] == "died"
+    wait(a, 8.2, 30.0)
+    states = {row.key: row.state for row in Surveyor("berlin").survey(a, 30.0).rows}
+    assert (states[key_of("b", b.boot)], states[key_of("c", c.boot)]) == ("died", "down")

@@ -6,6 +6,7 @@ import pytest
 
 from discoveryd.protocol.sealed.keyring import Key, Keyring
 from discoveryd.protocol.wire.record import Service
+from discoveryd.sites.gone import DOMINANT
 from discoveryd.sites.row import encode_row
 from discoveryd.sites.settings import Follow, SiteSettings
 from tests.sites.world import BEAT, KEYRING, World, text_of
@@ -348,3 +349,44 @@ def test_a_gateway_speaks_until_its_successor_is_heard():
     assert states(berlin, KEY) == ["up"]
     made.run(8)
     assert [node.status()["role"] for node in (first, second, other)] == ["gateway", "gateway", "standby"]
+
+
+@pytest.mark.parametrize("silence", [0.0, 4.0], ids=["its machine says so", "it is silent"])
+@pytest.mark.parametrize("interval", [2.0, 8.0])
+def test_a_dead_gateway_is_told_though_it_listed_itself(silence, interval):
+    """Its own last list is whole, and proved for seconds more: it is older than the word of the other one."""
+    made, berlin, paris = world(2, 3, interval=interval)
+    made.run(40)
+    gateway = next(node for node in paris.nodes if node.status()["role"] == "gateway")
+    key = gateway.key
+    for place in (berlin, paris):
+        for node in place.nodes:
+            node.events.clear()
+    gateway.is_up = False
+    gateway.disconnect()
+    made.run(silence * interval / 2)
+    paris.gone(key, "down" if silence else "died")
+    made.run(paris.lag + 0.1)
+    assert states(berlin, key) == ["down"] * 2
+    made.run(60)
+    assert states(berlin, key) == ["down"] * 2
+    assert [kind for kind, name in kinds(berlin.nodes[0]) if name == gateway.id] == ["down"]
+
+
+@pytest.mark.parametrize("interval", [2.0, 16.0])
+def test_a_gateway_that_another_does_not_hear_goes_on_listing_itself(interval):
+    made, berlin, paris = world(2, 2, interval=interval)
+    made.run(60)
+    deaf, heard = paris.nodes
+    for state in ("down", "died"):
+        sent = heard.status()["sent"]["beat"]
+        while heard.status()["sent"]["beat"] == sent:
+            made.run(0.1)
+        deaf.table[heard.key] = (state, "")
+        deaf.survey()
+        made.run(DOMINANT + 1.2 * interval)
+        assert states(berlin, heard.key) == ["up"] * 2
+        deaf.table[heard.key] = ("up", heard.text)
+        deaf.survey()
+        made.run(30)
+    assert [kind for kind, name in kinds(berlin.nodes[0]) if name == heard.id] == ["joined", "down", "joined"]
