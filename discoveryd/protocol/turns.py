@@ -105,9 +105,15 @@ class InTurn:
                 self._give_turn(now, row.believes_at() + self._outbox.random.uniform(*FIRST_OF_MANY), path)
 
     def is_asked(self, path: Path, now: float) -> None:
-        """PING a peer back that PINGs us, unless we just did: it may not hear us any more."""
-        if path.row.state == "up" and now >= path.pinged + ASK_BACK and now < path.turn_at < NEVER:
-            self._give_turn(now, now, path)
+        """PING a peer back that PINGs us: it may not hear us any more.
+
+        Where we just did, nothing is to be done, unless it never answered: it may have begun to hear us, and its turn
+        may be a minute away.
+        """
+        due = max(now, path.pinged + ASK_BACK)
+        is_due = due == now or path.answered_at == -NEVER
+        if is_due and path.row.state == "up" and due < path.turn_at < NEVER:
+            self._give_turn(now, due, path)
 
     def ask_now(self, path: Path, now: float) -> None:
         """PING a peer at once that has something for us and has not answered yet, unless that was just done."""

@@ -49,6 +49,6 @@ def test_a_firewall_is_opened_by_the_command_that_is_printed(lab):
         host.run("sh", "-c", command)
     with asking(well) as client:
         _, took = until(client, lambda peers: [peer["two_way"] for peer in peers] == [True] * len(TOOLS))
-    assert took < 9.0  # a peer that never answered is asked after 1, 2, 4 and 8 s, and back only 2 s after the last PING
+    assert took < 4.0  # it hears a HELLO, PINGs, and is PINGed back 2 s after the last PING, which was lost; else it is up to 8 s
     for host in shut:
         assert "well" in [peer["name"] for peer in json.loads(host.discoveryctl("list", "--json").stdout)["peers"]]

@@ -183,6 +183,25 @@ def test_who_asks_is_asked_back_unless_it_was_just_asked():
     assert len(bench.pings) == 1
 
 
+def test_a_mute_peer_that_asks_is_asked_2_s_after_the_last_ping():
+    """Its firewall was opened: it hears us now, and its next turn may be a minute away."""
+    bench = Bench()
+    bench.answers = False
+    for seq in range(1, 300):
+        bench.hear(seq * 0.8, seq)
+    path = row_of(bench.table, 1).paths.of(HERE)
+    while bench.now > path.pinged + 0.8:
+        seq += 1
+        bench.hear(seq * 0.8, seq)
+    last = path.pinged
+    for _ in range(20):
+        bench.prober.in_turn.is_asked(path, bench.now)
+    bench.answers = True
+    for later in range(seq + 1, seq + 6):
+        bench.hear(later * 0.8, later)
+    assert [round(at - last, 3) for at, _, _ in bench.pings[-2:]] == [0.0, 2.0]
+
+
 def test_of_a_thousand_peers_five_are_asked_in_a_second():
     bench = crowd(1000, interval=100.0, ttl=3000.0)
     bench.run(230.0)
