@@ -32,30 +32,38 @@ class LocalSet:
         self.is_changed = False
         self._latest: dict[str, str] = {}
         self._ends: dict[str, str] = {}
+        self._news: dict[str, str] = {}  # ends that were not told yet
         self.ids: frozenset[str] = frozenset()
 
     def learn(self, rows: Iterable[LocalRow]) -> None:
-        """Take a survey: what is live, and what is gone."""
+        """Take a survey: what is live, and what is gone.
+
+        The end of a peer counts also where the set never had it: another gateway may list it.
+        """
         latest = {}
         for row in rows:
             if row.state == "up":
                 latest[row.key] = row.text
                 self._ends.pop(row.key, None)
+                self._news.pop(row.key, None)
             else:
-                put_last(self._ends, row.key, _LETTERS[row.state], MAX_ENDS)
+                letter = _LETTERS[row.state]
+                if self._ends.get(row.key) != letter:
+                    put_last(self._news, row.key, letter, MAX_ENDS)
+                put_last(self._ends, row.key, letter, MAX_ENDS)
         self._latest, self.count = latest, len(latest)
         self.ids = frozenset(id for id, _, boot in (key.partition(" ") for key in latest) if boot)
-        self.is_changed = latest != self.rows
+        self.is_changed = bool(self._news) or latest != self.rows
 
     def changes(self) -> tuple[Change, ...]:
         """Bring the rows up to date, and return what has changed: first what is gone."""
         latest = self._latest
         gone = [key for key in self.rows if key not in latest]
         new = [(key, text) for key, text in latest.items() if self.rows.get(key) != text]
-        told = []
+        told = {key: self._end(key) for key in gone} | self._news
+        self._news = {}
         for key in gone:
             self.digest -= mark(key, self.rows.pop(key))
-            told.append((key, self._end(key)))
         for key, text in new:
             if key in self.rows:
                 self.digest -= mark(key, self.rows[key])
@@ -63,7 +71,7 @@ class LocalSet:
             self.digest += mark(key, text)
         self.digest %= 2**64
         self.is_changed = False
-        return (*told, *new)
+        return (*told.items(), *new)
 
     def snapshot(self) -> tuple[Change, ...]:
         """Return the whole set, and the peers that are gone."""

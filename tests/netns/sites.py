@@ -113,7 +113,7 @@ class Fleet:
     def states(self, name, site="all"):
         """Give the state of each node as one of them lists it, itself too, if a daemon answers."""
         reply = self.client(name).request("list", site=site, all=True, with_self=True)
-        found = {peer["name"]: peer["state"] for peer in sorted(reply["peers"], key=lambda one: one["state"] in ("up", "unknown"))}
+        found = {peer["name"]: peer["state"] for peer in sorted(reply["peers"], key=lambda one: one["state"] not in GONE)}
         return found | ({reply["self"]["name"]: "up"} if "self" in reply else {})
 
     def gateways(self, site, but=""):

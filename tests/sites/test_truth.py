@@ -390,3 +390,31 @@ def test_a_gateway_that_another_does_not_hear_goes_on_listing_itself(interval):
         deaf.survey()
         made.run(30)
     assert [kind for kind, name in kinds(berlin.nodes[0]) if name == heard.id] == ["joined", "down", "joined"]
+
+
+def test_a_gateway_tells_the_end_of_a_peer_that_only_another_listed():
+    """That one lists nothing any more, so the others would know nothing else of the peer."""
+    made, berlin, paris = world(2, 2)
+    made.run(20)
+    first, second = paris.nodes
+    paris.truth[KEY] = text_of("web1")
+    second.hear_of(KEY, "up", text_of("web1"))
+    made.run(1)
+    assert states(berlin, KEY) == ["up"] * 2
+    del paris.truth[KEY]
+    second.stop("died")
+    made.run(1)
+    first.hear_of(KEY, "down", "")
+    made.run(20)
+    assert states(berlin, KEY) == ["down"] * 2
+
+
+def test_a_goodbye_that_is_known_late_is_told_too():
+    made, berlin, paris = world(2, 1)
+    paris.up(KEY, text_of("web1"))
+    made.run(20)
+    for state in ("down", "left"):
+        paris.gone(KEY, state)
+        made.run(1)
+        assert states(berlin, KEY) == [state] * 2
+    assert paris.nodes[0].status()["sent"]["delta"] == 2
