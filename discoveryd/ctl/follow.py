@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MARKS = {
     "joined": "+", "recovered": "+", "updated": "~", "restarted": "~",
     "suspect": "?", "down": "-", "left": "-", "clone": "!", "entered": "+", "departed": "-",
-    "site-unreachable": "?", "site-back": "+",
+    "unknown": "?", "site-unreachable": "?", "site-back": "+",
 }  # fmt: skip
 _INDENT = 11
 """Columns before the name of a peer: further lines of its event begin there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import islice
+from typing import NamedTuple
 
 from discoveryd.sites.values import SiteEventKind
 
@@ -31,26 +32,44 @@ def kind_of(before: Shown, after: Shown, *, is_restart: bool) -> SiteEventKind |
             return None
 
 
+class Told(NamedTuple):
+    """What is to be told of a peer.
+
+    Attributes:
+        kind: of the event.
+        key: of the peer.
+        shown: what is shown of it now.
+        former: the boot that it replaces, where it restarted; else empty.
+    """
+
+    kind: SiteEventKind
+    key: str
+    shown: Shown
+    former: str
+
+
 class Untold(dict[str, Shown]):
     """Peers that changed since they were told of: key -> what was shown then."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._replaced: set[str] = set()
+        self._replaced: dict[str, str] = {}
 
-    def replace(self, id: str) -> None:
-        """Note that another boot took the place of a boot of this node."""
-        self._replaced.add(id)
+    def replace(self, key: str) -> None:
+        """Note that another boot took the place of this boot of a node."""
+        id, _, boot = key.partition(" ")
+        self._replaced[id] = boot
 
-    def take(self, most: int, shown: Callable[[str], Shown]) -> list[tuple[SiteEventKind, str, Shown]]:
-        """Return what is to be told, at most so many: kind of the event, key, and what is shown now."""
-        found: list[tuple[SiteEventKind, str, Shown]] = []
+    def take(self, most: int, shown: Callable[[str], Shown]) -> list[Told]:
+        """Return what is to be told, at most so many."""
+        found: list[Told] = []
         while self and len(found) < most:
             for key in list(islice(self, most - len(found))):
                 before, after = self.pop(key), shown(key)
-                kind = kind_of(before, after, is_restart=key.partition(" ")[0] in self._replaced)
+                former = self._replaced.get(key.partition(" ")[0], "")
+                kind = kind_of(before, after, is_restart=bool(former))
                 if kind is not None:
-                    found.append((kind, key, after))
+                    found.append(Told(kind, key, after, former if kind == "restarted" else ""))
         if not self:
             self._replaced.clear()
         return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from discoveryd.errors import DiscoveryError, QueryError
 from discoveryd.net.stamps import boottime
-from discoveryd.protocol.table.peer import KINDS, SCHEMA, Event, EventKind, peer_from_json
+from discoveryd.protocol.table.peer import SCHEMA, Event, EventKind, peer_from_json
 from discoveryd.query import reply as query
 from discoveryd.query.fields import EVERY_SITE
 from discoveryd.query.json_text import loads
@@ -71,6 +71,7 @@ class SiteDesk:
         self._seq = 0
         self._watchers: set[_Watcher] = set()
         self._stop: Callable[[], object] = lambda: None
+        self._ended = asyncio.Event()
         random, surveyor = BufferedRandom(), Surveyor(section.name)
         name, boot, self._realm = discovery.look(lambda node, _: (node.record.name, node.boot, node.parameters.realm))
         self._driver = SiteDriver(
@@ -94,8 +95,9 @@ class SiteDesk:
         self._stop = self._loop.spawn(self._driver.run(), name="sites").cancel
 
     def stop(self) -> None:
-        """Take part no longer."""
+        """Take part no longer; those that watch are told so."""
         self._stop()
+        self._loop.call(self._ended.set)
 
     def renew(self, section: SitesSection, access: Access, keyring: Keyring) -> None:
         """Go on with another configuration; what is known of other sites stays."""
@@ -248,7 +250,8 @@ class SiteDesk:
         self._watchers.add(watcher)
         try:
             watcher.open(await asyncio.to_thread(opening, ours, rows, self.site, self._seq))
-            await asyncio.Event().wait()  # until the connection ends
+            await self._ended.wait()  # or until the connection ends
+            reply(query.error_line("stopping", "this node belongs to no site any more, or to another: ask again"))
         finally:
             self._watchers.discard(watcher)
 
@@ -271,10 +274,10 @@ class SiteDesk:
             self._seq += 1
             lines = (one.watch.of_site(told.kind, told.site, told.reason, self._seq) for one in self._watchers)
             self._tell(lines)
-        elif self._watchers and told.peer is not None and told.kind in KINDS:
+        elif self._watchers and told.peer is not None:
             self._seq += 1
-            kind, peer = cast("EventKind", told.kind), peer_from_json(told.peer)
-            event = Event(kind=kind, seq=self._seq, peer=peer, reason=told.reason)
+            kind, peer = cast("EventKind", told.kind), peer_from_json(told.peer)  # or `UNKNOWN`, of these alone
+            event = Event(kind=kind, seq=self._seq, peer=peer, reason=told.reason, former=told.former)
             self._tell(watcher.watch.of_peer(event, told.peer, self._seq) for watcher in self._watchers)
 
     def _on_talk(self, heard: SiteQuestion | SiteAnswer) -> None:

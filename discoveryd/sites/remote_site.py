@@ -155,7 +155,7 @@ class RemoteSite:
                 self.gone.end(key, end, self._text(key, view.rows), now)
                 view.apply(key, None, 0)
                 if end == "replaced":
-                    self._untold.replace(key.partition(" ")[0])
+                    self._untold.replace(key)
                 continue
             self.gone.pop(key, None)
             kept, digest = self._keep(key, text, room)
@@ -342,4 +342,7 @@ class RemoteSite:
     def tell(self, most: int, now: float) -> list[SiteEvent]:
         """Return the events of peers that changed since they were told last; none while the site is unreachable."""
         told = self._untold.take(most, self.shown) if self.is_reachable else ()
-        return [SiteEvent(kind, self.name, self.peer(key, shown, now), REASONS[kind]) for kind, key, shown in told]
+        return [
+            SiteEvent(one.kind, self.name, self.peer(one.key, one.shown, now), REASONS[one.kind], one.former)
+            for one in told
+        ]

@@ -99,12 +99,14 @@ class SiteEvent:
         site: name of the site.
         peer: the peer as JSON, after the change; None where the event is about the site.
         reason: a clause for people.
+        former: of a peer that restarted the boot that this one replaces, of which nothing more is told; else empty.
     """
 
     kind: SiteEventKind
     site: str
     peer: Mapping[str, Any] | None
     reason: str
+    former: str = ""
 
 
 @frozen(kw_only=False)

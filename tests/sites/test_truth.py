@@ -65,6 +65,8 @@ def test_a_restart_is_one_event():
     paris.restart(KEY, NEW, text_of("web1"))
     made.run(1)
     assert [kind for kind in kinds(berlin.nodes[0]) if kind[1] == "web1"] == [("joined", "web1"), ("restarted", "web1")]
+    formers = [event.former for _, event in berlin.nodes[0].events if event.peer and event.peer["name"] == "web1"]
+    assert formers == ["", KEY.partition(" ")[2]]
     assert states(berlin, NEW) == ["up"] * 2
     assert states(berlin, KEY) == [None] * 2
 
