@@ -376,7 +376,7 @@ def test_a_dead_gateway_is_told_though_it_listed_itself(silence, interval):
 
 
 @pytest.mark.parametrize("interval", [2.0, 16.0])
-def test_a_gateway_that_another_does_not_hear_goes_on_listing_itself(interval):
+def test_a_gateway_that_another_does_not_hear_lists_itself(interval):
     made, berlin, paris = world(2, 2, interval=interval)
     made.run(60)
     deaf, heard = paris.nodes
@@ -394,7 +394,7 @@ def test_a_gateway_that_another_does_not_hear_goes_on_listing_itself(interval):
     assert [kind for kind, name in kinds(berlin.nodes[0]) if name == heard.id] == ["joined", "down", "joined"]
 
 
-def test_a_gateway_tells_the_end_of_a_peer_that_only_another_listed():
+def test_an_end_is_told_by_a_gateway_that_never_listed_the_peer():
     """That one lists nothing any more, so the others would know nothing else of the peer."""
     made, berlin, paris = world(2, 2)
     made.run(20)
