@@ -1,6 +1,7 @@
 """Bounds of what others can make us keep, do and send: dicts that keep the latest entries, token buckets, accounts."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeVar
 
 Key = TypeVar("Key")
@@ -24,6 +25,19 @@ what its table holds by default (gc_thresh3). What is sent to more forged addres
 needs a new entry, whatever program sends it: also broadcasts."""
 MAX_ADDRESSES = 8192
 """Addresses of each kind; past it the address that proved it first, or spoke longest ago, is as if never heard."""
+
+MAX_REUSED = 1024
+"""Texts of tags, and services without tags, that are kept once for all peers. One is shorter than a record, 700 bytes,
+so all together take less than 1 MB."""
+
+
+@lru_cache(MAX_REUSED)
+def reuse(text: str) -> str:
+    """Return an equal text met before, if there is one: most tags of a peer are those of others too.
+
+    Past the bound the text that was met longest ago is forgotten. `sys.intern` keeps all for ever in Python 3.12.
+    """
+    return text
 
 
 def put_last(kept: dict[Key, Value], key: Key, value: Value, limit: int) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from json.encoder import encode_basestring_ascii as quoted
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from discoveryd.frozen import frozen
 from discoveryd.protocol.addresses import family_of
-from discoveryd.protocol.wire.record import Record, Service
+from discoveryd.protocol.wire.record import NO_TAGS, Record, Service
 
 if TYPE_CHECKING:
     from discoveryd.protocol.table.path import Path
@@ -26,8 +25,6 @@ EventKind = Literal["joined", "updated", "suspect", "recovered", "down", "left",
 STATES: tuple[State, ...] = ("up", "suspect", "down", "left")
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
 LIVE: frozenset[str] = frozenset(("up", "suspect"))
-
-_NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 @frozen
@@ -205,7 +202,7 @@ def peer_of(row: Row, fresh: list[Path], state: State, now: float | None = None)
         link=best.link,
         boot=row.boot,
         services=record.services if record else (),
-        tags=record.tags if record else _NO_TAGS,
+        tags=record.tags if record else NO_TAGS,
         first_seen_s=0.0 if now is None else now - row.first_seen,
         last_heard_s=0.0 if now is None else now - row.last_heard,
         expires_s=0.0 if now is None else row.expires - now,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
 from discoveryd.errors import ConfigError, RecordTooLong, WireError
 from discoveryd.frozen import frozen
 from discoveryd.protocol.blake import blake2b
+from discoveryd.protocol.bounded import MAX_REUSED, reuse
 
 MAX_RECORD = 700
 """Bytes of an encoded record: with the longest head the full HELLO stays below 1024."""
@@ -19,6 +21,7 @@ MAX_VALUE = 255
 """Characters of a name or tag key, and of a tag value."""
 DEFAULT_PROTO = "tcp"
 """The transport of a service that names none."""
+NO_TAGS: Final[Mapping[str, str]] = MappingProxyType({})
 _OPTIONAL: Final[dict[str, Any]] = {"proto": DEFAULT_PROTO, "tags": {}}
 """What a service has that does not name it: it is not sent."""
 
@@ -47,7 +50,7 @@ class Service:
         problems += _text_problems(f"{where}.proto", self.proto, 16) + _tag_problems(f"{where}.tags", self.tags)
         if problems:
             raise ConfigError(*problems)
-        object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
+        object.__setattr__(self, "tags", _kept(self.tags))
 
     def to_json(self) -> dict[str, Any]:
         """Return the service as it stands in every JSON of this project."""
@@ -73,7 +76,7 @@ class Record:
         problems = _text_problems("name", self.name, MAX_NAME) + _tag_problems("tags", self.tags)
         if problems:
             raise ConfigError(*problems)
-        object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
+        object.__setattr__(self, "tags", _kept(self.tags))
         object.__setattr__(self, "services", tuple(self.services))
         # as short as can be: what `decode_record` would assume is left out; so no record that fits into 700 bytes takes
         # more when it is encoded again
@@ -115,16 +118,24 @@ def decode_record(encoded: bytes) -> Record:
     try:
         # RecursionError: brackets nested as deep as a datagram allows
         found = json.loads(encoded.decode("ascii"), parse_constant=_refuse)
-        services = tuple(
-            Service(**{key: service[key] for key in ("name", "port", "proto", "tags") if key in service})
-            for service in found.get("services", [])
-        )
+        services = tuple([_service(service) for service in found.get("services", [])])
         record = Record(name=found["name"], tags=found.get("tags", {}), services=services)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise WireError("malformed", f"record: {error!r}") from None
     object.__setattr__(record, "encoded", encoded)
     object.__setattr__(record, "digest", digest_of(encoded))
     return record
+
+
+def _service(found: Mapping[str, Any]) -> Service:
+    named = {key: found[key] for key in ("name", "port", "proto", "tags") if key in found}
+    return Service(**named) if "tags" in named else _service_without_tags(**named)
+
+
+@lru_cache(MAX_REUSED, typed=True)  # True is no port, though it equals 1
+def _service_without_tags(name: str, port: int, proto: str = DEFAULT_PROTO) -> Service:
+    """Return a service, the same object for all peers that offer it."""
+    return Service(name=name, port=port, proto=proto)
 
 
 def decode_again(encoded: bytes | None, digest: str, held: Record | None) -> Record | None:
@@ -141,6 +152,11 @@ def decode_again(encoded: bytes | None, digest: str, held: Record | None) -> Rec
     if record.digest != digest:
         raise WireError("malformed", "digest is not that of the record")
     return record
+
+
+def _kept(tags: Mapping[str, str]) -> Mapping[str, str]:
+    """Return tags as they are kept: nobody can change them, and each text is there once for all peers that have it."""
+    return MappingProxyType({reuse(key): reuse(value) for key, value in tags.items()}) if tags else NO_TAGS
 
 
 def _refuse(constant: str) -> None:
