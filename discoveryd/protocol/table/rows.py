@@ -44,8 +44,8 @@ class Rows:
         self.leavers: dict[Key, Row] = {}  # to be asked whether they left. Forged: a goodbye may be
         self._own_id = own_id
         self.by_key: dict[Key, Row] = {}
-        self._by_id: dict[str, list[Row]] = {}
-        self._by_boot: dict[str, list[Row]] = {}  # several where different ids claim one boot
+        self._by_id: dict[str, tuple[Row, ...]] = {}
+        self._by_boot: dict[str, tuple[Row, ...]] = {}  # several where different ids claim one boot
         self._ended: dict[Key, float] = {}  # boots that are over, and until when they have to be asked
         self._gone: dict[Key, Row] = {}  # down or left, the longest gone first
         self._beyond: dict[Key, Row] = {}  # first heard from beyond our links
@@ -64,11 +64,11 @@ class Rows:
 
     def of_id(self, id: str) -> tuple[Row, ...]:
         """Return the rows of an id."""
-        return tuple(self._by_id.get(id, ()))
+        return self._by_id.get(id, ())
 
     def of_boot(self, boot: str) -> tuple[Row, ...]:
         """Return the rows of a boot: one for each id that claims it."""
-        return tuple(self._by_boot.get(boot, ()))
+        return self._by_boot.get(boot, ())
 
     def replaced(self, id: str) -> tuple[Row, ...]:
         """Return the boots of an id that a newer boot replaced, and that may yet prove to be clones."""
@@ -191,8 +191,9 @@ class Rows:
         if not row.proved:
             self._unproved[row.key] = row
         if row.kind == "node":
-            self._by_id.setdefault(row.id, []).append(row)
-            self._by_boot.setdefault(row.boot, []).append(row)
+            alone = (row,)  # for most rows one tuple does for both
+            self._by_id[row.id] = self._by_id.get(row.id, ()) + alone
+            self._by_boot[row.boot] = self._by_boot.get(row.boot, ()) + alone
             self._ended.pop(row.key, None)
 
     def _forget(self, row: Row) -> None:
@@ -203,7 +204,7 @@ class Rows:
             index.pop(row.key, None)
         if row.kind == "node":
             for rows, name in ((self._by_id, row.id), (self._by_boot, row.boot)):
-                rows[name].remove(row)
+                rows[name] = tuple([other for other in rows[name] if other is not row])
                 if not rows[name]:
                     del rows[name]
 

@@ -151,6 +151,7 @@ def decode_again(encoded: bytes | None, digest: str, held: Record | None) -> Rec
     record = decode_record(encoded)
     if record.digest != digest:
         raise WireError("malformed", "digest is not that of the record")
+    object.__setattr__(record, "digest", digest)  # the row has that text already
     return record
 
 
