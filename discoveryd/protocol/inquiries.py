@@ -191,7 +191,7 @@ def readable(about: str) -> str:
 def _is_meant(row: Row, about: str) -> bool:
     if about in (row.id, row.record.name if row.record else ""):
         return True
-    return any(path.address == about for path in row.paths.values())
+    return any(path.address == about for path in row.paths)
 
 
 def _age(seconds: float) -> int:

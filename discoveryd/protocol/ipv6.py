@@ -80,7 +80,7 @@ class Ipv6Pace:
         """Return the interfaces with a peer that is not known to be two-way by IPv4."""
         found: set[str] = set()
         for row in self._rows(now):
-            six = [path.link for path in row.paths.values() if ":" in path.address]
+            six = [path.link for path in row.paths if ":" in path.address]
             if six and row.kind == "node" and row.is_shown and not is_two_way_by_ipv4(row, now):
                 found.update(six)
         return found
@@ -89,14 +89,14 @@ class Ipv6Pace:
 def is_two_way_by_ipv4(row: Row, now: float) -> bool:
     """Return whether a peer is heard on a link by IPv4, and hears us there."""
     return any(
-        path.two_way and path.link and ":" not in path.address and now < path.stale_at() for path in row.paths.values()
+        path.two_way and path.link and ":" not in path.address and now < path.stale_at() for path in row.paths
     )
 
 
 def is_served(row: Row, source: Source, now: float) -> bool:
     """Return whether a solicit that comes by IPv6 came by IPv4 too, on the link a moment ago: that is answered."""
     return ":" in source.address and any(
-        path.link and ":" not in path.address and now < path.last_hello + MOMENT for path in row.paths.values()
+        path.link and ":" not in path.address and now < path.last_hello + MOMENT for path in row.paths
     )
 
 
@@ -109,13 +109,13 @@ def heard_by(row: Row, path: Path | None, source: Source) -> float:
         return path.last_hello
     if source.link is None:
         return row.last_hello
-    same = [one for one in row.paths.values() if one.link == source.link.name and one.is_of_family(source.address)]
+    same = [one for one in row.paths if one.link == source.link.name and one.is_of_family(source.address)]
     return max([one.last_hello for one in same], default=-NEVER if _has_both(row, source.link) else row.last_hello)
 
 
 def _has_both(row: Row, link: Link) -> bool:
     """Return whether a peer is heard on a link by one family, of which this link is not."""
-    return any(one.link == link.name and not one.is_of_family(link.address) for one in row.paths.values())
+    return any(one.link == link.name and not one.is_of_family(link.address) for one in row.paths)
 
 
 def at_pace(hello: Hello, state: LinkState) -> Hello:

@@ -113,7 +113,7 @@ class LimitedBroadcast:
 
     def _paths(self, link: Link, now: float) -> Iterator[Path]:
         for row in self.rows(now):
-            for path in row.paths.values() if row.kind == "node" else ():  # a bare one hears nothing at all
+            for path in row.paths if row.kind == "node" else ():  # a bare one hears nothing at all
                 key = (link, path.address)
                 if path.source.link == link and now < path.last_heard + MEMORY and _holds(self._apart, key, now):
                     yield path
@@ -127,7 +127,7 @@ def is_elsewhere(row: Row, source: Source, now: float) -> bool:
     """
     return source.link is not None and not source.link.holds(source.address) and any(
         path.source.link == source.link and path.address != source.address and now < path.stale_at()
-        for path in row.paths.values()
+        for path in row.paths
     )
 
 

@@ -101,7 +101,7 @@ class Prober:
         asked = self.asked.get(pong.nonce) or self.wanted.get(pong.nonce)
         if asked is None or pong.boot != (asked.path.row.boot or pong.boot):
             return None
-        is_there = any(path.address == source.address for path in (asked.path, *asked.path.row.paths.values()))
+        is_there = any(path.address == source.address for path in (asked.path, *asked.path.row.paths))
         is_beyond = source.link is None and asked.path.source.link is None
         if is_there or (is_beyond and (source.key or self._reaches(asked.path))):
             return self._take(pong.nonce)

@@ -80,7 +80,7 @@ class RoutedPeers:
             return
         outbox, found, rate = self._outbox, dict[str, Row](), 0.0
         for row in self._table.rows(now):
-            for heard in row.paths.values() if self.former else ():
+            for heard in row.paths if self.former else ():
                 self.former.pop(heard.address, None)
             path = self._path(row, now) if row.proved else None
             if path is not None:

@@ -94,7 +94,7 @@ class InTurn:
 
     def watch(self, row: Row, now: float) -> None:
         """PING the addresses of a row in turn from now on."""
-        for path in row.paths.values():
+        for path in row.paths:
             is_near = path.source.link in self._outbox.links
             if path.turn_at == NEVER and (is_near or self._reaches(path)):  # it is new, or came back
                 self._give_turn(now, now + self._outbox.random.uniform(*FIRST_TURN), path)
@@ -167,7 +167,7 @@ class InTurn:
         path, row = turn.path, turn.path.row
         if turn.due != path.turn_at:
             return False  # its turn was moved
-        is_kept = self._table.get(*row.key) is row and row.paths.get((path.address, path.link)) is path
+        is_kept = self._table.get(*row.key) is row and path in row.paths
         if is_kept and row.is_shown and self._reaches(path):
             return True
         path.turn_at = NEVER

@@ -174,7 +174,7 @@ def show_answer(node: Node, text: str, now: float) -> dict[str, Any]:
     shared = node.table.shared_addresses(now)
     peers = []
     for row in find(node, text, now):
-        here = [shared[place] for place in row.paths if place in shared]
+        here = [shared[place] for path in row.paths if (place := (path.address, path.link)) in shared]
         others = sorted({one.id for rows in here if row in rows for one in rows if one is not row})[:MOST_NAMED]
         peers.append(peer_json(row.peer(now), paths=True) | ({"shares_address_with": others} if others else {}))
     return {"ok": True, "schema": SCHEMA, "peers": peers}

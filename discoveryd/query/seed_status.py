@@ -38,7 +38,7 @@ def seed_status(node: Node, states: Mapping[str, SeedState], now: float) -> list
     if not outbox.seeds.named:
         return []
     for row in node.table.rows(now):
-        for path in row.paths.values():
+        for path in row.paths:
             if now < path.expires:
                 # a seed may answer from another of its addresses
                 for address in (path.address, outbox.aliases.get(path.address)):

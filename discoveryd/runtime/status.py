@@ -113,7 +113,7 @@ def outsiders(node: Node, now: float, found: Mapping[tuple[str, int], Outside]) 
     paths = {
         (path.source.link, path.address): path
         for row in (node.table.rows(now) if found else ())
-        for path in row.paths.values()
+        for path in row.paths
         if row.state_at(now) in LIVE
     }
     outside = [

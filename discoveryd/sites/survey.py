@@ -85,7 +85,7 @@ class Surveyor:
 
     def _own(self, node: Node, now: float) -> LocalRow:
         """Return this node as its peers see it: by the addresses of links on which any peer is heard."""
-        heard = {path.link for row in node.table.rows(now) for path in row.paths.values()}
+        heard = {path.link for row in node.table.rows(now) for path in row.paths}
         links = [link for link in node.links if link.name in heard] or node.links
         record, keyring = node.record, node.keyring
         clone = any(row.id == node.id for row in node.table.of_id(node.id))

@@ -261,7 +261,7 @@ class TableMachine(RuleBasedStateMachine):
         assert self.table.next_expiry() > self.now
         expected = {path.row.boot for path in self.table.steady.values() if path.stamp == path.row.stamp}
         assert expected <= {key for key in states if states[key] == "up"}
-        paths = [path for row in self.table.rows(self.now, gone=True) for path in row.paths.values()]
+        paths = [path for row in self.table.rows(self.now, gone=True) for path in row.paths]
         assert len(self.table.steady) <= len(paths)
 
     def teardown(self):

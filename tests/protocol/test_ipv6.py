@@ -241,7 +241,7 @@ def test_what_is_said_beside_the_beats_has_the_pace_of_its_way(pair):
     for segment, told in ((pair.four, (800, "")), (pair.six, (8000, "t"))):
         burst = decode(segment.said[-1][2])
         assert (burst.interval_ms, burst.lasting) == told
-        source = next(path.source for path in a.table.by_key[pair.machines[1].node.id, pair.machines[1].node.boot].paths.values()
+        source = next(path.source for path in a.table.by_key[pair.machines[1].node.id, pair.machines[1].node.boot].paths
                       if path.link and path.is_of_family(segment.link(1).address))  # fmt: skip
         assert (decode(a.outbox.hello_to(source, full=True).datagram).interval_ms) == told[0]
 
@@ -261,7 +261,7 @@ def test_a_slow_path_is_two_way_for_its_own_ttl(pair):
     pair.run(60.0)
     a, b = pair.machines
     for heard_s, is_it in ((39.0, True), (41.0, False)):
-        [path] = [path for path in row_of(a, b).paths.values() if path.address == six(2)]
+        [path] = [path for path in row_of(a, b).paths if path.address == six(2)]
         asked = decode(a.node.prober.ask(path, pair.clock.now).datagram)
         said = Pong(realm="default", boot=b.node.boot, nonce=asked.nonce, heard_ms=round(heard_s * 1000))
         a.node.receive(said.encode(), path.source, pair.clock.now)
@@ -276,7 +276,7 @@ def test_of_a_suspect_the_fast_path_is_asked_first(is_late):
     healed(lan)
     lan.run(60.0)
     a, b = lan.machines
-    assert next(path.address for path in row_of(a, b).paths.values()) == (six(2) if is_late else four(2))
+    assert next(path.address for path in row_of(a, b).paths) == (six(2) if is_late else four(2))
     asked = []
     for segment in (lan.four, lan.six):
         segment.loses_of = lambda sender, to, _: sender in (four(2), six(2)) or asked.append((lan.clock.now, to))

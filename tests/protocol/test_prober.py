@@ -65,7 +65,7 @@ def test_the_loss_decides_how_many_probes_it_takes():
     for lost in ((), (40,), (30, 50), (20, 40, 60)):
         bench = Bench()
         row = bench.talk(lost=lost)
-        needed = probes_needed(next(iter(row.paths.values())).loss_at_most)
+        needed = probes_needed(next(iter(row.paths)).loss_at_most)
         bench.run(LAST + 3.99)
         assert "probes unanswered" in bench.told()[-1][1], lost
         assert needed <= len(bench.asked(SUSPECT)) <= needed + 1
@@ -75,7 +75,7 @@ def test_the_loss_decides_how_many_probes_it_takes():
 def test_who_never_answered_proves_nothing_by_silence(two_way):
     bench = Bench()
     row = bench.talk()
-    for path in row.paths.values():
+    for path in row.paths:
         path.two_way = two_way
     bench.run(LAST + 10)
     assert bench.told()[1:] == [("down", "not heard for its ttl of 4 s")]
@@ -91,7 +91,7 @@ def test_nor_does_one_of_whom_too_little_was_heard():
 def test_the_last_probe_may_take_two_round_trips():
     bench = Bench()
     row = bench.talk()
-    for path in row.paths.values():
+    for path in row.paths:
         path.rtt = 0.3
     bench.run(SUSPECT + 1.799)
     assert kinds(bench.events) == ["suspect"]
@@ -163,7 +163,7 @@ def test_a_suspect_that_is_refused_is_down_at_once():
 def test_one_that_was_just_heard_goes_when_it_is_suspect():
     bench = Bench()
     row = bench.talk()
-    nonce = bench.ask(next(iter(row.paths.values())), after=0.1)
+    nonce = bench.ask(next(iter(row.paths)), after=0.1)
     assert bench.prober.refused(nonce, LAST + 0.101) == ()
     bench.run(SUSPECT)
     assert bench.told() == [("suspect", "2 HELLOs missed"), ("down", REFUSED)]
@@ -174,7 +174,7 @@ def test_if_it_is_heard_after_all_a_firewall_said_so():
     row = bench.talk()
     for seq in (1, 2):
         bench.hear(LAST + seq * 0.8, BEATS + seq, full=False)
-    nonce = bench.ask(next(iter(row.paths.values())))
+    nonce = bench.ask(next(iter(row.paths)))
     assert bench.prober.refused(nonce, bench.now + 0.001) == ()
     bench.hear(LAST + 2.4, BEATS + 3, full=False)
     assert row.rejects

@@ -261,7 +261,7 @@ def test_a_pause_is_told_from_a_long_interval():
 def test_what_was_measured_before_a_pause_is_forgotten():
     node = lan()
     for row in node.table.rows(8.0):
-        for path in row.paths.values():
+        for path in row.paths:
             path.two_way, path.rtt = True, 0.001
     [outcome] = [node.poll(18.0)]
     assert {(event.peer.two_way, event.peer.loss) for event in outcome.events} == {(None, None)}

@@ -129,7 +129,7 @@ def test_a_ping_without_an_answer_counts_once():
     asked, bench.has_credit = len(bench.pings), False
     for seq in range(2, 6):
         bench.hear(seq * 0.8, seq)
-    [path] = row_of(bench.table, 1).paths.values()
+    [path] = row_of(bench.table, 1).paths
     assert (path.unanswered, len(bench.pings)) == (asked, asked)
 
 

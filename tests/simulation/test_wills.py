@@ -56,7 +56,7 @@ class Machine(Host):
 
 
 def path(machine):
-    [path] = next(row for row in machine.engine.table.rows(machine.clock.now) if row.id == "victim").paths.values()
+    [path] = next(row for row in machine.engine.table.rows(machine.clock.now) if row.id == "victim").paths
     return path
 
 

@@ -195,14 +195,14 @@ class Sealing:
         return self._spoken({
             row.sealed_with
             for row in self._table.shown()
-            if any(path.link == link.name for path in row.paths.values())
+            if any(path.link == link.name for path in row.paths)
         })  # fmt: skip
 
     def used(self) -> dict[str, set[str]]:
         """Return the variants in which peers are heard, by address."""
         found: dict[str, set[str]] = {}
         for row in self._table.shown():
-            for path in row.paths.values():
+            for path in row.paths:
                 found.setdefault(path.address, set()).add(row.sealed_with)
         return found
 

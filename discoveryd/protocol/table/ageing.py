@@ -130,7 +130,7 @@ class AgeingRows(Rows):
         if row.state not in LIVE or (row.is_replaced and now >= row.expires):
             return events + self._remove(row, now) if now >= self._ends(row, now) else events
         if row.several:
-            for path in list(row.paths.values()):
+            for path in row.paths:
                 if now >= path.expires:
                     self._drop_path(path)
                 elif now >= path.stale_at():
@@ -169,7 +169,7 @@ class AgeingRows(Rows):
 
     def _hears_well(self, path: Path, now: float) -> bool:
         """Return whether HELLOs come by a path now, and no more of them are lost on its link than is assumed of it."""
-        beside = (other for row in self.rows(now) for other in row.paths.values() if other.link == path.link)
+        beside = (other for row in self.rows(now) for other in row.paths if other.link == path.link)
         is_heard = now < path.last_heard + (path.row.interval or path.row.ttl) * (1 + JITTER)
         return is_heard and all((other.loss or 0.0) <= ASSUMED_LOSS for other in beside)
 
@@ -255,7 +255,7 @@ class AgeingRows(Rows):
     def _remove(self, row: Row, now: float) -> list[Event]:
         """Forget a row; return what was not yet announced of it."""
         events = self.event_log.settle(row, now)
-        for path in row.paths.values():
+        for path in row.paths:
             self._expect_nothing(path)
             self.shared.remove(path)
         self._forget(row)

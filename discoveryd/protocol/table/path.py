@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import TYPE_CHECKING
@@ -201,7 +202,7 @@ class Path:
         """The upper bound of the loss; as long as a slow path tells none, the worst of the others of the peer."""
         if self.loss_at_most is not None or self.every == 1:
             return self.loss_at_most
-        known = [path.loss_at_most for path in self.row.paths.values() if path.loss_at_most is not None]
+        known = [path.loss_at_most for path in self.row.paths if path.loss_at_most is not None]
         return max(known, default=None)
 
     def is_out(self, now: float) -> bool:
@@ -214,7 +215,7 @@ class Path:
         # forged: an address and an interval may be; a path with an answer stays the best for its ttl, unless another
         # path with an answer was heard later
         return now >= self.expires or any(
-            path.answered_at > -NEVER and path.last_heard > self.last_heard for path in row.paths.values()
+            path.answered_at > -NEVER and path.last_heard > self.last_heard for path in row.paths
         )
 
     def beats(self, other: Path) -> bool:
@@ -236,44 +237,56 @@ class Path:
         return self.rtt is not None and other.rtt is not None and CLEARLY_SLOWER * self.rtt + CLEARLY_LATER < other.rtt
 
 
-class Paths(dict[tuple[str, str], Path]):
-    """The paths of a row, by address and name of the link.
+class Paths:
+    """The paths of a row, each with another address or link, in the order in which they were found.
 
     Attributes:
         used: the best path, when that was last considered.
     """
 
-    __slots__ = ("_row", "used")
+    __slots__ = ("_paths", "_row", "used")
 
     def __init__(self, row: Row) -> None:
-        super().__init__()
         self._row = row
+        self._paths: tuple[Path, ...] = ()  # replaced as a whole: a loop over them may drop some
         self.used: Path | None = None
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
     def of(self, source: Source) -> Path | None:
         """Return the path of a source, if something was heard there before."""
-        return self.get((source.address, source.link.name if source.link else ""))
+        address, link = source.address, source.link.name if source.link else ""
+        for path in self._paths:
+            if path.address == address and path.link == link:
+                return path
+        return None
 
     def add(self, source: Source, now: float) -> Path:
         """Add the path of a source, which is a change of its row."""
         path = Path(self._row, source, now)
-        self[path.address, path.link] = path
-        self._row.several = len(self) > 1
+        self._set((*self._paths, path))
         return path
 
     def drop(self, path: Path) -> None:
         """Forget a path."""
-        del self[path.address, path.link]
-        self._row.several = len(self) > 1
+        self._set(tuple([one for one in self._paths if one is not path]))
         if path is self.used:
             self.used = None
         self._row.changed()
+
+    def _set(self, paths: tuple[Path, ...]) -> None:
+        self._paths = paths
+        self._row.several = len(paths) > 1
 
     def consider(self, now: float) -> None:
         """Change to a better path if there is one. Only here, so that it is announced when it happens."""
         if self._row.several:
             best = self.best(now)
-            for path in self.values():
+            for path in self._paths:
                 if not path.is_out(now) and path.beats(best):
                     best = path
             if best is not self.used:
@@ -283,28 +296,28 @@ class Paths(dict[tuple[str, str], Path]):
     def best(self, now: float) -> Path:
         """Return the path to use: the one in use, unless it fell silent and another did not."""
         if not self._row.several:
-            return next(iter(self.values()))
+            return self._paths[0]
         # when all fell silent together the last one heard is as good as any
-        return min(self.values(), key=lambda path: (path.is_out(now), now >= path.expires, path is not self.used))
+        return min(self._paths, key=lambda path: (path.is_out(now), now >= path.expires, path is not self.used))
 
     def fresh(self, now: float) -> list[Path]:
         """Return the paths within their ttl, the best first; at least one."""
         best = self.best(now)
         if not self._row.several:
             return [best]
-        return [best, *(path for path in self.values() if path is not best and now < path.expires)]
+        return [best, *(path for path in self._paths if path is not best and now < path.expires)]
 
     def last(self) -> list[Path]:
         """Return the paths by which the peer was heard in the two intervals before it fell silent."""
-        return [path for path in self.values() if path.stale_at() > self._row.last_heard]
+        return [path for path in self._paths if path.stale_at() > self._row.last_heard]
 
     def steady_until(self, now: float) -> float:
         """Return until when the paths stay as they are if nothing is measured; in the past if one fell silent."""
-        first = min([min(path.stale_at(), path.expires) for path in self.values()])
+        first = min([min(path.stale_at(), path.expires) for path in self._paths])
         return first if now < first else -NEVER
 
     def next_change(self, now: float) -> float:
         """Return the time at which a path becomes stale (another becomes the best) or, after that, expires."""
         return min(
-            path.stale_at() if now < path.stale_at() < path.expires else path.expires for path in self.values()
+            path.stale_at() if now < path.stale_at() < path.expires else path.expires for path in self._paths
         )

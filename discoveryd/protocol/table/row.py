@@ -127,13 +127,13 @@ class Row:
         if self.state == "suspect":
             self.leaving = self.leaving or cause == "doubted"
             self.probe_at = now
-            for path in self.paths.values():
+            for path in self.paths:
                 path.probes, path.proved_at = 0, NEVER
         else:
             self.leaving = False
         if self.state not in LIVE:
             self.hear_again()
-            for path in self.paths.values():
+            for path in self.paths:
                 path.forget_answers()
         elif former not in LIVE:
             self.beats_from = now
@@ -203,7 +203,7 @@ class Row:
 
     def _is_judged_by_others(self, path: Path, now: float) -> bool:
         """Return whether HELLOs come more often by another path than by this one."""
-        return path.every > 1 and any(one.every < path.every and now < one.stale_at() for one in self.paths.values())
+        return path.every > 1 and any(one.every < path.every and now < one.stale_at() for one in self.paths)
 
     def _be_paced(self, hello: Hello, now: float) -> None:
         interval, ttl = hello.interval_ms / 1000, hello.ttl_ms / 1000
@@ -246,14 +246,14 @@ class Row:
         if self.expires == expires or self.excused == self.last_heard:
             return False
         self.expires = expires
-        for path in self.paths.values():
+        for path in self.paths:
             path.hold(path.last_heard, self.life)
         return True
 
     def restart_count(self, seq: int) -> None:
         """Continue from another seq, and measure the loss anew."""
         self.seq = seq
-        for path in self.paths.values():
+        for path in self.paths:
             path.forget_loss()
 
     def hear_again(self) -> None:
@@ -290,7 +290,7 @@ class Row:
         if missing < SUSPECT_MISSES:
             return
         is_new = missing >= UNHEARD and not self.unheard
-        for path in self.paths.values():
+        for path in self.paths:
             if is_new:
                 path.miss_all(self.seq, missing)
             else:
@@ -302,7 +302,7 @@ class Row:
     @property
     def beats(self) -> int:
         """Count the beats heard, as far as it matters."""
-        return self.bare_beats or 1 + max([path.reach.heard for path in self.paths.values() if path.reach], default=0)
+        return self.bare_beats or 1 + max([path.reach.heard for path in self.paths if path.reach], default=0)
 
     def excuse(self, now: float) -> bool:
         """Start a grace period, as we slept; return whether the row was overdue. Each silence is excused once."""

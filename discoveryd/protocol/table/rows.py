@@ -151,7 +151,7 @@ class Rows:
         """Yield the addresses of live rows that were there before, or once answered a PING."""
         for row in self.by_key.values():
             if row.state in LIVE and not row.is_stranger(since):
-                yield from (path.address for path in row.paths.values())
+                yield from (path.address for path in row.paths)
 
     def knew(self, key: Key, since: float) -> bool:
         """Return whether a peer was there before, or once answered a PING."""
@@ -234,7 +234,7 @@ class Rows:
             if one.boot != row.boot and not one.is_replaced
             and (row.sealed_with or not (one.sealed_with and one.is_shown))
         ]  # fmt: skip
-        here = [one for one in rows if any(path.address == address for path in one.paths.values())]
+        here = [one for one in rows if any(path.address == address for path in one.paths)]
         if here:
             rows = here
         elif len(rows) > 1 or any(one.clone for one in rows):

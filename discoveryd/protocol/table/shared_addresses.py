@@ -64,7 +64,7 @@ class SharedAddresses:
 
     def came_or_went(self, row: Row, now: float) -> None:
         """Judge soon, since this row came or went."""
-        if row.shared or any(len(self._paths.get(path.address, ())) > 1 for path in row.paths.values()):
+        if row.shared or any(len(self._paths.get(path.address, ())) > 1 for path in row.paths):
             self.due = min(self.due, now if row.shared else now + AGAIN)
 
     def found(self, now: float) -> dict[Place, list[Row]]:

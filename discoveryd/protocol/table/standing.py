@@ -165,7 +165,7 @@ def counts(row: Row, seq: int, now: float) -> bool:
         answered = max(run.since, row.last_hello + row.suspect_after)
         if not (
             (begun < seq < landed and row.seq < landed + BELIEVED * row.every)
-            or any(path.answered_at > answered for path in row.paths.values())
+            or any(path.answered_at > answered for path in row.paths)
         ):
             return False
     row.leap = (row.seq, seq) if ahead > 0 else (-1, -1)

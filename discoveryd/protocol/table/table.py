@@ -150,7 +150,7 @@ class PeerTable(AgeingRows):
             return counts(row, hello.seq, now)
         is_news = bool(source.key) or hello.seq > row.seq
         if source.key and not row.sealed_with:  # forged: what was heard in plain may be
-            for path in [one for one in row.paths.values() if one is not row.paths.of(source)]:
+            for path in [one for one in row.paths if one is not row.paths.of(source)]:
                 self._drop_path(path)
         row.sealed_with = source.key
         if source.key:
@@ -266,7 +266,7 @@ class PeerTable(AgeingRows):
         path = row.paths.of(source)
         if path is None:
             if len(row.paths) >= MAX_PATHS:
-                self._drop_path(min(row.paths.values(), key=lambda path: path.last_heard))
+                self._drop_path(min(row.paths, key=lambda path: path.last_heard))
             path = row.paths.add(source, now)
             row.changed()
             self.shared.add(path, now)

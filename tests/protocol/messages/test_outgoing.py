@@ -131,7 +131,7 @@ def test_bare_gone_and_deaf_peers_are_no_receivers():
     node = speaker(4)
     node.table.heard_bare(source("10.0.0.99"), 100.0, 0.0)
     node.receive(hello(2, "web2", seq=9, goodbye=True).encode(), at(2), 0.5)
-    for path in row_of(node.table, 3).paths.values():
+    for path in row_of(node.table, 3).paths:
         path.two_way = False
     assert [one.peer.id for one in send(node)[0]] == ["web1", "web4"]
 
@@ -158,7 +158,7 @@ def test_who_did_not_acknowledge_gets_it_again_with_growing_gaps():
 
 def test_the_loss_of_a_path_makes_the_gaps_short():
     node = speaker(1)
-    for path in row_of(node.table).paths.values():
+    for path in row_of(node.table).paths:
         path.loss_at_most = 0.3
     send(node)
     moments = [moment for moment, _, _ in poll(node, 2.4, 1.01)[0]]

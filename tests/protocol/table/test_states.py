@@ -88,7 +88,7 @@ def test_a_gone_row_forgets_what_answers_told():
     table.heard(hello(), source(), now=0.0)
     row = row_of(table)
     table.answered(row, source(), 0.001, 0.1, two_way=True, now=0.1)
-    [path] = row.paths.values()
+    [path] = row.paths
     assert path.two_way
     row.become("expired", 5.0)
     assert path.two_way is None
@@ -98,7 +98,7 @@ def test_a_suspect_is_probed_from_the_start():
     table = ProvedTable()
     table.heard(hello(), source(), now=0.0)
     row = row_of(table)
-    [path] = row.paths.values()
+    [path] = row.paths
     path.probes = 3
     row.become("overdue", 2.0)
     assert (row.probe_at, path.probes) == (2.0, 0)
