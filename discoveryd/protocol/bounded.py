@@ -27,8 +27,7 @@ MAX_ADDRESSES = 8192
 """Addresses of each kind; past it the address that proved it first, or spoke longest ago, is as if never heard."""
 
 MAX_REUSED = 1024
-"""Texts of tags, and services without tags, that are kept once for all peers. One is shorter than a record, 700 bytes,
-so all together take less than 1 MB."""
+"""Texts of tags, and as many services without tags, that are kept once for all peers: 2 MB if strangers choose them."""
 
 
 @lru_cache(MAX_REUSED)

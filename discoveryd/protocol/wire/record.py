@@ -129,11 +129,11 @@ def decode_record(encoded: bytes) -> Record:
 
 def _service(found: Mapping[str, Any]) -> Service:
     named = {key: found[key] for key in ("name", "port", "proto", "tags") if key in found}
-    return Service(**named) if "tags" in named else _service_without_tags(**named)
+    return Service(**named) if "tags" in named else service_without_tags(**named)
 
 
 @lru_cache(MAX_REUSED, typed=True)  # True is no port, though it equals 1
-def _service_without_tags(name: str, port: int, proto: str = DEFAULT_PROTO) -> Service:
+def service_without_tags(name: str, port: int, proto: str = DEFAULT_PROTO) -> Service:
     """Return a service, the same object for all peers that offer it."""
     return Service(name=name, port=port, proto=proto)
 

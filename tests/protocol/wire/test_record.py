@@ -3,7 +3,16 @@ import json
 import pytest
 
 from discoveryd.errors import ConfigError, RecordTooLong, WireError
-from discoveryd.protocol.wire.record import MAX_RECORD, Record, Service, decode_record, digest_of, service_length
+from discoveryd.protocol.bounded import MAX_REUSED, reuse
+from discoveryd.protocol.wire.record import (
+    MAX_RECORD,
+    Record,
+    Service,
+    decode_record,
+    digest_of,
+    service_length,
+    service_without_tags,
+)
 
 
 def refused(encoded):
@@ -118,6 +127,33 @@ def test_keys_of_a_later_release_are_ignored_but_digested():
     assert record.services == (Service(name="s", port=1),)
     assert record.encoded == encoded
     assert record.digest == digest_of(encoded) != Record(name="x", services=record.services).digest
+
+
+def test_what_many_peers_say_is_kept_once():
+    encoded = b'{"name":"%b","tags":{"role of it":"a worker"},"services":[{"name":"http","port":80}]}'
+    anna, bert = (decode_record(encoded % name) for name in (b"anna", b"bert"))
+    [(key, value)], [(other_key, other_value)] = anna.tags.items(), bert.tags.items()
+    assert key is other_key
+    assert value is other_value
+    assert anna.services[0] is bert.services[0]
+    assert anna.services[0].tags is Record(name="carl").tags
+
+
+def test_a_port_that_equals_a_known_one_is_still_no_number():
+    encoded = b'{"name":"x","services":[{"name":"s","port":%b}]}'
+    assert decode_record(encoded % b"1").services[0].port == 1
+    assert refused(encoded % b"true") == refused(encoded % b"1.0") == "malformed"
+
+
+def test_what_is_kept_once_is_bounded():
+    """Strangers may choose it: what was met longest ago is forgotten, and what is in use is not."""
+    common = decode_record(b'{"name":"x","tags":{"role of it":"a worker"}}')
+    for number in range(3 * MAX_REUSED):
+        decode_record(b'{"name":"x","tags":{"role of it":"%d"},"services":[{"name":"%d","port":1}]}' % (number, number))
+        if number % (MAX_REUSED // 2) == 0:
+            again = decode_record(b'{"name":"x","tags":{"role of it":"a worker"}}')
+            assert again.tags["role of it"] is common.tags["role of it"]
+    assert reuse.cache_info().currsize == service_without_tags.cache_info().currsize == MAX_REUSED
 
 
 def test_a_record_that_fits_on_the_wire_is_accepted():
