@@ -284,9 +284,13 @@ class SiteDesk:
         self._courier.hear(heard)
 
     def _tell(self, lines: Iterable[bytes | None]) -> None:
+        most = 2 * (self._driver.engine.settings.rows + self._discovery.parameters.limits.peers)
         for watcher, line in zip(list(self._watchers), list(lines), strict=True):
             if line is not None:
                 watcher.tell(line)
+            if watcher.watch.shown > most:  # new boots without end
+                self._watchers.discard(watcher)
+                watcher.tell(query.error_line("lagged", "too many peers came and went; watch again"))
 
 
 class _Watcher:

@@ -292,7 +292,7 @@ def of_here(request: Request) -> Request:
         QueryError: ``bad_argument``: it names a site.
     """
     if request.site:
-        raise QueryError("bad_argument", "this is about this network alone: /api/v1/peers takes a site")
+        raise QueryError("bad_argument", "this is about this network alone: /api/v1/peers and /events take a site")
     return request
 
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from discoveryd.errors import QueryError
 from discoveryd.query.reply import error_line
 from discoveryd.query.request import parse_request
-from discoveryd.web.answers import TryLaterError, WebAnswers, arguments_of, of_here, request_of
+from discoveryd.web.answers import TryLaterError, WebAnswers, arguments_of, request_of
 from discoveryd.web.events import Hub
 from discoveryd.web.gate import IS_ENTITLED
 from discoveryd.web.page import HTML, WebPage
@@ -114,10 +114,10 @@ class Site:
     async def _events(self, request: Request) -> Response:
         query = [pair for pair in request.query_params.multi_items() if pair[0] != "last_event_id"]
         last_id = request.headers.get("last-event-id") or request.query_params.get("last_event_id", "")
-        chosen = of_here(request_of("watch", query)).filter
+        asked = request_of("watch", query)
         if request.method == "HEAD":
             return Response(headers={"content-type": "text/event-stream; charset=utf-8"})
-        return EventStream(self._hub, await self._hub.open(chosen, last_id))
+        return EventStream(self._hub, await self._hub.open(asked.filter, last_id, asked.site))
 
 
 def make_metrics_site(metrics: MetricsAnswer) -> Starlette:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from discoveryd.query.reply import error_line
-from discoveryd.web.events import Hub, Stream, slices
+from discoveryd.web.events import Hub
+from discoveryd.web.stream import Stream, slices
 
 if TYPE_CHECKING:
     from discoveryd.web.gate import Receive, Scope, Send

@@ -53,8 +53,13 @@ def test_names_and_http_follow_the_peers_of_another_site(far_sites):
     assert get("peers")["peers"] == []
     assert get("sites")["sites"][0]["state"] == "reachable"
 
-    far_sites.server.kill()
-    until(lambda: anna.ask("sites")["sites"][0]["state"] == "unreachable", WAIT, "berlin is silent")
+    with urlopen(f"http://127.0.0.1:{ports[1]}/events?site=berlin", timeout=WAIT) as stream:
+        told = (json.loads(line[6:]) for line in stream if line.startswith(b"data: "))
+        assert [next(told)["event"] for _ in range(2)] == ["snapshot", "sync"]
+        far_sites.server.kill()
+        lost = next(told)
+    assert (lost["event"], lost["site"]) == ("site-unreachable", "berlin")
+    assert anna.ask("sites")["sites"][0]["state"] == "unreachable"
     assert asked(dns, name) == ("NXDOMAIN", [])
     assert shown("site=berlin") == [("bert", "berlin", "unknown")]
     far_sites.server.start()

@@ -1,45 +1,16 @@
 """What a program that watches other sites is told, by a driver that is played."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from discoveryd.config.sites import SitesSection
-from discoveryd.protocol.parameters import Parameters
-from discoveryd.protocol.sealed.keyring import NO_KEYS
+from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.query.request import Filter, Request
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.loop import Loop
-from discoveryd.sites import desk as module
-from discoveryd.sites.access import Access
-from discoveryd.sites.desk import SiteDesk
-from discoveryd.sites.listing import Voucher, render
-from discoveryd.sites.values import SiteEvent
 from tests.runtime.waiting import until
-from tests.sites.world import text_of
-
-SERVER = "nats://127.0.0.1:4222"
-
-
-def peer(name="bert", state="up", boot="b1"):
-    return render(f"{name} {boot}", text_of(name), state, Voucher("berlin", "gate", 1.0, 10.0), 5.0)
-
-
-class PlayedDriver:
-    """Knows the peers of berlin, and tells what a test says."""
-
-    def __init__(self, *_, told, **__):
-        self.peers = [peer()]
-        self.told = told
-
-    def rows(self, _):
-        return self.peers
-
-    def status(self):
-        return {"sites": [{"name": "berlin"}]}
-
-    async def run(self):
-        """Do nothing."""
+from tests.sites.played import PlayedSites, peer
 
 
 @pytest.fixture
@@ -53,45 +24,54 @@ def loop():
 
 
 @pytest.fixture
-def watched(loop, monkeypatch):
-    """Give a desk of paris, a function that tells an event of a peer of berlin, and the lines of a watch of all sites."""
-    drivers, lines = [], []
-    monkeypatch.setattr(module, "SiteDriver", lambda *args, **more: drivers.append(PlayedDriver(*args, **more)) or drivers[0])
-    desk = SiteDesk(
-        SitesSection(name="paris", servers=(SERVER,)), Access(servers=(SERVER,)), Discovery(Parameters(loopback="127.0.0.2"), name="anna"), NO_KEYS, loop,
-        notify=lambda _: None, hook=lambda *_: None, changed=(), process=lambda: 1,
-    )  # fmt: skip
-    desk.start()
+def sites(loop, monkeypatch):
+    parameters = Parameters(loopback="127.0.0.2", limits=Limits(peers=2))
+    made = PlayedSites(loop, Discovery(parameters, name="anna"), monkeypatch)
+    yield made
+    made.desk.stop()
+
+
+@pytest.fixture
+def lines(sites):
+    """Give what a watch of all sites is told, from its second line on."""
+    found = []
 
     def reply(text, **_):
-        lines.extend(json.loads(line) for line in text.splitlines())
+        found.extend(json.loads(line) for line in text.splitlines())
 
-    def tell(kind, found, former=""):
-        loop.call(drivers[0].told, SiteEvent(kind, "berlin", found, "because", former))
-
-    desk.answer(Request(op="watch", site="all", filter=Filter()), reply)
-    until(lambda: len(lines) == 2)
-    yield desk, tell, lines
-    desk.stop()
+    sites.desk.answer(Request(op="watch", site="all", filter=Filter()), reply)
+    until(lambda: len(found) == 2)
+    del found[:2]
+    return found
 
 
-def test_a_watch_is_told_of_peers_that_nobody_vouches_for(watched):
-    _, tell, lines = watched
-    tell("unknown", peer(state="unknown"))
-    until(lambda: len(lines) == 3)
-    assert (lines[2]["event"], lines[2]["seq"], lines[2]["peer"]["state"], lines[2]["peer"]["site"]) == ("unknown", 1, "unknown", "berlin")
+def test_a_watch_is_told_of_peers_that_nobody_vouches_for(sites, lines):
+    sites.tell("unknown", peer(state="unknown"))
+    until(lambda: lines)
+    [told] = lines
+    assert (told["event"], told["seq"], told["peer"]["state"], told["peer"]["site"]) == ("unknown", 1, "unknown", "berlin")
 
 
-def test_a_watch_is_told_which_boot_a_restart_replaces(watched):
-    _, tell, lines = watched
-    tell("restarted", peer(boot="b2"), "b1")
-    until(lambda: len(lines) == 3)
-    assert (lines[2]["event"], lines[2]["peer"]["boot"], lines[2]["former"]) == ("restarted", "b2", "b1")
+def test_a_watch_is_told_which_boot_a_restart_replaces(sites, lines):
+    sites.tell("restarted", peer(boot="b2"), former="b1")
+    until(lambda: lines)
+    [told] = lines
+    assert (told["event"], told["peer"]["boot"], told["former"]) == ("restarted", "b2", "b1")
 
 
-def test_a_watch_ends_with_a_word_where_the_site_is_another_one(watched):
-    desk, _, lines = watched
-    desk.stop()
-    until(lambda: len(lines) == 3)
-    assert lines[2]["error"]["code"] == "stopping"
-    until(lambda: desk.status()["watchers"] == 0)
+def test_a_watch_ends_with_a_word_where_the_site_is_another_one(sites, lines):
+    sites.desk.stop()
+    until(lambda: lines)
+    assert lines[0]["error"]["code"] == "stopping"
+    until(lambda: sites.watchers == 0)
+
+
+def test_a_watch_of_boots_without_end_begins_anew(sites, lines):
+    engine = sites.driver.engine
+    engine.settings = replace(engine.settings, rows=1)
+    for number in range(2, 8):
+        sites.tell("joined", peer(boot=f"b{number}"))
+    until(lambda: len(lines) == 7)
+    assert [line["event"] for line in lines[:6]] == ["joined"] * 6
+    assert lines[6]["error"]["code"] == "lagged"
+    assert sites.watchers == 0

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 
 import pytest
 
@@ -11,82 +10,13 @@ from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.query.request import Filter
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.web import events
-from discoveryd.web.answers import WebAnswers
-from discoveryd.web.app import Site
+from discoveryd.web import stream as streams
 from discoveryd.web.events import Hub
+from discoveryd.web.stream import Stream
 from tests.protocol.samples import ETH0
-from tests.runtime.waiting import WAIT, until
+from tests.runtime.waiting import until
 from tests.web.conftest import ask, ask_json, say
-
-
-class Stage:
-    """A site of a node that is played, with its hub."""
-
-    def __init__(self, loop, discovery, serve):
-        self.loop, self.discovery = loop, discovery
-        self.is_closed = False
-        self.hub = loop.run(self._make())
-        self.door = serve(Site(self.answers, self.hub).application())
-
-    async def _make(self):
-        self.answers = WebAnswers(self.discovery)
-        return Hub(self.discovery, self.answers.look)
-
-    def close(self):
-        async def close():
-            self.hub.close()
-
-        if not self.is_closed:
-            self.is_closed = True
-            self.loop.run(close())
-
-    def open(self, path="/events", **headers):
-        return Reader(self.door, path, headers)
-
-
-class Reader:
-    """A client that reads a stream, event by event."""
-
-    def __init__(self, door, path, headers):
-        self.sock = socket.create_connection(door.address[:2], timeout=WAIT)
-        lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
-        self.sock.sendall("\r\n".join([*lines, "", ""]).encode())
-        self.file = self.sock.makefile("rb")
-        self.status = int(self.file.readline().split()[1])
-        self.headers = {}
-        while (line := self.file.readline().decode().strip()) != "":
-            name, _, value = line.partition(": ")
-            self.headers[name.lower()] = value
-        self.text = b""
-
-    def event(self):
-        """Give the fields of the next event; None at the end."""
-        while b"\n\n" not in self.text:
-            size = int(self.file.readline() or b"0", 16)
-            self.text += self.file.read(size)
-            self.file.readline()
-            if not size:
-                return None
-        block, _, self.text = self.text.partition(b"\n\n")
-        return dict(line.split(": ", 1) if ": " in line else (line, "") for line in block.decode().splitlines())
-
-    def told(self):
-        """Give id and JSON of the next event with data."""
-        while (found := self.event()) is not None:
-            if "data" in found:
-                return found.get("id"), json.loads(found["data"])
-        return None
-
-    def close(self):
-        self.file.close()
-        self.sock.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
+from tests.web.streams import Stage
 
 LIMIT = 8
 """Events that may wait for the hub."""
@@ -141,7 +71,7 @@ def test_what_is_not_remembered_begins_anew(stage, last):
 
 
 def test_only_so_many_events_are_remembered(stage, monkeypatch):
-    monkeypatch.setattr(events, "REMEMBERED", 2)
+    monkeypatch.setattr(streams, "REMEMBERED", 2)
     for number in (1, 2, 3, 4):
         say(stage.discovery, number)
     with stage.open(Last_Event_ID=f"{stage.hub.run}-2") as reader:
@@ -151,7 +81,7 @@ def test_only_so_many_events_are_remembered(stage, monkeypatch):
 
 
 def test_so_many_bytes_of_events_are_remembered(stage, monkeypatch):
-    monkeypatch.setattr(events, "REMEMBERED_BYTES", 1000)
+    monkeypatch.setattr(streams, "REMEMBERED_BYTES", 1000)
     for number in (1, 2, 3, 4):
         say(stage.discovery, number)
     with stage.open(Last_Event_ID=f"{stage.hub.run}-3") as reader:
@@ -212,7 +142,7 @@ def test_a_slow_reader_is_told_to_begin_anew(stage, monkeypatch):
         return await stage.hub.open(Filter(), "")
 
     stream = stage.loop.run(open_unread())
-    monkeypatch.setattr(events, "BACKLOG", 1000)
+    monkeypatch.setattr(streams, "BACKLOG", 1000)
     for number in range(1, 9):
         say(stage.discovery, number)
     until(lambda: stream.is_over)
@@ -228,8 +158,31 @@ def test_a_slow_reader_is_told_to_begin_anew(stage, monkeypatch):
     assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "lagged"
 
 
+def test_events_that_come_before_the_snapshot_are_bounded(stage, monkeypatch):
+    monkeypatch.setattr(streams, "BACKLOG", 1000)
+
+    async def open_late(count):
+        """Let so many events come before the snapshot."""
+        stream = Stream()
+        for number in range(count):
+            stream.tell(number, b"x" * 300)
+        waiting = stream.owed
+        stream.begin([b"snapshot"], 0)
+        stream.close()
+        return waiting, [chunk async for chunk in rest(stream)]
+
+    async def rest(stream):
+        while (chunk := await stream.next()) is not None:
+            yield chunk
+
+    assert stage.loop.run(open_late(3)) == (900, [streams.RETRY, b"snapshot", b"x" * 300, b"x" * 300])
+    waiting, (_, last) = stage.loop.run(open_late(9))
+    assert waiting == 900
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "lagged"
+
+
 def test_a_silent_stream_is_kept_alive(stage, monkeypatch):
-    monkeypatch.setattr(events, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(streams, "HEARTBEAT", 0.05)
     with stage.open() as reader:
         assert [reader.told()[1]["event"] for _ in range(2)] == ["snapshot", "sync"]
         assert reader.event() == {":": ""}
