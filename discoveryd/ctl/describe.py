@@ -81,7 +81,7 @@ def _why_remote(peer: dict[str, Any]) -> str:
     if peer["state"] == "unknown":
         last = "" if vouched is None else f" since {age(vouched)} ago"
         return f"no gateway of site {site} has vouched for it{last}: it may well be up"
-    return says
+    return f"{farewell(peer)}; {says}" if peer["state"] == "left" else says
 
 
 def _why(peer: dict[str, Any]) -> str:

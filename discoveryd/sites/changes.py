@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from discoveryd.sites.values import SiteEventKind
 
-Shown = tuple[str, str]
-"""State of a peer, and its text."""
-NOWHERE: Shown = ("", "")
+Shown = tuple[str, str, str]
+"""State of a peer, its text, and why it is gone: the reason of its goodbye, `DIED`, or empty where nothing says so."""
+NOWHERE: Shown = ("", "", "")
+DIED = "its process died"
 
 REASONS: Mapping[SiteEventKind, str] = {
     "joined": "its site lists it", "updated": "its site tells something else of it",
@@ -19,9 +20,17 @@ REASONS: Mapping[SiteEventKind, str] = {
 }  # fmt: skip
 
 
+def reason_of(kind: SiteEventKind, shown: Shown) -> str:
+    """Return the reason of an event."""
+    why = shown[2]
+    if kind == "left" and why not in ("", "stop"):
+        return f"{REASONS[kind]}: {why}"
+    return DIED if kind == "down" and why == DIED else REASONS[kind]
+
+
 def kind_of(before: Shown, after: Shown, *, is_restart: bool) -> SiteEventKind | None:
     """Return the kind of the event, None for none: a boot that was replaced is not told to be gone."""
-    if after == before:
+    if after[:2] == before[:2]:
         return None
     match after[0]:
         case "up":

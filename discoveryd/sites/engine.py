@@ -183,7 +183,7 @@ class SiteEngine:
             entry for one in self._sites() if site in (None, one.name)
             for entry in one.entries(now) if entry[1].partition(" ")[0] not in first_hand
         ]  # fmt: skip
-        return ((state, writer.write(key, text, state, seen)) for writer, key, text, state, seen in found)
+        return ((shown[0], writer.write(key, shown, seen)) for writer, key, shown, seen in found)
 
     def followed(self) -> list[str]:
         """Return the names of the other sites whose peers are kept."""

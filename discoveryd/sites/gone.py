@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.table.liveness import NEVER
+from discoveryd.sites.changes import DIED, Shown
+from discoveryd.sites.wire import End
 
 MAX_GONE = 1024
 """Peers of one site that are remembered; past it the first is forgotten."""
@@ -18,16 +20,23 @@ _RANKS: Final = {"unknown": 1, "down": 2, "died": 3, "left": 4, "replaced": 4}
 
 
 class GonePeer(NamedTuple):
-    """A peer that is gone: its state, its text, and when that was told."""
+    """A peer that is gone: how it ended, its text, and when that was told."""
 
-    state: str
+    end: End
     text: str
     at: float
 
     @property
-    def shown(self) -> tuple[str, str]:
-        """Its state as it is shown, and its text."""
-        return "down" if self.state == "died" else self.state, self.text
+    def state(self) -> str:
+        """That of its end."""
+        return self.end.state
+
+    @property
+    def shown(self) -> Shown:
+        """What is shown of it."""
+        if self.state == "died":
+            return "down", self.text, DIED
+        return self.state, self.text, self.end.reason if self.state == "left" else ""
 
 
 class GonePeers(dict[str, GonePeer]):
@@ -42,13 +51,13 @@ class GonePeers(dict[str, GonePeer]):
         self.due = NEVER
         self._latest = -NEVER
 
-    def end(self, key: str, state: str, text: str, now: float) -> None:
+    def end(self, key: str, end: End, text: str, now: float) -> None:
         """Remember a peer that is gone; what says less than is known already changes nothing."""
         known = self.get(key)
-        if text and (known is None or _RANKS[state] >= _RANKS[known.state]):
-            put_last(self, key, GonePeer(state, text, now), MAX_GONE)
+        if text and (known is None or _RANKS[end.state] >= _RANKS[known.state]):
+            put_last(self, key, GonePeer(end, text, now), MAX_GONE)
             self._latest = now
-            if state in EVIDENT:
+            if end.state in EVIDENT:
                 self.due = min(self.due, now + DOMINANT)
 
     def listed(self, key: str) -> None:

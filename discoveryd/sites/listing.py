@@ -11,11 +11,12 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
 from discoveryd.query.json_text import dumps
+from discoveryd.sites.changes import Shown
 from discoveryd.sites.row import open_row, read_row, read_service
 
 UNMEASURED: Mapping[str, Any] = {
     "link": "", "interval_s": None, "rtt_ms": None, "loss": None, "two_way": None, "restarts": 0,
-    "hellos_arrive": True, "shares_address": False, "goodbye_reason": None,
+    "hellos_arrive": True, "shares_address": False,
 }  # fmt: skip
 """What nobody measures between sites."""
 
@@ -45,7 +46,7 @@ class Voucher(NamedTuple):
         }  # fmt: skip
 
 
-def render(key: str, text: str, state: str, voucher: Voucher, seen: float) -> dict[str, Any]:
+def render(key: str, text: str, state: str, voucher: Voucher, seen: float, *, why: str = "") -> dict[str, Any]:
     """Return a peer as JSON.
 
     Args:
@@ -54,13 +55,16 @@ def render(key: str, text: str, state: str, voucher: Voucher, seen: float) -> di
         state: that is true now.
         voucher: how it is known.
         seen: seconds since it was first listed.
+        why: reason of its goodbye, where it left.
     """
-    return {**read_row(key, text), "state": state, "first_seen_s": round(seen, 3), **voucher.fields(seen)}
+    goodbye = why if state == "left" and why else None
+    lasting = {**read_row(key, text), "state": state, "goodbye_reason": goodbye}
+    return {**lasting, "first_seen_s": round(seen, 3), **voucher.fields(seen)}
 
 
 _TEXT = (
     '{"id":%s,"name":%s,"kind":"%s","address":%s,"addresses":[%s],"boot":%s,"services":[%s],"tags":{%s},'
-    '"clone":%s,"key":%s,"state":"%s","first_seen_s":%s,%s'
+    '"clone":%s,"key":%s,"state":"%s","goodbye_reason":%s,"first_seen_s":%s,%s'
 )
 
 
@@ -75,8 +79,9 @@ class TextWriter:
         self._voucher = voucher
         self._tail = "" if voucher.vouched is None else dumps(voucher.fields(0.0))[1:]
 
-    def write(self, key: str, text: str, state: str, seen: float) -> str:
+    def write(self, key: str, shown: Shown, seen: float) -> str:
         """Return the text of the JSON that `render` would return."""
+        state, text, why = shown
         id, _, boot = key.partition(" ")
         name, addresses, tags, services, sealed, clone = open_row(text)
         quotes = [quoted(one) for one in addresses]
@@ -86,5 +91,6 @@ class TextWriter:
             quotes[0] if quotes else '""', ",".join(quotes), quoted(boot),
             ",".join([dumps(read_service(*one)) for one in services]) if services else "",
             ",".join([f"{quoted(tag)}:{quoted(value)}" for tag, value in tags.items()]), "true" if clone else "false",
-            quoted(sealed) if sealed else "null", state, round(seen, 3), tail,
+            quoted(sealed) if sealed else "null", state, quoted(why) if state == "left" and why else "null",
+            round(seen, 3), tail,
         )  # fmt: skip

@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from discoveryd.protocol.bounded import put_last
 from discoveryd.sites.row import mark
 from discoveryd.sites.values import LocalRow
-from discoveryd.sites.wire import ENDS, MAX_ENDS, Change
-
-_LETTERS = {state: letter for letter, state in ENDS.items()}
+from discoveryd.sites.wire import MAX_ENDS, Change, encode_end
 
 
 class LocalSet:
@@ -47,10 +45,10 @@ class LocalSet:
                 self._ends.pop(row.key, None)
                 self._news.pop(row.key, None)
             else:
-                letter = _LETTERS[row.state]
-                if self._ends.get(row.key) != letter:
-                    put_last(self._news, row.key, letter, MAX_ENDS)
-                put_last(self._ends, row.key, letter, MAX_ENDS)
+                end = encode_end(row.state, row.reason)
+                if self._ends.get(row.key) != end:
+                    put_last(self._news, row.key, end, MAX_ENDS)
+                put_last(self._ends, row.key, end, MAX_ENDS)
         self._latest, self.count = latest, len(latest)
         self.ids = frozenset(id for id, _, boot in (key.partition(" ") for key in latest) if boot)
         self.is_changed = bool(self._news) or latest != self.rows
@@ -80,4 +78,4 @@ class LocalSet:
     def _end(self, key: str) -> str:
         if key in self._ends:
             return self._ends[key]
-        return "r" if key.partition(" ")[0] in self.ids else "o"
+        return encode_end("replaced" if key.partition(" ")[0] in self.ids else "unknown")

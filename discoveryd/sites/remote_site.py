@@ -20,13 +20,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from discoveryd.errors import WireError
-from discoveryd.sites.changes import NOWHERE, REASONS, Shown, Untold
+from discoveryd.sites.changes import NOWHERE, Shown, Untold, reason_of
 from discoveryd.sites.gone import EVIDENT, GonePeers
 from discoveryd.sites.listing import TextWriter, Voucher, render
 from discoveryd.sites.row import mark, read_row
 from discoveryd.sites.values import SiteEvent
-from discoveryd.sites.view import NEVER, Kept, View, end_of
-from discoveryd.sites.wire import Beat, Change, SetPart
+from discoveryd.sites.view import NEVER, Kept, View
+from discoveryd.sites.wire import ENDS, Beat, Change, End, SetPart
 
 MAX_VIEWS = 16
 """Runs of gateways of one site that are followed; past it the run that is silent longest is forgotten."""
@@ -85,7 +85,7 @@ class RemoteSite:
         for view in self.word:
             kept = view.rows.get(key)
             if isinstance(kept, str) and (gone is None or gone.state != "down" or view.is_heard_at(gone.at)):
-                return "up", kept
+                return "up", kept, ""
         return gone.shown if gone is not None else NOWHERE
 
     def listing(self) -> Iterator[tuple[str, Shown, View | None]]:
@@ -94,7 +94,7 @@ class RemoteSite:
         for place, view in enumerate(self.word):
             for key, kept in view.rows.items():
                 if isinstance(kept, str) and key not in self.gone and (not place or key not in told):
-                    yield key, ("up", kept), view
+                    yield key, ("up", kept, ""), view
             if place + 1 < len(self.word):
                 told.update(view.rows)
         for key in self.gone:
@@ -107,14 +107,14 @@ class RemoteSite:
         for key, shown, view in self.listing():
             yield self.peer(key, shown, now, view)
 
-    def entries(self, now: float) -> Iterator[tuple[TextWriter, str, str, str, float]]:
+    def entries(self, now: float) -> Iterator[tuple[TextWriter, str, Shown, float]]:
         """Iterate over what a `TextWriter` makes the text of each peer of, with that writer."""
         writers: dict[View | None, TextWriter] = {}
-        for key, (state, text), view in self.listing():
+        for key, (state, text, why), view in self.listing():
             writer = writers.get(view)
             if writer is None:
                 writer = writers[view] = TextWriter(self._voucher(view, now))
-            yield writer, key, text, self._true(state), now - self.seen.get(key, now)
+            yield writer, key, (self._true(state), text, why), now - self.seen.get(key, now)
 
     def live(self) -> dict[str, str]:
         """Return key and text of the peers that are up, while the site is unreachable of those that were."""
@@ -129,8 +129,8 @@ class RemoteSite:
 
     def peer(self, key: str, shown: Shown, now: float, view: View | None = None) -> dict[str, Any]:
         """Return a peer as JSON."""
-        state, text = shown
-        return render(key, text, self._true(state), self._voucher(view, now), now - self.seen.get(key, now))
+        state, text, why = shown
+        return render(key, text, self._true(state), self._voucher(view, now), now - self.seen.get(key, now), why=why)
 
     def _true(self, state: str) -> str:
         """Return what is true of a state: while the site is unreachable that of a peer that was up is not known."""
@@ -150,11 +150,11 @@ class RemoteSite:
         """Apply the changes of a delta; there is room for so many more peers. `tell` returns the events."""
         for key, text in changes:
             self._note(key)
-            end = end_of(text)
-            if end:
+            end = ENDS.get(text)
+            if end is not None:
                 self.gone.end(key, end, self._text(key, view.rows), now)
                 view.apply(key, None, 0)
-                if end == "replaced":
+                if end.state == "replaced":
                     self._untold.replace(key)
                 continue
             self.gone.pop(key, None)
@@ -191,7 +191,7 @@ class RemoteSite:
             text = self._text(key, former)
             if text:
                 self._note(key)
-                self.gone.end(key, end_of(end), text, now)
+                self.gone.end(key, ENDS[end], text, now)
         self._bury(former, now)
         for key in rows:
             self.gone.listed(key)
@@ -220,7 +220,7 @@ class RemoteSite:
         # gateways of one site say the same of a peer: it is kept once
         known = {key: key for other in others for key in other}
         for key, text in changes:
-            if end_of(text):
+            if text in ENDS:
                 ends.append((key, text))
                 continue
             kept, digest = self._keep(key, text, room)
@@ -258,7 +258,7 @@ class RemoteSite:
         views = [view.rows for view in self.views.values()]
         for key, text in rows.items():
             if isinstance(text, str) and key not in self.gone and not any(key in listed for listed in views):
-                self.gone.end(key, "unknown", text, now)
+                self.gone.end(key, End("unknown"), text, now)
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -343,6 +343,8 @@ class RemoteSite:
         """Return the events of peers that changed since they were told last; none while the site is unreachable."""
         told = self._untold.take(most, self.shown) if self.is_reachable else ()
         return [
-            SiteEvent(one.kind, self.name, self.peer(one.key, one.shown, now), REASONS[one.kind], one.former)
+            SiteEvent(
+                one.kind, self.name, self.peer(one.key, one.shown, now), reason_of(one.kind, one.shown), one.former
+            )
             for one in told
         ]

@@ -67,7 +67,7 @@ class Surveyor:
         self._texts = kept = {row.key: self._kept(row, now) for row in rows}
         gone = [row for row in node.table.rows(now, gone=True) if row.state not in LIVE]
         lately = sorted(gone, key=lambda row: row.last_heard)[-MAX_GONE:]
-        ends = [LocalRow(key_of(*row.key), _state(row), "") for row in lately]
+        ends = [LocalRow(key_of(*row.key), _state(row), "", row.farewell.reason) for row in lately]
         return (self._own(node, now), *[row for _, row in kept.values()], *ends)
 
     def _kept(self, row: Row, now: float) -> tuple[object, LocalRow]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from discoveryd.frozen import frozen
+from discoveryd.protocol.wire.messages import GoodbyeReason
 
 LocalState = Literal["up", "down", "died", "left"]
 SiteEventKind = Literal[
@@ -21,11 +22,13 @@ class LocalRow(NamedTuple):
         state: ``up`` also for a peer that is suspect; while the table remembers it ``left``, ``died`` where its machine
             said that no discoveryd listens there any more, ``down`` where it only fell silent.
         text: what other sites are told of it (`discoveryd.sites.row`).
+        reason: of its goodbye, where it left.
     """
 
     key: str
     state: LocalState
     text: str
+    reason: GoodbyeReason = "stop"
 
 
 class Speaker(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from discoveryd.errors import WireError
 from discoveryd.protocol.bounded import put_last
 from discoveryd.sites.row import mark
-from discoveryd.sites.wire import ENDS, MAX_ENDS, MAX_SET, Beat, Change, Delta, SetPart
+from discoveryd.sites.wire import MAX_ENDS, MAX_SET, Beat, Change, Delta, SetPart
 
 NEVER = float("inf")
 MAX_WAITING = 256
@@ -169,8 +169,3 @@ class View:
     def is_satisfied(self) -> None:
         """Note that no snapshot is needed."""
         self.wants_at = NEVER
-
-
-def end_of(text: str) -> str:
-    """Return the state that the letter of an end means, empty for the text of a peer."""
-    return ENDS.get(text, "")

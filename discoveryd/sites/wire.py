@@ -3,7 +3,8 @@
 A body is a JSON object on one line, and after it what belongs to it: rows, a question, an answer. Rows are lines of a
 key, a tab, and the text of the peer (`discoveryd.sites.row`), or the letter of an end:
 
-- ``d``: the peer is down, for it is silent; ``x``: it is down, for its process died; ``l``: it left;
+- ``d``: the peer is down, for it is silent; ``x``: it is down, for its process died;
+- ``l``: it left, or ``l:r``: with the letter of the reason in its goodbye (`REASON_LETTERS`), an unknown one for none;
 - ``r``: a new boot, which is told too, replaced it;
 - ``o``: omitted, because the gateway no longer lists it, for whatever reason.
 
@@ -18,10 +19,11 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from discoveryd.errors import WireError
 from discoveryd.frozen import frozen
+from discoveryd.protocol.wire.messages import REASON_LETTERS, GoodbyeReason
 from discoveryd.query.json_text import dumps, loads
 from discoveryd.sites.row import MAX_KEY, MAX_ROW, check_row
 from discoveryd.sites.settings import is_site
@@ -29,7 +31,22 @@ from discoveryd.sites.settings import is_site
 Change = tuple[str, str]
 """Key of a peer, and its text or the letter of its end."""
 
-ENDS: Mapping[str, str] = {"d": "down", "x": "died", "l": "left", "r": "replaced", "o": "unknown"}
+EndState = Literal["down", "died", "left", "replaced", "unknown"]
+_LETTERS: Mapping[EndState, str] = {"down": "d", "died": "x", "left": "l", "replaced": "r", "unknown": "o"}
+_REASONS: Mapping[str, GoodbyeReason] = {letter: reason for reason, letter in REASON_LETTERS.items()}
+
+
+class End(NamedTuple):
+    """The end of a peer; the reason is that of its goodbye, where it left."""
+
+    state: EndState
+    reason: GoodbyeReason = "stop"
+
+
+ENDS: Mapping[str, End] = {letter: End(state) for state, letter in _LETTERS.items()} | {
+    f"l:{letter}": End("left", _REASONS.get(letter, "stop")) for letter in "abcdefghijklmnopqrstuvwxyz"
+}
+"""What stands for an end in place of the text of a peer."""
 MAX_BODY = 65_536
 """Bytes of a question or an answer."""
 MAX_LINES = 98_304
@@ -145,6 +162,12 @@ class Talk:
 
 
 SiteMessage = Beat | Delta | SetPart | Want | Talk
+
+
+def encode_end(state: EndState, reason: GoodbyeReason = "stop") -> str:
+    """Return the letter of an end, of a goodbye with that of its reason."""
+    why = REASON_LETTERS[reason] if state == "left" else ""
+    return f"{_LETTERS[state]}:{why}" if why else _LETTERS[state]
 
 
 def encode_message(message: SiteMessage) -> bytes:

@@ -148,5 +148,7 @@ def test_show_tells_whose_word_a_peer_of_another_site_is():
         "  tags        role=gpu",
         "  key         none, its HELLOs are not sealed",
     ]
+    text = peer_text({**row("emil", "left"), "goodbye_reason": "restart"}, Screen())
+    assert text.startswith("emil is left: said goodbye (restart); a gateway of site paris says so, whose word is proved as of")
     text = peer_text(row("carl", "unknown"), Screen())
     assert text.startswith("carl is unknown: no gateway of site paris has vouched for it since 1.0s ago: it may well be up")

@@ -16,7 +16,7 @@ from discoveryd.sites.settings import SiteSettings
 from discoveryd.sites.speaking import SNAPSHOT_GAP, SNAPSHOTS, Speaking
 from discoveryd.sites.values import LocalRow, Survey
 from discoveryd.sites.view import MAX_WAITING, View
-from discoveryd.sites.wire import MAX_ENDS, MAX_SET, Delta, SetPart, Want, decode_message, encode_message
+from discoveryd.sites.wire import MAX_ENDS, MAX_SET, Delta, End, SetPart, Want, decode_message, encode_message
 from tests.sites.world import KEYRING, World, text_of
 
 
@@ -81,7 +81,7 @@ def test_peers_that_are_gone_are_bounded_and_forgotten():
 
 def test_an_end_is_doubted_again_by_what_is_heard_after_it():
     gone = GonePeers()
-    gone.end("web1 ", "died", "[]", 10.0)
+    gone.end("web1 ", End("died"), "[]", 10.0)
     assert gone.due == 10.0 + DOMINANT
     assert gone.doubtful(gone.due) == ["web1 "]
     assert gone.since(11.0, 30.0) == []
@@ -93,9 +93,9 @@ def test_an_end_is_doubted_again_by_what_is_heard_after_it():
 def test_what_says_less_of_a_peer_that_is_gone_changes_nothing():
     gone = GonePeers()
     for state, shown in (("unknown", "unknown"), ("down", "down"), ("unknown", "down"), ("left", "left"), ("down", "left")):
-        gone.end(key(1), state, "text", 1.0)
+        gone.end(key(1), End(state), "text", 1.0)
         assert gone[key(1)].state == shown
-    gone.end(key(2), "down", "", 1.0)  # of which nothing was kept
+    gone.end(key(2), End("down"), "", 1.0)  # of which nothing was kept
     assert set(gone) == {key(1)}
 
 

@@ -104,6 +104,16 @@ def test_a_peer_that_is_due_is_listed_until_its_end_is_known():
     assert {row.key: row.state for row in surveyor.survey(a, due + 0.1).rows}[key] == "down"
 
 
+def test_the_reason_of_a_goodbye_is_read():
+    a, b, c, _ = three()
+    for peer, reason in ((b, "reboot"), (c, "stop")):
+        for send in peer.goodbye(reason).sends:
+            deliver([a], peer, send, 8.1)
+    wait(a, 8.1, 30.0)  # a plain goodbye is asked about first
+    rows = {row.key: (row.state, row.reason) for row in Surveyor("berlin").survey(a, 30.0).rows}
+    assert (rows[key_of("b", b.boot)], rows[key_of("c", c.boot)]) == (("left", "reboot"), ("left", "stop"))
+
+
 def test_a_process_that_died_is_told_from_one_that_fell_silent():
     a, b, c, _ = three()
     for peer in (b, c):

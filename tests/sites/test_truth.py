@@ -5,6 +5,7 @@ import json
 import pytest
 
 from discoveryd.protocol.sealed.keyring import Key, Keyring
+from discoveryd.protocol.wire.messages import REASON_LETTERS
 from discoveryd.protocol.wire.record import Service
 from discoveryd.sites.gone import DOMINANT
 from discoveryd.sites.row import encode_row
@@ -56,6 +57,66 @@ def test_a_join_a_goodbye_and_a_crash_are_told_at_once():
     made.run(paris.lag + 0.1)
     assert states(berlin, NEW) == ["down"] * 3
     assert kinds(berlin.nodes[0])[-4:] == [("joined", "web1"), ("left", "web1"), ("joined", "web1"), ("down", "web1")]
+
+
+def reasons(node, name):
+    return [(event.reason, event.peer["goodbye_reason"]) for _, event in node.events if event.peer and event.peer["name"] == name]
+
+
+def test_why_a_peer_left_is_told_and_listed():
+    made, berlin, paris = world()
+    keys = {reason: f"{reason} {number:016x}" for number, reason in enumerate(REASON_LETTERS)}
+    for reason, key in keys.items():
+        paris.up(key, text_of(reason))
+    made.run(10)
+    for reason, key in keys.items():
+        paris.gone(key, "left", reason)
+    made.run(1)
+    reader = berlin.nodes[0]
+    for reason, key in keys.items():
+        said = "it said goodbye to its site" + ("" if reason == "stop" else f": {reason}")
+        assert reasons(reader, reason) == [("its site lists it", None), (said, reason)]
+        assert (reader.rows()[key]["state"], reader.rows()[key]["goodbye_reason"]) == ("left", reason)
+    texts = [json.loads(text) for _, text in reader.engine.texts(None, made.clock.now)]
+    assert {row["name"]: row["goodbye_reason"] for row in texts if row["state"] == "left"} == dict(zip(keys, keys, strict=True))
+
+
+def test_why_a_peer_left_is_in_a_whole_set_too():
+    made, berlin, paris = world()
+    paris.up(KEY, text_of("web1"))
+    made.run(10)
+    made.broker.cut.add(("berlin", "paris"))
+    made.run(1)
+    paris.gone(KEY, "left", "reboot")
+    made.run(1)
+    made.broker.cut.clear()
+    made.run(5)
+    assert reasons(berlin.nodes[0], "web1")[-1] == ("it said goodbye to its site: reboot", "reboot")
+    paris.up(KEY, text_of("web1"))
+    made.run(1)
+    assert (states(berlin, KEY), berlin.nodes[0].rows()[KEY]["goodbye_reason"]) == (["up"] * 2, None)
+
+
+@pytest.mark.parametrize(("state", "said"), [("died", "its process died"), ("down", "its site found it down")])
+def test_a_peer_that_is_down_is_told_with_what_shows_it(state, said):
+    made, berlin, paris = world()
+    paris.up(KEY, text_of("web1"))
+    made.run(10)
+    paris.gone(KEY, state)
+    made.run(1)
+    assert reasons(berlin.nodes[0], "web1")[-1] == (said, None)
+    assert states(berlin, KEY) == ["down"] * 2
+
+
+def test_what_is_known_better_of_a_peer_that_is_down_is_no_event():
+    made, berlin, paris = world()
+    paris.up(KEY, text_of("web1"))
+    made.run(10)
+    paris.gone(KEY, "down")
+    made.run(1)
+    paris.gone(KEY, "died")
+    made.run(1)
+    assert [kind for kind, name in kinds(berlin.nodes[0]) if name == "web1"] == ["joined", "down"]
 
 
 def test_a_restart_is_one_event():

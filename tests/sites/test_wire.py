@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discoveryd.errors import WireError
+from discoveryd.protocol.wire.messages import REASON_LETTERS
 from discoveryd.protocol.wire.record import Record, Service
 from discoveryd.sites.drops import SITE_DROP_REASONS
 from discoveryd.sites.row import check_row, encode_row, key_of, mark, read_row
 from discoveryd.sites.wire import (
+    ENDS,
     MAX_BODY,
     MAX_LINES,
     MAX_TEXT,
@@ -20,13 +22,14 @@ from discoveryd.sites.wire import (
     Talk,
     Want,
     decode_message,
+    encode_end,
     encode_message,
     split_lines,
 )
 
 BOOT, RUN, NONCE = "0123456789abcdef", "f" * 16, "abcdefgh"
 TEXT = encode_row("web1", ["10.0.0.1"], {"role": "web"}, [Service(name="http", port=80)], "", clone=False)
-CHANGES = ((key_of("web1", BOOT), TEXT), (key_of("web2", BOOT), "d"), (key_of("10.0.0.9", ""), encode_row(None, [], {}, [], "", clone=False)))
+CHANGES = ((key_of("web1", BOOT), TEXT), (key_of("web2", BOOT), "d"), (key_of("web3", BOOT), "l:r"), (key_of("10.0.0.9", ""), encode_row(None, [], {}, [], "", clone=False)))
 ECHO = {"paris": (NONCE, "ijklmnop"), "rome": (NONCE,)}
 MESSAGES = [
     ("beat", Beat(name="Büro", boot=BOOT, hello=7, set=3, count=2, digest=2**63, nonce=NONCE, interval=2.5, asks=True, echo=ECHO)),
@@ -75,6 +78,27 @@ def test_changes_are_split_so_that_each_part_can_be_read():
     for portion in portions:
         assert decode_message("delta", encode_message(Delta(set=1, changes=portion))).changes == portion
     assert split_lines([]) == [()]
+
+
+def test_an_end_is_a_letter_and_a_goodbye_has_that_of_its_reason():
+    ends = [("down", "d"), ("died", "x"), ("left", "l"), ("replaced", "r"), ("unknown", "o")]
+    assert [encode_end(state) for state, _ in ends] == [letter for _, letter in ends]
+    for state, letter in ends:
+        assert ENDS[letter] == (state, "stop")
+    for reason, letter in REASON_LETTERS.items():
+        text = encode_end("left", reason)
+        assert text == (f"l:{letter}" if letter else "l")
+        assert ENDS[text] == ("left", reason)
+    assert encode_end("down", "reboot") == "d"
+    assert ENDS["l:z"] == ("left", "stop")  # of a later release
+
+
+@pytest.mark.parametrize("end", ["l:", "l:rr", "l:R", "lr", "l:r ", "d:r", "x:", "z", ":", "l:\u00e9"])
+def test_what_is_no_end_is_malformed(end):
+    head = encode_message(Delta(set=5, changes=()))
+    line = f"{key_of('web1', BOOT)}\t".encode() + end.encode()
+    assert reason("delta", head + b"\n" + line) == "malformed"
+    assert reason("full", encode_message(SetPart(set=4, part=0, of=1, count=0, digest=0, changes=())) + b"\n" + line) == "malformed"
 
 
 def test_a_question_has_a_bound():

@@ -40,10 +40,10 @@ class Place:
         self.truth[key] = text
         self._spread(key, "up", text)
 
-    def gone(self, key, state="down"):
-        """Let a machine die, or leave."""
+    def gone(self, key, state="down", reason="stop"):
+        """Let a machine die, or leave for a reason."""
         self.truth.pop(key, None)
-        self._spread(key, state, "")
+        self._spread(key, state, reason)
 
     def restart(self, key, new, text):
         """Let a machine come up with a new boot."""
@@ -62,7 +62,7 @@ class SimulatedNode:
     """A node of a site, with its engine and a connection.
 
     Attributes:
-        table: key -> (state, text) as it knows its own site first-hand.
+        table: key -> state and text as it knows its own site first-hand; of what is gone the reason, in place of the text.
         events: what its engine told.
         polls: times that something was due.
     """
@@ -145,7 +145,10 @@ class SimulatedNode:
         rows = None
         if self.table != self._surveyed:
             self._surveyed = dict(self.table)
-            rows = tuple([LocalRow(key, state, text) for key, (state, text) in self.table.items()])
+            rows = tuple([
+                LocalRow(key, state, text) if state == "up" else LocalRow(key, state, "", text or "stop")
+                for key, (state, text) in self.table.items()
+            ])  # fmt: skip
         speakers = []
         for node in self.place.nodes:
             if node is not self and node.is_up and node.settings.can_speak and self.table.get(node.key, ("",))[0] == "up":
