@@ -5,7 +5,7 @@ says "look again": what the kernel writes on it is thrown away unread, so a lost
 
 A link that comes back is used again in this order: the doorbell; `Receiver.read`, whose `Rescan` says when to look;
 `UdpTransport.rescan` surveys, and gives the links to `Sources.set_links`, which takes datagrams from then on;
-`Driver._take_links`; `Node.set_links` of the engine, which greets there (`Beacon.set_links`) and counts its paths again
+`LinkKeeper.take`; `Node.set_links` of the engine, which greets there (`Beacon.set_links`) and counts its paths again
 (`PeerTable.set_links`).
 """
 

@@ -24,7 +24,7 @@ Places = Mapping[Hashable, Source]
 
 
 class Pair:
-    """The sockets of one family. For the thread that reads them; `bound` and the counters for any.
+    """The sockets of one family. For one thread at a time; `bound` and the counters for any.
 
     Args:
         family: of the sockets.
@@ -83,11 +83,12 @@ class Pair:
         """All that arrived before that moment was read."""
         return min(stamps.emptied for stamps in self._stamps.values())
 
-    # --- receiving: one thread ------------------------------------------------------------------
+    # --- receiving ------------------------------------------------------------------------------
 
-    def watch(self, selector: selectors.BaseSelector, *, is_calm: bool) -> bool:
-        """Have the selector wait for the quiet socket too where that is due; return whether it waits for all."""
-        return self.quiet is None or self.quiet.watch(selector, is_calm=is_calm)
+    def watch(self, selector: selectors.BaseSelector, *, is_calm: bool) -> None:
+        """Have the selector wait for the quiet socket too where that is due, also while a thread waits by it."""
+        if self.quiet is not None:
+            self.quiet.watch(selector, is_calm=is_calm)
 
     def read(self, ready: Collection[object], refused: list[bytes], later: float | None) -> list[list[Datagram]]:
         """Read a batch of each socket: that it was not ready before a pause of ours says nothing.

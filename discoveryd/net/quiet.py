@@ -3,9 +3,9 @@
 To be woken by a datagram costs twenty times what it costs to read one of many. Quiet HELLOs, nearly all there is, say
 only that all is as it was. So they have a socket of their own on the port, beside the *prompt* one, which gets all
 else: a broadcast reaches both, and the filter of each keeps its portion; unicast is steered to the prompt one. The
-quiet one is read whenever the transport listens, so also before a peer is judged by its silence, and at least each
-`PAUSE`. The kernel stamps each datagram as it arrives: what is read late counts by then. For a while after an event it
-wakes as the prompt one does: then that all is as it was may be news.
+quiet one is read whenever the transport is: with each beat of ours, before a peer is judged by its silence, and at
+least each `QUIET_PAUSE`. The kernel stamps each datagram as it arrives: what is read late counts by then. For a while
+after an event it wakes as the prompt one does: then that all is as it was may be news.
 
 The first of the two is bound exclusively, so that a taken port is noticed; only then both let others share it, which
 the kernel allows the same user alone. Where one of the means is missing, one socket gets everything.
@@ -21,14 +21,12 @@ from discoveryd.net.batch import BATCH
 from discoveryd.net.families import IPV4, SocketFamily
 from discoveryd.net.packet_filter import Portion, set_filter, steer
 from discoveryd.net.stamps import SO_TIMESTAMPNS
+from discoveryd.net.transport import QUIET_PAUSE
 
-PAUSE = 0.5
-"""Seconds for which quiet HELLOs may wait."""
 COUNT_EVERY = 1.0
 """Seconds between two countings of what was lost, unless much comes."""
-CROWD = BATCH
-"""HELLOs in that time, past which they wake as others do: so many are worth it. No more than one reading takes, else
-the rest would wait for the next one, and ever longer."""
+CROWD = 2 * BATCH
+"""HELLOs within `QUIET_PAUSE`, past which they wake as others do: so many are worth it."""
 ROOM = 1280
 """Bytes of a receive buffer that a HELLO takes, as the kernel counts them."""
 LEAST_ROOM = 512
@@ -65,7 +63,7 @@ def bind_both(
 
 
 class Quiet:
-    """When the quiet socket is read, and what both lost. For the thread that reads them; `lost` for any.
+    """When the quiet socket is read, and what both lost. For one thread at a time; `lost` for any.
 
     Args:
         quiet: the quiet socket.
@@ -103,22 +101,21 @@ class Quiet:
         yield
         if is_due:
             self._count_losses(refused)
-        is_crowd = self.count - begun >= self._crowd  # as many as one reading may take: perhaps not all there were
-        if now >= self._since + PAUSE:
-            self.wakes = is_crowd or self.count - self._before > self._crowd * (now - self._since) / PAUSE
+        came, is_empty = self.count - self._before, self.count < begun + BATCH
+        if now >= self._since + QUIET_PAUSE and is_empty:
+            self.wakes = came > self._crowd * (now - self._since) / QUIET_PAUSE
             self._before, self._since = self.count, now
-        elif is_crowd:
+        elif came > self._crowd:
             self.wakes = True
 
-    def watch(self, selector: selectors.BaseSelector, *, is_calm: bool) -> bool:
-        """Have the selector wait for it too while much comes, or something has happened; return whether it does."""
+    def watch(self, selector: selectors.BaseSelector, *, is_calm: bool) -> None:
+        """Have the selector wait for it too while much comes, or something has happened."""
         is_wanted = self.wakes or not is_calm
         if is_wanted and not self._is_watched:
             selector.register(self.socket, selectors.EVENT_READ)
         elif self._is_watched and not is_wanted:
             selector.unregister(self.socket)
         self._is_watched = is_wanted
-        return is_wanted
 
     def _count_losses(self, refused: int) -> None:
         """Tell losses from what the filters parted.

@@ -3,21 +3,22 @@
 The driver (`discoveryd.runtime.driver`) holds a list of transports and knows no socket. What it relies on:
 
 - Nothing is open before `open` and after `close`. `open` raises OSError and leaves nothing open.
-- `listen` and `rescan` are called by one thread, the receiver of this transport. `send`, `wake` and the counters are
-  for any thread. No call but `listen` waits.
+- `wait` and `rescan` are called by one thread, the receiver of this transport. `read` is for any thread, but there is
+  one `read` or `rescan` at a time; `send`, `wake` and the counters are for any. No call but `wait` waits.
 - A `Link` is one network of one interface. `rescan` returns the links there are at the moment; an unchanged link stays
   the same object, and a link that changed in anything is another link. Where the interfaces cannot be read, the links
   stay as they are and `scan_error` says why.
-- `listen` returns for what says something new; with `is_calm` datagrams that say that all is as it was may wait for
-  half a second, or for the next `listen` that anything else ends. It returns datagrams in the order of their arrival.
-  All that arrived before `heard_until` has been returned: the driver judges no peer by its silence after that moment.
+- `wait` returns for what says something new. Where there is a quiet socket, datagrams that say that all is as it was
+  end no wait after a `read` with `is_calm`: the driver reads at least each `QUIET_PAUSE`.
+- `read` returns datagrams in the order of their arrival. All that arrived before `heard_until` has been returned: the
+  driver judges no peer by its silence after that moment.
 - The same sender on the same link is the same `Source` object, until the links change: the engine compares sources by
   identity.
 - `send` never raises: an error of sending passes, and is returned when it begins and ends. What is for a link of
   another transport, or for a link that has gone, is left alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from discoveryd.net.icmp import IcmpError
@@ -26,25 +27,40 @@ from discoveryd.protocol.drops import Drops
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.outcome import Send
 
+QUIET_PAUSE = 0.9
+"""Seconds for which quiet HELLOs may wait: a little more than from one beat of ours to the next."""
 Datagram = tuple[bytes, Source, float]
 """The bytes, the source, and the time of arrival."""
 
 
+class Woken(NamedTuple):
+    """Why `Transport.wait` returned.
+
+    Attributes:
+        ready: sockets that have something to be read.
+        has_rung: whether the interfaces may have changed.
+    """
+
+    ready: Collection[object] = ()
+    has_rung: bool = False
+
+
+NOT_WOKEN = Woken()
+
+
 class Arrivals(NamedTuple):
-    """What one call of `Transport.listen` brought.
+    """What one call of `Transport.read` brought.
 
     Attributes:
         datagrams: in the order of arrival.
         refused: datagrams of ours that came back: nothing listens where they went.
         broadcasts: sources that broadcast for the first time, or again after a while; True for a broadcast to
             255.255.255.255, False for one to the broadcast address of the link.
-        has_rung: whether the interfaces may have changed.
     """
 
     datagrams: Sequence[Datagram] = ()
     refused: Sequence[bytes] = ()
     broadcasts: Sequence[tuple[Source, bool]] = ()
-    has_rung: bool = False
 
 
 class SendChange(NamedTuple):
@@ -79,11 +95,11 @@ class Transport(Protocol):
     """Carries datagrams on links. The contract stands above.
 
     Attributes:
-        heard_until: all that arrived before that moment was returned by `listen`.
+        heard_until: all that arrived before that moment was returned by `read`.
         others: the links of the last scan, each with the further addresses of ours there.
         unlinked: our addresses on interfaces without broadcast, as of the last scan: for unicast alone.
         scan_error: why the last scan failed; None if it did not.
-        has_doorbell: whether `listen` tells of changes of the interfaces; without, only time does.
+        has_doorbell: whether `wait` tells of changes of the interfaces; without, only time does.
         drops: datagrams that never came to the engine, or never left, by reason and link.
         send_errors: of each link and target where sending fails.
         outside: neighbours outside our networks, by address and interface.
@@ -126,16 +142,19 @@ class Transport(Protocol):
             families: to speak from now on, as `Parameters.families`; None for those as before.
         """
 
-    def listen(self, timeout: float, *, is_calm: bool = False) -> Arrivals:
-        """Wait for datagrams, for a change of the interfaces, for `wake`, or for `timeout` seconds.
+    def wait(self, timeout: float) -> Woken:
+        """Wait for datagrams, for a change of the interfaces, for `wake`, or for `timeout` seconds."""
+
+    def read(self, woken: Woken = NOT_WOKEN, *, is_calm: bool = False) -> Arrivals:
+        """Return what has arrived.
 
         Args:
-            timeout: seconds.
+            woken: what `wait` returned just before.
             is_calm: whether nothing has happened lately.
         """
 
     def wake(self) -> None:
-        """Make `listen` return."""
+        """Make `wait` return."""
 
     def send(self, sends: Iterable[Send]) -> list[SendChange]:
         """Send datagrams, and return the targets where sending began to fail or works again."""

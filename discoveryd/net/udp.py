@@ -21,11 +21,10 @@ from discoveryd.net.icmp import IcmpError, merged
 from discoveryd.net.interfaces import Unlinked, doorbell, drain, is_wanted, loopback, name_of, survey, without_broadcast
 from discoveryd.net.netlink import Netlink
 from discoveryd.net.pair import Pair
-from discoveryd.net.quiet import PAUSE
 from discoveryd.net.sockets import WakeUp
 from discoveryd.net.sources import Sources
 from discoveryd.net.stamps import boottime
-from discoveryd.net.transport import Arrivals, Datagram, SendChange
+from discoveryd.net.transport import NOT_WOKEN, Arrivals, Datagram, SendChange, Woken
 from discoveryd.net.witness import Witness
 from discoveryd.protocol.addresses import family_of
 from discoveryd.protocol.drops import Drops
@@ -181,32 +180,33 @@ class UdpTransport:
                 for one in bound:
                     leave(one, link.index)
 
-    # --- receiving: one thread ------------------------------------------------------------------
+    # --- receiving ------------------------------------------------------------------------------
 
-    def listen(self, timeout: float, *, is_calm: bool = False) -> Arrivals:
-        """Wait for datagrams, for a ring of the doorbell, for `wake`, or for `timeout` seconds.
+    def wait(self, timeout: float) -> Woken:
+        """Wait for datagrams, for a ring of the doorbell, for `wake`, or for `timeout` seconds."""
+        ready: list[object] = []
+        rang = False
+        for key, _ in self._selector.select(0 if self._held else timeout):
+            if key.fileobj is self._bell:
+                rang = drain(self._bell)
+            elif key.data is self._wake_up:
+                self._wake_up.drain()
+            else:
+                ready.append(key.fileobj)
+        return Woken(ready, rang)
+
+    def read(self, woken: Woken = NOT_WOKEN, *, is_calm: bool = False) -> Arrivals:
+        """Return what has arrived: at most `BATCH` datagrams of each socket, in the order of arrival.
 
         Args:
-            timeout: seconds.
-            is_calm: whether quiet HELLOs may wait.
-
-        Returns:
-            at most `BATCH` datagrams of each socket, in the order of arrival.
+            woken: what `wait` returned just before.
+            is_calm: whether quiet HELLOs may wait from now on.
         """
-        pairs, longest = list(self._pairs.values()), timeout
-        for pair in pairs:
-            if not pair.watch(self._selector, is_calm=is_calm):
-                longest = min(timeout, PAUSE)
-        ready = [(key.fileobj, key.data) for key, _ in self._selector.select(0 if self._held else longest)]
         refused: list[bytes] = []
-        batches = self._read_all([fileobj for fileobj, _ in ready], refused)
-        rang = False
-        for fileobj, data in ready:
-            if fileobj is self._bell:
-                rang = drain(self._bell)
-            elif data is self._wake_up:
-                self._wake_up.drain()
-        return Arrivals(self._in_order(batches), refused, self._sources.broadcasts(), rang)
+        batches = self._read_all(woken.ready, refused)
+        for pair in self._pairs.values():
+            pair.watch(self._selector, is_calm=is_calm)
+        return Arrivals(self._in_order(batches), refused, self._sources.broadcasts())
 
     def _read_all(self, ready: Collection[object], refused: list[bytes]) -> list[list[Datagram]]:
         """Read a batch of each socket."""
@@ -253,7 +253,7 @@ class UdpTransport:
         return self._wanted[index]
 
     def wake(self) -> None:
-        """Make `listen` return; from any thread."""
+        """Make `wait` return; from any thread."""
         self._wake_up.wake()
 
     def sample(self, known: Iterable[str], share: float) -> str | None:

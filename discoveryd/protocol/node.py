@@ -155,8 +155,11 @@ class Node(Reception):
             self._wake(now)
         events = self.table.expire(heard, now)
         self._polled = now
+        beat = self.beacon.next_beat
         sends = self.beacon.poll(now)
         self.table.set_interval(self.outbox.pace)
+        if self.beacon.next_beat != beat:
+            self.table.look_ahead(now, self.beacon.next_beat)
         isolated = None
         if heard >= self.table.blind_until:
             probes, given_up = self.prober.poll(now, heard)

@@ -153,7 +153,7 @@ class Discovery:
             self.stop()
             raise
         self._servers.tell_errors()
-        self._driver.report_start()
+        self._driver.links.report_start()
         if self._announcement.fault:
             self._notify(of_name("", self._node.record.name, self._announcement.fault))
 

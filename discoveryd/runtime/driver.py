@@ -4,8 +4,10 @@ One lock (`Driver.lock`) guards the node with its table, the subscriptions and t
 across a system call or foreign code: what is to be sent or told is collected under it, and sent or told after it.
 Events are queued under it, so their order is that of the table.
 
-The sender is the timer: it calls `Node.poll` when `Node.next_deadline` has come. Before anything is judged by silence,
-all that arrived until then is given to the node (`drain`).
+The sender is the timer: it calls `Node.poll` when `Node.next_deadline` has come. A receiver waits for what says
+something new; where other datagrams wake nobody, the sender reads them with each beat. Any thread may read what has
+arrived, one at a time for each transport (`Receiver.reading`): before anything is judged by silence, all that arrived
+until then is given to the node.
 """
 
 import threading
@@ -15,21 +17,27 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from discoveryd.errors import QueryError
-from discoveryd.net.transport import Arrivals, Transport
-from discoveryd.protocol.link import Link
+from discoveryd.net.transport import NOT_WOKEN, QUIET_PAUSE, Arrivals, Transport, Woken
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING, Outcome
+from discoveryd.protocol.table.liveness import NEVER
 from discoveryd.protocol.wire.messages import GoodbyeReason
 from discoveryd.runtime.goodbyes import say_goodbyes
+from discoveryd.runtime.links import LinkKeeper
 from discoveryd.runtime.messages import Messages
-from discoveryd.runtime.network import LAG, PERIOD_UNTOLD, FloodTurn, Network, Receiver
+from discoveryd.runtime.network import Network
 from discoveryd.runtime.notices import Notify, Reporter, info, of_death, warning
+from discoveryd.runtime.receiver import LAG, FloodTurn, Receiver
 from discoveryd.runtime.subscription import Publisher, Subscription
 from discoveryd.runtime.under_way import UnderWay
 from discoveryd.runtime.worker import Birthplace, Worker
 
 DRAIN_TIMEOUT = 0.1
 """Seconds that HELLOs may wait while the receivers read what there is, before a peer is judged by silence."""
+READINGS = 4
+"""Batches that a thread reads of a transport for itself."""
+FRESH = 0.02
+"""Seconds since a transport was read, within which the sender does not read it again."""
 JOIN_TIMEOUT = 5.0
 """Seconds in which a thread that was told to end ends."""
 
@@ -51,25 +59,21 @@ class Driver:
     Attributes:
         birthplace: the process in which it was made.
         network: the transports.
+        links: what of them is told to the node.
         workers: the threads.
         publisher: of events; `lock` guards it.
         under_way: what programs asked for; `lock` guards it.
         messages: those under way, and what takes those of others; the same.
         engine_s: seconds spent in the engine.
+        wakes_at: when the sender comes round by itself, while it waits.
         is_stopping: whether `begin_stop` was called.
         is_running: whether `start` was called, and `stop` was not.
     """
 
     def __init__(
-        self,
-        node: Node,
-        transports: Sequence[Transport],
-        *,
-        clock: Callable[[], float],
-        notify: Notify,
-        wake_servers: Callable[[], None],
-        errand: Callable[[], float],
-    ) -> None:
+        self, node: Node, transports: Sequence[Transport], *, clock: Callable[[], float], notify: Notify,
+        wake_servers: Callable[[], None], errand: Callable[[], float],
+    ) -> None:  # fmt: skip
         self.birthplace = Birthplace("Discovery")
         self.lock = threading.Condition(threading.Lock())  # the sender waits for it, and a thread that needs a drain
         self.publisher = Publisher(self.lock)
@@ -82,11 +86,13 @@ class Driver:
         self._wake_servers = wake_servers
         self._errand = errand
         self._reporter = Reporter(notify, clock, self.touch)
+        self.links = LinkKeeper(node, self.network, self.lock, clock, self._reporter)
         self.messages = Messages(node, self, notify, self.fail)
         self._sender = Worker("hello-sender", self._send, self.fail)
         self.workers = (self._sender, *(self._receiving(*each) for each in enumerate(self.network.receivers)))
         self._heard_until = 0.0  # all that arrived before was given to the node
         self._awaits_drain = 0  # how many threads wait for that to go on
+        self.wakes_at = -NEVER
         self.is_running = False
         self._failure: BaseException | None = None
 
@@ -106,16 +112,10 @@ class Driver:
         self._node.drained(now)
         for receiver in self.network.receivers:
             receiver.given_until = now
-        self._take_links()
+        self.links.take()
         self.is_running = True
         for worker in self.workers:
             worker.start()
-
-    def report_start(self) -> None:
-        """Tell the links of the start, and what is missing."""
-        self._report_links(None)
-        if not all(receiver.transport.has_doorbell for receiver in self.network.receivers):
-            self._reporter.tell(warning("no netlink: interfaces are looked at by time alone", every_s=PERIOD_UNTOLD))
 
     def begin_stop(self) -> bool:
         """Have the threads end; return False if that was said before."""
@@ -166,7 +166,7 @@ class Driver:
         with self.lock:  # we may have slept, with much to read; or a peer is due whose HELLO waits unread
             is_behind = now > self._heard_until + LAG or now >= self._node.table.next_expiry()
         if self.is_running and is_behind and not self.network.is_flooded:  # in a flood there is always much to read
-            self._drain(now, LAG)
+            self._read_until(now, LAG)
         with self.lock:
             self.check()
             return at(self._node, self._judged_at())
@@ -192,8 +192,6 @@ class Driver:
         return outcome
 
     def _take_in_locked(self, outcome: Outcome) -> Outcome:
-        if outcome.events:
-            self.network.stir()
         self.publisher.publish(outcome.events)
         self.under_way.collect(outcome)
         self.messages.collect(outcome)
@@ -224,9 +222,12 @@ class Driver:
     def _send(self) -> None:
         """Be the timer: HELLOs, answers that wait, pings, expiry."""
         node, damper = self._node, self._reporter.damper
+        pause = QUIET_PAUSE if self.network.has_quiet_socket else NEVER
         while True:
             self._sender.beat()
-            longest = self._errand()
+            longest = min(self._errand(), pause)
+            if pause < NEVER and not self.network.is_flooded:  # in a flood the receivers always read
+                self._read_until(self._clock() - FRESH, DRAIN_TIMEOUT)
             with self.lock:
                 if self.is_stopping:
                     return
@@ -238,10 +239,12 @@ class Driver:
                 deadline = min(node.next_deadline(), self.under_way.next_deadline(), damper.next_due())
                 self.engine_s += perf_counter() - began
                 if is_idle and deadline > now:
-                    self.lock.wait(min(deadline - now, longest))
+                    self.wakes_at = min(deadline, now + longest)
+                    self.lock.wait(self.wakes_at - now)
+                    self.wakes_at = -NEVER
                     continue
             if is_idle:  # what is due is to judge by silence
-                self._drain(now, DRAIN_TIMEOUT)
+                self._read_until(now, DRAIN_TIMEOUT)
                 continue
             for each in (outcome, *asked):
                 self.carry_out(each)
@@ -254,26 +257,44 @@ class Driver:
         """Send, tell, wake: everything that must not be done under the lock."""
         self._reporter.outcome(outcome, self.network.send(outcome.sends))
         if outcome.events:
+            self.network.stir()
             self._wake_servers()
         self.messages.dispatch()
 
     # --- receiving ------------------------------------------------------------------------------
 
     def _receive(self, receiver: Receiver, beat: Callable[[], None]) -> None:
-        """Read a transport, and its interfaces."""
+        """Read a transport when it has something new, and its interfaces."""
         while not self.is_stopping:
             beat()
+            self._read(receiver, receiver.wait())
+            if receiver.is_scan_due(self._clock()):
+                receiver.scan(self._node.parameters)  # others perhaps than before it waited
+                self.links.report(self.links.take())
+
+    def _read(self, receiver: Receiver, woken: Woken = NOT_WOKEN, timeout: float = -1) -> None:
+        """Give the node what has arrived by now, and carry out what that leads to.
+
+        Args:
+            receiver: of the transport to read.
+            woken: what its `wait` returned just before.
+            timeout: seconds for which another thread may be reading; -1 for any.
+        """
+        if not receiver.reading.acquire(timeout=timeout):
+            return
+        try:
             limit = self._node.parameters.limits.datagrams
-            arrivals, now, is_late, flood = receiver.read(limit)
+            arrivals, now, is_late, flood = receiver.read(limit, woken)
             if flood is not None:
                 self._turn_flood(flood, limit)
-            self.take(receiver, arrivals, now, is_late=is_late)
-            if receiver.is_scan_due(now):
-                receiver.scan(self._node.parameters)  # others perhaps than before it waited
-                self._report_links(self._take_links())
+            outcomes = self.take(receiver, arrivals, now, is_late=is_late)
+        finally:
+            receiver.reading.release()
+        for outcome in outcomes:
+            self.carry_out(outcome)
 
-    def take(self, receiver: Receiver, arrivals: Arrivals, now: float, *, is_late: bool = False) -> None:
-        """Give the node what was read now, carry out what that leads to; with `is_late` others may have been lost."""
+    def take(self, receiver: Receiver, arrivals: Arrivals, now: float, *, is_late: bool = False) -> list[Outcome]:
+        """Give the node what was read now, and return what follows; with `is_late` others may have been lost."""
         outcomes: list[Outcome] = []
         with self.lock:
             began, receive = perf_counter(), self._node.receive
@@ -289,34 +310,27 @@ class Driver:
             receiver.given_until = receiver.transport.heard_until
             self._heard_until = self.network.given_until
             self._node.drained(self._heard_until)
-            if outcomes or is_late or self._awaits_drain:
-                self.lock.notify_all()  # something may be due earlier than the sender thinks
+            is_busy = self.under_way.next_deadline() < NEVER  # what programs asked for may be answered by now
+            is_due = outcomes and (is_busy or self._node.next_deadline() < self.wakes_at)
+            if is_due or is_late or self._awaits_drain:
+                self.lock.notify_all()
             self.engine_s += perf_counter() - began  # once a batch, so that no datagram pays for it
-        for outcome in outcomes:
-            self.carry_out(outcome)
+        return outcomes
 
-    def _drain(self, until: float, timeout: float) -> None:
-        """Wait until all that arrived before a moment was given to the node."""
+    def _read_until(self, until: float, timeout: float) -> None:
+        """Give the node all that arrived before a moment; where that is too much, wait for the receivers to do so."""
+        for receiver in self.network.receivers:
+            for _ in range(READINGS):
+                if receiver.given_until >= until or self.is_stopping:
+                    break
+                self._read(receiver, timeout=timeout)
+        if self._heard_until >= until:
+            return
         self.network.wake()
         with self.lock:
             self._awaits_drain += 1
             self.lock.wait_for(lambda: self._heard_until >= until or self.is_stopping or self._failure, timeout)
             self._awaits_drain -= 1
-
-    # --- links ----------------------------------------------------------------------------------
-
-    def _take_links(self) -> Sequence[Link]:
-        """Take over what a scan found; return the links before."""
-        with self.lock:
-            before, links, network = self._node.links, self.network.links, self.network
-            self._node.set_links(links, self._clock(), links, network.elsewhere, network.internal)
-            self.lock.notify_all()
-        return before
-
-    def _report_links(self, before: Sequence[Link] | None) -> None:
-        node, network, names = self._node, self.network, [found.name for found in self.network.unlinked]
-        links, error, patterns = tuple(network.links), network.scan_error, node.parameters.interfaces
-        self._reporter.links(before, links, error, patterns, is_silent=node.seq == 0, unlinked=names)
 
     # --- floods -------------------------------------------------------------------------------------
 
@@ -328,9 +342,8 @@ class Driver:
                 self._reporter.tell(info("flood is over", dropped=self.network.flood_drops))
             return
         outcome = self.perform(lambda node, now: node.begin_flood(since, now))
-        more = {"unfiltered": turn.failure} if turn.failure else {}
-        text = "flood: only known peers are heard"
-        self._reporter.tell(warning(text, limit_per_s=limit, dropped=len(outcome.events), **more))
+        dropped, more = len(outcome.events), {"unfiltered": turn.failure} if turn.failure else {}
+        self._reporter.tell(warning("flood: only known peers are heard", limit_per_s=limit, dropped=dropped, **more))
 
     def _known_addresses(self, since: float) -> Iterable[str]:
         with self.lock:  # held by the receiver itself, for which `look` might wait

@@ -113,7 +113,7 @@ class Path:
     def _take(self) -> list[Outcome]:
         receive = self._node.receive
         outcomes = []
-        while batch := self._transport.listen(0)[0]:
+        while batch := self._transport.read()[0]:
             for datagram, source, arrived in batch:
                 outcome = receive(datagram, source, arrived)
                 if outcome is not NOTHING:

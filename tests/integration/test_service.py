@@ -116,7 +116,7 @@ def test_the_watchdog_is_fed_while_all_is_well(supervised, manager):
     ("thread", "module", "owner", "name"),
     [
         ("hello-sender", "discoveryd.net.udp", "UdpTransport", "send"),
-        ("hello-receiver", "discoveryd.net.udp", "UdpTransport", "listen"),
+        ("hello-receiver", "discoveryd.net.udp", "UdpTransport", "wait"),
         ("query-server", "discoveryd.runtime.query_handlers", "QueryHandlers", "events"),
     ],
 )

@@ -14,7 +14,7 @@ from discoveryd.net import udp as module
 from discoveryd.net.batch import BATCH
 from discoveryd.net.interfaces import loopback
 from discoveryd.net.stamps import boottime
-from discoveryd.net.transport import Arrivals
+from discoveryd.net.transport import Arrivals, Woken
 from discoveryd.net.udp import UdpTransport
 from discoveryd.protocol.link import Link
 from discoveryd.protocol.node import Node
@@ -24,8 +24,9 @@ from discoveryd.protocol.wire.messages import MAX_DATAGRAM
 from tests.conftest import descriptors
 from tests.ear import EVERYBODY, Ear
 from tests.net.conftest import PATTERNS, stranger
+from tests.net.listening import listen
 
-NOTHING = Arrivals([], [], [], has_rung=False)
+NOTHING = Arrivals([], [], [])
 
 
 def arrived(links, count=1, timeout=5.0):
@@ -33,7 +34,7 @@ def arrived(links, count=1, timeout=5.0):
     deadline = monotonic() + timeout
     found = []
     while len(found) < count and (left := deadline - monotonic()) > 0:
-        found += links.listen(left).datagrams
+        found += listen(links, left).datagrams
     assert len(found) == count, found
     return found
 
@@ -60,7 +61,7 @@ def test_unicast_is_told_from_broadcast(make):
     a.send([Send(b"PING|", loopback("127.0.0.2"), "127.0.0.3")])
     [(_, source)] = hear(b)
     assert source.unicast
-    assert a.listen(0) == NOTHING
+    assert listen(a, 0) == NOTHING
 
 
 def test_a_source_stays_the_same_object_until_the_links_change(make):
@@ -176,7 +177,7 @@ def test_datagrams_of_two_sockets_keep_the_order_of_arrival(make, port):
     found = []
     while len(found) < 2.5 * BATCH:
         drained = links.heard_until
-        batch = links.listen(5.0).datagrams
+        batch = listen(links, 5.0).datagrams
         assert all(arrived >= drained for _, _, arrived in batch), "nothing is given after it was told to be complete"
         found += batch
     numbers = [int(datagram) for datagram, _, _ in found]
@@ -188,14 +189,14 @@ def test_a_batch_is_bounded(make, port):
     with stranger() as sender:
         for _ in range(BATCH + 1):
             sender.sendto(b"HELLO|", ("127.0.0.2", port))
-    assert len(links.listen(1.0).datagrams) == BATCH
-    assert len(links.listen(1.0).datagrams) == 1
+    assert len(listen(links, 1.0).datagrams) == BATCH
+    assert len(listen(links, 1.0).datagrams) == 1
 
 
 def test_wake_ends_a_listen_from_another_thread(make):
     links = make()
     returned = []
-    listener = threading.Thread(target=lambda: returned.append(links.listen(30.0)))
+    listener = threading.Thread(target=lambda: returned.append(listen(links, 30.0)))
     listener.start()
     links.wake()
     listener.join(5.0)
@@ -247,7 +248,7 @@ def test_an_excluded_interface_is_counted_by_name(wildcard, port):
     for count in (1, 2):
         with stranger() as sender:
             sender.sendto(b"HELLO|", ("127.0.0.1", port))
-        assert wildcard.listen(5.0) == NOTHING
+        assert listen(wildcard, 5.0) == NOTHING
         assert wildcard.drops == {("excluded", "lo"): count}, "no source is remembered"
 
 
@@ -267,7 +268,7 @@ def test_a_sandbox_without_netlink_is_known(make, monkeypatch):
     monkeypatch.setattr(module, "doorbell", refuse)
     links = make("127.0.0.3")
     assert not links.has_doorbell
-    assert links.listen(0) == NOTHING
+    assert listen(links, 0) == NOTHING
 
 
 def test_the_doorbell_ends_a_listen(make, monkeypatch):
@@ -277,8 +278,8 @@ def test_the_doorbell_ends_a_listen(make, monkeypatch):
     with kernel:
         links = make()
         kernel.send(b"link changed")
-        assert links.listen(5.0) == NOTHING._replace(has_rung=True)
-        assert links.listen(0) == NOTHING
+        assert links.wait(5.0) == Woken([], has_rung=True)
+        assert listen(links, 0) == NOTHING
         links.close()
 
 
@@ -291,11 +292,11 @@ def test_a_refused_datagram_comes_back_and_hides_no_other(make, port):
     datagrams, refused = [], []
     deadline = monotonic() + 5.0
     while not (datagrams and refused) and monotonic() < deadline:
-        arrivals = links.listen(0.1)
+        arrivals = listen(links, 0.1)
         datagrams += [datagram for datagram, *_ in arrivals.datagrams]
         refused += arrivals.refused
     assert (datagrams, refused) == ([b"HELLO|"], [b"PING|to nobody"])
-    assert links.listen(0) == NOTHING, "the error queue is empty: nothing wakes us"
+    assert listen(links, 0) == NOTHING, "the error queue is empty: nothing wakes us"
 
 
 def test_an_error_that_came_back_swallows_no_later_datagram(make):

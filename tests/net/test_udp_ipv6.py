@@ -12,6 +12,7 @@ from discoveryd.net.udp import MEMBERSHIP, RETRY, UdpTransport
 from discoveryd.protocol.link import GROUP, Link
 from discoveryd.protocol.parameters import Parameters
 from tests.conftest import descriptors
+from tests.net.listening import listen
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
 SIX = Link("eth0", 2, "fe80::1%eth0", 64, GROUP)
@@ -88,7 +89,7 @@ def test_a_kernel_without_ipv6_is_no_fault(make, asked, monkeypatch):
     transport.open()
     assert transport.rescan(PATTERNS) == (ETH0,)
     assert (transport.family_errors, transport.send_errors, asked) == ({}, {}, [["ipv4"]])
-    assert not transport.listen(0).datagrams
+    assert not listen(transport, 0).datagrams
 
 
 def test_without_any_family_it_does_not_open(make, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 from discoveryd.net.reachability import probe, way_to
 from discoveryd.protocol.link import GROUP
 from discoveryd.protocol.outcome import Send
+from tests.net.listening import listen
 from tests.netns.daemons import asking, events, heal, names, until
 from tests.netns.members import OLD, Member
 from tests.netns.test_quiet import PROMPT, STEADY, hear, opened, slept
@@ -291,10 +292,10 @@ def test_by_multicast_a_steady_hello_wakes_nobody(lab):
             assert there.send([Send(datagram, link, to)]) == []
 
         deadline = time.monotonic() + PATIENCE
-        while not here.listen(0.1).datagrams:  # until the switch forwards
+        while not listen(here, 0.1, is_calm=True).datagrams:  # until the switch forwards
             assert time.monotonic() < deadline
             say(PROMPT)
-        while here.listen(0.1).datagrams:
+        while listen(here, 0.1, is_calm=True).datagrams:
             pass
         say(STEADY % 1)
         assert slept(here) == [STEADY % 1]

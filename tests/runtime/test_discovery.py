@@ -20,7 +20,7 @@ from discoveryd.net.query_client import QueryClient
 from discoveryd.net.udp import UdpTransport
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.protocol.wire.record import Service
-from discoveryd.runtime import discovery, network
+from discoveryd.runtime import discovery, receiver
 from discoveryd.runtime.client import Client
 from discoveryd.runtime.discovery import Discovery
 from discoveryd.runtime.pings import MOST_REQUESTS
@@ -277,7 +277,7 @@ def test_without_netlink_it_scans_by_time_and_says_so(make, monkeypatch):
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(links_module, "doorbell", refuse)
-    monkeypatch.setattr(network, "PERIOD_UNTOLD", 0.02)
+    monkeypatch.setattr(receiver, "PERIOD_UNTOLD", 0.02)
     scans = counted_scans(monkeypatch)
     notices = SimpleQueue()
     anna = make("anna", notify=notices.put)
@@ -298,7 +298,7 @@ def test_unreadable_interfaces_are_told_once_and_read_again(make, monkeypatch, n
             raise OSError(number, os.strerror(number))
         return loopback(address)
 
-    monkeypatch.setattr(network, "SCAN_RETRY", 0.01)
+    monkeypatch.setattr(receiver, "SCAN_RETRY", 0.01)
     monkeypatch.setattr(links_module, "loopback", read)
     notices, scans = SimpleQueue(), counted_scans(monkeypatch)
     anna = make("anna", notify=notices.put)

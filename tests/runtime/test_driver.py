@@ -40,7 +40,7 @@ def make():
             driver.network.open(stack, node.parameters)
             if is_started:
                 driver.start()
-                driver.report_start()
+                driver.links.report_start()
             stack.callback(lambda: driver.begin_stop() and driver.stop())
             return driver
 
@@ -97,13 +97,36 @@ def test_for_a_while_after_an_event_nothing_may_wait_unread(make):
     assert lan.was_calm
     lan.put(hello(1, "bert").encode())
     arrivals, now, *_ = receiver.read(1e9)
-    driver.take(receiver, arrivals, now)
+    for outcome in driver.take(receiver, arrivals, now):
+        driver.carry_out(outcome)
     assert subscription.get(timeout=WAIT).kind == "joined"
     for seconds, is_calm in ((0.0, False), (1.9, False), (2.1, True)):
         jump[0] = 100.0 + seconds
         lan.wake()
         receiver.read(1e9)
         assert lan.was_calm is is_calm, seconds
+
+
+def test_what_wakes_nobody_is_read_with_the_next_beat(make):
+    lan = FakeTransport()
+    lan.has_quiet_socket = True
+    driver = make(lan, interval=0.2)
+    subscription = driver.subscribe(None)
+    lan.until(lambda sent: len(sent) > 3)
+    lan.put_quietly(hello(1, "bert").encode(), at=boottime())
+    assert subscription.get(timeout=WAIT).kind == "joined"
+    assert lan.waits <= 3, "the receiver slept"
+
+
+def test_the_sender_is_woken_only_for_what_is_due_earlier(make, monkeypatch):
+    driver = make(FakeTransport(), is_started=False)
+    woken = []
+    monkeypatch.setattr(driver.lock, "notify_all", lambda: woken.append(1))
+    for number, (pause, wakes) in enumerate([(-5.0, 0), (5.0, 1)]):
+        driver.wakes_at = boottime() + pause  # by itself, while it waits
+        datagram = hello(number, f"n{number}").encode()
+        take(driver, Arrivals([(datagram, Source(f"10.0.0.{number + 8}", ETH0), boottime())]), boottime())
+        assert len(woken) == wakes
 
 
 def test_a_peer_is_heard_and_its_events_are_published(make):
@@ -175,7 +198,7 @@ def test_a_ring_of_the_doorbell_starts_a_scan(make):
     lan = FakeTransport()
     make(lan, notify=notices.put)
     lan.there = {ETH0: (), WLAN: ()}
-    lan.arrive(Arrivals(has_rung=True))
+    lan.ring()
     assert texts(notices, 2) == ["link up", "link up"]
 
 

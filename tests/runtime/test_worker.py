@@ -109,7 +109,7 @@ def until(question, wanted):
 
 WORK = {
     "hello-sender": (UdpTransport, "send"),
-    "hello-receiver": (UdpTransport, "listen"),
+    "hello-receiver": (UdpTransport, "wait"),
     "query-server": (QueryHandlers, "events"),
 }
 """A call in the middle of each thread's work."""

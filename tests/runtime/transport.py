@@ -3,7 +3,7 @@
 import threading
 
 from discoveryd.net.stamps import boottime
-from discoveryd.net.transport import Arrivals, SendChange
+from discoveryd.net.transport import NOT_WOKEN, Arrivals, SendChange, Woken
 from discoveryd.protocol.link import Link, Source
 
 ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
@@ -12,7 +12,7 @@ ETH0 = Link("eth0", 2, "10.0.0.1", 24, "10.0.0.255")
 class FakeTransport:
     """Carries what the test puts in, and keeps what is sent.
 
-    It obeys the contract of `discoveryd.net.transport`: `listen` waits for arrivals, a wake or the timeout; `heard_until`
+    It obeys the contract of `discoveryd.net.transport`: `wait` waits for arrivals, a wake or the timeout; `heard_until`
     is the time of the last reading that found nothing more; what is for a link of another transport is left alone.
     """
 
@@ -34,14 +34,14 @@ class FakeTransport:
         self.broken = {}  # target -> error
         self.samples = []
         self.lost = 0
-        self.scans = 0
-        self.was_calm = None  # what `listen` was told last
+        self.scans = self.waits = 0
+        self.was_calm = None  # what `read` was told last
         self.is_open = False
         self._failure = failure
         self._clock = clock
         self._changed = threading.Condition()
         self._arrivals = []
-        self._is_woken = False
+        self._is_woken = self._has_rung = False
 
     def open(self):
         if self._failure:
@@ -78,11 +78,22 @@ class FakeTransport:
             self._arrivals.append(arrivals)
             self._changed.notify_all()
 
-    def listen(self, timeout, *, is_calm=False):
+    def ring(self):
+        """Tell that the interfaces have changed."""
+        with self._changed:
+            self._has_rung = True
+            self._changed.notify_all()
+
+    def wait(self, timeout):
+        with self._changed:
+            self.waits += 1
+            self._changed.wait_for(lambda: self._arrivals or self._is_woken or self._has_rung, timeout)
+            woken, self._is_woken, self._has_rung = Woken(has_rung=self._has_rung), False, False
+            return woken
+
+    def read(self, woken=NOT_WOKEN, *, is_calm=False):
         self.was_calm = is_calm
         with self._changed:
-            self._changed.wait_for(lambda: self._arrivals or self._is_woken, timeout)
-            self._is_woken = False
             arrivals = self._arrivals.pop(0) if self._arrivals else Arrivals()
             if not self._arrivals:
                 self.heard_until = self._clock()

@@ -25,6 +25,9 @@ from discoveryd.protocol.wire.messages import Hello
 DEAF_PINGS = 3
 """PINGs in a row without an answer, at least, after which a peer whose HELLOs arrive does not hear us."""
 
+FEW = 256
+"""Rows that are looked through in less time than a thread takes to be woken."""
+
 
 class AgeingRows(Rows):
     """Rows that fall silent, are given up, end and are forgotten; each call returns its events.
@@ -73,6 +76,15 @@ class AgeingRows(Rows):
                 a row may be due.
         """
         return self._with_owed(self._due(now, now if clock is None else clock))
+
+    def look_ahead(self, now: float, until: float) -> None:
+        """Find `next_expiry` anew where it comes before `until`: most rows were heard since, and nothing is due then.
+
+        That costs less than to be woken for it, unless there are many rows.
+        """
+        is_early = now < self._next_expiry < until and self.blind_until == -NEVER
+        if is_early and len(self.by_key) <= FEW:
+            self._next_expiry = min([self._ends(row, now) for row in self.by_key.values()], default=NEVER)
 
     def mistrust(self, until: float) -> None:
         """Judge nobody before that moment, for what arrived until then may be lost, or yet to be given.

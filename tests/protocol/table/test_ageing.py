@@ -155,6 +155,29 @@ def test_suspect_after_two_and_a_half_intervals_of_its_own(interval, ttl, suspec
     assert table.suspects == {}
 
 
+def test_a_beat_ahead_is_found_out_what_is_really_due_before_it():
+    table = ProvedTable()
+    table.heard(hello(1, "a"), HERE, now=0.0)
+    table.heard(hello(2, "b"), THERE, now=0.0)
+    table.heard(hello(1, "a", seq=2), HERE, now=0.8)
+    table.heard(hello(2, "b", seq=2), THERE, now=0.9)
+    assert table.next_expiry() == pytest.approx(1.96)
+    table.look_ahead(1.1, 1.9)
+    assert table.next_expiry() == pytest.approx(1.96)  # the next beat comes earlier
+    table.look_ahead(1.1, 2.0)
+    assert table.next_expiry() == pytest.approx(0.8 + 1.96)
+    assert kinds(table.expire(table.next_expiry())) == ["suspect"]
+
+
+def test_after_a_pause_the_moment_of_judgement_is_not_put_off():
+    table = ProvedTable()
+    table.heard(hello(), HERE, now=0.0)
+    table.heard(hello(seq=2), HERE, now=0.8)
+    table.mistrust(1.5)
+    table.look_ahead(1.0, 9.0)
+    assert table.next_expiry() == 1.5
+
+
 def test_a_row_is_suspect_in_time_without_a_timer():
     table = ProvedTable()
     table.heard(hello(), HERE, now=0.0)

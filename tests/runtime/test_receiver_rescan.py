@@ -2,7 +2,7 @@
 
 import pytest
 
-from discoveryd.runtime.network import PERIOD, PERIOD_UNTOLD, SCAN_GAP, SCAN_RETRY, SETTLE, Rescan
+from discoveryd.runtime.receiver import PERIOD, PERIOD_UNTOLD, SCAN_GAP, SCAN_RETRY, SETTLE, Rescan
 
 
 def done(now, *, took=0.0, period=PERIOD, has_failed=False):

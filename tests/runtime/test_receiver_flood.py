@@ -1,6 +1,6 @@
 """Flood detection at a transport that the test plays."""
 
-from discoveryd.runtime.network import MEASURE_PERIOD, REVIEW, FloodDetector
+from discoveryd.runtime.receiver import MEASURE_PERIOD, REVIEW, FloodDetector
 
 
 class Transport:
