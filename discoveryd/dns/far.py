@@ -65,6 +65,13 @@ class FarNames:
         zone = self.zones.get(site)
         return (zone, partial(_look, peers, site, look)) if zone else None
 
+    def others(self, look: Look) -> Iterator[tuple[Zone, Look]]:
+        """Iterate over the zones of all other sites that are followed, and how their rows are looked at."""
+        peers = self._peers()
+        if peers is not None:
+            for site, zone in self.zones.items():
+                yield zone, partial(_look, peers, site, look)
+
     def refresh(self) -> Iterator[None]:
         """Take over what changed, a turn with each step."""
         peers = self._peers()

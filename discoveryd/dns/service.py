@@ -53,7 +53,7 @@ class NameServer:
             random=self._random,
         )  # fmt: skip
         self._far = FarNames(self.zone, sites)
-        self.zone.site = self._far.find
+        self.zone.sites = self._far
         self._loop: Loop | None = None
         self._server: Server | None = None
         self._follows: Future[Any] | None = None

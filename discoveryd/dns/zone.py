@@ -6,7 +6,8 @@ asks another server: also the reverse name of an address where no peer is, which
 
 Where this node belongs to a site, the last label before the domain may be the name of a site: of this one, for the same
 names once more, or of another, for a zone of its own (`discoveryd.dns.far`). A peer of this network with the whole name
-comes first.
+comes first. Sites may well use the same addresses: one of this network, or of a peer that this node hears, is no other
+site's, and one that peers of two sites have has no name.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from discoveryd.dns.index import Index, Seen, addresses_of
 from discoveryd.dns.names import BETWEEN, BROWSING, ENUMERATION, SELF_LABEL, Labels, folded, labels_of
@@ -71,6 +72,16 @@ class DnsAnswer(NamedTuple):
 REFUSED = DnsAnswer("REFUSED")
 
 
+class Sites(Protocol):
+    """The zones of sites (`discoveryd.dns.far.FarNames`), and for each how its rows are looked at."""
+
+    def find(self, label: bytes, look: Look) -> tuple[Zone, Look] | None:
+        """Return that of a site, also of this one, by its name."""
+
+    def others(self, look: Look) -> Iterable[tuple[Zone, Look]]:
+        """Return those of all other sites."""
+
+
 class Zone:
     """A domain with the names of the peers that are up.
 
@@ -84,13 +95,13 @@ class Zone:
     Attributes:
         labels: the domain.
         index: its names.
-        site: finds the zone of a site by its name, and how its rows are looked at, as `discoveryd.dns.far.FarNames`.
+        sites: the zones of sites, None where there are none.
     """
 
     def __init__(self, domain: str, ttl: float, *, with_self: bool, address: str | None, random: Random) -> None:
         self.labels = folded(labels_of(domain))
         self._top = self  # whose SOA is told
-        self.site: Callable[[bytes, Look], tuple[Zone, Look] | None] | None = None
+        self.sites: Sites | None = None
         self.index = Index(self.labels, with_self=with_self)
         self._ttl = int(ttl)
         self._address = address
@@ -123,9 +134,15 @@ class Zone:
             return None
         return (self._below(question, name, look) if name else self._reply(())) or self._between(name)
 
+    def names_at(self, address: str, owner: Labels, look: Look) -> list[ZoneRecord]:
+        """Return the names of the peers that are up at an address, as records of its reverse name."""
+        keys = self.index.addresses.get(address)
+        rows = [row for row in self._seen(keys, look) if address in row.peer.addresses] if keys else []
+        return [ZoneRecord(owner, "PTR", self._for(row), self._host(row)) for row in _foremost(rows)]
+
     def _in_site(self, question: DnsQuestion, name: Labels, look: Look) -> DnsAnswer | None:
         """Return the answer to a question about a name whose last label is that of a site, None for no such name."""
-        found = self.site(name[-1], look) if self.site else None
+        found = self.sites.find(name[-1], look) if self.sites else None
         return found[0].within(question, name[:-1], found[1]) if found else None
 
     def _between(self, name: Labels) -> DnsAnswer | None:
@@ -220,16 +237,14 @@ class Zone:
         return ZoneRecord(owner, "SRV", self._for(row), (priority, port, self._host(row)))
 
     def _reverse(self, question: DnsQuestion, name: Labels, look: Look) -> DnsAnswer:
-        """Return whose address it is, if it is of one of our links and of a peer that is up."""
+        """Return whose address it is: of a peer that is up, on one of our links or in exactly one other site."""
         address = b".".join(reversed(name[:-2])).decode("ascii", "replace")
-        keys = self.index.addresses.get(address, ())
-        if not keys or not self.index.is_near(address):
+        is_here = address in self.index.addresses
+        zones = ((self, look),) if is_here else self.sites.others(look) if self.sites else ()
+        found = [names for zone, seen in zones if (names := zone.names_at(address, question.name, seen))]
+        if len(found) != 1 or self.index.is_near(address) != is_here:
             return REFUSED
-        rows = [row for row in self._seen(keys, look) if address in row.peer.addresses]
-        if not rows:
-            return REFUSED
-        wanted = _foremost(rows) if question.kind == "PTR" else []
-        return self._reply(ZoneRecord(question.name, "PTR", self._for(row), self._host(row)) for row in wanted)
+        return self._reply(found[0] if question.kind == "PTR" else ())
 
     # --- parts of it ----------------------------------------------------------------------------
 

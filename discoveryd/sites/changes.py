@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
+from discoveryd.protocol.wills import DIED
 from discoveryd.sites.values import SiteEventKind
 
 Shown = tuple[str, str, str]
 """State of a peer, its text, and why it is gone: the reason of its goodbye, `DIED`, or empty where nothing says so."""
 NOWHERE: Shown = ("", "", "")
-DIED = "its process died"
 
 REASONS: Mapping[SiteEventKind, str] = {
     "joined": "its site lists it", "updated": "its site tells something else of it",

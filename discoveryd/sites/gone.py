@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from discoveryd.protocol.bounded import put_last
 from discoveryd.protocol.table.liveness import NEVER
-from discoveryd.sites.changes import DIED, Shown
+from discoveryd.protocol.wills import DIED
+from discoveryd.sites.changes import Shown
 from discoveryd.sites.wire import End
 
 MAX_GONE = 1024

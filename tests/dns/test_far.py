@@ -54,7 +54,7 @@ class FarStage(Stage):
         self.world.run(10)
         self.desk = Desk(self.paris.nodes[0])
         self.far = FarNames(self.zone, lambda: self.desk)
-        self.zone.site = self.far.find
+        self.zone.sites = self.far
         self.refresh_far()
 
     def refresh_far(self):
@@ -64,6 +64,11 @@ class FarStage(Stage):
         self.berlin.up(key, text)
         self.world.run(1)
         self.refresh_far()
+
+    def reverse(self, address, kind="PTR"):
+        """Give the code of the answer to a reverse name, and whose it is."""
+        answer = self.answer(".".join([*reversed(address.split(".")), "in-addr", "arpa"]), kind)
+        return answer.code, found(answer)
 
     def names(self, site="berlin"):
         return {b".".join(name).decode() for name in self.far.zones[site].index.names}
@@ -213,6 +218,60 @@ def test_names_of_a_site_are_kept_as_its_peers_are(stage):
     stage.refresh_far()
     assert stage.far.zones == {}
     assert stage.answer("robert.berlin.peers.internal").code == "NXDOMAIN"
+
+
+def test_an_address_of_another_site_has_a_name_there(stage):
+    assert stage.reverse("10.9.0.2") == ("NOERROR", ["bert.berlin.peers.internal"])
+    assert stage.reverse("10.9.0.2", "A") == ("NOERROR", [])
+    assert stage.reverse("10.9.0.3") == ("REFUSED", [])
+    other = f"id8 {boot(2 << 60)}"
+    stage.up(other, text_of("bert", "10.9.0.3"))
+    assert stage.reverse("10.9.0.3") == ("NOERROR", ["bert-2000.berlin.peers.internal"])
+    stage.berlin.gone(BERT, "left")
+    stage.world.run(1)
+    assert stage.reverse("10.9.0.2") == ("REFUSED", [])
+
+
+def test_an_address_in_two_sites_has_no_name(stage):
+    rome = stage.world.place("rome", 1)
+    rome.up(f"id9 {boot(9)}", text_of("nina", "10.9.0.2"))
+    stage.world.run(10)
+    stage.refresh_far()
+    assert found(stage.answer("nina.rome.peers.internal")) == ["10.9.0.2"]
+    assert stage.reverse("10.9.0.2") == ("REFUSED", [])
+    for node in stage.berlin.nodes:
+        node.disconnect()
+    stage.world.run(20)
+    assert stage.desk.node.site("berlin")["state"] == "unreachable"
+    assert stage.reverse("10.9.0.2") == ("NOERROR", ["nina.rome.peers.internal"])
+    rome.gone(f"id9 {boot(9)}")
+    stage.world.run(1)
+    assert stage.reverse("10.9.0.2") == ("REFUSED", [])
+
+
+def test_an_address_of_this_network_is_no_other_sites(stage):
+    stage.up(f"id8 {boot(8)}", text_of("ernie", "10.0.0.7"))  # as in the network of a link of this node
+    assert found(stage.answer("ernie.berlin.peers.internal")) == ["10.0.0.7"]
+    assert stage.reverse("10.0.0.7") == ("REFUSED", [])
+    stage.joins(1, "carl", "10.0.0.7")
+    assert stage.reverse("10.0.0.7") == ("NOERROR", ["carl.peers.internal"])
+
+
+def test_an_address_of_a_peer_heard_from_afar_is_no_other_sites(stage):
+    said = hello(2, "id2", 1, Record(name="dora"))
+    stage.node.table.enter(said, source("10.9.0.2", None), 0.0)
+    stage.refresh()
+    assert found(stage.answer("dora.peers.internal")) == ["10.9.0.2"]
+    assert stage.reverse("10.9.0.2") == ("REFUSED", [])
+
+
+def test_a_reverse_name_is_kept_while_the_word_of_its_site_holds():
+    stage = FarStage(ttl=60.0)
+    stage.up(BERT, text_of("bert", "10.9.0.2"))
+    [record] = stage.answer("2.0.9.10.in-addr.arpa", "PTR").records
+    assert 0 < record.ttl == int(stage.desk.look("berlin", [BERT])[0]["expires_s"])
+    stage.desk = None
+    assert stage.reverse("10.9.0.2") == ("REFUSED", [])
 
 
 def test_many_peers_are_named_in_turns(stage):
