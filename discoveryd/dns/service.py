@@ -73,7 +73,7 @@ class NameServer:
             loop.run(self._begin(server))
             self._stack = stack.pop_all()
         self._loop, self._server = loop, server
-        self._follows = loop.spawn(self._follow(), name="dns")
+        self._follows = loop.spawn(self._follow, name="dns")
 
     def stop(self) -> None:
         """End. Safe to call again, and before `start`."""

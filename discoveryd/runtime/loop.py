@@ -41,6 +41,7 @@ class Loop:
         self._worker = Worker("event-loop", self._main, failed)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._begun = threading.Event()
+        self._lock = threading.Lock()  # what is handed over is on the loop before the loop is told to end, or refused
         self._end: asyncio.Event | None = None
         self._is_stopped = False
         self._selector: TimedSelector | None = None
@@ -90,11 +91,12 @@ class Loop:
             future.cancel()
             raise
 
-    def spawn(self, work: Coroutine[Any, Any, Any], *, name: str) -> Future[Any]:
+    def spawn(self, make: Callable[[], Coroutine[Any, Any, Any]], *, name: str) -> Future[Any]:
         """Let a coroutine run in the background until it ends, is cancelled, or the loop stops. For any thread.
 
         Args:
-            work: what to run; an exception out of it is told once.
+            make: makes the coroutine, on the loop: what is cancelled before its first step is never made, and so is
+                not left behind unawaited. An exception out of it is told once.
             name: what it is, for that line.
 
         Returns:
@@ -103,10 +105,7 @@ class Loop:
         Raises:
             RuntimeError: the loop does not run.
         """
-        if not self.is_running:
-            work.close()
-            raise RuntimeError("the event loop does not run")
-        return self._submit(self._guard(work, name))
+        return self._submit(self._guard(make, name))
 
     def call(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function on the loop, soon; nothing happens where no loop runs. For any thread.
@@ -131,17 +130,21 @@ class Loop:
 
     def stop(self) -> None:
         """Cancel what runs, give it a second to end, and end the thread. Safe to call again, and before `start`."""
-        self._is_stopped = True
+        with self._lock:
+            self._is_stopped = True
         if self._loop is not None and self._end is not None:
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._end.set)
             self._worker.join(2 * PATIENCE)
 
     def _submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
-        if self._loop is None:
-            work.close()
-            raise RuntimeError("the event loop does not run")
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._lock:
+            loop = None if self._is_stopped else self._loop
+            if loop is not None:
+                with suppress(RuntimeError):  # closed
+                    return asyncio.run_coroutine_threadsafe(work, loop)
+        work.close()
+        raise RuntimeError("the event loop does not run")
 
     # --- in the thread --------------------------------------------------------------------------
 
@@ -169,9 +172,9 @@ class Loop:
         if tasks:
             await asyncio.wait(tasks, timeout=PATIENCE)
 
-    async def _guard(self, work: Coroutine[Any, Any, Any], name: str) -> Any:
+    async def _guard(self, make: Callable[[], Coroutine[Any, Any, Any]], name: str) -> Any:
         try:
-            return await work
+            return await make()
         except (asyncio.CancelledError, CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is: the loop, and the other parts on it, go on

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from errno import EAGAIN
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from discoveryd.errors import DiscoveryError, QueryError
@@ -92,7 +93,7 @@ class SiteDesk:
 
     def start(self) -> None:
         """Begin to take part."""
-        self._stop = self._loop.spawn(self._driver.run(), name="sites").cancel
+        self._stop = self._loop.spawn(self._driver.run, name="sites").cancel
 
     def stop(self) -> None:
         """Take part no longer; those that watch are told so."""
@@ -171,7 +172,7 @@ class SiteDesk:
         if request.draft is not None and request.site == self.site:
             here = replace(request.draft, where={**request.draft.where, "site": None})
             return self._discovery.messages.begin(here, Answering(reply))
-        return self._loop.spawn(self._answering(request, reply), name=f"{request.op} of sites").cancel
+        return self._loop.spawn(partial(self._answering, request, reply), name=f"{request.op} of sites").cancel
 
     def _check(self, site: str) -> None:
         known = [self.site, *(one["name"] for one in self._driver.status().get("sites", ()))]

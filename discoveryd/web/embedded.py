@@ -57,7 +57,7 @@ class MetricsPage:
         """
         self._loop.start()
         self._door.look()
-        self._loop.spawn(self._look(), name="metrics")
+        self._loop.spawn(self._look, name="metrics")
 
     def stop(self) -> None:
         """End. Safe to call again, and before `start`."""

@@ -51,7 +51,7 @@ class WebRoom:
         self._credentials = Credentials()
         self._fault = ""  # of the files, told once
         self._answers = loop.run(self._begin())
-        self._watching: Future[Any] = loop.spawn(self._watch(), name="web")
+        self._watching: Future[Any] = loop.spawn(self._watch, name="web")
 
     def adopt(self, config: Config) -> None:
         """Serve what a configuration says, and no longer what it does not say."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -66,7 +68,7 @@ def test_a_failed_task_is_told_and_harms_no_other():
 
     with running() as (loop, notices):
         loop.start()
-        loop.spawn(fail(), name="sites").result(5)
+        loop.spawn(fail, name="sites").result(5)
         assert [(notice.level, notice.fields) for notice in notices] == [
             ("warning", {"task": "sites", "error": "ValueError: broken"})
         ]
@@ -96,9 +98,55 @@ def test_stop_cancels_tasks_and_waits_for_their_end():
 
     with running() as (loop, _):
         loop.start()
-        loop.spawn(serve(), name="web")
+        loop.spawn(serve, name="web")
         loop.run(asyncio.sleep(0))
     assert steps == ["closed"]
+
+
+async def others():
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+def test_what_is_cancelled_before_its_first_step_is_not_made():
+    made, cancelled = [], []
+
+    async def serve():
+        made.append("a step")
+
+    def make():
+        made.append("a coroutine")
+        return serve()
+
+    with running() as (loop, notices):
+        before, release = loop.run(others()), threading.Event()
+        try:
+            loop.call(release.wait, 30)
+            future = loop.spawn(make, name="sites")
+            # so does `future.cancel()` of newer releases of Python 3.13
+            loop.call(lambda: [cancelled.append(task.cancel()) for task in asyncio.all_tasks() - before if not task.done()])
+        finally:
+            release.set()
+        with pytest.raises(CancelledError):
+            future.result(5)
+        loop.spawn(serve, name="sites").result(5)
+    assert (made, cancelled, notices) == (["a step"], [True], [])
+
+
+def test_what_is_handed_over_as_the_loop_stops_is_cancelled(monkeypatch):
+    hand_over = asyncio.run_coroutine_threadsafe
+    with running() as (loop, _):
+        loop.start()
+        stops = threading.Thread(target=loop.stop)
+
+        def late(work, asyncio_loop):
+            stops.start()
+            stops.join(0.2)  # it waits for this; else the loop would be closed now
+            return hand_over(work, asyncio_loop)
+
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", late)
+        future = loop.spawn(partial(asyncio.sleep, 60), name="sites")
+        stops.join(5)
+        assert future.cancelled()
 
 
 def test_a_stopped_loop_takes_nothing():
@@ -107,7 +155,7 @@ def test_a_stopped_loop_takes_nothing():
     with pytest.raises(RuntimeError, match="stopped"):
         loop.run(thread_name())
     with pytest.raises(RuntimeError, match="does not run"):
-        loop.spawn(thread_name(), name="late")
+        loop.spawn(thread_name, name="late")
     loop.call(notices.append, "late")
     loop.stop()
     assert notices == []
