@@ -100,6 +100,7 @@ class HttpServer:
                 await asyncio.sleep(ACCEPT_PAUSE)
                 continue
             self._take_in(sock)
+            await asyncio.sleep(0)  # its task, which closes it in the end, begins before the next makes room
 
     def _take_in(self, sock: Listener) -> None:
         if len(self._places) >= CONNECTIONS:

@@ -6,6 +6,7 @@ import re
 import resource
 import select
 import socket
+import threading
 from contextlib import ExitStack, suppress
 from queue import SimpleQueue
 from time import monotonic, sleep
@@ -105,6 +106,19 @@ def test_of_too_many_clients_the_first_silent_one_makes_room(serve, monkeypatch)
         assert ask(door, "/")[2] == b"/"
         assert rest(first) == b""
         assert refused(door) == 1
+
+
+def test_what_makes_room_as_soon_as_it_came_is_closed(serve, loop, monkeypatch):
+    monkeypatch.setattr(server, "CONNECTIONS", 3)
+    door, release = serve(app), threading.Event()
+    with ExitStack() as stack:
+        try:
+            loop.call(release.wait, 30)
+            clients = [stack.enter_context(connected(door)) for _ in range(6)]
+        finally:
+            release.set()
+        assert [rest(client) for client in clients[:3]] == [b"", b"", b""]
+        assert ask(door, "/")[2] == b"/"
 
 
 def test_where_all_are_busy_a_newcomer_is_told_so(serve, monkeypatch):
