@@ -7,7 +7,7 @@ import pytest
 
 from tests.consumers.browser import Browser
 from tests.consumers.conftest import need
-from tests.netns.daemons import asking, events, until
+from tests.netns.daemons import asking, events, heal, lose, until
 from tests.netns.lab import Lab, why_not
 
 HERE, THERE = "http://127.0.0.1:3480/", "http://10.77.0.2:3480/"
@@ -212,24 +212,37 @@ def test_without_javascript_there_is_a_table(network):
     assert not network.browser.texts(".script")
 
 
-def test_a_tab_that_nobody_looks_at_holds_no_stream(network, page):
-    hide = """value => { Object.defineProperty(document, 'hidden', {value, configurable: true});
-        document.dispatchEvent(new Event('visibilitychange')); }"""
-    joins = "[...document.querySelectorAll('#feed li')].filter(one => /^[0-9:]+coraj/.test(one.textContent)).length"
-    before = page.call("evaluate", joins)
+JOINS = "[...document.querySelectorAll('#feed li')].filter(one => /^[0-9:]+coraj/.test(one.textContent)).length"
+HIDE = """value => { Object.defineProperty(document, 'hidden', {value, configurable: true});
+    document.dispatchEvent(new Event('visibilitychange')); }"""
+MARK = """() => { const mark = document.createElement('li'); mark.id = 'mark'; document.querySelector('#feed').append(mark); }"""
+
+
+@pytest.mark.parametrize("has_proved", [True, False])
+def test_a_tab_that_nobody_looks_at_holds_no_stream(network, page, has_proved):
+    """What happened meanwhile is told once; also of a peer that answers no PING, which the history does not know."""
+    host = network.lab.hosts["cora"]
+    page.until("/bert/.test(document.querySelector('#feed').textContent)")  # the history has told of earlier joins, too
+    before = page.call("evaluate", JOINS)
     with asking(network.lab.hosts["anna"]) as client:
-        page.call("evaluate", hide, True)
+        page.call("evaluate", HIDE, True)
         deadline = time.monotonic() + 15
         while client.request("status")["web"]["streams"]:
             assert time.monotonic() < deadline
             page.call("wait_for_timeout", 20)
+        if not has_proved:
+            lose(host)
         daemon = network.start("cora")
-        until(client, lambda peers: "cora" in {peer["name"] for peer in peers})
-    page.call("evaluate", hide, False)
+        until(client, lambda peers: any(peer["name"] == "cora" and (peer["two_way"] or not has_proved) for peer in peers))
+    page.call("evaluate", MARK)
+    page.call("evaluate", HIDE, False)
     page.until(f"[...document.querySelectorAll('{ROWS}:not(.gone) th button')].some(one => one.textContent === 'cora')")
-    page.until(f"{joins} === {before + 1}")
+    page.until("!document.querySelector('#mark')")  # the history was asked again
+    page.until(f"{JOINS} === {before + 1}")
     daemon.terminate()
     daemon.wait()
+    if not has_proved:
+        heal(host)
 
 
 def test_the_page_says_that_the_daemon_is_gone_and_comes_back(network, page):

@@ -132,7 +132,7 @@ async function askPast(asked) {
     ['history', 'availability'].map((op) => get(`api/v1/${op}?since_s=${DAY}`)),
   );
   takePast(history, availability);
-  if (!hasFeed) fillFeed(history.events, asked, now() - ended);
+  if (!hasFeed) fillFeed(history, asked, now() - ended);
   hasFeed = true;
 }
 

@@ -64,7 +64,7 @@ const bars = (cells, look, shown) =>
 
 const LOOK_OF = { joined: 'up', recovered: 'up' };
 
-function told(name, { event, reason }, when) {
+function told(when, name, { event, reason }) {
   return make(
     'li',
     {},
@@ -90,23 +90,28 @@ function timeText(when) {
 let live = [];
 
 // Fill the feed with what the history told, which was asked for at a moment of the wall clock, and with what is newer.
-// What came in a gap of the stream, so many seconds ago, was told by both.
-function fillFeed(events, asked, gap) {
-  const isKnown = (one) =>
-    events.some((past) => past.id === one.peer.id && past.event === one.event && past.age_s < gap + 9);
-  live = live.filter((one) => one.when > asked - 1500 && !isKnown(one));
+// What came in a gap of the stream, so many seconds ago, was told by both. Of a peer that has not proved to be there,
+// the stream alone tells: the history has no stay of its boot.
+function fillFeed({ events, stays }, asked, gap) {
+  const isRemembered = ({ peer }) => stays.some((stay) => stay.id === peer.id && stay.boot === peer.boot);
+  const isKnown = ({ event, peer }) =>
+    events.some((past) => past.id === peer.id && past.event === event && past.age_s < gap + 9);
+  live = live.filter((one) => !isRemembered(one) || (one.when > asked - 1500 && !isKnown(one)));
+  const entries = [
+    ...events.map((one) => [new Date(one.at), one.name || one.id || 'this node', one]),
+    ...live.map((one) => [one.when, labelOf(one.peer), one]),
+  ].sort(([one], [other]) => one - other);
   byId('feed').replaceChildren();
-  for (const one of events.slice(-MOST_EVENTS)) tell(one.name || one.id || 'this node', one, new Date(one.at));
-  for (const one of live) tell(labelOf(one.peer), one, one.when);
+  for (const entry of entries.slice(-MOST_EVENTS)) tell(...entry);
 }
 
 function feed(event) {
   live = [...live.slice(-MOST_EVENTS), { ...event, when: new Date() }];
-  tell(labelOf(event.peer), event, new Date());
+  tell(new Date(), labelOf(event.peer), event);
 }
 
-function tell(name, event, when) {
+function tell(...entry) {
   const list = byId('feed');
-  list.prepend(told(name, event, when));
+  list.prepend(told(...entry));
   if (list.childElementCount > MOST_EVENTS) list.lastElementChild.remove();
 }
