@@ -322,10 +322,11 @@ Modules
 - ``sealed``: ``sealed.keyring`` holds the keys and the mode, ``sealed.envelope`` seals and opens, ``sealed.channel`` is
   the layer in front of the engine, and takes each counter once, ``sealed.payload`` seals what a broker carries.
 - ``table``: ``table.table`` is the table, ``table.rows`` keeps its rows, and knows restarts and clones, ``table.row``
-  is one peer, ``table.path`` an address of it, ``table.states`` its life, ``table.liveness`` and ``table.ageing`` what
-  silence does, ``table.standing`` what a row has proved and which *seq* counts, ``table.shared_addresses`` those of
-  several peers; ``table.event_log`` tells events, damped, of a ``table.peer``, ``table.changes`` what they changed,
-  ``table.journal`` notes each change of a peer that proved to be there, ``table.grace`` says which absence waits.
+  is one peer, ``table.path`` an address of it, ``table.prepared`` what its readers get, ``table.states`` its life,
+  ``table.liveness`` and ``table.ageing`` what silence does, ``table.standing`` what a row has proved and which *seq*
+  counts, ``table.shared_addresses`` those of several peers; ``table.event_log`` tells events, damped, of a
+  ``table.peer``, ``table.changes`` what they changed, ``table.journal`` notes each change of a peer that proved to be
+  there, ``table.grace`` says which absence waits.
 - Sent: ``beacon`` says when a HELLO is due, and when a solicit is answered, ``ipv6`` which beats go by IPv6,
   ``prober`` what is pinged, ``turns`` in which order, ``wills`` what after a will; ``outbox`` writes the datagrams and
   bounds what unproven addresses get, ``limited_broadcast`` knows where 255.255.255.255 is needed, ``seeds`` which

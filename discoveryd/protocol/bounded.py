@@ -27,7 +27,8 @@ MAX_ADDRESSES = 8192
 """Addresses of each kind; past it the address that proved it first, or spoke longest ago, is as if never heard."""
 
 MAX_REUSED = 1024
-"""Texts of tags, and as many services without tags, that are kept once for all peers: 2 MB if strangers choose them."""
+MAX_REUSED_TAGS = 256
+"""Texts of tags, as many services without tags, and sets of tags, that are kept once for all peers."""
 
 
 @lru_cache(MAX_REUSED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import sqrt
@@ -36,7 +38,8 @@ class Reach:
     """Which HELLOs of a sender came: a count, with marks to forget what is older than `WINDOW`.
 
     `seq`, `heard` and `due` are public for the fast path of the engine, which does what `hear` does in place, and calls
-    `mark` when `seq` has reached `due`. `marks` are the seq and the count at the end of each of the last steps.
+    `mark` when `seq` has reached `due`. `marks` are the seq and the count at the end of each of the last steps, one
+    after the other: an array takes a quarter of what a list of tuples does.
 
     Args:
         seq: of the last HELLO.
@@ -50,7 +53,7 @@ class Reach:
         self.every = every
         self.heard = 0
         self.due = seq + ENOUGH * every
-        self.marks = [(seq, 0)]
+        self.marks = array("I", (seq, 0))
 
     def hear(self, seq: int) -> None:
         """Count a HELLO. A duplicate, and a HELLO that was overtaken, do not count."""
@@ -61,9 +64,9 @@ class Reach:
     def mark(self) -> None:
         """Move the window."""
         self.due = self.seq + ENOUGH * self.every
-        self.marks.append((self.seq, self.heard))
-        while len(self.marks) > 2 and self.seq - self.marks[1][0] >= WINDOW * self.every:
-            del self.marks[0]
+        self.marks.extend((self.seq, self.heard))
+        while len(self.marks) > 4 and self.seq - self.marks[2] >= WINDOW * self.every:
+            del self.marks[:2]
 
     def loss(self, missing: int = 0) -> tuple[float, float] | tuple[None, None]:
         """Return the share of HELLOs lost in the window, 0 to 1, and its upper bound (Wilson).
@@ -74,7 +77,8 @@ class Reach:
             missing: HELLOs that should have come since the last.
         """
         begin = self.seq + (missing - WINDOW) * self.every
-        seq, heard = max([mark for mark in self.marks if mark[0] <= begin], default=self.marks[0])
+        first = 2 * max(bisect_right(self.marks[::2], begin) - 1, 0)
+        seq, heard = self.marks[first : first + 2]
         sent = (self.seq - seq) // self.every + missing
         lost = max(0, sent - (self.heard - heard))
         if missing >= WINDOW:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from discoveryd.frozen import frozen
 from discoveryd.protocol.addresses import family_of
-from discoveryd.protocol.wire.record import NO_TAGS, Record, Service
+from discoveryd.protocol.wire.record import Record, Service, tags_of
 
 if TYPE_CHECKING:
     from discoveryd.protocol.table.path import Path
@@ -202,7 +202,7 @@ def peer_of(row: Row, fresh: list[Path], state: State, now: float | None = None)
         link=best.link,
         boot=row.boot,
         services=record.services if record else (),
-        tags=record.tags if record else NO_TAGS,
+        tags=record.tags if record else tags_of(()),
         first_seen_s=0.0 if now is None else now - row.first_seen,
         last_heard_s=0.0 if now is None else now - row.last_heard,
         expires_s=0.0 if now is None else row.expires - now,

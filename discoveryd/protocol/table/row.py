@@ -8,6 +8,7 @@ from discoveryd.protocol.link import Source
 from discoveryd.protocol.table.liveness import LAST_CHANCE, NEVER, SUSPECT_INTERVALS, SUSPECT_MISSES, UNHEARD, misses
 from discoveryd.protocol.table.path import Path, Paths
 from discoveryd.protocol.table.peer import LIVE, UNANNOUNCED, Announced, Kind, Peer, State, lasting_text, peer_of
+from discoveryd.protocol.table.prepared import Prepared
 from discoveryd.protocol.table.standing import DOUBT, LEAST_LIFE, NO_FAREWELL, NO_RUN, Farewell, Run
 from discoveryd.protocol.table.states import TRANSITIONS, Cause
 from discoveryd.protocol.wire.messages import Hello
@@ -88,25 +89,19 @@ class Row:
     clone: bool = False
     is_replaced: bool = False
     heard_replaced: int = 0  # times that it was heard since
-    past: dict[str, int] = field(default_factory=dict)  # former boots, with their restarts
+    past: tuple[tuple[str, int], ...] = ()  # former boots, with their restarts
     heir: Row | None = None  # the boot that replaced it
     took_over: tuple[str, float] = ("", -NEVER)  # the boot that it continues, and when that was heard last
-    handed: tuple[int, float] = field(init=False)  # restarts that the heir counts besides, and when it came
+    handed: tuple[int, float] = (0, -NEVER)  # restarts that the heir counts besides, and when it came
     # what was told of it
     announced: Announced = UNANNOUNCED
     pace_full: float = -NEVER  # when its budget of events is whole again
-    # prepared for readers
-    _fresh: list[Path] = field(default_factory=list)
-    _view: Peer | None = None
-    _text: str = ""
-    _told: tuple[State, list[Path]] | None = None  # what the text says of time
-    _text_until: float = 0.0
+    _prepared: Prepared | None = None  # for readers
 
     def __post_init__(self, now: float) -> None:
         self.key = (self.id, self.boot)
         self.first_seen = self.began = self.last_heard = self.last_hello = self.beats_from = now
         self.expires = self.announced_at = now
-        self.handed = (0, now)
         self.paths = Paths(self)
 
     def changed(self) -> None:
@@ -116,8 +111,7 @@ class Row:
 
     def measured(self) -> None:
         """Note a measurement: what was prepared for readers holds no more."""
-        self._view = self._told = None
-        self._text_until = 0.0
+        self._prepared = None
 
     # --- state --------------------------------------------------------------------------------------
 
@@ -222,7 +216,8 @@ class Row:
             now: the time it arrived, perhaps before the last one.
         """
         self.hold_for(seconds)
-        self.questions, self.question_at = 0, -NEVER
+        if self.questions:
+            self.questions, self.question_at = 0, -NEVER
         if self.refused > self.last_heard:
             self.rejects = True  # its machine refuses our PINGs, but the peer is there: a firewall
         if now >= path.last_heard:
@@ -320,29 +315,33 @@ class Row:
 
     def lasting(self, now: float) -> Peer:
         """Return the row with all ages zero; the same object as long as nothing else changes."""
-        view, state = self._view, self.state_at(now)
-        if view is not None and state == view.state and (not self.several or self.paths.fresh(now) == self._fresh):
-            return view
-        self._fresh = self.paths.fresh(now)
-        self._view = peer_of(self, self._fresh, state)
-        return self._view
+        prepared = self._prepare(now)
+        if prepared.view is None:
+            prepared.view = peer_of(self, prepared.fresh, prepared.state)
+        return prepared.view
 
     def text(self, now: float) -> str:
         """Return the JSON of `lasting`, encoded once per change."""
-        if now < self._text_until:
-            return self._text
-        state, fresh = self.state_at(now), self.paths.fresh(now)
-        if not self.several or (state, fresh) != self._told:
-            self._told = (state, fresh) if self.several else None
-            self._text = lasting_text(self, fresh, state)
+        if text := self.kept_text(now):
+            return text
+        prepared = self._prepare(now)
+        prepared.text = prepared.text or lasting_text(self, prepared.fresh, prepared.state)
         # nothing but an event or more silence can change it: of the peer, or of one of its paths
         until = min(self.expires, self.suspect_at()) if self.state == "up" else self.expires
-        self._text_until = min(until, self.paths.steady_until(now)) if self.several else until
-        return self._text
+        prepared.until = min(until, self.paths.steady_until(now)) if self.several else until
+        return prepared.text
 
     def kept_text(self, now: float) -> str:
-        """Return `text`, empty where it would be encoded anew."""
-        return self._text if now < self._text_until else ""
+        """Return `text`, empty where it may have to be encoded anew."""
+        return self._prepared.text if self._prepared is not None and now < self._prepared.until else ""
+
+    def _prepare(self, now: float) -> Prepared:
+        """Return what is prepared for readers, anew where time has changed the state or the paths."""
+        state, prepared = self.state_at(now), self._prepared
+        fresh = self.paths.fresh(now) if prepared is None or self.several else prepared.fresh
+        if prepared is None or (state, fresh) != (prepared.state, prepared.fresh):
+            prepared = self._prepared = Prepared(state, fresh)
+        return prepared
 
     def peer(self, now: float) -> Peer:
         """Return the row as it is now, as an immutable value."""

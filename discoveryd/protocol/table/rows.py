@@ -266,13 +266,14 @@ class Rows:
         """
         row.record = former.record
         row.first_seen, row.took_over = former.first_seen, (former.boot, former.last_heard)
-        known = former.past.get(row.boot)  # a boot that was there before has its own count
+        past = dict(former.past)
+        known = past.get(row.boot)  # a boot that was there before has its own count
         row.restarts = former.restarts + 1 if known is None else known
         former.handed = (former.restarts + 1 if known is None else 0, row.last_heard)
-        past = {**former.past, former.boot: former.restarts}
+        past[former.boot] = former.restarts
         if known is not None and former.state not in LIVE:  # the two take turns: neither is a restart of the other
             past[former.boot] = max(0, former.restarts - known - 1)
-        row.past = dict(list(past.items())[-MAX_PAST:])
+        row.past = tuple(past.items())[-MAX_PAST:]
         self.event_log.hand_over(former, row)
 
     def restore(self, row: Row, now: float) -> list[Event]:

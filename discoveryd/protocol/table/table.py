@@ -106,11 +106,11 @@ class PeerTable(AgeingRows):
         row = Row(kind="node", id=hello.id, boot=hello.boot, now=now)
         row.sealed_with = source.key
         row.proved = proved or source.key != ""
-        row.agreed = hello.ttl_ms / 1000 if row.proved else 0.0
         events, opening = self._open(row, source, now, known)
         path = row.paths.add(source, now)
         path.heard(hello.seq, now, hello.every)
         row.take(path, hello, record, source, now)
+        row.agreed = row.ttl if row.proved else 0.0
         self.shared.add(path, now)
         self._vouch(row, path, source, now)
         events += self.appear(*opening, row, now)
@@ -188,7 +188,9 @@ class PeerTable(AgeingRows):
             row = Row(kind="bare", id=source.address, boot="", now=now)
             self._owed += self._give_way(self._victims(row, []), None, now)
             self._add(row, source)
-        row.ttl = ttl
+        if row.ttl != ttl:
+            row.ttl = ttl
+            row.changed()
         row.bare_beats += 1
         self._vouch(row, self._path(row, source, now), source, now)
         if opening is None:

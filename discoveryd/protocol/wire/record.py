@@ -12,7 +12,7 @@ from typing import Any, Final
 from discoveryd.errors import ConfigError, RecordTooLong, WireError
 from discoveryd.frozen import frozen
 from discoveryd.protocol.blake import blake2b
-from discoveryd.protocol.bounded import MAX_REUSED, reuse
+from discoveryd.protocol.bounded import MAX_REUSED, MAX_REUSED_TAGS, reuse
 
 MAX_RECORD = 700
 """Bytes of an encoded record: with the longest head the full HELLO stays below 1024."""
@@ -21,9 +21,14 @@ MAX_VALUE = 255
 """Characters of a name or tag key, and of a tag value."""
 DEFAULT_PROTO = "tcp"
 """The transport of a service that names none."""
-NO_TAGS: Final[Mapping[str, str]] = MappingProxyType({})
 _OPTIONAL: Final[dict[str, Any]] = {"proto": DEFAULT_PROTO, "tags": {}}
 """What a service has that does not name it: it is not sent."""
+
+
+@lru_cache(MAX_REUSED_TAGS)
+def tags_of(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """Return tags that nobody can change, the same object for all peers that have these."""
+    return MappingProxyType({reuse(key): reuse(value) for key, value in items})
 
 
 @frozen
@@ -50,7 +55,7 @@ class Service:
         problems += _text_problems(f"{where}.proto", self.proto, 16) + _tag_problems(f"{where}.tags", self.tags)
         if problems:
             raise ConfigError(*problems)
-        object.__setattr__(self, "tags", _kept(self.tags))
+        object.__setattr__(self, "tags", tags_of(tuple(self.tags.items())))
 
     def to_json(self) -> dict[str, Any]:
         """Return the service as it stands in every JSON of this project."""
@@ -76,7 +81,7 @@ class Record:
         problems = _text_problems("name", self.name, MAX_NAME) + _tag_problems("tags", self.tags)
         if problems:
             raise ConfigError(*problems)
-        object.__setattr__(self, "tags", _kept(self.tags))
+        object.__setattr__(self, "tags", tags_of(tuple(self.tags.items())))
         object.__setattr__(self, "services", tuple(self.services))
         # as short as can be: what `decode_record` would assume is left out; so no record that fits into 700 bytes takes
         # more when it is encoded again
@@ -153,11 +158,6 @@ def decode_again(encoded: bytes | None, digest: str, held: Record | None) -> Rec
         raise WireError("malformed", "digest is not that of the record")
     object.__setattr__(record, "digest", digest)  # the row has that text already
     return record
-
-
-def _kept(tags: Mapping[str, str]) -> Mapping[str, str]:
-    """Return tags as they are kept: nobody can change them, and each text is there once for all peers that have it."""
-    return MappingProxyType({reuse(key): reuse(value) for key, value in tags.items()}) if tags else NO_TAGS
 
 
 def _refuse(constant: str) -> None:
