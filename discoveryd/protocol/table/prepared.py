@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Prepared:
     """A row as readers were given it last.
 
-    It is made when somebody asks, and dropped with the next event or measurement of the row: of a peer that is heard,
+    It is made when somebody asks, and dropped with the next event or measurement of the row: of a node that is heard,
     8 HELLOs later at most. So nothing of it is kept for rows that nobody asks for, and only what is asked for is made.
 
     Attributes:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from discoveryd.errors import ConfigError, RecordTooLong, WireError
-from discoveryd.protocol.bounded import MAX_REUSED, reuse
+from discoveryd.protocol.bounded import MAX_REUSED, MAX_REUSED_TAGS, reuse
 from discoveryd.protocol.wire.record import (
     MAX_RECORD,
     Record,
@@ -12,6 +12,7 @@ from discoveryd.protocol.wire.record import (
     digest_of,
     service_length,
     service_without_tags,
+    tags_of,
 )
 
 
@@ -132,11 +133,12 @@ def test_keys_of_a_later_release_are_ignored_but_digested():
 def test_what_many_peers_say_is_kept_once():
     encoded = b'{"name":"%b","tags":{"role of it":"a worker"},"services":[{"name":"http","port":80}]}'
     anna, bert = (decode_record(encoded % name) for name in (b"anna", b"bert"))
-    [(key, value)], [(other_key, other_value)] = anna.tags.items(), bert.tags.items()
-    assert key is other_key
-    assert value is other_value
+    assert anna.tags is bert.tags
     assert anna.services[0] is bert.services[0]
     assert anna.services[0].tags is Record(name="carl").tags
+    carl = decode_record(b'{"name":"carl","tags":{"role of it":"a worker","serial":"1234"}}')
+    assert carl.tags["role of it"] is anna.tags["role of it"]
+    assert next(one for one in carl.tags if one == "role of it") is next(iter(anna.tags))
 
 
 def test_a_port_that_equals_a_known_one_is_still_no_number():
@@ -154,6 +156,7 @@ def test_what_is_kept_once_is_bounded():
             again = decode_record(b'{"name":"x","tags":{"role of it":"a worker"}}')
             assert again.tags["role of it"] is common.tags["role of it"]
     assert reuse.cache_info().currsize == service_without_tags.cache_info().currsize == MAX_REUSED
+    assert tags_of.cache_info().currsize == MAX_REUSED_TAGS
 
 
 def test_a_record_that_fits_on_the_wire_is_accepted():
