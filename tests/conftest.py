@@ -74,6 +74,60 @@ def own_port(address, kind):
 
 sockets.free_port = own_port  # before any test module takes it from there
 
+OF_AN_EXAMPLE, LEAST_OF_A_PROPERTY = 0.06, 600.0
+"""Seconds that a property may take: for each example where many are asked for, and at least."""
+LIMIT = pytest.StashKey()
+"""The settings of the limit that a test has."""
+
+
+@pytest.hookimpl(trylast=True)  # after hypothesis has marked its own
+def pytest_collection_modifyitems(config, items):
+    """Give properties, which play thousands of examples in one test, a limit of their own, unless an option sets one."""
+    if config.getoption("timeout") is not None:
+        return
+    limit = max(LEAST_OF_A_PROPERTY, OF_AN_EXAMPLE * int(os.environ.get("DISCOVERYD_FUZZ_EXAMPLES") or 0))
+    for item in items:
+        if item.get_closest_marker("hypothesis") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(limit))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(item, settings):
+    """Interrupt what hangs again and again: hypothesis plays an example that failed once more, a fixture cleans up."""
+    item.stash[LIMIT] = settings
+    found = yield
+    if callable(signal.getsignal(signal.SIGALRM)):
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, settings.timeout / 10)
+    return found
+
+
+def limited(item):
+    """Give a phase of a test the whole time, also after one that failed, and interrupt nothing between two phases."""
+    settings = item.stash.get(LIMIT, None)
+    if settings is None:
+        return (yield)
+    item.ihook.pytest_timeout_cancel_timer(item=item)
+    item.ihook.pytest_timeout_set_timer(item=item, settings=settings)
+    try:
+        return (yield)
+    finally:
+        item.ihook.pytest_timeout_cancel_timer(item=item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    return (yield from limited(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    return (yield from limited(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item):
+    return (yield from limited(item))
+
 
 def pytest_configure(config):
     """Keep what Python compiles as long as the tests run, where PYTHONDONTWRITEBYTECODE says that nothing is kept.

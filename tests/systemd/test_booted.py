@@ -14,6 +14,7 @@ TIMEOUT = 1800.0
 """Seconds; the first time it makes two Debians."""
 
 
+@pytest.mark.timeout(TIMEOUT + 60)
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_the_service_on_booted_machines(script):
     if os.environ.get("DISCOVERYD_SYSTEMD") != "1":
