@@ -29,7 +29,7 @@ class ExportRule:
         domain: below which names stand; empty for ``peers.internal``.
         port: of every target for Prometheus; 0 for those of services.
         chosen: the peers that are in it.
-        site: whose peers are in it, or `EVERY_SITE`; empty for those of this network.
+        site: the site of the peers in it, or `EVERY_SITE`; empty for this network.
         with_self: whether this node is, too.
         command: run after each change; empty for none.
     """

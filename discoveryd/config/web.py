@@ -1,4 +1,4 @@
-"""What the section ``web`` says: where HTTP is served, to whom, and with which certificate."""
+"""What the section ``web`` says: where HTTP is served, with which token and which certificate."""
 
 from __future__ import annotations
 

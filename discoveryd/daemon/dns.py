@@ -59,7 +59,7 @@ class DnsPart(Part):
     def look(self) -> None:
         """Begin with the second look, two seconds after the start; then try again what could not be had.
 
-        By then the peers that there are were heard, and their names are not denied; before that nobody answers.
+        By then the peers that there are were heard, and their names are not denied; before that nothing answers.
         """
         if self._config.address is None or not self._has_looked:
             self._has_looked = True

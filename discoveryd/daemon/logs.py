@@ -62,7 +62,7 @@ class _OnDemand(ModuleType):
 def _spared(name: str) -> Iterator[None]:
     """Let modules that are imported in the block have another module on demand only.
 
-    structlog imports asyncio for its asynchronous loggers, which nobody uses here: 3 MB, with ssl.
+    structlog imports asyncio for its asynchronous loggers, which are not used here: 3 MB, with ssl.
     """
     if name in sys.modules:
         yield

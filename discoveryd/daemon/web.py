@@ -69,12 +69,12 @@ class WebPart(Part):
             self._room.look()
 
     def reload(self, config: Config) -> None:
-        """Take over where to listen, and whom to answer."""
+        """Take over the addresses to listen at, and the rules for what is answered."""
         self._config = config
         self._adopt()
 
     def status(self) -> dict[str, Any]:
-        """Return where it is served, to how many, and why not."""
+        """Return where it is served, to how many clients, or why not."""
         if self._lack and self._config.web.address is not None:
             return {"on": True, "error": self._lack, "next_try_s": None}
         return {"on": False} if self._room is None else self._room.status()

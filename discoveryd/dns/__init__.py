@@ -15,6 +15,6 @@ A room of its own, imported only where ``dns.listen`` is set.
     delegation  the file that lets the resolver of this machine ask here; `discoveryd install --dns` puts it in place
     trial       whether the resolver of this machine finds a name
 
-What an answer says of life is never kept: the index only knows whose name it is. Each question looks at the rows it is
-about, so a peer that left is gone with its goodbye, and one that is silent when its ttl is over, whatever else waits.
+What an answer says of life is never kept: the index only knows the peer of a name. Each question looks at the rows it
+is about, so a peer that left is gone with its goodbye, and one that is silent when its ttl is over, whatever waits.
 """

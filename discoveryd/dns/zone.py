@@ -1,8 +1,8 @@
 """The zone: a question in, its answer out. Pure: the rows that it is about are looked at through a function.
 
-The answer is authoritative below the domain. A name of nobody who is up is NXDOMAIN; a name that is there without what
-is asked for, or with others below it, is NOERROR without an answer (RFC 8020). All else is REFUSED, so that a resolver
-asks another server: also the reverse name of an address where no peer is, which may well be another machine's.
+The answer is authoritative below the domain. A name of no peer that is up is NXDOMAIN; a name that is there without
+what is asked for, or with others below it, is NOERROR without an answer (RFC 8020). All else is REFUSED, so that a
+resolver asks another server: also the reverse name of an address where no peer is, which may well be another machine's.
 
 Where this node belongs to a site, the last label before the domain may be the name of a site: of this one, for the same
 names once more, or of another, for a zone of its own (`discoveryd.dns.far`). A peer of this network with the whole name
@@ -100,7 +100,7 @@ class Zone:
 
     def __init__(self, domain: str, ttl: float, *, with_self: bool, address: str | None, random: Random) -> None:
         self.labels = folded(labels_of(domain))
-        self._top = self  # whose SOA is told
+        self._top = self  # the zone of the SOA in answers
         self.sites: Sites | None = None
         self.index = Index(self.labels, with_self=with_self)
         self._ttl = int(ttl)
@@ -237,7 +237,7 @@ class Zone:
         return ZoneRecord(owner, "SRV", self._for(row), (priority, port, self._host(row)))
 
     def _reverse(self, question: DnsQuestion, name: Labels, look: Look) -> DnsAnswer:
-        """Return whose address it is: of a peer that is up, on one of our links or in exactly one other site."""
+        """Return the names of an address: of a peer that is up, on one of our links or in exactly one other site."""
         address = b".".join(reversed(name[:-2])).decode("ascii", "replace")
         is_here = address in self.index.addresses
         zones = ((self, look),) if is_here else self.sites.others(look) if self.sites else ()

@@ -209,7 +209,7 @@ class Netlink:
         return ""
 
     def neighbour(self, address: str, index: int) -> bool | None:
-        """Return whether the hardware address of an IPv6 neighbour is known, None where nobody asked for it.
+        """Return whether the hardware address of an IPv6 neighbour is known, None where it was not asked for.
 
         Raises:
             OSError: that cannot be read now.

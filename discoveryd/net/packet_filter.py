@@ -1,7 +1,7 @@
-"""Programs that decide in the kernel which datagrams a socket gets, before they are queued or anybody is woken.
+"""Programs that decide in the kernel which datagrams a socket gets, before they are queued or a thread is woken.
 
 - The *portion*: quiet HELLOs for one socket of the port, all else for the other (`discoveryd.net.quiet`).
-- In a flood, whose datagrams: known peers pass, and a sample of all others. Python cannot look at 50,000 datagrams a
+- In a flood, the senders: known peers pass, and a sample of all others. Python cannot look at 50,000 datagrams a
   second, and a receive buffer that is full throws away the HELLOs of live peers with all the others.
 
 They are classic BPF (Linux socket filter, see Documentation/networking/filter.rst). A process needs no privilege on

@@ -5,7 +5,7 @@ the witness reads the end of file. It holds the sockets of the port too, for all
 are opened later go through the pipe, with the next will. So that PINGs to the port are refused from the first will on,
 and do not wait in a socket unread, each of them is connected to an address that sends nothing: also one by which
 nothing is sent, for the kernel may close the daemon's own some milliseconds after its pipe, and as long as one takes
-datagrams of anybody it passes them on to the other.
+datagrams of any sender it passes them on to the other.
 
 A witness that is killed with the daemon (the whole control group, or the machine, or a container by its PID 1) says
 nothing. Then silence tells, as without a witness.
@@ -122,7 +122,7 @@ class Witness:
         if number < 0:
             return "off"
         ready = select.poll()
-        ready.register(number, 0)  # no event but that nobody reads it any more
+        ready.register(number, 0)  # no event but that no process reads it any more
         return "dead" if ready.poll(0) else "watching"
 
     def leave(self, parcels: Iterable[Parcel]) -> None:

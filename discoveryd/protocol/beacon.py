@@ -1,6 +1,6 @@
 """When a node says HELLO: heartbeats, bursts after a start or a new link, answers to solicits, the interval in force.
 
-Nobody is in command: all nodes together send about 1,000 answers a second, however many ask. Where N nodes are heard
+No node is in command: all nodes together send about 1,000 answers a second, however many ask. Where N nodes are heard
 each answers 1,000 / N times a second at most. Peers that ask meanwhile are served together, by one full HELLO to all;
 and so they are by any other full HELLO of ours that happens to be due. A storm of starts costs each node a HELLO or
 two, not one answer for each of the others.
@@ -193,7 +193,7 @@ class Beacon:
     Attributes:
         hello_rate: of the HELLOs that are heard.
         next_beat: when the next heartbeat is due; `NEVER` before there was a link.
-        greeted_at: when all were greeted last after a pause, or under a new boot: nobody had heard us before that.
+        greeted_at: when all were greeted last after a pause, or under a new boot: no peer had heard us before that.
     """
 
     def __init__(

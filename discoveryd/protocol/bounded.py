@@ -103,10 +103,10 @@ def _filled(bucket: tuple[float, float], rate: float, burst: float, now: float) 
 class Credit:
     """The accounts of addresses, and the addresses that need none.
 
-    A source address can be forged. So that nobody makes us send more to a victim than it costs to make us, an address
-    has an account in bytes until it returns a nonce of ours, as QUIC has it (RFC 9000, section 8.1). Of a broadcast
-    each node that hears it has a part, so that all of them together send no more than came. And so that nobody fills
-    the kernel's table of neighbours with addresses where nobody is, few of them are spoken to at a time.
+    A source address can be forged. So that no sender makes us send more to a victim than it costs to make us, an
+    address has an account in bytes until it returns a nonce of ours, as QUIC has it (RFC 9000, section 8.1). Of a
+    broadcast each node that hears it has a part, so that all of them together send no more than came. And so that no
+    sender fills the kernel's table of neighbours with addresses without a node, few of them are spoken to at a time.
 
     Attributes:
         withheld: datagrams that were not sent.

@@ -36,7 +36,7 @@ GREETINGS = (0.5, 1.0, 2.0, 4.0, 8.0)
 PINGS_PER_SECOND = 20
 """PINGs to all candidates together."""
 AT_ONE = 3.5
-"""PINGs a second that all nodes together send to one address which somebody names to all of them: at most 5 in any
+"""PINGs a second that all nodes together send to one address which a peer names to all of them: at most 5 in any
 second, where all list the same peers and were told at once."""
 MAX_CANDIDATES, MAX_OF_ONE = 1024, 256
 """Candidates of all peers, and of one: those that wait, and those that did not answer within the last hour."""

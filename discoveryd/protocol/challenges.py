@@ -23,7 +23,7 @@ from discoveryd.protocol.wire.messages import MAX_SEALED_PING, Hello, Ping
 AGAIN = 0.3
 """Seconds until the same boot may be challenged again (RFC 8967, 4.3.1)."""
 HOPEFUL = 8
-"""Challenges with that pause: more than half may be lost on the way. Each further one that nobody answers doubles it:
+"""Challenges with that pause: more than half may be lost on the way. Each further one without an answer doubles it:
 most likely it is a recording."""
 SELDOM = 60.0
 MAX_TIMES = 100
@@ -31,7 +31,7 @@ MAX_TIMES = 100
 FIRST_TIMES = 8
 AGAIN_TIMES = 4
 """Challenges a second to one address, in answers to it: of boots that were not challenged before, and of the others.
-Those have a bucket of their own, so that a newcomer does not wait for what somebody repeats of runs that are over."""
+Those have a bucket of their own, so that a newcomer does not wait for what is repeated of runs that are over."""
 FORGOTTEN = 600.0
 """Seconds after which a boot that may be challenged again, and was not, counts as new."""
 MAX_SILENT = 4096
@@ -41,7 +41,7 @@ LIFE = 5.0
 TOTAL = 1000
 """Challenges a second to all sources together: as many as a thousand nodes need to be listed within a second."""
 BEYOND = 20
-"""Challenges a second to all addresses beyond our links together that nobody named, and that do not seal."""
+"""Challenges a second to all addresses beyond our links together that no peer named, and that do not seal."""
 MAX_QUESTIONS = 4096
 """Challenges that wait for an answer; TOTAL for LIFE is more, but then each has had 3 s."""
 MAX_HOPES = 64
@@ -75,7 +75,7 @@ class Challenge:
 
 
 class Challenges:
-    """The challenges of boots that nobody here knows, and that have not answered yet.
+    """The challenges of boots that are not known here, and have not answered yet.
 
     Args:
         outbox: writes the PINGs, with nonces that nobody can foresee.
@@ -86,7 +86,7 @@ class Challenges:
         questions: those that wait, by nonce, the oldest first.
         asked: how often a challenge was sent.
         answered: how many boots answered.
-        expired: challenges nobody answered in time.
+        expired: challenges without an answer in time.
         forgotten: challenges given up for newer ones.
         refused: not sent, because of the rates.
         too_short: not sent, because the PING would have been longer than what caused it.
@@ -114,7 +114,7 @@ class Challenges:
     def hear(self, hello: Hello, claim: Claim, now: float, *, is_flood: bool = False) -> list[Send]:
         """Challenge the sender of a HELLO that was refused, unless it leaves; a plain HELLO is held until the answer.
 
-        In a flood as many are challenged as it lets through: a PING to an address where nobody is takes longer than all
+        In a flood as many are challenged as it lets through: a PING to an address without a node takes longer than all
         else that is done with a datagram.
         """
         source = claim.source
@@ -133,7 +133,7 @@ class Challenges:
         return sends
 
     def ask_beyond(self, claim: Claim, now: float) -> list[Send]:
-        """Challenge a plain sender beyond our links that nobody named, and ask the seeds whether it is one of them."""
+        """Challenge a plain sender beyond our links that no peer named, and ask the seeds whether it is one of them."""
         outbox = self._outbox
         if outbox.is_ours(claim.source):
             return []

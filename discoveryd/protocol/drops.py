@@ -145,7 +145,7 @@ class DropSource:
     """An address from which datagrams were dropped for one reason.
 
     Attributes:
-        address: whose.
+        address: where they came from.
         link: the interface it was last heard on, ``-`` for none of ours.
         detail: what it said last that was wrong, such as its realm.
         count: how many were dropped.

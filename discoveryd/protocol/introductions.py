@@ -38,7 +38,7 @@ A sealed INTRO has at most 988 bytes, and a MEET 988 or more.
   other; a plain PING from such a network is then answered as that of a seed is.
 - **Named nodes.** First-hand only: a peer that is up and answered a PING at the address that is named; to a node that
   seals only peers that seal. Never a link-local address, nor one of a network inside the machine (containers).
-- **When.** At once when there is somebody to ask, then each second until nothing was new in a whole round through the
+- **When.** At once when there is a node to ask, then each second until nothing was new in a whole round through the
   boots; after that 2, 4 … 60 s ±10 % later. Seeds come first, then each peer in turn, and each question goes on where
   the last answer ended. A node is answered once a second, three times at once, and all together 20 times.
 - **Candidates.** What is named is a candidate: never shown, nor named to others. It gets a PING for its boot within
@@ -169,7 +169,7 @@ class Introductions:
     # --- asking for peers -------------------------------------------------------------------------
 
     def peer_changed(self, row: Row, now: float) -> None:
-        """Note that a peer answered a PING: there may be somebody to ask now."""
+        """Note that a peer answered a PING: there may be a node to ask now."""
         outbox = self._rooms.outbox
         if self._due == NEVER and (outbox.keyring.sends or outbox.introduced) and self._path(row, now) is not None:
             self._due, self._pause, self._is_quick = now, AGAIN, True

@@ -60,7 +60,7 @@ class Node(Reception):
         Args:
             links: where we speak.
             now: the time.
-            others: further addresses of ours there: nobody hears of them, but they are no foreign ones.
+            others: further addresses of ours there: no peer hears of them, but they are no foreign ones.
             unlinked: addresses of ours on no link.
             internal: names of links inside this machine (containers): no address there is named to others.
         """
@@ -126,7 +126,7 @@ class Node(Reception):
             self.outbox.limited.heard(source.link, source.address, now, limited=limited)
 
     def refused(self, datagram: bytes, now: float) -> Outcome:
-        """Take the kernel's word (ICMP port unreachable) that nobody listens where this datagram went."""
+        """Take the kernel's word (ICMP port unreachable) that nothing listens where this datagram went."""
         try:
             sealing = self.outbox.sealing
             ping = decode(sealing.plain(datagram) if sealing else datagram)
@@ -226,7 +226,7 @@ class Node(Reception):
         return self.inquiries.ask(source, about, now)
 
     def begin_flood(self, since: float, now: float) -> Outcome:
-        """List nobody new until the flood is over: from then on more came in than can be looked at.
+        """List no new peer until the flood is over: from then on more came in than can be looked at.
 
         A peer that came since then, and answered no PING, is taken for a part of it.
         """

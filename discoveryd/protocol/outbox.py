@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 MAX_BEQUEATHED = 128
 """Addresses beyond our links that get the will: it is sealed anew for each whenever one comes or goes."""
 DEAF_AFTER = 3
-"""Intervals in which nobody was heard, after which a node says so."""
+"""Intervals in which no peer was heard, after which a node says so."""
 
 
 class Outbox:
@@ -185,7 +185,7 @@ class Outbox:
         return hello if by is None else at_pace(hello, by)
 
     def examine(self, now: float) -> None:
-        """Find out what HELLOs are to say of this node from now on: whether it hears nobody, and not itself."""
+        """Find out what HELLOs are to say of this node from now on: whether it hears no peer, and not itself."""
         states = self.links.values()
         is_deaf = bool(states) and all(state.hears_nobody(now, DEAF_AFTER * self.pace) for state in self.outlets())
         # where IPv6 alone is filtered, peers hear of us and we of them
@@ -208,7 +208,7 @@ class Outbox:
                 continue
             targets = state.targets if routed is None or state.link else routed
             if not targets:
-                continue  # most nodes have nobody beyond their links
+                continue  # most nodes have no peer beyond their links
             told = datagram if state.every == 1 else at_pace(hello, state).encode()
             out = self.by(state, told, limited=state.limited or not is_steady, targets=targets)
             self.copies = max(self.copies, -(-len(out) // len(targets)))

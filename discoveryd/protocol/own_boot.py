@@ -1,8 +1,8 @@
 """Another machine that runs under our boot: a virtual machine that was cloned with its memory.
 
-Nobody else can tell the two apart, and with keys both use the same nonces. So the first to learn of the other draws a
+No other node can tell the two apart, and with keys both use the same nonces. So the first to learn of the other draws a
 new boot. A HELLO of our boot from a foreign address is no proof: a relay may have sent ours back, and without keys
-anybody can forge it. The address is asked; only another node of our boot answers for it.
+any sender can forge it. The address is asked; only another node of our boot answers for it.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class Prober:
         return None
 
     def refused(self, nonce: str, now: float) -> tuple[Event, ...]:
-        """Take the kernel's word that nobody listens where a PING of ours went.
+        """Take the kernel's word that nothing listens where a PING of ours went.
 
         It is the end of a suspect. Of a peer that was just heard it is remembered; should it be heard again, its
         firewall said so, and such words count for nothing. So do those from an address that it no longer uses: another
@@ -153,7 +153,7 @@ class Prober:
     # --- suspects -------------------------------------------------------------------------------
 
     def _ask_leavers(self, now: float, sends: list[Send]) -> None:
-        """PING the peers that are gone, and of which something came: nobody can forge an answer."""
+        """PING the peers that are gone, and of which something came: an answer cannot be forged."""
         for key, row in list(self._table.leavers.items()):
             if not self._budget.allows("", now):
                 self._next_probe = now + PROBE_GAP

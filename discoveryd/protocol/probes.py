@@ -187,7 +187,7 @@ class Probes:
             raise WireError("unexpected", "a PONG to no PING of ours")
         self._rooms.outbox.credit.prove(source.address, now)
         self._take(None, pong, source, asked, now)
-        for row in self._rooms.table.of_boot(pong.boot):  # the PING named nobody: several ids may claim that boot
+        for row in self._rooms.table.of_boot(pong.boot):  # the PING named no node: several ids may claim that boot
             if row.paths.of(source):
                 self._rooms.prober.in_turn.watch(row, now)
         return NOTHING
@@ -216,7 +216,7 @@ class Probes:
         ttl = outbox.ttl(outbox.pace) * outbox.link_state(source).every
         two_way: bool | None = hears_us_s is not None and hears_us_s < ttl
         if not two_way and asked < self._rooms.beacon.greeted_at + WAKE_LATE:
-            two_way = None  # nobody could hear us before that
+            two_way = None  # no peer could hear us before that
         if not two_way and asked < row.beats_from + UNHEARD_HELLOS * self._rooms.outbox.pace:
             two_way = None  # it has just come (back), and chance may have taken all that we sent since
         answered = self._rooms.table.answered(row, source, rtt, hears_us_s, two_way=two_way, now=now, held=held)

@@ -28,8 +28,8 @@ FROM_SOURCES = 8192
 """Datagrams a second from all sources together (what is too many of them, `discoveryd.protocol.flood` says), and
 the sources that are counted one by one: twice as many as there are peers by default."""
 PONGS_PER_PATH = 100
-"""PONGs a second by one path of a peer that proved to be there. Nobody else spends them, and a peer that doubts us asks
-10 times a second; what somebody sends in its name besides is answered too, for a PONG is never larger than its PING."""
+"""PONGs a second by one path of a peer that proved to be there. No other sender spends them, and a peer that doubts us
+asks 10 times a second; what is sent in its name besides is answered too, for a PONG is never larger than its PING."""
 RECORDS, RECORDS_AT_ONCE = 1.0, 3.0
 """Answers to plain solicits of one address a second, and at once: a node solicits three times as it starts. A boot that
 answers a PING there for the first time gives all of them back."""
@@ -40,7 +40,7 @@ MAX_NOISY = 1024
 """Seconds for which an address that brought too much is sampled in a flood like that of a stranger, and such addresses
 remembered; past it the address for which that is longest ago is not."""
 UNNAMED = ("own-echo", "flood", "unproven", "downgrade")
-"""Reasons that are nobody's fault, or of sources that are forged."""
+"""Reasons that are no sender's fault, or of sources that are forged."""
 
 
 class RateLimits:

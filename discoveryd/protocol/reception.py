@@ -344,7 +344,7 @@ class Reception:
         return self._polled is not None and now > self._polled + WAKE_LATE and now > self.next_deadline() + WAKE_LATE
 
     def _wake(self, now: float) -> None:
-        """Come back from a pause: nobody is judged by it."""
+        """Come back from a pause: no peer is judged by it."""
         self._polled = now
         self.beacon.greet(now)
         self.table.mistrust(now)

@@ -6,7 +6,7 @@
   tenths of it: the interval is at least their number divided by that, announced as on a segment, with the ttl that goes
   with it. A segment's own budget counts the peers on links alone.
 - **Silent seeds** share what is left, at least a tenth: where that is not enough for all of them with each beat they
-  take turns. So seeds that are dead delay nobody.
+  take turns. So seeds that are dead delay no other node.
 - **Former peers.** A routed peer that fell silent without a goodbye, or was known before a restart, gets a HELLO that
   solicits after 1, 2, 4 … 60 s, later ever more seldom, to 600 s after an hour, for a day: two halves of a network that
   was cut come together again without a seed.
@@ -65,7 +65,7 @@ class RoutedPeers:
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nobody to greet, and never was."""
+        """Whether there is no node to greet, and never was."""
         outbox = self._outbox
         return not (self.live or self.former or outbox.aliases or outbox.seeds.addresses)
 

@@ -15,7 +15,7 @@ counter of its own. Inside is nothing but the letter::
 
     W|
 
-Anybody can forge a will where nothing is sealed, so it is a reason to ask, and no more.
+Any sender can forge a will where nothing is sealed, so it is a reason to ask, and no more.
 
 - **Ask.** A listed peer whose will comes from an address of its own gets a PING: at once, or with more than 32 peers
   after a random delay of up to 1 ms for each peer that is listed; another 0.1 s later, or as much later as that delay

@@ -203,7 +203,7 @@ def _prefixes(status: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _groups(status: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield who is near and cannot be understood."""
+    """Yield the nodes that are near and cannot be understood."""
     port = status["hello"]["port"]
     for one in status.get("drop_sources", ()):
         code = _GROUPS.get(one["reason"])

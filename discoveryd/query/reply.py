@@ -112,7 +112,7 @@ class Listing:
 
 
 def list_line(node: Node, chosen: Filter, now: float) -> bytes:
-    """Return the reply to ``list``, for a caller that nobody waits for."""
+    """Return the reply to ``list``, for a caller that keeps no other waiting."""
     listing = Listing(chosen)
     while not listing.turn(node, now):
         pass

@@ -167,7 +167,7 @@ class Inquiries:
 
 
 def questions_about(node: Node, wanted: str, now: float, *, is_entitled: bool) -> list[Question]:
-    """Return what to ask of whom, to find out why a peer is missing.
+    """Return the questions, each for one node, that find out why a peer is missing.
 
     Args:
         node: the engine, with the peers.

@@ -17,7 +17,7 @@ INFO_ROOM = 160
 """Bytes that a question ``info`` has at least, so that the answer, which is no longer, has room for a usual name."""
 MOST_WAITING = 8
 """Messages that may wait for handlers of a program, with the one being handled: one more is refused (``busy``). It is
-less than the engine allows of all kinds, so that a handler that hangs keeps nobody else from theirs."""
+less than the engine allows of all kinds, so that a handler that hangs keeps no other from its own."""
 
 Handler = Callable[[IncomingMessage], bytes | str | None]
 """Handles a message of another node; what it returns is the answer, if one is wanted. An exception: it failed."""

@@ -156,7 +156,7 @@ class Messages:
                 is_final=True, is_last=not reached and row is missing[-1],
             )  # fmt: skip
             outcome = replace(outcome, deliveries=(*outcome.deliveries, gone))
-        if not outcome.deliveries:  # nobody is meant
+        if not outcome.deliveries:  # no peer is meant
             self._tell(self._told.pop(number), None)
         return number, outcome
 
@@ -199,7 +199,7 @@ class Messages:
     def watch(self, names: Iterable[str], put: Callable[[IncomingMessage], None]) -> Callable[[], None]:
         """Pass on the messages of these names, all if none is given, to a function that never waits.
 
-        A message that nobody handles is taken for it, unless it is a question.
+        A message that no program handles is taken for it, unless it is a question.
 
         Returns:
             a function that ends this.
@@ -216,7 +216,7 @@ class Messages:
         return [put for names, put in self._watchers if not names or message.name in names]
 
     def take(self, message: IncomingMessage, done: Done) -> str:
-        """Have a message handled that no datagram brought; return why nobody takes it, empty where `done` is told."""
+        """Have a message handled that no datagram brought; return why no program takes it, empty if `done` is told."""
 
         def take(*_: object) -> str:
             if not (refusal := self._refusal_of(message)):
@@ -233,7 +233,7 @@ class Messages:
         self._due.put(partial(self._hand_out, message, taker, self._watching(message), done))
 
     def _refusal_of(self, message: IncomingMessage) -> str:
-        """Return why nobody takes a message, empty where somebody does: the engine asks, with the lock held."""
+        """Return why no program takes a message, empty where one does: the engine asks, with the lock held."""
         try:
             message = handed(message)
         except WireError:

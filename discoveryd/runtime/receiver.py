@@ -15,8 +15,8 @@ from discoveryd.protocol.parameters import Parameters
 from discoveryd.runtime.notices import SCAN_RETRY
 
 LAG = 1.5
-"""Seconds that datagrams may wait to be read; past it others may be lost, and the table is brought up to date for who
-reads it."""
+"""Seconds that datagrams may wait to be read; past it others may be lost, and the table is brought up to date for
+its readers."""
 STIRRED = 2.0
 """Seconds after an event in which also quiet HELLOs wake: a live peer that a forged goodbye hid comes back by one."""
 PERIOD = 30.0

@@ -19,7 +19,7 @@ from discoveryd.runtime.worker import Failed, Worker
 AGAIN = 30.0
 """Seconds, ±10 %, from an answer until a name is asked for again: as soon is a new address known."""
 SILENT = 5.0
-"""The same where nobody is heard at any of the addresses: the name may mean another machine by now."""
+"""The same where no node is heard at any of the addresses: the name may mean another machine by now."""
 PER_SECOND = 5.0
 """Lookups a second of all names together: of more than 150 names each is asked for less often."""
 RETRY = 1.0

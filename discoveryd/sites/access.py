@@ -1,4 +1,4 @@
-"""Which servers to connect to, and as whom: read from the configuration and the files that it names."""
+"""Which servers to connect to, and with which credentials: read from the configuration and the files that it names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 
 @frozen
 class Access:
-    """Where to connect to, and as whom.
+    """Where to connect to, and with which credentials.
 
     Attributes:
         servers: ``nats://HOST:PORT`` or ``tls://HOST:PORT``, the preferred first.

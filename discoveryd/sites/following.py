@@ -1,4 +1,4 @@
-"""What this node hears of other sites: beats, deltas, snapshots, and whose word counts when."""
+"""What this node hears of other sites: beats, deltas, snapshots, and which gateway's word counts when."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class NatsLink:
     # --- for the part ---------------------------------------------------------------------------
 
     def renew(self, access: Access) -> None:
-        """Connect elsewhere, or as somebody else, from now on; nothing happens where it is the same."""
+        """Connect elsewhere, or with other credentials, from now on; nothing happens where it is the same."""
         if access != self._access:
             self._access = access
             self._denied.clear()

@@ -18,7 +18,7 @@ UNMEASURED: Mapping[str, Any] = {
     "link": "", "interval_s": None, "rtt_ms": None, "loss": None, "two_way": None, "restarts": 0,
     "hellos_arrive": True, "shares_address": False,
 }  # fmt: skip
-"""What nobody measures between sites."""
+"""What is not measured between sites."""
 
 
 class Voucher(NamedTuple):

@@ -7,11 +7,11 @@ Each gateway is followed by itself (`View`). While the site is reachable a row o
   silent for longer than a beat takes by then: it may be down itself. And for `DOMINANT` seconds a goodbye, a replaced
   boot and a process that died count more than any list, for they are evidence, and the other gateway may not have heard
   of it yet;
-- ``unknown`` where nobody says so any more: the gateway that listed it fell silent, or lists it no more without a word.
+- ``unknown`` where no gateway says so any more: that which listed it fell silent, or lists it no more without a word.
 
-So a gateway that is cut off from its own LAN takes nobody down whom another one hears, one that has just started and
-knows few peers neither, and nothing but the word of a gateway of the site brings a row back. While no word is proved
-the site is unreachable, and all its peers are ``unknown``: that is told once, not for each.
+So a gateway that is cut off from its own LAN takes no peer down that another one hears, nor does one that has just
+started and knows few peers, and nothing but the word of a gateway of the site brings a row back. While no word is
+proved the site is unreachable, and all its peers are ``unknown``: that is told once, not for each.
 """
 
 from __future__ import annotations

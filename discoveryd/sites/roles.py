@@ -63,7 +63,7 @@ class Roles:
         return id not in self._speaking
 
     def restart(self, now: float) -> None:
-        """Give each candidate time to be heard: we could hear nobody until now."""
+        """Give each candidate time to be heard: we could hear no other until now."""
         self._entitled = dict.fromkeys(self._entitled, now)
 
     def speakers(self, gateways: int, interval: float, now: float) -> list[str]:

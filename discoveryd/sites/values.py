@@ -56,7 +56,7 @@ class Survey(NamedTuple):
         rows: those of its own site, this node included; None where nothing has changed since the last survey.
         speakers: the other nodes that can be gateways.
         seq: of the last HELLO of this node.
-        is_isolated: whether this node is cut off from its own site: it then speaks for nobody.
+        is_isolated: whether this node is cut off from its own site: it then speaks for no peer.
         elsewhere: ids of nodes of other sites that this node hears itself.
         boot: of this node, empty for as before.
         name: of this node, empty for as before.

@@ -163,7 +163,7 @@ class SiteEvents:
             self._ending = asyncio.get_running_loop().call_later(KEEP, self._rest)
 
     def _rest(self) -> None:
-        """End the watch that is shared, if nobody has come back."""
+        """End the watch that is shared, if no client has come back."""
         self._ending = None
         if not self._sharing:
             self.close()

@@ -51,7 +51,7 @@ class Exchange:
         self.receipts.set_rate(limits.rate)
 
     def send(self, message: OutgoingMessage, now: float) -> Outcome:
-        """Send a message; the outcome has a `Delivery` for each receiver, and none where nobody is meant.
+        """Send a message; the outcome has a `Delivery` for each receiver, and none where no peer is meant.
 
         Raises:
             QueryError: ``too_long`` or ``busy``; nothing was sent.

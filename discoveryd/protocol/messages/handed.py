@@ -2,7 +2,7 @@
 
 A message comes from a site to a gateway of this one, and on from there as any message of the gateway does. What its
 receiver is told of the sender is ``anna@paris``, never the name of the gateway: a rule that trusts a node of this
-network trusts nobody elsewhere (`discoveryd.protocol.messages.values.AllowRule`). A node of a version without this
+network trusts no node elsewhere (`discoveryd.protocol.messages.values.AllowRule`). A node of a version without this
 knows no handler of that name, and refuses.
 """
 
@@ -26,7 +26,7 @@ _MOST = 64
 
 
 class FarSender(NamedTuple):
-    """Who sends from another site.
+    """The sender of a message from another site.
 
     Attributes:
         site: where it is.

@@ -91,7 +91,7 @@ class Receipts:
         ask_now: has a path of a peer PINGed at once, if that was not just done.
 
     Attributes:
-        refusal_of: tells why nobody here takes a message, empty where somebody does.
+        refusal_of: tells why no program here takes a message, empty where one does.
         counts: what came in, by what became of it.
         senders: the last numbers of each boot, in the order in which they came.
         answer_bytes: of all answers that are kept.

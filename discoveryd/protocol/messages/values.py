@@ -83,7 +83,7 @@ class PeerFilter:
 
 
 def read_filter(text: str) -> PeerFilter:
-    """Read a filter as it travels. Conditions of a later release are not understood: nobody is meant by them.
+    """Read a filter as it travels. Conditions of a later release are not understood: no peer is meant by them.
 
     Raises:
         WireError: ``malformed``.
@@ -212,8 +212,8 @@ class IncomingMessage:
         wants_handled: whether its sender waits for the end of its handler.
         is_sealed: whether it was sealed, so that `sender` is proved by a key.
         room: bytes that the answer may have.
-        site: name of the site that it comes from, which stands behind name and id of `sender` too (``anna@paris``), of
-            whom all else is that of the gateway that handed it over; empty for this network.
+        site: name of the site that it comes from, which stands behind name and id of `sender` too (``anna@paris``); all
+            else of `sender` is that of the gateway that handed it over. Empty for this network.
     """
 
     key: tuple[str, int]

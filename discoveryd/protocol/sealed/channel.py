@@ -241,7 +241,7 @@ class Sealing:
         return sealed
 
     def plain(self, datagram: bytes) -> bytes:
-        """Return the PING that came back because nobody listens where it went."""
+        """Return the PING that came back because nothing listens where it went."""
         return self._pings.pop(datagram, datagram)
 
     # --- in ---------------------------------------------------------------------------------------

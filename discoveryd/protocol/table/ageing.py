@@ -36,7 +36,7 @@ class AgeingRows(Rows):
         steady: the paths on which a steady HELLO is expected, by all of it but its seq, and by its source. An entry is
             valid as long as `Path.stamp` is that of its row: until then that HELLO changes nothing but when the peer
             was heard. There is one entry for a path at most.
-        blind_until: nobody is judged by silence before that moment.
+        blind_until: no peer is judged by silence before that moment.
     """
 
     def __init__(self, *, limit: int = 4096, remember: float = 3600.0, own_id: str = "") -> None:
@@ -87,7 +87,7 @@ class AgeingRows(Rows):
             self._next_expiry = min([self._ends(row, now) for row in self.by_key.values()], default=NEVER)
 
     def mistrust(self, until: float) -> None:
-        """Judge nobody before that moment, for what arrived until then may be lost, or yet to be given.
+        """Judge no peer before that moment, for what arrived until then may be lost, or yet to be given.
 
         At that moment each row that would be suspect or down is suspect, for one grace period. There is one for each
         silence: pauses in a row keep no row alive.

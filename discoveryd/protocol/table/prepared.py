@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 class Prepared:
     """A row as readers were given it last.
 
-    It is made when somebody asks, and dropped with the next event or measurement of the row: of a node that is heard,
-    8 HELLOs later at most. So nothing of it is kept for rows that nobody asks for, and only what is asked for is made.
+    It is made when a program asks, and dropped with the next event or measurement of the row: of a node that is heard,
+    8 HELLOs later at most. So nothing is kept for rows that no program asks for, and only what is asked for is made.
 
     Attributes:
         state: of the row.
         fresh: its paths within their ttl, the best first.
-        view: the row as a value, None where nobody asked for that.
-        text: its JSON, empty where nobody asked for that.
+        view: the row as a value, None where it was not asked for.
+        text: its JSON, empty where it was not asked for.
         until: until when nothing but an event or a measurement can change state and paths, once there is a text.
     """
 

@@ -1,6 +1,6 @@
 """What a row has proved, what that is worth, and which seqs show that a sender still sends.
 
-Without keys anybody can say HELLO in any name, often from any address. Only an answer to a PING shows that a peer is
+Without keys any sender can say HELLO in any name, often from any address. Only an answer to a PING shows that a peer is
 there, since the nonce of the PING cannot be foreseen; a seal shows it too. A row with neither is unproven: it is
 listed, but not for long, and nothing else follows from it. Times are literal, in seconds.
 """

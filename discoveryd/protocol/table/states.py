@@ -5,7 +5,7 @@ with its first HELLO.
 
 - ``up``: heard less than two missed HELLOs ago (2.45 intervals of the sender), by a HELLO that counts or by a PONG.
 - ``suspect``: listed like ``up``, but in doubt. The prober PINGs it several times a second. Three things cause doubt:
-  two HELLOs were missed; we slept, and do not know what we missed; or somebody said goodbye in the name of a peer
+  two HELLOs were missed; we slept, and do not know what we missed; or a sender said goodbye in the name of a peer
   whose last goodbye was not its own.
 - ``down``: silent for its ttl, or given up before that, on evidence: so many PINGs without an answer that loss cannot
   explain it, or the word of its machine that no discoveryd listens there. A row that never answered a PING may also

@@ -192,7 +192,8 @@ Message = NodeMessage | BareHello
 def mark(id: str, boot: str) -> str:
     """Return the name of one run of one node in a PING, 16 hexadecimal digits.
 
-    A PONG has no room for an id, so only a question to both tells who answers: else anybody could say HELLO from the
-    address and with the boot of another node, under an id that does not exist, and that node would answer for it.
+    A PONG has no room for an id, so only a question to both tells which node answers: else a sender could say HELLO
+    from the address and with the boot of another node, under an id that does not exist, and that node would answer for
+    it.
     """
     return blake2b(f"{id}|{boot}".encode("ascii"), digest_size=8).hexdigest()
