@@ -15,6 +15,7 @@ from tests.net.listening import listen
 from tests.netns.daemons import asking, events, heal, names, until
 from tests.netns.members import OLD, Member
 from tests.netns.test_quiet import PROMPT, STEADY, hear, opened, slept
+from tests.runtime.waiting import until as wait_until
 
 PATIENCE = 15.0
 MEASURED = "DISCOVERYD_IPV6_MEASURED" in os.environ
@@ -272,6 +273,7 @@ def counted(client, reasons, least):
 
 def test_what_a_machine_answers_by_ipv6_is_known(lab, firewall):
     a, b = (lab.host(name, ipv6=True) for name in "ab")
+    wait_until(lambda: six(a) and six(b))  # the kernel gives them a moment after the interfaces are up
     address, nobody = six(b), "fe80::99%eth0"
     with a.namespace():
         assert probe(address, 3400) == ("refused", "refused", True)
