@@ -327,7 +327,7 @@ Modules
   counts, ``table.shared_addresses`` those of several peers; ``table.event_log`` tells events, damped, of a
   ``table.peer``, ``table.changes`` what they changed, ``table.journal`` notes each change of a peer that proved to be
   there, ``table.grace`` says which absence waits.
-- Sent: ``beacon`` says when a HELLO is due, and when a solicit is answered, ``ipv6`` which beats go by IPv6,
+- Sent: ``beacon`` says when a HELLO is due, ``answers`` when a solicit is answered, ``ipv6`` which beats go by IPv6,
   ``prober`` what is pinged, ``turns`` in which order, ``wills`` what after a will; ``outbox`` writes the datagrams and
   bounds what unproven addresses get, ``limited_broadcast`` knows where 255.255.255.255 is needed, ``seeds`` which
   addresses the seeds have, ``hosts`` how these are written, ``routed`` which nodes are greeted beyond the links;

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from discoveryd.errors import Unproven, WireError
 from discoveryd.protocol.addresses import is_sourceless
-from discoveryd.protocol.beacon import ANSWERS_PER_SECOND
+from discoveryd.protocol.answers import ANSWERS_PER_SECOND
 from discoveryd.protocol.bounded import TokenBuckets, put_last
 from discoveryd.protocol.drops import Drops, DropSources
 from discoveryd.protocol.link import Source

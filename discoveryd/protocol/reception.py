@@ -12,7 +12,8 @@ from random import Random, SystemRandom
 
 from discoveryd import __version__
 from discoveryd.errors import Unproven, WireError
-from discoveryd.protocol.beacon import Answers, Beacon
+from discoveryd.protocol.answers import Answers
+from discoveryd.protocol.beacon import Beacon
 from discoveryd.protocol.challenges import Challenges
 from discoveryd.protocol.inquiries import Inquirer
 from discoveryd.protocol.introductions import Introductions
@@ -46,8 +47,7 @@ class Reception:
     Args:
         parameters, record: how it speaks, and what it says of itself.
         node_id: stable id, 1 to 32 of ``A-Z a-z 0-9 . _ -``; drawn from `random` if empty.
-        random: where boot id, jitter and nonces come from; the operating system unless a run is to repeat to the
-            bit. With keys nobody may foresee it.
+        random: where boot id, jitter and nonces come from: the system, but for a run that is to repeat to the bit.
         keyring: keys, and what to do with them.
         process: tells processes apart (``os.getpid``): what was forked off must not seal.
         clock: tells the present moment where datagrams are given later than they arrived: a PONG says how long its

@@ -31,7 +31,7 @@ Any sender can forge a will where nothing is sealed, so it is a reason to ask, a
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from discoveryd.protocol.beacon import ANSWERS_PER_SECOND, PROMPT_PEERS
+from discoveryd.protocol.answers import ANSWERS_PER_SECOND, PROMPT_PEERS
 from discoveryd.protocol.bounded import TokenBuckets, drop_first, put_last
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Send

@@ -11,7 +11,7 @@ from functools import partial
 from random import Random
 from typing import Literal
 
-from discoveryd.protocol.beacon import gap
+from discoveryd.protocol.answers import gap
 from discoveryd.protocol.link import Source
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import Claim, Send

@@ -9,7 +9,8 @@ from heapq import heappop, heappush
 from itertools import count
 from random import Random
 
-from discoveryd.protocol.beacon import Answers, Beacon
+from discoveryd.protocol.answers import Answers
+from discoveryd.protocol.beacon import Beacon
 from discoveryd.protocol.link import Link, Source
 from discoveryd.protocol.messages.values import Delivery, IncomingMessage
 from discoveryd.protocol.node import Node

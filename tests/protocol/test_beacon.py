@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
-from discoveryd.protocol.beacon import PROMPT_PEERS
+from discoveryd.protocol.answers import PROMPT_PEERS
 from discoveryd.protocol.link import BURST
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING

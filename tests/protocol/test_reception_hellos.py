@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from discoveryd.protocol.beacon import PROMPT_PEERS
+from discoveryd.protocol.answers import PROMPT_PEERS
 from discoveryd.protocol.challenges import BEYOND
 from discoveryd.protocol.node import Node
 from discoveryd.protocol.outcome import NOTHING

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from discoveryd.protocol.beacon import PROMPT_PEERS, Answers
+from discoveryd.protocol.answers import PROMPT_PEERS, Answers
 from discoveryd.protocol.link import Link, LinkState, Source
 from discoveryd.protocol.outbox import Outbox
 from discoveryd.protocol.outcome import Claim
