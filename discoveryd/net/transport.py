@@ -8,8 +8,8 @@ The driver (`discoveryd.runtime.driver`) holds a list of transports and knows no
 - A `Link` is one network of one interface. `rescan` returns the links there are at the moment; an unchanged link stays
   the same object, and a link that changed in anything is another link. Where the interfaces cannot be read, the links
   stay as they are and `scan_error` says why.
-- `wait` returns for what says something new. Where there is a quiet socket, datagrams that say that all is as it was
-  end no wait after a `read` with `is_calm`: the driver reads at least each `QUIET_PAUSE`.
+- `wait` returns for what says something new. With `has_quiet_socket` datagrams that say that all is as it was end no
+  wait after a `read` with `is_calm`: the driver reads at least each `QUIET_PAUSE`.
 - `read` returns datagrams in the order of their arrival. All that arrived before `heard_until` has been returned: the
   driver judges no peer by its silence after that moment.
 - The same sender on the same link is the same `Source` object, until the links change: the engine compares sources by
@@ -104,7 +104,7 @@ class Transport(Protocol):
         send_errors: of each link and target where sending fails.
         outside: neighbours outside our networks, by address and interface.
         family_errors: why a family of addresses that is wanted has no sockets, by its name.
-        has_quiet_socket: whether there are such datagrams, that wake nobody.
+        has_quiet_socket: whether there are such datagrams, that wake nobody; else each ends a `wait`.
         witness: ``off``, ``watching`` where a process will send the will that was left, or ``dead``.
     """
 

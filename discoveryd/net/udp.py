@@ -204,8 +204,9 @@ class UdpTransport:
         """
         refused: list[bytes] = []
         batches = self._read_all(woken.ready, refused)
+        may_wait = is_calm and self.has_quiet_socket  # else the driver does not read by itself
         for pair in self._pairs.values():
-            pair.watch(self._selector, is_calm=is_calm)
+            pair.watch(self._selector, is_calm=may_wait)
         return Arrivals(self._in_order(batches), refused, self._sources.broadcasts())
 
     def _read_all(self, ready: Collection[object], refused: list[bytes]) -> list[list[Datagram]]:

@@ -222,11 +222,11 @@ class Driver:
     def _send(self) -> None:
         """Be the timer: HELLOs, answers that wait, pings, expiry."""
         node, damper = self._node, self._reporter.damper
-        pause = QUIET_PAUSE if self.network.has_quiet_socket else NEVER
         while True:
             self._sender.beat()
-            longest = min(self._errand(), pause)
-            if pause < NEVER and not self.network.is_flooded:  # in a flood the receivers always read
+            longest = self._errand()
+            if self.network.has_quiet_socket and not self.network.is_flooded:  # in a flood the receivers always read
+                longest = min(longest, QUIET_PAUSE)
                 self._read_until(self._clock() - FRESH, DRAIN_TIMEOUT)
             with self.lock:
                 if self.is_stopping:

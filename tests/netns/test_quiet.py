@@ -240,6 +240,26 @@ def test_without_a_filter_one_socket_gets_all(lab, monkeypatch):
             UdpTransport(Parameters(last_will=False)).open()
 
 
+def test_where_one_family_has_no_quiet_socket_all_wakes(lab, monkeypatch):
+    """The driver reads by itself only what each family lets wait."""
+
+    def refuse(receiver, known=(), share=1.0, portion="every"):
+        if portion != "every" and receiver.family == socket.AF_INET6:
+            raise PermissionError(1, "Operation not permitted")
+        set_filter(receiver, known, share, portion)
+
+    monkeypatch.setattr(quiet, "set_filter", refuse)
+    a, b = (lab.host(name, address=f"10.77.0.{last}/24", ipv6=True) for last, name in ((1, "a"), (2, "b")))
+    with opened(a) as transport, b.namespace(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sender.bind(("", PORT))
+        assert not transport.has_quiet_socket
+        until_stamped(transport, sender)
+        for number in range(3):
+            sender.sendto(STEADY % number, (BROADCAST, PORT))
+            assert [one for one, _, _ in listen(transport, 20.0, is_calm=True, pause=20.0).datagrams] == [STEADY % number]
+
+
 def test_both_sockets_tell_the_moments_that_one_would(lab, monkeypatch):
     hosts = [lab.host(f"n{last}", address=f"10.77.0.{last}/24") for last in (1, 2, 3)]
     with opened(hosts[0]) as parted:
