@@ -78,6 +78,16 @@ def test_three_sites_survive_the_trouble_of_each_server(fleet):
     fleet.start(gone)
     until(lambda: complete(fleet, witnesses, names), 60.0, "it is back")
 
+    speaker = next(one for one in fleet.gateways("paris") if one not in witnesses)  # it listed itself a moment ago
+    near = fleet.gateways("paris", but=speaker)
+    fleet.nodes[speaker].kill()
+    killed = lag(fleet, near, far, speaker, GONE)
+    print(speaker, "killed as gateway", killed)
+    assert max(killed.values()) <= 1.0
+    fleet.forget(speaker)
+    fleet.start(speaker)
+    until(lambda: complete(fleet, witnesses, names), 60.0, "it is back")
+
     for name, server in fleet.servers.items():
         server.hang()
         throughout(STOP, lambda: assert_truth(fleet, witnesses, names))
