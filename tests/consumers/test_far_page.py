@@ -23,6 +23,7 @@ def test_the_page_shows_the_peers_of_a_site(lab, tool, environment):
         page.until("[...document.querySelectorAll('#peers th button')].map(one => one.textContent).join() === 'paris1'")
         assert page.call("evaluate", "[...document.querySelector('#peers tr').cells].slice(1, 4).map(one => one.innerText)") == ["\u25cfup", "10.2.0.1", "paris"]
         page.call("click", NAMES)
+        page.until("document.querySelector('.more')")  # the table is drawn a few times a second
         assert "paris, by the word of" in page.texts(".more")[0]
         assert "Ask the doctor" not in page.texts(".more")[0]
         page.call("select_option", "#site", "all")
