@@ -97,15 +97,20 @@ def test_two_hostile_programs_keep_no_third_from_listing(make, uids):
             ))  # fmt: skip
             stack.callback(hostile.kill)
             assert hostile.stdout.readline() == b"begun\n"
+        # of one user there is no share: its own connections may push out one that has not asked yet
+        tries = 10 if uids[0] == str(os.getuid()) else 1
         for _ in range(5):
-            query = asked(daemon, "status")["query"]
+            query = asked(daemon, "status", tries=tries)["query"]
             assert query["connections"] <= 2 * query["limit"]  # half of them have asked nothing yet
-            assert asked(daemon, "list", "--all")["peers"] == []
+            assert asked(daemon, "list", "--all", tries=tries)["peers"] == []
         assert query["refused"] > 0
 
 
-def asked(daemon, *words):
+def asked(daemon, *words, tries=1):
+    """Give what a command prints, again as long as it was pushed out before it asked."""
     found = ctl(daemon, *words, "--json")
+    if tries > 1 and "others came" in found.stderr:
+        return asked(daemon, *words, tries=tries - 1)
     assert found.returncode in (0, 1), found.stderr
     return json.loads(found.stdout)
 
