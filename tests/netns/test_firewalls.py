@@ -49,6 +49,7 @@ def test_a_firewall_is_opened_by_the_command_that_is_printed(lab):
         host.run("sh", "-c", command)
     with asking(well) as client:
         _, took = until(client, lambda peers: [peer["two_way"] for peer in peers] == [True] * len(TOOLS))
-    assert took < 4.0  # it hears a HELLO, PINGs, and is PINGed back 2 s after the last PING, which was lost; else it is up to 8 s
+    # a PING that is answered before a HELLO was heard tells that we are not heard: then the next comes 5 s later
+    assert took < 9.0
     for host in shut:
         assert "well" in [peer["name"] for peer in json.loads(host.discoveryctl("list", "--json").stdout)["peers"]]
