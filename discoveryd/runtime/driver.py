@@ -227,7 +227,7 @@ class Driver:
             longest = self._errand()
             if self.network.has_quiet_socket and not self.network.is_flooded:  # in a flood the receivers always read
                 longest = min(longest, QUIET_PAUSE)
-                self._read_until(self._clock() - FRESH, DRAIN_TIMEOUT)
+                self._read_until(self._clock() - FRESH, DRAIN_TIMEOUT, waits=False)
             with self.lock:
                 if self.is_stopping:
                     return
@@ -317,14 +317,14 @@ class Driver:
             self.engine_s += perf_counter() - began  # once a batch, so that no datagram pays for it
         return outcomes
 
-    def _read_until(self, until: float, timeout: float) -> None:
-        """Give the node all that arrived before a moment; where that is too much, wait for the receivers to do so."""
+    def _read_until(self, until: float, timeout: float, *, waits: bool = True) -> None:
+        """Give the node all that arrived before a moment; if that is too much, `waits` for the receivers to do so."""
         for receiver in self.network.receivers:
             for _ in range(READINGS):
                 if receiver.given_until >= until or self.is_stopping:
                     break
                 self._read(receiver, timeout=timeout)
-        if self._heard_until >= until:
+        if self._heard_until >= until or not waits:
             return
         self.network.wake()
         with self.lock:

@@ -118,6 +118,18 @@ def test_what_wakes_nobody_is_read_with_the_next_beat(make):
     assert lan.waits <= 3, "the receiver slept"
 
 
+def test_a_beat_waits_for_no_receiver_that_is_behind(make, monkeypatch):
+    lan = FakeTransport()
+    lan.has_quiet_socket = True
+    monkeypatch.setattr(FakeTransport, "read", lambda *_, **__: Arrivals())  # all that arrived is never read
+    driver = make(lan, is_started=False)
+    waits = []
+    monkeypatch.setattr(driver.lock, "wait_for", lambda *_: waits.append(1))
+    driver.start()
+    lan.until(lambda sent: len(sent) > 5)
+    assert waits == []
+
+
 def test_the_sender_is_woken_only_for_what_is_due_earlier(make, monkeypatch):
     driver = make(FakeTransport(), is_started=False)
     woken = []
