@@ -3,7 +3,7 @@
 `survey` is the truth and reads everything anew, by netlink, or by ioctl where a sandbox forbids that. The doorbell only
 says "look again": what the kernel writes on it is thrown away unread, so a lost or truncated message costs nothing.
 
-A link that comes back is used again in this order: the doorbell; `Receiver.read`, whose `Rescan` says when to look;
+A link that comes back is used again in this order: the doorbell; `Receiver.wait`, whose `Rescan` says when to look;
 `UdpTransport.rescan` surveys, and gives the links to `Sources.set_links`, which takes datagrams from then on;
 `LinkKeeper.take`; `Node.set_links` of the engine, which greets there (`Beacon.set_links`) and counts its paths again
 (`PeerTable.set_links`).

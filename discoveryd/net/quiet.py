@@ -101,6 +101,7 @@ class Quiet:
         yield
         if is_due:
             self._count_losses(refused)
+        # a full batch is perhaps not all there was: then the count goes on
         came, is_empty = self.count - self._before, self.count < begun + BATCH
         if now >= self._since + QUIET_PAUSE and is_empty:
             self.wakes = came > self._crowd * (now - self._since) / QUIET_PAUSE

@@ -77,7 +77,7 @@ class FloodTurn(NamedTuple):
 
 
 class FloodDetector:
-    """Counts what arrives, and has the kernel filter it. For the receiving thread; its counters may be read by any.
+    """Counts what arrives, and has the kernel filter it. For the thread that reads; its counters may be read by any.
 
     Args:
         transport: where datagrams arrive.
