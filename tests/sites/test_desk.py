@@ -8,19 +8,15 @@ import pytest
 from discoveryd.protocol.parameters import Limits, Parameters
 from discoveryd.query.request import Filter, Request
 from discoveryd.runtime.discovery import Discovery
-from discoveryd.runtime.loop import Loop
+from tests.runtime.loops import running_loop
 from tests.runtime.waiting import until
 from tests.sites.played import PlayedSites, peer
 
 
 @pytest.fixture
 def loop():
-    deaths = []
-    made = Loop(lambda _: None, lambda *death: deaths.append(death))
-    made.start()
-    yield made
-    made.stop()
-    assert deaths == []
+    with running_loop() as made:
+        yield made
 
 
 @pytest.fixture

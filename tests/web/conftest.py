@@ -11,21 +11,17 @@ import pytest
 from discoveryd.net.sockets import free_port
 from discoveryd.protocol.parameters import Parameters
 from discoveryd.runtime.discovery import Discovery
-from discoveryd.runtime.loop import Loop
 from discoveryd.web.door import Door
 from discoveryd.web.gate import Rules
 from tests.protocol.samples import ETH0, hello, source
+from tests.runtime.loops import running_loop
 from tests.runtime.waiting import WAIT
 
 
 @pytest.fixture
 def loop():
-    deaths = []
-    made = Loop(lambda _: None, lambda *death: deaths.append(death))
-    made.start()
-    yield made
-    made.stop()
-    assert deaths == []
+    with running_loop() as made:
+        yield made
 
 
 @pytest.fixture
