@@ -25,17 +25,24 @@ def written(role="cpu", realm="default", level="info"):
     return CONFIG.format(role=role, realm=realm, level=level)
 
 
-def ctl(daemon, *arguments, token=None):
-    """Run discoveryctl against it."""
-    environment = {
+CTL = (sys.executable, "-m", "discoveryd.ctl")
+
+
+def environment(daemon, token=None):
+    """Give the environment of a discoveryctl that finds it."""
+    return {
         **daemon.environment,
         "DISCOVERYCTL_ADDRESS": f"{daemon.query[0]}:{daemon.query[1]}",
         "DISCOVERYCTL_TOKEN_FILE": str(token or token_file(daemon)),
         "NO_COLOR": "1",
     }
+
+
+def ctl(daemon, *arguments, token=None):
+    """Run discoveryctl against it."""
     return subprocess.run(
-        [sys.executable, "-m", "discoveryd.ctl", *arguments],
-        env=environment, cwd="/", capture_output=True, text=True, timeout=20, check=False,
+        [*CTL, *arguments],
+        env=environment(daemon, token), cwd="/", capture_output=True, text=True, timeout=20, check=False,
     )  # fmt: skip
 
 
@@ -110,10 +117,12 @@ def test_a_daemon_without_a_place_for_the_token_runs(make, tmp_path):
 
 
 def test_a_service_is_announced_as_long_as_the_command_lives(daemon, observer):
-    done = ctl(daemon, "register", "web", "--port", "8080", "--tag", "v=2", "--", "true")
-    assert done.returncode == 0, done.stderr
-    [service] = observer.until("updated", lambda peer: peer.services).services
-    assert (service.name, service.port, dict(service.tags)) == ("web", 8080, {"v": "2"})
+    register = (*CTL, "register", "web", "--port", "8080", "--tag", "v=2", "--", "cat")
+    with subprocess.Popen(register, env=environment(daemon), cwd="/", stdin=subprocess.PIPE) as command:
+        [service] = observer.until("updated", lambda peer: peer.services).services
+        assert (service.name, service.port, dict(service.tags)) == ("web", 8080, {"v": "2"})
+        command.stdin.close()  # what lived for some milliseconds alone might never be announced
+        assert command.wait(20) == 0
     assert observer.until("updated", lambda peer: not peer.services)
 
 
